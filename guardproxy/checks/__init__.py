@@ -1,0 +1,90 @@
+"""Checks turn text into findings: one check a file, the file's name is its name in a policy (`use: pii`).
+
+A check file holds `build(name, options, resources) -> Check`. Another package adds a check by an entry point of the
+group `guardproxy.checks` that names such a function.
+
+The contract, which `tests/property/` holds every check to: for every way of cutting a text into windows (each window
+begins at the `keep` of the scan before it) the findings are those of the whole text scanned at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pkgutil import iter_modules
+from typing import Any, Protocol, cast
+
+from guardproxy.errors import OptionError
+from guardproxy.findings import Scan, Window
+
+
+class Check(Protocol):
+    """Something that scans text.
+
+    `name`: what its findings call it. `digest`: identifies everything that its findings depend on (code version,
+    options, rules, model files); equal digests give equal findings for equal windows.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        """One `Scan` for each window, in order. Synchronous and free of side effects; may run in any thread."""
+        ...
+
+
+class Scorer(Protocol):
+    """A model that gives texts scores, whoever runs it: `scores[i][label]` is 0.0 to 1.0 for `texts[i]`."""
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def thresholds(self) -> Mapping[str, float]: ...
+
+    def score(self, texts: Sequence[str]) -> list[dict[str, float]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a check may be handed so that the checks' room stays pure. `scorer(model_name)` loads or finds a model."""
+
+    scorer: Callable[[str], Scorer] | None = None
+
+
+Builder = Callable[[str, Mapping[str, Any], Resources], Check]
+
+
+def known() -> list[str]:
+    """The names that `use:` can take: the files of this folder and the entry points."""
+    own = {module.name for module in iter_modules(__path__)}
+    return sorted(own | {point.name for point in entry_points(group="guardproxy.checks")})
+
+
+def build(use: str, name: str, options: Mapping[str, Any], resources: Resources) -> Check:
+    """The check `use` under the name `name`. Raises `OptionError` for an unknown check or a bad option."""
+    if use.isidentifier() and find_spec(f"{__name__}.{use}"):
+        builder = importlib.import_module(f"{__name__}.{use}").build
+    else:
+        points = entry_points(group="guardproxy.checks", name=use)
+        if not points:
+            near = get_close_matches(use, known(), 1)
+            hint = f"; did you mean `{near[0]}`?" if near else f"; known checks: {', '.join(known())}"
+            raise OptionError("use", f"unknown check `{use}`{hint}")
+        builder = next(iter(points)).load()
+    return cast(Builder, builder)(name, options, resources)
+
+
+def options_digest(use: str, version: int, options: Mapping[str, Any], *more: str) -> str:
+    """A digest of a check's name, code version and options, for `Check.digest`."""
+    plain = json.dumps([use, version, options, more], sort_keys=True, default=str)
+    return "sha256:" + hashlib.sha256(plain.encode()).hexdigest()

@@ -1,0 +1,65 @@
+"""The few exceptions that cross a folder, each with the HTTP status a client gets for it.
+
+Messages are lower case, without a full stop, and never hold text of a request or an answer: they name the field.
+"""
+
+from __future__ import annotations
+
+
+class GuardproxyError(Exception):
+    """Any error that guardproxy raises on purpose. `status` is the HTTP status that it maps to."""
+
+    status = 500
+
+
+class DownstreamError(GuardproxyError):
+    """The client's fault: nothing is sent upstream.
+
+    `status`: the HTTP status of the refusal (4xx). `code`: a stable word for programs. `field`: what is wrong, as a
+    JSON path or a header name, or `None`.
+    """
+
+    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.field = field
+
+
+class UpstreamError(GuardproxyError):
+    """The model's fault: a typed error in the client's dialect, 502 or 504 when nothing was sent yet."""
+
+    def __init__(self, code: str, message: str, status: int = 502) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class PolicyError(GuardproxyError):
+    """A policy file that cannot be used. `str()` gives `file:line:column: message`; lines and columns start at 1."""
+
+    def __init__(self, message: str, path: str = "", line: int = 0, column: int = 0) -> None:
+        super().__init__(f"{path}:{line}:{column}: {message}" if path else message)
+        self.message = message
+        self.path = path
+        self.line = line
+        self.column = column
+
+
+class OptionError(GuardproxyError):
+    """An option that a check or an action cannot take. `key` is the option's name, for the loader to find its line."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+        self.message = message
+
+
+class ConfigError(GuardproxyError):
+    """Process settings that cannot be used (exit code 2)."""
+
+
+class AuditError(GuardproxyError):
+    """A record that could not be kept, or a log that cannot be read. Traffic is refused while it lasts."""
+
+    status = 503

@@ -1,0 +1,70 @@
+"""Decoded wire content: what every wire format turns bytes into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from guardproxy.findings import Channel
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One unit that leaves whole: a request body, an answer's body, one event of a stream.
+
+    `data`: its bytes as they came, framing included, sent on unchanged when nothing in it is edited. `tree`: the parsed
+    JSON, or `None`. `event`: the SSE event name, if any. `terminal`: after this frame nothing may be sent.
+    """
+
+    data: bytes
+    tree: Any = None
+    event: str | None = None
+    terminal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Checkable text at `path` of `frame.tree`: the next part of its channel's text, or all of it.
+
+    `encoded`: the text is itself JSON (tool arguments as a string). `key`: the text is an object key, not a value;
+    `number`: it is a JSON number's digits.
+    """
+
+    channel: Channel
+    text: str
+    frame: Frame
+    path: Path
+    encoded: bool = False
+    key: bool = False
+    number: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A frame without checkable text (a role, a usage count, a ping), or one whose content cannot be inspected.
+
+    `uninspected`: JSON paths of content that no check can read (images, signatures, encrypted content).
+    """
+
+    frame: Frame
+    uninspected: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A channel's text is complete."""
+
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Wire content that cannot be trusted: `code` is a stable word, `message` names the place, never the text."""
+
+    code: str
+    message: str
+
+
+Event = Text | Opaque | End | Fault

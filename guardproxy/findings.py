@@ -1,0 +1,96 @@
+"""What is scanned and what was seen: channels, windows, findings.
+
+Offsets are code points of a channel's whole text, end exclusive, never of a chunk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["request", "response"]
+
+Kind = Literal[
+    "system",
+    "user",
+    "assistant",
+    "tool_result",
+    "tool_arguments",
+    "tool_definition",
+    "reasoning",
+    "refusal",
+    "metadata",
+    "error",
+    "unmapped",
+]
+
+KINDS: tuple[Kind, ...] = (
+    "system",
+    "user",
+    "assistant",
+    "tool_result",
+    "tool_arguments",
+    "tool_definition",
+    "reasoning",
+    "refusal",
+    "metadata",
+    "error",
+    "unmapped",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where a text sits.
+
+    `direction`: on its way to the model or back. `kind`: the role of the text. `path`: a JSON path that tells this text
+    from the others of the same kind (`messages[2].content`, `choices[0].delta.content`); the same path is the same
+    text, however many frames bring it.
+    """
+
+    direction: Direction
+    kind: Kind
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Text handed to a check.
+
+    `text` begins at offset `start` of the channel's text. What lies before `settled` (`start <= settled`) was reported
+    by earlier scans and is here as context only. `last`: no more text will come.
+    """
+
+    channel: Channel
+    text: str
+    start: int = 0
+    settled: int = 0
+    last: bool = True
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """What a check saw, where, how sure. `start`, `end`, `score` have Presidio's meaning; `score` is 0.0 to 1.0."""
+
+    start: int
+    end: int
+    check: str
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A check's answer to one window.
+
+    `findings`: those that begin at or after the window's `settled` and end at or before the new `settled`.
+    `settled`: no continuation whatever can change the findings before this offset; never inside a finding; never
+    below the window's `settled`; the end of the text when the window is the last.
+    `keep`: the next window of this channel must begin here (`keep <= settled`), so that words before it still count.
+    `error`: the check failed (a class name, never text); then `settled` is that of the window and `findings` is empty.
+    """
+
+    findings: tuple[Finding, ...]
+    settled: int
+    keep: int
+    error: str = ""
