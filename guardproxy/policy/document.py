@@ -272,7 +272,7 @@ def _on(reading: Reading, node: Node | None) -> frozenset[tuple[Direction, Kind]
     for item in places:
         if isinstance(item.value, str) and item.value and item.value not in options:
             hint = did_you_mean(item.value, options)
-            reading.fail(item.place, f"unknown word `{item.value}`{hint}; expected {join(options)}")
+            reading.fail(item.place, f"unknown word `{item.value}`{hint} (expected any of {join(options)})")
     return frozenset(
         (direction, kind)
         for direction in directions

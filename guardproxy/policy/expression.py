@@ -65,13 +65,9 @@ Expression = Name | And | Or
 
 def has_and(expression: Expression) -> bool:
     """Whether some part of the expression needs two checks to find something."""
-    match expression:
-        case Name():
-            return False
-        case And():
-            return True
-        case Or(parts):
-            return any(has_and(part) for part in parts)
+    if isinstance(expression, Or):
+        return any(has_and(part) for part in expression.parts)
+    return isinstance(expression, And)
 
 
 def parse_expression(text: str, names: Collection[str]) -> Expression:

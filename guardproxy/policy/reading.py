@@ -47,7 +47,7 @@ class Reading:
             if key in later:
                 self.fail(value.key, f"`{key}` {LATER}")
             elif key not in allowed:
-                self.fail(value.key, f"unknown key `{key}`{did_you_mean(key, allowed)}; allowed here: {join(allowed)}")
+                self.fail(value.key, f"unknown key `{key}`{did_you_mean(key, allowed)} (allowed here: {join(allowed)})")
         for key in needed:
             if key not in entries:
                 self.fail(node.place, f"`{key}` is missing")
@@ -108,7 +108,7 @@ class Reading:
             self.fail(node.place, f"`{word}` {LATER}; use one of {join(options)}")
         else:
             hint = did_you_mean(word, options)
-            self.fail(node.place, f"unknown word `{word}`{hint}; expected one of {join(options)}")
+            self.fail(node.place, f"unknown word `{word}`{hint} (expected one of {join(options)})")
         return None
 
     def boolean(self, node: Node | None) -> bool | None:
