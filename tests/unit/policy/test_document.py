@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 
 from guardproxy.findings import KINDS
 from guardproxy.policy.document import Match, Policy
@@ -22,7 +21,7 @@ def example(text: str) -> str:
     return f"{OK}tests:\n  - {text}\n"
 
 
-def case(name: str, text: str | bytes, *messages: str) -> ParameterSet:
+def case(name: str, text: str | bytes, *messages: str) -> object:
     return pytest.param(text, [f"p.yaml:{message}" for message in messages], id=name)
 
 
