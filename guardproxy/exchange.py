@@ -27,6 +27,7 @@ from guardproxy.placeholders import RESTORE, Restoring
 from guardproxy.policy.evaluate import Bound, PolicySet, Tally
 from guardproxy.record import VERSION, Side, Writer, merge, unmapped
 from guardproxy.transcript import (
+    Aborted,
     CancelUpstream,
     Command,
     DataReceived,
@@ -134,6 +135,8 @@ class Exchange:
                 return self._events(self._decoder.end() if self._decoder else [], happened.at_s)
             case UpstreamFailed():
                 return self._upstream_failed(happened)
+            case Aborted():
+                return self._fail(Fault(happened.code, happened.message), happened.at_s, happened.status)
             case DownstreamGone():
                 return [CancelUpstream(), self._finish("client_closed", at_s=happened.at_s)]
             case Refused():
@@ -453,7 +456,7 @@ class Exchange:
         if self._answer.cut:
             lane, at = self._answer.cut
             wire = writer.masked(self._answer.gate.lanes[lane]).wire
-            record["response"]["cut"] = [lane, wire.at(at)]
+            record["response"]["cut"] = [lane, wire.translate(at)]
         if self._refusal:
             record["error"] = {"code": self._refusal.code, "field": self._refusal.field}
         elif self._fault:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardproxy.audit.masking import OffsetMap, Span, mask
 from guardproxy.gate import CHECK_ERROR, Entry, Gate, Lane
 from guardproxy.policy.evaluate import Outcome
 from guardproxy.wire.json_text import rewrite
@@ -19,7 +20,7 @@ from guardproxy.wire.walk import UNMAPPED, Found, dotted, edited
 
 VERSION = 1
 KEPT_LIMIT_CHARS = 2_000_000  # a longer text is left out of the record, which says so
-Span = tuple[int, int, str]
+_SAME = OffsetMap((), (), (), ())
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:
@@ -34,39 +35,18 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 
 @dataclass(frozen=True, slots=True)
-class Offsets:
-    """Offsets before and after `spans` were replaced. An offset inside a span goes to its border."""
-
-    spans: tuple[Span, ...] = ()
-
-    def at(self, offset: int, *, end: bool = False) -> int:
-        shift = 0
-        for start, stop, token in self.spans:
-            if offset >= stop:
-                shift += len(token) - (stop - start)
-            elif offset > start:
-                return start + shift + (len(token) if end else 0)
-            else:
-                break
-        return offset + shift
-
-    def apply(self, text: str) -> str:
-        out: list[str] = []
-        at = 0
-        for start, end, token in self.spans:
-            out += (text[at:start], token)
-            at = end
-        out.append(text[at:])
-        return "".join(out)
-
-
-@dataclass(frozen=True, slots=True)
 class Masked:
     """A lane's text as the record shows it (`None`: not kept), with the offsets of the scanned and of the wire's text."""
 
     text: str | None
-    scanned: Offsets = Offsets()
-    wire: Offsets = Offsets()
+    scanned: OffsetMap = _SAME
+    wire: OffsetMap = _SAME
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        return self.scanned.translate_span(start, end)
+
+    def wire_end(self, offset: int) -> int:
+        return self.wire.translate_span(0, offset)[1] if offset else 0
 
 
 @dataclass(slots=True)
@@ -98,7 +78,7 @@ class Writer:
 
     def scrub(self, text: str) -> str:
         """`text` without any sensitive value."""
-        return Offsets(tuple(self._known(text))).apply(text)
+        return mask(text, self._known(text))[0]
 
     def _known(self, text: str) -> list[Span]:
         if not self.tokens:
@@ -124,8 +104,8 @@ class Writer:
         more = [one for one in self._known(scanned) if not any(one[0] < end and start < one[1] for start, end, _ in own)]
         spans = merge([*own, *more])
         if lane.seen is None:
-            offsets = Offsets(tuple(spans))
-            return Masked(offsets.apply(scanned), offsets, offsets)
+            shown, offsets = mask(scanned, spans)
+            return Masked(shown, offsets, offsets)
         # As `rewrite` applies them: cut at the borders of strings, the first part gets the token.
         parts: list[Span] = []
         for start, end, token in spans:
@@ -134,8 +114,8 @@ class Writer:
                 if low < high:
                     parts.append((low, high, token))
                     token = ""  # noqa: PLW2901
-        wire = Offsets(tuple(rewrite(lane.seen, spans)))
-        return Masked(wire.apply(whole), Offsets(tuple(parts)), wire)
+        shown, wire = mask(whole, rewrite(lane.seen, spans))
+        return Masked(shown, mask(scanned, parts)[1], wire)
 
     def texts(self, side: Side) -> list[dict[str, Any]]:
         """One object for each text of a direction."""
@@ -143,25 +123,19 @@ class Writer:
 
     def _text(self, lane: Lane) -> dict[str, Any]:
         shown = self.masked(lane)
-        at = shown.scanned.at
-        found = [
-            {
-                "check": one.check,
-                "label": one.label,
-                "start": at(one.start),
-                "end": at(one.end, end=True),
-                "score": round(one.score, 4),
-            }
-            for one in lane.findings
-        ]
+        found = []
+        for one in lane.findings:
+            start, end = shown.span(one.start, one.end)
+            score = round(one.score, 4)
+            found.append({"check": one.check, "label": one.label, "start": start, "end": end, "score": score})
         text: dict[str, Any] = {
             "path": self.scrub(lane.channel.path),
             "kind": lane.channel.kind,
             "chars": lane.total,
             "text": shown.text,
             "findings": found,
-            "edits": [[at(start), at(end, end=True)] for start, end, _ in lane.edits],
-            "released": shown.wire.at(lane.released, end=True),
+            "edits": [list(shown.span(start, end)) for start, end, _ in lane.edits],
+            "released": shown.wire_end(lane.released),
         }
         if not lane.ended:
             text["open"] = True
@@ -180,7 +154,7 @@ class Writer:
                 out.append([-1, 0])
                 continue
             shown = self.masked(side.gate.lanes[index])
-            at = shown.wire.at(end, end=True)
+            at = shown.wire_end(end)
             out.append([index, at - done.get(index, 0)])
             done[index] = at
         return out
@@ -203,7 +177,7 @@ class Writer:
         lanes = {(lane.channel, finding): lane for side in sides for lane in side.gate.lanes for finding in lane.findings}
         out = []
         for one in outcomes:
-            at = self.masked(lanes[one.channel, one.finding]).scanned.at
+            start, end = self.masked(lanes[one.channel, one.finding]).span(one.finding.start, one.finding.end)
             out.append(
                 {
                     "policy": one.policy,
@@ -214,8 +188,8 @@ class Writer:
                     "path": self.scrub(one.channel.path),
                     "check": one.finding.check,
                     "label": one.finding.label,
-                    "start": at(one.finding.start),
-                    "end": at(one.finding.end, end=True),
+                    "start": start,
+                    "end": end,
                 }
             )
         return out

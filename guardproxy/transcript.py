@@ -65,6 +65,16 @@ class UpstreamFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Aborted:
+    """The driver ends the exchange, whatever it waits for (a deadline, a shutdown)."""
+
+    code: str
+    message: str
+    status: int = 504
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class DownstreamGone:
     """The client closed its connection."""
 
@@ -90,6 +100,7 @@ Input = (
     | DataReceived
     | ResponseEnded
     | UpstreamFailed
+    | Aborted
     | DownstreamGone
     | Refused
 )
@@ -174,7 +185,7 @@ def line(value: Input | Command) -> str:
             return f"{name} {value.status} {value.media_type}"
         case SendHead():
             return f"{name} {value.status}{' streamed' if value.streamed else ''}{' own' if value.own else ''}"
-        case UpstreamFailed() | Refused():
+        case UpstreamFailed() | Refused() | Aborted():
             return f"{name} {value.status} {value.code}"
         case Finish():
             return f"{name} {value.outcome} {len(value.data)} bytes"
