@@ -218,7 +218,7 @@ class _Verifier:
     def take_header(self, entry: dict[str, Any] | None) -> None:
         if entry is None or "log" not in entry or "seq" in entry:
             self.note(1, "header", "expected the header of a log")
-            if entry is not None:
+            if entry is not None and "seq" in entry:
                 self.take_record(1, entry)
             return
         if entry.get("format") != FORMAT:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from guardproxy.audit.chain import Head, Report, open_line, read_head, verify
+from guardproxy.audit.chain import Problem, Report, open_line, read_head, verify
 from guardproxy.errors import AuditError
 
 app = typer.Typer(no_args_is_help=True, help="Verify and read the audit log.")
@@ -72,11 +72,14 @@ def show_command(
     records: list[Mapping[str, Any]] = []
     for path in _logs(folder):
         newest.clear()
-        for record in _records(path):
-            if record is None:
-                unread += 1
-            elif record_id is None or record.get("id") == record_id:
-                newest.append(record)
+        try:
+            for record in _records(path):
+                if record is None:
+                    unread += 1
+                elif record_id is None or record.get("id") == record_id:
+                    newest.append(record)
+        except OSError as error:
+            _wrong_use(f"{path}: {error.strerror}")
         records += newest
     records = sorted(records, key=_time_of)[-last:]
     if as_json:
@@ -107,21 +110,17 @@ def _logs(folder: Path) -> list[Path]:
 
 def _verify(path: Path, heads: Path) -> Report:
     # The head is read before the log, so that a log that grows meanwhile is only longer than its head says.
+    head = heads / path.with_suffix(".head").name
     try:
-        expected = _head(heads / path.with_suffix(".head").name)
+        expected = read_head(head.read_bytes()) if head.exists() else None
         with path.open("rb") as lines:
             return verify(lines, expected)
     except FileNotFoundError:
         return verify((), expected)
-    except (OSError, AuditError) as error:
-        _wrong_use(f"{path}: {error}")
-
-
-def _head(path: Path) -> Head | None:
-    try:
-        return read_head(path.read_bytes())
-    except FileNotFoundError:
-        return None
+    except AuditError as error:
+        return Report("", 0, None, (Problem(0, "rewritten", f"{head.name}: {error}"),))
+    except OSError as error:
+        _wrong_use(f"{path}: {error.strerror}")
 
 
 def _any_wrong(reports: Mapping[str, Report]) -> bool:
