@@ -114,7 +114,7 @@ def test_plain_body_and_headers_to_the_byte(name: str, upstream: Upstream, passi
 @pytest.mark.parametrize("headers", [{}, {"x-chunk": "1"}, {"x-bytes": "5"}], ids=str)
 @pytest.mark.parametrize("name", CASES)
 def test_stream(name: str, headers: dict[str, str], upstream: Upstream, passing: Proxy, openai_at: Clients) -> None:
-    options = {"stream_options": {"include_usage": True}} if headers else {}
+    options: dict[str, Any] = {"stream_options": {"include_usage": True}} if headers else {}
     direct, proxied = (
         stream_outcome(
             lambda url=url: openai_at(url).chat.completions.create(  # type: ignore[misc]
@@ -130,7 +130,7 @@ def test_stream(name: str, headers: dict[str, str], upstream: Upstream, passing:
 
 @pytest.mark.parametrize("name", ["text", "tool", "tools in parallel", "refusal", "structured", "three choices"])
 def test_stream_helper(name: str, upstream: Upstream, passing: Proxy, openai_at: Clients) -> None:
-    def run(url: str) -> tuple[list[str], Any]:
+    def run(url: str) -> tuple[Any, Any]:
         with openai_at(url).chat.completions.stream(**CASES[name]) as stream:
             kinds = [event.type for event in stream]
             return kinds, stream.get_final_completion().model_dump(mode="json")
