@@ -84,7 +84,9 @@ def start(port: int = 0, threads: int = 2) -> LlamaServer:
     params.n_parallel = 2
     params.hostnames = ["127.0.0.1"]
     params.port = port
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    for threading in (params.cpuparams, params.cpuparams_batch):
+        threading.n_threads = threads
+        threading.poll = 0  # waiting threads sleep: spinning would starve the proxy on a small machine
     params.verbosity = -1  # its log would drown the demo's own lines
     server = xllamacpp.Server(params)
     running = LlamaServer(server.listening_address, server)

@@ -35,7 +35,7 @@ def model() -> Iterator[Upstream]:
     """The tiny model, behind the scripted upstream as in the demo, so that a journal shows what reached it."""
     if (reason := llama.available()) is not None:
         pytest.skip(reason)
-    server = llama.start()
+    server = llama.start(threads=1)
     front = Upstream(tiny_url=server.url)
     yield front
     front.close()
