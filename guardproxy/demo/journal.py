@@ -34,10 +34,11 @@ class Received:
 
 
 class Journal:
-    """The requests received, oldest first, at most `limit` of them."""
+    """The requests received, oldest first, at most `limit` of them. `notice` is told of each, on the server's loop."""
 
-    def __init__(self, limit: int = 1000) -> None:
+    def __init__(self, limit: int = 1000, notice: Callable[[Received], None] | None = None) -> None:
         self._entries: deque[Received] = deque(maxlen=limit)
+        self._notice = notice
         self._changed = threading.Condition()
 
     def add(self, received: Received) -> None:
@@ -45,6 +46,8 @@ class Journal:
         with self._changed:
             self._entries.append(received)
             self._changed.notify_all()
+        if self._notice:
+            self._notice(received)
 
     def end(self, received: Received, how: Literal["answered", "gone"]) -> None:
         """The request was answered, or its peer went away."""

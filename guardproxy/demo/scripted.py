@@ -14,7 +14,7 @@ import json
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
@@ -35,10 +35,13 @@ SESSION = web.AppKey("session", ClientSession)
 _ENTRY = web.RequestKey("entry", Received)
 
 
-def app(tiny_url: str = "") -> web.Application:
-    """The application. `tiny_url`: the base URL of a real model server, or nothing. Its journal is `app[RECEIVED]`."""
+def app(tiny_url: str = "", notice: Callable[[Received], None] | None = None) -> web.Application:
+    """The application. `tiny_url`: the base URL of a real model server, or nothing. Its journal is `app[RECEIVED]`.
+
+    `notice` is told of each request.
+    """
     built = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[_journal])
-    built[RECEIVED] = Journal()
+    built[RECEIVED] = Journal(notice=notice)
     built[SEEN] = Counter()
     built[TINY_URL] = tiny_url.rstrip("/")
     built.cleanup_ctx.append(_session)
@@ -68,9 +71,11 @@ class Scripted:
         await self.runner.cleanup()
 
 
-async def start(host: str = "127.0.0.1", port: int = 0, tiny_url: str = "") -> Scripted:
+async def start(
+    host: str = "127.0.0.1", port: int = 0, tiny_url: str = "", notice: Callable[[Received], None] | None = None
+) -> Scripted:
     """Serves on the running loop. `port` 0 takes a free one. Raises `OSError` when the port is taken."""
-    built = app(tiny_url)
+    built = app(tiny_url, notice)
     # With cancellation a peer that goes away is noticed at once, not at the next write.
     runner = web.AppRunner(built, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
