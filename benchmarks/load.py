@@ -1,0 +1,153 @@
+"""The load generator: bare asyncio connections that ask, read to the end of the answer, and ask again.
+
+In: one JSON object as argument: `port`, `mode` (`plain`, `stream`, `open`), `connections`, `seconds`, `seed`. Out: one
+JSON object with what was measured: rates, percentiles in milliseconds, errors. In mode `open` it opens `connections`
+streams that never end, prints a line once each has received text, and holds them until its standard input closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from random import Random
+from time import perf_counter
+from typing import Any, cast
+
+import uvloop
+
+from benchmarks.words import words
+
+PROMPT_WORDS = 50
+_TEXT = re.compile(rb'"content":\s*"[^"]')
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which `share` of them lie (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def request(random: Random, mode: str, port: int) -> bytes:
+    """One request with a prompt of its own."""
+    tree: dict[str, Any] = {"model": "trickle" if mode == "open" else "canned"}
+    tree["messages"] = [{"role": "user", "content": " ".join(words(random, PROMPT_WORDS))}]
+    if mode != "plain":
+        tree["stream"] = True
+    body = json.dumps(tree, separators=(",", ":")).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer benchmark\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+class Asker(asyncio.Protocol):
+    """One connection. Counts what it receives while `counting`."""
+
+    def __init__(self, ask: Any) -> None:
+        self._ask = ask
+        self._transport: asyncio.Transport
+        self.counting = False
+        self.open = True
+        self.latencies_s: list[float] = []
+        self.first_texts_s: list[float] = []
+        self.chunks = 0
+        self.errors = 0
+        self.got_text = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one only in kind
+        self._send()
+
+    def _send(self) -> None:
+        self._buffer = b""
+        self._headed = False
+        self._left: int | None = None
+        self._texted = False
+        self._sent_s = perf_counter()
+        self._transport.write(self._ask())
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self._headed:
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            head, self._buffer = self._buffer[:end].lower(), self._buffer[end + 4 :]
+            self._headed = True
+            if not head.startswith(b"http/1.1 200"):
+                self.errors += 1
+            at = head.find(b"content-length:")
+            self._left = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else None
+        if not self._texted and _TEXT.search(self._buffer):
+            self._texted = True
+            if self.counting:
+                self.first_texts_s.append(perf_counter() - self._sent_s)
+            if not self.got_text.done():
+                self.got_text.set_result(None)
+        whole = self._buffer.endswith(b"0\r\n\r\n") if self._left is None else len(self._buffer) >= self._left
+        if whole:
+            if self.counting:
+                self.latencies_s.append(perf_counter() - self._sent_s)
+                self.chunks += self._buffer.count(b"data: ")
+            if self.open:
+                self._send()
+
+    def connection_lost(self, exception: Exception | None) -> None:
+        if self.open:
+            self.errors += 1
+
+    def close(self) -> None:
+        self.open = False
+        self._transport.abort()
+
+
+async def measure(port: int, mode: str, connections: int, seconds: float, seed: int) -> dict[str, Any]:
+    """Runs one measurement. The first tenth of the time is not counted."""
+    random = Random(seed)
+    ready = [request(random, mode, port) for _ in range(4000)]
+    loop = asyncio.get_running_loop()
+
+    def ask() -> bytes:
+        return ready.pop() if ready else request(random, mode, port)
+
+    askers = []
+    for _ in range(connections):
+        _, asker = await loop.create_connection(lambda: Asker(ask), "127.0.0.1", port)
+        askers.append(asker)
+    if mode == "open":
+        async with asyncio.timeout(120):
+            await asyncio.gather(*(asker.got_text for asker in askers))
+        print(json.dumps({"open": len(askers), "errors": sum(asker.errors for asker in askers)}), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        return {}
+    await asyncio.sleep(seconds / 10)
+    for asker in askers:
+        asker.counting = True
+    started_s = perf_counter()
+    await asyncio.sleep(seconds)
+    elapsed_s = perf_counter() - started_s
+    for asker in askers:
+        asker.close()
+    latencies = [value * 1000 for asker in askers for value in asker.latencies_s]
+    firsts = [value * 1000 for asker in askers for value in asker.first_texts_s]
+    if not latencies:
+        raise SystemExit("no answer came within the time")
+    return {
+        "requests_per_s": len(latencies) / elapsed_s,
+        "chunks_per_s": sum(asker.chunks for asker in askers) / elapsed_s,
+        "p50_ms": percentile(latencies, 0.50),
+        "p99_ms": percentile(latencies, 0.99),
+        "first_text_p50_ms": percentile(firsts, 0.50),
+        "first_text_p99_ms": percentile(firsts, 0.99),
+        "requests": len(latencies),
+        "errors": sum(asker.errors for asker in askers),
+    }
+
+
+if __name__ == "__main__":
+    measured = uvloop.run(measure(**json.loads(sys.argv[1])))
+    if measured:
+        print(json.dumps(measured))

@@ -1,0 +1,118 @@
+"""The fastest upstream that still speaks the wire format: canned Chat Completions over a bare asyncio protocol.
+
+A request whose body says `"stream":true` gets 100 SSE chunks, one write each; otherwise one answer of 50 words. With
+the model `trickle` the stream never ends: one chunk a second. No request is parsed further than its length.
+Usage: `upstream.py PORT`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from random import Random
+from typing import Any, cast
+
+import uvloop
+
+from benchmarks.words import WORDS, words
+
+ANSWER_WORDS = 50
+CHUNKS = 100
+TRICKLE_S = 1.0
+
+_FIELDS = {"id": "chatcmpl-benchmark", "created": 1_700_000_000, "model": "canned", "system_fingerprint": "fp_0"}
+_USAGE = {"prompt_tokens": 60, "completion_tokens": 60, "total_tokens": 120}
+_MESSAGE = {"role": "assistant", "content": "WORDS", "refusal": None}
+_PLAIN = json.dumps(
+    {
+        **_FIELDS,
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": _MESSAGE, "logprobs": None, "finish_reason": "stop"}],
+        "usage": _USAGE,
+    }
+).encode()
+_BEFORE, _AFTER = _PLAIN.split(b"WORDS")
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+_STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def _chunked(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def _frame(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    tree = {**_FIELDS, "object": "chat.completion.chunk", "choices": [choice]}
+    return _chunked(b"data: " + json.dumps(tree, separators=(",", ":")).encode() + b"\n\n")
+
+
+_ROLE = _frame({"role": "assistant", "content": ""})
+_WORD_FRAMES = [_frame({"content": f"{word} "}) for word in [*WORDS, *(f"{word}." for word in WORDS[:50])]]
+_LAST = _frame({}, "stop") + _chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+
+
+class Upstream(asyncio.Protocol):
+    """One connection; requests are answered one after the other."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._buffer = b""
+        self._transport: asyncio.Transport
+        self._loop = asyncio.get_running_loop()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one only in kind
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head = self._buffer[:end].lower()
+            if b"transfer-encoding: chunked" in head:
+                if not self._buffer.endswith(b"0\r\n\r\n"):
+                    return
+                size = len(self._buffer) - end - 4
+            else:
+                at = head.find(b"content-length:")
+                size = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            if len(self._buffer) < end + 4 + size:
+                return
+            body, self._buffer = self._buffer[end + 4 : end + 4 + size], self._buffer[end + 4 + size :]
+            self._answer(body)
+
+    def _answer(self, body: bytes) -> None:
+        if b'"trickle"' in body:
+            self._transport.write(_STREAM_HEAD + _ROLE)
+            self._trickle()
+        elif b'"stream":true' in body or b'"stream": true' in body:
+            self._transport.write(_STREAM_HEAD + _ROLE)
+            self._next(self._random.choices(_WORD_FRAMES, k=CHUNKS))
+        else:
+            said = " ".join(words(self._random, ANSWER_WORDS)).encode()
+            size = len(_BEFORE) + len(said) + len(_AFTER)
+            self._transport.write(_HEAD % size + _BEFORE + said + _AFTER)
+
+    def _next(self, frames: list[bytes]) -> None:
+        """One chunk each turn of the loop, so that they leave one by one."""
+        if self._transport.is_closing():
+            return
+        if not frames:
+            self._transport.write(_LAST)
+            return
+        self._transport.write(frames.pop())
+        self._loop.call_soon(self._next, frames)
+
+    def _trickle(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(self._random.choice(_WORD_FRAMES))
+            self._loop.call_later(TRICKLE_S, self._trickle)
+
+
+async def serve(port: int) -> None:
+    random = Random(7)
+    server = await asyncio.get_running_loop().create_server(lambda: Upstream(random), "127.0.0.1", port, backlog=1024)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1])))

@@ -1,0 +1,241 @@
+"""The scripted upstream: an HTTP server that talks like OpenAI and Anthropic and misbehaves on request.
+
+In: `POST /v1/chat/completions`, `POST /v1/messages`, `POST /v1/messages/count_tokens`, `GET /v1/models`. Out: what
+`script.py` has the model say, unary or as a stream. Request headers shape the sending, not the content: `x-chunk: N`
+gives N characters a delta, `x-bytes: N` writes the body N bytes at a time. Models other than `scripted` are passed to
+the real tiny model if there is one. Kept: a bounded journal of the requests, for tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import socket
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, web
+
+from guardproxy.demo import anthropic_messages, openai_chat
+from guardproxy.demo.journal import Journal, Received
+from guardproxy.demo.script import NAME, Asked, Reply, reply_to
+
+BODY_LIMIT_BYTES = 64 * 1024 * 1024
+
+RECEIVED = web.AppKey("received", Journal)
+SEEN = web.AppKey("seen", Counter[str])
+TINY_URL = web.AppKey("tiny_url", str)
+SESSION = web.AppKey("session", ClientSession)
+_ENTRY = web.RequestKey("entry", Received)
+
+
+def app(tiny_url: str = "", notice: Callable[[Received], None] | None = None) -> web.Application:
+    """The application. `tiny_url`: the base URL of a real model server, or nothing. Its journal is `app[RECEIVED]`.
+
+    `notice` is told of each request.
+    """
+    built = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[_journal])
+    built[RECEIVED] = Journal(notice=notice)
+    built[SEEN] = Counter()
+    built[TINY_URL] = tiny_url.rstrip("/")
+    built.cleanup_ctx.append(_session)
+    built.router.add_post("/v1/chat/completions", _chat)
+    built.router.add_post("/v1/messages", _messages)
+    built.router.add_post("/v1/messages/count_tokens", _count_tokens)
+    built.router.add_get("/v1/models", _models)
+    return built
+
+
+@dataclass(frozen=True, slots=True)
+class Scripted:
+    """A running scripted upstream."""
+
+    host: str
+    port: int
+    journal: Journal
+    runner: web.AppRunner
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a path."""
+        return f"http://{self.host}:{self.port}"
+
+    async def close(self) -> None:
+        """Stops listening and drops open answers."""
+        await self.runner.cleanup()
+
+
+async def start(
+    host: str = "127.0.0.1", port: int = 0, tiny_url: str = "", notice: Callable[[Received], None] | None = None
+) -> Scripted:
+    """Serves on the running loop. `port` 0 takes a free one. Raises `OSError` when the port is taken."""
+    built = app(tiny_url, notice)
+    # With cancellation a peer that goes away is noticed at once, not at the next write.
+    runner = web.AppRunner(built, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    try:
+        await site.start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return Scripted(host, runner.addresses[0][1], built[RECEIVED], runner)
+
+
+async def _session(built: web.Application) -> AsyncIterator[None]:
+    timeout = ClientTimeout(total=None, sock_connect=5)
+    async with ClientSession(timeout=timeout, cookie_jar=DummyCookieJar(), trust_env=False) as session:
+        built[SESSION] = session
+        yield
+
+
+@web.middleware
+async def _journal(request: web.Request, handler: Any) -> web.StreamResponse:
+    body = await request.read()
+    tree = None
+    with suppress(ValueError, RecursionError):
+        tree = json.loads(body) if body else None
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    received = Received(request.method, request.path_qs, headers, body, tree)
+    request[_ENTRY] = received
+    journal = request.app[RECEIVED]
+    journal.add(received)
+    try:
+        response: web.StreamResponse = await handler(request)
+    except (asyncio.CancelledError, ConnectionError):
+        journal.end(received, "gone")
+        raise
+    journal.end(received, "gone" if request.transport is None or request.transport.is_closing() else "answered")
+    return response
+
+
+async def _chat(request: web.Request) -> web.StreamResponse:
+    return await _answer(request, openai_chat, "x-request-id")
+
+
+async def _messages(request: web.Request) -> web.StreamResponse:
+    return await _answer(request, anthropic_messages, "request-id")
+
+
+async def _count_tokens(request: web.Request) -> web.StreamResponse:
+    try:
+        asked = anthropic_messages.read(request[_ENTRY].tree)
+    except ValueError as exception:
+        return web.json_response(anthropic_messages.error(400, str(exception)), status=400)
+    return web.json_response({"input_tokens": asked.prompt_words})
+
+
+async def _models(request: web.Request) -> web.StreamResponse:
+    names = [NAME]
+    if tiny_url := request.app[TINY_URL]:
+        with suppress(ClientError, ValueError, KeyError):
+            async with request.app[SESSION].get(f"{tiny_url}/v1/models") as response:
+                names += [model["id"] for model in (await response.json())["data"]]
+    dialect = anthropic_messages if "anthropic-version" in request.headers else openai_chat
+    return web.json_response(dialect.models(names))
+
+
+async def _answer(request: web.Request, dialect: ModuleType, id_header: str) -> web.StreamResponse:
+    tree = request[_ENTRY].tree
+    ident = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:24]
+    headers = {id_header: f"req_{ident}"}
+    try:
+        asked: Asked = dialect.read(tree)
+    except ValueError as exception:
+        return web.json_response(dialect.error(400, str(exception)), status=400, headers=headers)
+    if asked.model != NAME:
+        if request.app[TINY_URL]:
+            return await _forward(request)
+        refusal = dialect.error(404, f"the model `{asked.model[:100]}` does not exist")
+        return web.json_response(refusal, status=404, headers=headers)
+
+    seen = request.app[SEEN]
+    reply = reply_to(asked, seen[asked.text])
+    if " once" in asked.text:
+        seen[asked.text] += 1
+    return await _perform(request, dialect, asked, reply, headers, ident)
+
+
+async def _perform(  # noqa: PLR0917
+    request: web.Request, dialect: ModuleType, asked: Asked, reply: Reply, headers: dict[str, str], ident: str
+) -> web.StreamResponse:
+    """Sends the reply, with its fault."""
+    if reply.fault == "hang early":
+        await asyncio.Event().wait()
+    if reply.fault == "html":
+        return web.Response(text="<html><body><h1>Bad gateway</h1></body></html>", content_type="text/html")
+    if reply.fault == "error midstream" and not asked.stream:
+        reply = Reply(status=500, text="scripted error in the middle")
+    if reply.status:
+        if reply.status in (429, 503, 529):
+            headers |= {"retry-after": "1", "x-ratelimit-remaining-requests": "0"}
+        return web.json_response(dialect.error(reply.status, reply.text), status=reply.status, headers=headers)
+
+    size = _number(request, "x-chunk")
+    streamed = asked.stream != (reply.fault == "wrong type")
+    if streamed:
+        frames = list(dialect.frames(asked, reply, ident, size))
+    else:
+        tree = {"choices": "none", "content": 7} if reply.fault == "wrong shape" else dialect.body(asked, reply, ident)
+        frames = [part.encode() for part in json.dumps(tree, ensure_ascii=False, indent=2).splitlines(keepends=True)]
+    half = max(1, len(frames) // 2)
+    if reply.fault == "wrong shape" and streamed:
+        frames = [b'data: {"choices": "none", "delta": 7}\n\n', *frames[half:]]
+    if reply.fault in ("error midstream", "cut stream", "reset stream", "hang"):
+        frames = frames[:half]
+    if reply.fault == "error midstream":
+        frames.append(dialect.error_frame("scripted error in the middle"))
+
+    response = web.StreamResponse(headers=headers)
+    response.content_type = "text/event-stream" if streamed else "application/json"
+    if streamed:
+        response.headers["cache-control"] = "no-cache"
+    elif not reply.fault:
+        response.content_length = sum(map(len, frames))
+    await response.prepare(request)
+    for part in _parts(frames, streamed, _number(request, "x-bytes")):
+        await response.write(part)
+    if reply.fault == "hang":
+        await asyncio.Event().wait()
+    if reply.fault == "reset stream" and (transport := request.transport) is not None:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+        return response
+    await response.write_eof()
+    return response
+
+
+def _parts(frames: list[bytes], streamed: bool, size: int | None) -> Iterable[bytes]:
+    if size is None:
+        return frames if streamed else [b"".join(frames)]
+    return _rechunked(b"".join(frames), size)
+
+
+def _rechunked(data: bytes, size: int) -> Iterator[bytes]:
+    for at in range(0, len(data), size):
+        yield data[at : at + size]
+
+
+def _number(request: web.Request, header: str) -> int | None:
+    value = request.headers.get(header, "")
+    return int(value) if value.isascii() and value.isdigit() and int(value) else None
+
+
+async def _forward(request: web.Request) -> web.StreamResponse:
+    """Passes the request to the real tiny model, and its answer back."""
+    url = request.app[TINY_URL] + request.path_qs
+    headers = {"content-type": "application/json", "accept-encoding": "identity"}
+    async with request.app[SESSION].post(url, data=request[_ENTRY].body, headers=headers) as upstream:
+        response = web.StreamResponse(status=upstream.status)
+        response.headers["content-type"] = upstream.headers.get("content-type", "application/json")
+        await response.prepare(request)
+        async for data in upstream.content.iter_any():
+            await response.write(data)
+        await response.write_eof()
+        return response

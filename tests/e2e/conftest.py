@@ -1,0 +1,88 @@
+"""Fixtures: one scripted upstream and two proxies (one that touches nothing, one that guards) for the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import anthropic
+import openai
+import pytest
+
+from tests.e2e.rig import GUARD, PASS, Proxy, Upstream, serve
+
+
+@pytest.fixture(scope="session")
+def shared_upstream() -> Iterator[Upstream]:
+    running = Upstream()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def upstream(shared_upstream: Upstream) -> Upstream:
+    """The scripted upstream, with an empty journal."""
+    shared_upstream.journal.clear()
+    return shared_upstream
+
+
+@pytest.fixture(scope="session")
+def passing(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy whose policy touches nothing."""
+    proxy = serve(shared_upstream.url, tmp_path_factory.mktemp("passing"), PASS)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture(scope="session")
+def guarding(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy that redacts e-mail addresses and secrets and blocks an attack."""
+    proxy = serve(shared_upstream.url, tmp_path_factory.mktemp("guarding"), GUARD)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture(scope="session")
+def openai_at() -> Iterator[Callable[[str], openai.OpenAI]]:
+    """A client for a base URL, without retries; made once a URL."""
+    made: dict[str, openai.OpenAI] = {}
+
+    def at(url: str) -> openai.OpenAI:
+        if url not in made:
+            made[url] = openai.OpenAI(base_url=f"{url}/v1", api_key="test", max_retries=0, timeout=20)
+        return made[url]
+
+    yield at
+    for client in made.values():
+        client.close()
+
+
+@pytest.fixture(scope="session")
+def anthropic_at() -> Iterator[Callable[[str], anthropic.Anthropic]]:
+    """A client for a base URL, without retries; made once a URL."""
+    made: dict[str, anthropic.Anthropic] = {}
+
+    def at(url: str) -> anthropic.Anthropic:
+        if url not in made:
+            made[url] = anthropic.Anthropic(base_url=url, api_key="test", max_retries=0, timeout=20)
+        return made[url]
+
+    yield at
+    for client in made.values():
+        client.close()
+
+
+@pytest.fixture
+def proxy_with(upstream: Upstream, tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
+    """Starts a proxy of the test's own: `proxy_with(policy, *options)`."""
+    with ExitStack() as stack:
+        started: list[Proxy] = []
+
+        def begin(policy: str, *options: str, upstream_url: str = "") -> Proxy:
+            proxy = serve(upstream_url or upstream.url, tmp_path / f"proxy{len(started)}", policy, *options)
+            started.append(proxy)
+            stack.callback(proxy.stop)
+            return proxy
+
+        yield begin

@@ -1,0 +1,229 @@
+"""The things end-to-end tests run against: a scripted upstream in its own thread, a proxy in its own process.
+
+Also how the outcome of an SDK call is made comparable: what came back, or the exception's class, status and body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guardproxy.demo.journal import Journal
+from guardproxy.demo.scripted import Scripted, start
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT_S = 60.0
+
+# Made up; in parts, so that scanners of source code stay quiet.
+MAIL = "mara.lindqvist" + "@" + "example.com"
+KEY = "AK" + "IA" + "Q3EGTVJ5XW7RMN2B"
+
+PASS = """\
+policy: pass
+match: {}
+checks: {}
+rules: []
+"""
+
+GUARD = """\
+policy: guard
+match: {}
+checks:
+  pii: {use: pii, entities: [EMAIL_ADDRESS]}
+  secrets: {use: secrets}
+  attack: {use: pattern, patterns: ["(?i)ignore (all )?(the )?previous instructions"]}
+  word: {use: pattern, words: [umbrella-corp]}
+rules:
+  - {id: no-identifiers-out, on: request, when: pii, action: redact, restore: true}
+  - {id: no-secrets-back, on: response, when: secrets, action: redact, restore: false}
+  - {id: no-attacks, on: [user, tool_result], when: attack, action: block}
+  - {id: no-umbrella, on: response, when: word, action: block}
+"""
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Upstream:
+    """The scripted upstream on a loop of its own."""
+
+    def __init__(self, tiny_url: str = "") -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="scripted upstream", daemon=True)
+        self._thread.start()
+        self._scripted: Scripted = self._do(start(tiny_url=tiny_url))
+
+    def _do(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10)
+
+    @property
+    def url(self) -> str:
+        return self._scripted.url
+
+    @property
+    def journal(self) -> Journal:
+        return self._scripted.journal
+
+    def close(self) -> None:
+        self._do(self._scripted.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=10)
+        self._loop.close()
+
+
+@dataclass(slots=True)
+class Proxy:
+    """A running `guardproxy serve`."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    admin_port: int
+    audit: Path
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://127.0.0.1:{self.admin_port}"
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = 15.0) -> int:
+        """Ends the process; gives its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+def serve(upstream_url: str, folder: Path, policy: str, *options: str) -> Proxy:
+    """Starts a proxy with one policy and waits until it is ready. `folder` gets its policies, audit log and output."""
+    policies, audit, log = folder / "policies", folder / "audit", folder / "output.txt"
+    policies.mkdir(parents=True)
+    (policies / "policy.yaml").write_text(policy, encoding="utf-8")
+    port, admin_port = free_port(), free_port()
+    command = [sys.executable, "-m", "guardproxy", "serve", "--upstream", upstream_url, "--policies", str(policies)]
+    command += ["--port", str(port), "--admin-port", str(admin_port), "--audit", str(audit), *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    proxy = Proxy(process, port, admin_port, audit, log)
+    try:
+        wait_ready(process, f"{proxy.admin_url}/readyz", START_TIMEOUT_S)
+    except BaseException:
+        process.kill()
+        process.wait()
+        sys.stderr.write(log.read_text(encoding="utf-8", errors="replace")[-4000:])
+        raise
+    return proxy
+
+
+def wait_ready(process: subprocess.Popen[bytes], url: str, timeout_s: float) -> None:
+    """Returns when `url` answers 200. Raises when the process ends before, or the time is up."""
+    tries = int(timeout_s / 0.1)
+    for _ in range(tries):
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                if response.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            pass
+        try:
+            code = process.wait(timeout=0.1)  # the pause between two looks, which ends early if the process does
+        except subprocess.TimeoutExpired:
+            continue
+        raise RuntimeError(f"the proxy ended with exit code {code} before it was ready")
+    raise TimeoutError(f"not ready within {timeout_s} s")
+
+
+def dumped(value: Any) -> Any:
+    """An SDK object as plain data."""
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An SDK call that raised: everything that a program could look at."""
+
+    kind: str
+    status: int | None
+    body: Any
+    message: str
+    before: tuple[Any, ...] = ()
+
+
+def failed(exception: Exception, before: tuple[Any, ...] = ()) -> Failed:
+    """The comparable parts of an SDK exception."""
+    kind = f"{type(exception).__module__}.{type(exception).__name__}"
+    return Failed(
+        kind, getattr(exception, "status_code", None), getattr(exception, "body", None), str(exception), before
+    )
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """What a plain call gives, as plain data."""
+    try:
+        return dumped(call())
+    except Exception as exception:
+        return failed(exception)
+
+
+def stream_outcome(call: Callable[[], Any]) -> Any:
+    """All that a stream gives, as plain data; when it breaks, what it gave before that too."""
+    seen: list[Any] = []
+    try:
+        with call() as stream:
+            for item in stream:
+                seen.append(dumped(item))  # noqa: PERF401  what came before an exception counts
+    except Exception as exception:
+        return failed(exception, tuple(seen))
+    return seen
+
+
+async def async_outcome(call: Any) -> Any:
+    """What an awaited call gives, as plain data."""
+    try:
+        return dumped(await call)
+    except Exception as exception:
+        return failed(exception)
+
+
+async def async_stream_outcome(call: Any) -> Any:
+    """All that an asynchronous stream gives, as plain data."""
+    seen: list[Any] = []
+    try:
+        async with await call as stream:
+            async for item in stream:
+                seen.append(dumped(item))  # noqa: PERF401  what came before an exception counts
+    except Exception as exception:
+        return failed(exception, tuple(seen))
+    return seen
+
+
+# Ways of cutting a stream: by characters of the text, and by bytes of the body.
+CUTS: list[dict[str, str]] = [
+    {},
+    *({"x-chunk": str(size)} for size in (1, 2, 3, 5, 8, 13, 21, 34, 1000)),
+    *({"x-bytes": str(size)} for size in (3, 64, 4096)),
+    {"x-chunk": "1", "x-bytes": "7"},
+]

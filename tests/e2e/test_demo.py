@@ -1,0 +1,91 @@
+"""`guardproxy demo`: what it prints can be pasted, and Ctrl-C leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.rig import KEY, MAIL, ROOT, free_port, wait_ready
+
+
+@dataclass(slots=True)
+class Demo:
+    process: subprocess.Popen[bytes]
+    port: int
+    admin_port: int
+    output: Path
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    port, admin_port, output = free_port(), free_port(), tmp_path / "output.txt"
+    command = [sys.executable, "-m", "guardproxy", "demo", "--port", str(port), "--admin-port", str(admin_port)]
+    command += ["--audit", str(tmp_path / "audit"), "--no-model"]
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=file, stderr=subprocess.STDOUT
+        )
+    running = Demo(process, port, admin_port, output)
+    try:
+        wait_ready(process, f"http://127.0.0.1:{admin_port}/readyz", 60)
+        yield running
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def pasted(command: str) -> str:
+    return subprocess.run(["sh", "-c", command], capture_output=True, timeout=30, check=True).stdout.decode()
+
+
+def test_what_it_prints_can_be_pasted_and_control_c_ends_it(demo: Demo) -> None:
+    lines = demo.text.splitlines()
+    first, attack = (line for line in lines if line.startswith("curl "))
+    if shutil.which("curl"):
+        answer = pasted(first)
+        assert "[DONE]" in answer
+        assert "HTTP/1.1 400" in pasted(attack)
+        assert f'the model received: "Say hello to {MAIL}' not in demo.text
+        assert demo.text.count("the model received: ") == 1
+    begin = lines.index("from openai import OpenAI")
+    snippet = "\n".join(lines[begin : begin + 4])
+    done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, timeout=60, check=True)
+    assert b"Here is the key" in done.stdout
+    assert KEY.encode() not in done.stdout
+
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(timeout=20) == 0
+    assert "Traceback" not in demo.text
+    for port in (demo.port, demo.admin_port):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+
+
+def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        command = [sys.executable, "-m", "guardproxy", "demo", "--no-model", "--audit", str(tmp_path)]
+        command += ["--port", str(holder.getsockname()[1]), "--admin-port", str(free_port())]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60, check=False
+        )
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stdout + done.stderr
+    assert b"cannot start" in done.stderr

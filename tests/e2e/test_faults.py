@@ -1,0 +1,153 @@
+"""A model that breaks off, hangs or talks nonsense: always an exception of the SDK, never a short answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from tests.e2e.rig import Failed, Proxy, Upstream, free_port, outcome, stream_outcome
+
+OpenAIs = Callable[[str], openai.OpenAI]
+Anthropics = Callable[[str], anthropic.Anthropic]
+BOTH = pytest.mark.parametrize("proxy_name", ["passing", "guarding"])
+
+
+def chat(text: str) -> dict[str, Any]:
+    return {"model": "scripted", "messages": [{"role": "user", "content": text}]}
+
+
+def message(text: str) -> dict[str, Any]:
+    return {"model": "scripted", "max_tokens": 1000, "messages": [{"role": "user", "content": text}]}
+
+
+@pytest.fixture
+def proxy(proxy_name: str, request: pytest.FixtureRequest) -> Proxy:
+    chosen = request.getfixturevalue(proxy_name)
+    assert isinstance(chosen, Proxy)
+    return chosen
+
+
+@BOTH
+@pytest.mark.parametrize("fault", ["error midstream", "cut stream", "reset stream", "wrong shape"])
+def test_a_broken_stream_is_an_error(
+    fault: str, proxy: Proxy, upstream: Upstream, openai_at: OpenAIs, anthropic_at: Anthropics
+) -> None:
+    with (
+        pytest.raises(openai.APIError),
+        openai_at(proxy.url).chat.completions.create(stream=True, **chat(f"words: 40, {fault}")) as stream,
+    ):
+        for _ in stream:
+            pass
+    with (
+        pytest.raises(anthropic.APIStatusError) as caught,
+        anthropic_at(proxy.url).messages.create(stream=True, **message(f"words: 40, {fault}")) as events,
+    ):
+        for _ in events:
+            pass
+    assert caught.value.type
+    assert len(upstream.journal.all()) == 2
+
+
+@BOTH
+def test_what_came_before_the_cut_is_delivered(proxy: Proxy, upstream: Upstream, openai_at: OpenAIs) -> None:
+    client = openai_at(proxy.url)
+    got = stream_outcome(lambda: client.chat.completions.create(stream=True, **chat("words: 40, cut stream")))
+    assert isinstance(got, Failed)
+    text = "".join(chunk["choices"][0]["delta"]["content"] or "" for chunk in got.before)
+    assert text.startswith("word1 word2 word3")
+    assert "word40" not in text
+
+
+@BOTH
+@pytest.mark.parametrize("fault", ["cut stream", "reset stream", "wrong shape", "html"])
+def test_a_broken_plain_answer_is_a_server_error(
+    fault: str, proxy: Proxy, upstream: Upstream, openai_at: OpenAIs, anthropic_at: Anthropics
+) -> None:
+    with pytest.raises(openai.InternalServerError) as caught:
+        openai_at(proxy.url).chat.completions.create(**chat(fault))
+    assert caught.value.status_code == 502
+    with pytest.raises(anthropic.InternalServerError) as refused:
+        anthropic_at(proxy.url).messages.create(**message(fault))
+    assert refused.value.status_code == 502
+
+
+@BOTH
+def test_a_page_instead_of_a_stream(proxy: Proxy, upstream: Upstream, openai_at: OpenAIs) -> None:
+    with pytest.raises(openai.InternalServerError):
+        openai_at(proxy.url).chat.completions.create(stream=True, **chat("html"))
+
+
+@BOTH
+def test_an_answer_of_the_other_kind_is_never_an_empty_success(
+    proxy: Proxy, upstream: Upstream, openai_at: OpenAIs
+) -> None:
+    """A stream where none was asked for, and the other way round: passed on by its real type, or refused."""
+    for stream in (False, True):
+        create = openai_at(proxy.url).chat.completions.with_raw_response.create
+        got = outcome(lambda create=create, stream=stream: create(stream=stream, **chat("wrong type")).http_response)  # type: ignore[misc]
+        if isinstance(got, Failed):
+            assert got.status == 502
+            continue
+        body = got.read().decode()
+        assert got.headers["content-type"].startswith("application/json" if stream else "text/event-stream")
+        assert "wrong" in body
+
+
+@BOTH
+def test_a_client_that_leaves_a_stream_ends_the_call_to_the_model(
+    proxy: Proxy, upstream: Upstream, openai_at: OpenAIs
+) -> None:
+    """Within 100 ms, which a busy machine may miss once, but not three times."""
+    late = []
+    for _ in range(3):
+        upstream.journal.clear()
+        stream = openai_at(proxy.url).chat.completions.create(stream=True, **chat("words: 100, hang"))
+        chunks = iter(stream)
+        assert next(chunks).choices
+        left_s = monotonic()
+        stream.close()
+        gone = upstream.journal.wait(lambda entries: [entry for entry in entries if entry.ended == "gone"])[0]
+        late.append(gone.ended_s - left_s)
+        if late[-1] < 0.1:
+            return
+    pytest.fail(f"the model's connection was closed after {late} s")
+
+
+@BOTH
+def test_a_client_that_leaves_before_the_answer_ends_the_call_to_the_model(proxy: Proxy, upstream: Upstream) -> None:
+    import socket
+
+    body = b'{"model":"scripted","messages":[{"role":"user","content":"hang early"}]}'
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(body)}\r\n\r\n"
+    late = []
+    for _ in range(3):
+        upstream.journal.clear()
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as client:
+            client.sendall(head.encode() + body)
+            upstream.journal.wait(lambda entries: entries)
+            left_s = monotonic()
+        gone = upstream.journal.wait(lambda entries: [entry for entry in entries if entry.ended == "gone"])[0]
+        late.append(gone.ended_s - left_s)
+        if late[-1] < 0.1:
+            return
+    pytest.fail(f"the model's connection was closed after {late} s")
+
+
+def test_no_model_at_all(proxy_with: Callable[..., Proxy], openai_at: OpenAIs, anthropic_at: Anthropics) -> None:
+    from tests.e2e.rig import PASS
+
+    proxy = proxy_with(PASS, upstream_url=f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(openai.InternalServerError) as caught:
+        openai_at(proxy.url).chat.completions.create(**chat("hello"))
+    assert caught.value.status_code == 502
+    assert caught.value.body
+    with pytest.raises(anthropic.InternalServerError) as refused:
+        anthropic_at(proxy.url).messages.create(**message("hello"))
+    assert refused.value.status_code == 502
+    assert refused.value.type

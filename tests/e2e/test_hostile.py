@@ -1,0 +1,225 @@
+"""Requests that no SDK sends: refused in the dialect of the route, nothing sent to the model, a record written."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.e2e.rig import Proxy, Upstream
+
+GOOD = {"model": "scripted", "messages": [{"role": "user", "content": "hello"}]}
+ROUTES = pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def tree(self) -> Any:
+        return json.loads(self.body)
+
+
+def exchange(port: int, data: bytes, timeout_s: float = 10.0) -> Answer:
+    """Sends bytes on a new connection and reads until its end. The request must ask for the connection to close."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as client:
+        with suppress(BrokenPipeError, ConnectionResetError):  # refused before all of it was read
+            client.sendall(data)
+        received = b""
+        with suppress(ConnectionResetError):
+            while piece := client.recv(65536):
+                received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+    if headers.get("transfer-encoding") == "chunked":
+        body = unchunked(body)
+    return Answer(int(lines[0].split()[1]), headers, body)
+
+
+def unchunked(body: bytes) -> bytes:
+    whole = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size.split(b";")[0], 16)
+        whole, body = whole + body[:length], body[length + 2 :]
+    return whole
+
+
+def post(port: int, path: str, body: bytes, *, method: str = "POST", **headers: str) -> Answer:
+    named = {"host": "proxy", "content-type": "application/json", "connection": "close"}
+    named |= {name.replace("_", "-"): value for name, value in headers.items()}
+    named.setdefault("content-length", str(len(body)))
+    head = "".join(f"{name}: {value}\r\n" for name, value in named.items() if value)
+    return exchange(port, f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body)
+
+
+def assert_refused(answer: Answer, path: str, *statuses: int) -> None:
+    """A 4xx in the dialect of the route."""
+    assert answer.status in statuses, answer
+    assert answer.headers["content-type"].startswith("application/json")
+    error = answer.tree["error"]
+    assert isinstance(error["message"], str)
+    assert error["message"]
+    assert error["type"]
+    if path == "/v1/messages":
+        assert answer.tree["type"] == "error"
+    else:
+        assert set(error) >= {"message", "type", "param", "code"}
+
+
+BODIES: dict[str, bytes] = {
+    "empty": b"",
+    "not json": b"hello",
+    "cut": json.dumps(GOOD).encode()[:-3],
+    "two documents": json.dumps(GOOD).encode() * 2,
+    "null": b"null",
+    "a list": b"[]",
+    "a string": b'"hello"',
+    "a number": b"7",
+    "no messages": b'{"model":"scripted"}',
+    "messages of the wrong type": b'{"model":"scripted","messages":"hello"}',
+    "a message of the wrong type": b'{"model":"scripted","messages":["hello"]}',
+    "duplicate messages": b'{"model":"scripted","messages":[{"role":"user","content":"a"}],'
+    b'"messages":[{"role":"user","content":"b"}]}',
+    "duplicate content": b'{"model":"scripted","messages":[{"role":"user","content":"a","content":"b"}]}',
+    "duplicate by escape": b'{"model":"scripted","messages":[{"role":"user","content":"a","c\\u006fntent":"b"}]}',
+    "not a number": b'{"model":"scripted","messages":[{"role":"user","content":"a"}],"temperature":NaN}',
+    "infinity": b'{"model":"scripted","messages":[{"role":"user","content":"a"}],"temperature":1e999}',
+    "lone surrogate": b'{"model":"scripted","messages":[{"role":"user","content":"\\ud800"}]}',
+    "not utf-8": b'{"model":"scripted","messages":[{"role":"user","content":"\xff\xfe"}]}',
+    "overlong utf-8": b'{"model":"scripted","messages":[{"role":"user","content":"\xc0\xaf"}]}',
+    "utf-16": json.dumps(GOOD).encode("utf-16"),
+    "deep lists": b'{"model":"scripted","messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "deep objects": b'{"model":"scripted","messages":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
+    "deep and cut": b"[" * 100_000,
+    "stream of the wrong type": b'{"model":"scripted","messages":[{"role":"user","content":"a"}],"stream":"yes"}',
+}
+
+
+@ROUTES
+@pytest.mark.parametrize("name", BODIES)
+def test_a_bad_body(name: str, path: str, upstream: Upstream, guarding: Proxy) -> None:
+    answer = post(guarding.port, path, BODIES[name])
+    assert_refused(answer, path, 400)
+    assert upstream.journal.all() == []
+
+
+@ROUTES
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "text/plain", "multipart/form-data; boundary=x", "application/json; charset=utf-7", "application/jsonx"],
+)
+def test_an_unknown_content_type(content_type: str, path: str, upstream: Upstream, guarding: Proxy) -> None:
+    answer = post(guarding.port, path, json.dumps(GOOD).encode(), content_type=content_type)
+    assert_refused(answer, path, 415)
+    assert upstream.journal.all() == []
+
+
+@ROUTES
+@pytest.mark.parametrize("encoding", ["foo", "gzip, gzip", "br", "zstd"])
+def test_an_unknown_content_encoding(encoding: str, path: str, upstream: Upstream, guarding: Proxy) -> None:
+    answer = post(guarding.port, path, json.dumps(GOOD).encode(), content_encoding=encoding)
+    assert_refused(answer, path, 415)
+    assert upstream.journal.all() == []
+
+
+@ROUTES
+def test_broken_compression(path: str, upstream: Upstream, guarding: Proxy) -> None:
+    for body in (b"not gzip at all", gzip.compress(json.dumps(GOOD).encode())[:-9]):
+        answer = post(guarding.port, path, body, content_encoding="gzip")
+        assert_refused(answer, path, 400, 415)
+    assert upstream.journal.all() == []
+
+
+@ROUTES
+def test_a_body_beyond_the_limit(path: str, upstream: Upstream, guarding: Proxy) -> None:
+    announced = post(guarding.port, path, b"", content_length=str(10**10))
+    assert_refused(announced, path, 413)
+    bomb = gzip.compress(b" " * 100_000_000)
+    assert_refused(post(guarding.port, path, bomb, content_encoding="gzip"), path, 400, 413, 415)
+    assert upstream.journal.all() == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/other",
+        "/v1/files",
+        "/v1/batches",
+        "/v1/messages/batches",
+        "/v1/chat/completions/",
+        "//v1/chat/completions",
+        "/v1/../v1/chat/completions",
+        "/v1/%63hat/completions",
+        "/V1/chat/completions",
+    ],
+)
+def test_an_unknown_route(path: str, upstream: Upstream, guarding: Proxy) -> None:
+    answer = post(guarding.port, path, json.dumps(GOOD).encode())
+    assert answer.status in (400, 404)
+    assert upstream.journal.all() == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "HEAD"])
+def test_another_method(method: str, upstream: Upstream, guarding: Proxy) -> None:
+    answer = post(guarding.port, "/v1/chat/completions", b"", method=method)
+    assert 400 <= answer.status < 500
+    assert upstream.journal.all() == []
+
+
+RAW: dict[str, bytes] = {
+    "two lengths": b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+    b"Content-Length: 6\r\n\r\nhello",
+    "length and chunked": b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "signed length": b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: +3\r\n\r\nabc",
+    "compressed transfer": b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n"
+    b"Content-Type: application/json\r\nConnection: close\r\n\r\n0\r\n\r\n",
+    "space before the colon": b"POST /v1/chat/completions HTTP/1.1\r\nHost : x\r\n\r\n",
+    "folded header": b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n",
+    "http/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64,
+    "header of control bytes": b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nA: \x00\x1b\r\n\r\n",
+    "absolute target elsewhere": b"POST http://192.0.2.1/v1/other HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    b"Content-Length: 0\r\n\r\n",
+    "upgrade": b"GET /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_a_hostile_head(name: str, upstream: Upstream, guarding: Proxy) -> None:
+    answer = exchange(guarding.port, RAW[name])
+    assert 400 <= answer.status < 500
+    assert b"\x1b" not in answer.body
+    assert upstream.journal.all() == []
+
+
+def test_a_client_cannot_name_the_headers_to_be_removed(upstream: Upstream, guarding: Proxy) -> None:
+    answer = post(
+        guarding.port,
+        "/v1/chat/completions",
+        json.dumps(GOOD).encode(),
+        connection="close, authorization, x-mine",
+        authorization="Bearer test",
+        x_mine="kept from the model",
+    )
+    assert answer.status in (200, 400)
+    for entry in upstream.journal.all():
+        assert "x-mine" not in entry.headers
+        assert "connection" not in entry.headers or "x-mine" not in entry.headers["connection"]
+
+
+def test_refusals_leave_the_proxy_well(upstream: Upstream, guarding: Proxy) -> None:
+    answer = post(guarding.port, "/v1/chat/completions", json.dumps(GOOD).encode())
+    assert answer.status == 200
+    assert answer.tree["choices"][0]["message"]["content"] == "You wrote: hello"
