@@ -21,10 +21,10 @@ from guardproxy.checks import Check
 from guardproxy.decisions import Stop
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Fault, Text
-from guardproxy.findings import Channel, Finding, Scan
+from guardproxy.findings import Channel, Direction, Finding, Scan
 from guardproxy.gate import CHECK_ERROR, Entry, Gate, Job, Lane, Piece
 from guardproxy.placeholders import RESTORE, Restoring
-from guardproxy.policy.evaluate import Bound, PolicySet, Tally
+from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
 from guardproxy.record import VERSION, Side, Writer, merge, unmapped
 from guardproxy.transcript import (
     Aborted,
@@ -113,9 +113,14 @@ class Exchange:
         self._answer = Side(Gate(self._checks_for))
 
     @property
-    def wants_more(self) -> bool:
-        """Whether more bytes of the answer can be of use now; `False` while as much is held as may be."""
-        return self.phase == "answer" and not self._pending
+    def sides(self) -> dict[Direction, Side]:
+        """What is known of each direction so far."""
+        return {"request": self._request, "response": self._answer}
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Every rule that held so far, in order."""
+        return self._tally.outcomes if self._bound else []
 
     def receive(self, happened: Input) -> list[Command]:
         """Takes one input; gives the commands that follow from it, in order."""
@@ -408,7 +413,7 @@ class Exchange:
     def _record(self, outcome: str) -> dict[str, Any]:
         bound, seen = self._bound, self._decoder.seen if self._decoder else None
         writer = Writer(bound is not None and bound.keep != "none", self._tokens)
-        outcomes = self._tally.outcomes if bound else []
+        outcomes = self.outcomes
         sides = (self._request, self._answer)
         began = self._times.get("received", 0.0)
         names = sorted({check.name: check.digest for check in bound.checks.values()}.items()) if bound else []

@@ -31,9 +31,8 @@ KEY = "AK" + "IA" + "Q3EGTVJ5XW7RMN2B"
 
 PASS = """\
 policy: pass
-match: {}
-checks: {}
-rules: []
+rules:
+  - {id: watch, when: check_error, action: flag}
 """
 
 GUARD = """\
