@@ -162,7 +162,9 @@ class Server:
         except HTTPRequestEntityTooLarge:
             raise self._too_large() from None
         except (ContentEncodingError, web.RequestPayloadError):
-            raise DownstreamError(400, "invalid_body", "the request body is cut off or not encoded as it says") from None
+            raise DownstreamError(
+                400, "invalid_body", "the request body is cut off or not encoded as it says"
+            ) from None
 
     def _too_large(self) -> DownstreamError:
         limit = self.config.limit_body_bytes
