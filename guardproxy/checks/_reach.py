@@ -92,16 +92,16 @@ def rule(
     if found.least == 0:
         raise UnreadableError("it also matches the empty text; write `+` for `*` where something must be there")
     if found.most is None and found.least > cap:
-        raise UnreadableError(f"its matches have at least {found.least} characters, more than `cap` ({cap}); raise `cap`")
+        raise UnreadableError(
+            f"its matches have at least {found.least} characters, more than `cap` ({cap}); raise `cap`"
+        )
     begin_source: str | None = found.prefix
     try:
         begin = compiled(f"(?:{begin_source})\\z")
     except re2.error:  # too large as a program: then every place within reach of the end stays undecided
         begin_source = begin = None
     reach = cap if found.most is None else found.most
-    return Rule(
-        label, score, found.source, find, begin_source, begin, reach, found.most is not None, group, accept
-    )
+    return Rule(label, score, found.source, find, begin_source, begin, reach, found.most is not None, group, accept)
 
 
 class Reach:

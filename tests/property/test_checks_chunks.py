@@ -64,7 +64,11 @@ def test_patterns_find_the_same_however_the_text_is_cut(
 
 
 @promise
-@given(st.lists(st.text(st.sampled_from("abé -"), min_size=1, max_size=4).filter(str.strip), min_size=1), LETTERS, st.data())
+@given(
+    st.lists(st.text(st.sampled_from("abé -"), min_size=1, max_size=4).filter(str.strip), min_size=1),
+    LETTERS,
+    st.data(),
+)
 def test_words_are_found_the_same_however_the_text_is_cut(words: list[str], text: str, data: st.DataObject) -> None:
     check = build("pattern", "words", {"words": words}, Resources())
     assert_invariant(check, text, _cuts(data, text))
