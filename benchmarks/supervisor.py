@@ -27,13 +27,13 @@ from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Window
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402 - the backend is chosen first
+from matplotlib import pyplot as plt
 
 WORDS = (20, 50, 200, 800)
-PROSE = """Every spring the river rose above the lower fields, and the farmers moved their sheep to the hill until the water
-fell again. Nobody in the village found this strange. The school kept a boat, the baker delivered by cart from the
-north side, and the post arrived two days late with muddy corners. A visitor once asked why they had never built a wall;
-the mayor answered that the river had been there first, and that the best wheat grew where it had slept. """
+PROSE = """Every spring the river rose above the lower fields, and the farmers moved their sheep to the hill until the
+water fell again. Nobody in the village found this strange. The school kept a boat, the baker delivered by cart from
+the north side, and the post arrived two days late with muddy corners. A visitor once asked why they had never built a
+wall; the mayor answered that the river had been there first, and that the best wheat grew where it had slept. """
 
 
 def text_of(words: int, turn: int) -> str:

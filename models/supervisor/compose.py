@@ -25,7 +25,7 @@ def phrases() -> dict[str, dict[str, list[str]]]:
 
 
 def compose(rng: random.Random, fine: int, attacks: int, english_share: float = 0.3) -> list[dict[str, Any]]:
-    """`fine` harmless rows and `attacks` attacks; half of the attacks follow a harmless request in the same language."""
+    """`fine` harmless rows and `attacks` attacks; half of the attacks follow a harmless request in their language."""
     known = phrases()
     foreign = sorted(set(known) - {"en"})
 

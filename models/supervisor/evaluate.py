@@ -26,7 +26,7 @@ from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Window
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402 - the backend is chosen first
+from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
 SEED = 20_26

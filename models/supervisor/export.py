@@ -132,8 +132,8 @@ def main() -> None:
     fp32 = args.checkpoint.with_name("model.fp32.onnx")
     to_onnx(network, fp32)
     to_int8(fp32, HERE / "model.onnx", reduce_range=not args.full_range)
-    even = {label: 1.0 for label in LABELS}
-    write_config(HERE, {label: 0.5 for label in LABELS}, even)
+    even = dict.fromkeys(LABELS, 1.0)
+    write_config(HERE, dict.fromkeys(LABELS, 0.5), even)
     rows = read(args.data / "validation.jsonl")
     texts = [row["text"] for row in rows if len(row["text"]) < 3000][:300] + [row["text"] for row in rows][-50:]
     found = parity(network, {"fp32": fp32, "int8": HERE / "model.onnx"}, texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from guardproxy.findings import Channel, Direction, Finding, Window
 
 
 class WordScorer:
-    """Says 0.9 for a text with the word "attack", 0.6 for one with "doubtful", else 0.1; remembers what it was asked."""
+    """Says 0.9 for a text with the word "attack", 0.6 for one with "doubtful", else 0.1; keeps what it was asked."""
 
     digest = "sha256:words"
     thresholds: Mapping[str, float] = {"injection": 0.8, "harm": 0.5}
@@ -96,7 +97,7 @@ def test_a_long_request_is_cut_with_context_and_no_character_is_left_out() -> No
     borders = [(finding.start, finding.end) for finding in scan.findings]
     assert borders[0][0] == 0
     assert borders[-1][1] == len(text)
-    assert all(first[1] == second[0] for first, second in zip(borders, borders[1:], strict=False))
+    assert all(first[1] == second[0] for first, second in pairwise(borders))
     assert all(text[start - 2 : start] == ". " for start, _ in borders[1:])
     assert all(len(scored) <= 900 for scored in scorer.calls[0])
     assert all(

@@ -68,7 +68,7 @@ def test_sums_that_leave_a_file_out_are_refused(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     lines = (tmp_path / "SHA256SUMS").read_text().splitlines(keepends=True)
     (tmp_path / "SHA256SUMS").write_text("".join(lines[1:]))
-    with pytest.raises(ConfigError, match="does not name `model.onnx`"):
+    with pytest.raises(ConfigError, match=r"does not name `model\.onnx`"):
         read(tmp_path)
 
 
