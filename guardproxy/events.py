@@ -15,12 +15,14 @@ class Frame:
     """One unit that leaves whole: a request body, an answer's body, one event of a stream.
 
     `data`: its bytes as they came, framing included, sent on unchanged when nothing in it is edited. `tree`: the parsed
-    JSON, or `None`. `event`: the SSE event name, if any. `terminal`: after this frame nothing may be sent.
+    JSON, or `None`. `event`: the SSE event name, if any. `streamed`: it is one event of a stream. `terminal`: after this
+    frame nothing may be sent.
     """
 
     data: bytes
     tree: Any = None
     event: str | None = None
+    streamed: bool = False
     terminal: bool = False
 
 
@@ -45,11 +47,11 @@ class Text:
 class Opaque:
     """A frame without checkable text (a role, a usage count, a ping), or one whose content cannot be inspected.
 
-    `uninspected`: JSON paths of content that no check can read (images, signatures, encrypted content).
+    `uninspected`: where in the tree content is that no check can read (images, signatures, encrypted content).
     """
 
     frame: Frame
-    uninspected: tuple[str, ...] = ()
+    uninspected: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

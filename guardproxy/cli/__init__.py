@@ -1,0 +1,42 @@
+"""The command line: one command group a file. Groups import what they run only when they run it, so `--help` is quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from guardproxy.cli import audit, policy, replay, scan, serve
+from guardproxy.cli import demo as demo_command
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="A guard in front of any LLM endpoint: redacts, judges, blocks, streams, and records every decision.\n\n"
+    "Start with `guardproxy demo`, then `guardproxy serve --upstream https://api.openai.com`.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        typer.echo(version("guardproxy"))
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+app.command("serve")(serve.serve)
+app.command("demo")(demo_command.demo)
+app.command("scan")(scan.scan)
+app.add_typer(policy.app, name="policy")
+app.add_typer(audit.app, name="audit")
+app.command("replay")(replay.replay)

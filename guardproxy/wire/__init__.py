@@ -1,0 +1,106 @@
+"""Wire formats: bytes <-> events, one format a file; `sse.py` does framing only.
+
+A codec file holds `CODEC`, an object of the `Codec` protocol. Another package adds a format by an entry point of the
+group `guardproxy.wire` that names such an object.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
+
+from guardproxy.events import Event, Frame, Text
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a request body says, beside its texts. `frame.tree` is the whole body."""
+
+    model: str
+    stream: bool
+    frame: Frame
+    events: tuple[Event, ...]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a decoder has learned beside texts: usage as the upstream counts it, the model that answered, why it ended."""
+
+    usage: dict[str, Any] = field(default_factory=dict)
+    model: str = ""
+    finish: list[str] = field(default_factory=list)
+
+
+class Decoder(Protocol):
+    """One answer's bytes -> events. Never raises on content: trouble is a `Fault` event, after which it stays silent."""
+
+    seen: Seen
+
+    def feed(self, data: bytes) -> list[Event]: ...
+
+    def end(self) -> list[Event]:
+        """The body is complete: closes every channel, or says that the answer was cut off."""
+        ...
+
+    def sent(self, frame: Frame) -> None:
+        """The frame has gone to the client: what `filtered` must still close follows from that."""
+        ...
+
+
+class Codec(Protocol):
+    """One wire format."""
+
+    name: str
+    provider: str
+    routes: tuple[str, ...]
+
+    def read_request(self, body: bytes) -> Request:
+        """Raises `DownstreamError`, which names the field."""
+        ...
+
+    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int) -> Decoder:
+        """`streamed`: the answer is an event stream; `failed`: its status is an error's."""
+        ...
+
+    def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
+        """The frame with these texts in place of its own; fields that could show the old text are dropped."""
+        ...
+
+    def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
+        """Like `edited`, for the last frame before a stop: whatever would end the answer is left out."""
+        ...
+
+    def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
+        """An error body in the dialect, for an answer that has not begun."""
+        ...
+
+    def error_event(self, code: str, message: str) -> bytes:
+        """An error in the middle of a stream, with what ends the stream."""
+        ...
+
+    def filtered(self, decoder: Decoder, message: str) -> bytes:
+        """The dialect's own ending of an answer that a filter stopped in the middle of a stream."""
+        ...
+
+
+_OWN = ("openai_chat", "anthropic_messages")
+
+
+@cache
+def _codecs() -> tuple[Codec, ...]:
+    own = [cast(Codec, importlib.import_module(f"{__name__}.{name}").CODEC) for name in _OWN]
+    return (*own, *(cast(Codec, point.load()) for point in entry_points(group="guardproxy.wire")))
+
+
+def codecs() -> tuple[Codec, ...]:
+    """Every wire format that is installed."""
+    return _codecs()
+
+
+def codec_for(route: str) -> Codec | None:
+    """The format of a route such as `POST /v1/messages`, or `None`."""
+    return next((codec for codec in _codecs() if route in codec.routes), None)

@@ -1,0 +1,188 @@
+"""How many audit records a second become durable, and how long one waits, against a write and a sync for each record.
+
+    python benchmarks/audit.py --out runs/audit [--seconds 3] [--folder DIR]
+
+Each of 1, 16 and 128 concurrent appenders (tasks of one event loop, as in the proxy) appends, waits until its record is
+durable, and appends again. Both ways seal the same records and use the same system calls (`write`, `fdatasync`); the
+naive way takes a thread's turn for each record. The two ways alternate in rounds, so that a busy machine hits both.
+Writes `audit.json` and `audit.png` to --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from guardproxy.audit.chain import begin, seal, verify
+from guardproxy.audit.sinks.file import FileSink, data_sync
+
+APPENDERS = (1, 16, 128)
+ROUNDS = 3
+
+Append = Callable[[dict[str, Any]], Awaitable[Any]]
+
+
+def record(index: int) -> dict[str, Any]:
+    """A record of about 1 KiB in the shape that the proxy writes."""
+    return {
+        "id": f"ex-{index:012d}",
+        "at": time.time(),
+        "route": "POST /v1/chat/completions",
+        "model": "small-model",
+        "outcome": "redacted",
+        "policies": "sha256:" + "ab" * 32,
+        "rules": ["no-identifiers-out", "watch-identifiers-back"],
+        "findings": [
+            {"check": "pii", "label": "EMAIL_ADDRESS", "start": 12 * at, "end": 12 * at + 9, "score": 0.85}
+            for at in range(6)
+        ],
+        "text": "please write to <EMAIL_ADDRESS_1> " * 8,
+        "timings": {"checks": 3.2, "upstream": 412.5, "total": 420.1},
+    }
+
+
+class Grouped:
+    """The proxy's own way: what gathers during a sync is written and synced together."""
+
+    def __init__(self, sink: FileSink) -> None:
+        self.sink = sink
+
+    async def append(self, entry: dict[str, Any]) -> None:
+        await asyncio.wrap_future(self.sink.append(entry))
+
+
+class Naive:
+    """A write and a sync for each record, one after the other, in a thread of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        line, self.head = begin({"log": "naive"})
+        os.write(self.fd, line)
+        self.thread = ThreadPoolExecutor(1)
+
+    def keep(self, entry: dict[str, Any]) -> None:
+        line, self.head = seal(entry, self.head)
+        os.write(self.fd, line)
+        data_sync(self.fd)
+
+    async def append(self, entry: dict[str, Any]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self.thread, self.keep, entry)
+
+    def close(self) -> None:
+        self.thread.shutdown()
+        os.close(self.fd)
+
+
+async def load(append: Append, appenders: int, seconds: float) -> tuple[float, list[float]]:
+    """Records a second, and the time of each in milliseconds."""
+    times_ms: list[float] = []
+    began = time.perf_counter()
+    until = began + seconds
+
+    async def appender(index: int) -> None:
+        while (start := time.perf_counter()) < until:
+            await append(record(index))
+            times_ms.append((time.perf_counter() - start) * 1000)
+
+    await asyncio.gather(*(appender(index) for index in range(appenders)))
+    return len(times_ms) / (time.perf_counter() - began), times_ms
+
+
+def summary(rounds: list[tuple[float, list[float]]]) -> dict[str, float]:
+    times_ms = sorted(time_ms for _, times in rounds for time_ms in times)
+    cuts = statistics.quantiles(times_ms, n=1000, method="inclusive")
+    return {
+        "records": len(times_ms),
+        "records_per_s": round(statistics.median(rate for rate, _ in rounds), 1),
+        "records_per_s_least": round(min(rate for rate, _ in rounds), 1),
+        "p50_ms": round(cuts[499], 3),
+        "p99_ms": round(cuts[989], 3),
+        "p999_ms": round(cuts[998], 3),
+    }
+
+
+def measure(folder: Path, seconds: float) -> dict[str, Any]:
+    results: dict[str, Any] = {}
+    for appenders in APPENDERS:
+        rounds: dict[str, list[tuple[float, list[float]]]] = {"group": [], "naive": []}
+        for at in range(ROUNDS):
+            sink = FileSink(folder, f"group-{appenders}-{at}", {"log": "group"})
+            rounds["group"].append(asyncio.run(load(Grouped(sink).append, appenders, seconds)))
+            sink.close()
+            with sink.path.open("rb") as lines:
+                assert not verify(lines).problems
+            naive = Naive(folder / f"naive-{appenders}-{at}.jsonl")
+            rounds["naive"].append(asyncio.run(load(naive.append, appenders, seconds)))
+            naive.close()
+        results[str(appenders)] = {way: summary(found) for way, found in rounds.items()}
+        print(appenders, json.dumps(results[str(appenders)]))
+    return results
+
+
+def sealing_us() -> float:
+    """Microseconds to seal one record, without any file."""
+    _, head = begin({"log": "seal"})
+    entry = record(0)
+    began = time.perf_counter()
+    for _ in range(20_000):
+        _, head = seal(entry, head)
+    return round((time.perf_counter() - began) / 20_000 * 1e6, 2)
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    names = {"group": "one sync a group (guardproxy)", "naive": "one sync a record"}
+    for index, (way, label) in enumerate(names.items()):
+        places = [at + (index - 0.5) * 0.38 for at in range(len(results))]
+        bars = left.bar(places, [found[way]["records_per_s"] for found in results.values()], 0.36, label=label)
+        left.bar_label(bars, fmt="{:,.0f}")
+        p50 = [found[way]["p50_ms"] for found in results.values()]
+        p99 = [found[way]["p99_ms"] for found in results.values()]
+        right.plot(range(len(results)), p50, "o-", color=f"C{index}", label=f"{label}, p50")
+        right.plot(range(len(results)), p99, "^--", color=f"C{index}", label=f"{label}, p99")
+    left.set(title="durable records a second")
+    right.set(title="time until a record is durable, ms", yscale="log")
+    for axes in (left, right):
+        axes.set_xticks(range(len(results)), [f"{appenders} at once" for appenders in results])
+        axes.legend(fontsize=8)
+    left.margins(y=0.3)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where audit.json and audit.png go")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each round")
+    parser.add_argument("--folder", type=Path, help="on the disk to measure (default: inside of --out)")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.folder or options.out) as folder:
+        results = {
+            "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
+            "rounds": ROUNDS,
+            "seconds": options.seconds,
+            "record_bytes": len(seal(record(0), begin({"log": "size"})[1])[0]),
+            "sealing_us": sealing_us(),
+            "appenders": measure(Path(folder), options.seconds),
+        }
+    (options.out / "audit.json").write_text(json.dumps(results, indent=2) + "\n")
+    draw(results["appenders"], options.out / "audit.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""`guardproxy scan`: texts from standard input through the policies, without a server or a model's API."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from guardproxy.errors import PolicyError
+
+
+def scan(
+    policies: Annotated[Path | None, typer.Option(help="A folder of policy files. Default: the shipped ones.")] = None,
+    on: Annotated[str, typer.Option(help="request: as a user's message; response: as a model's answer.")] = "request",
+) -> None:
+    """Read {"id", "text"} lines, write {"id", "decision", "rules", "findings", "text"} lines.
+
+    Exit code 0: nothing was found; 1: something was; 2: wrong use.
+    """
+    from guardproxy.scanning import load, scan_text  # noqa: PLC0415
+
+    if on not in ("request", "response"):
+        typer.echo("guardproxy: --on is request or response", err=True)
+        raise typer.Exit(2)
+    direction: Literal["request", "response"] = "request" if on == "request" else "response"
+    try:
+        rules = load(policies)
+    except PolicyError as error:
+        typer.echo(f"guardproxy: {error}", err=True)
+        raise typer.Exit(2) from None
+    anything = False
+    for number, line in enumerate(sys.stdin, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            text = row["text"]
+            if not isinstance(text, str):
+                raise TypeError
+        except (ValueError, KeyError, TypeError):
+            typer.echo(f'guardproxy: line {number} is not a JSON object with a string "text"', err=True)
+            raise typer.Exit(2) from None
+        result = scan_text(rules, text, direction)
+        anything = anything or bool(result.findings)
+        found = [
+            {"check": one.check, "label": one.label, "start": one.start, "end": one.end, "score": round(one.score, 4)}
+            for one in result.findings
+        ]
+        shown = {"id": row.get("id"), "decision": result.decision, "rules": list(result.rules), "findings": found}
+        sys.stdout.write(json.dumps({**shown, "text": result.text}, ensure_ascii=False) + "\n")
+    raise typer.Exit(1 if anything else 0)

@@ -1,0 +1,101 @@
+"""`guardproxy serve`: the proxy, in one process or several."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from guardproxy.errors import GuardproxyError
+
+
+def serve(
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(help="The model's API: a URL, or `openai=URL` and `anthropic=URL` for one provider each."),
+    ] = None,
+    policies: Annotated[Path | None, typer.Option(help="A folder of policy files. Default: the shipped ones.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with settings; flags win over it.")] = None,
+    host: Annotated[str | None, typer.Option(help="Where to listen. Default: 127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="The clients' port. Default: 8080; 0 picks one.")] = None,
+    admin_host: Annotated[str | None, typer.Option(help="Where the admin port listens. Default: 127.0.0.1")] = None,
+    admin_port: Annotated[
+        int | None, typer.Option(help="/livez /readyz /metrics. Default: 9090; worker N gets 9090 + N.")
+    ] = None,
+    audit: Annotated[Path | None, typer.Option(help="The folder of the audit log. Default: audit")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that share the port. Default: 1")] = None,
+    pass_through: Annotated[
+        list[str] | None, typer.Option(help="A route that goes on unread, like `GET /v1/models` (the default).")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug prints every exchange's transcript.")] = None,
+) -> None:
+    """Guard an LLM endpoint: clients change their base URL to this one and nothing else.
+
+    Every setting can also come from GUARDPROXY_<NAME> (GUARDPROXY_UPSTREAM, GUARDPROXY_KEY, GUARDPROXY_LIMIT_BODY_BYTES).
+    """
+    from guardproxy import config as settings  # noqa: PLC0415
+
+    flags: dict[str, Any] = {
+        "upstream": tuple(upstream) if upstream else None,
+        "policies": policies,
+        "host": host,
+        "port": port,
+        "admin_host": admin_host,
+        "admin_port": admin_port,
+        "audit": audit,
+        "workers": workers,
+        "pass_through": tuple(pass_through) if pass_through else None,
+        "log_level": log_level,
+    }
+    try:
+        found = settings.load(flags, file=config)
+        if found.workers > 1:
+            raise typer.Exit(_several(found))
+        _one(found, 0)
+    except GuardproxyError as error:
+        typer.echo(f"guardproxy: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _one(config: Any, worker: int) -> None:
+    import uvloop  # noqa: PLC0415
+
+    from guardproxy.server import app, logs  # noqa: PLC0415
+
+    logs.configure(config.log_level)
+    uvloop.run(app.serve(config, worker))
+
+
+def _several(config: Any) -> int:
+    """Forks the workers and passes signals on; a worker that dies takes the others down, so that whoever watches the
+    process starts it anew instead of running on with half the capacity."""
+    children: list[int] = []
+    for worker in range(config.workers):
+        if (child := os.fork()) == 0:
+            try:
+                _one(config, worker)
+            except GuardproxyError as error:
+                sys.stderr.write(f"guardproxy: {error}\n")
+                os._exit(2)
+            os._exit(0)
+        children.append(child)
+
+    def forward(number: int, _: object) -> None:
+        for child in children:
+            os.kill(child, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, forward)
+    worst = 0
+    while children:
+        child, status = os.wait()
+        children.remove(child)
+        code = os.waitstatus_to_exitcode(status)
+        if code and not worst:
+            worst = abs(code)
+            forward(signal.SIGTERM, None)
+    return worst

@@ -1,0 +1,119 @@
+"""Process settings: read once, frozen. A flag wins over the environment, the environment over the file, the file over
+the default. Every setting is a flag of `guardproxy serve`, an environment variable `GUARDPROXY_<NAME>` and a key of the
+TOML file.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from guardproxy.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything a server needs to start. Sizes in bytes, times in seconds.
+
+    `upstream`: base URLs; a bare URL serves every format, `anthropic=URL` one provider's. `pass_through`: routes such as
+    `GET /v1/models` that go on unread. `key`: the secret behind placeholders and tenants' pseudonyms; made and kept
+    in the audit folder when empty. `audit`: the folder of the log.
+    """
+
+    upstream: tuple[str, ...] = ()
+    policies: Path | None = None
+    models: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 8080
+    admin_host: str = "127.0.0.1"
+    admin_port: int = 9090
+    audit: Path = Path("audit")
+    key: str = field(default="", repr=False)
+    workers: int = 1
+    pass_through: tuple[str, ...] = ("GET /v1/models",)
+    limit_body_bytes: int = 32 * 1024 * 1024
+    limit_answer_bytes: int = 64 * 1024 * 1024
+    limit_held_chars: int = 2_000_000
+    limit_exchanges: int = 2000
+    timeout_body_s: float = 30.0
+    timeout_connect_s: float = 10.0
+    timeout_idle_s: float = 600.0
+    timeout_total_s: float = 3600.0
+    timeout_scan_s: float = 10.0
+    timeout_write_s: float = 30.0
+    drain_s: float = 30.0
+    scan_threads: int = 1
+    log_level: str = "info"
+
+    def upstream_for(self, provider: str) -> str:
+        """The base URL of a provider, without a final slash or `/v1`."""
+        named = dict(one.split("=", 1) for one in self.upstream if "=" in one.split("://", 1)[0])
+        plain = [one for one in self.upstream if "=" not in one.split("://", 1)[0]]
+        url = named.get(provider) or (plain[0] if plain else next(iter(named.values())))
+        return url.rstrip("/").removesuffix("/v1")
+
+
+_NAMES = {one.name: one for one in fields(Config)}
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path | None = None) -> Config:
+    """The settings. `flags` that are `None` were not given. Raises `ConfigError`."""
+    values: dict[str, Any] = {}
+    if file:
+        try:
+            read = tomllib.loads(file.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot read {file}: {error}") from None
+        for key, value in read.items():
+            values[key] = _checked(key, value, str(file))
+    for name in _NAMES:
+        if (text := environ.get(f"GUARDPROXY_{name.upper()}")) is not None:
+            values[name] = _checked(name, text, f"GUARDPROXY_{name.upper()}")
+    values |= {key: value for key, value in flags.items() if value is not None}
+    config = Config(**values)
+    _check(config)
+    return config
+
+
+def _checked(name: str, value: Any, where: str) -> Any:
+    if name not in _NAMES:
+        raise ConfigError(f"{where}: unknown setting `{name}` (known: {', '.join(sorted(_NAMES))})")
+    default = _NAMES[name].default
+    try:
+        if isinstance(default, tuple):
+            items = value.split(",") if isinstance(value, str) else value
+            return tuple(str(item).strip() for item in items)
+        if name in ("policies", "models", "audit"):
+            return Path(str(value))
+        if isinstance(default, (int, float)):
+            return type(default)(value)
+        return str(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{where}: `{name}` must be like {default!r}") from None
+
+
+def _check(config: Config) -> None:
+    if not config.upstream:
+        raise ConfigError("no upstream: give --upstream https://api.openai.com, or GUARDPROXY_UPSTREAM")
+    for one in config.upstream:
+        parts = urlsplit(one.split("=", 1)[1] if "=" in one.split("://", 1)[0] else one)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+            raise ConfigError("an upstream must be like https://api.openai.com or anthropic=https://api.anthropic.com")
+    for route in config.pass_through:
+        method, _, path = route.partition(" ")
+        if not method.isupper() or not path.startswith("/"):
+            raise ConfigError(f"a pass-through route is a method and a path, like `GET /v1/models`, not `{route}`")
+    if config.key and len(config.key) < 16:
+        raise ConfigError("the key must have at least 16 characters")
+
+
+def shipped(name: str) -> Path:
+    """A folder that ships with the package: `policies`, `models`."""
+    package = Path(__file__).parent
+    inside = package / "_data" / name
+    return inside if inside.exists() else package.parent / name

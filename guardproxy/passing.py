@@ -1,0 +1,87 @@
+"""A listed route that goes on unread (`GET /v1/models`): the same inputs, commands and record as an exchange, no checks.
+
+The record says `passed`: nobody can take what went through here for inspected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from guardproxy.exchange import Setting
+from guardproxy.record import VERSION
+from guardproxy.transcript import (
+    Aborted,
+    CancelUpstream,
+    Command,
+    DataReceived,
+    DownstreamGone,
+    Finish,
+    Input,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    SendData,
+    SendHead,
+    SendUpstream,
+    UpstreamFailed,
+)
+
+
+@dataclass(slots=True)
+class PassThrough:
+    """One request that is not read."""
+
+    setting: Setting
+    _began: float = 0.0
+    _unix_s: float = 0.0
+    _status: int = 0
+    _started: bool = False
+    _sizes: dict[str, int] = field(default_factory=lambda: {"upstream": 0, "client": 0})
+
+    def receive(self, happened: Input) -> list[Command]:
+        """Takes one input; gives the commands that follow from it."""
+        match happened:
+            case RequestReceived():
+                self._began, self._unix_s = happened.at_s, happened.unix_s
+                self._sizes["upstream"] = len(happened.body)
+                return [SendUpstream(happened.body)]
+            case ResponseStarted():
+                self._status, self._started = happened.status, True
+                return [SendHead(happened.status, streamed=happened.media_type == "text/event-stream")]
+            case DataReceived():
+                self._sizes["client"] += len(happened.data)
+                return [SendData(happened.data)]
+            case ResponseEnded():
+                return [self._finish("passed", b"", happened.at_s)]
+            case UpstreamFailed() | Aborted():
+                if self._started:
+                    return [CancelUpstream(), self._finish(happened.code, b"", happened.at_s)]
+                self._status = happened.status
+                body = self.setting.codec.error(happened.status, happened.code, happened.message)
+                return [SendHead(happened.status, own=True), self._finish(happened.code, body, happened.at_s)]
+            case DownstreamGone():
+                return [CancelUpstream(), self._finish("client_closed", b"", happened.at_s)]
+            case _:
+                return []
+
+    def _finish(self, outcome: str, data: bytes, at_s: float) -> Finish:
+        nothing = {"texts": [], "uninspected": ["*"], "unmapped": []}
+        record = {
+            "v": VERSION,
+            "id": self.setting.id,
+            "at": self._unix_s,
+            "engine": self.setting.engine,
+            "tenant": self.setting.tenant,
+            "route": self.setting.route,
+            "policies": self.setting.policies.digest,
+            "outcome": outcome,
+            "status": self._status,
+            "rules": [],
+            "decisions": [],
+            "request": nothing,
+            "response": nothing,
+            "bytes": self._sizes,
+            "timings": {"finished": round((at_s - self._began) * 1000, 3)},
+        }
+        failed = self.setting.codec.error(503, "audit_unavailable", "the record of this exchange could not be kept")
+        return Finish(outcome, data, record, b"" if self._started else failed)

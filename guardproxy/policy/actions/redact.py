@@ -1,0 +1,10 @@
+"""`action: redact`: a placeholder stands for what was found; `restore` gives the value back in the answer."""
+
+from __future__ import annotations
+
+from guardproxy.decisions import Decision, Edit
+from guardproxy.policy.document import Rule
+
+
+def decide(rule: Rule) -> Decision:
+    return Edit(rule.id, rule.restore)

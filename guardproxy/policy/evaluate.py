@@ -1,0 +1,180 @@
+"""Findings -> decisions: which checks a text must pass, what is cut out of it, what stops it.
+
+A `PolicySet` is what a folder of policies became. `bind` picks the policies whose `match` holds for one request. Edits
+are decided for each finding alone; what needs several findings (`and`) is counted by a `Tally`, which is shown findings
+in the order in which their text leaves, so that a decision never depends on timing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from typing import cast
+
+from guardproxy.checks import Check
+from guardproxy.decisions import Decision, Edit, Pass, Stop
+from guardproxy.findings import Channel, Direction, Finding, Kind
+from guardproxy.policy.document import Keep, Policy, Rule
+from guardproxy.policy.expression import CHECK_ERROR
+
+ON_ERROR = "on_error"
+
+
+@cache
+def _action(name: str) -> Callable[[Rule], Decision]:
+    module = f"guardproxy.policy.actions.{name}"
+    if find_spec(module):
+        return cast(Callable[[Rule], Decision], import_module(module).decide)
+    return cast(Callable[[Rule], Decision], next(iter(entry_points(group="guardproxy.actions", name=name))).load())
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRule:
+    """A rule with its policy's checks resolved. `names`: check name in findings -> name in the rule."""
+
+    policy: Policy
+    rule: Rule
+    names: Mapping[str, str]
+    decision: Decision
+
+    @property
+    def enforced(self) -> bool:
+        return self.rule.mode == "enforce"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A rule that held, by which finding. `decision` is what it asks for, `enforced` whether it is done."""
+
+    policy: str
+    rule: str
+    action: str
+    decision: Decision
+    enforced: bool
+    channel: Channel
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The rules for one request."""
+
+    policies: tuple[Policy, ...]
+    rules: tuple[BoundRule, ...]
+    checks: Mapping[tuple[str, str], Check]
+    _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
+    _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)
+
+    def checks_for(self, channel: Channel) -> tuple[Check, ...]:
+        """The checks that some rule asks of this channel, each once, in a fixed order."""
+        place = (channel.direction, channel.kind)
+        if place not in self._checks_for:
+            found = {
+                check.name: check
+                for bound in self.rules_for(channel)
+                for name in bound.names.values()
+                if (check := self.checks.get((bound.policy.name, name)))
+            }
+            self._checks_for[place] = tuple(found[name] for name in sorted(found))
+        return self._checks_for[place]
+
+    def rules_for(self, channel: Channel) -> tuple[BoundRule, ...]:
+        place = (channel.direction, channel.kind)
+        if place not in self._rules_for:
+            self._rules_for[place] = tuple(bound for bound in self.rules if place in bound.rule.on)
+        return self._rules_for[place]
+
+    def edit(self, channel: Channel, finding: Finding) -> Edit | None:
+        """What is done to the finding's span; of two rules, the one that does not restore wins."""
+        edits = [
+            bound.decision
+            for bound in self.rules_for(channel)
+            if isinstance(bound.decision, Edit) and bound.enforced and _name(bound, finding) in bound.rule.when.names()
+        ]
+        return min(edits, key=lambda edit: edit.restore, default=None)
+
+    @property
+    def refuses_unmapped(self) -> bool:
+        return any(policy.unmapped == "refuse" for policy in self.policies)
+
+    @property
+    def keep(self) -> Keep:
+        """How much of the text the record keeps: the least that any policy wants."""
+        return "none" if any(policy.keep == "none" for policy in self.policies) else "redacted"
+
+
+def _name(bound: BoundRule, finding: Finding) -> str:
+    """What the finding is called in the rule; empty when the rule's policy does not know its check."""
+    name = bound.names.get(finding.check, "")
+    return CHECK_ERROR if name and finding.label == CHECK_ERROR else name
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts what was found in one direction of one exchange. `outcomes`: every rule that held, in order."""
+
+    bound: Bound
+    outcomes: list[Outcome] = field(default_factory=list)
+    _present: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+
+    def see(self, channel: Channel, finding: Finding) -> Stop | None:
+        """Takes one finding; gives the stop that it leads to, if any."""
+        stop: Stop | None = None
+        for bound in self.bound.rules_for(channel):
+            name = _name(bound, finding)
+            if not name:
+                continue
+            if name == CHECK_ERROR and bound.enforced:
+                stop = self._failed(bound, channel, finding) or stop
+            present = self._present.setdefault((bound.policy.name, bound.rule.id), set())
+            present.add(name)
+            if name in bound.rule.when.names() and bound.rule.when.holds(present):
+                self._note(bound.rule.id, bound.rule.action, bound.decision, bound, channel, finding)
+                if isinstance(bound.decision, Stop) and bound.enforced:
+                    stop = stop or bound.decision
+        return stop
+
+    def _failed(self, bound: BoundRule, channel: Channel, finding: Finding) -> Stop | None:
+        """What a policy wants done when a check that one of its rules counts on has failed."""
+        if bound.policy.on_error == "flag":
+            self._note(ON_ERROR, "flag", Pass(ON_ERROR), bound, channel, finding)
+            return None
+        stop = Stop(ON_ERROR, "a check could not be completed")
+        self._note(ON_ERROR, "block", stop, bound, channel, finding)
+        return stop
+
+    def _note(
+        self, rule: str, action: str, decision: Decision, bound: BoundRule, channel: Channel, finding: Finding
+    ) -> None:
+        outcome = Outcome(bound.policy.name, rule, action, decision, bound.enforced, channel, finding)
+        if outcome not in self.outcomes[-4:]:
+            self.outcomes.append(outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """A folder of policies with their checks. `digest` identifies the files."""
+
+    policies: tuple[Policy, ...]
+    checks: Mapping[tuple[str, str], Check]
+    digest: str
+    _bound: dict[tuple[int, ...], Bound] = field(default_factory=dict)
+
+    def bind(self, route: str, model: str, tenant: str) -> Bound:
+        """The policies whose `match` holds."""
+        key = tuple(at for at, policy in enumerate(self.policies) if policy.match.holds(route, model, tenant))
+        if key not in self._bound:
+            policies = tuple(self.policies[at] for at in key)
+            rules = tuple(self._rule(policy, rule) for policy in policies for rule in policy.rules)
+            self._bound[key] = Bound(policies, rules, self.checks)
+        return self._bound[key]
+
+    def _rule(self, policy: Policy, rule: Rule) -> BoundRule:
+        # `check_error` alone listens to every check of the file
+        asked = rule.when.names() if rule.when.names() - {CHECK_ERROR} else policy.checks
+        names = {self.checks[policy.name, name].name: name for name in asked if name != CHECK_ERROR}
+        return BoundRule(policy, rule, names, _action(rule.action)(rule))

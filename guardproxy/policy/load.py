@@ -1,0 +1,151 @@
+"""From a folder of policy files to policies, their digest, and the checks that they ask for.
+
+In: a folder's path. Out: frozen values, or one `PolicyErrors` that holds everything to be changed in all the files.
+Kept: nothing. Only `load_folder` reads files; a folder that is loaded again gives new values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from guardproxy import checks
+from guardproxy.errors import GuardproxyError, OptionError, PolicyError
+from guardproxy.policy.document import CheckSpec, Policy, read_policy
+from guardproxy.policy.tree import LIMIT_BYTES
+
+SUFFIXES = (".yaml", ".yml")
+
+Key = tuple[str, str]
+
+
+class PolicyErrors(PolicyError):  # noqa: N818 - the plural says that it holds several
+    """Everything that is wrong with some policy files; `str()` gives one `file:line:column: message` a line."""
+
+    def __init__(self, errors: Sequence[PolicyError]) -> None:
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = tuple(errors)
+
+
+def parse(content: bytes | str, path: str) -> Policy:
+    """The policy that a file's content holds; `path` is for messages only. Raises `PolicyErrors`."""
+    policy = read_policy(content, path)
+    if isinstance(policy, list):
+        raise PolicyErrors(policy)
+    return policy
+
+
+def load_folder(folder: Path | str) -> tuple[tuple[Policy, ...], str]:
+    """The policies of all `*.yaml` and `*.yml` files of a folder, by file name, and a digest of names and bytes.
+
+    Hidden files and subfolders are left out. Raises `PolicyErrors`; none of the files is used then.
+    """
+    policies: list[Policy] = []
+    errors: list[PolicyError] = []
+    digest = hashlib.sha256()
+    for path in _files(Path(folder)):
+        try:
+            content = _content(path)
+        except PolicyError as error:
+            errors.append(error)
+            continue
+        for part in (path.name.encode(errors="surrogateescape"), content):
+            # lengths keep `a` + `bc` and `ab` + `c` apart
+            digest.update(len(part).to_bytes(8, "big") + part)
+        policy = read_policy(content, str(path))
+        if isinstance(policy, list):
+            errors += policy
+        else:
+            policies.append(policy)
+    errors += _same_names(policies)
+    if errors:
+        raise PolicyErrors(errors)
+    return tuple(policies), f"sha256:{digest.hexdigest()}"
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        message = f"cannot read the policy folder: {_reason(error)}"
+        raise PolicyErrors([PolicyError(message, str(folder), 1, 1)]) from None
+    # A dangling link or a device with such a name is an error when it is read: leaving it out would leave a rule out.
+    files = [path for path in entries if _is_policy(path)]
+    if not files:
+        message = "no policy files; put a file like `my-rules.yaml` here, or start from policies/default.yaml"
+        raise PolicyErrors([PolicyError(message, str(folder), 1, 1)])
+    return files
+
+
+def _is_policy(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+
+
+def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise PolicyError("not a regular file", str(path), 1, 1)
+    try:
+        with path.open("rb") as file:
+            return file.read(LIMIT_BYTES + 1)
+    except OSError as error:
+        raise PolicyError(f"cannot read the file: {_reason(error)}", str(path), 1, 1) from None
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()
+
+
+def _same_names(policies: Iterable[Policy]) -> list[PolicyError]:
+    first: dict[str, Policy] = {}
+    errors = []
+    for policy in policies:
+        other = first.setdefault(policy.name, policy)
+        if other is not policy:
+            message = f"duplicate policy `{policy.name}`, first in {other.source}"
+            errors.append(PolicyError(message, policy.source, policy.place.line, policy.place.column))
+    return errors
+
+
+def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Mapping[Key, checks.Check]:
+    """The check for each (policy name, check name); equal checks of several policies are one object.
+
+    A check is called by its name in the files, or `policy.check` where that name means different checks in different
+    files; findings carry that name. Raises `PolicyErrors`, at the option that a check cannot take.
+    """
+    users: dict[str, list[tuple[Key, Policy, CheckSpec]]] = {}
+    for policy in policies:
+        for name, spec in policy.checks.items():
+            users.setdefault(_same(spec), []).append(((policy.name, name), policy, spec))
+    meanings: dict[str, set[str]] = {}
+    for same, group in users.items():
+        for (_, name), _, _ in group:
+            meanings.setdefault(name, set()).add(same)
+    built: dict[Key, checks.Check] = {}
+    errors: list[PolicyError] = []
+    for group in users.values():
+        keys = [key for key, _, _ in group]
+        called = next((name for _, name in keys if len(meanings[name]) == 1), ".".join(keys[0]))
+        spec = group[0][2]
+        try:
+            check = checks.build(spec.use, called, spec.options, resources)
+        except GuardproxyError as error:
+            errors += (_located(error, policy, spec) for _, policy, spec in group)
+            continue
+        built.update(dict.fromkeys(keys, check))
+    if errors:
+        raise PolicyErrors(errors)
+    return built
+
+
+def _same(spec: CheckSpec) -> str:
+    """Equal for checks that behave alike; unlike `==`, it tells 1 from 1.0 and from true."""
+    return json.dumps([spec.use, spec.options], sort_keys=True)
+
+
+def _located(error: GuardproxyError, policy: Policy, spec: CheckSpec) -> PolicyError:
+    place = spec.place
+    if isinstance(error, OptionError):
+        place = spec.places.get(error.key, place)
+    return PolicyError(str(error), policy.source, place.line, place.column)

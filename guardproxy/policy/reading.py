@@ -1,0 +1,131 @@
+"""Typed reading of a policy file's tree: each question about a value gives the value, or notes what is wrong.
+
+In: nodes of one file. Out: strings, tuples, booleans; `None` where the value could not be used. Kept: the errors, so
+that one look at the messages shows everything that has to be changed in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import TypeVar
+
+from guardproxy.errors import PolicyError
+from guardproxy.policy.tree import Node, Place
+
+LATER = "is not available in this version"
+
+_NAME = re.compile(r"[a-z0-9-]+")
+
+Choice = TypeVar("Choice", bound=str)
+
+
+class Reading:
+    """One file being read: its path, and the errors so far."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.errors: list[PolicyError] = []
+
+    def fail(self, place: Place, message: str) -> None:
+        self.errors.append(PolicyError(message, self.path, place.line, place.column))
+
+    def unexpected(self, node: Node, wanted: str) -> None:
+        """Notes a value of the wrong type; unquoted numbers and booleans are the usual accident."""
+        hint = "; quote it" if isinstance(node.value, bool | int | float) and "word" in wanted else ""
+        self.fail(node.place, f"expected {wanted}, found {node.found()}{hint}")
+
+    def entries(
+        self, node: Node, wanted: str, allowed: Sequence[str], later: Sequence[str] = (), needed: Sequence[str] = ()
+    ) -> Mapping[str, Node]:
+        """The allowed entries of a mapping. Notes unknown keys, keys of a `later` version, missing `needed` keys."""
+        entries = self.mapping(node, wanted)
+        if entries is None:
+            return {}
+        for key, value in entries.items():
+            if key in later:
+                self.fail(value.key, f"`{key}` {LATER}")
+            elif key not in allowed:
+                self.fail(value.key, f"unknown key `{key}`{did_you_mean(key, allowed)} (allowed here: {join(allowed)})")
+        for key in needed:
+            if key not in entries:
+                self.fail(node.place, f"`{key}` is missing")
+        return {key: value for key, value in entries.items() if key in allowed}
+
+    def mapping(self, node: Node, wanted: str) -> Mapping[str, Node] | None:
+        if isinstance(node.value, Mapping):
+            return node.value
+        self.unexpected(node, wanted)
+        return None
+
+    def items(self, node: Node, wanted: str) -> tuple[Node, ...]:
+        if isinstance(node.value, tuple):
+            return node.value
+        self.unexpected(node, wanted)
+        return ()
+
+    def word(self, node: Node | None, wanted: str = "a word") -> str | None:
+        if node is None:
+            return None
+        if isinstance(node.value, str) and node.value.strip():
+            return node.value
+        if isinstance(node.value, str):
+            self.fail(node.place, f"expected {wanted}, found an empty text")
+        else:
+            self.unexpected(node, wanted)
+        return None
+
+    def name(self, node: Node | None) -> str | None:
+        """A word that can stand in logs, headers and metrics."""
+        name = self.word(node)
+        if node is not None and name is not None and not _NAME.fullmatch(name):
+            self.fail(node.place, "a name has only the characters a-z, 0-9 and `-`")
+            return None
+        return name
+
+    def words(self, node: Node, wanted: str = "a list of words") -> tuple[str, ...]:
+        words = (self.word(item) for item in self.items(node, wanted))
+        return tuple(word for word in words if word is not None)
+
+    def word_or_words(self, node: Node | None) -> tuple[str, ...]:
+        if node is None:
+            return ()
+        if isinstance(node.value, str):
+            word = self.word(node)
+            return () if word is None else (word,)
+        return self.words(node, "a word or a list of words")
+
+    def choice(self, node: Node | None, options: tuple[Choice, ...], later: Sequence[str] = ()) -> Choice | None:
+        """One of `options`, or `None`."""
+        word = self.word(node, f"one of {join(options)}")
+        if node is None or word is None:
+            return None
+        for option in options:
+            if option == word:
+                return option
+        if word in later:
+            self.fail(node.place, f"`{word}` {LATER}; use one of {join(options)}")
+        else:
+            hint = did_you_mean(word, options)
+            self.fail(node.place, f"unknown word `{word}`{hint} (expected one of {join(options)})")
+        return None
+
+    def boolean(self, node: Node | None) -> bool | None:
+        if node is None or isinstance(node.value, bool):
+            return None if node is None else bool(node.value)
+        if node.value in ("yes", "no", "on", "off"):
+            right = "true" if node.value in ("yes", "on") else "false"
+            self.fail(node.place, f"expected true or false, found the word `{node.value}`; write `{right}`")
+        else:
+            self.unexpected(node, "true or false")
+        return None
+
+
+def did_you_mean(word: str, options: Sequence[str]) -> str:
+    near = get_close_matches(word, options, 1)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def join(words: Sequence[str]) -> str:
+    return ", ".join(words)

@@ -1,0 +1,212 @@
+"""The text of one policy file -> a tree of values that know where they stand.
+
+In: the bytes or the text of a file. Out: a `Node`, or a `PolicyError` with line and column. Kept: nothing.
+The format is YAML 1.2 with its core scalars, less everything that makes a file mean something else than it seems to
+say: anchors and aliases, tags, directives, tabs, duplicate keys, keys that are not words, a second document.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import yaml
+
+from guardproxy.errors import PolicyError
+
+LIMIT_BYTES = 1 << 20
+LIMIT_DEPTH = 20
+
+Scalar = str | int | float | bool | None
+
+# The tag resolution of YAML 1.2.2, section 10.3.2.
+_NULL = re.compile(r"null|Null|NULL|~|")
+_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INFINITE = re.compile(r"([-+]?)\.(inf|Inf|INF)")
+_NAN = re.compile(r"\.nan|\.NaN|\.NAN")
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+
+
+class _Mark(Protocol):
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position in a file; lines and columns start at 1, columns count characters."""
+
+    line: int = 1
+    column: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A value and its place.
+
+    `key`: for a value of a mapping, where its key stands; else the place of the value. `lead`: how many characters
+    stand between the place of a text and its first character (1 for a quote), or `None` where the text is not written
+    the way it reads (escapes, several lines).
+    """
+
+    value: Scalar | tuple[Node, ...] | Mapping[str, Node]
+    place: Place
+    key: Place
+    lead: int | None = None
+
+    def plain(self) -> Any:
+        """The value without places: strings, numbers, booleans, `None`, lists and dicts of them."""
+        if isinstance(self.value, Mapping):
+            return {key: node.plain() for key, node in self.value.items()}
+        if isinstance(self.value, tuple):
+            return [node.plain() for node in self.value]
+        return self.value
+
+    def found(self) -> str:
+        """What the value is, in words, for messages."""
+        match self.value:
+            case None:
+                return "nothing"
+            case bool():
+                return "`true`" if self.value else "`false`"
+            case int() | float():
+                return "a number"
+            case str():
+                return "a word"
+            case tuple():
+                return "a list"
+            case _:
+                return "a mapping"
+
+
+def read_tree(content: bytes | str, path: str) -> Node:
+    """The only document of a file. Raises `PolicyError` at the first thing that cannot be read."""
+    text = _decoded(content, path)
+    _refuse_tabs(text, path)
+    try:
+        return _document(yaml.parse(text, Loader=yaml.SafeLoader), path)
+    except yaml.MarkedYAMLError as error:
+        place = _place(error.problem_mark or error.context_mark)
+        raise _error(f"not valid YAML: {error.problem or error.context}", path, place) from None
+    except yaml.reader.ReaderError as error:
+        place = _place_at(text, error.position)
+        raise _error("a control character; write it as an escape between double quotes", path, place) from None
+
+
+def _decoded(content: bytes | str, path: str) -> str:
+    if len(content) > LIMIT_BYTES:
+        raise _error(f"the file is larger than {LIMIT_BYTES} bytes", path, Place())
+    if isinstance(content, str):
+        return content
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode()
+        raise _error("not UTF-8; save the file as UTF-8", path, _place_at(before, len(before))) from None
+
+
+def _refuse_tabs(text: str, path: str) -> None:
+    at = text.find("\t")
+    if at >= 0:
+        message = "a tab; indent with spaces, and write \\t between double quotes where a text needs one"
+        raise _error(message, path, _place_at(text, at))
+
+
+def _document(events: Iterator[yaml.Event], path: str) -> Node:
+    next(events)  # the start of the stream
+    start = next(events)
+    if isinstance(start, yaml.StreamEndEvent):
+        raise _error("the file is empty; begin with `policy: some-name`", path, Place())
+    if isinstance(start, yaml.DocumentStartEvent) and (start.version or start.tags):
+        raise _error("directives are not available; leave the line out", path, _place(start.start_mark))
+    root = _node(next(events), events, path, None, 1)
+    next(events)  # the end of the document
+    after = next(events)
+    if not isinstance(after, yaml.StreamEndEvent):
+        raise _error("a second document; write one policy a file", path, _place(after.start_mark))
+    return root
+
+
+def _node(event: yaml.Event, events: Iterator[yaml.Event], path: str, key: Place | None, depth: int) -> Node:
+    place = _place(event.start_mark)
+    if isinstance(event, yaml.AliasEvent):
+        raise _error("aliases are not available; write the value out", path, place)
+    if getattr(event, "anchor", None) is not None:
+        raise _error("anchors are not available; write the value out where it is needed", path, place)
+    if getattr(event, "tag", None) is not None:
+        raise _error("tags are not available; leave the `!` word out, or put the text between quotes", path, place)
+    if isinstance(event, yaml.ScalarEvent):
+        return _scalar(event, path, key or place)
+    if depth > LIMIT_DEPTH:
+        raise _error(f"nested more than {LIMIT_DEPTH} levels deep", path, place)
+    if isinstance(event, yaml.SequenceStartEvent):
+        items = []
+        while not isinstance(inner := next(events), yaml.SequenceEndEvent):
+            items.append(_node(inner, events, path, None, depth + 1))
+        return Node(tuple(items), place, key or place)
+    return Node(_entries(events, path, depth), place, key or place)
+
+
+def _entries(events: Iterator[yaml.Event], path: str, depth: int) -> dict[str, Node]:
+    entries: dict[str, Node] = {}
+    while not isinstance(inner := next(events), yaml.MappingEndEvent):
+        name = _node(inner, events, path, None, depth + 1)
+        if not isinstance(name.value, str):
+            raise _error(f"a key must be a word, found {name.found()}; quote it if it is meant", path, name.place)
+        if name.value in entries:
+            first = entries[name.value].key
+            raise _error(f"duplicate key `{name.value}`, first on line {first.line}", path, name.place)
+        entries[name.value] = _node(next(events), events, path, name.place, depth + 1)
+    return entries
+
+
+def _scalar(event: yaml.ScalarEvent, path: str, key: Place) -> Node:
+    place = _place(event.start_mark)
+    lead = _lead(event)
+    if event.style:
+        return Node(event.value, place, key, lead)
+    try:
+        return Node(core_scalar(event.value), place, key, lead)
+    except ValueError:
+        raise _error("a number with too many digits; quote it if it is a text", path, place) from None
+
+
+def _lead(event: yaml.ScalarEvent) -> int | None:
+    start, end = event.start_mark, event.end_mark
+    if start is None or end is None or start.line != end.line:
+        return None
+    quotes = 1 if event.style else 0
+    return quotes if end.index - start.index == len(event.value) + 2 * quotes else None
+
+
+def core_scalar(text: str) -> Scalar:
+    """What an unquoted scalar means by the core schema of YAML 1.2. Raises `ValueError` for a monstrous integer."""
+    if _NULL.fullmatch(text):
+        return None
+    if _BOOL.fullmatch(text):
+        return text[0] in "tT"
+    if _INT.fullmatch(text):
+        # base 0 would take 1_000 and refuse 007; the core schema does neither
+        return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if infinite := _INFINITE.fullmatch(text):
+        return float(f"{infinite[1]}inf")
+    return float("nan") if _NAN.fullmatch(text) else text
+
+
+def _place(mark: _Mark | None) -> Place:
+    return Place(mark.line + 1, mark.column + 1) if mark else Place()
+
+
+def _place_at(text: str, offset: int) -> Place:
+    lines = _LINE_BREAK.split(text[:offset])
+    return Place(len(lines), len(lines[-1].lstrip("\ufeff")) + 1)
+
+
+def _error(message: str, path: str, place: Place) -> PolicyError:
+    return PolicyError(message, path, place.line, place.column)

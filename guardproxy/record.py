@@ -1,0 +1,201 @@
+"""The record of one exchange: what was seen, found, decided and sent, as a JSON object without any redacted value.
+
+Every span that a check reported as sensitive is masked by its placeholder, whether or not a rule redacted it, and so is
+every other occurrence of a redacted value. Findings, edits and lengths count in the masked text, so a record can be run
+through the exchange again: to it, the placeholder is the value. Text that was not scanned to the end is not kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardproxy.audit.masking import OffsetMap, Span, mask
+from guardproxy.gate import CHECK_ERROR, Entry, Gate, Lane
+from guardproxy.policy.evaluate import Outcome
+from guardproxy.wire.json_text import rewrite
+from guardproxy.wire.walk import UNMAPPED, Found, dotted, edited
+
+VERSION = 1
+KEPT_LIMIT_CHARS = 2_000_000  # a longer text is left out of the record, which says so
+_SAME = OffsetMap((), (), (), ())
+
+
+def merge(spans: Iterable[Span]) -> list[Span]:
+    """Sorted spans that lie apart; of overlapping ones the first, and of those the longest, gives the replacement."""
+    out: list[Span] = []
+    for start, end, token in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if out and start < out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]), out[-1][2])
+        else:
+            out.append((start, end, token))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A lane's text as the record shows it (`None`: not kept), with the offsets of the scanned and of the wire's text."""
+
+    text: str | None
+    scanned: OffsetMap = _SAME
+    wire: OffsetMap = _SAME
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        return self.scanned.translate_span(start, end)
+
+    def wire_end(self, offset: int) -> int:
+        return self.wire.translate_span(0, offset)[1] if offset else 0
+
+
+@dataclass(slots=True)
+class Side:
+    """What is noted of one direction while it runs. `runs`: which lane's text came, in the order of the frames that
+    left, as `[lane, end offset]`; lane -1 is a frame without text."""
+
+    gate: Gate
+    runs: list[tuple[int, int]] = field(default_factory=list)
+    cut: tuple[int, int] | None = None  # lane and wire offset at which the answer was stopped
+    uninspected: dict[str, None] = field(default_factory=dict)
+
+    def note(self, entry: Entry) -> None:
+        self.uninspected.update(dict.fromkeys(dotted(path) for path in entry.opaque))
+        for lane, end in [(piece.lane.index, piece.end) for piece in entry.pieces] or [(-1, 0)]:
+            if self.runs and self.runs[-1][0] == lane:
+                self.runs.pop()
+            self.runs.append((lane, end))
+
+
+@dataclass(slots=True)
+class Writer:
+    """Writes the record's parts. `tokens`: sensitive value -> what stands for it. `keep`: whether texts are kept."""
+
+    keep: bool
+    tokens: dict[str, str] = field(default_factory=dict)
+    _masked: dict[int, Masked] = field(default_factory=dict)
+    _pattern: re.Pattern[str] | None = None
+
+    def scrub(self, text: str) -> str:
+        """`text` without any sensitive value."""
+        return mask(text, self._known(text))[0]
+
+    def _known(self, text: str) -> list[Span]:
+        if not self.tokens:
+            return []
+        if self._pattern is None:
+            longest_first = sorted(filter(None, self.tokens), key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        return [(match.start(), match.end(), self.tokens[match[0]]) for match in self._pattern.finditer(text)]
+
+    def masked(self, lane: Lane) -> Masked:
+        if id(lane) not in self._masked:
+            self._masked[id(lane)] = self._mask(lane)
+        return self._masked[id(lane)]
+
+    def _mask(self, lane: Lane) -> Masked:
+        failed = any(finding.label == CHECK_ERROR for finding in lane.findings)
+        unscanned = lane.encoded and (lane.seen is None or lane.settled < lane.total)
+        if not self.keep or failed or unscanned or lane.total > KEPT_LIMIT_CHARS:
+            return Masked(None)
+        whole = "".join(lane.whole)
+        scanned = lane.seen.text if lane.seen else whole[: lane.settled]
+        own = lane.masks
+        more = [one for one in self._known(scanned) if not any(one[0] < end and start < one[1] for start, end, _ in own)]
+        spans = merge([*own, *more])
+        if lane.seen is None:
+            shown, offsets = mask(scanned, spans)
+            return Masked(shown, offsets, offsets)
+        # As `rewrite` applies them: cut at the borders of strings, the first part gets the token.
+        parts: list[Span] = []
+        for start, end, token in spans:
+            for leaf in lane.seen.leaves:
+                low, high = max(start, leaf.at), min(end, leaf.at + len(leaf.text))
+                if low < high:
+                    parts.append((low, high, token))
+                    token = ""  # noqa: PLW2901
+        shown, wire = mask(whole, rewrite(lane.seen, spans))
+        return Masked(shown, mask(scanned, parts)[1], wire)
+
+    def texts(self, side: Side) -> list[dict[str, Any]]:
+        """One object for each text of a direction."""
+        return [self._text(lane) for lane in side.gate.lanes]
+
+    def _text(self, lane: Lane) -> dict[str, Any]:
+        shown = self.masked(lane)
+        found = []
+        for one in lane.findings:
+            start, end = shown.span(one.start, one.end)
+            score = round(one.score, 4)
+            found.append({"check": one.check, "label": one.label, "start": start, "end": end, "score": score})
+        text: dict[str, Any] = {
+            "path": self.scrub(lane.channel.path),
+            "kind": lane.channel.kind,
+            "chars": lane.total,
+            "text": shown.text,
+            "findings": found,
+            "edits": [list(shown.span(start, end)) for start, end, _ in lane.edits],
+            "released": shown.wire_end(lane.released),
+        }
+        if not lane.ended:
+            text["open"] = True
+        if lane.encoded:
+            text["encoded"] = True
+        if lane.number:
+            text["number"] = True
+        return text
+
+    def runs(self, side: Side) -> list[list[int]]:
+        """The order in which the texts of an answer came: `[text, masked length]`, -1 for frames without text."""
+        out: list[list[int]] = []
+        done: dict[int, int] = {}
+        for index, end in side.runs:
+            if index < 0:
+                out.append([-1, 0])
+                continue
+            shown = self.masked(side.gate.lanes[index])
+            at = shown.wire_end(end)
+            out.append([index, at - done.get(index, 0)])
+            done[index] = at
+        return out
+
+    def request_body(self, entry: Entry) -> Any:
+        """The request's tree, masked, with a note in place of what no check can read; `None` when a text is not kept."""
+        changes: list[tuple[Found, str]] = []
+        for piece in entry.pieces:
+            shown = self.masked(piece.lane)
+            if shown.text is None:
+                return None
+            if shown.text != piece.text.text:
+                old = piece.text
+                changes.append((Found(old.path, old.text, UNMAPPED, old.key, old.number), shown.text))
+        changes += [(Found(path, "", UNMAPPED), "data:,not inspected, not kept") for path in entry.opaque]
+        return edited(entry.frame.tree, changes)
+
+    def decisions(self, outcomes: Sequence[Outcome], sides: Sequence[Side]) -> list[dict[str, Any]]:
+        """Every rule that held, and by which finding."""
+        lanes = {(lane.channel, finding): lane for side in sides for lane in side.gate.lanes for finding in lane.findings}
+        out = []
+        for one in outcomes:
+            start, end = self.masked(lanes[one.channel, one.finding]).span(one.finding.start, one.finding.end)
+            out.append(
+                {
+                    "policy": one.policy,
+                    "rule": one.rule,
+                    "action": one.action,
+                    "mode": "enforce" if one.enforced else "shadow",
+                    "direction": one.channel.direction,
+                    "path": self.scrub(one.channel.path),
+                    "check": one.finding.check,
+                    "label": one.finding.label,
+                    "start": start,
+                    "end": end,
+                }
+            )
+        return out
+
+
+def unmapped(side: Side) -> list[str]:
+    """The paths of texts that the format's map does not know."""
+    return sorted({lane.channel.path for lane in side.gate.lanes if lane.channel.kind == "unmapped"})
+

@@ -1,0 +1,118 @@
+"""Texts through the policies without a server: what `scan`, `policy test` and tests of policies run.
+
+Each text goes through the same exchange as traffic does, as the only message of a chat request or as the answer to an
+empty one, so what is printed here is what the proxy would do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from guardproxy import placeholders
+from guardproxy.checks import Resources, Scorer
+from guardproxy.config import shipped
+from guardproxy.exchange import Exchange, Setting
+from guardproxy.findings import Finding
+from guardproxy.policy.document import PolicyTest
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import build_checks, load_folder
+from guardproxy.transcript import (
+    Command,
+    DataReceived,
+    Finish,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    Scan,
+    Scanned,
+    SendData,
+    SendUpstream,
+)
+from guardproxy.wire import codec_for
+from guardproxy.wire.strict import read, write
+
+ROUTE = "POST /v1/chat/completions"
+Decided = Literal["pass", "flag", "redact", "block"]
+_SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secret").digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a text. `text`: after edits, empty when nothing goes on; `findings` count in the text given."""
+
+    decision: Decided
+    rules: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    text: str
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """One policy test. `faults`: what was expected and did not happen."""
+
+    policy: str
+    name: str
+    faults: tuple[str, ...]
+
+
+def load(folder: Path | None, models: Path | None = None) -> PolicySet:
+    """The policies of a folder (`None`: the shipped ones), checks built. Raises `PolicyError`."""
+
+    @cache
+    def scorer(name: str) -> Scorer:
+        from guardproxy import supervisor  # noqa: PLC0415 - onnxruntime is loaded only where a policy asks for it
+
+        return supervisor.load((models or shipped("models")) / name)
+
+    policies, digest = load_folder(folder or shipped("policies"))
+    return PolicySet(policies, build_checks(policies, Resources(scorer)), digest)
+
+
+def perform(exchange: Exchange, commands: list[Command]) -> Iterator[Command]:
+    """Runs scans on the spot; gives all other commands."""
+    for command in commands:
+        if isinstance(command, Scan):
+            scans = tuple(job.check.scan([job.window])[0] for job in command.jobs)
+            yield from perform(exchange, exchange.receive(Scanned(scans)))
+        else:
+            yield command
+
+
+def scan_text(policies: PolicySet, text: str, direction: Literal["request", "response"]) -> Result:
+    """What the policies do with one text."""
+    codec = codec_for(ROUTE)
+    assert codec is not None  # noqa: S101 - the route is our own
+    exchange = Exchange(
+        Setting(
+            id="scan",
+            route=ROUTE,
+            tenant="",
+            codec=codec,
+            policies=policies,
+            mint=lambda label, value: placeholders.mint(_SCAN_KEY, "", label, value),
+            seal=lambda data: "",
+        )
+    )
+    asked = text if direction == "request" else ""
+    body = write({"model": "", "messages": [{"role": "user", "content": asked}]})
+    done = list(perform(exchange, exchange.receive(RequestReceived(body))))
+    shown = ""
+    if direction == "request":
+        if isinstance(done[-1], SendUpstream):
+            shown = read(done[-1].body)["messages"][0]["content"]
+            lanes = exchange.receive_nothing()
+        else:
+            lanes = exchange.receive_nothing()
+    else:
+        answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
+        exchange.receive(ResponseStarted(200, "application/json"))
+        for happened in (DataReceived(write(answer)), ResponseEnded()):
+            done += perform(exchange, exchange.receive(happened))
+        lanes = exchange.receive_nothing()
+    return _result(done, shown, lanes)

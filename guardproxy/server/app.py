@@ -1,0 +1,284 @@
+"""Builds the server and runs it: listeners, limits, the order of start and stop.
+
+`Server` holds everything that one process has: one configuration, one policy set, built checks, one client session, one
+recorder. A request is looked at in this order: head, route, credential, capacity, body; only then is it an exchange.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+
+from guardproxy import placeholders
+from guardproxy.checks import Resources, Scorer
+from guardproxy.config import Config, shipped
+from guardproxy.errors import DownstreamError
+from guardproxy.exchange import Exchange, Limits, Setting
+from guardproxy.passing import PassThrough
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import build_checks, load_folder
+from guardproxy.server.driver import Driver
+from guardproxy.server.headers import check_body_headers, check_head, credential, upstream_headers
+from guardproxy.server.recorder import Recorder, key_of
+from guardproxy.server.scanner import Scanner
+from guardproxy.server.status import Metrics, admin_app
+from guardproxy.server.upstream import Upstream, session
+from guardproxy.transcript import Finish, Refused, RequestReceived
+from guardproxy.wire import Codec, codec_for, codecs
+
+_log = logging.getLogger(__name__)
+KEEP_ALIVE_S = 75.0
+
+
+def engine() -> str:
+    """The version that records name."""
+    try:
+        return f"guardproxy {version('guardproxy')}"
+    except PackageNotFoundError:
+        return "guardproxy dev"
+
+
+def load_policies(config: Config) -> PolicySet:
+    """The policy set of a configuration, with its checks built. Raises `PolicyError`."""
+
+    @cache
+    def scorer(name: str) -> Scorer:
+        from guardproxy import supervisor  # noqa: PLC0415 - onnxruntime is loaded only where a policy asks for it
+
+        return supervisor.load((config.models or shipped("models")) / name)
+
+    policies, digest = load_folder(config.policies or shipped("policies"))
+    return PolicySet(policies, build_checks(policies, Resources(scorer)), digest)
+
+
+class Server:
+    """One process."""
+
+    def __init__(self, config: Config, worker: int = 0) -> None:
+        self.config = config
+        self.policies = load_policies(config)
+        config.audit.mkdir(parents=True, exist_ok=True)
+        self._key = key_of(config.audit, config.key)
+        self._engine = engine()
+        self._recorder = Recorder(config.audit, worker, self._engine)
+        self._scanner = Scanner(config.scan_threads, config.timeout_scan_s)
+        self._client = session(config)
+        self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes)
+        self.metrics = Metrics()
+        self.metrics.policies.labels(self.policies.digest).set(1)
+        self._open: dict[asyncio.Task[Any], Driver | None] = {}
+        self._draining = False
+        self._pass_through = frozenset(config.pass_through)
+
+    def trouble(self) -> list[str]:
+        """Why no traffic should come."""
+        reasons = [] if self._recorder.healthy else ["the audit log cannot be written"]
+        return [*reasons, *(["draining"] if self._draining else [])]
+
+    def version(self) -> dict[str, object]:
+        checks = {check.name: check.digest for check in self.policies.checks.values()}
+        return {"engine": self._engine, "policies": self.policies.digest, "checks": checks}
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One request, to the end of its answer."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
+        self._open[task] = None
+        self.metrics.open.inc()
+        began = time.perf_counter()
+        route, driver = f"{request.method} ?", None
+        try:
+            route, driver, first = await self._admit(request)
+            self._open[task] = driver
+            return await driver.run(first)
+        finally:
+            del self._open[task]
+            self.metrics.open.dec()
+            if driver and driver.finished:
+                self._note(route, driver.finished, time.perf_counter() - began)
+
+    async def _admit(self, request: web.BaseRequest) -> tuple[str, Driver, RequestReceived | Refused]:
+        """The exchange of a request, and what it is told first."""
+        path = request.message.path.partition("?")[0]
+        route = f"{request.method} {path}"
+        codec = codec_for(route)
+        known = codec is not None or route in self._pass_through
+        tenant = ""
+        first: RequestReceived | Refused
+        query = ""
+        try:
+            path, query = check_head(request)
+            if not self._recorder.healthy:
+                raise DownstreamError(503, "audit_unavailable", "the audit log cannot be written")
+            if not known:
+                raise self._unknown(route, path)
+            tenant = self._tenant(credential(request.headers))
+            if len(self._open) > self.config.limit_exchanges:
+                raise DownstreamError(503, "no_capacity", "too many requests are under way")
+            body = await self._body(request, read=codec is not None)
+            first = RequestReceived(body, time.perf_counter(), time.time())
+        except DownstreamError as error:
+            first = Refused(error.status, error.code, str(error), error.field, time.perf_counter(), time.time())
+        chosen = codec or _dialect(request, path)
+        setting = Setting(
+            id=secrets.token_hex(12),
+            route=route if known else f"{request.method} ?",
+            tenant=tenant,
+            codec=chosen,
+            policies=self.policies,
+            mint=lambda label, value: placeholders.mint(self._key, tenant, label, value),
+            seal=lambda data: hmac.digest(self._key, data, "sha256").hex()[:32],
+            limits=self._limits,
+            engine=self._engine,
+        )
+        exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
+        upstream = Upstream(self._client)
+        driver = Driver(exchange, request, upstream, self._scanner, self._recorder, self.metrics, self.config)
+        driver.url = self.config.upstream_for(chosen.provider) + path + (f"?{query}" if query else "")
+        driver.headers = upstream_headers(request.headers.items(), request.headers.get("Connection", ""))
+        return setting.route, driver, first
+
+    def _unknown(self, route: str, path: str) -> DownstreamError:
+        guarded = sorted(route for codec in codecs() for route in codec.routes)
+        if any(one.split(" ", 1)[1] == path for one in (*guarded, *self._pass_through)):
+            return DownstreamError(405, "method_not_allowed", "this path does not take this method")
+        return DownstreamError(
+            404,
+            "unknown_route",
+            f"this route is not guarded: guardproxy reads {', '.join(guarded)}. To let a route through unread, start it "
+            f"with --pass-through '{route}'",
+        )
+
+    def _tenant(self, secret: str) -> str:
+        return hmac.digest(self._key, b"tenant:" + secret.encode(), "sha256").hex()[:16] if secret else ""
+
+    async def _body(self, request: web.BaseRequest, *, read: bool) -> bytes:
+        if read:
+            check_body_headers(request)
+        length = request.content_length
+        if length is not None and length > self.config.limit_body_bytes:
+            raise self._too_large()
+        try:
+            async with asyncio.timeout(self.config.timeout_body_s):
+                return await request.read()
+        except TimeoutError:
+            raise DownstreamError(408, "body_timeout", "the request body did not arrive in time") from None
+        except HTTPRequestEntityTooLarge:
+            raise self._too_large() from None
+        except (ContentEncodingError, web.RequestPayloadError):
+            raise DownstreamError(400, "invalid_body", "the request body is cut off or not encoded as it says") from None
+
+    def _too_large(self) -> DownstreamError:
+        limit = self.config.limit_body_bytes
+        return DownstreamError(413, "request_too_large", f"the request body is larger than {limit} bytes")
+
+    def _note(self, route: str, finished: Finish, seconds: float) -> None:
+        record = finished.record
+        self.metrics.exchanges.labels(route, finished.outcome).inc()
+        self.metrics.duration.labels(route).observe(seconds)
+        for one in record["decisions"]:
+            self.metrics.rules.labels(one["policy"], one["rule"], one["action"], one["mode"]).inc()
+        for side in ("request", "response"):
+            if edits := sum(len(text["edits"]) for text in record[side]["texts"]):
+                self.metrics.spans.labels(side).inc(edits)
+        _log.info(
+            "exchange",
+            extra={
+                "id": record["id"],
+                "route": route,
+                "outcome": finished.outcome,
+                "status": record["status"],
+                "rules": record["rules"],
+                "ms": round(seconds * 1000, 2),
+            },
+        )
+
+    async def drain(self) -> None:
+        """Waits for open exchanges; those that are still open after `drain_s` are cancelled."""
+        self._draining = True
+        if self._open:
+            await asyncio.wait(self._open, timeout=self.config.drain_s)
+        for task, driver in list(self._open.items()):
+            if driver:
+                driver.abort()
+            task.cancel()
+        if self._open:
+            await asyncio.wait(self._open, timeout=self.config.timeout_write_s)
+
+    async def close(self) -> None:
+        await self._client.close()
+        self._scanner.close()
+        self._recorder.close()
+
+
+def _dialect(request: web.BaseRequest, path: str) -> Codec:
+    """The format to refuse in, for a route that has none."""
+    anthropic = path.startswith("/v1/messages") or "anthropic-version" in request.headers
+    wanted = "anthropic" if anthropic else "openai"
+    return next(codec for codec in codecs() if codec.provider == wanted)
+
+
+async def _watch_loop(server: Server) -> None:
+    """Measures how late the loop is."""
+    while True:
+        due = time.perf_counter() + 0.25
+        await asyncio.sleep(0.25)
+        server.metrics.lag.observe(max(0.0, time.perf_counter() - due))
+
+
+async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], None] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT, then drains. `ready(port, admin_port)` is called when both ports listen."""
+    server = Server(config, worker)
+    limit = config.limit_body_bytes
+
+    def factory(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        return web.BaseRequest(message, payload, protocol, writer, task, protocol._loop, client_max_size=limit)
+
+    low = web.Server(
+        server.handle,
+        request_factory=factory,
+        handler_cancellation=True,
+        keepalive_timeout=KEEP_ALIVE_S,
+        lingering_time=2,
+        access_log=None,
+    )
+    runner = web.ServerRunner(low)
+    admin = web.AppRunner(admin_app(server), access_log=None)
+    await runner.setup()
+    await admin.setup()
+    site = web.TCPSite(runner, config.host, config.port, reuse_port=config.workers > 1 or None, backlog=1024)
+    await site.start()
+    admin_port = config.admin_port + worker if config.admin_port else 0
+    admin_site = web.TCPSite(admin, config.admin_host, admin_port)
+    await admin_site.start()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    watch = loop.create_task(_watch_loop(server))
+    port, admin_port = runner.addresses[0][1], admin.addresses[0][1]
+    _log.info("listening", extra={"port": port, "admin_port": admin_port, "policies": server.policies.digest})
+    if ready:
+        ready(port, admin_port)
+    await stop.wait()
+    _log.info("draining", extra={"open": len(server._open)})
+    server._draining = True
+    await site.stop()
+    await server.drain()
+    watch.cancel()
+    await runner.cleanup()
+    await server.close()
+    await admin.cleanup()
+    _log.info("stopped")

@@ -1,0 +1,206 @@
+"""The driver: does what one exchange commands, tells it what happened. One coroutine for one exchange.
+
+While a scan runs nothing is read, so the upstream's bytes gather in the socket's buffer and come as one larger piece: a
+slow check makes larger windows, and back-pressure needs no queue. A client that goes away cancels the coroutine, which
+closes the upstream's connection and keeps the record all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from guardproxy.config import Config
+from guardproxy.errors import AuditError, UpstreamError
+from guardproxy.exchange import Exchange
+from guardproxy.passing import PassThrough
+from guardproxy.server.headers import downstream_headers
+from guardproxy.server.recorder import Recorder
+from guardproxy.server.scanner import Scanner
+from guardproxy.server.status import Metrics
+from guardproxy.server.upstream import Upstream
+from guardproxy.transcript import (
+    Aborted,
+    CancelUpstream,
+    Command,
+    DataReceived,
+    DownstreamGone,
+    Finish,
+    Input,
+    ResponseEnded,
+    ResponseStarted,
+    Scan,
+    Scanned,
+    SendData,
+    SendHead,
+    SendUpstream,
+    UpstreamFailed,
+    line,
+)
+
+_log = logging.getLogger(__name__)
+_clock = time.perf_counter
+
+
+class Driver:
+    """Drives `exchange` for `request`, whose body was read. `url` and `headers`: what goes upstream."""
+
+    def __init__(
+        self,
+        exchange: Exchange | PassThrough,
+        request: web.BaseRequest,
+        upstream: Upstream,
+        scanner: Scanner,
+        recorder: Recorder,
+        metrics: Metrics,
+        config: Config,
+    ) -> None:
+        self._exchange = exchange
+        self._request = request
+        self._upstream = upstream
+        self._scanner = scanner
+        self._recorder = recorder
+        self._metrics = metrics
+        self._config = config
+        self.url = ""
+        self.headers: CIMultiDict[str] = CIMultiDict()
+        self._head: SendHead | None = None
+        self._response: web.StreamResponse | None = None
+        self._aborted = False
+        self._scan_s = 0.0
+        self.finished: Finish | None = None
+
+    async def run(self, first: Input) -> web.StreamResponse:
+        """The answer, sent to its end."""
+        try:
+            try:
+                async with asyncio.timeout(self._config.timeout_total_s):
+                    await self._loop(self._receive(first))
+            except TimeoutError:
+                await self._loop(self._receive(Aborted("timeout", "the exchange took too long", 504, _clock())))
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if not self._aborted or task is None:
+                    raise
+                task.uncancel()
+                await self._loop(self._receive(Aborted("shutting_down", "the proxy is shutting down", 503, _clock())))
+        except asyncio.CancelledError:
+            self._gone()
+            raise
+        except ConnectionError:
+            self._gone()
+        finally:
+            self._upstream.close()
+            self._metrics.scan.observe(self._scan_s)
+        return self._response or web.Response(status=499)
+
+    def abort(self) -> None:
+        """The cancellation that follows is a shutdown's: the client gets a typed error."""
+        self._aborted = True
+
+    async def _loop(self, commands: list[Command]) -> None:
+        todo = deque(commands)
+        while self.finished is None:
+            while todo:
+                todo.extend(await self._do(todo.popleft()))
+            if self.finished is None:
+                todo.extend(self._receive(await self._next()))
+
+    def _receive(self, happened: Input) -> list[Command]:
+        commands = self._exchange.receive(happened)
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug(">> " + line(happened))
+            for command in commands:
+                _log.debug("<< " + line(command))
+        return commands
+
+    async def _next(self) -> Input:
+        """The next thing that the upstream does."""
+        try:
+            data = await self._upstream.read()
+        except UpstreamError as error:
+            return UpstreamFailed(error.code, str(error), error.status, _clock())
+        return DataReceived(data, _clock()) if data else ResponseEnded(_clock())
+
+    async def _do(self, command: Command) -> list[Command]:
+        match command:
+            case Scan():
+                began = _clock()
+                scans = await self._scanner.scan(command.jobs)
+                now = _clock()
+                self._scan_s += now - began
+                return self._receive(Scanned(scans, now))
+            case SendUpstream():
+                try:
+                    response = await self._upstream.send(self._request.method, self.url, self.headers, command.body)
+                except UpstreamError as error:
+                    return self._receive(UpstreamFailed(error.code, str(error), error.status, _clock()))
+                return self._receive(ResponseStarted(response.status, response.content_type, _clock()))
+            case SendHead():
+                self._head = command
+            case SendData():
+                await self._send(command.data)
+            case CancelUpstream():
+                self._upstream.close()
+            case Finish():
+                await self._finish(command)
+        return []
+
+    async def _send(self, data: bytes) -> None:
+        response = self._response or await self._begin()
+        async with asyncio.timeout(self._config.timeout_write_s):
+            await response.write(data)
+
+    def _headers(self) -> CIMultiDict[str]:
+        head, upstream = self._head, self._upstream.response
+        if head is None or head.own or upstream is None:
+            headers = CIMultiDict(head.headers if head else ())
+            headers["Content-Type"] = "application/json"
+        else:
+            headers = downstream_headers(upstream.headers)
+            if head.streamed:
+                headers["Cache-Control"] = "no-cache, no-transform"
+                headers["X-Accel-Buffering"] = "no"
+        headers["x-guardproxy-id"] = self._exchange.setting.id
+        return headers
+
+    async def _begin(self) -> web.StreamResponse:
+        status = self._head.status if self._head else 500
+        self._response = web.StreamResponse(status=status, headers=self._headers())
+        if self._request.version >= (1, 1):
+            self._response.enable_chunked_encoding()
+        await self._response.prepare(self._request)
+        return self._response
+
+    async def _finish(self, command: Finish) -> None:
+        """The record first, the end of the answer after it."""
+        self.finished = command
+        began = _clock()
+        data, kept = command.data, True
+        try:
+            await self._recorder.keep(command.record)
+        except AuditError as error:
+            _log.error("record not kept", extra={"id": self._exchange.setting.id, "error": str(error)})
+            data, kept = command.failed, False
+        self._metrics.commit.observe(_clock() - began)
+        if self._response is None:
+            status = self._head.status if self._head and kept else 503
+            if not kept:
+                self._head = None
+            self._response = web.Response(status=status, body=data, headers=self._headers())
+            return
+        if data:
+            await self._send(data)
+        await self._response.write_eof()
+
+    def _gone(self) -> None:
+        """The client went away: its record is kept, nobody waits for it."""
+        for command in self._receive(DownstreamGone(_clock())):
+            if isinstance(command, Finish):
+                self.finished = command
+                self._recorder.take(command.record)

@@ -1,0 +1,118 @@
+"""Which headers go on, and which requests are refused for theirs (RFC 9110 section 7.6.1, RFC 9112 section 6)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+
+from aiohttp import HttpVersion10, HttpVersion11, web
+from multidict import CIMultiDict
+
+from guardproxy.errors import DownstreamError
+
+_HOP_BY_HOP = frozenset(
+    (
+        *("connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te"),
+        *("trailer", "transfer-encoding", "upgrade"),
+    )
+)
+_NOT_UPSTREAM = _HOP_BY_HOP | frozenset(
+    (
+        *("host", "content-length", "content-encoding", "accept-encoding", "expect", "cookie", "forwarded", "x-real-ip"),
+        *("x-original-url", "x-rewrite-url", "x-http-method-override", "origin", "referer"),
+    )
+)
+_NOT_DOWNSTREAM = _HOP_BY_HOP | frozenset(
+    (
+        *("content-length", "content-encoding", "content-md5", "digest", "etag", "accept-ranges", "set-cookie", "date"),
+        *("server", "alt-svc", "strict-transport-security", "location"),
+    )
+)
+_RETRY_LIMIT_S = 3600.0
+_BAD_VALUE = re.compile(r"[^\t\x20-\x7e]")
+_PATH = re.compile(r"/[A-Za-z0-9_.~:/@-]*", re.ASCII)
+_QUERY = re.compile(r"[A-Za-z0-9_.~=&%:,+-]{0,2000}", re.ASCII)
+
+
+def upstream_headers(headers: Iterable[tuple[str, str]], named: str) -> CIMultiDict[str]:
+    """The request headers that go on. `named`: the value of `Connection`, whose names stay behind."""
+    drop = {name.strip().lower() for name in named.split(",")} - {"authorization", "x-api-key", "api-key"}
+    kept: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers:
+        low = name.lower()
+        if low not in _NOT_UPSTREAM and low not in drop and not low.startswith("x-forwarded-"):
+            kept.add(name, value)
+    kept["Accept-Encoding"] = "identity"
+    return kept
+
+
+def downstream_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """The answer's headers that go on."""
+    drop = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
+    kept: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        low = name.lower()
+        if low in _NOT_DOWNSTREAM or low in drop or _BAD_VALUE.search(value):
+            continue
+        if low in ("retry-after", "retry-after-ms") and not _sane_delay(value, 1000 if low.endswith("ms") else 1):
+            continue
+        kept.add(name, value)
+    return kept
+
+
+def _sane_delay(value: str, unit: int) -> bool:
+    try:
+        delay = float(value)
+    except ValueError:
+        return False  # a date in an unknown clock: SDKs fall back to their own delay
+    return math.isfinite(delay) and 0 <= delay <= _RETRY_LIMIT_S * unit
+
+
+def check_head(request: web.BaseRequest) -> tuple[str, str]:
+    """The raw path and query of a request that may be read. Raises `DownstreamError`."""
+    if request.version not in (HttpVersion10, HttpVersion11):
+        raise DownstreamError(505, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    path, _, query = request.message.path.partition("?")
+    if not _PATH.fullmatch(path) or "//" in path or "/." in path or not _QUERY.fullmatch(query):
+        raise DownstreamError(400, "invalid_path", "the path or query has characters that are not accepted")
+    coding = request.headers.getall("Transfer-Encoding", [])
+    if coding and (request.version == HttpVersion10 or [one.lower() for one in coding] != ["chunked"]):
+        raise DownstreamError(400, "invalid_transfer_encoding", "only chunked transfer encoding is accepted")
+    if "Upgrade" in request.headers:
+        raise DownstreamError(400, "upgrade_refused", "protocol upgrades are not accepted", "upgrade")
+    for name, value in request.headers.items():
+        if _BAD_VALUE.search(value) or "_" in name:
+            raise DownstreamError(400, "invalid_header", "a header has characters that are not accepted")
+    return path, query
+
+
+def check_body_headers(request: web.BaseRequest) -> None:
+    """Whether the body is JSON that can be read. Raises `DownstreamError` (415)."""
+    kind = request.headers.get("Content-Type", "")
+    media, _, parameters = kind.partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if media.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
+        message = "the content type must be application/json, in UTF-8"
+        raise DownstreamError(415, "unsupported_media_type", message, "content-type")
+    coding = [one.strip().lower() for one in ",".join(request.headers.getall("Content-Encoding", [])).split(",")]
+    if coding not in ([""], ["identity"], ["gzip"], ["deflate"]):
+        message = "the content encoding must be identity, gzip or deflate"
+        raise DownstreamError(415, "unsupported_encoding", message, "content-encoding")
+
+
+def credential(headers: Mapping[str, str]) -> str:
+    """What the client authenticates with. Raises `DownstreamError` when there are two different ones."""
+    bearer = headers.get("Authorization", "")
+    found = {
+        value
+        for value in (
+            bearer.split(" ", 1)[1].strip() if bearer.lower().startswith("bearer ") else bearer,
+            headers.get("x-api-key", ""),
+            headers.get("api-key", ""),
+        )
+        if value
+    }
+    if len(found) > 1:
+        raise DownstreamError(400, "two_credentials", "the request has two different credentials")
+    return next(iter(found), "")

@@ -1,0 +1,61 @@
+"""The admin port: `/livez`, `/readyz`, `/metrics`, `/version`. Nothing here can change anything."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """All metrics; labels are bounded: routes are the configured ones, rules the policies' own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        made = {"registry": self.registry, "namespace": "guardproxy"}
+        self.exchanges = Counter("exchanges", "Exchanges by how they ended.", ("route", "outcome"), **made)
+        self.rules = Counter("rule_hits", "Rules that held.", ("policy", "rule", "action", "mode"), **made)
+        self.spans = Counter("redacted_spans", "Spans replaced by placeholders.", ("direction",), **made)
+        self.duration = Histogram("exchange_duration_seconds", "From request to end.", ("route",), buckets=_SECONDS, **made)
+        self.scan = Histogram("scan_seconds", "Time that one exchange waited for scans.", buckets=_SECONDS, **made)
+        self.commit = Histogram("audit_commit_seconds", "Time until a record was durable.", buckets=_SECONDS, **made)
+        self.open = Gauge("open_exchanges", "Exchanges under way.", **made)
+        self.lag = Histogram("event_loop_lag_seconds", "How late the loop's clock ticks.", buckets=_SECONDS, **made)
+        self.policies = Gauge("policy_info", "The policies in force.", ("digest",), **made)
+
+
+class State(Protocol):
+    """What the admin port shows."""
+
+    metrics: Metrics
+
+    def trouble(self) -> list[str]:
+        """Why no traffic should come; empty when ready."""
+        ...
+
+    def version(self) -> dict[str, object]: ...
+
+
+def admin_app(state: State) -> web.Application:
+    async def livez(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        trouble = state.trouble()
+        return web.Response(text="".join(f"{one}\n" for one in trouble) or "ready\n", status=503 if trouble else 200)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(state.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+    async def version(_: web.Request) -> web.Response:
+        return web.json_response(state.version())
+
+    app = web.Application()
+    for path, answer in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics), ("/version", version)):
+        app.router.add_get(path, answer)
+    return app

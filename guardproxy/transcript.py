@@ -1,0 +1,193 @@
+"""What an exchange is told (inputs, past tense) and what it asks for (commands, imperative).
+
+`line` prints either as one line without any text of the request or answer: logs and tests read the same notation.
+`at_s` is a monotonic clock that only the driver reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardproxy.findings import Scan as ScanResult
+from guardproxy.gate import Job
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReceived:
+    """The whole request body. `unix_s`: the wall clock, for the record."""
+
+    body: bytes
+    at_s: float = 0.0
+    unix_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """The answers to a `Scan`, in its order."""
+
+    scans: tuple[ScanResult, ...]
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStarted:
+    """The upstream's status and media type (`application/json`, without parameters)."""
+
+    status: int
+    media_type: str
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DataReceived:
+    """Bytes of the answer, cut anywhere."""
+
+    data: bytes
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseEnded:
+    """The answer's body is complete, as HTTP sees it."""
+
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamFailed:
+    """No answer, or no more of it. `status`: what the client gets when nothing was sent yet."""
+
+    code: str
+    message: str
+    status: int = 502
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """The driver ends the exchange, whatever it waits for (a deadline, a shutdown)."""
+
+    code: str
+    message: str
+    status: int = 504
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DownstreamGone:
+    """The client closed its connection."""
+
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The driver could not take the request (too large, wrong media type, draining)."""
+
+    status: int
+    code: str
+    message: str
+    field: str | None = None
+    at_s: float = 0.0
+    unix_s: float = 0.0
+
+
+Input = (
+    RequestReceived
+    | Scanned
+    | ResponseStarted
+    | DataReceived
+    | ResponseEnded
+    | UpstreamFailed
+    | Aborted
+    | DownstreamGone
+    | Refused
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Run these jobs and tell the exchange with `Scanned`."""
+
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SendUpstream:
+    """Forward this body. `edits`: how many spans of it were replaced."""
+
+    body: bytes
+    edits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SendHead:
+    """Begin the answer. `own`: guardproxy's own answer; else the upstream's headers go along."""
+
+    status: int
+    streamed: bool = False
+    own: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SendData:
+    """Send these bytes to the client."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CancelUpstream:
+    """Close the connection to the upstream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Keep the record; when it is durable, send `data` and end. `failed`: what to send when it cannot be kept."""
+
+    outcome: str
+    data: bytes = b""
+    record: dict[str, Any] = field(default_factory=dict, compare=False)
+    failed: bytes = b""
+
+
+Command = Scan | SendUpstream | SendHead | SendData | CancelUpstream | Finish
+
+
+def line(value: Input | Command) -> str:
+    """One line, without any text of the exchange."""
+    name = type(value).__name__
+    match value:
+        case Scan():
+            places = (
+                f"{job.check.name} {job.window.channel.path} {job.window.start}..{job.window.start + len(job.window.text)}"
+                f"{'' if job.window.last else '+'}"
+                for job in value.jobs
+            )
+            return f"{name} {', '.join(places)}"
+        case Scanned():
+            found = [
+                f"{one.check} {one.label} {one.start}..{one.end} {one.score:.2f}"
+                for scan in value.scans
+                for one in scan.findings
+            ]
+            failed = [f"{scan.error}" for scan in value.scans if scan.error]
+            return " ".join([name, ", ".join(found + failed) or "nothing"])
+        case RequestReceived():
+            return f"{name} {len(value.body)} bytes"
+        case SendUpstream():
+            return f"{name} {len(value.body)} bytes, {value.edits} edits"
+        case DataReceived() | SendData():
+            return f"{name} {len(value.data)} bytes"
+        case ResponseStarted():
+            return f"{name} {value.status} {value.media_type}"
+        case SendHead():
+            return f"{name} {value.status}{' streamed' if value.streamed else ''}{' own' if value.own else ''}"
+        case UpstreamFailed() | Refused() | Aborted():
+            return f"{name} {value.status} {value.code}"
+        case Finish():
+            return f"{name} {value.outcome} {len(value.data)} bytes"
+        case _:
+            return name

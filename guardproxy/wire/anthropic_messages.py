@@ -1,0 +1,280 @@
+"""Anthropic Messages: `POST /v1/messages`.
+
+Fields after the public API and the types of anthropic-sdk-python. A stream is named events; the SDK goes by the name, so
+name and `type` are written from one value. A text lives in a content block and is closed by `content_block_stop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardproxy.events import Event, Frame, Text
+from guardproxy.findings import Kind
+from guardproxy.wire import Decoder, Request, Seen
+from guardproxy.wire.decoding import Place, StreamDecoder, WholeDecoder, edited_frame, events_of, indexed, is_delta
+from guardproxy.wire.requests import expect_list, expect_type, read_body
+from guardproxy.wire.sse import frame
+from guardproxy.wire.strict import write
+from guardproxy.wire.walk import OPAQUE, STRUCTURE, UNMAPPED, Found, Leaf, Map, dotted, edited, text, walk
+
+_CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
+_ROLES: dict[str, Kind] = {"user": "user", "assistant": "assistant", "system": "system"}
+
+
+def _source(kind: Kind) -> Map:
+    def choose(value: Any) -> Map:
+        plain = isinstance(value, dict) and value.get("type") == "text"
+        return {
+            "type": STRUCTURE,
+            "media_type": STRUCTURE,
+            "file_id": STRUCTURE,
+            "data": text(kind) if plain else OPAQUE,
+            "url": text(kind),
+            "content": _content(kind),
+        }
+
+    return choose
+
+
+def _payload(value: Any) -> Map:
+    """A server tool's result: all text, but for what only the provider can read."""
+    if isinstance(value, dict):
+        return {key: OPAQUE if key.startswith("encrypted") else _payload for key in value}
+    return [_payload] if isinstance(value, list) else text("tool_result")
+
+
+def _block(kind: Kind) -> Map:
+    def choose(value: Any) -> Map:
+        name = value.get("type") if isinstance(value, dict) else None
+        if isinstance(name, str) and name.endswith("_tool_result"):
+            return {"type": STRUCTURE, "tool_use_id": STRUCTURE, "cache_control": _CACHE, "content": _payload}
+        shared = {"type": STRUCTURE, "cache_control": _CACHE}
+        match name:
+            case "text" | "mid_conv_system":
+                return {**shared, "text": text(kind), "citations": text(kind), "content": _content(kind)}
+            case "image":
+                return {**shared, "source": _source(kind)}
+            case "document":
+                return {**shared, "source": _source(kind), "title": text(kind), "context": text(kind)}
+            case "search_result":
+                return {**shared, **dict.fromkeys(("title", "source", "content"), text("tool_result"))}
+            case "thinking":
+                return {**shared, "thinking": text("reasoning"), "signature": OPAQUE}
+            case "redacted_thinking":
+                return {**shared, "data": OPAQUE}
+            case "tool_use" | "server_tool_use":
+                called = dict.fromkeys(("name", "input"), text("tool_arguments"))
+                return {**shared, "id": STRUCTURE, "caller": {"type": STRUCTURE, "tool_id": STRUCTURE}, **called}
+            case "tool_result":
+                return {**shared, "tool_use_id": STRUCTURE, "content": _content("tool_result")}
+        return UNMAPPED
+
+    return choose
+
+
+def _content(kind: Kind) -> Map:
+    return lambda value: [_block(kind)] if isinstance(value, list) else text(kind)
+
+
+def _message(value: Any) -> Map:
+    role = value.get("role") if isinstance(value, dict) else None
+    kind = _ROLES.get(role, "unmapped") if isinstance(role, str) else "unmapped"
+    return {"role": STRUCTURE, "content": _content(kind)}
+
+
+_REQUEST: dict[str, Map] = {
+    **dict.fromkeys(
+        (
+            *("model", "stream", "max_tokens", "temperature", "top_p", "top_k", "service_tier", "container", "speed"),
+            "inference_geo",
+        ),
+        STRUCTURE,
+    ),
+    "system": _content("system"),
+    "messages": [_message],
+    "tools": [lambda tool: {**dict.fromkeys(tool, text("tool_definition")), "type": STRUCTURE, "cache_control": _CACHE}],
+    "tool_choice": {"type": STRUCTURE, "name": STRUCTURE},
+    "metadata": text("metadata"),
+    "stop_sequences": text("metadata"),
+    "thinking": {"type": STRUCTURE, "budget_tokens": STRUCTURE, "display": STRUCTURE},
+    "output_config": {"effort": STRUCTURE, "format": text("tool_definition")},
+    "cache_control": _CACHE,
+}
+
+_STOP = {"stop_reason": STRUCTURE, "stop_sequence": text("assistant"), "stop_details": text("refusal")}
+_USAGE = {"service_tier": STRUCTURE, "inference_geo": STRUCTURE}
+_RESPONSE: dict[str, Map] = {
+    **dict.fromkeys(("id", "type", "role", "model"), STRUCTURE),
+    "content": [_block("assistant")],
+    "usage": _USAGE,
+    **_STOP,
+}
+_ERROR: dict[str, Map] = {
+    "type": STRUCTURE,
+    "error": {"type": STRUCTURE, "message": text("error"), "details": text("error")},
+    "request_id": STRUCTURE,
+}
+_DELTAS: dict[str, Map] = {
+    "text_delta": {"type": STRUCTURE, "text": text("assistant")},
+    "input_json_delta": {"type": STRUCTURE, "partial_json": Leaf("json", "tool_arguments")},
+    "thinking_delta": {"type": STRUCTURE, "thinking": text("reasoning"), "estimated_tokens": STRUCTURE},
+    "signature_delta": {"type": STRUCTURE, "signature": OPAQUE},
+    "citations_delta": {"type": STRUCTURE, "citation": text("assistant")},
+}
+_EVENTS: dict[str, Map] = {
+    "message_start": {"type": STRUCTURE, "message": _RESPONSE},
+    "content_block_start": {"type": STRUCTURE, "index": STRUCTURE, "content_block": _block("assistant")},
+    "content_block_delta": {
+        "type": STRUCTURE,
+        "index": STRUCTURE,
+        "delta": lambda delta: _DELTAS.get(str(delta.get("type")), UNMAPPED) if isinstance(delta, dict) else UNMAPPED,
+    },
+    "content_block_stop": {"type": STRUCTURE, "index": STRUCTURE},
+    "message_delta": {"type": STRUCTURE, "delta": {**_STOP, "container": text("metadata")}, "usage": _USAGE},
+    "message_stop": {"type": STRUCTURE},
+    "ping": {"type": STRUCTURE},
+    "error": _ERROR,
+}
+_FLOWING = {"text": "text", "thinking": "thinking", "partial_json": "input"}
+
+
+def _notice(tree: Any, seen: Seen) -> None:
+    if isinstance(tree.get("usage"), dict):
+        seen.usage = {**seen.usage, **tree["usage"]}
+    if isinstance(tree.get("model"), str):
+        seen.model = tree["model"]
+    if isinstance(tree.get("stop_reason"), str):
+        seen.finish.append(tree["stop_reason"])
+
+
+def _type(tree: Any) -> str:
+    return tree["type"] if isinstance(tree.get("type"), str) else ""
+
+
+@dataclass(slots=True)
+class MessagesDecoder(StreamDecoder):
+    """A stream of message events."""
+
+    shown: list[int] = field(default_factory=list)  # blocks that the client has seen begin, and not end
+
+    def how(self, tree: Any) -> Map:
+        return _EVENTS.get(_type(tree), {"type": STRUCTURE})
+
+    def name_of(self, tree: Any, event: str | None) -> str | None:
+        return _type(tree) or None
+
+    def ends(self, tree: Any) -> bool:
+        return _type(tree) in ("message_stop", "error")
+
+    def place(self, tree: Any, found: Found) -> Place:
+        kind, name = found.leaf.kind, _type(tree)
+        path = indexed(tree, found.path)
+        if name in ("content_block_start", "content_block_delta"):
+            block = f"content[{tree.get('index', 0)}]"
+            if len(path) == 2 and path[1] in _FLOWING:
+                return Place(kind, f"{block}.{_FLOWING[str(path[1])]}", block, flows=True)
+            flows = name == "content_block_delta" and kind == "unmapped" and is_delta(path, name)
+            return Place(kind, f"{block}.{dotted(path[1:])}", block, flows)
+        if name in ("message_start", "message_delta"):
+            return Place(kind, dotted(path[1:] or path), name, flows=False)
+        return Place(kind, f"{name}.{dotted(path)}", name, is_delta(path, name))
+
+    def after(self, tree: Any) -> list[Event]:
+        match _type(tree):
+            case "message_start":
+                _notice(tree["message"] if isinstance(tree.get("message"), dict) else {}, self.seen)
+            case "message_delta":
+                _notice(tree, self.seen)
+                _notice(tree["delta"] if isinstance(tree.get("delta"), dict) else {}, self.seen)
+            case "content_block_stop":
+                return self.close_run(f"content[{tree.get('index', 0)}]")
+            case "message_stop" | "error":
+                self.complete = True
+                self.over()
+                return self.close_all()
+        return []
+
+    def sent(self, frame: Frame) -> None:
+        if frame.event == "content_block_start":
+            self.shown.append(frame.tree.get("index", 0))
+        elif frame.event == "content_block_stop" and frame.tree.get("index", 0) in self.shown:
+            self.shown.remove(frame.tree.get("index", 0))
+
+
+_ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+class AnthropicMessages:
+    """The codec."""
+
+    name = "anthropic_messages"
+    provider = "anthropic"
+    routes = ("POST /v1/messages",)
+
+    def read_request(self, body: bytes) -> Request:
+        tree = read_body(body)
+        expect_type(tree, "model", str)
+        expect_type(tree, "stream", bool)
+        expect_type(tree, "max_tokens", int)
+        expect_type(tree, "system", (str, list))
+        expect_list(tree, "messages", required=True)
+        expect_list(tree, "tools")
+        for number, message in enumerate(tree["messages"]):
+            expect_type(message, "role", str, f"messages[{number}]", required=True)
+            expect_type(message, "content", (str, list), f"messages[{number}]", required=True)
+        whole = Frame(body, tree)
+        return Request(
+            tree.get("model") or "",
+            bool(tree.get("stream")),
+            whole,
+            tuple(events_of(list(walk(tree, _REQUEST)), whole, "request")),
+        )
+
+    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int) -> Decoder:
+        if streamed:
+            return MessagesDecoder(limit_bytes)
+        return WholeDecoder(_ERROR if failed else _RESPONSE, _notice, limit_bytes)
+
+    def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
+        return edited_frame(frame, _tree(frame, texts))
+
+    def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
+        if frame.event in ("message_delta", "message_stop"):
+            return b""
+        return edited_frame(frame, _tree(frame, texts))
+
+    def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
+        kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+        detail = {"type": kind, "message": f"{message} ({code})"}
+        return write({"type": "error", "error": detail})
+
+    def error_event(self, code: str, message: str) -> bytes:
+        return frame(self.error(500, code, message), "error")
+
+    def filtered(self, decoder: Decoder, message: str) -> bytes:
+        shown = sorted(decoder.shown) if isinstance(decoder, MessagesDecoder) else []
+        stops = [frame(write({"type": "content_block_stop", "index": index}), "content_block_stop") for index in shown]
+        details = {"type": "refusal", "category": None, "explanation": message}
+        delta = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
+        usage = {"output_tokens": 0, **decoder.seen.usage}
+        ending = {"type": "message_delta", "delta": delta, "usage": usage}
+        last = frame(write({"type": "message_stop"}), "message_stop")
+        return b"".join(stops) + frame(write(ending), "message_delta") + last
+
+
+def _tree(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
+    return edited(frame.tree, [(Found(old.path, old.text, UNMAPPED, old.key, old.number), new) for old, new in texts])
+
+
+CODEC = AnthropicMessages()

@@ -1,0 +1,262 @@
+"""What the formats' decoders share: a whole JSON body, and a stream of JSON events whose texts flow in channels.
+
+A channel of a stream is keyed by its path with list positions replaced by the items' own `index`, so a text that comes
+in a thousand frames is one text. What belongs to a delta flows; any other string is complete in its frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
+from guardproxy.findings import Channel, Direction, Kind
+from guardproxy.wire import Seen
+from guardproxy.wire.sse import KEEP_ALIVE, EventTooLarge, Framer, SseEvent, frame
+from guardproxy.wire.strict import JsonFault, read, write
+from guardproxy.wire.walk import Found, Map, dotted, walk
+
+
+def events_of(found: list[Found], whole: Frame, direction: Direction) -> list[Event]:
+    """The events of a complete JSON tree: each leaf is a channel of its own, complete at once."""
+    events: list[Event] = []
+    ends: list[Event] = []
+    opaque: list[Path] = []
+    for leaf in found:
+        name = dotted(leaf.path)
+        if leaf.leaf.how == "opaque":
+            opaque.append(leaf.path)
+            continue
+        channel = Channel(direction, leaf.leaf.kind, name + "#key" if leaf.key else name)
+        events.append(
+            Text(channel, leaf.text, whole, leaf.path, leaf.leaf.how == "json", key=leaf.key, number=leaf.number)
+        )
+        ends.append(End(channel))
+    if not events or opaque:
+        events.append(Opaque(whole, tuple(opaque)))
+    return events + ends
+
+
+@dataclass(slots=True)
+class WholeDecoder:
+    """A JSON body that is read when it is complete. `notice` looks at the tree for usage and the like."""
+
+    how: Map
+    notice: Callable[[Any, Seen], None]
+    limit_bytes: int
+    seen: Seen = field(default_factory=Seen)
+    _parts: list[bytes] = field(default_factory=list)
+    _size: int = 0
+    _faulty: bool = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        self._size += len(data)
+        if self._faulty:
+            return []
+        if self._size > self.limit_bytes:
+            self._faulty = True
+            return [Fault("upstream_too_large", "the answer is larger than the limit")]
+        self._parts.append(data)
+        return []
+
+    def end(self) -> list[Event]:
+        if self._faulty:
+            return []
+        body = b"".join(self._parts)
+        try:
+            tree = read(body)
+        except JsonFault as fault:
+            return [Fault("upstream_invalid_json", f"the answer's body: {fault}")]
+        if not isinstance(tree, dict):
+            return [Fault("upstream_invalid_json", "the answer's body is not an object")]
+        self.notice(tree, self.seen)
+        return events_of(list(walk(tree, self.how)), Frame(body, tree, terminal=True), "response")
+
+    def sent(self, frame: Frame) -> None:
+        """Nothing is left to close after a whole body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a leaf of a stream's frame belongs. `run`: texts of one run follow each other (a choice, a block); `flows`:
+    the text goes on in later frames."""
+
+    kind: Kind
+    path: str
+    run: str
+    flows: bool
+
+
+_WORDS_OF_OBJECTS = frozenset(("type", "id", "object", "role", "format", "status", "name", "index"))
+
+
+def is_delta(path: Path, event: str) -> bool:
+    """Whether a leaf of an unknown field is part of a text that goes on in later frames."""
+    return path[-1] not in _WORDS_OF_OBJECTS and (
+        event.endswith("delta") or any(isinstance(step, str) and "delta" in step for step in path[:-1])
+    )
+
+
+def indexed(tree: Any, path: Path) -> Path:
+    """The path with each list position replaced by the item's own `index`, where it has one."""
+    out: list[str | int] = []
+    node = tree
+    for step in path:
+        node = node[step] if isinstance(node, (dict, list)) else node
+        own = node.get("index") if isinstance(step, int) and isinstance(node, dict) else None
+        out.append(own if isinstance(own, int) and not isinstance(own, bool) else step)
+    return tuple(out)
+
+
+@dataclass(slots=True)
+class StreamDecoder:
+    """A stream of JSON events. A format's own decoder derives from it and says what its frames mean."""
+
+    limit_bytes: int
+    seen: Seen = field(default_factory=Seen)
+    _framer: Framer = field(init=False)
+    _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
+    _soft: set[Channel] = field(default_factory=set)  # those that end when their run goes on elsewhere
+    _constant: dict[str, str] = field(default_factory=dict)
+    _over: bool = False
+    complete: bool = False
+
+    def __post_init__(self) -> None:
+        self._framer = Framer(self.limit_bytes)
+
+    # What a format says of its frames.
+    def how(self, tree: Any) -> Map:
+        raise NotImplementedError
+
+    def place(self, tree: Any, found: Found) -> Place:
+        raise NotImplementedError
+
+    def after(self, tree: Any) -> list[Event]:
+        """Looks at a frame after its texts: usage, ends of channels, `self.complete`."""
+        raise NotImplementedError
+
+    def ends(self, tree: Any) -> bool:
+        """Whether nothing may be sent after this frame."""
+        return False
+
+    def sent(self, frame: Frame) -> None:
+        """Formats that must close what they opened override this."""
+
+    def special(self, event: SseEvent) -> list[Event] | None:
+        """Frames that are not JSON; `None` for all others."""
+        return None
+
+    def feed(self, data: bytes) -> list[Event]:
+        if self._over:
+            return []
+        try:
+            framed = self._framer.feed(data)
+        except EventTooLarge:
+            return self.fault("upstream_event_too_large", "an event of the stream is larger than the limit")
+        events: list[Event] = []
+        for event in framed:
+            if self._over:
+                break
+            events += self._decode(event)
+        return events
+
+    def end(self) -> list[Event]:
+        if self._over:
+            return []
+        if self._framer.pending or not self.complete:
+            return self.fault("upstream_truncated", "the answer ended before it was complete")
+        self._over = True
+        return self.close_all()
+
+    def fault(self, code: str, message: str) -> list[Event]:
+        self._over = True
+        return [Fault(code, message)]
+
+    def over(self) -> None:
+        """What comes after is not looked at and not sent on."""
+        self._over = True
+
+    def close_all(self) -> list[Event]:
+        events: list[Event] = [End(channel) for channel in self._open]
+        self._open.clear()
+        self._soft.clear()
+        return events
+
+    def close_run(self, run: str) -> list[Event]:
+        """Ends every channel of a run."""
+        ended = [channel for channel, its in self._open.items() if its == run]
+        for channel in ended:
+            del self._open[channel]
+            self._soft.discard(channel)
+        return [End(channel) for channel in ended]
+
+    def _decode(self, event: SseEvent) -> list[Event]:
+        if event.data is None:
+            return [Opaque(Frame(KEEP_ALIVE, streamed=True))]
+        if (special := self.special(event)) is not None:
+            return special
+        try:
+            tree = read(event.data)
+        except JsonFault as fault:
+            return self.fault("upstream_invalid_json", f"an event of the stream: {fault}")
+        if not isinstance(tree, dict):
+            return self.fault("upstream_invalid_json", "an event of the stream is not an object")
+        data = event.data if b"\n" not in event.data else write(tree)
+        name = self.name_of(tree, event.event)
+        whole = Frame(frame(data, name), tree, name, streamed=True, terminal=self.ends(tree))
+        return self._texts(tree, whole) + self.after(tree)
+
+    def name_of(self, tree: Any, event: str | None) -> str | None:
+        """The event name to send: from the JSON where it says one, so that the two cannot differ."""
+        return None
+
+    def _texts(self, tree: Any, whole: Frame) -> list[Event]:
+        events: list[Event] = []
+        ends: list[Event] = []
+        opaque: list[Path] = []
+        touched: dict[str, set[Channel]] = {}
+        for found in walk(tree, self.how(tree)):
+            if found.leaf.how == "opaque":
+                opaque.append(found.path)
+                continue
+            place = self.place(tree, found)
+            channel = Channel("response", place.kind, place.path + "#key" if found.key else place.path)
+            flows = place.flows and not found.key
+            if not flows:
+                if self._constant.get(channel.path) == found.text:
+                    continue  # the same word in every frame was cleared with the first
+                self._constant[channel.path] = found.text
+            events.append(
+                Text(
+                    channel,
+                    found.text,
+                    whole,
+                    found.path,
+                    found.leaf.how == "json",
+                    key=found.key,
+                    number=found.number,
+                )
+            )
+            if flows:
+                touched.setdefault(place.run, set()).add(channel)
+                self._open[channel] = place.run
+                if place.kind in ("reasoning", "unmapped"):
+                    self._soft.add(channel)
+            else:
+                ends.append(End(channel))
+        before: list[Event] = []
+        for run, channels in touched.items():
+            for channel in [c for c in self._soft if self._open[c] == run and c not in channels]:
+                before.append(End(channel))
+                self._soft.discard(channel)
+                del self._open[channel]
+        if not events or opaque:
+            events.append(Opaque(whole, tuple(opaque)))
+        return before + events + ends
+
+
+def edited_frame(whole: Frame, tree: Any) -> bytes:
+    """A frame's bytes with another tree, framed as before."""
+    data = write(tree)
+    return frame(data, whole.event) if whole.streamed else data

@@ -1,0 +1,115 @@
+"""JSON that travels as text (tool-call arguments): text -> its strings and numbers, decoded, with their places.
+
+Works on any text, whole or cut off or broken: what is not punctuation, a literal or a string is a leaf too, so nothing
+hides in a malformed part. `view` joins the leaves by line ends: that is what checks scan, so that `\\u0034` is a `4` and
+a key is context for its value. `rewrite` puts edits of the view back, escaped, and touches nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)("|\\?\Z)|([^\s"\[\]{}:,]+)', re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))|\\\Z|\\u[0-9a-fA-F]{0,3}", re.DOTALL)
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_HALF = re.compile("[\ud800-\udfff]")
+_SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_LITERALS = frozenset(("true", "false", "null"))
+_DIGITS_THAT_MATTER = 9  # shorter numbers cannot hold a card, an account or a social security number
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A string or number: `raw[start:end]` is its text inside the quotes, `text` the decoded one, `at` its place in the
+    view."""
+
+    start: int
+    end: int
+    text: str
+    at: int
+    quoted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The leaves of a JSON text and their joined `text`."""
+
+    raw: str
+    leaves: tuple[Leaf, ...]
+    text: str
+
+
+def _decode(raw: str) -> str:
+    if "\\" not in raw:
+        return raw
+
+    def char(match: re.Match[str]) -> str:
+        if match[1]:
+            return chr(int(match[1], 16))
+        return _SIMPLE.get(match[2], match[2]) if match[2] else ""
+
+    text = _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), _ESCAPE.sub(char, raw))
+    return _HALF.sub("\ufffd", text)
+
+
+def view(raw: str) -> View:
+    """The leaves of `raw`, which may be any text."""
+    leaves: list[Leaf] = []
+    at = 0
+    for match in _TOKEN.finditer(raw):
+        if match[1] is not None:
+            start, end = match.span(1)
+            text, quoted = _decode(match[1]), True
+        else:
+            start, end = match.span(3)
+            text, quoted = match[3], False
+            if text in _LITERALS:
+                continue
+            if _is_number(text) and sum(char.isdigit() for char in text) < _DIGITS_THAT_MATTER:
+                continue
+        if text:
+            leaves.append(Leaf(start, end, text, at, quoted))
+            at += len(text) + 1
+    return View(raw, tuple(leaves), "\n".join(leaf.text for leaf in leaves))
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", text, re.ASCII) is not None
+
+
+def stand_in(digits: int) -> str:
+    """What stands for so many digits of a number that must not pass: the type and length stay, the value is gone."""
+    return "1" + "0" * (digits - 1)
+
+
+def rewrite(seen: View, edits: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Edits of the view (sorted, apart) as edits of the raw text. An edit over several leaves empties the later ones."""
+    out: list[tuple[int, int, str]] = []
+    texts: dict[int, list[str | int]] = {}
+    starts = [leaf.at for leaf in seen.leaves]
+    for start, end, replacement in edits:
+        index = max(0, bisect_right(starts, start) - 1)
+        put = replacement
+        while index < len(seen.leaves) and seen.leaves[index].at < end:
+            leaf = seen.leaves[index]
+            low, high = max(start, leaf.at) - leaf.at, min(end, leaf.at + len(leaf.text)) - leaf.at
+            if low < high:
+                done = texts.setdefault(index, [0, ""])
+                number = not leaf.quoted and _is_number(leaf.text)
+                done[1] = str(done[1]) + leaf.text[int(done[0]) : low] + (stand_in(high - low) if number else put)
+                done[0] = high
+                put = ""
+            index += 1
+    for index, (position, begun) in sorted(texts.items()):
+        leaf = seen.leaves[index]
+        text = str(begun) + leaf.text[int(position) :]
+        if leaf.quoted:
+            text = json.dumps(text, ensure_ascii=False)[1:-1]
+        elif not _is_number(text):
+            text = json.dumps(text, ensure_ascii=False)
+        out.append((leaf.start, leaf.end, text))
+    return out

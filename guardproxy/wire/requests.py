@@ -1,0 +1,52 @@
+"""What the formats' request readers share: the strict body and the type checks that name the field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from guardproxy.errors import DownstreamError
+from guardproxy.wire.strict import JsonFault, read
+
+_NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list", dict: "an object"}
+
+
+def _name(types: type | tuple[type, ...]) -> str:
+    return " or ".join(_NAMES[one] for one in (types if isinstance(types, tuple) else (types,)))
+
+
+def read_body(body: bytes) -> dict[str, Any]:
+    """The body as an object. Raises `DownstreamError` (400)."""
+    try:
+        tree = read(body)
+    except JsonFault as fault:
+        raise DownstreamError(400, fault.code, f"the request body: {fault}") from None
+    if not isinstance(tree, dict):
+        raise DownstreamError(400, "invalid_type", "the request body must be a JSON object")
+    return tree
+
+
+def expect_type(
+    tree: Any, key: str, types: type | tuple[type, ...], where: str = "", *, required: bool = False
+) -> None:
+    """Raises `DownstreamError` (400) when `tree[key]` has another type; absent and null are fine unless `required`."""
+    field = f"{where}.{key}" if where else key
+    if not isinstance(tree, dict):
+        raise DownstreamError(400, "invalid_type", f"`{where}` must be an object", where)
+    value = tree.get(key)
+    if value is None and not required:
+        return
+    wrong_bool = isinstance(value, bool) and types is not bool
+    if not isinstance(value, types) or wrong_bool:
+        found = "is missing" if value is None else f"must be {_name(types)}"
+        raise DownstreamError(400, "invalid_type", f"`{field}` {found}", field)
+
+
+def expect_list(tree: Any, key: str, *, required: bool = False) -> None:
+    """Raises `DownstreamError` (400) unless `tree[key]` is a list of objects; `required`: and not empty."""
+    expect_type(tree, key, list, required=required)
+    items = tree.get(key) or []
+    if required and not items:
+        raise DownstreamError(400, "invalid_value", f"`{key}` must not be empty", key)
+    for number, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise DownstreamError(400, "invalid_type", f"`{key}[{number}]` must be an object", f"{key}[{number}]")

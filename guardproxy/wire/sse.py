@@ -1,0 +1,96 @@
+"""Server-sent events: bytes -> frames and back, framing only (WHATWG HTML, section 9.2).
+
+Line ends LF, CRLF and CR, mixed and cut anywhere; several `data:` lines; one optional space; comments; one leading byte
+order mark. An event that the stream does not finish is never given out. What goes on is written anew from the parsed
+fields, so bytes that were not understood (comments, unknown fields) do not pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class SseEvent:
+    """One event. `data` is `None` for an event of comments only (a keep-alive)."""
+
+    data: bytes | None
+    event: str | None = None
+
+
+class EventTooLarge(ValueError):
+    """An event above the framer's limit."""
+
+
+@dataclass(slots=True)
+class Framer:
+    """Cuts a byte stream into events. `limit_bytes` bounds one event."""
+
+    limit_bytes: int
+    _buffer: bytearray = field(default_factory=bytearray)
+    _searched: int = 0  # everything before holds no event border: keeps huge events linear
+    _after_cr: bool = False
+    _at_start: bool = True
+
+    def feed(self, data: bytes) -> list[SseEvent]:
+        """The events that `data` completes. Raises `EventTooLarge`."""
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+        if data:
+            self._after_cr = data.endswith(b"\r")
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self._buffer += data
+        if self._at_start:
+            if len(self._buffer) < len(_BOM) and _BOM.startswith(self._buffer):
+                return []
+            if self._buffer.startswith(_BOM):
+                del self._buffer[: len(_BOM)]
+            self._at_start = False
+        events = []
+        begin = 0
+        while (end := self._buffer.find(b"\n\n", max(begin, self._searched))) >= 0:
+            if end - begin > self.limit_bytes:
+                raise EventTooLarge
+            if (event := _parse(bytes(self._buffer[begin:end]))) is not None:
+                events.append(event)
+            begin = self._searched = end + 2
+        del self._buffer[:begin]
+        self._searched = max(0, len(self._buffer) - 1)
+        if len(self._buffer) > self.limit_bytes:
+            raise EventTooLarge
+        return events
+
+    @property
+    def pending(self) -> bool:
+        """Whether the stream stands inside an event."""
+        return bool(self._buffer.strip())
+
+
+def _parse(block: bytes) -> SseEvent | None:
+    data: list[bytes] = []
+    name: str | None = None
+    comment = False
+    for line in block.split(b"\n"):
+        if line.startswith(b":"):
+            comment = True
+            continue
+        key, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if key == b"data":
+            data.append(value)
+        elif key == b"event":
+            name = value.decode("utf-8", "replace")
+    if data:
+        return SseEvent(b"\n".join(data), name)
+    return SseEvent(None) if comment else None
+
+
+def frame(data: bytes, event: str | None = None) -> bytes:
+    """One event as bytes, closed by its blank line. `data` must be one line."""
+    return (b"event: " + event.encode() + b"\ndata: " if event else b"data: ") + data + b"\n\n"
+
+
+KEEP_ALIVE = b":\n\n"

@@ -1,0 +1,126 @@
+"""Strict JSON: bytes -> tree, refusing everything that two parsers could read differently.
+
+Refused: duplicate keys, NaN and Infinity, numbers that overflow, lone surrogates, invalid UTF-8, byte order marks,
+other encodings, nesting above `DEPTH_LIMIT`. What passes means the same to every parser, so untouched bytes may go on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+import orjson
+
+DEPTH_LIMIT = 100  # far above any SDK's request; below the interpreter's own limit
+_DIGITS_LIMIT = 4000  # CPython refuses to convert more than 4,300
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class JsonFault(ValueError):
+    """JSON that is not accepted. `code` is a stable word; the message names the place and never quotes the text."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    tree = dict(pairs)
+    if len(tree) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        name = twice if re.fullmatch(r"\w{1,40}", twice) else "?"
+        raise JsonFault("duplicate_key", f"the key `{name}` appears twice in one object")
+    return tree
+
+
+def _constant(_: str) -> NoReturn:
+    raise JsonFault("invalid_number", "NaN and Infinity are not JSON")
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise JsonFault("invalid_number", "a number is too large")
+    return value
+
+
+def _int(digits: str) -> int:
+    if len(digits) > _DIGITS_LIMIT:
+        raise JsonFault("invalid_number", "a number has too many digits")
+    return int(digits)
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int, strict=True
+)
+
+
+def read(data: bytes) -> Any:
+    """The tree of `data`. Raises `JsonFault`."""
+    if data.count(b"[") + data.count(b"{") > DEPTH_LIMIT:
+        _bound_nesting(data)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise JsonFault("invalid_encoding", "the body is not UTF-8") from None
+    if text.startswith("\ufeff"):
+        raise JsonFault("invalid_encoding", "the body begins with a byte order mark")
+    try:
+        tree, end = _decoder.raw_decode(text, _skip_space(text, 0))
+    except json.JSONDecodeError as error:
+        raise JsonFault("invalid_json", f"not JSON at line {error.lineno} column {error.colno}") from None
+    except RecursionError:
+        raise JsonFault("too_deep", f"nested deeper than {DEPTH_LIMIT}") from None
+    if _skip_space(text, end) != len(text):
+        raise JsonFault("invalid_json", "more text follows the JSON value")
+    if b"\\u" in data and _has_surrogate(tree):
+        raise JsonFault("invalid_encoding", "a string holds half of a surrogate pair")
+    return tree
+
+
+def _skip_space(text: str, at: int) -> int:
+    while at < len(text) and text[at] in " \t\n\r":
+        at += 1
+    return at
+
+
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
+
+
+def _bound_nesting(data: bytes) -> None:
+    """Refuses deep nesting before the parser recurses into it; linear in the size of `data`."""
+    depth = 0
+    for match in _BRACKETS.finditer(data):
+        match match[0]:
+            case b"[" | b"{":
+                depth += 1
+                if depth > DEPTH_LIMIT:
+                    raise JsonFault("too_deep", f"nested deeper than {DEPTH_LIMIT}")
+            case b"]" | b"}":
+                depth -= 1
+
+
+def _has_surrogate(tree: Any) -> bool:
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, str):
+            if _SURROGATE.search(node):
+                return True
+        elif isinstance(node, dict):
+            stack.extend(node)
+            stack.extend(node.values())
+        elif isinstance(node, list):
+            stack.extend(node)
+    return False
+
+
+def write(tree: Any) -> bytes:
+    """Compact UTF-8 JSON. Integers of any size stay exact."""
+    try:
+        return orjson.dumps(tree)
+    except TypeError:
+        return json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,141 @@
+"""The walk over a JSON tree by a map of its format: every string leaf is text of a kind, structure, opaque, or unmapped.
+
+A map is made of: `Leaf`s; dicts (known keys of an object); one-element lists (every item of an array); functions that
+choose a map by the value (a block's type, a message's role). What the map does not know is walked as `unmapped` text:
+nothing is passed over because it is new.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from guardproxy.events import Path
+from guardproxy.findings import Kind
+
+How = Literal["text", "json", "structure", "opaque"]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """How a place is read. `text`: text of `kind`, with all strings, long numbers and odd keys below it. `json`: the
+    same, written as JSON in a string. `structure`: a word of the protocol, not scanned, but held to a word's shape.
+    `opaque`: content that no check can read; counted, not changed."""
+
+    how: How
+    kind: Kind = "unmapped"
+
+
+Map = Any  # Leaf | dict[str, Map] | list[Map] | Callable[[Any], Map]; a recursive alias that mypy cannot hold
+UNMAPPED = Leaf("text", "unmapped")
+STRUCTURE = Leaf("structure")
+OPAQUE = Leaf("opaque")
+
+# Identifiers, model names, enum words. Spaces, @ and most punctuation make a "word" text, to be scanned.
+_WORD = re.compile(r"[A-Za-z0-9_.:/+=-]{0,256}", re.ASCII)
+_PLAIN_KEY = re.compile(r"[A-Za-z_$-]{1,40}", re.ASCII)
+_NUMBER_LIMIT = 10**8  # nine digits: shorter numbers cannot hold a card, an account or a social security number
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One leaf of a tree."""
+
+    path: Path
+    text: str
+    leaf: Leaf
+    key: bool = False
+    number: bool = False
+
+
+def text(kind: Kind) -> Leaf:
+    return Leaf("text", kind)
+
+
+def walk(value: Any, how: Map, path: Path = ()) -> Iterator[Found]:
+    """Every leaf below `value` that is text or opaque, in document order."""
+    while callable(how):
+        how = how(value)
+    if isinstance(how, dict):
+        if isinstance(value, dict):
+            for key, child in value.items():
+                if key not in how and not _PLAIN_KEY.fullmatch(key):
+                    yield Found((*path, key), key, UNMAPPED, key=True)
+                yield from walk(child, how.get(key, UNMAPPED), (*path, key))
+            return
+        how = UNMAPPED
+    elif isinstance(how, list):
+        if isinstance(value, list):
+            for index, child in enumerate(value):
+                yield from walk(child, how[0], (*path, index))
+            return
+        how = UNMAPPED
+    yield from _below(value, how, path)
+
+
+def _below(value: Any, leaf: Leaf, path: Path) -> Iterator[Found]:
+    if isinstance(value, str):
+        if leaf.how == "structure":
+            if not _WORD.fullmatch(value):
+                yield Found(path, value, UNMAPPED)
+        elif value:
+            yield Found(path, value, leaf)
+    elif isinstance(value, dict):
+        if leaf.how == "structure":
+            leaf = UNMAPPED
+        for key, child in value.items():
+            if leaf.how == "text" and not _PLAIN_KEY.fullmatch(key):
+                yield Found((*path, key), key, leaf, key=True)
+            yield from _below(child, leaf, (*path, key))
+    elif isinstance(value, list):
+        if leaf.how == "structure":
+            leaf = UNMAPPED
+        for index, child in enumerate(value):
+            yield from _below(child, leaf, (*path, index))
+    elif leaf.how == "text" and isinstance(value, (int, float)) and abs(value) >= _NUMBER_LIMIT:
+        digits = str(value) if isinstance(value, int) else f"{value:.0f}"
+        yield Found(path, digits, leaf, number=True)
+
+
+def edited(tree: Any, texts: list[tuple[Found, str]]) -> Any:
+    """A copy of `tree` with the leaves' texts replaced; values first, then keys, the deepest first."""
+    copy = _copy(tree)
+    for found, replacement in texts:
+        if not found.key:
+            parent = _at(copy, found.path[:-1])
+            parent[found.path[-1]] = json.loads(replacement) if found.number else replacement
+    for found, replacement in sorted(texts, key=lambda pair: -len(pair[0].path)):
+        if found.key:
+            parent = _at(copy, found.path[:-1])
+            renamed = {(replacement if key == found.path[-1] else key): child for key, child in parent.items()}
+            parent.clear()
+            parent.update(renamed)
+    return copy
+
+
+def _copy(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _copy(child) for key, child in node.items()}
+    if isinstance(node, list):
+        return [_copy(child) for child in node]
+    return node
+
+
+def _at(node: Any, path: Path) -> Any:
+    for step in path:
+        node = node[step]
+    return node
+
+
+def dotted(path: Path) -> str:
+    """`("messages", 2, "content")` as `messages[2].content`."""
+    out = ""
+    for step in path:
+        out += f"[{step}]" if isinstance(step, int) else f".{step}" if out else step
+    return out
+
+
+Choose = Callable[[Any], Map]

@@ -1,0 +1,184 @@
+"""Train the supervisor: from `train.jsonl` to `checkpoint.pt`, on one CPU thread in under an hour.
+
+In: the folder that data.py wrote. Out: `checkpoint.pt` (weights, step, losses), written as training goes, so that an
+interrupted run can still be exported. Long texts are cropped to a random part that holds the attack; short ones are
+sometimes set beside an unrelated harmless text, which is where attacks stand in practice. Seeds are fixed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from network import LABELS, Supervisor, encoder_folder
+from sklearn.metrics import roc_auc_score
+from tokenizers import Tokenizer
+from torch.nn.functional import binary_cross_entropy_with_logits
+from tqdm import tqdm
+
+SEED = 20_26
+MAX_TOKENS = 256
+HIDDEN_SHARE = 0.03  # tokens replaced by [MASK], so that no single word decides
+Row = dict[str, Any]
+Sample = tuple[list[int], int]
+
+
+class Cropper:
+    """Turns a row into token ids of at most `MAX_TOKENS`, differently at each call; `random` decides how."""
+
+    def __init__(self, rows: list[Row], rng: random.Random) -> None:
+        self.tokenizer: Any = Tokenizer.from_file(str(encoder_folder() / "tokenizer.json"))
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        self.start = self.tokenizer.token_to_id("[CLS]")
+        self.end = self.tokenizer.token_to_id("[SEP]")
+        self.hidden = self.tokenizer.token_to_id("[MASK]")
+        self.rng = rng
+        self.rows = rows
+        texts = [row["text"] for row in rows]
+        encoded = [
+            part
+            for at in tqdm(range(0, len(texts), 512), desc="tokens", unit="batch")
+            for part in self.tokenizer.encode_batch(texts[at : at + 512], add_special_tokens=False)
+        ]
+        self.ids = [part.ids for part in encoded]
+        self.spans = [self.token_span(row, part.offsets) for row, part in zip(rows, encoded, strict=True)]
+        self.fine = [at for at, row in enumerate(rows) if not row["label"] and len(self.ids[at]) >= 8]
+
+    @staticmethod
+    def token_span(row: Row, offsets: list[tuple[int, int]]) -> tuple[int, int] | None:
+        if not row["span"]:
+            return None
+        inside = [at for at, (start, end) in enumerate(offsets) if start < row["span"][1] and end > row["span"][0]]
+        return (inside[0], inside[-1] + 1) if inside else None
+
+    def crop(self, at: int) -> list[int]:
+        ids, span = self.ids[at], self.spans[at]
+        most = self.rng.randint(96, MAX_TOKENS - 2)
+        if len(ids) <= most:
+            return ids
+        if span is None:  # the beginning half of the time: requests and jailbreaks say there what they are
+            first = 0 if self.rng.random() < 0.5 else self.rng.randint(0, len(ids) - most)
+        else:
+            low = max(0, min(span[1], len(ids)) - most)
+            first = self.rng.randint(min(low, span[0]), max(low, min(span[0], len(ids) - most)))
+        return ids[first : first + most]
+
+    def sample(self, at: int) -> Sample:
+        ids = self.crop(at)
+        if len(ids) < 64 and self.rng.random() < 0.25:
+            other = self.crop(self.rng.choice(self.fine))[: self.rng.randint(10, 110)]
+            ids = ids + other if self.rng.random() < 0.3 else other + ids
+        ids = [self.hidden if self.rng.random() < HIDDEN_SHARE else one for one in ids]
+        return [self.start, *ids[: MAX_TOKENS - 2], self.end], self.rows[at]["label"]
+
+    def epoch(self, batch_size: int) -> list[list[Sample]]:
+        """All rows once, in batches of similar length, the batches in random order."""
+        samples = [self.sample(at) for at in range(len(self.rows))]
+        self.rng.shuffle(samples)
+        block = batch_size * 50
+        ordered = [
+            sample
+            for at in range(0, len(samples), block)
+            for sample in sorted(samples[at : at + block], key=lambda one: len(one[0]))
+        ]
+        batches = [ordered[at : at + batch_size] for at in range(0, len(ordered), batch_size)]
+        self.rng.shuffle(batches)
+        return batches
+
+
+def tensors(batch: list[Sample]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids and mask (rows, tokens) int64, targets (rows, labels) float32; padded to the longest row."""
+    width = max(len(ids) for ids, _ in batch)
+    ids = torch.zeros(len(batch), width, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for at, (row, _) in enumerate(batch):
+        ids[at, : len(row)] = torch.tensor(row)
+        mask[at, : len(row)] = 1
+    return ids, mask, torch.tensor([[label] for _, label in batch], dtype=torch.float32)
+
+
+@torch.no_grad()
+def auc(network: Supervisor, batches: list[list[Sample]]) -> float:
+    """Area under the ROC curve; a progress figure only, nothing is chosen by it."""
+    network.eval()
+    scores: list[float] = []
+    labels: list[int] = []
+    for batch in batches:
+        ids, mask, _ = tensors(batch)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            scores += network(ids, mask)[:, 0].tolist()
+        labels += [label for _, label in batch]
+    network.train()
+    return float(roc_auc_score(labels, scores))
+
+
+def read(path: Path) -> list[Row]:
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("build/supervisor"), help="folder that data.py wrote")
+    parser.add_argument("--out", type=Path, default=Path("build/supervisor/checkpoint.pt"))
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=1e-4, help="highest learning rate")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--limit", type=int, default=0, help="rows to train on, 0 for all; for a quick try")
+    args = parser.parse_args()
+    random.seed(SEED)
+    np.random.seed(SEED)
+    torch.manual_seed(SEED)
+    torch.set_num_threads(args.threads)
+
+    rows = read(args.data / "train.jsonl")[: args.limit or None]
+    cropper = Cropper(rows, random.Random(SEED))
+    short = [row for row in read(args.data / "validation.jsonl") if len(row["text"]) < 600]
+    checks = Cropper(short, random.Random(SEED)).epoch(args.batch)
+    network = Supervisor(len(LABELS))
+    network.train()
+    plain = [p for name, p in network.named_parameters() if name.endswith("bias") or "LayerNorm" in name]
+    kept = {id(p) for p in plain}
+    decayed = [p for p in network.parameters() if id(p) not in kept]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=args.rate)
+    total = args.epochs * -(-len(rows) // args.batch)
+    warm_up = max(1, total // 20)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda at: min((at + 1) / warm_up, max(0.0, (total - at) / (total - warm_up)))
+    )
+
+    step, losses = 0, []
+    bar = tqdm(total=total, desc="train", unit="step")
+    for _ in range(args.epochs):
+        for batch in cropper.epoch(args.batch):
+            ids, mask, targets = tensors(batch)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                logits = network(ids, mask)
+            loss = binary_cross_entropy_with_logits(logits, targets)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            step += 1
+            losses.append(loss.item())
+            bar.update()
+            bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
+            if step % 250 == 0 or step == total:
+                tqdm.write(f"step {step}: loss {np.mean(losses[-250:]):.4f}, validation AUC {auc(network, checks):.4f}")
+                part = args.out.with_suffix(".part")
+                torch.save({"weights": network.state_dict(), "step": step, "total": total, "losses": losses}, part)
+                part.replace(args.out)
+    bar.close()
+
+
+if __name__ == "__main__":
+    main()

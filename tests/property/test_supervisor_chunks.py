@@ -1,0 +1,91 @@
+"""Chunk invariance of the supervisor check: however a text is cut into windows, the findings are those of the whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guardproxy.checks import Check, Resources
+from guardproxy.checks.supervisor import build
+from guardproxy.findings import Channel, Direction, Finding, Window
+
+
+class HashScorer:
+    """Scores that depend on every character of the text scored: one character more or less changes them."""
+
+    digest = "sha256:hash"
+    thresholds: Mapping[str, float] = {"injection": 0.3, "harm": 0.5}
+
+    def score(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        return [
+            {
+                label: hashlib.sha256(f"{label}{text}".encode("utf-8", "surrogatepass")).digest()[0] / 255
+                for label in self.thresholds
+            }
+            for text in texts
+        ]
+
+
+RESOURCES = Resources(lambda name: HashScorer())
+
+pieces = st.sampled_from(
+    ["a", "word ", "Sentence. ", "Really?! ", 'He said "no." ', "\n", "\n\n", "。", "！", "! ", "？ ", ".", " ", "\t", "x" * 50]
+    + ["a longer run of words without any end ", "é", "𝒳", "\u200b", "\ud800", "   ", "...", ".) ", "\u2028"]
+)
+texts = st.lists(pieces, max_size=120).map("".join)
+directions: st.SearchStrategy[Direction] = st.sampled_from(["request", "response"])
+
+
+def scan_in_chunks(check: Check, text: str, cuts: Sequence[int], direction: Direction) -> list[Finding]:
+    """What a gate does: hand over what has arrived, from `keep` on, and the end at last."""
+    channel = Channel(direction, "assistant", "choices[0].delta.content")
+    found: list[Finding] = []
+    keep = settled = 0
+    ends = [*sorted(cuts), len(text)]
+    for at, end in enumerate(ends):
+        window = Window(channel, text[keep:end], keep, settled, at == len(ends) - 1)
+        (scan,) = check.scan([window])
+        assert scan.keep <= scan.settled
+        assert settled <= scan.settled <= end
+        assert scan.keep >= keep
+        assert all(settled <= finding.start < finding.end <= scan.settled for finding in scan.findings)
+        found += scan.findings
+        keep, settled = scan.keep, scan.settled
+    assert settled == len(text)
+    return found
+
+
+@settings(max_examples=600, deadline=None)
+@given(texts, st.data(), directions, st.sampled_from([200, 260, 900]))
+def test_findings_do_not_depend_on_the_cuts(text: str, data: st.DataObject, direction: Direction, size: int) -> None:
+    check = build("attack", {"labels": ["injection", "harm"], "window_chars": size}, RESOURCES)
+    cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=30))
+    assert scan_in_chunks(check, text, cuts, direction) == scan_in_chunks(check, text, [], direction)
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts.map(lambda text: text[:700]), directions)
+def test_findings_do_not_depend_on_cuts_at_every_character(text: str, direction: Direction) -> None:
+    check = build("attack", {"window_chars": 200}, RESOURCES)
+    assert scan_in_chunks(check, text, range(len(text)), direction) == scan_in_chunks(check, text, [], direction)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(texts, directions), max_size=4))
+def test_a_batch_gives_what_its_windows_give_alone(given_texts: list[tuple[str, Direction]]) -> None:
+    check = build("attack", {"window_chars": 200}, RESOURCES)
+    windows = [Window(Channel(direction, "user", "x"), text) for text, direction in given_texts]
+    assert check.scan(windows) == [check.scan([window])[0] for window in windows]
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts, directions)
+def test_every_character_is_in_exactly_one_segment(text: str, direction: Direction) -> None:
+    check = build("attack", {"threshold": 0, "window_chars": 200}, RESOURCES)
+    (scan,) = check.scan([Window(Channel(direction, "user", "x"), text)])
+    covered = "".join(text[finding.start : finding.end] for finding in scan.findings)
+    assert covered.split() == text.split()
+    assert all(finding.end - finding.start <= 200 for finding in scan.findings)

@@ -1,0 +1,419 @@
+"""The file of a log: opening, appending in groups, crashes at every byte, failures of the system."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from guardproxy.audit.chain import Head, read_head, verify
+from guardproxy.audit.sinks import file as module
+from guardproxy.audit.sinks.file import FileSink
+from guardproxy.errors import AuditError
+
+HEADER = {"log": "0123abcd", "engine": "0.1.0"}
+WAIT_S = 30
+
+
+def opened(folder: Path, **options: Any) -> FileSink:
+    return FileSink(folder, "worker-0", HEADER, **options)
+
+
+def fill(folder: Path, count: int) -> None:
+    sink = opened(folder)
+    for index in range(count):
+        sink.append({"id": f"x{index}"}).result(WAIT_S)
+    sink.close()
+
+
+def log_of(folder: Path) -> Path:
+    return folder / "worker-0.jsonl"
+
+
+def ids(folder: Path) -> list[str]:
+    return [json.loads(line)["id"] for line in log_of(folder).read_bytes().splitlines()[1:]]
+
+
+def test_records_are_kept_in_order_and_verify(tmp_path: Path) -> None:
+    sink = opened(tmp_path / "new" / "folder")
+    assert sink.header["log"] == "0123abcd"
+    assert sink.head[0] == -1
+    futures = [sink.append({"id": f"x{index}"}) for index in range(50)]
+    heads = [future.result(WAIT_S) for future in futures]
+    assert [seq for seq, _ in heads] == list(range(50))
+    assert (sink.head, sink.healthy, sink.waiting) == (heads[-1], True, 0)
+    sink.close()
+    sink.close()
+    assert not sink.healthy
+    data = sink.path.read_bytes()
+    assert verify(data.splitlines(keepends=True), Head(*heads[-1])).problems == ()
+    assert read_head(sink.path.with_suffix(".head").read_bytes()) == Head(*heads[-1])
+    assert stat.S_IMODE(sink.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(sink.path.parent.stat().st_mode) == 0o700
+
+
+def test_a_log_goes_on_where_it_ended_and_keeps_its_header(tmp_path: Path) -> None:
+    fill(tmp_path, 3)
+    sink = FileSink(tmp_path, "worker-0", {"log": "another"})
+    assert sink.header["log"] == "0123abcd"
+    assert sink.append({"id": "x3"}).result(WAIT_S)[0] == 3
+    sink.close()
+    assert ids(tmp_path) == ["x0", "x1", "x2", "x3"]
+    assert verify(log_of(tmp_path).read_bytes().splitlines(keepends=True)).problems == ()
+
+
+def test_a_log_without_records_is_opened_again(tmp_path: Path) -> None:
+    fill(tmp_path, 0)
+    sink = opened(tmp_path)
+    assert sink.head[0] == -1
+    sink.close()
+
+
+def test_a_second_opener_is_refused(tmp_path: Path) -> None:
+    sink = opened(tmp_path)
+    with pytest.raises(AuditError, match=r"worker-0\.jsonl: in use by another process$"):
+        opened(tmp_path)
+    other = FileSink(tmp_path, "worker-1", HEADER)
+    other.close()
+    sink.close()
+    opened(tmp_path).close()
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b"])
+def test_names_stay_in_the_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(AuditError, match="the name of a log"):
+        FileSink(tmp_path, name, HEADER)
+
+
+def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AuditError, match=r"worker-0\.jsonl: (not a directory|file exists)$"):
+        opened(tmp_path / "file")
+
+
+def test_a_log_that_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(fd: int, how: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(AuditError, match="input/output error"):
+        opened(tmp_path)
+
+
+def test_a_crash_at_every_byte_of_the_last_line(tmp_path: Path) -> None:
+    fill(tmp_path, 3)
+    log = log_of(tmp_path)
+    log.with_suffix(".head").unlink()
+    whole = log.read_bytes()
+    before = whole[: whole.rstrip(b"\n").rindex(b"\n") + 1]
+    for end in range(len(before), len(whole)):
+        log.write_bytes(whole[:end])
+        log.with_suffix(".torn").unlink(missing_ok=True)
+        sink = opened(tmp_path)
+        assert sink.append({"id": "after"}).result(WAIT_S)[0] == 2
+        sink.close()
+        log.with_suffix(".head").unlink()
+        assert log.read_bytes().startswith(before)
+        assert ids(tmp_path) == ["x0", "x1", "after"]
+        assert verify(log.read_bytes().splitlines(keepends=True)).problems == ()
+        torn = log.with_suffix(".torn")
+        assert (torn.read_bytes() if torn.exists() else b"\n") == whole[len(before) : end] + b"\n"
+
+
+def test_a_crash_at_every_byte_of_the_header(tmp_path: Path) -> None:
+    fill(tmp_path, 0)
+    log = log_of(tmp_path)
+    whole = log.read_bytes()
+    for end in range(len(whole)):
+        log.write_bytes(whole[:end])
+        log.with_suffix(".head").unlink()
+        opened(tmp_path).close()
+        assert log.read_bytes() == whole
+
+
+def test_torn_lines_of_several_crashes_are_all_kept(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    for torn in (b'{"half', b"\x00\x00"):
+        with log_of(tmp_path).open("ab") as log:
+            log.write(torn)
+        opened(tmp_path).close()
+    assert (tmp_path / "worker-0.torn").read_bytes() == b'{"half\n\x00\x00\n'
+
+
+def cut(data: bytes) -> bytes:
+    return data[: data.rstrip(b"\n").rindex(b"\n") + 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (cut, "expected record 2, found record 1 at the end: the tail was cut off"),
+        (lambda data: data[:-1], "expected record 2, found record 1 at the end: the tail was cut off"),
+        (lambda data: b"", "found an empty file"),
+        (lambda data: data.replace(b"x2", b"y2"), "the record was changed"),
+        (lambda data: data.replace(b"x0", b"y0"), "the record was changed"),
+        (lambda data: data + b"junk\n", "not a sealed record"),
+    ],
+    ids=["cut", "torn", "emptied", "last edited", "first edited", "longer"],
+)
+def test_a_log_that_does_not_verify_is_not_continued(
+    tmp_path: Path, change: Callable[[bytes], bytes], message: str
+) -> None:
+    fill(tmp_path, 3)
+    changed = change(log_of(tmp_path).read_bytes())
+    log_of(tmp_path).write_bytes(changed)
+    for _ in range(2):
+        with pytest.raises(AuditError, match=message):
+            opened(tmp_path)
+    assert log_of(tmp_path).read_bytes() == changed
+
+
+def test_a_deleted_log_is_not_begun_anew(tmp_path: Path) -> None:
+    fill(tmp_path, 3)
+    log_of(tmp_path).unlink()
+    with pytest.raises(AuditError, match="found an empty file"):
+        opened(tmp_path)
+
+
+def test_a_broken_head_file(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    (tmp_path / "worker-0.head").write_text("junk")
+    with pytest.raises(AuditError, match=r"worker-0\.head: not the head of a log$"):
+        opened(tmp_path)
+
+
+def test_a_header_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(AuditError, match="a header needs `log`"):
+        FileSink(tmp_path, "worker-0", {})
+    opened(tmp_path).close()
+
+
+def test_a_long_log_is_verified_at_its_end_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TAIL_BYTES", 64)
+    fill(tmp_path, 5)
+    for size in (70_000, 1000, 1):
+        sink = opened(tmp_path)
+        sink.append({"id": "x", "more": "m" * size}).result(WAIT_S)
+        sink.close()
+    with log_of(tmp_path).open("ab") as log:
+        log.write(b"t" * 500)
+    sink = opened(tmp_path)
+    assert sink.head[0] == 7
+    assert sink.header["log"] == "0123abcd"
+    sink.close()
+    data = log_of(tmp_path).read_bytes()
+    assert verify(data.splitlines(keepends=True)).problems == ()
+    log_of(tmp_path).write_bytes(data.replace(b"mm", b"nn", 1))
+    opened(tmp_path).close()
+    log_of(tmp_path).write_bytes(b"[" + data[1:])
+    with pytest.raises(AuditError, match="the log has no header"):
+        opened(tmp_path)
+
+
+def test_a_long_header_is_read_again(tmp_path: Path) -> None:
+    header = {**HEADER, "more": "m" * 200_000}
+    for _ in range(2):
+        sink = FileSink(tmp_path, "worker-0", header)
+        assert sink.header["more"] == header["more"]
+        sink.close()
+
+
+class Disk:
+    """Stands in for the system's calls; `held` syncs wait for `go`."""
+
+    def __init__(self) -> None:
+        self.writes: list[int] = []
+        self.syncs = 0
+        self.fail = ""
+        self.most = 1 << 30
+        self.syncing = Event()
+        self.go = Event()
+        self.go.set()
+
+    def write(self, fd: int, data: memoryview) -> int:
+        if self.fail == "write":
+            raise OSError(28, "No space left on device")
+        if self.fail == "nothing":
+            return 0
+        self.writes.append(bytes(data).count(b"\n"))
+        return os.write(fd, data[: self.most])
+
+    def sync(self, fd: int) -> None:
+        self.syncing.set()
+        self.go.wait(WAIT_S)
+        self.syncs += 1
+        if self.fail == "sync":
+            raise OSError(5, "Input/output error")
+        if self.fail == "bug":
+            raise ZeroDivisionError
+        os.fdatasync(fd)
+
+
+def on_disk(folder: Path, disk: Disk, **options: Any) -> FileSink:
+    sink = opened(folder, write=disk.write, sync=disk.sync, **options)
+    disk.writes.clear()
+    disk.syncs = 0
+    disk.syncing.clear()
+    return sink
+
+
+def test_what_gathers_during_a_sync_is_one_batch(tmp_path: Path) -> None:
+    disk = Disk()
+    sink = on_disk(tmp_path, disk)
+    disk.go.clear()
+    first = sink.append({"id": "first"})
+    assert disk.syncing.wait(WAIT_S)
+    rest = [sink.append({"id": f"x{index}"}) for index in range(40)]
+    assert sink.waiting == 40
+    assert not first.done()
+    assert sink.head[0] == -1
+    disk.go.set()
+    assert [future.result(WAIT_S)[0] for future in [first, *rest]] == list(range(41))
+    assert (disk.writes, disk.syncs) == ([1, 40], 2)
+    sink.close()
+
+
+def test_short_writes_are_gone_on_with(tmp_path: Path) -> None:
+    disk = Disk()
+    disk.most = 7
+    sink = on_disk(tmp_path, disk)
+    sink.append({"id": "x0"}).result(WAIT_S)
+    sink.close()
+    assert disk.syncs == 1
+    assert verify(log_of(tmp_path).read_bytes().splitlines(keepends=True)).problems == ()
+
+
+REASONS = {
+    "write": "no space left on device",
+    "sync": "input/output error",
+    "nothing": "oserror",
+    "bug": "zerodivisionerror",
+}
+
+
+@pytest.mark.parametrize("fail", REASONS)
+def test_a_failure_ends_the_log(tmp_path: Path, fail: str) -> None:
+    disk = Disk()
+    sink = on_disk(tmp_path, disk)
+    sink.append({"id": "kept"}).result(WAIT_S)
+    head = sink.head
+    disk.syncing.clear()
+    disk.go.clear()
+    held = sink.append({"id": "held"})
+    assert disk.syncing.wait(WAIT_S)
+    bad = sink.append({"seq": 1})
+    waiting = [sink.append({"id": "waiting"}) for _ in range(3)]
+    disk.fail = fail
+    disk.go.set()
+    refusal = rf"worker-0\.jsonl: the log failed and takes no more records: {REASONS[fail]}$"
+    # a failing sync takes down the held batch, a failing write the one after it
+    failed = [held, *waiting] if fail in ("sync", "bug") else waiting
+    for future in failed:
+        with pytest.raises(AuditError, match=refusal):
+            future.result(WAIT_S)
+    with pytest.raises(AuditError):
+        bad.result(WAIT_S)
+    disk.fail = ""
+    calls = len(disk.writes), disk.syncs
+    with pytest.raises(AuditError, match=refusal):
+        sink.append({"id": "later"}).result(WAIT_S)
+    assert not sink.healthy
+    assert (len(disk.writes), disk.syncs) == calls
+    if held in failed:
+        assert sink.head == head
+    sink.close()
+    again = opened(tmp_path)
+    assert ids(tmp_path)[0] == "kept"
+    assert again.append({"id": "after"}).result(WAIT_S)
+    again.close()
+
+
+def test_a_failure_while_a_log_begins(tmp_path: Path) -> None:
+    disk = Disk()
+    disk.fail = "sync"
+    with pytest.raises(AuditError, match="input/output error"):
+        on_disk(tmp_path, disk)
+    opened(tmp_path).close()
+
+
+def test_a_record_that_is_not_json_fails_alone(tmp_path: Path) -> None:
+    sink = opened(tmp_path)
+    bad: list[Future[tuple[int, str]]] = [sink.append({"id": object()}), sink.append({"seq": 3})]
+    assert sink.append({"id": "good"}).result(WAIT_S)[0] == 0
+    for future in bad:
+        with pytest.raises(AuditError, match="a record"):
+            future.result(WAIT_S)
+    assert sink.healthy
+    sink.close()
+
+
+def test_a_closed_log_takes_nothing_and_keeps_what_it_took(tmp_path: Path) -> None:
+    disk = Disk()
+    sink = on_disk(tmp_path, disk)
+    disk.go.clear()
+    futures = [sink.append({"id": f"x{index}"}) for index in range(10)]
+    assert disk.syncing.wait(WAIT_S)
+    closing = Thread(target=sink.close)
+    closing.start()
+    while sink.healthy:
+        pass
+    with pytest.raises(AuditError, match="the log is closed"):
+        sink.append({"id": "late"}).result(WAIT_S)
+    disk.go.set()
+    closing.join(WAIT_S)
+    assert [future.result(WAIT_S)[0] for future in futures] == list(range(10))
+    assert len(ids(tmp_path)) == 10
+
+
+async def test_a_record_is_kept_when_nobody_waits_for_it_any_more(tmp_path: Path) -> None:
+    disk = Disk()
+    sink = on_disk(tmp_path, disk)
+    disk.go.clear()
+    waiter = asyncio.wrap_future(sink.append({"id": "abandoned"}))
+    waiter.cancel()
+    disk.go.set()
+    assert (await asyncio.wrap_future(sink.append({"id": "next"})))[0] == 1
+    sink.close()
+    assert ids(tmp_path) == ["abandoned", "next"]
+
+
+def test_the_head_is_written_every_so_many_records(tmp_path: Path) -> None:
+    sink = opened(tmp_path, head_every=3)
+    path = tmp_path / "worker-0.head"
+    kept = []
+    for index in range(8):
+        sink.append({"id": f"x{index}"}).result(WAIT_S)
+        # the head follows the answer; what comes after it in the queue comes after it on disk
+        with pytest.raises(AuditError):
+            sink.append({"seq": 0}).result(WAIT_S)
+        kept.append(read_head(path.read_bytes()).seq if path.exists() else None)
+    assert kept == [None, None, 2, 2, 2, 5, 5, 5]
+    sink.close()
+    assert read_head(path.read_bytes()).seq == 7
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["worker-0.head", "worker-0.jsonl"]
+
+
+def test_a_head_that_cannot_be_written_is_said_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = opened(tmp_path, head_every=1)
+    blocker = tmp_path / "worker-0.head.new"
+    blocker.mkdir()
+    sink.append({"id": "x0"}).result(WAIT_S)
+    with pytest.raises(AuditError):
+        sink.append({"seq": 0}).result(WAIT_S)
+    assert "worker-0.head cannot be written: is a directory" in caplog.text
+    assert sink.healthy
+    blocker.rmdir()
+    sink.append({"id": "x1"}).result(WAIT_S)
+    sink.close()
+    assert read_head((tmp_path / "worker-0.head").read_bytes()).seq == 1

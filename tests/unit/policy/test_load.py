@@ -1,0 +1,204 @@
+"""A folder of policies: which files are read, the digest, all errors at once, and the checks that are built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guardproxy import checks
+from guardproxy.errors import ConfigError, OptionError
+from guardproxy.findings import Scan, Window
+from guardproxy.policy.load import PolicyErrors, build_checks, load_folder, parse
+
+
+def text(name: str, spec: str = "{pii: {use: pii}}") -> str:
+    return f"policy: {name}\nchecks: {spec}\nrules: [{{id: r, when: check_error, action: flag}}]\n"
+
+
+def messages(folder: Path) -> list[str]:
+    with pytest.raises(PolicyErrors) as caught:
+        load_folder(folder)
+    return [str(error).replace(f"{folder}/", "") for error in caught.value.errors]
+
+
+def test_files_are_read_by_name_and_others_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text(text("first"))
+    (tmp_path / "c.YML").write_text(text("second"))
+    (tmp_path / "a.yml").write_text(text("third"))
+    (tmp_path / ".hidden.yaml").write_text("not a policy")
+    (tmp_path / "notes.txt").write_text("not a policy")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "folder.yaml" / "inner.yaml").write_text("not a policy")
+    policies, digest = load_folder(str(tmp_path))
+    assert [policy.name for policy in policies] == ["third", "first", "second"]
+    assert policies[0].source == str(tmp_path / "a.yml")
+    assert digest.startswith("sha256:")
+    assert len(digest) == 7 + 64
+
+
+def test_a_folder_of_links_is_read(tmp_path: Path) -> None:
+    # the way a mounted ConfigMap looks
+    data = tmp_path / "..data"
+    data.mkdir()
+    (data / "a.yaml").write_text(text("a"))
+    (tmp_path / "a.yaml").symlink_to(data / "a.yaml")
+    assert load_folder(tmp_path)[0][0].name == "a"
+
+
+def digest_of(folder: Path, files: Mapping[str, str]) -> str:
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    return load_folder(folder)[1]
+
+
+def test_the_digest_covers_names_and_bytes_only(tmp_path: Path) -> None:
+    first = digest_of(tmp_path / "1", {"a.yaml": text("a"), "b.yaml": text("b")})
+    assert first == digest_of(tmp_path / "2", {"b.yaml": text("b"), "a.yaml": text("a")})
+    assert first != digest_of(tmp_path / "3", {"a.yaml": text("b"), "b.yaml": text("a")})
+    assert first != digest_of(tmp_path / "4", {"a.yaml": text("a"), "c.yaml": text("b")})
+    assert first != digest_of(tmp_path / "5", {"a.yaml": text("a") + "# more\n", "b.yaml": text("b")})
+    assert first != digest_of(tmp_path / "6", {"a.yaml": text("a")})
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
+    assert messages(tmp_path) == [
+        f"{tmp_path}:1:1: no policy files; put a file like `my-rules.yaml` here, or start from policies/default.yaml"
+    ]
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    assert messages(tmp_path / "none") == [
+        f"{tmp_path}/none:1:1: cannot read the policy folder: no such file or directory"
+    ]
+
+
+def test_a_dangling_link_is_an_error_and_not_one_policy_less(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text("a"))
+    (tmp_path / "b.yaml").symlink_to(tmp_path / "gone")
+    assert messages(tmp_path) == ["b.yaml:1:1: cannot read the file: no such file or directory"]
+
+
+def test_a_device_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to("/dev/zero")
+    assert messages(tmp_path) == ["a.yaml:1:1: not a regular file"]
+
+
+def test_all_errors_of_all_files_come_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("policy: A\nrules: []\n")
+    (tmp_path / "b.yaml").write_bytes(b"\xff")
+    (tmp_path / "c.yaml").write_text("")
+    (tmp_path / "d.yaml").write_text(text("same"))
+    (tmp_path / "e.yaml").write_text("# the same name\n" + text("same"))
+    (tmp_path / "f.yaml").write_text("#" * (1 << 20) + "\n")
+    assert messages(tmp_path) == [
+        "a.yaml:1:9: a name has only the characters a-z, 0-9 and `-`",
+        "a.yaml:2:8: a policy without rules does nothing; write at least one rule",
+        "b.yaml:1:1: not UTF-8; save the file as UTF-8",
+        "c.yaml:1:1: the file is empty; begin with `policy: some-name`",
+        "f.yaml:1:1: the file is larger than 1048576 bytes",
+        "e.yaml:2:9: duplicate policy `same`, first in d.yaml",
+    ]
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """A check that finds nothing."""
+
+    name: str
+    options: Mapping[str, Any]
+    digest: str = "none"
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Stands in for the real checks; lists what was built as (use, name)."""
+    calls: list[tuple[str, str]] = []
+
+    def build(use: str, name: str, options: Mapping[str, Any], resources: checks.Resources) -> checks.Check:
+        calls.append((use, name))
+        if "limit" in options:
+            raise OptionError("limit", "expected a number above 0")
+        if use == "unheard":
+            raise OptionError("use", "unknown check `unheard`")
+        if use == "needs":
+            raise OptionError("model", "missing")
+        if use == "model":
+            raise ConfigError("the model file is missing")
+        return Quiet(name, options)
+
+    monkeypatch.setattr(checks, "build", build)
+    return calls
+
+
+def test_equal_checks_are_built_once_under_their_plain_name(built: list[tuple[str, str]]) -> None:
+    policies = [
+        parse(text("one", "{pii: {use: pii, a: 1, b: [x]}, other: {use: pii}}"), "1.yaml"),
+        parse(text("two", "{pii: {use: pii, b: [x], a: 1}, ids: {use: pii}}"), "2.yaml"),
+    ]
+    found = build_checks(policies, checks.Resources())
+    assert built == [("pii", "pii"), ("pii", "other")]
+    assert found["one", "pii"] is found["two", "pii"]
+    assert found["one", "other"] is found["two", "ids"]
+    assert set(found) == {("one", "pii"), ("one", "other"), ("two", "pii"), ("two", "ids")}
+
+
+def test_a_name_with_two_meanings_carries_its_policy(built: list[tuple[str, str]]) -> None:
+    policies = [
+        parse(text("one", "{pii: {use: pii, score: 1}, mine: {use: words}}"), "1.yaml"),
+        parse(text("two", "{pii: {use: pii, score: 1.0}, words: {use: words}}"), "2.yaml"),
+        parse(text("three", "{pii: {use: pii, score: true}}"), "3.yaml"),
+    ]
+    found = build_checks(policies, checks.Resources())
+    assert {key: check.name for key, check in found.items()} == {
+        ("one", "pii"): "one.pii",
+        ("two", "pii"): "two.pii",
+        ("three", "pii"): "three.pii",
+        ("one", "mine"): "mine",
+        ("two", "words"): "mine",
+    }
+
+
+def test_a_shared_check_prefers_a_plain_name(built: list[tuple[str, str]]) -> None:
+    policies = [
+        parse(text("one", "{pii: {use: pii}}"), "1.yaml"),
+        parse(text("two", "{ids: {use: pii}, pii: {use: words}}"), "2.yaml"),
+    ]
+    found = build_checks(policies, checks.Resources())
+    assert [check.name for check in found.values()] == ["ids", "ids", "two.pii"]
+
+
+@pytest.mark.usefixtures("built")
+def test_options_that_a_check_refuses_are_found_in_every_file() -> None:
+    policies = [
+        parse(text("one", "{a: {use: pii, limit: 0}, b: {use: unheard}, c: {use: needs}, d: {use: model}}"), "1.yaml"),
+        parse(text("two", "{a: {use: pii, limit: 0}}"), "2.yaml"),
+    ]
+    with pytest.raises(PolicyErrors) as caught:
+        build_checks(policies, checks.Resources())
+    assert [str(error) for error in caught.value.errors] == [
+        "1.yaml:2:24: expected a number above 0",
+        "2.yaml:2:24: expected a number above 0",
+        "1.yaml:2:39: unknown check `unheard`",
+        "1.yaml:2:54: missing",
+        "1.yaml:2:71: the model file is missing",
+    ]
+
+
+def test_the_real_builder_is_asked() -> None:
+    with pytest.raises(PolicyErrors, match=r"^1\.yaml:2:14: unknown check `no-such-check`"):
+        build_checks([parse(text("one", "{a: {use: no-such-check}}"), "1.yaml")], checks.Resources())
+
+
+def test_the_shipped_policies_load() -> None:
+    shipped = Path(__file__).parents[3] / "policies"
+    default = next(policy for policy in load_folder(shipped)[0] if policy.name == "default")
+    assert {rule.action for rule in default.rules} == {"flag", "redact", "block"}
+    assert {example.rule for example in default.tests} == {rule.id for rule in default.rules} | {None}
