@@ -32,8 +32,10 @@ KEY = "AK" + "IA" + "Q3EGTVJ5XW7RMN2B"
 PASS = """\
 policy: pass
 match: {}
-checks: {}
-rules: []
+checks:
+  never: {use: pattern, words: [no-such-word-anywhere]}
+rules:
+  - {id: nothing, when: never, action: block}
 """
 
 GUARD = """\
