@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 OPEN_STREAMS = 500
 START_TIMEOUT_S = 60.0
 
-EMPTY_POLICY = "policy: empty\nmatch: {}\nchecks: {}\nrules: []\n"
+EMPTY_POLICY = "policy: empty\nrules:\n  - {id: watch, when: check_error, action: flag}\n"
 NGINX = """\
 daemon off;
 worker_processes 1;

@@ -19,13 +19,13 @@ from typing import Any, Literal
 
 from guardproxy.checks import Check
 from guardproxy.decisions import Stop
+from guardproxy.editing import Editor
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Fault, Text
-from guardproxy.findings import Channel, Finding, Scan
-from guardproxy.gate import CHECK_ERROR, Entry, Gate, Job, Lane, Piece
-from guardproxy.placeholders import RESTORE, Restoring
-from guardproxy.policy.evaluate import Bound, PolicySet, Tally
-from guardproxy.record import VERSION, Side, Writer, merge, unmapped
+from guardproxy.findings import Channel, Direction, Scan
+from guardproxy.gate import Entry, Gate, Job, Piece
+from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
+from guardproxy.record import Notes, Side, compose
 from guardproxy.transcript import (
     Aborted,
     CancelUpstream,
@@ -45,7 +45,7 @@ from guardproxy.transcript import (
     UpstreamFailed,
 )
 from guardproxy.transcript import Scan as ScanCommand
-from guardproxy.wire import Codec, Decoder
+from guardproxy.wire import Codec, Decoder, Seen
 
 Phase = Literal["request", "waiting", "answer", "over"]
 NO_RETRY = ("x-should-retry", "false")
@@ -81,8 +81,6 @@ class Exchange:
     setting: Setting
     phase: Phase = "request"
     _bound: Bound | None = None
-    _model: str = ""
-    _stream: bool = False
     _request: Side = field(init=False)
     _answer: Side = field(init=False)
     _tally: Tally = field(init=False)
@@ -90,32 +88,51 @@ class Exchange:
     _decoder: Decoder | None = None
     _pending: list[Job] = field(default_factory=list)
     _pending_gate: Gate | None = None
-    _restoring: Restoring = field(default_factory=lambda: Restoring({}))
-    _values: dict[str, str] = field(default_factory=dict)  # placeholder -> value, to restore
-    _tokens: dict[str, str] = field(default_factory=dict)  # value -> placeholder, for the record
-    _fault: Fault | None = None
+    _editor: Editor = field(init=False)
+    _notes: Notes = field(default_factory=Notes)
     _fault_status: int = 502
     _ended: bool = False
     _head_sent: bool = False
-    _status: int = 0
-    _upstream_status: int | None = None
-    _streamed: bool = False
-    _times: dict[str, float] = field(default_factory=dict)
-    _unix_s: float = 0.0
-    _sizes: dict[str, int] = field(default_factory=dict)
-    _seals: dict[str, str] = field(default_factory=dict)
     _sent: Any = field(default_factory=hashlib.sha256)
-    _scans: int = 0
-    _refusal: DownstreamError | None = None
 
     def __post_init__(self) -> None:
         self._request = Side(Gate(self._checks_for))
         self._answer = Side(Gate(self._checks_for))
+        self._editor = Editor(self.setting.mint)
 
     @property
-    def wants_more(self) -> bool:
-        """Whether more bytes of the answer can be of use now; `False` while as much is held as may be."""
-        return self.phase == "answer" and not self._pending
+    def sides(self) -> dict[Direction, Side]:
+        """What is known of each direction so far."""
+        return {"request": self._request, "response": self._answer}
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Every rule that held so far, in order."""
+        return self._tally.outcomes if self._bound else []
+
+    def record(self, outcome: str) -> dict[str, Any]:
+        """The record as it stands; a `Finish` carries the last one."""
+        self._notes.seals["client"] = self.setting.seal(self._sent.digest())
+        about = {
+            "id": self.setting.id,
+            "engine": self.setting.engine,
+            "tenant": self.setting.tenant,
+            "route": self.setting.route,
+            "codec": self.setting.codec.name,
+            "policies": self.setting.policies.digest,
+            "outcome": outcome,
+        }
+        seen = self._decoder.seen if self._decoder else Seen()
+        return compose(
+            about,
+            self._notes,
+            self._bound,
+            self.outcomes,
+            (self._request, self._answer),
+            self._entry,
+            self._editor.tokens,
+            seen,
+        )
 
     def receive(self, happened: Input) -> list[Command]:
         """Takes one input; gives the commands that follow from it, in order."""
@@ -141,7 +158,7 @@ class Exchange:
                 return [CancelUpstream(), self._finish("client_closed", at_s=happened.at_s)]
             case Refused():
                 self._time("received", happened.at_s)
-                self._unix_s = happened.unix_s
+                self._notes.unix_s = happened.unix_s
                 error = DownstreamError(happened.status, happened.code, happened.message, happened.field)
                 return self._refuse(error, happened.at_s)
 
@@ -149,16 +166,17 @@ class Exchange:
 
     def _request_received(self, happened: RequestReceived) -> list[Command]:
         self._time("received", happened.at_s)
-        self._unix_s = happened.unix_s
-        self._sizes["request"] = len(happened.body)
-        self._seals["request"] = self.setting.seal(happened.body)
+        self._notes.unix_s = happened.unix_s
+        self._notes.sizes["request"] = len(happened.body)
+        self._notes.seals["request"] = self.setting.seal(happened.body)
         try:
             request = self.setting.codec.read_request(happened.body)
         except DownstreamError as error:
             return self._refuse(error, happened.at_s)
-        self._model, self._stream = request.model, request.stream
+        self._notes.model, self._notes.stream = request.model, request.stream
         self._bound = self.setting.policies.bind(self.setting.route, request.model, self.setting.tenant)
         self._tally = Tally(self._bound)
+        self._editor.bound = self._bound
         if self._bound.refuses_unmapped and (found := _unmapped(request.events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
             return self._refuse(DownstreamError(400, "unmapped_field", message, found), happened.at_s)
@@ -179,8 +197,8 @@ class Exchange:
             return self._blocked(stop, at_s)
         texts, changed = self._entry.texts()
         body = self.setting.codec.edited(self._entry.frame, texts) if changed else self._entry.frame.data
-        self._sizes["upstream"] = len(body)
-        self._seals["upstream"] = self.setting.seal(body)
+        self._notes.sizes["upstream"] = len(body)
+        self._notes.seals["upstream"] = self.setting.seal(body)
         self.phase = "waiting"
         return [SendUpstream(body, sum(len(lane.edits) for lane in self._request.gate.lanes))]
 
@@ -188,17 +206,17 @@ class Exchange:
 
     def _response_started(self, happened: ResponseStarted) -> list[Command]:
         self._time("upstream_answered", happened.at_s)
-        self._upstream_status = self._status = happened.status
-        self._streamed = happened.media_type == "text/event-stream"
+        self._notes.upstream_status = self._notes.status = happened.status
+        self._notes.streamed = happened.media_type == "text/event-stream"
         self.phase = "answer"
-        if not self._streamed and happened.media_type != "application/json":
+        if not self._notes.streamed and happened.media_type != "application/json":
             if happened.status < 400:
                 message = "the upstream answered with another content type than JSON or an event stream"
                 return self._fail(Fault("upstream_content_type", message), happened.at_s)
             message = f"the upstream answered with status {happened.status} and no readable error"
             return self._fail(Fault("upstream_error", message), happened.at_s, happened.status)
         self._decoder = self.setting.codec.decoder(
-            streamed=self._streamed, failed=happened.status >= 400, limit_bytes=self.setting.limits.answer_bytes
+            streamed=self._notes.streamed, failed=happened.status >= 400, limit_bytes=self.setting.limits.answer_bytes
         )
         return []
 
@@ -247,7 +265,7 @@ class Exchange:
             if self._decoder:
                 self._decoder.sent(entry.frame)
             if not self._head_sent:
-                commands.append(self._head(SendHead(self._status, self._streamed), at_s))
+                commands.append(self._head(SendHead(self._notes.status, self._notes.streamed), at_s))
             if entry.frame.terminal:
                 data = b"".join(out)
                 self._sent.update(data)
@@ -262,7 +280,6 @@ class Exchange:
         return None
 
     def _stop(self, entry: Entry, piece: Piece, at: int, stop: Stop, out: list[bytes], at_s: float) -> list[Command]:
-        self._answer.cut = (piece.lane.index, at)
         if not self._head_sent:
             return [CancelUpstream(), *self._blocked(stop, at_s)]
         texts, _ = entry.texts(until=(piece, at))
@@ -279,24 +296,24 @@ class Exchange:
     def _send(self, out: list[bytes]) -> list[Command]:
         data = b"".join(out)
         self._sent.update(data)
-        self._sizes["client"] = self._sizes.get("client", 0) + len(data)
+        self._notes.sizes["client"] = self._notes.sizes.get("client", 0) + len(data)
         return [SendData(data)] if data else []
 
     # Scanning.
 
     def _checks_for(self, channel: Channel) -> tuple[Check, ...]:
         checks = self._bound.checks_for(channel) if self._bound else ()
-        if channel.direction == "response" and self._values:
-            return (*checks, self._restoring)
+        if channel.direction == "response" and self._editor.values:
+            return (*checks, self._editor.restoring)
         return checks
 
     def _pump(self, gate: Gate) -> ScanCommand | None:
         """Scans what can be scanned at once; gives the command for what needs the driver."""
         while jobs := gate.jobs():
-            distant = tuple(job for job in jobs if job.check is not self._restoring)
+            distant = tuple(job for job in jobs if job.check is not self._editor.restoring)
             self._pending, self._pending_gate = jobs, gate
             if distant:
-                self._scans += len(distant)
+                self._notes.scans += len(distant)
                 return ScanCommand(distant)
             self._learn([])
         return None
@@ -304,66 +321,24 @@ class Exchange:
     def _learn(self, scans: Sequence[Scan]) -> None:
         answers = iter(scans)
         merged = [
-            self._restoring.scan([job.window])[0] if job.check is self._restoring else next(answers)
+            job.check.scan([job.window])[0] if job.check is self._editor.restoring else next(answers)
             for job in self._pending
         ]
         gate, self._pending, self._pending_gate = self._pending_gate, [], None
         if gate:
             for lane, found in gate.learn(merged):
-                self._edit(lane, found)
+                self._editor.edit(lane, found)
 
     def _scanned(self, happened: Scanned) -> list[Command]:
         of_request = self._pending_gate is self._request.gate
         self._learn(happened.scans)
         return self._advance_request(happened.at_s) if of_request else self._advance_answer(happened.at_s)
 
-    def _edit(self, lane: Lane, found: Sequence[Finding]) -> None:
-        """Decides what stands for the findings' spans, in what is sent and in the record."""
-        edits: list[tuple[int, int, str]] = []
-        masks: list[tuple[int, int, str]] = []
-        plain: set[tuple[int, int]] = set()  # spans whose value must not come back
-        for finding in found:
-            if finding.check == RESTORE:
-                edits.append((finding.start, finding.end, RESTORE))
-                continue
-            if finding.label == CHECK_ERROR:
-                continue
-            edit = self._bound.edit(lane.channel, finding) if self._bound else None
-            if edit:
-                edits.append((finding.start, finding.end, finding.label))
-                if not edit.restore or lane.channel.direction == "response":
-                    plain.add((finding.start, finding.end))
-            if edit or self._sensitive(finding):
-                masks.append((finding.start, finding.end, finding.label))
-        for start, end, label in merge(edits):
-            text = lane.text_of(start, end)
-            if label == RESTORE and text in self._values:
-                lane.edit(start, end, self._values[text])
-                continue
-            token = self.setting.mint("VALUE" if label == RESTORE else label, text)
-            lane.edit(start, end, token)
-            self._tokens.setdefault(text, token)
-            if not any(start <= low and high <= end for low, high in plain):
-                self._values[token] = text
-                self._restoring = Restoring(self._values)
-        for start, end, label in merge(masks):
-            text = lane.text_of(start, end)
-            token = lane.stand_in(end - start) or self.setting.mint(label, text)
-            lane.masks.append((start, end, token))
-            self._tokens.setdefault(text, self.setting.mint(label, text))
-
-    def _sensitive(self, finding: Finding) -> bool:
-        """Whether the record must not show what was found. A check that judges whole texts says `sensitive = False`."""
-        if self._bound is None:
-            return True
-        checks = {check.name: check for check in self._bound.checks.values()}
-        return bool(getattr(checks.get(finding.check), "sensitive", True))
-
     # Endings.
 
     def _head(self, head: SendHead, at_s: float) -> SendHead:
         self._head_sent = True
-        self._status = head.status
+        self._notes.status = head.status
         self._time("first_byte", at_s)
         return head
 
@@ -372,7 +347,7 @@ class Exchange:
         return [head, self._finish(outcome, body, at_s)]
 
     def _refuse(self, error: DownstreamError, at_s: float) -> list[Command]:
-        self._refusal = error
+        self._notes.refusal = error
         body = self.setting.codec.error(error.status, error.code, str(error), error.field)
         return self._own(error.status, body, "refused", at_s, NO_RETRY)
 
@@ -382,7 +357,7 @@ class Exchange:
         return self._own(400, body, outcome, at_s, NO_RETRY)
 
     def _fail(self, fault: Fault, at_s: float, status: int = 502) -> list[Command]:
-        self._fault = fault
+        self._notes.fault = fault
         if self._head_sent:
             data = self.setting.codec.error_event(fault.code, fault.message)
             self._sent.update(data)
@@ -395,73 +370,17 @@ class Exchange:
 
     def _finish(self, outcome: str, data: bytes = b"", at_s: float = 0.0) -> Finish:
         self._time("finished", at_s)
-        self._sizes["client"] = self._sizes.get("client", 0) + len(data)
+        self._notes.sizes["client"] = self._notes.sizes.get("client", 0) + len(data)
         self.phase = "over"
         code, message = "audit_unavailable", "the record of this exchange could not be kept"
-        streaming = self._head_sent and self._streamed
-        failed = self.setting.codec.error_event(code, message) if streaming else self.setting.codec.error(503, code, message)
-        return Finish(outcome, data, self._record(outcome), failed)
+        streaming = self._head_sent and self._notes.streamed
+        failed = (
+            self.setting.codec.error_event(code, message) if streaming else self.setting.codec.error(503, code, message)
+        )
+        return Finish(outcome, data, self.record(outcome), failed)
 
     def _time(self, name: str, at_s: float) -> None:
-        self._times.setdefault(name, at_s)
-
-    def _record(self, outcome: str) -> dict[str, Any]:
-        bound, seen = self._bound, self._decoder.seen if self._decoder else None
-        writer = Writer(bound is not None and bound.keep != "none", self._tokens)
-        outcomes = self._tally.outcomes if bound else []
-        sides = (self._request, self._answer)
-        began = self._times.get("received", 0.0)
-        names = sorted({check.name: check.digest for check in bound.checks.values()}.items()) if bound else []
-        record: dict[str, Any] = {
-            "v": VERSION,
-            "id": self.setting.id,
-            "at": self._unix_s,
-            "engine": self.setting.engine,
-            "tenant": self.setting.tenant,
-            "route": self.setting.route,
-            "codec": self.setting.codec.name,
-            "model": writer.scrub(self._model),
-            "stream": self._stream,
-            "policies": self.setting.policies.digest,
-            "checks": dict(names),
-            "outcome": outcome,
-            "status": self._status,
-            "rules": sorted({one.rule for one in outcomes if one.enforced}),
-            "shadow": sorted({one.rule for one in outcomes if not one.enforced}),
-            "decisions": writer.decisions(outcomes, sides),
-            "request": {
-                "body": writer.request_body(self._entry) if self._entry and writer.keep else None,
-                "texts": writer.texts(self._request),
-                "uninspected": list(self._request.uninspected),
-                "unmapped": [writer.scrub(path) for path in unmapped(self._request)],
-            },
-            "response": {
-                "status": self._upstream_status,
-                "streamed": self._streamed,
-                "texts": writer.texts(self._answer),
-                "runs": writer.runs(self._answer),
-                "uninspected": list(self._answer.uninspected),
-                "unmapped": [writer.scrub(path) for path in unmapped(self._answer)],
-                "model": seen.model if seen else "",
-                "finish": seen.finish if seen else [],
-            },
-            "usage": seen.usage if seen else {},
-            "bytes": self._sizes,
-            "seals": {**self._seals, "client": self.setting.seal(self._sent.digest())},
-            "scans": self._scans,
-            "timings": {
-                name: round((at_s - began) * 1000, 3) for name, at_s in self._times.items() if name != "received"
-            },
-        }
-        if self._answer.cut:
-            lane, at = self._answer.cut
-            wire = writer.masked(self._answer.gate.lanes[lane]).wire
-            record["response"]["cut"] = [lane, wire.translate(at)]
-        if self._refusal:
-            record["error"] = {"code": self._refusal.code, "field": self._refusal.field}
-        elif self._fault:
-            record["error"] = {"code": self._fault.code, "message": self._fault.message}
-        return record
+        self._notes.times.setdefault(name, at_s)
 
 
 def _because(stop: Stop) -> str:

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.audit.masking import OffsetMap, Span, mask
+from guardproxy.errors import DownstreamError
+from guardproxy.events import Fault
 from guardproxy.gate import CHECK_ERROR, Entry, Gate, Lane
-from guardproxy.policy.evaluate import Outcome
+from guardproxy.policy.evaluate import Bound, Outcome
+from guardproxy.wire import Seen
 from guardproxy.wire.json_text import rewrite
 from guardproxy.wire.walk import UNMAPPED, Found, dotted, edited
 
@@ -56,7 +59,6 @@ class Side:
 
     gate: Gate
     runs: list[tuple[int, int]] = field(default_factory=list)
-    cut: tuple[int, int] | None = None  # lane and wire offset at which the answer was stopped
     uninspected: dict[str, None] = field(default_factory=dict)
 
     def note(self, entry: Entry) -> None:
@@ -101,7 +103,9 @@ class Writer:
         whole = "".join(lane.whole)
         scanned = lane.seen.text if lane.seen else whole[: lane.settled]
         own = lane.masks
-        more = [one for one in self._known(scanned) if not any(one[0] < end and start < one[1] for start, end, _ in own)]
+        more = [
+            one for one in self._known(scanned) if not any(one[0] < end and start < one[1] for start, end, _ in own)
+        ]
         spans = merge([*own, *more])
         if lane.seen is None:
             shown, offsets = mask(scanned, spans)
@@ -117,9 +121,14 @@ class Writer:
         shown, wire = mask(whole, rewrite(lane.seen, spans))
         return Masked(shown, mask(scanned, parts)[1], wire)
 
-    def texts(self, side: Side) -> list[dict[str, Any]]:
-        """One object for each text of a direction."""
-        return [self._text(lane) for lane in side.gate.lanes]
+    def side(self, side: Side) -> dict[str, Any]:
+        """The texts of a direction, and what of it could not be read or was not known."""
+        lanes = side.gate.lanes
+        return {
+            "texts": [self._text(lane) for lane in lanes],
+            "uninspected": list(side.uninspected),
+            "unmapped": sorted({self.scrub(lane.channel.path) for lane in lanes if lane.channel.kind == "unmapped"}),
+        }
 
     def _text(self, lane: Lane) -> dict[str, Any]:
         shown = self.masked(lane)
@@ -174,7 +183,9 @@ class Writer:
 
     def decisions(self, outcomes: Sequence[Outcome], sides: Sequence[Side]) -> list[dict[str, Any]]:
         """Every rule that held, and by which finding."""
-        lanes = {(lane.channel, finding): lane for side in sides for lane in side.gate.lanes for finding in lane.findings}
+        lanes = {
+            (lane.channel, finding): lane for side in sides for lane in side.gate.lanes for finding in lane.findings
+        }
         out = []
         for one in outcomes:
             start, end = self.masked(lanes[one.channel, one.finding]).span(one.finding.start, one.finding.end)
@@ -195,7 +206,70 @@ class Writer:
         return out
 
 
-def unmapped(side: Side) -> list[str]:
-    """The paths of texts that the format's map does not know."""
-    return sorted({lane.channel.path for lane in side.gate.lanes if lane.channel.kind == "unmapped"})
+@dataclass(slots=True)
+class Notes:
+    """What an exchange notes beside texts. `times`: seconds of the driver's clock; `seals`: keyed digests of bodies."""
 
+    model: str = ""
+    stream: bool = False
+    streamed: bool = False
+    status: int = 0
+    upstream_status: int | None = None
+    unix_s: float = 0.0
+    times: dict[str, float] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    seals: dict[str, str] = field(default_factory=dict)
+    scans: int = 0
+    refusal: DownstreamError | None = None
+    fault: Fault | None = None
+
+
+def compose(
+    about: dict[str, str],
+    notes: Notes,
+    bound: Bound | None,
+    outcomes: Sequence[Outcome],
+    sides: tuple[Side, Side],
+    entry: Entry | None,
+    tokens: dict[str, str],
+    seen: Seen,
+) -> dict[str, Any]:
+    """The record. `about`: id, route, digests; `entry`: the request's frame, once it was released."""
+    writer = Writer(bound is not None and bound.keep != "none", tokens)
+    request, answer = sides
+    began = notes.times.get("received", 0.0)
+    used = sorted({check.name: check.digest for check in bound.checks.values()}.items()) if bound else []
+    record: dict[str, Any] = {
+        "v": VERSION,
+        **about,
+        "at": notes.unix_s,
+        "model": writer.scrub(notes.model),
+        "stream": notes.stream,
+        "checks": dict(used),
+        "status": notes.status,
+        "rules": sorted({one.rule for one in outcomes if one.enforced}),
+        "shadow": sorted({one.rule for one in outcomes if not one.enforced}),
+        "decisions": writer.decisions(outcomes, sides),
+        "request": {
+            "body": writer.request_body(entry) if entry and writer.keep else None,
+            **writer.side(request),
+        },
+        "response": {
+            "status": notes.upstream_status,
+            "streamed": notes.streamed,
+            "model": writer.scrub(seen.model),
+            "finish": seen.finish,
+            "runs": writer.runs(answer),
+            **writer.side(answer),
+        },
+        "usage": seen.usage,
+        "bytes": notes.sizes,
+        "seals": notes.seals,
+        "scans": notes.scans,
+        "timings": {name: round((at - began) * 1000, 3) for name, at in notes.times.items() if name != "received"},
+    }
+    if notes.refusal:
+        record["error"] = {"code": notes.refusal.code, "field": notes.refusal.field}
+    elif notes.fault:
+        record["error"] = {"code": notes.fault.code, "message": notes.fault.message}
+    return record

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from guardproxy import placeholders
 from guardproxy.checks import Resources, Scorer
 from guardproxy.config import shipped
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Finding
-from guardproxy.policy.document import PolicyTest
+from guardproxy.policy.document import Match, PolicyTest
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, load_folder
 from guardproxy.transcript import (
@@ -30,7 +30,6 @@ from guardproxy.transcript import (
     ResponseStarted,
     Scan,
     Scanned,
-    SendData,
     SendUpstream,
 )
 from guardproxy.wire import codec_for
@@ -49,7 +48,6 @@ class Result:
     rules: tuple[str, ...]
     findings: tuple[Finding, ...]
     text: str
-    record: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +100,54 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
     asked = text if direction == "request" else ""
     body = write({"model": "", "messages": [{"role": "user", "content": asked}]})
     done = list(perform(exchange, exchange.receive(RequestReceived(body))))
-    shown = ""
-    if direction == "request":
-        if isinstance(done[-1], SendUpstream):
-            shown = read(done[-1].body)["messages"][0]["content"]
-            lanes = exchange.receive_nothing()
-        else:
-            lanes = exchange.receive_nothing()
-    else:
+    if direction == "response":
         answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
         exchange.receive(ResponseStarted(200, "application/json"))
         for happened in (DataReceived(write(answer)), ResponseEnded()):
             done += perform(exchange, exchange.receive(happened))
-        lanes = exchange.receive_nothing()
-    return _result(done, shown, lanes)
+    shown = ""
+    match done[-1]:
+        case SendUpstream():
+            shown = read(done[-1].body)["messages"][0]["content"]
+        case Finish(outcome="answered"):
+            shown = read(done[-1].data)["choices"][0]["message"]["content"]
+    gate = exchange.sides[direction].gate
+    path = "messages[0].content" if direction == "request" else "choices[0].message.content"
+    lane = next((lane for lane in gate.lanes if lane.channel.path == path), None)
+    decided: Decided = "pass"
+    if any(isinstance(command, Finish) and command.outcome != "answered" for command in done):
+        decided = "block"
+    elif lane and lane.edits:
+        decided = "redact"
+    elif exchange.outcomes:
+        decided = "flag"
+    rules = tuple(sorted({one.rule for one in exchange.outcomes if one.enforced}))
+    return Result(decided, rules, tuple(lane.findings) if lane else (), shown)
+
+
+def run_tests(policies: PolicySet) -> list[Tested]:
+    """Every test of every policy, each against its own policy alone."""
+    return [
+        Tested(policy.name, test.name, tuple(_faults(replace(policies, policies=(alone,), _bound={}), test)))
+        for policy in policies.policies
+        for alone in (replace(policy, match=Match()),)
+        for test in policy.tests
+    ]
+
+
+def _faults(policies: PolicySet, test: PolicyTest) -> Iterator[str]:
+    got = scan_text(policies, test.text, test.direction)
+    if test.rule is not None and test.rule not in got.rules:
+        yield f"expected the rule `{test.rule}` to hold; those that did: {', '.join(got.rules) or 'none'}"
+    if test.decision is not None and test.decision != got.decision:
+        yield f"expected the decision {test.decision}, got {got.decision}"
+    upstream = got.text if test.direction == "request" else ""
+    client = got.text if test.direction == "response" else ""
+    for name, text, words, wanted in (
+        ("model", upstream, test.upstream_lacks, False),
+        ("model", upstream, test.upstream_has, True),
+        ("client", client, test.client_lacks, False),
+    ):
+        for number, word in enumerate(words, 1):
+            if (word in text) != wanted:
+                yield f"text {number} {'does not reach' if wanted else 'reaches'} the {name}"

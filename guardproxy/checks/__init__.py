@@ -1,7 +1,7 @@
 """Checks turn text into findings: one check a file, the file's name is its name in a policy (`use: pii`).
 
-A check file holds `build(name, options, resources) -> Check`. Another package adds a check by an entry point of the
-group `guardproxy.checks` that names such a function.
+A check file holds `build(name, options, resources) -> Check`; a file whose name begins with `_` is shared code. Another
+package adds a check by an entry point of the group `guardproxy.checks` that names such a function.
 
 The contract, which `tests/property/` holds every check to: for every way of cutting a text into windows (each window
 begins at the `keep` of the scan before it) the findings are those of the whole text scanned at once.
@@ -66,13 +66,13 @@ Builder = Callable[[str, Mapping[str, Any], Resources], Check]
 
 def known() -> list[str]:
     """The names that `use:` can take: the files of this folder and the entry points."""
-    own = {module.name for module in iter_modules(__path__)}
+    own = {module.name for module in iter_modules(__path__) if not module.name.startswith("_")}
     return sorted(own | {point.name for point in entry_points(group="guardproxy.checks")})
 
 
 def build(use: str, name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `use` under the name `name`. Raises `OptionError` for an unknown check or a bad option."""
-    if use.isidentifier() and find_spec(f"{__name__}.{use}"):
+    if use.isidentifier() and not use.startswith("_") and find_spec(f"{__name__}.{use}"):
         builder = importlib.import_module(f"{__name__}.{use}").build
     else:
         points = entry_points(group="guardproxy.checks", name=use)

@@ -1,4 +1,4 @@
-"""The command line: one command group a file. Groups import what they run only when they run it, so `--help` is quick."""
+"""The command line: one command group a file. What a command runs is imported when it runs, so `--help` is quick."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from guardproxy.cli import audit, policy, replay, scan, serve
-from guardproxy.cli import demo as demo_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,7 +34,7 @@ def _main(
 
 
 app.command("serve")(serve.serve)
-app.command("demo")(demo_command.demo)
+
 app.command("scan")(scan.scan)
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")

@@ -24,8 +24,8 @@ def lint(folder: Folder, as_json: AsJson = False) -> None:
     count = 0
     try:
         count = len(load(folder).policies)
-    except PolicyError as error:
-        errors = list(getattr(error, "errors", [error]))
+    except PolicyError as wrong:
+        errors = list(getattr(wrong, "errors", [wrong]))
     if as_json:
         found = [{"file": e.path, "line": e.line, "column": e.column, "message": e.message} for e in errors]
         typer.echo(json.dumps({"ok": not errors, "policies": count, "errors": found}, indent=2))
@@ -38,7 +38,7 @@ def lint(folder: Folder, as_json: AsJson = False) -> None:
 
 
 @app.command("test")
-def test(folder: Folder, as_json: AsJson = False) -> None:
+def run_test(folder: Folder, as_json: AsJson = False) -> None:
     """Run the `tests:` of every policy file, each against its own policy alone. Needs no network."""
     from guardproxy.scanning import load, run_tests  # noqa: PLC0415
 

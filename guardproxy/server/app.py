@@ -13,7 +13,6 @@ import secrets
 import signal
 import time
 from collections.abc import Callable
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -22,13 +21,11 @@ from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from guardproxy import placeholders
-from guardproxy.checks import Resources, Scorer
-from guardproxy.config import Config, shipped
+from guardproxy.config import Config
 from guardproxy.errors import DownstreamError
 from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.passing import PassThrough
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import build_checks, load_folder
+from guardproxy.scanning import load
 from guardproxy.server.driver import Driver
 from guardproxy.server.headers import check_body_headers, check_head, credential, upstream_headers
 from guardproxy.server.recorder import Recorder, key_of
@@ -50,25 +47,12 @@ def engine() -> str:
         return "guardproxy dev"
 
 
-def load_policies(config: Config) -> PolicySet:
-    """The policy set of a configuration, with its checks built. Raises `PolicyError`."""
-
-    @cache
-    def scorer(name: str) -> Scorer:
-        from guardproxy import supervisor  # noqa: PLC0415 - onnxruntime is loaded only where a policy asks for it
-
-        return supervisor.load((config.models or shipped("models")) / name)
-
-    policies, digest = load_folder(config.policies or shipped("policies"))
-    return PolicySet(policies, build_checks(policies, Resources(scorer)), digest)
-
-
 class Server:
     """One process."""
 
     def __init__(self, config: Config, worker: int = 0) -> None:
         self.config = config
-        self.policies = load_policies(config)
+        self.policies = load(config.policies, config.models)
         config.audit.mkdir(parents=True, exist_ok=True)
         self._key = key_of(config.audit, config.key)
         self._engine = engine()
@@ -178,7 +162,9 @@ class Server:
         except HTTPRequestEntityTooLarge:
             raise self._too_large() from None
         except (ContentEncodingError, web.RequestPayloadError):
-            raise DownstreamError(400, "invalid_body", "the request body is cut off or not encoded as it says") from None
+            raise DownstreamError(
+                400, "invalid_body", "the request body is cut off or not encoded as it says"
+            ) from None
 
     def _too_large(self) -> DownstreamError:
         limit = self.config.limit_body_bytes

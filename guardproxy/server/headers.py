@@ -19,7 +19,16 @@ _HOP_BY_HOP = frozenset(
 )
 _NOT_UPSTREAM = _HOP_BY_HOP | frozenset(
     (
-        *("host", "content-length", "content-encoding", "accept-encoding", "expect", "cookie", "forwarded", "x-real-ip"),
+        *(
+            "host",
+            "content-length",
+            "content-encoding",
+            "accept-encoding",
+            "expect",
+            "cookie",
+            "forwarded",
+            "x-real-ip",
+        ),
         *("x-original-url", "x-rewrite-url", "x-http-method-override", "origin", "referer"),
     )
 )

@@ -27,7 +27,11 @@ class _Clean(logging.Filter):
 def configure(level: str) -> None:
     """Sets up logging for the process."""
     stream = logging.StreamHandler(sys.stderr)
-    stream.setFormatter(OrjsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields={
-        "asctime": "time", "levelname": "level", "name": "logger", "message": "event"}))
+    stream.setFormatter(
+        OrjsonFormatter(
+            "%(asctime)s %(levelname)s %(name)s %(message)s",
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger", "message": "event"},
+        )
+    )
     stream.addFilter(_Clean())
     logging.basicConfig(level=level.upper(), handlers=[stream], force=True)

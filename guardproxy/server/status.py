@@ -14,17 +14,28 @@ class Metrics:
     """All metrics; labels are bounded: routes are the configured ones, rules the policies' own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        made = {"registry": self.registry, "namespace": "guardproxy"}
-        self.exchanges = Counter("exchanges", "Exchanges by how they ended.", ("route", "outcome"), **made)
-        self.rules = Counter("rule_hits", "Rules that held.", ("policy", "rule", "action", "mode"), **made)
-        self.spans = Counter("redacted_spans", "Spans replaced by placeholders.", ("direction",), **made)
-        self.duration = Histogram("exchange_duration_seconds", "From request to end.", ("route",), buckets=_SECONDS, **made)
-        self.scan = Histogram("scan_seconds", "Time that one exchange waited for scans.", buckets=_SECONDS, **made)
-        self.commit = Histogram("audit_commit_seconds", "Time until a record was durable.", buckets=_SECONDS, **made)
-        self.open = Gauge("open_exchanges", "Exchanges under way.", **made)
-        self.lag = Histogram("event_loop_lag_seconds", "How late the loop's clock ticks.", buckets=_SECONDS, **made)
-        self.policies = Gauge("policy_info", "The policies in force.", ("digest",), **made)
+        self.registry = registry = CollectorRegistry()
+
+        def name(of: str) -> str:
+            return f"guardproxy_{of}"
+
+        def seconds(of: str, text: str, labels: tuple[str, ...] = ()) -> Histogram:
+            return Histogram(name(f"{of}_seconds"), text, labels, buckets=_SECONDS, registry=registry)
+
+        self.exchanges = Counter(
+            name("exchanges"), "Exchanges by how they ended.", ("route", "outcome"), registry=registry
+        )
+        rule = ("policy", "rule", "action", "mode")
+        self.rules = Counter(name("rule_hits"), "Rules that held.", rule, registry=registry)
+        self.spans = Counter(
+            name("redacted_spans"), "Spans replaced by placeholders.", ("direction",), registry=registry
+        )
+        self.duration = seconds("exchange_duration", "From request to end.", ("route",))
+        self.scan = seconds("scan", "Time that one exchange waited for scans.")
+        self.commit = seconds("audit_commit", "Time until a record was durable.")
+        self.open = Gauge(name("open_exchanges"), "Exchanges under way.", registry=registry)
+        self.lag = seconds("event_loop_lag", "How late the loop's clock ticks.")
+        self.policies = Gauge(name("policy_info"), "The policies in force.", ("digest",), registry=registry)
 
 
 class State(Protocol):
@@ -48,9 +59,7 @@ def admin_app(state: State) -> web.Application:
         return web.Response(text="".join(f"{one}\n" for one in trouble) or "ready\n", status=503 if trouble else 200)
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(
-            body=generate_latest(state.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        return web.Response(body=generate_latest(state.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def version(_: web.Request) -> web.Response:
         return web.json_response(state.version())

@@ -34,7 +34,9 @@ class Upstream:
         self._client = client
         self.response: aiohttp.ClientResponse | None = None
 
-    async def send(self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None) -> aiohttp.ClientResponse:
+    async def send(
+        self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None
+    ) -> aiohttp.ClientResponse:
         """The answer's head. Raises `UpstreamError`."""
         try:
             self.response = await self._client.request(method, url, headers=headers, data=body, allow_redirects=False)

@@ -54,9 +54,16 @@ class Decoder(Protocol):
 class Codec(Protocol):
     """One wire format."""
 
-    name: str
-    provider: str
-    routes: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def provider(self) -> str:
+        """Whose API it is; `--upstream PROVIDER=URL` names it."""
+        ...
+
+    @property
+    def routes(self) -> tuple[str, ...]: ...
 
     def read_request(self, body: bytes) -> Request:
         """Raises `DownstreamError`, which names the field."""

@@ -94,7 +94,9 @@ _REQUEST: dict[str, Map] = {
     ),
     "system": _content("system"),
     "messages": [_message],
-    "tools": [lambda tool: {**dict.fromkeys(tool, text("tool_definition")), "type": STRUCTURE, "cache_control": _CACHE}],
+    "tools": [
+        lambda tool: {**dict.fromkeys(tool, text("tool_definition")), "type": STRUCTURE, "cache_control": _CACHE}
+    ],
     "tool_choice": {"type": STRUCTURE, "name": STRUCTURE},
     "metadata": text("metadata"),
     "stop_sequences": text("metadata"),
@@ -220,7 +222,7 @@ class AnthropicMessages:
 
     name = "anthropic_messages"
     provider = "anthropic"
-    routes = ("POST /v1/messages",)
+    routes = ("POST /v1/messages", "POST /v1/messages/count_tokens")  # a count must see the text that will be sent
 
     def read_request(self, body: bytes) -> Request:
         tree = read_body(body)

@@ -101,9 +101,9 @@ def is_delta(path: Path, event: str) -> bool:
 def indexed(tree: Any, path: Path) -> Path:
     """The path with each list position replaced by the item's own `index`, where it has one."""
     out: list[str | int] = []
-    node = tree
+    node: Any = tree
     for step in path:
-        node = node[step] if isinstance(node, (dict, list)) else node
+        node = node[step]
         own = node.get("index") if isinstance(step, int) and isinstance(node, dict) else None
         out.append(own if isinstance(own, int) and not isinstance(own, bool) else step)
     return tuple(out)

@@ -93,7 +93,11 @@ def _message(value: Any) -> Map:
 
 
 def _choice_of_tool(value: Any) -> Map:
-    return {"type": STRUCTURE, "name": STRUCTURE, "function": {"name": STRUCTURE}} if isinstance(value, dict) else STRUCTURE
+    return (
+        {"type": STRUCTURE, "name": STRUCTURE, "function": {"name": STRUCTURE}}
+        if isinstance(value, dict)
+        else STRUCTURE
+    )
 
 
 _REQUEST: dict[str, Map] = {
@@ -273,7 +277,7 @@ class OpenAIChat:
         if isinstance(decoder, ChatDecoder):
             head |= decoder.head
             shown = decoder.shown or shown
-        ending = {"delta": {}, "logprobs": None, "finish_reason": "content_filter"}
+        ending: dict[str, Any] = {"delta": {}, "logprobs": None, "finish_reason": "content_filter"}
         chunks = [frame(write({**head, "choices": [{"index": index, **ending}]})) for index in sorted(shown)]
         return b"".join(chunks) + _DONE
 

@@ -32,7 +32,23 @@ class HashScorer:
 RESOURCES = Resources(lambda name: HashScorer())
 
 pieces = st.sampled_from(
-    ["a", "word ", "Sentence. ", "Really?! ", 'He said "no." ', "\n", "\n\n", "。", "！", "! ", "？ ", ".", " ", "\t", "x" * 50]
+    [
+        "a",
+        "word ",
+        "Sentence. ",
+        "Really?! ",
+        'He said "no." ',
+        "\n",
+        "\n\n",
+        "。",
+        "！",
+        "! ",
+        "？ ",
+        ".",
+        " ",
+        "\t",
+        "x" * 50,
+    ]
     + ["a longer run of words without any end ", "é", "𝒳", "\u200b", "\ud800", "   ", "...", ".) ", "\u2028"]
 )
 texts = st.lists(pieces, max_size=120).map("".join)

@@ -1,0 +1,188 @@
+"""The shape of an RE2 pattern: how long its matches are, and which texts are the beginning of one.
+
+A pattern that RE2 has accepted comes in; a `Shape` goes out. Nothing is kept. `prefix` is the point of this file: a
+pattern for every non-empty beginning of every match. A text that does not end in such a beginning cannot be changed by
+what follows, which is what lets a stream go on at once.
+
+    beginnings(ab) = beginnings(a) | a beginnings(b)        beginnings(a|b) = beginnings(a) | beginnings(b)
+    beginnings(a{m,n}) = a{0,n-1} beginnings(a)             an assertion (\\b, ^, $) has none of its own
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_REPEAT = re.compile(r"\{(\d+)(?:(,)(\d*))?\}")
+_GROUP = re.compile(r"\(\?(?:P?<\w+>|([a-zA-Z]*)(?:-([a-zA-Z]+))?(:|\)))")
+_ESCAPE = re.compile(r"\\(?:[pP](?:\{[^}]*\}|.)|x(?:\{[0-9A-Fa-f]+\}|[0-9A-Fa-f]{2})|0[0-7]{0,2}|[1-7][0-7]{1,2}|.)", re.DOTALL)
+_CLASS = re.compile(r"\[\^?\]?(?:\[:\^?\w+:\]|\\[pP]\{[^}]*\}|\\x\{[^}]*\}|\\.|[^\]\\])*\]", re.DOTALL)
+_UNKNOWN = "the length of its matches in characters cannot be told; ask for characters, not for bytes (`\\C`)"
+_ASSERTIONS = {"\\A", "\\z", "\\b", "\\B"}
+
+
+class UnreadableError(Exception):
+    """A pattern whose matches cannot be found in growing text; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is known of a pattern.
+
+    `source`: a pattern without captures that matches the same texts (what it prefers among them may differ).
+    `prefix`: a pattern for the beginnings of its matches, or "" when it only ever matches the empty text. `least`, `most`: the length of a match in characters; `most` is `None` when unbounded.
+    """
+
+    source: str
+    prefix: str
+    least: int
+    most: int | None
+
+
+_NOTHING = Shape("(?:)", "", 0, 0)
+
+
+def shape(pattern: str) -> Shape:
+    """The shape of `pattern`, which RE2 must have accepted. Raises `UnreadableError`."""
+    reader = _Reader(pattern)
+    found = reader.alternation("")
+    if reader.at != len(pattern):
+        raise UnreadableError(_UNKNOWN)
+    return found
+
+
+def _either(shapes: list[Shape]) -> Shape:
+    if len(shapes) == 1:
+        return shapes[0]
+    mosts = [each.most for each in shapes]
+    prefixes = [each.prefix for each in shapes if each.prefix]
+    return Shape(
+        f"(?:{'|'.join(each.source for each in shapes)})",
+        f"(?:{'|'.join(prefixes)})" if prefixes else "",
+        min(each.least for each in shapes),
+        None if None in mosts else max(most for most in mosts if most is not None),
+    )
+
+
+def _both(first: Shape, second: Shape) -> Shape:
+    longer = f"{first.source}{second.prefix}" if second.prefix else ""
+    prefixes = [prefix for prefix in (first.prefix, longer) if prefix]
+    return Shape(
+        first.source + second.source,
+        f"(?:{'|'.join(prefixes)})" if len(prefixes) > 1 else "".join(prefixes),
+        first.least + second.least,
+        None if first.most is None or second.most is None else first.most + second.most,
+    )
+
+
+def _many(one: Shape, least: int, most: int | None, mark: str) -> Shape:
+    if most == 0 or one.source == "(?:)":
+        return _NOTHING
+    again = "" if most == 1 else f"(?:{one.source})*" if most is None else f"(?:{one.source}){{0,{most - 1}}}"
+    if one.most is None or (most is None and one.most):
+        longest = None
+    else:
+        longest = one.most * (most or 0)
+    return Shape(f"(?:{one.source}){mark}", again + one.prefix if one.prefix else "", one.least * least, longest)
+
+
+class _Reader:
+    """Reads a pattern from left to right; `at` is the next character."""
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        self.at = 0
+
+    def alternation(self, flags: str) -> Shape:
+        """Up to the end or the closing bracket. Flags that a branch sets hold for the branches after it, as in RE2."""
+        branches: list[Shape] = []
+        while True:
+            parts, flags = self.branch(flags)
+            # Folded from the right, so that each part appears once in the source of a beginning.
+            whole = _NOTHING
+            for part in reversed(parts):
+                whole = _both(part, whole) if whole is not _NOTHING else part
+            branches.append(whole)
+            if not self.pattern.startswith("|", self.at):
+                return _either(branches)
+            self.at += 1
+
+    def branch(self, flags: str) -> tuple[list[Shape], str]:
+        parts: list[Shape] = []
+        while self.at < len(self.pattern) and self.pattern[self.at] not in "|)":
+            group = _GROUP.match(self.pattern, self.at)
+            if group and group[3] == ")":
+                self.at = group.end()
+                flags = _merged(flags, group)
+            elif self.pattern.startswith("\\Q", self.at):
+                parts += self.quoted(flags)
+                self.repeats(parts)
+            else:
+                parts.append(self.piece(flags, group))
+                self.repeats(parts)
+        return parts, flags
+
+    def repeats(self, parts: list[Shape]) -> None:
+        """Applies the quantifiers that follow to the last part."""
+        while self.at < len(self.pattern):
+            start, letter = self.at, self.pattern[self.at]
+            counted = _REPEAT.match(self.pattern, self.at)
+            if letter in "*+?":
+                least, most = (1 if letter == "+" else 0), (1 if letter == "?" else None)
+                self.at += 1
+            elif counted:
+                least = int(counted[1])
+                most = (int(counted[3]) if counted[3] else None) if counted[2] else least
+                self.at = counted.end()
+            else:
+                return
+            mark = self.pattern[start : self.at]
+            if self.pattern.startswith("?", self.at):
+                self.at += 1
+            if parts:
+                parts[-1] = _many(parts[-1], least, most, mark)
+
+    def piece(self, flags: str, group: re.Match[str] | None) -> Shape:
+        letter = self.pattern[self.at]
+        if letter == "(":
+            self.at = group.end() if group else self.at + 1
+            inside = self.alternation(_merged(flags, group) if group and group[3] else flags)
+            if not self.pattern.startswith(")", self.at):
+                raise UnreadableError(_UNKNOWN)
+            self.at += 1
+            return Shape(f"(?:{inside.source})", inside.prefix, inside.least, inside.most)
+        if letter in "^$":
+            self.at += 1
+            return Shape(_flagged(letter, flags), "", 0, 0)
+        if letter in "[\\":
+            found = (_CLASS if letter == "[" else _ESCAPE).match(self.pattern, self.at)
+            if not found or found[0] in ("\\C", "\\E"):
+                raise UnreadableError(_UNKNOWN)
+            self.at = found.end()
+            if found[0] in _ASSERTIONS:
+                return Shape(found[0], "", 0, 0)
+            return _character(found[0], flags)
+        self.at += 1
+        return _character("\\{" if letter == "{" else letter, flags)
+
+    def quoted(self, flags: str) -> list[Shape]:
+        """The characters between `\\Q` and `\\E` (or the end)."""
+        end = self.pattern.find("\\E", self.at)
+        text = self.pattern[self.at + 2 : end if end >= 0 else len(self.pattern)]
+        self.at = end + 2 if end >= 0 else len(self.pattern)
+        return [_character(f"\\x{{{ord(letter):x}}}", flags) for letter in text]
+
+
+def _character(source: str, flags: str) -> Shape:
+    source = _flagged(source, flags)
+    return Shape(source, source, 1, 1)
+
+
+def _flagged(source: str, flags: str) -> str:
+    return f"(?{flags}:{source})" if flags else source
+
+
+def _merged(flags: str, group: re.Match[str]) -> str:
+    """`flags` with those that the group sets added and those that it clears removed; `U` changes no beginning."""
+    kept = (set(flags) | set(group[1] or "")) - set(group[2] or "") - {"U"}
+    return "".join(sorted(kept))

@@ -1,0 +1,110 @@
+"""The check `pattern`: the policy author's own patterns and words.
+
+Windows of text come in, findings with one label go out; nothing is kept between scans.
+
+Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` and the like any script), `words` (found in any
+case, where no letter, digit or underscore touches them), `label`, `score`, and `cap`: the most characters that a match
+of a pattern without a bound of its own may have. Text beyond `cap` characters does not exist for such a match, so
+`a.*` finds at most `cap` characters at a time. Overlapping matches are one finding (see `_reach.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import re2
+
+from guardproxy.checks import Resources, options_digest
+from guardproxy.checks._reach import Reach, Rule, rule
+from guardproxy.checks._shape import UnreadableError
+from guardproxy.errors import OptionError
+from guardproxy.findings import Scan, Window
+
+VERSION = 1
+CAP = 256
+CAP_LIMIT = 65536
+_OPTIONS = ("patterns", "words", "label", "score", "cap")
+_LETTER = r"\pL\pM\pN_"
+
+
+@dataclass(frozen=True, slots=True)
+class PatternCheck:
+    """A `Check` over the rules of `reach`."""
+
+    name: str
+    digest: str
+    reach: Reach
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        """See `Check.scan`."""
+        return [self.reach.scan(self.name, window) for window in windows]
+
+
+def build(name: str, options: Mapping[str, Any], resources: Resources) -> PatternCheck:
+    """The check `name`. Raises `OptionError` for an option that is unknown, missing, or not to be understood."""
+    for key in options:
+        if key not in _OPTIONS:
+            raise OptionError(key, f"unknown option `{key}`; known options: {', '.join(_OPTIONS)}")
+    patterns, words = _strings(options, "patterns"), _strings(options, "words")
+    label, score, cap = options.get("label", "MATCH"), options.get("score", 1.0), options.get("cap", CAP)
+    if not patterns and not words:
+        raise OptionError("patterns", "give at least one of `patterns` and `words`")
+    if not isinstance(label, str) or not label:
+        raise OptionError("label", "`label` must be a non-empty string")
+    if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1:
+        raise OptionError("score", "`score` must be a number from 0 to 1")
+    if isinstance(cap, bool) or not isinstance(cap, int) or not 1 <= cap <= CAP_LIMIT:
+        raise OptionError("cap", f"`cap` must be a whole number of characters from 1 to {CAP_LIMIT}")
+    rules = [_pattern_rule(at, pattern, label, float(score), cap) for at, pattern in enumerate(patterns)]
+    if words:
+        rules.append(_words_rule(words, label, float(score)))
+    plain = {"patterns": patterns, "words": words, "label": label, "score": score, "cap": cap}
+    return PatternCheck(name, options_digest("pattern", VERSION, plain), Reach(rules))
+
+
+def _strings(options: Mapping[str, Any], key: str) -> list[str]:
+    value = options.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) and each.strip() for each in value):
+        raise OptionError(key, f"`{key}` must be a list of non-empty strings")
+    return value
+
+
+def _pattern_rule(at: int, pattern: str, label: str, score: float, cap: int) -> Rule:
+    where = f"pattern {at + 1}"
+    try:
+        return rule(label, pattern, cap=cap, score=score)
+    except UnicodeEncodeError:
+        raise OptionError("patterns", f"{where} holds half of a surrogate pair") from None
+    except re2.error as error:
+        raise OptionError("patterns", f"{where}: {_reason(error)}") from None
+    except UnreadableError as error:
+        raise OptionError("patterns", f"{where}: {error}") from None
+
+
+def _reason(error: Exception) -> str:
+    """Why RE2 refused a pattern, with what to write instead where that is known."""
+    detail = error.args[0] if error.args else ""
+    text = detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
+    hints = {
+        "(?=": "look-ahead is not possible in RE2; match what follows as well, or use a word",
+        "(?!": "look-ahead is not possible in RE2; list what may follow instead",
+        "(?<": "look-behind is not possible in RE2; use `\\b`, or match what comes before as well",
+        "escape sequence: \\Z": "write `\\z` for the end of the text",
+    }
+    hint = next((hint for sign, hint in hints.items() if sign in text), "")
+    if not hint and "escape sequence: \\" in text and text[-1:].isdigit():
+        hint = "back-references are not possible in RE2; write the repeated part out"
+    return f"{text}; {hint}" if hint else text
+
+
+def _words_rule(words: Sequence[str], label: str, score: float) -> Rule:
+    """One rule for all words. The longest come first, so that `falcon heavy` is preferred to `falcon`."""
+    ordered = sorted({word.strip() for word in words}, key=lambda word: (-len(word), word))
+    try:
+        parts = "|".join(re2.escape(word) for word in ordered)
+        pattern = rf"(?:\A|[^{_LETTER}])((?i:{parts}))(?:[^{_LETTER}]|\z)"
+        return rule(label, pattern, cap=CAP, score=score, group=1)
+    except (re2.error, UnicodeEncodeError) as error:
+        raise OptionError("words", "the words are too many or too long for one pattern") from error

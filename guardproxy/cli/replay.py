@@ -1,0 +1,54 @@
+"""`guardproxy replay`: recorded exchanges through the same exchange code, under the same or other policies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from guardproxy.errors import GuardproxyError
+
+
+def replay(
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="A log file, or the folder that `serve --audit` wrote.")],
+    policies: Annotated[Path | None, typer.Option(help="A folder of policy files. Default: the shipped ones.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a record.")] = False,
+) -> None:
+    """Run recorded exchanges again and list what would be different.
+
+    What a recorded check found is taken from the record where the check is unchanged; a new or changed check scans the
+    recorded text, in which sensitive values are placeholders. Exit code 0: no difference; 1: differences; 2: wrong use.
+    """
+    from guardproxy.audit.chain import open_line  # noqa: PLC0415
+    from guardproxy.replay import replay as run  # noqa: PLC0415
+    from guardproxy.scanning import load  # noqa: PLC0415
+
+    files = sorted(log.glob("*.jsonl")) if log.is_dir() else [log]
+    if not files or not all(file.is_file() for file in files):
+        typer.echo(f"guardproxy: {log}: no log here", err=True)
+        raise typer.Exit(2)
+    try:
+        rules = load(policies)
+    except GuardproxyError as error:
+        typer.echo(f"guardproxy: {error}", err=True)
+        raise typer.Exit(2) from None
+    counts = {"identical": 0, "different": 0, "not replayable": 0}
+    for file in files:
+        for line in file.read_bytes().splitlines():
+            record = open_line(line)
+            if record is None or "outcome" not in record:
+                continue
+            result = run(record, rules)
+            counts[result.verdict] += 1
+            if as_json:
+                shown = {"id": record["id"], "verdict": result.verdict, "differences": list(result.differences)}
+                typer.echo(json.dumps({**shown, "rescanned": list(result.rescanned)}))
+            elif result.verdict != "identical":
+                typer.echo(f"{record['id']} {result.verdict}")
+                for difference in result.differences:
+                    typer.echo(f"    {difference}")
+    if not as_json:
+        typer.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    raise typer.Exit(1 if counts["different"] else 0)
