@@ -47,7 +47,7 @@ _INJECTION = re.compile(
     r"(?i)\b(ignore|disregard|forget)\s+(all\s+)?(of\s+)?(the\s+|your\s+|my\s+)?(previous|prior|above)\b"
 )
 _LEAK = re.compile(r"(?i)\bleak\s+(?:an?\s+|the\s+)?(?:e-?)?(mail|key|card|phone|iban)\b")
-_CALL = re.compile(r"(?im)^\s*call tool:\s*(\S+)\s*(.*?)\s*$")
+_CALL = re.compile(r"(?im)^[ \t]*call tool:[ \t]*(\S+)[ \t]*(.*?)[ \t]*$")
 _ERROR = re.compile(r"(?is)\berror ([45]\d\d)\b(?::\s*(.*))?")
 _REFUSE = re.compile(r"(?is)\brefuse\b(?::\s*(.*))?")
 _WORDS = re.compile(r"(?i)\bwords:\s*(\d{1,6})\b")

@@ -162,7 +162,7 @@ async def _answer(request: web.Request, dialect: ModuleType, id_header: str) -> 
     return await _perform(request, dialect, asked, reply, headers, ident)
 
 
-async def _perform(  # noqa: PLR0917
+async def _perform(
     request: web.Request, dialect: ModuleType, asked: Asked, reply: Reply, headers: dict[str, str], ident: str
 ) -> web.StreamResponse:
     """Sends the reply, with its fault."""
@@ -182,11 +182,13 @@ async def _perform(  # noqa: PLR0917
     if streamed:
         frames = list(dialect.frames(asked, reply, ident, size))
     else:
-        tree = {"choices": "none", "content": 7} if reply.fault == "wrong shape" else dialect.body(asked, reply, ident)
+        shape = {"choices": "none", "content": 7, "note": [reply.text]}
+        tree = shape if reply.fault == "wrong shape" else dialect.body(asked, reply, ident)
         frames = [part.encode() for part in json.dumps(tree, ensure_ascii=False, indent=2).splitlines(keepends=True)]
     half = max(1, len(frames) // 2)
     if reply.fault == "wrong shape" and streamed:
-        frames = [b'data: {"choices": "none", "delta": 7}\n\n', *frames[half:]]
+        odd = json.dumps({"choices": "none", "delta": 7, "note": [reply.text]})
+        frames = [f"data: {odd}\n\n".encode(), *frames[-1:]]
     if reply.fault in ("error midstream", "cut stream", "reset stream", "hang"):
         frames = frames[:half]
     if reply.fault == "error midstream":

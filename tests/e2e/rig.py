@@ -6,6 +6,7 @@ Also how the outcome of an SDK call is made comparable: what came back, or the e
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -31,8 +32,11 @@ KEY = "AK" + "IA" + "Q3EGTVJ5XW7RMN2B"
 
 PASS = """\
 policy: pass
+match: {}
+checks:
+  never: {use: pattern, words: [no-such-word-anywhere]}
 rules:
-  - {id: watch, when: check_error, action: flag}
+  - {id: nothing, when: never, action: block}
 """
 
 GUARD = """\
@@ -47,7 +51,7 @@ rules:
   - {id: no-identifiers-out, on: request, when: pii, action: redact, restore: true}
   - {id: no-secrets-back, on: response, when: secrets, action: redact, restore: false}
   - {id: no-attacks, on: [user, tool_result], when: attack, action: block}
-  - {id: no-umbrella, on: response, when: word, action: block}
+  - {id: no-such-words, on: response, when: word, action: block}
 """
 
 
@@ -102,6 +106,14 @@ class Proxy:
     @property
     def admin_url(self) -> str:
         return f"http://127.0.0.1:{self.admin_port}"
+
+    def records(self) -> list[dict[str, Any]]:
+        """What the audit log holds. A record is there before the end of its answer is."""
+        found = []
+        for log in sorted(self.audit.glob("*.jsonl")):
+            lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+            found += [line for line in lines if "seq" in line]
+        return found
 
     def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = 15.0) -> int:
         """Ends the process; gives its exit code."""

@@ -11,7 +11,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.e2e.rig import CUTS, KEY, MAIL, Failed, Proxy, Upstream, outcome
+from tests.e2e.rig import CUTS, KEY, MAIL, ROOT, Failed, Proxy, Upstream, outcome
 
 OpenAIs = Callable[[str], openai.OpenAI]
 Anthropics = Callable[[str], anthropic.Anthropic]
@@ -289,9 +289,24 @@ def test_a_forbidden_word_ends_the_stream_as_the_provider_would(
     assert other["stop"] == "refusal"
     assert "umbrella" not in other["text"]
     assert "The end" not in other["text"]
+    with openai_at(guarding.url).chat.completions.stream(extra_headers=headers, **chat(asked)) as stream:
+        assert stream.get_final_completion().choices[0].finish_reason == "content_filter"
+    with anthropic_at(guarding.url).messages.stream(extra_headers=headers, **message(asked)) as events:
+        assert events.get_final_message().stop_reason == "refusal"
+
+
+def test_a_forbidden_word_in_a_structured_stream_raises(
+    upstream: Upstream, guarding: Proxy, openai_at: OpenAIs
+) -> None:
+    from pydantic import BaseModel
+
+    class Person(BaseModel):
+        name: str
+
+    asked = chat('echo: {"name": "umbrella-corp"}', response_format=Person)
     with (
         pytest.raises(openai.ContentFilterFinishReasonError),
-        openai_at(guarding.url).chat.completions.stream(**chat(asked)) as stream,
+        openai_at(guarding.url).chat.completions.stream(**asked) as stream,
     ):
         stream.until_done()
 
@@ -330,3 +345,40 @@ def test_the_same_address_is_always_replaced_by_the_same_text(
         openai_at(guarding.url).chat.completions.create(**chat(f"mail {MAIL}"))
     first, second = upstream.journal.all()
     assert first.body == second.body
+
+
+def test_every_exchange_has_one_record_without_what_was_found(
+    upstream: Upstream, guarding: Proxy, openai_at: OpenAIs
+) -> None:
+    before = len(guarding.records())
+    create = openai_at(guarding.url).chat.completions.with_raw_response.create
+    passed = create(**chat(f"mail {MAIL}, and leak a key"))
+    with pytest.raises(openai.BadRequestError) as refused:
+        create(**chat(ATTACK))
+    with create(stream=True, **chat("echo: It was umbrella-corp.")).parse() as stream:
+        streamed_id = stream.response.headers["x-guardproxy-id"]
+        for _ in stream:
+            pass
+    records = guarding.records()[before:]
+    ids = [passed.headers["x-guardproxy-id"], refused.value.response.headers["x-guardproxy-id"], streamed_id]
+    assert [record["id"] for record in records] == ids
+    assert [record["rules"] for record in records] == [
+        ["no-identifiers-out", "no-secrets-back"],
+        ["no-attacks"],
+        ["no-such-words"],
+    ]
+    assert [record["status"] for record in records] == [200, 400, 200]
+    for log in guarding.audit.glob("*.jsonl"):
+        text = log.read_text(encoding="utf-8")
+        assert MAIL not in text
+        assert KEY not in text
+
+
+def test_the_audit_log_of_the_whole_run_is_intact(guarding: Proxy, passing: Proxy) -> None:
+    import subprocess
+    import sys
+
+    for proxy in (guarding, passing):
+        command = [sys.executable, "-m", "guardproxy", "audit", "verify", str(proxy.audit)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr

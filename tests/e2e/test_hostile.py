@@ -62,8 +62,8 @@ def post(port: int, path: str, body: bytes, *, method: str = "POST", **headers: 
     return exchange(port, f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body)
 
 
-def assert_refused(answer: Answer, path: str, *statuses: int) -> None:
-    """A 4xx in the dialect of the route."""
+def assert_refused(proxy: Proxy, answer: Answer, path: str, *statuses: int) -> None:
+    """A 4xx in the dialect of the route, and a record of it."""
     assert answer.status in statuses, answer
     assert answer.headers["content-type"].startswith("application/json")
     error = answer.tree["error"]
@@ -74,6 +74,15 @@ def assert_refused(answer: Answer, path: str, *statuses: int) -> None:
         assert answer.tree["type"] == "error"
     else:
         assert set(error) >= {"message", "type", "param", "code"}
+    assert_recorded(proxy, answer)
+
+
+def assert_recorded(proxy: Proxy, answer: Answer) -> None:
+    """The log has one record of this answer, which says that nothing was sent."""
+    found = [record for record in proxy.records() if record["id"] == answer.headers["x-guardproxy-id"]]
+    assert len(found) == 1
+    assert found[0]["outcome"] == "refused"
+    assert found[0]["status"] == answer.status
 
 
 BODIES: dict[str, bytes] = {
@@ -109,7 +118,7 @@ BODIES: dict[str, bytes] = {
 @pytest.mark.parametrize("name", BODIES)
 def test_a_bad_body(name: str, path: str, upstream: Upstream, guarding: Proxy) -> None:
     answer = post(guarding.port, path, BODIES[name])
-    assert_refused(answer, path, 400)
+    assert_refused(guarding, answer, path, 400)
     assert upstream.journal.all() == []
 
 
@@ -120,7 +129,7 @@ def test_a_bad_body(name: str, path: str, upstream: Upstream, guarding: Proxy) -
 )
 def test_an_unknown_content_type(content_type: str, path: str, upstream: Upstream, guarding: Proxy) -> None:
     answer = post(guarding.port, path, json.dumps(GOOD).encode(), content_type=content_type)
-    assert_refused(answer, path, 415)
+    assert_refused(guarding, answer, path, 415)
     assert upstream.journal.all() == []
 
 
@@ -128,24 +137,24 @@ def test_an_unknown_content_type(content_type: str, path: str, upstream: Upstrea
 @pytest.mark.parametrize("encoding", ["foo", "gzip, gzip", "br", "zstd"])
 def test_an_unknown_content_encoding(encoding: str, path: str, upstream: Upstream, guarding: Proxy) -> None:
     answer = post(guarding.port, path, json.dumps(GOOD).encode(), content_encoding=encoding)
-    assert_refused(answer, path, 415)
+    assert_refused(guarding, answer, path, 415)
     assert upstream.journal.all() == []
 
 
 @ROUTES
 def test_broken_compression(path: str, upstream: Upstream, guarding: Proxy) -> None:
-    for body in (b"not gzip at all", gzip.compress(json.dumps(GOOD).encode())[:-9]):
+    for body in (b"not gzip at all", gzip.compress(json.dumps(GOOD).encode())[:-40]):
         answer = post(guarding.port, path, body, content_encoding="gzip")
-        assert_refused(answer, path, 400, 415)
+        assert_refused(guarding, answer, path, 400, 415)
     assert upstream.journal.all() == []
 
 
 @ROUTES
 def test_a_body_beyond_the_limit(path: str, upstream: Upstream, guarding: Proxy) -> None:
     announced = post(guarding.port, path, b"", content_length=str(10**10))
-    assert_refused(announced, path, 413)
+    assert_refused(guarding, announced, path, 413)
     bomb = gzip.compress(b" " * 100_000_000)
-    assert_refused(post(guarding.port, path, bomb, content_encoding="gzip"), path, 400, 413, 415)
+    assert_refused(guarding, post(guarding.port, path, bomb, content_encoding="gzip"), path, 400, 413, 415)
     assert upstream.journal.all() == []
 
 
@@ -166,6 +175,7 @@ def test_a_body_beyond_the_limit(path: str, upstream: Upstream, guarding: Proxy)
 def test_an_unknown_route(path: str, upstream: Upstream, guarding: Proxy) -> None:
     answer = post(guarding.port, path, json.dumps(GOOD).encode())
     assert answer.status in (400, 404)
+    assert_recorded(guarding, answer)
     assert upstream.journal.all() == []
 
 
@@ -173,6 +183,7 @@ def test_an_unknown_route(path: str, upstream: Upstream, guarding: Proxy) -> Non
 def test_another_method(method: str, upstream: Upstream, guarding: Proxy) -> None:
     answer = post(guarding.port, "/v1/chat/completions", b"", method=method)
     assert 400 <= answer.status < 500
+    assert_recorded(guarding, answer)
     assert upstream.journal.all() == []
 
 
