@@ -31,12 +31,12 @@ _SIGNS = {
 }
 # Patterns with spaces in which every group up to the first space holds a digit: read by hand.
 _DIGIT_FIRST = {
-    "CREDIT_CARD", "US_SSN", "US_ITIN", "IBAN_CODE", "UK_NHS", "PHONE_NUMBER", "AU_ABN", "AU_ACN", "AU_MEDICARE", "AU_TFN",
-    "CA_POSTAL_CODE", "CA_SIN", "IN_AADHAAR", "IN_PASSPORT", "IT_VAT_CODE", "KR_DRIVER_LICENSE", "US_NPI",
+    "CREDIT_CARD", "US_SSN", "US_ITIN", "IBAN_CODE", "UK_NHS", "PHONE_NUMBER", "AU_ABN", "AU_ACN", "AU_MEDICARE",
+    "AU_TFN", "CA_POSTAL_CODE", "CA_SIN", "IN_AADHAAR", "IN_PASSPORT", "IT_VAT_CODE", "KR_DRIVER_LICENSE", "US_NPI",
     "ZA_MOBILE_NUMBER", "ZA_TELEPHONE_NUMBER", "URL",
 }  # fmt: skip
-# A number without `+` that is valid somewhere has its region's least length, or a prefix for calls abroad (2), a country
-# code (1) and the shortest number of any country (4).
+# A number without `+` that is valid somewhere has its region's least length, or a prefix for calls abroad (2), a
+# country code (1) and the shortest number of any country (4).
 _LEAST_ABROAD = 7
 _BEHIND = re.compile(r"\(\?<[=!]")
 _DIGITS = frozenset(string.digits)
@@ -47,9 +47,10 @@ class Probe:
     """One recognizer.
 
     `ask(text)`: what it finds, as (start, end, score). `need`: a pattern for what a text must hold. `digits`: how many
-    digits it must hold; `plus`: it finds telephone numbers, for which a `+` counts for all of them. `context`: words before a match that raise its score.
+    digits it must hold; `plus`: it finds telephone numbers, for which a `+` counts for all of them. `context`: words
+    before a match that raise its score.
     `spaces`: matches may hold white space; `words`: they may even begin with words without a digit. `behind`: it looks
-    at words before a match. `most`: the highest score that it can give, context included.
+    at words before a match. `score`: what a telephone number gets without context.
     """
 
     entity: str
@@ -61,7 +62,7 @@ class Probe:
     spaces: bool
     words: bool
     behind: bool
-    most: float = 1.0
+    score: float = 0.0
 
 
 @cache
@@ -79,7 +80,8 @@ def recognizers() -> dict[str, list[type]]:
         for name in sorted(vars(predefined_recognizers)):
             kind = getattr(predefined_recognizers, name)
             if isinstance(kind, type) and issubclass(kind, (PatternRecognizer, PhoneRecognizer)):
-                for entity in kind(supported_language="en").supported_entities:
+                maker: Any = kind
+                for entity in maker(supported_language="en").supported_entities:
                     found.setdefault(entity, []).append(kind)
     return found
 
@@ -116,7 +118,9 @@ def probes(entity: str) -> tuple[Probe, ...]:
     found: list[Probe] = []
     for kind in recognizers()[entity]:
         recognizer: Any = kind(supported_language="en")
-        found += _phone_probes(entity, kind) if hasattr(recognizer, "supported_regions") else [_probe(entity, recognizer)]
+        found += (
+            _phone_probes(entity, kind) if hasattr(recognizer, "supported_regions") else [_probe(entity, recognizer)]
+        )
     return tuple(found)
 
 
@@ -124,7 +128,7 @@ def _probe(entity: str, recognizer: Any) -> Probe:
     trees = [_tree(pattern.regex, recognizer.global_regex_flags) for pattern in recognizer.patterns]
     digits = min(_least_digits(tree) for tree in trees)
     length = min(int(tree.getwidth()[0]) for tree in trees)
-    sign = _SIGNS.get(entity) or (r"\d" if digits else r'[^\s"<>]{%d}' % max(1, length))
+    sign = _SIGNS.get(entity) or (r"\d" if digits else rf'[^\s"<>]{{{max(1, length)}}}')
     spaces = any(_takes_space(tree) for tree in trees)
     return Probe(
         entity,
@@ -149,11 +153,11 @@ def _phone_probes(entity: str, kind: type) -> list[Probe]:
     found = []
     for region in whole.supported_regions:
         recognizer = maker(supported_language="en", supported_regions=(region,)) if by_region else whole
-        lengths = PhoneMetadata.metadata_for_region(region).general_desc.possible_length
+        metadata: Any = PhoneMetadata.metadata_for_region(region)
         context = tuple(word.lower() for word in recognizer.context or ())
-        digits = min(*lengths, _LEAST_ABROAD)
-        ask, most = _asker(recognizer, entity), max(recognizer.SCORE + boost()[0], boost()[1])
-        found.append(Probe(entity, ask, re.compile(r"\d"), digits, True, context, True, False, False, most))
+        digits = min(*metadata.general_desc.possible_length, _LEAST_ABROAD)
+        ask, score = _asker(recognizer, entity), float(recognizer.SCORE)
+        found.append(Probe(entity, ask, re.compile(r"\d"), digits, True, context, True, False, False, score))
     return found
 
 

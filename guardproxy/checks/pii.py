@@ -39,6 +39,7 @@ LOOK_BACK = 160
 _OPTIONS = ("entities", "threshold", "language")
 _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"\w+")
+_NUMBER_ENDS = re.compile(r"[\d(\[\uff08\uff3b+\uff0b#]")
 
 Span = tuple[int, int, str, float]  # start, end, entity, score
 
@@ -85,16 +86,42 @@ class PiiCheck:
             if sieve:
                 if (digits < probe.digits and not (plus and probe.plus)) or not probe.need.search(inside):
                     continue
-                if probe.most < 1 and _outdone(text, segment, found, probe.most):
+                if probe.plus and self._outdone(text, segment, found, probe):
                     continue
             shift = max(0, start - (LOOK_BACK if probe.behind else 1))
             for first, last, score in probe.ask(text[shift : end + 1]):
                 span = shift + first, shift + last
                 if span[0] >= start and span[1] <= end:
-                    score = self._score(text, *span, probe, score)
-                    if score >= self.threshold:
-                        found.append((*span, probe.entity, score))
+                    raised = self._score(text, *span, probe, score)
+                    if raised >= self.threshold:
+                        found.append((*span, probe.entity, raised))
         return _resolved(found)
+
+    def _outdone(self, text: str, segment: Segment, found: list[Span], probe: Probe) -> bool:
+        """Whether nothing that a telephone probe may find can stay.
+
+        Either it would overlap spans that stay and have a score beyond its reach, or another region's number already
+        spans all characters at which a number can begin or end: what this region finds lies in it, and has no higher
+        score, as no context word stands inside of a number.
+        """
+        kept = _resolved(found)
+        ends_of_numbers = [
+            at.start() + segment.start for at in _NUMBER_ENDS.finditer(text[segment.start : segment.end])
+        ]
+        if any(
+            entity == probe.entity and start <= ends_of_numbers[0] and ends_of_numbers[-1] < end
+            for start, end, entity, _ in kept
+        ):
+            return True
+        factor, least, _ = boost()
+        around = text[max(0, segment.start - LOOK_BACK) : segment.end].lower()
+        raised = any(word in around for word in probe.context)
+        most = max(probe.score + factor, least) if raised else probe.score
+        strong = [span for span in kept if span[3] > most]
+        ends = [segment.start, *(span[1] for span in strong)]
+        starts = [*(span[0] for span in strong), segment.end]
+        gaps = [text[end:start] for end, start in zip(ends, starts, strict=True)]
+        return not any(len(_DIGIT.findall(gap)) >= probe.digits or "+" in gap or "\uff0b" in gap for gap in gaps)
 
     def _score(self, text: str, start: int, end: int, probe: Probe, score: float) -> float:
         """`score`, raised when a context word is part of one of the words before or at the start of the match."""
@@ -122,7 +149,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> PiiChe
         raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
     entities = sorted(set(_entities(options)))
     # Telephone numbers are the dearest to look for, and often need no look once the others have found what is there.
-    chosen = tuple(sorted((probe for entity in entities for probe in probes(entity)), key=lambda probe: -probe.most))
+    chosen = tuple(sorted((probe for entity in entities for probe in probes(entity)), key=lambda probe: probe.plus))
     need = "|".join(sorted({probe.need.pattern for probe in chosen}))
     segmenter = Segmenter(
         re.compile(need), chains=any(probe.spaces for probe in chosen), words=any(probe.words for probe in chosen)
@@ -146,17 +173,6 @@ def _entities(options: Mapping[str, Any]) -> list[str]:
             hint = f"did you mean `{near[0]}`?" if near else f"known entities: {', '.join(sorted(known))}"
             raise OptionError("entities", f"unknown entity `{each}`; {hint}")
     return value
-
-
-def _outdone(text: str, segment: Segment, found: list[Span], most: float) -> bool:
-    """Whether every digit of the segment lies in a span that will stay and that no score up to `most` can remove."""
-    at = segment.start
-    for start, end, _, score in _resolved(found):
-        if score > most:
-            if _DIGIT.search(text, at, start):
-                return False
-            at = end
-    return not _DIGIT.search(text, at, segment.end)
 
 
 def _resolved(spans: list[Span]) -> list[Span]:
