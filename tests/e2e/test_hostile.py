@@ -134,10 +134,21 @@ def test_an_unknown_content_type(content_type: str, path: str, upstream: Upstrea
 
 
 @ROUTES
-@pytest.mark.parametrize("encoding", ["foo", "gzip, gzip", "br", "zstd"])
+@pytest.mark.parametrize("encoding", ["foo", "gzip, gzip", "gzip, br"])
 def test_an_unknown_content_encoding(encoding: str, path: str, upstream: Upstream, guarding: Proxy) -> None:
     answer = post(guarding.port, path, json.dumps(GOOD).encode(), content_encoding=encoding)
     assert_refused(guarding, answer, path, 415)
+    assert upstream.journal.all() == []
+
+
+@ROUTES
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+def test_an_encoding_that_the_http_parser_refuses(
+    encoding: str, path: str, upstream: Upstream, guarding: Proxy
+) -> None:
+    """Before any route is known, so without a dialect."""
+    answer = post(guarding.port, path, json.dumps(GOOD).encode(), content_encoding=encoding)
+    assert answer.status in (400, 415)
     assert upstream.journal.all() == []
 
 
@@ -213,6 +224,15 @@ def test_a_hostile_head(name: str, upstream: Upstream, guarding: Proxy) -> None:
     assert 400 <= answer.status < 500
     assert b"\x1b" not in answer.body
     assert upstream.journal.all() == []
+
+
+@pytest.mark.xfail(strict=True, reason="the HTTP library's own page quotes the line that it could not read")
+def test_a_refused_head_is_not_quoted(upstream: Upstream, guarding: Proxy) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer quoted\x00\r\n\r\n"
+    answer = exchange(guarding.port, head)
+    assert answer.status == 400
+    assert b"quoted" not in answer.body
+    assert answer.tree["error"]["message"]
 
 
 def test_a_client_cannot_name_the_headers_to_be_removed(upstream: Upstream, guarding: Proxy) -> None:
