@@ -26,7 +26,7 @@ from guardproxy.findings import Finding, Scan, Window
 
 CHAIN = 4096  # characters that a finding made of overlapping matches may have before it is cut
 CONTEXT = 4  # characters kept before `settled`; rules look back one
-_BLOCK = 16384  # characters searched at a time, so that a long text costs linear time
+_BLOCK = 4096  # characters searched at a time, so that a long text costs linear time
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -92,16 +92,16 @@ def rule(
     if found.least == 0:
         raise UnreadableError("it also matches the empty text; write `+` for `*` where something must be there")
     if found.most is None and found.least > cap:
-        raise UnreadableError(f"its matches have at least {found.least} characters, more than `cap` ({cap}); raise `cap`")
+        raise UnreadableError(
+            f"its matches have at least {found.least} characters, more than `cap` ({cap}); raise `cap`"
+        )
     begin_source: str | None = found.prefix
     try:
         begin = compiled(f"(?:{begin_source})\\z")
     except re2.error:  # too large as a program: then every place within reach of the end stays undecided
         begin_source = begin = None
     reach = cap if found.most is None else found.most
-    return Rule(
-        label, score, found.source, find, begin_source, begin, reach, found.most is not None, group, accept
-    )
+    return Rule(label, score, found.source, find, begin_source, begin, reach, found.most is not None, group, accept)
 
 
 class Reach:
@@ -208,11 +208,11 @@ def _first(each: Rule, text: str, at: int) -> tuple[int, int, int] | None:
     while True:
         high = len(text) if each.bounded else min(len(text), at + 2 * each.reach)
         match = each.find.search(text, at, high)
-        if match is None:
-            if high == len(text):
-                return None
-            at += each.reach  # a match that begins before this would have ended before `high`
+        if high < len(text) and (match is None or match.start() >= at + each.reach):
+            at += each.reach  # a match that begins before this fits before `high`; of later ones only a part may show
             continue
+        if match is None:
+            return None
         start = match.start()
         if match.end() - start > each.reach:
             match = each.find.match(text, start, start + each.reach)

@@ -3,7 +3,7 @@
 In: windows. Out: a finding for each segment whose score reaches the threshold. Kept: nothing. A channel's text is cut
 into segments at places that depend on the text alone, and each segment is scored together with the words before it, so
 that an attack across a border is seen. Text on its way to the model is there as a whole and is cut into few long
-segments (a short prompt is one); an answer is cut at early sentence ends, so that a stream is held back as little as possible.
+segments (a short prompt is one); an answer is cut at early sentence ends, so that little of a stream is held back.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ SMALLEST_WINDOW_CHARS = 200
 LARGEST_WINDOW_CHARS = 4000
 
 FIRST_CHARS = 80
-"""The first segment of an answer ends at the first sentence end after this many characters, later ones after `LATER_CHARS`."""
+"""The first segment of an answer ends at the first sentence end after this many characters."""
 LATER_CHARS = 240
+"""The same for all segments after the first."""
 
 # A match never depends on what follows it, or a border would move when more text arrives.
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*\s|[\n。！？]")

@@ -160,6 +160,7 @@ class MessagesDecoder(StreamDecoder):
     """A stream of message events."""
 
     shown: list[int] = field(default_factory=list)  # blocks that the client has seen begin, and not end
+    shown_usage: dict[str, Any] = field(default_factory=dict)  # not `seen`: how far that is depends on chunks
 
     def how(self, tree: Any) -> Map:
         return _EVENTS.get(_type(tree), {"type": STRUCTURE})
@@ -199,7 +200,10 @@ class MessagesDecoder(StreamDecoder):
         return []
 
     def sent(self, frame: Frame) -> None:
-        if frame.event == "content_block_start":
+        if frame.event == "message_start" and isinstance(frame.tree.get("message"), dict):
+            usage = frame.tree["message"].get("usage")
+            self.shown_usage = usage if isinstance(usage, dict) else {}
+        elif frame.event == "content_block_start":
             self.shown.append(frame.tree.get("index", 0))
         elif frame.event == "content_block_stop" and frame.tree.get("index", 0) in self.shown:
             self.shown.remove(frame.tree.get("index", 0))
@@ -265,11 +269,13 @@ class AnthropicMessages:
         return frame(self.error(500, code, message), "error")
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:
-        shown = sorted(decoder.shown) if isinstance(decoder, MessagesDecoder) else []
+        shown, known = (
+            (sorted(decoder.shown), decoder.shown_usage) if isinstance(decoder, MessagesDecoder) else ([], {})
+        )
         stops = [frame(write({"type": "content_block_stop", "index": index}), "content_block_stop") for index in shown]
         details = {"type": "refusal", "category": None, "explanation": message}
         delta = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
-        usage = {"output_tokens": 0, **decoder.seen.usage}
+        usage = {"output_tokens": 0, **known}
         ending = {"type": "message_delta", "delta": delta, "usage": usage}
         last = frame(write({"type": "message_stop"}), "message_stop")
         return b"".join(stops) + frame(write(ending), "message_delta") + last

@@ -1,9 +1,9 @@
 """Prepare the supervisor's data: from the data folder to `train.jsonl`, `validation.jsonl` and `report.jsonl`.
 
-In: the folder named by GUARDPROXY_DATA with `injection/` and `benign/`, and `hand.jsonl` beside this file. Out: rows
-`{"text", "label", "source", "span"}`; `span` is where the attack stands in a longer text, or null. Whole sources are held
-out: the threshold is chosen on `validation`, the figures of the card come from `report`, and neither is trained on.
-A row of the training part that shares text with a held-out row is dropped. The same seed gives the same files.
+In: the folder named by GUARDPROXY_DATA with `injection/` and `benign/`; `hand.jsonl` and `phrases.txt` beside this
+file. Out: rows `{"text", "label", "source", "span"}`; `span` is where the attack stands in a longer text, or null.
+Whole sources are held out: the threshold is chosen on `validation`, the figures of the card come from `report`, no
+training on either. A training row that shares text with a held-out row is dropped. The same seed gives the same files.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from compose import compose
 from tqdm import tqdm
 
 SEED = 20_26
@@ -166,6 +167,8 @@ def training_rows(folder: Path, overlaps: Callable[[str], bool], rng: random.Ran
     chosen += [slim(row, "injection/synth_indirect:attack") for row in lone]
     with (HERE / "hand.jsonl").open(encoding="utf-8") as lines:
         hand = [json.loads(line) for line in lines]
+    own = compose(rng, fine=2600, attacks=1500)
+    chosen += [slim(row, "composed") for row in own if not overlaps(row["text"])]
     chosen += [slim(row, "hand") for row in hand if not overlaps(row["text"])] * REPEATS["hand"]
     rng.shuffle(chosen)
     return chosen

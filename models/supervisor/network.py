@@ -1,7 +1,7 @@
 """The network that training, export and parity share: the MiniLM encoder and one linear layer over pooled tokens.
 
 In: token ids and attention mask, int64, (rows, tokens). Out: logits, float32, (rows, labels); one sigmoid per label, so
-labels can be added without touching the others. Mean pooling sees the topic, max pooling sees one bad sentence in a long text.
+labels can be added without touching the others. Mean pooling sees the topic, max pooling one bad sentence in many.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Cropper:
 
     def sample(self, at: int) -> Sample:
         ids = self.crop(at)
-        if len(ids) < 64 and self.rng.random() < 0.25:
+        if len(ids) < 64 and self.rng.random() < 0.35:
             other = self.crop(self.rng.choice(self.fine))[: self.rng.randint(10, 110)]
             ids = ids + other if self.rng.random() < 0.3 else other + ids
         ids = [self.hidden if self.rng.random() < HIDDEN_SHARE else one for one in ids]

@@ -31,27 +31,11 @@ class HashScorer:
 
 RESOURCES = Resources(lambda name: HashScorer())
 
-pieces = st.sampled_from(
-    [
-        "a",
-        "word ",
-        "Sentence. ",
-        "Really?! ",
-        'He said "no." ',
-        "\n",
-        "\n\n",
-        "。",
-        "！",
-        "! ",
-        "？ ",
-        ".",
-        " ",
-        "\t",
-        "x" * 50,
-    ]
-    + ["a longer run of words without any end ", "é", "𝒳", "\u200b", "\ud800", "   ", "...", ".) ", "\u2028"]
-)
-texts = st.lists(pieces, max_size=120).map("".join)
+PIECES = r"""
+a|word |Sentence. |Really?! |He said "no." |。|！|! |？ |.| |...|.) |   |é|𝒳|a longer run of words without any end
+""".strip().split("|")
+pieces = st.sampled_from([*PIECES, "\n", "\n\n", "\t", "\u200b", "\u2028", "\ud800", "x" * 50])
+texts = st.lists(pieces, min_size=10, max_size=150).map("".join)
 directions: st.SearchStrategy[Direction] = st.sampled_from(["request", "response"])
 
 

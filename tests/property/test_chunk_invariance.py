@@ -1,0 +1,241 @@
+"""Chunk invariance, the promise that everything rests on: for every way of cutting the same upstream text the client has
+the same text, the same findings are reported, the same decisions made. Both formats; text, reasoning, tool arguments;
+redaction, restoring, blocking; cuts of the bytes, cuts of the text into frames, scans that come late."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import combinations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.policy.evaluate import PolicySet
+from tests.support import (
+    CHAT,
+    MESSAGES,
+    Play,
+    chat_frames,
+    chat_texts,
+    cut,
+    message_frames,
+    message_texts,
+    mint,
+    pieces,
+    policy_set,
+)
+
+MAIL = "jo@ab.io"
+TOKEN = mint("MAIL", MAIL)
+
+POLICY = """
+policy: test
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\\\.(io|com)"]}
+  code: {use: pattern, label: CODE, patterns: ["\\\\bK-[0-9]{4,8}\\\\b"]}
+  bad:  {use: pattern, label: BAD, words: [forbidden thing]}
+rules:
+  - {id: mail, on: request, when: mail, action: redact}
+  - {id: code, on: response, when: code, action: redact}
+  - {id: bad, on: response, when: bad, action: block}
+"""
+
+
+@cache
+def rules() -> PolicySet:
+    return policy_set(POLICY)
+
+
+def ask(route: str) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"I am {MAIL}."}]}
+    return {**body, "max_tokens": 9} if route == MESSAGES else body
+
+
+Frames = Callable[[Sequence[str]], list[bytes]]
+
+
+def tool(parts: Sequence[str]) -> list[bytes]:
+    first = {"tool_calls": [{"index": 0, "id": "t", "type": "function", "function": {"name": "send", "arguments": ""}}]}
+    return chat_frames([first, *({"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in parts)])
+
+
+SHAPES: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = {
+    "chat text": (CHAT, lambda parts: chat_frames([{"content": part} for part in parts]), chat_texts, "content0"),
+    "chat reasoning": (
+        CHAT,
+        lambda parts: chat_frames([*({"reasoning_content": part} for part in parts), {"content": "So."}]),
+        chat_texts,
+        "reasoning_content0",
+    ),
+    "chat refusal": (CHAT, lambda parts: chat_frames([{"refusal": part} for part in parts]), chat_texts, "refusal0"),
+    "chat unknown field": (
+        CHAT,
+        lambda parts: chat_frames([{"content": "", "thoughts": [{"text": part}]} for part in parts]),
+        lambda data: unknown_texts(data),
+        "thoughts",
+    ),
+    "messages text": (MESSAGES, lambda parts: message_frames([("text", parts)]), message_texts, "block0"),
+    "messages thinking": (
+        MESSAGES,
+        lambda parts: message_frames([("thinking", parts), ("text", ["So."])]),
+        message_texts,
+        "block0",
+    ),
+}
+TOOLS: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = {
+    "chat tool": (CHAT, tool, chat_texts, "tool"),
+    "messages tool": (MESSAGES, lambda parts: message_frames([("tool", parts)], "tool_use"), message_texts, "block0"),
+}
+
+
+def unknown_texts(data: bytes) -> dict[str, str]:
+    out = chat_texts(data)
+    for row in data.decode().split("\n\n"):
+        if "thoughts" in row:
+            delta = json.loads(row.removeprefix("data: "))["choices"][0]["delta"]
+            out["thoughts"] = out.get("thoughts", "") + delta["thoughts"][0]["text"]
+    return out
+
+
+def play(route: str, chunks: Sequence[bytes], waits: Sequence[bool] = ()) -> Play:
+    return Play(rules(), route).ask(ask(route)).stream(chunks, waits)
+
+
+def expected(text: str) -> tuple[str, bool]:
+    """What the client must have of `text`, found by plain string search, and whether it is stopped."""
+    stop = re.search(r"\bforbidden thing\b", text, re.IGNORECASE)
+    shown = text[: stop.start()] if stop else text
+    shown = re.sub(r"\bK-[0-9]{4,8}\b", lambda match: mint("CODE", match[0]), shown, flags=re.ASCII)
+    return shown.replace(TOKEN, MAIL), stop is not None
+
+
+TEXTS = [
+    f"Write to {TOKEN} now.",
+    "The code is K-12345, keep it.",
+    f"{TOKEN}{TOKEN}K-4444",
+    "a [EMAIL_ADDRESS_x] forbidden thing, then K-9999 more",
+    "K-123 is short, K-123456789 is long, XK-12345 is none",
+    "[[[MAIL_bcdf",
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("text", TEXTS)
+def test_every_single_cut_of_the_text_and_of_the_bytes(shape: str, text: str) -> None:
+    """Two pieces of text, at every border; one frame's bytes, at every border."""
+    route, frames, read, name = SHAPES[shape]
+    whole = play(route, frames([text]))
+    shown, stopped = expected(text)
+    assert read(whole.client).get(name, "") == shown
+    assert (whole.finish.outcome == "blocked_response") == stopped
+    for place in range(1, len(text)):
+        split = play(route, frames(pieces(text, [place])))
+        assert read(split.client).get(name, "") == shown, place
+        assert split.record["decisions"] == whole.record["decisions"], place
+        if not stopped:  # what came after a stop is not read, so it is not in the record
+            assert split.record["response"]["texts"] == whole.record["response"]["texts"], place
+    data = b"".join(frames([text]))
+    for place in range(1, len(data)):
+        assert play(route, cut(data, [place])).client == whole.client, place
+
+
+@pytest.mark.parametrize("shape", TOOLS)
+def test_every_single_cut_of_tool_arguments(shape: str) -> None:
+    route, frames, read, name = TOOLS[shape]
+    text = json.dumps({"to": TOKEN, "code": "K-\u00345678", "n": 5}).replace("K-4", "\\u004b-\\u0034")
+    wanted = {"to": MAIL, "code": mint("CODE", "K-45678"), "n": 5}
+    whole = play(route, frames([text]))
+    assert json.loads(read(whole.client)[name]) == wanted
+    for place in range(1, len(text)):
+        split = play(route, frames(pieces(text, [place])))
+        assert read(split.client)[name] == read(whole.client)[name], place
+        assert split.record["decisions"] == whole.record["decisions"]
+    data = b"".join(frames(pieces(text, [7, 20])))
+    for place in range(1, len(data)):
+        assert read(play(route, cut(data, [place])).client)[name] == read(whole.client)[name], place
+
+
+@pytest.mark.parametrize("shape", ["chat text", "messages text"])
+def test_every_pair_of_cuts_of_a_short_secret(shape: str) -> None:
+    route, frames, read, name = SHAPES[shape]
+    text = "is K-12345."
+    shown, _ = expected(text)
+    for places in combinations(range(1, len(text)), 2):
+        assert read(play(route, frames(pieces(text, places))).client)[name] == shown, places
+
+
+FRAGMENTS = st.sampled_from(
+    [TOKEN, TOKEN[:9], TOKEN[9:], "K-", "1234", "567", "K-12345", " ", ".", "[", "]", "forbidden", " thing", "x", "é", "\U0001f600",
+     "forbidden thing", "_", "MAIL_", "\n", '"', "\\"]
+)  # fmt: skip
+CUTS = st.lists(st.integers(0, 400), max_size=12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@given(
+    parts=st.lists(FRAGMENTS, min_size=1, max_size=12),
+    text_cuts=CUTS,
+    byte_cuts=CUTS,
+    waits=st.lists(st.booleans(), max_size=20),
+)
+def test_any_text_any_cuts_any_delay(
+    shape: str, parts: list[str], text_cuts: list[int], byte_cuts: list[int], waits: list[bool]
+) -> None:
+    route, frames, read, name = SHAPES[shape]
+    text = "".join(parts)
+    shown, stopped = expected(text)
+    whole = play(route, frames([text]))
+    split = frames(pieces(text, text_cuts))
+    other = play(route, cut(b"".join(split), [place * 7 for place in byte_cuts]), waits)
+    assert read(whole.client).get(name, "") == read(other.client).get(name, "") == shown
+    assert whole.finish.outcome == other.finish.outcome
+    assert (other.finish.outcome == "blocked_response") == stopped
+    assert whole.record["decisions"] == other.record["decisions"]
+    if not stopped:
+        assert whole.record["response"]["texts"] == other.record["response"]["texts"]
+    straight = play(route, split)
+    assert straight.client == other.client, "the same frames give the same bytes, however they are cut and scanned"
+
+
+def mapped(node: Any) -> Any:
+    """What must become of a document: every string and key for itself."""
+    if isinstance(node, str):
+        return expected(node)[0]
+    if isinstance(node, list):
+        return [mapped(child) for child in node]
+    if isinstance(node, dict):
+        return {mapped(key): mapped(child) for key, child in node.items()}
+    return node
+
+
+STRINGS = st.lists(FRAGMENTS, max_size=5).map("".join)
+DOCUMENTS = st.recursive(
+    STRINGS | st.integers(-(10**12), 10**12) | st.booleans() | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(STRINGS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize("shape", TOOLS)
+@given(document=DOCUMENTS, escaped=st.booleans(), text_cuts=CUTS, byte_cuts=CUTS, broken=st.integers(0, 400))
+def test_any_tool_arguments(
+    shape: str, document: Any, escaped: bool, text_cuts: list[int], byte_cuts: list[int], broken: int
+) -> None:
+    """Whole or cut off in the middle, escaped or not: the same for every cut, and valid JSON stays valid."""
+    route, frames, read, name = TOOLS[shape]
+    text = json.dumps(document, ensure_ascii=escaped)
+    whole = play(route, frames([text]))
+    split = cut(b"".join(frames(pieces(text, text_cuts))), [place * 7 for place in byte_cuts])
+    assert read(play(route, split).client).get(name, "") == read(whole.client).get(name, "")
+    if whole.finish.outcome == "answered":
+        assert json.loads(read(whole.client)[name]) == mapped(document)
+    part = text[:broken]
+    if part:
+        assert read(play(route, frames(pieces(part, text_cuts))).client).get(name, "") == read(
+            play(route, frames([part])).client
+        ).get(name, "")

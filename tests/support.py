@@ -1,0 +1,241 @@
+"""What tests of the exchange share: policies from text, an exchange played by hand, streams of both formats, and how a
+client reads them back. The fakes are at the two true edges: the upstream's bytes, and the time a scan takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardproxy import placeholders
+from guardproxy.checks import Resources
+from guardproxy.exchange import Exchange, Limits, Setting
+from guardproxy.findings import Scan as ScanResult
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import build_checks, parse
+from guardproxy.transcript import (
+    Command,
+    DataReceived,
+    Finish,
+    Input,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    Scan,
+    Scanned,
+    SendData,
+    SendHead,
+    SendUpstream,
+    line,
+)
+from guardproxy.wire import codec_for
+
+CHAT = "POST /v1/chat/completions"
+MESSAGES = "POST /v1/messages"
+KEY = b"a key for tests, sixteen or more"
+
+
+def policy_set(*texts: str) -> PolicySet:
+    """Policies from the texts of their files."""
+    policies = tuple(parse(text, f"policy{number}.yaml") for number, text in enumerate(texts))
+    return PolicySet(policies, build_checks(policies, Resources()), "sha256:test")
+
+
+def mint(label: str, value: str) -> str:
+    return placeholders.mint(KEY, "tenant", label, value)
+
+
+@dataclass
+class Play:
+    """An exchange and everything that it has said. `lines` is the transcript."""
+
+    policies: PolicySet
+    route: str = CHAT
+    limits: Limits = field(default_factory=Limits)
+    lines: list[str] = field(default_factory=list)
+    done: list[Command] = field(default_factory=list)
+    pending: Scan | None = None
+    exchange: Exchange = field(init=False)
+
+    def __post_init__(self) -> None:
+        codec = codec_for(self.route)
+        assert codec
+        self.exchange = Exchange(
+            Setting("id", self.route, "tenant", codec, self.policies, mint, lambda data: "seal", self.limits, "test")
+        )
+
+    def tell(self, happened: Input) -> list[Command]:
+        """One input, without answering the scans that it leads to."""
+        self.lines.append(">> " + line(happened))
+        commands = self.exchange.receive(happened)
+        for command in commands:
+            self.lines.append("<< " + line(command))
+            if isinstance(command, Scan):
+                assert self.pending is None, "one scan at a time"
+                self.pending = command
+        self.done += commands
+        return commands
+
+    def scan(self) -> None:
+        """Answers the scan under way, and those that follow."""
+        while self.pending:
+            jobs, self.pending = self.pending.jobs, None
+            self.tell(Scanned(tuple(job.check.scan([job.window])[0] for job in jobs)))
+
+    def answer_scan(self, *scans: ScanResult) -> None:
+        self.pending = None
+        self.tell(Scanned(scans))
+
+    def ask(self, body: Mapping[str, Any] | bytes) -> Play:
+        """The request, scanned."""
+        self.tell(RequestReceived(body if isinstance(body, bytes) else json.dumps(body).encode()))
+        self.scan()
+        return self
+
+    def stream(self, chunks: Iterable[bytes], waits: Sequence[bool] = (), *, media: str = "text/event-stream") -> Play:
+        """The answer in chunks. `waits[i]`: chunk i + 1 comes before chunk i is scanned."""
+        self.tell(ResponseStarted(200, media))
+        for number, chunk in enumerate(chunks):
+            self.tell(DataReceived(chunk))
+            if number >= len(waits) or not waits[number]:
+                self.scan()
+        self.scan()
+        self.tell(ResponseEnded())
+        self.scan()
+        return self
+
+    @property
+    def upstream(self) -> Any:
+        """The body that was sent upstream, or `None`."""
+        sent = [command.body for command in self.done if isinstance(command, SendUpstream)]
+        return json.loads(sent[0]) if sent else None
+
+    @property
+    def finish(self) -> Finish:
+        (finish,) = [command for command in self.done if isinstance(command, Finish)]
+        return finish
+
+    @property
+    def head(self) -> SendHead:
+        (head,) = [command for command in self.done if isinstance(command, SendHead)]
+        return head
+
+    @property
+    def client(self) -> bytes:
+        """Everything that the client was sent."""
+        return b"".join(command.data for command in self.done if isinstance(command, (SendData, Finish)))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The record, less what depends on time and on how many scans it took."""
+        return {key: value for key, value in self.finish.record.items() if key not in ("timings", "scans", "bytes")}
+
+
+def events(data: bytes) -> Iterator[tuple[str | None, Any]]:
+    """The events of a stream, as a client reads them."""
+    for block in data.decode().split("\n\n"):
+        name, text = None, ""
+        for row in block.split("\n"):
+            if row.startswith("event: "):
+                name = row.removeprefix("event: ")
+            elif row.startswith("data: "):
+                text += row.removeprefix("data: ")
+        if text:
+            yield name, (text if text == "[DONE]" else json.loads(text))
+
+
+def sse(tree: Any, event: str | None = None) -> bytes:
+    return (f"event: {event}\n" if event else "").encode() + b"data: " + json.dumps(tree).encode() + b"\n\n"
+
+
+def chat_frames(deltas: Iterable[dict[str, Any]], finish: str = "stop", index: int = 0) -> list[bytes]:
+    """A chat stream of these deltas."""
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+
+    def chunk(delta: dict[str, Any], why: str | None = None) -> bytes:
+        return sse({**head, "choices": [{"index": index, "delta": delta, "finish_reason": why}]})
+
+    return [chunk({"role": "assistant"}), *map(chunk, deltas), chunk({}, finish), b"data: [DONE]\n\n"]
+
+
+def chat_texts(data: bytes) -> dict[str, str]:
+    """What a client has of a chat stream: texts by field, tool arguments by `tool`, the reasons it ended for."""
+    out: dict[str, str] = {}
+    for _, tree in events(data):
+        if tree == "[DONE]":
+            out["done"] = out.get("done", "") + "!"
+            continue
+        if "error" in tree:
+            out["error"] = tree["error"]["code"]
+        for choice in tree.get("choices", []):
+            delta = choice["delta"]
+            for key in ("content", "reasoning_content", "refusal"):
+                if delta.get(key):
+                    out[f"{key}{choice['index']}"] = out.get(f"{key}{choice['index']}", "") + delta[key]
+            for call in delta.get("tool_calls", []):
+                out["tool"] = out.get("tool", "") + call["function"].get("arguments", "")
+            if choice.get("finish_reason"):
+                out[f"finish{choice['index']}"] = choice["finish_reason"]
+    return out
+
+
+def message_frames(blocks: Sequence[tuple[str, Sequence[str]]], stop: str = "end_turn") -> list[bytes]:
+    """An Anthropic stream: blocks of a kind (`text`, `thinking`, `tool`) and their pieces."""
+    message = {
+        "id": "m",
+        "type": "message",
+        "role": "assistant",
+        "model": "c",
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 3, "output_tokens": 1},
+    }
+    out = [sse({"type": "message_start", "message": message}, "message_start"), sse({"type": "ping"}, "ping")]
+    shapes: dict[str, tuple[dict[str, Any], str, str]] = {
+        "text": ({"type": "text", "text": ""}, "text_delta", "text"),
+        "thinking": ({"type": "thinking", "thinking": "", "signature": ""}, "thinking_delta", "thinking"),
+        "tool": ({"type": "tool_use", "id": "t", "name": "send", "input": {}}, "input_json_delta", "partial_json"),
+    }
+    for index, (kind, pieces) in enumerate(blocks):
+        start, delta, name = shapes[kind]
+        out.append(sse({"type": "content_block_start", "index": index, "content_block": start}, "content_block_start"))
+        for piece in pieces:
+            tree = {"type": "content_block_delta", "index": index, "delta": {"type": delta, name: piece}}
+            out.append(sse(tree, "content_block_delta"))
+        out.append(sse({"type": "content_block_stop", "index": index}, "content_block_stop"))
+    last = {
+        "type": "message_delta",
+        "delta": {"stop_reason": stop, "stop_sequence": None},
+        "usage": {"output_tokens": 9},
+    }
+    return [*out, sse(last, "message_delta"), sse({"type": "message_stop"}, "message_stop")]
+
+
+def message_texts(data: bytes) -> dict[str, str]:
+    """What a client has of an Anthropic stream."""
+    out: dict[str, str] = {}
+    for name, tree in events(data):
+        assert name == tree["type"]
+        if name == "content_block_delta":
+            delta = tree["delta"]
+            piece = delta.get("text") or delta.get("thinking") or delta.get("partial_json") or ""
+            out[f"block{tree['index']}"] = out.get(f"block{tree['index']}", "") + piece
+        elif name == "message_delta":
+            out["stop"] = tree["delta"]["stop_reason"]
+        elif name in ("message_stop", "error"):
+            out[name] = str(tree.get("error", {}).get("message", "yes"))
+    return out
+
+
+def cut(data: bytes, cuts: Iterable[int]) -> list[bytes]:
+    """`data` in pieces, cut at these offsets."""
+    places = sorted({0, len(data), *(place for place in cuts if 0 < place < len(data))})
+    return [data[low:high] for low, high in zip(places, places[1:], strict=False)]
+
+
+def pieces(text: str, cuts: Iterable[int]) -> list[str]:
+    """`text` in pieces, cut at these offsets."""
+    places = sorted({0, len(text), *(place for place in cuts if 0 < place < len(text))})
+    return [text[low:high] for low, high in zip(places, places[1:], strict=False)]

@@ -1,0 +1,135 @@
+"""The secrets check: every rule finds a made-up secret of its kind, and ordinary text holds none."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from guardproxy.checks import Resources, build
+from guardproxy.checks.secrets import _rows, entropy, rule_ids
+from guardproxy.errors import OptionError
+from guardproxy.findings import Window
+from tests.support_checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
+from tests.support_secrets import made_up
+
+CHECK = build("secrets", "secrets", {}, Resources())
+ROWS = {row["id"]: row for row in _rows()}
+
+
+def _found(text: str) -> list[tuple[str, str]]:
+    return [(finding.label, text[finding.start : finding.end]) for finding in whole(CHECK, text)]
+
+
+def test_every_rule_has_a_sample_and_a_name_of_its_own() -> None:
+    assert sorted(made_up()) == sorted(rule_ids())
+    assert len(set(rule_ids())) == len(rule_ids()) >= 25
+
+
+@pytest.mark.parametrize("rule", rule_ids())
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_rule_finds_its_secret(rule: str, seed: int) -> None:
+    text, secret = made_up(seed)[rule]
+    assert _found(text) == [(ROWS[rule]["label"], secret)]
+    alone = build("secrets", "s", {"rules": [rule]}, Resources())
+    assert [text[found.start : found.end] for found in whole(alone, text)] == [secret]
+    others = build("secrets", "s", {"skip": [rule]}, Resources())
+    assert ROWS[rule]["label"] not in {found.label for found in whole(others, text)} or rule in (
+        "github-token", "github-fine-grained", "slack-token", "slack-app-token",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", rule_ids())
+def test_a_secret_is_found_however_it_is_cut(rule: str) -> None:
+    text, secret = made_up(7)[rule]
+    (finding,) = assert_every_split(CHECK, f"Well, {text} and more")
+    assert f"Well, {text} and more"[finding.start : finding.end] == secret
+
+
+def test_nothing_of_a_secret_leaves_before_it_is_known() -> None:
+    for text, secret in made_up(4).values():
+        start = text.index(secret)
+        for end in range(start + 1, len(text)):
+            (scan,) = CHECK.scan([Window(CHANNEL, text[:end], last=False)])
+            assert scan.settled <= start or scan.settled >= start + len(secret)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PROSE,
+        "The password is wrong, and the token was lost. Secret: unknown. api_key: <your key here>",
+        "password=${PASSWORD} token: {{ token }} secret = os.environ['SECRET']",
+        "git commit 3f786850e387550fdab836ed7e6dc881de23001b and sha256 " + "ab" * 32,
+        "task-management risk-adjusted desk-top sk-learn-with-a-very-long-name-of-words sk-short",
+        "http://example.com:8080/a@b and mailto:someone@example.com, ratio 3:4@5",
+        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+        "bearer of bad news, Bearer token-based-authentication-scheme",
+        "uuid 123e4567-e89b-12d3-a456-426614174000",
+    ],
+)
+def test_ordinary_text_holds_no_secret(text: str) -> None:
+    assert _found(text) == []
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["password=", "PASSWORD: ", "db_password = '", '"apiKey": "', "api-key => `", r"{\"secret\":\"", "the passphrase is ",
+     "export API_TOKEN=", "pwd:", "access_key := "],
+)  # fmt: skip
+def test_assignments_in_many_forms(before: str) -> None:
+    assert _found(f"{before}h7Kq2mZ9xW") == [("SECRET", "h7Kq2mZ9xW")]
+
+
+def test_the_more_telling_rule_names_a_secret_that_two_rules_find() -> None:
+    _, key = made_up()["anthropic"]
+    assert _found(f"ANTHROPIC_API_KEY={key}") == [("ANTHROPIC_KEY", key)]
+
+
+def test_a_private_key_without_an_end_is_found_as_far_as_it_goes() -> None:
+    text, key = made_up()["private-key"]
+    cut = key[: key.index("-----END")].rstrip()
+    assert _found(f"{cut}\nThat was it.") == [("PRIVATE_KEY", cut)]
+    assert _found("a line -----BEGIN PRIVATE KEY----- alone")[0][1] == "-----BEGIN PRIVATE KEY-----"
+    assert [label for label, _ in _found(cut + "\n" + "x" * 12000 + "\n-----END RSA PRIVATE KEY-----")] == ["PRIVATE_KEY"]
+
+
+def test_a_key_without_an_end_is_held_for_no_longer_than_its_cap() -> None:
+    text = "-----BEGIN PRIVATE KEY-----\n" + "word, " * 2500
+    held: list[int] = []
+    findings = scan_in_chunks(CHECK, text, range(100, len(text), 100), held)
+    assert findings == whole(CHECK, text)
+    assert 9000 < max(held) <= 10_000
+    assert held[-1] <= 20
+
+
+def test_prose_is_held_for_a_word() -> None:
+    held = held_words(CHECK, PROSE)
+    assert statistics.median(held) <= 1
+    assert max(held) <= 3
+
+
+def test_digest_tells_rule_sets_apart() -> None:
+    assert build("secrets", "a", {}, Resources()).digest == CHECK.digest
+    assert build("secrets", "a", {"skip": ["jwt"]}, Resources()).digest != CHECK.digest
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "words"),
+    [
+        ({"rule": []}, "rule", "unknown option"),
+        ({"rules": "jwt"}, "rules", "list of rule ids"),
+        ({"rules": ["jtw"]}, "rules", "did you mean `jwt`"),
+        ({"skip": ["zzzzzz"]}, "skip", "known rules"),
+        ({"rules": ["jwt"], "skip": ["jwt"]}, "skip", "no rule is left"),
+    ],
+)
+def test_bad_options_are_explained(options: dict[str, object], key: str, words: str) -> None:
+    with pytest.raises(OptionError, match=words) as caught:
+        build("secrets", "s", options, Resources())
+    assert caught.value.key == key
+
+
+def test_entropy() -> None:
+    assert entropy("aaaa") == 0
+    assert entropy("abcd") == 2
