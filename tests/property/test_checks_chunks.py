@@ -57,7 +57,12 @@ def test_the_beginnings_of_a_match_are_its_beginnings(pattern: str, text: str) -
 def test_patterns_find_the_same_however_the_text_is_cut(
     patterns: list[str], cap: int, text: str, data: st.DataObject
 ) -> None:
-    assume(all(each.strip() and shape(each).least > 0 and (shape(each).most or shape(each).least <= cap) for each in patterns))
+    assume(
+        all(
+            each.strip() and shape(each).least > 0 and (shape(each).most or shape(each).least <= cap)
+            for each in patterns
+        )
+    )
     check = build("pattern", "words", {"patterns": patterns, "cap": cap}, Resources())
     assert_invariant(check, text, _cuts(data, text))
     assert_invariant(check, text, range(1, len(text)))
