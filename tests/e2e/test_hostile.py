@@ -4,62 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
+from tests.e2e.rawhttp import Answer, exchange, post
 from tests.e2e.rig import Proxy, Upstream
 
 GOOD = {"model": "scripted", "messages": [{"role": "user", "content": "hello"}]}
 ROUTES = pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def tree(self) -> Any:
-        return json.loads(self.body)
-
-
-def exchange(port: int, data: bytes, timeout_s: float = 10.0) -> Answer:
-    """Sends bytes on a new connection and reads until its end. The request must ask for the connection to close."""
-    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as client:
-        with suppress(BrokenPipeError, ConnectionResetError):  # refused before all of it was read
-            client.sendall(data)
-        received = b""
-        with suppress(ConnectionResetError):
-            while piece := client.recv(65536):
-                received += piece
-    head, _, body = received.partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-    if headers.get("transfer-encoding") == "chunked":
-        body = unchunked(body)
-    return Answer(int(lines[0].split()[1]), headers, body)
-
-
-def unchunked(body: bytes) -> bytes:
-    whole = b""
-    while body:
-        size, _, body = body.partition(b"\r\n")
-        length = int(size.split(b";")[0], 16)
-        whole, body = whole + body[:length], body[length + 2 :]
-    return whole
-
-
-def post(port: int, path: str, body: bytes, *, method: str = "POST", **headers: str) -> Answer:
-    named = {"host": "proxy", "content-type": "application/json", "connection": "close"}
-    named |= {name.replace("_", "-"): value for name, value in headers.items()}
-    named.setdefault("content-length", str(len(body)))
-    head = "".join(f"{name}: {value}\r\n" for name, value in named.items() if value)
-    return exchange(port, f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body)
 
 
 def assert_refused(proxy: Proxy, answer: Answer, path: str, *statuses: int) -> None:
