@@ -106,6 +106,7 @@ def assert_no_leak(answer: Answer) -> None:
             values = strings(tree.get("choices") or tree.get("delta"))
             joined += "".join(value for value in values if value not in ("index", "delta", "content", "type", "text"))
     assert KEY not in joined
+    assert KEY not in joined.encode("ascii", "ignore").decode("unicode_escape", "ignore")
 
 
 def data_of(answer: Answer) -> list[Any]:
