@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import statistics
 import time
@@ -267,3 +268,17 @@ def test_bad_options_are_explained(options: dict[str, Any], key: str, words: str
     with pytest.raises(OptionError, match=words) as caught:
         _check(**options)
     assert caught.value.key == key
+
+
+def test_the_findings_are_those_of_presidio_in_many_made_up_texts() -> None:
+    dice, engine = random.Random(11), presidio(DEFAULTS)
+    values = [*IDENTIFIERS.values(), *CONTEXT.values(), "+49 30 901820", "06 12 34 56 78", "2024", "3.5", "$1,200"]
+    words = [*PROSE.split(), "account", "phone number", "card", "passport", "ssn:", "iban", "the bank"]
+    forms = ["%s"] * 8 + ['"%s"', "(%s)", "%s,", "%s.", "<%s>", "[%s]", "%s;", "x=%s"]
+    for _ in range(100):
+        parts = [dice.choice(forms) % dice.choice(values if dice.random() < 0.3 else words) for _ in range(20)]
+        text = "".join(part + dice.choice([" "] * 8 + ["\n", "  ", " - ", ", "]) for part in parts)
+        theirs = engine.analyze(text, "en", score_threshold=0.4)
+        spans = [(each.start, each.end, each.entity_type, each.score) for each in theirs]
+        mine = [(each.start, each.end, each.label, each.score) for each in whole(CHECK, text)]
+        assert mine == _resolved(spans)
