@@ -10,8 +10,9 @@ to further tokens with digits, to signs (`-`, `(`), to groups of 1 to 4 capitals
 a telephone extension, at most `SIGNS` of these in a row; up to `LEADS` signs before the first digit belong to it as
 well. Where `words` is set, words of 1 to 5 letters count like signs (`AB 12 34 56 C`).
 
-A segment longer than `BLOCK` is searched block by block, each half overlapping the next; after each block the text
-counts as new from the border that `Segment.border` chooses.
+A segment longer than `BLOCK` is searched block by block; after each block the text counts as new from the border that
+`Segment.border` chooses: about the middle of the block inside a long token (an e-mail address may have 254 characters),
+three quarters into a chain of tokens.
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ class Segment:
         """Where the search goes on: no span of `spans` (which do not overlap) lies across it."""
         if self.whole:
             return self.end
-        half = self.start + BLOCK // 2
         if not self.borders:
+            half = self.start + BLOCK // 2
             return next((end for start, end in spans if start < half < end), half)
         free = [at for at in self.borders if not any(start < at < end for start, end in spans)]
-        before = [at for at in free if at <= half]
+        before = [at for at in free if at <= self.start + BLOCK * 3 // 4]
         return before[-1] if before else free[0]
 
 

@@ -140,7 +140,7 @@ def test_every_entity_is_found_the_same_however_the_text_is_cut(text: str, data:
 
 
 @promise
-@given(st.lists(_parts(PII), max_size=6), st.integers(BLOCK // 3, BLOCK), st.data())
+@given(st.lists(_parts(PII), max_size=4), st.integers(BLOCK // 3, BLOCK), st.data())
 def test_long_segments_are_searched_the_same_however_the_text_is_cut(
     parts: list[str], length: int, data: st.DataObject
 ) -> None:
