@@ -58,6 +58,7 @@ class Side:
     left, as `[lane, end offset]`; lane -1 is a frame without text."""
 
     gate: Gate
+    read: bool = True
     runs: list[tuple[int, int]] = field(default_factory=list)
     uninspected: dict[str, None] = field(default_factory=dict)
 
@@ -126,7 +127,7 @@ class Writer:
         lanes = side.gate.lanes
         return {
             "texts": [self._text(lane) for lane in lanes],
-            "uninspected": list(side.uninspected),
+            "uninspected": list(side.uninspected) if side.read else ["*"],
             "unmapped": sorted({self.scrub(lane.channel.path) for lane in lanes if lane.channel.kind == "unmapped"}),
         }
 
@@ -251,7 +252,7 @@ def compose(
         "shadow": sorted({one.rule for one in outcomes if not one.enforced}),
         "decisions": writer.decisions(outcomes, sides),
         "request": {
-            "body": writer.request_body(entry) if entry and writer.keep else None,
+            "body": writer.request_body(entry) if entry and writer.keep and request.read else None,
             **writer.side(request),
         },
         "response": {

@@ -74,8 +74,8 @@ def test_ordinary_text_holds_no_secret(text: str) -> None:
 
 @pytest.mark.parametrize(
     "before",
-    ["password=", "PASSWORD: ", "db_password = '", '"apiKey": "', "api-key => `", r"{\"secret\":\"", "the passphrase is ",
-     "export API_TOKEN=", "pwd:", "access_key := "],
+    ["password=", "PASSWORD: ", "db_password = '", '"apiKey": "', "api-key => `", r"{\"secret\":\"",
+     "the passphrase is ", "export API_TOKEN=", "pwd:", "access_key := "],
 )  # fmt: skip
 def test_assignments_in_many_forms(before: str) -> None:
     assert _found(f"{before}h7Kq2mZ9xW") == [("SECRET", "h7Kq2mZ9xW")]
@@ -87,13 +87,12 @@ def test_the_more_telling_rule_names_a_secret_that_two_rules_find() -> None:
 
 
 def test_a_private_key_without_an_end_is_found_as_far_as_it_goes() -> None:
-    text, key = made_up()["private-key"]
+    _, key = made_up()["private-key"]
     cut = key[: key.index("-----END")].rstrip()
     assert _found(f"{cut}\nThat was it.") == [("PRIVATE_KEY", cut)]
     assert _found("a line -----BEGIN PRIVATE KEY----- alone")[0][1] == "-----BEGIN PRIVATE KEY-----"
-    assert [label for label, _ in _found(cut + "\n" + "x" * 12000 + "\n-----END RSA PRIVATE KEY-----")] == [
-        "PRIVATE_KEY"
-    ]
+    too_long = cut + "\n" + "x" * 12000 + "\n-----END RSA PRIVATE KEY-----"
+    assert [label for label, _ in _found(too_long)] == ["PRIVATE_KEY"]
 
 
 def test_a_key_without_an_end_is_held_for_no_longer_than_its_cap() -> None:
