@@ -443,11 +443,11 @@ def test_every_exchange_has_one_record_without_what_was_found(
         assert KEY not in text
 
 
-def test_the_audit_log_of_the_whole_run_is_intact(guarding: Proxy, passing: Proxy) -> None:
+def test_the_audit_log_of_the_whole_run_is_intact(guarding: Proxy, watching: Proxy) -> None:
     import subprocess
     import sys
 
-    for proxy in (guarding, passing):
+    for proxy in (guarding, watching):
         command = [sys.executable, "-m", "guardproxy", "audit", "verify", str(proxy.audit)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
