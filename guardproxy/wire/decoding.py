@@ -21,7 +21,6 @@ from guardproxy.wire.walk import NUMBER_LIMIT, Found, Map, dotted, is_plain_key,
 def events_of(found: list[Found], whole: Frame, direction: Direction) -> list[Event]:
     """The events of a complete JSON tree: each leaf is a channel of its own, complete at once."""
     events: list[Event] = []
-    ends: list[Event] = []
     opaque: list[Path] = []
     for leaf in found:
         name = dotted(leaf.path)
@@ -29,13 +28,12 @@ def events_of(found: list[Found], whole: Frame, direction: Direction) -> list[Ev
             opaque.append(leaf.path)
             continue
         channel = Channel(direction, leaf.leaf.kind, name + "#key" if leaf.key else name)
-        events.append(
-            Text(channel, leaf.text, whole, leaf.path, leaf.leaf.how == "json", key=leaf.key, number=leaf.number)
-        )
-        ends.append(End(channel))
+        encoded = leaf.leaf.how == "json"
+        events.append(Text(channel, leaf.text, whole, leaf.path, encoded, key=leaf.key, number=leaf.number))
+        events.append(End(channel))  # at once: two places may have one name (`a.b` is a key, or two)
     if not events or opaque:
         events.append(Opaque(whole, tuple(opaque)))
-    return events + ends
+    return events
 
 
 def counts(usage: Any) -> dict[str, Any]:
@@ -223,7 +221,6 @@ class StreamDecoder:
 
     def _texts(self, tree: Any, whole: Frame) -> list[Event]:
         events: list[Event] = []
-        ends: list[Event] = []
         opaque: list[Path] = []
         touched: dict[str, set[Channel]] = {}
         for found in walk(tree, self.how(tree)):
@@ -232,12 +229,16 @@ class StreamDecoder:
                 continue
             place = self.place(tree, found)
             channel = Channel("response", place.kind, place.path + "#key" if found.key else place.path)
-            flows = place.flows and not found.key
+            flows = place.flows and not found.key and not found.number
             again = not flows and self._constant.get(channel) == found.text
             if flows:
                 self._constant.pop(channel, None)
             else:
                 self._constant[channel] = found.text
+                if channel in self._open:
+                    del self._open[channel]
+                    self._soft.discard(channel)
+                    events.append(End(channel))
             events.append(
                 Text(
                     channel,
@@ -256,7 +257,7 @@ class StreamDecoder:
                 if place.kind in ("reasoning", "unmapped"):
                     self._soft.add(channel)
             elif not again:
-                ends.append(End(channel))
+                events.append(End(channel))
         before: list[Event] = []
         for run, channels in touched.items():
             for channel in [c for c in self._soft if self._open[c] == run and c not in channels]:
@@ -265,7 +266,7 @@ class StreamDecoder:
                 del self._open[channel]
         if not events or opaque:
             events.append(Opaque(whole, tuple(opaque)))
-        return before + events + ends
+        return before + events
 
 
 def edited_frame(whole: Frame, tree: Any) -> bytes:
