@@ -113,8 +113,8 @@ class Writer:
         if not self.tokens:
             return []
         if self._pattern is None:
-            longest_first = sorted(filter(None, self.tokens), key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+            values = [value for value, token in self.tokens.items() if value and value != token]  # the same: a replay
+            self._pattern = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))) or r"(?!)")
         return [(match.start(), match.end(), self.tokens[match[0]]) for match in self._pattern.finditer(text)]
 
     def masked(self, lane: Lane) -> Masked:
@@ -169,6 +169,7 @@ class Writer:
             "kind": lane.channel.kind,
             "chars": lane.total,
             "text": shown.text,
+            "checks": [check.name for check in lane.checks],
             "findings": found,
             "edits": [list(shown.span(start, end)) for start, end, _ in lane.edits],
             "released": shown.wire_end(lane.released),

@@ -3,14 +3,15 @@
 The record holds every text with placeholders in place of sensitive values, what each check found in it, and the order
 in which the texts came; chunk invariance is why their cuts need not be kept. A check that is unchanged (same digest) is
 not run again: its findings are taken from the record, as a model's scores may differ between machines. A check that is
-new or changed scans the recorded text. To this exchange a placeholder is the value that it stands for.
+new, changed or newly asked of a text scans the recorded text: there a placeholder is the value that it stands for only
+to the very check that found it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from guardproxy import placeholders
@@ -202,35 +203,52 @@ class _Memory:
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         self._digests: Mapping[str, str] = record["checks"]
-        self._found: dict[tuple[str, str, str], list[tuple[str, Sequence[Mapping[str, Any]]]]] = {}
+        self._texts: dict[tuple[str, str, str], list[tuple[str, Mapping[str, Any]]]] = {}
+        self._values: dict[tuple[str, str], tuple[str, float]] = {}
         self.rescanned: set[str] = set()
         for direction in ("request", "response"):
             for one in record[direction]["texts"]:
                 if one["text"] is not None:
                     text = view(one["text"]).text if one.get("encoded") else one["text"]
-                    its = self._found.setdefault((direction, one["kind"], one["path"]), [])
-                    its.append((text, one["findings"]))
+                    self._texts.setdefault((direction, one["kind"], one["path"]), []).append((text, one))
+                    for finding in one["findings"]:
+                        value = text[finding["start"] : finding["end"]]
+                        self._values[finding["check"], value] = (finding["label"], finding["score"])
 
     def scan(self, job: Job) -> Scan:
         window, check = job.window, job.check
-        found = self.findings(window, check.name)
-        if found is None or self._digests.get(check.name) != check.digest:
-            self.rescanned.add(check.name)
-            return check.scan([window])[0]
-        return settled(window, found)
+        same = self._digests.get(check.name) == check.digest
+        if same and (found := self.findings(window, check.name)) is not None:
+            return settled(window, found)
+        self.rescanned.add(check.name)
+        scan = check.scan([window])[0]
+        return (
+            replace(scan, findings=tuple(sorted((*scan.findings, *self._masked(window, scan, check.name)))))
+            if same
+            else scan
+        )
+
+    def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
+        """The masked values that this very check found in another text: it would find them here too."""
+        restored = {one.start for one in self.findings(window, RESTORE) or ()}  # placeholders on the wire are no values
+        for match in PLACEHOLDER.finditer(window.text):
+            if match.end() <= scan.settled and match.start() not in restored and (name, match[0]) in self._values:
+                label, score = self._values[name, match[0]]
+                yield Finding(match.start(), match.end(), name, label, score)
 
     def findings(self, window: Window, name: str) -> tuple[Finding, ...] | None:
-        """What the check of this name found in the window's text, which may be the beginning of a recorded one."""
+        """What the check of this name found in the window's text, which may be the beginning of a recorded one; `None`
+        where it was not asked."""
         channel = window.channel
-        its = self._found.get((channel.direction, channel.kind, channel.path), [])
-        same = [found for text, found in its if text == window.text] or [
-            found for text, found in its if text.startswith(window.text)
+        its = self._texts.get((channel.direction, channel.kind, channel.path), [])
+        same = [one for text, one in its if text == window.text] or [
+            one for text, one in its if text.startswith(window.text)
         ]
-        if not same:
+        if not same or name not in same[0]["checks"]:
             return None
         return tuple(
             Finding(one["start"], one["end"], name, one["label"], one["score"])
-            for one in same[0]
+            for one in same[0]["findings"]
             if one["check"] == name and one["end"] <= len(window.text)
         )
 

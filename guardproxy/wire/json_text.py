@@ -1,8 +1,9 @@
 """JSON that travels as text (tool-call arguments): text -> its strings and numbers, decoded, with their places.
 
-Works on any text, whole or cut off or broken: what is not punctuation, a literal or a string is a leaf too, so nothing
-hides in a malformed part. `view` joins the leaves by line ends: that is what checks scan, so that `\\u0034` is a `4` and
-a key is context for its value. `rewrite` puts edits of the view back, escaped, and touches nothing else.
+Works on any text, whole or cut off or broken: what stands between strings and is no list of scalars is a leaf in one
+piece, so nothing hides in a malformed part. `view` joins the leaves by line ends: that is what checks scan, so that
+`\\u0034` is a `4` and a key is context for its value. `rewrite` puts edits of the view back, escaped, and touches
+nothing else.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)("|\\?\Z)|([^\s"\[\]{}:,]+)', re.DOTALL)
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))|\\\Z|\\u[0-9a-fA-F]{0,3}", re.DOTALL)
+_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)(?:"|\\?\Z)|([^"\[\]{}]+)', re.DOTALL)
+_PART = re.compile(r"[^\s,:](?:[^,:]*[^\s,:])?")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))|\\\Z", re.DOTALL)
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _HALF = re.compile("[\ud800-\udfff]")
 _SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -64,21 +66,28 @@ def view(raw: str) -> View:
     """The leaves of `raw`, which may be any text."""
     leaves: list[Leaf] = []
     at = 0
-    for match in _TOKEN.finditer(raw):
-        if match[1] is not None:
-            start, end = match.span(1)
-            text, quoted, number = _decode(match[1]), True, False
-        else:
-            start, end = match.span(3)
-            text, quoted, number = match[3], False, _NUMBER.fullmatch(match[3]) is not None
-            if text in _LITERALS:
-                continue
-            if number and sum(char.isdigit() for char in text) < _DIGITS_THAT_MATTER:
-                continue
-        if text:
+    for start, end, quoted in _spans(raw):
+        text = _decode(raw[start:end]) if quoted else raw[start:end]
+        number = not quoted and _NUMBER.fullmatch(text) is not None
+        short = number and sum(char.isdigit() for char in text) < _DIGITS_THAT_MATTER
+        if text and not short and (quoted or text not in _LITERALS):
             leaves.append(Leaf(start, end, text, at, quoted, number))
             at += len(text) + 1
     return View(raw, tuple(leaves), "\n".join(leaf.text for leaf in leaves))
+
+
+def _spans(raw: str) -> Iterator[tuple[int, int, bool]]:
+    """Strings (without their quotes), and what stands between them: scalars one by one, any other text in one piece."""
+    for match in _TOKEN.finditer(raw):
+        if match[1] is not None:
+            yield *match.span(1), True
+            continue
+        parts = [(part.start(), part.end()) for part in _PART.finditer(raw, *match.span(2))]
+        if all(raw[low:high] in _LITERALS or _NUMBER.fullmatch(raw, low, high) for low, high in parts):
+            for low, high in parts:
+                yield low, high, False
+        else:
+            yield parts[0][0], parts[-1][1], False
 
 
 def stand_in(digits: int) -> str:
