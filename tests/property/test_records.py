@@ -319,7 +319,7 @@ def through_json(record: dict[str, Any]) -> dict[str, Any]:
 @given(case=cases())
 def test_no_value_that_a_check_found_stands_in_the_record(case: Case) -> None:
     play = perform(case)
-    written = [text for text in strings(through_json(play.finish.record))]
+    written = list(strings(through_json(play.finish.record)))
     for value in sensitive(play.exchange):
         for text in written:
             assert value not in text
@@ -359,3 +359,98 @@ def test_every_ending_replays(end: str) -> None:
     play = perform(Case(CHAT, ("usual",), request, frames, True, [], end, 3))
     assert isinstance(play.done[-1], Finish)
     assert replay(through_json(play.finish.record), policies("usual")).verdict == "identical"
+
+
+# What another policy makes of a recorded exchange.
+
+SIMPLE = """
+policy: simple
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\\\.(io|com)"]}
+  seen: {use: pattern, label: SEEN, patterns: ["\\\\bS-[0-9]{3}\\\\b"]}
+  word: {use: pattern, label: WORD, words: [plain]}
+rules:
+  - {id: mail, on: request, when: mail, action: redact, restore: true}
+  - {id: seen, when: seen, action: flag}
+"""
+
+
+def recorded(policy: str = SIMPLE, streamed: bool = True) -> dict[str, Any]:
+    text = f"to {mint('MAIL', MAIL)} a plain {SEEN}, later {MAIL} itself"
+    play = Play(policy_set(policy)).ask(
+        {"model": "m", "messages": [{"role": "user", "content": f"I am {MAIL}, {SEEN}"}]}
+    )
+    if streamed:
+        play.stream(chat_frames([{"content": part} for part in (text[:12], text[12:30], text[30:])]))
+    else:
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        play.stream([json.dumps({"choices": [choice]}).encode()], media="application/json")
+    return through_json(play.finish.record)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_the_same_policy_gives_the_same(streamed: bool) -> None:
+    """Also where the answer holds both the placeholder and the value itself, which look the same in the record."""
+    again = replay(recorded(streamed=streamed), policy_set(SIMPLE))
+    assert (again.verdict, again.differences, again.rescanned) == ("identical", (), ())
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    ("old", "new", "difference", "rescanned"),
+    [
+        ("  - {id: seen, when: seen, action: flag}\n", "", "rule `seen` no longer holds", ()),
+        ("when: seen, action: flag", "when: seen, action: redact", "response choices[0].message.content: edits", ()),
+        ("when: seen, action: flag", "on: response, when: seen, action: block", "answered -> blocked_response", ()),
+        ("when: seen, action: flag", "on: request, when: seen, action: block", "answered -> blocked_request", ()),
+        ("when: seen, action: flag", "when: seen, action: flag, mode: shadow", "shadow rule `seen` now holds", ()),
+        ("on: request, when: mail", "when: mail", "response choices[0].message.content: edits", ("mail",)),
+        ("on: request, when: mail, action: redact, restore: true", "on: request, when: mail, action: flag",
+         "request messages[0].content: edits", ()),
+        ("restore: true", "restore: false", "response choices[0].message.content: edits", ()),
+        ("rules:\n", "rules:\n  - {id: new, when: word, action: flag}\n", "rule `new` now holds", ("word",)),
+        ('S-[0-9]{3}', 'S-[0-8]{3}', "rule `seen` no longer holds", ("seen",)),
+        ("when: seen, action: flag", "on: response, when: seen, action: flag", "decisions: 3 -> 2", ()),
+    ],
+)  # fmt: skip
+def test_a_planted_difference_is_reported(
+    streamed: bool, old: str, new: str, difference: str, rescanned: tuple[str, ...]
+) -> None:
+    """`word` was asked of no text, `mail` of none of the answer's: they scan what the record shows, and `mail` knows the
+    placeholders of values that it found elsewhere. The changed `seen` cannot know what it would have said of a value
+    that is masked, so it is named as run again."""
+    assert SIMPLE.count(old) == 1
+    again = replay(recorded(streamed=streamed), policy_set(SIMPLE.replace(old, new)))
+    assert again.verdict == "different"
+    assert any(difference in one for one in again.differences), again.differences
+    assert again.rescanned == rescanned
+
+
+def test_a_stop_that_is_lifted_shows_what_came_after_it() -> None:
+    """The rest of a stopped answer, as far as it was scanned, goes through the new policy."""
+    blocking = SIMPLE.replace("when: seen, action: flag", "on: response, when: seen, action: block")
+    again = replay(recorded(blocking, streamed=False), policy_set(SIMPLE))
+    assert "outcome: blocked_response -> answered" in again.differences
+    assert "rule `seen` no longer holds" not in again.differences
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"outcome": "refused"}, "the exchange was refused: no check saw it"),
+        ({"outcome": "passed"}, "the exchange was passed: no check saw it"),
+        ({"route": "POST /v9/none"}, "its wire format is not installed"),
+    ],
+)
+def test_what_cannot_be_replayed_says_why(change: dict[str, Any], reason: str) -> None:
+    again = replay({**recorded(), **change}, policy_set(SIMPLE))
+    assert (again.verdict, again.differences) == ("not replayable", (reason,))
+
+
+def test_a_record_without_texts_is_not_replayable() -> None:
+    kept = recorded(SIMPLE + "audit: {keep: none}\n")
+    assert kept["request"]["body"] is None
+    assert replay(kept, policy_set(SIMPLE)).differences == ("the record keeps no text of the request",)
+    record = recorded()
+    record["response"]["texts"][0]["text"] = None
+    assert replay(record, policy_set(SIMPLE)).differences == ("the record keeps no text of the answer",)
