@@ -6,9 +6,10 @@ In: a lane's settled findings. Out: its edits (what a redact rule cuts out, what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from guardproxy.checks import Check
 from guardproxy.findings import Finding
 from guardproxy.gate import CHECK_ERROR, Lane
 from guardproxy.placeholders import RESTORE, Restoring
@@ -22,14 +23,15 @@ class Editor:
     placeholder, for the record."""
 
     mint: Callable[[str, str], str]
+    restoring_of: Callable[[Mapping[str, str]], Check] = Restoring
     bound: Bound | None = None
     values: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
-    restoring: Restoring = field(init=False)
+    restoring: Check = field(init=False)
     _sensitive: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.restoring = Restoring(self.values)
+        self.restoring = self.restoring_of(self.values)
 
     def edit(self, lane: Lane, found: Sequence[Finding]) -> None:
         """Decides the edits and masks of newly settled findings, which lie after all earlier ones."""
@@ -57,11 +59,11 @@ class Editor:
                 continue
             token = self._token("VALUE" if label == RESTORE else label, text)
             lane.edit(start, end, token)
-            if not any(start < high and low < end for low, high in gone):
+            if not lane.stand_in(start, end) and not any(start < high and low < end for low, high in gone):
                 self.values[token] = text
         for start, end, label in merge(masks):
             token = self._token(label, lane.text_of(start, end))
-            lane.masks.append((start, end, lane.stand_in(end - start) or token))
+            lane.masks.append((start, end, lane.stand_in(start, end) or token))
 
     def _token(self, label: str, text: str) -> str:
         return self.tokens.setdefault(text, self.mint(label, text))

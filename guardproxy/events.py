@@ -31,7 +31,8 @@ class Text:
     """Checkable text at `path` of `frame.tree`: the next part of its channel's text, or all of it.
 
     `encoded`: the text is itself JSON (tool arguments as a string). `key`: the text is an object key, not a value;
-    `number`: it is a JSON number's digits.
+    `number`: it is a JSON number's digits. `again`: the channel's last text, which is complete, said once more: it is
+    not scanned again, and what became of it becomes of this.
     """
 
     channel: Channel
@@ -41,6 +42,7 @@ class Text:
     encoded: bool = False
     key: bool = False
     number: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

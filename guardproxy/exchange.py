@@ -13,7 +13,7 @@ Rules that must hold
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Fault, Opaque, Text
 from guardproxy.findings import Channel, Direction, Scan
 from guardproxy.gate import Entry, Gate, Job, Piece
+from guardproxy.placeholders import Restoring
 from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
 from guardproxy.record import Notes, Side, compose
 from guardproxy.transcript import (
@@ -46,6 +47,7 @@ from guardproxy.transcript import (
 )
 from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Codec, Decoder, Seen
+from guardproxy.wire.walk import dotted
 
 Phase = Literal["request", "waiting", "answer", "over"]
 NO_RETRY = ("x-should-retry", "false")
@@ -61,7 +63,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes."""
+    """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
+    `restoring(values)` the check that finds placeholders."""
 
     id: str
     route: str
@@ -72,6 +75,7 @@ class Setting:
     seal: Callable[[bytes], str]
     limits: Limits = Limits()
     engine: str = ""
+    restoring: Callable[[Mapping[str, str]], Check] = Restoring
 
 
 @dataclass(slots=True)
@@ -98,7 +102,7 @@ class Exchange:
     def __post_init__(self) -> None:
         self._request = Side(Gate(self._checks_for))
         self._answer = Side(Gate(self._checks_for))
-        self._editor = Editor(self.setting.mint)
+        self._editor = Editor(self.setting.mint, self.setting.restoring)
 
     @property
     def sides(self) -> dict[Direction, Side]:
@@ -394,6 +398,6 @@ def _because(stop: Stop) -> str:
 
 
 def _unmapped(events: Sequence[Event]) -> str | None:
-    return next(
-        (event.channel.path for event in events if isinstance(event, Text) and event.channel.kind == "unmapped"), None
-    )
+    """Where the first text stands that the format does not know; of a key that is text, only the object's place."""
+    found = (event for event in events if isinstance(event, Text) and event.channel.kind == "unmapped")
+    return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in found), None)

@@ -12,14 +12,16 @@ Rules that must hold
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from guardproxy.checks import Check
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Finding, Scan, Window
-from guardproxy.wire.json_text import View, rewrite, stand_in, view
+from guardproxy.wire.json_text import Leaf, View, rewrite, stand_in, view
 
 CHECK_ERROR = "check_error"
 
@@ -134,20 +136,27 @@ class Lane:
             return self.seen.text[start:end]
         return self.tail[start - self.base : end - self.base]
 
-    def stand_in(self, length: int) -> str:
-        """What must stand for so many characters here whatever the value; empty where a placeholder can stand."""
-        return stand_in(length) if self.number else ""
+    def stand_in(self, start: int, end: int) -> str:
+        """What must stand for a span of a number, whatever the value; empty where a placeholder can stand."""
+        leaf = self._leaf(start)
+        return stand_in(end - start) if self.number or (leaf and leaf.number) else ""
 
     def edit(self, start: int, end: int, replacement: str) -> None:
         """Puts `replacement` in place of a settled span; edits must come in order."""
-        self.edits.append((start, end, self.stand_in(end - start) or replacement))
+        self.edits.append((start, end, self.stand_in(start, end) or replacement))
 
     def raw_start(self, finding: Finding) -> int:
         """Where the finding begins in the raw text."""
         if self.seen is None:
             return finding.start
-        leaf = next((one for one in reversed(self.seen.leaves) if one.at <= finding.start), None)
+        leaf = self._leaf(finding.start)
         return leaf.start if leaf else 0
+
+    def _leaf(self, offset: int) -> Leaf | None:
+        """The leaf of the decoded view that an offset lies in."""
+        leaves = self.seen.leaves if self.seen else ()
+        at = bisect_right(leaves, offset, key=attrgetter("at")) - 1
+        return leaves[at] if at >= 0 else None
 
     def render(self, start: int, end: int) -> str:
         """What goes on in place of `text[start:end]`; pieces must be rendered in order, each once."""
@@ -166,6 +175,15 @@ class Lane:
         self._skip = max(at, self._skip)
         self.released = end
         return "".join(out)
+
+    def again(self) -> str:
+        """What goes on in place of the whole text when it is said once more."""
+        whole = "".join(self.whole)
+        out, at = "", 0
+        for low, high, replacement in rewrite(self.seen, self.edits) if self.seen is not None else self.edits:
+            out += whole[at:low] + replacement
+            at = high
+        return out + whole[at:]
 
     def forget(self) -> None:
         """Drops text that is released and that no check looks back at."""
@@ -218,7 +236,10 @@ class Entry:
             end = piece.end
             if until and until[0] is piece:
                 end = max(piece.start, until[1])
-            new = "" if stopped else piece.lane.render(piece.start, end)
+            if piece.text.again:
+                new = "" if stopped else piece.lane.again()
+            else:
+                new = "" if stopped else piece.lane.render(piece.start, end)
             stopped = stopped or end != piece.end
             changed = changed or new != piece.text.text
             out.append((piece.text, new))
@@ -235,6 +256,7 @@ class Gate:
     held: int = 0  # characters not yet released
     _queue: deque[Entry] = field(default_factory=deque)
     _open: dict[Channel, Lane] = field(default_factory=dict)
+    _last: dict[Channel, Lane] = field(default_factory=dict)  # of each channel the lane that began last
     _active: dict[Lane, None] = field(default_factory=dict)  # not fully settled, in order
     _in_flight: list[tuple[Lane, list[Window]]] = field(default_factory=list)
 
@@ -260,11 +282,15 @@ class Gate:
         return self._queue[-1]
 
     def _push_text(self, event: Text) -> None:
+        if event.again:
+            last = self._last[event.channel]
+            self._entry(event.frame).pieces.append(Piece(last, last.total, last.total, event))
+            return
         lane = self._open.get(event.channel)
         if lane is None:
             checks = self.checks_for(event.channel)
             lane = Lane(event.channel, checks, event.encoded and bool(checks), event.number, len(self.lanes))
-            self._open[event.channel] = lane
+            self._open[event.channel] = self._last[event.channel] = lane
             self.lanes.append(lane)
         start = lane.total
         lane.append(event.text)

@@ -8,21 +8,23 @@ through the exchange again: to it, the placeholder is the value. Text that was n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.audit.masking import OffsetMap, Span, mask
 from guardproxy.errors import DownstreamError
-from guardproxy.events import Fault
+from guardproxy.events import Fault, Path
 from guardproxy.gate import CHECK_ERROR, Entry, Gate, Lane
 from guardproxy.policy.evaluate import Bound, Outcome
 from guardproxy.wire import Seen
-from guardproxy.wire.json_text import rewrite
-from guardproxy.wire.walk import UNMAPPED, Found, dotted, edited
+from guardproxy.wire.json_text import apart, rewrite, stand_in
+from guardproxy.wire.walk import UNMAPPED, Found, dotted, edited, is_word
 
 VERSION = 1
+KEY = "#key"  # how the path of a text ends that is an object's key
 KEPT_LIMIT_CHARS = 2_000_000  # a longer text is left out of the record, which says so
+_DIGITS = re.compile(r"[-.]*[0-9][-.0-9]*")
 _SAME = OffsetMap((), (), (), ())
 
 
@@ -64,7 +66,8 @@ class Side:
 
     def note(self, entry: Entry) -> None:
         self.uninspected.update(dict.fromkeys(dotted(path) for path in entry.opaque))
-        for lane, end in [(piece.lane.index, piece.end) for piece in entry.pieces] or [(-1, 0)]:
+        texts = [(piece.lane.index, piece.end) for piece in entry.pieces if not piece.text.again]
+        for lane, end in texts or [(-1, 0)]:
             if self.runs and self.runs[-1][0] == lane:
                 self.runs.pop()
             self.runs.append((lane, end))
@@ -75,20 +78,44 @@ class Writer:
     """Writes the record's parts. `tokens`: sensitive value -> what stands for it. `keep`: whether texts are kept."""
 
     keep: bool
+    sides: tuple[Side, Side]
     tokens: dict[str, str] = field(default_factory=dict)
     _masked: dict[int, Masked] = field(default_factory=dict)
     _pattern: re.Pattern[str] | None = None
+    _hidden: dict[str, str] = field(default_factory=dict)  # paths of keys that cannot be shown, the longest last
+
+    def __post_init__(self) -> None:
+        keys = [lane for side in self.sides for lane in side.gate.lanes if lane.channel.path.endswith(KEY)]
+        hidden = [lane for lane in keys if self.masked(lane).text is None or lane.settled < lane.total]
+        paths = {lane.channel.path.removesuffix(KEY): lane.total for lane in hidden}
+        for path in sorted(paths, key=len):
+            self._hidden[path] = self._shown(path[: len(path) - paths[path]]) + "*"
 
     def scrub(self, text: str) -> str:
         """`text` without any sensitive value."""
         return mask(text, self._known(text))[0]
 
+    def path(self, path: str) -> str:
+        """A path whose keys can be shown: those that are text and were not scanned, or must not be kept, cannot."""
+        return self.scrub(self._shown(path))
+
+    def _shown(self, path: str) -> str:
+        for begin in reversed(self._hidden):
+            if path.startswith(begin):
+                return self._hidden[begin] + path[len(begin) :]
+        return path
+
+    def word(self, text: str, side: Side) -> str:
+        """A model's name: a word of the protocol, or a text that was scanned; empty otherwise."""
+        scanned = (lane.whole for lane in side.gate.lanes if lane.settled == lane.total)
+        return self.scrub(text) if is_word(text) or [text] in scanned else ""
+
     def _known(self, text: str) -> list[Span]:
         if not self.tokens:
             return []
         if self._pattern is None:
-            longest_first = sorted(filter(None, self.tokens), key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+            values = [value for value, token in self.tokens.items() if value and value != token]  # the same: a replay
+            self._pattern = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))) or r"(?!)")
         return [(match.start(), match.end(), self.tokens[match[0]]) for match in self._pattern.finditer(text)]
 
     def masked(self, lane: Lane) -> Masked:
@@ -108,27 +135,27 @@ class Writer:
             one for one in self._known(scanned) if not any(one[0] < end and start < one[1] for start, end, _ in own)
         ]
         spans = merge([*own, *more])
+        if lane.number:
+            spans = [(start, end, lane.stand_in(start, end)) for start, end, _ in spans]
         if lane.seen is None:
             shown, offsets = mask(scanned, spans)
             return Masked(shown, offsets, offsets)
-        # As `rewrite` applies them: cut at the borders of strings, the first part gets the token.
-        parts: list[Span] = []
-        for start, end, token in spans:
-            for leaf in lane.seen.leaves:
-                low, high = max(start, leaf.at), min(end, leaf.at + len(leaf.text))
-                if low < high:
-                    parts.append((low, high, token))
-                    token = ""  # noqa: PLW2901
-        shown, wire = mask(whole, rewrite(lane.seen, spans))
-        return Masked(shown, mask(scanned, parts)[1], wire)
+        leaves = [(leaf.start, leaf.end) for leaf in lane.seen.leaves]
+        between = [
+            (start, end, stand_in(end - start))  # numbers that are too short to be scanned
+            for start, end, _ in self._known(whole)
+            if _DIGITS.fullmatch(whole, start, end) and not any(start < high and low < end for low, high in leaves)
+        ]
+        shown, wire = mask(whole, merge([*rewrite(lane.seen, spans), *between]))
+        return Masked(shown, mask(scanned, apart(lane.seen, spans))[1], wire)
 
     def side(self, side: Side) -> dict[str, Any]:
         """The texts of a direction, and what of it could not be read or was not known."""
         lanes = side.gate.lanes
         return {
             "texts": [self._text(lane) for lane in lanes],
-            "uninspected": list(side.uninspected) if side.read else ["*"],
-            "unmapped": sorted({self.scrub(lane.channel.path) for lane in lanes if lane.channel.kind == "unmapped"}),
+            "uninspected": [self.path(path) for path in side.uninspected] if side.read else ["*"],
+            "unmapped": sorted({self.path(lane.channel.path) for lane in lanes if lane.channel.kind == "unmapped"}),
         }
 
     def _text(self, lane: Lane) -> dict[str, Any]:
@@ -139,10 +166,11 @@ class Writer:
             score = round(one.score, 4)
             found.append({"check": one.check, "label": one.label, "start": start, "end": end, "score": score})
         text: dict[str, Any] = {
-            "path": self.scrub(lane.channel.path),
+            "path": self.path(lane.channel.path),
             "kind": lane.channel.kind,
             "chars": lane.total,
             "text": shown.text,
+            "checks": [check.name for check in lane.checks],
             "findings": found,
             "edits": [list(shown.span(start, end)) for start, end, _ in lane.edits],
             "released": shown.wire_end(lane.released),
@@ -176,11 +204,26 @@ class Writer:
             shown = self.masked(piece.lane)
             if shown.text is None:
                 return None
-            if shown.text != piece.text.text:
-                old = piece.text
-                changes.append((Found(old.path, old.text, UNMAPPED, old.key, old.number), shown.text))
+            old = piece.text
+            changes.append((Found(old.path, old.text, UNMAPPED, old.key, old.number), shown.text))
         changes += [(Found(path, "", UNMAPPED), "data:,not inspected, not kept") for path in entry.opaque]
+        if self.tokens:
+            changes += self._words(entry.frame.tree, (), {found.path for found, _ in changes if not found.key})
         return edited(entry.frame.tree, changes)
+
+    def _words(self, node: Any, path: Path, done: set[Path]) -> Iterator[tuple[Found, str]]:
+        """Words of the protocol and short numbers, which no check reads, where they repeat a sensitive value."""
+        if isinstance(node, dict):
+            for key, child in node.items():
+                yield from self._words(child, (*path, key), done)
+        elif isinstance(node, list):
+            for index, child in enumerate(node):
+                yield from self._words(child, (*path, index), done)
+        elif path not in done and isinstance(node, (str, int, float)) and self._known(text := str(node)):
+            if isinstance(node, str):
+                yield Found(path, text, UNMAPPED), re.sub(r"[\[\]]", "", self.scrub(text))
+            elif not isinstance(node, bool):
+                yield Found(path, text, UNMAPPED, number=True), stand_in(len(text))
 
     def decisions(self, outcomes: Sequence[Outcome], sides: Sequence[Side]) -> list[dict[str, Any]]:
         """Every rule that held, and by which finding."""
@@ -197,7 +240,7 @@ class Writer:
                     "action": one.action,
                     "mode": "enforce" if one.enforced else "shadow",
                     "direction": one.channel.direction,
-                    "path": self.scrub(one.channel.path),
+                    "path": self.path(one.channel.path),
                     "check": one.finding.check,
                     "label": one.finding.label,
                     "start": start,
@@ -236,7 +279,7 @@ def compose(
     seen: Seen,
 ) -> dict[str, Any]:
     """The record. `about`: id, route, digests; `entry`: the request's frame, once it was released."""
-    writer = Writer(bound is not None and bound.keep != "none", tokens)
+    writer = Writer(bound is not None and bound.keep != "none", sides, tokens)
     request, answer = sides
     began = notes.times.get("received", 0.0)
     used = sorted({check.name: check.digest for check in bound.checks.values()}.items()) if bound else []
@@ -244,7 +287,7 @@ def compose(
         "v": VERSION,
         **about,
         "at": notes.unix_s,
-        "model": writer.scrub(notes.model),
+        "model": writer.word(notes.model, request),
         "stream": notes.stream,
         "checks": dict(used),
         "status": notes.status,
@@ -258,8 +301,8 @@ def compose(
         "response": {
             "status": notes.upstream_status,
             "streamed": notes.streamed,
-            "model": writer.scrub(seen.model),
-            "finish": seen.finish,
+            "model": writer.word(seen.model, answer),
+            "finish": [writer.scrub(reason) if is_word(reason) else "?" for reason in seen.finish],
             "runs": writer.runs(answer),
             **writer.side(answer),
         },
@@ -270,7 +313,7 @@ def compose(
         "timings": {name: round((at - began) * 1000, 3) for name, at in notes.times.items() if name != "received"},
     }
     if notes.refusal:
-        record["error"] = {"code": notes.refusal.code, "field": notes.refusal.field}
+        record["error"] = {"code": notes.refusal.code, "field": writer.scrub(notes.refusal.field or "") or None}
     elif notes.fault:
         record["error"] = {"code": notes.fault.code, "message": notes.fault.message}
     return record

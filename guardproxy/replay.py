@@ -3,22 +3,23 @@
 The record holds every text with placeholders in place of sensitive values, what each check found in it, and the order
 in which the texts came; chunk invariance is why their cuts need not be kept. A check that is unchanged (same digest) is
 not run again: its findings are taken from the record, as a model's scores may differ between machines. A check that is
-new or changed scans the recorded text. To this exchange a placeholder is the value that it stands for.
+new, changed or newly asked of a text scans the recorded text: there a placeholder is the value that it stands for only
+to the very check that found it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from guardproxy import placeholders
 from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Channel, Finding, Scan, Window
-from guardproxy.gate import CHECK_ERROR, Job
-from guardproxy.placeholders import PLACEHOLDER
+from guardproxy.gate import Job
+from guardproxy.placeholders import PLACEHOLDER, RESTORE
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.transcript import (
     Command,
@@ -58,6 +59,7 @@ class _Recorded:
 
     codec: Codec
     answer: Mapping[str, Any]
+    stopped: bool
     seen: Seen = field(default_factory=Seen)
 
     @property
@@ -94,11 +96,14 @@ class _Recorded:
         return b""
 
     def feed(self, data: bytes) -> list[Event]:
-        """All recorded texts, in the frames' order; what had not left when the answer was stopped comes last."""
+        """The recorded texts, in the order in which their frames left. The rest of an answer that was stopped comes
+        last, for another policy may not stop it; of one that was cut off it never leaves."""
         self.seen.model = self.answer["model"]
         self.seen.finish = self.answer["finish"]
         texts, streamed = self.answer["texts"], self.answer["streamed"]
-        runs = [*map(tuple, self.answer["runs"]), *((number, len(one["text"])) for number, one in enumerate(texts))]
+        runs = [(number, size) for number, size in self.answer["runs"]]
+        if self.stopped:
+            runs += [(number, len(one["text"] or "")) for number, one in enumerate(texts)]
         at = [0] * len(texts)
         events: list[Event] = []
         whole = Frame(b"", terminal=True)
@@ -109,14 +114,14 @@ class _Recorded:
                 continue
             one = texts[number]
             channel = Channel("response", one["kind"], one["path"])
-            part = one["text"][at[number] : at[number] + size]
+            part = (one["text"] or "")[at[number] : at[number] + size]
             if part:
                 at[number] += len(part)
                 encoded, is_number = one.get("encoded", False), one.get("number", False)
                 events.append(Text(channel, part, frame, (), encoded=encoded, number=is_number))
                 if at[number] == len(one["text"]) and not one.get("open"):
                     events.append(End(channel))
-        return events or [Opaque(whole)]
+        return events
 
     def end(self) -> list[Event]:
         return []
@@ -132,26 +137,29 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
     codec = codec_for(record["route"])
     if codec is None:
         return Replayed("not replayable", ("its wire format is not installed",))
+    memory = _Memory(record)
     exchange = Exchange(
         Setting(
             id=record["id"],
             route=record["route"],
             tenant=record["tenant"],
-            codec=_Recorded(codec, record["response"]),
+            codec=_Recorded(codec, record["response"], record["outcome"] == "blocked_response"),
             policies=policies,
             mint=lambda label, value: (
                 value if PLACEHOLDER.fullmatch(value) else placeholders.mint(_KEY, "", label, value)
             ),
             seal=lambda data: "",
             engine=record["engine"],
+            restoring=lambda values: _Restored(values, memory),
         )
     )
-    memory = _Memory(record)
     last = _run(exchange, memory, RequestReceived(write(record["request"]["body"]), unix_s=record["at"]))
-    if isinstance(last, SendUpstream) and record["response"]["status"] is not None:
-        media = "text/event-stream" if record["response"]["streamed"] else "application/json"
-        _run(exchange, memory, ResponseStarted(record["response"]["status"], media))
-        last = _run(exchange, memory, DataReceived(b"")) or _run(exchange, memory, _ending(record))
+    if isinstance(last, SendUpstream):
+        if record["response"]["status"] is not None:
+            media = "text/event-stream" if record["response"]["streamed"] else "application/json"
+            _run(exchange, memory, ResponseStarted(record["response"]["status"], media))
+            last = _run(exchange, memory, DataReceived(b""))
+        last = (last if isinstance(last, Finish) else None) or _run(exchange, memory, _ending(record))
     new = last.record if isinstance(last, Finish) else exchange.record("sent upstream")
     found = tuple(_differences(record, new))
     return Replayed("different" if found else "identical", found, tuple(sorted(memory.rescanned)))
@@ -162,7 +170,8 @@ def _missing(record: Mapping[str, Any]) -> str:
         return f"the exchange was {record['outcome']}: no check saw it"
     if record["request"]["body"] is None:
         return "the record keeps no text of the request"
-    if any(one["text"] is None for one in record["response"]["texts"]):
+    texts = record["response"]["texts"]
+    if any(number >= 0 and texts[number]["text"] is None for number, _ in record["response"]["runs"]):
         return "the record keeps no text of the answer"
     return ""
 
@@ -190,33 +199,80 @@ def _run(exchange: Exchange, memory: _Memory, happened: Input) -> Command | None
 
 
 class _Memory:
-    """What the recorded checks found, by text."""
+    """What the recorded checks found, by place and text."""
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         self._digests: Mapping[str, str] = record["checks"]
-        self._found: dict[tuple[str, str, str], Sequence[Mapping[str, Any]]] = {}
+        self._texts: dict[tuple[str, str, str], list[tuple[str, Mapping[str, Any]]]] = {}
+        self._values: dict[tuple[str, str], tuple[str, float]] = {}
         self.rescanned: set[str] = set()
         for direction in ("request", "response"):
             for one in record[direction]["texts"]:
                 if one["text"] is not None:
                     text = view(one["text"]).text if one.get("encoded") else one["text"]
-                    self._found[direction, one["kind"], text] = one["findings"]
+                    self._texts.setdefault((direction, one["kind"], one["path"]), []).append((text, one))
+                    for finding in one["findings"]:
+                        value = text[finding["start"] : finding["end"]]
+                        self._values[finding["check"], value] = (finding["label"], finding["score"])
 
     def scan(self, job: Job) -> Scan:
         window, check = job.window, job.check
-        found = self._found.get((window.channel.direction, window.channel.kind, window.text))
-        if found is None or self._digests.get(check.name) != check.digest:
-            self.rescanned.add(check.name)
-            return check.scan([window])[0]
-        return self._answer(window, check.name, found)
+        same = self._digests.get(check.name) == check.digest
+        if same and (found := self.findings(window, check.name)) is not None:
+            return settled(window, found)
+        self.rescanned.add(check.name)
+        scan = check.scan([window])[0]
+        return (
+            replace(scan, findings=tuple(sorted((*scan.findings, *self._masked(window, scan, check.name)))))
+            if same
+            else scan
+        )
 
-    @staticmethod
-    def _answer(window: Window, name: str, found: Sequence[Mapping[str, Any]]) -> Scan:
-        mine = [one for one in found if one["check"] == name]
-        if any(one["label"] == CHECK_ERROR for one in mine):
-            return Scan((), window.settled, window.start, "recorded")
-        findings = tuple(Finding(one["start"], one["end"], name, one["label"], one["score"]) for one in mine)
-        return Scan(findings, window.start + len(window.text), window.start)
+    def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
+        """The masked values that this very check found in another text: it would find them here too."""
+        restored = {one.start for one in self.findings(window, RESTORE) or ()}  # placeholders on the wire are no values
+        for match in PLACEHOLDER.finditer(window.text):
+            if match.end() <= scan.settled and match.start() not in restored and (name, match[0]) in self._values:
+                label, score = self._values[name, match[0]]
+                yield Finding(match.start(), match.end(), name, label, score)
+
+    def findings(self, window: Window, name: str) -> tuple[Finding, ...] | None:
+        """What the check of this name found in the window's text, which may be the beginning of a recorded one; `None`
+        where it was not asked."""
+        channel = window.channel
+        its = self._texts.get((channel.direction, channel.kind, channel.path), [])
+        same = [one for text, one in its if text == window.text] or [
+            one for text, one in its if text.startswith(window.text)
+        ]
+        if not same or name not in same[0]["checks"]:
+            return None
+        return tuple(
+            Finding(one["start"], one["end"], name, one["label"], one["score"])
+            for one in same[0]["findings"]
+            if one["check"] == name and one["end"] <= len(window.text)
+        )
+
+
+def settled(window: Window, found: tuple[Finding, ...]) -> Scan:
+    """A scan that settles all of a window."""
+    return Scan(found, window.start + len(window.text), window.start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Restored:
+    """Finds the placeholders that were found: a masked value looks like one in the record, and is none."""
+
+    values: Mapping[str, str]
+    memory: _Memory
+    name: str = RESTORE
+    digest: str = ""
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        return [self._scan(window) for window in windows]
+
+    def _scan(self, window: Window) -> Scan:
+        found = self.memory.findings(window, self.name) or ()
+        return settled(window, tuple(one for one in found if window.text[one.start : one.end] in self.values))
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -227,13 +283,34 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     before, after = (_counted(record["decisions"]) for record in (old, new))
     if before != after and not out:
         out.append(f"decisions: {len(old['decisions'])} -> {len(new['decisions'])}")
+    cut_off = old["outcome"] not in _UNTOUCHED
     for side in ("request", "response"):
-        for number, one in enumerate(old[side]["texts"]):
-            other = new[side]["texts"][number] if number < len(new[side]["texts"]) else {}
+        again = _by_place(new[side]["texts"])
+        for one in old[side]["texts"]:
+            others = again.get((one["path"], one["kind"]), [])
+            if not others:
+                if one["released"]:
+                    out.append(f"{side} {one['path']}: the text is gone")
+                continue
+            other = others.pop(0)
             for name in ("edits", "released"):
-                if other and one[name] != other[name]:
-                    out.append(f"{side} {one['path']}: {name} {one[name]} -> {other[name]}")
+                if (was := _left(one, name, cut_off)) != (now := _left(other, name, cut_off)):
+                    out.append(f"{side} {one['path']}: {name} {was} -> {now}")
     return out
+
+
+def _by_place(texts: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    out: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for one in texts:
+        out.setdefault((one["path"], one["kind"]), []).append(one)
+    return out
+
+
+def _left(text: Mapping[str, Any], name: str, cut_off: bool) -> Any:
+    """How much was edited and released; of an answer that was cut off, only of what had left."""
+    if name == "edits" and cut_off:
+        return [edit for edit in text["edits"] if edit[0] < text["released"]]
+    return text[name]
 
 
 def _counted(decisions: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:

@@ -13,11 +13,35 @@ from typing import Any
 from guardproxy.events import Event, Frame, Text
 from guardproxy.findings import Kind
 from guardproxy.wire import Decoder, Request, Seen
-from guardproxy.wire.decoding import Place, StreamDecoder, WholeDecoder, edited_frame, events_of, indexed, is_delta
+from guardproxy.wire.decoding import (
+    Place,
+    StreamDecoder,
+    WholeDecoder,
+    counts,
+    edited_frame,
+    events_of,
+    indexed,
+    is_delta,
+)
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.sse import frame
 from guardproxy.wire.strict import write
-from guardproxy.wire.walk import OPAQUE, STRUCTURE, UNMAPPED, Found, Leaf, Map, dotted, edited, text, walk
+from guardproxy.wire.walk import (
+    KEYS,
+    OPAQUE,
+    OTHERS,
+    STRUCTURE,
+    UNMAPPED,
+    Found,
+    Leaf,
+    Map,
+    dotted,
+    edited,
+    is_plain_key,
+    is_word,
+    text,
+    walk,
+)
 
 _CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
 _ROLES: dict[str, Kind] = {"user": "user", "assistant": "assistant", "system": "system"}
@@ -41,7 +65,8 @@ def _source(kind: Kind) -> Map:
 def _payload(value: Any) -> Map:
     """A server tool's result: all text, but for what only the provider can read."""
     if isinstance(value, dict):
-        return {key: OPAQUE if key.startswith("encrypted") else _payload for key in value}
+        sealed = (key for key in value if key.startswith("encrypted") and is_plain_key(key))
+        return {**dict.fromkeys(sealed, OPAQUE), OTHERS: _payload, KEYS: text("tool_result")}
     return [_payload] if isinstance(value, list) else text("tool_result")
 
 
@@ -84,7 +109,7 @@ def _message(value: Any) -> Map:
     return {"role": STRUCTURE, "content": _content(kind)}
 
 
-_REQUEST: dict[str, Map] = {
+_REQUEST: dict[Any, Map] = {
     **dict.fromkeys(
         (
             *("model", "stream", "max_tokens", "temperature", "top_p", "top_k", "service_tier", "container", "speed"),
@@ -95,7 +120,12 @@ _REQUEST: dict[str, Map] = {
     "system": _content("system"),
     "messages": [_message],
     "tools": [
-        lambda tool: {**dict.fromkeys(tool, text("tool_definition")), "type": STRUCTURE, "cache_control": _CACHE}
+        {
+            "type": STRUCTURE,
+            "cache_control": _CACHE,
+            OTHERS: text("tool_definition"),
+            KEYS: text("tool_definition"),
+        }
     ],
     "tool_choice": {"type": STRUCTURE, "name": STRUCTURE},
     "metadata": text("metadata"),
@@ -144,7 +174,7 @@ _FLOWING = {"text": "text", "thinking": "thinking", "partial_json": "input"}
 
 def _notice(tree: Any, seen: Seen) -> None:
     if isinstance(tree.get("usage"), dict):
-        seen.usage = {**seen.usage, **tree["usage"]}
+        seen.usage = {**seen.usage, **counts(tree["usage"])}
     if isinstance(tree.get("model"), str):
         seen.model = tree["model"]
     if isinstance(tree.get("stop_reason"), str):
@@ -153,6 +183,11 @@ def _notice(tree: Any, seen: Seen) -> None:
 
 def _type(tree: Any) -> str:
     return tree["type"] if isinstance(tree.get("type"), str) else ""
+
+
+def _index(tree: Any) -> int:
+    index = tree.get("index")
+    return index if isinstance(index, int) else 0
 
 
 @dataclass(slots=True)
@@ -166,7 +201,7 @@ class MessagesDecoder(StreamDecoder):
         return _EVENTS.get(_type(tree), {"type": STRUCTURE})
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
-        return _type(tree) or None
+        return _type(tree) if _type(tree) and is_word(_type(tree)) else None  # any other is text, and may be edited
 
     def ends(self, tree: Any) -> bool:
         return _type(tree) in ("message_stop", "error")
@@ -175,7 +210,7 @@ class MessagesDecoder(StreamDecoder):
         kind, name = found.leaf.kind, _type(tree)
         path = indexed(tree, found.path)
         if name in ("content_block_start", "content_block_delta"):
-            block = f"content[{tree.get('index', 0)}]"
+            block = f"content[{_index(tree)}]"
             if len(path) == 2 and path[1] in _FLOWING:
                 return Place(kind, f"{block}.{_FLOWING[str(path[1])]}", block, flows=True)
             flows = name == "content_block_delta" and kind == "unmapped" and is_delta(path, name)
@@ -192,7 +227,7 @@ class MessagesDecoder(StreamDecoder):
                 _notice(tree, self.seen)
                 _notice(tree["delta"] if isinstance(tree.get("delta"), dict) else {}, self.seen)
             case "content_block_stop":
-                return self.close_run(f"content[{tree.get('index', 0)}]")
+                return self.close_run(f"content[{_index(tree)}]")
             case "message_stop" | "error":
                 self.complete = True
                 self.over()
@@ -202,11 +237,11 @@ class MessagesDecoder(StreamDecoder):
     def sent(self, frame: Frame) -> None:
         if frame.event == "message_start" and isinstance(frame.tree.get("message"), dict):
             usage = frame.tree["message"].get("usage")
-            self.shown_usage = usage if isinstance(usage, dict) else {}
+            self.shown_usage = counts(usage) if isinstance(usage, dict) else {}
         elif frame.event == "content_block_start":
-            self.shown.append(frame.tree.get("index", 0))
-        elif frame.event == "content_block_stop" and frame.tree.get("index", 0) in self.shown:
-            self.shown.remove(frame.tree.get("index", 0))
+            self.shown.append(_index(frame.tree))
+        elif frame.event == "content_block_stop" and _index(frame.tree) in self.shown:
+            self.shown.remove(_index(frame.tree))
 
 
 _ERROR_TYPES = {

@@ -13,15 +13,14 @@ from typing import Any
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.wire import Seen
-from guardproxy.wire.sse import KEEP_ALIVE, EventTooLarge, Framer, SseEvent, frame
+from guardproxy.wire.sse import KEEP_ALIVE, Framer, SseEvent, frame
 from guardproxy.wire.strict import JsonFault, read, skim, write
-from guardproxy.wire.walk import Found, Map, dotted, walk
+from guardproxy.wire.walk import NUMBER_LIMIT, Found, Map, dotted, is_plain_key, walk
 
 
 def events_of(found: list[Found], whole: Frame, direction: Direction) -> list[Event]:
     """The events of a complete JSON tree: each leaf is a channel of its own, complete at once."""
     events: list[Event] = []
-    ends: list[Event] = []
     opaque: list[Path] = []
     for leaf in found:
         name = dotted(leaf.path)
@@ -29,13 +28,24 @@ def events_of(found: list[Found], whole: Frame, direction: Direction) -> list[Ev
             opaque.append(leaf.path)
             continue
         channel = Channel(direction, leaf.leaf.kind, name + "#key" if leaf.key else name)
-        events.append(
-            Text(channel, leaf.text, whole, leaf.path, leaf.leaf.how == "json", key=leaf.key, number=leaf.number)
-        )
-        ends.append(End(channel))
+        encoded = leaf.leaf.how == "json"
+        events.append(Text(channel, leaf.text, whole, leaf.path, encoded, key=leaf.key, number=leaf.number))
+        events.append(End(channel))  # at once: two places may have one name (`a.b` is a key, or two)
     if not events or opaque:
         events.append(Opaque(whole, tuple(opaque)))
-    return events + ends
+    return events
+
+
+def counts(usage: Any) -> dict[str, Any]:
+    """The numbers of a `usage` object: what else it holds is text, and this is said where no check sees it."""
+    out: dict[str, Any] = {}
+    for key, value in usage.items():
+        if is_plain_key(key):
+            if isinstance(value, dict):
+                out[key] = counts(value)
+            elif isinstance(value, (int, float)) and abs(value) < NUMBER_LIMIT:
+                out[key] = value
+    return out
 
 
 @dataclass(slots=True)
@@ -121,7 +131,7 @@ class StreamDecoder:
     _framer: Framer = field(init=False)
     _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
     _soft: set[Channel] = field(default_factory=set)  # those that end when their run goes on elsewhere
-    _constant: dict[str, str] = field(default_factory=dict)
+    _constant: dict[Channel, str] = field(default_factory=dict)  # the last text of those that do not flow
     _over: bool = False
     complete: bool = False
 
@@ -153,15 +163,13 @@ class StreamDecoder:
     def feed(self, data: bytes) -> list[Event]:
         if self._over:
             return []
-        try:
-            framed = self._framer.feed(data)
-        except EventTooLarge:
-            return self.fault("upstream_event_too_large", "an event of the stream is larger than the limit")
         events: list[Event] = []
-        for event in framed:
+        for event in self._framer.feed(data):
             if self._over:
                 break
             events += self._decode(event)
+        if self._framer.too_large and not self._over:
+            events += self.fault("upstream_event_too_large", "an event of the stream is larger than the limit")
         return events
 
     def end(self) -> list[Event]:
@@ -216,7 +224,6 @@ class StreamDecoder:
 
     def _texts(self, tree: Any, whole: Frame) -> list[Event]:
         events: list[Event] = []
-        ends: list[Event] = []
         opaque: list[Path] = []
         touched: dict[str, set[Channel]] = {}
         for found in walk(tree, self.how(tree)):
@@ -225,11 +232,16 @@ class StreamDecoder:
                 continue
             place = self.place(tree, found)
             channel = Channel("response", place.kind, place.path + "#key" if found.key else place.path)
-            flows = place.flows and not found.key
-            if not flows:
-                if self._constant.get(channel.path) == found.text:
-                    continue  # the same word in every frame was cleared with the first
-                self._constant[channel.path] = found.text
+            flows = place.flows and not found.key and not found.number
+            again = not flows and self._constant.get(channel) == found.text
+            if flows:
+                self._constant.pop(channel, None)
+            else:
+                self._constant[channel] = found.text
+                if channel in self._open:
+                    del self._open[channel]
+                    self._soft.discard(channel)
+                    events.append(End(channel))
             events.append(
                 Text(
                     channel,
@@ -239,6 +251,7 @@ class StreamDecoder:
                     found.leaf.how == "json",
                     key=found.key,
                     number=found.number,
+                    again=again,
                 )
             )
             if flows:
@@ -246,8 +259,8 @@ class StreamDecoder:
                 self._open[channel] = place.run
                 if place.kind in ("reasoning", "unmapped"):
                     self._soft.add(channel)
-            else:
-                ends.append(End(channel))
+            elif not again:
+                events.append(End(channel))
         before: list[Event] = []
         for run, channels in touched.items():
             for channel in [c for c in self._soft if self._open[c] == run and c not in channels]:
@@ -256,7 +269,7 @@ class StreamDecoder:
                 del self._open[channel]
         if not events or opaque:
             events.append(Opaque(whole, tuple(opaque)))
-        return before + events + ends
+        return before + events
 
 
 def edited_frame(whole: Frame, tree: Any) -> bytes:

@@ -1,8 +1,9 @@
 """JSON that travels as text (tool-call arguments): text -> its strings and numbers, decoded, with their places.
 
-Works on any text, whole or cut off or broken: what is not punctuation, a literal or a string is a leaf too, so nothing
-hides in a malformed part. `view` joins the leaves by line ends: that is what checks scan, so that `\\u0034` is a `4` and
-a key is context for its value. `rewrite` puts edits of the view back, escaped, and touches nothing else.
+Works on any text, whole or cut off or broken: what stands between strings and is no list of scalars is a leaf in one
+piece, so nothing hides in a malformed part. `view` joins the leaves by line ends: that is what checks scan, so that
+`\\u0034` is a `4` and a key is context for its value. `rewrite` puts edits of the view back, escaped, and touches
+nothing else.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)("|\\?\Z)|([^\s"\[\]{}:,]+)', re.DOTALL)
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))|\\\Z|\\u[0-9a-fA-F]{0,3}", re.DOTALL)
+_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)(?:"|\\?\Z)|([^"\[\]{}]+)', re.DOTALL)
+_PART = re.compile(r"[^\s,:](?:[^,:]*[^\s,:])?")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))|\\\Z", re.DOTALL)
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _HALF = re.compile("[\ud800-\udfff]")
 _SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
+_PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
 _LITERALS = frozenset(("true", "false", "null"))
 _DIGITS_THAT_MATTER = 9  # shorter numbers cannot hold a card, an account or a social security number
 
@@ -25,13 +30,14 @@ _DIGITS_THAT_MATTER = 9  # shorter numbers cannot hold a card, an account or a s
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """A string or number: `raw[start:end]` is its text inside the quotes, `text` the decoded one, `at` its place in the
-    view."""
+    view. `number`: it stands without quotes and is a number."""
 
     start: int
     end: int
     text: str
     at: int
     quoted: bool
+    number: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +66,28 @@ def view(raw: str) -> View:
     """The leaves of `raw`, which may be any text."""
     leaves: list[Leaf] = []
     at = 0
-    for match in _TOKEN.finditer(raw):
-        if match[1] is not None:
-            start, end = match.span(1)
-            text, quoted = _decode(match[1]), True
-        else:
-            start, end = match.span(3)
-            text, quoted = match[3], False
-            if text in _LITERALS:
-                continue
-            if _is_number(text) and sum(char.isdigit() for char in text) < _DIGITS_THAT_MATTER:
-                continue
-        if text:
-            leaves.append(Leaf(start, end, text, at, quoted))
+    for start, end, quoted in _spans(raw):
+        text = _decode(raw[start:end]) if quoted else raw[start:end]
+        number = not quoted and _NUMBER.fullmatch(text) is not None
+        short = number and sum(char.isdigit() for char in text) < _DIGITS_THAT_MATTER
+        if text and not short and (quoted or text not in _LITERALS):
+            leaves.append(Leaf(start, end, text, at, quoted, number))
             at += len(text) + 1
     return View(raw, tuple(leaves), "\n".join(leaf.text for leaf in leaves))
 
 
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", text, re.ASCII) is not None
+def _spans(raw: str) -> Iterator[tuple[int, int, bool]]:
+    """Strings (without their quotes), and what stands between them: scalars one by one, any other text in one piece."""
+    for match in _TOKEN.finditer(raw):
+        if match[1] is not None:
+            yield *match.span(1), True
+            continue
+        parts = [(part.start(), part.end()) for part in _PART.finditer(raw, *match.span(2))]
+        if all(raw[low:high] in _LITERALS or _NUMBER.fullmatch(raw, low, high) for low, high in parts):
+            for low, high in parts:
+                yield low, high, False
+        else:
+            yield parts[0][0], parts[-1][1], False
 
 
 def stand_in(digits: int) -> str:
@@ -86,30 +95,46 @@ def stand_in(digits: int) -> str:
     return "1" + "0" * (digits - 1)
 
 
-def rewrite(seen: View, edits: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Edits of the view (sorted, apart) as edits of the raw text. An edit over several leaves empties the later ones."""
+def apart(seen: View, edits: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Edits of the view (sorted, apart), cut at the borders of leaves. The first part of an edit gets its replacement,
+    the others nothing; in a number each part gets a stand-in, or the whole number does where it would break."""
     out: list[tuple[int, int, str]] = []
-    texts: dict[int, list[str | int]] = {}
+    parts: dict[int, list[tuple[int, int, str]]] = {}
     starts = [leaf.at for leaf in seen.leaves]
     for start, end, replacement in edits:
         index = max(0, bisect_right(starts, start) - 1)
         put = replacement
         while index < len(seen.leaves) and seen.leaves[index].at < end:
             leaf = seen.leaves[index]
-            low, high = max(start, leaf.at) - leaf.at, min(end, leaf.at + len(leaf.text)) - leaf.at
+            low, high = max(start, leaf.at), min(end, leaf.at + len(leaf.text))
             if low < high:
-                done = texts.setdefault(index, [0, ""])
-                number = not leaf.quoted and _is_number(leaf.text)
-                done[1] = str(done[1]) + leaf.text[int(done[0]) : low] + (stand_in(high - low) if number else put)
-                done[0] = high
+                parts.setdefault(index, []).append((low, high, stand_in(high - low) if leaf.number else put))
                 put = ""
             index += 1
-    for index, (position, begun) in sorted(texts.items()):
+    for index, its in sorted(parts.items()):
         leaf = seen.leaves[index]
-        text = str(begun) + leaf.text[int(position) :]
-        if leaf.quoted:
-            text = json.dumps(text, ensure_ascii=False)[1:-1]
-        elif not _is_number(text):
+        if leaf.number and not _PLAIN_NUMBER.fullmatch(_replaced(leaf, its)):
+            its = [(leaf.at, leaf.at + len(leaf.text), stand_in(len(leaf.text)))]  # noqa: PLW2901
+        out += its
+    return out
+
+
+def _replaced(leaf: Leaf, parts: Sequence[tuple[int, int, str]]) -> str:
+    text, done = "", 0
+    for low, high, put in parts:
+        text += leaf.text[done : low - leaf.at] + put
+        done = high - leaf.at
+    return text + leaf.text[done:]
+
+
+def rewrite(seen: View, edits: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Edits of the view (sorted, apart) as edits of the raw text."""
+    out: list[tuple[int, int, str]] = []
+    starts = [leaf.at for leaf in seen.leaves]
+    for index, parts in groupby(apart(seen, edits), lambda part: bisect_right(starts, part[0]) - 1):
+        leaf = seen.leaves[index]
+        text = _replaced(leaf, list(parts))
+        if not leaf.number:
             text = json.dumps(text, ensure_ascii=False)
-        out.append((leaf.start, leaf.end, text))
+        out.append((leaf.start, leaf.end, text[1:-1] if leaf.quoted else text))
     return out

@@ -14,11 +14,20 @@ from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Frame, Opaque, Text
 from guardproxy.findings import Kind
 from guardproxy.wire import Decoder, Request, Seen
-from guardproxy.wire.decoding import Place, StreamDecoder, WholeDecoder, edited_frame, events_of, indexed, is_delta
+from guardproxy.wire.decoding import (
+    Place,
+    StreamDecoder,
+    WholeDecoder,
+    counts,
+    edited_frame,
+    events_of,
+    indexed,
+    is_delta,
+)
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.sse import SseEvent, frame
 from guardproxy.wire.strict import write
-from guardproxy.wire.walk import OPAQUE, STRUCTURE, UNMAPPED, Found, Leaf, Map, dotted, edited, text, walk
+from guardproxy.wire.walk import OPAQUE, STRUCTURE, UNMAPPED, Found, Leaf, Map, dotted, edited, is_word, text, walk
 
 _ROLES: dict[str, Kind] = {
     "system": "system",
@@ -156,7 +165,7 @@ _RESPONSE: dict[str, Map] = {
 
 def _notice(tree: Any, seen: Seen) -> None:
     if isinstance(tree.get("usage"), dict):
-        seen.usage = tree["usage"]
+        seen.usage = counts(tree["usage"])
     if isinstance(tree.get("model"), str):
         seen.model = tree["model"]
     for choice in _choices(tree):
@@ -174,6 +183,11 @@ def _index(choice: dict[str, Any]) -> int:
     return index if isinstance(index, int) else 0
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether a value of a chunk's head may be said again by our own ending: what is not a word was text, maybe edited."""
+    return is_word(value) if isinstance(value, str) else isinstance(value, int)
+
+
 _DONE = b"data: [DONE]\n\n"
 
 
@@ -184,6 +198,7 @@ class ChatDecoder(StreamDecoder):
     head: dict[str, Any] = field(default_factory=dict)
     shown: set[int] = field(default_factory=set)  # choices that the client has seen begin, and not end
     _unfinished: set[int] = field(default_factory=set)
+    _finished: set[int] = field(default_factory=set)
 
     def how(self, tree: Any) -> Map:
         return _RESPONSE
@@ -205,16 +220,17 @@ class ChatDecoder(StreamDecoder):
         _notice(tree, self.seen)
         events: list[Event] = []
         for choice in _choices(tree):
-            self._unfinished.add(_index(choice))
             if choice.get("finish_reason"):
-                self._unfinished.discard(_index(choice))
+                self._finished.add(_index(choice))
                 events += self.close_run(f"choices[{_index(choice)}]")
-                self.complete = not self._unfinished
+            else:
+                self._unfinished.add(_index(choice))
+            self.complete = self._unfinished <= self._finished
         if tree.get("error"):
             self.complete = True
             events += self.close_all()
         if not self.head and tree.get("id"):
-            self.head = {key: tree[key] for key in ("id", "object", "created", "model") if key in tree}
+            self.head = {key: tree[key] for key in ("id", "object", "created", "model") if _is_plain(tree.get(key))}
         return events
 
     def sent(self, frame: Frame) -> None:
@@ -289,6 +305,7 @@ def _without_echoes(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
     if texts and texts[0][0].channel.direction == "response":
         tree.pop("obfuscation", None)
         for choice in _choices(tree):
+            choice.pop("token_ids", None)
             if choice.get("logprobs"):
                 choice["logprobs"] = None
     return tree

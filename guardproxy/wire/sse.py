@@ -20,26 +20,26 @@ class SseEvent:
     event: str | None = None
 
 
-class EventTooLarge(ValueError):
-    """An event above the framer's limit."""
-
-
 @dataclass(slots=True)
 class Framer:
-    """Cuts a byte stream into events. `limit_bytes` bounds one event."""
+    """Cuts a byte stream into events. `limit_bytes` bounds one event; `too_large`: one was larger, and nothing after it
+    is given out."""
 
     limit_bytes: int
+    too_large: bool = False
     _buffer: bytearray = field(default_factory=bytearray)
     _searched: int = 0  # everything before holds no event border: keeps huge events linear
     _after_cr: bool = False
     _at_start: bool = True
 
     def feed(self, data: bytes) -> list[SseEvent]:
-        """The events that `data` completes. Raises `EventTooLarge`."""
+        """The events that `data` completes."""
+        if not data or self.too_large:
+            return []
+        ended_by_cr = data.endswith(b"\r")
         if self._after_cr and data.startswith(b"\n"):
             data = data[1:]
-        if data:
-            self._after_cr = data.endswith(b"\r")
+        self._after_cr = ended_by_cr
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         self._buffer += data
@@ -49,18 +49,19 @@ class Framer:
             if self._buffer.startswith(_BOM):
                 del self._buffer[: len(_BOM)]
             self._at_start = False
-        events = []
+        events: list[SseEvent] = []
         begin = 0
         while (end := self._buffer.find(b"\n\n", max(begin, self._searched))) >= 0:
             if end - begin > self.limit_bytes:
-                raise EventTooLarge
+                self.too_large = True
+                return events
             if (event := _parse(bytes(self._buffer[begin:end]))) is not None:
                 events.append(event)
             begin = self._searched = end + 2
         del self._buffer[:begin]
         self._searched = max(0, len(self._buffer) - 1)
-        if len(self._buffer) > self.limit_bytes:
-            raise EventTooLarge
+        # The border's first line end may be here already: the same event fits however it is cut.
+        self.too_large = len(self._buffer) - self._buffer.endswith(b"\n") > self.limit_bytes
         return events
 
     @property

@@ -95,7 +95,8 @@ def _skip_space(text: str, at: int) -> int:
     return at
 
 
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
+# A string without its end reaches to the end of the data: to look again at each quote in it would take squared time.
+_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
 
 
 def _bound_nesting(data: bytes) -> None:

@@ -1,13 +1,12 @@
 """The walk over a JSON tree by a map of its format: every string leaf is text of a kind, structure, opaque, or unmapped.
 
 A map is made of: `Leaf`s; dicts (known keys of an object); one-element lists (every item of an array); functions that
-choose a map by the value (a block's type, a message's role). What the map does not know is walked as `unmapped` text:
-nothing is passed over because it is new.
+choose a map by the value (a block's type, a message's role). What the map does not know is walked as `unmapped` text, or
+as the dict's `OTHERS` says: nothing is passed over because it is new.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,13 +22,15 @@ How = Literal["text", "json", "structure", "opaque"]
 class Leaf:
     """How a place is read. `text`: text of `kind`, with all strings, long numbers and odd keys below it. `json`: the
     same, written as JSON in a string. `structure`: a word of the protocol, not scanned, but held to a word's shape.
-    `opaque`: content that no check can read; counted, not changed."""
+    `opaque`: a string that no check can read; counted, not changed."""
 
     how: How
     kind: Kind = "unmapped"
 
 
 Map = Any  # Leaf | dict[str, Map] | list[Map] | Callable[[Any], Map]; a recursive alias that mypy cannot hold
+OTHERS = object()  # in a dict: the map of the keys that it does not name; odd keys themselves are text of `KEYS`
+KEYS = object()
 UNMAPPED = Leaf("text", "unmapped")
 STRUCTURE = Leaf("structure")
 OPAQUE = Leaf("opaque")
@@ -37,7 +38,7 @@ OPAQUE = Leaf("opaque")
 # Identifiers, model names, enum words. Spaces, @ and most punctuation make a "word" text, to be scanned.
 _WORD = re.compile(r"[A-Za-z0-9_.:/+=-]{0,256}", re.ASCII)
 _PLAIN_KEY = re.compile(r"[A-Za-z_$-]{1,40}", re.ASCII)
-_NUMBER_LIMIT = 10**8  # nine digits: shorter numbers cannot hold a card, an account or a social security number
+NUMBER_LIMIT = 10**8  # nine digits: shorter numbers cannot hold a card, an account or a social security number
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +56,27 @@ def text(kind: Kind) -> Leaf:
     return Leaf("text", kind)
 
 
+def is_word(text: str) -> bool:
+    """Whether a string has the shape of a protocol's word, which is all that a place of structure lets pass unscanned."""
+    return _WORD.fullmatch(text) is not None
+
+
+def is_plain_key(key: str) -> bool:
+    """Whether an object's key has the shape of a field's name; all others are text."""
+    return _PLAIN_KEY.fullmatch(key) is not None
+
+
 def walk(value: Any, how: Map, path: Path = ()) -> Iterator[Found]:
     """Every leaf below `value` that is text or opaque, in document order."""
     while callable(how):
         how = how(value)
     if isinstance(how, dict):
         if isinstance(value, dict):
+            others = how.get(OTHERS, UNMAPPED)
             for key, child in value.items():
-                if key not in how and not _PLAIN_KEY.fullmatch(key):
-                    yield Found((*path, key), key, UNMAPPED, key=True)
-                yield from walk(child, how.get(key, UNMAPPED), (*path, key))
+                if key not in how and not is_plain_key(key):
+                    yield Found((*path, key), key, how.get(KEYS, UNMAPPED), key=True)
+                yield from walk(child, how.get(key, others), (*path, key))
             return
         how = UNMAPPED
     elif isinstance(how, list):
@@ -79,25 +91,30 @@ def walk(value: Any, how: Map, path: Path = ()) -> Iterator[Found]:
 def _below(value: Any, leaf: Leaf, path: Path) -> Iterator[Found]:
     if isinstance(value, str):
         if leaf.how == "structure":
-            if not _WORD.fullmatch(value):
+            if not is_word(value):
                 yield Found(path, value, UNMAPPED)
         elif value:
             yield Found(path, value, leaf)
     elif isinstance(value, dict):
-        if leaf.how == "structure":
-            leaf = UNMAPPED
+        leaf = _inside(leaf)
         for key, child in value.items():
-            if leaf.how == "text" and not _PLAIN_KEY.fullmatch(key):
+            if not is_plain_key(key):
                 yield Found((*path, key), key, leaf, key=True)
             yield from _below(child, leaf, (*path, key))
     elif isinstance(value, list):
-        if leaf.how == "structure":
-            leaf = UNMAPPED
+        leaf = _inside(leaf)
         for index, child in enumerate(value):
             yield from _below(child, leaf, (*path, index))
-    elif leaf.how == "text" and isinstance(value, (int, float)) and abs(value) >= _NUMBER_LIMIT:
+    elif leaf.how in ("text", "json") and isinstance(value, (int, float)) and abs(value) >= NUMBER_LIMIT:
         digits = str(value) if isinstance(value, int) else f"{value:.0f}"
-        yield Found(path, digits, leaf, number=True)
+        yield Found(path, digits, _inside(leaf), number=True)
+
+
+def _inside(leaf: Leaf) -> Leaf:
+    """How the parts of an array or object are read that stands where a string should."""
+    if leaf.how == "text":
+        return leaf
+    return text(leaf.kind) if leaf.how == "json" else UNMAPPED
 
 
 def edited(tree: Any, texts: list[tuple[Found, str]]) -> Any:
@@ -106,7 +123,7 @@ def edited(tree: Any, texts: list[tuple[Found, str]]) -> Any:
     for found, replacement in texts:
         if not found.key:
             parent = _at(copy, found.path[:-1])
-            parent[found.path[-1]] = json.loads(replacement) if found.number else replacement
+            parent[found.path[-1]] = _number(replacement) if found.number else replacement
     for found, replacement in sorted(texts, key=lambda pair: -len(pair[0].path)):
         if found.key:
             parent = _at(copy, found.path[:-1])
@@ -114,6 +131,11 @@ def edited(tree: Any, texts: list[tuple[Found, str]]) -> Any:
             parent.clear()
             parent.update(renamed)
     return copy
+
+
+def _number(digits: str) -> int:
+    """What is left of a number, which a stop may have cut off before or after its sign."""
+    return int(digits) if digits.strip("-") else 0
 
 
 def _copy(node: Any) -> Any:

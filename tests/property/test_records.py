@@ -1,0 +1,456 @@
+"""Records: no value that a check reported as sensitive stands in one, and each can be replayed exactly.
+
+Random requests and answers of both formats, whole and streamed, cut anywhere, ended anyhow, scanned late; under policies
+that redact, flag, block, restore and only watch. The record goes through JSON before it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.exchange import Exchange, Limits
+from guardproxy.gate import CHECK_ERROR
+from guardproxy.placeholders import RESTORE
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.replay import replay
+from guardproxy.transcript import (
+    Aborted,
+    DataReceived,
+    DownstreamGone,
+    Finish,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    UpstreamFailed,
+)
+from guardproxy.wire.json_text import view
+from tests.support import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, mint, policy_set, sse
+
+MAIL = "jo@ab.io"
+OTHER = "al@cd.com"
+CODE = "K-12345"
+CARD = "4111222233334444"
+SEEN = "S-777"
+
+CHECKS = r"""
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\.(io|com)"]}
+  code: {use: pattern, label: CODE, patterns: ["\\bK-[0-9]{4,8}\\b"]}
+  card: {use: pattern, label: CARD, patterns: ["\\b[0-9]{16}\\b"]}
+  seen: {use: pattern, label: SEEN, patterns: ["\\bS-[0-9]{3}\\b"]}
+  bad:  {use: pattern, label: BAD, words: [forbidden thing]}
+"""
+POLICIES = {
+    "usual": "policy: usual"
+    + CHECKS
+    + """
+rules:
+  - {id: mail, on: request, when: mail, action: redact, restore: true}
+  - {id: card, when: card, action: redact}
+  - {id: code, on: response, when: code, action: redact}
+  - {id: seen, when: seen, action: flag}
+  - {id: bad, on: response, when: bad, action: block}
+""",
+    "strict": "policy: strict"
+    + CHECKS
+    + """
+rules:
+  - {id: mail, when: mail, action: redact}
+  - {id: card, when: card, action: redact, restore: true}
+  - {id: both, when: code and seen, action: block}
+  - {id: quiet, when: code, action: redact, mode: shadow}
+  - {id: bad, when: bad, action: block}
+unmapped: refuse
+""",
+    "watching": "policy: watching"
+    + CHECKS
+    + """
+rules:
+  - {id: mail, on: [user, metadata, assistant], when: mail, action: redact, mode: shadow}
+  - {id: seen, when: seen or card, action: flag}
+  - {id: bad, on: user, when: bad, action: block}
+""",
+}
+
+
+@cache
+def policies(*names: str) -> PolicySet:
+    return policy_set(*(POLICIES[name] for name in names))
+
+
+SETS = [("usual",), ("strict",), ("watching",), ("usual", "strict")]
+
+WORDS = st.sampled_from(
+    [MAIL, OTHER, CODE, CARD, SEEN, "forbidden thing", mint("MAIL", MAIL), mint("CARD", CARD), " ", "é", "x", ".", "-",
+     '"', "\\", "[", "]", "12", "K-", "\n", "{", "\U0001f600", "hello there"]
+)  # fmt: skip
+TEXTS = st.lists(WORDS, max_size=6).map("".join)
+NUMBERS = st.sampled_from([int(CARD), -int(CARD), 5, 12345, 0.5, 1e300, 123456789])
+LEAVES = TEXTS | NUMBERS | st.booleans() | st.none()
+DOCUMENTS = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS | st.just("plain"), inner, max_size=3),
+    max_leaves=5,
+)
+OBJECTS = st.dictionaries(TEXTS | st.sampled_from(["plain", "note"]), DOCUMENTS, max_size=3)
+ARGUMENTS = st.builds(
+    lambda tree, escaped, broken: json.dumps(tree, ensure_ascii=escaped)[: broken or None],
+    OBJECTS,
+    st.booleans(),
+    st.none() | st.integers(1, 60),
+)
+
+
+@st.composite
+def chat_requests(draw: st.DrawFn) -> dict[str, Any]:
+    messages: list[dict[str, Any]] = [{"role": "user", "content": draw(TEXTS)}]
+    for kind in draw(st.lists(st.sampled_from(["parts", "call", "result", "system"]), max_size=3)):
+        match kind:
+            case "parts":
+                image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+                messages.append({"role": "user", "content": [{"type": "text", "text": draw(TEXTS)}, image]})
+            case "call":
+                function = {"name": "send", "arguments": draw(ARGUMENTS)}
+                call = {"id": draw(st.sampled_from(["c1", CODE])), "type": "function", "function": function}
+                messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+            case "result":
+                messages.append({"role": "tool", "tool_call_id": "c1", "content": draw(TEXTS)})
+            case "system":
+                messages.append({"role": "system", "content": draw(TEXTS), "name": draw(TEXTS)})
+    body = {"model": draw(st.sampled_from(["m", CODE, MAIL])), "messages": messages}
+    if draw(st.booleans()):
+        body |= {"metadata": draw(OBJECTS)}
+    if draw(st.booleans()):
+        body |= {draw(st.sampled_from(["new_field", MAIL])): draw(DOCUMENTS)}
+    return body
+
+
+@st.composite
+def message_requests(draw: st.DrawFn) -> dict[str, Any]:
+    blocks: list[dict[str, Any]] = [{"type": "text", "text": draw(TEXTS)}]
+    for kind in draw(st.lists(st.sampled_from(["image", "use", "result", "search", "thinking"]), max_size=3)):
+        match kind:
+            case "image":
+                blocks.append(
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+                )
+            case "use":
+                blocks.append({"type": "tool_use", "id": "t1", "name": "send", "input": draw(OBJECTS)})
+            case "result":
+                content = [{"type": "text", "text": draw(TEXTS)}]
+                blocks.append({"type": "tool_result", "tool_use_id": "t1", "content": content})
+            case "search":
+                found = {**draw(OBJECTS), "encrypted_content": "AAAA"}
+                blocks.append({"type": "web_search_tool_result", "tool_use_id": "t1", "content": [found]})
+            case "thinking":
+                blocks.append({"type": "thinking", "thinking": draw(TEXTS), "signature": "AAAA"})
+    body = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": blocks}], "system": draw(TEXTS)}
+    if draw(st.booleans()):
+        body |= {"tools": [{"name": "send", "input_schema": {"type": "object"}, **draw(OBJECTS)}]}
+    return body
+
+
+USAGE = st.fixed_dictionaries({"input_tokens": st.just(3)}, optional={"note": TEXTS, MAIL: st.just(1), "big": NUMBERS})
+
+
+@st.composite
+def chat_answers(draw: st.DrawFn, streamed: bool) -> list[bytes]:
+    finish = draw(st.sampled_from(["stop", "tool_calls", MAIL, CODE]))
+    extra = draw(st.just({}) | st.fixed_dictionaries({"provider": TEXTS}))
+    if not streamed:
+        message: dict[str, Any] = {"role": "assistant", "content": draw(TEXTS), "reasoning_content": draw(TEXTS)}
+        if draw(st.booleans()):
+            call = {"id": "c", "type": "function", "function": {"name": "send", "arguments": draw(ARGUMENTS)}}
+            message["tool_calls"] = [call]
+        if draw(st.booleans()):
+            message["extra"] = draw(DOCUMENTS)
+        choices = [{"index": 0, "message": message, "finish_reason": finish}]
+        answer = {"id": "c", "model": draw(st.sampled_from(["m", OTHER])), "choices": choices, "usage": draw(USAGE)}
+        return [json.dumps({**answer, **extra}).encode()]
+    deltas: list[dict[str, Any]] = []
+    for name in draw(st.lists(st.sampled_from(["content", "reasoning_content", "tool", "extra", "list"]), max_size=4)):
+        for part in draw(st.lists(TEXTS, max_size=3)):
+            match name:
+                case "tool":
+                    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "send", "arguments": part}}
+                    deltas.append({"tool_calls": [call]})
+                case "list":
+                    deltas.append({"content": "", "thoughts": [{"text": part, "n": draw(NUMBERS)}]})
+                case _:
+                    deltas.append({name: part})
+    frames = chat_frames(deltas, finish)
+    if extra:
+        frames = [sse({**json.loads(one[6:]), **extra}) if one.startswith(b"data: {") else one for one in frames]
+    return [*frames[:-1], sse({"id": "c", "choices": [], "usage": draw(USAGE)}), frames[-1]]
+
+
+@st.composite
+def message_answers(draw: st.DrawFn, streamed: bool) -> list[bytes]:
+    if not streamed:
+        content = [
+            {"type": "thinking", "thinking": draw(TEXTS), "signature": "AAAA"},
+            {"type": "text", "text": draw(TEXTS)},
+        ]
+        if draw(st.booleans()):
+            content.append({"type": "tool_use", "id": "t", "name": "send", "input": draw(OBJECTS)})
+        answer = {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": content,
+                  "stop_reason": "end_turn", "stop_sequence": draw(TEXTS), "usage": draw(USAGE)}  # fmt: skip
+        return [json.dumps(answer).encode()]
+    blocks = []
+    for kind in draw(st.lists(st.sampled_from(["text", "thinking", "tool"]), max_size=3)):
+        parts = [draw(ARGUMENTS)] if kind == "tool" else draw(st.lists(TEXTS, max_size=3))
+        blocks.append((kind, parts))
+    frames = message_frames(blocks)
+    if draw(st.booleans()):
+        frames.insert(2, sse({"type": draw(st.sampled_from(["new_event", MAIL])), "about": draw(DOCUMENTS)}))
+    return frames
+
+
+@dataclass(frozen=True)
+class Case:
+    """One exchange as it may happen. `end`: how it ends; `after`: after how many chunks."""
+
+    route: str
+    sets: tuple[str, ...]
+    request: dict[str, Any]
+    chunks: list[bytes]
+    streamed: bool
+    waits: list[bool]
+    end: str
+    after: int
+    status: int = 200
+    held_chars: int = 2_000_000
+    failing: bool = field(default=False)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    route = draw(st.sampled_from([CHAT, MESSAGES]))
+    streamed = draw(st.booleans())
+    answers = chat_answers if route == CHAT else message_answers
+    frames = draw(answers(streamed))
+    data = b"".join(frames)
+    chunks = cut(data, draw(st.lists(st.integers(0, len(data)), max_size=6)))
+    return Case(
+        route,
+        draw(st.sampled_from(SETS)),
+        draw(chat_requests() if route == CHAT else message_requests()),
+        chunks,
+        streamed,
+        draw(st.lists(st.booleans(), max_size=len(chunks) + 1)),
+        draw(st.sampled_from(["whole", "whole", "whole", "truncated", "gone", "failed", "aborted", "html", "never"])),
+        draw(st.integers(0, len(chunks))),
+        draw(st.sampled_from([200, 200, 200, 429])),
+        draw(st.sampled_from([2_000_000, 2_000_000, 8])),
+    )
+
+
+def perform(case: Case) -> Play:
+    play = Play(policies(*case.sets), case.route, Limits(held_chars=case.held_chars))
+    play.tell(RequestReceived(json.dumps(case.request).encode(), at_s=1.0, unix_s=1.0))
+    if case.end == "gone" and case.waits[:1] == [True]:
+        play.tell(DownstreamGone())
+        return play
+    play.scan()
+    if play.exchange.phase == "over":
+        return play
+    if case.end == "never":
+        play.tell(UpstreamFailed("upstream_unreachable", "no connection to the upstream"))
+        return play
+    media = "text/html" if case.end == "html" else "text/event-stream" if case.streamed else "application/json"
+    play.tell(ResponseStarted(case.status, media))
+    for number, chunk in enumerate(case.chunks if case.end == "whole" else case.chunks[: case.after]):
+        play.tell(DataReceived(chunk))
+        if case.waits[number : number + 1] != [True]:
+            play.scan()
+    match case.end:
+        case "gone":
+            play.tell(DownstreamGone())
+        case "failed":
+            play.tell(UpstreamFailed("upstream_closed", "the upstream closed the connection"))
+        case "aborted":
+            play.tell(Aborted("timeout", "the exchange took too long"))
+        case _:
+            play.tell(ResponseEnded())
+    play.scan()
+    return play
+
+
+def sensitive(exchange: Exchange) -> set[str]:
+    """Every value that some check found."""
+    return {
+        lane.seen.text[one.start : one.end] if lane.seen else "".join(lane.whole)[one.start : one.end]
+        for side in exchange.sides.values()
+        for lane in side.gate.lanes
+        for one in lane.findings
+        if one.label != CHECK_ERROR and one.check != RESTORE
+    }
+
+
+def strings(tree: Any) -> Iterator[str]:
+    """Every string, key and number of a tree; JSON in strings also unescaped."""
+    if isinstance(tree, dict):
+        for key, child in tree.items():
+            yield key
+            yield from strings(child)
+    elif isinstance(tree, list):
+        for child in tree:
+            yield from strings(child)
+    elif isinstance(tree, str):
+        yield tree
+        if "\\" in tree:
+            yield view(tree).text
+    elif isinstance(tree, (int, float)) and not isinstance(tree, bool):
+        yield str(tree) if isinstance(tree, int) else f"{tree:.0f}"
+
+
+def through_json(record: dict[str, Any]) -> dict[str, Any]:
+    copy: dict[str, Any] = json.loads(json.dumps(record))
+    return copy
+
+
+@given(case=cases())
+def test_no_value_that_a_check_found_stands_in_the_record(case: Case) -> None:
+    play = perform(case)
+    written = list(strings(through_json(play.finish.record)))
+    for value in sensitive(play.exchange):
+        for text in written:
+            assert value not in text
+
+
+@given(case=cases())
+def test_what_was_not_scanned_to_the_end_stands_in_no_record(case: Case) -> None:
+    """The record of a client that left while its request was scanned, and of one whose text is not to be kept."""
+    play = Play(policies(*case.sets), case.route)
+    play.tell(RequestReceived(json.dumps(case.request).encode()))
+    if play.pending:
+        play.tell(DownstreamGone())
+        for text in strings(through_json(play.finish.record)):
+            for value in (MAIL, OTHER, CARD, SEEN):  # a code has the shape of a word and may be a model's name
+                assert value not in text
+
+
+@given(case=cases())
+def test_a_record_replays_identically(case: Case) -> None:
+    play = perform(case)
+    record = through_json(play.finish.record)
+    again = replay(record, policies(*case.sets))
+    if again.verdict == "not replayable":
+        unread = record["outcome"] == "refused" or record["request"]["body"] is None
+        assert unread or any(one["text"] is None for one in record["response"]["texts"])
+        return
+    assert again.differences == ()
+    assert again.verdict == "identical"
+    assert again.rescanned == ()
+
+
+@pytest.mark.parametrize("end", ["whole", "truncated", "gone", "failed", "aborted", "html", "never"])
+def test_every_ending_replays(end: str) -> None:
+    """The strategies above do reach each ending with a record that can be replayed."""
+    frames = chat_frames([{"content": f"to {mint('MAIL', MAIL)} and {CODE}."}, {"content": " More."}])
+    request = {"model": "m", "messages": [{"role": "user", "content": f"I am {MAIL}, card {CARD}"}]}
+    play = perform(Case(CHAT, ("usual",), request, frames, True, [], end, 3))
+    assert isinstance(play.done[-1], Finish)
+    assert replay(through_json(play.finish.record), policies("usual")).verdict == "identical"
+
+
+# What another policy makes of a recorded exchange.
+
+SIMPLE = """
+policy: simple
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\\\.(io|com)"]}
+  seen: {use: pattern, label: SEEN, patterns: ["\\\\bS-[0-9]{3}\\\\b"]}
+  word: {use: pattern, label: WORD, words: [plain]}
+rules:
+  - {id: mail, on: request, when: mail, action: redact, restore: true}
+  - {id: seen, when: seen, action: flag}
+"""
+
+
+def recorded(policy: str = SIMPLE, streamed: bool = True) -> dict[str, Any]:
+    text = f"to {mint('MAIL', MAIL)} a plain {SEEN}, later {MAIL} itself"
+    play = Play(policy_set(policy)).ask(
+        {"model": "m", "messages": [{"role": "user", "content": f"I am {MAIL}, {SEEN}"}]}
+    )
+    if streamed:
+        play.stream(chat_frames([{"content": part} for part in (text[:12], text[12:30], text[30:])]))
+    else:
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        play.stream([json.dumps({"choices": [choice]}).encode()], media="application/json")
+    return through_json(play.finish.record)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_the_same_policy_gives_the_same(streamed: bool) -> None:
+    """Also where the answer holds both the placeholder and the value itself, which look the same in the record."""
+    again = replay(recorded(streamed=streamed), policy_set(SIMPLE))
+    assert (again.verdict, again.differences, again.rescanned) == ("identical", (), ())
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    ("old", "new", "difference", "rescanned"),
+    [
+        ("  - {id: seen, when: seen, action: flag}\n", "", "rule `seen` no longer holds", ()),
+        ("when: seen, action: flag", "when: seen, action: redact", "response choices[0].message.content: edits", ()),
+        ("when: seen, action: flag", "on: response, when: seen, action: block", "answered -> blocked_response", ()),
+        ("when: seen, action: flag", "on: request, when: seen, action: block", "answered -> blocked_request", ()),
+        ("when: seen, action: flag", "when: seen, action: flag, mode: shadow", "shadow rule `seen` now holds", ()),
+        ("on: request, when: mail", "when: mail", "response choices[0].message.content: edits", ("mail",)),
+        ("on: request, when: mail, action: redact, restore: true", "on: request, when: mail, action: flag",
+         "request messages[0].content: edits", ()),
+        ("restore: true", "restore: false", "response choices[0].message.content: edits", ()),
+        ("rules:\n", "rules:\n  - {id: new, when: word, action: flag}\n", "rule `new` now holds", ("word",)),
+        ('S-[0-9]{3}', 'S-[0-8]{3}', "rule `seen` no longer holds", ("seen",)),
+        ("when: seen, action: flag", "on: response, when: seen, action: flag", "decisions: 3 -> 2", ()),
+    ],
+)  # fmt: skip
+def test_a_planted_difference_is_reported(
+    streamed: bool, old: str, new: str, difference: str, rescanned: tuple[str, ...]
+) -> None:
+    """`word` was asked of no text, `mail` of none of the answer's: they scan what the record shows, and `mail` knows the
+    placeholders of values that it found elsewhere. The changed `seen` cannot know what it would have said of a value
+    that is masked, so it is named as run again."""
+    assert SIMPLE.count(old) == 1
+    again = replay(recorded(streamed=streamed), policy_set(SIMPLE.replace(old, new)))
+    assert again.verdict == "different"
+    assert any(difference in one for one in again.differences), again.differences
+    assert again.rescanned == rescanned
+
+
+def test_a_stop_that_is_lifted_shows_what_came_after_it() -> None:
+    """The rest of a stopped answer, as far as it was scanned, goes through the new policy."""
+    blocking = SIMPLE.replace("when: seen, action: flag", "on: response, when: seen, action: block")
+    again = replay(recorded(blocking, streamed=False), policy_set(SIMPLE))
+    assert "outcome: blocked_response -> answered" in again.differences
+    assert "rule `seen` no longer holds" not in again.differences
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"outcome": "refused"}, "the exchange was refused: no check saw it"),
+        ({"outcome": "passed"}, "the exchange was passed: no check saw it"),
+        ({"route": "POST /v9/none"}, "its wire format is not installed"),
+    ],
+)
+def test_what_cannot_be_replayed_says_why(change: dict[str, Any], reason: str) -> None:
+    again = replay({**recorded(), **change}, policy_set(SIMPLE))
+    assert (again.verdict, again.differences) == ("not replayable", (reason,))
+
+
+def test_a_record_without_texts_is_not_replayable() -> None:
+    kept = recorded(SIMPLE + "audit: {keep: none}\n")
+    assert kept["request"]["body"] is None
+    assert replay(kept, policy_set(SIMPLE)).differences == ("the record keeps no text of the request",)
+    record = recorded()
+    record["response"]["texts"][0]["text"] = None
+    assert replay(record, policy_set(SIMPLE)).differences == ("the record keeps no text of the answer",)
