@@ -19,7 +19,7 @@ from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Channel, Finding, Scan, Window
 from guardproxy.gate import Job
-from guardproxy.placeholders import PLACEHOLDER, RESTORE
+from guardproxy.placeholders import PLACEHOLDER, RESTORE, Restoring
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.transcript import (
     Command,
@@ -222,11 +222,8 @@ class _Memory:
             return settled(window, found)
         self.rescanned.add(check.name)
         scan = check.scan([window])[0]
-        return (
-            replace(scan, findings=tuple(sorted((*scan.findings, *self._masked(window, scan, check.name)))))
-            if same
-            else scan
-        )
+        more = self._masked(window, scan, check.name) if same else ()
+        return replace(scan, findings=tuple(sorted((*scan.findings, *more))))
 
     def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
         """The masked values that this very check found in another text: it would find them here too."""
@@ -271,7 +268,9 @@ class _Restored:
         return [self._scan(window) for window in windows]
 
     def _scan(self, window: Window) -> Scan:
-        found = self.memory.findings(window, self.name) or ()
+        found = self.memory.findings(window, self.name)
+        if found is None:
+            return Restoring(self.values).scan([window])[0]
         return settled(window, tuple(one for one in found if window.text[one.start : one.end] in self.values))
 
 

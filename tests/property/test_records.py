@@ -454,3 +454,11 @@ def test_a_record_without_texts_is_not_replayable() -> None:
     record = recorded()
     record["response"]["texts"][0]["text"] = None
     assert replay(record, policy_set(SIMPLE)).differences == ("the record keeps no text of the answer",)
+
+
+def test_a_restore_that_is_new_is_reported() -> None:
+    once = recorded(SIMPLE.replace("restore: true", "restore: false"))
+    assert once["response"]["texts"][0]["edits"] == []
+    again = replay(once, policy_set(SIMPLE))
+    assert again.verdict == "different"
+    assert "response choices[0].message.content: edits [] -> " in again.differences[0]
