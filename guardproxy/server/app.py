@@ -28,6 +28,7 @@ from guardproxy.passing import PassThrough
 from guardproxy.scanning import load
 from guardproxy.server.driver import Driver
 from guardproxy.server.headers import check_body_headers, check_head, credential, upstream_headers
+from guardproxy.server.listener import Listener
 from guardproxy.server.recorder import Recorder, key_of
 from guardproxy.server.scanner import Scanner
 from guardproxy.server.status import Metrics, admin_app
@@ -243,7 +244,7 @@ async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], Non
     def factory(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         return web.BaseRequest(message, payload, protocol, writer, task, protocol._loop, client_max_size=limit)
 
-    low = web.Server(
+    low = Listener(
         server.handle,
         request_factory=factory,
         handler_cancellation=True,
