@@ -126,17 +126,9 @@ class Exchange:
             "policies": self.setting.policies.digest,
             "outcome": outcome,
         }
+        sides = (self._request, self._answer)
         seen = self._decoder.seen if self._decoder else Seen()
-        return compose(
-            about,
-            self._notes,
-            self._bound,
-            self.outcomes,
-            (self._request, self._answer),
-            self._entry,
-            self._editor.tokens,
-            seen,
-        )
+        return compose(about, self._notes, self._bound, self.outcomes, sides, self._entry, self._editor.tokens, seen)
 
     def receive(self, happened: Input) -> list[Command]:
         """Takes one input; gives the commands that follow from it, in order."""
@@ -383,10 +375,8 @@ class Exchange:
         self._notes.sizes["client"] = self._notes.sizes.get("client", 0) + len(data)
         self.phase = "over"
         code, message = "audit_unavailable", "the record of this exchange could not be kept"
-        streaming = self._head_sent and self._notes.streamed
-        failed = (
-            self.setting.codec.error_event(code, message) if streaming else self.setting.codec.error(503, code, message)
-        )
+        codec, streaming = self.setting.codec, self._head_sent and self._notes.streamed
+        failed = codec.error_event(code, message) if streaming else codec.error(503, code, message)
         return Finish(outcome, data, self.record(outcome), failed)
 
     def _time(self, name: str, at_s: float) -> None:

@@ -87,7 +87,7 @@ def test_the_more_telling_rule_names_a_secret_that_two_rules_find() -> None:
 
 
 def test_a_private_key_without_an_end_is_found_as_far_as_it_goes() -> None:
-    text, key = made_up()["private-key"]
+    _, key = made_up()["private-key"]
     cut = key[: key.index("-----END")].rstrip()
     assert _found(f"{cut}\nThat was it.") == [("PRIVATE_KEY", cut)]
     assert _found("a line -----BEGIN PRIVATE KEY----- alone")[0][1] == "-----BEGIN PRIVATE KEY-----"
