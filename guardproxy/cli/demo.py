@@ -94,6 +94,7 @@ def welcome(url: str, admin_url: str, audit: Path, models: list[str]) -> str:
     talk = {
         "model": models[-1],
         "stream": True,
+        "max_tokens": 80,
         "messages": [{"role": "user", "content": f"Write a short thank-you note to {MAIL}."}],
     }
     attack = {"model": models[-1], "messages": [{"role": "user", "content": ATTACK}]}

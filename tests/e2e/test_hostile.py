@@ -101,6 +101,7 @@ def test_an_encoding_that_the_http_parser_refuses(
     """Before any route is known, so without a dialect."""
     answer = post(guarding.port, path, json.dumps(GOOD).encode(), content_encoding=encoding)
     assert answer.status in (400, 415)
+    assert answer.tree["error"]["message"]
     assert upstream.journal.all() == []
 
 
@@ -174,6 +175,7 @@ RAW: dict[str, bytes] = {
 def test_a_hostile_head(name: str, upstream: Upstream, guarding: Proxy) -> None:
     answer = exchange(guarding.port, RAW[name])
     assert 400 <= answer.status < 500
+    assert answer.tree["error"]["message"]
     assert b"\x1b" not in answer.body
     assert upstream.journal.all() == []
 
