@@ -146,11 +146,11 @@ class Lane:
         self.edits.append((start, end, self.stand_in(start, end) or replacement))
 
     def raw_start(self, finding: Finding) -> int:
-        """Where the finding begins in the raw text."""
+        """Where the raw text must end that goes on before the finding; in JSON, before the string that it is in."""
         if self.seen is None:
             return finding.start
         leaf = self._leaf(finding.start)
-        return leaf.start if leaf else 0
+        return leaf.start - leaf.quoted if leaf else 0
 
     def _leaf(self, offset: int) -> Leaf | None:
         """The leaf of the decoded view that an offset lies in."""

@@ -813,7 +813,7 @@ def test_a_check_that_fails_in_tool_arguments_blocks() -> None:
         if play.pending:
             failed(play)
     assert play.finish.outcome == "blocked_response"
-    assert chat_texts(play.client)["tool"] == '{"'
+    assert chat_texts(play.client)["tool"] == "{"
 
 
 def test_shadow_mode_changes_nothing_and_notes_everything() -> None:
