@@ -172,7 +172,7 @@ class Writer:
             "text": shown.text,
             "checks": [check.name for check in lane.checks],
             "findings": found,
-            "edits": [list(shown.span(start, end)) for start, end, _ in lane.edits],
+            "edits": [list(span) for span in dict.fromkeys(shown.span(start, end) for start, end, _ in lane.edits)],
             "released": shown.wire_end(lane.released),
         }
         if not lane.ended:
