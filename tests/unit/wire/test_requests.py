@@ -1,0 +1,67 @@
+"""What the request readers share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guardproxy.errors import DownstreamError
+from guardproxy.wire.requests import expect_list, expect_type, read_body
+
+
+def test_a_body_is_an_object() -> None:
+    assert read_body(b'{"a": 1}') == {"a": 1}
+    for body, code in (
+        (b"[]", "invalid_type"),
+        (b"null", "invalid_type"),
+        (b"{", "invalid_json"),
+        (b"\xff", "invalid_encoding"),
+    ):
+        with pytest.raises(DownstreamError) as caught:
+            read_body(body)
+        assert (caught.value.status, caught.value.code, caught.value.field) == (400, code, None)
+
+
+@pytest.mark.parametrize(
+    ("tree", "types", "required", "says"),
+    [
+        ({"a": "x"}, str, False, None),
+        ({"a": None}, str, False, None),
+        ({}, str, False, None),
+        ({"a": True}, bool, False, None),
+        ({"a": [1]}, (str, list), True, None),
+        ({"a": 1}, str, False, "`at.a` must be a string"),
+        ({"a": True}, int, False, "`at.a` must be a whole number"),
+        ({"a": True}, (str, list), False, "`at.a` must be a string or a list"),
+        ({"a": 1.5}, int, False, "`at.a` must be a whole number"),
+        ({"a": {}}, list, False, "`at.a` must be a list"),
+        ({"a": []}, dict, False, "`at.a` must be an object"),
+        ({"a": 1}, bool, False, "`at.a` must be true or false"),
+        ({}, str, True, "`at.a` is missing"),
+        ({"a": None}, str, True, "`at.a` is missing"),
+        ([], str, False, "`at` must be an object"),
+    ],
+)
+def test_a_type_is_expected(tree: Any, types: Any, required: bool, says: str | None) -> None:
+    if says is None:
+        expect_type(tree, "a", types, "at", required=required)
+        return
+    with pytest.raises(DownstreamError) as caught:
+        expect_type(tree, "a", types, "at", required=required)
+    assert str(caught.value) == says
+    assert caught.value.field == ("at" if isinstance(tree, list) else "at.a")
+
+
+def test_a_list_of_objects_is_expected() -> None:
+    expect_list({}, "a")
+    expect_list({"a": [{}]}, "a", required=True)
+    for tree, required, says in (
+        ({"a": []}, True, "`a` must not be empty"),
+        ({}, True, "`a` is missing"),
+        ({"a": [{}, 5]}, False, "`a[1]` must be an object"),
+        ({"a": "x"}, False, "`a` must be a list"),
+    ):
+        with pytest.raises(DownstreamError) as caught:
+            expect_list(tree, "a", required=required)
+        assert str(caught.value) == says

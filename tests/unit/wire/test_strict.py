@@ -1,0 +1,174 @@
+"""Strict JSON: what `json` accepts, less everything that two parsers could read differently."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.wire.strict import DEPTH_LIMIT, JsonFault, read, write
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=8,
+)
+PARTS = st.lists(
+    st.sampled_from(
+        ['{"a":', '"a"', "[", "]", "{", "}", ",", ":", " ", "\n", "1", "-", "1e9", "1e999", "NaN", "Infinity", "true", "null",
+         '"\\ud800"', '"\\ud83d\\ude00"', '"\\u0041"', '"é"', "\ufeff", '"\t"', '{"a":1,"a":2}', "00", ".5", "'", '"\\x"',
+         '{"b":1}', "9" * 5000]
+    ),
+    max_size=8,
+).map("".join)  # fmt: skip
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal in value and type, all the way down."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def refused_class(text: str) -> str | None:
+    """Which of the classes that are refused the JSON text belongs to, found in another way than `read` does."""
+    found: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in items}) != len(items):
+            found.append("duplicate_key")
+        return dict(items)
+
+    json.loads(text, object_pairs_hook=pairs, parse_constant=lambda _: found.append("invalid_number"))
+    if re.search(r"\\ud8(?!3d\\ude00)", json.dumps(json.loads(text))):
+        found.append("invalid_encoding")
+    if text.startswith("\ufeff"):
+        found.append("invalid_encoding")
+    return found[0] if found else None
+
+
+def attempt(data: bytes) -> tuple[Any, JsonFault | None]:
+    try:
+        return read(data), None
+    except JsonFault as fault:
+        return None, fault
+
+
+SPECIAL = re.compile(r"NaN|Infinity|\\ud[89a-f]")  # tested on their own
+
+
+@given(tree=TREES, escaped=st.booleans(), indent=st.none() | st.integers(0, 3))
+def test_every_tree_that_json_writes_is_read_with_the_same_value(tree: Any, escaped: bool, indent: int | None) -> None:
+    text = json.dumps(tree, ensure_ascii=escaped, indent=indent)
+    if not SPECIAL.search(json.dumps(tree)):
+        assert same(read(text.encode()), json.loads(text))
+
+
+@given(text=PARTS)
+def test_what_json_refuses_is_refused_and_what_it_accepts_has_the_same_value(text: str) -> None:
+    got, fault = attempt(text.encode())
+    try:
+        plain = json.loads(text)
+    except ValueError:
+        assert fault
+        return
+    if fault:
+        assert refused_class(text) or "1e999" in text or "9" * 5000 in text
+    else:
+        assert refused_class(text) is None
+        assert same(got, plain)
+
+
+@given(data=st.binary(max_size=40))
+def test_any_bytes_give_a_tree_or_a_fault_that_does_not_quote_them(data: bytes) -> None:
+    _, fault = attempt(data)
+    if fault:
+        assert fault.code
+        assert not any(len(word) > 7 and word.decode("latin-1") in str(fault) for word in data.split())
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "says"),
+    [
+        (b'{"a": 1, "a": 2}', "duplicate_key", "the key `a` appears twice in one object"),
+        (b'[{"b": {"x y": 1, "x y": 2}}]', "duplicate_key", "the key `?` appears twice in one object"),
+        (b'{"b": 1, "c": 1, "b": 2}', "duplicate_key", "the key `b`"),
+        (b"NaN", "invalid_number", "NaN and Infinity are not JSON"),
+        (b"[-Infinity]", "invalid_number", "NaN and Infinity are not JSON"),
+        (b"1e999", "invalid_number", "a number is too large"),
+        (b"[-1e999]", "invalid_number", "a number is too large"),
+        (b"9" * 4001, "invalid_number", "a number has too many digits"),
+        (b'"\\ud800"', "invalid_encoding", "half of a surrogate pair"),
+        (b'{"\\ude00": [1, 2]}', "invalid_encoding", "half of a surrogate pair"),
+        (b'[[1, "x", {"a": ["\\ud83d x \\ude00"]}]]', "invalid_encoding", "half of a surrogate pair"),
+        (b"\xff\xfe{\x00}\x00", "invalid_encoding", "not UTF-8"),
+        (b'"\xed\xa0\x80"', "invalid_encoding", "not UTF-8"),
+        (b"\xef\xbb\xbf{}", "invalid_encoding", "begins with a byte order mark"),
+        (b"{}\n\n[]", "invalid_json", "more text follows"),
+        (b'{"a": 1,\n "b" 2}', "invalid_json", "not JSON at line 2 column 6"),
+        (b'"a\tb"', "invalid_json", "not JSON at line 1 column 3"),
+        (b"", "invalid_json", "not JSON at line 1 column 1"),
+        (b"[" * (DEPTH_LIMIT + 1) + b"]" * (DEPTH_LIMIT + 1), "too_deep", "nested deeper than 100"),
+    ],
+)
+def test_each_refused_class_has_its_code(data: bytes, code: str, says: str) -> None:
+    with pytest.raises(JsonFault) as caught:
+        read(data)
+    assert caught.value.code == code
+    assert says in str(caught.value)
+
+
+def test_the_limits_are_where_they_are_said_to_be() -> None:
+    deep = b"[" * DEPTH_LIMIT + b"]" * DEPTH_LIMIT
+    assert write(read(deep)) == deep
+    assert read(b"[" + b",".join([b"{}"] * 500) + b"]") == [{}] * 500
+    assert read(b'["' + b'{[\\"' * 200 + b'"]') == ['{["' * 200], "brackets in strings are no nesting"
+    assert read(b"9" * 4000) == int("9" * 4000)
+    assert read(b"1e308") == 1e308
+    assert read(b'"\\ud83d\\ude00"') == "\U0001f600"
+    assert read(b" \t\r\n{} \n") == {}
+
+
+def test_a_parser_that_gives_up_on_depth_is_a_fault_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Deep:
+        def raw_decode(self, text: str, at: int) -> Any:
+            raise RecursionError
+
+    monkeypatch.setattr("guardproxy.wire.strict._decoder", Deep())
+    with pytest.raises(JsonFault, match="nested deeper"):
+        read(b"[]")
+
+
+@pytest.mark.parametrize("unit", [b"[", b'{"a":', b'\\"', b'"', b"]", b'"[', b"\\"])
+def test_hostile_bytes_take_time_in_step_with_their_size(unit: bytes) -> None:
+    """Also a string without an end, full of escaped quotes: it must not be looked through again from each of them."""
+
+    def best(count: int) -> float:
+        data = b"[" * 101 + b'"' + unit * count
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            with pytest.raises(JsonFault):
+                read(data)
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    assert best(100_000) < 0.05 + 20 * best(10_000)
+
+
+def test_integers_stay_exact_when_written() -> None:
+    for number in (2**63, 10**30, -(10**40), 2**53 + 1):
+        assert write({"seed": number}) == b'{"seed":%d}' % number
+        assert read(write([number])) == [number]
+    assert write({"é": "\U0001f600"}) == '{"é":"\U0001f600"}'.encode()
+    assert write({"é": 10**30}) == f'{{"é":{10**30}}}'.encode()

@@ -1,0 +1,160 @@
+"""The walk over a tree by a map: every string is text, structure in a word's shape, opaque, or unmapped text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.wire.walk import (
+    KEYS,
+    OPAQUE,
+    OTHERS,
+    STRUCTURE,
+    UNMAPPED,
+    Found,
+    Leaf,
+    dotted,
+    edited,
+    is_plain_key,
+    is_word,
+    text,
+    walk,
+)
+
+MAP: dict[str, Any] = {
+    "id": STRUCTURE,
+    "text": text("user"),
+    "data": OPAQUE,
+    "args": Leaf("json", "tool_arguments"),
+    "items": [{"name": text("metadata")}],
+    "choose": lambda value: text("system") if isinstance(value, str) else {"inner": text("user")},
+    "free": {OTHERS: text("tool_result"), KEYS: text("tool_result"), "id": STRUCTURE},
+}
+CARD = 4111222233334444
+
+
+def found(tree: Any, how: Any = MAP) -> list[tuple[str, str, str]]:
+    return [
+        (dotted(one.path) + ("#key" if one.key else "") + ("#number" if one.number else ""), one.text, one.leaf.kind)
+        for one in walk(tree, how)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        ({"text": "a"}, [("text", "a", "user")]),
+        ({"text": ""}, []),
+        ({"text": {"a b": ["x", CARD, 5, True, None, 1e20]}}, [
+            ("text.a b#key", "a b", "user"), ("text.a b[0]", "x", "user"), ("text.a b[1]#number", str(CARD), "user"),
+            ("text.a b[5]#number", "100000000000000000000", "user"),
+        ]),
+        ({"id": "a-word_1.0"}, []),
+        ({"id": "two words"}, [("id", "two words", "unmapped")]),
+        ({"id": CARD}, []),
+        ({"id": ["a", {"b c": CARD}]}, [
+            ("id[0]", "a", "unmapped"), ("id[1].b c#key", "b c", "unmapped"), ("id[1].b c#number", str(CARD), "unmapped"),
+        ]),
+        ({"data": "AAAA"}, [("data", "AAAA", "unmapped")]),
+        ({"data": {"x": "y"}}, [("data.x", "y", "unmapped")]),
+        ({"data": ["y"]}, [("data[0]", "y", "unmapped")]),
+        ({"args": '{"a": 1}'}, [("args", '{"a": 1}', "tool_arguments")]),
+        ({"args": {"a b": "c"}}, [("args.a b#key", "a b", "tool_arguments"), ("args.a b", "c", "tool_arguments")]),
+        ({"args": CARD}, [("args#number", str(CARD), "tool_arguments")]),
+        ({"items": [{"name": "n", "x": "y"}, "z"]}, [
+            ("items[0].name", "n", "metadata"), ("items[0].x", "y", "unmapped"), ("items[1]", "z", "unmapped"),
+        ]),
+        ({"items": "z"}, [("items", "z", "unmapped")]),
+        ({"items": {"name": "n"}}, [("items.name", "n", "unmapped")]),
+        ({"choose": "a"}, [("choose", "a", "system")]),
+        ({"choose": {"inner": "a"}}, [("choose.inner", "a", "user")]),
+        ({"choose": 5}, []),
+        ({"free": {"a b": {"c d": "e"}, "id": "w"}}, [
+            ("free.a b#key", "a b", "tool_result"), ("free.a b.c d#key", "c d", "tool_result"),
+            ("free.a b.c d", "e", "tool_result"),
+        ]),
+        ({"new": "x", "Text": "y", "text ": "z"}, [
+            ("new", "x", "unmapped"), ("Text", "y", "unmapped"), ("text #key", "text ", "unmapped"),
+            ("text ", "z", "unmapped"),
+        ]),
+        ({"k1": "x"}, [("k1#key", "k1", "unmapped"), ("k1", "x", "unmapped")]),
+        ("a", [("", "a", "unmapped")]),
+        (["a"], [("[0]", "a", "unmapped")]),
+    ],
+)  # fmt: skip
+def test_what_is_found(tree: Any, expected: list[tuple[str, str, str]]) -> None:
+    assert found(tree) == expected
+
+
+TREES = st.recursive(
+    st.text(max_size=4) | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.none(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*MAP, "x", "a b", "1"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+def strings(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], str]]:
+    if isinstance(tree, dict):
+        return [one for key, child in tree.items() for one in strings(child, (*path, key))]
+    if isinstance(tree, list):
+        return [one for number, child in enumerate(tree) for one in strings(child, (*path, number))]
+    return [(path, tree)] if isinstance(tree, str) else []
+
+
+@given(tree=TREES)
+def test_no_string_is_passed_over_but_words_in_places_for_words(tree: Any) -> None:
+    seen = {one.path for one in walk(tree, MAP) if not one.key}
+    for path, value in strings(tree):
+        assert path in seen or not value or (path[-1] == "id" and is_word(value))
+
+
+@given(tree=TREES)
+def test_edits_change_what_they_name_and_nothing_else(tree: Any) -> None:
+    tree = {"x": tree, "text": tree}
+    ones = list(walk(tree, MAP))
+    assert edited(tree, []) == tree
+    same = edited(tree, [(one, one.text) for one in ones if not one.number])
+    assert same == tree
+    values = [one for one in ones if not one.key]
+    copy = edited(tree, [(one, "7" if one.number else "new") for one in values])
+    for one in values:
+        at = copy
+        for step in one.path:
+            at = at[step]
+        assert at == (7 if one.number else "new")
+
+
+def test_keys_are_renamed_in_their_place_the_deepest_first() -> None:
+    tree = {"first": 1, "a b": {"c d": {"e f": "x"}}, "last": 2}
+    keys = [(one, one.text.upper()) for one in walk(tree, MAP) if one.key]
+    changed = edited(tree, [*keys, (Found(("a b", "c d", "e f"), "x", UNMAPPED), "y")])
+    assert changed == {"first": 1, "A B": {"C D": {"E F": "y"}}, "last": 2}
+    assert list(changed) == ["first", "A B", "last"]
+    assert tree == {"first": 1, "a b": {"c d": {"e f": "x"}}, "last": 2}, "the tree itself stays"
+
+
+@pytest.mark.parametrize(("left", "number"), [("1000", 1000), ("-12", -12), ("", 0), ("-", 0)])
+def test_what_a_stop_leaves_of_a_number_is_a_number(left: str, number: int) -> None:
+    assert edited({"a": CARD}, [(Found(("a",), str(CARD), UNMAPPED, number=True), left)]) == {"a": number}
+
+
+def test_shapes() -> None:
+    assert is_word("gpt-4.1:free/x_y=+")
+    assert is_word("")
+    assert not is_word("a b")
+    assert not is_word("a@b")
+    assert not is_word("x" * 257)
+    assert not is_word("é")
+    assert is_plain_key("input_schema")
+    assert is_plain_key("$ref")
+    assert not is_plain_key("k1")
+    assert not is_plain_key("")
+    assert not is_plain_key("x" * 41)
+    assert not is_plain_key("é")
+    assert dotted(("messages", 2, "content", 0, "text")) == "messages[2].content[0].text"
+    assert dotted((0, "a")) == "[0].a"
