@@ -115,8 +115,11 @@ class Writer:
             return []
         if self._pattern is None:
             values = [value for value, token in self.tokens.items() if value and value != token]  # the same: a replay
-            self._pattern = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))) or r"(?!)")
-        return [(match.start(), match.end(), self.tokens[match[0]]) for match in self._pattern.finditer(text)]
+            longest_first = "|".join(map(re.escape, sorted(values, key=len, reverse=True)))
+            self._pattern = re.compile(f"(?=({longest_first}))" if values else r"(?!)")
+        # At every place, so that a value that begins inside another one is covered too.
+        found = ((match.start(), match.end(1), self.tokens[match[1]]) for match in self._pattern.finditer(text))
+        return merge(found)
 
     def masked(self, lane: Lane) -> Masked:
         if id(lane) not in self._masked:
