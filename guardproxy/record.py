@@ -82,14 +82,14 @@ class Writer:
     tokens: dict[str, str] = field(default_factory=dict)
     _masked: dict[int, Masked] = field(default_factory=dict)
     _pattern: re.Pattern[str] | None = None
-    _hidden: dict[str, str] = field(default_factory=dict)  # paths of keys that cannot be shown, the longest last
+    _hidden: dict[str, str] = field(default_factory=dict)  # paths of keys that are text -> as shown, the longest last
 
     def __post_init__(self) -> None:
         keys = [lane for side in self.sides for lane in side.gate.lanes if lane.channel.path.endswith(KEY)]
-        hidden = [lane for lane in keys if self.masked(lane).text is None or lane.settled < lane.total]
-        paths = {lane.channel.path.removesuffix(KEY): lane.total for lane in hidden}
-        for path in sorted(paths, key=len):
-            self._hidden[path] = self._shown(path[: len(path) - paths[path]]) + "*"
+        for lane in sorted(keys, key=lambda lane: len(lane.channel.path)):
+            path, text = lane.channel.path.removesuffix(KEY), self.masked(lane).text
+            shown = "*" if text is None or lane.settled < lane.total else text
+            self._hidden[path] = self._shown(path[: len(path) - lane.total]) + shown
 
     def scrub(self, text: str) -> str:
         """`text` without any sensitive value."""
