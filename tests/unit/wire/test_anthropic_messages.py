@@ -77,7 +77,7 @@ def test_what_a_request_holds() -> None:
 @pytest.mark.parametrize(
     ("block", "expected", "hidden"),
     [
-        ({"type": "text", "text": "t", "citations": [{"cited_text": "c"}]}, 
+        ({"type": "text", "text": "t", "citations": [{"cited_text": "c"}]},
          {"text": "user", "citations[0].cited_text": "user"}, []),
         ({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}, {}, ["source.data"]),
         ({"type": "image", "source": {"type": "url", "url": "https://a.example"}}, {"source.url": "user"}, []),
