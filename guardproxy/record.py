@@ -24,6 +24,7 @@ from guardproxy.wire.walk import UNMAPPED, Found, dotted, edited, is_word
 VERSION = 1
 KEY = "#key"  # how the path of a text ends that is an object's key
 KEPT_LIMIT_CHARS = 2_000_000  # a longer text is left out of the record, which says so
+_BORDER = re.compile(r"[.\[#]")
 _DIGITS = re.compile(r"[-.]*[0-9][-.0-9]*")
 _SAME = OffsetMap((), (), (), ())
 
@@ -82,27 +83,27 @@ class Writer:
     tokens: dict[str, str] = field(default_factory=dict)
     _masked: dict[int, Masked] = field(default_factory=dict)
     _pattern: re.Pattern[str] | None = None
-    _hidden: dict[str, str] = field(default_factory=dict)  # paths of keys that are text -> as shown, the longest last
+    _keys: dict[str, str] = field(default_factory=dict)  # paths of keys that are text -> as the record shows them
 
     def __post_init__(self) -> None:
         keys = [lane for side in self.sides for lane in side.gate.lanes if lane.channel.path.endswith(KEY)]
         for lane in sorted(keys, key=lambda lane: len(lane.channel.path)):
-            path, text = lane.channel.path.removesuffix(KEY), self.masked(lane).text
-            shown = "*" if text is None or lane.settled < lane.total else text
-            self._hidden[path] = self._shown(path[: len(path) - lane.total]) + shown
+            path = lane.channel.path.removesuffix(KEY)
+            text = self.masked(lane).text if lane.settled == lane.total else None
+            self._keys[path] = self._shown(path[: len(path) - lane.total]) + ("*" if text is None else text)
 
     def scrub(self, text: str) -> str:
         """`text` without any sensitive value."""
         return mask(text, self._known(text))[0]
 
     def path(self, path: str) -> str:
-        """A path whose keys can be shown: those that are text and were not scanned, or must not be kept, cannot."""
+        """A path with masked keys; one that is text and was not scanned, or must not be kept, is `*`."""
         return self.scrub(self._shown(path))
 
     def _shown(self, path: str) -> str:
-        for begin in reversed(self._hidden):
-            if path.startswith(begin):
-                return self._hidden[begin] + path[len(begin) :]
+        for end in reversed([*(match.start() for match in _BORDER.finditer(path)), len(path)]):
+            if (begin := self._keys.get(path[:end])) is not None:
+                return begin + path[end:]
         return path
 
     def word(self, text: str, side: Side) -> str:

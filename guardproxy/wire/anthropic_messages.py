@@ -214,7 +214,7 @@ class MessagesDecoder(StreamDecoder):
             if len(path) == 2 and path[1] in _FLOWING:
                 return Place(kind, f"{block}.{_FLOWING[str(path[1])]}", block, flows=True)
             flows = name == "content_block_delta" and kind == "unmapped" and is_delta(path, name)
-            return Place(kind, f"{block}.{dotted(path[1:])}", block, flows)
+            return Place(kind, f"{block}.{dotted(path[1:] or path)}", block, flows)
         if name in ("message_start", "message_delta"):
             return Place(kind, dotted(path[1:] or path), name, flows=False)
         return Place(kind, f"{name}.{dotted(path)}", name, is_delta(path, name))

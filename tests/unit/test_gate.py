@@ -1,0 +1,311 @@
+"""The gate: frames leave in order, when every text in them is settled, and each finding is shown once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
+from guardproxy.findings import Channel, Finding, Scan, Window
+from guardproxy.gate import CHECK_ERROR, Gate, Job, Lane
+
+A = Channel("response", "assistant", "a")
+B = Channel("response", "reasoning", "b")
+
+
+@dataclass
+class Fake:
+    """A check whose answers a test writes."""
+
+    name: str = "fake"
+    digest: str = ""
+    windows: list[Window] = field(default_factory=list)
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        raise NotImplementedError
+
+
+class Frames:
+    """Makes the events of frames, and remembers which frame is which."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+        self.kept: list[Frame] = []
+
+    def new(self, name: str) -> Frame:
+        frame = Frame(name.encode())
+        self.kept.append(frame)
+        self.names[id(frame)] = name
+        return frame
+
+    def text(self, name: str, text: str, channel: Channel = A, **more: bool) -> Text:
+        return Text(channel, text, self.new(name), ("x",), **more)
+
+
+def gate(*checks: Fake) -> Gate:
+    return Gate(lambda channel: checks if channel != B else ())
+
+
+def learn(gate: Gate, *scans: Scan) -> list[tuple[str, list[Finding]]]:
+    return [(lane.channel.path, found) for lane, found in gate.learn(scans)]
+
+
+def leaving(gate: Gate, until: int | None = None) -> list[str]:
+    """The frames that leave: their texts, edits applied."""
+    return ["".join(new for _, new in entry.texts()[0]) or entry.frame.data.decode() for entry in gate.release()]
+
+
+def finding(start: int, end: int, check: str = "fake") -> Finding:
+    return Finding(start, end, check, "X", 1.0)
+
+
+def test_a_frame_waits_for_its_text_and_those_behind_it_wait_too() -> None:
+    frames, check = Frames(), Fake()
+    it = gate(check)
+    it.push([frames.text("1", "hello "), Opaque(frames.new("ping"), (("y",),)), frames.text("2", "you")])
+    (job,) = it.jobs()
+    assert (job.check, job.window) == (check, Window(A, "hello you", 0, 0, last=False))
+    assert leaving(it) == []
+    assert it.held == 9
+    learn(it, Scan((), 6, 4))
+    assert leaving(it) == ["hello ", "ping"]
+    assert (it.held, it.empty) == (3, False)
+    assert it.jobs() == [], "nothing new can be learned"
+    it.push([End(A)])
+    (job,) = it.jobs()
+    assert job.window == Window(A, "o you", 4, 6, last=True)
+    learn(it, Scan((), 9, 9))
+    assert leaving(it) == ["you"]
+    assert (it.held, it.empty) == (0, True)
+    assert it.jobs() == []
+
+
+def test_text_without_checks_is_settled_at_once() -> None:
+    frames = Frames()
+    it = gate()
+    it.push(
+        [
+            frames.text("1", "hello", B),
+            frames.text("2", '{"a"', Channel("response", "tool_arguments", "c"), encoded=True),
+        ]
+    )
+    assert it.jobs() == []
+    assert leaving(it) == ["hello", '{"a"']
+    assert it.lanes[1].encoded is False, "nothing would look at the decoded text"
+
+
+def test_the_slowest_check_decides_and_each_has_its_own_window() -> None:
+    frames, fast, slow = Frames(), Fake("fast"), Fake("slow")
+    it = gate(fast, slow)
+    it.push([frames.text("1", "one two three")])
+    assert [job.check.name for job in it.jobs()] == ["fast", "slow"]
+    learn(it, Scan((), 13, 13), Scan((), 4, 2))
+    assert leaving(it) == []
+    it.push([frames.text("2", " four")])
+    assert [(job.window.start, job.window.settled, job.window.text) for job in it.jobs()] == [
+        (13, 13, " four"),
+        (2, 4, "e two three four"),
+    ]
+
+
+def test_settled_never_lies_inside_a_finding() -> None:
+    frames = Frames()
+    it = gate(Fake("one"), Fake("two"))
+    it.push([frames.text("1", "0123456789")])
+    it.jobs()
+    found = (finding(2, 6, "one"), finding(5, 8, "one"))
+    assert learn(it, Scan(found, 8, 8), Scan((), 7, 7)) == []
+    assert it.lanes[0].settled == 2, "7 cuts the second finding, its beginning cuts the first"
+    it.push([frames.text("2", "x")])
+    assert [job.window.settled for job in it.jobs()] == [8, 7]
+    assert learn(it, Scan((), 11, 11), Scan((), 11, 11)) == [("a", list(found))]
+
+
+def test_findings_are_shown_once_in_the_frame_that_they_begin_in() -> None:
+    frames = Frames()
+    it = gate(Fake())
+    it.push([frames.text("1", "0123"), frames.text("2", "4567"), frames.text("3", "89")])
+    it.jobs()
+    learn(it, Scan((finding(1, 2), finding(3, 6), finding(6, 7)), 10, 10))
+    shown = [[at for piece in entry.pieces for at, _ in piece.findings()] for entry in it.release()]
+    assert shown == [[1, 3], [6], []]
+
+
+def test_edits_go_into_the_frames_that_they_touch() -> None:
+    frames = Frames()
+    it = gate(Fake())
+    it.push([frames.text("1", "0123"), frames.text("2", "4567"), frames.text("3", "89")])
+    it.jobs()
+    learn(it, Scan((), 10, 10))
+    it.lanes[0].edit(1, 2, "<one>")
+    it.lanes[0].edit(3, 9, "<two>")
+    entries = [(entry.texts(), entry.frame.data) for entry in it.release()]
+    assert [([new for _, new in texts], changed) for (texts, changed), _ in entries] == [
+        (["0<one>2<two>"], True),
+        ([""], True),
+        (["9"], True),
+    ]
+    assert it.lanes[0].released == 10
+
+
+def test_a_stop_ends_the_frame_where_it_is() -> None:
+    frames = Frames()
+    frame = frames.new("1")
+    it = gate(Fake())
+    it.push([Text(A, "0123", frame, ("x",)), Text(B, "more", frame, ("y",)), Text(A, "45", frame, ("z",))])
+    it.jobs()
+    learn(it, Scan((), 6, 6))
+    entry = next(it.release())
+    texts, changed = entry.texts(until=(entry.pieces[0], 2))
+    assert [new for _, new in texts] == ["01", "", ""]
+    assert changed
+    assert it.lanes[0].released == 2
+
+
+def test_what_is_unchanged_says_so() -> None:
+    frames = Frames()
+    it = gate(Fake())
+    it.push([frames.text("1", "0123")])
+    it.jobs()
+    learn(it, Scan((), 4, 4))
+    assert next(it.release()).texts()[1] is False
+
+
+def test_a_check_that_failed_is_a_finding_over_its_window() -> None:
+    frames = Frames()
+    it = gate(Fake("one"), Fake("two"))
+    it.push([frames.text("1", "0123456789"), End(A)])
+    it.jobs()
+    found = learn(it, Scan((), 10, 10), Scan((), 0, 0, "Boom"))
+    assert found == [("a", [Finding(0, 10, "two", CHECK_ERROR, 1.0)])]
+    assert it.lanes[0].settled == 10, "the text is not held forever; whoever releases sees the finding"
+
+
+def test_encoded_text_is_held_to_its_end_and_scanned_decoded() -> None:
+    frames, check = Frames(), Fake()
+    it = gate(check)
+    it.push([frames.text("1", '{"a": "\\u00', A, encoded=True)])
+    assert it.jobs() == []
+    it.push([frames.text("2", '34 b", "n": 4111222233334444}', A, encoded=True), End(A)])
+    (job,) = it.jobs()
+    assert job.window == Window(A, "a\n4 b\nn\n4111222233334444")
+    learn(it, Scan((finding(2, 3), finding(8, 24)), 24, 24))
+    lane = it.lanes[0]
+    assert (lane.text_of(2, 3), lane.text_of(8, 24)) == ("4", "4111222233334444")
+    lane.edit(2, 3, "<four>")
+    lane.edit(8, 24, "<card>")
+    assert lane.edits == [(2, 3, "<four>"), (8, 24, "1000000000000000")]
+    assert [lane.raw_start(one) for one in lane.findings] == [6, 23], "before the string, at the number"
+    assert leaving(it) == ['{"a": "<four> b', '", "n": 1000000000000000}']
+    lane.forget()
+    assert lane.tail.startswith("{"), "the decoded view still needs it"
+
+
+def test_a_finding_in_nothing_is_at_the_beginning() -> None:
+    frames = Frames()
+    it = gate(Fake())
+    it.push([frames.text("1", "{}", A, encoded=True), End(A)])
+    (job,) = it.jobs()
+    assert job.window.text == ""
+    learn(it, Scan((), 0, 0, "Boom"))
+    assert it.lanes[0].raw_start(it.lanes[0].findings[0]) == 0
+
+
+def test_a_number_keeps_its_length() -> None:
+    frames = Frames()
+    it = gate(Fake())
+    it.push([frames.text("1", "4111222233334444", A, number=True)])
+    it.jobs()
+    it.lanes[0].edit(0, 4, "<x>")
+    assert it.lanes[0].edits == [(0, 4, "1000")]
+    assert Lane(A, (), False).stand_in(0, 4) == ""
+
+
+def test_a_text_that_is_said_again_gets_what_the_first_got() -> None:
+    frames = Frames()
+    it = gate(Fake())
+    events: list[Event] = [frames.text("1", "say it"), End(A)]
+    it.push([*events, frames.text("2", "say it", A, again=True)])
+    assert len(it.jobs()) == 1
+    learn(it, Scan((finding(4, 6),), 6, 6))
+    it.lanes[0].edit(4, 6, "<x>")
+    it.push([frames.text("3", "say it", A, again=True)])
+    assert it.jobs() == []
+    entries = [
+        (entry.texts()[0][0][1], [one for piece in entry.pieces for one in piece.findings()]) for entry in it.release()
+    ]
+    assert [text for text, _ in entries] == ["say <x>"] * 3
+    assert it.held == 0
+    frame = frames.new("4")
+    it.push([Text(B, "ab", frame, ("y",)), Text(A, "say it", frame, ("x",), again=True)])
+    it.jobs()
+    entry = next(it.release())
+    assert [new for _, new in entry.texts(until=(entry.pieces[0], 1))[0]] == ["a", ""]
+
+
+def test_encoded_text_that_is_said_again() -> None:
+    frames = Frames()
+    it = gate(Fake())
+    it.push(
+        [
+            frames.text("1", '"\\u0034"', A, encoded=True),
+            End(A),
+            frames.text("2", '"\\u0034"', A, encoded=True, again=True),
+        ]
+    )
+    it.jobs()
+    learn(it, Scan((), 1, 1))
+    it.lanes[0].edit(0, 1, "<x>")
+    assert leaving(it) == ['"<x>"', '"<x>"']
+
+
+def test_a_new_text_of_an_ended_channel_is_a_new_lane() -> None:
+    frames = Frames()
+    it = gate(Fake())
+    it.push([frames.text("1", "a"), End(A), End(A), frames.text("2", "b")])
+    assert [lane.index for lane in it.lanes] == [0, 1]
+    assert [job.window.text for job in it.jobs()] == ["a", "b"]
+
+
+def test_nothing_is_taken_after_a_fault() -> None:
+    frames = Frames()
+    it = gate(Fake())
+    fault = Fault("x", "y")
+    it.push([frames.text("1", "a"), fault, frames.text("2", "b")])
+    it.push([frames.text("3", "c")])
+    assert it.fault is fault
+    assert [lane.total for lane in it.lanes] == [1]
+
+
+def test_long_texts_are_forgotten_as_they_leave() -> None:
+    """What is kept does not grow with the text, but for the record's own copy."""
+    frames = Frames()
+    it = gate(Fake())
+    for number in range(50):
+        it.push([frames.text(str(number), "x" * 100)])
+        (job,) = it.jobs()
+        assert len(job.window.text) <= 700
+        at = (number + 1) * 100
+        learn(it, Scan((), at, at - 50))
+        assert leaving(it) == ["x" * 100]
+        assert len(it.lanes[0].tail) <= 700
+    it.push([End(A)])
+    it.jobs()
+    learn(it, Scan((), 5000, 5000))
+    assert leaving(it) == []
+    assert len("".join(it.lanes[0].whole)) == 5000
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_jobs_and_their_answers_go_in_one_order(ended: bool) -> None:
+    frames = Frames()
+    other = Channel("response", "assistant", "other")
+    it = gate(Fake())
+    it.push([frames.text("1", "ab"), frames.text("2", "cd", other), *([End(A), End(other)] if ended else [])])
+    jobs = it.jobs()
+    assert [job.window.channel for job in jobs] == [A, other]
+    assert isinstance(jobs[0], Job)
+    found = learn(it, Scan((finding(0, 1),), 2, 2), Scan((finding(1, 2),), 2, 2))
+    assert found == [("a", [finding(0, 1)]), ("other", [finding(1, 2)])]

@@ -1,0 +1,104 @@
+"""Placeholders: the same for the same value, tenant, label and key; restored only where they are this exchange's own."""
+
+from __future__ import annotations
+
+import string
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.findings import Channel, Scan, Window
+from guardproxy.placeholders import PLACEHOLDER, RESTORE, Restoring, mint
+from tests.support_checks import assert_every_split, assert_invariant, whole
+
+KEY = b"sixteen secret bytes"
+OTHER = b"sixteen other bytes!"
+TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
+A, B = mint(KEY, "t", "MAIL", "jo@ab.io"), mint(KEY, "t", "CARD", "4111")
+CHECK = Restoring({A: "jo@ab.io", B: "4111"})
+
+
+@given(tenant=TEXT, label=TEXT, value=TEXT)
+def test_a_placeholder_is_stable_and_has_its_shape(tenant: str, label: str, value: str) -> None:
+    token = mint(KEY, tenant, label, value)
+    assert token == mint(bytes(KEY), str(tenant), label, value)
+    assert PLACEHOLDER.fullmatch(token)
+    assert not set(token) & set('"\\\n{}<>')
+    assert token.isascii()
+    assert not any(char in string.digits for char in token.rsplit("_", 1)[1])
+
+
+@given(one=st.tuples(TEXT, TEXT, TEXT), other=st.tuples(TEXT, TEXT, TEXT))
+def test_another_tenant_label_value_or_key_gives_another(
+    one: tuple[str, str, str], other: tuple[str, str, str]
+) -> None:
+    """Also where the parts run into each other: (`a`, `bc`) is not (`ab`, `c`)."""
+    assert (mint(KEY, *one) == mint(KEY, *other)) == (one == other)
+    assert mint(KEY, *one) != mint(OTHER, *one)
+
+
+def test_a_placeholder_shows_its_label() -> None:
+    for label, name in (
+        ("EMAIL_ADDRESS", "EMAIL_ADDRESS"),
+        ("us ssn", "US_SSN"),
+        ("9_lives", "LIVES"),
+        ("", "VALUE"),
+        ("éé", "VALUE"),
+        ("x" * 90, "X" * 40),
+    ):
+        token = mint(KEY, "t", label, "v")
+        assert token[1:].rsplit("_", 1)[0] == name
+        assert PLACEHOLDER.fullmatch(token)
+
+
+def test_what_is_not_its_own_stays() -> None:
+    forged = mint(KEY, "other tenant", "MAIL", "jo@ab.io")
+    for text in (forged, A.lower(), A.upper(), A[:-1], A[1:], A.replace("MAIL", "MAIM"), "[MAIL_x]", "[[MAIL]]"):
+        assert whole(CHECK, f"a {text} b") == []
+    assert [(one.start, one.end, one.check) for one in whole(CHECK, f"[{A}]{B}")] == [
+        (1, 1 + len(A), RESTORE),
+        (len(A) + 2, len(A) + 2 + len(B), RESTORE),
+    ]
+
+
+def test_every_split_of_two_placeholders() -> None:
+    found = assert_every_split(CHECK, f"to {A}{B}, not {A[:-3]}", pairs=True)
+    assert [one.start for one in found] == [3, 3 + len(A)]
+
+
+PIECES = st.lists(
+    st.sampled_from([A, B, A[:7], A[7:], "[", "]", "[MAIL", "_", "bcdf", "[MAIL_", " ", "x", "é", "[[", A.lower()]),
+    max_size=9,
+).map("".join)
+
+
+@given(text=PIECES, cuts=st.lists(st.integers(0, 120), max_size=12))
+def test_the_findings_do_not_depend_on_the_cuts(text: str, cuts: list[int]) -> None:
+    assert_invariant(CHECK, text, [cut for cut in cuts if cut <= len(text)])
+
+
+def held(text: str) -> str:
+    """What of an unfinished text is held back."""
+    (scan,) = CHECK.scan([Window(Channel("response", "assistant", "x"), text, last=False)])
+    return text[scan.settled :]
+
+
+def test_only_what_can_still_become_a_placeholder_is_held() -> None:
+    for text, rest in (
+        ("plain", ""),
+        ("a [", "["),
+        ("a [M", "[M"),
+        ("a [MAIL_bcdf", "[MAIL_bcdf"),
+        (f"a {A[:-1]}", A[:-1]),
+        (f"a {A}", ""),
+        ("a [m", ""),
+        ("a [MAIL x", ""),
+        ("a [" + "X" * 60, ""),
+        ("[MAIL_[", "["),
+    ):
+        assert held(text) == rest
+
+
+def test_what_was_settled_stays_so() -> None:
+    window = Window(Channel("response", "assistant", "x"), f"{A}[MA", start=10, settled=10 + len(A), last=False)
+    assert CHECK.scan([window, window]) == [Scan((), 10 + len(A), 10 + len(A))] * 2

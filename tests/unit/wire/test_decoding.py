@@ -1,0 +1,236 @@
+"""What the decoders of both formats share."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
+from guardproxy.wire import Seen, codec_for, codecs
+from guardproxy.wire.decoding import (
+    StreamDecoder,
+    WholeDecoder,
+    counts,
+    edited_frame,
+    events_of,
+    indexed,
+    is_delta,
+)
+from guardproxy.wire.openai_chat import ChatDecoder
+from guardproxy.wire.walk import Leaf, text, walk
+from tests.support import CHAT, MESSAGES, sse
+
+
+def shape(events: list[Event]) -> list[str]:
+    """Events in one line each; `=` is a text that is said again."""
+    out = []
+    for event in events:
+        match event:
+            case Text():
+                marks = "=" * event.again + "{" * event.encoded + "#" * event.number
+                out.append(f"{marks}{event.channel.kind} {event.channel.path}: {event.text}")
+            case End():
+                out.append(f"end {event.channel.path}")
+            case Opaque():
+                out.append("opaque " + ",".join(".".join(map(str, path)) for path in event.uninspected))
+            case Fault():
+                out.append(f"fault {event.code}")
+    return out
+
+
+def chat(*chunks: dict[str, Any]) -> list[list[str]]:
+    decoder = ChatDecoder(10**6)
+    return [shape(decoder.feed(sse(chunk))) for chunk in chunks]
+
+
+def choice(index: int | None = 0, **delta: Any) -> dict[str, Any]:
+    return {"choices": [{**({} if index is None else {"index": index}), "delta": delta}]}
+
+
+def test_whole_bodies_give_each_text_and_its_end() -> None:
+    tree = {"a": {"b": "x"}, "a.b": "y", "n": 4111222233334444, "j": "{}", "o": "AAAA"}
+    how = {"j": Leaf("json", "tool_arguments"), "o": Leaf("opaque")}
+    assert shape(events_of(list(walk(tree, how)), Frame(b"", tree), "request")) == [
+        "unmapped a.b: x",
+        "end a.b",
+        "unmapped a.b#key: a.b",
+        "end a.b#key",
+        "unmapped a.b: y",
+        "end a.b",
+        "#unmapped n: 4111222233334444",
+        "end n",
+        "{tool_arguments j: {}",
+        "end j",
+        "opaque o",
+    ]
+    assert shape(events_of([], Frame(b""), "request")) == ["opaque "]
+
+
+def whole(limit_bytes: int = 1000) -> WholeDecoder:
+    def notice(tree: Any, seen: Seen) -> None:
+        seen.model = tree.get("model", "")
+
+    return WholeDecoder({"text": text("assistant")}, notice, limit_bytes)
+
+
+def test_a_whole_body_is_read_at_its_end() -> None:
+    decoder = whole()
+    assert decoder.feed(b'{"text": "a", ') == decoder.feed(b'"model": "m"}') == []
+    events = decoder.end()
+    assert shape(events) == ["assistant text: a", "end text", "unmapped model: m", "end model"]
+    assert isinstance(events[0], Text)
+    assert events[0].frame.terminal
+    assert decoder.seen.model == "m"
+    decoder.sent(events[0].frame)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b'{"a": 1, "a": 2}'])
+def test_a_whole_body_that_is_no_object_is_a_fault(body: bytes) -> None:
+    decoder = whole()
+    decoder.feed(body)
+    assert shape(decoder.end()) == ["fault upstream_invalid_json"]
+
+
+def test_a_whole_body_above_the_limit_is_one_fault() -> None:
+    decoder = whole(10)
+    assert decoder.feed(b"x" * 10) == []
+    assert shape(decoder.feed(b"x")) == ["fault upstream_too_large"]
+    assert decoder.feed(b"x") == decoder.end() == []
+
+
+def test_texts_of_one_place_are_one_channel_however_many_frames() -> None:
+    assert chat(choice(content="a"), choice(content="b"), choice(1, content="c")) == [
+        ["assistant choices[0].message.content: a"],
+        ["assistant choices[0].message.content: b"],
+        ["assistant choices[1].message.content: c"],
+    ]
+    assert chat({"choices": [{"index": 4, "delta": {"content": "a"}}, {"delta": {"content": "b"}}]}) == [
+        ["assistant choices[4].message.content: a", "assistant choices[1].message.content: b"],
+    ]
+
+
+def test_reasoning_ends_where_the_run_goes_on_with_something_else() -> None:
+    assert chat(choice(reasoning="a"), choice(1, content="x"), choice(reasoning="b"), choice(content="c")) == [
+        ["reasoning choices[0].message.reasoning: a"],
+        ["assistant choices[1].message.content: x"],
+        ["reasoning choices[0].message.reasoning: b"],
+        ["end choices[0].message.reasoning", "assistant choices[0].message.content: c"],
+    ]
+
+
+def test_what_does_not_flow_is_complete_and_said_again_as_it_was() -> None:
+    news = {"news": "a b", "choices": []}
+    assert chat(news, news, {**news, "news": "c"}, news) == [
+        ["unmapped news: a b", "end news"],
+        ["=unmapped news: a b"],
+        ["unmapped news: c", "end news"],
+        ["unmapped news: a b", "end news"],
+    ]
+
+
+def test_keys_and_numbers_do_not_flow() -> None:
+    tree = choice(**{"x y": 4111222233334444})
+    assert chat(tree, tree) == [
+        [
+            "assistant choices[0].message.x y#key: x y".replace("assistant", "unmapped"),
+            "end choices[0].message.x y#key",
+            "#unmapped choices[0].message.x y: 4111222233334444",
+            "end choices[0].message.x y",
+        ],
+        ["=unmapped choices[0].message.x y#key: x y", "=#unmapped choices[0].message.x y: 4111222233334444"],
+    ]
+
+
+def test_a_complete_text_does_not_join_one_that_flows() -> None:
+    """The same name for a part of a delta and for what a later frame says of the whole."""
+    flowing = {"choices": [{"index": 0, "delta": {"news": "a"}}]}
+    complete = {"choices": [{"index": 0, "message": {"news": "b"}}]}
+    assert chat(flowing, complete, flowing) == [
+        ["unmapped choices[0].message.news: a"],
+        ["end choices[0].message.news", "unmapped choices[0].message.news: b", "end choices[0].message.news"],
+        ["unmapped choices[0].message.news: a"],
+    ]
+
+
+def test_what_belongs_to_a_delta() -> None:
+    assert is_delta(("choices", 0, "delta", "content"), "")
+    assert is_delta(("new_delta", "text"), "")
+    assert is_delta(("news",), "content_block_delta")
+    assert not is_delta(("choices", 0, "delta", "role"), "")
+    assert not is_delta(("type",), "content_block_delta")
+    assert not is_delta(("choices", 0, "text"), "")
+
+
+def test_list_positions_become_the_items_own_index() -> None:
+    tree = {"a": [{"index": 7, "b": ["x"]}, {"index": True, "b": "y"}, "z"]}
+    assert indexed(tree, ("a", 0, "b", 0)) == ("a", 7, "b", 0)
+    assert indexed(tree, ("a", 1, "b")) == ("a", 1, "b")
+    assert indexed(tree, ("a", 2)) == ("a", 2)
+
+
+def test_usage_is_numbers() -> None:
+    usage = {"in": 5, "cost": 0.25, "note": "text", "x y": 1, "more": {"out": 7, "list": [1]}, "big": 10**8, "no": None}
+    assert counts(usage) == {"in": 5, "cost": 0.25, "more": {"out": 7}}
+
+
+def test_a_stream_is_over_after_a_fault() -> None:
+    decoder = ChatDecoder(100)
+    assert shape(decoder.feed(b'data: {"id": "c"}\n\ndata: 5\n\ndata: {}\n\n')) == [
+        "opaque ",
+        "fault upstream_invalid_json",
+    ]
+    assert decoder.feed(b"data: {}\n\n") == decoder.end() == []
+    decoder = ChatDecoder(20)
+    assert shape(decoder.feed(b"data: {}\n\ndata: " + b"x" * 20)) == ["opaque ", "fault upstream_event_too_large"]
+    assert decoder.feed(b"data: {}\n\n") == []
+    assert shape(ChatDecoder(20).feed(b"data: [DONE]\n\ndata: " + b"x" * 20)) == ["opaque "], "nobody reads it"
+
+
+def test_data_of_several_lines_goes_on_in_one() -> None:
+    (event,) = ChatDecoder(100).feed(b'data: {"id":\ndata: "c"}\n\n')
+    assert isinstance(event, Opaque)
+    assert event.frame.data == b'data: {"id":"c"}\n\n'
+    (event,) = ChatDecoder(100).feed(b'id: 7\nevent: message\ndata: {"id": "c"}\nretry: 1\n\n')
+    assert isinstance(event, Opaque)
+    assert event.frame.data == b'data: {"id": "c"}\n\n', "what was not understood does not go on"
+
+
+def test_a_frame_is_framed_as_before() -> None:
+    assert edited_frame(Frame(b"", {}, "x", streamed=True), {"a": 1}) == b'event: x\ndata: {"a":1}\n\n'
+    assert edited_frame(Frame(b"", {}), {"a": 1}) == b'{"a":1}'
+
+
+def test_a_format_says_what_its_frames_mean() -> None:
+    bare = StreamDecoder(100)
+    for ask in (lambda: bare.how({}), lambda: bare.place({}, next(walk({"a": "b"}, {}))), lambda: bare.after({})):
+        with pytest.raises(NotImplementedError):
+            ask()
+    assert bare.ends({}) is False
+    assert bare.special(None) is None  # type: ignore[arg-type]
+    bare.sent(Frame(b""))
+
+
+def test_the_formats_and_their_routes() -> None:
+    assert [codec.name for codec in codecs()] == ["openai_chat", "anthropic_messages"]
+    for route, provider in ((CHAT, "openai"), (MESSAGES, "anthropic"), (MESSAGES + "/count_tokens", "anthropic")):
+        codec = codec_for(route)
+        assert codec
+        assert codec.provider == provider
+        assert route in codec.routes
+    assert codec_for("POST /v9/none") is None
+    assert codec_for("GET /v1/messages") is None
+
+
+@pytest.mark.parametrize("route", [CHAT, MESSAGES])
+def test_every_decoder_keeps_to_the_protocol(route: str) -> None:
+    codec = codec_for(route)
+    assert codec
+    for streamed in (True, False):
+        for failed in (True, False):
+            decoder = codec.decoder(streamed=streamed, failed=failed, limit_bytes=100)
+            assert decoder.feed(b"") == []
+            assert len(shape(decoder.end())) == 1
+            assert decoder.end() == [] or not streamed
+            assert json.dumps(decoder.seen.usage) == "{}"
