@@ -1,7 +1,8 @@
 """The load generator: bare asyncio connections that ask, read to the end of the answer, and ask again.
 
 In: one JSON object as argument: `port`, `mode` (`plain`, `stream`, `open`), `connections`, `seconds`, `seed`. Out: one
-JSON object with what was measured: rates, percentiles in milliseconds, errors. In mode `open` it opens `connections`
+JSON object with what was measured: rates, percentiles in milliseconds, how many were refused (4xx, which count for
+nothing else) or failed. In mode `open` it opens `connections`
 streams that never end, prints a line once each has received text, and holds them until its standard input closes.
 """
 
@@ -55,6 +56,7 @@ class Asker(asyncio.Protocol):
         self.first_texts_s: list[float] = []
         self.chunks = 0
         self.errors = 0
+        self.refused = 0
         self.got_text = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -64,6 +66,7 @@ class Asker(asyncio.Protocol):
     def _send(self) -> None:
         self._buffer = b""
         self._headed = False
+        self._status = 0
         self._left: int | None = None
         self._texted = False
         self._sent_s = perf_counter()
@@ -71,14 +74,18 @@ class Asker(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        if self.counting:
+            self.chunks += data.count(b"data: ")
         if not self._headed:
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
                 return
             head, self._buffer = self._buffer[:end].lower(), self._buffer[end + 4 :]
             self._headed = True
-            if not head.startswith(b"http/1.1 200"):
-                self.errors += 1
+            self._status = int(head[9:12])
+            if self._status != 200:
+                self.refused += 400 <= self._status < 500
+                self.errors += self._status >= 500
             at = head.find(b"content-length:")
             self._left = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else None
         if not self._texted and _TEXT.search(self._buffer):
@@ -89,9 +96,8 @@ class Asker(asyncio.Protocol):
                 self.got_text.set_result(None)
         whole = self._buffer.endswith(b"0\r\n\r\n") if self._left is None else len(self._buffer) >= self._left
         if whole:
-            if self.counting:
+            if self.counting and self._status == 200:
                 self.latencies_s.append(perf_counter() - self._sent_s)
-                self.chunks += self._buffer.count(b"data: ")
             if self.open:
                 self._send()
 
@@ -143,6 +149,7 @@ async def measure(port: int, mode: str, connections: int, seconds: float, seed: 
         "first_text_p50_ms": percentile(firsts, 0.50),
         "first_text_p99_ms": percentile(firsts, 0.99),
         "requests": len(latencies),
+        "refused": sum(asker.refused for asker in askers),
         "errors": sum(asker.errors for asker in askers),
     }
 

@@ -247,6 +247,7 @@ def summary(found: list[Target]) -> dict[str, dict[str, float]]:
             "chunks_per_s_at_100": of("stream 100", "chunks_per_s"),
             "rss_idle_mib": target.rss_idle_mib,
             "rss_500_streams_mib": target.rss_open_mib,
+            "refused": sum(case["refused"] for round_ in target.rounds for case in round_.values()),
             "errors": sum(case["errors"] for round_ in target.rounds for case in round_.values()),
         }
     return table

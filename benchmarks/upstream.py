@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import uvloop
 
-from benchmarks.words import WORDS, words
+from benchmarks.words import words
 
 ANSWER_WORDS = 50
 CHUNKS = 100
@@ -48,7 +48,8 @@ def _frame(delta: dict[str, Any], finish: str | None = None) -> bytes:
 
 
 _ROLE = _frame({"role": "assistant", "content": ""})
-_WORD_FRAMES = [_frame({"content": f"{word} "}) for word in [*WORDS, *(f"{word}." for word in WORDS[:50])]]
+# Sentences of frames, made once: what is streamed is put together from them, in an order of its own each time.
+_SENTENCES = [[_frame({"content": f"{word} "}) for word in words(Random(seed), CHUNKS // 10)] for seed in range(2000)]
 _LAST = _frame({}, "stop") + _chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 
 
@@ -86,7 +87,8 @@ class Upstream(asyncio.Protocol):
             self._trickle()
         elif b'"stream":true' in body or b'"stream": true' in body:
             self._transport.write(_STREAM_HEAD + _ROLE)
-            self._next(self._random.choices(_WORD_FRAMES, k=CHUNKS))
+            chosen = self._random.sample(_SENTENCES, CHUNKS // 10)
+            self._next([frame for sentence in chosen for frame in sentence][::-1])
         else:
             said = " ".join(words(self._random, ANSWER_WORDS)).encode()
             size = len(_BEFORE) + len(said) + len(_AFTER)
@@ -104,7 +106,7 @@ class Upstream(asyncio.Protocol):
 
     def _trickle(self) -> None:
         if not self._transport.is_closing():
-            self._transport.write(self._random.choice(_WORD_FRAMES))
+            self._transport.write(self._random.choice(_SENTENCES)[0])
             self._loop.call_later(TRICKLE_S, self._trickle)
 
 

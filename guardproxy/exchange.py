@@ -21,7 +21,7 @@ from guardproxy.checks import Check
 from guardproxy.decisions import Stop
 from guardproxy.editing import Editor
 from guardproxy.errors import DownstreamError
-from guardproxy.events import Event, Fault, Text
+from guardproxy.events import Event, Fault, Opaque, Text
 from guardproxy.findings import Channel, Direction, Scan
 from guardproxy.gate import Entry, Gate, Job, Piece
 from guardproxy.placeholders import Restoring
@@ -126,17 +126,9 @@ class Exchange:
             "policies": self.setting.policies.digest,
             "outcome": outcome,
         }
+        sides = (self._request, self._answer)
         seen = self._decoder.seen if self._decoder else Seen()
-        return compose(
-            about,
-            self._notes,
-            self._bound,
-            self.outcomes,
-            (self._request, self._answer),
-            self._entry,
-            self._editor.tokens,
-            seen,
-        )
+        return compose(about, self._notes, self._bound, self.outcomes, sides, self._entry, self._editor.tokens, seen)
 
     def receive(self, happened: Input) -> list[Command]:
         """Takes one input; gives the commands that follow from it, in order."""
@@ -181,10 +173,12 @@ class Exchange:
         self._bound = self.setting.policies.bind(self.setting.route, request.model, self.setting.tenant)
         self._tally = Tally(self._bound)
         self._editor.bound = self._bound
-        if self._bound.refuses_unmapped and (found := _unmapped(request.events)):
+        self._request.read = self._bound.reads("request")
+        events = request.events() if self._request.read else [Opaque(request.frame)]
+        if self._bound.refuses_unmapped and (found := _unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
             return self._refuse(DownstreamError(400, "unmapped_field", message, found), happened.at_s)
-        self._request.gate.push(request.events)
+        self._request.gate.push(events)
         return self._advance_request(happened.at_s)
 
     def _advance_request(self, at_s: float) -> list[Command]:
@@ -202,7 +196,7 @@ class Exchange:
         texts, changed = self._entry.texts()
         body = self.setting.codec.edited(self._entry.frame, texts) if changed else self._entry.frame.data
         self._notes.sizes["upstream"] = len(body)
-        self._notes.seals["upstream"] = self.setting.seal(body)
+        self._notes.seals["upstream"] = self.setting.seal(body) if changed else self._notes.seals["request"]
         self.phase = "waiting"
         return [SendUpstream(body, sum(len(lane.edits) for lane in self._request.gate.lanes))]
 
@@ -219,8 +213,12 @@ class Exchange:
                 return self._fail(Fault("upstream_content_type", message), happened.at_s)
             message = f"the upstream answered with status {happened.status} and no readable error"
             return self._fail(Fault("upstream_error", message), happened.at_s, happened.status)
+        self._answer.read = bool(self._bound and self._bound.reads("response")) or bool(self._editor.values)
         self._decoder = self.setting.codec.decoder(
-            streamed=self._notes.streamed, failed=happened.status >= 400, limit_bytes=self.setting.limits.answer_bytes
+            streamed=self._notes.streamed,
+            failed=happened.status >= 400,
+            limit_bytes=self.setting.limits.answer_bytes,
+            read=self._answer.read,
         )
         return []
 
@@ -377,10 +375,8 @@ class Exchange:
         self._notes.sizes["client"] = self._notes.sizes.get("client", 0) + len(data)
         self.phase = "over"
         code, message = "audit_unavailable", "the record of this exchange could not be kept"
-        streaming = self._head_sent and self._notes.streamed
-        failed = (
-            self.setting.codec.error_event(code, message) if streaming else self.setting.codec.error(503, code, message)
-        )
+        codec, streaming = self.setting.codec, self._head_sent and self._notes.streamed
+        failed = codec.error_event(code, message) if streaming else codec.error(503, code, message)
         return Finish(outcome, data, self.record(outcome), failed)
 
     def _time(self, name: str, at_s: float) -> None:

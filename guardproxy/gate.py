@@ -146,7 +146,7 @@ class Lane:
         self.edits.append((start, end, self.stand_in(start, end) or replacement))
 
     def raw_start(self, finding: Finding) -> int:
-        """Where the raw text must end that goes on before the finding; in JSON, before the string that it is in."""
+        """Where the finding begins in the raw text; for a finding in a JSON string, where its quotes open."""
         if self.seen is None:
             return finding.start
         leaf = self._leaf(finding.start)

@@ -61,6 +61,7 @@ class Side:
     left, as `[lane, end offset]`; lane -1 is a frame without text."""
 
     gate: Gate
+    read: bool = True
     runs: list[tuple[int, int]] = field(default_factory=list)
     uninspected: dict[str, None] = field(default_factory=dict)
 
@@ -115,8 +116,11 @@ class Writer:
             return []
         if self._pattern is None:
             values = [value for value, token in self.tokens.items() if value and value != token]  # the same: a replay
-            self._pattern = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))) or r"(?!)")
-        return [(match.start(), match.end(), self.tokens[match[0]]) for match in self._pattern.finditer(text)]
+            longest_first = "|".join(map(re.escape, sorted(values, key=len, reverse=True)))
+            self._pattern = re.compile(f"(?=({longest_first}))" if values else r"(?!)")
+        # At every place, so that a value that begins inside another one is covered too.
+        found = ((match.start(), match.end(1), self.tokens[match[1]]) for match in self._pattern.finditer(text))
+        return merge(found)
 
     def masked(self, lane: Lane) -> Masked:
         if id(lane) not in self._masked:
@@ -154,7 +158,7 @@ class Writer:
         lanes = side.gate.lanes
         return {
             "texts": [self._text(lane) for lane in lanes],
-            "uninspected": [self.path(path) for path in side.uninspected],
+            "uninspected": [self.path(path) for path in side.uninspected] if side.read else ["*"],
             "unmapped": sorted({self.path(lane.channel.path) for lane in lanes if lane.channel.kind == "unmapped"}),
         }
 
@@ -172,7 +176,7 @@ class Writer:
             "text": shown.text,
             "checks": [check.name for check in lane.checks],
             "findings": found,
-            "edits": [list(shown.span(start, end)) for start, end, _ in lane.edits],
+            "edits": [list(span) for span in dict.fromkeys(shown.span(start, end) for start, end, _ in lane.edits)],
             "released": shown.wire_end(lane.released),
         }
         if not lane.ended:
@@ -295,7 +299,7 @@ def compose(
         "shadow": sorted({one.rule for one in outcomes if not one.enforced}),
         "decisions": writer.decisions(outcomes, sides),
         "request": {
-            "body": writer.request_body(entry) if entry and writer.keep else None,
+            "body": writer.request_body(entry) if entry and writer.keep and request.read else None,
             **writer.side(request),
         },
         "response": {

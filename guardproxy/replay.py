@@ -77,7 +77,7 @@ class _Recorded:
     def read_request(self, body: bytes) -> Request:
         return self.codec.read_request(body)
 
-    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int) -> Decoder:
+    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int, read: bool = True) -> Decoder:
         return self
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from guardproxy import placeholders
@@ -232,10 +233,10 @@ def message_texts(data: bytes) -> dict[str, str]:
 def cut(data: bytes, cuts: Iterable[int]) -> list[bytes]:
     """`data` in pieces, cut at these offsets."""
     places = sorted({0, len(data), *(place for place in cuts if 0 < place < len(data))})
-    return [data[low:high] for low, high in zip(places, places[1:], strict=False)]
+    return [data[low:high] for low, high in pairwise(places)]
 
 
 def pieces(text: str, cuts: Iterable[int]) -> list[str]:
     """`text` in pieces, cut at these offsets."""
     places = sorted({0, len(text), *(place for place in cuts if 0 < place < len(text))})
-    return [text[low:high] for low, high in zip(places, places[1:], strict=False)]
+    return [text[low:high] for low, high in pairwise(places)]

@@ -28,7 +28,9 @@ class Check(Protocol):
     """Something that scans text.
 
     `name`: what its findings call it. `digest`: identifies everything that its findings depend on (code version,
-    options, rules, model files); equal digests give equal findings for equal windows.
+    options, rules, model files); equal digests give equal findings for equal windows. Two more attributes are optional:
+    `sensitive` (default true): what is found is a value that no record may show; `slow` (default false): even a small
+    window takes more than a millisecond, so it is never scanned on the event loop.
     """
 
     @property

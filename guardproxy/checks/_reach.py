@@ -164,7 +164,9 @@ class Reach:
             matches: list[Match] = []
             undecided = len(text)
             for rank, each in enumerate(self.rules):
-                undecided = min(undecided, _walk(each, rank, text, at, last, matches))
+                more, open_at = _walk(each, rank, text, at, last)
+                matches += more
+                undecided = min(undecided, open_at)
             chains, cut = _chains(matches, undecided, last)
             if cut:
                 found += [(front, back, rank) for _, front, back, rank in chains]
@@ -178,13 +180,14 @@ class Reach:
             return found, max(settled, at)
 
 
-def _walk(each: Rule, rank: int, text: str, at: int, last: bool, matches: list[Match]) -> int:
-    """Adds the decided matches from `at` on and returns the first place that is undecided."""
+def _walk(each: Rule, rank: int, text: str, at: int, last: bool) -> tuple[list[Match], int]:
+    """The decided matches from `at` on, and the first place that is undecided."""
+    matches: list[Match] = []
     while True:
         undecided = _undecided(each, text, at, last)
         span = _first(each, text, at)
         if span is None or span[0] >= undecided:
-            return undecided
+            return matches, undecided
         start, front, back = span
         if each.accept is None or each.accept(text[front:back]):
             matches.append(Match(start, front, back, rank))

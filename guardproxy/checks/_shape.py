@@ -32,7 +32,8 @@ class Shape:
     """What is known of a pattern.
 
     `source`: a pattern without captures that matches the same texts (what it prefers among them may differ).
-    `prefix`: a pattern for the beginnings of its matches, or "" when it only ever matches the empty text. `least`, `most`: the length of a match in characters; `most` is `None` when unbounded.
+    `prefix`: a pattern for the beginnings of its matches, or "" when it only ever matches the empty text. `least`,
+    `most`: the length of a match in characters; `most` is `None` when unbounded.
     """
 
     source: str
@@ -81,10 +82,8 @@ def _many(one: Shape, least: int, most: int | None, mark: str) -> Shape:
     if most == 0 or one.source == "(?:)":
         return _NOTHING
     again = "" if most == 1 else f"(?:{one.source})*" if most is None else f"(?:{one.source}){{0,{most - 1}}}"
-    if one.most is None or (most is None and one.most):
-        longest = None
-    else:
-        longest = one.most * (most or 0)
+    endless = one.most is None or (most is None and one.most > 0)
+    longest = None if endless else (one.most or 0) * (most or 0)
     return Shape(f"(?:{one.source}){mark}", again + one.prefix if one.prefix else "", one.least * least, longest)
 
 

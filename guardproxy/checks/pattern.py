@@ -2,7 +2,7 @@
 
 Windows of text come in, findings with one label go out; nothing is kept between scans.
 
-Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` and the like any script), `words` (found in any
+Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` any script), `words` (found in any
 case, where no letter, digit or underscore touches them), `label`, `score`, and `cap`: the most characters that a match
 of a pattern without a bound of its own may have. Text beyond `cap` characters does not exist for such a match, so
 `a.*` finds at most `cap` characters at a time. Overlapping matches are one finding (see `_reach.py`).

@@ -80,13 +80,18 @@ class Segments:
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """The check. `thresholds`: for each label asked for, the score from which it is a finding."""
+    """The check. `thresholds`: for each label asked for, the score from which it is a finding.
+
+    `sensitive`: its findings judge a text, they are no values that a record must hide. `slow`: never on the event loop.
+    """
 
     name: str
     digest: str
     thresholds: Mapping[str, float]
     scorer: Scorer
     segments: Segments = field(default_factory=Segments)
+    sensitive: bool = False
+    slow: bool = True
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """One `Scan` for each window; the texts of all of them are scored in one call."""

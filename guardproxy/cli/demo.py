@@ -91,7 +91,12 @@ def _show(received: Received) -> None:
 
 def welcome(url: str, admin_url: str, audit: Path, models: list[str]) -> str:
     """What the demo prints once both ports listen: where everything is, and three things to paste."""
-    talk = {"model": models[-1], "stream": True, "messages": [{"role": "user", "content": f"Say hello to {MAIL}."}]}
+    talk = {
+        "model": models[-1],
+        "stream": True,
+        "max_tokens": 80,
+        "messages": [{"role": "user", "content": f"Write a short thank-you note to {MAIL}."}],
+    }
     attack = {"model": models[-1], "messages": [{"role": "user", "content": ATTACK}]}
     return f"""
 guardproxy is listening.
@@ -105,11 +110,11 @@ guardproxy is listening.
 
 {_curl(url, talk, "-sN")}
 
-2. From Python (pip install openai); the scripted model leaks a key, you get a placeholder:
+2. From Python (pip install openai); the scripted model tells a key, you get a placeholder:
 
 from openai import OpenAI
 client = OpenAI(base_url="{url}/v1", api_key="any")
-asked = [{{"role": "user", "content": "leak a key"}}]
+asked = [{{"role": "user", "content": "Which key does the test account use?"}}]
 print(client.chat.completions.create(model="scripted", messages=asked).choices[0].message.content)
 
 3. An attack is refused and never sent:

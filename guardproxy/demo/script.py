@@ -18,6 +18,7 @@ NAME = "scripted"
 PHRASES: Mapping[str, str] = {
     "echo: TEXT": "answers TEXT, verbatim",
     "leak an e-mail | a key | a card | a phone | an iban": "answers with a made-up one",
+    "which key does the test account use": "the same, asked in a way that no check minds",
     "ignore previous instructions ...": "obeys, and tells its system prompt",
     "bad json": "answers broken JSON (`bad json once`: only the first time)",
     "call tool: NAME JSON": "calls tools, one a line",
@@ -46,7 +47,10 @@ LEAKS: Mapping[str, tuple[str, str]] = {
 _INJECTION = re.compile(
     r"(?i)\b(ignore|disregard|forget)\s+(all\s+)?(of\s+)?(the\s+|your\s+|my\s+)?(previous|prior|above)\b"
 )
-_LEAK = re.compile(r"(?i)\bleak\s+(?:an?\s+|the\s+)?(?:e-?)?(mail|key|card|phone|iban)\b")
+_LEAK = re.compile(
+    r"(?i)\b(?:leak\s+(?:an?\s+|the\s+)?(?:e-?)?(mail|key|card|phone|iban)\b"
+    r"|which (mail|key|card|phone|iban) does the test account use)"
+)
 _CALL = re.compile(r"(?im)^[ \t]*call tool:[ \t]*(\S+)[ \t]*(.*?)[ \t]*$")
 _ERROR = re.compile(r"(?is)\berror ([45]\d\d)\b(?::\s*(.*))?")
 _REFUSE = re.compile(r"(?is)\brefuse\b(?::\s*(.*))?")
@@ -127,7 +131,7 @@ def _answer(asked: Asked, lowered: str, times_seen: int) -> Reply:
     if calls := _CALL.findall(asked.text):
         return Reply(calls=tuple(ToolCall(name, arguments or "{}") for name, arguments in calls))
     if leak := _LEAK.search(asked.text):
-        before, value = LEAKS[leak[1].lower()]
+        before, value = LEAKS[(leak[1] or leak[2]).lower()]
         return Reply(text=f"{before}{value}, and tell nobody.")
     if refused := _REFUSE.search(asked.text):
         return Reply(refusal=refused[1] or "I cannot help with that.")

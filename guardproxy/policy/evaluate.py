@@ -66,6 +66,7 @@ class Bound:
     policies: tuple[Policy, ...]
     rules: tuple[BoundRule, ...]
     checks: Mapping[tuple[str, str], Check]
+    _reads: dict[Direction, bool] = field(default_factory=dict)
     _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
     _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)
 
@@ -87,6 +88,15 @@ class Bound:
         if place not in self._rules_for:
             self._rules_for[place] = tuple(bound for bound in self.rules if place in bound.rule.on)
         return self._rules_for[place]
+
+    def reads(self, direction: Direction) -> bool:
+        """Whether any rule looks at texts of this direction. Otherwise they are neither scanned nor kept."""
+        if direction not in self._reads:
+            asked = (bound for bound in self.rules if any(place[0] == direction for place in bound.rule.on))
+            self._reads[direction] = self.refuses_unmapped or any(
+                bound.names and bound.rule.when.names() - {CHECK_ERROR} for bound in asked
+            )
+        return self._reads[direction]
 
     def edit(self, channel: Channel, finding: Finding) -> Edit | None:
         """What is done to the finding's span; of two rules, the one that does not restore wins."""

@@ -21,7 +21,7 @@ SUFFIXES = (".yaml", ".yml")
 Key = tuple[str, str]
 
 
-class PolicyErrors(PolicyError):  # noqa: N818 - the plural says that it holds several
+class PolicyErrors(PolicyError):
     """Everything that is wrong with some policy files; `str()` gives one `file:line:column: message` a line."""
 
     def __init__(self, errors: Sequence[PolicyError]) -> None:

@@ -7,7 +7,7 @@ recorder. A request is looked at in this order: head, route, credential, capacit
 from __future__ import annotations
 
 import asyncio
-import hmac
+import hashlib
 import logging
 import secrets
 import signal
@@ -28,6 +28,7 @@ from guardproxy.passing import PassThrough
 from guardproxy.scanning import load
 from guardproxy.server.driver import Driver
 from guardproxy.server.headers import check_body_headers, check_head, credential, upstream_headers
+from guardproxy.server.listener import Listener
 from guardproxy.server.recorder import Recorder, key_of
 from guardproxy.server.scanner import Scanner
 from guardproxy.server.status import Metrics, admin_app
@@ -123,7 +124,7 @@ class Server:
             codec=chosen,
             policies=self.policies,
             mint=lambda label, value: placeholders.mint(self._key, tenant, label, value),
-            seal=lambda data: hmac.digest(self._key, data, "sha256").hex()[:32],
+            seal=self._seal,
             limits=self._limits,
             engine=self._engine,
         )
@@ -146,7 +147,12 @@ class Server:
         )
 
     def _tenant(self, secret: str) -> str:
-        return hmac.digest(self._key, b"tenant:" + secret.encode(), "sha256").hex()[:16] if secret else ""
+        """A pseudonym of the credential, so that placeholders of one tenant mean nothing to another."""
+        return self._seal(b"tenant:" + secret.encode())[:16] if secret else ""
+
+    def _seal(self, data: bytes) -> str:
+        """A keyed digest: commits to the bytes, and cannot be guessed back from."""
+        return hashlib.blake2b(data, digest_size=16, key=self._key[:64]).hexdigest()
 
     async def _body(self, request: web.BaseRequest, *, read: bool) -> bytes:
         if read:
@@ -179,7 +185,13 @@ class Server:
         for side in ("request", "response"):
             if edits := sum(len(text["edits"]) for text in record[side]["texts"]):
                 self.metrics.spans.labels(side).inc(edits)
-        _log.info(
+        # What a rule touched or what failed is news; all the rest is in the audit log and the metrics.
+        plain = finished.outcome in ("answered", "passed") and not record["rules"]
+        level = logging.DEBUG if plain else logging.INFO
+        if not _log.isEnabledFor(level):
+            return
+        _log.log(
+            level,
             "exchange",
             extra={
                 "id": record["id"],
@@ -232,7 +244,7 @@ async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], Non
     def factory(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         return web.BaseRequest(message, payload, protocol, writer, task, protocol._loop, client_max_size=limit)
 
-    low = web.Server(
+    low = Listener(
         server.handle,
         request_factory=factory,
         handler_cancellation=True,

@@ -167,6 +167,7 @@ class Driver:
                 headers["Cache-Control"] = "no-cache, no-transform"
                 headers["X-Accel-Buffering"] = "no"
         headers["x-guardproxy-id"] = self._exchange.setting.id
+        headers["Server"] = "guardproxy"
         return headers
 
     async def _begin(self) -> web.StreamResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
 
 from pythonjsonlogger.orjson import OrjsonFormatter
 
@@ -12,13 +13,16 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u20
 
 
 class _Clean(logging.Filter):
-    """aiohttp puts raw bytes of malformed requests into its messages: only the kind of error is kept."""
+    """Exceptions are named, not quoted: their messages can hold what a client or a model sent."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            trace = traceback.extract_tb(record.exc_info[2])[-8:]
+            record.where = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in trace]
         record.exc_info = None
         record.exc_text = None
-        record.msg = "a connection sent malformed HTTP" if record.name == "aiohttp.server" else record.msg
-        record.args = () if record.name == "aiohttp.server" else record.args
+        if record.name == "aiohttp.server":
+            record.msg, record.args = "a request could not be handled", ()
         if isinstance(record.msg, str):
             record.msg = _CONTROL.sub("?", record.msg)[:500]
         return True

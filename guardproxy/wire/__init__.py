@@ -7,7 +7,7 @@ group `guardproxy.wire` that names such an object.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -18,12 +18,12 @@ from guardproxy.events import Event, Frame, Text
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a request body says, beside its texts. `frame.tree` is the whole body."""
+    """What a request body says. `frame.tree` is the whole body; `events` walks it, for those who look at its texts."""
 
     model: str
     stream: bool
     frame: Frame
-    events: tuple[Event, ...]
+    events: Callable[[], list[Event]]
 
 
 @dataclass(slots=True)
@@ -69,8 +69,9 @@ class Codec(Protocol):
         """Raises `DownstreamError`, which names the field."""
         ...
 
-    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int) -> Decoder:
-        """`streamed`: the answer is an event stream; `failed`: its status is an error's."""
+    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int, read: bool = True) -> Decoder:
+        """`streamed`: the answer is an event stream; `failed`: its status is an error's; `read`: somebody looks at its
+        texts (else every frame is opaque, and only its end is watched)."""
         ...
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:

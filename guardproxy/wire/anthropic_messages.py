@@ -279,13 +279,13 @@ class AnthropicMessages:
             tree.get("model") or "",
             bool(tree.get("stream")),
             whole,
-            tuple(events_of(list(walk(tree, _REQUEST)), whole, "request")),
+            lambda: events_of(list(walk(tree, _REQUEST)), whole, "request"),
         )
 
-    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int) -> Decoder:
+    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int, read: bool = True) -> Decoder:
         if streamed:
-            return MessagesDecoder(limit_bytes)
-        return WholeDecoder(_ERROR if failed else _RESPONSE, _notice, limit_bytes)
+            return MessagesDecoder(limit_bytes, read)
+        return WholeDecoder(_ERROR if failed else _RESPONSE, _notice, limit_bytes, read)
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         return edited_frame(frame, _tree(frame, texts))

@@ -14,7 +14,7 @@ from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.wire import Seen
 from guardproxy.wire.sse import KEEP_ALIVE, Framer, SseEvent, frame
-from guardproxy.wire.strict import JsonFault, read, write
+from guardproxy.wire.strict import JsonFault, read, skim, write
 from guardproxy.wire.walk import NUMBER_LIMIT, Found, Map, dotted, is_plain_key, walk
 
 
@@ -55,6 +55,7 @@ class WholeDecoder:
     how: Map
     notice: Callable[[Any, Seen], None]
     limit_bytes: int
+    reads: bool = True
     seen: Seen = field(default_factory=Seen)
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
@@ -75,13 +76,14 @@ class WholeDecoder:
             return []
         body = b"".join(self._parts)
         try:
-            tree = read(body)
+            tree = read(body) if self.reads else skim(body)
         except JsonFault as fault:
             return [Fault("upstream_invalid_json", f"the answer's body: {fault}")]
         if not isinstance(tree, dict):
             return [Fault("upstream_invalid_json", "the answer's body is not an object")]
         self.notice(tree, self.seen)
-        return events_of(list(walk(tree, self.how)), Frame(body, tree, terminal=True), "response")
+        whole = Frame(body, tree, terminal=True)
+        return events_of(list(walk(tree, self.how)), whole, "response") if self.reads else [Opaque(whole)]
 
     def sent(self, frame: Frame) -> None:
         """Nothing is left to close after a whole body."""
@@ -124,6 +126,7 @@ class StreamDecoder:
     """A stream of JSON events. A format's own decoder derives from it and says what its frames mean."""
 
     limit_bytes: int
+    reads: bool = True
     seen: Seen = field(default_factory=Seen)
     _framer: Framer = field(init=False)
     _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
@@ -205,7 +208,7 @@ class StreamDecoder:
         if (special := self.special(event)) is not None:
             return special
         try:
-            tree = read(event.data)
+            tree = read(event.data) if self.reads else skim(event.data)
         except JsonFault as fault:
             return self.fault("upstream_invalid_json", f"an event of the stream: {fault}")
         if not isinstance(tree, dict):
@@ -213,7 +216,7 @@ class StreamDecoder:
         data = event.data if b"\n" not in event.data else write(tree)
         name = self.name_of(tree, event.event)
         whole = Frame(frame(data, name), tree, name, streamed=True, terminal=self.ends(tree))
-        return self._texts(tree, whole) + self.after(tree)
+        return (self._texts(tree, whole) if self.reads else [Opaque(whole)]) + self.after(tree)
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
         """The event name to send: from the JSON where it says one, so that the two cannot differ."""

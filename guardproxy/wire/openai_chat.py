@@ -262,13 +262,13 @@ class OpenAIChat:
             tree.get("model") or "",
             bool(tree.get("stream")),
             whole,
-            tuple(events_of(list(walk(tree, _REQUEST)), whole, "request")),
+            lambda: events_of(list(walk(tree, _REQUEST)), whole, "request"),
         )
 
-    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int) -> Decoder:
+    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int, read: bool = True) -> Decoder:
         if streamed:
-            return ChatDecoder(limit_bytes)
-        return WholeDecoder(text("error") if failed else _RESPONSE, _notice, limit_bytes)
+            return ChatDecoder(limit_bytes, read)
+        return WholeDecoder(text("error") if failed else _RESPONSE, _notice, limit_bytes, read)
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         return edited_frame(frame, _without_echoes(frame, texts))

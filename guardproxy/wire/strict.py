@@ -81,6 +81,14 @@ def read(data: bytes) -> Any:
     return tree
 
 
+def skim(data: bytes) -> Any:
+    """The tree of JSON that nobody inspects and that goes on as it is. Quick, and not strict. Raises `JsonFault`."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise JsonFault("invalid_json", "not JSON") from None
+
+
 def _skip_space(text: str, at: int) -> int:
     while at < len(text) and text[at] in " \t\n\r":
         at += 1

@@ -19,22 +19,24 @@ def phrases() -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for line in PHRASES.read_text("utf-8").splitlines():
         if line and not line.startswith("#"):
-            language, kind, texts = line.split("|")
+            language, kind, texts = line.split("|", 2)
             found[language][kind] += texts.split(";") if language != "fr" else texts.replace(" ; ", "\0").split(";")
     return found
 
 
-def compose(rng: random.Random, fine: int, attacks: int, english_share: float = 0.3) -> list[dict[str, Any]]:
+def compose(rng: random.Random, fine: int, attacks: int, english_share: float = 0.6) -> list[dict[str, Any]]:
     """`fine` harmless rows and `attacks` attacks; half of the attacks follow a harmless request in their language."""
     known = phrases()
     foreign = sorted(set(known) - {"en"})
 
     def fill(text: str, kinds: dict[str, list[str]]) -> str:
-        for mark, kind in (("{t}", "topic"), ("{s}", "said"), ("{d}", "task")):
+        for mark, kind in (("{p}", "pair"), ("{x}", "input"), ("{t}", "topic"), ("{s}", "said"), ("{d}", "task")):
             text = text.replace(mark, rng.choice(kinds[kind])) if mark in text else text
-        return text.replace("\0", " ; ")
+        return text.replace("\0", " ; ").replace("\\n", "\n")
 
     def harmless(kinds: dict[str, list[str]]) -> str:
+        if "answer" in kinds and rng.random() < 0.12:
+            return fill(rng.choice(kinds["answer"]), kinds)
         count = rng.choice((1, 1, 1, 2, 3))
         return " ".join(fill(rng.choice(kinds[rng.choice(("ask", "ask", "say"))]), kinds) for _ in range(count))
 

@@ -27,12 +27,15 @@ SEED = 20_26
 HERE = Path(__file__).parent
 Row = dict[str, Any]
 
-VALIDATION = ("injection/deepset_train", "benign/writingbench_queries")
+VALIDATION = ("injection/deepset_train", "benign/writingbench_queries", "benign/self_instruct_mtbench:seed")
 REPORT = (
     "injection/verazuo_jailbreaks",
     "injection/pypi_corpora",
     "injection/mitre_frr_benign_cyber",
-    "benign/self_instruct_mtbench",
+    "benign/self_instruct_mtbench:others",
+)
+SEED_TASKS = (
+    "self-instruct seed"  # a source of its own within self_instruct_mtbench: to validation; the others to report
 )
 
 # Most rows taken of each file: (attacks, fine texts). Templated families are capped low, real text is taken whole.
@@ -45,7 +48,7 @@ CAPS = {
     "injection/plain_harmful_negatives": (0, 900),
     "injection/templated_benign_security": (0, 250),
     "injection/chatgpt_role_prompts": (0, 150),
-    "benign/p3_prompts": (0, 3600),
+    "benign/p3_prompts": (0, 4200),
     "benign/gsm8k": (0, 400),
 }
 LONE_ATTACKS = 1300  # attacks of synth_indirect taken out of their documents, as a chat message
@@ -65,6 +68,18 @@ def read(folder: Path, name: str) -> list[Row]:
             with opener(path, "rt", encoding="utf-8") as lines:
                 return [json.loads(line) for line in lines]
     sys.exit(f"data set `{name}` is not in {folder}")
+
+
+def held_out(folder: Path, names: tuple[str, ...]) -> list[Row]:
+    """The rows of the sources named, `file` or `file:part`."""
+    found = []
+    for name in names:
+        file, _, part = name.partition(":")
+        rows = read(folder, file)
+        if part:
+            rows = [row for row in rows if (row["source"] == SEED_TASKS) == (part == "seed")]
+        found += [slim(row, name) for row in rows]
+    return found
 
 
 def data_folder() -> Path:
@@ -167,7 +182,7 @@ def training_rows(folder: Path, overlaps: Callable[[str], bool], rng: random.Ran
     chosen += [slim(row, "injection/synth_indirect:attack") for row in lone]
     with (HERE / "hand.jsonl").open(encoding="utf-8") as lines:
         hand = [json.loads(line) for line in lines]
-    own = compose(rng, fine=2600, attacks=1500)
+    own = compose(rng, fine=4600, attacks=1500)
     chosen += [slim(row, "composed") for row in own if not overlaps(row["text"])]
     chosen += [slim(row, "hand") for row in hand if not overlaps(row["text"])] * REPEATS["hand"]
     rng.shuffle(chosen)
@@ -195,8 +210,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     folder = data_folder()
     rng = random.Random(SEED)
-    validation = [slim(row, name) for name in VALIDATION for row in read(folder, name)]
-    report = [slim(row, name) for name in REPORT for row in read(folder, name)]
+    validation, report = held_out(folder, VALIDATION), held_out(folder, REPORT)
     train = training_rows(folder, overlap_filter(validation + report), rng)
     for name, rows in (("train", train), ("validation", validation), ("report", report)):
         write(out / f"{name}.jsonl", rows)

@@ -32,6 +32,7 @@ HERE = Path(__file__).parent
 SEED = 20_26
 ROUNDS = 2000
 LABEL = "injection"
+ANCHOR = 0.8
 Array = np.ndarray[Any, Any]
 
 
@@ -53,26 +54,26 @@ def sigmoid(values: Array) -> Array:
     return 1 / (1 + np.exp(-values))
 
 
-def fit_temperature(values: Array, labels: Array) -> float:
-    """The temperature with the least log loss, both classes weighing the same."""
-    weights = np.where(labels == 1, 0.5 / labels.sum(), 0.5 / (1 - labels).sum())
-
-    def loss(temperature: float) -> float:
-        signed = np.where(labels == 1, values, -values) / temperature
-        return float((weights * np.logaddexp(0, -signed)).sum())
-
-    return float(min(np.geomspace(0.2, 8, 400), key=loss))
-
-
-def choose_threshold(scores: Array, labels: Array, sources: Array, share: float) -> float:
-    """The lowest threshold at which at most `share` of the fine texts are found, each source weighing the same."""
+def choose_threshold(values: Array, labels: Array, sources: Array, share: float) -> float:
+    """The lowest logit at which at most `share` of the fine texts are found, each source weighing the same."""
     fine = labels == 0
     names = sorted(set(sources[fine]))
-    for threshold in np.arange(0.01, 1.0, 0.001):
-        rates = [(scores[fine & (sources == name)] >= threshold).mean() for name in names]
-        if np.mean(rates) <= share:
-            return round(float(threshold), 3)
-    return 0.999
+    for threshold in np.arange(-8.0, 12.0, 0.01):
+        if np.mean([(values[fine & (sources == name)] >= threshold).mean() for name in names]) <= share:
+            return float(threshold)
+    raise SystemExit("the network finds more harmless texts than allowed at any threshold")
+
+
+def scale(logit: float) -> tuple[float, float]:
+    """Temperature and threshold that put the chosen logit at the score `ANCHOR`.
+
+    A fit by log loss would follow the labels of one disputed set (see the card) and press all scores together. With an
+    anchor a policy's number means something: `ANCHOR` is the score that a known share of harmless texts reaches.
+    """
+    if logit <= 0.1:  # below even odds no temperature gets there: leave the scores as they are
+        return 1.0, round(float(sigmoid(np.array(logit))), 3)
+    # Rounded down, so that a text at the chosen logit does not fall below the threshold.
+    return int(1000 * logit / np.log(ANCHOR / (1 - ANCHOR))) / 1000, ANCHOR
 
 
 def interval(measure: Callable[[Array, Array], float], bad: Array, fine: Array) -> list[float]:
@@ -184,10 +185,10 @@ def main() -> None:
     rows = read(args.data / "validation.jsonl")
     values = logits(rows, "validation")
     labels = np.array([row["label"] for row in rows])
-    temperature = round(fit_temperature(values, labels), 3)
-    scores = sigmoid(values / temperature)
-    threshold = choose_threshold(scores, labels, np.array([row["source"] for row in rows]), args.fpr)
-    validation = figures(rows, scores, threshold)
+    temperature, threshold = scale(
+        choose_threshold(values, labels, np.array([row["source"] for row in rows]), args.fpr)
+    )
+    validation = figures(rows, sigmoid(values / temperature), threshold)
     write_config(HERE, {LABEL: threshold}, {LABEL: temperature})
 
     rows = read(args.data / "report.jsonl")

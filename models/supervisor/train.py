@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 SEED = 20_26
 MAX_TOKENS = 256
+SMOOTHING = 0.02  # no label is quite sure: keeps scores from sticking to 0 and 1
 HIDDEN_SHARE = 0.03  # tokens replaced by [MASK], so that no single word decides
 Row = dict[str, Any]
 Sample = tuple[list[int], int]
@@ -60,6 +61,8 @@ class Cropper:
     def crop(self, at: int) -> list[int]:
         ids, span = self.ids[at], self.spans[at]
         most = self.rng.randint(96, MAX_TOKENS - 2)
+        if not self.rows[at]["label"] and self.rng.random() < 0.2:  # fragments: the short end of a long answer
+            most = self.rng.randint(4, 60)
         if len(ids) <= most:
             return ids
         if span is None:  # the beginning half of the time: requests and jailbreaks say there what they are
@@ -100,7 +103,8 @@ def tensors(batch: list[Sample]) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
     for at, (row, _) in enumerate(batch):
         ids[at, : len(row)] = torch.tensor(row)
         mask[at, : len(row)] = 1
-    return ids, mask, torch.tensor([[label] for _, label in batch], dtype=torch.float32)
+    targets = torch.tensor([[label] for _, label in batch], dtype=torch.float32)
+    return ids, mask, targets
 
 
 @torch.no_grad()
@@ -162,7 +166,7 @@ def main() -> None:
             ids, mask, targets = tensors(batch)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 logits = network(ids, mask)
-            loss = binary_cross_entropy_with_logits(logits, targets)
+            loss = binary_cross_entropy_with_logits(logits, targets * (1 - 2 * SMOOTHING) + SMOOTHING)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()

@@ -10,7 +10,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.e2e.rig import GUARD, PASS, Proxy, Upstream, serve
+from tests.e2e.rig import GUARD, PASS, UNREAD, Proxy, Upstream, serve
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +27,26 @@ def upstream(shared_upstream: Upstream) -> Upstream:
     return shared_upstream
 
 
+@pytest.fixture(params=["watching", "unread"])
+def passing(request: pytest.FixtureRequest) -> Proxy:
+    """A proxy whose policy touches nothing: because nothing is found, and because nothing is looked for."""
+    chosen = request.getfixturevalue(request.param)
+    assert isinstance(chosen, Proxy)
+    return chosen
+
+
 @pytest.fixture(scope="session")
-def passing(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """A proxy whose policy touches nothing."""
-    proxy = serve(shared_upstream.url, tmp_path_factory.mktemp("passing"), PASS)
+def unread(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy whose policy looks at nothing."""
+    proxy = serve(shared_upstream.url, tmp_path_factory.mktemp("unread"), UNREAD)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture(scope="session")
+def watching(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy whose policy reads everything and finds nothing."""
+    proxy = serve(shared_upstream.url, tmp_path_factory.mktemp("watching"), PASS)
     yield proxy
     proxy.stop()
 

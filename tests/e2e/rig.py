@@ -39,6 +39,13 @@ rules:
   - {id: nothing, when: never, action: block}
 """
 
+# No rule looks at anything, so nothing needs to be read.
+UNREAD = """\
+policy: unread
+rules:
+  - {id: watch, when: check_error, action: flag}
+"""
+
 GUARD = """\
 policy: guard
 match: {}

@@ -59,8 +59,10 @@ def test_what_it_prints_can_be_pasted_and_control_c_ends_it(demo: Demo) -> None:
         answer = pasted(first)
         assert "[DONE]" in answer
         assert "HTTP/1.1 400" in pasted(attack)
-        assert f'the model received: "Say hello to {MAIL}' not in demo.text
-        assert demo.text.count("the model received: ") == 1
+        received = [line for line in demo.text.splitlines() if "the model received: " in line]
+        assert len(received) == 1
+        assert "thank-you note" in received[0]
+        assert MAIL not in received[0]
     begin = lines.index("from openai import OpenAI")
     snippet = "\n".join(lines[begin : begin + 4])
     done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, timeout=60, check=True)

@@ -14,7 +14,7 @@ from tests.e2e.rig import KEY, Failed, Proxy, Upstream, free_port, outcome, stre
 
 OpenAIs = Callable[[str], openai.OpenAI]
 Anthropics = Callable[[str], anthropic.Anthropic]
-BOTH = pytest.mark.parametrize("proxy_name", ["passing", "guarding"])
+BOTH = pytest.mark.parametrize("proxy_name", ["watching", "unread", "guarding"])
 
 
 def chat(text: str) -> dict[str, Any]:

@@ -96,6 +96,49 @@ PLACES: dict[str, dict[str, Any]] = {
             {"role": "tool", "tool_call_id": "call_1", "content": json.dumps({"address": MAIL})},
         ],
     },
+    "user and metadata": chat("hello", user=MAIL, metadata={"owner": MAIL}),
+    "stop": chat("hello", stop=[f"From {MAIL}"]),
+    "name": {
+        "model": "scripted",
+        "messages": [{"role": "user", "name": "mara", "content": [{"type": "text", "text": MAIL}]}],
+    },
+    "tool definition": chat(
+        "hello",
+        tools=[
+            {
+                "type": "function",
+                "function": {
+                    "name": "send",
+                    "description": f"Sends to {MAIL}",
+                    "parameters": {"type": "object", "properties": {"to": {"type": "string", "description": MAIL}}},
+                },
+            }
+        ],
+    ),
+    "schema asked for": chat(
+        "hello",
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "a", "schema": {"type": "object", "description": f"ask {MAIL}"}},
+        },
+    ),
+    "key of tool arguments": {
+        "model": "scripted",
+        "messages": [
+            {"role": "user", "content": "look it up"},
+            {
+                "role": "assistant",
+                "tool_calls": [
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "find", "arguments": json.dumps({MAIL: 1})},
+                    }
+                ],
+            },
+            {"role": "tool", "tool_call_id": "call_1", "content": "found"},
+        ],
+    },
     "unknown field": chat("hello", extra_body={"field_of_next_year": [{"note": f"mail {MAIL}"}]}),
 }
 
@@ -106,6 +149,13 @@ def test_an_address_does_not_reach_the_model_wherever_it_stands(
 ) -> None:
     openai_at(guarding.url).chat.completions.create(**PLACES[place])
     assert len(upstream.journal.all()) == 1
+    assert MAIL not in seen_by_model(upstream)
+
+
+def test_a_place_that_cannot_be_rewritten_is_refused(upstream: Upstream, guarding: Proxy, openai_at: OpenAIs) -> None:
+    """A model's name is no text: a placeholder in it would be another model."""
+    got = outcome(lambda: openai_at(guarding.url).chat.completions.create(**{**chat("hello"), "model": MAIL}))
+    assert isinstance(got, Failed)
     assert MAIL not in seen_by_model(upstream)
 
 
@@ -222,6 +272,38 @@ def test_a_secret_in_an_anthropic_stream(
         assert cut == whole
 
 
+def test_secrets_of_several_choices_that_take_turns(upstream: Upstream, guarding: Proxy, openai_at: OpenAIs) -> None:
+    got = ["", "", ""]
+    asked = chat("leak a key", n=3)
+    with openai_at(guarding.url).chat.completions.create(
+        stream=True, extra_headers={"x-chunk": "1"}, **asked
+    ) as stream:
+        for chunk in stream:
+            for choice in chunk.choices:
+                got[choice.index] += choice.delta.content or ""
+    assert all(text.startswith("Here is the key of the test account: ") for text in got)
+    assert got[1].endswith("(answer 2)")
+    assert KEY not in "".join(got)
+
+
+def test_a_placeholder_is_restored_only_for_whom_it_was_made(upstream: Upstream, guarding: Proxy) -> None:
+    with openai.OpenAI(base_url=f"{guarding.url}/v1", api_key="first", max_retries=0) as first:
+        first.chat.completions.create(**chat(f"mail {MAIL}"))
+    placeholder = upstream.journal.all()[0].tree["messages"][0]["content"].removeprefix("mail ")
+    for key in ("first", "second"):  # not in a later request of the same tenant either: it did not bring the value
+        with openai.OpenAI(base_url=f"{guarding.url}/v1", api_key=key, max_retries=0) as other:
+            said = other.chat.completions.create(**chat(f"echo: {placeholder}")).choices[0].message.content
+        assert MAIL not in str(said)
+
+
+def test_tenants_have_placeholders_of_their_own(upstream: Upstream, guarding: Proxy) -> None:
+    for key in ("first", "second"):
+        with openai.OpenAI(base_url=f"{guarding.url}/v1", api_key=key, max_retries=0) as client:
+            client.chat.completions.create(**chat(f"mail {MAIL}"))
+    first, second = upstream.journal.all()
+    assert first.body != second.body
+
+
 def test_a_secret_beside_log_probabilities(upstream: Upstream, guarding: Proxy, openai_at: OpenAIs) -> None:
     client = openai_at(guarding.url)
     plain = client.chat.completions.create(**chat("leak a key", logprobs=True)).choices[0]
@@ -289,26 +371,13 @@ def test_a_forbidden_word_ends_the_stream_as_the_provider_would(
     assert other["stop"] == "refusal"
     assert "umbrella" not in other["text"]
     assert "The end" not in other["text"]
-    with openai_at(guarding.url).chat.completions.stream(extra_headers=headers, **chat(asked)) as stream:
-        assert stream.get_final_completion().choices[0].finish_reason == "content_filter"
+    with (
+        openai_at(guarding.url).chat.completions.stream(extra_headers=headers, **chat(asked)) as stream,
+        pytest.raises(openai.ContentFilterFinishReasonError),
+    ):
+        stream.get_final_completion()
     with anthropic_at(guarding.url).messages.stream(extra_headers=headers, **message(asked)) as events:
         assert events.get_final_message().stop_reason == "refusal"
-
-
-def test_a_forbidden_word_in_a_structured_stream_raises(
-    upstream: Upstream, guarding: Proxy, openai_at: OpenAIs
-) -> None:
-    from pydantic import BaseModel
-
-    class Person(BaseModel):
-        name: str
-
-    asked = chat('echo: {"name": "umbrella-corp"}', response_format=Person)
-    with (
-        pytest.raises(openai.ContentFilterFinishReasonError),
-        openai_at(guarding.url).chat.completions.stream(**asked) as stream,
-    ):
-        stream.until_done()
 
 
 def test_a_forbidden_word_in_a_plain_answer(upstream: Upstream, guarding: Proxy) -> None:
@@ -374,11 +443,11 @@ def test_every_exchange_has_one_record_without_what_was_found(
         assert KEY not in text
 
 
-def test_the_audit_log_of_the_whole_run_is_intact(guarding: Proxy, passing: Proxy) -> None:
+def test_the_audit_log_of_the_whole_run_is_intact(guarding: Proxy, watching: Proxy) -> None:
     import subprocess
     import sys
 
-    for proxy in (guarding, passing):
+    for proxy in (guarding, watching):
         command = [sys.executable, "-m", "guardproxy", "audit", "verify", str(proxy.audit)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

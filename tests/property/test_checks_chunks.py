@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
 import re2
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from guardproxy.checks import Resources, build
 from guardproxy.checks._reach import compiled
+from guardproxy.checks._recognizers import recognizers
+from guardproxy.checks._segments import BLOCK, Segment
 from guardproxy.checks._shape import shape
-from tests.support_checks import assert_invariant, promise, whole
+from tests.support_checks import PROSE, assert_invariant, promise, whole
+from tests.support_pii import CONTEXT, IDENTIFIERS
+from tests.support_secrets import made_up
 
 ATOMS = ["a", "b", "c", ".", "[ab]", "[^a]", r"\d", r"\w", r"\pL", "é", "😀", r"\x{e9}", "(?i:A)", " ", r"\n"]
 ASSERTIONS = ["^", "$", r"\b", r"\B", r"\A", r"\z"]
 MARKS = ["*", "+", "?", "{2}", "{1,2}", "{0,2}", "{2,}", "*?", "+?", "??"]
-LETTERS = st.text(st.sampled_from("abcA1 é😀\n_"), max_size=14)
+LETTERS = st.text(st.sampled_from("abcA1 é😀\n_"), max_size=24)
 
 
 def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -57,7 +63,12 @@ def test_the_beginnings_of_a_match_are_its_beginnings(pattern: str, text: str) -
 def test_patterns_find_the_same_however_the_text_is_cut(
     patterns: list[str], cap: int, text: str, data: st.DataObject
 ) -> None:
-    assume(all(each.strip() and shape(each).least > 0 and (shape(each).most or shape(each).least <= cap) for each in patterns))
+    assume(
+        all(
+            each.strip() and shape(each).least > 0 and (shape(each).most or shape(each).least <= cap)
+            for each in patterns
+        )
+    )
     check = build("pattern", "words", {"patterns": patterns, "cap": cap}, Resources())
     assert_invariant(check, text, _cuts(data, text))
     assert_invariant(check, text, range(1, len(text)))
@@ -75,3 +86,80 @@ def test_words_are_found_the_same_however_the_text_is_cut(words: list[str], text
     folded = text.lower()
     for finding in whole(check, text):
         assert any(word.strip().lower() in folded[finding.start : finding.end] for word in words)
+
+
+def _parts(values: list[str]) -> st.SearchStrategy[str]:
+    """Pieces of the values, and what stands between and around them in texts."""
+    piece = st.tuples(st.sampled_from(values), st.integers(0, 40), st.integers(1, 60)).map(
+        lambda each: each[0][each[1] % len(each[0]) :][: each[2]]
+    )
+    return st.one_of(
+        st.sampled_from(values),
+        piece,
+        st.sampled_from([" ", "  ", "     ", "\n", "\t", "\u00a0", ", ", ". ", *'"<-:+()/@=', "'"]),
+        st.sampled_from(
+            ["ext. ", "x", "AB", "WEST", "number", " is ", "account ", "password", "token", "Bearer ", *"é😀"]
+        ),
+        st.sampled_from(["1", "12", "4111", "212", "٣", "00", "a1", "::", "a:b", "🇩🇪", "\ud800"]),
+        st.text(st.sampled_from("0123456789 -().+/x"), max_size=12),
+        st.sampled_from(PROSE.split()),
+    )
+
+
+def _mixtures(values: list[str], most: int = 12) -> st.SearchStrategy[str]:
+    return st.lists(_parts(values), max_size=most).map("".join)
+
+
+SECRETS = [part for seed in (1, 2) for pair in made_up(seed).values() for part in pair]
+SECRETS_CHECK = build("secrets", "secrets", {}, Resources())
+NUMBERS = ["+49 30 901820", "020 7946 0018", "0044 20 7946 0018", "011 91 98765 43210", "06 12 34 56 78", "110 2024"]
+PII = [*IDENTIFIERS.values(), *CONTEXT.values(), *NUMBERS]
+PII_CHECK = build("pii", "pii", {}, Resources())
+PII_ALL = build("pii", "pii", {"entities": sorted(recognizers()), "threshold": 0.01}, Resources())
+
+
+@promise
+@given(_mixtures(SECRETS), st.data())
+def test_secrets_are_found_the_same_however_the_text_is_cut(text: str, data: st.DataObject) -> None:
+    assert_invariant(SECRETS_CHECK, text, _cuts(data, text))
+    assert_invariant(SECRETS_CHECK, text, range(1, len(text), data.draw(st.integers(1, 9), label="step")))
+
+
+@promise
+@given(_mixtures(PII), st.data())
+def test_pii_is_found_the_same_however_the_text_is_cut(text: str, data: st.DataObject) -> None:
+    assert_invariant(PII_CHECK, text, _cuts(data, text))
+    assert_invariant(PII_CHECK, text, range(1, len(text), data.draw(st.integers(1, 9), label="step")))
+
+
+@promise
+@given(_mixtures(PII), st.data())
+def test_every_entity_is_found_the_same_however_the_text_is_cut(text: str, data: st.DataObject) -> None:
+    assert_invariant(PII_ALL, text, _cuts(data, text))
+    assert_invariant(PII_ALL, text, range(1, len(text), data.draw(st.integers(3, 19), label="step")))
+
+
+@promise
+@given(st.lists(_parts(PII), max_size=4), st.integers(BLOCK // 3, BLOCK), st.data())
+def test_long_segments_are_searched_the_same_however_the_text_is_cut(
+    parts: list[str], length: int, data: st.DataObject
+) -> None:
+    filler = data.draw(st.sampled_from(["7", "x", "12 ", "- ", "5 AB ", "a,", "é"]), label="filler")
+    text = "".join(part + filler * (length // len(filler)) for part in parts)
+    assert_invariant(PII_CHECK, text, _cuts(data, text))
+    assert_invariant(PII_CHECK, text, range(1, len(text), data.draw(st.integers(31, 600), label="step")))
+
+
+@promise
+@given(st.one_of(_mixtures(PII, 8), _mixtures(NUMBERS, 4)), st.sampled_from([PII_CHECK, PII_ALL]))
+def test_the_sieves_lose_nothing(text: str, check: object) -> None:
+    at, segments = 0, []
+    while isinstance(segment := check.segmenter.next(text, at, True), Segment):
+        spans = check.search(text, segment)
+        assert spans == check.search(text, segment, sieve=False)
+        at = segment.border([span[:2] for span in spans])
+        segments.append((segment.start, at))
+    for token in re.finditer(r'[^\s"<>]+', text):
+        if not any(start <= token.start() < end for start, end in segments):
+            for probe in check.probes:
+                assert probe.ask(f" {token[0]} ") == [], "a token that was passed over holds something"

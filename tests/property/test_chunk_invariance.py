@@ -76,7 +76,7 @@ SHAPES: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = 
     "chat unknown field": (
         CHAT,
         lambda parts: chat_frames([{"content": "", "thoughts": [{"text": part}]} for part in parts]),
-        lambda data: unknown_texts(data),
+        lambda data: unknown_texts(data),  # noqa: PLW0108 - it is defined below
         "thoughts",
     ),
     "messages text": (MESSAGES, lambda parts: message_frames([("text", parts)]), message_texts, "block0"),
@@ -170,8 +170,8 @@ def test_every_pair_of_cuts_of_a_short_secret(shape: str) -> None:
 
 
 FRAGMENTS = st.sampled_from(
-    [TOKEN, TOKEN[:9], TOKEN[9:], "K-", "1234", "567", "K-12345", " ", ".", "[", "]", "forbidden", " thing", "x", "é", "\U0001f600",
-     "forbidden thing", "_", "MAIL_", "\n", '"', "\\"]
+    [TOKEN, TOKEN[:9], TOKEN[9:], "K-", "1234", "567", "K-12345", " ", ".", "[", "]", "forbidden", " thing", "x", "é",
+     "\U0001f600", "forbidden thing", "_", "MAIL_", "\n", '"', "\\"]
 )  # fmt: skip
 CUTS = st.lists(st.integers(0, 400), max_size=12)
 

@@ -217,3 +217,18 @@ def test_bad_options_are_explained(options: dict[str, Any], key: str, words: str
     with pytest.raises(OptionError, match=words) as caught:
         _check(**options)
     assert caught.value.key == key
+
+
+def test_a_part_that_cannot_be_there_is_no_part() -> None:
+    assert _found(_check(patterns=["a{0}b", r"\Q\Ec"]), "abc") == ["b", "c"]
+
+
+def test_a_match_whose_reported_part_is_missing_is_passed_over() -> None:
+    reach = Reach([rule("A", "(a)|b", cap=1, group=1)])
+    scan = reach.scan("x", Window(CHANNEL, "bab"))
+    assert [(finding.start, finding.end) for finding in scan.findings] == [(1, 2)]
+
+
+def test_windows_are_answered_in_order() -> None:
+    scans = _check(words=["a"]).scan([Window(CHANNEL, "a"), Window(CHANNEL, "b"), Window(CHANNEL, "b a")])
+    assert [len(scan.findings) for scan in scans] == [1, 0, 1]

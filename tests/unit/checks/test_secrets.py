@@ -87,11 +87,13 @@ def test_the_more_telling_rule_names_a_secret_that_two_rules_find() -> None:
 
 
 def test_a_private_key_without_an_end_is_found_as_far_as_it_goes() -> None:
-    text, key = made_up()["private-key"]
+    _, key = made_up()["private-key"]
     cut = key[: key.index("-----END")].rstrip()
     assert _found(f"{cut}\nThat was it.") == [("PRIVATE_KEY", cut)]
     assert _found("a line -----BEGIN PRIVATE KEY----- alone")[0][1] == "-----BEGIN PRIVATE KEY-----"
-    assert [label for label, _ in _found(cut + "\n" + "x" * 12000 + "\n-----END RSA PRIVATE KEY-----")] == ["PRIVATE_KEY"]
+    assert [label for label, _ in _found(cut + "\n" + "x" * 12000 + "\n-----END RSA PRIVATE KEY-----")] == [
+        "PRIVATE_KEY"
+    ]
 
 
 def test_a_key_without_an_end_is_held_for_no_longer_than_its_cap() -> None:

@@ -21,7 +21,13 @@ def test_echo_is_verbatim_whatever_it_holds(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "leak"), [("leak an e-mail", "mail"), ("Leak the key!", "key"), ("leak card", "card")]
+    ("asked", "leak"),
+    [
+        ("leak an e-mail", "mail"),
+        ("Leak the key!", "key"),
+        ("leak card", "card"),
+        ("Which key does the test account use?", "key"),
+    ],
 )
 def test_leaks(asked: str, leak: str) -> None:
     assert LEAKS[leak][1] in ask(asked).text

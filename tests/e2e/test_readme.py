@@ -1,0 +1,150 @@
+"""Every command and every block of the README runs, in the order in which a reader meets them, and prints what it shows.
+
+`...` in shown output stands for anything, and a placeholder for any placeholder of its label.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.rig import ROOT, free_port, wait_ready
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(kind: str) -> list[str]:
+    return [text for name, text in BLOCK.findall(README) if name == kind]
+
+
+def console() -> list[tuple[str, str]]:
+    """Every command of a console block with the output that is shown for it."""
+    found = []
+    for block in blocks("console"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, shown = part.partition("\n")
+            found.append((command, shown.strip()))
+    return found
+
+
+def matches(shown: str, printed: str) -> bool:
+    pattern = re.escape(shown).replace(r"\.\.\.", ".*")
+    pattern = re.sub(r"(\\\[[A-Z_]+_)[a-z]{12}(\\\])", r"\1[a-z]{12}\2", pattern)
+    return re.search(pattern, printed, re.DOTALL) is not None
+
+
+@dataclass
+class Desk:
+    """A folder as a reader has it: the policies beside them, a running demo, its audit log."""
+
+    folder: Path
+    port: int
+    env: dict[str, str]
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        command = command.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
+        return subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "policies").symlink_to(ROOT / "policies")
+    (folder / "bin").mkdir()
+    shim = folder / "bin" / "guardproxy"
+    shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m guardproxy "$@"\n')
+    shim.chmod(0o755)
+    python_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    env = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": python_path}
+    port, admin_port = free_port(), free_port()
+    command = ["guardproxy", "demo", "--no-model", "--port", str(port), "--admin-port", str(admin_port)]
+    with (folder / "demo.txt").open("wb") as output:
+        demo = subprocess.Popen([*command, "--audit", "audit"], cwd=folder, env=env, stdout=output, stderr=output)
+        try:
+            wait_ready(demo, f"http://127.0.0.1:{admin_port}/readyz", 60)
+            yield Desk(folder, port, env)
+        finally:
+            demo.send_signal(signal.SIGINT)
+            assert demo.wait(30) == 0
+
+
+@pytest.mark.parametrize(("command", "shown"), console(), ids=[command[:60] for command, _ in console()])
+def test_a_command_prints_what_is_shown(desk: Desk, command: str, shown: str) -> None:
+    ran = desk.run(command)
+    assert ran.returncode == (1 if " scan " in command else 0), ran.stderr
+    for line in shown.splitlines():
+        assert matches(line, ran.stdout), f"{line!r} is not in {ran.stdout!r}"
+
+
+def test_what_the_model_received_is_what_is_shown(desk: Desk) -> None:
+    (shown,) = [block.strip() for block in blocks("text") if "the model received" in block]
+    assert matches(shown, (desk.folder / "demo.txt").read_text())
+
+
+def test_the_python_block_prints_what_the_text_says(desk: Desk) -> None:
+    (code,) = blocks("python")
+    said = re.search(r"prints `(Here is .*?)`", README)
+    assert said
+    ran = desk.run(f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}")
+    assert matches(said[1], ran.stdout), ran.stderr
+
+
+def test_the_policy_loads_and_passes_its_own_tests(desk: Desk) -> None:
+    (text,) = blocks("yaml")
+    (desk.folder / "own").mkdir(exist_ok=True)
+    (desk.folder / "own" / "support.yaml").write_text(text)
+    assert desk.run("guardproxy policy lint own").stdout == "1 policy, no errors\n"
+    assert desk.run("guardproxy policy test own").returncode == 0
+    (desk.folder / "wrong").mkdir(exist_ok=True)
+    (desk.folder / "wrong" / "support.yaml").write_text(
+        text.replace("action: redact, restore", "action: redcat, restore")
+    )
+    assert re.match(r"wrong/support\.yaml:\d+:\d+: .*redact", desk.run("guardproxy policy lint wrong").stdout)
+
+
+def shell_lines() -> list[str]:
+    return [line for block in blocks("sh") for line in block.strip().splitlines()]
+
+
+@pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("make ")])
+def test_a_make_target_exists(line: str) -> None:
+    ran = subprocess.run(["make", "-n", *shlex.split(line)[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("guardproxy serve")])
+def test_a_served_command_starts(desk: Desk, line: str) -> None:
+    port, admin_port = free_port(), free_port()
+    words = shlex.split(line.replace("--audit audit", "--audit served"))
+    command = [*words, "--port", str(port), "--admin-port", str(admin_port)]
+    with (desk.folder / "served.txt").open("wb") as output:
+        server = subprocess.Popen(command, cwd=desk.folder, env=desk.env, stdout=output, stderr=output)
+        try:
+            wait_ready(server, f"http://127.0.0.1:{admin_port}/readyz", 60)
+        finally:
+            server.terminate()
+        assert server.wait(30) == 0
+
+
+def test_no_block_is_left_out() -> None:
+    """A new kind of block, or a new shell command, must be given a test."""
+    assert {kind for kind, _ in BLOCK.findall(README)} == {"sh", "console", "python", "yaml", "text"}
+    assert all(line.startswith(("make ", "guardproxy serve")) for line in shell_lines())
