@@ -23,7 +23,7 @@ def kinds(found: Any) -> dict[str, str]:
 
 def request(**more: Any) -> dict[str, str]:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **more}
-    return kinds(CODEC.read_request(json.dumps(body).encode()).events)
+    return kinds(CODEC.read_request(json.dumps(body).encode()).events())
 
 
 def texts(frame: Frame, *changes: tuple[tuple[str | int, ...], str, str]) -> list[tuple[Text, str]]:
@@ -37,7 +37,7 @@ def test_a_request_says_its_model_and_whether_it_streams() -> None:
     assert (read.model, read.stream, read.frame.data) == ("gpt", True, body)
     read = CODEC.read_request(b'{"messages": [{"role": "user"}]}')
     assert (read.model, read.stream) == ("", False)
-    assert [type(event) for event in read.events] == [Opaque]
+    assert [type(event) for event in read.events()] == [Opaque]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_parts_of_a_message() -> None:
         "just a string",
     ]
     body = {"messages": [{"role": "user", "content": content}]}
-    found = CODEC.read_request(json.dumps(body).encode()).events
+    found = CODEC.read_request(json.dumps(body).encode()).events()
     assert kinds(found) == {
         "messages[0].content[2].image_url": "user",
         "messages[0].content[4].file.filename": "metadata",

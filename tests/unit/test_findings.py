@@ -1,0 +1,56 @@
+"""The nouns: frozen, and findings in the order of their text."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+from typing import Any, get_args
+
+import pytest
+
+from guardproxy.decisions import Edit, Pass, Stop
+from guardproxy.errors import DownstreamError, OptionError, PolicyError, UpstreamError
+from guardproxy.findings import KINDS, Channel, Finding, Kind, Scan, Window
+
+
+def test_every_kind_is_listed_once() -> None:
+    assert get_args(Kind) == KINDS
+    assert len(set(KINDS)) == len(KINDS)
+
+
+def test_findings_sort_by_their_place() -> None:
+    later, longer, first = Finding(5, 6, "a", "A", 1.0), Finding(1, 9, "a", "A", 0.1), Finding(1, 2, "z", "Z", 1.0)
+    assert sorted([later, longer, first]) == [first, longer, later]
+
+
+def test_a_window_is_a_whole_text_unless_it_says_otherwise() -> None:
+    window = Window(Channel("request", "user", "x"), "text")
+    assert (window.start, window.settled, window.last) == (0, 0, True)
+    assert Scan((), 0, 0).error == ""
+
+
+@pytest.mark.parametrize(
+    "value", [Finding(0, 1, "a", "A", 1.0), Scan((), 0, 0), Channel("request", "user", "x"), Pass("r")]
+)
+def test_values_are_frozen(value: Any) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(value, fields(value)[0].name, 5)
+
+
+def test_decisions_have_an_order_of_strength() -> None:
+    assert Pass("r").strength < Edit("r").strength < Stop("r").strength
+
+
+def test_errors_say_where_and_what() -> None:
+    refusal = DownstreamError(413, "too_large", "the body is too large", "content-length")
+    assert (refusal.status, refusal.code, str(refusal), refusal.field) == (
+        413,
+        "too_large",
+        "the body is too large",
+        "content-length",
+    )
+    failure = UpstreamError("gone", "no connection", 504)
+    assert (failure.status, failure.code, str(failure)) == (504, "gone", "no connection")
+    assert str(PolicyError("bad", "p.yaml", 3, 5)) == "p.yaml:3:5: bad"
+    assert str(PolicyError("bad")) == "bad"
+    option = OptionError("words", "must be a list")
+    assert (option.key, option.message, str(option)) == ("words", "must be a list", "must be a list")

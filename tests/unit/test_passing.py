@@ -1,0 +1,90 @@
+"""A route that goes on unread: the same inputs and commands, and a record that says so."""
+
+from __future__ import annotations
+
+import json
+
+from guardproxy.exchange import Setting
+from guardproxy.passing import PassThrough
+from guardproxy.transcript import (
+    Aborted,
+    Command,
+    DataReceived,
+    DownstreamGone,
+    Finish,
+    Input,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    Scanned,
+    UpstreamFailed,
+    line,
+)
+from guardproxy.wire import codec_for
+from tests.support import CHAT, mint, policy_set
+
+POLICY = """
+policy: test
+checks:
+  bad: {use: pattern, words: [forbidden]}
+rules:
+  - {id: bad, when: bad, action: block}
+"""
+
+
+def play(*inputs: Input) -> tuple[list[str], list[Command]]:
+    codec = codec_for(CHAT)
+    assert codec
+    passing = PassThrough(
+        Setting("id", "GET /v1/models", "tenant", codec, policy_set(POLICY), mint, lambda data: "", engine="e")
+    )
+    done = [command for happened in inputs for command in passing.receive(happened)]
+    return [line(command) for command in done], done
+
+
+def finish(done: list[Command]) -> Finish:
+    (last,) = [command for command in done if isinstance(command, Finish)]
+    return last
+
+
+def test_everything_goes_on_and_the_record_says_that_nothing_was_read() -> None:
+    lines, done = play(
+        RequestReceived(b"forbidden", at_s=1.0, unix_s=9.0),
+        ResponseStarted(200, "application/json"),
+        DataReceived(b"forbidden too"),
+        Scanned(()),
+        ResponseEnded(at_s=1.5),
+    )
+    assert lines == ["SendUpstream 9 bytes, 0 edits", "SendHead 200", "SendData 13 bytes", "Finish passed 0 bytes"]
+    record = finish(done).record
+    assert json.loads(json.dumps(record)) == record
+    assert (record["outcome"], record["status"], record["at"], record["route"]) == (
+        "passed",
+        200,
+        9.0,
+        "GET /v1/models",
+    )
+    assert record["bytes"] == {"upstream": 9, "client": 13}
+    assert record["timings"] == {"finished": 500.0}
+    assert record["request"]["uninspected"] == record["response"]["uninspected"] == ["*"]
+    assert finish(done).failed == b"", "what was sent cannot be taken back"
+
+
+def test_a_stream_goes_on_as_one() -> None:
+    lines, _ = play(RequestReceived(b""), ResponseStarted(200, "text/event-stream"))
+    assert lines[-1] == "SendHead 200 streamed"
+
+
+def test_an_upstream_that_fails() -> None:
+    lines, done = play(RequestReceived(b""), UpstreamFailed("upstream_unreachable", "no connection", 502))
+    assert lines[1:] == ["SendHead 502 own", f"Finish upstream_unreachable {len(finish(done).data)} bytes"]
+    assert json.loads(finish(done).data)["error"]["code"] == "upstream_unreachable"
+    assert b"audit_unavailable" in finish(done).failed
+    lines, _ = play(RequestReceived(b""), ResponseStarted(200, "text/plain"), Aborted("timeout", "too long"))
+    assert lines[2:] == ["CancelUpstream", "Finish timeout 0 bytes"]
+
+
+def test_a_client_that_leaves() -> None:
+    lines, done = play(RequestReceived(b""), DownstreamGone())
+    assert lines[1:] == ["CancelUpstream", "Finish client_closed 0 bytes"]
+    assert finish(done).record["status"] == 0

@@ -1,0 +1,236 @@
+"""The record: texts with masked spans, offsets that count in them, and nothing that was not scanned."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from guardproxy import record as record_module
+from guardproxy.exchange import Exchange, Setting
+from guardproxy.record import Masked, merge
+from guardproxy.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
+from guardproxy.wire import codec_for
+from tests.support import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
+
+MAIL = "jo@ab.io"
+TOKEN = mint("MAIL", MAIL)
+CARD = 4111222233334444
+POLICY = r"""
+policy: test
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\.io"]}
+  card: {use: pattern, label: CARD, patterns: ["\\b[0-9]{16}\\b"]}
+  pin:  {use: pattern, label: PIN, patterns: ["\\b[0-9]{5}\\b"]}
+  code: {use: pattern, label: CODE, patterns: ["\\bK-[0-9]{4}\\b"]}
+rules:
+  - {id: mail, on: request, when: mail, action: redact}
+  - {id: rest, on: [user, metadata, tool_arguments], when: card or pin or code, action: redact}
+"""
+
+
+def ask(text: str = "hi", **more: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": text}], **more}
+
+
+def asked(body: dict[str, Any], policy: str = POLICY, route: str = CHAT) -> dict[str, Any]:
+    """The record of a request that went upstream, as it is read from a log."""
+    play = Play(policy_set(policy), route).ask(body)
+    out: dict[str, Any] = json.loads(json.dumps(play.exchange.record("sent")))
+    return out
+
+
+def test_overlapping_spans_become_one() -> None:
+    assert merge([]) == []
+    assert merge([(5, 7, "b"), (0, 2, "a")]) == [(0, 2, "a"), (5, 7, "b")]
+    assert merge([(0, 4, "a"), (2, 6, "b"), (6, 7, "c")]) == [(0, 6, "a"), (6, 7, "c")]
+    assert merge([(0, 2, "short"), (0, 5, "long"), (1, 3, "in")]) == [(0, 5, "long")]
+
+
+def test_a_request_is_kept_masked_with_offsets_that_count_in_it() -> None:
+    record = asked(ask(f"I am {MAIL}, not {MAIL}"))
+    shown = f"I am {TOKEN}, not {TOKEN}"
+    assert record["request"]["body"]["messages"][0]["content"] == shown
+    (text,) = record["request"]["texts"]
+    assert (text["path"], text["kind"], text["text"], text["chars"]) == ("messages[0].content", "user", shown, 27)
+    assert [shown[one["start"] : one["end"]] for one in text["findings"]] == [TOKEN, TOKEN]
+    assert [shown[start:end] for start, end in text["edits"]] == [TOKEN, TOKEN]
+    assert text["released"] == len(shown)
+    assert text["checks"] == ["card", "code", "mail", "pin"]
+    assert [(one["rule"], one["start"], one["action"]) for one in record["decisions"]] == [
+        ("mail", 5, "redact"),
+        ("mail", shown.rindex("["), "redact"),
+    ]
+
+
+def test_a_value_is_masked_wherever_it_stands() -> None:
+    """Also where no check looked: in a model's name, an identifier, a short number, another direction."""
+    body = ask("codes K-1234 and 12345", model="K-1234", seed=12345, top_p=0.5)
+    call = {
+        "id": "K-1234",
+        "type": "function",
+        "function": {"name": "f", "arguments": '{"a": 12345, "b": "12345", "c": 0.5}'},
+    }
+    body["messages"].append({"role": "assistant", "tool_calls": [call]})
+    play = Play(policy_set(POLICY)).ask(body)
+    play.stream(chat_frames([{"content": "a K-1234 b"}], "K-1234"))
+    record = json.loads(json.dumps(play.finish.record))
+    assert "K-1234" not in json.dumps(record)
+    assert "12345" not in json.dumps(record)
+    word = mint("CODE", "K-1234").strip("[]")
+    kept = record["request"]["body"]
+    assert (kept["model"], kept["messages"][1]["tool_calls"][0]["id"], kept["seed"]) == (word, word, 10000)
+    arguments = json.loads(kept["messages"][1]["tool_calls"][0]["function"]["arguments"])
+    assert arguments == {"a": 10000, "b": mint("PIN", "12345"), "c": 0.5}
+    assert record["response"]["texts"][0]["text"] == f"a {mint('CODE', 'K-1234')} b"
+    assert record["response"]["finish"] == [mint("CODE", "K-1234")]
+    assert record["model"] == mint("CODE", "K-1234")
+
+
+def test_a_number_is_masked_by_a_number() -> None:
+    """Where its own check found it, and where it only repeats what was found elsewhere."""
+    record = asked(ask(str(CARD), metadata={"a": CARD}, new={"b": CARD}))
+    assert record["request"]["body"]["metadata"] == {"a": 10**15}
+    assert record["request"]["body"]["new"] == {"b": 10**15}
+    assert str(CARD) not in json.dumps(record)
+    numbers = [one for one in record["request"]["texts"] if one.get("number")]
+    assert [one["text"] for one in numbers] == ["1000000000000000"] * 2
+
+
+def test_encoded_text_keeps_its_shape_and_its_offsets() -> None:
+    arguments = json.dumps({"to": MAIL, "n": CARD, "é": f"x {MAIL}"})
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    body = ask()
+    body["messages"].append({"role": "assistant", "tool_calls": [call]})
+    record = asked(body)
+    (text,) = [one for one in record["request"]["texts"] if one.get("encoded")]
+    assert json.loads(text["text"]) == {"to": TOKEN, "n": 10**15, "é": f"x {TOKEN}"}
+    decoded = "\n".join(["to", TOKEN, "n", "1000000000000000", "é", f"x {TOKEN}"])
+    assert [decoded[one["start"] : one["end"]] for one in text["findings"]] == [TOKEN, "1000000000000000", TOKEN]
+    assert text["released"] == len(text["text"])
+
+
+def test_paths_show_no_key_that_is_sensitive() -> None:
+    record = asked(ask(metadata={f"of {MAIL}": {"x y": [MAIL]}}))
+    paths = [one["path"] for one in record["request"]["texts"]]
+    assert paths == [
+        "messages[0].content",
+        f"metadata.of {TOKEN}#key",
+        f"metadata.of {TOKEN}.x y#key",
+        f"metadata.of {TOKEN}.x y[0]",
+    ]
+    assert record["request"]["body"]["metadata"] == {f"of {TOKEN}": {"x y": [TOKEN]}}
+    assert {one["path"] for one in record["decisions"]} == {paths[1], paths[3]}
+
+
+def test_a_key_that_was_not_scanned_is_not_shown() -> None:
+    body = ask(metadata={f"of {MAIL}": {"x y": ["a"]}, "plain": "b", "of x": "c"}, model=f"by {MAIL}")
+    play = Play(policy_set(POLICY))
+    play.tell(RequestReceived(json.dumps(body).encode()))
+    play.tell(DownstreamGone())
+    record = json.loads(json.dumps(play.finish.record))
+    assert MAIL not in json.dumps(record)
+    assert [one["path"] for one in record["request"]["texts"]][2:] == [
+        "metadata.*#key",
+        "metadata.*.*#key",
+        "metadata.*.*[0]",
+        "metadata.plain",
+        "metadata.*#key",
+        "metadata.*",
+    ]
+    assert record["model"] == ""
+    assert {one["text"] for one in record["request"]["texts"]} == {""}
+    assert record["request"]["body"] is None
+
+
+def test_a_policy_keeps_no_text() -> None:
+    record = asked(ask(f"I am {MAIL}", metadata={"x y": "z"}), POLICY + "audit: {keep: none}\n")
+    assert record["request"]["body"] is None
+    assert {one["text"] for one in record["request"]["texts"]} == {None}
+    assert [one["path"] for one in record["request"]["texts"]] == [
+        "messages[0].content",
+        "metadata.*#key",
+        "metadata.*",
+    ]
+    assert record["rules"] == ["mail"]
+
+
+def test_a_text_above_the_limit_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_module, "KEPT_LIMIT_CHARS", 10)
+    record = asked(ask("x" * 11))
+    assert record["request"]["texts"][0]["text"] is None
+    assert record["request"]["body"] is None
+    assert asked(ask("x" * 10))["request"]["texts"][0]["text"] == "x" * 10
+
+
+def test_what_cannot_be_inspected_is_named_and_not_kept() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    record = asked({"messages": [{"role": "user", "content": [image]}]})
+    assert record["request"]["uninspected"] == ["messages[0].content[0].image_url.url"]
+    assert record["request"]["body"]["messages"][0]["content"][0]["image_url"] == {
+        "url": "data:,not inspected, not kept"
+    }
+    search = {"type": "web_search_tool_result", "content": {f"of {MAIL}": {"encrypted_content": "AAAA"}}}
+    record = asked({"max_tokens": 1, "messages": [{"role": "user", "content": [search]}]}, route=MESSAGES)
+    assert record["request"]["uninspected"] == [f"messages[0].content[0].content.of {TOKEN}.encrypted_content"]
+
+
+def test_an_answer_says_in_which_order_its_texts_came() -> None:
+    play = Play(policy_set(POLICY)).ask(ask(MAIL))
+    frames = chat_frames([{"reasoning": f"to {TOKEN}"}, {"content": "a "}, {"content": f"{MAIL} b"}])
+    play.stream(frames)
+    response = play.finish.record["response"]
+    assert response["runs"] == [[-1, 0], [0, 3 + len(TOKEN)], [1, 4 + len(TOKEN)], [-1, 0]]
+    assert [one["text"] for one in response["texts"]] == [f"to {TOKEN}", f"a {TOKEN} b"]
+    assert (response["status"], response["streamed"], response["model"], response["finish"]) == (
+        200,
+        True,
+        "m",
+        ["stop"],
+    )
+
+
+def test_usage_holds_numbers_only() -> None:
+    play = Play(policy_set(POLICY), MESSAGES).ask({"max_tokens": 1, **ask()})
+    frames = message_frames([("text", ["hi"])])
+    frames[0] = frames[0].replace(
+        b'"input_tokens": 3', b'"input_tokens": 3, "note": "text", "' + MAIL.encode() + b'": 5'
+    )
+    assert play.stream(frames).finish.record["usage"] == {"input_tokens": 3, "output_tokens": 9}
+
+
+def test_an_answer_that_was_cut_off_is_kept_as_far_as_it_was_scanned() -> None:
+    play = Play(policy_set(POLICY.replace("on: request, ", ""))).ask(ask())
+    play.tell(ResponseStarted(200, "text/event-stream"))
+    play.tell(DataReceived(b"".join(chat_frames([{"content": "one two 4111"}])[:2])))
+    play.tell(DownstreamGone())
+    (text,) = play.finish.record["response"]["texts"]
+    assert (text["text"], text["open"], text["released"], text["chars"]) == ("", True, 0, 12)
+
+
+def test_sizes_seals_and_times() -> None:
+    codec = codec_for(CHAT)
+    assert codec
+    sealed: list[bytes] = []
+
+    def seal(data: bytes) -> str:
+        sealed.append(data)
+        return f"seal {len(sealed)}"
+
+    exchange = Exchange(Setting("i", CHAT, "t", codec, policy_set(POLICY), mint, seal, engine="e"))
+    exchange.receive(RequestReceived(b"{", at_s=10.0, unix_s=5.0))
+    record = exchange.record("refused")
+    assert (record["v"], record["id"], record["engine"], record["tenant"], record["at"]) == (1, "i", "e", "t", 5.0)
+    assert record["bytes"]["request"] == 1
+    assert record["timings"] == {"first_byte": 0.0, "finished": 0.0}
+    assert record["seals"]["request"] == "seal 1"
+    assert sealed[0] == b"{"
+    assert record["error"] == {"code": "invalid_json", "field": None}
+    assert record["checks"] == {}
+
+
+def test_a_text_that_is_not_kept_has_its_own_offsets() -> None:
+    assert Masked(None).span(3, 5) == (3, 5)
+    assert Masked(None).wire_end(7) == 7
+    assert Masked("").wire_end(0) == 0

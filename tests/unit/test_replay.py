@@ -1,0 +1,192 @@
+"""Replay: the same policies give the same; what other policies make of a record is said in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from guardproxy.findings import Scan as ScanResult
+from guardproxy.replay import replay
+from guardproxy.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
+from tests.support import MESSAGES, Play, chat_frames, message_frames, mint, policy_set
+
+MAIL = "jo@ab.io"
+SEEN = "S-777"
+
+SIMPLE = """
+policy: simple
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\\\.(io|com)"]}
+  seen: {use: pattern, label: SEEN, patterns: ["\\\\bS-[0-9]{3}\\\\b"]}
+  word: {use: pattern, label: WORD, words: [plain]}
+rules:
+  - {id: mail, on: request, when: mail, action: redact, restore: true}
+  - {id: seen, when: seen, action: flag}
+"""
+
+
+def kept(play: Play) -> dict[str, Any]:
+    """The record as it is read from a log."""
+    record: dict[str, Any] = json.loads(json.dumps(play.finish.record))
+    return record
+
+
+def recorded(policy: str = SIMPLE, streamed: bool = True) -> dict[str, Any]:
+    text = f"to {mint('MAIL', MAIL)} a plain {SEEN}, later {MAIL} itself"
+    play = Play(policy_set(policy)).ask(
+        {"model": "m", "messages": [{"role": "user", "content": f"I am {MAIL}, {SEEN}"}]}
+    )
+    if streamed:
+        play.stream(chat_frames([{"content": part} for part in (text[:12], text[12:30], text[30:])]))
+    else:
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        play.stream([json.dumps({"choices": [choice]}).encode()], media="application/json")
+    return kept(play)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_the_same_policy_gives_the_same(streamed: bool) -> None:
+    """Also where the answer holds both the placeholder and the value itself, which look the same in the record."""
+    again = replay(recorded(streamed=streamed), policy_set(SIMPLE))
+    assert (again.verdict, again.differences, again.rescanned) == ("identical", (), ())
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    ("old", "new", "difference", "rescanned"),
+    [
+        ("  - {id: seen, when: seen, action: flag}\n", "", "rule `seen` no longer holds", ()),
+        ("when: seen, action: flag", "when: seen, action: redact", "response choices[0].message.content: edits", ()),
+        ("when: seen, action: flag", "on: response, when: seen, action: block", "answered -> blocked_response", ()),
+        ("when: seen, action: flag", "on: request, when: seen, action: block", "answered -> blocked_request", ()),
+        ("when: seen, action: flag", "when: seen, action: flag, mode: shadow", "shadow rule `seen` now holds", ()),
+        ("on: request, when: mail", "when: mail", "response choices[0].message.content: edits", ("mail",)),
+        ("on: request, when: mail, action: redact, restore: true", "on: request, when: mail, action: flag",
+         "request messages[0].content: edits", ()),
+        ("restore: true", "restore: false", "response choices[0].message.content: edits", ()),
+        ("rules:\n", "rules:\n  - {id: new, when: word, action: flag}\n", "rule `new` now holds", ("word",)),
+        ('S-[0-9]{3}', 'S-[0-8]{3}', "rule `seen` no longer holds", ("seen",)),
+        ("when: seen, action: flag", "on: response, when: seen, action: flag", "decisions: 3 -> 2", ()),
+    ],
+)  # fmt: skip
+def test_a_planted_difference_is_reported(
+    streamed: bool, old: str, new: str, difference: str, rescanned: tuple[str, ...]
+) -> None:
+    """`word` was asked of no text, `mail` of none of the answer's: they scan what the record shows, and `mail` knows the
+    placeholders of values that it found elsewhere. The changed `seen` cannot know what it would have said of a value
+    that is masked, so it is named as run again."""
+    assert SIMPLE.count(old) == 1
+    again = replay(recorded(streamed=streamed), policy_set(SIMPLE.replace(old, new)))
+    assert again.verdict == "different"
+    assert any(difference in one for one in again.differences), again.differences
+    assert again.rescanned == rescanned
+
+
+def test_a_stop_that_is_lifted_shows_what_came_after_it() -> None:
+    """The rest of a stopped answer, as far as it was scanned, goes through the new policy."""
+    blocking = SIMPLE.replace("when: seen, action: flag", "on: response, when: seen, action: block")
+    again = replay(recorded(blocking, streamed=False), policy_set(SIMPLE))
+    assert "outcome: blocked_response -> answered" in again.differences
+    assert "rule `seen` no longer holds" not in again.differences
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"outcome": "refused"}, "the exchange was refused: no check saw it"),
+        ({"outcome": "passed"}, "the exchange was passed: no check saw it"),
+        ({"route": "POST /v9/none"}, "its wire format is not installed"),
+    ],
+)
+def test_what_cannot_be_replayed_says_why(change: dict[str, Any], reason: str) -> None:
+    again = replay({**recorded(), **change}, policy_set(SIMPLE))
+    assert (again.verdict, again.differences) == ("not replayable", (reason,))
+
+
+def test_a_record_without_texts_is_not_replayable() -> None:
+    kept = recorded(SIMPLE + "audit: {keep: none}\n")
+    assert kept["request"]["body"] is None
+    assert replay(kept, policy_set(SIMPLE)).differences == ("the record keeps no text of the request",)
+    record = recorded()
+    record["response"]["texts"][0]["text"] = None
+    assert replay(record, policy_set(SIMPLE)).differences == ("the record keeps no text of the answer",)
+
+
+def test_a_restore_that_is_new_is_reported() -> None:
+    once = recorded(SIMPLE.replace("restore: true", "restore: false"))
+    assert once["response"]["texts"][0]["edits"] == []
+    again = replay(once, policy_set(SIMPLE))
+    assert again.verdict == "different"
+    assert "response choices[0].message.content: edits [] -> " in again.differences[0]
+
+
+def test_a_client_that_left_in_the_middle_saw_what_it_saw() -> None:
+    """What was scanned and edited but had not left does not leave in the replay, and is no difference."""
+    play = Play(policy_set(SIMPLE)).ask({"model": "m", "messages": [{"role": "user", "content": MAIL}]})
+    play.tell(ResponseStarted(200, "text/event-stream"))
+    token = mint("MAIL", MAIL)
+    frames = chat_frames([{"content": f"to {token} "}, {"content": f"and {token} {SEEN} [MA"}])
+    for frame in frames[:3]:
+        play.tell(DataReceived(frame))
+        play.scan()
+    play.tell(DownstreamGone())
+    record = kept(play)
+    (text,) = record["response"]["texts"]
+    assert len(text["edits"]) == 2
+    assert text["released"] < len(text["text"]), "the second frame was held"
+    assert replay(record, policy_set(SIMPLE)).verdict == "identical"
+
+
+def test_a_client_that_left_while_tool_arguments_came() -> None:
+    """They were never scanned, so the record does not hold them; what was shown is replayed all the same."""
+    play = Play(policy_set(SIMPLE), MESSAGES).ask({"model": "m", "messages": [{"role": "user", "content": MAIL}]})
+    play.tell(ResponseStarted(200, "text/event-stream"))
+    for frame in message_frames([("text", ["a plain text"]), ("tool", ['{"a": "b', '"}'])])[:8]:
+        play.tell(DataReceived(frame))
+        play.scan()
+    play.tell(DownstreamGone())
+    record = kept(play)
+    assert [one["text"] for one in record["response"]["texts"]][-1] is None
+    assert replay(record, policy_set(SIMPLE)).verdict == "identical"
+
+
+def test_a_text_whose_check_failed_cannot_be_replayed() -> None:
+    play = Play(policy_set(SIMPLE + "on_error: flag\n"))
+    play.tell(RequestReceived(json.dumps({"model": "m", "messages": [{"role": "user", "content": MAIL}]}).encode()))
+    assert play.pending
+    play.answer_scan(*(ScanResult((), 0, 0, "Boom") for _ in play.pending.jobs))
+    play.stream(chat_frames([{"content": "hi"}]))
+    assert replay(kept(play), policy_set(SIMPLE)).verdict == "not replayable"
+
+
+def test_a_text_that_is_gone_is_a_difference() -> None:
+    record = recorded()
+    record["request"]["texts"].append({**record["request"]["texts"][0], "path": "elsewhere"})
+    assert replay(record, policy_set(SIMPLE)).differences == ("request elsewhere: the text is gone",)
+
+
+def test_what_a_new_rule_redacts_gets_a_placeholder_of_its_own() -> None:
+    more = SIMPLE.replace("rules:\n", "rules:\n  - {id: new, when: word, action: redact}\n")
+    again = replay(recorded(), policy_set(more))
+    assert again.verdict == "different"
+    assert any("edits" in one for one in again.differences)
+
+
+def test_checks_that_see_less_than_a_masked_value_say_nothing_of_it() -> None:
+    """A check that is newly asked of an answer knows a placeholder only where it found the value itself."""
+    asked = SIMPLE.replace("on: request, when: mail", "when: mail")
+    text = f"{mint('MAIL', 'al@cd.com')} and {mint('MAIL', MAIL)}"
+    play = Play(policy_set(SIMPLE)).ask({"model": "m", "messages": [{"role": "user", "content": MAIL}]})
+    record = kept(play.stream(chat_frames([{"content": text}])))
+    again = replay(record, policy_set(asked))
+    assert (again.verdict, again.rescanned) == ("identical", ("mail",))
+
+
+def test_the_stand_in_of_the_upstream_keeps_to_the_protocol() -> None:
+    """A stop in a replay writes its ending with the recorded format's own codec."""
+    blocking = SIMPLE.replace("when: seen, action: flag", "on: response, when: seen, action: block")
+    for streamed in (True, False):
+        again = replay(recorded(blocking, streamed=streamed), policy_set(blocking))
+        assert (again.verdict, again.differences) == ("identical", ())

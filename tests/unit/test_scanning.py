@@ -1,0 +1,115 @@
+"""Texts through the policies without a server: what is printed is what the proxy would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guardproxy import scanning
+from guardproxy.checks import Resources
+from guardproxy.errors import PolicyError
+from guardproxy.findings import Finding
+from guardproxy.scanning import Result, load, run_tests, scan_text
+from tests.support import policy_set
+
+POLICY = r"""
+policy: test
+match: {models: [never]}
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\.io"]}
+  bad:  {use: pattern, label: BAD, words: [forbidden]}
+  seen: {use: pattern, label: SEEN, words: [look]}
+rules:
+  - {id: mail, when: mail, action: redact}
+  - {id: bad, when: bad, action: block}
+  - {id: seen, when: seen, action: flag}
+  - {id: quiet, when: seen, action: block, mode: shadow}
+"""
+OPEN = POLICY.replace("match: {models: [never]}\n", "")
+
+
+def placeholder(result: Result) -> str:
+    return result.text[result.text.index("[") : result.text.index("]") + 1]
+
+
+@pytest.mark.parametrize("direction", ["request", "response"])
+def test_what_becomes_of_a_text(direction: Any) -> None:
+    it = policy_set(OPEN)
+    assert scan_text(it, "plain", direction) == Result("pass", (), (), "plain")
+    assert scan_text(it, "", direction) == Result("pass", (), (), "")
+    assert scan_text(it, "look", direction) == Result("flag", ("seen",), (Finding(0, 4, "seen", "SEEN", 1.0),), "look")
+    blocked = scan_text(it, "a forbidden b jo@ab.io", direction)
+    assert (blocked.decision, blocked.text) == ("block", "")
+    assert "bad" in blocked.rules
+    redacted = scan_text(it, "to jo@ab.io!", direction)
+    assert (redacted.decision, redacted.rules) == ("redact", ("mail",))
+    assert redacted.findings == (Finding(3, 11, "mail", "MAIL", 1.0),)
+    assert redacted.text == f"to {placeholder(redacted)}!"
+    assert placeholder(redacted).startswith("[MAIL_")
+
+
+def test_a_policy_for_other_models_does_nothing() -> None:
+    assert scan_text(policy_set(POLICY), "forbidden", "request").decision == "pass"
+
+
+TESTS = """
+tests:
+  - {name: right, request: "to jo@ab.io", expect: {rule: mail, decision: redact, upstream_lacks: jo@ab.io, upstream_has: to}}
+  - {name: answer, response: "to jo@ab.io", expect: {client_lacks: jo@ab.io}}
+  - {name: no rule, request: "plain", expect: {rule: mail}}
+  - {name: other rule, request: "look", expect: {rule: mail}}
+  - {name: no decision, request: "plain", expect: {decision: block}}
+  - {name: it leaks, request: "plain text", expect: {upstream_lacks: [secret, plain]}}
+  - {name: it is gone, request: "forbidden text", expect: {upstream_has: text}}
+  - {name: client, response: "plain text", expect: {client_lacks: text}}
+"""
+
+
+def test_the_tests_of_a_policy_run_against_it_alone() -> None:
+    """Its `match` does not keep its tests from it, and no other policy takes part."""
+    other = OPEN.replace("policy: test", "policy: other").replace("[forbidden]", "[jo]")
+    assert [(one.policy, one.name, one.faults) for one in run_tests(policy_set(POLICY + TESTS, other))] == [
+        ("test", "right", ()),
+        ("test", "answer", ()),
+        ("test", "no rule", ("expected the rule `mail` to hold; those that did: none",)),
+        ("test", "other rule", ("expected the rule `mail` to hold; those that did: seen",)),
+        ("test", "no decision", ("expected the decision block, got pass",)),
+        ("test", "it leaks", ("text 2 reaches the model",)),
+        ("test", "it is gone", ("text 1 does not reach the model",)),
+        ("test", "client", ("text 1 reaches the client",)),
+    ]
+
+
+def test_a_folder_is_loaded_with_its_checks(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(OPEN)
+    it = load(tmp_path)
+    assert it.digest.startswith("sha256:")
+    assert scan_text(it, "forbidden", "request").decision == "block"
+    with pytest.raises(PolicyError):
+        load(tmp_path / "missing")
+
+
+def test_a_check_that_asks_for_a_model_gets_it_from_the_folder_of_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loaded once, however many checks ask for it, and only then."""
+    (tmp_path / "one.yaml").write_text(OPEN)
+    asked: list[Path] = []
+
+    def build(policies: Any, resources: Resources) -> dict[Any, Any]:
+        assert resources.scorer
+        assert resources.scorer("tiny") is resources.scorer("tiny")
+        return {}
+
+    def load_model(path: Path) -> object:
+        asked.append(path)
+        return object()
+
+    monkeypatch.setattr(scanning, "build_checks", build)
+    monkeypatch.setattr("guardproxy.supervisor.load", load_model, raising=False)
+    load(tmp_path, tmp_path / "models")
+    assert asked == [tmp_path / "models" / "tiny"]
+    load(tmp_path)
+    assert asked[-1].name == "tiny"

@@ -1,0 +1,104 @@
+"""The shape of the code base: short files, a test file for each, and a command line that starts at once."""
+
+from __future__ import annotations
+
+import ast
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "guardproxy"
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
+
+PURE = ("wire", "checks", "policy", "audit")
+PURE_FILES = (
+    *(
+        "editing",
+        "exchange",
+        "findings",
+        "gate",
+        "passing",
+        "placeholders",
+        "record",
+        "replay",
+        "scanning",
+        "transcript",
+    ),
+    *("decisions", "errors", "events"),
+)
+# Without a test file of the same name, and why.
+EXCEPTIONS = {
+    "events.py": "values only; every test of the wire formats and the gate is one of them",
+    "decisions.py": "values only; tested in test_findings.py",
+    "errors.py": "exceptions only; tested in test_findings.py",
+    "wire/__init__.py": "protocols and the list of formats; tested in wire/test_decoding.py",
+    "checks/__init__.py": "the contract and the builder; tested by every check and by policy/test_load.py",
+    "policy/reading.py": "the readers of a policy's nodes; tested by every mistake in policy/test_document.py",
+    "checks/_shape.py": "shared code of checks, tested in checks/test_pattern.py",
+    "checks/_reach.py": "shared code of checks, tested in checks/test_pattern.py",
+    "checks/_recognizers.py": "shared code of a check, tested in checks/test_pii.py",
+    "checks/_segments.py": "shared code of a check, tested in checks/test_pii.py",
+}
+START_LIMIT_S = 0.3
+
+
+def name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def is_pure(path: Path) -> bool:
+    return name(path).split("/")[0] in PURE or name(path).removesuffix(".py") in PURE_FILES
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_no_file_is_longer_than_a_person_reads(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stat().st_size], ids=name)
+def test_every_file_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if is_pure(path) and path.stat().st_size], ids=name)
+def test_every_file_of_a_pure_room_has_its_tests(path: Path) -> None:
+    tests = ROOT / "tests" / "unit" / Path(name(path)).parent / f"test_{path.name}"
+    assert tests.exists() != (name(path) in EXCEPTIONS), "an exception that has its file by now is none"
+
+
+def test_every_exception_is_a_file() -> None:
+    assert not [file for file in EXCEPTIONS if not (PACKAGE / file).exists()]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=environment, check=True, cwd=ROOT
+    )
+
+
+def test_the_command_line_loads_nothing_that_it_does_not_need() -> None:
+    heavy = ("aiohttp", "presidio_analyzer", "onnxruntime", "spacy", "numpy", "tokenizers", "uvloop", "re2")
+    code = f"import sys, guardproxy.cli; print(*[name for name in {heavy!r} if name in sys.modules])"
+    assert run("-c", code).stdout.split() == []
+
+
+def test_the_package_alone_loads_nothing() -> None:
+    code = "import sys; before = set(sys.modules); import guardproxy; print(*sorted(set(sys.modules) - before - {'__future__'}))"
+    assert run("-c", code).stdout.split() == ["guardproxy"]
+
+
+def test_help_comes_at_once() -> None:
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        shown = run("-m", "guardproxy", "--help").stdout
+        times.append(time.perf_counter() - began)
+    assert "serve" in shown
+    assert statistics.median(times) < START_LIMIT_S
