@@ -35,7 +35,6 @@ from guardproxy.transcript import (
     DownstreamGone,
     Finish,
     Input,
-    Refused,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
@@ -46,7 +45,7 @@ from guardproxy.transcript import (
     UpstreamFailed,
 )
 from guardproxy.transcript import Scan as ScanCommand
-from guardproxy.wire import Codec, Decoder, Seen
+from guardproxy.wire import Codec, Decoder
 from guardproxy.wire.walk import dotted
 
 Phase = Literal["request", "waiting", "answer", "over"]
@@ -90,7 +89,7 @@ class Exchange:
     _answer: Side = field(init=False)
     _tally: Tally = field(init=False)
     _entry: Entry | None = None  # the request's frame
-    _decoder: Decoder | None = None
+    _decoder: Decoder = field(init=False)
     _pending: list[Job] = field(default_factory=list)
     _pending_gate: Gate | None = None
     _editor: Editor = field(init=False)
@@ -104,6 +103,7 @@ class Exchange:
         self._request = Side(Gate(self._checks_for))
         self._answer = Side(Gate(self._checks_for))
         self._editor = Editor(self.setting.mint, self.setting.restoring)
+        self._decoder = self.setting.codec.decoder(streamed=False, failed=True, limit_bytes=0)  # until an answer begins
 
     @property
     def sides(self) -> dict[Direction, Side]:
@@ -128,8 +128,8 @@ class Exchange:
             "outcome": outcome,
         }
         sides = (self._request, self._answer)
-        seen = self._decoder.seen if self._decoder else Seen()
-        return compose(about, self._notes, self._bound, self.outcomes, sides, self._entry, self._editor.tokens, seen)
+        tokens, seen = self._editor.tokens, self._decoder.seen
+        return compose(about, self._notes, self._bound, self.outcomes, sides, self._entry, tokens, seen)
 
     def receive(self, happened: Input) -> list[Command]:
         """Takes one input; gives the commands that follow from it, in order."""
@@ -143,17 +143,17 @@ class Exchange:
             case ResponseStarted():
                 return self._response_started(happened)
             case DataReceived():
-                return self._events(self._decoder.feed(happened.data) if self._decoder else [], happened.at_s)
+                return self._events(self._decoder.feed(happened.data), happened.at_s)
             case ResponseEnded():
                 self._ended = True
-                return self._events(self._decoder.end() if self._decoder else [], happened.at_s)
+                return self._events(self._decoder.end(), happened.at_s)
             case UpstreamFailed():
                 return self._upstream_failed(happened)
             case Aborted():
                 return self._fail(Fault(happened.code, happened.message), happened.at_s, happened.status)
             case DownstreamGone():
                 return [CancelUpstream(), self._finish("client_closed", at_s=happened.at_s)]
-            case Refused():
+            case _:  # Refused
                 self._time("received", happened.at_s)
                 self._notes.unix_s = happened.unix_s
                 error = DownstreamError(happened.status, happened.code, happened.message, happened.field)
@@ -265,8 +265,7 @@ class Exchange:
                 return commands + self._stop(entry, *stopped, out, at_s)
             texts, changed = entry.texts()
             out.append(self.setting.codec.edited(entry.frame, texts) if changed else entry.frame.data)
-            if self._decoder:
-                self._decoder.sent(entry.frame)
+            self._decoder.sent(entry.frame)
             if not self._head_sent:
                 commands.append(self._head(SendHead(self._notes.status, self._notes.streamed), at_s))
             if entry.frame.terminal:
@@ -288,10 +287,8 @@ class Exchange:
         texts, _ = entry.texts(until=(piece, at))
         if any(new for _, new in texts) and (last := self.setting.codec.cut(entry.frame, texts)):
             out.append(last)
-            if self._decoder:
-                self._decoder.sent(replace(entry.frame, data=last))
-        if self._decoder:
-            out.append(self.setting.codec.filtered(self._decoder, stop.message or _because(stop)))
+            self._decoder.sent(replace(entry.frame, data=last))
+        out.append(self.setting.codec.filtered(self._decoder, stop.message or _because(stop)))
         data = b"".join(out)
         self._sent.update(data)
         return [CancelUpstream(), self._finish("blocked_response", data, at_s)]

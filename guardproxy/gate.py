@@ -273,7 +273,7 @@ class Gate:
                     if lane := self._open.pop(event.channel, None):
                         lane.ended = True
                         self._active[lane] = None
-                case Fault():
+                case _:
                     self.fault = event
 
     def _entry(self, frame: Frame) -> Entry:

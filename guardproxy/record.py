@@ -223,11 +223,10 @@ class Writer:
         elif isinstance(node, list):
             for index, child in enumerate(node):
                 yield from self._words(child, (*path, index), done)
-        elif path not in done and isinstance(node, (str, int, float)) and self._known(text := str(node)):
-            if isinstance(node, str):
-                yield Found(path, text, UNMAPPED), re.sub(r"[\[\]]", "", self.scrub(text))
-            elif not isinstance(node, bool):
-                yield Found(path, text, UNMAPPED, number=True), stand_in(len(text))
+        elif path not in done and node is not None and not isinstance(node, bool) and self._known(text := str(node)):
+            number = not isinstance(node, str)
+            shown = stand_in(len(text)) if number else re.sub(r"[\[\]]", "", self.scrub(text))
+            yield Found(path, text, UNMAPPED, number=number), shown
 
     def decisions(self, outcomes: Sequence[Outcome], sides: Sequence[Side]) -> list[dict[str, Any]]:
         """Every rule that held, and by which finding."""

@@ -892,3 +892,35 @@ def test_a_finding_that_another_check_cut_into_is_held_whole() -> None:
     play.answer_scan(*(ScanResult(found[job.check.name], settled[job.check.name], 3) for job in play.pending.jobs))
     lane = play.exchange.sides["response"].gate.lanes[0]
     assert (lane.settled, lane.findings) == (3, [])
+
+
+def test_an_answer_to_no_scan_changes_nothing() -> None:
+    play = waiting()
+    play.answer_scan()
+    assert play.lines == [">> Scanned nothing"]
+
+
+def test_a_policy_that_looks_at_answers_only_leaves_requests_unread() -> None:
+    """Nothing asks of a request, so it goes on as it came, and the record says that nobody looked."""
+    it = rules(ONE_CHECK.replace("when: bad", "on: response, when: bad"))
+    play = Play(it).ask(ask("forbidden", new={"deep": CARD}))
+    assert play.lines[1].startswith("<< SendUpstream")
+    assert play.exchange.record("")["request"] == {"body": None, "texts": [], "uninspected": ["*"], "unmapped": []}
+    play.stream(chat_frames([{"content": "a forbidden b"}]))
+    assert chat_texts(play.client)["content0"] == "a "
+
+
+def test_a_policy_that_looks_at_requests_only_leaves_answers_unread() -> None:
+    it = rules(ONE_CHECK.replace("when: bad", "on: request, when: bad"))
+    for route, frames in (
+        (CHAT, chat_frames([{"content": "forbidden"}])),
+        (MESSAGES, message_frames([("text", ["forbidden"])])),
+    ):
+        play = waiting(it, route).stream(frames)
+        assert b"forbidden" in play.client
+        assert not any("Scan" in row for row in play.lines)
+        assert play.finish.record["response"]["uninspected"] == ["*"]
+        assert waiting(it, route).stream(frames[:2]).finish.outcome == "upstream_truncated", "its end is still watched"
+        assert waiting(it, route).stream([frames[0], b"data: {oops\n\n"]).finish.outcome == "upstream_invalid_json"
+    assert plain(waiting(it), unary("forbidden")).client == unary("forbidden")
+    assert plain(waiting(it), b"<html>").finish.outcome == "upstream_invalid_json"

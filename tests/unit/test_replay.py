@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from guardproxy.findings import Scan as ScanResult
-from guardproxy.replay import replay
+from guardproxy.replay import _Recorded, replay
 from guardproxy.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
-from tests.support import MESSAGES, Play, chat_frames, message_frames, mint, policy_set
+from guardproxy.wire import codec_for
+from tests.support import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
 
 MAIL = "jo@ab.io"
 SEEN = "S-777"
@@ -190,3 +191,10 @@ def test_the_stand_in_of_the_upstream_keeps_to_the_protocol() -> None:
     for streamed in (True, False):
         again = replay(recorded(blocking, streamed=streamed), policy_set(blocking))
         assert (again.verdict, again.differences) == ("identical", ())
+
+
+def test_the_recorded_answer_stands_in_for_a_wire_format() -> None:
+    codec = codec_for(CHAT)
+    assert codec
+    stands = _Recorded(codec, {}, stopped=False)
+    assert (stands.name, stands.provider, stands.routes) == (codec.name, codec.provider, codec.routes)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.strict import DEPTH_LIMIT, JsonFault, read, write
+from guardproxy.wire.strict import DEPTH_LIMIT, JsonFault, read, skim, write
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 TREES = st.recursive(
@@ -172,3 +172,10 @@ def test_integers_stay_exact_when_written() -> None:
         assert read(write([number])) == [number]
     assert write({"é": "\U0001f600"}) == '{"é":"\U0001f600"}'.encode()
     assert write({"é": 10**30}) == f'{{"é":{10**30}}}'.encode()
+
+
+def test_json_that_nobody_inspects_is_skimmed() -> None:
+    assert skim(b'{"a": [1, "x"]}') == {"a": [1, "x"]}
+    for data in (b"{", b"", b"NaN", b"\xff", b"[" * 100_000):
+        with pytest.raises(JsonFault, match="not JSON"):
+            skim(data)
