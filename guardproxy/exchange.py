@@ -49,7 +49,8 @@ from guardproxy.wire import Codec, Decoder
 from guardproxy.wire.walk import dotted
 
 Phase = Literal["request", "waiting", "answer", "over"]
-NO_RETRY = ("x-should-retry", "false")
+NO_RETRY = ("x-should-retry", "false")  # SDKs send a refused request again else, twice
+RETRY_SOON = ("Retry-After", "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +349,7 @@ class Exchange:
     def _refuse(self, error: DownstreamError, at_s: float) -> list[Command]:
         self._notes.refusal = error
         body = self.setting.codec.error(error.status, error.code, str(error), error.field)
-        return self._own(error.status, body, "refused", at_s, NO_RETRY)
+        return self._own(error.status, body, "refused", at_s, RETRY_SOON if error.status == 503 else NO_RETRY)
 
     def _blocked(self, stop: Stop, at_s: float) -> list[Command]:
         body = self.setting.codec.error(400, "content_filter", stop.message or _because(stop))

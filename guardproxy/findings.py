@@ -6,7 +6,7 @@ Offsets are code points of a channel's whole text, end exclusive, never of a chu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Direction = Literal["request", "response"]
 
@@ -24,19 +24,7 @@ Kind = Literal[
     "unmapped",
 ]
 
-KINDS: tuple[Kind, ...] = (
-    "system",
-    "user",
-    "assistant",
-    "tool_result",
-    "tool_arguments",
-    "tool_definition",
-    "reasoning",
-    "refusal",
-    "metadata",
-    "error",
-    "unmapped",
-)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from guardproxy.wire import Codec, codec_for, codecs
 
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75.0
+UNKNOWN = "unknown"  # what records and metrics call a route that is not listed: clients must not make up labels
 
 
 def engine() -> str:
@@ -83,7 +84,7 @@ class Server:
         self._open[task] = None
         self.metrics.open.inc()
         began = time.perf_counter()
-        route, driver = f"{request.method} ?", None
+        route, driver = UNKNOWN, None
         try:
             route, driver, first = await self._admit(request)
             self._open[task] = driver
@@ -119,7 +120,7 @@ class Server:
         chosen = codec or _dialect(request, path)
         setting = Setting(
             id=secrets.token_hex(12),
-            route=route if known else f"{request.method} ?",
+            route=route if known else UNKNOWN,
             tenant=tenant,
             codec=chosen,
             policies=self.policies,

@@ -26,7 +26,7 @@ class Model:
     """A checked model folder.
 
     `digest`: of all three files. `labels`: in the order of the network's outputs. `thresholds`: the score from which a
-    label counts, unless a policy says otherwise. `temperatures`: what a logit is divided by before the sigmoid.
+    label counts, unless a policy says otherwise. A score is the sigmoid of (logit - bias) / temperature.
     `max_tokens`: the most tokens of one forward pass, the two special ones included.
     """
 
@@ -35,6 +35,7 @@ class Model:
     version: str
     labels: tuple[str, ...]
     thresholds: Mapping[str, float]
+    biases: Mapping[str, float]
     temperatures: Mapping[str, float]
     max_tokens: int
 
@@ -69,6 +70,7 @@ def read(folder: Path) -> Model:
         version=str(config.get("version", "")),
         labels=tuple(labels),
         thresholds=_numbers(folder, config, "thresholds", 0.0, 1.0),
+        biases=_numbers(folder, config, "biases", -100.0, 100.0),
         temperatures=_numbers(folder, config, "temperatures", 0.01, 100.0),
         max_tokens=max_tokens,
     )

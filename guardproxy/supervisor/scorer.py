@@ -1,4 +1,4 @@
-"""Texts to scores: tokens, pieces, forward passes, calibrated probabilities.
+"""Texts to scores: tokens, pieces, forward passes, calibrated scores.
 
 In: texts of any length. Out: for each, label -> 0.0 to 1.0. Kept: tokenizer and session, both safe for many threads.
 Nothing is truncated: a text of more tokens than the network takes is scored in overlapping pieces, and the highest
@@ -73,7 +73,7 @@ class OnnxScorer:
                 rows.append(known[piece])
             highest = [max(column) for column in zip(*rows, strict=True)]
             by_label = zip(self._model.labels, highest, strict=True)
-            results.append({label: self._probability(label, logit) for label, logit in by_label})
+            results.append({label: self._scaled(label, logit) for label, logit in by_label})
         return results
 
     def pieces(self, ids: Sequence[int]) -> list[tuple[int, ...]]:
@@ -86,5 +86,6 @@ class OnnxScorer:
         # The last piece is moved back instead of being short: a few stray tokens say nothing by themselves.
         return [tuple(ids[at : at + room]) for at in (min(n * step, len(ids) - room) for n in range(count))]
 
-    def _probability(self, label: str, logit: float) -> float:
-        return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, logit / self._model.temperatures[label]))))
+    def _scaled(self, label: str, logit: float) -> float:
+        scaled = (logit - self._model.biases[label]) / self._model.temperatures[label]
+        return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, scaled))))

@@ -51,6 +51,8 @@ CAPS = {
     "benign/p3_prompts": (0, 4200),
     "benign/gsm8k": (0, 400),
 }
+SECOND_PASS_FINE = {"pii/synth_pii": 2400, "pii/contextual_anonymizer": 600}
+SECOND_PASS_AGAIN = 5200
 LONE_ATTACKS = 1300  # attacks of synth_indirect taken out of their documents, as a chat message
 REPEATS = {"injection/chatgpt_role_prompts": 3, "injection/jailbreak_templates_filled": 2, "hand": 5}
 
@@ -189,6 +191,16 @@ def training_rows(folder: Path, overlaps: Callable[[str], bool], rng: random.Ran
     return chosen
 
 
+def second_rows(folder: Path, train: list[Row], rng: random.Random) -> list[Row]:
+    """Rows of the short second pass: ordinary texts full of names, numbers and addresses, among rows of the first."""
+    chosen = rng.sample(train, SECOND_PASS_AGAIN)
+    for name, most in SECOND_PASS_FINE.items():
+        rows = [{"text": row["text"], "label": 0} for row in read(folder, name)]
+        chosen += [slim(row, name) for row in take(rows, most, rng)]
+    rng.shuffle(chosen)
+    return chosen
+
+
 def slim(row: Row, source: str) -> Row:
     return {"text": row["text"], "label": row["label"], "source": source, "span": row.get("span")}
 
@@ -212,7 +224,8 @@ def main() -> None:
     rng = random.Random(SEED)
     validation, report = held_out(folder, VALIDATION), held_out(folder, REPORT)
     train = training_rows(folder, overlap_filter(validation + report), rng)
-    for name, rows in (("train", train), ("validation", validation), ("report", report)):
+    second = second_rows(folder, train, rng)
+    for name, rows in (("train", train), ("second", second), ("validation", validation), ("report", report)):
         write(out / f"{name}.jsonl", rows)
 
 

@@ -1,6 +1,6 @@
 """Calibrate and measure the shipped model as it runs: the int8 file, the runtime's pieces, the check's segments.
 
-In: the model folder, `validation.jsonl` and `report.jsonl`. Out: temperatures and thresholds in `config.json` (from
+In: the model folder, `validation.jsonl` and `report.jsonl`. Out: scaling and threshold in `config.json` (from
 validation alone), `figures.json`, `recall.png` and the part of `card.md` between its markers (from report alone). A
 text's score is the highest of its segments, as for a request in the proxy.
 """
@@ -32,7 +32,8 @@ HERE = Path(__file__).parent
 SEED = 20_26
 ROUNDS = 2000
 LABEL = "injection"
-ANCHOR = 0.8
+ANCHORS = ((0.05, 0.5), (0.01, 0.8))
+"""Share of the harmless validation texts, and the score that so many reach. The last is the shipped threshold."""
 Array = np.ndarray[Any, Any]
 
 
@@ -41,13 +42,13 @@ def logits(rows: list[dict[str, Any]], desc: str) -> Array:
     scorer = supervisor.load(HERE)
     check = build("attack", {"label": LABEL, "threshold": 0}, Resources(lambda name: scorer))
     channel = Channel("request", "user", "text")
-    temperature = scorer.model.temperatures[LABEL]
+    bias, temperature = scorer.model.biases[LABEL], scorer.model.temperatures[LABEL]
     scores = []
     for row in tqdm(rows, desc=desc, unit="text"):
         (scan,) = check.scan([Window(channel, row["text"])])
         scores.append(max((finding.score for finding in scan.findings), default=0.0))
     clipped = np.clip(np.array(scores), 1e-12, 1 - 1e-12)
-    return np.log(clipped / (1 - clipped)) * temperature
+    return np.log(clipped / (1 - clipped)) * temperature + bias
 
 
 def sigmoid(values: Array) -> Array:
@@ -64,16 +65,20 @@ def choose_threshold(values: Array, labels: Array, sources: Array, share: float)
     raise SystemExit("the network finds more harmless texts than allowed at any threshold")
 
 
-def scale(logit: float) -> tuple[float, float]:
-    """Temperature and threshold that put the chosen logit at the score `ANCHOR`.
+def scale(values: Array, labels: Array, sources: Array) -> tuple[float, float]:
+    """Bias and temperature that give the scores of `ANCHORS` to the logits that these shares of harmless texts reach.
 
-    A fit by log loss would follow the labels of one disputed set (see the card) and press all scores together. With an
-    anchor a policy's number means something: `ANCHOR` is the score that a known share of harmless texts reaches.
+    A fit by log loss would follow the labels of one disputed set (see the card) and press all scores together. With
+    anchors a policy's number means something.
     """
-    if logit <= 0.1:  # below even odds no temperature gets there: leave the scores as they are
-        return 1.0, round(float(sigmoid(np.array(logit))), 3)
+    (low_share, low), (high_share, high) = ANCHORS
+    low_logit = choose_threshold(values, labels, sources, low_share)
+    high_logit = choose_threshold(values, labels, sources, high_share)
+    gap = np.log(high / (1 - high)) - np.log(low / (1 - low))
+    temperature = max(0.05, (high_logit - low_logit) / gap)
+    bias = low_logit - temperature * np.log(low / (1 - low))
     # Rounded down, so that a text at the chosen logit does not fall below the threshold.
-    return int(1000 * logit / np.log(ANCHOR / (1 - ANCHOR))) / 1000, ANCHOR
+    return float(np.floor(1000 * bias) / 1000), float(np.floor(1000 * temperature) / 1000)
 
 
 def interval(measure: Callable[[Array, Array], float], bad: Array, fine: Array) -> list[float]:
@@ -147,10 +152,10 @@ def percent(values: list[float], digits: int = 1) -> str:
     return f"{value:.{digits}f} % ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def tables(found: dict[str, Any], validation: dict[str, Any], temperature: float, parity: dict[str, Any]) -> str:
+def tables(found: dict[str, Any], validation: dict[str, Any], scaling: str, parity: dict[str, Any]) -> str:
     """The card's figures as Markdown."""
     lines = [
-        f"Threshold {found['threshold']:g}, temperature {temperature:.3f}; 95 % bootstrap intervals in brackets.",
+        f"Threshold {found['threshold']:g}, {scaling}; 95 % bootstrap intervals in brackets.",
         "",
         "| attacks (report sources) | texts | found at the shipped threshold | at 1 % FPR | at 0.1 % FPR | AUC |",
         "|---|---|---|---|---|---|",
@@ -179,26 +184,24 @@ def tables(found: dict[str, Any], validation: dict[str, Any], temperature: float
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("build/supervisor"), help="folder with data and parity.json")
-    parser.add_argument("--fpr", type=float, default=0.01, help="false positives allowed on the validation sources")
     args = parser.parse_args()
 
     rows = read(args.data / "validation.jsonl")
     values = logits(rows, "validation")
     labels = np.array([row["label"] for row in rows])
-    temperature, threshold = scale(
-        choose_threshold(values, labels, np.array([row["source"] for row in rows]), args.fpr)
-    )
-    validation = figures(rows, sigmoid(values / temperature), threshold)
-    write_config(HERE, {LABEL: threshold}, {LABEL: temperature})
+    bias, temperature = scale(values, labels, np.array([row["source"] for row in rows]))
+    threshold = ANCHORS[-1][1]
+    validation = figures(rows, sigmoid((values - bias) / temperature), threshold)
+    write_config(HERE, {LABEL: threshold}, {LABEL: bias}, {LABEL: temperature})
 
     rows = read(args.data / "report.jsonl")
-    scores = sigmoid(logits(rows, "report") / temperature)
+    scores = sigmoid((logits(rows, "report") - bias) / temperature)
     found = figures(rows, scores, threshold)
     draw(rows, scores, threshold, HERE / "recall.png")
     parity = json.loads((args.data / "parity.json").read_text())
-    every = {"temperature": temperature, "report": found, "validation": validation, "parity": parity}
+    every = {"bias": bias, "temperature": temperature, "report": found, "validation": validation, "parity": parity}
     (HERE / "figures.json").write_text(json.dumps(every, indent=1) + "\n")
-    text = tables(found, validation, temperature, parity)
+    text = tables(found, validation, f"bias {bias:g}, temperature {temperature:g}", parity)
     card = (HERE / "card.md").read_text("utf-8")
     start, end = "<!-- figures: written by evaluate.py -->\n", "<!-- end of figures -->"
     before, rest = card.split(start)

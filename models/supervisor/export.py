@@ -1,8 +1,8 @@
 """Export the supervisor: from `checkpoint.pt` to an int8 `model.onnx` with its `tokenizer.json`, and prove the parity.
 
 In: a checkpoint and some texts to compare on. Out: the model folder with a provisional `config.json` (evaluate.py sets
-temperatures and thresholds) and SHA256SUMS; `parity.json` beside the checkpoint: the largest differences of logits
-between torch, the fp32 export and the int8 export.
+scaling and thresholds) and SHA256SUMS; `parity.json` beside the checkpoint: the largest differences of logits between
+torch, the fp32 export and the int8 export.
 """
 
 from __future__ import annotations
@@ -39,13 +39,16 @@ def write_sums(folder: Path) -> None:
     (folder / "SHA256SUMS").write_text("".join(lines), "utf-8")
 
 
-def write_config(folder: Path, thresholds: dict[str, float], temperatures: dict[str, float]) -> None:
+def write_config(
+    folder: Path, thresholds: dict[str, float], biases: dict[str, float], temperatures: dict[str, float]
+) -> None:
     """`config.json`: see guardproxy/supervisor/model.py for what each key means."""
     config = {
         "format": 1,
         "version": VERSION,
         "labels": list(LABELS),
         "thresholds": thresholds,
+        "biases": biases,
         "temperatures": temperatures,
         "max_tokens": MAX_TOKENS,
     }
@@ -132,8 +135,7 @@ def main() -> None:
     fp32 = args.checkpoint.with_name("model.fp32.onnx")
     to_onnx(network, fp32)
     to_int8(fp32, HERE / "model.onnx", reduce_range=not args.full_range)
-    even = dict.fromkeys(LABELS, 1.0)
-    write_config(HERE, dict.fromkeys(LABELS, 0.5), even)
+    write_config(HERE, dict.fromkeys(LABELS, 0.5), dict.fromkeys(LABELS, 0.0), dict.fromkeys(LABELS, 1.0))
     rows = read(args.data / "validation.jsonl")
     texts = [row["text"] for row in rows if len(row["text"]) < 3000][:300] + [row["text"] for row in rows][-50:]
     found = parity(network, {"fp32": fp32, "int8": HERE / "model.onnx"}, texts)

@@ -135,6 +135,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-4, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rows", default="train", help="which file of the data folder, without .jsonl")
+    parser.add_argument("--start", type=Path, help="a checkpoint to go on from, instead of the plain encoder")
     parser.add_argument("--limit", type=int, default=0, help="rows to train on, 0 for all; for a quick try")
     args = parser.parse_args()
     random.seed(SEED)
@@ -142,11 +144,13 @@ def main() -> None:
     torch.manual_seed(SEED)
     torch.set_num_threads(args.threads)
 
-    rows = read(args.data / "train.jsonl")[: args.limit or None]
+    rows = read(args.data / f"{args.rows}.jsonl")[: args.limit or None]
     cropper = Cropper(rows, random.Random(SEED))
     short = [row for row in read(args.data / "validation.jsonl") if len(row["text"]) < 600]
     checks = Cropper(short, random.Random(SEED)).epoch(args.batch)
     network = Supervisor(len(LABELS))
+    if args.start:
+        network.load_state_dict(torch.load(args.start, weights_only=True)["weights"])
     network.train()
     plain = [p for name, p in network.named_parameters() if name.endswith("bias") or "LayerNorm" in name]
     kept = {id(p) for p in plain}

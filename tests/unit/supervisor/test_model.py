@@ -17,6 +17,7 @@ GOOD: dict[str, Any] = {
     "version": "7",
     "labels": ["injection", "harm"],
     "thresholds": {"injection": 0.8, "harm": 1},
+    "biases": {"injection": 2, "harm": -1.0},
     "temperatures": {"injection": 1.5, "harm": 1.0},
     "max_tokens": 128,
 }
@@ -37,6 +38,7 @@ def test_a_good_folder_is_read(tmp_path: Path) -> None:
     model = read(write(tmp_path, GOOD))
     assert model.labels == ("injection", "harm")
     assert model.thresholds == {"injection": 0.8, "harm": 1.0}
+    assert model.biases == {"injection": 2.0, "harm": -1.0}
     assert (model.version, model.max_tokens) == ("7", 128)
 
 
@@ -85,6 +87,7 @@ def test_sums_that_leave_a_file_out_are_refused(tmp_path: Path) -> None:
         ({"thresholds": 0.5}, "`thresholds` must have one number for each label"),
         ({"thresholds": {"injection": 0.5, "harm": 2}}, "each of `thresholds` must be a number from 0.0 to 1.0"),
         ({"thresholds": {"injection": 0.5, "harm": True}}, "each of `thresholds` must be"),
+        ({"biases": {"injection": 0}}, "`biases` must have one number for each label"),
         ({"temperatures": {"injection": 0, "harm": 1}}, "each of `temperatures` must be"),
     ],
 )

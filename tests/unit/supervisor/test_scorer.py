@@ -164,6 +164,7 @@ def copy_of_the_model(folder: Path, **changes: Any) -> Path:
 
 def test_a_network_with_other_outputs_than_its_config_is_refused(tmp_path: Path) -> None:
     two = {"labels": ["a", "b"], "thresholds": {"a": 0.5, "b": 0.5}, "temperatures": {"a": 1, "b": 1}}
+    two["biases"] = {"a": 0, "b": 0}
     with pytest.raises(ConfigError, match="not as many outputs"):
         load(copy_of_the_model(tmp_path, config=two))
 
