@@ -22,6 +22,7 @@ from guardproxy.wire.json_text import apart, rewrite, stand_in
 from guardproxy.wire.walk import UNMAPPED, Found, dotted, edited, is_word
 
 VERSION = 1
+NOT_KEPT = "data:;base64,(not inspected, not kept)"  # opaque once more when the record is replayed
 KEY = "#key"  # how the path of a text ends that is an object's key
 KEPT_LIMIT_CHARS = 2_000_000  # a longer text is left out of the record, which says so
 _BORDER = re.compile(r"[.\[#]")
@@ -210,7 +211,7 @@ class Writer:
                 return None
             old = piece.text
             changes.append((Found(old.path, old.text, UNMAPPED, old.key, old.number), shown.text))
-        changes += [(Found(path, "", UNMAPPED), "data:,not inspected, not kept") for path in entry.opaque]
+        changes += [(Found(path, "", UNMAPPED), NOT_KEPT) for path in entry.opaque]
         if self.tokens:
             changes += self._words(entry.frame.tree, (), {found.path for found, _ in changes if not found.key})
         return edited(entry.frame.tree, changes)

@@ -6,6 +6,7 @@ its index, closed by `finish_reason` and `[DONE]`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,8 +41,12 @@ _ROLES: dict[str, Kind] = {
 _JSON_ARGUMENTS = Leaf("json", "tool_arguments")
 
 
+_BASE64 = re.compile(r"data:[^,\s]{0,200};base64,")
+
+
 def _url(value: Any) -> Map:
-    return OPAQUE if isinstance(value, str) and value.startswith("data:") else text("user")
+    """What is in a `data:` URL can only be read where it is not base64."""
+    return OPAQUE if isinstance(value, str) and _BASE64.match(value) else text("user")
 
 
 _CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}

@@ -169,7 +169,7 @@ def test_what_cannot_be_inspected_is_named_and_not_kept() -> None:
     record = asked({"messages": [{"role": "user", "content": [image]}]})
     assert record["request"]["uninspected"] == ["messages[0].content[0].image_url.url"]
     assert record["request"]["body"]["messages"][0]["content"][0]["image_url"] == {
-        "url": "data:,not inspected, not kept"
+        "url": "data:;base64,(not inspected, not kept)"
     }
     search = {"type": "web_search_tool_result", "content": {f"of {MAIL}": {"encrypted_content": "AAAA"}}}
     record = asked({"max_tokens": 1, "messages": [{"role": "user", "content": [search]}]}, route=MESSAGES)

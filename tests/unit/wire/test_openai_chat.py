@@ -87,6 +87,7 @@ def test_the_parts_of_a_message() -> None:
         {"type": "image_url", "image_url": {"url": image, "detail": "low"}},
         {"type": "image_url", "image_url": image},
         {"type": "image_url", "image_url": "https://a.example/b"},
+        {"type": "image_url", "image_url": {"url": "data:text/plain,hello"}},
         {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
         {"type": "file", "file": {"file_data": "AAAA", "file_id": "f", "filename": "n"}},
         {"type": "refusal", "refusal": "no"},
@@ -96,16 +97,17 @@ def test_the_parts_of_a_message() -> None:
     found = CODEC.read_request(json.dumps(body).encode()).events()
     assert kinds(found) == {
         "messages[0].content[2].image_url": "user",
-        "messages[0].content[4].file.filename": "metadata",
-        "messages[0].content[5].refusal": "refusal",
-        "messages[0].content[6]": "unmapped",
+        "messages[0].content[3].image_url.url": "user",
+        "messages[0].content[5].file.filename": "metadata",
+        "messages[0].content[6].refusal": "refusal",
+        "messages[0].content[7]": "unmapped",
     }
     (opaque,) = [event for event in found if isinstance(event, Opaque)]
     assert [path[3:] for path in opaque.uninspected] == [
         (0, "image_url", "url"),
         (1, "image_url"),
-        (3, "input_audio", "data"),
-        (4, "file", "file_data"),
+        (4, "input_audio", "data"),
+        (5, "file", "file_data"),
     ]
 
 
