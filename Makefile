@@ -28,10 +28,10 @@ lint: $(VENV)/.lint
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.test
-	$(BIN)/python benchmarks/overhead.py --out benchmarks/results
-	$(BIN)/python benchmarks/checks.py --out benchmarks/results
-	$(BIN)/python benchmarks/supervisor.py --out benchmarks/results
-	$(BIN)/python benchmarks/audit.py --out benchmarks/results
+	$(BIN)/python -m benchmarks.overhead --out benchmarks/results
+	$(BIN)/python -m benchmarks.checks --out benchmarks/results
+	$(BIN)/python -m benchmarks.supervisor --out benchmarks/results
+	$(BIN)/python -m benchmarks.audit --out benchmarks/results
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m build --wheel
