@@ -15,7 +15,9 @@ CHANNEL = Channel("response", "assistant", "choices[0].message.content")
 EXAMPLES = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 200
 
 promise = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 
 PROSE = """Every morning the old lighthouse keeper walked down to the harbour and watched the boats go out. He knew
