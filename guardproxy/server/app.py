@@ -27,7 +27,7 @@ from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.passing import PassThrough
 from guardproxy.scanning import load
 from guardproxy.server.driver import Driver
-from guardproxy.server.headers import check_body_headers, check_head, credential, upstream_headers
+from guardproxy.server.headers import check_body_headers, check_head, check_query, credential, upstream_headers
 from guardproxy.server.listener import Listener
 from guardproxy.server.recorder import Recorder, key_of
 from guardproxy.server.scanner import Scanner
@@ -38,6 +38,7 @@ from guardproxy.wire import Codec, codec_for, codecs
 
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75.0
+LAG_EVERY_S = 0.25
 UNKNOWN = "unknown"  # what records and metrics call a route that is not listed: clients must not make up labels
 
 
@@ -106,6 +107,8 @@ class Server:
         query = ""
         try:
             path, query = check_head(request)
+            if codec:
+                check_query(query)
             if not self._recorder.healthy:
                 raise DownstreamError(503, "audit_unavailable", "the audit log cannot be written")
             if not known:
@@ -229,12 +232,21 @@ def _dialect(request: web.BaseRequest, path: str) -> Codec:
     return next(codec for codec in codecs() if codec.provider == wanted)
 
 
-async def _watch_loop(server: Server) -> None:
-    """Measures how late the loop is."""
-    while True:
-        due = time.perf_counter() + 0.25
-        await asyncio.sleep(0.25)
-        server.metrics.lag.observe(max(0.0, time.perf_counter() - due))
+class _LagClock:
+    """Measures how late the loop runs what is due. It polls nothing: a timer of the loop itself is what is measured."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
+        self._loop = loop
+        self._metrics = metrics
+        self._timer = loop.call_later(LAG_EVERY_S, self._tick, loop.time() + LAG_EVERY_S)
+
+    def _tick(self, due: float) -> None:
+        now = self._loop.time()
+        self._metrics.lag.observe(max(0.0, now - due))
+        self._timer = self._loop.call_at(now + LAG_EVERY_S, self._tick, now + LAG_EVERY_S)
+
+    def stop(self) -> None:
+        self._timer.cancel()
 
 
 async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], None] | None = None) -> None:
@@ -266,7 +278,7 @@ async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], Non
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    watch = loop.create_task(_watch_loop(server))
+    lag = _LagClock(loop, server.metrics)
     port, admin_port = runner.addresses[0][1], admin.addresses[0][1]
     _log.info("listening", extra={"port": port, "admin_port": admin_port, "policies": server.policies.digest})
     if ready:
@@ -276,7 +288,7 @@ async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], Non
     server._draining = True
     await site.stop()
     await server.drain()
-    watch.cancel()
+    lag.stop()
     await runner.cleanup()
     await server.close()
     await admin.cleanup()

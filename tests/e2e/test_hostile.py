@@ -207,3 +207,16 @@ def test_refusals_leave_the_proxy_well(upstream: Upstream, guarding: Proxy) -> N
     answer = post(guarding.port, "/v1/chat/completions", json.dumps(GOOD).encode())
     assert answer.status == 200
     assert answer.tree["choices"][0]["message"]["content"] == "You wrote: hello"
+
+
+@pytest.mark.parametrize("query", ["card=4111111111111111", "beta=true&note=hello", "api-version=4111111111111111"])
+def test_a_query_that_no_check_sees_is_refused(upstream: Upstream, guarding: Proxy, query: str) -> None:
+    answer = post(guarding.port, f"/v1/chat/completions?{query}", json.dumps(GOOD).encode())
+    assert answer.status == 400
+    assert answer.tree["error"]["code"] == "invalid_query"
+    assert upstream.journal.all() == []
+
+
+@pytest.mark.parametrize("query", ["beta=true", "api-version=2024-10-21", "api-version=2025-01-01-preview&beta=true"])
+def test_a_query_that_sdks_send_goes_on(upstream: Upstream, guarding: Proxy, query: str) -> None:
+    assert post(guarding.port, f"/v1/chat/completions?{query}", json.dumps(GOOD).encode()).status == 200
