@@ -44,7 +44,6 @@ class Restoring:
     values: Mapping[str, str]
     name: str = RESTORE
     digest: str = ""
-    inline: bool = True  # a few microseconds: not worth a trip to another thread
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         return [self._scan(window) for window in windows]

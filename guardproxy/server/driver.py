@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Awaitable
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -153,8 +154,17 @@ class Driver:
 
     async def _send(self, data: bytes) -> None:
         response = self._response or await self._begin()
-        async with asyncio.timeout(self._config.timeout_write_s):
-            await response.write(data)
+        await self._written(response.write(data))
+
+    async def _written(self, writing: Awaitable[None]) -> None:
+        """Waits for a write; a client that reads nothing for `timeout_write_s` is gone."""
+        try:
+            async with asyncio.timeout(self._config.timeout_write_s):
+                await writing
+        except TimeoutError:
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise ConnectionResetError("the client stopped reading") from None
 
     def _headers(self) -> CIMultiDict[str]:
         head, upstream = self._head, self._upstream.response
@@ -197,7 +207,7 @@ class Driver:
             return
         if data:
             await self._send(data)
-        await self._response.write_eof()
+        await self._written(self._response.write_eof())
 
     def _gone(self) -> None:
         """The client went away: its record is kept, nobody waits for it."""

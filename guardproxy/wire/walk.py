@@ -8,7 +8,7 @@ as the dict's `OTHERS` says: nothing is passed over because it is new.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -158,6 +158,3 @@ def dotted(path: Path) -> str:
     for step in path:
         out += f"[{step}]" if isinstance(step, int) else f".{step}" if out else step
     return out
-
-
-Choose = Callable[[Any], Map]

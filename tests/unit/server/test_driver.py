@@ -1,0 +1,40 @@
+"""The driver's own part: a client that stops reading is gone, and its connection with it."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from guardproxy.config import Config
+from guardproxy.server.driver import Driver
+
+
+class Transport:
+    aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def driver(transport: Transport) -> Driver:
+    nothing: Any = None
+    request: Any = SimpleNamespace(transport=transport)
+    return Driver(nothing, request, nothing, nothing, nothing, nothing, Config(timeout_write_s=0.01))
+
+
+async def test_a_client_that_stops_reading_is_cut_off() -> None:
+    transport = Transport()
+    with pytest.raises(ConnectionResetError):
+        await driver(transport)._written(asyncio.get_running_loop().create_future())
+    assert transport.aborted
+
+
+async def test_a_write_that_goes_through_changes_nothing() -> None:
+    transport = Transport()
+    written = asyncio.get_running_loop().create_future()
+    written.set_result(None)
+    await driver(transport)._written(written)
+    assert not transport.aborted
