@@ -5,8 +5,8 @@ Offsets are code points of a channel's whole text, end exclusive, never of a chu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 Direction = Literal["request", "response"]
 
@@ -42,11 +42,33 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """What a text must be: JSON that fits `schema`, or (`words`) one of these words. `key` identifies it: equal keys,
+    equal forms."""
+
+    key: str
+    schema: Any = field(default=None, compare=False)
+    words: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a text beside the text. `model`: the one that was asked; `form`: what the text must be, where the
+    request or the policy says so; `streamed`: it comes in frames."""
+
+    route: str = ""
+    model: str = ""
+    form: Form | None = None
+    streamed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """Text handed to a check.
 
     `text` begins at offset `start` of the channel's text. What lies before `settled` (`start <= settled`) was reported
-    by earlier scans and is here as context only. `last`: no more text will come.
+    by earlier scans and is here as context only. `last`: no more text will come. `state`: what the scan before gave as
+    its `state`; each is used once.
     """
 
     channel: Channel
@@ -54,17 +76,39 @@ class Window:
     start: int = 0
     settled: int = 0
     last: bool = True
+    facts: Facts = field(default=Facts(), compare=False)
+    state: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What is wrong at one place of a value, in words that a model can act on.
+
+    `place`: a path such as `items[2].name`, empty for the whole value; `shown`: the same without words that the text
+    itself made up, for the record. `said`: those words, where they help (a key that is not allowed).
+    """
+
+    place: str
+    shown: str
+    expected: str
+    found: str
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """What a check saw, where, how sure. `start`, `end`, `score` have Presidio's meaning; `score` is 0.0 to 1.0."""
+    """What a check saw, where, how sure. `start`, `end`, `score` have Presidio's meaning; `score` is 0.0 to 1.0.
+
+    `details`: what is wrong, place by place. `repair`: a whole text that would be right instead, to be checked anew.
+    """
 
     start: int
     end: int
     check: str
     label: str
     score: float
+    details: tuple[Detail, ...] = field(default=(), compare=False)
+    repair: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +120,11 @@ class Scan:
     below the window's `settled`; the end of the text when the window is the last.
     `keep`: the next window of this channel must begin here (`keep <= settled`), so that words before it still count.
     `error`: the check failed (a class name, never text); then `settled` is that of the window and `findings` is empty.
+    `state`: what the check wants back with the next window of this text.
     """
 
     findings: tuple[Finding, ...]
     settled: int
     keep: int
     error: str = ""
+    state: Any = field(default=None, compare=False, repr=False)

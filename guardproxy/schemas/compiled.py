@@ -1,0 +1,239 @@
+"""From a schema to something that values can be judged by, or to the reason why it is refused.
+
+Refused: what is larger or deeper than the limits, what its draft's meta-schema does not allow, dialects of one's own,
+references that lead out of the given documents or in a circle, patterns without a bound on their time. The work is
+linear in the size of the schema, so `LIMIT_CHARS` is also the cap on the time that compiling takes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardproxy.schemas.drafts import LATEST, STEPS, STEPS_A_CHAR, CostError, Draft, counted, draft, is_tame, named, spend
+from guardproxy.schemas.patterns import PatternError, searcher
+
+LIMIT_CHARS = 200_000
+LIMIT_DEPTH = 100
+FILES = "file:///"
+_PLAIN = frozenset(("const", "enum", "default", "examples"))  # what stands below is a value, no schema
+_INSIDE = ("allOf", "anyOf", "oneOf")  # keywords whose schemas judge the same value
+_SAME = ("not", "if", "then", "else")
+_BY_KEY = ("dependentSchemas", "dependencies")
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+
+Read = Callable[[str], Any]
+"""A document by its path below the folder of the schema's own file. Raises `SchemaError`."""
+
+
+class SchemaError(ValueError):
+    """A schema that is refused. The message says why, and names the place in the schema but no text of it."""
+
+
+@dataclass(slots=True, eq=False)
+class Compiled:
+    """A schema that can be used. `errors` judges complete values; `Prefix` walks `schema` with `resolver`."""
+
+    schema: Any
+    draft: Draft
+    resolver: Any
+    nodes: dict[int, Any] = field(default_factory=dict)  # see node.py
+    dynamic: bool = False  # some reference depends on how one came to it
+    _base: Any = None
+
+    def __post_init__(self) -> None:
+        from referencing import Registry  # noqa: PLC0415
+
+        self._base = self.draft.validator({}, registry=Registry())
+
+    def errors(self, value: Any, schema: Any, resolver: Any) -> Iterator[Any]:
+        """The errors of the library's validator. To be asked inside `counted`."""
+        errors: Iterator[Any] = self._base.descend(value, schema, resolver=resolver)
+        return errors
+
+    def judge(self, value: Any, chars: int = 0) -> list[Any]:
+        """All errors of a complete value that was written in `chars` characters. Raises `CostError`."""
+        with counted(STEPS + STEPS_A_CHAR * chars):
+            return list(self.errors(value, self.schema, self.resolver))
+
+
+def compile_schema(schema: Any, *, default: str = LATEST, path: str = "", read: Read | None = None) -> Compiled:
+    """The schema, ready for use. `default`: the draft where `$schema` names none. `path`: the file that it stands in,
+    whose neighbours `read` gives. Raises `SchemaError`."""
+    try:
+        return _compile(schema, default, path, read)
+    except (CostError, RecursionError):
+        raise SchemaError("the schema takes too many steps to check") from None
+
+
+def _compile(schema: Any, default: str, path: str, read: Read | None) -> Compiled:
+    from referencing import Registry, Resource  # noqa: PLC0415
+    from jsonschema_specifications import REGISTRY  # noqa: PLC0415
+
+    chosen = _draft(schema, default)
+    documents: dict[str, Any] = {}
+    closed = False
+
+    def retrieve(uri: str) -> Any:
+        if uri not in documents:
+            if not closed and (meta := REGISTRY.get(uri)) is not None:
+                documents[uri] = _own(meta.contents, chosen)
+            elif closed or read is None or not uri.startswith(FILES):
+                raise LookupError(uri)
+            else:
+                documents[uri] = _own(read(uri.removeprefix(FILES)), chosen)
+        return Resource(contents=documents[uri], specification=chosen.specification)
+
+    own = _own(schema, chosen)
+    documents[FILES + path] = own
+    registry: Any = Registry(retrieve=retrieve)  # type: ignore[call-arg]
+    resource = chosen.specification.create_resource(own)
+    resolver = registry.with_resource(FILES + path, resource).crawl().resolver(FILES + path).in_subresource(resource)
+    compiled = Compiled(own, chosen, resolver)
+    _check_shape(own, chosen)
+    _walk(compiled, documents)
+    closed = True
+    return compiled
+
+
+def _draft(schema: Any, default: str) -> Draft:
+    if not isinstance(schema, (dict, bool)):
+        raise SchemaError("a schema must be an object, or true or false")
+    uri = schema.get("$schema") if isinstance(schema, dict) else None
+    name = default if uri is None else named(uri) if isinstance(uri, str) else None
+    if name is None:
+        raise SchemaError("`$schema` names no known draft (2020-12, 2019-09, 7, 6, 4)")
+    return draft(name)
+
+
+def _own(schema: Any, chosen: Draft) -> Any:
+    """A copy that is ours, without `$schema`: the library would take its own validator class for one that names it."""
+    try:
+        size = len(json.dumps(schema))
+    except (TypeError, ValueError, RecursionError):
+        raise SchemaError("the schema is not JSON") from None
+    if size > LIMIT_CHARS:
+        raise SchemaError(f"the schema has more than {LIMIT_CHARS} characters")
+    return _copy(schema, chosen, plain=False, depth=0)
+
+
+def _copy(node: Any, chosen: Draft, *, plain: bool, depth: int) -> Any:
+    if depth > LIMIT_DEPTH:
+        raise SchemaError(f"the schema is nested deeper than {LIMIT_DEPTH}")
+    if isinstance(node, dict):
+        out = {}
+        for key, child in node.items():
+            if key == "$schema" and isinstance(child, str) and not plain:
+                if named(child) not in (None, chosen.name):
+                    raise SchemaError("a part of the schema is of another draft")
+                continue
+            out[key] = _copy(child, chosen, plain=plain or key in _PLAIN, depth=depth + 1)
+        return out
+    if isinstance(node, list):
+        return [_copy(child, chosen, plain=plain, depth=depth + 1) for child in node]
+    return node
+
+
+def _check_shape(schema: Any, chosen: Draft) -> None:
+    """Holds a schema to its draft's meta-schema. Formats are not looked at: a pattern is ours to compile."""
+    from referencing import Registry  # noqa: PLC0415
+
+    meta = chosen.validator(chosen.validator.META_SCHEMA, registry=Registry())
+    with counted(STEPS):
+        spend(1)
+        error = next(meta.iter_errors(schema), None)
+    if error is not None:
+        raise SchemaError(f"the schema is not valid: {_pointer(error.absolute_path)}: fails `{error.validator}`")
+
+
+def _pointer(path: Any) -> str:
+    return "#" + "".join(f"/{str(step)[:40]}" for step in path)
+
+
+def _walk(compiled: Compiled, documents: dict[str, Any]) -> None:
+    """Visits every schema that a value can meet: resolves references, compiles patterns, finds circles."""
+    edges: dict[int, list[int]] = {}
+    waiting: list[tuple[Any, Any]] = [(compiled.schema, compiled.resolver)]
+    unevaluated = False
+    patterns: set[str] = set()
+    checked = {id(compiled.schema)}
+    while waiting:
+        schema, resolver = waiting.pop()
+        if not isinstance(schema, dict) or id(schema) in edges:
+            continue
+        inside = edges[id(schema)] = []
+        for word in _REFERENCES:
+            if isinstance(ref := schema.get(word), str) and compiled.draft.knows(word):
+                compiled.dynamic |= word != "$ref"
+                found = _resolved(resolver, ref)
+                if isinstance(found.contents, (dict, bool)) and id(found.contents) not in checked:
+                    checked.add(id(found.contents))
+                    if any(found.contents is document for document in documents.values()) or word == "$ref":
+                        _check_shape(found.contents, compiled.draft)
+                elif not isinstance(found.contents, (dict, bool)):
+                    raise SchemaError(f"a `{word}` leads to something that is no schema")
+                waiting.append((found.contents, found.resolver))
+                if word == "$ref":
+                    inside.append(id(found.contents))
+        if "$ref" in schema and compiled.draft.ref_alone:
+            continue
+        unevaluated |= "unevaluatedProperties" in schema
+        patterns.update(schema.get("patternProperties", ()))
+        _check_patterns(schema)
+        inside += (id(inner) for inner in _in_place(schema))
+        for child in compiled.draft.specification.create_resource(schema).subresources():
+            waiting.append((child.contents, resolver.in_subresource(child)))
+    if unevaluated and not all(is_tame(pattern) for pattern in patterns):
+        raise SchemaError("beside `unevaluatedProperties` a pattern of `patternProperties` may not repeat a repetition")
+    _refuse_circles(edges)
+
+
+def _resolved(resolver: Any, ref: str) -> Any:
+    from referencing import exceptions  # noqa: PLC0415
+
+    try:
+        return resolver.lookup(ref)
+    except SchemaError:
+        raise
+    except (exceptions.Unresolvable, exceptions.Unretrievable, LookupError, ValueError, TypeError, AttributeError):
+        message = "a reference leads to something that is not here; references stay in the schema and its local files"
+        raise SchemaError(f"{message}, nothing is fetched") from None
+
+
+def _check_patterns(schema: dict[str, Any]) -> None:
+    found = [schema["pattern"]] if isinstance(schema.get("pattern"), str) else []
+    for pattern in (*found, *schema.get("patternProperties", ())):
+        try:
+            searcher(pattern)
+        except PatternError as error:
+            raise SchemaError(str(error)) from None
+
+
+def _in_place(schema: dict[str, Any]) -> Iterator[Any]:
+    """The schemas below that judge the same value."""
+    for word in _INSIDE:
+        yield from schema.get(word, ())
+    for word in _SAME:
+        if word in schema:
+            yield schema[word]
+    for word in _BY_KEY:
+        yield from (inner for inner in schema.get(word, {}).values() if isinstance(inner, dict))
+
+
+def _refuse_circles(edges: dict[int, list[int]]) -> None:
+    """A schema that comes back to itself without a step into the value can never be answered."""
+    done: set[int] = set()
+    for start in edges:
+        path: dict[int, Iterator[int]] = {} if start in done else {start: iter(edges[start])}
+        while path:
+            last = next(reversed(path))
+            step = next((inner for inner in path[last] if inner in edges and inner not in done), None)
+            if step is None:
+                done.add(last)
+                del path[last]
+            elif step in path:
+                raise SchemaError("the schema refers to itself in a circle, without a step into the value")
+            else:
+                path[step] = iter(edges[step])

@@ -1,0 +1,162 @@
+"""The drafts of JSON Schema: for each a validator class of `jsonschema` that counts its steps.
+
+The keywords are those of the library, with three exceptions: `pattern`, `patternProperties` and `additionalProperties`
+search by RE2. Every keyword that is evaluated is a step; a validation that takes more steps than its `Budget` has is given
+up (`CostError`), so that no schema and no value keeps a thread busy for long.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from guardproxy.schemas.patterns import searcher
+
+STEPS = 200_000
+STEPS_A_CHAR = 40
+_NAMES = {
+    "https://json-schema.org/draft/2020-12/schema": "2020-12",
+    "https://json-schema.org/draft/2019-09/schema": "2019-09",
+    "http://json-schema.org/draft-07/schema": "7",
+    "http://json-schema.org/draft-06/schema": "6",
+    "http://json-schema.org/draft-04/schema": "4",
+}
+DRAFTS = tuple(_NAMES.values())
+LATEST = DRAFTS[0]
+
+
+class CostError(Exception):
+    """The value costs more to validate by its schema than is allowed."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many more steps a validation may take."""
+
+    steps: int
+
+
+_budget: ContextVar[Budget] = ContextVar("budget")
+
+
+@contextmanager
+def counting(budget: Budget) -> Iterator[None]:
+    """Validations inside take their steps from `budget`. Raises `CostError` when there are none left."""
+    token = _budget.set(budget)
+    try:
+        yield
+    except RecursionError:
+        raise CostError("the schema and the value are nested too deep together") from None
+    finally:
+        _budget.reset(token)
+
+
+def counted(steps: int) -> AbstractContextManager[None]:
+    """Validations inside take at most so many steps in all. Raises `CostError`."""
+    return counting(Budget(steps))
+
+
+def spend(steps: int) -> None:
+    """Notes steps that are about to be taken."""
+    budget = _budget.get()
+    budget.steps -= steps
+    if budget.steps < 0:
+        raise CostError("the value takes too many steps to validate by this schema")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """One draft. `validator`: the class; `ref_alone`: what stands beside `$ref` does not count."""
+
+    name: str
+    validator: Any
+    specification: Any
+    ref_alone: bool
+
+    def knows(self, keyword: str) -> bool:
+        return keyword in self.validator.VALIDATORS
+
+
+def named(uri: str) -> str | None:
+    """The draft that a `$schema` names, or `None`."""
+    return _NAMES.get(uri.removesuffix("#"))
+
+
+@cache
+def draft(name: str) -> Draft:
+    """The draft of this name, one of `DRAFTS`."""
+    import jsonschema  # noqa: PLC0415 - loaded only where there is a schema
+    from referencing import jsonschema as specifications  # noqa: PLC0415
+
+    number = name.replace("-", "")
+    base = getattr(jsonschema, f"Draft{number}Validator")
+    own = {"pattern": _pattern, "patternProperties": _pattern_properties, "additionalProperties": _additional}
+    keywords = {word: _counted(word, own.get(word, function)) for word, function in base.VALIDATORS.items()}
+    validator = jsonschema.validators.extend(base, keywords)
+    return Draft(name, validator, getattr(specifications, f"DRAFT{number}"), name in ("4", "6", "7"))
+
+
+Keyword = Callable[[Any, Any, Any, Mapping[str, Any]], Any]
+
+
+def _counted(word: str, keyword: Keyword) -> Keyword:
+    def count(validator: Any, value: Any, instance: Any, schema: Mapping[str, Any]) -> Any:
+        steps = 1
+        if isinstance(instance, (str, list, dict)):
+            steps += len(instance) >> 6
+        if isinstance(value, (list, dict)):
+            steps += len(value) >> 2
+        if word == "uniqueItems" and isinstance(instance, list):
+            steps += len(instance) ** 2 >> 4
+        elif word == "unevaluatedProperties" and isinstance(instance, dict):
+            steps += sum(len(key) ** 2 for key in instance) >> 6  # the library searches patterns there by backtracking
+        spend(steps)
+        return keyword(validator, value, instance, schema)
+
+    return count
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
+    from jsonschema import ValidationError  # noqa: PLC0415
+
+    if validator.is_type(instance, "string") and not searcher(pattern)(instance):
+        yield ValidationError("does not match the pattern")
+
+
+def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
+    if validator.is_type(instance, "object"):
+        for pattern, inner in patterns.items():
+            search = searcher(pattern)
+            for key, value in instance.items():
+                if search(key):
+                    yield from validator.descend(value, inner, path=key, schema_path=pattern)
+
+
+def _additional(validator: Any, inner: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
+    from jsonschema import ValidationError  # noqa: PLC0415
+
+    if not validator.is_type(instance, "object"):
+        return
+    properties = schema.get("properties", {})
+    searches = [searcher(pattern) for pattern in schema.get("patternProperties", {})]
+    extras = [key for key in instance if key not in properties and not any(search(key) for search in searches)]
+    if validator.is_type(inner, "object"):
+        for key in extras:
+            yield from validator.descend(instance[key], inner, path=key)
+    elif not inner and extras:
+        yield ValidationError("has keys that are not allowed")
+
+
+_REPEATED_GROUP = re.compile(r"(?<!\\)\)[*+{]")
+_UNBOUNDED = re.compile(r"(?<!\\)(?:[*+]|\{\d+,\})")
+
+
+def is_tame(pattern: str) -> bool:
+    """Whether a search by backtracking takes at most squared time: `unevaluatedProperties` searches that way."""
+    few = len(_UNBOUNDED.findall(pattern)) <= (2 if pattern.startswith("^") else 1)
+    return few and not _REPEATED_GROUP.search(pattern)

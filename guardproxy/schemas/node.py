@@ -1,0 +1,180 @@
+"""What a schema says of a value before the value is complete.
+
+A value must fit several schemas at once: its own, what `$ref` and `allOf` lead to, what `properties`, `items` and the like
+of the value around it ask. Each is a `Node`; a fault by one of them makes the whole text wrong, whatever follows. What
+only the level above can decide (`anyOf`, `not`, `if`, ...) is left to the library's validator, which judges the complete
+value by what is not asked structurally (`Node.rest`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardproxy.schemas.compiled import Compiled
+from guardproxy.schemas.patterns import searcher
+from guardproxy.schemas.reader import Kind
+
+_ANNOTATIONS = ("title", "description", "examples", "default", "$comment", "$id", "id", "$defs", "definitions", "format")
+_STRUCTURE = frozenset(
+    (
+        *("properties", "patternProperties", "additionalProperties", "items", "prefixItems", "additionalItems"),
+        *("allOf", "$ref"),
+        *_ANNOTATIONS,
+    )
+)
+_KINDS: dict[str, Kind] = {
+    "object": "object",
+    "array": "array",
+    "string": "string",
+    "number": "number",
+    "integer": "number",
+    "boolean": "boolean",
+    "null": "null",
+}
+
+
+def kind_of(value: Any) -> Kind:
+    """The kind of a JSON value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case _:
+            return "object"
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One schema that a value must fit. `rest`: what is left for the validator when a container is complete; `None` when
+    nothing is."""
+
+    compiled: Compiled
+    schema: Any
+    resolver: Any
+    rest: Any = None
+    kinds: frozenset[str] | None = None
+    choices: tuple[Any, ...] | None = None
+    words: tuple[str, ...] = ()  # the strings among the choices
+    max_length: float | None = None
+    max_items: float | None = None
+    max_properties: float | None = None
+    names: frozenset[str] | None = None  # the only keys that an object may have
+    _keys: dict[str, tuple[Node, ...]] = field(default_factory=dict)
+    _items: dict[int, tuple[Node, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        schema = self.schema
+        if schema is False:
+            return
+        if (types := schema.get("type")) is not None:
+            listed = types if isinstance(types, list) else [types]
+            self.kinds = frozenset(_KINDS[one] for one in listed)
+        if "enum" in schema:
+            self.choices = tuple(schema["enum"])
+        if "const" in schema and self.compiled.draft.knows("const"):
+            self.choices = (schema["const"],)
+        if self.choices is not None:
+            among = frozenset(kind_of(value) for value in self.choices)
+            self.kinds = among if self.kinds is None else self.kinds & among
+            self.words = tuple(value for value in self.choices if isinstance(value, str))
+        self.max_length = schema.get("maxLength")
+        self.max_items = schema.get("maxItems")
+        self.max_properties = schema.get("maxProperties")
+        if schema.get("additionalProperties") is False and not schema.get("patternProperties"):
+            self.names = frozenset(schema.get("properties", ()))
+        rest = schema
+        if "unevaluatedProperties" not in schema and "unevaluatedItems" not in schema:
+            rest = {word: value for word, value in schema.items() if word not in _STRUCTURE}
+        if any(self.compiled.draft.knows(word) for word in rest):
+            self.rest = rest
+
+    def errors(self, value: Any, *, container: bool) -> Iterator[Any]:
+        """What the validator finds wrong with a complete value."""
+        schema = self.rest if container else self.schema
+        if schema is not None:
+            yield from self.compiled.errors(value, schema, self.resolver)
+
+    def for_key(self, key: str) -> tuple[Node, ...] | None:
+        """What the value of this key must fit; `None` when the key is not allowed."""
+        if key in self._keys:
+            return self._keys[key]
+        schema = self.schema
+        inner = [found] if (found := schema.get("properties", {}).get(key)) is not None else []
+        named = key in schema.get("properties", {})
+        for pattern, one in schema.get("patternProperties", {}).items():
+            if searcher(pattern)(key):
+                named = True
+                inner.append(one)
+        if not named and "additionalProperties" in schema:
+            more = schema["additionalProperties"]
+            if more is False:
+                return None
+            inner.append(more)
+        nodes = self._nodes(inner)
+        if key in schema.get("properties", {}):
+            self._keys[key] = nodes
+        return nodes
+
+    def for_item(self, index: int) -> tuple[Node, ...]:
+        """What the item at `index` must fit."""
+        schema = self.schema
+        if self.compiled.draft.knows("prefixItems"):
+            listed, others = schema.get("prefixItems", ()), schema.get("items")
+        elif isinstance(schema.get("items"), list):
+            listed, others = schema["items"], schema.get("additionalItems")
+        else:
+            listed, others = (), schema.get("items")
+        at = min(index, len(listed))
+        if at not in self._items:
+            chosen = listed[at] if at < len(listed) else others
+            self._items[at] = self._nodes([] if chosen is None else [chosen])
+        return self._items[at]
+
+    def _nodes(self, schemas: list[Any]) -> tuple[Node, ...]:
+        found: list[Node] = []
+        for schema in schemas:
+            specification = self.compiled.draft.specification
+            inner = self.resolver
+            if isinstance(schema, dict):
+                inner = inner.in_subresource(specification.create_resource(schema))
+            found += expanded(self.compiled, schema, inner)
+        return tuple(found)
+
+
+def roots(compiled: Compiled) -> tuple[Node, ...]:
+    """What a whole text must fit."""
+    return tuple(expanded(compiled, compiled.schema, compiled.resolver))
+
+
+def expanded(compiled: Compiled, schema: Any, resolver: Any) -> list[Node]:
+    """The nodes of one schema: itself, and what it leads to by `$ref` and `allOf`."""
+    if schema is True or schema == {}:
+        return []
+    if not compiled.dynamic and id(schema) in compiled.nodes and schema is not False:
+        found: list[Node] = compiled.nodes[id(schema)]
+        return found
+    nodes: list[Node] = []
+    if schema is False:
+        return [Node(compiled, False, resolver)]
+    if isinstance(ref := schema.get("$ref"), str):
+        target = resolver.lookup(ref)
+        nodes += expanded(compiled, target.contents, target.resolver)
+    if ref is None or not compiled.draft.ref_alone:
+        for inner in schema.get("allOf", ()):
+            its = resolver
+            if isinstance(inner, dict):
+                its = resolver.in_subresource(compiled.draft.specification.create_resource(inner))
+            nodes += expanded(compiled, inner, its)
+        nodes.insert(0, Node(compiled, schema, resolver))
+    if not compiled.dynamic:
+        compiled.nodes[id(schema)] = nodes
+    return nodes

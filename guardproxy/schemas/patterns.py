@@ -1,0 +1,90 @@
+"""Patterns of schemas, searched in linear time by RE2, whatever the pattern and the text.
+
+Schemas are written for ECMAScript, whose `\\d` and `\\w` mean ASCII as RE2's do. RE2 has no look-ahead; the common use of
+it, at the very beginning (`^(?!internal-)`), is taken apart here. All others are refused: an engine that backtracks can be
+kept busy for years by one pattern.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+LIMIT_CHARS = 2000
+_SPECIAL = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|[()]", re.DOTALL)
+_UNICODE = re.compile(r"(?<!\\)((?:\\\\)*)\\u([0-9a-fA-F]{4})")
+_LONG_CLASSES = {"\\p{Letter}": "\\p{L}", "\\p{digit}": "\\p{Nd}"}
+
+
+class PatternError(ValueError):
+    """A pattern that cannot be searched for. The message says what to write instead."""
+
+
+@lru_cache(maxsize=4096)
+def searcher(pattern: str) -> Callable[[str], bool]:
+    """Tells of a text whether the pattern matches somewhere in it. Raises `PatternError`."""
+    if len(pattern) > LIMIT_CHARS:
+        raise PatternError(f"a pattern has more than {LIMIT_CHARS} characters")
+    wanted, unwanted, rest = _apart(pattern)
+    good = [_compiled(one) for one in (*wanted, rest)]
+    bad = [_compiled(one) for one in unwanted]
+
+    def search(text: str) -> bool:
+        try:
+            return all(one.search(text) for one in good) and not any(one.search(text) for one in bad)
+        except UnicodeEncodeError:  # half of a surrogate pair, which no pattern means
+            return False
+
+    return search
+
+
+def _apart(pattern: str) -> tuple[list[str], list[str], str]:
+    """A pattern's look-aheads at its beginning (wanted, unwanted), and the rest of it, all anchored."""
+    wanted: list[str] = []
+    unwanted: list[str] = []
+    if not pattern.startswith(("^(?!", "^(?=")) or "|" in _outside(pattern):
+        return wanted, unwanted, pattern
+    rest = pattern[1:]
+    while rest.startswith(("(?!", "(?=")):
+        end = _closing(rest)
+        (wanted if rest[2] == "=" else unwanted).append(f"^(?:{rest[3:end]})")
+        rest = rest[end + 1 :]
+    return wanted, unwanted, "^" + rest
+
+
+def _outside(pattern: str) -> str:
+    """What stands outside of all groups and classes."""
+    out, depth, at = "", 0, 0
+    for match in _SPECIAL.finditer(pattern):
+        out += pattern[at : match.start()] if not depth else ""
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        at = match.end()
+    return out + pattern[at:]
+
+
+def _closing(group: str) -> int:
+    """Where the parenthesis closes that `group` begins with."""
+    depth = 0
+    for match in _SPECIAL.finditer(group):
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        if depth == 0 and match[0] == ")":
+            return match.start()
+    raise PatternError("a pattern has a parenthesis that is not closed")
+
+
+def _compiled(pattern: str) -> Any:
+    import re2  # noqa: PLC0415 - loaded only where a schema has a pattern
+
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True
+    pattern = _UNICODE.sub(r"\1\\x{\2}", pattern).replace("\\Z", "\\z")
+    for long, short in _LONG_CLASSES.items():
+        pattern = pattern.replace(long, short)
+    try:
+        return re2.compile(pattern, options)
+    except (re2.error, UnicodeEncodeError):
+        message = "a pattern cannot be searched for in linear time (no look-around after its beginning, no back-references)"
+        raise PatternError(message) from None

@@ -1,0 +1,158 @@
+"""Judges a growing JSON text by a schema: the verdict comes with the first character that no continuation can mend.
+
+A text is wrong at the character that breaks JSON; at the first character of a value of another type, or of an item or key
+above the limit; where a string leaves every allowed word or its greatest length; where a key ends, or leaves every
+allowed key; and where a value ends that the library's validator refuses. It is never wrong where the validator would
+accept it, and when the whole text was read the verdict is the validator's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os.path import commonprefix
+from typing import Any
+
+from guardproxy.findings import Detail
+from guardproxy.schemas.compiled import Compiled
+from guardproxy.schemas.drafts import STEPS, STEPS_A_CHAR, Budget, counting
+from guardproxy.schemas.node import Node, roots
+from guardproxy.schemas.reader import Kind, Reader, Wrong
+from guardproxy.schemas.wording import details, kinds, words
+
+WRONG_TYPE = "wrong_type"
+WRONG_VALUE = "wrong_value"
+UNKNOWN_KEY = "unknown_key"
+TOO_MUCH = "too_much"
+INVALID = "invalid"
+
+
+class Prefix(Reader):
+    """The reading of one text by `compiled`."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        super().__init__()
+        self._compiled = compiled
+        self._roots = roots(compiled)
+        self._budget = Budget(STEPS)
+        self._nodes: list[tuple[Node, ...]] = []  # of each open object and array
+        self._current: tuple[Node, ...] = ()  # of the value that is being read
+        self._coming: tuple[Node, ...] = self._roots  # of the value of the key that was read
+        self._known: list[bool] = []  # of each open object: the schema names the key that is being read
+        self._words: list[tuple[str, ...]] = []  # what the string that is being read may become, by each node
+        self._limit: float | None = None
+        self._length = 0
+        self._begun = ""
+
+    def feed(self, text: str) -> None:
+        """The next characters. Raises `CostError`."""
+        self._budget.steps += STEPS_A_CHAR * len(text)
+        with counting(self._budget):
+            super().feed(text)
+
+    def close(self) -> None:
+        """The text has ended. Raises `CostError`."""
+        with counting(self._budget):
+            super().close()
+
+    def place(self) -> tuple[str, str]:
+        path = shown = ""
+        keys = iter(zip(self.keys, self._known, strict=True))
+        for one in self.stack:
+            if isinstance(one, list):
+                path += f"[{len(one)}]"
+                shown += f"[{len(one)}]"
+                continue
+            key, known = next(keys)
+            if key:
+                path += f".{key}"
+                shown += f".{key}" if known else ".*"
+        return path.lstrip("."), shown.lstrip(".")
+
+    def _refuse(self, at: int, label: str, expected: str, found: str, said: str = "") -> Wrong:
+        return Wrong(at, label, (Detail(*self.place(), expected, found, said),))
+
+    def begin(self, kind: Kind, at: int) -> None:
+        inside = self.stack[-1] if self.stack else None
+        nodes = self._coming
+        if isinstance(inside, list):
+            nodes = ()
+            for node in self._nodes[-1]:
+                if node.max_items is not None and len(inside) >= node.max_items:
+                    raise self._refuse(at, TOO_MUCH, f"at most {node.max_items} items", "one more")
+                nodes += node.for_item(len(inside))
+        for node in nodes:
+            if node.schema is False:
+                raise self._refuse(at, INVALID, "nothing here", "a value")
+            if node.kinds is not None and kind not in node.kinds:
+                expected = words(node.choices) if node.choices is not None else kinds(sorted(node.kinds))
+                raise self._refuse(at, WRONG_TYPE, expected, kinds([kind]))
+        self._current = nodes
+        if kind in ("object", "array"):
+            self._nodes.append(nodes)
+            if kind == "object":
+                self._known.append(False)
+        elif kind == "string":
+            self._watch(
+                [node.words for node in nodes if node.choices is not None],
+                min((node.max_length for node in nodes if node.max_length is not None), default=None),
+            )
+
+    def _watch(self, allowed: Sequence[tuple[str, ...]], limit: float | None = None) -> None:
+        self._words = list(allowed)
+        self._limit = limit
+        self._length = 0
+        self._begun = ""
+
+    def begin_key(self, at: int) -> None:
+        count = len(self.stack[-1])
+        self.keys[-1] = ""
+        for node in self._nodes[-1]:
+            if node.max_properties is not None and count >= node.max_properties:
+                raise self._refuse(at, TOO_MUCH, f"at most {node.max_properties} keys", "one more")
+        self._watch([tuple(node.names) for node in self._nodes[-1] if node.names is not None])
+
+    def text(self, run: str, at: int, *, key: bool) -> None:
+        self._length += len(run)
+        if self._words:
+            self._begun += run
+            held = [max(len(commonprefix((self._begun, word))) for word in (*allowed, "")) for allowed in self._words]
+            if (least := min(held)) < len(self._begun):
+                place = at + least - (len(self._begun) - len(run))
+                allowed = self._words[held.index(least)]
+                label, found = (UNKNOWN_KEY, "another key") if key else (WRONG_VALUE, "another string")
+                raise self._refuse(place, label, ("only the keys " if key else "") + words(sorted(allowed)), found)
+        if not key and self._limit is not None and self._length > self._limit:
+            before = self._length - len(run)
+            raise self._refuse(at + int(self._limit) - before, TOO_MUCH, f"at most {self._limit} characters", "more")
+
+    def key(self, key: str, at: int) -> None:
+        coming: tuple[Node, ...] = ()
+        known = False
+        for node in self._nodes[-1]:
+            inner = node.for_key(key)
+            known = known or key in node.schema.get("properties", {})
+            if inner is None:
+                allowed = words(sorted(node.schema.get("properties", {})))
+                raise self._refuse(at, UNKNOWN_KEY, f"only the keys {allowed}", "another key", key)
+            coming += inner
+        self._known[-1] = known
+        self._coming = coming
+
+    def end(self, kind: Kind, value: Any, at: int) -> None:
+        container = kind in ("object", "array")
+        nodes = self._nodes.pop() if container else self._current
+        if kind == "object":
+            self._known.pop()
+        errors = [error for node in nodes for error in node.errors(value, container=container)]
+        if errors:
+            raise Wrong(at, INVALID, details(errors, self.place(), self._names(nodes)))
+
+    def finish(self, at: int) -> None:
+        if isinstance(self.value, (dict, list)):
+            errors = list(self._compiled.errors(self.value, self._compiled.schema, self._compiled.resolver))
+            if errors:
+                raise Wrong(at, INVALID, details(errors, ("", ""), self._names(self._roots)))
+
+    @staticmethod
+    def _names(nodes: tuple[Node, ...]) -> frozenset[str]:
+        return frozenset(key for node in nodes if node.schema for key in node.schema.get("properties", ()))

@@ -1,0 +1,343 @@
+"""A JSON parser that takes a text in pieces of any size and knows at each character whether it can still be JSON.
+
+It reads what `wire/strict.py` reads: no duplicate keys, no half surrogate pairs, no numbers that overflow, nesting up to
+`DEPTH_LIMIT`. Whoever derives from it is told of each value when it begins, of a string's characters as they come, of
+keys and of complete values, and raises `Wrong` to end the reading. What is told depends on the text alone, never on how
+it was cut.
+
+The states are methods: each takes the text and an index and gives the index of the first character that it left.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Literal
+
+from guardproxy.findings import Detail
+
+DEPTH_LIMIT = 100
+DIGITS_LIMIT = 4000
+MALFORMED = "malformed"
+INCOMPLETE = "incomplete"
+DUPLICATE_KEY = "duplicate_key"
+
+Kind = Literal["object", "array", "string", "number", "boolean", "null"]
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_RUN = re.compile(r'[^"\\\x00-\x1f]+')
+_NUMBER_RUN = re.compile(r"[-+.0-9eE]*")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+_NUMBER_BEGUN = re.compile(
+    r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE](?:[-+]?[0-9]+|[-+]?))?|\.|[eE](?:[-+]?[0-9]+|[-+]?))?)?"
+)
+_LITERALS: dict[str, tuple[str, Any]] = {"t": ("true", True), "f": ("false", False), "n": ("null", None)}
+_KINDS: dict[str, Kind] = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
+_SIMPLE = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_HEX = frozenset("0123456789abcdefABCDEF")
+
+
+class Wrong(Exception):  # noqa: N818 - a verdict, as on the wire
+    """The text cannot become what it should be: the character at `at` (counted in the whole text) shows it."""
+
+    def __init__(self, at: int, label: str, details: tuple[Detail, ...] = ()) -> None:
+        super().__init__(label)
+        self.at = at
+        self.label = label
+        self.details = details
+
+
+class Reader:
+    """One text. `at`: how many characters were read; `wrong`: the verdict that ended the reading; `complete`: the value
+    has its end (a number at the top never has, before the text ends)."""
+
+    def __init__(self) -> None:
+        self.at = 0
+        self.wrong: Wrong | None = None
+        self.value: Any = None
+        self.complete = False
+        self.stack: list[Any] = []  # the open objects and arrays
+        self.keys: list[str] = []  # of each open object the key that is being read
+        self._state = self._value
+        self._parts: list[str] = []  # of a string, number or literal
+        self._is_key = False
+        self._hex = ""
+        self._high = ""  # the first half of a surrogate pair
+        self._literal: tuple[str, Any] = ("", None)
+
+    # What a reading is asked for.
+
+    def begin(self, kind: Kind, at: int) -> None:
+        """A value begins."""
+
+    def text(self, run: str, at: int, *, key: bool) -> None:
+        """Characters of a string or key; `at` is the place of the first. Only the last of `run` may be an escape."""
+
+    def key(self, key: str, at: int) -> None:
+        """A key of the innermost object is complete; `at` is its closing quote."""
+
+    def end(self, kind: Kind, value: Any, at: int) -> None:
+        """A value is complete: `at` is its last character, or the one after a number."""
+
+    def finish(self, at: int) -> None:
+        """The whole value is complete."""
+
+    # The reading.
+
+    def feed(self, text: str) -> None:
+        """The next characters. After `wrong` was set they are passed over."""
+        if self.wrong is None:
+            try:
+                index = 0
+                while index < len(text):
+                    index = self._state(text, index)
+            except Wrong as wrong:
+                self.wrong = wrong
+        self.at += len(text)
+
+    def close(self) -> None:
+        """The text has ended."""
+        if self.wrong is None:
+            last = max(0, self.at - 1)
+            try:
+                if self._state == self._number and not self.stack:
+                    self._end_number(last)
+                if not self.complete:
+                    raise Wrong(last, INCOMPLETE, (Detail("", "", "a complete JSON value", "a text that ends early"),))
+            except Wrong as wrong:
+                self.wrong = wrong
+
+    def _malformed(self, at: int, expected: str, found: str = "another character") -> Wrong:
+        return Wrong(at, MALFORMED, (Detail(*self.place(), expected, found),))
+
+    def place(self) -> tuple[str, str]:
+        """Where the reading stands, as a path; and the same without keys that the text itself made up."""
+        path, keys = "", iter(self.keys)
+        for one in self.stack:
+            path += f"[{len(one)}]" if isinstance(one, list) else f".{next(keys)}"
+        return path.strip("."), path.strip(".")
+
+    def _value(self, text: str, index: int) -> int:
+        index = self._skip(text, index)
+        if index == len(text):
+            return index
+        char, at = text[index], self.at + index
+        if (kind := _KINDS.get(char)) is None:
+            if char != "-" and not "0" <= char <= "9":
+                raise self._malformed(at, "a JSON value")
+            kind = "number"
+        if char in "{[" and len(self.stack) >= DEPTH_LIMIT:
+            raise self._malformed(at, f"at most {DEPTH_LIMIT} levels", "one more")
+        self.begin(kind, at)
+        match kind:
+            case "object":
+                self.stack.append({})
+                self.keys.append("")
+                self._state = self._first_key
+            case "array":
+                self.stack.append([])
+                self._state = self._first_item
+            case "string":
+                self._open_string(is_key=False)
+            case "number":
+                self._parts = []
+                self._state = self._number
+                return index
+            case _:
+                self._literal = _LITERALS[char]
+                self._parts = [char]
+                self._state = self._word
+        return index + 1
+
+    def _skip(self, text: str, index: int) -> int:
+        found = _SPACE.match(text, index)
+        assert found is not None  # noqa: S101 - it matches nothing, too
+        return found.end()
+
+    def _first_item(self, text: str, index: int) -> int:
+        index = self._skip(text, index)
+        if index < len(text):
+            if text[index] == "]":
+                self._close_container(self.at + index)
+                return index + 1
+            self._state = self._value
+        return index
+
+    def _first_key(self, text: str, index: int) -> int:
+        index = self._skip(text, index)
+        if index < len(text):
+            if text[index] == "}":
+                self._close_container(self.at + index)
+                return index + 1
+            self._state = self._next_key
+        return index
+
+    def _next_key(self, text: str, index: int) -> int:
+        index = self._skip(text, index)
+        if index < len(text):
+            if text[index] != '"':
+                raise self._malformed(self.at + index, "a key between double quotes")
+            self.begin_key(self.at + index)
+            self._open_string(is_key=True)
+            return index + 1
+        return index
+
+    def begin_key(self, at: int) -> None:
+        """A key of the innermost object begins."""
+
+    def _colon(self, text: str, index: int) -> int:
+        index = self._skip(text, index)
+        if index < len(text):
+            if text[index] != ":":
+                raise self._malformed(self.at + index, "a colon")
+            self._state = self._value
+            return index + 1
+        return index
+
+    def _after(self, text: str, index: int) -> int:
+        index = self._skip(text, index)
+        if index == len(text):
+            return index
+        char, at = text[index], self.at + index
+        if not self.stack:
+            raise self._malformed(at, "nothing after the JSON value", "more text")
+        inside = self.stack[-1]
+        if char == ("}" if isinstance(inside, dict) else "]"):
+            self._close_container(at)
+        elif char == ",":
+            self._state = self._next_key if isinstance(inside, dict) else self._value
+        else:
+            raise self._malformed(at, "a comma, or the end of the " + ("object" if isinstance(inside, dict) else "array"))
+        return index + 1
+
+    # Strings.
+
+    def _open_string(self, *, is_key: bool) -> None:
+        self._is_key = is_key
+        self._parts = []
+        self._state = self._string
+
+    def _string(self, text: str, index: int) -> int:
+        at = self.at + index
+        if self._high and text[index] != "\\":
+            raise self._malformed(at, "the other half of a surrogate pair")
+        if run := _RUN.match(text, index):
+            self._parts.append(run[0])
+            self.text(run[0], at, key=self._is_key)
+            return run.end()
+        if text[index] == "\\":
+            self._state = self._escape
+        elif text[index] == '"':
+            self._close_string(at)
+        else:
+            raise self._malformed(at, "an escape such as \\n", "a control character")
+        return index + 1
+
+    def _escape(self, text: str, index: int) -> int:
+        char, at = text[index], self.at + index
+        if char == "u":
+            self._hex = ""
+            self._state = self._unicode
+        elif self._high:
+            raise self._malformed(at, "the other half of a surrogate pair")
+        elif char in _SIMPLE:
+            self._add(_SIMPLE[char], at)
+        else:
+            raise self._malformed(at, "an escape that JSON has")
+        return index + 1
+
+    def _unicode(self, text: str, index: int) -> int:
+        char, at = text[index], self.at + index
+        if char not in _HEX:
+            raise self._malformed(at, "four hexadecimal digits")
+        self._hex += char
+        if len(self._hex) == 4:
+            code = int(self._hex, 16)
+            if self._high:
+                if not 0xDC00 <= code <= 0xDFFF:
+                    raise self._malformed(at, "the other half of a surrogate pair")
+                low, high = code - 0xDC00, ord(self._high) - 0xD800
+                self._high = ""
+                self._add(chr(0x10000 + (high << 10) + low), at)
+            elif 0xD800 <= code <= 0xDBFF:
+                self._high = chr(code)
+                self._state = self._string
+            elif 0xDC00 <= code <= 0xDFFF:
+                raise self._malformed(at, "the first half of a surrogate pair before the second")
+            else:
+                self._add(chr(code), at)
+        return index + 1
+
+    def _add(self, char: str, at: int) -> None:
+        self._parts.append(char)
+        self._state = self._string
+        self.text(char, at, key=self._is_key)
+
+    def _close_string(self, at: int) -> None:
+        text = "".join(self._parts)
+        if not self._is_key:
+            self._end("string", text, at)
+            return
+        if text in self.stack[-1]:
+            raise Wrong(at, DUPLICATE_KEY, (Detail(*self.place(), "each key once", "a key that was there before", text),))
+        self.key(text, at)
+        self.keys[-1] = text
+        self._state = self._colon
+
+    # Numbers and words.
+
+    def _number(self, text: str, index: int) -> int:
+        run = _NUMBER_RUN.match(text, index)
+        assert run is not None  # noqa: S101 - it matches nothing, too
+        if run[0]:
+            before = "".join(self._parts)
+            token = before + run[0]
+            good = _NUMBER_BEGUN.match(token)
+            assert good is not None  # noqa: S101 - it matches nothing, too
+            if good.end() < len(token) or len(token) > DIGITS_LIMIT:
+                at = self.at + index + min(good.end(), DIGITS_LIMIT) - len(before)
+                raise self._malformed(at, "a number as JSON writes them")
+            self._parts = [token]
+        if run.end() < len(text):
+            self._end_number(self.at + run.end())
+        return run.end()
+
+    def _end_number(self, at: int) -> None:
+        token = "".join(self._parts)
+        if not _NUMBER.fullmatch(token):
+            raise self._malformed(at, "a number as JSON writes them", "half of one")
+        whole = token.lstrip("-").isdigit()
+        value = int(token) if whole else float(token)
+        if not whole and math.isinf(value):
+            raise self._malformed(at, "a smaller number", "one that overflows")
+        self._end("number", value, at)
+
+    def _word(self, text: str, index: int) -> int:
+        word, value = self._literal
+        at = len(self._parts)
+        if text[index] != word[at]:
+            raise self._malformed(self.at + index, f"`{word}`")
+        self._parts.append(text[index])
+        if at + 1 == len(word):
+            self._end("null" if value is None else "boolean", value, self.at + index)
+        return index + 1
+
+    # Ends.
+
+    def _close_container(self, at: int) -> None:
+        inside = self.stack.pop()
+        if isinstance(inside, dict):
+            self.keys.pop()
+        self._end("object" if isinstance(inside, dict) else "array", inside, at)
+
+    def _end(self, kind: Kind, value: Any, at: int) -> None:
+        self._state = self._after
+        self.end(kind, value, at)
+        if not self.stack:
+            self.value = value
+            self.complete = True
+            self.finish(at)
+        elif isinstance(self.stack[-1], dict):
+            self.stack[-1][self.keys[-1]] = value
+        else:
+            self.stack[-1].append(value)

@@ -1,0 +1,127 @@
+"""What is said about a fault: the place, what was expected, what was found, in words that a model can act on.
+
+Nothing here repeats a value of the text, which may be anybody's data; what was expected comes from the schema.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from guardproxy.findings import Detail
+from guardproxy.schemas.node import kind_of
+
+LIMIT_DETAILS = 3
+_LIMIT_WORD = 60
+_LIMIT_WORDS = 12
+_WITH_ARTICLE = {
+    "object": "an object",
+    "array": "an array",
+    "string": "a string",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "null": "null",
+}
+_AT_LEAST = {
+    "minimum": "a number of at least {}",
+    "maximum": "a number of at most {}",
+    "exclusiveMinimum": "a number greater than {}",
+    "exclusiveMaximum": "a number less than {}",
+    "multipleOf": "a multiple of {}",
+    "minLength": "a string of at least {} characters",
+    "maxLength": "a string of at most {} characters",
+    "minItems": "an array of at least {} items",
+    "maxItems": "an array of at most {} items",
+    "minProperties": "an object with at least {} keys",
+    "maxProperties": "an object with at most {} keys",
+    "minContains": "at least {} items of the kind that the schema asks for",
+    "maxContains": "at most {} items of the kind that the schema asks for",
+}
+_PLAIN = {
+    "pattern": "a string of another pattern",
+    "uniqueItems": "an array without equal items",
+    "anyOf": "a value that fits one of the shapes in the schema",
+    "oneOf": "a value that fits exactly one of the shapes in the schema",
+    "not": "a value of another shape",
+    "contains": "an item of the kind that the schema asks for",
+    "additionalProperties": "only keys that the schema names",
+    "unevaluatedProperties": "only keys that the schema names",
+    "unevaluatedItems": "only items that the schema names",
+}
+
+
+def kinds(words: Iterable[str]) -> str:
+    """`an object or null`."""
+    return " or ".join(_WITH_ARTICLE[word] for word in words)
+
+
+def found(value: Any) -> str:
+    """What a value is, without the value."""
+    kind = kind_of(value)
+    match kind:
+        case "string":
+            return f"a string of {len(value)} characters"
+        case "array":
+            return f"an array of {len(value)} items"
+        case "object":
+            return f"an object with {len(value)} keys"
+        case _:
+            return _WITH_ARTICLE[kind]
+
+
+def words(values: Sequence[Any]) -> str:
+    """The values that the schema allows, as far as they are short and plain."""
+    written = [json.dumps(value, ensure_ascii=False) for value in values[:_LIMIT_WORDS]]
+    short = [one for one in written if len(one) <= _LIMIT_WORD and "\\" not in one]
+    if not short:
+        return "one of the values in the schema"
+    more = " or another value in the schema" if len(short) < len(values) else ""
+    return ("one of " if len(values) > 1 else "") + ", ".join(short) + more
+
+
+def details(errors: Iterable[Any], place: tuple[str, str], known: frozenset[str] | None = None) -> tuple[Detail, ...]:
+    """The first few errors of the validator, in the order of their places. `place`: where the value stands."""
+    out = {}
+    for error in sorted(errors, key=lambda error: [str(step) for step in error.absolute_path]):
+        path = shown = ""
+        for step in error.absolute_path:
+            path += f"[{step}]" if isinstance(step, int) else f".{step}"
+            shown += f"[{step}]" if isinstance(step, int) else f".{step}" if known and step in known else ".*"
+        said, expected = _expected(error)
+        detail = Detail((place[0] + path).lstrip("."), (place[1] + shown).lstrip("."), expected, said)
+        out[detail] = None
+        if len(out) == LIMIT_DETAILS:
+            break
+    return tuple(out)
+
+
+def _expected(error: Any) -> tuple[str, str]:
+    """What was found and what was expected."""
+    word, wanted, value = error.validator, error.validator_value, error.instance
+    match word:
+        case "type":
+            return found(value), kinds(wanted if isinstance(wanted, list) else [wanted])
+        case "enum":
+            return "another value", words(wanted)
+        case "const":
+            return "another value", words([wanted])
+        case "required" | "dependentRequired" | "dependencies":
+            lacks = _lacking(word, wanted, value)
+            return "it is missing" if lacks else found(value), f"the key {lacks}" if lacks else _general(word)
+        case None:
+            return found(value), "nothing here"
+        case _ if word in _AT_LEAST:
+            return found(value), _AT_LEAST[word].format(wanted)
+    return found(value), _PLAIN.get(word) or _general(word)
+
+
+def _general(word: str) -> str:
+    return f"a value that fits `{word}` of the schema"
+
+
+def _lacking(word: str, wanted: Any, value: Any) -> str:
+    asked = [wanted] if isinstance(wanted, list) else [keys for key, keys in wanted.items() if key in value]
+    lacks = [key for keys in asked if isinstance(keys, list) for key in keys if key not in value]
+    return words(lacks[:1]) if lacks else ""
