@@ -1,8 +1,11 @@
-"""What is done about findings: `Pass`, `Edit`, `Stop`, in that order of strength; the strongest of all rules wins."""
+"""What is done about findings: `Pass`, `Edit`, `Retry`, `Stop`, in that order of strength; the strongest of all rules wins."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Then = Literal["block", "pass_flagged", "fallback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,35 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """The answer is not sent: the model is told what is wrong and answers again.
+
+    `attempts`: how many more answers it may give. `total_s`, `total_tokens`: no further attempt is made when the whole
+    exchange has taken so long, or so many tokens of all its attempts. `then`: what happens when there is none left.
+    `template`: what the model is told, `{errors}` in it being the list of faults. `model`, `upstream`: whom `fallback` asks
+    (an empty one stays as it was). `price`: of a million tokens of output, for the count of what was saved.
+    """
+
+    rule: str
+    attempts: int = 2
+    total_s: float = 120.0
+    total_tokens: int | None = None
+    then: Then = "block"
+    template: str = ""
+    model: str = ""
+    upstream: str = ""
+    price: float = 0.0
+    message: str = ""
+    strength: int = 2
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Nothing at or after the finding goes on; the client gets the dialect's own refusal with `message`."""
 
     rule: str
     message: str = ""
-    strength: int = 2
+    strength: int = 3
 
 
-Decision = Pass | Edit | Stop
+Decision = Pass | Edit | Retry | Stop

@@ -32,7 +32,9 @@ class Text:
 
     `encoded`: the text is itself JSON (tool arguments as a string). `key`: the text is an object key, not a value;
     `number`: it is a JSON number's digits. `again`: the channel's last text, which is complete, said once more: it is
-    not scanned again, and what became of it becomes of this.
+    not scanned again, and what became of it becomes of this. `judged`: what the frame says elsewhere in parts, or does not
+    say at all, as one text for the checks that judge a form; it is never sent. `altered`: the frame itself says something
+    else, and is to be written with this text.
     """
 
     channel: Channel
@@ -43,6 +45,8 @@ class Text:
     key: bool = False
     number: bool = False
     again: bool = False
+    judged: bool = False
+    altered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ Rules that must hold
   client sees is a function of the frames alone, never of when they came or how fast a check was.
 - `settled` never lies inside a finding, so a finding is decided before its first character leaves.
 - JSON in a string is held to its end and scanned decoded (`wire/json_text.py`); an edit of it is written back escaped.
+  Only a check that says `raw` reads it as it stands, while it grows; what that finds stands at the beginning of the text.
 """
 
 from __future__ import annotations
@@ -15,15 +16,22 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
+from typing import Any
 
 from guardproxy.checks import Check
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
-from guardproxy.findings import Channel, Finding, Scan, Window
+from guardproxy.findings import Channel, Facts, Finding, Scan, Window
 from guardproxy.wire.json_text import Leaf, View, rewrite, stand_in, view
 
 CHECK_ERROR = "check_error"
+_NO_FACTS = Facts()
+
+
+def is_raw(check: Check) -> bool:
+    """Whether a check reads JSON in a string as it stands."""
+    return bool(getattr(check, "raw", False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,8 @@ class Lane:
     encoded: bool
     number: bool = False
     index: int = 0  # the order in which lanes began
+    judged: bool = False
+    facts: Callable[[Lane, Check], Facts | None] = lambda lane, check: _NO_FACTS
     tail: str = ""  # text from `base` on
     base: int = 0
     total: int = 0
@@ -58,10 +68,12 @@ class Lane:
     seen: View | None = None
     shown: int = 0  # findings that have been given to whoever releases
     released: int = 0  # how much of the text has gone on, edits applied (in raw offsets)
+    fault_end: int = 0  # where the first thing ends that was found in JSON in a string as it stands
     _fresh: list[str] = field(default_factory=list)
     _waiting: list[Finding] = field(default_factory=list)
     _at: list[int] = field(default_factory=list)  # settled, by check
     _keep: list[int] = field(default_factory=list)
+    _states: list[Any] = field(default_factory=list)  # what each check wants back
     _scanned: int = -1  # -1: never; then the length scanned, + 1 when the end was
     _raw_edits: list[tuple[int, int, str]] | None = None
     _next_edit: int = 0
@@ -70,6 +82,7 @@ class Lane:
     def __post_init__(self) -> None:
         self._at = [0] * len(self.checks)
         self._keep = [0] * len(self.checks)
+        self._states = [None] * len(self.checks)
 
     def append(self, text: str) -> None:
         self._fresh.append(text)
@@ -81,37 +94,46 @@ class Lane:
             self.tail += "".join(self._fresh)
             self._fresh.clear()
 
-    def windows(self) -> list[Window]:
-        """The windows to scan, one for each check; empty when nothing new can be learned."""
+    def windows(self) -> list[tuple[int, Window]]:
+        """The windows to scan, each with the number of its check; empty when nothing new can be learned."""
         mark = self.total + self.ended
-        if mark == self._scanned or (self.encoded and not self.ended):
-            return []
-        if not self.checks:
-            self._scanned = mark
-            self.settled = self.total
+        if mark == self._scanned or (self.encoded and not self.ended and not any(map(is_raw, self.checks))):
             return []
         self._scanned = mark
+        if not self.checks:
+            self.settled = self.total
+            return []
         self._join()
-        if self.encoded:
+        if self.encoded and self.ended:
             self.seen = view(self.tail)
-            return [Window(self.channel, self.seen.text)] * len(self.checks)
-        return [
-            Window(self.channel, self.tail[keep - self.base :], keep, at, self.ended)
-            for keep, at in zip(self._keep, self._at, strict=True)
-        ]
+        return [(number, window) for number in range(len(self.checks)) if (window := self._window(number))]
 
-    def learn(self, windows: Sequence[Window], scans: Sequence[Scan]) -> list[Finding]:
-        """Takes the scans of all checks; gives the findings that are now settled, in order."""
-        for number, (check, window, scan) in enumerate(zip(self.checks, windows, scans, strict=True)):
+    def _window(self, number: int) -> Window | None:
+        check, keep = self.checks[number], self._keep[number]
+        facts = self.facts(self, check)
+        if facts is None:
+            return None
+        if self.encoded and not is_raw(check):
+            return Window(self.channel, self.seen.text, facts=facts) if self.seen else None
+        text, state = self.tail[keep - self.base :], self._states[number]
+        return Window(self.channel, text, keep, self._at[number], self.ended, facts, state)
+
+    def learn(self, windows: Sequence[tuple[int, Window]], scans: Sequence[Scan]) -> list[Finding]:
+        """Takes the scans of these windows; gives the findings that are now settled, in order."""
+        for (number, window), scan in zip(windows, scans, strict=True):
+            check, found = self.checks[number], scan.findings
+            self._at[number], self._keep[number], self._states[number] = scan.settled, scan.keep, scan.state
             if scan.error:
                 end = window.start + len(window.text)
-                self._waiting.append(Finding(window.settled, end, check.name, CHECK_ERROR, 1.0))
-                self._at[number] = end
-                self._keep[number] = end
+                found = (Finding(window.settled, end, check.name, CHECK_ERROR, 1.0),)
+                self._at[number] = self._keep[number] = end
+            if self.encoded and is_raw(check):
+                self.fault_end = self.fault_end or (found[0].end if found else 0)
+                self.findings += (replace(one, start=0, end=0) for one in found)
             else:
-                self._waiting += scan.findings
-                self._at[number] = scan.settled
-                self._keep[number] = scan.keep
+                self._waiting += found
+        if self.encoded and not self.ended:
+            return []
         settled = min(self._at)
         self._waiting.sort()
         inside = True
@@ -147,7 +169,7 @@ class Lane:
 
     def raw_start(self, finding: Finding) -> int:
         """Where the finding begins in the raw text; for a finding in a JSON string, where its quotes open."""
-        if self.seen is None:
+        if self.seen is None or finding.end == 0:
             return finding.start
         leaf = self._leaf(finding.start)
         return leaf.start - leaf.quoted if leaf else 0
@@ -233,6 +255,8 @@ class Entry:
         out: list[tuple[Text, str]] = []
         changed = stopped = False
         for piece in self.pieces:
+            if piece.text.judged:
+                continue
             end = piece.end
             if until and until[0] is piece:
                 end = max(piece.start, until[1])
@@ -241,16 +265,18 @@ class Entry:
             else:
                 new = "" if stopped else piece.lane.render(piece.start, end)
             stopped = stopped or end != piece.end
-            changed = changed or new != piece.text.text
+            changed = changed or new != piece.text.text or piece.text.altered
             out.append((piece.text, new))
         return out, changed
 
 
 @dataclass(slots=True)
 class Gate:
-    """Holds frames. `checks_for` says which checks a channel's text must pass."""
+    """Holds frames. `checks_for` says which checks a channel's text must pass; `facts_for` what a check is told of a lane, or
+    `None` while that is not known."""
 
     checks_for: Callable[[Channel], tuple[Check, ...]]
+    facts_for: Callable[[Lane, Check], Facts | None] = lambda lane, check: _NO_FACTS
     lanes: list[Lane] = field(default_factory=list)  # every lane that held text, in order
     fault: Fault | None = None
     held: int = 0  # characters not yet released
@@ -258,7 +284,7 @@ class Gate:
     _open: dict[Channel, Lane] = field(default_factory=dict)
     _last: dict[Channel, Lane] = field(default_factory=dict)  # of each channel the lane that began last
     _active: dict[Lane, None] = field(default_factory=dict)  # not fully settled, in order
-    _in_flight: list[tuple[Lane, list[Window]]] = field(default_factory=list)
+    _in_flight: list[tuple[Lane, list[tuple[int, Window]]]] = field(default_factory=list)
 
     def push(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -289,7 +315,12 @@ class Gate:
         lane = self._open.get(event.channel)
         if lane is None:
             checks = self.checks_for(event.channel)
-            lane = Lane(event.channel, checks, event.encoded and bool(checks), event.number, len(self.lanes))
+            if event.judged:
+                checks = tuple(filter(is_raw, checks))
+            encoded = event.encoded and bool(checks)
+            lane = Lane(
+                event.channel, checks, encoded, event.number, len(self.lanes), event.judged, facts=self.facts_for
+            )
             self._open[event.channel] = self._last[event.channel] = lane
             self.lanes.append(lane)
         start = lane.total
@@ -304,7 +335,7 @@ class Gate:
         for lane in list(self._active):
             if windows := lane.windows():
                 self._in_flight.append((lane, windows))
-                jobs += [Job(check, window) for check, window in zip(lane.checks, windows, strict=True)]
+                jobs += [Job(lane.checks[number], window) for number, window in windows]
             elif lane.settled == lane.total:
                 del self._active[lane]
         return jobs
@@ -327,6 +358,22 @@ class Gate:
             for piece in entry.pieces:
                 self.held -= piece.end - piece.start
                 piece.lane.forget()
+
+    def ahead(self) -> Iterator[tuple[Entry, Piece, int, Finding]]:
+        """What is known of the first frame that is held, where JSON in a string keeps it from leaving: a wrong call is
+        wrong before its end. In the order in which `release` would show it; each finding is given once."""
+        if self._queue and any(piece.lane.encoded and not piece.lane.ended for piece in self._queue[0].pieces):
+            for piece in self._queue[0].pieces:
+                if piece.end > piece.lane.settled and not piece.lane.encoded:
+                    return
+                for at, finding in piece.findings():
+                    yield self._queue[0], piece, at, finding
+                if piece.end > piece.lane.settled:
+                    return
+
+    def lane_at(self, path: str) -> Lane | None:
+        """The last text of an answer that began at this path."""
+        return next((lane for lane in reversed(self.lanes) if lane.channel.path == path), None)
 
     @property
     def empty(self) -> bool:

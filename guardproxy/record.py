@@ -15,6 +15,7 @@ from typing import Any
 from guardproxy.audit.masking import OffsetMap, Span, mask
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Fault, Path
+from guardproxy.findings import Detail
 from guardproxy.gate import CHECK_ERROR, Entry, Gate, Lane
 from guardproxy.policy.evaluate import Bound, Outcome
 from guardproxy.wire import Seen
@@ -67,6 +68,7 @@ class Side:
     uninspected: dict[str, None] = field(default_factory=dict)
 
     def note(self, entry: Entry) -> None:
+        """A frame leaves."""
         self.uninspected.update(dict.fromkeys(dotted(path) for path in entry.opaque))
         texts = [(piece.lane.index, piece.end) for piece in entry.pieces if not piece.text.again]
         for lane, end in texts or [(-1, 0)]:
@@ -75,12 +77,33 @@ class Side:
             self.runs.append((lane, end))
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One answer of the model. `decision`: what became of it; `cut`: it was ended before its end; `counted`: its tokens are
+    the upstream's own count, else they are estimated from its characters. Times in seconds of the driver's clock."""
+
+    side: Side
+    seen: Seen
+    status: int | None
+    streamed: bool
+    decision: str
+    rule: str
+    details: tuple[Detail, ...]
+    began_s: float
+    ended_s: float
+    cut: bool
+    tokens: int
+    output_tokens: int
+    counted: bool
+    price: float
+
+
 @dataclass(slots=True)
 class Writer:
     """Writes the record's parts. `tokens`: sensitive value -> what stands for it. `keep`: whether texts are kept."""
 
     keep: bool
-    sides: tuple[Side, Side]
+    sides: tuple[Side, ...]
     tokens: dict[str, str] = field(default_factory=dict)
     _masked: dict[int, Masked] = field(default_factory=dict)
     _pattern: re.Pattern[str] | None = None
@@ -131,7 +154,7 @@ class Writer:
     def _mask(self, lane: Lane) -> Masked:
         failed = any(finding.label == CHECK_ERROR for finding in lane.findings)
         unscanned = lane.encoded and (lane.seen is None or lane.settled < lane.total)
-        if not self.keep or failed or unscanned or lane.total > KEPT_LIMIT_CHARS:
+        if not self.keep or failed or unscanned or lane.judged or lane.total > KEPT_LIMIT_CHARS:
             return Masked(None)
         whole = "".join(lane.whole)
         scanned = lane.seen.text if lane.seen else whole[: lane.settled]
@@ -170,6 +193,8 @@ class Writer:
             start, end = shown.span(one.start, one.end)
             score = round(one.score, 4)
             found.append({"check": one.check, "label": one.label, "start": start, "end": end, "score": score})
+            if one.repair is not None:
+                found[-1]["repair"] = True
         text: dict[str, Any] = {
             "path": self.path(lane.channel.path),
             "kind": lane.channel.kind,
@@ -186,7 +211,45 @@ class Writer:
             text["encoded"] = True
         if lane.number:
             text["number"] = True
+        if lane.judged:
+            text["judged"] = True
         return text
+
+    def answer(self, status: int | None, streamed: bool, seen: Seen, side: Side) -> dict[str, Any]:
+        """One answer of the model."""
+        return {
+            "status": status,
+            "streamed": streamed,
+            "model": self.word(seen.model, side),
+            "finish": [self.scrub(reason) if is_word(reason) else "?" for reason in seen.finish],
+            "runs": self.runs(side),
+            **self.side(side),
+        }
+
+    def attempts(self, attempts: Sequence[Attempt], began_s: float) -> list[dict[str, Any]]:
+        """Every attempt; the texts of the last are the record's `response`."""
+        out = []
+        for one in attempts:
+            told = [
+                {"place": self.scrub(detail.shown), "expected": self.scrub(detail.expected), "found": detail.found}
+                for detail in one.details
+            ]
+            shown: dict[str, Any] = {
+                "decision": one.decision,
+                "rule": one.rule,
+                "errors": told,
+                "cut": one.cut,
+                "tokens": one.tokens,
+                "output_tokens": one.output_tokens,
+                "counted": one.counted,
+                "began": round((one.began_s - began_s) * 1000, 3),
+                "ended": round((one.ended_s - began_s) * 1000, 3),
+            }
+            if one is not attempts[-1]:
+                shown["usage"] = one.seen.usage
+                shown["response"] = self.answer(one.status, one.streamed, one.seen, one.side)
+            out.append(shown)
+        return out
 
     def runs(self, side: Side) -> list[list[int]]:
         """The order in which the texts of an answer came: `[text, masked length]`, -1 for frames without text."""
@@ -230,13 +293,17 @@ class Writer:
             yield Found(path, text, UNMAPPED, number=number), shown
 
     def decisions(self, outcomes: Sequence[Outcome], sides: Sequence[Side]) -> list[dict[str, Any]]:
-        """Every rule that held, and by which finding."""
+        """Every rule that held, and by which finding. `sides`: the request, then the answers in their order."""
         lanes = {
-            (lane.channel, finding): lane for side in sides for lane in side.gate.lanes for finding in lane.findings
+            (max(0, number - 1), lane.channel, finding): lane
+            for number, side in enumerate(sides)
+            for lane in side.gate.lanes
+            for finding in lane.findings
         }
         out = []
         for one in outcomes:
-            start, end = self.masked(lanes[one.channel, one.finding]).span(one.finding.start, one.finding.end)
+            lane = lanes[one.attempt, one.channel, one.finding]
+            start, end = self.masked(lane).span(one.finding.start, one.finding.end)
             out.append(
                 {
                     "policy": one.policy,
@@ -249,6 +316,7 @@ class Writer:
                     "label": one.finding.label,
                     "start": start,
                     "end": end,
+                    **({"attempt": one.attempt} if one.attempt else {}),
                 }
             )
         return out
@@ -281,10 +349,13 @@ def compose(
     entry: Entry | None,
     tokens: dict[str, str],
     seen: Seen,
+    attempts: Sequence[Attempt] = (),
 ) -> dict[str, Any]:
-    """The record. `about`: id, route, digests; `entry`: the request's frame, once it was released."""
-    writer = Writer(bound is not None and bound.keep != "none", sides, tokens)
+    """The record. `about`: id, route, digests; `entry`: the request's frame, once it was released; `attempts`: the answers of
+    the model, the last one included, where there was more than one."""
     request, answer = sides
+    every = (request, *(one.side for one in attempts[:-1]), answer)
+    writer = Writer(bound is not None and bound.keep != "none", every, tokens)
     began = notes.times.get("received", 0.0)
     used = sorted({check.name: check.digest for check in bound.checks.values()}.items()) if bound else []
     record: dict[str, Any] = {
@@ -297,27 +368,33 @@ def compose(
         "status": notes.status,
         "rules": sorted({one.rule for one in outcomes if one.enforced}),
         "shadow": sorted({one.rule for one in outcomes if not one.enforced}),
-        "decisions": writer.decisions(outcomes, sides),
+        "decisions": writer.decisions(outcomes, every),
         "request": {
             "body": writer.request_body(entry) if entry and writer.keep and request.read else None,
             **writer.side(request),
         },
-        "response": {
-            "status": notes.upstream_status,
-            "streamed": notes.streamed,
-            "model": writer.word(seen.model, answer),
-            "finish": [writer.scrub(reason) if is_word(reason) else "?" for reason in seen.finish],
-            "runs": writer.runs(answer),
-            **writer.side(answer),
-        },
+        "response": writer.answer(notes.upstream_status, notes.streamed, seen, answer),
         "usage": seen.usage,
         "bytes": notes.sizes,
         "seals": notes.seals,
         "scans": notes.scans,
         "timings": {name: round((at - began) * 1000, 3) for name, at in notes.times.items() if name != "received"},
     }
+    if attempts:
+        record["attempts"] = writer.attempts(attempts, began)
+        record["saved"] = saved(attempts)
     if notes.refusal:
         record["error"] = {"code": notes.refusal.code, "field": writer.scrub(notes.refusal.field or "") or None}
     elif notes.fault:
         record["error"] = {"code": notes.fault.code, "message": notes.fault.message}
     return record
+
+
+def saved(attempts: Sequence[Attempt]) -> dict[str, float]:
+    """What ending wrong answers early has saved, if each would have been as long as the last one was: tokens of output,
+    seconds, and money where a price is given."""
+    last = attempts[-1]
+    cut = [one for one in attempts[:-1] if one.cut]
+    tokens = sum(max(0, last.output_tokens - one.output_tokens) for one in cut)
+    seconds = sum(max(0.0, (last.ended_s - last.began_s) - (one.ended_s - one.began_s)) for one in cut)
+    return {"tokens": tokens, "seconds": round(seconds, 3), "money": round(tokens * last.price / 1e6, 9)}

@@ -20,7 +20,7 @@ from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Finding
 from guardproxy.policy.document import Match, PolicyTest
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import build_checks, load_folder
+from guardproxy.policy.load import Files, build_checks, load_folder
 from guardproxy.transcript import (
     Command,
     DataReceived,
@@ -68,8 +68,10 @@ def load(folder: Path | None, models: Path | None = None) -> PolicySet:
 
         return supervisor.load((models or shipped("models")) / name)
 
-    policies, digest = load_folder(folder or shipped("policies"))
-    return PolicySet(policies, build_checks(policies, Resources(scorer)), digest)
+    files = Files(folder or shipped("policies"))
+    policies, digest = load_folder(files.folder)
+    checks = build_checks(policies, Resources(scorer, files.read))
+    return PolicySet(policies, checks, files.digest(digest))
 
 
 def perform(exchange: Exchange, commands: list[Command]) -> Iterator[Command]:

@@ -75,6 +75,13 @@ class Aborted:
 
 
 @dataclass(frozen=True, slots=True)
+class Waited:
+    """Nothing has happened for as long as `Exchange.patience_s` said."""
+
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class DownstreamGone:
     """The client closed its connection."""
 
@@ -101,6 +108,7 @@ Input = (
     | ResponseEnded
     | UpstreamFailed
     | Aborted
+    | Waited
     | DownstreamGone
     | Refused
 )
@@ -115,10 +123,13 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class SendUpstream:
-    """Forward this body. `edits`: how many spans of it were replaced."""
+    """Forward this body. `edits`: how many spans of it were replaced. `attempt`: which one, from 0; `target`: another upstream
+    than the request's own, by its name."""
 
     body: bytes
     edits: int = 0
+    attempt: int = 0
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +189,8 @@ def line(value: Input | Command) -> str:
         case RequestReceived():
             return f"{name} {len(value.body)} bytes"
         case SendUpstream():
-            return f"{name} {len(value.body)} bytes, {value.edits} edits"
+            again = f", attempt {value.attempt}" if value.attempt else ""
+            return f"{name} {len(value.body)} bytes, {value.edits} edits{again}"
         case DataReceived() | SendData():
             return f"{name} {len(value.data)} bytes"
         case ResponseStarted():

@@ -28,9 +28,12 @@ class Check(Protocol):
     """Something that scans text.
 
     `name`: what its findings call it. `digest`: identifies everything that its findings depend on (code version,
-    options, rules, model files); equal digests give equal findings for equal windows. Two more attributes are optional:
+    options, rules, model files); equal digests give equal findings for equal windows. More attributes are optional:
     `sensitive` (default true): what is found is a value that no record may show; `slow` (default false): even a small
-    window takes more than a millisecond, so it is never scanned on the event loop.
+    window takes more than a millisecond, so it is never scanned on the event loop; `raw` (default false): JSON in a string
+    is read as it stands; `needs_form` (default false): asked only of texts that have a form (`Facts.form`, or the check's
+    own `own`); `whole` (default false): its verdict is of the text as a whole, so a block holds the answer to its end;
+    `repair` (default false): its findings may offer a text to put in place of the model's.
     """
 
     @property
@@ -58,9 +61,11 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a check may be handed so that the checks' room stays pure. `scorer(model_name)` loads or finds a model."""
+    """What a check may be handed so that the checks' room stays pure. `scorer(model_name)` loads or finds a model;
+    `read(path)` gives a file of the policies' folder, by its path below it, and raises `OSError`."""
 
     scorer: Callable[[str], Scorer] | None = None
+    read: Callable[[str], bytes] | None = None
 
 
 Builder = Callable[[str, Mapping[str, Any], Resources], Check]

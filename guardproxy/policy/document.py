@@ -13,19 +13,21 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any, Literal, get_args
 
+from guardproxy.decisions import Retry
 from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.policy.expression import RESERVED, Expression, has_and, parse_expression
-from guardproxy.policy.reading import LATER, Reading, did_you_mean, join
+from guardproxy.policy import retrying
+from guardproxy.policy.reading import Reading, did_you_mean, join
 from guardproxy.policy.tree import Node, Place, read_tree
 
 OnError = Literal["block", "flag"]
 Unmapped = Literal["scan", "refuse"]
 Keep = Literal["none", "redacted"]
-Action = Literal["flag", "redact", "block"]
+Action = Literal["flag", "redact", "retry", "block"]
 Mode = Literal["enforce", "shadow"]
 Severity = Literal["low", "medium", "high", "critical"]
-Verdict = Literal["pass", "flag", "redact", "block"]
+Verdict = Literal["pass", "flag", "redact", "retry", "block"]
 
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)
 UNMAPPED: tuple[Unmapped, ...] = get_args(Unmapped)
@@ -42,7 +44,7 @@ KINDS_OF: Mapping[Direction, frozenset[Kind]] = {
 }
 
 _POLICY_KEYS = ("policy", "description", "match", "checks", "rules", "on_error", "unmapped", "audit", "tests")
-_RULE_KEYS = ("id", "on", "when", "action", "restore", "mode", "message", "severity")
+_RULE_KEYS = ("id", "on", "when", "action", "restore", "mode", "message", "severity", "early", *retrying.KEYS)
 _EXPECT_KEYS = ("rule", "decision", "upstream_lacks", "upstream_has", "client_lacks")
 _CHECK_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _ROUTE = re.compile(r"[A-Z]+ /\S*")
@@ -80,7 +82,11 @@ class CheckSpec:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What happens (`action`) where a text of one of the kinds in `on` makes `when` hold."""
+    """What happens (`action`) where a text of one of the kinds in `on` makes `when` hold.
+
+    `retry`: how, for that action. `early`: what is right so far of an answer leaves, though a later fault can then only end
+    it with an error.
+    """
 
     id: str
     on: frozenset[tuple[Direction, Kind]]
@@ -90,6 +96,8 @@ class Rule:
     mode: Mode = "enforce"
     message: str = ""
     severity: Severity | None = None
+    retry: Retry | None = None
+    early: bool = False
     place: Place = field(default=Place(), compare=False)
 
 
@@ -195,8 +203,6 @@ def _check(reading: Reading, name: str, node: Node) -> CheckSpec | None:
     if "use" not in entries:
         reading.fail(node.place, "`use` is missing")
     use = reading.word(entries.get("use"))
-    if use == "json_schema":
-        reading.fail(entries["use"].place, f"`json_schema` {LATER}")
     options = {key: value.plain() for key, value in entries.items() if key != "use"}
     return CheckSpec(use or "", options, node.key, {key: value.key for key, value in entries.items()})
 
@@ -211,9 +217,7 @@ def _rules(reading: Reading, node: Node | None, checks: tuple[str, ...]) -> dict
     if node.value == ():
         reading.fail(node.place, "a policy without rules does nothing; write at least one rule")
     for item in items:
-        keys = reading.entries(
-            item, "a mapping with `id`", _RULE_KEYS, later=("attempts", "then"), needed=("id", "when", "action")
-        )
+        keys = reading.entries(item, "a mapping with `id`", _RULE_KEYS, needed=("id", "when", "action"))
         name = reading.name(keys.get("id"))
         if name is not None and name in places:
             reading.fail(keys["id"].place, f"duplicate rule `{name}`, first on line {places[name].line}")
@@ -227,7 +231,7 @@ def _rules(reading: Reading, node: Node | None, checks: tuple[str, ...]) -> dict
 def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], name: str, place: Place) -> Rule | None:
     on = _on(reading, keys.get("on"))
     when = _when(reading, keys.get("when"), checks)
-    action = reading.choice(keys.get("action"), ACTIONS, later=("retry",))
+    action = reading.choice(keys.get("action"), ACTIONS)
     restore = reading.boolean(keys.get("restore"))
     message = reading.word(keys.get("message"), "a text, written as words")
     mode = reading.choice(keys.get("mode"), MODES)
@@ -237,8 +241,19 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
         reading.fail(keys["restore"].key, f"`restore` belongs to the action redact, not to {action}")
     elif restore and on and not goes_out:
         reading.fail(keys["restore"].key, "`restore` gives back what was taken out of a request; this rule sees none")
-    if action not in ("block", None) and "message" in keys:
-        reading.fail(keys["message"].key, f"`message` belongs to the action block, not to {action}")
+    if action not in ("block", "retry", None) and "message" in keys:
+        reading.fail(keys["message"].key, f"`message` belongs to the actions block and retry, not to {action}")
+    early = reading.boolean(keys.get("early"))
+    if action not in ("block", "retry", None) and "early" in keys:
+        reading.fail(keys["early"].key, f"`early` belongs to the actions block and retry, not to {action}")
+    retry = retrying.read_retry(reading, keys, name, message or "") if action == "retry" else None
+    if action not in ("retry", None):
+        for key in (key for key in retrying.KEYS if key in keys):
+            reading.fail(keys[key].key, f"`{key}` belongs to the action retry, not to {action}")
+    if retry:
+        on = frozenset(pair for pair in on if pair[0] == "response")
+        if "on" in keys and not on:
+            reading.fail(keys["on"].place, "a retry asks for another answer, so it looks at answers: `on: response`")
     if when is None or action is None:
         return None
     if action == "redact" and has_and(when):
@@ -256,6 +271,8 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
         mode=mode or "enforce",
         message=message or "",
         severity=severity,
+        retry=retry,
+        early=bool(early),
         place=place,
     )
 

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import cast
 
 from guardproxy.checks import Check
-from guardproxy.decisions import Decision, Edit, Pass, Stop
+from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.policy.document import Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
@@ -48,7 +48,8 @@ class BoundRule:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A rule that held, by which finding. `decision` is what it asks for, `enforced` whether it is done."""
+    """A rule that held, by which finding. `decision` is what it asks for, `enforced` whether it is done. `attempt`: in which
+    answer of the model, counted from 0."""
 
     policy: str
     rule: str
@@ -57,6 +58,7 @@ class Outcome:
     enforced: bool
     channel: Channel
     finding: Finding
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Bound:
     _reads: dict[Direction, bool] = field(default_factory=dict)
     _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
     _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)
+    _judging: tuple[Check, ...] | None = None
 
     def checks_for(self, channel: Channel) -> tuple[Check, ...]:
         """The checks that some rule asks of this channel, each once, in a fixed order."""
@@ -107,6 +110,40 @@ class Bound:
         ]
         return min(edits, key=lambda edit: edit.restore, default=None)
 
+    def holds_back(self, judges: Callable[[Check], bool]) -> bool:
+        """Whether some rule needs the whole answer before any of it leaves: one that may ask for another answer, or that
+        stops an answer for its shape as a whole. `judges`: whether a check that needs a form has one to look for."""
+        return any(
+            isinstance(bound.decision, Retry)
+            or (isinstance(bound.decision, Stop) and any(getattr(check, "whole", False) for check in asked))
+            for bound in self.rules
+            if bound.enforced and not bound.rule.early and any(place[0] == "response" for place in bound.rule.on)
+            if (asked := [check for check in self._asked(bound) if not getattr(check, "needs_form", False) or judges(check)])
+        )
+
+    @property
+    def retries(self) -> bool:
+        """Whether some rule may ask for another answer."""
+        return any(isinstance(bound.decision, Retry) and bound.enforced for bound in self.rules)
+
+    @property
+    def judging(self) -> tuple[Check, ...]:
+        """The checks that look for a form."""
+        if self._judging is None:
+            found = {check.name: check for bound in self.rules for check in self._asked(bound)}
+            judging = (check for _, check in sorted(found.items()) if getattr(check, "needs_form", False))
+            object.__setattr__(self, "_judging", tuple(judging))
+        return self._judging or ()
+
+    @property
+    def mends(self) -> bool:
+        """Whether some check may offer a text in place of the model's."""
+        return any(getattr(check, "repair", False) for check in self.judging)
+
+    def _asked(self, bound: BoundRule) -> list[Check]:
+        found = (self.checks.get((bound.policy.name, name)) for name in bound.names.values())
+        return [check for check in found if check]
+
     @property
     def refuses_unmapped(self) -> bool:
         return any(policy.unmapped == "refuse" for policy in self.policies)
@@ -125,15 +162,27 @@ def _name(bound: BoundRule, finding: Finding) -> str:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts what was found in one direction of one exchange. `outcomes`: every rule that held, in order."""
+    """Counts what was found in one exchange. `outcomes`: every rule that held, in order."""
 
     bound: Bound
     outcomes: list[Outcome] = field(default_factory=list)
+    attempt: int = 0
     _present: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    _before: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # what the request alone left here
 
-    def see(self, channel: Channel, finding: Finding) -> Stop | None:
-        """Takes one finding; gives the stop that it leads to, if any."""
+    def begin_answers(self) -> None:
+        """The request was seen; what follows is counted for each answer by itself."""
+        self._before = {key: set(names) for key, names in self._present.items()}
+
+    def next_attempt(self) -> None:
+        """The answer was discarded, and what was found in it does not count for the next."""
+        self.attempt += 1
+        self._present = {key: set(names) for key, names in self._before.items()}
+
+    def see(self, channel: Channel, finding: Finding) -> Stop | Retry | None:
+        """Takes one finding; gives the strongest of what it leads to, if that is more than an edit."""
         stop: Stop | None = None
+        retry: Retry | None = None
         for bound in self.bound.rules_for(channel):
             name = _name(bound, finding)
             if not name:
@@ -146,7 +195,9 @@ class Tally:
                 self._note(bound.rule.id, bound.rule.action, bound.decision, bound, channel, finding)
                 if isinstance(bound.decision, Stop) and bound.enforced:
                     stop = stop or bound.decision
-        return stop
+                elif isinstance(bound.decision, Retry) and bound.enforced:
+                    retry = retry or bound.decision
+        return stop or retry
 
     def _failed(self, bound: BoundRule, channel: Channel, finding: Finding) -> Stop | None:
         """What a policy wants done when a check that one of its rules counts on has failed."""
@@ -160,7 +211,7 @@ class Tally:
     def _note(
         self, rule: str, action: str, decision: Decision, bound: BoundRule, channel: Channel, finding: Finding
     ) -> None:
-        outcome = Outcome(bound.policy.name, rule, action, decision, bound.enforced, channel, finding)
+        outcome = Outcome(bound.policy.name, rule, action, decision, bound.enforced, channel, finding, self.attempt)
         if outcome not in self.outcomes[-4:]:
             self.outcomes.append(outcome)
 

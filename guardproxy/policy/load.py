@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from errno import EFBIG, ENOENT
 from pathlib import Path
 
 from guardproxy import checks
@@ -19,6 +20,38 @@ from guardproxy.policy.tree import LIMIT_BYTES
 SUFFIXES = (".yaml", ".yml")
 
 Key = tuple[str, str]
+
+
+class Files:
+    """The files beside the policies that they name. `read` gives one; `digest` covers all that were read."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self._read: dict[str, bytes] = {}
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file, by its path below the folder. Raises `OSError`, for a path that leads out of it too."""
+        if path not in self._read:
+            inside = self.folder.resolve()
+            found = (inside / path).resolve()
+            if not found.is_relative_to(inside) or not found.is_file():
+                raise FileNotFoundError(ENOENT, "no such file in the policies' folder")
+            with found.open("rb") as file:
+                content = file.read(LIMIT_BYTES + 1)
+            if len(content) > LIMIT_BYTES:
+                raise OSError(EFBIG, f"the file is larger than {LIMIT_BYTES} bytes")
+            self._read[path] = content
+        return self._read[path]
+
+    def digest(self, policies: str) -> str:
+        """The digest of policies together with the files that they name."""
+        if not self._read:
+            return policies
+        digest = hashlib.sha256(policies.encode())
+        for path, content in sorted(self._read.items()):
+            for part in (path.encode(errors="surrogateescape"), content):
+                digest.update(len(part).to_bytes(8, "big") + part)
+        return f"sha256:{digest.hexdigest()}"
 
 
 class PolicyErrors(PolicyError):
@@ -134,9 +167,27 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
             errors += (_located(error, policy, spec) for _, policy, spec in group)
             continue
         built.update(dict.fromkeys(keys, check))
+    errors += _nothing_to_cut(policies, built)
     if errors:
         raise PolicyErrors(errors)
     return built
+
+
+def _nothing_to_cut(policies: Sequence[Policy], built: Mapping[Key, checks.Check]) -> list[PolicyError]:
+    """Rules that would replace a span of what is wrong as a whole."""
+    return [
+        PolicyError(
+            f"`{name}` judges an answer as a whole, so there is nothing to redact; use the action retry or block",
+            policy.source,
+            rule.place.line,
+            rule.place.column,
+        )
+        for policy in policies
+        for rule in policy.rules
+        if rule.action == "redact"
+        for name in sorted(rule.when.names())
+        if getattr(built.get((policy.name, name)), "whole", False)
+    ]
 
 
 def _same(spec: CheckSpec) -> str:

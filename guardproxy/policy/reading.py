@@ -111,6 +111,21 @@ class Reading:
             self.fail(node.place, f"unknown word `{word}`{hint} (expected one of {join(options)})")
         return None
 
+    def number(self, node: Node | None, least: float, most: float, *, whole: bool = False) -> float | None:
+        """A number from `least` to `most`, or `None`."""
+        if node is None:
+            return None
+        value = node.value
+        fine = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        if not fine:
+            self.unexpected(node, "a whole number" if whole else "a number")
+            return None
+        number = float(value)  # type: ignore[arg-type]
+        if not least <= number <= most:
+            self.fail(node.place, f"expected a number from {least:g} to {most:g}")
+            return None
+        return number
+
     def boolean(self, node: Node | None) -> bool | None:
         if node is None or isinstance(node.value, bool):
             return None if node is None else bool(node.value)

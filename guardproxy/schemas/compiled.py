@@ -41,6 +41,7 @@ class Compiled:
     resolver: Any
     nodes: dict[int, Any] = field(default_factory=dict)  # see node.py
     dynamic: bool = False  # some reference depends on how one came to it
+    names: set[str] = field(default_factory=set)  # every key that the schema names
     _base: Any = None
 
     def __post_init__(self) -> None:
@@ -69,7 +70,7 @@ def compile_schema(schema: Any, *, default: str = LATEST, path: str = "", read: 
 
 
 def _compile(schema: Any, default: str, path: str, read: Read | None) -> Compiled:
-    from referencing import Registry, Resource  # noqa: PLC0415
+    from referencing import Registry  # noqa: PLC0415
     from jsonschema_specifications import REGISTRY  # noqa: PLC0415
 
     chosen = _draft(schema, default)
@@ -84,7 +85,7 @@ def _compile(schema: Any, default: str, path: str, read: Read | None) -> Compile
                 raise LookupError(uri)
             else:
                 documents[uri] = _own(read(uri.removeprefix(FILES)), chosen)
-        return Resource(contents=documents[uri], specification=chosen.specification)
+        return chosen.specification.create_resource(documents[uri])
 
     own = _own(schema, chosen)
     documents[FILES + path] = own
@@ -179,6 +180,7 @@ def _walk(compiled: Compiled, documents: dict[str, Any]) -> None:
                     inside.append(id(found.contents))
         if "$ref" in schema and compiled.draft.ref_alone:
             continue
+        compiled.names.update(schema.get("properties", ()))
         unevaluated |= "unevaluatedProperties" in schema
         patterns.update(schema.get("patternProperties", ()))
         _check_patterns(schema)

@@ -97,7 +97,7 @@ def draft(name: str) -> Draft:
     base = getattr(jsonschema, f"Draft{number}Validator")
     own = {"pattern": _pattern, "patternProperties": _pattern_properties, "additionalProperties": _additional}
     keywords = {word: _counted(word, own.get(word, function)) for word, function in base.VALIDATORS.items()}
-    validator = jsonschema.validators.extend(base, keywords)
+    validator = jsonschema.validators.extend(base, keywords)  # type: ignore[no-untyped-call]
     return Draft(name, validator, getattr(specifications, f"DRAFT{number}"), name in ("4", "6", "7"))
 
 

@@ -37,7 +37,6 @@ class Prefix(Reader):
         self._nodes: list[tuple[Node, ...]] = []  # of each open object and array
         self._current: tuple[Node, ...] = ()  # of the value that is being read
         self._coming: tuple[Node, ...] = self._roots  # of the value of the key that was read
-        self._known: list[bool] = []  # of each open object: the schema names the key that is being read
         self._words: list[tuple[str, ...]] = []  # what the string that is being read may become, by each node
         self._limit: float | None = None
         self._length = 0
@@ -56,16 +55,15 @@ class Prefix(Reader):
 
     def place(self) -> tuple[str, str]:
         path = shown = ""
-        keys = iter(zip(self.keys, self._known, strict=True))
+        keys = iter(self.keys)
         for one in self.stack:
             if isinstance(one, list):
                 path += f"[{len(one)}]"
                 shown += f"[{len(one)}]"
                 continue
-            key, known = next(keys)
-            if key:
+            if key := next(keys):
                 path += f".{key}"
-                shown += f".{key}" if known else ".*"
+                shown += f".{key}" if key in self._compiled.names else ".*"
         return path.lstrip("."), shown.lstrip(".")
 
     def _refuse(self, at: int, label: str, expected: str, found: str, said: str = "") -> Wrong:
@@ -89,8 +87,6 @@ class Prefix(Reader):
         self._current = nodes
         if kind in ("object", "array"):
             self._nodes.append(nodes)
-            if kind == "object":
-                self._known.append(False)
         elif kind == "string":
             self._watch(
                 [node.words for node in nodes if node.choices is not None],
@@ -127,32 +123,23 @@ class Prefix(Reader):
 
     def key(self, key: str, at: int) -> None:
         coming: tuple[Node, ...] = ()
-        known = False
         for node in self._nodes[-1]:
             inner = node.for_key(key)
-            known = known or key in node.schema.get("properties", {})
             if inner is None:
                 allowed = words(sorted(node.schema.get("properties", {})))
                 raise self._refuse(at, UNKNOWN_KEY, f"only the keys {allowed}", "another key", key)
             coming += inner
-        self._known[-1] = known
         self._coming = coming
 
     def end(self, kind: Kind, value: Any, at: int) -> None:
         container = kind in ("object", "array")
         nodes = self._nodes.pop() if container else self._current
-        if kind == "object":
-            self._known.pop()
         errors = [error for node in nodes for error in node.errors(value, container=container)]
         if errors:
-            raise Wrong(at, INVALID, details(errors, self.place(), self._names(nodes)))
+            raise Wrong(at, INVALID, details(errors, self.place(), self._compiled.names))
 
     def finish(self, at: int) -> None:
         if isinstance(self.value, (dict, list)):
             errors = list(self._compiled.errors(self.value, self._compiled.schema, self._compiled.resolver))
             if errors:
-                raise Wrong(at, INVALID, details(errors, ("", ""), self._names(self._roots)))
-
-    @staticmethod
-    def _names(nodes: tuple[Node, ...]) -> frozenset[str]:
-        return frozenset(key for node in nodes if node.schema for key in node.schema.get("properties", ()))
+                raise Wrong(at, INVALID, details(errors, ("", ""), self._compiled.names))

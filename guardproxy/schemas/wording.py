@@ -6,7 +6,7 @@ Nothing here repeats a value of the text, which may be anybody's data; what was 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from guardproxy.findings import Detail
@@ -81,14 +81,15 @@ def words(values: Sequence[Any]) -> str:
     return ("one of " if len(values) > 1 else "") + ", ".join(short) + more
 
 
-def details(errors: Iterable[Any], place: tuple[str, str], known: frozenset[str] | None = None) -> tuple[Detail, ...]:
-    """The first few errors of the validator, in the order of their places. `place`: where the value stands."""
-    out = {}
+def details(errors: Iterable[Any], place: tuple[str, str], known: Collection[str]) -> tuple[Detail, ...]:
+    """The first few errors of the validator, in the order of their places. `place`: where the value stands; `known`: the keys that
+    the schema names."""
+    out: dict[Detail, None] = {}
     for error in sorted(errors, key=lambda error: [str(step) for step in error.absolute_path]):
         path = shown = ""
         for step in error.absolute_path:
             path += f"[{step}]" if isinstance(step, int) else f".{step}"
-            shown += f"[{step}]" if isinstance(step, int) else f".{step}" if known and step in known else ".*"
+            shown += f"[{step}]" if isinstance(step, int) else f".{step}" if step in known else ".*"
         said, expected = _expected(error)
         detail = Detail((place[0] + path).lstrip("."), (place[1] + shown).lstrip("."), expected, said)
         out[detail] = None

@@ -76,9 +76,9 @@ class Scanner:
             scans[at] = answer
 
     def _cache_key(self, job: Job) -> bytes | None:
-        """`None` for windows that are not a whole text: a stream's are never seen twice."""
+        """`None` for windows that are not a whole text (a stream's are never seen twice), or that are to have a form."""
         window = job.window
-        if window.start or not window.last or len(window.text) < _CACHE_FROM_CHARS:
+        if window.start or not window.last or window.facts.form or len(window.text) < _CACHE_FROM_CHARS:
             return None
         digest = hashlib.blake2b(window.text.encode("utf-8", "surrogatepass"), digest_size=24, key=self._key)
         digest.update(job.check.name.encode() + job.check.digest.encode())

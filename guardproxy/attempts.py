@@ -1,0 +1,201 @@
+"""The answers that a model gives to one request: how many there may be, what it is told between them, what is kept.
+
+In: answers that a rule refused, with the finding that shows why. Out: whether there is another attempt, and the body to
+send for it. Kept: every answer, for the record. What goes back to the model is its own answer as the record shows it, up
+to the fault where it came as a stream: what was found in it is masked, so a retry never repeats a secret, and the
+placeholders of the request stay what they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from guardproxy.audit.masking import mask
+from guardproxy.decisions import Retry
+from guardproxy.events import Event
+from guardproxy.findings import Finding
+from guardproxy.gate import CHECK_ERROR, Lane
+from guardproxy.record import Attempt, Side
+from guardproxy.wire import Decoder, shapes, turns
+from guardproxy.wire.json_text import rewrite
+from guardproxy.wire.strict import read, write
+
+CHARS_A_TOKEN = 4
+TEMPLATE = """\
+Your last answer cannot be used:
+{errors}
+Give the whole answer again, without these faults."""
+
+Hold = Literal["all", "start", "none"]
+"""How much of an answer waits: all of it until its end, its frames without text until one with text may go, nothing."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """One attempt while it runs. `events`: all of them, where they may be needed again; `held`: what waits to be sent."""
+
+    side: Side
+    decoder: Decoder
+    began_s: float = 0.0
+    status: int | None = None
+    streamed: bool = False
+    ended: bool = False  # as HTTP sees it
+    over: bool = False  # its last frame was seen
+    hold: Hold = "none"
+    held: list[bytes] = field(default_factory=list)
+    held_chars: int = 0
+    events: list[Event] = field(default_factory=list)
+    mended: bool = False
+    late: bool = False  # the time for it was over
+
+    def chars(self, finding: Finding | None = None, lane: Lane | None = None) -> int:
+        """Characters of the answer; of one that was cut off, those up to the fault, however much more had come."""
+        lanes = [one for one in self.side.gate.lanes if not one.judged]
+        if lane is None or finding is None or not self.streamed:
+            return sum(one.total for one in lanes)
+        here = lane.fault_end if lane.encoded else finding.end
+        return sum(one.released for one in lanes if one is not lane) + here
+
+
+@dataclass(slots=True)
+class Attempts:
+    """`body`: what went upstream first. `earlier`: the attempts that are over."""
+
+    codec: str
+    body: bytes = b""
+    earlier: list[Attempt] = field(default_factory=list)
+    retries: int = 0
+    fell_back: bool = False
+    retry: Retry | None = None  # by which the attempt under way was asked for
+    _tokens: int = 0
+
+    def left(self, retry: Retry, answer: Answer, chars: int, spent_s: float) -> str:
+        """Why there may be no further attempt; empty when there may be one."""
+        tokens = self._tokens + tokens_of(answer.decoder.seen.usage, chars, len(self.body), answer.streamed)[0]
+        if answer.status is not None and answer.status >= 400:
+            return "an error is no answer"
+        if self.fell_back or self.retries >= retry.attempts:
+            return "no attempt is left"
+        if round(spent_s, 3) >= retry.total_s:
+            return "no time is left"
+        if retry.total_tokens is not None and tokens >= retry.total_tokens:
+            return "no tokens are left"
+        return ""
+
+    def note(
+        self, answer: Answer, decision: str, at_s: float, *, rule: str = "", found: Finding | None = None,
+        lane: Lane | None = None, cut: bool = False,
+    ) -> Attempt:
+        """What the record holds of an attempt."""
+        seen = answer.decoder.seen
+        estimated = decision != "answered" and answer.streamed  # how far the upstream's count has come depends on chunks
+        tokens, output, counted = tokens_of(seen.usage, answer.chars(found, lane), len(self.body), estimated)
+        return Attempt(
+            answer.side,
+            seen,
+            answer.status,
+            answer.streamed,
+            decision=decision,
+            rule=rule,
+            details=found.details if found else (),
+            began_s=answer.began_s,
+            ended_s=at_s,
+            cut=cut,
+            tokens=tokens,
+            output_tokens=output,
+            counted=counted,
+            price=self.retry.price if self.retry else 0.0,
+        )
+
+    def over(self, attempt: Attempt) -> None:
+        """The attempt was discarded. One that was only mended cost nothing of its own."""
+        self.earlier.append(attempt)
+        if attempt.decision != "repair":
+            self._tokens += attempt.tokens
+
+    def every(self, answer: Answer, outcome: str, at_s: float) -> list[Attempt]:
+        """All attempts, the last one included, where there was more than one."""
+        if not self.earlier:
+            return []
+        return [*self.earlier, self.note(answer, "late" if answer.late else outcome, at_s)]
+
+    def again(self, retry: Retry, answer: Answer, lane: Lane, finding: Finding) -> bytes:
+        """The body of the next attempt."""
+        self.retries += 1
+        self.retry = retry
+        tree = turns.further(
+            self.codec, read(self.body), said(self.codec, answer, lane, finding), feedback(retry, lane, finding)
+        )
+        return write(tree)
+
+    def elsewhere(self, retry: Retry) -> bytes:
+        """The first body, for another model."""
+        self.fell_back = True
+        self.retry = retry
+        return write({**read(self.body), "model": retry.model}) if retry.model else self.body
+
+
+def tokens_of(usage: dict[str, Any], chars: int, asked_chars: int, cut: bool) -> tuple[int, int, bool]:
+    """Tokens in all, tokens of the answer, and whether they were counted by the upstream: what was cut off was not."""
+    output = usage.get("completion_tokens", usage.get("output_tokens"))
+    asked = usage.get("prompt_tokens", usage.get("input_tokens"))
+    if not cut and isinstance(output, int) and isinstance(asked, int):
+        return asked + output, output, True
+    output = -(-chars // CHARS_A_TOKEN)
+    return output + -(-asked_chars // CHARS_A_TOKEN), output, False
+
+
+def feedback(retry: Retry, lane: Lane, finding: Finding) -> str:
+    """What the model is told."""
+    errors = "\n".join(f"- {line}" for line in errors_of(finding))
+    where = "in the arguments of your tool call: " if lane.channel.kind == "tool_arguments" else ""
+    return (retry.template or TEMPLATE).replace("{errors}", where + "\n" + errors if where else errors)
+
+
+def errors_of(finding: Finding) -> list[str]:
+    """One line for each fault."""
+    if not finding.details:
+        label = finding.label.replace("_", " ").lower()
+        return ["it could not be checked" if finding.label == CHECK_ERROR else f"it contains this: {label}"]
+    return [
+        f"{f'at `{one.place}`: ' if one.place else ''}expected {one.expected}, found {one.found}"
+        + (f": `{one.said}`" if one.said else "")
+        for one in finding.details
+    ]
+
+
+def said(codec: str, answer: Answer, lane: Lane, finding: Finding) -> turns.Said:
+    """The model's own answer: of one that came as a stream, what stands before and in the fault."""
+    text: list[str] = []
+    names: dict[str, str] = {}
+    arguments: dict[str, str] = {}
+    choice = _choice(lane.channel.path)
+    for one in answer.side.gate.lanes:
+        if _choice(one.channel.path) != choice:
+            continue
+        end = one.total
+        if answer.streamed:
+            end = one.released if one is not lane else one.fault_end if one.encoded else finding.end
+        part = shapes.part(codec, one.channel)
+        if part == "answer" and not one.judged:
+            text.append(shown(one, end))
+        elif part == "tool":
+            names[one.channel.path] = shown(one, max(end, len(one.whole[0])))
+        elif part == "input":
+            arguments[shapes.name_path(one.channel.path)] = shown(one, end)
+    calls = tuple(turns.Call(name, arguments.get(path, "{}")) for path, name in names.items())
+    return turns.Said("".join(text), calls)
+
+
+def shown(lane: Lane, end: int) -> str:
+    """A lane's text up to `end`, with what was found in it masked."""
+    whole = "".join(lane.whole)
+    if lane.judged:
+        return whole
+    masks = rewrite(lane.seen, lane.masks) if lane.seen is not None else lane.masks
+    return mask(whole[:end], [(low, min(high, end), token) for low, high, token in masks if low < end])[0]
+
+
+def _choice(path: str) -> str:
+    return path.partition("].")[0] if path.startswith("choices[") else ""

@@ -1,0 +1,202 @@
+"""The check `json_schema`: a text that must be JSON of a given shape, judged while it grows.
+
+In: windows of an answer, with the `Form` that the text must have. Out: at most one finding a text, at the character that
+shows it wrong, with what is wrong in words. Kept between windows: the reading, in the scan's `state`.
+
+Options: `schema`: `from_request` (what the request asks of its answer and of tool calls, unknown tools included),
+`{file: order.json}` beside the policy, or `{inline: {...}}` (what every answer must be, tool calls aside); `draft`: the
+draft of a schema that names none; `repair`: JSON that is broken is mended where `json-repair` can, and the mended text
+is checked like a new answer. A mended text can only be known at the end, so nothing is cut off early for broken JSON then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from os.path import commonprefix
+from typing import Any
+
+from guardproxy.checks import Resources, options_digest
+from guardproxy.errors import OptionError
+from guardproxy.findings import Detail, Finding, Form, Scan, Window
+from guardproxy.schemas.compiled import Compiled, SchemaError, compile_schema
+from guardproxy.schemas.drafts import DRAFTS, LATEST, CostError
+from guardproxy.schemas.prefix import Prefix
+from guardproxy.schemas.reader import INCOMPLETE, MALFORMED
+from guardproxy.schemas.wording import details, words
+
+VERSION = 1
+UNKNOWN_TOOL = "unknown_tool"
+REFUSED = "schema_refused"
+_OPTIONS = ("schema", "draft", "repair")
+_CACHE = 256
+_NOTHING = object()
+
+
+@dataclass(slots=True, eq=False)
+class Judging:
+    """What is kept of a text between its windows."""
+
+    prefix: Prefix
+    parts: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonSchema:
+    """The check. `own`: the form of every answer, where the policy gives one; `compiled(form)`: its schema, remembered."""
+
+    name: str
+    digest: str
+    compiled: Callable[[Form], Compiled]
+    own: Form | None = None
+    repair: bool = False
+    sensitive: bool = False
+    slow: bool = True
+    raw: bool = True
+    whole: bool = True
+    needs_form: bool = True
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        """See `Check.scan`."""
+        return [self._scan(window) for window in windows]
+
+    def _scan(self, window: Window) -> Scan:
+        form, end = window.facts.form, window.start + len(window.text)
+        if window.start and window.state is None:
+            raise ValueError("the state of the window before is missing")
+        if form is None:
+            return Scan((), end, end, state=_NOTHING)
+        if window.channel.direction == "request":
+            return Scan(self._refused(form), end, end)
+        if form.words is not None:
+            return self._word(window, form.words)
+        judging = window.state or Judging(Prefix(self.compiled(form)), [])
+        prefix = judging.prefix
+        new = window.text[prefix.at - window.start :]
+        prefix.feed(new)
+        if self.repair:
+            judging.parts.append(new)
+        if window.last:
+            prefix.close()
+        settled = end if window.last or prefix.complete else max(window.settled, end - 1)
+        found: tuple[Finding, ...] = ()
+        if prefix.wrong is not None and prefix.wrong.at >= window.settled:
+            if self.repair and prefix.wrong.label in (MALFORMED, INCOMPLETE) and not window.last:
+                settled = prefix.wrong.at
+            else:
+                found, settled = (self._finding(window, judging, form),), end
+        return Scan(found, settled, settled, state=judging)
+
+    def _finding(self, window: Window, judging: Judging, form: Form) -> Finding:
+        wrong = judging.prefix.wrong
+        assert wrong is not None  # noqa: S101 - it was asked for
+        found = Finding(wrong.at, wrong.at + 1, self.name, wrong.label, 1.0, wrong.details)
+        if wrong.label in (MALFORMED, INCOMPLETE):
+            mended = self._mended("".join(judging.parts), form) if self.repair else None
+            return replace(found, repair=mended)
+        if window.last and not window.facts.streamed and window.start == 0:
+            return replace(found, details=self._all(window.text, form) or wrong.details)
+        return found
+
+    def _all(self, text: str, form: Form) -> tuple[Detail, ...]:
+        """The faults of a whole answer: there is no reason to tell the model of the first only."""
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return ()
+        compiled = self.compiled(form)
+        return details(compiled.judge(value, len(text)), ("", ""), compiled.names)
+
+    def _mended(self, text: str, form: Form) -> str | None:
+        """The text as `json-repair` would have it, if that fits."""
+        from json_repair import repair_json  # noqa: PLC0415 - loaded only where a policy asks for it
+
+        try:
+            mended = str(repair_json(text, ensure_ascii=False))
+        except (ValueError, RecursionError):
+            return None
+        again = Prefix(self.compiled(form))
+        again.feed(mended)
+        again.close()
+        return None if again.wrong else mended
+
+    def _word(self, window: Window, allowed: tuple[str, ...]) -> Scan:
+        """A name that must be one of a few."""
+        end = window.start + len(window.text)
+        text = (window.state or "")[: window.start] + window.text
+        held = max((len(commonprefix((text, word))) for word in allowed), default=0)
+        at = held if held < len(text) else end - 1 if window.last and text not in allowed else None
+        if at is None or at < window.settled:
+            done = window.last or at is not None or text in allowed
+            settled = end if done else max(window.settled, end - 1)
+            return Scan((), settled, settled, state=text)
+        listed = words(allowed) if allowed else "no tool call: the request declares no tool"
+        detail = Detail("", "", f"the name of a tool: {listed}", "another name", text if window.last else "")
+        return Scan((Finding(at, at + 1, self.name, UNKNOWN_TOOL, 1.0, (detail,)),), end, end, state=text)
+
+    def _refused(self, form: Form) -> tuple[Finding, ...]:
+        """Whether a schema of the request can be used at all."""
+        try:
+            if form.words is None:
+                self.compiled(form)
+        except SchemaError as error:
+            return (Finding(0, 0, self.name, REFUSED, 1.0, (Detail("", "", "", str(error)),)),)
+        return ()
+
+
+def build(name: str, options: Mapping[str, Any], resources: Resources) -> JsonSchema:
+    """The check `name`. Raises `OptionError` for an option that cannot be used, a schema that is refused among them."""
+    for key in options:
+        if key not in _OPTIONS:
+            raise OptionError(key, f"unknown option `{key}`; known options: {', '.join(_OPTIONS)}")
+    draft, repair = str(options.get("draft", LATEST)), options.get("repair", False)
+    if draft not in DRAFTS:
+        raise OptionError("draft", f"`draft` must be one of {', '.join(DRAFTS)}, between quotes")
+    if not isinstance(repair, bool):
+        raise OptionError("repair", "`repair` must be true or false")
+    own: Form | None = None
+    documents: dict[str, Any] = {}
+    if (chosen := options.get("schema")) != "from_request":
+        own, documents, ready = _own(chosen, draft, resources)
+    compiled = lru_cache(maxsize=_CACHE)(
+        lambda form: ready if own is not None and form == own else compile_schema(form.schema, default=draft)
+    )
+    plain = {"schema": documents if own else chosen, "draft": draft, "repair": repair}
+    return JsonSchema(name, options_digest("json_schema", VERSION, plain), compiled, own, repair)
+
+
+def _own(chosen: Any, draft: str, resources: Resources) -> tuple[Form, dict[str, Any], Compiled]:
+    """The policy's own schema: its form, every document that it is made of, and the schema ready for use."""
+    documents: dict[str, Any] = {}
+
+    def read(path: str) -> Any:
+        if resources.read is None:
+            raise SchemaError("schema files cannot be read here")
+        try:
+            documents[path] = json.loads(resources.read(path))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+            raise SchemaError(f"cannot read the schema file `{path}`: {str(reason or error).lower()}") from None
+        return documents[path]
+
+    match chosen:
+        case {"file": str() as path, **more} if not more:
+            pass
+        case {"inline": (dict() | bool()) as schema, **more} if not more:
+            path = ""
+        case _:
+            message = "`schema` must be from_request, {file: PATH} or {inline: SCHEMA}"
+            raise OptionError("schema", message)
+    try:
+        schema = read(path) if path else schema
+        documents[path] = schema
+        ready = compile_schema(schema, default=draft, path=path, read=read)
+    except SchemaError as error:
+        raise OptionError("schema", str(error)) from None
+    key = options_digest("schema", VERSION, documents, draft)
+    return Form(key, schema), documents, ready
+
+
+__all__ = ["REFUSED", "UNKNOWN_TOOL", "CostError", "JsonSchema", "build"]

@@ -1,0 +1,113 @@
+"""Which form each text of an answer must have, and which checks have a form to look for.
+
+In: what the request asks for, as it goes upstream. Out: the facts that a check is told of a text. A call's arguments must
+fit the schema of the tool that is called, so nothing is known of them before the tool's name is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from guardproxy.checks import Check
+from guardproxy.events import End, Event, Frame, Text
+from guardproxy.findings import Channel, Facts, Form, Window
+from guardproxy.gate import Gate, Job, Lane
+from guardproxy.wire import shapes
+
+_SCHEMA_PLACE = Channel("request", "tool_definition", "schema")
+
+
+def needs_form(check: Check) -> bool:
+    return bool(getattr(check, "needs_form", False))
+
+
+def own_form(check: Check) -> Form | None:
+    """The form that a check looks for whatever the request asks."""
+    form: Form | None = getattr(check, "own", None)
+    return form
+
+
+@dataclass(slots=True)
+class Forms:
+    """`facts`: what is known of every text of the exchange."""
+
+    codec: str
+    facts: Facts = Facts()
+    asked: shapes.Asked = shapes.NOTHING
+    refused: str = ""  # which schema cannot be used, and why
+    _jobs: list[tuple[str, Job]] = field(default_factory=list)
+
+    def judges(self, check: Check) -> bool:
+        """Whether anything in this exchange has a form that the check looks for."""
+        return bool(own_form(check) or self.asked.answer or self.asked.tools)
+
+    def wants(self, check: Check, channel: Channel) -> bool:
+        """Whether the check has something to say of a channel."""
+        if not needs_form(check):
+            return True
+        part = shapes.part(self.codec, channel)
+        if own_form(check) or part == "answer":
+            return part == "answer" and bool(own_form(check) or self.asked.answer)
+        return part is not None and self.asked.tools is not None
+
+    def facts_for(self, gate: Gate, lane: Lane, check: Check) -> Facts | None:
+        """What a check is told of a lane; `None` while the tool is not known whose arguments it holds."""
+        if not needs_form(check):
+            return self.facts
+        part = shapes.part(self.codec, lane.channel)
+        if own_form(check) or part == "answer":
+            return replace(self.facts, form=own_form(check) or self.asked.answer)
+        if part == "tool":
+            return replace(self.facts, form=self.asked.tool_names)
+        tools = self.asked.tools or {}
+        name = gate.lane_at(shapes.name_path(lane.channel.path))
+        # By the first piece of a name, as nothing else of it is the same however the stream is cut.
+        if name is None or name.whole[0] not in tools:
+            if not lane.ended:
+                return None
+            return replace(self.facts, form=tools.get("".join(name.whole)) if name else None)
+        return replace(self.facts, form=tools[name.whole[0]])
+
+    def proofs(self, checks: Sequence[Check]) -> tuple[Job, ...]:
+        """Jobs that find out whether the schemas of the request can be used at all, before anything is sent."""
+        asking = [check for check in checks if needs_form(check) and not own_form(check)]
+        self._jobs = [
+            (place, Job(check, Window(_SCHEMA_PLACE, "", facts=replace(self.facts, form=form))))
+            for check in asking
+            for place, form in self.asked.forms()
+        ]
+        return tuple(job for _, job in self._jobs)
+
+    def learn(self, scans: Sequence[Any]) -> None:
+        """The answers to `proofs`."""
+        for (place, _), scan in zip(self._jobs, scans, strict=True):
+            said = [detail.found for finding in scan.findings for detail in finding.details]
+            if scan.error or said:
+                self.refused = f"the schema of {place}: {said[0] if said else 'it could not be read'}"
+                return
+
+    def judged(self, events: Sequence[Event]) -> list[Event]:
+        """The events, and what a frame says only in parts as one text."""
+        out: list[Event] = list(events)
+        seen: set[int] = set()
+        for event in events:
+            if isinstance(event, Text) and id(event.frame) not in seen and not event.frame.streamed:
+                seen.add(id(event.frame))
+                for path, name, text in shapes.inputs(self.codec, event.frame.tree):
+                    out += _judged(Channel("response", "tool_arguments", name), text, event.frame, path)
+        return out
+
+    def missing(self, lanes: Sequence[Lane], events: Sequence[Event], frame: Frame) -> list[Event]:
+        """A blank in place of an answer that was asked for and that is over without a word, a call or a refusal."""
+        answers = ("assistant", "refusal", "tool_arguments", "error")
+        said = [lane.channel for lane in lanes] + [event.channel for event in events if isinstance(event, Text)]
+        path = shapes.ANSWERS.get(self.codec)
+        if path is None or any(channel.kind in answers for channel in said):
+            return []
+        return list(_judged(Channel("response", "assistant", path), " ", frame, ()))
+
+
+def _judged(channel: Channel, text: str, frame: Frame, path: Any) -> tuple[Event, ...]:
+    return Text(channel, text, frame, path, judged=True), End(channel)

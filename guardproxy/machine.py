@@ -1,0 +1,234 @@
+"""What both halves of an exchange share: its state, the scanning of texts, what leaves for the client, the ways it ends.
+
+`exchange.py` reads the request and is what others see; `answering.py` handles the answers. Both derive from `Machine`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from guardproxy.attempts import Answer, Attempts
+from guardproxy.checks import Check
+from guardproxy.decisions import Retry, Stop
+from guardproxy.editing import Editor
+from guardproxy.errors import DownstreamError
+from guardproxy.events import Event, Fault, Text
+from guardproxy.findings import Channel, Direction, Facts, Scan
+from guardproxy.forms import Forms
+from guardproxy.gate import Entry, Gate, Job, Lane
+from guardproxy.placeholders import Restoring
+from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
+from guardproxy.record import Notes, Side, compose
+from guardproxy.transcript import CancelUpstream, Command, Finish, SendData, SendHead
+from guardproxy.transcript import Scan as ScanCommand
+from guardproxy.wire import Codec, turns
+from guardproxy.wire.walk import dotted
+
+Phase = Literal["request", "waiting", "answer", "over"]
+NO_RETRY = ("x-should-retry", "false")  # SDKs send a refused request again else, twice
+RETRY_SOON = ("Retry-After", "1")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`held_chars`: text that one answer may hold back; `answer_bytes`: a whole answer, or one event of a stream;
+    `quiet_s`: how long a stream says nothing while its answer is held back."""
+
+    held_chars: int = 2_000_000
+    answer_bytes: int = 64 * 1024 * 1024
+    quiet_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
+    `restoring(values)` the check that finds placeholders."""
+
+    id: str
+    route: str
+    tenant: str
+    codec: Codec
+    policies: PolicySet
+    mint: Callable[[str, str], str]
+    seal: Callable[[bytes], str]
+    limits: Limits = Limits()
+    engine: str = ""
+    restoring: Callable[[Mapping[str, str]], Check] = Restoring
+
+
+@dataclass(slots=True)
+class Machine:
+    """The state of one exchange."""
+
+    setting: Setting
+    phase: Phase = "request"
+    _bound: Bound | None = None
+    _request: Side = field(init=False)
+    _answer: Answer = field(init=False)
+    _attempts: Attempts = field(init=False)
+    _forms: Forms = field(init=False)
+    _tally: Tally = field(init=False)
+    _entry: Entry | None = None  # the request's frame
+    _pending: list[Job] = field(default_factory=list)
+    _pending_gate: Gate | None = None
+    _editor: Editor = field(init=False)
+    _notes: Notes = field(default_factory=Notes)
+    _fault_status: int = 502
+    _head_sent: bool = False
+    _shown: bool = False  # some of an answer was sent, not only signs of life
+    _sent: Any = field(default_factory=hashlib.sha256)
+
+    def __post_init__(self) -> None:
+        name = self.setting.codec.name
+        self._editor = Editor(self.setting.mint, self.setting.restoring)
+        self._attempts = Attempts(name)
+        self._forms = Forms(name)
+        self._request = self._side()
+        self._answer = self._next_answer(0.0)
+
+    def _side(self) -> Side:
+        gate = Gate(self._checks_for)
+        gate.facts_for = lambda lane, check: self._forms.facts_for(gate, lane, check)
+        return Side(gate)
+
+    def _next_answer(self, at_s: float) -> Answer:
+        decoder = self.setting.codec.decoder(streamed=False, failed=True, limit_bytes=0)  # until an answer begins
+        return Answer(self._side(), decoder, at_s)
+
+    @property
+    def sides(self) -> dict[Direction, Side]:
+        """What is known of each direction so far."""
+        return {"request": self._request, "response": self._answer.side}
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Every rule that held so far, in order."""
+        return self._tally.outcomes if self._bound else []
+
+    def record(self, outcome: str) -> dict[str, Any]:
+        """The record as it stands; a `Finish` carries the last one."""
+        self._notes.seals["client"] = self.setting.seal(self._sent.digest())
+        about = {
+            "id": self.setting.id,
+            "engine": self.setting.engine,
+            "tenant": self.setting.tenant,
+            "route": self.setting.route,
+            "codec": self.setting.codec.name,
+            "policies": self.setting.policies.digest,
+            "outcome": outcome,
+        }
+        sides = (self._request, self._answer.side)
+        attempts = self._attempts.every(self._answer, outcome, self._notes.times.get("finished", 0.0))
+        tokens, seen = self._editor.tokens, self._answer.decoder.seen
+        return compose(about, self._notes, self._bound, self.outcomes, sides, self._entry, tokens, seen, attempts)
+
+    # Scanning.
+
+    def _checks_for(self, channel: Channel) -> tuple[Check, ...]:
+        checks = self._bound.checks_for(channel) if self._bound else ()
+        if self._bound and self._bound.judging:
+            checks = tuple(check for check in checks if self._forms.wants(check, channel))
+        if channel.direction == "response" and self._editor.values:
+            return (*checks, self._editor.restoring)
+        return checks
+
+    def _pump(self, gate: Gate) -> ScanCommand | None:
+        """Scans what can be scanned at once; gives the command for what needs the driver."""
+        while jobs := gate.jobs():
+            distant = tuple(job for job in jobs if job.check is not self._editor.restoring)
+            self._pending, self._pending_gate = jobs, gate
+            if distant:
+                self._notes.scans += len(distant)
+                return ScanCommand(distant)
+            self._learn([])
+        return None
+
+    def _learn(self, scans: Sequence[Scan]) -> None:
+        answers = iter(scans)
+        merged = [
+            job.check.scan([job.window])[0] if job.check is self._editor.restoring else next(answers)
+            for job in self._pending
+        ]
+        gate, self._pending, self._pending_gate = self._pending_gate, [], None
+        if gate:
+            for lane, found in gate.learn(merged):
+                self._editor.edit(lane, found)
+
+    # What leaves for the client.
+
+    def _begin(self, at_s: float) -> list[Command]:
+        """The head of the upstream's answer, once."""
+        return [] if self._head_sent else [self._head(SendHead(self._notes.status, self._notes.streamed), at_s)]
+
+    def _send(self, data: bytes) -> list[Command]:
+        self._sent.update(data)
+        self._notes.sizes["client"] = self._notes.sizes.get("client", 0) + len(data)
+        return [SendData(data)] if data else []
+
+    # Endings.
+
+    def _head(self, head: SendHead, at_s: float) -> SendHead:
+        self._head_sent = True
+        self._notes.status = head.status
+        self._time("first_byte", at_s)
+        return head
+
+    def _own(self, status: int, body: bytes, outcome: str, at_s: float, *headers: tuple[str, str]) -> list[Command]:
+        head = self._head(SendHead(status, own=True, headers=headers), at_s)
+        return [head, self._finish(outcome, body, at_s)]
+
+    def _last(self, outcome: str, data: bytes, at_s: float) -> list[Command]:
+        """The end of an answer that has begun."""
+        self._sent.update(data)
+        return [CancelUpstream(), self._finish(outcome, data, at_s)]
+
+    def _refuse(self, error: DownstreamError, at_s: float) -> list[Command]:
+        self._notes.refusal = error
+        body = self.setting.codec.error(error.status, error.code, str(error), error.field)
+        return self._own(error.status, body, "refused", at_s, RETRY_SOON if error.status == 503 else NO_RETRY)
+
+    def _blocked(self, stop: Stop | Retry, at_s: float) -> list[Command]:
+        """A refusal of which nothing was sent yet, but for signs of life."""
+        codec, message = self.setting.codec, stop.message or because(stop)
+        outcome = "blocked_request" if self.phase == "request" else "blocked_response"
+        if self._head_sent:
+            nothing = codec.decoder(streamed=True, failed=False, limit_bytes=0)
+            opening = turns.opening(codec.name, self._answer.decoder.seen.model or self._notes.model)
+            return self._last(outcome, opening + codec.filtered(nothing, message), at_s)
+        cancel: list[Command] = [] if self.phase == "request" else [CancelUpstream()]
+        return [*cancel, *self._own(400, codec.error(400, "content_filter", message), outcome, at_s, NO_RETRY)]
+
+    def _fail(self, fault: Fault, at_s: float, status: int = 502) -> list[Command]:
+        self._notes.fault = fault
+        if self._head_sent:
+            return self._last(fault.code, self.setting.codec.error_event(fault.code, fault.message), at_s)
+        body = self.setting.codec.error(status, fault.code, fault.message)
+        return [*self._cancel(), *self._own(status, body, fault.code, at_s)]
+
+    def _cancel(self) -> list[Command]:
+        return [CancelUpstream()] if self.phase == "answer" and not self._answer.ended else []
+
+    def _finish(self, outcome: str, data: bytes = b"", at_s: float = 0.0) -> Finish:
+        self._time("finished", at_s)
+        self._notes.sizes["client"] = self._notes.sizes.get("client", 0) + len(data)
+        self.phase = "over"
+        code, message = "audit_unavailable", "the record of this exchange could not be kept"
+        codec, streaming = self.setting.codec, self._head_sent and self._notes.streamed
+        failed = codec.error_event(code, message) if streaming else codec.error(503, code, message)
+        return Finish(outcome, data, self.record(outcome), failed)
+
+    def _time(self, name: str, at_s: float) -> None:
+        self._notes.times.setdefault(name, at_s)
+
+
+def because(stop: Stop | Retry) -> str:
+    return f"stopped by the policy rule `{stop.rule}`"
+
+
+def unmapped(events: Sequence[Event]) -> str | None:
+    """Where the first text stands that the format does not know; of a key that is text, only the object's place."""
+    found = (event for event in events if isinstance(event, Text) and event.channel.kind == "unmapped")
+    return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in found), None)

@@ -1,0 +1,55 @@
+"""What a rule with `action: retry` says beside its `when`: budget, template, and what happens when nothing is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+from guardproxy.decisions import Retry, Then
+from guardproxy.policy.reading import Reading
+from guardproxy.policy.tree import Node
+
+KEYS = ("attempts", "then", "fallback", "template", "total_s", "total_tokens", "price")
+THEN: tuple[Then, ...] = get_args(Then)
+LIMIT_ATTEMPTS = 10
+LIMIT_TEMPLATE_CHARS = 4000
+_PLAIN = Retry("")
+
+
+def read_retry(reading: Reading, keys: Mapping[str, Node], rule: str, message: str) -> Retry:
+    """The retry that a rule's keys ask for."""
+    attempts = reading.number(keys.get("attempts"), 1, LIMIT_ATTEMPTS, whole=True)
+    total_s = reading.number(keys.get("total_s"), 0.1, 3600)
+    tokens = reading.number(keys.get("total_tokens"), 1, 10**9, whole=True)
+    price = reading.number(keys.get("price"), 0, 10**6)
+    then = reading.choice(keys.get("then"), THEN)
+    model, upstream = _fallback(reading, keys.get("fallback"))
+    if then == "fallback" and "fallback" not in keys:
+        reading.fail(keys["then"].place, "`fallback` is missing: name a model, an upstream or both, like {model: gpt-5}")
+    elif then != "fallback" and "fallback" in keys:
+        reading.fail(keys["fallback"].key, "`fallback` is asked when nothing is left: it needs `then: fallback`")
+    template = reading.word(keys.get("template"), "a text, written as words") or ""
+    if len(template) > LIMIT_TEMPLATE_CHARS:
+        reading.fail(keys["template"].place, f"a template has at most {LIMIT_TEMPLATE_CHARS} characters")
+    return Retry(
+        rule,
+        attempts=int(_PLAIN.attempts if attempts is None else attempts),
+        total_s=_PLAIN.total_s if total_s is None else total_s,
+        total_tokens=None if tokens is None else int(tokens),
+        then=then or "block",
+        template=template,
+        model=model,
+        upstream=upstream,
+        price=price or 0.0,
+        message=message,
+    )
+
+
+def _fallback(reading: Reading, node: Node | None) -> tuple[str, str]:
+    if node is None:
+        return "", ""
+    keys = reading.entries(node, "a mapping like {model: gpt-5}", ("model", "upstream"))
+    if node.value == {}:
+        reading.fail(node.place, "name a model, an upstream or both, like {model: gpt-5}")
+    model = reading.word(keys.get("model"), "the name of a model") or ""
+    return model, reading.word(keys.get("upstream"), "the name of an upstream") or ""
