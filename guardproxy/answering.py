@@ -96,7 +96,9 @@ class Answering(Machine):
         if scan:
             return [*commands, scan]
         if gate.fault:
-            return commands + (self._fall_back(gate.fault.code, at_s) or self._fail(gate.fault, at_s, self._fault_status))
+            return commands + (
+                self._fall_back(gate.fault.code, at_s) or self._fail(gate.fault, at_s, self._fault_status)
+            )
         if gate.held + answer.held_chars > self.setting.limits.held_chars:
             message = "more text had to be held back than the limit allows"
             return commands + self._fail(Fault("hold_limit", message), at_s)
@@ -186,12 +188,20 @@ class Answering(Machine):
         return self._blocked(retry, at_s)
 
     def _next_attempt(
-        self, decision: str, retry: Retry, body: bytes, at_s: float, lane: Lane | None = None, finding: Finding | None = None
+        self,
+        decision: str,
+        retry: Retry,
+        body: bytes,
+        at_s: float,
+        lane: Lane | None = None,
+        finding: Finding | None = None,
     ) -> list[Command]:
         """Discards the answer and asks again."""
         answer, attempts = self._answer, self._attempts
         commands = self._cancel()
-        attempts.over(attempts.note(answer, decision, at_s, rule=retry.rule, found=finding, lane=lane, cut=bool(commands)))
+        attempts.over(
+            attempts.note(answer, decision, at_s, rule=retry.rule, found=finding, lane=lane, cut=bool(commands))
+        )
         self._answer = self._next_answer(at_s)
         self._pending, self._pending_gate = [], None
         self._tally.next_attempt()
@@ -248,7 +258,11 @@ class Answering(Machine):
     def _deadline_s(self) -> float | None:
         """When the time for further attempts is over."""
         retry = self._attempts.retry
-        return None if retry is None or self._shown else self._notes.times["received"] + retry.total_s
+        return (
+            None
+            if retry is None or self._shown or self._attempts.fell_back
+            else self._notes.times["received"] + retry.total_s
+        )
 
     def _waited(self, at_s: float) -> list[Command]:
         retry, deadline_s = self._attempts.retry, self._deadline_s

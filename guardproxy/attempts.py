@@ -84,12 +84,21 @@ class Attempts:
         return ""
 
     def note(
-        self, answer: Answer, decision: str, at_s: float, *, rule: str = "", found: Finding | None = None,
-        lane: Lane | None = None, cut: bool = False,
+        self,
+        answer: Answer,
+        decision: str,
+        at_s: float,
+        *,
+        rule: str = "",
+        found: Finding | None = None,
+        lane: Lane | None = None,
+        cut: bool = False,
     ) -> Attempt:
         """What the record holds of an attempt."""
         seen = answer.decoder.seen
-        estimated = decision != "answered" and answer.streamed  # how far the upstream's count has come depends on chunks
+        estimated = (
+            decision != "answered" and answer.streamed
+        )  # how far the upstream's count has come depends on chunks
         tokens, output, counted = tokens_of(seen.usage, answer.chars(found, lane), len(self.body), estimated)
         return Attempt(
             answer.side,

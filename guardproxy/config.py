@@ -22,10 +22,13 @@ class Config:
 
     `upstream`: base URLs; a bare URL serves every format, `anthropic=URL` one provider's. `pass_through`: routes such as
     `GET /v1/models` that go on unread. `key`: the secret behind placeholders and tenants' pseudonyms; made and kept
-    in the audit folder when empty. `audit`: the folder of the log.
+    in the audit folder when empty. `audit`: the folder of the log. `upstream_key`: `backup=KEY` is sent to the upstream
+    `backup`, which policies name as a fallback, in place of the client's own key. `quiet_s`: how long a stream says
+    nothing while its answer is held back.
     """
 
     upstream: tuple[str, ...] = ()
+    upstream_key: tuple[str, ...] = field(default=(), repr=False)
     policies: Path | None = None
     models: Path | None = None
     host: str = "127.0.0.1"
@@ -46,13 +49,23 @@ class Config:
     timeout_total_s: float = 3600.0
     timeout_scan_s: float = 10.0
     timeout_write_s: float = 30.0
+    quiet_s: float = 10.0
     drain_s: float = 30.0
     scan_threads: int = 1
     log_level: str = "info"
 
+    @property
+    def named(self) -> dict[str, str]:
+        """The upstreams that have a name."""
+        return dict(one.split("=", 1) for one in self.upstream if "=" in one.split("://", 1)[0])
+
+    def key_for(self, name: str) -> str:
+        """The key for a named upstream; empty when it has none."""
+        return dict(one.split("=", 1) for one in self.upstream_key).get(name, "")
+
     def upstream_for(self, provider: str) -> str:
         """The base URL of a provider, without a final slash or `/v1`."""
-        named = dict(one.split("=", 1) for one in self.upstream if "=" in one.split("://", 1)[0])
+        named = self.named
         plain = [one for one in self.upstream if "=" not in one.split("://", 1)[0]]
         url = named.get(provider) or (plain[0] if plain else next(iter(named.values())))
         return url.rstrip("/").removesuffix("/v1")
@@ -104,6 +117,10 @@ def _check(config: Config) -> None:
         parts = urlsplit(one.split("=", 1)[1] if "=" in one.split("://", 1)[0] else one)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise ConfigError("an upstream must be like https://api.openai.com or anthropic=https://api.anthropic.com")
+    for one in config.upstream_key:
+        name, _, key = one.partition("=")
+        if name not in config.named or not key:
+            raise ConfigError("an upstream key must be like backup=KEY, for an upstream given as backup=URL")
     for route in config.pass_through:
         method, _, path = route.partition(" ")
         if not method.isupper() or not path.startswith("/"):

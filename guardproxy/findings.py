@@ -62,6 +62,9 @@ class Facts:
     streamed: bool = False
 
 
+NO_FACTS = Facts()
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Text handed to a check.
@@ -76,7 +79,7 @@ class Window:
     start: int = 0
     settled: int = 0
     last: bool = True
-    facts: Facts = field(default=Facts(), compare=False)
+    facts: Facts = field(default=NO_FACTS, compare=False)
     state: Any = field(default=None, compare=False, repr=False)
 
 

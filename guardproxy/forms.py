@@ -12,7 +12,7 @@ from typing import Any
 
 from guardproxy.checks import Check
 from guardproxy.events import End, Event, Frame, Text
-from guardproxy.findings import Channel, Facts, Form, Window
+from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Window
 from guardproxy.gate import Gate, Job, Lane
 from guardproxy.wire import shapes
 
@@ -34,7 +34,7 @@ class Forms:
     """`facts`: what is known of every text of the exchange."""
 
     codec: str
-    facts: Facts = Facts()
+    facts: Facts = NO_FACTS
     asked: shapes.Asked = shapes.NOTHING
     refused: str = ""  # which schema cannot be used, and why
     _jobs: list[tuple[str, Job]] = field(default_factory=list)

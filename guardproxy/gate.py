@@ -22,11 +22,10 @@ from typing import Any
 
 from guardproxy.checks import Check
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
-from guardproxy.findings import Channel, Facts, Finding, Scan, Window
+from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window
 from guardproxy.wire.json_text import Leaf, View, rewrite, stand_in, view
 
 CHECK_ERROR = "check_error"
-_NO_FACTS = Facts()
 
 
 def is_raw(check: Check) -> bool:
@@ -55,7 +54,7 @@ class Lane:
     number: bool = False
     index: int = 0  # the order in which lanes began
     judged: bool = False
-    facts: Callable[[Lane, Check], Facts | None] = lambda lane, check: _NO_FACTS
+    facts: Callable[[Lane, Check], Facts | None] = lambda lane, check: NO_FACTS
     tail: str = ""  # text from `base` on
     base: int = 0
     total: int = 0
@@ -276,7 +275,7 @@ class Gate:
     `None` while that is not known."""
 
     checks_for: Callable[[Channel], tuple[Check, ...]]
-    facts_for: Callable[[Lane, Check], Facts | None] = lambda lane, check: _NO_FACTS
+    facts_for: Callable[[Lane, Check], Facts | None] = lambda lane, check: NO_FACTS
     lanes: list[Lane] = field(default_factory=list)  # every lane that held text, in order
     fault: Fault | None = None
     held: int = 0  # characters not yet released

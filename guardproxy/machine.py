@@ -16,9 +16,9 @@ from guardproxy.decisions import Retry, Stop
 from guardproxy.editing import Editor
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Fault, Text
-from guardproxy.findings import Channel, Direction, Facts, Scan
+from guardproxy.findings import Channel, Direction, Scan
 from guardproxy.forms import Forms
-from guardproxy.gate import Entry, Gate, Job, Lane
+from guardproxy.gate import Entry, Gate, Job
 from guardproxy.placeholders import Restoring
 from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
 from guardproxy.record import Notes, Side, compose

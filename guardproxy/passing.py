@@ -64,6 +64,10 @@ class PassThrough:
             case _:
                 return []
 
+    def patience_s(self, at_s: float) -> float | None:
+        """As long as it takes."""
+        return None
+
     def _finish(self, outcome: str, data: bytes, at_s: float) -> Finish:
         nothing = {"texts": [], "uninspected": ["*"], "unmapped": []}
         record = {

@@ -15,7 +15,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from os.path import commonprefix
 from typing import Any
 
 from guardproxy.checks import Resources, options_digest
@@ -24,7 +23,7 @@ from guardproxy.findings import Detail, Finding, Form, Scan, Window
 from guardproxy.schemas.compiled import Compiled, SchemaError, compile_schema
 from guardproxy.schemas.drafts import DRAFTS, LATEST, CostError
 from guardproxy.schemas.prefix import Prefix
-from guardproxy.schemas.reader import INCOMPLETE, MALFORMED
+from guardproxy.schemas.reader import INCOMPLETE, MALFORMED, alike
 from guardproxy.schemas.wording import details, words
 
 VERSION = 1
@@ -126,13 +125,13 @@ class JsonSchema:
         """A name that must be one of a few."""
         end = window.start + len(window.text)
         text = (window.state or "")[: window.start] + window.text
-        held = max((len(commonprefix((text, word))) for word in allowed), default=0)
+        held = max((alike(text, word) for word in allowed), default=0)
         at = held if held < len(text) else end - 1 if window.last and text not in allowed else None
         if at is None or at < window.settled:
             done = window.last or at is not None or text in allowed
             settled = end if done else max(window.settled, end - 1)
             return Scan((), settled, settled, state=text)
-        listed = words(allowed) if allowed else "no tool call: the request declares no tool"
+        listed = f"one of {words(allowed)}" if allowed else "no tool call: the request declares no tool"
         detail = Detail("", "", f"the name of a tool: {listed}", "another name", text if window.last else "")
         return Scan((Finding(at, at + 1, self.name, UNKNOWN_TOOL, 1.0, (detail,)),), end, end, state=text)
 

@@ -16,8 +16,8 @@ from typing import Any, Literal, get_args
 from guardproxy.decisions import Retry
 from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
-from guardproxy.policy.expression import RESERVED, Expression, has_and, parse_expression
 from guardproxy.policy import retrying
+from guardproxy.policy.expression import RESERVED, Expression, has_and, parse_expression
 from guardproxy.policy.reading import Reading, did_you_mean, join
 from guardproxy.policy.tree import Node, Place, read_tree
 

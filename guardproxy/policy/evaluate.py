@@ -118,7 +118,11 @@ class Bound:
             or (isinstance(bound.decision, Stop) and any(getattr(check, "whole", False) for check in asked))
             for bound in self.rules
             if bound.enforced and not bound.rule.early and any(place[0] == "response" for place in bound.rule.on)
-            if (asked := [check for check in self._asked(bound) if not getattr(check, "needs_form", False) or judges(check)])
+            if (
+                asked := [
+                    check for check in self._asked(bound) if not getattr(check, "needs_form", False) or judges(check)
+                ]
+            )
         )
 
     @property
@@ -224,6 +228,12 @@ class PolicySet:
     checks: Mapping[tuple[str, str], Check]
     digest: str
     _bound: dict[tuple[int, ...], Bound] = field(default_factory=dict)
+
+    @property
+    def fallbacks(self) -> frozenset[str]:
+        """The names of all upstreams that some rule falls back to."""
+        retries = (rule.retry for policy in self.policies for rule in policy.rules if rule.retry)
+        return frozenset(retry.upstream for retry in retries if retry.upstream)
 
     def bind(self, route: str, model: str, tenant: str) -> Bound:
         """The policies whose `match` holds."""

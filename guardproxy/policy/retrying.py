@@ -25,7 +25,9 @@ def read_retry(reading: Reading, keys: Mapping[str, Node], rule: str, message: s
     then = reading.choice(keys.get("then"), THEN)
     model, upstream = _fallback(reading, keys.get("fallback"))
     if then == "fallback" and "fallback" not in keys:
-        reading.fail(keys["then"].place, "`fallback` is missing: name a model, an upstream or both, like {model: gpt-5}")
+        reading.fail(
+            keys["then"].place, "`fallback` is missing: name a model, an upstream or both, like {model: gpt-5}"
+        )
     elif then != "fallback" and "fallback" in keys:
         reading.fail(keys["fallback"].key, "`fallback` is asked when nothing is left: it needs `then: fallback`")
     template = reading.word(keys.get("template"), "a text, written as words") or ""

@@ -12,7 +12,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.schemas.drafts import LATEST, STEPS, STEPS_A_CHAR, CostError, Draft, counted, draft, is_tame, named, spend
+from guardproxy.schemas.drafts import (
+    LATEST,
+    STEPS,
+    STEPS_A_CHAR,
+    CostError,
+    Draft,
+    counted,
+    draft,
+    is_tame,
+    named,
+    spend,
+)
 from guardproxy.schemas.patterns import PatternError, searcher
 
 LIMIT_CHARS = 200_000
@@ -70,8 +81,8 @@ def compile_schema(schema: Any, *, default: str = LATEST, path: str = "", read: 
 
 
 def _compile(schema: Any, default: str, path: str, read: Read | None) -> Compiled:
-    from referencing import Registry  # noqa: PLC0415
     from jsonschema_specifications import REGISTRY  # noqa: PLC0415
+    from referencing import Registry  # noqa: PLC0415
 
     chosen = _draft(schema, default)
     documents: dict[str, Any] = {}
@@ -185,8 +196,8 @@ def _walk(compiled: Compiled, documents: dict[str, Any]) -> None:
         patterns.update(schema.get("patternProperties", ()))
         _check_patterns(schema)
         inside += (id(inner) for inner in _in_place(schema))
-        for child in compiled.draft.specification.create_resource(schema).subresources():
-            waiting.append((child.contents, resolver.in_subresource(child)))
+        children = compiled.draft.specification.create_resource(schema).subresources()
+        waiting += ((child.contents, resolver.in_subresource(child)) for child in children)
     if unevaluated and not all(is_tame(pattern) for pattern in patterns):
         raise SchemaError("beside `unevaluatedProperties` a pattern of `patternProperties` may not repeat a repetition")
     _refuse_circles(edges)
@@ -227,8 +238,8 @@ def _in_place(schema: dict[str, Any]) -> Iterator[Any]:
 def _refuse_circles(edges: dict[int, list[int]]) -> None:
     """A schema that comes back to itself without a step into the value can never be answered."""
     done: set[int] = set()
-    for start in edges:
-        path: dict[int, Iterator[int]] = {} if start in done else {start: iter(edges[start])}
+    for start, inside in edges.items():
+        path: dict[int, Iterator[int]] = {} if start in done else {start: iter(inside)}
         while path:
             last = next(reversed(path))
             step = next((inner for inner in path[last] if inner in edges and inner not in done), None)

@@ -16,7 +16,18 @@ from guardproxy.schemas.compiled import Compiled
 from guardproxy.schemas.patterns import searcher
 from guardproxy.schemas.reader import Kind
 
-_ANNOTATIONS = ("title", "description", "examples", "default", "$comment", "$id", "id", "$defs", "definitions", "format")
+_ANNOTATIONS = (
+    "title",
+    "description",
+    "examples",
+    "default",
+    "$comment",
+    "$id",
+    "id",
+    "$defs",
+    "definitions",
+    "format",
+)
 _STRUCTURE = frozenset(
     (
         *("properties", "patternProperties", "additionalProperties", "items", "prefixItems", "additionalItems"),

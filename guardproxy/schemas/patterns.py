@@ -86,5 +86,7 @@ def _compiled(pattern: str) -> Any:
     try:
         return re2.compile(pattern, options)
     except (re2.error, UnicodeEncodeError):
-        message = "a pattern cannot be searched for in linear time (no look-around after its beginning, no back-references)"
+        message = (
+            "a pattern cannot be searched for in linear time (no look-around after its beginning, no back-references)"
+        )
         raise PatternError(message) from None

@@ -9,15 +9,14 @@ accept it, and when the whole text was read the verdict is the validator's own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os.path import commonprefix
 from typing import Any
 
 from guardproxy.findings import Detail
 from guardproxy.schemas.compiled import Compiled
 from guardproxy.schemas.drafts import STEPS, STEPS_A_CHAR, Budget, counting
 from guardproxy.schemas.node import Node, roots
-from guardproxy.schemas.reader import Kind, Reader, Wrong
-from guardproxy.schemas.wording import details, kinds, words
+from guardproxy.schemas.reader import Kind, Reader, Wrong, alike
+from guardproxy.schemas.wording import details, keys, kinds, words
 
 WRONG_TYPE = "wrong_type"
 WRONG_VALUE = "wrong_value"
@@ -82,7 +81,9 @@ class Prefix(Reader):
             if node.schema is False:
                 raise self._refuse(at, INVALID, "nothing here", "a value")
             if node.kinds is not None and kind not in node.kinds:
-                expected = words(node.choices) if node.choices is not None else kinds(sorted(node.kinds))
+                expected = kinds(sorted(node.kinds))
+                if node.choices is not None:
+                    expected = f"one of {words(node.choices)}"
                 raise self._refuse(at, WRONG_TYPE, expected, kinds([kind]))
         self._current = nodes
         if kind in ("object", "array"):
@@ -111,12 +112,14 @@ class Prefix(Reader):
         self._length += len(run)
         if self._words:
             self._begun += run
-            held = [max(len(commonprefix((self._begun, word))) for word in (*allowed, "")) for allowed in self._words]
+            held = [max(alike(self._begun, word) for word in (*allowed, "")) for allowed in self._words]
             if (least := min(held)) < len(self._begun):
                 place = at + least - (len(self._begun) - len(run))
                 allowed = self._words[held.index(least)]
-                label, found = (UNKNOWN_KEY, "another key") if key else (WRONG_VALUE, "another string")
-                raise self._refuse(place, label, ("only the keys " if key else "") + words(sorted(allowed)), found)
+                begun = self._begun[: least + 1]
+                if key:
+                    raise self._refuse(place, UNKNOWN_KEY, keys(allowed), "a key that begins so", begun)
+                raise self._refuse(place, WRONG_VALUE, f"one of {words(allowed)}", "a string that begins so", begun)
         if not key and self._limit is not None and self._length > self._limit:
             before = self._length - len(run)
             raise self._refuse(at + int(self._limit) - before, TOO_MUCH, f"at most {self._limit} characters", "more")
@@ -126,8 +129,7 @@ class Prefix(Reader):
         for node in self._nodes[-1]:
             inner = node.for_key(key)
             if inner is None:
-                allowed = words(sorted(node.schema.get("properties", {})))
-                raise self._refuse(at, UNKNOWN_KEY, f"only the keys {allowed}", "another key", key)
+                raise self._refuse(at, UNKNOWN_KEY, keys(node.schema.get("properties", ())), "another key", key)
             coming += inner
         self._coming = coming
 

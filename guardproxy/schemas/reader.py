@@ -37,7 +37,13 @@ _SIMPLE = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r":
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
-class Wrong(Exception):  # noqa: N818 - a verdict, as on the wire
+def alike(one: str, other: str) -> int:
+    """How many characters two texts have in common at their beginning."""
+    shorter = min(len(one), len(other))
+    return next((at for at in range(shorter) if one[at] != other[at]), shorter)
+
+
+class Wrong(Exception):
     """The text cannot become what it should be: the character at `at` (counted in the whole text) shows it."""
 
     def __init__(self, at: int, label: str, details: tuple[Detail, ...] = ()) -> None:
@@ -107,8 +113,8 @@ class Reader:
             except Wrong as wrong:
                 self.wrong = wrong
 
-    def _malformed(self, at: int, expected: str, found: str = "another character") -> Wrong:
-        return Wrong(at, MALFORMED, (Detail(*self.place(), expected, found),))
+    def _malformed(self, at: int, expected: str, char: str) -> Wrong:
+        return Wrong(at, MALFORMED, (Detail(*self.place(), expected, "another character", char),))
 
     def place(self) -> tuple[str, str]:
         """Where the reading stands, as a path; and the same without keys that the text itself made up."""
@@ -124,10 +130,10 @@ class Reader:
         char, at = text[index], self.at + index
         if (kind := _KINDS.get(char)) is None:
             if char != "-" and not "0" <= char <= "9":
-                raise self._malformed(at, "a JSON value")
+                raise self._malformed(at, "a JSON value", char)
             kind = "number"
         if char in "{[" and len(self.stack) >= DEPTH_LIMIT:
-            raise self._malformed(at, f"at most {DEPTH_LIMIT} levels", "one more")
+            raise self._malformed(at, f"at most {DEPTH_LIMIT} levels of nesting", char)
         self.begin(kind, at)
         match kind:
             case "object":
@@ -176,7 +182,7 @@ class Reader:
         index = self._skip(text, index)
         if index < len(text):
             if text[index] != '"':
-                raise self._malformed(self.at + index, "a key between double quotes")
+                raise self._malformed(self.at + index, "a key between double quotes", text[index])
             self.begin_key(self.at + index)
             self._open_string(is_key=True)
             return index + 1
@@ -189,7 +195,7 @@ class Reader:
         index = self._skip(text, index)
         if index < len(text):
             if text[index] != ":":
-                raise self._malformed(self.at + index, "a colon")
+                raise self._malformed(self.at + index, "a colon", text[index])
             self._state = self._value
             return index + 1
         return index
@@ -200,14 +206,16 @@ class Reader:
             return index
         char, at = text[index], self.at + index
         if not self.stack:
-            raise self._malformed(at, "nothing after the JSON value", "more text")
+            raise self._malformed(at, "nothing after the JSON value", char)
         inside = self.stack[-1]
         if char == ("}" if isinstance(inside, dict) else "]"):
             self._close_container(at)
         elif char == ",":
             self._state = self._next_key if isinstance(inside, dict) else self._value
         else:
-            raise self._malformed(at, "a comma, or the end of the " + ("object" if isinstance(inside, dict) else "array"))
+            raise self._malformed(
+                at, f"a comma, or the end of the {'object' if isinstance(inside, dict) else 'array'}", char
+            )
         return index + 1
 
     # Strings.
@@ -218,19 +226,19 @@ class Reader:
         self._state = self._string
 
     def _string(self, text: str, index: int) -> int:
-        at = self.at + index
-        if self._high and text[index] != "\\":
-            raise self._malformed(at, "the other half of a surrogate pair")
+        char, at = text[index], self.at + index
+        if self._high and char != "\\":
+            raise self._malformed(at, "the other half of a surrogate pair", char)
         if run := _RUN.match(text, index):
             self._parts.append(run[0])
             self.text(run[0], at, key=self._is_key)
             return run.end()
-        if text[index] == "\\":
+        if char == "\\":
             self._state = self._escape
-        elif text[index] == '"':
+        elif char == '"':
             self._close_string(at)
         else:
-            raise self._malformed(at, "an escape such as \\n", "a control character")
+            raise self._malformed(at, "an escape such as \\n", char)
         return index + 1
 
     def _escape(self, text: str, index: int) -> int:
@@ -239,23 +247,23 @@ class Reader:
             self._hex = ""
             self._state = self._unicode
         elif self._high:
-            raise self._malformed(at, "the other half of a surrogate pair")
+            raise self._malformed(at, "the other half of a surrogate pair", char)
         elif char in _SIMPLE:
             self._add(_SIMPLE[char], at)
         else:
-            raise self._malformed(at, "an escape that JSON has")
+            raise self._malformed(at, "an escape that JSON has", char)
         return index + 1
 
     def _unicode(self, text: str, index: int) -> int:
         char, at = text[index], self.at + index
         if char not in _HEX:
-            raise self._malformed(at, "four hexadecimal digits")
+            raise self._malformed(at, "four hexadecimal digits", char)
         self._hex += char
         if len(self._hex) == 4:
             code = int(self._hex, 16)
             if self._high:
                 if not 0xDC00 <= code <= 0xDFFF:
-                    raise self._malformed(at, "the other half of a surrogate pair")
+                    raise self._malformed(at, "the other half of a surrogate pair", char)
                 low, high = code - 0xDC00, ord(self._high) - 0xD800
                 self._high = ""
                 self._add(chr(0x10000 + (high << 10) + low), at)
@@ -263,7 +271,7 @@ class Reader:
                 self._high = chr(code)
                 self._state = self._string
             elif 0xDC00 <= code <= 0xDFFF:
-                raise self._malformed(at, "the first half of a surrogate pair before the second")
+                raise self._malformed(at, "the first half of a surrogate pair before the second", char)
             else:
                 self._add(chr(code), at)
         return index + 1
@@ -279,7 +287,9 @@ class Reader:
             self._end("string", text, at)
             return
         if text in self.stack[-1]:
-            raise Wrong(at, DUPLICATE_KEY, (Detail(*self.place(), "each key once", "a key that was there before", text),))
+            raise Wrong(
+                at, DUPLICATE_KEY, (Detail(*self.place(), "each key once", "a key that was there before", text),)
+            )
         self.key(text, at)
         self.keys[-1] = text
         self._state = self._colon
@@ -296,7 +306,7 @@ class Reader:
             assert good is not None  # noqa: S101 - it matches nothing, too
             if good.end() < len(token) or len(token) > DIGITS_LIMIT:
                 at = self.at + index + min(good.end(), DIGITS_LIMIT) - len(before)
-                raise self._malformed(at, "a number as JSON writes them")
+                raise self._malformed(at, "a number as JSON writes them", token[min(good.end(), DIGITS_LIMIT)])
             self._parts = [token]
         if run.end() < len(text):
             self._end_number(self.at + run.end())
@@ -305,18 +315,18 @@ class Reader:
     def _end_number(self, at: int) -> None:
         token = "".join(self._parts)
         if not _NUMBER.fullmatch(token):
-            raise self._malformed(at, "a number as JSON writes them", "half of one")
+            raise self._malformed(at, "a number as JSON writes them", token[:40])
         whole = token.lstrip("-").isdigit()
         value = int(token) if whole else float(token)
         if not whole and math.isinf(value):
-            raise self._malformed(at, "a smaller number", "one that overflows")
+            raise self._malformed(at, "a smaller number", token[:40])
         self._end("number", value, at)
 
     def _word(self, text: str, index: int) -> int:
         word, value = self._literal
         at = len(self._parts)
         if text[index] != word[at]:
-            raise self._malformed(self.at + index, f"`{word}`")
+            raise self._malformed(self.at + index, f"`{word}`", text[index])
         self._parts.append(text[index])
         if at + 1 == len(word):
             self._end("null" if value is None else "boolean", value, self.at + index)

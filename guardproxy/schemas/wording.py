@@ -71,19 +71,25 @@ def found(value: Any) -> str:
             return _WITH_ARTICLE[kind]
 
 
-def words(values: Sequence[Any]) -> str:
-    """The values that the schema allows, as far as they are short and plain."""
+def words(values: Sequence[Any], none: str = "one of the values in the schema") -> str:
+    """The values that the schema allows, as far as they are short and plain; else `none`."""
     written = [json.dumps(value, ensure_ascii=False) for value in values[:_LIMIT_WORDS]]
     short = [one for one in written if len(one) <= _LIMIT_WORD and "\\" not in one]
     if not short:
-        return "one of the values in the schema"
+        return none
     more = " or another value in the schema" if len(short) < len(values) else ""
-    return ("one of " if len(values) > 1 else "") + ", ".join(short) + more
+    return ", ".join(short) + more
+
+
+def keys(names: Iterable[str]) -> str:
+    """Which keys an object may have."""
+    listed = sorted(names)
+    return f"no keys but {words(listed, 'those in the schema')}" if listed else "no keys"
 
 
 def details(errors: Iterable[Any], place: tuple[str, str], known: Collection[str]) -> tuple[Detail, ...]:
-    """The first few errors of the validator, in the order of their places. `place`: where the value stands; `known`: the keys that
-    the schema names."""
+    """The first few errors of the validator, in the order of their places. `place`: where the value stands; `known`: the
+    keys that the schema names."""
     out: dict[Detail, None] = {}
     for error in sorted(errors, key=lambda error: [str(step) for step in error.absolute_path]):
         path = shown = ""
@@ -105,7 +111,7 @@ def _expected(error: Any) -> tuple[str, str]:
         case "type":
             return found(value), kinds(wanted if isinstance(wanted, list) else [wanted])
         case "enum":
-            return "another value", words(wanted)
+            return "another value", f"one of {words(wanted)}"
         case "const":
             return "another value", words([wanted])
         case "required" | "dependentRequired" | "dependencies":

@@ -12,7 +12,7 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -22,12 +22,19 @@ from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from guardproxy import placeholders
 from guardproxy.config import Config
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import ConfigError, DownstreamError
 from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.passing import PassThrough
 from guardproxy.scanning import load
 from guardproxy.server.driver import Driver
-from guardproxy.server.headers import check_body_headers, check_head, check_query, credential, upstream_headers
+from guardproxy.server.headers import (
+    check_body_headers,
+    check_head,
+    check_query,
+    credential,
+    fallback_headers,
+    upstream_headers,
+)
 from guardproxy.server.listener import Listener
 from guardproxy.server.recorder import Recorder, key_of
 from guardproxy.server.scanner import Scanner
@@ -62,7 +69,8 @@ class Server:
         self._recorder = Recorder(config.audit, worker, self._engine)
         self._scanner = Scanner(config.scan_threads, config.timeout_scan_s)
         self._client = session(config)
-        self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes)
+        self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s)
+        _check_fallbacks(self.policies.fallbacks, config)
         self.metrics = Metrics()
         self.metrics.policies.labels(self.policies.digest).set(1)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
@@ -135,8 +143,12 @@ class Server:
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
         upstream = Upstream(self._client)
         driver = Driver(exchange, request, upstream, self._scanner, self._recorder, self.metrics, self.config)
-        driver.url = self.config.upstream_for(chosen.provider) + path + (f"?{query}" if query else "")
-        driver.headers = upstream_headers(request.headers.items(), request.headers.get("Connection", ""))
+        where = path + (f"?{query}" if query else "")
+        headers = upstream_headers(request.headers.items(), request.headers.get("Connection", ""))
+        driver.targets[""] = self.config.upstream_for(chosen.provider) + where, headers
+        for name in self.policies.fallbacks:
+            own = fallback_headers(headers, chosen.provider, self.config.key_for(name))
+            driver.targets[name] = self.config.upstream_for(name) + where, own
         return setting.route, driver, first
 
     def _unknown(self, route: str, path: str) -> DownstreamError:
@@ -186,6 +198,10 @@ class Server:
         self.metrics.duration.labels(route).observe(seconds)
         for one in record["decisions"]:
             self.metrics.rules.labels(one["policy"], one["rule"], one["action"], one["mode"]).inc()
+        for one in record.get("attempts", ())[:-1]:
+            self.metrics.attempts.labels(route, one["decision"]).inc()
+        self.metrics.saved_tokens.inc(record.get("saved", {}).get("tokens", 0))
+        self.metrics.saved_seconds.inc(record.get("saved", {}).get("seconds", 0))
         for side in ("request", "response"):
             if edits := sum(len(text["edits"]) for text in record[side]["texts"]):
                 self.metrics.spans.labels(side).inc(edits)
@@ -223,6 +239,13 @@ class Server:
         await self._client.close()
         self._scanner.close()
         self._recorder.close()
+
+
+def _check_fallbacks(names: Iterable[str], config: Config) -> None:
+    """Whether every upstream that a policy falls back to has an address. Raises `ConfigError`."""
+    for name in names:
+        if name not in config.named:
+            raise ConfigError(f"a policy falls back to the upstream `{name}`: give --upstream {name}=URL")
 
 
 def _dialect(request: web.BaseRequest, path: str) -> Codec:

@@ -2,7 +2,8 @@
 
 While a scan runs nothing is read, so the upstream's bytes gather in the socket's buffer and come as one larger piece: a
 slow check makes larger windows, and back-pressure needs no queue. A client that goes away cancels the coroutine, which
-closes the upstream's connection and keeps the record all the same.
+closes the upstream's connection and keeps the record all the same. While an answer is held back, whatever is waited for is
+interrupted as often as the exchange wants, so that it can show signs of life and end what takes too long.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -41,6 +44,7 @@ from guardproxy.transcript import (
     SendHead,
     SendUpstream,
     UpstreamFailed,
+    Waited,
     line,
 )
 
@@ -48,8 +52,20 @@ _log = logging.getLogger(__name__)
 _clock = time.perf_counter
 
 
+Result = TypeVar("Result")
+
+
+class _Overtaken(Exception):
+    """What was waited for is no longer wanted: `commands` are to be done instead."""
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        super().__init__()
+        self.commands = commands
+
+
 class Driver:
-    """Drives `exchange` for `request`, whose body was read. `url` and `headers`: what goes upstream."""
+    """Drives `exchange` for `request`, whose body was read. `targets`: for each upstream by its name (the request's own has
+    none) the URL and the headers to send."""
 
     def __init__(
         self,
@@ -68,8 +84,7 @@ class Driver:
         self._recorder = recorder
         self._metrics = metrics
         self._config = config
-        self.url = ""
-        self.headers: CIMultiDict[str] = CIMultiDict()
+        self.targets: dict[str, tuple[str, CIMultiDict[str]]] = {}
         self._head: SendHead | None = None
         self._response: web.StreamResponse | None = None
         self._aborted = False
@@ -110,7 +125,10 @@ class Driver:
             while todo:
                 todo.extend(await self._do(todo.popleft()))
             if self.finished is None:
-                todo.extend(self._receive(await self._next()))
+                try:
+                    todo.extend(self._receive(await self._patiently(self._next())))
+                except _Overtaken as overtaken:
+                    todo.extend(overtaken.commands)
 
     def _receive(self, happened: Input) -> list[Command]:
         commands = self._exchange.receive(happened)
@@ -120,6 +138,27 @@ class Driver:
                 _log.debug("<< " + line(command))
         return commands
 
+    async def _patiently(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """The result of `work`, and a sign to the exchange as often as it wants one. Raises `_Overtaken`."""
+        wait_s = self._exchange.patience_s(_clock())
+        if wait_s is None:
+            return await work
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=wait_s))[0]:
+                commands = self._receive(Waited(_clock()))
+                if not all(isinstance(command, (SendHead, SendData)) for command in commands):
+                    raise _Overtaken(commands)
+                for command in commands:
+                    await self._do(command)
+                wait_s = self._exchange.patience_s(_clock())
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError, UpstreamError):
+                    await task
+
     async def _next(self) -> Input:
         """The next thing that the upstream does."""
         try:
@@ -128,17 +167,25 @@ class Driver:
             return UpstreamFailed(error.code, str(error), error.status, _clock())
         return DataReceived(data, _clock()) if data else ResponseEnded(_clock())
 
-    async def _do(self, command: Command) -> list[Command]:
+    async def _do(self, command: Command) -> Sequence[Command]:
+        try:
+            return await self._perform(command)
+        except _Overtaken as overtaken:
+            return overtaken.commands
+
+    async def _perform(self, command: Command) -> Sequence[Command]:
         match command:
             case Scan():
                 began = _clock()
-                scans = await self._scanner.scan(command.jobs)
+                scans = await self._patiently(self._scanner.scan(command.jobs))
                 now = _clock()
                 self._scan_s += now - began
                 return self._receive(Scanned(scans, now))
             case SendUpstream():
+                url, headers = self.targets[command.target]
                 try:
-                    response = await self._upstream.send(self._request.method, self.url, self.headers, command.body)
+                    sending = self._upstream.send(self._request.method, url, headers, command.body)
+                    response = await self._patiently(sending)
                 except UpstreamError as error:
                     return self._receive(UpstreamFailed(error.code, str(error), error.status, _clock()))
                 return self._receive(ResponseStarted(response.status, response.content_type, _clock()))

@@ -80,6 +80,18 @@ def _sane_delay(value: str, unit: int) -> bool:
     return math.isfinite(delay) and 0 <= delay <= _RETRY_LIMIT_S * unit
 
 
+def fallback_headers(headers: CIMultiDict[str], provider: str, key: str) -> CIMultiDict[str]:
+    """The headers for another upstream than the client's: its own key, never the client's."""
+    own = headers.copy()
+    for name in ("Authorization", "x-api-key", "api-key"):
+        own.popall(name, None)
+    if key and provider == "anthropic":
+        own["x-api-key"] = key
+    elif key:
+        own["Authorization"] = f"Bearer {key}"
+    return own
+
+
 def check_head(request: web.BaseRequest) -> tuple[str, str]:
     """The raw path and query of a request that may be read. Raises `DownstreamError`."""
     if request.version not in (HttpVersion10, HttpVersion11):

@@ -30,6 +30,18 @@ class Metrics:
         self.spans = Counter(
             name("redacted_spans"), "Spans replaced by placeholders.", ("direction",), registry=registry
         )
+        self.attempts = Counter(
+            name("discarded_answers"),
+            "Answers that were not sent, by what followed.",
+            ("route", "decision"),
+            registry=registry,
+        )
+        self.saved_tokens = Counter(
+            name("saved_tokens"), "Tokens of answers ended early (estimate).", registry=registry
+        )
+        self.saved_seconds = Counter(
+            name("saved_seconds"), "Time of answers ended early (estimate).", registry=registry
+        )
         self.duration = seconds("exchange_duration", "From request to end.", ("route",))
         self.scan = seconds("scan", "Time that one exchange waited for scans.")
         self.commit = seconds("audit_commit", "Time until a record was durable.")

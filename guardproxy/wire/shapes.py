@@ -138,7 +138,10 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Read]] = {
 _PARTS: dict[str, list[tuple[re.Pattern[str], Part]]] = {
     "openai_chat": [
         (re.compile(r"choices\[\d+\]\.message\.content"), "answer"),
-        (re.compile(r"choices\[\d+\]\.message\.(?:tool_calls\[\d+\]\.(?:function|custom)|function_call)\.name"), "tool"),
+        (
+            re.compile(r"choices\[\d+\]\.message\.(?:tool_calls\[\d+\]\.(?:function|custom)|function_call)\.name"),
+            "tool",
+        ),
         (re.compile(r"choices\[\d+\]\.message\.(?:tool_calls\[\d+\]\.function|function_call)\.arguments"), "input"),
     ],
     "openai_responses": [

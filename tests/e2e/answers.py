@@ -1,0 +1,94 @@
+"""An upstream that gives prepared answers, one after the other, in both dialects: what a model says when it is asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+from aiohttp import web
+
+from guardproxy.demo import anthropic_messages, openai_chat
+from guardproxy.demo.script import Reply
+
+PIECE_CHARS = 3
+
+
+class Answers:
+    """Answers the next of `replies` to each request; the last one again and again. `bodies`: what was asked. `gone`: how many
+    streams were ended by the other side. `between_s`: the pause between two pieces of a stream."""
+
+    def __init__(self, between_s: float = 0.0) -> None:
+        self.replies: list[Reply] = []
+        self.bodies: list[Any] = []
+        self.headers: list[dict[str, str]] = []
+        self.gone = 0
+        self.between_s = between_s
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="prepared answers", daemon=True)
+        self._thread.start()
+        self._runner = self._do(self._start())
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    def will_say(self, *replies: Reply | str) -> None:
+        """Prepares the answers and forgets what was asked before."""
+        self.replies = [Reply(text=one) if isinstance(one, str) else one for one in replies]
+        self.bodies, self.headers, self.gone = [], [], 0
+
+    def close(self) -> None:
+        self._do(self._runner.cleanup())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=10)
+        self._loop.close()
+
+    def _do(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10)
+
+    async def _start(self) -> web.AppRunner:
+        built = web.Application()
+        built.router.add_post("/v1/chat/completions", self._chat)
+        built.router.add_post("/v1/messages", self._messages)
+        runner = web.AppRunner(built, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return runner
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, openai_chat)
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, anthropic_messages)
+
+    async def _answer(self, request: web.Request, dialect: ModuleType) -> web.StreamResponse:
+        tree = await request.json()
+        reply = self.replies[min(len(self.bodies), len(self.replies) - 1)]
+        self.bodies.append(tree)
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        ident = f"{len(self.bodies):024d}"
+        if reply.status:
+            return web.json_response(dialect.error(reply.status, reply.text), status=reply.status)
+        asked = dialect.read(tree)
+        if not asked.stream:
+            return web.json_response(dialect.body(asked, reply, ident))
+        return await self._stream(request, list(dialect.frames(asked, reply, ident, PIECE_CHARS)))
+
+    async def _stream(self, request: web.Request, frames: Sequence[bytes]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            for one in frames:
+                await response.write(one)
+                await asyncio.sleep(self.between_s)
+            await response.write_eof()
+        except (asyncio.CancelledError, ConnectionError):
+            self.gone += 1
+            raise
+        return response
+
+
+def arguments(**values: Any) -> str:
+    """The arguments of a call, as a model writes them."""
+    return json.dumps(values)
