@@ -8,7 +8,7 @@ in the order of the frames, so the attempts are a function of the bytes, not of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from guardproxy.decisions import Retry, Stop
@@ -70,7 +70,7 @@ class Answering(Machine):
             events = [Fault("unmapped_field", "the answer has a field that this proxy does not know")]
         if bound and bound.judging and answer.status == 200:
             events = self._judged(events)
-        if bound and bound.mends and not answer.mended:
+        if bound and bound.mends and not answer.mended and self.setting.replayed is None:
             answer.events += events
         answer.side.gate.push(events)
         return self._advance_answer(at_s)
@@ -128,8 +128,15 @@ class Answering(Machine):
             else:
                 answer.held.append(data)
                 answer.held_chars += sum(len(text) for _, text in texts)
-        ending = self._first_end(answer.side.gate.ahead(), out, at_s)
+        ending = self._first_end(self._ahead(), out, at_s)
         return self._leave(out, at_s) if ending is None else ending
+
+    def _ahead(self) -> Iterator[tuple[Entry, Piece, int, Finding]]:
+        """What is known of the frame that comes next; one that ends the answer is its last."""
+        side = self._answer.side
+        for entry, piece, at, finding in side.gate.ahead():
+            side.note(entry)
+            yield entry, piece, at, finding
 
     def _leave(self, out: list[bytes], at_s: float) -> list[Command]:
         return [*self._begin(at_s), *self._send(b"".join(out))] if out else []

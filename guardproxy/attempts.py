@@ -16,7 +16,7 @@ from guardproxy.decisions import Retry
 from guardproxy.events import Event
 from guardproxy.findings import Finding
 from guardproxy.gate import CHECK_ERROR, Lane
-from guardproxy.record import Attempt, Side
+from guardproxy.noted import Attempt, Side
 from guardproxy.wire import Decoder, shapes, turns
 from guardproxy.wire.json_text import rewrite
 from guardproxy.wire.strict import read, write
@@ -60,19 +60,21 @@ class Answer:
 
 @dataclass(slots=True)
 class Attempts:
-    """`body`: what went upstream first. `earlier`: the attempts that are over."""
+    """`body`: what went upstream first. `earlier`: the attempts that are over. `known`: the tokens of each attempt, where they
+    are known beforehand."""
 
     codec: str
     body: bytes = b""
     earlier: list[Attempt] = field(default_factory=list)
     retries: int = 0
     fell_back: bool = False
+    known: tuple[int, ...] = ()
     retry: Retry | None = None  # by which the attempt under way was asked for
     _tokens: int = 0
 
     def left(self, retry: Retry, answer: Answer, chars: int, spent_s: float) -> str:
         """Why there may be no further attempt; empty when there may be one."""
-        tokens = self._tokens + tokens_of(answer.decoder.seen.usage, chars, len(self.body), answer.streamed)[0]
+        tokens = self._tokens + self._count(answer, chars, answer.streamed)[0]
         if answer.status is not None and answer.status >= 400:
             return "an error is no answer"
         if self.fell_back or self.retries >= retry.attempts:
@@ -95,14 +97,12 @@ class Attempts:
         cut: bool = False,
     ) -> Attempt:
         """What the record holds of an attempt."""
-        seen = answer.decoder.seen
-        estimated = (
-            decision != "answered" and answer.streamed
-        )  # how far the upstream's count has come depends on chunks
-        tokens, output, counted = tokens_of(seen.usage, answer.chars(found, lane), len(self.body), estimated)
+        # How far the upstream's own count has come in the middle of a stream depends on chunks.
+        estimated = decision != "answered" and answer.streamed
+        tokens, output, counted = self._count(answer, answer.chars(found, lane), estimated)
         return Attempt(
             answer.side,
-            seen,
+            answer.decoder.seen,
             answer.status,
             answer.streamed,
             decision=decision,
@@ -116,6 +116,11 @@ class Attempts:
             counted=counted,
             price=self.retry.price if self.retry else 0.0,
         )
+
+    def _count(self, answer: Answer, chars: int, estimated: bool) -> tuple[int, int, bool]:
+        tokens, output, counted = tokens_of(answer.decoder.seen.usage, chars, len(self.body), estimated)
+        number = len(self.earlier)
+        return self.known[number] if number < len(self.known) else tokens, output, counted
 
     def over(self, attempt: Attempt) -> None:
         """The attempt was discarded. One that was only mended cost nothing of its own."""

@@ -19,9 +19,10 @@ from guardproxy.events import Event, Fault, Text
 from guardproxy.findings import Channel, Direction, Scan
 from guardproxy.forms import Forms
 from guardproxy.gate import Entry, Gate, Job
+from guardproxy.noted import Notes, Side
 from guardproxy.placeholders import Restoring
 from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
-from guardproxy.record import Notes, Side, compose
+from guardproxy.record import compose
 from guardproxy.transcript import CancelUpstream, Command, Finish, SendData, SendHead
 from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Codec, turns
@@ -45,7 +46,8 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
-    `restoring(values)` the check that finds placeholders."""
+    `restoring(values)` the check that finds placeholders. `replayed`: the tokens of each attempt, where a record is run again;
+    a repaired text is then in the record, as the next answer."""
 
     id: str
     route: str
@@ -57,6 +59,7 @@ class Setting:
     limits: Limits = Limits()
     engine: str = ""
     restoring: Callable[[Mapping[str, str]], Check] = Restoring
+    replayed: tuple[int, ...] | None = None
 
 
 @dataclass(slots=True)
@@ -84,7 +87,7 @@ class Machine:
     def __post_init__(self) -> None:
         name = self.setting.codec.name
         self._editor = Editor(self.setting.mint, self.setting.restoring)
-        self._attempts = Attempts(name)
+        self._attempts = Attempts(name, known=self.setting.replayed or ())
         self._forms = Forms(name)
         self._request = self._side()
         self._answer = self._next_answer(0.0)
@@ -102,6 +105,11 @@ class Machine:
     def sides(self) -> dict[Direction, Side]:
         """What is known of each direction so far."""
         return {"request": self._request, "response": self._answer.side}
+
+    @property
+    def attempt(self) -> int:
+        """Which answer of the model is under way, from 0."""
+        return self._tally.attempt if self._bound else 0
 
     @property
     def outcomes(self) -> list[Outcome]:

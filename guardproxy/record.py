@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.audit.masking import OffsetMap, Span, mask
-from guardproxy.errors import DownstreamError
-from guardproxy.events import Fault, Path
-from guardproxy.findings import Detail
-from guardproxy.gate import CHECK_ERROR, Entry, Gate, Lane
+from guardproxy.events import Path
+from guardproxy.gate import CHECK_ERROR, Entry, Lane
+from guardproxy.noted import Attempt, Notes, Side, saved
 from guardproxy.policy.evaluate import Bound, Outcome
 from guardproxy.wire import Seen
 from guardproxy.wire.json_text import apart, rewrite, stand_in
-from guardproxy.wire.walk import UNMAPPED, Found, dotted, edited, is_word
+from guardproxy.wire.walk import UNMAPPED, Found, edited, is_word
 
 VERSION = 1
 NOT_KEPT = "data:;base64,(not inspected, not kept)"  # opaque once more when the record is replayed
@@ -55,47 +54,6 @@ class Masked:
 
     def wire_end(self, offset: int) -> int:
         return self.wire.translate_span(0, offset)[1] if offset else 0
-
-
-@dataclass(slots=True)
-class Side:
-    """What is noted of one direction while it runs. `runs`: which lane's text came, in the order of the frames that
-    left, as `[lane, end offset]`; lane -1 is a frame without text."""
-
-    gate: Gate
-    read: bool = True
-    runs: list[tuple[int, int]] = field(default_factory=list)
-    uninspected: dict[str, None] = field(default_factory=dict)
-
-    def note(self, entry: Entry) -> None:
-        """A frame leaves."""
-        self.uninspected.update(dict.fromkeys(dotted(path) for path in entry.opaque))
-        texts = [(piece.lane.index, piece.end) for piece in entry.pieces if not piece.text.again]
-        for lane, end in texts or [(-1, 0)]:
-            if self.runs and self.runs[-1][0] == lane:
-                self.runs.pop()
-            self.runs.append((lane, end))
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One answer of the model. `decision`: what became of it; `cut`: it was ended before its end; `counted`: its tokens are
-    the upstream's own count, else they are estimated from its characters. Times in seconds of the driver's clock."""
-
-    side: Side
-    seen: Seen
-    status: int | None
-    streamed: bool
-    decision: str
-    rule: str
-    details: tuple[Detail, ...]
-    began_s: float
-    ended_s: float
-    cut: bool
-    tokens: int
-    output_tokens: int
-    counted: bool
-    price: float
 
 
 @dataclass(slots=True)
@@ -211,7 +169,7 @@ class Writer:
             text["encoded"] = True
         if lane.number:
             text["number"] = True
-        if lane.judged:
+        if lane.judged or (lane.fault_end and not lane.ended):
             text["judged"] = True
         return text
 
@@ -322,24 +280,6 @@ class Writer:
         return out
 
 
-@dataclass(slots=True)
-class Notes:
-    """What an exchange notes beside texts. `times`: seconds of the driver's clock; `seals`: keyed digests of bodies."""
-
-    model: str = ""
-    stream: bool = False
-    streamed: bool = False
-    status: int = 0
-    upstream_status: int | None = None
-    unix_s: float = 0.0
-    times: dict[str, float] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
-    seals: dict[str, str] = field(default_factory=dict)
-    scans: int = 0
-    refusal: DownstreamError | None = None
-    fault: Fault | None = None
-
-
 def compose(
     about: dict[str, str],
     notes: Notes,
@@ -388,13 +328,3 @@ def compose(
     elif notes.fault:
         record["error"] = {"code": notes.fault.code, "message": notes.fault.message}
     return record
-
-
-def saved(attempts: Sequence[Attempt]) -> dict[str, float]:
-    """What ending wrong answers early has saved, if each would have been as long as the last one was: tokens of output,
-    seconds, and money where a price is given."""
-    last = attempts[-1]
-    cut = [one for one in attempts[:-1] if one.cut]
-    tokens = sum(max(0, last.output_tokens - one.output_tokens) for one in cut)
-    seconds = sum(max(0.0, (last.ended_s - last.began_s) - (one.ended_s - one.began_s)) for one in cut)
-    return {"tokens": tokens, "seconds": round(seconds, 3), "money": round(tokens * last.price / 1e6, 9)}

@@ -10,7 +10,7 @@ to the very check that found it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ from guardproxy.transcript import (
     Scanned,
     SendUpstream,
     UpstreamFailed,
+    Waited,
 )
 from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Codec, Decoder, Request, Seen, codec_for
@@ -42,6 +43,7 @@ from guardproxy.wire.strict import write
 Verdict = Literal["identical", "different", "not replayable"]
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()
 _UNTOUCHED = frozenset(("answered", "blocked_request", "blocked_response"))
+_KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,13 @@ class Replayed:
 
 @dataclass(slots=True)
 class _Recorded:
-    """Stands for the upstream: its codec reads requests as ever, its decoder gives the recorded texts."""
+    """Stands for the upstream: its codec reads requests as ever, its decoder gives the recorded texts, one `answer` after the
+    other."""
 
     codec: Codec
     answer: Mapping[str, Any]
     stopped: bool
+    usage: Mapping[str, Any] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
 
     @property
@@ -98,8 +102,7 @@ class _Recorded:
     def feed(self, data: bytes) -> list[Event]:
         """The recorded texts, in the order in which their frames left. The rest of an answer that was stopped comes
         last, for another policy may not stop it; of one that was cut off it never leaves."""
-        self.seen.model = self.answer["model"]
-        self.seen.finish = self.answer["finish"]
+        self.seen = Seen(dict(self.usage), self.answer["model"], list(self.answer["finish"]))
         texts, streamed = self.answer["texts"], self.answer["streamed"]
         runs = [(number, size) for number, size in self.answer["runs"]]
         if self.stopped:
@@ -114,6 +117,11 @@ class _Recorded:
                 continue
             one = texts[number]
             channel = Channel("response", one["kind"], one["path"])
+            if one.get("judged"):  # only what was found in it is known
+                if not at[number]:
+                    at[number] = one["chars"]
+                    events += [Text(channel, " " * one["chars"], frame, (), judged=True), End(channel)]
+                continue
             part = (one["text"] or "")[at[number] : at[number] + size]
             if part:
                 at[number] += len(part)
@@ -137,13 +145,14 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
     codec = codec_for(record["route"])
     if codec is None:
         return Replayed("not replayable", ("its wire format is not installed",))
-    memory = _Memory(record)
+    memory, attempts = _Memory(record), _attempts(record)
+    recorded = _Recorded(codec, record["response"], record["outcome"] == "blocked_response")
     exchange = Exchange(
         Setting(
             id=record["id"],
             route=record["route"],
             tenant=record["tenant"],
-            codec=_Recorded(codec, record["response"], record["outcome"] == "blocked_response"),
+            codec=recorded,
             policies=policies,
             mint=lambda label, value: (
                 value if PLACEHOLDER.fullmatch(value) else placeholders.mint(_KEY, "", label, value)
@@ -151,18 +160,54 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
             seal=lambda data: "",
             engine=record["engine"],
             restoring=lambda values: _Restored(values, memory),
+            replayed=tuple(one["tokens"] for one in attempts),
         )
     )
     last = _run(exchange, memory, RequestReceived(write(record["request"]["body"]), unix_s=record["at"]))
-    if isinstance(last, SendUpstream):
-        if record["response"]["status"] is not None:
-            media = "text/event-stream" if record["response"]["streamed"] else "application/json"
-            _run(exchange, memory, ResponseStarted(record["response"]["status"], media))
-            last = _run(exchange, memory, DataReceived(b""))
-        last = (last if isinstance(last, Finish) else None) or _run(exchange, memory, _ending(record))
+    for number, attempt in enumerate(attempts):
+        if isinstance(last, Finish) or exchange.attempt < number or exchange.phase == "request":
+            break
+        ending = _ending(record, attempt) if number == len(attempts) - 1 else _next(attempt)
+        last = _answer(exchange, memory, recorded, attempt, ending) or last
     new = last.record if isinstance(last, Finish) else exchange.record("sent upstream")
+    if memory.unreadable:
+        return Replayed(
+            "not replayable", (f"the record keeps no text of a call that `{memory.unreadable}` would read",)
+        )
     found = tuple(_differences(record, new))
     return Replayed("different" if found else "identical", found, tuple(sorted(memory.rescanned)))
+
+
+def _attempts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Every answer of the model, the last one in the same form as those before it."""
+    listed: list[Mapping[str, Any]] = list(record.get("attempts", ()))
+    last = listed.pop() if listed else {"decision": record["outcome"], "tokens": 0, "ended": 0.0}
+    return [*listed, {**last, "response": record["response"], "usage": record["usage"]}]
+
+
+def _answer(
+    exchange: Exchange, memory: _Memory, recorded: _Recorded, attempt: Mapping[str, Any], ending: Input
+) -> Command | None:
+    """One recorded answer, to its end or until it is discarded. The times are the recorded ones: a budget may be of time."""
+    number, at_s = exchange.attempt, attempt["ended"] / 1000
+    recorded.answer, recorded.usage = attempt["response"], attempt["usage"]
+    last: Command | None = None
+    if exchange.phase == "waiting" and attempt["response"]["status"] is not None:
+        media = "text/event-stream" if attempt["response"]["streamed"] else "application/json"
+        last = _run(exchange, memory, ResponseStarted(attempt["response"]["status"], media, at_s))
+    if exchange.attempt == number and exchange.phase == "answer":
+        last = _run(exchange, memory, DataReceived(b"", at_s)) or last
+    if exchange.attempt == number and exchange.phase != "over":
+        last = _run(exchange, memory, ending) or last
+    return last
+
+
+def _next(attempt: Mapping[str, Any]) -> Input:
+    """What ended an answer that another one followed."""
+    decision, at_s = attempt["decision"], attempt["ended"] / 1000
+    if decision == "late":
+        return Waited(at_s)
+    return ResponseEnded(at_s) if decision in _KNOWN else UpstreamFailed(decision, "", at_s=at_s)
 
 
 def _missing(record: Mapping[str, Any]) -> str:
@@ -170,14 +215,17 @@ def _missing(record: Mapping[str, Any]) -> str:
         return f"the exchange was {record['outcome']}: no check saw it"
     if record["request"]["body"] is None:
         return "the record keeps no text of the request"
-    texts = record["response"]["texts"]
-    if any(number >= 0 and texts[number]["text"] is None for number, _ in record["response"]["runs"]):
-        return "the record keeps no text of the answer"
+    for answer in (record["response"], *(one["response"] for one in record.get("attempts", ())[:-1])):
+        asked = (answer["texts"][number] for number, _ in answer["runs"] if number >= 0)
+        if any(one["text"] is None and not one.get("judged") for one in asked):
+            return "the record keeps no text of the answer"
     return ""
 
 
-def _ending(record: Mapping[str, Any]) -> Input:
+def _ending(record: Mapping[str, Any], attempt: Mapping[str, Any]) -> Input:
     outcome = record["outcome"]
+    if attempt["decision"] == "late":
+        return Waited(attempt["ended"] / 1000)
     if outcome == "client_closed":
         return DownstreamGone()
     if outcome not in _UNTOUCHED:
@@ -192,6 +240,7 @@ def _run(exchange: Exchange, memory: _Memory, happened: Input) -> Command | None
     while todo:
         command = todo.pop(0)
         if isinstance(command, ScanCommand):
+            memory.attempt = exchange.attempt
             todo += exchange.receive(Scanned(tuple(map(memory.scan, command.jobs))))
         elif isinstance(command, (Finish, SendUpstream)):
             last = command
@@ -199,27 +248,37 @@ def _run(exchange: Exchange, memory: _Memory, happened: Input) -> Command | None
 
 
 class _Memory:
-    """What the recorded checks found, by place and text."""
+    """What the recorded checks found, by attempt, place and text. `attempt`: which answer is looked at now."""
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         self._digests: Mapping[str, str] = record["checks"]
-        self._texts: dict[tuple[str, str, str], list[tuple[str, Mapping[str, Any]]]] = {}
+        self._texts: dict[tuple[int, str, str, str], list[tuple[str, Mapping[str, Any]]]] = {}
         self._values: dict[tuple[str, str], tuple[str, float]] = {}
+        self.attempt = 0
         self.rescanned: set[str] = set()
-        for direction in ("request", "response"):
-            for one in record[direction]["texts"]:
-                if one["text"] is not None:
-                    text = view(one["text"]).text if one.get("encoded") else one["text"]
-                    self._texts.setdefault((direction, one["kind"], one["path"]), []).append((text, one))
+        self.unreadable = ""  # a check that would have to read what is not kept
+        answers = [one["response"] for one in record.get("attempts", ())[:-1]] + [record["response"]]
+        for number, side in enumerate([record["request"], *answers]):
+            for one in side["texts"]:
+                place = (max(0, number - 1), "response" if number else "request", one["kind"], one["path"])
+                text = " " * one["chars"] if one.get("judged") else one["text"]
+                if text is not None:
+                    self._texts.setdefault(place, []).append((text, one))
+                    seen = view(text).text if one.get("encoded") else text
                     for finding in one["findings"]:
-                        value = text[finding["start"] : finding["end"]]
+                        value = seen[finding["start"] : finding["end"]]
                         self._values[finding["check"], value] = (finding["label"], finding["score"])
 
     def scan(self, job: Job) -> Scan:
         window, check = job.window, job.check
         same = self._digests.get(check.name) == check.digest
+        if same and window.facts.form and window.channel.direction == "request":
+            return settled(window, ())  # the schema of a request that was sent
         if same and (found := self.findings(window, check.name)) is not None:
             return settled(window, found)
+        if any(one.get("judged") for _, one in self._at(window)):
+            self.unreadable = check.name
+            return settled(window, ())
         self.rescanned.add(check.name)
         scan = check.scan([window])[0]
         more = self._masked(window, scan, check.name) if same else ()
@@ -233,21 +292,34 @@ class _Memory:
                 label, score = self._values[name, match[0]]
                 yield Finding(match.start(), match.end(), name, label, score)
 
+    def _at(self, window: Window, later: int = 0) -> list[tuple[str, Mapping[str, Any]]]:
+        channel = window.channel
+        attempt = self.attempt + later if channel.direction == "response" else 0
+        return self._texts.get((attempt, channel.direction, channel.kind, channel.path), [])
+
     def findings(self, window: Window, name: str) -> tuple[Finding, ...] | None:
         """What the check of this name found in the window's text, which may be the beginning of a recorded one; `None`
         where it was not asked."""
-        channel = window.channel
-        its = self._texts.get((channel.direction, channel.kind, channel.path), [])
-        same = [one for text, one in its if text == window.text] or [
-            one for text, one in its if text.startswith(window.text)
+        its = self._at(window)
+        same = [one for text, one in its if _reads(text, one, window.text, str.__eq__)] or [
+            one for text, one in its if _reads(text, one, window.text, str.startswith)
         ]
         if not same or name not in same[0]["checks"]:
             return None
         return tuple(
-            Finding(one["start"], one["end"], name, one["label"], one["score"])
+            Finding(one["start"], one["end"], name, one["label"], one["score"], repair=self._mended(window, one))
             for one in same[0]["findings"]
             if one["check"] == name and one["end"] <= len(window.text)
         )
+
+    def _mended(self, window: Window, finding: Mapping[str, Any]) -> str | None:
+        """The text that was put in place of this one: it is the next answer's."""
+        return next((text for text, _ in self._at(window, later=1)), "") if finding.get("repair") else None
+
+
+def _reads(text: str, one: Mapping[str, Any], window: str, same: Callable[[str, str], bool]) -> bool:
+    """Whether a window is of a recorded text: of JSON in a string as it stands, or decoded."""
+    return same(text, window) or (bool(one.get("encoded")) and same(view(text).text, window))
 
 
 def settled(window: Window, found: tuple[Finding, ...]) -> Scan:

@@ -16,7 +16,13 @@ from guardproxy.errors import GuardproxyError
 def serve(
     upstream: Annotated[
         list[str] | None,
-        typer.Option(help="The model's API: a URL, or `openai=URL` and `anthropic=URL` for one provider each."),
+        typer.Option(
+            help="The model's API: a URL, or `openai=URL` and `anthropic=URL` for one provider each, or `NAME=URL` for one that "
+            "policies fall back to."
+        ),
+    ] = None,
+    upstream_key: Annotated[
+        list[str] | None, typer.Option(help="`NAME=KEY`: the key for an upstream that policies fall back to.")
     ] = None,
     policies: Annotated[Path | None, typer.Option(help="A folder of policy files. Default: the shipped ones.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with settings; flags win over it.")] = None,
@@ -31,6 +37,9 @@ def serve(
     pass_through: Annotated[
         list[str] | None, typer.Option(help="A route that goes on unread, like `GET /v1/models` (the default).")
     ] = None,
+    quiet_s: Annotated[
+        float | None, typer.Option(help="Seconds between signs of life while an answer is held back. Default: 10")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug prints every exchange's transcript.")] = None,
 ) -> None:
     """Guard an LLM endpoint: clients change their base URL to this one and nothing else.
@@ -41,6 +50,7 @@ def serve(
 
     flags: dict[str, Any] = {
         "upstream": tuple(upstream) if upstream else None,
+        "upstream_key": tuple(upstream_key) if upstream_key else None,
         "policies": policies,
         "host": host,
         "port": port,
@@ -49,6 +59,7 @@ def serve(
         "audit": audit,
         "workers": workers,
         "pass_through": tuple(pass_through) if pass_through else None,
+        "quiet_s": quiet_s,
         "log_level": log_level,
     }
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -11,6 +13,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from guardproxy.demo.script import Reply, ToolCall
+from guardproxy.replay import Replayed, replay
+from guardproxy.scanning import load
 from tests.e2e.answers import Answers, arguments
 from tests.e2e.rig import Proxy, serve
 
@@ -120,9 +124,7 @@ def test_a_wrong_answer_is_corrected(
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("wrong", [0, 1, 2])
-def test_claude_is_corrected(
-    model: Answers, claude: anthropic.Anthropic, stream: bool, wrong: int
-) -> None:
+def test_claude_is_corrected(model: Answers, claude: anthropic.Anthropic, stream: bool, wrong: int) -> None:
     model.will_say(*WRONG[:wrong], RIGHT)
     assert parsed_by_claude(claude, stream=stream) == Person(name="Mara", age=41, mood="calm")
     assert len(model.bodies) == wrong + 1
@@ -228,3 +230,285 @@ def test_any_check_can_ask_again(model: Answers, chat: openai.OpenAI, proxy: Pro
     assert CARD not in str(model.bodies[1])
     assert model.bodies[1]["messages"][-1]["content"] == "Your answer contained a card number; answer again without it."
     assert CARD not in str(proxy.records()[-1])
+
+
+EARLY = """\
+policy: early
+checks:
+  shape: {use: json_schema, schema: from_request}
+rules:
+  - {id: right-shape, on: response, when: shape, action: retry, attempts: 1, early: true}
+"""
+FLAGGED = """\
+policy: flagged
+checks:
+  shape: {use: json_schema, schema: from_request}
+rules:
+  - {id: right-shape, on: response, when: shape, action: retry, attempts: 1, then: pass_flagged}
+"""
+REPAIR = """\
+policy: repair
+checks:
+  shape: {use: json_schema, schema: from_request, repair: true}
+  mail: {use: pii, entities: [EMAIL_ADDRESS]}
+rules:
+  - {id: right-shape, on: response, when: shape, action: retry, attempts: 1}
+  - {id: no-mail, on: response, when: mail, action: redact}
+"""
+FALLBACK = """\
+policy: fallback
+checks:
+  shape: {use: json_schema, schema: from_request}
+rules:
+  - id: right-shape
+    on: response
+    when: shape
+    action: retry
+    attempts: 1
+    then: fallback
+    fallback: {model: bigger, upstream: backup}
+"""
+BLOCK = """\
+policy: block
+checks:
+  shape: {use: json_schema, schema: from_request}
+rules:
+  - {id: right-shape, on: response, when: shape, action: block}
+"""
+PLACEHOLDERS = """\
+policy: placeholders
+checks:
+  shape: {use: json_schema, schema: from_request}
+  mail: {use: pii, entities: [EMAIL_ADDRESS]}
+rules:
+  - {id: no-mail, on: request, when: mail, action: redact, restore: true}
+  - {id: right-shape, on: response, when: shape, action: retry}
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Any, model: Answers) -> Iterator[Callable[..., Proxy]]:
+    started: list[Proxy] = []
+
+    def begin(policy: str, *options: str, upstream: str = "") -> Proxy:
+        started.append(serve(upstream or model.url, tmp_path / str(len(started)), policy, *options))
+        return started[-1]
+
+    yield begin
+    for proxy in started:
+        assert_replays(proxy, started.index(proxy), tmp_path)
+        proxy.stop()
+
+
+def assert_replays(proxy: Proxy, number: int, folder: Any) -> None:
+    """Every record of the proxy gives the same when it is run again."""
+    policies = load(folder / str(number) / "policies")
+    for record in proxy.records():
+        assert replay(record, policies) == Replayed("identical"), record
+
+
+def test_records_with_attempts_replay(proxy: Proxy, tmp_path: Any) -> None:
+    (tmp_path / "policy.yaml").write_text(RETRY, encoding="utf-8")
+    records = [record for record in proxy.records() if record.get("attempts")]
+    assert records
+    policies = load(tmp_path)
+    for record in records:
+        assert replay(record, policies).verdict == "identical", (replay(record, policies), record)
+
+
+def test_the_proven_part_streams_early(model: Answers, start: Any, openai_at: Callable[[str], openai.OpenAI]) -> None:
+    client = openai_at(start(EARLY).url)
+    model.will_say('{"name": "Mara", "age": "old"}')
+    seen = ""
+    with pytest.raises(openai.APIError) as caught:
+        for chunk in client.chat.completions.create(
+            model="m", messages=ASK, stream=True, response_format=type_to_format(Person)
+        ):
+            seen += chunk.choices[0].delta.content or ""
+    assert seen == '{"name": "Mara", "age": '
+    assert caught.value.code == "invalid_answer"
+    assert len(model.bodies) == 1
+
+
+def test_a_fault_at_the_first_character_is_corrected_even_so(
+    model: Answers, start: Any, openai_at: Callable[[str], openai.OpenAI]
+) -> None:
+    model.will_say("Sure!", RIGHT)
+    assert parsed(openai_at(start(EARLY).url), stream=True) == Person(name="Mara", age=41, mood="calm")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_what_cannot_be_corrected_passes_flagged(
+    model: Answers, start: Any, openai_at: Callable[[str], openai.OpenAI], stream: bool
+) -> None:
+    proxy = start(FLAGGED)
+    wrong = '{"name": "Mara", "age": "41", "mood": "calm"}'
+    model.will_say(wrong)
+    said = answer(openai_at(proxy.url), stream=stream)
+    assert said == wrong
+    assert len(model.bodies) == 2
+    record = proxy.records()[-1]
+    assert record["outcome"] == "answered"
+    assert record["rules"] == ["right-shape"]
+
+
+def answer(client: openai.OpenAI, *, stream: bool) -> str:
+    """The text of an answer that should be a person."""
+    shape = type_to_format(Person)
+    if not stream:
+        said = client.chat.completions.create(model="m", messages=ASK, response_format=shape)
+        return said.choices[0].message.content or ""
+    chunks = client.chat.completions.create(model="m", messages=ASK, response_format=shape, stream=True)
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+
+def type_to_format(model: type[BaseModel]) -> Any:
+    schema = {**model.model_json_schema()}
+    return {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_repaired_answer_needs_no_further_attempt(
+    model: Answers, start: Any, openai_at: Callable[[str], openai.OpenAI], stream: bool
+) -> None:
+    proxy = start(REPAIR)
+    model.will_say('Here you are:\n```json\n{"name": "mara@example.com", "age": 41, "mood": "calm",}\n```')
+    said = answer(openai_at(proxy.url), stream=stream)
+    assert "mara@example.com" not in said
+    assert Person.model_validate_json(said).age == 41
+    assert len(model.bodies) == 1
+    assert [one["decision"] for one in proxy.records()[-1]["attempts"]] == ["repair", "answered"]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_what_cannot_be_repaired_is_asked_again(
+    model: Answers, start: Any, openai_at: Callable[[str], openai.OpenAI], stream: bool
+) -> None:
+    model.will_say('{"name": "Mara", "age": 41, "mood": "sad",}', RIGHT)
+    assert answer(openai_at(start(REPAIR).url), stream=stream) == RIGHT
+    assert len(model.bodies) == 2
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_another_model_is_asked_in_the_end(
+    model: Answers, start: Any, openai_at: Callable[[str], openai.OpenAI], stream: bool
+) -> None:
+    other = Answers()
+    try:
+        proxy = start(
+            FALLBACK, "--upstream", f"backup={other.url}", "--upstream-key", "backup=sk-of-the-backup-only"
+        )
+        model.will_say(WRONG[1])
+        other.will_say(RIGHT)
+        assert answer(openai_at(proxy.url), stream=stream) == RIGHT
+        assert (len(model.bodies), len(other.bodies)) == (2, 1)
+        assert other.bodies[0]["model"] == "bigger"
+        assert other.bodies[0]["messages"] == ASK
+        assert other.headers[0]["authorization"] == "Bearer sk-of-the-backup-only"
+        assert [one["decision"] for one in proxy.records()[-1]["attempts"]] == ["retry", "fallback", "answered"]
+        other.will_say(WRONG[1])
+        with pytest.raises(openai.BadRequestError):
+            answer(openai_at(proxy.url), stream=stream)
+        model.will_say(WRONG[1], Reply(status=500, text="no"))
+        other.will_say(RIGHT)
+        assert answer(openai_at(proxy.url), stream=stream) == RIGHT
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_blocked_shape_never_arrives_in_part(
+    model: Answers, start: Any, openai_at: Callable[[str], openai.OpenAI], stream: bool
+) -> None:
+    client = openai_at(start(BLOCK).url)
+    model.will_say('{"name": "Mara", "age": 41}')
+    with pytest.raises(openai.BadRequestError):
+        answer(client, stream=stream)
+    model.will_say(RIGHT)
+    assert answer(client, stream=stream) == RIGHT
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_placeholders_survive_a_retry(
+    model: Answers, start: Any, openai_at: Callable[[str], openai.OpenAI], stream: bool
+) -> None:
+    client = openai_at(start(PLACEHOLDERS).url)
+    model.will_say("first, to learn the placeholder")
+    asked: Any = [{"role": "user", "content": "Who is mara@example.com?"}]
+    client.chat.completions.create(model="m", messages=asked)
+    sent = model.bodies[0]["messages"][0]["content"]
+    placeholder = sent.removeprefix("Who is ").removesuffix("?")
+    shape = type_to_format(Person)
+    wrong = f'{{"name": "{placeholder}", "age": "41", "mood": "calm"}}'
+    model.will_say(wrong, f'{{"name": "{placeholder}", "age": 41, "mood": "calm"}}')
+    options: Any = {"model": "m", "messages": asked, "response_format": shape}
+    if stream:
+        chunks = client.chat.completions.create(stream=True, **options)
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    else:
+        said = client.chat.completions.create(**options).choices[0].message.content
+    assert Person.model_validate_json(said).name == "mara@example.com"
+    assert model.bodies[1]["messages"][0]["content"] == sent
+    assert placeholder in model.bodies[1]["messages"][1]["content"]
+    assert "mara@example.com" not in str(model.bodies)
+
+
+def test_a_quiet_stream_shows_signs_of_life(start: Any) -> None:
+    slow = Answers(between_s=0.05)
+    try:
+        slow.will_say(RIGHT)
+        for path, body, sign in (
+            ("/v1/chat/completions", {"response_format": type_to_format(Person)}, b":\n\n"),
+            (
+                "/v1/messages",
+                {"max_tokens": 9, "output_config": {"format": {"type": "json_schema", "schema": {}}}},
+                b'event: ping\ndata: {"type":"ping"}\n\n',
+            ),
+        ):
+            proxy = start(RETRY, "--quiet-s", "0.1", upstream=slow.url)
+            told = read_all(proxy.url + path, {"model": "m", "messages": ASK, "stream": True, **body})
+            assert told.startswith(sign * 2)
+            assert RIGHT in joined(told)
+        slow.will_say('{"name": "Mara", "age": 41, "mood": "sad"}')
+        told = read_all(
+            proxy.url + path,
+            {"model": "m", "messages": ASK, "stream": True, "max_tokens": 9}
+            | {"output_config": {"format": {"type": "json_schema", "schema": Person.model_json_schema()}}},
+        )
+        assert b'"stop_reason":"refusal"' in told
+        assert told.index(b"event: message_start") < told.index(b"event: message_delta")
+    finally:
+        slow.close()
+
+
+def read_all(url: str, body: Any) -> bytes:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as response:
+        return bytes(response.read())
+
+
+def joined(stream: bytes) -> str:
+    """The text of a stream of either dialect."""
+    out = ""
+    for row in stream.decode().splitlines():
+        if row.startswith("data: {"):
+            tree = json.loads(row.removeprefix("data: "))
+            deltas = [choice["delta"].get("content") for choice in tree.get("choices", [])]
+            out += "".join(filter(None, [*deltas, tree.get("delta", {}).get("text")]))
+    return out
+
+
+def test_a_schema_that_cannot_be_used_is_refused(chat: openai.OpenAI, model: Answers) -> None:
+    model.will_say(RIGHT)
+    for schema in (
+        {"$ref": "https://example.com/schema.json"},
+        {"$ref": "#"},
+        {"type": "string", "pattern": "(?<=a)b"},
+        {"type": "nothing"},
+    ):
+        shape: Any = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
+        with pytest.raises(openai.BadRequestError) as caught:
+            chat.chat.completions.create(model="m", messages=ASK, response_format=shape)
+        assert caught.value.code == "schema_refused"
+        assert "the schema of the answer" in str(caught.value)
+    assert not model.bodies

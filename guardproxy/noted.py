@@ -1,0 +1,87 @@
+"""What an exchange notes while it runs, for its record: of each direction, of each answer of the model, of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from guardproxy.errors import DownstreamError
+from guardproxy.events import Fault
+from guardproxy.findings import Detail
+from guardproxy.gate import Entry, Gate
+from guardproxy.wire import Seen
+from guardproxy.wire.walk import dotted
+
+
+@dataclass(slots=True)
+class Side:
+    """What is noted of one direction while it runs. `runs`: which lane's text came, in the order of the frames that
+    left, as `[lane, end offset]`; lane -1 is a frame without text."""
+
+    gate: Gate
+    read: bool = True
+    runs: list[tuple[int, int]] = field(default_factory=list)
+    uninspected: dict[str, None] = field(default_factory=dict)
+    _ends: dict[int, int] = field(default_factory=dict)
+
+    def note(self, entry: Entry) -> None:
+        """A frame leaves."""
+        self.uninspected.update(dict.fromkeys(dotted(path) for path in entry.opaque))
+        texts = [(piece.lane.index, piece.end) for piece in entry.pieces if not piece.text.again]
+        for lane, end in texts or [(-1, 0)]:
+            if self._ends.get(lane) == end:  # noted before
+                continue
+            if lane >= 0:
+                self._ends[lane] = end
+            if self.runs and self.runs[-1][0] == lane:
+                self.runs.pop()
+            self.runs.append((lane, end))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One answer of the model. `decision`: what became of it; `cut`: it was ended before its end; `counted`: its tokens are
+    the upstream's own count, else they are estimated from its characters. Times in seconds of the driver's clock."""
+
+    side: Side
+    seen: Seen
+    status: int | None
+    streamed: bool
+    decision: str
+    rule: str
+    details: tuple[Detail, ...]
+    began_s: float
+    ended_s: float
+    cut: bool
+    tokens: int
+    output_tokens: int
+    counted: bool
+    price: float
+
+
+@dataclass(slots=True)
+class Notes:
+    """What an exchange notes beside texts. `times`: seconds of the driver's clock; `seals`: keyed digests of bodies."""
+
+    model: str = ""
+    stream: bool = False
+    streamed: bool = False
+    status: int = 0
+    upstream_status: int | None = None
+    unix_s: float = 0.0
+    times: dict[str, float] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    seals: dict[str, str] = field(default_factory=dict)
+    scans: int = 0
+    refusal: DownstreamError | None = None
+    fault: Fault | None = None
+
+
+def saved(attempts: Sequence[Attempt]) -> dict[str, float]:
+    """What ending wrong answers early has saved, if each would have been as long as the last one was: tokens of output,
+    seconds, and money where a price is given."""
+    last = attempts[-1]
+    cut = [one for one in attempts[:-1] if one.cut]
+    tokens = sum(max(0, last.output_tokens - one.output_tokens) for one in cut)
+    seconds = sum(max(0.0, (last.ended_s - last.began_s) - (one.ended_s - one.began_s)) for one in cut)
+    return {"tokens": tokens, "seconds": round(seconds, 3), "money": round(tokens * last.price / 1e6, 9)}
