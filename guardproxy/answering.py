@@ -24,12 +24,16 @@ from guardproxy.wire import turns
 class Answering(Machine):
     """The answers."""
 
+    _sign_s: float = 0.0  # when the client heard something last
+
     # The flow of an answer.
 
     def _response_started(self, happened: ResponseStarted) -> list[Command]:
         self._time("upstream_answered", happened.at_s)
         self._notes.upstream_status = happened.status
         failed, streamed = happened.status >= 400, happened.media_type == "text/event-stream"
+        answer, bound = self._answer, self._bound
+        answer.status, answer.streamed = happened.status, streamed
         self.phase = "answer"
         if failed and (commands := self._fall_back("failed", happened.at_s)):
             return commands
@@ -41,11 +45,12 @@ class Answering(Machine):
                 return self._fail(Fault("upstream_content_type", message), happened.at_s)
             message = f"the upstream answered with status {happened.status} and no readable error"
             return self._fail(Fault("upstream_error", message), happened.at_s, happened.status)
-        answer, bound = self._answer, self._bound
-        answer.status, answer.streamed = happened.status, streamed
         answer.side.read = bool(bound and bound.reads("response")) or bool(self._editor.values)
         if bound and not failed:
-            answer.hold = "all" if bound.holds_back(self._forms.judges) else "start" if bound.retries else "none"
+            if bound.holds_back(self._forms.judges) or (bound.retries and not streamed):
+                answer.hold = "all"
+            elif bound.retries:
+                answer.hold = "start"
         self._forms.facts = Facts(self.setting.route, self._notes.model, streamed=streamed)
         answer.decoder = self.setting.codec.decoder(
             streamed=streamed,
@@ -103,7 +108,7 @@ class Answering(Machine):
             message = "more text had to be held back than the limit allows"
             return commands + self._fail(Fault("hold_limit", message), at_s)
         if answer.ended and gate.empty:
-            return commands + self._answered(b"".join(answer.held), at_s)
+            return commands + self._answered(b"".join(answer.held_data), at_s)
         return commands
 
     def _release(self, at_s: float) -> list[Command]:
@@ -118,15 +123,15 @@ class Answering(Machine):
             texts, changed = entry.texts()
             data = self.setting.codec.edited(entry.frame, texts) if changed else entry.frame.data
             if answer.hold == "start" and texts:
-                out, answer.held, answer.hold = answer.held, [], "none"
+                self._let_go(out)
             if entry.frame.terminal:
-                return [*self._cancel(), *self._answered(b"".join([*answer.held, *out, data]), at_s)]
+                return [*self._cancel(), *self._answered(b"".join([*answer.held_data, *out, data]), at_s)]
             if answer.hold == "none":
                 out.append(data)
                 answer.decoder.sent(entry.frame)
                 self._shown = True
             else:
-                answer.held.append(data)
+                answer.held.append((entry.frame, data))
                 answer.held_chars += sum(len(text) for _, text in texts)
         ending = self._first_end(self._ahead(), out, at_s)
         return self._leave(out, at_s) if ending is None else ending
@@ -153,22 +158,36 @@ class Answering(Machine):
             decision = self._tally.see(piece.lane.channel, finding)
             if decision is None:
                 continue
+            mends = finding.repair is not None and not self._answer.mended
+            if isinstance(decision, Retry) and not mends and self._passes(decision, piece.lane, finding, at_s):
+                continue
+            # What stands before the fault counts as seen, however it was cut into frames.
+            texts, _ = entry.texts(until=(piece, at))
+            if self._answer.hold == "start" and any(new for _, new in texts):
+                self._let_go(out)
             if self._shown:
-                return self._stop(entry, piece, at, decision, out, at_s)
-            if finding.repair is not None and not self._answer.mended:
+                return self._stop(entry, texts, decision, out, at_s)
+            if mends:
                 return self._mend(decision.rule, piece.lane, finding, at_s)
             if isinstance(decision, Stop):
                 return self._blocked(decision, at_s)
-            if (commands := self._retry(decision, piece.lane, finding, at_s)) is not None:
-                return commands
+            return self._retry(decision, piece.lane, finding, at_s)
         return None
 
+    def _let_go(self, out: list[bytes]) -> None:
+        """What was held at the beginning of an answer may leave."""
+        answer = self._answer
+        for frame, data in answer.held:
+            out.append(data)
+            answer.decoder.sent(frame)
+        answer.held.clear()
+        answer.hold, self._shown = "none", True
+
     def _stop(
-        self, entry: Entry, piece: Piece, at: int, stop: Stop | Retry, out: list[bytes], at_s: float
+        self, entry: Entry, texts: Sequence[tuple[Text, str]], stop: Stop | Retry, out: list[bytes], at_s: float
     ) -> list[Command]:
-        """Ends an answer of which the client has seen something."""
+        """Ends an answer of which the client has seen something. `texts`: what of the last frame may leave."""
         codec, decoder = self.setting.codec, self._answer.decoder
-        texts, _ = entry.texts(until=(piece, at))
         if any(new for _, new in texts) and (last := codec.cut(entry.frame, texts)):
             out.append(last)
             decoder.sent(replace(entry.frame, data=last))
@@ -181,15 +200,22 @@ class Answering(Machine):
 
     # Further attempts.
 
-    def _retry(self, retry: Retry, lane: Lane, finding: Finding, at_s: float) -> list[Command] | None:
-        """Another attempt, or what comes instead; `None`: the answer goes on as it is."""
-        answer, attempts = self._answer, self._attempts
+    def _left(self, retry: Retry, lane: Lane, finding: Finding, at_s: float) -> str:
+        """Why there may be no further attempt; empty when there may be one."""
+        answer = self._answer
         spent_s = at_s - self._notes.times.get("received", at_s)
-        if not attempts.left(retry, answer, answer.chars(finding, lane), spent_s):
+        return self._attempts.left(retry, answer, answer.chars(finding, lane), spent_s)
+
+    def _passes(self, retry: Retry, lane: Lane, finding: Finding, at_s: float) -> bool:
+        """Whether the answer goes on as it is, since nothing else is left."""
+        return retry.then == "pass_flagged" and bool(self._left(retry, lane, finding, at_s))
+
+    def _retry(self, retry: Retry, lane: Lane, finding: Finding, at_s: float) -> list[Command]:
+        """Another attempt, or what comes instead."""
+        answer, attempts = self._answer, self._attempts
+        if not self._left(retry, lane, finding, at_s):
             body = attempts.again(retry, answer, lane, finding)
             return self._next_attempt("retry", retry, body, at_s, lane, finding)
-        if retry.then == "pass_flagged":
-            return None
         if retry.then == "fallback" and not attempts.fell_back and answer.status == 200:
             return self._next_attempt("fallback", retry, attempts.elsewhere(retry), at_s, lane, finding)
         return self._blocked(retry, at_s)
@@ -249,7 +275,7 @@ class Answering(Machine):
         """How long the driver may wait before it tells `Waited`; `None`: as long as it likes."""
         waits = []
         if self._is_quiet:
-            waits.append(self.setting.limits.quiet_s)
+            waits.append(max(0.0, self._next_sign_s - at_s))
         if (deadline_s := self._deadline_s) is not None:
             waits.append(max(0.0, deadline_s - at_s))
         return min(waits, default=None)
@@ -260,6 +286,11 @@ class Answering(Machine):
         begun = self.phase == "answer" and self._answer.streamed and self._answer.hold == "all"
         again = self.phase == "waiting" and bool(self._attempts.earlier) and self._attempts.earlier[-1].streamed
         return (begun or again) and self._notes.stream
+
+    @property
+    def _next_sign_s(self) -> float:
+        """When the client is to hear something again."""
+        return max(self._sign_s, self._notes.times["upstream_answered"]) + self.setting.limits.quiet_s
 
     @property
     def _deadline_s(self) -> float | None:
@@ -276,6 +307,8 @@ class Answering(Machine):
         if retry is not None and deadline_s is not None and at_s >= deadline_s:
             self._answer.late = True
             return self._fall_back("late", at_s) or self._blocked(retry, at_s)
-        if self._is_quiet:
+        if self._is_quiet and at_s >= self._next_sign_s:
+            self._sign_s = at_s
+            self._notes.signs += 1
             return [*self._begin(at_s), *self._send(turns.keep_alive(self.setting.codec.name))]
         return []

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from guardproxy.audit.masking import mask
 from guardproxy.decisions import Retry
-from guardproxy.events import Event
+from guardproxy.events import Event, Frame
 from guardproxy.findings import Finding
 from guardproxy.gate import CHECK_ERROR, Lane
 from guardproxy.noted import Attempt, Side
@@ -43,11 +43,15 @@ class Answer:
     ended: bool = False  # as HTTP sees it
     over: bool = False  # its last frame was seen
     hold: Hold = "none"
-    held: list[bytes] = field(default_factory=list)
+    held: list[tuple[Frame, bytes]] = field(default_factory=list)
     held_chars: int = 0
     events: list[Event] = field(default_factory=list)
     mended: bool = False
     late: bool = False  # the time for it was over
+
+    @property
+    def held_data(self) -> list[bytes]:
+        return [data for _, data in self.held]
 
     def chars(self, finding: Finding | None = None, lane: Lane | None = None) -> int:
         """Characters of the answer; of one that was cut off, those up to the fault, however much more had come."""

@@ -73,6 +73,7 @@ class Notes:
     sizes: dict[str, int] = field(default_factory=dict)
     seals: dict[str, str] = field(default_factory=dict)
     scans: int = 0
+    signs: int = 0  # of life, while an answer was held back
     refusal: DownstreamError | None = None
     fault: Fault | None = None
 

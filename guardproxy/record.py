@@ -188,9 +188,11 @@ class Writer:
         """Every attempt; the texts of the last are the record's `response`."""
         out = []
         for one in attempts:
+            # Words of a request that nobody looked at are not kept, in no place.
             told = [
                 {"place": self.scrub(detail.shown), "expected": self.scrub(detail.expected), "found": detail.found}
                 for detail in one.details
+                if self.sides[0].read
             ]
             shown: dict[str, Any] = {
                 "decision": one.decision,
@@ -320,6 +322,8 @@ def compose(
         "scans": notes.scans,
         "timings": {name: round((at - began) * 1000, 3) for name, at in notes.times.items() if name != "received"},
     }
+    if notes.signs:
+        record["signs"] = notes.signs
     if attempts:
         record["attempts"] = writer.attempts(attempts, began)
         record["saved"] = saved(attempts)

@@ -182,7 +182,8 @@ def _attempts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Every answer of the model, the last one in the same form as those before it."""
     listed: list[Mapping[str, Any]] = list(record.get("attempts", ()))
     last = listed.pop() if listed else {"decision": record["outcome"], "tokens": 0, "ended": 0.0}
-    return [*listed, {**last, "response": record["response"], "usage": record["usage"]}]
+    every = [*listed, {**last, "response": record["response"], "usage": record["usage"]}]
+    return [{**one, "signs": record.get("signs", 0) if one is every[0] else 0} for one in every]
 
 
 def _answer(
@@ -195,6 +196,8 @@ def _answer(
     if exchange.phase == "waiting" and attempt["response"]["status"] is not None:
         media = "text/event-stream" if attempt["response"]["streamed"] else "application/json"
         last = _run(exchange, memory, ResponseStarted(attempt["response"]["status"], media, at_s))
+        if attempt["signs"]:
+            _run(exchange, memory, Waited(at_s + exchange.setting.limits.quiet_s))
     if exchange.attempt == number and exchange.phase == "answer":
         last = _run(exchange, memory, DataReceived(b"", at_s)) or last
     if exchange.attempt == number and exchange.phase != "over":

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from guardproxy.demo.script import Reply, ToolCall
-from guardproxy.replay import Replayed, replay
+from guardproxy.replay import replay
 from guardproxy.scanning import load
 from tests.e2e.answers import Answers, arguments
 from tests.e2e.rig import Proxy, serve
@@ -21,9 +21,11 @@ from tests.e2e.rig import Proxy, serve
 RETRY = """\
 policy: shapes
 checks:
+  word: {use: pattern, words: [no-such-word]}
   shape: {use: json_schema, schema: from_request}
   card: {use: pii, entities: [CREDIT_CARD]}
 rules:
+  - {id: watch, on: request, when: word, action: flag}
   - {id: right-shape, on: response, when: shape, action: retry, attempts: 2, then: block, message: no usable answer}
   - id: no-cards
     on: response
@@ -235,31 +237,39 @@ def test_any_check_can_ask_again(model: Answers, chat: openai.OpenAI, proxy: Pro
 EARLY = """\
 policy: early
 checks:
+  word: {use: pattern, words: [no-such-word]}
   shape: {use: json_schema, schema: from_request}
 rules:
+  - {id: watch, on: request, when: word, action: flag}
   - {id: right-shape, on: response, when: shape, action: retry, attempts: 1, early: true}
 """
 FLAGGED = """\
 policy: flagged
 checks:
+  word: {use: pattern, words: [no-such-word]}
   shape: {use: json_schema, schema: from_request}
 rules:
+  - {id: watch, on: request, when: word, action: flag}
   - {id: right-shape, on: response, when: shape, action: retry, attempts: 1, then: pass_flagged}
 """
 REPAIR = """\
 policy: repair
 checks:
+  word: {use: pattern, words: [no-such-word]}
   shape: {use: json_schema, schema: from_request, repair: true}
   mail: {use: pii, entities: [EMAIL_ADDRESS]}
 rules:
+  - {id: watch, on: request, when: word, action: flag}
   - {id: right-shape, on: response, when: shape, action: retry, attempts: 1}
   - {id: no-mail, on: response, when: mail, action: redact}
 """
 FALLBACK = """\
 policy: fallback
 checks:
+  word: {use: pattern, words: [no-such-word]}
   shape: {use: json_schema, schema: from_request}
 rules:
+  - {id: watch, on: request, when: word, action: flag}
   - id: right-shape
     on: response
     when: shape
@@ -271,13 +281,16 @@ rules:
 BLOCK = """\
 policy: block
 checks:
+  word: {use: pattern, words: [no-such-word]}
   shape: {use: json_schema, schema: from_request}
 rules:
+  - {id: watch, on: request, when: word, action: flag}
   - {id: right-shape, on: response, when: shape, action: block}
 """
 PLACEHOLDERS = """\
 policy: placeholders
 checks:
+  word: {use: pattern, words: [no-such-word]}
   shape: {use: json_schema, schema: from_request}
   mail: {use: pii, entities: [EMAIL_ADDRESS]}
 rules:
@@ -296,15 +309,16 @@ def start(tmp_path: Any, model: Answers) -> Iterator[Callable[..., Proxy]]:
 
     yield begin
     for proxy in started:
-        assert_replays(proxy, started.index(proxy), tmp_path)
         proxy.stop()
+    for number, proxy in enumerate(started):
+        assert_replays(proxy, number, tmp_path)
 
 
 def assert_replays(proxy: Proxy, number: int, folder: Any) -> None:
     """Every record of the proxy gives the same when it is run again."""
     policies = load(folder / str(number) / "policies")
     for record in proxy.records():
-        assert replay(record, policies) == Replayed("identical"), record
+        assert replay(record, policies).differences == ()
 
 
 def test_records_with_attempts_replay(proxy: Proxy, tmp_path: Any) -> None:
