@@ -19,7 +19,7 @@ from guardproxy.gate import CHECK_ERROR, Lane
 from guardproxy.noted import Attempt, Side
 from guardproxy.wire import Decoder, shapes, turns
 from guardproxy.wire.json_text import rewrite
-from guardproxy.wire.strict import read, write
+from guardproxy.wire.strict import write
 
 CHARS_A_TOKEN = 4
 TEMPLATE = """\
@@ -69,6 +69,7 @@ class Attempts:
 
     codec: str
     body: bytes = b""
+    tree: Any = None  # of the body
     earlier: list[Attempt] = field(default_factory=list)
     retries: int = 0
     fell_back: bool = False
@@ -142,16 +143,14 @@ class Attempts:
         """The body of the next attempt."""
         self.retries += 1
         self.retry = retry
-        tree = turns.further(
-            self.codec, read(self.body), said(self.codec, answer, lane, finding), feedback(retry, lane, finding)
-        )
-        return write(tree)
+        told = feedback(retry, lane, finding)
+        return write(turns.further(self.codec, self.tree, said(self.codec, answer, lane, finding), told))
 
     def elsewhere(self, retry: Retry) -> bytes:
         """The first body, for another model."""
         self.fell_back = True
         self.retry = retry
-        return write({**read(self.body), "model": retry.model}) if retry.model else self.body
+        return write({**self.tree, "model": retry.model}) if retry.model else self.body
 
 
 def tokens_of(usage: dict[str, Any], chars: int, asked_chars: int, cut: bool) -> tuple[int, int, bool]:

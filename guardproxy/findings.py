@@ -5,6 +5,8 @@ Offsets are code points of a channel's whole text, end exclusive, never of a chu
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -41,14 +43,29 @@ class Channel:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
 class Form:
-    """What a text must be: JSON that fits `schema`, or (`words`) one of these words. `key` identifies it: equal keys,
-    equal forms."""
+    """What a text must be: JSON that fits `schema`, or (`words`) one of these words. Equal schemas are equal forms; `key`
+    identifies one, and is made when it is asked for: a schema may be large."""
 
-    key: str
-    schema: Any = field(default=None, compare=False)
-    words: tuple[str, ...] | None = None
+    __slots__ = ("_key", "schema", "words")
+
+    def __init__(self, schema: Any = None, words: tuple[str, ...] | None = None, key: str = "") -> None:
+        self.schema = schema
+        self.words = words
+        self._key = key
+
+    @property
+    def key(self) -> str:
+        if not self._key:
+            plain = json.dumps([self.schema, self.words], sort_keys=True)
+            self._key = hashlib.sha256(plain.encode()).hexdigest()
+        return self._key
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Form) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
 
 @dataclass(frozen=True, slots=True)

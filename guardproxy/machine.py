@@ -112,6 +112,11 @@ class Machine:
         return self._tally.attempt if self._bound else 0
 
     @property
+    def first_answer(self) -> Side:
+        """The first answer of the model, whether or not others followed."""
+        return self._attempts.earlier[0].side if self._attempts.earlier else self._answer.side
+
+    @property
     def outcomes(self) -> list[Outcome]:
         """Every rule that held so far, in order."""
         return self._tally.outcomes if self._bound else []

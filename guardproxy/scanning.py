@@ -36,13 +36,14 @@ from guardproxy.wire import codec_for
 from guardproxy.wire.strict import read, write
 
 ROUTE = "POST /v1/chat/completions"
-Decided = Literal["pass", "flag", "redact", "block"]
+Decided = Literal["pass", "flag", "redact", "retry", "block"]
 _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secret").digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a text. `text`: after edits, empty when nothing goes on; `findings` count in the text given."""
+    """What became of a text. `text`: after edits, empty when nothing goes on; `findings` count in the text given. A text that
+    is sent back to the model (`retry`) does not go on."""
 
     decision: Decided
     rules: tuple[str, ...]
@@ -108,16 +109,19 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
         for happened in (DataReceived(write(answer)), ResponseEnded()):
             done += perform(exchange, exchange.receive(happened))
     shown = ""
+    again = any(isinstance(command, SendUpstream) and command.attempt for command in done)
     match done[-1]:
-        case SendUpstream():
+        case SendUpstream() if not again:
             shown = read(done[-1].body)["messages"][0]["content"]
-        case Finish(outcome="answered"):
+        case Finish(outcome="answered") if not again:
             shown = read(done[-1].data)["choices"][0]["message"]["content"]
-    gate = exchange.sides[direction].gate
+    gate = exchange.first_answer.gate if again else exchange.sides[direction].gate
     path = "messages[0].content" if direction == "request" else "choices[0].message.content"
     lane = next((lane for lane in gate.lanes if lane.channel.path == path), None)
     decided: Decided = "pass"
-    if any(isinstance(command, Finish) and command.outcome != "answered" for command in done):
+    if again:
+        decided = "retry"
+    elif any(isinstance(command, Finish) and command.outcome != "answered" for command in done):
         decided = "block"
     elif lane and lane.edits:
         decided = "redact"

@@ -160,7 +160,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> JsonSc
     if (chosen := options.get("schema")) != "from_request":
         own, documents, ready = _own(chosen, draft, resources)
     compiled = lru_cache(maxsize=_CACHE)(
-        lambda form: ready if own is not None and form == own else compile_schema(form.schema, default=draft)
+        lambda form: ready if form is own else compile_schema(form.schema, default=draft)
     )
     plain = {"schema": documents if own else chosen, "draft": draft, "repair": repair}
     return JsonSchema(name, options_digest("json_schema", VERSION, plain), compiled, own, repair)
@@ -195,7 +195,7 @@ def _own(chosen: Any, draft: str, resources: Resources) -> tuple[Form, dict[str,
     except SchemaError as error:
         raise OptionError("schema", str(error)) from None
     key = options_digest("schema", VERSION, documents, draft)
-    return Form(key, schema), documents, ready
+    return Form(schema, key=key), documents, ready
 
 
 __all__ = ["REFUSED", "UNKNOWN_TOOL", "CostError", "JsonSchema", "build"]

@@ -17,8 +17,8 @@ def serve(
     upstream: Annotated[
         list[str] | None,
         typer.Option(
-            help="The model's API: a URL, or `openai=URL` and `anthropic=URL` for one provider each, or `NAME=URL` for one that "
-            "policies fall back to."
+            help="The model's API: a URL, or `openai=URL` and `anthropic=URL` for one provider each; "
+            "`NAME=URL` for one that policies fall back to."
         ),
     ] = None,
     upstream_key: Annotated[

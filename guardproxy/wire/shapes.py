@@ -6,7 +6,6 @@ that is not listed asks for nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -38,8 +37,7 @@ class Asked:
         """What the name of a called tool must be."""
         if self.tools is None:
             return None
-        names = tuple(sorted(self.tools))
-        return Form(_key(list(names)), words=names)
+        return Form(words=tuple(sorted(self.tools)))
 
     def forms(self) -> Iterator[tuple[str, Form]]:
         """Every schema that was asked for, and what it is for."""
@@ -53,15 +51,6 @@ class Asked:
 NOTHING = Asked()
 
 
-def form_of(schema: Any) -> Form:
-    """The form of JSON that fits `schema`."""
-    return Form(_key(schema), schema)
-
-
-def _key(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
 def asked(codec: str, tree: Mapping[str, Any]) -> Asked:
     """What the request asks for. What has another type than the dialect says asks for nothing."""
     read = _READERS.get(codec)
@@ -72,8 +61,8 @@ def asked(codec: str, tree: Mapping[str, Any]) -> Asked:
     for name, aliases in _ALIASES.items():
         if name in listed:
             listed |= dict.fromkeys(aliases)
-    forms = {name: None if one is None else form_of(one) for name, one in listed.items()}
-    return Asked(None if schema is None else form_of(schema), forms or None)
+    forms = {name: None if one is None else Form(one) for name, one in listed.items()}
+    return Asked(None if schema is None else Form(schema), forms or None)
 
 
 def _dict(value: Any) -> dict[str, Any]:

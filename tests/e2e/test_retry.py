@@ -409,9 +409,7 @@ def test_another_model_is_asked_in_the_end(
 ) -> None:
     other = Answers()
     try:
-        proxy = start(
-            FALLBACK, "--upstream", f"backup={other.url}", "--upstream-key", "backup=sk-of-the-backup-only"
-        )
+        proxy = start(FALLBACK, "--upstream", f"backup={other.url}", "--upstream-key", "backup=sk-of-the-backup-only")
         model.will_say(WRONG[1])
         other.will_say(RIGHT)
         assert answer(openai_at(proxy.url), stream=stream) == RIGHT
