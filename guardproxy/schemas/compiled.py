@@ -15,9 +15,9 @@ from typing import Any
 from guardproxy.schemas.drafts import (
     LATEST,
     STEPS,
-    STEPS_A_CHAR,
     CostError,
     Draft,
+    allowed,
     counted,
     draft,
     is_tame,
@@ -67,7 +67,7 @@ class Compiled:
 
     def judge(self, value: Any, chars: int = 0) -> list[Any]:
         """All errors of a complete value that was written in `chars` characters. Raises `CostError`."""
-        with counted(STEPS + STEPS_A_CHAR * chars):
+        with counted(allowed(chars)):
             return list(self.errors(value, self.schema, self.resolver))
 
 
@@ -208,9 +208,12 @@ def _resolved(resolver: Any, ref: str) -> Any:
 
     try:
         return resolver.lookup(ref)
-    except SchemaError:
-        raise
-    except (exceptions.Unresolvable, exceptions.Unretrievable, LookupError, ValueError, TypeError, AttributeError):
+    except (exceptions.Unresolvable, exceptions.Unretrievable, LookupError, ValueError, TypeError, AttributeError) as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, SchemaError):  # of a file that could not be read
+                raise cause from None
+            cause = cause.__cause__
         message = "a reference leads to something that is not here; references stay in the schema and its local files"
         raise SchemaError(f"{message}, nothing is fetched") from None
 

@@ -17,8 +17,12 @@ from typing import Any
 
 from guardproxy.schemas.patterns import searcher
 
-STEPS = 200_000
+STEPS = 100_000
 STEPS_A_CHAR = 40
+MOST_STEPS = 2_000_000
+# A step is about five microseconds; some keywords take many.
+_WEIGHTS = {"$ref": 25, "$dynamicRef": 25, "$recursiveRef": 25, "not": 5, "if": 5}
+_BRANCHES = frozenset(("anyOf", "oneOf", "allOf"))
 _NAMES = {
     "https://json-schema.org/draft/2020-12/schema": "2020-12",
     "https://json-schema.org/draft/2019-09/schema": "2019-09",
@@ -28,6 +32,11 @@ _NAMES = {
 }
 DRAFTS = tuple(_NAMES.values())
 LATEST = DRAFTS[0]
+
+
+def allowed(chars: int) -> int:
+    """How many steps a value may take that was written in so many characters."""
+    return min(STEPS + STEPS_A_CHAR * chars, MOST_STEPS)
 
 
 class CostError(Exception):
@@ -106,11 +115,11 @@ Keyword = Callable[[Any, Any, Any, Mapping[str, Any]], Any]
 
 def _counted(word: str, keyword: Keyword) -> Keyword:
     def count(validator: Any, value: Any, instance: Any, schema: Mapping[str, Any]) -> Any:
-        steps = 1
+        steps = _WEIGHTS.get(word, 1)
         if isinstance(instance, (str, list, dict)):
             steps += len(instance) >> 6
         if isinstance(value, (list, dict)):
-            steps += len(value) >> 2
+            steps += len(value) << 1 if word in _BRANCHES else len(value) >> 2
         if word == "uniqueItems" and isinstance(instance, list):
             steps += len(instance) ** 2 >> 4
         elif word == "unevaluatedProperties" and isinstance(instance, dict):

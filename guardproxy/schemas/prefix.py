@@ -13,7 +13,7 @@ from typing import Any
 
 from guardproxy.findings import Detail
 from guardproxy.schemas.compiled import Compiled
-from guardproxy.schemas.drafts import STEPS, STEPS_A_CHAR, Budget, counting
+from guardproxy.schemas.drafts import Budget, allowed, counting
 from guardproxy.schemas.node import Node, roots
 from guardproxy.schemas.reader import Kind, Reader, Wrong, alike
 from guardproxy.schemas.wording import details, keys, kinds, words
@@ -32,7 +32,7 @@ class Prefix(Reader):
         super().__init__()
         self._compiled = compiled
         self._roots = roots(compiled)
-        self._budget = Budget(STEPS)
+        self._budget = Budget(allowed(0))
         self._nodes: list[tuple[Node, ...]] = []  # of each open object and array
         self._current: tuple[Node, ...] = ()  # of the value that is being read
         self._coming: tuple[Node, ...] = self._roots  # of the value of the key that was read
@@ -43,7 +43,7 @@ class Prefix(Reader):
 
     def feed(self, text: str) -> None:
         """The next characters. Raises `CostError`."""
-        self._budget.steps += STEPS_A_CHAR * len(text)
+        self._budget.steps += allowed(self.at + len(text)) - allowed(self.at)
         with counting(self._budget):
             super().feed(text)
 

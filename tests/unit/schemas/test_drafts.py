@@ -1,0 +1,82 @@
+"""The drafts: the library's keywords, with patterns in linear time and every step counted."""
+
+from __future__ import annotations
+
+import pytest
+from referencing import Registry
+
+from guardproxy.schemas import drafts
+from guardproxy.schemas.drafts import DRAFTS, Budget, CostError, counted, counting, draft, is_tame, named, spend
+
+
+@pytest.mark.parametrize("name", DRAFTS)
+def test_a_draft_knows_its_keywords(name: str) -> None:
+    chosen = draft(name)
+    assert draft(name) is chosen
+    assert chosen.knows("maxLength")
+    assert not chosen.knows("max_length")
+    assert chosen.ref_alone == (name in ("4", "6", "7"))
+    assert chosen.knows("const") == (name != "4")
+
+
+def test_a_draft_is_known_by_its_address() -> None:
+    assert named("http://json-schema.org/draft-07/schema#") == "7"
+    assert named("https://json-schema.org/draft/2020-12/schema") == "2020-12"
+    assert named("http://json-schema.org/draft-03/schema#") is None
+
+
+def test_steps_are_counted_and_end() -> None:
+    with counted(3):
+        spend(3)
+        with pytest.raises(CostError):
+            spend(1)
+
+
+def test_a_budget_is_shared_by_several_stretches() -> None:
+    budget = Budget(3)
+    for _ in range(3):
+        with counting(budget):
+            spend(1)
+    with counting(budget), pytest.raises(CostError):
+        spend(1)
+
+
+def test_too_deep_is_too_much() -> None:
+    def deeper() -> None:
+        deeper()
+
+    with pytest.raises(CostError, match="too deep"), counted(1):
+        deeper()
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "valid"),
+    [
+        ({"patternProperties": {"^x": {"type": "string"}}}, {"x1": "a", "y": 1}, True),
+        ({"patternProperties": {"^x": {"type": "string"}}}, {"x1": 1}, False),
+        ({"patternProperties": {"^x": {"type": "string"}}}, [1], True),
+        ({"patternProperties": {"^x": True}, "additionalProperties": False}, {"x": 1}, True),
+        ({"patternProperties": {"^x": True}, "additionalProperties": False}, {"y": 1}, False),
+        ({"properties": {"a": {}}, "additionalProperties": {"type": "null"}}, {"a": 1, "b": None}, True),
+        ({"properties": {"a": {}}, "additionalProperties": {"type": "null"}}, {"b": 1}, False),
+        ({"additionalProperties": True}, {"b": 1}, True),
+        ({"additionalProperties": False}, 3, True),
+        ({"pattern": "^a"}, "ab", True),
+        ({"pattern": "^a"}, "b", False),
+        ({"pattern": "^a"}, 7, True),
+        ({"uniqueItems": True}, [1, 2], True),
+        ({"uniqueItems": True}, [1, 1], False),
+        ({"uniqueItems": True}, "aa", True),
+        ({"unevaluatedProperties": False}, {"a": 1}, False),
+        ({"unevaluatedProperties": False}, 1, True),
+    ],
+)
+def test_keywords_mean_what_they_mean(schema: object, value: object, valid: bool) -> None:
+    validator = draft(drafts.LATEST).validator(schema, registry=Registry())
+    with counted(1000):
+        assert validator.is_valid(value) == valid
+
+
+@pytest.mark.parametrize(("pattern", "tame"), [("^a*b*$", True), ("a*", True), ("a*b*", False), ("(ab)*", False), (r"\)*", True)])
+def test_tame_patterns(pattern: str, tame: bool) -> None:
+    assert is_tame(pattern) == tame
