@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from hypothesis import HealthCheck, settings
 
 from guardproxy.checks import Check
-from guardproxy.findings import Channel, Finding, Window
+from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Window
 
 CHANNEL = Channel("response", "assistant", "choices[0].message.content")
 EXAMPLES = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 200
@@ -42,16 +42,19 @@ def whole(check: Check, text: str) -> list[Finding]:
     return list(scan.findings)
 
 
-def scan_in_chunks(check: Check, text: str, cuts: Iterable[int], held: list[int] | None = None) -> list[Finding]:
+def scan_in_chunks(
+    check: Check, text: str, cuts: Iterable[int], held: list[int] | None = None, facts: Facts = NO_FACTS
+) -> list[Finding]:
     """The findings of the text cut at the offsets `cuts`; every promise of `Scan` is checked on the way.
 
     `held`: gets, for each scan but the last, how many characters could not be released.
     """
     findings: list[Finding] = []
     settled = keep = 0
+    state = None
     for end in [*sorted(set(cuts)), len(text)]:
         last = end == len(text)
-        window = Window(CHANNEL, text[keep:end], keep, settled, last)
+        window = Window(CHANNEL, text[keep:end], keep, settled, last, facts, state)
         (scan,) = check.scan([window])
         assert not scan.error
         assert settled <= scan.settled <= end, "settled shrank or ran ahead of the text"
@@ -63,7 +66,7 @@ def scan_in_chunks(check: Check, text: str, cuts: Iterable[int], held: list[int]
         elif held is not None:
             held.append(end - scan.settled)
         findings += scan.findings
-        settled, keep = scan.settled, scan.keep
+        settled, keep, state = scan.settled, scan.keep, scan.state
         if last:
             break
     for finding in findings:

@@ -176,8 +176,8 @@ def _own(chosen: Any, draft: str, resources: Resources) -> tuple[Form, dict[str,
         try:
             documents[path] = json.loads(resources.read(path))
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
-            raise SchemaError(f"cannot read the schema file `{path}`: {str(reason or error).lower()}") from None
+            reason = str(error.strerror).lower() if isinstance(error, OSError) else "it is not JSON"
+            raise SchemaError(f"cannot read the schema file `{path}`: {reason}") from None
         return documents[path]
 
     match chosen:

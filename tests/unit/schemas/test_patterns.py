@@ -38,7 +38,9 @@ def test_a_pattern_finds_what_it_means(pattern: str, yes: list[str] | None, no: 
     assert [text for text in no if search(text)] == []
 
 
-@pytest.mark.parametrize("pattern", ["(?<=a)b", r"(a)\1", "a(?!b)", "(", "^(?!a", "^(?!(a)", "\ud800", "a" * (LIMIT_CHARS + 1)])
+@pytest.mark.parametrize(
+    "pattern", ["(?<=a)b", r"(a)\1", "a(?!b)", "(", "^(?!a", "^(?!(a)", "\ud800", "a" * (LIMIT_CHARS + 1)]
+)
 def test_what_cannot_be_searched_for_in_linear_time_is_refused(pattern: str) -> None:
     with pytest.raises(PatternError):
         searcher(pattern)
@@ -58,7 +60,9 @@ def test_a_catastrophic_pattern_is_not(pattern: str) -> None:
 
 @given(st.from_regex(r"\A[ab.]{0,4}[*+?]?[ab]{0,2}\$?\Z"), st.text("ab\n", max_size=8))
 def test_plain_patterns_find_what_the_standard_library_finds(pattern: str, text: str) -> None:
-    if text.endswith("\n") and pattern.endswith("$"):  # Python's `$` is also before a last line end, ECMAScript's is not
+    if text.endswith("\n") and pattern.endswith(
+        "$"
+    ):  # Python's `$` is also before a last line end, ECMAScript's is not
         return
     try:
         expected = re.search(pattern, text) is not None

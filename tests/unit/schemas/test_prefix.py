@@ -47,7 +47,12 @@ def wrong(schema: Any, text: str, cuts: Any = (), draft: str = "2020-12") -> tup
         ('"', 0, "wrong_type", ": an object, a string"),
         ('{"name": 5}', 9, "wrong_type", "name: a string, a number"),
         ('{"age": t', 8, "wrong_type", "age: a number, true or false"),
-        ('{"nam_', 5, "unknown_key", ': no keys but "age", "extra", "home", "mood", "name", "tags", a key that begins so: nam_'),
+        (
+            '{"nam_',
+            5,
+            "unknown_key",
+            ': no keys but "age", "extra", "home", "mood", "name", "tags", a key that begins so: nam_',
+        ),
         ('{"nam"', 5, "unknown_key", ': no keys but "age", "extra", "home", "mood", "name", "tags", another key: nam'),
         ('{"name": "abcdefg', 16, "too_much", "name: at most 6 characters, more"),
         ('{"name": "abcdef\\u0067', 21, "too_much", "name: at most 6 characters, more"),
@@ -80,7 +85,9 @@ def test_a_text_is_wrong_at_the_character_that_shows_it(text: str, at: int | Non
         assert reading.wrong is not None
         assert (reading.wrong.at, reading.wrong.label) == (at, label)
         detail = reading.wrong.details[0]
-        assert f"{detail.place}: {detail.expected}, {detail.found}" + (f": {detail.said}" if detail.said else "") == said
+        assert (
+            f"{detail.place}: {detail.expected}, {detail.found}" + (f": {detail.said}" if detail.said else "") == said
+        )
         if at and label != "incomplete":
             before = Prefix(compile_schema(PERSON))
             before.feed(text[:at])
@@ -129,7 +136,9 @@ def test_the_keywords_of_a_draft_decide(schema: Any, draft: str, text: str, expe
 
 
 def test_what_the_text_itself_made_up_is_not_shown() -> None:
-    schema = {"properties": {"a": {"additionalProperties": {"type": "object", "additionalProperties": {"type": "null"}}}}}
+    schema = {
+        "properties": {"a": {"additionalProperties": {"type": "object", "additionalProperties": {"type": "null"}}}}
+    }
     reading = Prefix(compile_schema(schema))
     reading.feed('{"a": {"my name": {"": 7')
     assert reading.wrong is not None
@@ -141,7 +150,9 @@ def test_what_the_text_itself_made_up_is_not_shown() -> None:
 
 
 def test_places_in_a_finished_value_are_not_shown_either() -> None:
-    reading = Prefix(compile_schema({"unevaluatedProperties": {"type": "null"}, "properties": {"a": {"items": {"not": {}}}}}))
+    reading = Prefix(
+        compile_schema({"unevaluatedProperties": {"type": "null"}, "properties": {"a": {"items": {"not": {}}}}})
+    )
     reading.feed('{"my name": 7}')
     assert reading.wrong is not None
     assert [(detail.place, detail.shown) for detail in reading.wrong.details] == [("", "")]
@@ -178,7 +189,11 @@ def test_the_whole_text_is_judged_once_more_whatever_its_parts_were() -> None:
 
 
 def test_schemas_that_lead_to_each_other_are_walked_as_deep_as_the_text() -> None:
-    tree = {"type": "object", "properties": {"left": {"$ref": "#"}, "value": {"type": "integer"}}, "required": ["value"]}
+    tree = {
+        "type": "object",
+        "properties": {"left": {"$ref": "#"}, "value": {"type": "integer"}},
+        "required": ["value"],
+    }
     text = '{"left": {"left": {"value": 1}, "value": 2}, "value": 3}'
     assert wrong(tree, text) is None
     assert wrong(tree, text.replace("1", '"')) == (28, "wrong_type", "left.left.value: a number, a string")

@@ -1,0 +1,121 @@
+"""Playing several attempts: what the model says one answer after the other, in both formats, whole and streamed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
+from typing import Any
+
+from guardproxy.exchange import Limits
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
+from tests.support import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, pieces
+
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+RIGHT = '{"name": "Mara", "age": 41}'
+POLICY = """\
+policy: p
+checks:
+  word: {use: pattern, words: [no-such-word]}
+  shape: {use: json_schema, schema: from_request}
+rules:
+  - {id: watch, on: request, when: word, action: flag}
+"""
+RULE = "  - {id: shape, on: response, when: shape, action: retry, attempts: 2}\n"
+Body = dict[str, Any]
+
+
+def ask(route: str = CHAT, *, stream: bool = False, schema: Any = PERSON, **more: Any) -> Body:
+    """A request that asks for a person."""
+    body: Body = {"model": "m", "stream": stream, "messages": [{"role": "user", "content": "Who?"}], **more}
+    if route == MESSAGES:
+        body["max_tokens"] = 9
+        if schema is not None:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+    elif schema is not None:
+        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
+    return body
+
+
+def whole(text: str, route: str = CHAT, usage: tuple[int, int] = (3, 2)) -> bytes:
+    """A whole answer."""
+    if route == MESSAGES:
+        tree: Any = {"type": "message", "role": "assistant", "model": "c", "content": [{"type": "text", "text": text}]}
+        tree |= {"stop_reason": "end_turn", "usage": {"input_tokens": usage[0], "output_tokens": usage[1]}}
+    else:
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        tree = {"model": "m", "choices": [choice]}
+        tree["usage"] = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
+    return json.dumps(tree).encode()
+
+
+def streamed(text: str, route: str = CHAT, size: int = 3) -> bytes:
+    """A stream of the text in pieces."""
+    parts = pieces(text, range(size, len(text), size))
+    frames = message_frames([("text", parts)]) if route == MESSAGES else chat_frames({"content": one} for one in parts)
+    return b"".join(frames)
+
+
+class Attempts:
+    """A play with one answer after the other: `answers` are bodies, cut at the places that `cuts` gives."""
+
+    def __init__(
+        self,
+        policies: PolicySet,
+        body: Body,
+        route: str = CHAT,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.play = Play(policies, route, limits or Limits())
+        self.clock = clock
+        self.play.ask(body)
+        self.stream = body.get("stream", False)
+
+    def answer(
+        self, data: bytes, cuts: Iterable[int] = (), *, status: int = 200, waits: Sequence[bool] = ()
+    ) -> Attempts:
+        """One answer, until it is over or discarded."""
+        play, before = self.play, len(self.sent)
+        media = "text/event-stream" if self.stream and status == 200 else "application/json"
+        play.tell(ResponseStarted(status, media, self.clock()))
+        for number, chunk in enumerate(cut(data, cuts)):
+            if self.over or len(self.sent) > before:
+                return self
+            play.tell(DataReceived(chunk, self.clock()))
+            if number >= len(waits) or not waits[number]:
+                play.scan()
+        play.scan()
+        if not self.over and len(self.sent) == before:
+            play.tell(ResponseEnded(self.clock()))
+            play.scan()
+        return self
+
+    def say(self, text: str, cuts: Iterable[int] = (), **more: Any) -> Attempts:
+        """One answer with this text."""
+        data = streamed(text, self.play.route) if self.stream else whole(text, self.play.route)
+        return self.answer(data, cuts, **more)
+
+    @property
+    def sent(self) -> list[SendUpstream]:
+        return [command for command in self.play.done if isinstance(command, SendUpstream)]
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [json.loads(command.body) for command in self.sent]
+
+    @property
+    def over(self) -> bool:
+        return any(isinstance(command, Finish) for command in self.play.done)
+
+
+def ticking(step: float) -> Callable[[], float]:
+    """A clock that goes on by `step` seconds each time it is looked at."""
+    ticks = count(1)
+    return lambda: next(ticks) * step
