@@ -104,12 +104,14 @@ class Answering(Machine):
             return commands + (
                 self._fall_back(gate.fault.code, at_s) or self._fail(gate.fault, at_s, self._fault_status)
             )
-        if gate.held + answer.held_chars > self.setting.limits.held_chars:
-            message = "more text had to be held back than the limit allows"
-            return commands + self._fail(Fault("hold_limit", message), at_s)
+        if gate.held > self.setting.limits.held_chars:
+            return commands + self._holds_too_much(at_s)
         if answer.ended and gate.empty:
             return commands + self._answered(b"".join(answer.held_data), at_s)
         return commands
+
+    def _holds_too_much(self, at_s: float) -> list[Command]:
+        return self._fail(Fault("hold_limit", "more text had to be held back than the limit allows"), at_s)
 
     def _release(self, at_s: float) -> list[Command]:
         """Sends what may leave, in order, up to the first finding that ends the answer."""
@@ -133,6 +135,8 @@ class Answering(Machine):
             else:
                 answer.held.append((entry.frame, data))
                 answer.held_chars += sum(len(text) for _, text in texts)
+                if answer.held_chars > self.setting.limits.held_chars:
+                    return self._holds_too_much(at_s)
         ending = self._first_end(self._ahead(), out, at_s)
         return self._leave(out, at_s) if ending is None else ending
 
@@ -284,7 +288,7 @@ class Answering(Machine):
     def _is_quiet(self) -> bool:
         """Whether the client waits for a stream that is held back."""
         begun = self.phase == "answer" and self._answer.streamed and self._answer.hold == "all"
-        again = self.phase == "waiting" and bool(self._attempts.earlier) and self._attempts.earlier[-1].streamed
+        again = self.phase == "waiting" and bool(self._attempts.earlier) and self._notes.streamed
         return (begun or again) and self._notes.stream
 
     @property

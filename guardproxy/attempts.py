@@ -56,9 +56,9 @@ class Answer:
     def chars(self, finding: Finding | None = None, lane: Lane | None = None) -> int:
         """Characters of the answer; of one that was cut off, those up to the fault, however much more had come."""
         lanes = [one for one in self.side.gate.lanes if not one.judged]
-        if lane is None or finding is None or not self.streamed:
+        if not self.streamed:
             return sum(one.total for one in lanes)
-        here = lane.fault_end if lane.encoded else finding.end
+        here = 0 if lane is None or finding is None else lane.fault_end if lane.encoded else finding.end
         return sum(one.released for one in lanes if one is not lane) + here
 
 

@@ -181,7 +181,8 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
 def _attempts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Every answer of the model, the last one in the same form as those before it."""
     listed: list[Mapping[str, Any]] = list(record.get("attempts", ()))
-    last = listed.pop() if listed else {"decision": record["outcome"], "tokens": 0, "ended": 0.0}
+    ended = record.get("timings", {}).get("finished", 0.0)
+    last = listed.pop() if listed else {"decision": record["outcome"], "tokens": 0, "ended": ended}
     every = [*listed, {**last, "response": record["response"], "usage": record["usage"]}]
     return [{**one, "signs": record.get("signs", 0) if one is every[0] else 0} for one in every]
 
@@ -192,6 +193,7 @@ def _answer(
     """One recorded answer, to its end or until it is discarded. The times are the recorded ones: a budget may be of time."""
     number, at_s = exchange.attempt, attempt["ended"] / 1000
     recorded.answer, recorded.usage = attempt["response"], attempt["usage"]
+    memory.at_s = at_s
     last: Command | None = None
     if exchange.phase == "waiting" and attempt["response"]["status"] is not None:
         media = "text/event-stream" if attempt["response"]["streamed"] else "application/json"
@@ -244,7 +246,7 @@ def _run(exchange: Exchange, memory: _Memory, happened: Input) -> Command | None
         command = todo.pop(0)
         if isinstance(command, ScanCommand):
             memory.attempt = exchange.attempt
-            todo += exchange.receive(Scanned(tuple(map(memory.scan, command.jobs))))
+            todo += exchange.receive(Scanned(tuple(map(memory.scan, command.jobs)), memory.at_s))
         elif isinstance(command, (Finish, SendUpstream)):
             last = command
     return last
@@ -258,6 +260,7 @@ class _Memory:
         self._texts: dict[tuple[int, str, str, str], list[tuple[str, Mapping[str, Any]]]] = {}
         self._values: dict[tuple[str, str], tuple[str, float]] = {}
         self.attempt = 0
+        self.at_s = 0.0  # when that was over
         self.rescanned: set[str] = set()
         self.unreadable = ""  # a check that would have to read what is not kept
         answers = [one["response"] for one in record.get("attempts", ())[:-1]] + [record["response"]]

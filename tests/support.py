@@ -4,7 +4,7 @@ client reads them back. The fakes are at the two true edges: the upstream's byte
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -57,6 +57,7 @@ class Play:
     lines: list[str] = field(default_factory=list)
     done: list[Command] = field(default_factory=list)
     pending: Scan | None = None
+    clock: Callable[[], float] = lambda: 0.0
     exchange: Exchange = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +83,7 @@ class Play:
         """Answers the scan under way, and those that follow."""
         while self.pending:
             jobs, self.pending = self.pending.jobs, None
-            self.tell(Scanned(tuple(job.check.scan([job.window])[0] for job in jobs)))
+            self.tell(Scanned(tuple(job.check.scan([job.window])[0] for job in jobs), self.clock()))
 
     def answer_scan(self, *scans: ScanResult) -> None:
         self.pending = None

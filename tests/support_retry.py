@@ -73,7 +73,7 @@ class Attempts:
         limits: Limits | None = None,
         clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self.play = Play(policies, route, limits or Limits())
+        self.play = Play(policies, route, limits or Limits(), clock=clock)
         self.clock = clock
         self.play.ask(body)
         self.stream = body.get("stream", False)

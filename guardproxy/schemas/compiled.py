@@ -208,7 +208,14 @@ def _resolved(resolver: Any, ref: str) -> Any:
 
     try:
         return resolver.lookup(ref)
-    except (exceptions.Unresolvable, exceptions.Unretrievable, LookupError, ValueError, TypeError, AttributeError) as error:
+    except (
+        exceptions.Unresolvable,
+        exceptions.Unretrievable,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, SchemaError):  # of a file that could not be read

@@ -86,9 +86,9 @@ def test_upstream_is_told_to_stop_as_soon_as_the_answer_is_wrong() -> None:
 
 
 def test_what_was_saved_has_a_price() -> None:
-    attempts = Attempts(with_rule("action: retry, price: 2000000"), ask(stream=True)).say("Sure!").say(RIGHT)
+    attempts = Attempts(with_rule("action: retry, price: 1000000"), ask(stream=True)).say("Sure!").say(RIGHT)
     saved = attempts.play.record["saved"]
-    assert saved["money"] == 2 * saved["tokens"] > 0
+    assert saved["money"] == saved["tokens"] > 0
 
 
 def test_the_model_is_told_what_is_wrong_in_the_words_of_the_policy() -> None:
@@ -149,7 +149,7 @@ def test_findings_of_a_discarded_answer_do_not_count_for_the_next() -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_time_is_a_budget(stream: bool) -> None:
     policies = with_rule("action: retry, attempts: 9, total_s: 2")
-    attempts = Attempts(policies, ask(stream=stream), clock=ticking(0.7))
+    attempts = Attempts(policies, ask(stream=stream), clock=ticking(0.3))
     while not attempts.over:
         attempts.say(WRONG[0])
     assert 1 <= len(attempts.sent) <= 3
@@ -455,7 +455,7 @@ def test_a_wrong_call_is_corrected_before_its_end(name: str, arguments: str, wro
     assert wrong in told["content"]
     if arguments.endswith("}"):
         assert attempts.play.done[-2] == CancelUpstream()
-    assert answer["content"].startswith(f"I called the tool `{name[:1]}")
+    assert answer.get("tool_calls") or answer["content"].startswith("I called the tool `send`")
     attempts.answer(called("send", RIGHT))
     assert chat_texts(attempts.play.client)["tool"] == RIGHT
     assert replay(attempts.play.record, RETRY).verdict == "identical"
@@ -508,17 +508,27 @@ def test_a_schema_that_cannot_be_used_is_refused_before_anything_is_sent() -> No
 # The promise.
 
 
+POLICIES = {
+    "retry": RETRY,
+    "mend": MENDS,
+    "early": with_rule("action: retry, early: true"),
+    "fallback": with_rule(FALLBACK),
+}
+
+
 @promise
 @given(
     st.sampled_from([CHAT, MESSAGES]),
     st.lists(st.sampled_from([*WRONG, RIGHT, "", f'{{"name": "{MAIL}", "age": 1,}}']), min_size=1, max_size=4),
     st.lists(st.integers(0, 2500), max_size=6),
     st.lists(st.booleans(), max_size=6),
-    st.sampled_from([RETRY, MENDS, with_rule("action: retry, early: true"), with_rule(FALLBACK)]),
+    st.sampled_from(["retry", "mend", "early", "fallback"]),
 )
 def test_the_attempts_do_not_depend_on_chunks(
-    route: str, said: list[str], cuts: list[int], waits: list[bool], policies: Any
+    route: str, said: list[str], cuts: list[int], waits: list[bool], chosen: str
 ) -> None:
+    policies = POLICIES[chosen]
+
     def play(*, chunked: bool) -> Attempts:
         attempts = Attempts(policies, ask(route, stream=True), route)
         for text in said:

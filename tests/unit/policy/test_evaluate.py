@@ -136,7 +136,7 @@ def test_a_check_that_failed_blocks_unless_the_policy_only_notes_it() -> None:
     failed = finding("one", label=CHECK_ERROR)
     tally = Tally(bound(policies(rule)))
     assert tally.see(channel(), failed) == Stop("on_error", "a check could not be completed")
-    assert [(one.rule, one.decision.strength) for one in tally.outcomes] == [("on_error", 2)]
+    assert [(one.rule, one.decision.strength) for one in tally.outcomes] == [("on_error", 3)]
     tally = Tally(bound(policies(rule, "on_error: flag\n")))
     assert tally.see(channel(), failed) is None
     assert [one.decision for one in tally.outcomes] == [Pass("on_error")]

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from guardproxy import checks
+from guardproxy.checks import Resources
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Scan, Window
-from guardproxy.policy.load import PolicyErrors, build_checks, load_folder, parse
+from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_folder, parse
+from guardproxy.policy.tree import LIMIT_BYTES
+from guardproxy.scanning import load
 
 
 def text(name: str, spec: str = "{pii: {use: pii}}") -> str:
@@ -202,3 +205,57 @@ def test_the_shipped_policies_load() -> None:
     default = next(policy for policy in load_folder(shipped)[0] if policy.name == "default")
     assert {rule.action for rule in default.rules} == {"flag", "redact", "block"}
     assert {example.rule for example in default.tests} == {rule.id for rule in default.rules} | {None}
+
+
+# Files that policies name.
+
+
+def test_files_beside_the_policies_are_read_once_and_are_part_of_the_digest(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("1", encoding="utf-8")
+    files = Files(tmp_path)
+    assert files.digest("sha256:x") == "sha256:x"
+    assert files.read("a.json") == b"1"
+    digest = files.digest("sha256:x")
+    assert digest.startswith("sha256:")
+    assert digest != files.digest("sha256:y")
+    (tmp_path / "a.json").write_text("2", encoding="utf-8")
+    assert files.read("a.json") == b"1"
+    again = Files(tmp_path)
+    again.read("a.json")
+    assert again.digest("sha256:x") != digest
+
+
+def test_files_elsewhere_are_not_read(tmp_path: Path) -> None:
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    (tmp_path / "secret.json").write_text("1", encoding="utf-8")
+    (folder / "link.json").symlink_to(tmp_path / "secret.json")
+    (folder / "large.json").write_bytes(b" " * (LIMIT_BYTES + 1))
+    for path in ("../secret.json", "link.json", str(tmp_path / "secret.json"), "none.json", "", "large.json"):
+        with pytest.raises(OSError, match="no such file|larger than"):
+            Files(folder).read(path)
+
+
+def test_a_schema_file_changes_the_digest_of_the_policies(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(
+        "policy: p\nchecks: {shape: {use: json_schema, schema: {file: a.json}}}\n"
+        "rules: [{id: r, when: shape, action: block}]\n",
+        encoding="utf-8",
+    )
+    digests = set()
+    for schema in ('{"type": "null"}', '{"type": "string"}'):
+        (tmp_path / "a.json").write_text(schema, encoding="utf-8")
+        digests.add(load(tmp_path).digest)
+    assert len(digests) == 2
+    (tmp_path / "a.json").write_text('{"type": "nothing"}', encoding="utf-8")
+    with pytest.raises(PolicyErrors, match=r"p\.yaml:2:36: the schema is not valid"):
+        load(tmp_path)
+
+
+def test_there_is_nothing_to_redact_in_a_shape(tmp_path: Path) -> None:
+    text = (
+        "policy: p\nchecks: {shape: {use: json_schema, schema: from_request}, word: {use: pattern, words: [a]}}\n"
+        "rules:\n  - {id: r, on: response, when: word or shape, action: redact}\n"
+    )
+    with pytest.raises(PolicyErrors, match="p.yaml:4:5: `shape` judges an answer as a whole"):
+        build_checks([parse(text, "p.yaml")], Resources())

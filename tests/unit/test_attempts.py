@@ -1,0 +1,58 @@
+"""What the model is told between attempts, and how tokens are counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from guardproxy.attempts import errors_of, feedback, shown, tokens_of
+from guardproxy.decisions import Retry
+from guardproxy.findings import Channel, Detail, Finding
+from guardproxy.gate import CHECK_ERROR, Lane
+from guardproxy.wire.json_text import view
+
+TEXT = Lane(Channel("response", "assistant", "a"), (), encoded=False)
+CALL = Lane(Channel("response", "tool_arguments", "a"), (), encoded=True)
+
+
+@pytest.mark.parametrize(
+    ("usage", "cut", "expected"),
+    [
+        ({"prompt_tokens": 7, "completion_tokens": 3}, False, (10, 3, True)),
+        ({"input_tokens": 7, "output_tokens": 3}, False, (10, 3, True)),
+        ({"input_tokens": 7, "output_tokens": 3}, True, (8, 3, False)),
+        ({"output_tokens": 3}, False, (8, 3, False)),
+        ({"input_tokens": 7.5, "output_tokens": 3}, False, (8, 3, False)),
+        ({}, False, (8, 3, False)),
+    ],
+)
+def test_tokens_are_counted_or_estimated(usage: dict[str, int], cut: bool, expected: tuple[int, int, bool]) -> None:
+    assert tokens_of(usage, 10, 20, cut) == expected
+
+
+def test_errors_in_words() -> None:
+    details = (Detail("a.b", "a.b", "x", "y"), Detail("", "", "no keys", "another key", "z"))
+    found = Finding(0, 1, "c", "invalid", 1.0, details)
+    assert errors_of(found) == ["at `a.b`: expected x, found y", "expected no keys, found another key: `z`"]
+    assert errors_of(Finding(0, 1, "c", "CREDIT_CARD", 1.0)) == ["it contains this: credit card"]
+    assert errors_of(Finding(0, 1, "c", CHECK_ERROR, 1.0)) == ["it could not be checked"]
+
+
+def test_the_feedback_says_where_the_fault_is() -> None:
+    found = Finding(0, 1, "c", "CREDIT_CARD", 1.0)
+    assert feedback(Retry("r", template="<{errors}>"), TEXT, found) == "<- it contains this: credit card>"
+    assert feedback(Retry("r", template="{errors}"), CALL, found).startswith("in the arguments of your tool call: \n- ")
+    assert "Give the whole answer again" in feedback(Retry("r"), TEXT, found)
+
+
+def test_what_was_found_is_masked_up_to_the_end_that_is_shown() -> None:
+    lane = Lane(Channel("response", "assistant", "a"), (), encoded=False)
+    lane.append("call 12345 now")
+    lane.masks = [(5, 10, "[N]")]
+    assert shown(lane, 14) == "call [N] now"
+    assert shown(lane, 7) == "call [N]"
+    assert shown(lane, 5) == "call "
+    encoded = Lane(Channel("response", "tool_arguments", "a"), (), encoded=True)
+    encoded.append('{"n": "12345"}')
+    encoded.seen = view('{"n": "12345"}')
+    encoded.masks = [(2, 7, "[N]")]
+    assert shown(encoded, 14) == '{"n": "[N]"}'

@@ -1,0 +1,140 @@
+"""Which form a text must have, and which checks have a form to look for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guardproxy.checks import Check, Resources, build
+from guardproxy.events import End, Frame, Text
+from guardproxy.findings import Channel, Detail, Facts, Finding, Form, Scan
+from guardproxy.forms import Forms, needs_form
+from guardproxy.gate import Gate, Lane
+from guardproxy.wire.shapes import Asked
+
+SCHEMA: Any = {"type": "null"}
+ANSWER = Channel("response", "assistant", "choices[0].message.content")
+NAME = Channel("response", "tool_arguments", "choices[0].message.tool_calls[0].function.name")
+ARGUMENTS = Channel("response", "tool_arguments", "choices[0].message.tool_calls[0].function.arguments")
+TOOLS = {"send": Form(SCHEMA), "free": None}
+
+
+def shape(**options: Any) -> Check:
+    return build("json_schema", "shape", {"schema": "from_request", **options}, Resources())
+
+
+OWN = shape(schema={"inline": {"type": "string"}})
+WORD = build("pattern", "word", {"words": ["a"]}, Resources())
+
+
+@pytest.mark.parametrize(
+    ("asked", "check", "channel", "wanted"),
+    [
+        (Asked(), WORD, ANSWER, True),
+        (Asked(), shape(), ANSWER, False),
+        (Asked(Form(SCHEMA)), shape(), ANSWER, True),
+        (Asked(Form(SCHEMA)), shape(), NAME, False),
+        (Asked(tools=TOOLS), shape(), NAME, True),
+        (Asked(tools=TOOLS), shape(), ARGUMENTS, True),
+        (Asked(tools=TOOLS), shape(), Channel("response", "reasoning", "x"), False),
+        (Asked(), OWN, ANSWER, True),
+        (Asked(tools=TOOLS), OWN, NAME, False),
+    ],
+)
+def test_a_check_is_asked_only_where_it_has_something_to_say(
+    asked: Asked, check: Check, channel: Channel, wanted: bool
+) -> None:
+    assert Forms("openai_chat", asked=asked).wants(check, channel) == wanted
+
+
+def test_whether_anything_has_a_form() -> None:
+    assert not Forms("openai_chat").judges(shape())
+    assert Forms("openai_chat").judges(OWN)
+    assert Forms("openai_chat", asked=Asked(tools=TOOLS)).judges(shape())
+    assert needs_form(shape())
+    assert not needs_form(WORD)
+
+
+def gate_of(*lanes: Lane) -> Gate:
+    return Gate(lambda channel: (), lanes=list(lanes))
+
+
+def lane(channel: Channel, *parts: str, ended: bool = False) -> Lane:
+    made = Lane(channel, (), encoded=False)
+    for part in parts:
+        made.append(part)
+    made.ended = ended
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "ended", "schema"),
+    [
+        (["send"], False, SCHEMA),
+        (["free"], False, None),
+        (["se"], False, "later"),
+        (["se", "nd"], False, "later"),
+        (["se", "nd"], True, SCHEMA),
+        (["fetch"], True, None),
+        (None, False, "later"),
+        (None, True, None),
+    ],
+)
+def test_arguments_must_fit_the_tool_that_is_called(name: list[str] | None, ended: bool, schema: Any) -> None:
+    forms = Forms("openai_chat", Facts("r"), Asked(tools=TOOLS))
+    names = [lane(NAME, *name)] if name else []
+    facts = forms.facts_for(gate_of(*names), lane(ARGUMENTS, "{", ended=ended), shape())
+    if schema == "later":
+        assert facts is None
+    else:
+        assert facts is not None
+        assert facts.route == "r"
+        assert (facts.form and facts.form.schema) == schema
+
+
+def test_the_facts_of_other_texts() -> None:
+    forms = Forms("openai_chat", Facts("r"), Asked(Form(SCHEMA), TOOLS))
+    gate = gate_of()
+    assert forms.facts_for(gate, lane(ANSWER), WORD) is forms.facts
+    own, asked, name = (
+        forms.facts_for(gate, lane(channel), check)
+        for channel, check in ((ANSWER, OWN), (ANSWER, shape()), (NAME, shape()))
+    )
+    assert own is not None and own.form is not None and own.form.schema == {"type": "string"}  # noqa: PT018
+    assert asked is not None and asked.form is not None and asked.form.schema == SCHEMA  # noqa: PT018
+    assert name is not None and name.form is not None and name.form.words == ("free", "send")  # noqa: PT018
+    assert Forms("openai_chat").facts_for(gate, lane(ARGUMENTS, "{", ended=True), shape()) is not None
+
+
+def test_schemas_are_tried_before_anything_is_sent() -> None:
+    forms = Forms("openai_chat", asked=Asked(Form(SCHEMA), TOOLS))
+    jobs = forms.proofs([shape(), OWN, WORD])
+    assert [job.window.facts.form for job in jobs] == [Form(SCHEMA), TOOLS["send"]]
+    forms.learn([Scan((), 0, 0), Scan((), 0, 0)])
+    assert forms.refused == ""
+    forms.learn([Scan((), 0, 0), Scan((Finding(0, 0, "shape", "x", 1.0, (Detail("", "", "", "why"),)),), 0, 0)])
+    assert forms.refused == "the schema of the tool `send`: why"
+    forms.learn([Scan((), 0, 0, "ValueError"), Scan((), 0, 0)])
+    assert forms.refused == "the schema of the answer: it could not be read"
+
+
+def test_what_is_missing_is_a_blank() -> None:
+    forms, frame = Forms("openai_chat"), Frame(b"")
+    text, end = forms.missing([], [], frame)
+    assert isinstance(text, Text)
+    assert (text.text, text.judged, text.channel) == (" ", True, ANSWER)
+    assert end == End(ANSWER)
+    assert forms.missing([lane(ANSWER, "a")], [], frame) == []
+    assert forms.missing([], [Text(ANSWER, "a", frame, ())], frame) == []
+    assert Forms("another").missing([], [], frame) == []
+
+
+def test_arguments_that_are_an_object_become_a_text() -> None:
+    tree = {"content": [{"type": "tool_use", "name": "send", "input": {"a": 1}}]}
+    frame = Frame(b"", tree)
+    event = Text(Channel("response", "tool_arguments", "content[0].name"), "send", frame, ("content", 0, "name"))
+    out = Forms("anthropic_messages").judged([event, event])
+    assert [one.text for one in out if isinstance(one, Text) and one.judged] == ['{"a": 1}']
+    streamed = Text(event.channel, "send", Frame(b"", tree, streamed=True), event.path)
+    assert Forms("anthropic_messages").judged([streamed]) == [streamed]
