@@ -166,9 +166,9 @@ class Machine:
             for job in self._pending
         ]
         gate, self._pending, self._pending_gate = self._pending_gate, [], None
-        if gate:
-            for lane, found in gate.learn(merged):
-                self._editor.edit(lane, found)
+        assert gate is not None  # noqa: S101 - jobs come from a gate
+        for lane, found in gate.learn(merged):
+            self._editor.edit(lane, found)
 
     # What leaves for the client.
 

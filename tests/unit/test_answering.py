@@ -505,6 +505,17 @@ def test_a_schema_that_cannot_be_used_is_refused_before_anything_is_sent() -> No
     assert "the schema of the answer: the schema refers to itself" in error["message"]
 
 
+def test_of_several_choices_the_wrong_one_is_quoted() -> None:
+    choices = [
+        {"index": index, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        for index, text in enumerate([RIGHT, WRONG[1]])
+    ]
+    attempts = Attempts(RETRY, ask(n=2)).answer(json.dumps({"choices": choices}).encode())
+    assert attempts.bodies[1]["messages"][1]["content"] == WRONG[1]
+    assert attempts.play.exchange.first_answer is not attempts.play.exchange.sides["response"]
+    assert Attempts(RETRY, ask()).play.exchange.attempt == 0
+
+
 # The promise.
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
-from guardproxy.findings import Channel, Finding, Scan, Window
+from guardproxy.findings import Channel, Facts, Finding, Scan, Window
 from guardproxy.gate import CHECK_ERROR, Gate, Job, Lane
 
 A = Channel("response", "assistant", "a")
@@ -309,3 +309,123 @@ def test_jobs_and_their_answers_go_in_one_order(ended: bool) -> None:
     assert isinstance(jobs[0], Job)
     found = learn(it, Scan((finding(0, 1),), 2, 2), Scan((finding(1, 2),), 2, 2))
     assert found == [("a", [finding(0, 1)]), ("other", [finding(1, 2)])]
+
+
+# Texts that a check reads as they stand.
+
+ARGUMENTS = Channel("response", "tool_arguments", "call.arguments")
+
+
+@dataclass
+class Raw(Fake):
+    """Finds an x in JSON as it stands."""
+
+    name: str = "raw"
+    raw: bool = True
+    needs_form: bool = True
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        out = []
+        for window in windows:
+            end, at = window.start + len(window.text), window.text.find("x")
+            found = (Finding(window.start + at, window.start + at + 1, self.name, "X", 1.0),) if at >= 0 else ()
+            out.append(Scan(found, end, end, state=(window.state or 0) + 1))
+        return out
+
+
+@dataclass
+class Late(Fake):
+    """Finds nothing, and settles nothing before the end."""
+
+    name: str = "late"
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        return [
+            Scan((), window.start + len(window.text) if window.last else window.settled, window.start)
+            for window in windows
+        ]
+
+
+def turn(gate: Gate) -> None:
+    """Answers every job."""
+    while jobs := gate.jobs():
+        list(gate.learn([job.check.scan([job.window])[0] for job in jobs]))
+
+
+def ahead(gate: Gate) -> list[tuple[str, int, int, str]]:
+    return [(piece.lane.channel.path, at, one.start, one.label) for _, piece, at, one in gate.ahead()]
+
+
+def test_a_fault_in_a_call_is_known_before_its_end_and_given_once() -> None:
+    frames = Frames()
+    gate = Gate(lambda channel: (Raw(), Late()))
+    gate.push([frames.text("one", '{"a": ', ARGUMENTS, encoded=True)])
+    turn(gate)
+    assert ahead(gate) == []
+    gate.push([frames.text("two", "x", ARGUMENTS, encoded=True)])
+    turn(gate)
+    assert list(gate.release()) == []
+    assert ahead(gate) == [("call.arguments", 0, 0, "X")]
+    assert ahead(gate) == []
+    assert gate.lanes[0].fault_end == 7
+    gate.push([frames.text("three", "}", ARGUMENTS, encoded=True), End(ARGUMENTS)])
+    turn(gate)
+    assert [len(list(piece.findings())) for entry in gate.release() for piece in entry.pieces] == [0, 0, 0]
+
+
+def test_what_stands_before_the_call_comes_first() -> None:
+    frame = Frame(b"")
+    gate = Gate(lambda channel: (Late(),) if channel == A else (Raw(),))
+    gate.push([Text(A, "text", frame, ("x",)), Text(ARGUMENTS, "x", frame, ("y",), encoded=True)])
+    turn(gate)
+    assert ahead(gate) == [], "the text before it is not settled"
+    gate.push([End(A)])
+    turn(gate)
+    assert ahead(gate) == [("call.arguments", 0, 0, "X")]
+    other = Gate(lambda channel: (Raw(),))
+    first, second = Channel("response", "tool_arguments", "one"), Channel("response", "tool_arguments", "two")
+    other.push([Text(first, "{", frame, ("x",), encoded=True), Text(second, "x", frame, ("y",), encoded=True)])
+    turn(other)
+    assert ahead(other) == [], "the call before it is not over"
+    assert ahead(Gate(lambda channel: ())) == []
+    empty = Gate(lambda channel: (Raw(),))
+    empty.push([Text(ARGUMENTS, "", frame, ("x",), encoded=True)])
+    assert ahead(empty) == []
+
+
+def test_a_check_waits_for_its_facts_and_gets_back_what_it_gave() -> None:
+    told: list[Facts | None] = [None, Facts("r"), Facts("r")]
+    raw = Raw()
+    gate = Gate(lambda channel: (raw,), lambda lane, check: told[0])
+    gate.push([Text(ARGUMENTS, "a", Frame(b""), ("x",), encoded=True)])
+    assert gate.jobs() == []
+    told.pop(0)
+    gate.push([Text(ARGUMENTS, "b", Frame(b""), ("x",), encoded=True)])
+    (job,) = gate.jobs()
+    assert (job.window.text, job.window.start, job.window.state, job.window.facts) == ("ab", 0, None, Facts("r"))
+    list(gate.learn([raw.scan([job.window])[0]]))
+    gate.push([Text(ARGUMENTS, "c", Frame(b""), ("x",), encoded=True), End(ARGUMENTS)])
+    (job,) = gate.jobs()
+    assert (job.window.text, job.window.start, job.window.state, job.window.last) == ("c", 2, 1, True)
+
+
+def test_a_raw_check_that_fails_is_a_finding_too() -> None:
+    gate = Gate(lambda channel: (Raw(),))
+    gate.push([Text(ARGUMENTS, "a", Frame(b""), ("x",), encoded=True)])
+    (job,) = gate.jobs()
+    list(gate.learn([Scan((), job.window.settled, 0, "ValueError")]))
+    assert ahead(gate) == [("call.arguments", 0, 0, CHECK_ERROR)]
+
+
+def test_what_is_only_judged_is_never_sent() -> None:
+    frame = Frame(b"")
+    gate = Gate(lambda channel: (Raw(), Late()))
+    gate.push([Text(A, "x", frame, ("x",), judged=True), End(A), Text(B, "b", frame, ("y",), altered=True), End(B)])
+    turn(gate)
+    (entry,) = gate.release()
+    assert gate.lanes[0].checks == (Raw(),)
+    texts, changed = entry.texts()
+    assert [(text.channel, new) for text, new in texts] == [(B, "b")]
+    assert changed, "the frame says something else"
+    assert gate.lane_at("a") is gate.lanes[0]
+    assert gate.lane_at("c") is None

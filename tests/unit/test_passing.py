@@ -88,3 +88,10 @@ def test_a_client_that_leaves() -> None:
     lines, done = play(RequestReceived(b""), DownstreamGone())
     assert lines[1:] == ["CancelUpstream", "Finish client_closed 0 bytes"]
     assert finish(done).record["status"] == 0
+
+
+def test_nothing_interrupts_it() -> None:
+    codec = codec_for(CHAT)
+    assert codec
+    setting = Setting("id", "GET /v1/models", "t", codec, policy_set(POLICY), mint, lambda data: "")
+    assert PassThrough(setting).patience_s(1.0) is None

@@ -113,3 +113,22 @@ def test_a_check_that_asks_for_a_model_gets_it_from_the_folder_of_models(
     assert asked == [tmp_path / "models" / "tiny"]
     load(tmp_path)
     assert asked[-1].name == "tiny"
+
+
+SHAPE = """
+policy: shape
+checks:
+  shape: {use: json_schema, schema: {inline: {type: object, required: [id]}}, repair: true}
+rules:
+  - {id: valid, on: response, when: shape, action: retry}
+"""
+
+
+def test_a_text_that_goes_back_to_the_model() -> None:
+    policies = policy_set(SHAPE)
+    again = scan_text(policies, "{}", "response")
+    assert (again.decision, again.rules, again.text) == ("retry", ("valid",), "")
+    assert [one.label for one in again.findings] == ["invalid"]
+    mended = scan_text(policies, '{"id": 1,}', "response")
+    assert (mended.decision, mended.text) == ("flag", '{"id": 1}')
+    assert scan_text(policies, '{"id": 1}', "response").decision == "pass"

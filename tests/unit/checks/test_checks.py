@@ -30,5 +30,5 @@ def test_another_package_adds_a_check_by_entry_point(monkeypatch: pytest.MonkeyP
 def test_an_unknown_check_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(OptionError, match="did you mean `secrets`"):
         build("secret", "mine", {}, Resources())
-    with pytest.raises(OptionError, match="known checks: pattern, pii, secrets, supervisor"):
+    with pytest.raises(OptionError, match="known checks: json_schema, pattern, pii, secrets, supervisor"):
         build("_reach", "mine", {}, Resources())

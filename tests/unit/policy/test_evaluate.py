@@ -8,7 +8,7 @@ from itertools import permutations
 
 import pytest
 
-from guardproxy.decisions import Edit, Pass, Stop
+from guardproxy.decisions import Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.gate import CHECK_ERROR
 from guardproxy.policy import evaluate
@@ -229,3 +229,53 @@ def test_another_package_may_bring_an_action(monkeypatch: pytest.MonkeyPatch) ->
     )
     rule = policy_set(policies("  - {id: r, when: one, action: flag}\n")).policies[0].rules[0]
     assert evaluate._action("hush")(rule) == Stop("r", "hush")
+
+
+def test_the_upstreams_that_policies_fall_back_to() -> None:
+    rules = (
+        "  - {id: a, on: response, when: one, action: retry, then: fallback, fallback: {upstream: backup}}\n"
+        "  - {id: b, on: response, when: one, action: retry, then: fallback, fallback: {model: big}}\n"
+        "  - {id: c, on: response, when: one, action: block}\n"
+    )
+    assert policies_of(rules).fallbacks == {"backup"}
+
+
+def policies_of(rules: str) -> evaluate.PolicySet:
+    return evaluate.PolicySet(policy_set(policies(rules)).policies, {}, "")
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds"),
+    [
+        ("action: retry", True),
+        ("action: retry, early: true", False),
+        ("action: retry, mode: shadow", False),
+        ("action: block", False),
+        ("action: flag", False),
+    ],
+)
+def test_what_may_ask_again_holds_the_answer(rule: str, holds: bool) -> None:
+    it = bound(policies(f"  - {{id: r, on: response, when: one, {rule}}}\n"))
+    assert it.holds_back(lambda check: False) == holds
+    assert it.retries == ("retry" in rule and "shadow" not in rule)
+    assert it.judging == ()
+    assert not it.mends
+
+
+def test_a_stop_wins_over_a_retry_and_a_retry_over_nothing() -> None:
+    retry = "  - {id: a, on: response, when: one, action: retry}\n"
+    stop = "  - {id: b, on: response, when: one, action: block}\n"
+    for rules, wins in ((retry, Retry), (retry + stop, Stop), (stop + retry, Stop)):
+        tally = Tally(bound(policies(rules)))
+        assert isinstance(tally.see(channel("assistant", "response"), finding("one")), wins)
+
+
+def test_each_answer_is_counted_by_itself_after_the_request() -> None:
+    it = bound(policies("  - {id: r, when: one and two, action: block}\n"))
+    tally = Tally(it)
+    assert tally.see(channel(), finding("one")) is None
+    tally.begin_answers()
+    assert tally.see(channel("assistant", "response"), finding("two")) == Stop("r")
+    tally.next_attempt()
+    assert tally.see(channel("assistant", "response"), finding("one")) is None
+    assert tally.attempt == 1

@@ -232,7 +232,7 @@ def test_files_elsewhere_are_not_read(tmp_path: Path) -> None:
     (folder / "link.json").symlink_to(tmp_path / "secret.json")
     (folder / "large.json").write_bytes(b" " * (LIMIT_BYTES + 1))
     for path in ("../secret.json", "link.json", str(tmp_path / "secret.json"), "none.json", "", "large.json"):
-        with pytest.raises(OSError, match="no such file|larger than"):
+        with pytest.raises(OSError, match=r"no such file|larger than"):
             Files(folder).read(path)
 
 
@@ -257,5 +257,5 @@ def test_there_is_nothing_to_redact_in_a_shape(tmp_path: Path) -> None:
         "policy: p\nchecks: {shape: {use: json_schema, schema: from_request}, word: {use: pattern, words: [a]}}\n"
         "rules:\n  - {id: r, on: response, when: word or shape, action: redact}\n"
     )
-    with pytest.raises(PolicyErrors, match="p.yaml:4:5: `shape` judges an answer as a whole"):
+    with pytest.raises(PolicyErrors, match=r"p\.yaml:4:5: `shape` judges an answer as a whole"):
         build_checks([parse(text, "p.yaml")], Resources())
