@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +27,7 @@ class Answers:
         self.headers: list[dict[str, str]] = []
         self.gone = 0
         self.between_s = between_s
+        self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="prepared answers", daemon=True)
         self._thread.start()
@@ -37,6 +38,23 @@ class Answers:
         """Prepares the answers and forgets what was asked before."""
         self.replies = [Reply(text=one) if isinstance(one, str) else one for one in replies]
         self.bodies, self.headers, self.gone = [], [], 0
+
+    def wait_for(self, count: int) -> None:
+        """Returns when so many requests have come."""
+        self._wait(lambda: len(self.bodies) >= count)
+
+    def wait_gone(self) -> None:
+        """Returns when a stream was ended by the other side."""
+        self._wait(lambda: self.gone > 0)
+
+    def _wait(self, what: Callable[[], bool]) -> None:
+        with self._changed:
+            if not self._changed.wait_for(what, 10):
+                raise TimeoutError("it did not happen")
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def close(self) -> None:
         self._do(self._runner.cleanup())
@@ -67,10 +85,13 @@ class Answers:
         reply = self.replies[min(len(self.bodies), len(self.replies) - 1)]
         self.bodies.append(tree)
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        self._notify()
         ident = f"{len(self.bodies):024d}"
         if reply.status:
             return web.json_response(dialect.error(reply.status, reply.text), status=reply.status)
         asked = dialect.read(tree)
+        if reply.fault == "hang" and not asked.stream:
+            await asyncio.Event().wait()
         if not asked.stream:
             return web.json_response(dialect.body(asked, reply, ident))
         return await self._stream(request, list(dialect.frames(asked, reply, ident, PIECE_CHARS)))
@@ -85,6 +106,7 @@ class Answers:
             await response.write_eof()
         except (asyncio.CancelledError, ConnectionError):
             self.gone += 1
+            self._notify()
             raise
         return response
 

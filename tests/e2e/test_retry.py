@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -337,8 +340,8 @@ def test_the_proven_part_streams_early(model: Answers, start: Any, openai_at: Ca
 
     def read() -> None:
         shape = type_to_format(Person)
-        for chunk in client.chat.completions.create(model="m", messages=ASK, stream=True, response_format=shape):
-            seen.append(chunk.choices[0].delta.content or "")
+        chunks = client.chat.completions.create(model="m", messages=ASK, stream=True, response_format=shape)
+        seen.extend(chunk.choices[0].delta.content or "" for chunk in chunks)
 
     with pytest.raises(openai.APIError) as caught:
         read()
@@ -527,3 +530,77 @@ def test_a_schema_that_cannot_be_used_is_refused(chat: openai.OpenAI, model: Ans
         assert caught.value.code == "schema_refused"
         assert "the schema of the answer" in str(caught.value)
     assert not model.bodies
+
+
+LATE = RETRY.replace("attempts: 2, then: block", "attempts: 2, total_s: 1.5")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_further_attempt_that_takes_too_long_is_given_up(
+    start: Any, openai_at: Callable[[str], openai.OpenAI], stream: bool
+) -> None:
+    slow = Answers(between_s=0.2)
+    try:
+        proxy = start(LATE, upstream=slow.url)
+        slow.will_say("Sure!", Reply(text=RIGHT, fault="hang"))
+        began = time.perf_counter()
+        with pytest.raises(openai.BadRequestError):
+            answer(openai_at(proxy.url), stream=stream)
+        assert time.perf_counter() - began < 5.0
+        assert proxy.records()[-1]["attempts"][-1]["decision"] == "late"
+    finally:
+        slow.close()
+
+
+def test_a_client_that_goes_away_between_attempts_ends_them(start: Any) -> None:
+    slow = Answers(between_s=0.2)
+    try:
+        proxy = start(RETRY, upstream=slow.url)
+        slow.will_say("Sure!", RIGHT)
+        body = json.dumps({"model": "m", "messages": ASK, "stream": True, "response_format": type_to_format(Person)})
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as wire:
+            wire.sendall(
+                f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            slow.wait_for(2)
+        slow.wait_gone()
+        (record,) = wait_for_records(proxy)
+        assert record["outcome"] == "client_closed"
+        assert record["attempts"][0]["decision"] == "retry"
+    finally:
+        slow.close()
+
+
+def wait_for_records(proxy: Proxy) -> list[dict[str, Any]]:
+    """The records, once there is one: nobody waits for that of a client that is gone."""
+    for _ in range(100):
+        if records := proxy.records():
+            return records
+        threading.Event().wait(0.05)
+    raise TimeoutError("no record was written")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "falls back to the upstream `backup`: give --upstream backup=URL"),
+        (("--upstream-key", "other=k"), "an upstream key must be like backup=KEY"),
+    ],
+)
+def test_an_upstream_without_an_address_is_noticed_at_the_start(
+    tmp_path: Any, model: Answers, options: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(RuntimeError, match="exit code 2"):
+        serve(model.url, tmp_path / "p", FALLBACK, *options)
+    assert message in (tmp_path / "p" / "output.txt").read_text(encoding="utf-8")
+
+
+def test_what_was_discarded_and_saved_is_counted(model: Answers, proxy: Proxy, chat: openai.OpenAI) -> None:
+    model.will_say(WRONG[0], RIGHT)
+    parsed(chat, stream=True)
+    with urllib.request.urlopen(f"{proxy.admin_url}/metrics", timeout=10) as response:
+        told = response.read().decode()
+    counted = 'guardproxy_discarded_answers_total{decision="retry",route="POST /v1/chat/completions"} '
+    assert float(told.split(counted)[1].split("\n")[0]) >= 1
+    assert float(told.split("\nguardproxy_saved_tokens_total ")[1].split("\n")[0]) > 0
