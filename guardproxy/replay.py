@@ -146,7 +146,8 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
     if codec is None:
         return Replayed("not replayable", ("its wire format is not installed",))
     memory, attempts = _Memory(record), _attempts(record)
-    recorded = _Recorded(codec, record["response"], record["outcome"] == "blocked_response")
+    stopped = record["outcome"] == "blocked_response" and attempts[-1]["decision"] != "late"
+    recorded = _Recorded(codec, record["response"], stopped)
     exchange = Exchange(
         Setting(
             id=record["id"],

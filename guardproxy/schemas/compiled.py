@@ -54,21 +54,28 @@ class Compiled:
     dynamic: bool = False  # some reference depends on how one came to it
     names: set[str] = field(default_factory=set)  # every key that the schema names
     _base: Any = None
+    _whole: Any = None
 
     def __post_init__(self) -> None:
         from referencing import Registry  # noqa: PLC0415
 
         self._base = self.draft.validator({}, registry=Registry())
 
-    def errors(self, value: Any, schema: Any, resolver: Any) -> Iterator[Any]:
-        """The errors of the library's validator. To be asked inside `counted`."""
-        errors: Iterator[Any] = self._base.descend(value, schema, resolver=resolver)
+    def validator(self, schema: Any, resolver: Any) -> Any:
+        """The library's validator for a part of the schema. To be asked inside `counted`."""
+        return self._base.evolve(schema=schema, _resolver=resolver)
+
+    def errors(self, value: Any) -> Iterator[Any]:
+        """The errors of a complete value. To be asked inside `counted`."""
+        if self._whole is None:
+            self._whole = self.validator(self.schema, self.resolver)
+        errors: Iterator[Any] = self._whole.iter_errors(value)
         return errors
 
     def judge(self, value: Any, chars: int = 0) -> list[Any]:
         """All errors of a complete value that was written in `chars` characters. Raises `CostError`."""
         with counted(allowed(chars)):
-            return list(self.errors(value, self.schema, self.resolver))
+            return list(self.errors(value))
 
 
 def compile_schema(schema: Any, *, default: str = LATEST, path: str = "", read: Read | None = None) -> Compiled:

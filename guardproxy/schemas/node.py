@@ -65,13 +65,14 @@ def kind_of(value: Any) -> Kind:
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One schema that a value must fit. `rest`: what is left for the validator when a container is complete; `None` when
-    nothing is."""
+    """One schema that a value must fit. `rest` judges a complete object or array by what its parts did not show, `whole` any
+    other value; they are `None` where nothing is left to be judged."""
 
     compiled: Compiled
     schema: Any
     resolver: Any
     rest: Any = None
+    whole: Any = None
     kinds: frozenset[str] | None = None
     choices: tuple[Any, ...] | None = None
     words: tuple[str, ...] = ()  # the strings among the choices
@@ -86,8 +87,9 @@ class Node:
         schema = self.schema
         if schema is False:
             return
-        if (types := schema.get("type")) is not None:
-            listed = types if isinstance(types, list) else [types]
+        types = schema.get("type")
+        listed = types if isinstance(types, list) else [types]
+        if types is not None:
             self.kinds = frozenset(_KINDS[one] for one in listed)
         if "enum" in schema:
             self.choices = tuple(schema["enum"])
@@ -105,14 +107,17 @@ class Node:
         rest = schema
         if "unevaluatedProperties" not in schema and "unevaluatedItems" not in schema:
             rest = {word: value for word, value in schema.items() if word not in _STRUCTURE}
-        if any(self.compiled.draft.knows(word) for word in rest):
-            self.rest = rest
+        known = frozenset(filter(self.compiled.draft.knows, rest))
+        if known - {"type", "maxItems", "maxProperties"}:  # those were judged on the way
+            self.rest = self.compiled.validator(rest, self.resolver)
+        if known - {"type", "maxLength"} or "integer" in listed:
+            self.whole = self.compiled.validator(schema, self.resolver)
 
     def errors(self, value: Any, *, container: bool) -> Iterator[Any]:
         """What the validator finds wrong with a complete value."""
-        schema = self.rest if container else self.schema
-        if schema is not None:
-            yield from self.compiled.errors(value, schema, self.resolver)
+        validator = self.rest if container else self.whole
+        if validator is not None:
+            yield from validator.iter_errors(value)
 
     def for_key(self, key: str) -> tuple[Node, ...] | None:
         """What the value of this key must fit; `None` when the key is not allowed."""

@@ -142,6 +142,6 @@ class Prefix(Reader):
 
     def finish(self, at: int) -> None:
         if isinstance(self.value, (dict, list)):
-            errors = list(self._compiled.errors(self.value, self._compiled.schema, self._compiled.resolver))
+            errors = list(self._compiled.errors(self.value))
             if errors:
                 raise Wrong(at, INVALID, details(errors, ("", ""), self._compiled.names))

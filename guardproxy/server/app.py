@@ -11,6 +11,7 @@ import hashlib
 import logging
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -46,6 +47,7 @@ from guardproxy.wire import Codec, codec_for, codecs
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75.0
 LAG_EVERY_S = 0.25
+SWITCH_S = 0.001  # how long a thread that scans may keep the loop waiting, at the most
 UNKNOWN = "unknown"  # what records and metrics call a route that is not listed: clients must not make up labels
 
 
@@ -274,6 +276,7 @@ class _LagClock:
 
 async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], None] | None = None) -> None:
     """Serves until SIGTERM or SIGINT, then drains. `ready(port, admin_port)` is called when both ports listen."""
+    sys.setswitchinterval(SWITCH_S)
     server = Server(config, worker)
     limit = config.limit_body_bytes
 
