@@ -32,6 +32,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.checks --out benchmarks/results
 	$(BIN)/python -m benchmarks.supervisor --out benchmarks/results
 	$(BIN)/python -m benchmarks.audit --out benchmarks/results
+	$(BIN)/python -m benchmarks.schema --out benchmarks/results
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m build --wheel

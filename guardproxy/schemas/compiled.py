@@ -2,7 +2,7 @@
 
 Refused: what is larger or deeper than the limits, what its draft's meta-schema does not allow, dialects of one's own,
 references that lead out of the given documents or in a circle, patterns without a bound on their time. The work is
-linear in the size of the schema, so `LIMIT_CHARS` is also the cap on the time that compiling takes.
+linear in the size of the schema, so its limits are also the cap on the time that compiling takes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from guardproxy.schemas.patterns import PatternError, searcher
 
 LIMIT_CHARS = 200_000
 LIMIT_DEPTH = 100
+LIMIT_OBJECTS = 3000
 FILES = "file:///"
 _PLAIN = frozenset(("const", "enum", "default", "examples"))  # what stands below is a value, no schema
 _INSIDE = ("allOf", "anyOf", "oneOf")  # keywords whose schemas judge the same value
@@ -130,11 +131,13 @@ def _draft(schema: Any, default: str) -> Draft:
 def _own(schema: Any, chosen: Draft) -> Any:
     """A copy that is ours, without `$schema`: the library would take its own validator class for one that names it."""
     try:
-        size = len(json.dumps(schema))
+        text = json.dumps(schema)
     except (TypeError, ValueError, RecursionError):
         raise SchemaError("the schema is not JSON") from None
-    if size > LIMIT_CHARS:
+    if len(text) > LIMIT_CHARS:
         raise SchemaError(f"the schema has more than {LIMIT_CHARS} characters")
+    if text.count("{") > LIMIT_OBJECTS:
+        raise SchemaError(f"the schema has more than {LIMIT_OBJECTS} parts")
     return _copy(schema, chosen, plain=False, depth=0)
 
 
