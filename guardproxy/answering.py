@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
 from guardproxy.findings import Facts, Finding
@@ -74,18 +75,18 @@ class Answering(Machine):
         if bound and bound.refuses_unmapped and unmapped(events):
             events = [Fault("unmapped_field", "the answer has a field that this proxy does not know")]
         if bound and bound.judging and answer.status == 200:
-            events = self._judged(events)
+            events = self._judged(events, bound.judging)
         if bound and bound.mends and not answer.mended and self.setting.replayed is None:
             answer.events += events
         answer.side.gate.push(events)
         return self._advance_answer(at_s)
 
-    def _judged(self, events: Sequence[Event]) -> list[Event]:
+    def _judged(self, events: Sequence[Event], judging: Sequence[Check]) -> list[Event]:
         """The events, with what only checks of a form see."""
         answer = self._answer
         out = self._forms.judged(events)
         last = next((one.frame for one in events if isinstance(one, (Text, Opaque)) and one.frame.terminal), None)
-        if self._forms.asked.answer and (last or answer.ended) and not answer.over:
+        if (last or answer.ended) and not answer.over and self._forms.expects(judging):
             answer.over = True
             out += self._forms.missing(answer.side.gate.lanes, out, last or Frame(b"", streamed=True))
         return out

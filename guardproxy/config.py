@@ -117,6 +117,8 @@ def _check(config: Config) -> None:
         parts = urlsplit(one.split("=", 1)[1] if "=" in one.split("://", 1)[0] else one)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise ConfigError("an upstream must be like https://api.openai.com or anthropic=https://api.anthropic.com")
+    if config.quiet_s < 0.1:
+        raise ConfigError("`quiet_s` must be at least 0.1")
     for one in config.upstream_key:
         name, _, key = one.partition("=")
         if name not in config.named or not key:

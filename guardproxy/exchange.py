@@ -120,7 +120,8 @@ class Exchange(Answering):
         self._notes.seals["upstream"] = self.setting.seal(body) if changed else self._notes.seals["request"]
         if self._bound and (self._bound.judging or self._bound.retries):
             self._attempts.tree = read(body) if changed else self._entry.frame.tree
-            self._forms.asked = shapes.asked(self.setting.codec.name, self._attempts.tree)
+            if shapes.is_answered(self.setting.route):
+                self._forms.asked = shapes.asked(self.setting.codec.name, self._attempts.tree)
             if jobs := self._forms.proofs(self._bound.judging):
                 self._proving = True
                 return [ScanCommand(jobs)]

@@ -43,6 +43,11 @@ class Forms:
         """Whether anything in this exchange has a form that the check looks for."""
         return bool(own_form(check) or self.asked.answer or self.asked.tools)
 
+    def expects(self, checks: Sequence[Check]) -> bool:
+        """Whether an answer must say something at all."""
+        own = shapes.is_answered(self.facts.route) and any(own_form(check) for check in checks)
+        return own or self.asked.answer is not None
+
     def wants(self, check: Check, channel: Channel) -> bool:
         """Whether the check has something to say of a channel."""
         if not needs_form(check):

@@ -51,6 +51,11 @@ class Asked:
 NOTHING = Asked()
 
 
+def is_answered(route: str) -> bool:
+    """Whether what comes back is an answer of a model: a count of tokens is none."""
+    return not route.endswith("/count_tokens")
+
+
 def asked(codec: str, tree: Mapping[str, Any]) -> Asked:
     """What the request asks for. What has another type than the dialect says asks for nothing."""
     read = _READERS.get(codec)

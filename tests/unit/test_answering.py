@@ -357,6 +357,8 @@ def test_a_whole_answer_has_no_signs_of_life() -> None:
 
 # Answers that say nothing.
 
+OWN = policy_set(POLICY.replace("from_request", "{inline: " + json.dumps(PERSON) + "}") + RULE)
+
 
 @pytest.mark.parametrize("route", [CHAT, MESSAGES])
 @pytest.mark.parametrize("stream", [False, True])
@@ -372,6 +374,21 @@ def test_a_stream_without_its_last_frame_says_nothing_either() -> None:
     attempts = Attempts(RETRY, ask(stream=True))
     attempts.answer(streamed("").removesuffix(b"data: [DONE]\n\n"))
     assert len(attempts.sent) == 2
+
+
+def test_a_count_of_tokens_is_no_answer() -> None:
+    route = "POST /v1/messages/count_tokens"
+    for policies in (RETRY, OWN):
+        attempts = Attempts(policies, ask(MESSAGES), route).answer(b'{"input_tokens": 3}')
+        assert attempts.play.client == b'{"input_tokens": 3}'
+
+
+@pytest.mark.parametrize("said", ["", "Sure!"])
+def test_a_schema_of_the_policy_is_asked_of_every_answer(said: str) -> None:
+    attempts = Attempts(OWN, ask(stream=True, schema=None)).say(said).say(RIGHT)
+    assert len(attempts.sent) == 2
+    assert text_of(attempts) == RIGHT
+    assert replay(attempts.play.record, OWN).verdict == "identical"
 
 
 def test_a_refusal_is_an_answer() -> None:
