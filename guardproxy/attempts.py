@@ -198,8 +198,9 @@ def said(codec: str, answer: Answer, lane: Lane, finding: Finding) -> turns.Said
         if part == "answer" and not one.judged:
             text.append(shown(one, end))
         elif part == "tool":
-            names[one.channel.path] = shown(one, max(end, len(one.whole[0])))
-        elif part == "input":
+            if end or one.channel.path == shapes.name_path(lane.channel.path):
+                names[one.channel.path] = shown(one, end or len(one.whole[0]))
+        elif part == "input" and end:
             arguments[shapes.name_path(one.channel.path)] = shown(one, end)
     calls = tuple(turns.Call(name, arguments.get(path, "{}")) for path, name in names.items())
     return turns.Said("".join(text), calls)

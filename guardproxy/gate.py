@@ -131,7 +131,7 @@ class Lane:
                 self.findings += (replace(one, start=0, end=0) for one in found)
             else:
                 self._waiting += found
-        if self.encoded and not self.ended:
+        if self.encoded and not windows[0][1].last:
             return []
         settled = min(self._at)
         self._waiting.sort()

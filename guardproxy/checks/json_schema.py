@@ -132,7 +132,7 @@ class JsonSchema:
             settled = end if done else max(window.settled, end - 1)
             return Scan((), settled, settled, state=text)
         listed = f"one of {words(allowed)}" if allowed else "no tool call: the request declares no tool"
-        detail = Detail("", "", f"the name of a tool: {listed}", "another name", text if window.last else "")
+        detail = Detail("", "", f"the name of a tool: {listed}", "another name", text[: at + 1])
         return Scan((Finding(at, at + 1, self.name, UNKNOWN_TOOL, 1.0, (detail,)),), end, end, state=text)
 
     def _refused(self, form: Form) -> tuple[Finding, ...]:

@@ -585,3 +585,41 @@ def test_only_commands_that_make_sense_are_given() -> None:
     kinds = [type(command) for command in attempts.play.done if not type(command).__name__.startswith("Scan")]
     assert kinds[:3] == [SendUpstream, CancelUpstream, SendUpstream]
     assert attempts.play.tell(Waited(1.0)) == []
+
+
+CALLS = policy_set(
+    POLICY.replace("rules:", MAILS + "rules:") + RULE + "  - {id: mail, on: response, when: mail, action: redact}\n"
+)
+
+
+@promise
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["send", "fetch", "sen"]),
+            st.sampled_from(
+                [RIGHT, '{"name": 1}', '{"name": "a", "x": 1}', f'{{"name": "{MAIL}", "age": 1}}', "{", "no"]
+            ),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.lists(st.integers(0, 2500), max_size=6),
+    st.lists(st.booleans(), max_size=6),
+)
+def test_nor_do_calls(said: list[tuple[str, str]], cuts: list[int], waits: list[bool]) -> None:
+    def play(*, chunked: bool) -> Attempts:
+        attempts = Attempts(CALLS, ask(stream=True, schema=None, tools=TOOLS))
+        for name, arguments in said:
+            if not attempts.over:
+                data = called(name, arguments)
+                attempts.answer(data, cuts if chunked else (), waits=waits if chunked else ())
+        return attempts
+
+    one, other = play(chunked=False), play(chunked=True)
+    assert other.play.client == one.play.client
+    assert [command.body for command in other.sent] == [command.body for command in one.sent]
+    if one.over:
+        assert other.play.record["decisions"] == one.play.record["decisions"]
+        assert replay(other.play.record, CALLS).verdict == "identical"
+        assert MAIL not in json.dumps(other.play.record)
