@@ -6,6 +6,9 @@ findings into a **decision** (`policy`, `decisions`). One pure object, the **exc
 request: *inputs* in, *commands* out (`exchange`, `transcript`); one driver performs them (`server`). What was seen and
 decided is the **record** (`record`, `audit`), and a record can be **replayed** (`replay`).
 
+The exchange is a machine in two halves: `exchange` (the request) and `answering` (the answers; a rule may want another one,
+`attempts`), over what they share (`machine`). `forms` knows what an answer must look like, `schemas` judges whether it does.
+
     client -> server -> exchange: codec -> gate -> policy -> placeholders -> server -> model
     client <- server <- exchange: placeholders <- policy <- gate <- codec <- server <- model
                              |                      ^

@@ -11,8 +11,27 @@ from hypothesis import strategies as st
 
 from guardproxy.exchange import Limits
 from guardproxy.replay import replay
-from guardproxy.transcript import CancelUpstream, SendData, SendHead, SendUpstream, UpstreamFailed, Waited
-from tests.support import CHAT, MESSAGES, chat_texts, events, message_texts, policy_set
+from guardproxy.transcript import (
+    CancelUpstream,
+    DataReceived,
+    ResponseStarted,
+    SendData,
+    SendHead,
+    SendUpstream,
+    UpstreamFailed,
+    Waited,
+)
+from tests.support import (
+    CHAT,
+    MESSAGES,
+    chat_frames,
+    chat_texts,
+    events,
+    message_frames,
+    message_texts,
+    pieces,
+    policy_set,
+)
 from tests.support_checks import promise
 from tests.support_retry import PERSON, POLICY, RIGHT, RULE, Attempts, ask, streamed, ticking, whole
 
@@ -184,8 +203,6 @@ def test_late_in_the_middle_of_an_answer() -> None:
     policies = with_rule("action: retry, total_s: 5")
     attempts = Attempts(policies, ask(stream=True), limits=Limits(quiet_s=3.0)).say(WRONG[0])
     play = attempts.play
-    from guardproxy.transcript import DataReceived, ResponseStarted
-
     play.tell(ResponseStarted(200, "text/event-stream", 1.0))
     play.tell(DataReceived(streamed(RIGHT)[:300], 1.0))
     play.scan()
@@ -316,8 +333,6 @@ def test_signs_of_life_while_an_answer_is_held(route: str) -> None:
     attempts = Attempts(RETRY, ask(route, stream=True), route, limits=Limits(quiet_s=2.0))
     play, exchange = attempts.play, attempts.play.exchange
     assert exchange.patience_s(0.0) is None, "until the upstream answers, nothing is different"
-    from guardproxy.transcript import DataReceived, ResponseStarted
-
     play.tell(ResponseStarted(200, "text/event-stream", 1.0))
     play.tell(DataReceived(streamed("{", route)[:250], 1.5))
     assert exchange.patience_s(2.0) == 1.0
@@ -446,8 +461,6 @@ TOOLS = [{"type": "function", "function": {"name": "send", "parameters": PERSON}
 
 def called(name: str, arguments: str, size: int = 4) -> bytes:
     """A stream with one call."""
-    from tests.support import chat_frames, pieces
-
     head = {"index": 0, "id": "c", "type": "function", "function": {"name": name, "arguments": ""}}
     parts = pieces(arguments, range(size, len(arguments), size))
     deltas: list[dict[str, Any]] = [{"tool_calls": [head]}]
@@ -479,7 +492,7 @@ def test_a_wrong_call_is_corrected_before_its_end(name: str, arguments: str, wro
 
 
 def test_a_call_that_is_only_flagged_arrives() -> None:
-    policies = with_rule("action: flag", MAILS).__class__ and policy_set(
+    policies = policy_set(
         POLICY.replace("rules:", MAILS + "rules:")
         + "  - {id: shape, on: response, when: shape, action: flag}\n"
         + "  - {id: mail, on: response, when: mail, action: redact}\n"
@@ -587,6 +600,13 @@ def test_only_commands_that_make_sense_are_given() -> None:
     assert attempts.play.tell(Waited(1.0)) == []
 
 
+def used(name: str, arguments: str) -> bytes:
+    """A stream of claude with one call, after a word."""
+    parts = pieces(arguments, range(4, len(arguments), 4))
+    frames = message_frames([("text", ["I ", "will."]), ("tool", parts)], "tool_use")
+    return b"".join(frames).replace(b'"name": "send"', b'"name": "%s"' % name.encode())
+
+
 CALLS = policy_set(
     POLICY.replace("rules:", MAILS + "rules:") + RULE + "  - {id: mail, on: response, when: mail, action: redact}\n"
 )
@@ -606,13 +626,16 @@ CALLS = policy_set(
     ),
     st.lists(st.integers(0, 2500), max_size=6),
     st.lists(st.booleans(), max_size=6),
+    st.sampled_from([CHAT, MESSAGES]),
 )
-def test_nor_do_calls(said: list[tuple[str, str]], cuts: list[int], waits: list[bool]) -> None:
+def test_nor_do_calls(said: list[tuple[str, str]], cuts: list[int], waits: list[bool], route: str) -> None:
+    tools: Any = TOOLS if route == CHAT else [{"name": "send", "input_schema": PERSON}]
+
     def play(*, chunked: bool) -> Attempts:
-        attempts = Attempts(CALLS, ask(stream=True, schema=None, tools=TOOLS))
+        attempts = Attempts(CALLS, ask(route, stream=True, schema=None, tools=tools), route)
         for name, arguments in said:
             if not attempts.over:
-                data = called(name, arguments)
+                data = called(name, arguments) if route == CHAT else used(name, arguments)
                 attempts.answer(data, cuts if chunked else (), waits=waits if chunked else ())
         return attempts
 
