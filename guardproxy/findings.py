@@ -44,20 +44,23 @@ class Channel:
 
 
 class Form:
-    """What a text must be: JSON that fits `schema`, or (`words`) one of these words. Equal schemas are equal forms; `key`
-    identifies one, and is made when it is asked for: a schema may be large."""
+    """What a text must be: JSON that fits `schema`, or (`words`) one of these words. `call`: it is the arguments of a call.
+    Equal schemas are equal forms; `key` identifies one, and is made when it is asked for: a schema may be large."""
 
-    __slots__ = ("_key", "schema", "words")
+    __slots__ = ("_key", "call", "schema", "words")
 
-    def __init__(self, schema: Any = None, words: tuple[str, ...] | None = None, key: str = "") -> None:
+    def __init__(
+        self, schema: Any = None, words: tuple[str, ...] | None = None, key: str = "", *, call: bool = False
+    ) -> None:
         self.schema = schema
         self.words = words
+        self.call = call
         self._key = key
 
     @property
     def key(self) -> str:
         if not self._key:
-            plain = json.dumps([self.schema, self.words], sort_keys=True)
+            plain = json.dumps([self.schema, self.words, self.call], sort_keys=True)
             self._key = hashlib.sha256(plain.encode()).hexdigest()
         return self._key
 

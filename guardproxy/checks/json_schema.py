@@ -4,9 +4,11 @@ In: windows of an answer, with the `Form` that the text must have. Out: at most 
 shows it wrong, with what is wrong in words. Kept between windows: the reading, in the scan's `state`.
 
 Options: `schema`: `from_request` (what the request asks of its answer and of tool calls, unknown tools included),
-`{file: order.json}` beside the policy, or `{inline: {...}}` (what every answer must be, tool calls aside); `draft`: the
-draft of a schema that names none; `repair`: JSON that is broken is mended where `json-repair` can, and the mended text
-is checked like a new answer. A mended text can only be known at the end, so nothing is cut off early for broken JSON then.
+`{file: order.json}` beside the policy, or `{inline: {...}}` (what every answer must be, tool calls aside). `draft`: the
+draft of a schema that names none. `invented`: whether a call may have arguments that a plain schema of its tool does not
+name, `refuse` (the default) or `allow` (as JSON Schema does without `additionalProperties: false`). `repair`: JSON that is
+broken is mended where `json-repair` can, and the mended text is checked like a new answer; that can only be known at the
+end, so nothing is cut off early for broken JSON then.
 """
 
 from __future__ import annotations
@@ -29,7 +31,12 @@ from guardproxy.schemas.wording import details, words
 VERSION = 1
 UNKNOWN_TOOL = "unknown_tool"
 REFUSED = "schema_refused"
-_OPTIONS = ("schema", "draft", "repair")
+_OPTIONS = ("schema", "draft", "repair", "invented")
+# A schema with one of these says by itself, or leaves to others, which keys there may be.
+_OPEN = (
+    *("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames", "$ref", "$dynamicRef"),
+    *("allOf", "anyOf", "oneOf", "if", "dependentSchemas", "dependencies"),
+)
 _CACHE = 256
 _NOTHING = object()
 
@@ -159,11 +166,24 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> JsonSc
     documents: dict[str, Any] = {}
     if (chosen := options.get("schema")) != "from_request":
         own, documents, ready = _own(chosen, draft, resources)
-    compiled = lru_cache(maxsize=_CACHE)(
-        lambda form: ready if form is own else compile_schema(form.schema, default=draft)
-    )
-    plain = {"schema": documents if own else chosen, "draft": draft, "repair": repair}
+    if (invented := options.get("invented", "refuse")) not in ("refuse", "allow"):
+        raise OptionError("invented", "`invented` must be refuse or allow")
+
+    @lru_cache(maxsize=_CACHE)
+    def compiled(form: Form) -> Compiled:
+        if form is own:
+            return ready
+        schema = closed(form.schema) if form.call and invented == "refuse" else form.schema
+        return compile_schema(schema, default=draft)
+
+    plain = {"schema": documents if own else chosen, "draft": draft, "repair": repair, "invented": invented}
     return JsonSchema(name, options_digest("json_schema", VERSION, plain), compiled, own, repair)
+
+
+def closed(schema: Any) -> Any:
+    """The schema of a tool with no other arguments than those that it names, where it is a plain one."""
+    plain = isinstance(schema, dict) and isinstance(schema.get("properties"), dict)
+    return {**schema, "additionalProperties": False} if plain and not any(word in schema for word in _OPEN) else schema
 
 
 def _own(chosen: Any, draft: str, resources: Resources) -> tuple[Form, dict[str, Any], Compiled]:

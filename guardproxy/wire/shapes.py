@@ -66,7 +66,7 @@ def asked(codec: str, tree: Mapping[str, Any]) -> Asked:
     for name, aliases in _ALIASES.items():
         if name in listed:
             listed |= dict.fromkeys(aliases)
-    forms = {name: None if one is None else Form(one) for name, one in listed.items()}
+    forms = {name: None if one is None else Form(one, call=True) for name, one in listed.items()}
     return Asked(None if schema is None else Form(schema), forms or None)
 
 

@@ -193,6 +193,7 @@ BAD_CALLS = {
     "invented argument": ToolCall("forecast", arguments(city="Oslo", unit="C")),
     "wrong type": ToolCall("forecast", arguments(city=7)),
     "missing": ToolCall("forecast", arguments(days=3)),
+    "no argument at all": ToolCall("forecast", "{}"),
     "over the limit": ToolCall("forecast", arguments(city="Oslo", days=9)),
 }
 GOOD_CALL = Reply(calls=(ToolCall("forecast", arguments(city="Oslo", days=3)),))

@@ -163,6 +163,34 @@ def test_deep_json_is_told_its_first_fault(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.details[0].place == "a"
 
 
+# Arguments of calls.
+
+PLAIN = {"type": "object", "properties": {"a": {}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "invented", "right"),
+    [
+        (PLAIN, "refuse", False),
+        (PLAIN, "allow", True),
+        ({**PLAIN, "additionalProperties": True}, "refuse", True),
+        ({**PLAIN, "additionalProperties": False}, "allow", False),
+        ({**PLAIN, "patternProperties": {"^b": {}}}, "refuse", True),
+        ({**PLAIN, "allOf": [{"properties": {"b": {}}}]}, "refuse", True),
+        ({"type": "object"}, "refuse", True),
+        (True, "refuse", True),
+    ],
+)
+def test_invented_arguments_are_faults_unless_the_schema_or_the_policy_allows_them(
+    schema: Any, invented: str, right: bool
+) -> None:
+    checked = check(invented=invented)
+    assert (whole(checked, '{"a": 1, "b": 2}', Facts(form=Form(schema, call=True))) is None) == right
+    assert whole(checked, '{"a": 1}', Facts(form=Form(schema, call=True))) is None
+    if schema is PLAIN:
+        assert whole(checked, '{"a": 1, "b": 2}', Facts(form=Form(schema))) is None, "an answer is no call"
+
+
 # Names of tools.
 
 TOOLS = Facts(form=Form(words=("forecast", "fore", "map")), streamed=True)
@@ -251,6 +279,7 @@ def test_a_schema_file_is_read_and_is_part_of_the_digest() -> None:
         ({"schema": {"inline": {"$ref": "https://example.com/x"}}}, "schema", "nothing is fetched"),
         ({"schema": {"file": "there.json"}}, "schema", "cannot read the schema file `there.json`: no such file"),
         ({"schema": {"file": "broken.json"}}, "schema", "it is not JSON"),
+        ({"invented": "maybe"}, "invented", "refuse or allow"),
         ({"draft": "3"}, "draft", "must be one of"),
         ({"repair": "yes"}, "repair", "true or false"),
     ],

@@ -57,7 +57,7 @@ def test_the_schema_of_the_answer(codec: str, tree: Any, schema: Any) -> None:
 )
 def test_the_tools(codec: str, tree: Any, tools: Any) -> None:
     found = asked(codec, tree)
-    assert found.tools == {name: None if schema is None else Form(schema) for name, schema in tools.items()}
+    assert found.tools == {name: None if schema is None else Form(schema, call=True) for name, schema in tools.items()}
     assert found.tool_names is not None
     assert found.tool_names.words == tuple(sorted(tools))
 
