@@ -5,6 +5,9 @@ It reads what `wire/strict.py` reads: no duplicate keys, no half surrogate pairs
 keys and of complete values, and raises `Wrong` to end the reading. What is told depends on the text alone, never on how
 it was cut.
 
+It is a parser of our own, for those that are maintained tell too little too late: jiter reads the whole text anew for each
+piece, ijson gives a string when it is complete, and neither says which character is wrong.
+
 The states are methods: each takes the text and an index and gives the index of the first character that it left.
 """
 

@@ -546,6 +546,13 @@ def test_of_several_choices_the_wrong_one_is_quoted() -> None:
     assert Attempts(RETRY, ask()).play.exchange.attempt == 0
 
 
+def test_what_the_model_thought_is_not_quoted() -> None:
+    message = {"role": "assistant", "reasoning_content": "Hm.", "content": WRONG[1]}
+    answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    attempts = Attempts(RETRY, ask()).answer(json.dumps(answer).encode())
+    assert attempts.bodies[1]["messages"][1] == {"role": "assistant", "content": WRONG[1]}
+
+
 # The promise.
 
 
