@@ -546,6 +546,17 @@ def test_of_several_choices_the_wrong_one_is_quoted() -> None:
     assert Attempts(RETRY, ask()).play.exchange.attempt == 0
 
 
+def test_calls_after_the_wrong_one_are_not_quoted() -> None:
+    calls = [
+        {"index": index, "id": "c", "type": "function", "function": {"name": name, "arguments": "{}"}}
+        for index, name in enumerate(["fetch", "send"])
+    ]
+    data = b"".join(chat_frames([{"tool_calls": [call]} for call in calls], "tool_calls"))
+    attempts = Attempts(RETRY, ask(stream=True, schema=None, tools=TOOLS)).answer(data)
+    answer = attempts.bodies[1]["messages"][1]
+    assert [call["function"]["name"] for call in answer["tool_calls"]] == ["f"]
+
+
 def test_what_the_model_thought_is_not_quoted() -> None:
     message = {"role": "assistant", "reasoning_content": "Hm.", "content": WRONG[1]}
     answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
