@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from guardproxy import placeholders
-from guardproxy.checks import Resources, Scorer
+from guardproxy.checks import Resources, Scorer, Tagger
 from guardproxy.config import shipped
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Finding
@@ -68,8 +68,14 @@ def load(folder: Path | None, models: Path | None = None) -> PolicySet:
 
         return supervisor.load((models or shipped("models")) / name)
 
+    @cache
+    def tagger(name: str) -> Tagger:
+        from guardproxy import supervisor  # noqa: PLC0415 - as above
+
+        return supervisor.load_tagger(name, (models,) if models else ())
+
     policies, digest = load_folder(folder or shipped("policies"))
-    return PolicySet(policies, build_checks(policies, Resources(scorer)), digest)
+    return PolicySet(policies, build_checks(policies, Resources(scorer, tagger)), digest)
 
 
 def perform(exchange: Exchange, commands: list[Command]) -> Iterator[Command]:

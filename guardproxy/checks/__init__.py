@@ -57,10 +57,46 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Tag:
+    """A name in a text. Offsets as everywhere; `label` is Presidio's word; `score` is 0.0 to 1.0."""
+
+    start: int
+    end: int
+    label: str
+    score: float
+
+
+class Tagger(Protocol):
+    """A model that finds names in texts, whoever runs it.
+
+    `thresholds`: for each label that it knows, the score from which a tag counts. `plain`: words, as they are written,
+    that by themselves are no part of a name, and `timeless` those of them that are no part of a date either: a sentence
+    of nothing else need not be tagged.
+    """
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def thresholds(self) -> Mapping[str, float]: ...
+
+    @property
+    def plain(self) -> frozenset[str]: ...
+
+    @property
+    def timeless(self) -> frozenset[str]: ...
+
+    def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
+        """The tags of each text, in order, without overlaps; those of a text depend on that text alone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
-    """What a check may be handed so that the checks' room stays pure. `scorer(model_name)` loads or finds a model."""
+    """What a check may be handed so that the checks' room stays pure. Both load or find a model by its name."""
 
     scorer: Callable[[str], Scorer] | None = None
+    tagger: Callable[[str], Tagger] | None = None
 
 
 Builder = Callable[[str, Mapping[str, Any], Resources], Check]
