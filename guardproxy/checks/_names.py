@@ -66,35 +66,45 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """`spans`: start, end, label and score of each name, in order and without overlaps; `settled`: up to where that is
+    final; `parts`: the pieces of the text."""
+
+    spans: list[tuple[int, int, str, float]]
+    settled: int
+    parts: tuple[Part, ...]
+
+    def keep(self, at: int) -> int:
+        """The border at which a text must begin in which all that lies at or after `at` is found again."""
+        number = next((number for number, part in enumerate(self.parts) if part.end > at), len(self.parts))
+        first = context_start(self.parts, number)
+        return self.parts[first].start if first < len(self.parts) else at
+
+
+@dataclass(frozen=True, slots=True)
 class Names:
     """`labels`: what is looked for, with the score from which it counts."""
 
     tagger: Tagger
     labels: dict[str, float]
 
-    def find(
-        self, text: str, settled: int, direction: Direction, last: bool
-    ) -> tuple[list[tuple[int, int, str, float]], int, int]:
-        """What is final in `text`, which begins at a border, beyond `settled`.
-
-        Returns spans (start, end, label, score) in order and without overlaps, the new settled offset, and the border
-        where the next text must begin.
-        """
-        parts = list(self.parts(text, direction, last))
-        asked: list[tuple[int, Part]] = []
-        for at, part in enumerate(parts):
-            if part.whole and part.end > settled and part.candidate < part.end:
-                asked.append((context_start(parts, at), part))
+    def find(self, text: str, settled: int, direction: Direction, last: bool) -> Found:
+        """What is final in `text`, which begins at a border; nothing before `settled` is reported again."""
+        parts = tuple(self.parts(text, direction, last))
+        asked = [
+            (parts[context_start(parts, at)].start, part)
+            for at, part in enumerate(parts)
+            if part.whole and part.end > settled and part.candidate < part.end
+        ]
         tagged = self.tagger.tag([text[start : part.end] for start, part in asked]) if asked else []
         spans = [
             span
             for (start, part), tags in zip(asked, tagged, strict=True)
             for tag in tags
-            if (span := self._span(text, start, part, tag))
+            if (span := self._span(text, start, part, tag)) and span[0] >= settled
         ]
-        if not parts or parts[-1].whole:
-            return spans, len(text), context_start(parts, len(parts))
-        return spans, max(settled, parts[-1].candidate), context_start(parts, len(parts) - 1)
+        open_at = parts[-1].candidate if parts and not parts[-1].whole else len(text)
+        return Found(spans, max(settled, open_at), parts)
 
     def _span(self, text: str, start: int, part: Part, tag: Tag) -> tuple[int, int, str, float] | None:
         """A tag of a piece as a span, without what lies in the context before or cannot be part of a name."""
@@ -135,14 +145,11 @@ class Names:
 
 
 def context_start(parts: Sequence[Part], at: int) -> int:
-    """Where the context of piece number `at` begins: at a border."""
-    words, start = 0, parts[at].start if at < len(parts) else parts[-1].end if parts else 0
-    for part in reversed(parts[:at]):
-        words += part.words
-        if words > CONTEXT_WORDS:
-            break
-        start = part.start
-    return start
+    """The number of the piece with which the context of piece number `at` begins."""
+    words = 0
+    while at and (words := words + parts[at - 1].words) <= CONTEXT_WORDS:
+        at -= 1
+    return at
 
 
 def _ends(word: str, count: int, following: str, cuts: Cuts) -> bool:

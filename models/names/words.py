@@ -49,8 +49,7 @@ def lists(train: Iterable[tuple[str, Row]], data: Path) -> dict[str, list[str]]:
     timed: Counter[str] = Counter()
     names: list[list[str]] = []
     for source, row in train:
-        found = Counter(forms(row["text"]))
-        total += found
+        total.update(forms(row["text"]))
         for span in row["spans"]:
             words = forms(row["text"][span["start"] : span["end"]])
             if span["label"] in NAMES and words:

@@ -51,22 +51,28 @@ def names(**labels: float) -> Names:
 
 
 def whole(one: Names, text: str, direction: Direction) -> list[Span]:
-    spans, settled, _ = one.find(text, 0, direction, True)
-    assert settled == len(text)
-    return spans
+    found = one.find(text, 0, direction, True)
+    assert found.settled == len(text)
+    return found.spans
 
 
-def in_chunks(one: Names, text: str, cuts: Sequence[int], direction: Direction) -> list[Span]:
-    """The spans of a text that comes in pieces; what was promised of each answer is checked on the way."""
+def in_chunks(one: Names, text: str, cuts: Sequence[int], direction: Direction, back: int = 0) -> list[Span]:
+    """The spans of a text that comes in pieces; what was promised of each answer is checked on the way.
+
+    `back`: by how much less than what is settled is used of each answer, as another part of a check may hold back more.
+    """
     found: list[Span] = []
     settled = keep = 0
     for end in [*sorted({cut for cut in cuts if cut < len(text)}), len(text)]:
-        spans, at, next_keep = one.find(text[keep:end], settled - keep, direction, end == len(text))
-        for low, high, label, score in spans:
-            assert settled <= keep + low < keep + high <= keep + at
-            found.append((keep + low, keep + high, label, score))
-        assert settled <= keep + at <= end
-        settled, keep = keep + at, keep + next_keep
+        answer = one.find(text[keep:end], settled - keep, direction, end == len(text))
+        less = min(back, answer.settled - (settled - keep)) if end < len(text) else 0
+        at = keep + answer.settled - less
+        at = min([at, *(keep + low for low, high, _, _ in answer.spans if keep + low < at < keep + high)])
+        for low, high, label, score in answer.spans:
+            assert settled <= keep + low < keep + high <= keep + answer.settled <= end
+            if keep + high <= at:
+                found.append((keep + low, keep + high, label, score))
+        settled, keep = at, keep + answer.keep(at - keep)
         assert keep <= settled
     return found
 
@@ -124,9 +130,9 @@ def test_the_open_piece_is_the_last() -> None:
 )
 def test_plain_words_go_on_as_they_come(text: str, released: str) -> None:
     one = names()
-    _, settled, keep = one.find(text, 0, "response", False)
-    assert text[:settled] == released
-    assert keep == 0
+    found = one.find(text, 0, "response", False)
+    assert text[: found.settled] == released
+    assert found.keep(found.settled) == 0
 
 
 def test_a_piece_of_plain_words_is_not_tagged() -> None:
@@ -169,14 +175,14 @@ class Fixed(Capitals):
 
 def test_a_name_begins_with_a_letter_at_most_one_word_before_the_first_that_is_not_plain() -> None:
     text = "we met at the harbour with (the Ada) now"
-    found = Names(Fixed(Tag(0, 35, "PERSON", 0.9)), {"PERSON": 0.5}).find(text, 0, "request", True)[0]
+    found = Names(Fixed(Tag(0, 35, "PERSON", 0.9)), {"PERSON": 0.5}).find(text, 0, "request", True).spans
     assert [(text[low:high], label) for low, high, label, _ in found] == [("the Ada", "PERSON")]
 
 
 def test_what_lies_in_the_context_or_below_the_threshold_is_not_reported() -> None:
     text = "It was Ada at the harbour today, and it was Bob."
     tags = (Tag(7, 10, "PERSON", 0.9), Tag(44, 47, "PERSON", 0.4), Tag(44, 47, "ELSE", 0.9), Tag(44, 44, "PERSON", 0.9))
-    found = Names(Fixed(*tags), {"PERSON": 0.5}).find(text, 33, "response", True)[0]
+    found = Names(Fixed(*tags), {"PERSON": 0.5}).find(text, 33, "response", True).spans
     assert found == []
 
 
@@ -209,7 +215,8 @@ def test_no_cut_changes_what_is_found(text: str, direction: Direction, data: st.
     one = names(PERSON=0.5, LOCATION=0.6, DATE_TIME=0.7) if data.draw(st.booleans()) else names()
     expected = whole(one, text, direction)
     cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=8))
-    assert in_chunks(one, text, cuts, direction) == expected
+    back = data.draw(st.sampled_from([0, 0, 3, 40]))
+    assert in_chunks(one, text, cuts, direction, back) == expected
     assert in_chunks(one, text, range(1, len(text), data.draw(st.integers(1, 7))), direction) == expected
 
 
