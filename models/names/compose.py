@@ -129,6 +129,12 @@ Was {l} part of {l} in {d}?
 Which {n} dishes are vegetarian?
 How far is {l} from {l}?
 A letter of {p} to {p}, written in {l}.
+[10:15] {f}: did {f} call you?\n[10:16] {f}: no, why?\n[10:20] {f}: ask {f} at the office
+[8:02 PM] {f}: see you {d}\n[8:05 PM] {f}: ok {f}, bring the papers
+{f}: hey {f}, are you free {d}?\n{f}: sure, where?\n{f}: at the cafe in {l}
+{f} {s}: Has anyone heard from {f}?\n{f} {s}: Not since {d}.
+Hi {f},\n\nthank you for the call. {f} will send the papers {d}.\n\nBest,\n{f}
+Hey {f}! Did you get my message about the trip to {l}?
 Speaker 1 ({f}): we should ask {o}.\\nSpeaker 2 ({f}): agreed.
 """.strip().split("\n")
 

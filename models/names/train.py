@@ -62,6 +62,22 @@ def recased(row: Row, rng: random.Random) -> Row:
     return {**row, "text": changed} if len(changed) == len(text) else row
 
 
+_SPEAKER = re.compile(r"^(?:\[[^\]\n]{1,30}\] ?|\d{1,2}:\d\d(?: ?[AP]M)? ?[-:]? ?)?([A-Z][a-z]+)(?= ?:)", re.MULTILINE)
+
+
+def mended(row: Row) -> Row:
+    """A row of mails and chats with the people marked whom the set forgot: speakers, and names marked elsewhere in it."""
+    spans = [span for span in row["spans"] if span["label"] in LABELS]
+    people = [row["text"][span["start"] : span["end"]] for span in spans if span["label"] == "PERSON"]
+    known = {word for name in people for word in re.findall(r"[A-Z][a-z]{2,}", name)}
+    found = [match.span(1) for match in _SPEAKER.finditer(row["text"]) if match[1] in known]
+    found += [match.span() for name in known for match in re.finditer(rf"\b{name}\b", row["text"])]
+    for start, end in sorted(set(found)):
+        if all(end <= span["start"] or start >= span["end"] for span in row["spans"]):
+            spans.append({"start": start, "end": end, "label": "PERSON"})
+    return {**row, "spans": spans}
+
+
 class Sampler:
     """Rows as token ids with cases and tags."""
 
@@ -181,14 +197,17 @@ def main() -> None:
     rng = random.Random(SEED)
 
     train = [(name, row) for name, part, row in rows(Path(args.data)) if part == "train"]
+    train = [(name, mended(row) if name == "contextual" else row) for name, row in train]
     sampler = Sampler(train, Pool(rng), rng)
     network = Names(args.exits)
     if args.start:
-        network.load_state_dict(torch.load(args.start, weights_only=True)["weights"])
+        kept = network.state_dict().keys()
+        weights = torch.load(args.start, weights_only=True)["weights"]
+        network.load_state_dict({name: value for name, value in weights.items() if name in kept})  # fewer exits will do
     network.train()
     plain = [p for name, p in network.named_parameters() if name.endswith("bias") or "LayerNorm" in name]
-    kept = {id(p) for p in plain}
-    decayed = [p for p in network.parameters() if id(p) not in kept]
+    free = {id(p) for p in plain}
+    decayed = [p for p in network.parameters() if id(p) not in free]
     groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=args.rate)
 
