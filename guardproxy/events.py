@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.findings import Channel
+from guardproxy.shapes import Shape
 
 Path = tuple[str | int, ...]
 
@@ -32,7 +33,7 @@ class Text:
 
     `encoded`: the text is itself JSON (tool arguments as a string). `key`: the text is an object key, not a value;
     `number`: it is a JSON number's digits. `again`: the channel's last text, which is complete, said once more: it is
-    not scanned again, and what became of it becomes of this.
+    not scanned again, and what became of it becomes of this. `shape`: what a schema of the request asks of it.
     """
 
     channel: Channel
@@ -43,6 +44,7 @@ class Text:
     key: bool = False
     number: bool = False
     again: bool = False
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
-    `restoring(values)` the check that finds placeholders."""
+    `restoring(values)` the check that finds placeholders; `hashed(hash_type, value)` the keyed hash of a value."""
 
     id: str
     route: str
@@ -76,6 +76,7 @@ class Setting:
     limits: Limits = Limits()
     engine: str = ""
     restoring: Callable[[Mapping[str, str]], Check] = Restoring
+    hashed: Callable[[str, str], str] = field(kw_only=True)
 
 
 @dataclass(slots=True)
@@ -102,7 +103,7 @@ class Exchange:
     def __post_init__(self) -> None:
         self._request = Side(Gate(self._checks_for))
         self._answer = Side(Gate(self._checks_for))
-        self._editor = Editor(self.setting.mint, self.setting.restoring)
+        self._editor = Editor(self.setting.mint, self.setting.hashed, self.setting.restoring)
         self._decoder = self.setting.codec.decoder(streamed=False, failed=True, limit_bytes=0)  # until an answer begins
 
     @property
@@ -277,7 +278,7 @@ class Exchange:
     def _first_stop(self, entry: Entry) -> tuple[Piece, int, Stop] | None:
         for piece in entry.pieces:
             for at, finding in piece.findings():
-                if stop := self._tally.see(piece.lane.channel, finding):
+                if stop := self._tally.see(piece.lane.channel, finding) or piece.lane.stops.get(finding):
                     return piece, at, stop
         return None
 

@@ -149,6 +149,7 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
                 value if PLACEHOLDER.fullmatch(value) else placeholders.mint(_KEY, "", label, value)
             ),
             seal=lambda data: "",
+            hashed=lambda kind, value: placeholders.hashed(_KEY, "", kind, value),
             engine=record["engine"],
             restoring=lambda values: _Restored(values, memory),
         )

@@ -8,7 +8,7 @@ from guardproxy.editing import Editor
 from guardproxy.findings import Channel, Direction, Finding
 from guardproxy.gate import CHECK_ERROR, Lane
 from guardproxy.placeholders import RESTORE
-from tests.support import mint, policy_set
+from tests.support import hashed, mint, policy_set
 
 POLICY = """
 policy: test
@@ -25,7 +25,7 @@ MAIL = mint("MAIL", "jo@ab.io")
 
 
 def editor() -> Editor:
-    it = Editor(mint)
+    it = Editor(mint, hashed)
     it.bound = policy_set(POLICY).bind("POST /v1/chat/completions", "m", "t")
     return it
 
@@ -133,7 +133,7 @@ def test_a_number_has_a_stand_in_and_no_placeholder() -> None:
 
 
 def test_without_policies_nothing_is_edited() -> None:
-    it, text = Editor(mint), lane("jo@ab.io")
+    it, text = Editor(mint, hashed), lane("jo@ab.io")
     it.edit(text, [finding(0, 8)])
     assert text.edits == []
     assert text.masks, "what a check found is sensitive unless it says otherwise"
