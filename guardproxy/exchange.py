@@ -27,6 +27,7 @@ from guardproxy.gate import Entry, Gate, Job, Piece
 from guardproxy.placeholders import Restoring
 from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
 from guardproxy.record import Notes, Side, compose
+from guardproxy.shapes import NO_SHAPES, Shapes
 from guardproxy.transcript import (
     Aborted,
     CancelUpstream,
@@ -90,6 +91,7 @@ class Exchange:
     _answer: Side = field(init=False)
     _tally: Tally = field(init=False)
     _entry: Entry | None = None  # the request's frame
+    _shapes: Shapes = NO_SHAPES
     _decoder: Decoder = field(init=False)
     _pending: list[Job] = field(default_factory=list)
     _pending_gate: Gate | None = None
@@ -171,7 +173,7 @@ class Exchange:
             request = self.setting.codec.read_request(happened.body)
         except DownstreamError as error:
             return self._refuse(error, happened.at_s)
-        self._notes.model, self._notes.stream = request.model, request.stream
+        self._notes.model, self._notes.stream, self._shapes = request.model, request.stream, request.shapes
         self._bound = self.setting.policies.bind(self.setting.route, request.model, self.setting.tenant)
         self._tally = Tally(self._bound)
         self._editor.bound = self._bound
@@ -221,6 +223,8 @@ class Exchange:
             failed=happened.status >= 400,
             limit_bytes=self.setting.limits.answer_bytes,
             read=self._answer.read,
+            guarded=bool(self._bound and self._bound.guards),
+            shapes=self._shapes,
         )
         return []
 

@@ -186,6 +186,11 @@ class Writer:
             text["encoded"] = True
         if lane.number:
             text["number"] = True
+        if lane.shape and shown.text is not None:
+            text["shape"] = [
+                lane.shape.where,
+                [self.scrub(one) if isinstance(one, str) else one for one in lane.shape.said],
+            ]
         return text
 
     def runs(self, side: Side) -> list[list[int]]:
@@ -308,6 +313,7 @@ def compose(
             "model": writer.word(seen.model, answer),
             "finish": [writer.scrub(reason) if is_word(reason) else "?" for reason in seen.finish],
             "runs": writer.runs(answer),
+            "withheld": list(seen.withheld),
             **writer.side(answer),
         },
         "usage": seen.usage,

@@ -47,17 +47,27 @@ class Shape:
 
     def constraints(self, path: Path = ()) -> tuple[Constraint, ...]:
         """The constraints on the string at `path`, one for each way."""
-        strings = [way for way in self._ways(path) if _may_be(way, "string")]
+        strings = [way for way in self._ways((*self.at, *path)) if _may_be(way, "string")]
         return tuple(dict.fromkeys(_constraint(way) for way in strings)) or (Constraint(),)
 
     def declares(self, path: Path) -> bool:
-        """Whether the last step of `path` is a property that the schema names."""
-        ways = self._ways(path[:-1])
-        return any(path[-1] in _object(schema.get("properties")) for way in ways for schema in way)
+        """Whether the last step of the path is a property that the schema names."""
+        *before, last = (*self.at, *path)
+        ways = self._ways(before)
+        return any(last in _object(schema.get("properties")) for way in ways for schema in way)
 
-    def _ways(self, path: Path) -> list[Way]:
+    @property
+    def said(self) -> Path:
+        """`at` as a record may show it: what the schema does not name came from a text, and is `*`."""
+        steps = enumerate(self.at, 1)
+        return tuple(
+            one if isinstance(one, int) or Shape("", self.schema, self.at[:end]).declares(()) else "*"
+            for end, one in steps
+        )
+
+    def _ways(self, path: Iterable[str | int]) -> list[Way]:
         ways = _spread(self.schema, self.schema)
-        for step in (*self.at, *path):
+        for step in path:
             ways = _step(self.schema, ways, step)
         return ways
 
@@ -73,12 +83,13 @@ class Shapes:
         found = self.tools.get(name) if isinstance(name, str) else None
         return Shape(found.where, found.schema, at) if found and at else found
 
-    def named(self, where: str, at: Path) -> Shape | None:
+    def named(self, where: str, at: Iterable[str | int]) -> Shape | None:
         """The shape that a record names."""
         every = (*self.tools.values(), *((self.answer,) if self.answer else ()), NAME)
-        return next((Shape(one.where, one.schema, at) for one in every if one.where == where), None)
+        return next((Shape(one.where, one.schema, tuple(at)) for one in every if one.where == where), None)
 
 
+NO_SHAPES = Shapes()
 NAME = Shape("name", {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,64}$"})  # what APIs take as the name of a tool
 
 

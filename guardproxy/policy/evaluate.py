@@ -99,6 +99,14 @@ class Bound:
             )
         return self._reads[direction]
 
+    @property
+    def guards(self) -> bool:
+        """Whether a rule may edit or stop an answer."""
+        return any(
+            bound.enforced and not isinstance(bound.decision, Pass) and any(on == "response" for on, _ in bound.rule.on)
+            for bound in self.rules
+        )
+
     def edit(self, channel: Channel, finding: Finding) -> Edit | None:
         """What is done to the finding's span; of several rules, what shows least of it and does not restore."""
         edits = [

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from guardproxy.events import Event, Frame, Text
+from guardproxy.events import Event, Frame, Path, Text
 from guardproxy.findings import Kind
+from guardproxy.shapes import NAME, NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Decoder, Request, Seen
 from guardproxy.wire.decoding import (
     Place,
@@ -39,6 +41,8 @@ from guardproxy.wire.walk import (
     edited,
     is_plain_key,
     is_word,
+    listed,
+    reach,
     text,
     walk,
 )
@@ -70,7 +74,9 @@ def _payload(value: Any) -> Map:
     return [_payload] if isinstance(value, list) else text("tool_result")
 
 
-def _block(kind: Kind) -> Map:
+def _block(kind: Kind, said: Leaf | None = None) -> Map:
+    """`said`: how the text of a text block is read, if it is not just text of its kind."""
+
     def choose(value: Any) -> Map:
         name = value.get("type") if isinstance(value, dict) else None
         if isinstance(name, str) and name.endswith("_tool_result"):
@@ -78,7 +84,7 @@ def _block(kind: Kind) -> Map:
         shared = {"type": STRUCTURE, "cache_control": _CACHE}
         match name:
             case "text" | "mid_conv_system":
-                return {**shared, "text": text(kind), "citations": text(kind), "content": _content(kind)}
+                return {**shared, "text": said or text(kind), "citations": text(kind), "content": _content(kind)}
             case "image":
                 return {**shared, "source": _source(kind)}
             case "document":
@@ -127,48 +133,61 @@ _REQUEST: dict[Any, Map] = {
             KEYS: text("tool_definition"),
         }
     ],
-    "tool_choice": {"type": STRUCTURE, "name": STRUCTURE},
+    "tool_choice": {"type": STRUCTURE, "name": text("tool_definition")},
     "metadata": text("metadata"),
     "stop_sequences": text("metadata"),
     "thinking": {"type": STRUCTURE, "budget_tokens": STRUCTURE, "display": STRUCTURE},
     "output_config": {"effort": STRUCTURE, "format": text("tool_definition")},
+    "output_format": text("tool_definition"),
     "cache_control": _CACHE,
 }
 
 _STOP = {"stop_reason": STRUCTURE, "stop_sequence": text("assistant"), "stop_details": text("refusal")}
 _USAGE = {"service_tier": STRUCTURE, "inference_geo": STRUCTURE}
-_RESPONSE: dict[str, Map] = {
-    **dict.fromkeys(("id", "type", "role", "model"), STRUCTURE),
-    "content": [_block("assistant")],
-    "usage": _USAGE,
-    **_STOP,
-}
+_JSON = Leaf("json", "assistant")
+
+
+def _response(said: Leaf | None = None) -> dict[str, Map]:
+    words = dict.fromkeys(("id", "type", "role", "model"), STRUCTURE)
+    return {**words, "content": [_block("assistant", said)], "usage": _USAGE, **_STOP}
+
+
+_RESPONSE, _JSON_RESPONSE = _response(), _response(_JSON)
 _ERROR: dict[str, Map] = {
     "type": STRUCTURE,
     "error": {"type": STRUCTURE, "message": text("error"), "details": text("error")},
     "request_id": STRUCTURE,
 }
 _DELTAS: dict[str, Map] = {
-    "text_delta": {"type": STRUCTURE, "text": text("assistant")},
     "input_json_delta": {"type": STRUCTURE, "partial_json": Leaf("json", "tool_arguments")},
     "thinking_delta": {"type": STRUCTURE, "thinking": text("reasoning"), "estimated_tokens": STRUCTURE},
     "signature_delta": {"type": STRUCTURE, "signature": OPAQUE},
     "citations_delta": {"type": STRUCTURE, "citation": text("assistant")},
 }
+
+
+def _events(said: Leaf | None = None) -> dict[str, Map]:
+    deltas = {**_DELTAS, "text_delta": {"type": STRUCTURE, "text": said or text("assistant")}}
+    return {
+        **_EVENTS,
+        "message_start": {"type": STRUCTURE, "message": _response(said)},
+        "content_block_start": {"type": STRUCTURE, "index": STRUCTURE, "content_block": _block("assistant", said)},
+        "content_block_delta": {
+            "type": STRUCTURE,
+            "index": STRUCTURE,
+            "delta": lambda one: deltas.get(str(one.get("type")), UNMAPPED) if isinstance(one, dict) else UNMAPPED,
+        },
+    }
+
+
 _EVENTS: dict[str, Map] = {
-    "message_start": {"type": STRUCTURE, "message": _RESPONSE},
-    "content_block_start": {"type": STRUCTURE, "index": STRUCTURE, "content_block": _block("assistant")},
-    "content_block_delta": {
-        "type": STRUCTURE,
-        "index": STRUCTURE,
-        "delta": lambda delta: _DELTAS.get(str(delta.get("type")), UNMAPPED) if isinstance(delta, dict) else UNMAPPED,
-    },
     "content_block_stop": {"type": STRUCTURE, "index": STRUCTURE},
     "message_delta": {"type": STRUCTURE, "delta": {**_STOP, "container": text("metadata")}, "usage": _USAGE},
     "message_stop": {"type": STRUCTURE},
     "ping": {"type": STRUCTURE},
     "error": _ERROR,
 }
+_TEXT_EVENTS, _JSON_EVENTS = _events(), _events(_JSON)
 _FLOWING = {"text": "text", "thinking": "thinking", "partial_json": "input"}
 
 
@@ -195,10 +214,20 @@ class MessagesDecoder(StreamDecoder):
     """A stream of message events."""
 
     shown: list[int] = field(default_factory=list)  # blocks that the client has seen begin, and not end
+    called: dict[int, Any] = field(default_factory=dict)  # blocks that call a tool -> its name
     shown_usage: dict[str, Any] = field(default_factory=dict)  # not `seen`: how far that is depends on chunks
 
     def how(self, tree: Any) -> Map:
-        return _EVENTS.get(_type(tree), {"type": STRUCTURE})
+        events = _JSON_EVENTS if self.shapes.answer else _TEXT_EVENTS
+        return events.get(_type(tree), {"type": STRUCTURE})
+
+    def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
+        if place.kind == "tool_arguments" and found.path[0] == "content_block":
+            self.called[_index(tree)] = tree["content_block"].get("name")
+            return _shape_of_block(self.shapes, tree["content_block"], found, found.path[1:])
+        if found.path == ("delta", "partial_json"):
+            return self.shapes.tool(self.called.get(_index(tree)))
+        return self.shapes.answer if found.leaf.how == "json" else None
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
         return _type(tree) if _type(tree) and is_word(_type(tree)) else None  # any other is text, and may be edited
@@ -244,6 +273,39 @@ class MessagesDecoder(StreamDecoder):
             self.shown.remove(_index(frame.tree))
 
 
+def _shapes(tree: Any) -> Shapes:
+    """The schemas of a request: of its tools' arguments, of an answer that is to be JSON."""
+    tools = {
+        tool["name"]: Shape(f"tools[{at}]", tool["input_schema"])
+        for at, tool in enumerate(listed(tree, "tools"))
+        if isinstance(tool.get("name"), str) and "input_schema" in tool
+    }
+    config = tree.get("output_config")
+    wanted = tree.get("output_format") or (config.get("format") if isinstance(config, dict) else None)
+    if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
+        return Shapes(tools)
+    return Shapes(tools, Shape("output_format", wanted.get("schema")))
+
+
+def _shape_of_block(shapes: Shapes, block: Any, found: Found, at: Path) -> Shape | None:
+    """What is asked of a leaf `at` in a block that calls a tool."""
+    if at == ("name",):
+        return NAME
+    return shapes.tool(block.get("name"), at[1:]) if at[0] == "input" else None
+
+
+def _shape_of(shapes: Shapes, tree: Any, found: Found) -> Shape | None:
+    path = found.path
+    if found.leaf.how == "json":
+        return shapes.answer
+    if (path[0], *path[2:]) == ("tools", "name") or path == ("tool_choice", "name"):
+        return NAME
+    start = path.index("content") if "content" in path else len(path)
+    if found.leaf.kind == "tool_arguments" and path[0] in ("messages", "content") and path[start + 2 :]:
+        return _shape_of_block(shapes, reach(tree, path[: start + 2]), found, path[start + 2 :])
+    return None
+
+
 _ERROR_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -274,18 +336,29 @@ class AnthropicMessages:
         for number, message in enumerate(tree["messages"]):
             expect_type(message, "role", str, f"messages[{number}]", required=True)
             expect_type(message, "content", (str, list), f"messages[{number}]", required=True)
-        whole = Frame(body, tree)
+        whole, shapes = Frame(body, tree), _shapes(tree)
         return Request(
             tree.get("model") or "",
             bool(tree.get("stream")),
             whole,
-            lambda: events_of(list(walk(tree, _REQUEST)), whole, "request"),
+            lambda: events_of(walk(tree, _REQUEST), whole, "request", partial(_shape_of, shapes)),
+            shapes,
         )
 
-    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int, read: bool = True) -> Decoder:
+    def decoder(
+        self,
+        *,
+        streamed: bool,
+        failed: bool,
+        limit_bytes: int,
+        read: bool = True,
+        guarded: bool = False,
+        shapes: Shapes = NO_SHAPES,
+    ) -> Decoder:
         if streamed:
-            return MessagesDecoder(limit_bytes, read)
-        return WholeDecoder(_ERROR if failed else _RESPONSE, _notice, limit_bytes, read)
+            return MessagesDecoder(limit_bytes, read, shapes)
+        how = _ERROR if failed else _JSON_RESPONSE if shapes.answer else _RESPONSE
+        return WholeDecoder(how, _notice, limit_bytes, partial(_shape_of, shapes), read)
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         return edited_frame(frame, _tree(frame, texts))

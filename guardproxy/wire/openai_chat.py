@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Frame, Opaque, Text
 from guardproxy.findings import Kind
+from guardproxy.shapes import NAME, NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Decoder, Request, Seen
 from guardproxy.wire.decoding import (
     Place,
@@ -24,11 +26,28 @@ from guardproxy.wire.decoding import (
     events_of,
     indexed,
     is_delta,
+    nothing,
 )
+from guardproxy.wire.echoes import withhold
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.sse import SseEvent, frame
 from guardproxy.wire.strict import write
-from guardproxy.wire.walk import OPAQUE, STRUCTURE, UNMAPPED, Found, Leaf, Map, dotted, edited, is_word, text, walk
+from guardproxy.wire.walk import (
+    OPAQUE,
+    STRUCTURE,
+    TOKENS,
+    UNMAPPED,
+    Found,
+    Leaf,
+    Map,
+    dotted,
+    edited,
+    is_word,
+    listed,
+    reach,
+    text,
+    walk,
+)
 
 _ROLES: dict[str, Kind] = {
     "system": "system",
@@ -82,10 +101,10 @@ _CALL = {
 }
 
 
-def _texts_of(kind: Kind) -> dict[str, Map]:
+def _texts_of(kind: Kind, content: Map) -> dict[str, Map]:
     return {
         "role": STRUCTURE,
-        "content": _content(kind),
+        "content": content,
         "refusal": text("refusal"),
         "reasoning_content": text("reasoning"),
         "reasoning": text("reasoning"),
@@ -98,7 +117,7 @@ def _message(value: Any) -> Map:
     role = value.get("role") if isinstance(value, dict) else None
     kind = _ROLES.get(role, "unmapped") if isinstance(role, str) else "unmapped"
     return {
-        **_texts_of(kind),
+        **_texts_of(kind, _content(kind)),
         "name": text("metadata"),
         "tool_call_id": STRUCTURE,
         "audio": {"id": STRUCTURE},
@@ -107,11 +126,8 @@ def _message(value: Any) -> Map:
 
 
 def _choice_of_tool(value: Any) -> Map:
-    return (
-        {"type": STRUCTURE, "name": STRUCTURE, "function": {"name": STRUCTURE}}
-        if isinstance(value, dict)
-        else STRUCTURE
-    )
+    name = text("tool_definition")  # a tool's own name, which becomes the same as in its definition
+    return {"type": STRUCTURE, "name": name, "function": {"name": name}} if isinstance(value, dict) else STRUCTURE
 
 
 _REQUEST: dict[str, Map] = {
@@ -146,26 +162,57 @@ _REQUEST: dict[str, Map] = {
     ),
 }
 
-_ANSWER = {
-    **_texts_of("assistant"),
-    "audio": {"id": STRUCTURE, "data": OPAQUE, "transcript": text("assistant"), "expires_at": STRUCTURE},
-    "annotations": text("assistant"),
-}
-_RESPONSE: dict[str, Map] = {
-    **dict.fromkeys(
-        ("id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation"), STRUCTURE
-    ),
-    "choices": [
-        {
-            "index": STRUCTURE,
-            "finish_reason": STRUCTURE,
-            "message": _ANSWER,
-            "delta": _ANSWER,
-            "logprobs": text("assistant"),
-        }
-    ],
-    "error": text("error"),
-}
+
+def _response(content: Map) -> dict[str, Map]:
+    answer = {
+        **_texts_of("assistant", content),
+        "audio": {"id": STRUCTURE, "data": OPAQUE, "transcript": text("assistant"), "expires_at": STRUCTURE},
+        "annotations": text("assistant"),
+    }
+    choice = {"index": STRUCTURE, "finish_reason": STRUCTURE, "message": answer, "delta": answer, "logprobs": TOKENS}
+    words = ("id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation")
+    return {
+        **dict.fromkeys(words, STRUCTURE),
+        **dict.fromkeys(_TOKENS, TOKENS),
+        "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],
+        "error": text("error"),
+    }
+
+
+_TOKENS = ("token_ids", "prompt_token_ids", "prompt_logprobs")
+_RESPONSE = _response(_content("assistant"))
+_JSON_RESPONSE = _response(lambda value: [_part("assistant")] if isinstance(value, list) else Leaf("json", "assistant"))
+
+
+def _shapes(tree: Any) -> Shapes:
+    """The schemas of a request: of its tools' arguments, of an answer that is to be JSON."""
+    tools: dict[str, Shape] = {}
+    for key in ("tools", "functions"):
+        for at, tool in enumerate(listed(tree, key)):
+            about = tool.get("function") if key == "tools" and isinstance(tool, dict) else tool
+            if isinstance(about, dict) and isinstance(about.get("name"), str) and "parameters" in about:
+                tools[about["name"]] = Shape(f"{key}[{at}]", about["parameters"])
+    wanted = tree.get("response_format")
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    if kind not in ("json_schema", "json_object"):
+        return Shapes(tools)
+    about = wanted.get("json_schema")
+    return Shapes(tools, Shape("response_format", about.get("schema") if isinstance(about, dict) else None))
+
+
+_CALLS = ("function", "function_call", "custom", "tool_choice")
+_CALLED = ("messages", "choices", "tools", "functions", "tool_choice", "function_call")
+
+
+def _shape_of(shapes: Shapes, tree: Any, found: Found) -> Shape | None:
+    *before, last = found.path
+    if not before or found.key or found.number:
+        return None
+    if before[0] in _CALLED and (before[-1] in _CALLS or (before[0] == "functions" and len(before) == 2)):
+        if last == "name":
+            return NAME
+        return shapes.tool(reach(tree, tuple(before)).get("name")) if last == "arguments" else None
+    return shapes.answer if before[0] == "choices" and found.leaf.how == "json" else None
 
 
 def _notice(tree: Any, seen: Seen) -> None:
@@ -204,9 +251,18 @@ class ChatDecoder(StreamDecoder):
     shown: set[int] = field(default_factory=set)  # choices that the client has seen begin, and not end
     _unfinished: set[int] = field(default_factory=set)
     _finished: set[int] = field(default_factory=set)
+    _calls: dict[str, str] = field(default_factory=dict)  # places of tool calls -> the tools' names
 
     def how(self, tree: Any) -> Map:
-        return _RESPONSE
+        return _JSON_RESPONSE if self.shapes.answer else _RESPONSE
+
+    def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
+        call, _, last = place.path.rpartition(".")
+        if last == "name":
+            self._calls[call] = found.text
+        elif last == "arguments" and call in self._calls:  # its name came before
+            return self.shapes.tool(self._calls[call])
+        return _shape_of(self.shapes, tree, found)
 
     def place(self, tree: Any, found: Found) -> Place:
         path = indexed(tree, found.path)
@@ -262,18 +318,30 @@ class OpenAIChat:
         for number, message in enumerate(tree["messages"]):
             expect_type(message, "role", str, f"messages[{number}]", required=True)
             expect_type(message, "content", (str, list), f"messages[{number}]")
-        whole = Frame(body, tree)
+        whole, shapes = Frame(body, tree), _shapes(tree)
         return Request(
             tree.get("model") or "",
             bool(tree.get("stream")),
             whole,
-            lambda: events_of(list(walk(tree, _REQUEST)), whole, "request"),
+            lambda: events_of(walk(tree, _REQUEST), whole, "request", partial(_shape_of, shapes)),
+            shapes,
         )
 
-    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int, read: bool = True) -> Decoder:
+    def decoder(
+        self,
+        *,
+        streamed: bool,
+        failed: bool,
+        limit_bytes: int,
+        read: bool = True,
+        guarded: bool = False,
+        shapes: Shapes = NO_SHAPES,
+    ) -> Decoder:
+        without = withhold if guarded else nothing
         if streamed:
-            return ChatDecoder(limit_bytes, read)
-        return WholeDecoder(text("error") if failed else _RESPONSE, _notice, limit_bytes, read)
+            return ChatDecoder(limit_bytes, read, shapes, without)
+        how = text("error") if failed else _JSON_RESPONSE if shapes.answer else _RESPONSE
+        return WholeDecoder(how, _notice, limit_bytes, partial(_shape_of, shapes), read, without)
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         return edited_frame(frame, _without_echoes(frame, texts))

@@ -60,6 +60,7 @@ def test_what_a_request_holds() -> None:
     assert kinds(found) == {
         "system[0].text": "system",
         "messages[0].content": "user",
+        "tool_choice.name": "tool_definition",
         "tools[0].name": "tool_definition",
         "tools[0].input_schema.type": "tool_definition",
         "tools[0].x y#key": "tool_definition",

@@ -68,6 +68,7 @@ def test_what_a_request_holds() -> None:
         new="x",
     ) == {
         "messages[0].content": "user",
+        "tool_choice.function.name": "tool_definition",
         "tools[0].function.name": "tool_definition",
         "tools[0].function.parameters.type": "tool_definition",
         "functions[0].name": "tool_definition",
