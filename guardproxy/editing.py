@@ -44,6 +44,7 @@ class _Part:
     end: int
     text: str
     edited: str
+    number: bool = False
     index: int | None = None
 
 
@@ -124,7 +125,9 @@ class Editor:
                 continue
             start = lane.seen.leaves[part.index].start if lane.seen and part.index is not None else 0
             path, is_key = spots.get(start, ((), False))
-            if is_key:
+            if part.number:
+                self._fit_number(lane, part, cuts, path)
+            elif is_key or lane.key:
                 self._fit_key(lane, part, cuts, path)
             elif lane.shape:
                 self._fit_value(lane, part, cuts, path)
@@ -133,8 +136,14 @@ class Editor:
         answers = lane.channel.direction == "response"
         if answers and lane.shape and lane.shape.declares(path):
             self._become(lane, part, part.text)  # the client's own word for it, which it must find
-        elif any(cut.operator.type != "placeholder" for group in gone for cut in group):
+        elif part.index is not None and any(cut.operator != PLACEHOLDER for group in gone for cut in group):
             self._become(lane, part, self._token(gone[0][0].label, part.text))
+
+    def _fit_number(self, lane: Lane, part: _Part, gone: Sequence[Sequence[_Cut]], path: Path) -> None:
+        if lane.shape and lane.channel.direction == "response":
+            constraints = lane.shape.constraints(path, "number", "integer")
+            if not any(one.takes(float(part.edited)) for one in constraints):
+                self._stop(lane, gone[0][0])
 
     def _fit_value(self, lane: Lane, part: _Part, gone: Sequence[Sequence[_Cut]], path: Path) -> None:
         assert lane.shape is not None  # noqa: S101 - asked by the caller
@@ -154,8 +163,12 @@ class Editor:
         elif found:
             self._become(lane, part, found.text)
         elif not free:
-            message = f"the policy rule `{first.rule}` redacts a value where the schema takes nothing in its place"
-            lane.stops[first.finding] = Stop(first.rule, message)
+            self._stop(lane, first)
+
+    @staticmethod
+    def _stop(lane: Lane, cut: _Cut) -> None:
+        message = f"the policy rule `{cut.rule}` redacts a value where the schema takes nothing in its place"
+        lane.stops[cut.finding] = Stop(cut.rule, message)
 
     @staticmethod
     def _become(lane: Lane, part: _Part, text: str) -> None:
@@ -193,17 +206,16 @@ def _end(group: Sequence[_Cut]) -> int:
 
 
 def _parts(lane: Lane) -> Iterator[_Part]:
-    """The strings of a lane that its edits touch. A number keeps its type by itself."""
+    """The strings and numbers of a lane that its edits touch."""
     if lane.seen is None:
-        if lane.edits and not lane.number:
+        if lane.edits:
             whole = lane.text_of(0, lane.total)
             text, done = "", 0
             for start, end, put in lane.edits:
                 text += whole[done:start] + put
                 done = end
-            yield _Part(0, lane.total, whole, text + whole[done:])
+            yield _Part(0, lane.total, whole, text + whole[done:], lane.number)
         return
     for index, text in edited_leaves(lane.seen, lane.edits).items():
         leaf = lane.seen.leaves[index]
-        if not leaf.number:
-            yield _Part(leaf.at, leaf.at + len(leaf.text), leaf.text, text, index)
+        yield _Part(leaf.at, leaf.at + len(leaf.text), leaf.text, text, leaf.number, index)

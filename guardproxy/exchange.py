@@ -47,7 +47,7 @@ from guardproxy.transcript import (
 )
 from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Codec, Decoder
-from guardproxy.wire.walk import dotted
+from guardproxy.wire.walk import dotted, is_plain_key
 
 Phase = Literal["request", "waiting", "answer", "over"]
 NO_RETRY = ("x-should-retry", "false")  # SDKs send a refused request again else, twice
@@ -112,6 +112,11 @@ class Exchange:
     def sides(self) -> dict[Direction, Side]:
         """What is known of each direction so far."""
         return {"request": self._request, "response": self._answer}
+
+    @property
+    def found(self) -> list[str]:
+        """Every value that a check found so far."""
+        return list(self._editor.tokens)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -392,5 +397,9 @@ def _because(stop: Stop) -> str:
 
 def _unmapped(events: Sequence[Event]) -> str | None:
     """Where the first text stands that the format does not know; of a key that is text, only the object's place."""
-    found = (event for event in events if isinstance(event, Text) and event.channel.kind == "unmapped")
+    found = (
+        event
+        for event in events
+        if isinstance(event, Text) and event.channel.kind == "unmapped" and not (event.key and is_plain_key(event.text))
+    )
     return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in found), None)

@@ -19,7 +19,7 @@ from guardproxy.gate import CHECK_ERROR, Entry, Gate, Lane
 from guardproxy.policy.evaluate import Bound, Outcome
 from guardproxy.wire import Seen
 from guardproxy.wire.json_text import apart, rewrite, stand_in
-from guardproxy.wire.walk import UNMAPPED, Found, dotted, edited, is_word
+from guardproxy.wire.walk import UNMAPPED, Found, dotted, edited, is_plain_key, is_word
 
 VERSION = 1
 NOT_KEPT = "data:;base64,(not inspected, not kept)"  # opaque once more when the record is replayed
@@ -160,7 +160,7 @@ class Writer:
         return {
             "texts": [self._text(lane) for lane in lanes],
             "uninspected": [self.path(path) for path in side.uninspected] if side.read else ["*"],
-            "unmapped": sorted({self.path(lane.channel.path) for lane in lanes if lane.channel.kind == "unmapped"}),
+            "unmapped": sorted({self.path(lane.channel.path) for lane in lanes if _is_unmapped(lane)}),
         }
 
     def _text(self, lane: Lane) -> dict[str, Any]:
@@ -257,6 +257,11 @@ class Writer:
                 }
             )
         return out
+
+
+def _is_unmapped(lane: Lane) -> bool:
+    """Whether a text stands in a field that its format does not have; a new field's plain name is none."""
+    return lane.channel.kind == "unmapped" and not (lane.key and is_plain_key("".join(lane.whole)))
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Shapes: what a JSON schema of the request asks of one place in a JSON text (tool arguments, a JSON answer).
 
-In: a schema and a path. Out: the constraints on the string that stands there. Only local `$ref`s are followed, and only
-so deep. Where a schema leaves several ways open (`anyOf`, an optional field), each is a constraint of its own.
+In: a schema and a path. Out: the constraints on the string that stands there. Only local `$ref`s are followed.
+Where a schema leaves several ways open (`anyOf`, an optional field), each is a constraint of its own.
 """
 
 from __future__ import annotations
@@ -9,29 +9,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
+from math import inf
 from typing import Any
 
 Path = tuple[str | int, ...]
 Way = tuple[Mapping[str, Any], ...]  # schemas that hold together
-DEPTH_LIMIT = 24
 WAYS_LIMIT = 64
 SHORT_CHARS = 80  # a place that takes less may be too short for a placeholder; no placeholder is longer than 56
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """What one way through a schema asks of a string. `fixed`: it is one of some given values."""
+    """What one way through a schema asks of a string or a number. `fixed`: it is one of some given values."""
 
     fixed: bool = False
     formats: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
     shortest: int = 0
     longest: int | None = None
+    least: float = -inf
+    most: float = inf
+    multiple: float = 0
 
     @property
     def free(self) -> bool:
         """Whether any text with a placeholder in it will do, but for its length."""
         return not (self.fixed or self.formats or self.patterns) and (self.longest or SHORT_CHARS) >= SHORT_CHARS
+
+    def takes(self, number: float) -> bool:
+        """Whether a number that is not one of given values will do."""
+        whole = not self.multiple or number % self.multiple == 0
+        return not self.fixed and self.least <= number <= self.most and whole
 
     def has_length(self, text: str) -> bool:
         return self.shortest <= len(text) and (self.longest is None or len(text) <= self.longest)
@@ -45,10 +53,12 @@ class Shape:
     schema: Any
     at: Path = ()
 
-    def constraints(self, path: Path = ()) -> tuple[Constraint, ...]:
-        """The constraints on the string at `path`, one for each way."""
-        strings = [way for way in self._ways((*self.at, *path)) if _may_be(way, "string")]
-        return tuple(dict.fromkeys(_constraint(way) for way in strings)) or (Constraint(),)
+    def constraints(self, path: Path = (), *kinds: str) -> tuple[Constraint, ...]:
+        """The constraints on the value at `path`, one for each way that takes one of `kinds` (`string`, if none is named)."""
+        ways = [
+            way for way in self._ways((*self.at, *path)) if any(_may_be(way, kind) for kind in kinds or ("string",))
+        ]
+        return tuple(dict.fromkeys(map(_constraint, ways))) or (Constraint(),)
 
     def declares(self, path: Path) -> bool:
         """Whether the last step of the path is a property that the schema names."""
@@ -101,23 +111,34 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _spread(root: Any, schema: Any, depth: int = 0) -> list[Way]:
-    """The ways of a schema, its references and combinations resolved."""
-    if not isinstance(schema, dict) or depth > DEPTH_LIMIT:
+def _spread(root: Any, schema: Any, done: dict[int, list[Way]] | None = None) -> list[Way]:
+    """The ways of a schema, its references and combinations resolved. `done`: what is known, or under way: a schema that
+    leads back to itself asks nothing more, and one that many refer to is read once."""
+    if not isinstance(schema, dict):
         return [()]
+    done = {} if done is None else done
+    if id(schema) in done:
+        return done[id(schema)]
+    done[id(schema)] = [()]
     parts: list[list[Way]] = [[(schema,)]]
     if isinstance(schema.get("$ref"), str):
-        parts.append(_spread(root, _resolved(root, schema["$ref"]), depth + 1))
-    parts += (_spread(root, one, depth + 1) for one in _list(schema.get("allOf")))
+        parts.append(_spread(root, _resolved(root, schema["$ref"]), done))
+    parts += (_spread(root, one, done) for one in _list(schema.get("allOf")))
     for key in ("anyOf", "oneOf"):
         if options := _list(schema.get(key)):
-            parts.append([way for one in options for way in _spread(root, one, depth + 1)][:WAYS_LIMIT])
-    return _both(parts)
+            parts.append([way for one in options for way in _spread(root, one, done)][:WAYS_LIMIT])
+    done[id(schema)] = _both(parts)
+    return done[id(schema)]
 
 
 def _both(parts: Iterable[list[Way]]) -> list[Way]:
+    """Every way of all parts together; a schema that several name holds once."""
     start: list[Way] = [()]
-    return reduce(lambda done, more: [one + other for one in done for other in more][:WAYS_LIMIT], parts, start)
+    return reduce(lambda done, more: [_joined(one, other) for one in done for other in more][:WAYS_LIMIT], parts, start)
+
+
+def _joined(one: Way, other: Way) -> Way:
+    return tuple({id(schema): schema for schema in (*one, *other)}.values())[:WAYS_LIMIT]
 
 
 def _resolved(root: Any, reference: str) -> Any:
@@ -162,8 +183,8 @@ def _constraint(way: Way) -> Constraint:
     def words(key: str) -> tuple[str, ...]:
         return tuple(schema[key] for schema in way if isinstance(schema.get(key), str))
 
-    def sizes(key: str) -> list[int]:
-        return [int(schema[key]) for schema in way if isinstance(schema.get(key), (int, float))]
+    def sizes(*keys: str) -> list[Any]:
+        return [schema[key] for key in keys for schema in way if type(schema.get(key)) in (int, float)]
 
     return Constraint(
         fixed=any("enum" in schema or "const" in schema for schema in way),
@@ -171,6 +192,9 @@ def _constraint(way: Way) -> Constraint:
         patterns=words("pattern"),
         shortest=max(sizes("minLength"), default=0),
         longest=min(sizes("maxLength"), default=None),
+        least=max(sizes("minimum", "exclusiveMinimum"), default=-inf),
+        most=min(sizes("maximum", "exclusiveMaximum"), default=inf),
+        multiple=max(sizes("multipleOf"), default=0),
     )
 
 

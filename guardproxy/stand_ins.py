@@ -8,6 +8,7 @@ itself is not looked at, so a replay, which has no values, finds the same.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from re import _constants as kinds  # type: ignore[attr-defined]  # no public module reads a pattern
@@ -111,7 +112,8 @@ def _matches(pattern: str, text: str) -> bool:
 def sample(pattern: str) -> str:
     """A short text that most likely matches; empty where none is found."""
     try:
-        return "".join(_sampled(patterns.parse(pattern)))[: SAMPLE_LIMIT + 1]
+        with warnings.catch_warnings(action="ignore"):  # what Python may once read otherwise
+            return "".join(_sampled(patterns.parse(pattern)))[: SAMPLE_LIMIT + 1]
     except (re.error, OverflowError, RecursionError, ValueError):
         return ""
 

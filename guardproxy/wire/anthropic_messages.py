@@ -39,7 +39,6 @@ from guardproxy.wire.walk import (
     Map,
     dotted,
     edited,
-    is_plain_key,
     is_word,
     listed,
     reach,
@@ -66,11 +65,13 @@ def _source(kind: Kind) -> Map:
     return choose
 
 
+_SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout")
+
+
 def _payload(value: Any) -> Map:
     """A server tool's result: all text, but for what only the provider can read."""
     if isinstance(value, dict):
-        sealed = (key for key in value if key.startswith("encrypted") and is_plain_key(key))
-        return {**dict.fromkeys(sealed, OPAQUE), OTHERS: _payload, KEYS: text("tool_result")}
+        return {**dict.fromkeys(_SEALED, OPAQUE), OTHERS: _payload, KEYS: text("tool_result")}
     return [_payload] if isinstance(value, list) else text("tool_result")
 
 

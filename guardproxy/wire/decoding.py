@@ -16,7 +16,8 @@ from guardproxy.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Seen
 from guardproxy.wire.sse import KEEP_ALIVE, Framer, SseEvent, frame
 from guardproxy.wire.strict import JsonFault, read, skim, write
-from guardproxy.wire.walk import NUMBER_LIMIT, Found, Map, dotted, is_plain_key, walk
+from guardproxy.wire.walk import NUMBER_LIMIT, Found, Map, dotted, walk
+from guardproxy.wire.words import WORDS
 
 ShapeOf = Callable[[Any, Found], Shape | None]
 
@@ -56,7 +57,7 @@ def counts(usage: Any) -> dict[str, Any]:
     """The numbers of a `usage` object: what else it holds is text, and this is said where no check sees it."""
     out: dict[str, Any] = {}
     for key, value in usage.items():
-        if is_plain_key(key):
+        if key in WORDS:
             if isinstance(value, dict):
                 out[key] = counts(value)
             elif isinstance(value, (int, float)) and abs(value) < NUMBER_LIMIT:

@@ -154,6 +154,7 @@ _REQUEST: dict[str, Map] = {
     "response_format": {"type": STRUCTURE, "json_schema": text("tool_definition")},
     "prediction": {"type": STRUCTURE, "content": _content("assistant")},
     "modalities": [STRUCTURE],
+    "logit_bias": text("metadata"),
     "audio": {"voice": STRUCTURE, "format": STRUCTURE},
     "stream_options": {"include_usage": STRUCTURE, "include_obfuscation": STRUCTURE},
     **dict.fromkeys(
@@ -176,6 +177,7 @@ def _response(content: Map) -> dict[str, Map]:
         **dict.fromkeys(_TOKENS, TOKENS),
         "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],
         "error": text("error"),
+        "usage": UNMAPPED,
     }
 
 

@@ -14,13 +14,14 @@ from typing import Any, Literal
 
 from guardproxy.events import Path
 from guardproxy.findings import Kind
+from guardproxy.wire.words import WORDS
 
 How = Literal["text", "json", "structure", "opaque", "tokens"]
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """How a place is read. `text`: text of `kind`, with all strings, long numbers and odd keys below it. `json`: the
+    """How a place is read. `text`: text of `kind`, with all strings, long numbers and keys below it, but for words. `json`: the
     same, written as JSON in a string. `structure`: a word of the protocol, not scanned, but held to a word's shape.
     `opaque`: a string that no check can read; counted, not changed. `tokens`: all below it is token data, of which none
     is a text."""
@@ -30,7 +31,7 @@ class Leaf:
 
 
 Map = Any  # Leaf | dict[str, Map] | list[Map] | Callable[[Any], Map]; a recursive alias that mypy cannot hold
-OTHERS = object()  # in a dict: the map of the keys that it does not name; odd keys themselves are text of `KEYS`
+OTHERS = object()  # in a dict: the map of the keys that it does not name; they themselves are text of `KEYS`
 KEYS = object()
 UNMAPPED = Leaf("text", "unmapped")
 STRUCTURE = Leaf("structure")
@@ -64,7 +65,7 @@ def is_word(text: str) -> bool:
 
 
 def is_plain_key(key: str) -> bool:
-    """Whether an object's key has the shape of a field's name; all others are text."""
+    """Whether an object's key has the shape of a field's name: nobody need be told of a field that is new."""
     return _PLAIN_KEY.fullmatch(key) is not None
 
 
@@ -76,7 +77,7 @@ def walk(value: Any, how: Map, path: Path = ()) -> Iterator[Found]:
         if isinstance(value, dict):
             others = how.get(OTHERS, UNMAPPED)
             for key, child in value.items():
-                if key not in how and not is_plain_key(key):
+                if key not in how and key not in WORDS:
                     yield Found((*path, key), key, how.get(KEYS, UNMAPPED), key=True)
                 yield from walk(child, how.get(key, others), (*path, key))
             return
@@ -103,7 +104,7 @@ def _below(value: Any, leaf: Leaf, path: Path) -> Iterator[Found]:
     elif isinstance(value, dict):
         leaf = _inside(leaf)
         for key, child in value.items():
-            if not is_plain_key(key):
+            if key and key not in WORDS:
                 yield Found((*path, key), key, leaf, key=True)
             yield from _below(child, leaf, (*path, key))
     elif isinstance(value, list):

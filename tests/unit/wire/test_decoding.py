@@ -53,12 +53,18 @@ def test_whole_bodies_give_each_text_and_its_end() -> None:
     tree = {"a": {"b": "x"}, "a.b": "y", "n": 4111222233334444, "j": "{}", "o": "AAAA"}
     how = {"j": Leaf("json", "tool_arguments"), "o": Leaf("opaque")}
     assert shape(events_of(list(walk(tree, how)), Frame(b"", tree), "request")) == [
+        "unmapped a#key: a",
+        "end a#key",
+        "unmapped a.b#key: b",
+        "end a.b#key",
         "unmapped a.b: x",
         "end a.b",
         "unmapped a.b#key: a.b",
         "end a.b#key",
         "unmapped a.b: y",
         "end a.b",
+        "unmapped n#key: n",
+        "end n#key",
         "#unmapped n: 4111222233334444",
         "end n",
         "{tool_arguments j: {}",
@@ -123,10 +129,10 @@ def test_reasoning_ends_where_the_run_goes_on_with_something_else() -> None:
 def test_what_does_not_flow_is_complete_and_said_again_as_it_was() -> None:
     news = {"news": "a b", "choices": []}
     assert chat(news, news, {**news, "news": "c"}, news) == [
-        ["unmapped news: a b", "end news"],
-        ["=unmapped news: a b"],
-        ["unmapped news: c", "end news"],
-        ["unmapped news: a b", "end news"],
+        ["unmapped news#key: news", "end news#key", "unmapped news: a b", "end news"],
+        ["=unmapped news#key: news", "=unmapped news: a b"],
+        ["=unmapped news#key: news", "unmapped news: c", "end news"],
+        ["=unmapped news#key: news", "unmapped news: a b", "end news"],
     ]
 
 
@@ -148,9 +154,18 @@ def test_a_complete_text_does_not_join_one_that_flows() -> None:
     flowing = {"choices": [{"index": 0, "delta": {"news": "a"}}]}
     complete = {"choices": [{"index": 0, "message": {"news": "b"}}]}
     assert chat(flowing, complete, flowing) == [
-        ["unmapped choices[0].message.news: a"],
-        ["end choices[0].message.news", "unmapped choices[0].message.news: b", "end choices[0].message.news"],
-        ["unmapped choices[0].message.news: a"],
+        [
+            "unmapped choices[0].message.news#key: news",
+            "end choices[0].message.news#key",
+            "unmapped choices[0].message.news: a",
+        ],
+        [
+            "=unmapped choices[0].message.news#key: news",
+            "end choices[0].message.news",
+            "unmapped choices[0].message.news: b",
+            "end choices[0].message.news",
+        ],
+        ["=unmapped choices[0].message.news#key: news", "unmapped choices[0].message.news: a"],
     ]
 
 
@@ -171,8 +186,9 @@ def test_list_positions_become_the_items_own_index() -> None:
 
 
 def test_usage_is_numbers() -> None:
-    usage = {"in": 5, "cost": 0.25, "note": "text", "x y": 1, "more": {"out": 7, "list": [1]}, "big": 10**8, "no": None}
-    assert counts(usage) == {"in": 5, "cost": 0.25, "more": {"out": 7}}
+    usage = {"input_tokens": 5, "cost": 0.25, "text": "text", "x y": 1, "mara": 1, "error": 10**8, "status": None}
+    more = {"cost_details": {"output_tokens": 7, "items": [1]}}
+    assert counts({**usage, **more}) == {"input_tokens": 5, "cost": 0.25, "cost_details": {"output_tokens": 7}}
 
 
 def test_a_stream_is_over_after_a_fault() -> None:
