@@ -11,13 +11,24 @@ from guardproxy.shapes import Shape
 Path = tuple[str | int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Two numbers of a frame's tree that say from where to where a part of a text goes, in characters. `text`: the path of
+    that text's channel, in the answer or, if `of_request`, in the request."""
+
+    start: Path
+    end: Path
+    text: str
+    of_request: bool = False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One unit that leaves whole: a request body, an answer's body, one event of a stream.
 
     `data`: its bytes as they came, framing included, sent on unchanged when nothing in it is edited. `tree`: the parsed
     JSON, or `None`. `event`: the SSE event name, if any. `streamed`: it is one event of a stream. `terminal`: after this
-    frame nothing may be sent.
+    frame nothing may be sent. `counts`: what in it moves when an edit makes a text longer or shorter.
     """
 
     data: bytes
@@ -25,6 +36,7 @@ class Frame:
     event: str | None = None
     streamed: bool = False
     terminal: bool = False
+    counts: tuple[Count, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

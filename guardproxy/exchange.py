@@ -21,9 +21,10 @@ from guardproxy.checks import Check
 from guardproxy.decisions import Stop
 from guardproxy.editing import Editor
 from guardproxy.errors import DownstreamError
-from guardproxy.events import Event, Fault, Opaque, Text
+from guardproxy.events import Event, Fault, Opaque
 from guardproxy.findings import Channel, Direction, Scan
 from guardproxy.gate import Entry, Gate, Job, Piece
+from guardproxy.offsets import moved
 from guardproxy.placeholders import Restoring
 from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
 from guardproxy.record import Notes, Side, compose
@@ -47,7 +48,7 @@ from guardproxy.transcript import (
 )
 from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Codec, Decoder
-from guardproxy.wire.walk import dotted, is_plain_key
+from guardproxy.wire.decoding import unmapped
 
 Phase = Literal["request", "waiting", "answer", "over"]
 NO_RETRY = ("x-should-retry", "false")  # SDKs send a refused request again else, twice
@@ -184,7 +185,7 @@ class Exchange:
         self._editor.bound = self._bound
         self._request.read = self._bound.reads("request")
         events = request.events() if self._request.read else [Opaque(request.frame)]
-        if self._bound.refuses_unmapped and (found := _unmapped(events)):
+        if self._bound.refuses_unmapped and (found := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
             return self._refuse(DownstreamError(400, "unmapped_field", message, found), happened.at_s)
         self._request.gate.push(events)
@@ -241,7 +242,7 @@ class Exchange:
         return self._events([fault], happened.at_s)
 
     def _events(self, events: Sequence[Event], at_s: float) -> list[Command]:
-        if self._bound and self._bound.refuses_unmapped and _unmapped(events):
+        if self._bound and self._bound.refuses_unmapped and unmapped(events):
             events = [Fault("unmapped_field", "the answer has a field that this proxy does not know")]
         self._answer.gate.push(events)
         return self._advance_answer(at_s)
@@ -274,7 +275,11 @@ class Exchange:
             if stopped := self._first_stop(entry):
                 return commands + self._stop(entry, *stopped, out, at_s)
             texts, changed = entry.texts()
-            out.append(self.setting.codec.edited(entry.frame, texts) if changed else entry.frame.data)
+            places = moved(entry.frame, self._answer.gate, self._request.gate)
+            edited = (
+                self.setting.codec.edited(entry.frame, [*texts, *places]) if changed or places else entry.frame.data
+            )
+            out.append(edited)
             self._decoder.sent(entry.frame)
             if not self._head_sent:
                 commands.append(self._head(SendHead(self._notes.status, self._notes.streamed), at_s))
@@ -393,13 +398,3 @@ class Exchange:
 
 def _because(stop: Stop) -> str:
     return f"stopped by the policy rule `{stop.rule}`"
-
-
-def _unmapped(events: Sequence[Event]) -> str | None:
-    """Where the first text stands that the format does not know; of a key that is text, only the object's place."""
-    found = (
-        event
-        for event in events
-        if isinstance(event, Text) and event.channel.kind == "unmapped" and not (event.key and is_plain_key(event.text))
-    )
-    return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in found), None)

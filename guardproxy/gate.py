@@ -168,7 +168,7 @@ class Lane:
         """What goes on in place of `text[start:end]`; pieces must be rendered in order, each once."""
         self._join()
         if self._raw_edits is None or self.seen is None:
-            self._raw_edits = self._rewritten()
+            self._raw_edits = self.rewritten()
         out: list[str] = []
         at = max(start, self._skip)
         while self._next_edit < len(self._raw_edits) and self._raw_edits[self._next_edit][0] < end:
@@ -182,14 +182,14 @@ class Lane:
         self.released = end
         return "".join(out)
 
-    def _rewritten(self) -> list[tuple[int, int, str]]:
+    def rewritten(self) -> list[tuple[int, int, str]]:
         return rewrite(self.seen, self.edits, self.fitted) if self.seen is not None else self.edits
 
     def again(self) -> str:
         """What goes on in place of the whole text when it is said once more."""
         whole = "".join(self.whole)
         out, at = "", 0
-        for low, high, replacement in self._rewritten():
+        for low, high, replacement in self.rewritten():
             out += whole[at:low] + replacement
             at = high
         return out + whole[at:]

@@ -84,10 +84,12 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """What a request says of its answer: the arguments of each tool by its name, and the whole text if it is JSON."""
+    """What a request says of its answer: the arguments of each tool by its name, the whole text if it is JSON, and the
+    documents that it may cite, by the paths of their texts (empty: not a plain text)."""
 
     tools: Mapping[str, Shape] = field(default_factory=dict)
     answer: Shape | None = None
+    documents: tuple[str, ...] = ()
 
     def tool(self, name: Any, at: Path = ()) -> Shape | None:
         found = self.tools.get(name) if isinstance(name, str) else None

@@ -45,7 +45,8 @@ _DOWNSTREAM: Mapping[str, re.Pattern[str]] = {
     "retry-after-ms": _AMOUNT,
     "x-should-retry": _WORD,
     "openai-processing-ms": _AMOUNT,
-    **dict.fromkeys(("x-request-id", "request-id", "openai-version", "openai-model", "x-ms-region", "cf-ray"), _TOKEN),
+    **dict.fromkeys(("x-request-id", "request-id", "cf-ray", "x-ms-region", "openai-version", "openai-model"), _TOKEN),
+    **dict.fromkeys(("openai-organization", "openai-project", "anthropic-organization-id"), _TOKEN),
 }
 _LIMITS = re.compile(
     r"(?:x-ratelimit|anthropic-ratelimit|anthropic-priority)(?:-(?:limit|remaining|reset|requests|input|output|tokens))+",

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from guardproxy.events import Event, Frame, Path, Text
+from guardproxy.events import Count, Event, Frame, Text
 from guardproxy.findings import Kind
-from guardproxy.shapes import NAME, NO_SHAPES, Shape, Shapes
+from guardproxy.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Decoder, Request, Seen
+from guardproxy.wire.citations import cited
 from guardproxy.wire.decoding import (
     Place,
     StreamDecoder,
@@ -26,6 +27,7 @@ from guardproxy.wire.decoding import (
     is_delta,
 )
 from guardproxy.wire.requests import expect_list, expect_type, read_body
+from guardproxy.wire.schemas import messages_shape_of, messages_shapes, shape_of_block
 from guardproxy.wire.sse import frame
 from guardproxy.wire.strict import write
 from guardproxy.wire.walk import (
@@ -40,8 +42,6 @@ from guardproxy.wire.walk import (
     dotted,
     edited,
     is_word,
-    listed,
-    reach,
     text,
     walk,
 )
@@ -225,7 +225,7 @@ class MessagesDecoder(StreamDecoder):
     def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
         if place.kind == "tool_arguments" and found.path[0] == "content_block":
             self.called[_index(tree)] = tree["content_block"].get("name")
-            return _shape_of_block(self.shapes, tree["content_block"], found, found.path[1:])
+            return shape_of_block(self.shapes, tree["content_block"], found.path[1:])
         if found.path == ("delta", "partial_json"):
             return self.shapes.tool(self.called.get(_index(tree)))
         return self.shapes.answer if found.leaf.how == "json" else None
@@ -235,6 +235,9 @@ class MessagesDecoder(StreamDecoder):
 
     def ends(self, tree: Any) -> bool:
         return _type(tree) in ("message_stop", "error")
+
+    def counts_of(self, tree: Any) -> tuple[Count, ...]:
+        return cited(tree, self.shapes)
 
     def place(self, tree: Any, found: Found) -> Place:
         kind, name = found.leaf.kind, _type(tree)
@@ -274,39 +277,6 @@ class MessagesDecoder(StreamDecoder):
             self.shown.remove(_index(frame.tree))
 
 
-def _shapes(tree: Any) -> Shapes:
-    """The schemas of a request: of its tools' arguments, of an answer that is to be JSON."""
-    tools = {
-        tool["name"]: Shape(f"tools[{at}]", tool["input_schema"])
-        for at, tool in enumerate(listed(tree, "tools"))
-        if isinstance(tool.get("name"), str) and "input_schema" in tool
-    }
-    config = tree.get("output_config")
-    wanted = tree.get("output_format") or (config.get("format") if isinstance(config, dict) else None)
-    if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
-        return Shapes(tools)
-    return Shapes(tools, Shape("output_format", wanted.get("schema")))
-
-
-def _shape_of_block(shapes: Shapes, block: Any, found: Found, at: Path) -> Shape | None:
-    """What is asked of a leaf `at` in a block that calls a tool."""
-    if at == ("name",):
-        return NAME
-    return shapes.tool(block.get("name"), at[1:]) if at[0] == "input" else None
-
-
-def _shape_of(shapes: Shapes, tree: Any, found: Found) -> Shape | None:
-    path = found.path
-    if found.leaf.how == "json":
-        return shapes.answer
-    if (path[0], *path[2:]) == ("tools", "name") or path == ("tool_choice", "name"):
-        return NAME
-    start = path.index("content") if "content" in path else len(path)
-    if found.leaf.kind == "tool_arguments" and path[0] in ("messages", "content") and path[start + 2 :]:
-        return _shape_of_block(shapes, reach(tree, path[: start + 2]), found, path[start + 2 :])
-    return None
-
-
 _ERROR_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -337,12 +307,12 @@ class AnthropicMessages:
         for number, message in enumerate(tree["messages"]):
             expect_type(message, "role", str, f"messages[{number}]", required=True)
             expect_type(message, "content", (str, list), f"messages[{number}]", required=True)
-        whole, shapes = Frame(body, tree), _shapes(tree)
+        whole, shapes = Frame(body, tree), messages_shapes(tree)
         return Request(
             tree.get("model") or "",
             bool(tree.get("stream")),
             whole,
-            lambda: events_of(walk(tree, _REQUEST), whole, "request", partial(_shape_of, shapes)),
+            lambda: events_of(walk(tree, _REQUEST), whole, "request", partial(messages_shape_of, shapes)),
             shapes,
         )
 
@@ -359,7 +329,8 @@ class AnthropicMessages:
         if streamed:
             return MessagesDecoder(limit_bytes, read, shapes)
         how = _ERROR if failed else _JSON_RESPONSE if shapes.answer else _RESPONSE
-        return WholeDecoder(how, _notice, limit_bytes, partial(_shape_of, shapes), read)
+        counts_of = partial(cited, shapes=shapes)
+        return WholeDecoder(how, _notice, limit_bytes, partial(messages_shape_of, shapes), read, counts_of=counts_of)
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         return edited_frame(frame, _tree(frame, texts))

@@ -6,17 +6,17 @@ in a thousand frames is one text. What belongs to a delta flows; any other strin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
+from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Seen
 from guardproxy.wire.sse import KEEP_ALIVE, Framer, SseEvent, frame
 from guardproxy.wire.strict import JsonFault, read, skim, write
-from guardproxy.wire.walk import NUMBER_LIMIT, Found, Map, dotted, walk
+from guardproxy.wire.walk import NUMBER_LIMIT, Found, Map, dotted, is_plain_key, walk
 from guardproxy.wire.words import WORDS
 
 ShapeOf = Callable[[Any, Found], Shape | None]
@@ -48,6 +48,11 @@ def events_of(found: Iterable[Found], whole: Frame, direction: Direction, shape_
     return events
 
 
+def uncounted(tree: Any) -> tuple[Count, ...]:
+    """No number counts characters."""
+    return ()
+
+
 def nothing(tree: Any) -> list[str]:
     """Withholds nothing: no rule may edit or stop the answer."""
     return []
@@ -75,6 +80,7 @@ class WholeDecoder:
     shape_of: ShapeOf = shapeless
     reads: bool = True
     withhold: Callable[[Any], list[str]] = nothing
+    counts_of: Callable[[Any], tuple[Count, ...]] = uncounted
     seen: Seen = field(default_factory=Seen)
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
@@ -104,7 +110,7 @@ class WholeDecoder:
         if gone := self.withhold(tree) if self.reads else []:
             self.seen.withheld |= dict.fromkeys(gone)
             body = write(tree)
-        whole = Frame(body, tree, terminal=True)
+        whole = Frame(body, tree, terminal=True, counts=self.counts_of(tree) if self.reads else ())
         if not self.reads:
             return [Opaque(whole)]
         found = (one for one in walk(tree, self.how) if one.leaf.how != "tokens" or self.withhold is nothing)
@@ -175,6 +181,10 @@ class StreamDecoder:
     def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
         """What a schema of the request asks of a leaf."""
         return None
+
+    def counts_of(self, tree: Any) -> tuple[Count, ...]:
+        """Numbers of a frame that count characters of a text."""
+        return ()
 
     def after(self, tree: Any) -> list[Event]:
         """Looks at a frame after its texts: usage, ends of channels, `self.complete`."""
@@ -248,7 +258,8 @@ class StreamDecoder:
         self.seen.withheld |= dict.fromkeys(gone)
         data = event.data if b"\n" not in event.data and not gone else write(tree)
         name = self.name_of(tree, event.event)
-        whole = Frame(frame(data, name), tree, name, streamed=True, terminal=self.ends(tree))
+        counts = self.counts_of(tree) if self.reads else ()
+        whole = Frame(frame(data, name), tree, name, streamed=True, terminal=self.ends(tree), counts=counts)
         return (self._texts(tree, whole) if self.reads else [Opaque(whole)]) + self.after(tree)
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
@@ -311,3 +322,13 @@ def edited_frame(whole: Frame, tree: Any) -> bytes:
     """A frame's bytes with another tree, framed as before."""
     data = write(tree)
     return frame(data, whole.event) if whole.streamed else data
+
+
+def unmapped(events: Sequence[Event]) -> str | None:
+    """Where the first text stands that the format does not know; of a key that is text, only the object's place."""
+    found = (
+        event
+        for event in events
+        if isinstance(event, Text) and event.channel.kind == "unmapped" and not (event.key and is_plain_key(event.text))
+    )
+    return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in found), None)

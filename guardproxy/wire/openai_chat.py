@@ -13,9 +13,9 @@ from functools import partial
 from typing import Any
 
 from guardproxy.errors import DownstreamError
-from guardproxy.events import Event, Frame, Opaque, Text
+from guardproxy.events import Count, Event, Frame, Opaque, Text
 from guardproxy.findings import Kind
-from guardproxy.shapes import NAME, NO_SHAPES, Shape, Shapes
+from guardproxy.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Decoder, Request, Seen
 from guardproxy.wire.decoding import (
     Place,
@@ -30,6 +30,7 @@ from guardproxy.wire.decoding import (
 )
 from guardproxy.wire.echoes import withhold
 from guardproxy.wire.requests import expect_list, expect_type, read_body
+from guardproxy.wire.schemas import chat_shape_of, chat_shapes
 from guardproxy.wire.sse import SseEvent, frame
 from guardproxy.wire.strict import write
 from guardproxy.wire.walk import (
@@ -44,7 +45,6 @@ from guardproxy.wire.walk import (
     edited,
     is_word,
     listed,
-    reach,
     text,
     walk,
 )
@@ -186,35 +186,17 @@ _RESPONSE = _response(_content("assistant"))
 _JSON_RESPONSE = _response(lambda value: [_part("assistant")] if isinstance(value, list) else Leaf("json", "assistant"))
 
 
-def _shapes(tree: Any) -> Shapes:
-    """The schemas of a request: of its tools' arguments, of an answer that is to be JSON."""
-    tools: dict[str, Shape] = {}
-    for key in ("tools", "functions"):
-        for at, tool in enumerate(listed(tree, key)):
-            about = tool.get("function") if key == "tools" and isinstance(tool, dict) else tool
-            if isinstance(about, dict) and isinstance(about.get("name"), str) and "parameters" in about:
-                tools[about["name"]] = Shape(f"{key}[{at}]", about["parameters"])
-    wanted = tree.get("response_format")
-    kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if kind not in ("json_schema", "json_object"):
-        return Shapes(tools)
-    about = wanted.get("json_schema")
-    return Shapes(tools, Shape("response_format", about.get("schema") if isinstance(about, dict) else None))
-
-
-_CALLS = ("function", "function_call", "custom", "tool_choice")
-_CALLED = ("messages", "choices", "tools", "functions", "tool_choice", "function_call")
-
-
-def _shape_of(shapes: Shapes, tree: Any, found: Found) -> Shape | None:
-    *before, last = found.path
-    if not before or found.key or found.number:
-        return None
-    if before[0] in _CALLED and (before[-1] in _CALLS or (before[0] == "functions" and len(before) == 2)):
-        if last == "name":
-            return NAME
-        return shapes.tool(reach(tree, tuple(before)).get("name")) if last == "arguments" else None
-    return shapes.answer if before[0] == "choices" and found.leaf.how == "json" else None
+def _counts_of(tree: Any) -> tuple[Count, ...]:
+    """Where annotations say that they belong in the content."""
+    return tuple(
+        Count((*where, "start_index"), (*where, "end_index"), f"choices[{_index(choice)}].message.content")
+        for number, choice in enumerate(_choices(tree))
+        for name in ("message", "delta")
+        if isinstance(answer := choice.get(name), dict)
+        for at, note in enumerate(listed(answer, "annotations"))
+        if isinstance(note, dict) and isinstance(note.get("url_citation"), dict)
+        for where in [("choices", number, name, "annotations", at, "url_citation")]
+    )
 
 
 def _notice(tree: Any, seen: Seen) -> None:
@@ -264,7 +246,10 @@ class ChatDecoder(StreamDecoder):
             self._calls[call] = found.text
         elif last == "arguments" and call in self._calls:  # its name came before
             return self.shapes.tool(self._calls[call])
-        return _shape_of(self.shapes, tree, found)
+        return chat_shape_of(self.shapes, tree, found)
+
+    def counts_of(self, tree: Any) -> tuple[Count, ...]:
+        return _counts_of(tree)
 
     def place(self, tree: Any, found: Found) -> Place:
         path = indexed(tree, found.path)
@@ -320,12 +305,12 @@ class OpenAIChat:
         for number, message in enumerate(tree["messages"]):
             expect_type(message, "role", str, f"messages[{number}]", required=True)
             expect_type(message, "content", (str, list), f"messages[{number}]")
-        whole, shapes = Frame(body, tree), _shapes(tree)
+        whole, shapes = Frame(body, tree), chat_shapes(tree)
         return Request(
             tree.get("model") or "",
             bool(tree.get("stream")),
             whole,
-            lambda: events_of(walk(tree, _REQUEST), whole, "request", partial(_shape_of, shapes)),
+            lambda: events_of(walk(tree, _REQUEST), whole, "request", partial(chat_shape_of, shapes)),
             shapes,
         )
 
@@ -343,7 +328,7 @@ class OpenAIChat:
         if streamed:
             return ChatDecoder(limit_bytes, read, shapes, without)
         how = text("error") if failed else _JSON_RESPONSE if shapes.answer else _RESPONSE
-        return WholeDecoder(how, _notice, limit_bytes, partial(_shape_of, shapes), read, without)
+        return WholeDecoder(how, _notice, limit_bytes, partial(chat_shape_of, shapes), read, without, _counts_of)
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         return edited_frame(frame, _without_echoes(frame, texts))
