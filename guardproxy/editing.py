@@ -135,9 +135,9 @@ class Editor:
     def _fit_key(self, lane: Lane, part: _Part, gone: Sequence[Sequence[_Cut]], path: Path) -> None:
         answers = lane.channel.direction == "response"
         if answers and lane.shape and lane.shape.declares(path):
-            self._become(lane, part, part.text)  # the client's own word for it, which it must find
+            lane.fitted[part.index or 0] = part.text  # the client's own word for it, which it must find
         elif part.index is not None and any(cut.operator != PLACEHOLDER for group in gone for cut in group):
-            self._become(lane, part, self._token(gone[0][0].label, part.text))
+            lane.fitted[part.index or 0] = self._token(gone[0][0].label, part.text)
 
     def _fit_number(self, lane: Lane, part: _Part, gone: Sequence[Sequence[_Cut]], path: Path) -> None:
         if lane.shape and lane.channel.direction == "response":
@@ -157,11 +157,11 @@ class Editor:
             # No API checks with what arguments a tool was called before, so a placeholder can stand anywhere; what can be
             # given back is better, what could not be is worse.
             if found and found.own and self.values.get(found.text, part.text) == part.text:
-                self._become(lane, part, found.text)
+                lane.fitted[part.index or 0] = found.text
                 if all(cut.back for group in gone for cut in group):
                     self.values[found.text] = part.text
         elif found:
-            self._become(lane, part, found.text)
+            lane.fitted[part.index or 0] = found.text
         elif not free:
             self._stop(lane, first)
 
@@ -169,13 +169,6 @@ class Editor:
     def _stop(lane: Lane, cut: _Cut) -> None:
         message = f"the policy rule `{cut.rule}` redacts a value where the schema takes nothing in its place"
         lane.stops[cut.finding] = Stop(cut.rule, message)
-
-    @staticmethod
-    def _become(lane: Lane, part: _Part, text: str) -> None:
-        if part.index is None:
-            lane.edits[:] = [(part.start, part.end, text)]
-        else:
-            lane.fitted[part.index] = text
 
     def _token(self, label: str, text: str) -> str:
         return self.tokens.setdefault(text, self.mint(label, text))

@@ -60,7 +60,9 @@ class Lane:
     masks: list[tuple[int, int, str]] = field(default_factory=list)  # what a record must not show, sorted, apart
     whole: list[str] = field(default_factory=list)  # all of the text, in parts, for the record
     seen: View | None = None
-    fitted: dict[int, str] = field(default_factory=dict)  # leaves of the view that become something else than edits say
+    fitted: dict[int, str] = field(
+        default_factory=dict
+    )  # leaves (0: the whole text) that become something else than edits say
     stops: dict[Finding, Stop] = field(default_factory=dict)  # findings for which nothing could be put there
     shown: int = 0  # findings that have been given to whoever releases
     released: int = 0  # how much of the text has gone on, edits applied (in raw offsets)
@@ -183,7 +185,10 @@ class Lane:
         return "".join(out)
 
     def rewritten(self) -> list[tuple[int, int, str]]:
-        return rewrite(self.seen, self.edits, self.fitted) if self.seen is not None else self.edits
+        """The edits of the raw text."""
+        if self.seen is not None:
+            return rewrite(self.seen, self.edits, self.fitted)
+        return [(0, self.total, self.fitted[0])] if self.fitted else self.edits
 
     def again(self) -> str:
         """What goes on in place of the whole text when it is said once more."""
