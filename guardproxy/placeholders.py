@@ -50,7 +50,7 @@ class Restoring:
     name: str = RESTORE
     digest: str = ""
     _known: int = 0  # how many values the two below were made of
-    _stand_ins: re.Pattern[str] | None = None  # they have any shape, so each is looked for as it is
+    _pattern: re.Pattern[str] = PLACEHOLDER  # and the stand-ins: they have any shape, so each is looked for as it is
     _begun: frozenset[str] = frozenset()  # every text that one of them begins with
     _longest: int = 0
 
@@ -58,19 +58,22 @@ class Restoring:
         if self._known != len(self.values):
             self._known = len(self.values)
             others = sorted((one for one in self.values if not PLACEHOLDER.fullmatch(one)), key=len, reverse=True)
-            self._stand_ins = re.compile("|".join(map(re.escape, others))) if others else None
+            # A placeholder first, whosever it is: the letters inside of it are not the stand-in that they may also be.
+            self._pattern = re.compile("|".join([PLACEHOLDER.pattern, *map(re.escape, others)]))
             self._begun = frozenset(one[:size] for one in others for size in range(1, len(one)))
             self._longest = max(map(len, self._begun), default=0)
         return [self._scan(window) for window in windows]
 
     def _scan(self, window: Window) -> Scan:
         text = window.text
-        found = [match.span() for match in PLACEHOLDER.finditer(text) if match[0] in self.values]
-        if self._stand_ins:
-            found = sorted([*found, *(match.span() for match in self._stand_ins.finditer(text))])
-        end = len(text) if window.last else self._unfinished(text, found)
+        matches = list(self._pattern.finditer(text))
+        end = len(text) if window.last else self._unfinished(text, [match.span() for match in matches])
         settled = max(window.start + end, window.settled)
-        spans = ((window.start + low, window.start + high) for low, high in found if high <= end)
+        spans = (
+            (window.start + match.start(), window.start + match.end())
+            for match in matches
+            if match.end() <= end and match[0] in self.values
+        )
         own = (Finding(low, high, self.name, "PLACEHOLDER", 1.0) for low, high in spans if low >= window.settled)
         return Scan(tuple(own), settled, settled)
 
