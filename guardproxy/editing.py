@@ -201,13 +201,12 @@ def _end(group: Sequence[_Cut]) -> int:
 def _parts(lane: Lane) -> Iterator[_Part]:
     """The strings and numbers of a lane that its edits touch."""
     if lane.seen is None:
-        if lane.edits:
-            whole = lane.text_of(0, lane.total)
-            text, done = "", 0
-            for start, end, put in lane.edits:
-                text += whole[done:start] + put
-                done = end
-            yield _Part(0, lane.total, whole, text + whole[done:], lane.number)
+        whole = lane.text_of(0, lane.total)
+        text, done = "", 0
+        for start, end, put in lane.edits:
+            text += whole[done:start] + put
+            done = end
+        yield _Part(0, lane.total, whole, text + whole[done:], lane.number)
         return
     for index, text in edited_leaves(lane.seen, lane.edits).items():
         leaf = lane.seen.leaves[index]

@@ -20,6 +20,7 @@ TOKENS = frozenset(
 )
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
 _ENTRY = frozenset(("token", "logprob", "bytes", "top_logprobs"))
+_HOLDERS = (dict, list)
 _FEW = 4  # fewer numbers in a row say nothing
 
 
@@ -37,12 +38,12 @@ def withhold(tree: Any) -> list[str]:
 def _drop(node: Any, gone: Callable[[str], object]) -> None:
     """Drops fields of token data, and lists of numbers, which are ids or bytes, wherever they are."""
     if isinstance(node, dict):
-        for key, child in list(node.items()):
-            if child and (key in TOKENS or _is_numbers(child)):
+        for key in [key for key, child in node.items() if child and (type(child) in _HOLDERS or key in TOKENS)]:
+            if key in TOKENS or _is_numbers(node[key]):
                 del node[key]
                 gone(key if key in TOKENS else "numbers")
             elif key not in ("usage", "logprobs"):
-                _drop(child, gone)
+                _drop(node[key], gone)
     elif isinstance(node, list):
         for at, child in enumerate(node):
             if _is_numbers(child):

@@ -192,7 +192,7 @@ def _counts_of(tree: Any) -> tuple[Count, ...]:
         Count((*where, "start_index"), (*where, "end_index"), f"choices[{_index(choice)}].message.content")
         for number, choice in enumerate(_choices(tree))
         for name in ("message", "delta")
-        if isinstance(answer := choice.get(name), dict)
+        if isinstance(answer := choice.get(name), dict) and "annotations" in answer
         for at, note in enumerate(listed(answer, "annotations"))
         if isinstance(note, dict) and isinstance(note.get("url_citation"), dict)
         for where in [("choices", number, name, "annotations", at, "url_citation")]
@@ -241,11 +241,12 @@ class ChatDecoder(StreamDecoder):
         return _JSON_RESPONSE if self.shapes.answer else _RESPONSE
 
     def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
-        call, _, last = place.path.rpartition(".")
-        if last == "name":
-            self._calls[call] = found.text
-        elif last == "arguments" and call in self._calls:  # its name came before
-            return self.shapes.tool(self._calls[call])
+        if place.kind == "tool_arguments":
+            call, _, last = place.path.rpartition(".")
+            if last == "name":
+                self._calls[call] = found.text
+            elif last == "arguments" and call in self._calls:  # its name came before
+                return self.shapes.tool(self._calls[call])
         return chat_shape_of(self.shapes, tree, found)
 
     def counts_of(self, tree: Any) -> tuple[Count, ...]:

@@ -286,3 +286,9 @@ def test_a_text_that_becomes_too_long_or_too_short_is_its_placeholder() -> None:
     long = lane("K-1", "response", shape=Shape("x", {"minLength": 999}))
     it.edit(long, [finding(0, 3, "code")])
     assert (long.again(), long.stops) == (mint("CODE", "K-1"), {}), "as good as it gets"
+
+
+def test_a_number_without_a_schema_keeps_its_type() -> None:
+    it, made = editor(), encoded('{"n": 1234567890}', None)
+    it.edit(made, [at(made, "1234567890", "code")])
+    assert (put(made), made.stops) == ('{"n": 1000000000}', {})

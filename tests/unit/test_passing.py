@@ -49,6 +49,7 @@ def play(*inputs: Input) -> tuple[list[str], list[Command]]:
         )
     )
     done = [command for happened in inputs for command in passing.receive(happened)]
+    assert passing.found == []
     return [line(command) for command in done], done
 
 

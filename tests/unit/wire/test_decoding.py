@@ -10,6 +10,7 @@ import pytest
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
 from guardproxy.wire import Seen, codec_for, codecs
 from guardproxy.wire.decoding import (
+    Place,
     StreamDecoder,
     WholeDecoder,
     counts,
@@ -19,7 +20,7 @@ from guardproxy.wire.decoding import (
     is_delta,
 )
 from guardproxy.wire.openai_chat import ChatDecoder
-from guardproxy.wire.walk import Leaf, text, walk
+from guardproxy.wire.walk import TOKENS, UNMAPPED, Found, Leaf, text, walk
 from tests.support import CHAT, MESSAGES, sse
 
 
@@ -250,3 +251,30 @@ def test_every_decoder_keeps_to_the_protocol(route: str) -> None:
             assert len(shape(decoder.end())) == 1
             assert decoder.end() == [] or not streamed
             assert json.dumps(decoder.seen.usage) == "{}"
+
+
+def test_a_format_need_not_know_schemas_or_places() -> None:
+    decoder = StreamDecoder(10)
+    assert decoder.shape_of({}, Found(("a",), "x", UNMAPPED), Place("unmapped", "a", "a", flows=False)) is None
+    assert decoder.counts_of({}) == ()
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_token_data_is_listed_or_withheld(guarded: bool) -> None:
+    """Of a whole body and of a stream: where a rule may edit it is taken out, where none does it goes on unread."""
+    tree = {"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": {"content": [{"token": "b"}]}}]}
+    codec = codec_for(CHAT)
+    assert codec
+    whole_body = codec.decoder(streamed=False, failed=False, limit_bytes=1000, guarded=guarded)
+    stream = codec.decoder(streamed=True, failed=False, limit_bytes=1000, guarded=guarded)
+    assert whole_body.feed(json.dumps(tree).encode()) == []
+    for decoder, found in ((whole_body, whole_body.end()), (stream, stream.feed(sse(tree)))):
+        listed = [path for event in found if isinstance(event, Opaque) for path in event.uninspected]
+        assert listed == ([] if guarded else [("choices", 0, "logprobs")])
+        assert list(decoder.seen.withheld) == (["logprobs"] if guarded else [])
+        (frame,) = {event.frame for event in found if isinstance(event, (Text, Opaque))}
+        assert (b'"b"' in frame.data) != guarded
+    proven = {"choices": [{"delta": {"content": "b"}, "logprobs": {"content": [{"token": "b"}]}}]}
+    again = codec.decoder(streamed=True, failed=False, limit_bytes=1000, guarded=True).feed(sse(proven))
+    assert shape(again) == ["assistant choices[0].message.content: b"]
+    assert [one.leaf for one in walk({"a": {"b": 1}, "c": []}, {"a": TOKENS, "c": TOKENS})] == [TOKENS]
