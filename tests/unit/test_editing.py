@@ -292,3 +292,9 @@ def test_a_number_without_a_schema_keeps_its_type() -> None:
     it, made = editor(), encoded('{"n": 1234567890}', None)
     it.edit(made, [at(made, "1234567890", "code")])
     assert (put(made), made.stops) == ('{"n": 1000000000}', {})
+
+
+def test_a_number_that_the_schema_takes_stands() -> None:
+    it, made = editor(), encoded('{"m": 1234567890}', Shape("x", {"properties": {"m": {"type": "integer"}}}))
+    it.edit(made, [at(made, "1234567890", "code")])
+    assert (put(made), made.stops) == ('{"m": 1000000000}', {})
