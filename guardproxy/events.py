@@ -6,8 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.findings import Channel
+from guardproxy.shapes import Shape
 
 Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Two numbers of a frame's tree that say from where to where a part of a text goes, in characters. `text`: the path of
+    that text's channel, in the answer or, if `of_request`, in the request."""
+
+    start: Path
+    end: Path
+    text: str
+    of_request: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,7 +28,7 @@ class Frame:
 
     `data`: its bytes as they came, framing included, sent on unchanged when nothing in it is edited. `tree`: the parsed
     JSON, or `None`. `event`: the SSE event name, if any. `streamed`: it is one event of a stream. `terminal`: after this
-    frame nothing may be sent.
+    frame nothing may be sent. `counts`: what in it moves when an edit makes a text longer or shorter.
     """
 
     data: bytes
@@ -24,6 +36,7 @@ class Frame:
     event: str | None = None
     streamed: bool = False
     terminal: bool = False
+    counts: tuple[Count, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +45,7 @@ class Text:
 
     `encoded`: the text is itself JSON (tool arguments as a string). `key`: the text is an object key, not a value;
     `number`: it is a JSON number's digits. `again`: the channel's last text, which is complete, said once more: it is
-    not scanned again, and what became of it becomes of this.
+    not scanned again, and what became of it becomes of this. `shape`: what a schema of the request asks of it.
     """
 
     channel: Channel
@@ -43,6 +56,7 @@ class Text:
     key: bool = False
     number: bool = False
     again: bool = False
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,14 @@ from guardproxy.checks import Check
 from guardproxy.decisions import Stop
 from guardproxy.editing import Editor
 from guardproxy.errors import DownstreamError
-from guardproxy.events import Event, Fault, Opaque, Text
+from guardproxy.events import Event, Fault, Opaque
 from guardproxy.findings import Channel, Direction, Scan
 from guardproxy.gate import Entry, Gate, Job, Piece
+from guardproxy.offsets import moved
 from guardproxy.placeholders import Restoring
 from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
 from guardproxy.record import Notes, Side, compose
+from guardproxy.shapes import NO_SHAPES, Shapes
 from guardproxy.transcript import (
     Aborted,
     CancelUpstream,
@@ -46,7 +48,7 @@ from guardproxy.transcript import (
 )
 from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Codec, Decoder
-from guardproxy.wire.walk import dotted
+from guardproxy.wire.decoding import unmapped
 
 Phase = Literal["request", "waiting", "answer", "over"]
 NO_RETRY = ("x-should-retry", "false")  # SDKs send a refused request again else, twice
@@ -64,7 +66,7 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
-    `restoring(values)` the check that finds placeholders."""
+    `restoring(values)` the check that finds placeholders; `hashed(hash_type, value)` the keyed hash of a value."""
 
     id: str
     route: str
@@ -76,6 +78,7 @@ class Setting:
     limits: Limits = Limits()
     engine: str = ""
     restoring: Callable[[Mapping[str, str]], Check] = Restoring
+    hashed: Callable[[str, str], str] = field(kw_only=True)
 
 
 @dataclass(slots=True)
@@ -89,6 +92,7 @@ class Exchange:
     _answer: Side = field(init=False)
     _tally: Tally = field(init=False)
     _entry: Entry | None = None  # the request's frame
+    _shapes: Shapes = NO_SHAPES
     _decoder: Decoder = field(init=False)
     _pending: list[Job] = field(default_factory=list)
     _pending_gate: Gate | None = None
@@ -102,13 +106,18 @@ class Exchange:
     def __post_init__(self) -> None:
         self._request = Side(Gate(self._checks_for))
         self._answer = Side(Gate(self._checks_for))
-        self._editor = Editor(self.setting.mint, self.setting.restoring)
+        self._editor = Editor(self.setting.mint, self.setting.hashed, self.setting.restoring)
         self._decoder = self.setting.codec.decoder(streamed=False, failed=True, limit_bytes=0)  # until an answer begins
 
     @property
     def sides(self) -> dict[Direction, Side]:
         """What is known of each direction so far."""
         return {"request": self._request, "response": self._answer}
+
+    @property
+    def found(self) -> list[str]:
+        """Every value that a check found so far."""
+        return list(self._editor.tokens)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -170,13 +179,13 @@ class Exchange:
             request = self.setting.codec.read_request(happened.body)
         except DownstreamError as error:
             return self._refuse(error, happened.at_s)
-        self._notes.model, self._notes.stream = request.model, request.stream
+        self._notes.model, self._notes.stream, self._shapes = request.model, request.stream, request.shapes
         self._bound = self.setting.policies.bind(self.setting.route, request.model, self.setting.tenant)
         self._tally = Tally(self._bound)
         self._editor.bound = self._bound
         self._request.read = self._bound.reads("request")
         events = request.events() if self._request.read else [Opaque(request.frame)]
-        if self._bound.refuses_unmapped and (found := _unmapped(events)):
+        if self._bound.refuses_unmapped and (found := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
             return self._refuse(DownstreamError(400, "unmapped_field", message, found), happened.at_s)
         self._request.gate.push(events)
@@ -220,6 +229,8 @@ class Exchange:
             failed=happened.status >= 400,
             limit_bytes=self.setting.limits.answer_bytes,
             read=self._answer.read,
+            guarded=bool(self._bound and self._bound.guards),
+            shapes=self._shapes,
         )
         return []
 
@@ -231,7 +242,7 @@ class Exchange:
         return self._events([fault], happened.at_s)
 
     def _events(self, events: Sequence[Event], at_s: float) -> list[Command]:
-        if self._bound and self._bound.refuses_unmapped and _unmapped(events):
+        if self._bound and self._bound.refuses_unmapped and unmapped(events):
             events = [Fault("unmapped_field", "the answer has a field that this proxy does not know")]
         self._answer.gate.push(events)
         return self._advance_answer(at_s)
@@ -264,7 +275,11 @@ class Exchange:
             if stopped := self._first_stop(entry):
                 return commands + self._stop(entry, *stopped, out, at_s)
             texts, changed = entry.texts()
-            out.append(self.setting.codec.edited(entry.frame, texts) if changed else entry.frame.data)
+            places = moved(entry.frame, self._answer.gate, self._request.gate)
+            edited = (
+                self.setting.codec.edited(entry.frame, [*texts, *places]) if changed or places else entry.frame.data
+            )
+            out.append(edited)
             self._decoder.sent(entry.frame)
             if not self._head_sent:
                 commands.append(self._head(SendHead(self._notes.status, self._notes.streamed), at_s))
@@ -277,7 +292,7 @@ class Exchange:
     def _first_stop(self, entry: Entry) -> tuple[Piece, int, Stop] | None:
         for piece in entry.pieces:
             for at, finding in piece.findings():
-                if stop := self._tally.see(piece.lane.channel, finding):
+                if stop := self._tally.see(piece.lane.channel, finding) or piece.lane.stops.get(finding):
                     return piece, at, stop
         return None
 
@@ -383,9 +398,3 @@ class Exchange:
 
 def _because(stop: Stop) -> str:
     return f"stopped by the policy rule `{stop.rule}`"
-
-
-def _unmapped(events: Sequence[Event]) -> str | None:
-    """Where the first text stands that the format does not know; of a key that is text, only the object's place."""
-    found = (event for event in events if isinstance(event, Text) and event.channel.kind == "unmapped")
-    return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in found), None)

@@ -19,8 +19,10 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from guardproxy.checks import Check
+from guardproxy.decisions import Stop
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Finding, Scan, Window
+from guardproxy.shapes import Shape
 from guardproxy.wire.json_text import Leaf, View, rewrite, stand_in, view
 
 CHECK_ERROR = "check_error"
@@ -45,6 +47,8 @@ class Lane:
     checks: tuple[Check, ...]
     encoded: bool
     number: bool = False
+    key: bool = False
+    shape: Shape | None = None  # what a schema asks of the text; it is held to its end, like an encoded one
     index: int = 0  # the order in which lanes began
     tail: str = ""  # text from `base` on
     base: int = 0
@@ -56,6 +60,10 @@ class Lane:
     masks: list[tuple[int, int, str]] = field(default_factory=list)  # what a record must not show, sorted, apart
     whole: list[str] = field(default_factory=list)  # all of the text, in parts, for the record
     seen: View | None = None
+    fitted: dict[int, str] = field(
+        default_factory=dict
+    )  # leaves (0: the whole text) that become something else than edits say
+    stops: dict[Finding, Stop] = field(default_factory=dict)  # findings for which nothing could be put there
     shown: int = 0  # findings that have been given to whoever releases
     released: int = 0  # how much of the text has gone on, edits applied (in raw offsets)
     _fresh: list[str] = field(default_factory=list)
@@ -84,7 +92,7 @@ class Lane:
     def windows(self) -> list[Window]:
         """The windows to scan, one for each check; empty when nothing new can be learned."""
         mark = self.total + self.ended
-        if mark == self._scanned or (self.encoded and not self.ended):
+        if mark == self._scanned or ((self.encoded or self.shape) and not self.ended):
             return []
         if not self.checks:
             self._scanned = mark
@@ -162,7 +170,7 @@ class Lane:
         """What goes on in place of `text[start:end]`; pieces must be rendered in order, each once."""
         self._join()
         if self._raw_edits is None or self.seen is None:
-            self._raw_edits = rewrite(self.seen, self.edits) if self.seen is not None else self.edits
+            self._raw_edits = self.rewritten()
         out: list[str] = []
         at = max(start, self._skip)
         while self._next_edit < len(self._raw_edits) and self._raw_edits[self._next_edit][0] < end:
@@ -176,11 +184,17 @@ class Lane:
         self.released = end
         return "".join(out)
 
+    def rewritten(self) -> list[tuple[int, int, str]]:
+        """The edits of the raw text."""
+        if self.seen is not None:
+            return rewrite(self.seen, self.edits, self.fitted)
+        return [(0, self.total, self.fitted[0])] if self.fitted else self.edits
+
     def again(self) -> str:
         """What goes on in place of the whole text when it is said once more."""
         whole = "".join(self.whole)
         out, at = "", 0
-        for low, high, replacement in rewrite(self.seen, self.edits) if self.seen is not None else self.edits:
+        for low, high, replacement in self.rewritten():
             out += whole[at:low] + replacement
             at = high
         return out + whole[at:]
@@ -289,7 +303,8 @@ class Gate:
         lane = self._open.get(event.channel)
         if lane is None:
             checks = self.checks_for(event.channel)
-            lane = Lane(event.channel, checks, event.encoded and bool(checks), event.number, len(self.lanes))
+            encoded, shape = event.encoded and bool(checks), event.shape if checks else None
+            lane = Lane(event.channel, checks, encoded, event.number, event.key, shape, len(self.lanes))
             self._open[event.channel] = self._last[event.channel] = lane
             self.lanes.append(lane)
         start = lane.total

@@ -19,7 +19,7 @@ from guardproxy.gate import CHECK_ERROR, Entry, Gate, Lane
 from guardproxy.policy.evaluate import Bound, Outcome
 from guardproxy.wire import Seen
 from guardproxy.wire.json_text import apart, rewrite, stand_in
-from guardproxy.wire.walk import UNMAPPED, Found, dotted, edited, is_word
+from guardproxy.wire.walk import UNMAPPED, Found, dotted, edited, is_plain_key, is_word
 
 VERSION = 1
 NOT_KEPT = "data:;base64,(not inspected, not kept)"  # opaque once more when the record is replayed
@@ -160,7 +160,7 @@ class Writer:
         return {
             "texts": [self._text(lane) for lane in lanes],
             "uninspected": [self.path(path) for path in side.uninspected] if side.read else ["*"],
-            "unmapped": sorted({self.path(lane.channel.path) for lane in lanes if lane.channel.kind == "unmapped"}),
+            "unmapped": sorted({self.path(lane.channel.path) for lane in lanes if _is_unmapped(lane)}),
         }
 
     def _text(self, lane: Lane) -> dict[str, Any]:
@@ -186,6 +186,11 @@ class Writer:
             text["encoded"] = True
         if lane.number:
             text["number"] = True
+        if lane.shape and shown.text is not None:
+            text["shape"] = [
+                lane.shape.where,
+                [self.scrub(one) if isinstance(one, str) else one for one in lane.shape.said],
+            ]
         return text
 
     def runs(self, side: Side) -> list[list[int]]:
@@ -254,6 +259,11 @@ class Writer:
         return out
 
 
+def _is_unmapped(lane: Lane) -> bool:
+    """Whether a text stands in a field that its format does not have; a new field's plain name is none."""
+    return lane.channel.kind == "unmapped" and not (lane.key and is_plain_key("".join(lane.whole)))
+
+
 @dataclass(slots=True)
 class Notes:
     """What an exchange notes beside texts. `times`: seconds of the driver's clock; `seals`: keyed digests of bodies."""
@@ -308,6 +318,7 @@ def compose(
             "model": writer.word(seen.model, answer),
             "finish": [writer.scrub(reason) if is_word(reason) else "?" for reason in seen.finish],
             "runs": writer.runs(answer),
+            "withheld": list(seen.withheld),
             **writer.side(answer),
         },
         "usage": seen.usage,

@@ -21,6 +21,7 @@ from guardproxy.findings import Channel, Finding, Scan, Window
 from guardproxy.gate import Job
 from guardproxy.placeholders import PLACEHOLDER, RESTORE, Restoring
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.shapes import NO_SHAPES, Shapes
 from guardproxy.transcript import (
     Command,
     DataReceived,
@@ -61,6 +62,7 @@ class _Recorded:
     answer: Mapping[str, Any]
     stopped: bool
     seen: Seen = field(default_factory=Seen)
+    shapes: Shapes = NO_SHAPES
 
     @property
     def name(self) -> str:
@@ -77,7 +79,17 @@ class _Recorded:
     def read_request(self, body: bytes) -> Request:
         return self.codec.read_request(body)
 
-    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int, read: bool = True) -> Decoder:
+    def decoder(
+        self,
+        *,
+        streamed: bool,
+        failed: bool,
+        limit_bytes: int,
+        read: bool = True,
+        guarded: bool = False,
+        shapes: Shapes = NO_SHAPES,
+    ) -> Decoder:
+        self.shapes = shapes
         return self
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
@@ -118,7 +130,8 @@ class _Recorded:
             if part:
                 at[number] += len(part)
                 encoded, is_number = one.get("encoded", False), one.get("number", False)
-                events.append(Text(channel, part, frame, (), encoded=encoded, number=is_number))
+                key, shape = one["path"].endswith("#key"), self.shapes.named(*one.get("shape", ("", ())))
+                events.append(Text(channel, part, frame, (), encoded, key, is_number, shape=shape))
                 if at[number] == len(one["text"]) and not one.get("open"):
                     events.append(End(channel))
         return events
@@ -149,6 +162,7 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
                 value if PLACEHOLDER.fullmatch(value) else placeholders.mint(_KEY, "", label, value)
             ),
             seal=lambda data: "",
+            hashed=lambda kind, value: placeholders.hashed(_KEY, "", kind, value),
             engine=record["engine"],
             restoring=lambda values: _Restored(values, memory),
         )

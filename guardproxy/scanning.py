@@ -101,6 +101,7 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
             policies=policies,
             mint=lambda label, value: placeholders.mint(_SCAN_KEY, "", label, value),
             seal=lambda data: "",
+            hashed=lambda kind, value: placeholders.hashed(_SCAN_KEY, "", kind, value),
         )
     )
     asked = text if direction == "request" else ""

@@ -18,6 +18,7 @@ from typing import cast
 from guardproxy.checks import Check
 from guardproxy.decisions import Decision, Edit, Pass, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
+from guardproxy.operators import Operators, strictest
 from guardproxy.policy.document import Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
 
@@ -98,14 +99,26 @@ class Bound:
             )
         return self._reads[direction]
 
+    @property
+    def guards(self) -> bool:
+        """Whether a rule may edit or stop an answer."""
+        return any(
+            bound.enforced and not isinstance(bound.decision, Pass) and any(on == "response" for on, _ in bound.rule.on)
+            for bound in self.rules
+        )
+
     def edit(self, channel: Channel, finding: Finding) -> Edit | None:
-        """What is done to the finding's span; of two rules, the one that does not restore wins."""
+        """What is done to the finding's span; of several rules, what shows least of it and does not restore."""
         edits = [
             bound.decision
             for bound in self.rules_for(channel)
             if isinstance(bound.decision, Edit) and bound.enforced and _name(bound, finding) in bound.rule.when.names()
         ]
-        return min(edits, key=lambda edit: edit.restore, default=None)
+        if len(edits) < 2:
+            return edits[0] if edits else None
+        operator = strictest([edit.operators.of(finding.label) for edit in edits])
+        strict = min(edits, key=lambda edit: edit.restore)
+        return Edit(strict.rule, strict.restore, Operators(operator))
 
     @property
     def refuses_unmapped(self) -> bool:

@@ -397,8 +397,8 @@ BROKEN = [
         "rule unknown key",
         rule("wen: pii, when: pii, action: flag"),
         (
-            "4:13: unknown key `wen`; did you mean `when`? (allowed here: id, on, when, action, restore, mode, "
-            "message, severity)"
+            "4:13: unknown key `wen`; did you mean `when`? (allowed here: id, on, when, action, operators, "
+            "restore, mode, message, severity)"
         ),
     ),
     case(
