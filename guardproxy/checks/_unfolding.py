@@ -1,0 +1,239 @@
+"""Values that are hidden from a check: any check, shown every view of a text (`_views.py`), its findings carried back.
+
+Windows come in, the inner check's findings go out, each over the characters of the text that hide the value: the whole
+of an encoded run. Nothing is kept. The findings of a text are those of the inner check in each of its views; where they
+overlap and bear one label they are one finding from the first to the last character, with the highest score. So what the
+inner check finds in the text as it stands is always covered. What holds more layers than are read, or more of something than is
+unpacked, is a finding `UNDECODED`.
+
+Option `evasions` of a check:
+- `off`: the check as it is.
+- `standard`: full-width and other compatibility forms, digits of other scripts, invisible characters, tag characters,
+  spaces and dashes of all kinds; percent, HTML and backslash escapes; base64 and hexadecimal runs of text.
+- `strict`: also look-alike letters, combining marks, letters and digits one by one, base64 that begins inside of a
+  run, and text in binary data, gzip, or hexadecimal pairs.
+Both read two layers of runs in each other. What neither reads: text backwards, rot13, leetspeak, Morse, words for signs.
+
+How it holds in a stream. The inner check keeps its own account of how far it is in each view. A scan reports only a place
+that is final in all of them, and at which the check can go on in all of them (`_agreed`): where one is ahead of
+another, it is shown less. The last word is held, as it may turn out to be the beginning of a run; so are lines of base64, and
+one-letter words in `strict`. A word of more than `RUN_LIMIT` characters is read in pieces of that size.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from guardproxy.checks import Check, options_digest
+from guardproxy.checks._folding import ASCII, RUN_LIMIT, Table, spaced_open, table
+from guardproxy.checks._views import Reading, View, plain, read, together
+from guardproxy.errors import OptionError
+from guardproxy.findings import Finding, Scan, Window
+
+VERSION = 1
+PROFILES = ("off", "standard", "strict")
+UNDECODED = "UNDECODED"
+_ROUNDS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far the inner check is in a view: at places `low` to `high` of the text, or (`low` > `high`) inside of what
+    stands for a run. `keep`: what it still needs to see."""
+
+    findings: tuple[Finding, ...]
+    low: int
+    high: int
+    keep: int
+
+
+class _Failed(Exception):
+    """The inner check failed; the argument is its error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfolding:
+    """A `Check` around another."""
+
+    inner: Check
+    using: Table
+    digest: str
+    sensitive: bool
+    slow: bool
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        """See `Check.scan`."""
+        return [self._scan(window) for window in windows]
+
+    def _scan(self, window: Window) -> Scan:
+        text, done = window.text, window.settled - window.start
+        # The character before what is scanned was kept for what looks back one; a window may also begin at a break.
+        behind = int(0 < window.start < window.settled and text[0] not in self.using.chars)
+        breaks = self._breaks(text) if len(text) >= RUN_LIMIT else []
+        end = len(text) if window.last else self._word(text, breaks)
+        reading = self._read(text[:end], breaks, window, joined=bool(window.start) and not behind)
+        if window.last:
+            limit = end
+        else:
+            limit = self._word(text[: reading.limit], breaks)
+            if self.using.strict:
+                limit = self._word(text[: spaced_open(text[:limit])], breaks)
+        limit = max(limit, done)
+        try:
+            states, place = self._agreed(reading.distinct(), window, behind, limit)
+        except _Failed as failed:
+            return Scan((), window.settled, window.start, str(failed))
+        findings = _merged([state.findings for state in states])
+        findings += [
+            Finding(window.start + low, window.start + high, self.name, UNDECODED, 1.0)
+            for low, high in reading.unread
+            if done <= low and high <= place
+        ]
+        keep = self._kept(text, min(state.keep for state in states), reading.spans, breaks)
+        return Scan(tuple(sorted(findings)), window.start + place, window.start + keep)
+
+    def _word(self, text: str, breaks: Sequence[int]) -> int:
+        """Where the word begins that `text` ends with; or its last break."""
+        low = max((each for each in breaks if each <= len(text)), default=0)
+        at = max(low, len(text.rstrip(ASCII)))
+        while at > low and text[at - 1] in self.using.chars:
+            at -= 1
+        return at
+
+    def _breaks(self, text: str) -> list[int]:
+        """Where words of `RUN_LIMIT` characters or more are cut."""
+        return [
+            at
+            for word in self.using.long.finditer(text)
+            for at in range(word.start() + RUN_LIMIT, word.end() + 1, RUN_LIMIT)
+        ]
+
+    def _read(self, text: str, breaks: Sequence[int], window: Window, joined: bool) -> Reading:
+        """The views of `text`, read piece by piece between breaks."""
+        if plain(text, self.using):
+            return Reading([View(text)], len(text), [], [])
+        bounds = [0, *(at for at in breaks if at < len(text)), len(text)]
+        more = not window.last and len(text) not in breaks
+        pieces = [
+            read(text[low:high], self.using, more and high == len(text), joined or low > 0)
+            for low, high in pairwise(bounds)
+        ]
+        return together(pieces, bounds)
+
+    def _agreed(self, views: Sequence[View], window: Window, behind: int, limit: int) -> tuple[list[State], int]:
+        """The inner check's states in all views, and the place that is one of each."""
+        last = window.last and limit == len(window.text)
+        for view in views:
+            limit = view.floor(limit)
+        states = self._states(views, window, behind, limit, last)
+        for _ in range(_ROUNDS):
+            place = min(state.high for state in states)
+            for view in views:
+                place = view.floor(place)
+            late = [number for number, state in enumerate(states) if not state.low <= place <= state.high]
+            if not late:
+                return states, place
+            again = self._states([views[number] for number in late], window, behind, place, False)
+            for number, state in zip(late, again, strict=True):
+                states[number] = state
+        done = window.settled - window.start
+        return [State((), done, done, 0) for _ in views], done
+
+    def _states(self, views: Sequence[View], window: Window, behind: int, limit: int, last: bool) -> list[State]:
+        """The inner check's states in `views` when it is shown them up to a place of the text."""
+        if len(views) == 1 and not behind and limit == len(window.text) and views[0].text == window.text:
+            asked = [window]
+        else:
+            asked = [
+                Window(
+                    window.channel,
+                    view.text[behind : view.offset(limit)],
+                    window.start + behind,
+                    window.start + view.offset(window.settled - window.start),
+                    last,
+                )
+                for view in views
+            ]
+        states = []
+        for view, scan in zip(views, self.inner.scan(asked), strict=True):
+            if scan.error:
+                raise _Failed(scan.error)
+            states.append(_state(view, scan, window.start, limit))
+        return states
+
+    def _kept(self, text: str, keep: int, spans: Sequence[tuple[int, int]], breaks: Sequence[int]) -> int:
+        """The last place up to `keep` from which all views can be read on: at a break, or one before, at a character
+        that is part of nothing."""
+        inside, places = [span for span in spans if span[0] < keep], set(breaks)
+        at = keep
+        while at > 0:
+            if at in places and at < len(text) and text[at] in self.using.chars:
+                return at
+            if text[at - 1] not in self.using.chars:
+                over = [low for low, high in inside if low < at <= high]
+                if not over:
+                    return at - 1
+                at = min(over) + 1
+            at -= 1
+        return 0
+
+
+def unfolding(check: Check, options: Mapping[str, Any]) -> Check:
+    """`check`, with the option `evasions`. Raises `OptionError` for a value that is no profile."""
+    profile = options.get("evasions", "standard")
+    if profile not in PROFILES:
+        raise OptionError("evasions", f"`evasions` must be one of {', '.join(PROFILES)}")
+    if profile == "off":
+        return check
+    digest = options_digest("evasions", VERSION, {"profile": profile}, check.digest, unicodedata.unidata_version)
+    sensitive, slow = bool(getattr(check, "sensitive", True)), bool(getattr(check, "slow", False))
+    return Unfolding(check, table(profile == "strict"), digest, sensitive, slow)
+
+
+def _state(view: View, scan: Scan, shift: int, limit: int) -> State:
+    """An inner scan in terms of the text."""
+    at, keep = scan.settled - shift, scan.keep - shift
+    places, kept = view.places(at), view.places(keep)
+    findings = tuple(
+        Finding(
+            shift + view.start_of(each.start - shift),
+            shift + view.stop_of(each.end - shift),
+            each.check,
+            each.label,
+            each.score,
+        )
+        for each in scan.findings
+    )
+    low, high = places if places else (limit + 1, view.start_of(at))
+    return State(findings, low, min(high, limit) if places else high, kept[0] if kept else view.start_of(keep))
+
+
+def _merged(views: Sequence[Sequence[Finding]]) -> list[Finding]:
+    """The findings of all views. One that the first view lacks becomes one with those of its label that it overlaps."""
+    first = list(views[0])
+    more = [each for view in views[1:] for each in view if each not in first]
+    if not more:
+        return first
+    groups: dict[str, list[list[Finding]]] = {}
+    for each in sorted(first + more):
+        of_label = groups.setdefault(each.label, [])
+        if of_label and each.start < max(one.end for one in of_label[-1]):
+            of_label[-1].append(each)
+        else:
+            of_label.append([each])
+    out: list[Finding] = []
+    for group in (group for of_label in groups.values() for group in of_label):
+        if not any(each in more for each in group):
+            out += group
+            continue
+        end, score = max(each.end for each in group), max(each.score for each in group)
+        out.append(Finding(group[0].start, end, group[0].check, group[0].label, score))
+    return out
