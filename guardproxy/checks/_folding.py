@@ -31,7 +31,7 @@ Edit = tuple[int, int, str]  # start, end, what is to be read in its place
 
 RUN = "A-Za-z0-9+/_\\-"  # the characters of base64, both alphabets
 _END = 0x20000  # beyond are ideographs, tags and variation selectors
-RUN_LIMIT = 4096  # characters without a sign of punctuation or a space that are looked at as one
+RUN_LIMIT = 65536  # characters without a sign of punctuation or a space that are looked at as one
 INVISIBLE_LIMIT = 64  # so many invisible characters in a row are taken out; more are a finding of their own
 
 _ESCAPES = "%&#;\\"  # of which escapes are made
@@ -68,6 +68,7 @@ class Table:
     strict: bool
     hidden: re.Pattern[str]
     chars: frozenset[str]
+    word: re.Pattern[str]
     long: re.Pattern[str]
     same: dict[int, str]
     longer: dict[str, str]
@@ -96,8 +97,8 @@ _MARKS = "\u0300-\u036f"
 def table(strict: bool) -> Table:
     """The table of a profile, made from Python's own Unicode data."""
     same, longer = _compatible()
-    signs = {code: "-" for code in _codes(_DASHES + _LONG_DASHES)}
-    signs |= {code: " " for code in _codes(_SPACES)} | {code: "." for code in _codes(_DOTS)}
+    signs = dict.fromkeys(_codes(_DASHES + _LONG_DASHES), "-")
+    signs |= dict.fromkeys(_codes(_SPACES), " ") | dict.fromkeys(_codes(_DOTS), ".")
     signs |= {code: to for code, to in same.items() if not to.isalnum() and code not in signs}
     same = {code: to for code, to in same.items() if code not in signs}
     invisible = _invisible()
@@ -121,6 +122,7 @@ def table(strict: bool) -> Table:
         strict=strict,
         hidden=re.compile(f"[{_class(codes - {ord(_FLAG)})}]"),
         chars=frozenset(ASCII) | {chr(code) for code in codes},
+        word=re.compile(f"[{re.escape(ASCII)}{_class(codes)}]*"),
         long=re.compile(f"[{re.escape(ASCII)}{_class(codes)}]{{{RUN_LIMIT},}}"),
         same=same,
         longer=longer,

@@ -17,7 +17,9 @@ Both read two layers of runs in each other. What neither reads: text backwards, 
 How it holds in a stream. The inner check keeps its own account of how far it is in each view. A scan reports only a place
 that is final in all of them, and at which the check can go on in all of them (`_agreed`): where one is ahead of
 another, it is shown less. The last word is held, as it may turn out to be the beginning of a run; so are lines of base64, and
-one-letter words in `strict`. A word of more than `RUN_LIMIT` characters is read in pieces of that size.
+one-letter words in `strict`. A word of
+`RUN_LIMIT` characters or more is passed on unread, as an image is; where pieces of it turn out to say something, they are
+`UNDECODED`, and the text is cut between them.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from typing import Any
 
 from guardproxy.checks import Check, options_digest
 from guardproxy.checks._folding import ASCII, RUN_LIMIT, Table, spaced_open, table
-from guardproxy.checks._views import Reading, View, plain, read, together
+from guardproxy.checks._views import Reading, View, as_it_stands, hidden, long_word, plain, read, together
 from guardproxy.errors import OptionError
 from guardproxy.findings import Finding, Scan, Window
 
@@ -49,6 +51,32 @@ class State:
     low: int
     high: int
     keep: int
+
+
+@dataclass(frozen=True, slots=True)
+class Giant:
+    """A word of `RUN_LIMIT` characters or more, which is not read. `inside`: it began before the window."""
+
+    start: int
+    end: int
+    inside: bool
+
+    def breaks(self) -> range:
+        """Where it is cut into pieces."""
+        return range(self.start if self.inside else self.start + RUN_LIMIT, self.end + 1, RUN_LIMIT)
+
+    def pieces(self, ended: bool) -> list[tuple[int, int, bool]]:
+        """Its pieces as (start, end, whether something of it comes before); the last one only when the word has ended."""
+        starts = range(self.start, self.end, RUN_LIMIT)
+        return [
+            (low, min(low + RUN_LIMIT, self.end), self.inside or low > self.start)
+            for low in starts
+            if ended or low + RUN_LIMIT <= self.end
+        ]
+
+    def until(self, end: int) -> Giant:
+        """What of it lies before `end`."""
+        return Giant(self.start, min(self.end, end), self.inside)
 
 
 class _Failed(Exception):
@@ -74,31 +102,58 @@ class Unfolding:
         return [self._scan(window) for window in windows]
 
     def _scan(self, window: Window) -> Scan:
+        findings: tuple[Finding, ...] = ()
+        while True:
+            text, behind = window.text, self._behind(window)
+            giants = self._giants(text, bool(window.start) and not behind)
+            pieces = [piece for giant in giants for piece in giant.pieces(window.last or giant.end < len(text))]
+            unread = [(low, high) for low, high, joined in pieces if hidden(text[low:high], joined)]
+            edges = {place for span in unread for place in span}
+            done = window.settled - window.start
+            cuts = [low for low, _, joined in pieces if joined and low in edges and low >= max(done, 1)]
+            if not cuts:
+                scan = self._part(window, behind, giants, unread)
+                return Scan(findings + scan.findings, scan.settled, scan.keep, scan.error)
+            cut = min(cuts)
+            if cut > done:
+                before = Window(window.channel, text[:cut], window.start, window.settled, True)
+                scan = self._part(before, behind, giants, [span for span in unread if span[1] <= cut])
+                if scan.error:
+                    return Scan(findings, scan.settled, scan.keep, scan.error)
+                findings += scan.findings
+            at = window.start + cut
+            window = Window(window.channel, text[cut:], at, at, window.last)
+
+    def _part(self, window: Window, behind: int, giants: Sequence[Giant], unread: Sequence[tuple[int, int]]) -> Scan:
+        """A scan of a window in which nothing that is not read ends or begins inside of a giant."""
         text, done = window.text, window.settled - window.start
-        # The character before what is scanned was kept for what looks back one; a window may also begin at a break.
-        behind = int(0 < window.start < window.settled and text[0] not in self.using.chars)
-        breaks = self._breaks(text) if len(text) >= RUN_LIMIT else []
+        giants = [giant.until(len(text)) for giant in giants if giant.start < len(text)]
+        breaks = [at for giant in giants for at in giant.breaks()]
         end = len(text) if window.last else self._word(text, breaks)
-        reading = self._read(text[:end], breaks, window, joined=bool(window.start) and not behind)
-        if window.last:
-            limit = end
-        else:
+        reading = self._read(text[:end], giants, not window.last)
+        limit = end
+        if not window.last:
             limit = self._word(text[: reading.limit], breaks)
             if self.using.strict:
                 limit = self._word(text[: spaced_open(text[:limit])], breaks)
-        limit = max(limit, done)
+        unread = [*unread, *reading.unread]
         try:
-            states, place = self._agreed(reading.distinct(), window, behind, limit)
+            states, place = self._agreed(reading.distinct(), window, behind, max(limit, done), unread)
         except _Failed as failed:
             return Scan((), window.settled, window.start, str(failed))
         findings = _merged([state.findings for state in states])
         findings += [
             Finding(window.start + low, window.start + high, self.name, UNDECODED, 1.0)
-            for low, high in reading.unread
+            for low, high in unread
             if done <= low and high <= place
         ]
         keep = self._kept(text, min(state.keep for state in states), reading.spans, breaks)
         return Scan(tuple(sorted(findings)), window.start + place, window.start + keep)
+
+    def _behind(self, window: Window) -> int:
+        """1 when the first character of a window was kept for what looks back one. A window that begins with another
+        begins at the break of a giant, or with the text."""
+        return int(0 < window.start < window.settled and window.text[0] not in self.using.chars)
 
     def _word(self, text: str, breaks: Sequence[int]) -> int:
         """Where the word begins that `text` ends with; or its last break."""
@@ -108,27 +163,36 @@ class Unfolding:
             at -= 1
         return at
 
-    def _breaks(self, text: str) -> list[int]:
-        """Where words of `RUN_LIMIT` characters or more are cut."""
-        return [
-            at
-            for word in self.using.long.finditer(text)
-            for at in range(word.start() + RUN_LIMIT, word.end() + 1, RUN_LIMIT)
-        ]
+    def _giants(self, text: str, inside: bool) -> list[Giant]:
+        """The words that are too long to be read. `inside`: the text begins in one."""
+        if not inside and (len(text) < RUN_LIMIT or not long_word(text)):
+            return []
+        found = [Giant(match.start(), match.end(), False) for match in self.using.long.finditer(text)]
+        if inside:
+            end = found[0].end if found and found[0].start == 0 else self.using.word.match(text).end()  # type: ignore[union-attr]
+            found = [Giant(0, end, True), *(giant for giant in found if giant.start)]
+        return found
 
-    def _read(self, text: str, breaks: Sequence[int], window: Window, joined: bool) -> Reading:
-        """The views of `text`, read piece by piece between breaks."""
-        if plain(text, self.using):
-            return Reading([View(text)], len(text), [], [])
-        bounds = [0, *(at for at in breaks if at < len(text)), len(text)]
-        more = not window.last and len(text) not in breaks
-        pieces = [
-            read(text[low:high], self.using, more and high == len(text), joined or low > 0)
-            for low, high in pairwise(bounds)
-        ]
-        return together(pieces, bounds)
+    def _read(self, text: str, giants: Sequence[Giant], more: bool) -> Reading:
+        """The views of `text`, in which giants stand as they are."""
+        bounds = [0, *(at for giant in giants for at in (giant.start, min(giant.end, len(text)))), len(text)]
+        readings = []
+        for number, (low, high) in enumerate(pairwise(bounds)):
+            part = text[low:high]
+            if number % 2 or plain(part, self.using):
+                readings.append(as_it_stands(part))
+            else:
+                readings.append(read(part, self.using, more and high == len(text)))
+        return together(readings, bounds)
 
-    def _agreed(self, views: Sequence[View], window: Window, behind: int, limit: int) -> tuple[list[State], int]:
+    def _agreed(
+        self,
+        views: Sequence[View],
+        window: Window,
+        behind: int,
+        limit: int,
+        unread: Sequence[tuple[int, int]],
+    ) -> tuple[list[State], int]:
         """The inner check's states in all views, and the place that is one of each."""
         last = window.last and limit == len(window.text)
         for view in views:
@@ -138,6 +202,7 @@ class Unfolding:
             place = min(state.high for state in states)
             for view in views:
                 place = view.floor(place)
+            place = min((low for low, high in unread if low < place < high), default=place)
             late = [number for number, state in enumerate(states) if not state.low <= place <= state.high]
             if not late:
                 return states, place

@@ -16,11 +16,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from guardproxy.checks._decoding import LEAST, escape_open, runs, unescape
-from guardproxy.checks._folding import RUN, Edit, Table, fold, padding, spaced_open, squeeze
+from guardproxy.checks._folding import ASCII, RUN, RUN_LIMIT, Edit, Table, fold, padding, spaced_open, squeeze
 
 DEPTH = 2  # layers of runs that are decoded
 
 _RUN_BYTES = bytes(97 if re.match(f"[{RUN}]", chr(code)) else code for code in range(256))
+_WORD_BYTES = bytes(97 if chr(code) in ASCII or code > 127 else code for code in range(256))
+_LONG = b"a" * RUN_LIMIT
 _ENOUGH = b"a" * LEAST
 
 
@@ -167,18 +169,33 @@ def plain(text: str, using: Table) -> bool:
         or "\\" in text
         or (not text.isascii() and using.hidden.search(text))
         or _has_runs(text)
-        or (using.units and using.units.search(text))
+        or (using.units and using.units.search(text.encode("utf-8", "surrogatepass")))
     )
 
 
-def read(text: str, using: Table, more: bool, joined: bool) -> Reading:
-    """The views of a text. `more`: text may follow. `joined`: the text begins inside of a long run."""
+def as_it_stands(text: str) -> Reading:
+    """The reading of a text in which nothing is hidden."""
+    return Reading([View(text)] * (DEPTH + 2), len(text), [], [])
+
+
+def long_word(text: str) -> bool:
+    """Whether a text may hold a word of `RUN_LIMIT` characters."""
+    return _LONG in text.encode("utf-8", "surrogatepass").translate(_WORD_BYTES)
+
+
+def hidden(piece: str, joined: bool) -> bool:
+    """Whether a piece of a giant says something. `joined`: more of it comes before."""
+    return bool(runs(piece, False, False, joined).edits or unescape(piece))
+
+
+def read(text: str, using: Table, more: bool) -> Reading:
+    """The views of a text. `more`: text may follow."""
     reading = Reading([View(text)], len(text), [], [])
     view = _marked(reading, reading.views[0], [] if text.isascii() else _spans(padding().finditer(text)))
     view = _tidied(reading, view, using, more)
     reading.views.append(view)
     for _ in range(DEPTH):
-        deeper = _tidied(reading, _decoded(reading, view, using, more, joined), using, more)
+        deeper = _tidied(reading, _decoded(reading, view, using, more), using, more)
         reading.views.append(deeper)
         if deeper.text == view.text:
             break
@@ -235,11 +252,11 @@ def _tidied(reading: Reading, view: View, using: Table, more: bool) -> View:
     return view
 
 
-def _decoded(reading: Reading, view: View, using: Table, more: bool, joined: bool) -> View:
+def _decoded(reading: Reading, view: View, using: Table, more: bool) -> View:
     """`view` with its runs decoded."""
     if not _has_runs(view.text) and not using.strict:
         return view
-    found = runs(view.text, using.strict, more, joined)
+    found = runs(view.text, using.strict, more)
     _note(reading, view, found.spans, found.open)
     reading.unread += [(view.start_of(start), view.stop_of(end)) for start, end in found.cut]
     return view.edited(view.text, found.edits)
