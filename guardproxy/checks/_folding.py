@@ -62,8 +62,9 @@ _LOOK_ALIKES = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What a profile folds. `hidden`: a character that something may be done about. `chars`: all of them, and the ASCII
-    characters of which runs and escapes are made: what stands between other characters is decided together."""
+    """What a profile folds. `chars`: characters that something may be done about, and the ASCII characters of which runs
+    and escapes are made: what stands between other characters is decided together. `hidden`: a place where
+    something may be done."""
 
     strict: bool
     hidden: re.Pattern[str]
@@ -85,12 +86,13 @@ _UNIT = r"(?<![0-9A-Za-z])(?:0x)?(?:[0-9A-Fa-f]{2}|[0-9A-Za-z])(?![0-9A-Za-z])[^
 _LAST_UNIT = re.compile(rf"{_UNIT}\Z")
 _SPACED_OPEN = re.compile(rf"(?:{_UNIT}){{1,256}}\Z")
 _SPACED = (
-    r"(?<![0-9A-Za-z])[0-9A-Za-z](?: {1,3}[0-9A-Za-z@._+-]){7,80}(?![0-9A-Za-z])"
+    r"(?<![0-9A-Za-z])[0-9A-Za-z](?:(?: {1,3}| [@._+-] )[0-9A-Za-z]){7,80}(?![0-9A-Za-z])"
     r"|(?<![0-9A-Za-z])[0-9A-Za-z](?P<by>[-._/|*,~+:] ?)[0-9A-Za-z](?:(?P=by)[0-9A-Za-z]){6,80}(?![0-9A-Za-z])"
 )
-_UNITS = r"(?:(?:\b|x)[0-9A-Za-z]{1,2}[^0-9A-Za-z\n]{1,3}){8}"  # may be letters, digits or pairs one by one
+_UNITS = r"(?:(?:\b|x)[0-9A-Za-z]{1,2}[^0-9A-Za-z\n]{1,3}){7}"  # may be letters, digits or pairs one by one
 _NUMBER = re.compile("[0-9]{7,}")
 _MARKS = "\u0300-\u036f"
+_BEYOND = "\U00010000-\U0001f2ff\U0001fb00-\U0001ffff\U000e0000-\U000e0fff"  # all of the higher planes that is folded
 
 
 @cache
@@ -110,35 +112,47 @@ def table(strict: bool) -> Table:
                 same[code] = look_alikes[ord(plain[0])]
     codes = {*same, *signs, *map(ord, longer), *invisible, *look_alikes, *_codes(_TAGS), ord(_FLAG)}
     codes |= _codes(_MARKS) if strict else set()
-    gone, by = _class(invisible), _class(set(signs))
-    ascii_or_sign = f"[ -~{by}]"
-    edits = f"(?P<gone>(?<=[ -~{by}])[{gone}]{{1,{INVISIBLE_LIMIT}}}(?={ascii_or_sign}))"
-    edits += f"|(?P<longer>[{_class(set(map(ord, longer)))}])"
-    if strict:
-        edits += f"|(?P<marks>(?<=[0-9A-Za-z])[{_MARKS}]{{1,16}})"
-    long_dash = f"(?<=[0-9])[{_LONG_DASHES}](?=[0-9])"
+    gone, by, two = _class(invisible), _class(set(signs)), _class(set(map(ord, longer)))
+    alone = _class(set(same) | set(look_alikes) | set(map(ord, longer))) + _TAGS
     short = _class(set(signs) - (set() if strict else _codes(_LONG_DASHES)))
+    some = f"[{_class({code for code in codes if code < 0x10000})}{_BEYOND}]"
+    # A class comes first and what stands before it second: so most of a text is passed over quickly.
+    after_sign = "(?=[0-9A-Za-z \"'(+])"
+    long_dash = f"[{_LONG_DASHES}](?<=[0-9].)(?=[0-9])"
+    marks = f"[{_MARKS}](?<=[0-9A-Za-z].)" if strict else "(?!)"
+    behind_mark = f"(?<=[0-9A-Za-z][{_MARKS}])" if strict else "(?!)"
     return Table(
         strict=strict,
-        hidden=re.compile(f"[{_class(codes - {ord(_FLAG)})}]"),
+        hidden=re.compile(
+            f"{some}(?:(?<=[{alone}])|(?<=[ -~][{gone}])|(?<=[0-9A-Za-z)][{short}])|(?<=[0-9][{_LONG_DASHES}])(?=[0-9])"
+            f"|{behind_mark})"
+        ),
         chars=frozenset(ASCII) | {chr(code) for code in codes},
         word=re.compile(f"[{re.escape(ASCII)}{_class(codes)}]*"),
         long=re.compile(f"[{re.escape(ASCII)}{_class(codes)}]{{{RUN_LIMIT},}}"),
         same=same,
         longer=longer,
-        edits=re.compile(edits),
-        between=re.compile(f"(?<=[0-9A-Za-z])[{short}]{{1,4}}(?=[0-9A-Za-z \"'(+])|{long_dash}"),
+        edits=re.compile(
+            f"(?P<gone>[{gone}](?<=[ -~{by}].)[{gone}]{{0,{INVISIBLE_LIMIT - 1}}}(?=[ -~{by}]))"
+            f"|(?P<longer>[{two}])|(?P<marks>{marks}[{_MARKS}]{{0,15}})"
+        ),
+        between=re.compile(f"[{short}](?<=[0-9A-Za-z)].)[{short}]{{0,3}}{after_sign}|{long_dash}", re.DOTALL),
         signs=signs,
         tags=re.compile(f"{_FLAG}[{_TAGS}]{{1,6}}\U000e007f|[{_TAGS}]+"),
-        words=re.compile(f"(?<!\\w)[A-Za-z0-9_{_class(set(look_alikes))}]{{1,4096}}(?!\\w)") if strict else None,
+        words=re.compile(f"(?<!\\w)[A-Za-z0-9_{_class(set(look_alikes))}]{{1,4096}}+(?!\\w)") if strict else None,
         units=re2.compile(_UNITS) if strict else None,
         look_alikes=look_alikes,
     )
 
 
+def has_hidden(text: str, using: Table) -> bool:
+    """Whether `fold` may change anything."""
+    return not text.isascii() and bool(using.hidden.search(text))
+
+
 def fold(text: str, using: Table) -> tuple[str, list[Edit]]:
     """`text` with what keeps its place folded, and the edits to be made to it, in order and apart."""
-    if not text.isascii() and using.hidden.search(text):
+    if has_hidden(text, using):
         text = using.tags.sub(_untagged, text.translate(using.same))
         if using.words:
             text = using.words.sub(lambda word: word[0].translate(using.look_alikes), text)
@@ -202,7 +216,7 @@ def _compatible() -> tuple[dict[int, str], dict[str, str]]:
             if plain.isascii() and plain.isprintable() and plain != " ":
                 if len(plain) == 1:
                     same[code] = plain
-                elif len(plain) <= 4 and any(map(str.isalnum, plain)):
+                elif len(plain) <= 4 and code < 0x10000 and any(map(str.isalnum, plain)):
                     longer[char] = plain
     return same, longer
 

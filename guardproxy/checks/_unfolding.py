@@ -102,6 +102,9 @@ class Unfolding:
         return [self._scan(window) for window in windows]
 
     def _scan(self, window: Window) -> Scan:
+        quick = self._quick(window)
+        if quick is not None:
+            return quick
         findings: tuple[Finding, ...] = ()
         while True:
             text, behind = window.text, self._behind(window)
@@ -123,6 +126,25 @@ class Unfolding:
                 findings += scan.findings
             at = window.start + cut
             window = Window(window.channel, text[cut:], at, at, window.last)
+
+    def _quick(self, window: Window) -> Scan | None:
+        """The scan of a window in which nothing is hidden, as most are: there is one view, the text itself."""
+        text, behind = window.text, self._behind(window)
+        if len(text) >= RUN_LIMIT or (window.start and not behind):
+            return None
+        end = len(text) if window.last else self._word(text, ())
+        if self.using.strict and not window.last:
+            end = self._word(text[: spaced_open(text[:end])], ())
+        if end < window.settled - window.start or not plain(text[:end], self.using):
+            return None
+        if not window.last or behind:
+            last = window.last
+            window = Window(window.channel, text[behind:end], window.start + behind, window.settled, last)
+        (scan,) = self.inner.scan([window])
+        if scan.error:
+            return scan
+        shift = window.start - behind
+        return Scan(scan.findings, scan.settled, shift + self._kept(text, scan.keep - shift, (), ()), "")
 
     def _part(self, window: Window, behind: int, giants: Sequence[Giant], unread: Sequence[tuple[int, int]]) -> Scan:
         """A scan of a window in which nothing that is not read ends or begins inside of a giant."""

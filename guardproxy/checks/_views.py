@@ -16,7 +16,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from guardproxy.checks._decoding import LEAST, escape_open, runs, unescape
-from guardproxy.checks._folding import ASCII, RUN, RUN_LIMIT, Edit, Table, fold, padding, spaced_open, squeeze
+from guardproxy.checks._folding import (
+    ASCII,
+    RUN,
+    RUN_LIMIT,
+    Edit,
+    Table,
+    fold,
+    has_hidden,
+    padding,
+    spaced_open,
+    squeeze,
+)
 
 DEPTH = 2  # layers of runs that are decoded
 
@@ -163,14 +174,7 @@ class Reading:
 
 def plain(text: str, using: Table) -> bool:
     """Whether nothing in a text can be hidden."""
-    return not (
-        "%" in text
-        or "&" in text
-        or "\\" in text
-        or (not text.isascii() and using.hidden.search(text))
-        or _has_runs(text)
-        or (using.units and using.units.search(text.encode("utf-8", "surrogatepass")))
-    )
+    return not (_has_escapes(text) or has_hidden(text, using) or _has_runs(text) or _has_units(text, using))
 
 
 def as_it_stands(text: str) -> Reading:
@@ -233,6 +237,15 @@ def _marked(reading: Reading, view: View, spans: list[tuple[int, int]]) -> View:
     return view.edited(view.text, apart)
 
 
+def _has_escapes(text: str) -> bool:
+    return "%" in text or "&" in text or "\\" in text
+
+
+def _has_units(text: str, using: Table) -> bool:
+    """Whether a text may hold letters, digits or pairs of them one by one, and the profile takes them together."""
+    return using.strict and bool(using.units.search(text.encode("utf-8", "surrogatepass")))
+
+
 def _has_runs(text: str) -> bool:
     return _ENOUGH in text.encode("utf-8", "surrogatepass").translate(_RUN_BYTES)
 
@@ -240,13 +253,13 @@ def _has_runs(text: str) -> bool:
 def _tidied(reading: Reading, view: View, using: Table, more: bool) -> View:
     """`view` with its characters folded and its escapes read."""
     view = view.edited(*fold(view.text, using))
-    escapes = unescape(view.text)
-    _note(reading, view, [edit[:2] for edit in escapes], escape_open(view.text) if more else len(view.text))
-    if escapes:
+    if _has_escapes(view.text):
+        escapes = unescape(view.text)
+        _note(reading, view, [edit[:2] for edit in escapes], escape_open(view.text) if more else len(view.text))
         view = view.edited(view.text, escapes)
         view = view.edited(*fold(view.text, using))
     if using.strict:
-        edits = squeeze(view.text)
+        edits = squeeze(view.text) if _has_units(view.text, using) else []
         _note(reading, view, [edit[:2] for edit in edits], spaced_open(view.text) if more else len(view.text))
         view = view.edited(view.text, edits)
     return view
@@ -254,7 +267,7 @@ def _tidied(reading: Reading, view: View, using: Table, more: bool) -> View:
 
 def _decoded(reading: Reading, view: View, using: Table, more: bool) -> View:
     """`view` with its runs decoded."""
-    if not _has_runs(view.text) and not using.strict:
+    if not _has_runs(view.text) and not _has_units(view.text, using):
         return view
     found = runs(view.text, using.strict, more)
     _note(reading, view, found.spans, found.open)
