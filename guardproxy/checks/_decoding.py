@@ -8,7 +8,7 @@ and hexadecimal; what they decode to counts only when it is text: UTF-8 (or UTF-
 Words, paths and hashes decode to nothing of the kind. `thorough` (the profile `strict`) also reads a run from its second, third
 and fourth character on, picks printable stretches out of binary data, unpacks gzip, and takes hexadecimal digits in pairs.
 
-A run may have `RUN_LIMIT` characters, a run in lines `LINES` lines. Longer ones are cut by whoever calls.
+A run in lines may have `LINES` lines; the lines after these are a run of their own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import re
 import zlib
 from dataclasses import dataclass
 
-from guardproxy.checks._folding import RUN, RUN_LIMIT, Edit
+from guardproxy.checks._folding import RUN, Edit
 
 LEAST = 12  # characters of a run: 9 bytes, the digits of a social security number
 LINES = 32
@@ -40,7 +40,7 @@ _LINES = (
     rf"(?<![{RUN}])[{RUN}]{{16,128}}(?:{_LINE}{{16,128}}){{1,{LINES - 1}}}"
     rf"(?:{_LINE}{{2,15}}(?=[=\s\"'`)\]}},;<]|\Z))?={{0,2}}"
 )
-_SINGLE = rf"(?<![{RUN}])[{RUN}]{{{LEAST},{RUN_LIMIT}}}={{0,2}}"
+_SINGLE = rf"(?<![{RUN}])[{RUN}]{{{LEAST},}}={{0,2}}"
 _PAIRS = r"(?<![0-9A-Za-z])(?:0x)?[0-9A-Fa-f]{2}(?:[ :,-]{1,2}(?:0x)?[0-9A-Fa-f]{2}){8,255}(?![0-9A-Za-z])"
 _RUNS = re.compile(f"{_LINES}|{_SINGLE}")
 _RUNS_AND_PAIRS = re.compile(f"(?P<pairs>{_PAIRS})|{_LINES}|{_SINGLE}")

@@ -31,7 +31,7 @@ Edit = tuple[int, int, str]  # start, end, what is to be read in its place
 
 RUN = "A-Za-z0-9+/_\\-"  # the characters of base64, both alphabets
 _END = 0x20000  # beyond are ideographs, tags and variation selectors
-RUN_LIMIT = 65536  # characters without a sign of punctuation or a space that are looked at as one
+RUN_LIMIT = 65536  # characters without punctuation or space that are too many to be read as one
 INVISIBLE_LIMIT = 64  # so many invisible characters in a row are taken out; more are a finding of their own
 
 _ESCAPES = "%&#;\\"  # of which escapes are made
@@ -67,6 +67,7 @@ class Table:
     something may be done."""
 
     strict: bool
+    limit: int
     hidden: re.Pattern[str]
     chars: frozenset[str]
     word: re.Pattern[str]
@@ -96,8 +97,8 @@ _BEYOND = "\U00010000-\U0001f2ff\U0001fb00-\U0001ffff\U000e0000-\U000e0fff"  # a
 
 
 @cache
-def table(strict: bool) -> Table:
-    """The table of a profile, made from Python's own Unicode data."""
+def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
+    """The table of a profile, made from Python's own Unicode data. `limit`: see `RUN_LIMIT`."""
     same, longer = _compatible()
     signs = dict.fromkeys(_codes(_DASHES + _LONG_DASHES), "-")
     signs |= dict.fromkeys(_codes(_SPACES), " ") | dict.fromkeys(_codes(_DOTS), ".")
@@ -123,13 +124,14 @@ def table(strict: bool) -> Table:
     behind_mark = f"(?<=[0-9A-Za-z][{_MARKS}])" if strict else "(?!)"
     return Table(
         strict=strict,
+        limit=limit,
         hidden=re.compile(
             f"{some}(?:(?<=[{alone}])|(?<=[ -~][{gone}])|(?<=[0-9A-Za-z)][{short}])|(?<=[0-9][{_LONG_DASHES}])(?=[0-9])"
             f"|{behind_mark})"
         ),
         chars=frozenset(ASCII) | {chr(code) for code in codes},
         word=re.compile(f"[{re.escape(ASCII)}{_class(codes)}]*"),
-        long=re.compile(f"[{re.escape(ASCII)}{_class(codes)}]{{{RUN_LIMIT},}}"),
+        long=re.compile(f"[{re.escape(ASCII)}{_class(codes)}]{{{limit},}}"),
         same=same,
         longer=longer,
         edits=re.compile(

@@ -26,12 +26,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from guardproxy.checks import Check, options_digest
-from guardproxy.checks._folding import ASCII, RUN_LIMIT, Table, spaced_open, table
+from guardproxy.checks._folding import ASCII, Table, spaced_open, table
 from guardproxy.checks._views import Reading, View, as_it_stands, hidden, long_word, plain, read, together
 from guardproxy.errors import OptionError
 from guardproxy.findings import Finding, Scan, Window
@@ -60,23 +60,23 @@ class Giant:
     start: int
     end: int
     inside: bool
+    limit: int
 
     def breaks(self) -> range:
         """Where it is cut into pieces."""
-        return range(self.start if self.inside else self.start + RUN_LIMIT, self.end + 1, RUN_LIMIT)
+        return range(self.start if self.inside else self.start + self.limit, self.end + 1, self.limit)
 
     def pieces(self, ended: bool) -> list[tuple[int, int, bool]]:
         """Its pieces as (start, end, whether something of it comes before); the last one only when the word has ended."""
-        starts = range(self.start, self.end, RUN_LIMIT)
         return [
-            (low, min(low + RUN_LIMIT, self.end), self.inside or low > self.start)
-            for low in starts
-            if ended or low + RUN_LIMIT <= self.end
+            (low, min(low + self.limit, self.end), self.inside or low > self.start)
+            for low in range(self.start, self.end, self.limit)
+            if ended or low + self.limit <= self.end
         ]
 
     def until(self, end: int) -> Giant:
         """What of it lies before `end`."""
-        return Giant(self.start, min(self.end, end), self.inside)
+        return Giant(self.start, min(self.end, end), self.inside, self.limit)
 
 
 class _Failed(Exception):
@@ -88,7 +88,7 @@ class Unfolding:
     """A `Check` around another."""
 
     inner: Check
-    using: Table
+    using: Table = field(repr=False)
     digest: str
     sensitive: bool
     slow: bool
@@ -130,7 +130,7 @@ class Unfolding:
     def _quick(self, window: Window) -> Scan | None:
         """The scan of a window in which nothing is hidden, as most are: there is one view, the text itself."""
         text, behind = window.text, self._behind(window)
-        if len(text) >= RUN_LIMIT or (window.start and not behind):
+        if len(text) >= self.using.limit or (window.start and not behind):
             return None
         end = len(text) if window.last else self._word(text, ())
         if self.using.strict and not window.last:
@@ -187,12 +187,12 @@ class Unfolding:
 
     def _giants(self, text: str, inside: bool) -> list[Giant]:
         """The words that are too long to be read. `inside`: the text begins in one."""
-        if not inside and (len(text) < RUN_LIMIT or not long_word(text)):
+        if not inside and not long_word(text, self.using.limit):
             return []
-        found = [Giant(match.start(), match.end(), False) for match in self.using.long.finditer(text)]
+        found = [Giant(match.start(), match.end(), False, self.using.limit) for match in self.using.long.finditer(text)]
         if inside:
             end = found[0].end if found and found[0].start == 0 else self.using.word.match(text).end()  # type: ignore[union-attr]
-            found = [Giant(0, end, True), *(giant for giant in found if giant.start)]
+            found = [Giant(0, end, True, self.using.limit), *(giant for giant in found if giant.start)]
         return found
 
     def _read(self, text: str, giants: Sequence[Giant], more: bool) -> Reading:

@@ -33,7 +33,6 @@ DEPTH = 2  # layers of runs that are decoded
 
 _RUN_BYTES = bytes(97 if re.match(f"[{RUN}]", chr(code)) else code for code in range(256))
 _WORD_BYTES = bytes(97 if chr(code) in ASCII or code > 127 else code for code in range(256))
-_LONG = b"a" * RUN_LIMIT
 _ENOUGH = b"a" * LEAST
 
 
@@ -182,9 +181,9 @@ def as_it_stands(text: str) -> Reading:
     return Reading([View(text)] * (DEPTH + 2), len(text), [], [])
 
 
-def long_word(text: str) -> bool:
-    """Whether a text may hold a word of `RUN_LIMIT` characters."""
-    return _LONG in text.encode("utf-8", "surrogatepass").translate(_WORD_BYTES)
+def long_word(text: str, limit: int) -> bool:
+    """Whether a text may hold a word of `limit` characters."""
+    return len(text) >= limit and b"a" * limit in text.encode("utf-8", "surrogatepass").translate(_WORD_BYTES)
 
 
 def hidden(piece: str, joined: bool) -> bool:
