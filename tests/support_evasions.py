@@ -111,11 +111,11 @@ def _in_place_of(old: str, new: str) -> Callable[[str], str]:
 
 # name -> (way to hide a value, the mildest profile that finds it)
 WAYS: dict[str, tuple[Callable[[str], str], str]] = {
-    "zero-width": (lambda value: "\u200b".join(value), "standard"),
-    "soft hyphens": (lambda value: "\u00ad".join(value), "standard"),
+    "zero-width": ("\u200b".join, "standard"),
+    "soft hyphens": ("\u00ad".join, "standard"),
     "bidi controls": (lambda value: "\u202a" + "\u2066".join(value), "standard"),
-    "variation selectors": (lambda value: "\ufe01".join(value), "standard"),
-    "Hangul fillers": (lambda value: "\u3164".join(value), "standard"),
+    "variation selectors": ("\ufe01".join, "standard"),
+    "Hangul fillers": ("\u3164".join, "standard"),
     "tag characters": (tags, "standard"),
     "full-width": (full_width, "standard"),
     "mathematical bold": (bold, "standard"),
@@ -144,7 +144,7 @@ WAYS: dict[str, tuple[Callable[[str], str], str]] = {
     "spaced by dashes": (_between("-"), "strict"),
     "spaced by dots": (_between("."), "strict"),
     "spaced by commas": (_between(", "), "strict"),
-    "combining marks": (lambda value: "\u0301".join(value), "strict"),
+    "combining marks": ("\u0301".join, "strict"),
     "hexadecimal pairs": (lambda value: value.encode().hex(" "), "strict"),
     "hexadecimal pairs with 0x": (lambda value: ", ".join(f"0x{each:02x}" for each in value.encode()), "strict"),
     "base64 after letters": (lambda value: f"xy{base(value)}", "strict"),

@@ -44,7 +44,7 @@ _SINGLE = rf"(?<![{RUN}])[{RUN}]{{{LEAST},}}={{0,2}}"
 _PAIRS = r"(?<![0-9A-Za-z])(?:0x)?[0-9A-Fa-f]{2}(?:[ :,-]{1,2}(?:0x)?[0-9A-Fa-f]{2}){8,255}(?![0-9A-Za-z])"
 _RUNS = re.compile(f"{_LINES}|{_SINGLE}")
 _RUNS_AND_PAIRS = re.compile(f"(?P<pairs>{_PAIRS})|{_LINES}|{_SINGLE}")
-_MORE_LINES = re.compile(r"\r?\n?[ \t]{0,8}")
+_MORE_LINES = re.compile(r"\r?(?:\n[ \t]{0,8})?")
 _PART = re.compile(r"[^+/_-]+")
 _PRINTABLE = re.compile(rb"[\t\n\r -~]+")
 _STRETCHES = re.compile(rb"[\t -~]{%d,}" % _STRETCH)
@@ -142,11 +142,11 @@ def _read(match: re.Match[str], thorough: bool, inside: bool) -> list[tuple[int,
         if found := _decoded(text[low:high], thorough, inside):
             out.append((low, high, *found))
             continue
-        for part in _PART.finditer(text, low, high):
-            if part.end() - part.start() >= LEAST and part.span() != (low, high):
-                end = high if part.end() == len(text[low:high].rstrip("=")) + low else part.end()
-                if found := _decoded(text[part.start() : end], thorough, False):
-                    out.append((part.start(), end, *found))
+        out += [
+            (*part.span(), *found)
+            for part in _PART.finditer(text, low, high)
+            if part.span() != (low, high) and (found := _decoded(part[0], thorough, False))
+        ]
     return out
 
 
@@ -170,13 +170,14 @@ def _decoded(run: str, thorough: bool, inside: bool) -> tuple[str, bool] | None:
 
 def _text(data: bytes, thorough: bool) -> tuple[str, bool] | None:
     """Decoded bytes as text, and whether that is all of it; `None` when they are none."""
+    for empty, wide in ((data[1::2], data[0::2]), (data[0::2], data[1::2])):
+        if len(data) >= 8 and not any(empty):
+            data = wide  # UTF-16 of ASCII
     if _PRINTABLE.fullmatch(data):
         return data.decode(), True
-    for wide in (data[0::2], data[1::2]):
-        if not any(wide) and len(data) >= 8:
-            data = data[1::2] if wide is data[0::2] else data[0::2]
+    # At either end may be a part of a character, when a run is read from inside.
     plain = data.decode("utf-8", "replace").strip("\ufffd")
-    if plain and len(plain.encode()) > len(data) - 7 and all(map(_is_text, plain)):
+    if plain and len(data) - len(plain.encode()) <= min(6, len(data) // 8) and all(map(_is_text, plain)):
         return plain, True
     return _picked(data) if thorough else None
 

@@ -4,17 +4,19 @@ Text comes in; text of the same length and `Edit`s go out. Nothing is kept, and 
 itself, on the character before it and on what follows it in its run alone, so a text can be folded piece by piece.
 
 A character that stands for one other keeps its place. Folded in both profiles:
-- letters and digits with a compatibility form (full-width, mathematical, circled, superscript), ligatures, and all decimal
-  digits of other scripts (`unicodedata.digit`: NFKC leaves them);
-- invisible characters between ASCII characters: format characters (Cf) such as zero-width spaces, bidirectional controls
-  and soft hyphens, variation selectors and overlays (Mn, Me), Hangul fillers (Lo);
+- letters and digits with a compatibility form (full-width, mathematical, circled, superscript), ligatures, and all
+  decimal digits of other scripts (`unicodedata.digit`: NFKC leaves them);
+- invisible characters between ASCII characters: format characters (Cf) such as zero-width spaces, bidirectional
+  controls and soft hyphens, variation selectors and overlays (Mn, Me), Hangul fillers (Lo);
 - tag characters, which spell ASCII out of sight (not those of a flag);
-- between letters and digits: spaces of every width, dashes, dots, full-width signs. An en dash, an em dash or a bar counts
-  between digits only.
-In `strict` too: letters of other scripts that look Latin, in words of which every letter does (`_LOOK_ALIKES`, the rows of
-the Unicode confusables, UTS #39, for scripts whose letters pass for Latin in ordinary fonts; 200 of its 6,000 rows are enough, and
-a package that has them all is a megabyte of JSON to load); combining marks; every dash; letters and digits that stand one by one
-with the same thing between them.
+- between letters and digits: spaces of every width, dashes, dots, full-width signs. An en dash, an em dash or a bar
+  counts between digits only.
+In `strict` too: letters of other scripts that look Latin, in words of which every letter does; combining marks; every
+dash; letters and digits that stand one by one with the same thing between them.
+
+`_LOOK_ALIKES` has the rows of the Unicode confusables (UTS #39) for letters that pass for Latin in ordinary fonts: 200 of
+its 6,000 rows, where a package with all of them loads a megabyte of JSON. Capitals stand for capitals, as keys do not survive
+the skeleton's `l` for `I`.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ _NOT_LETTERS = "\u2122\u2120\u00aa\u00ba\u2026\u2025"  # trade marks, ordinals, 
 
 # Each Latin letter or digit, and the letters that pass for it.
 _LOOK_ALIKES = {
-    "A": "ΑАᎪꓮ", "B": "ΒВᏴꓐ", "C": "СϹᏟⲤꓚ", "D": "Ꭰꓓꭰᗞᗪ", "E": "ΕЕᎬꓰ", "F": "Ϝꓝᖴꞙ", "G": "ԌᏀꓖ", "H": "ΗНᎻⲎꓧ",
+    "A": "ΑАᎪꓮ", "B": "ΒВᏴꓐ", "C": "СϹᏟⲤꓚ", "D": "Ꭰꓓꭰᗞᗪ", "E": "ΕЕᎬꓰ", "F": "Ϝꓝᖴ", "G": "ԌᏀꓖ", "H": "ΗНᎻⲎꓧ",
     "I": "ΙІӀⲒꓲ", "J": "ЈͿᎫꓙ", "K": "ΚКᏦⲔꓗ", "L": "ᏞꓡⳐ", "M": "ΜМᎷϺⲘꓟ", "N": "ΝⲚꓠ", "O": "ΟОՕⲞꓳ", "P": "ΡРᏢⲢꓑ",
     "Q": "ⵕ", "R": "ᎡᏒꓣƦ", "S": "ЅՏᏕᏚꓢ", "T": "ΤТᎢⲦꓔ", "U": "ՍꓴᑌԱ", "V": "ѴᏙꓦ", "W": "ԜᎳᏔꓪ", "X": "ΧХⲬꓫ", "Y": "ΥҮУᎩⲨꓬ",
     "Z": "ΖᏃꓜ",
@@ -126,8 +128,8 @@ def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
         strict=strict,
         limit=limit,
         hidden=re.compile(
-            f"{some}(?:(?<=[{alone}])|(?<=[ -~][{gone}])|(?<=[0-9A-Za-z)][{short}])|(?<=[0-9][{_LONG_DASHES}])(?=[0-9])"
-            f"|{behind_mark})"
+            f"{some}(?:(?<=[{alone}])|(?<=[ -~][{gone}])(?=[ -~{by}{gone}])|(?<=[0-9A-Za-z)][{short}])(?=[ -~{by}])"
+            f"|(?<=[0-9][{_LONG_DASHES}])(?=[0-9])|{behind_mark})"
         ),
         chars=frozenset(ASCII) | {chr(code) for code in codes},
         word=re.compile(f"[{re.escape(ASCII)}{_class(codes)}]*"),

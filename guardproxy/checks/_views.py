@@ -19,7 +19,6 @@ from guardproxy.checks._decoding import LEAST, escape_open, runs, unescape
 from guardproxy.checks._folding import (
     ASCII,
     RUN,
-    RUN_LIMIT,
     Edit,
     Table,
     fold,
