@@ -24,6 +24,7 @@ from guardproxy.checks._folding import RUN, Edit
 LEAST = 12  # characters of a run: 9 bytes, the digits of a social security number
 LINES = 32
 UNPACKED_LIMIT = 65536  # bytes that are unpacked from one run
+_LEAST_PART = 64  # shorter parts of an image say something by chance
 _STRETCH = 9
 _LEAST_HEX = 18
 
@@ -42,6 +43,7 @@ _LINES = (
 )
 _SINGLE = rf"(?<![{RUN}])[{RUN}]{{{LEAST},}}={{0,2}}"
 _PAIRS = r"(?<![0-9A-Za-z])(?:0x)?[0-9A-Fa-f]{2}(?:[ :,-]{1,2}(?:0x)?[0-9A-Fa-f]{2}){8,255}(?![0-9A-Za-z])"
+_WHOLE = re.compile(rf"[{RUN}]{{{LEAST},}}")
 _RUNS = re.compile(f"{_LINES}|{_SINGLE}")
 _RUNS_AND_PAIRS = re.compile(f"(?P<pairs>{_PAIRS})|{_LINES}|{_SINGLE}")
 _MORE_LINES = re.compile(r"\r?(?:\n[ \t]{0,8})?")
@@ -80,15 +82,14 @@ def escape_open(text: str) -> int:
     return match.start() if match else len(text)
 
 
-def runs(text: str, thorough: bool, more: bool, joined: bool = False) -> Runs:
-    """The runs in `text`. `more`: text may follow. `joined`: the text begins inside of a long run."""
+def runs(text: str, thorough: bool, more: bool) -> Runs:
+    """The runs in `text`. `more`: text may follow."""
     edits: list[Edit] = []
     spans: list[tuple[int, int]] = []
     cut: list[tuple[int, int]] = []
     for match in (_RUNS_AND_PAIRS if thorough else _RUNS).finditer(text):
         spans.append(match.span())
-        inside = joined and match.start() == 0
-        for start, end, plain, whole in _read(match, thorough, inside):
+        for start, end, plain, whole in _read(match, thorough):
             edits.append((start, end, plain))
             if not whole:
                 cut.append((start, end))
@@ -96,6 +97,18 @@ def runs(text: str, thorough: bool, more: bool, joined: bool = False) -> Runs:
     if more and spans and _MORE_LINES.fullmatch(text, spans[-1][1]):
         end = spans[-1][0]
     return Runs(edits, spans, end, cut)
+
+
+def says(text: str, joined: bool) -> bool:
+    """Whether a run in a long word says something, as a whole or in a part of at least `_LEAST_PART` characters.
+    `joined`: the word begins before `text`."""
+    for match in _WHOLE.finditer(text):
+        parts = [part for part in _PART.findall(match[0]) if len(part) >= _LEAST_PART]
+        if _decoded(match[0], False, joined and not match.start()) or any(
+            _decoded(part, False, False) for part in parts
+        ):
+            return True
+    return False
 
 
 def _plain(escape: str) -> str:
@@ -121,7 +134,7 @@ def _char(code: int) -> str:
     return "\ufffd" if code > 0x10FFFF or 0xD800 <= code < 0xE000 else chr(code)
 
 
-def _read(match: re.Match[str], thorough: bool, inside: bool) -> list[tuple[int, int, str, bool]]:
+def _read(match: re.Match[str], thorough: bool) -> list[tuple[int, int, str, bool]]:
     """What a run says, as (start, end, text, all of it): the whole run, else its lines, else its parts between signs."""
     start, end = match.span()
     if thorough and match["pairs"]:
@@ -139,7 +152,7 @@ def _read(match: re.Match[str], thorough: bool, inside: bool) -> list[tuple[int,
                 return [(start, kept[-1][1], "\n".join([found[0], *each]), found[1])]
     out = []
     for low, high in lines:
-        if found := _decoded(text[low:high], thorough, inside):
+        if found := _decoded(text[low:high], thorough, False):
             out.append((low, high, *found))
             continue
         out += [

@@ -92,7 +92,7 @@ _SPACED = (
     r"(?<![0-9A-Za-z])[0-9A-Za-z](?:(?: {1,3}| [@._+-] )[0-9A-Za-z]){7,80}(?![0-9A-Za-z])"
     r"|(?<![0-9A-Za-z])[0-9A-Za-z](?P<by>[-._/|*,~+:] ?)[0-9A-Za-z](?:(?P=by)[0-9A-Za-z]){6,80}(?![0-9A-Za-z])"
 )
-_UNITS = r"(?:(?:\b|x)[0-9A-Za-z]{1,2}[^0-9A-Za-z\n]{1,3}){7}"  # may be letters, digits or pairs one by one
+_UNITS = r"(?:\b(?:0x)?[0-9A-Za-z]{1,2}[^0-9A-Za-z\n]{1,3}){7}"  # may be letters, digits or pairs one by one
 _NUMBER = re.compile("[0-9]{7,}")
 _MARKS = "\u0300-\u036f"
 _BEYOND = "\U00010000-\U0001f2ff\U0001fb00-\U0001ffff\U000e0000-\U000e0fff"  # all of the higher planes that is folded
@@ -122,8 +122,8 @@ def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
     # A class comes first and what stands before it second: so most of a text is passed over quickly.
     after_sign = "(?=[0-9A-Za-z \"'(+])"
     long_dash = f"[{_LONG_DASHES}](?<=[0-9].)(?=[0-9])"
-    marks = f"[{_MARKS}](?<=[0-9A-Za-z].)" if strict else "(?!)"
-    behind_mark = f"(?<=[0-9A-Za-z][{_MARKS}])" if strict else "(?!)"
+    marks = f"[{_MARKS}](?<=[ -~].)" if strict else "(?!)"
+    behind_mark = f"(?<=[ -~][{_MARKS}])" if strict else "(?!)"
     return Table(
         strict=strict,
         limit=limit,

@@ -32,7 +32,7 @@ from typing import Any
 
 from guardproxy.checks import Check, options_digest
 from guardproxy.checks._folding import ASCII, Table, spaced_open, table
-from guardproxy.checks._views import Reading, View, as_it_stands, hidden, long_word, plain, read, together
+from guardproxy.checks._views import Reading, View, as_it_stands, hidden, long_words, plain, read, together
 from guardproxy.errors import OptionError
 from guardproxy.findings import Finding, Scan, Window
 
@@ -187,13 +187,11 @@ class Unfolding:
 
     def _giants(self, text: str, inside: bool) -> list[Giant]:
         """The words that are too long to be read. `inside`: the text begins in one."""
-        if not inside and not long_word(text, self.using.limit):
-            return []
-        found = [Giant(match.start(), match.end(), False, self.using.limit) for match in self.using.long.finditer(text)]
+        found = long_words(text, self.using)
         if inside:
-            end = found[0].end if found and found[0].start == 0 else self.using.word.match(text).end()  # type: ignore[union-attr]
-            found = [Giant(0, end, True, self.using.limit), *(giant for giant in found if giant.start)]
-        return found
+            end = found[0][1] if found and not found[0][0] else len(text) - len(self.using.word.sub("", text, 1))
+            found = [(0, end), *(span for span in found if span[0])]
+        return [Giant(*span, inside and not span[0], self.using.limit) for span in found]
 
     def _read(self, text: str, giants: Sequence[Giant], more: bool) -> Reading:
         """The views of `text`, in which giants stand as they are."""
@@ -259,17 +257,19 @@ class Unfolding:
     def _kept(self, text: str, keep: int, spans: Sequence[tuple[int, int]], breaks: Sequence[int]) -> int:
         """The last place up to `keep` from which all views can be read on: at a break, or one before, at a character
         that is part of nothing."""
-        inside, places = [span for span in spans if span[0] < keep], set(breaks)
+        inside = [span for span in spans if span[0] < keep]
         at = keep
         while at > 0:
-            if at in places and at < len(text) and text[at] in self.using.chars:
-                return at
-            if text[at - 1] not in self.using.chars:
-                over = [low for low, high in inside if low < at <= high]
-                if not over:
-                    return at - 1
-                at = min(over) + 1
-            at -= 1
+            at = self._word(text[:at], breaks)
+            if at in breaks:
+                if text[at : at + 1] in self.using.chars:
+                    return at
+                at -= 1  # the giant ends here: a window that began here would not know that it was one
+                continue
+            over = [low for low, high in inside if low < at <= high]
+            if at and not over:
+                return at - 1
+            at = min(over, default=0)
         return 0
 
 

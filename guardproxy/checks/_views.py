@@ -14,8 +14,9 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from guardproxy.checks._decoding import LEAST, escape_open, runs, unescape
+from guardproxy.checks._decoding import LEAST, escape_open, runs, says, unescape
 from guardproxy.checks._folding import (
     ASCII,
     RUN,
@@ -180,14 +181,26 @@ def as_it_stands(text: str) -> Reading:
     return Reading([View(text)] * (DEPTH + 2), len(text), [], [])
 
 
-def long_word(text: str, limit: int) -> bool:
-    """Whether a text may hold a word of `limit` characters."""
-    return len(text) >= limit and b"a" * limit in text.encode("utf-8", "surrogatepass").translate(_WORD_BYTES)
+def long_words(text: str, using: Table) -> list[tuple[int, int]]:
+    """The words of `using.limit` characters or more."""
+    if len(text) < using.limit:
+        return []
+    data = text.encode("utf-8", "surrogatepass").translate(_WORD_BYTES)
+    start = data.find(b"a" * using.limit)
+    if start < 0 or not text.isascii():
+        return [match.span() for match in using.long.finditer(text)] if start >= 0 else []
+    found = []
+    while start >= 0:
+        end = len(data) - len(data[start:].lstrip(b"a"))
+        found.append((start, end))
+        start = data.find(b"a" * using.limit, end)
+    return found
 
 
+@lru_cache(maxsize=4)  # a piece is asked about again with each window until the next one is whole
 def hidden(piece: str, joined: bool) -> bool:
     """Whether a piece of a giant says something. `joined`: more of it comes before."""
-    return bool(runs(piece, False, False, joined).edits or unescape(piece))
+    return bool(unescape(piece)) or says(piece, joined)
 
 
 def read(text: str, using: Table, more: bool) -> Reading:
