@@ -40,6 +40,8 @@ VERSION = 1
 PROFILES = ("off", "standard", "strict")
 UNDECODED = "UNDECODED"
 _ROUNDS = 16
+_PATIENCE = 512  # characters that are held before a scan is not tried at each window
+_REMEMBERED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Unfolding:
     digest: str
     sensitive: bool
     slow: bool
+    _stuck: dict[tuple[int, int], str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -99,7 +102,22 @@ class Unfolding:
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
-        return [self._scan(window) for window in windows]
+        return [self._paced(window) for window in windows]
+
+    def _paced(self, window: Window) -> Scan:
+        """The scan of a window. One that led nowhere is not tried again until the text has grown by a quarter, so that
+        a text in which the views never agree costs linear time. What is remembered changes no finding, only when."""
+        key, text = (window.start, window.settled), window.text
+        before = self._stuck.get(key, "")
+        if before and not window.last and len(text) < len(before) * 5 // 4 and text.startswith(before):
+            return Scan((), window.settled, window.start)
+        scan = self._scan(window)
+        if not window.last and not scan.error and scan.settled == window.settled and len(text) > _PATIENCE:
+            if len(self._stuck) >= _REMEMBERED:
+                self._stuck.clear()
+            self._stuck[key] = text
+            return Scan((), window.settled, window.start)
+        return scan
 
     def _scan(self, window: Window) -> Scan:
         quick = self._quick(window)
