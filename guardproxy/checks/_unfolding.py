@@ -184,7 +184,7 @@ class Unfolding:
         findings = _merged([state.findings for state in states])
         findings += [
             Finding(window.start + low, window.start + high, self.name, UNDECODED, 1.0)
-            for low, high in unread
+            for low, high in sorted(set(unread))
             if done <= low and high <= place
         ]
         keep = self._kept(text, min(state.keep for state in states), reading.spans, breaks)

@@ -221,27 +221,58 @@ def _image(size: int) -> str:
 
 
 def test_an_image_goes_on_and_is_no_finding() -> None:
+    text = f"Look: {_image(120_000)} and {KEY}"
     for profile in ("standard", "strict"):
-        text = f"Look: {_image(200_000)} and {CARD}"
         held: list[int] = []
-        found = scan_in_chunks(CHECKS["pii", profile], text, range(4000, len(text), 4000), held)
-        assert found == whole(CHECKS["pii", profile], text) == whole(CHECKS["pii", "off"], text)
-        assert [text[each.start : each.end] for each in found] == [CARD]
+        found = scan_in_chunks(CHECKS["secrets", profile], text, range(4000, len(text), 4000), held)
+        assert found == whole(CHECKS["secrets", profile], text) == whole(CHECKS["secrets", "off"], text)
+        assert [text[each.start : each.end] for each in found] == [KEY]
         assert max(held) <= 2 * RUN_LIMIT
 
 
 def test_text_in_a_run_that_is_too_long_is_said_to_be_there() -> None:
-    run = base((PROSE + CARD) * 80)
-    text = f"Look: {run} and {CARD}"
-    found = whole(CHECKS["pii", "standard"], text)
+    run = base((PROSE + KEY) * 80)
+    text = f"Look: {run} and {KEY}"
+    found = whole(CHECKS["secrets", "standard"], text)
+    end = 6 + len(run.rstrip("="))
     assert [(each.label, each.start, each.end) for each in found] == [
-        *(
-            (UNDECODED, 6 + at, min(6 + at + RUN_LIMIT, 6 + len(run.rstrip("="))))
-            for at in range(0, len(run), RUN_LIMIT)
-        ),
-        ("CREDIT_CARD", len(text) - len(CARD), len(text)),
+        *((UNDECODED, at, min(at + RUN_LIMIT, end)) for at in range(6, end, RUN_LIMIT)),
+        ("AWS_ACCESS_KEY_ID", len(text) - len(KEY), len(text)),
     ]
-    assert scan_in_chunks(CHECKS["pii", "standard"], text, range(9000, len(text), 9000)) == found
+    assert scan_in_chunks(CHECKS["secrets", "standard"], text, range(9000, len(text), 9000)) == found
+
+
+def test_a_text_in_which_the_views_never_agree_costs_linear_time() -> None:
+    class Counting(Fake):
+        seen = 0
+
+        def _scan(self, window: Window) -> Scan:
+            self.seen += len(window.text)
+            keep = window.settled if "\u200b" in window.text else window.start + len(window.text)
+            return Scan((), window.start + len(window.text) if window.last else keep, window.settled)
+
+    seen = []
+    for count in (1000, 4000):
+        inner = Counting()
+        text = "a\u200bb " * count
+        assert scan_in_chunks(unfolding(inner, {}), text, range(5, len(text), 5)) == []
+        seen.append(inner.seen)
+    assert seen[1] < 5 * seen[0]
+    paced: Any = unfolding(Counting(), {})
+    for start in range(40):
+        paced.scan([Window(CHANNEL, "\u200ba " * 400, start * 7, start * 7, False)])
+    assert 0 < len(paced._stuck) <= 32
+
+
+def test_a_run_is_said_to_be_undecoded_once() -> None:
+    run = base(base("%" + b"ABCDEFGHIJKL".hex()))
+    assert _found("words", "standard", f"x {run} y") == [run]
+
+
+@pytest.mark.parametrize("size", [15, 16, 17, 31, 32, 33, 48])
+def test_words_about_as_long_as_is_read(size: int) -> None:
+    small = Unfolding(_check("secrets", "off"), table(False, 16), "sha256:1", True, False)
+    assert_every_split(small, f"x {'a' * size} password=hunter2abcX9 {'a' * size}")
 
 
 def test_a_run_that_is_not_too_long_is_read() -> None:

@@ -61,6 +61,11 @@ def test_what_is_too_deep_is_said(text: str, unread: list[str]) -> None:
     assert _unread(text) == unread
 
 
+def test_an_escape_that_begins_a_run_that_is_too_deep() -> None:
+    text = base(base("%" + b"ABCDEFGHIJKL".hex()))
+    assert set(_unread(text)) == {text}
+
+
 def test_what_is_not_unpacked_is_said() -> None:
     import gzip
 
