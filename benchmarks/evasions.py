@@ -171,7 +171,7 @@ def _draw(results: dict[str, dict[str, float]], path: Path) -> None:
         axis.set_xlabel("microseconds a text (median, one thread, logarithmic)")
         axis.margins(x=0.15)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[1].legend(title="evasions", loc="lower right")
+    axes[1].legend(title="evasions", loc="upper right")
     figure.tight_layout()
     figure.savefig(path, dpi=150)
 

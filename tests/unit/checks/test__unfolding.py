@@ -265,7 +265,7 @@ def test_a_text_in_which_the_views_never_agree_costs_linear_time() -> None:
 
 
 def test_a_run_is_said_to_be_undecoded_once() -> None:
-    run = base(base("%" + b"ABCDEFGHIJKL".hex()))
+    run = base(base("%25" + b"ABCDEFGHIJKL".hex()))
     assert _found("words", "standard", f"x {run} y") == [run]
 
 

@@ -62,7 +62,7 @@ def test_what_is_too_deep_is_said(text: str, unread: list[str]) -> None:
 
 
 def test_an_escape_that_begins_a_run_that_is_too_deep() -> None:
-    text = base(base("%" + b"ABCDEFGHIJKL".hex()))
+    text = base(base("%25" + b"ABCDEFGHIJKL".hex()))
     assert set(_unread(text)) == {text}
 
 
