@@ -107,6 +107,9 @@ class Unfolding:
     def _paced(self, window: Window) -> Scan:
         """The scan of a window. One that led nowhere is not tried again until the text has grown by a quarter, so that
         a text in which the views never agree costs linear time. What is remembered changes no finding, only when."""
+        quick = self._quick(window)
+        if quick is not None:
+            return quick
         key, text = (window.start, window.settled), window.text
         before = self._stuck.get(key, "")
         if before and not window.last and len(text) < len(before) * 5 // 4 and text.startswith(before):
@@ -120,9 +123,6 @@ class Unfolding:
         return scan
 
     def _scan(self, window: Window) -> Scan:
-        quick = self._quick(window)
-        if quick is not None:
-            return quick
         findings: tuple[Finding, ...] = ()
         while True:
             text, behind = window.text, self._behind(window)

@@ -13,7 +13,7 @@ from guardproxy.findings import Window
 from tests.support_checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
 from tests.support_secrets import made_up
 
-CHECK = build("secrets", "secrets", {"evasions": "off"}, Resources())
+CHECK = build("secrets", "secrets", {}, Resources())
 ROWS = {row["id"]: row for row in _rows()}
 
 
@@ -31,9 +31,9 @@ def test_every_rule_has_a_sample_and_a_name_of_its_own() -> None:
 def test_a_rule_finds_its_secret(rule: str, seed: int) -> None:
     text, secret = made_up(seed)[rule]
     assert _found(text) == [(ROWS[rule]["label"], secret)]
-    alone = build("secrets", "s", {"evasions": "off", "rules": [rule]}, Resources())
+    alone = build("secrets", "s", {"rules": [rule]}, Resources())
     assert [text[found.start : found.end] for found in whole(alone, text)] == [secret]
-    others = build("secrets", "s", {"evasions": "off", "skip": [rule]}, Resources())
+    others = build("secrets", "s", {"skip": [rule]}, Resources())
     assert ROWS[rule]["label"] not in {found.label for found in whole(others, text)} or rule in (
         "github-token", "github-fine-grained", "slack-token", "slack-app-token",
     )  # fmt: skip
