@@ -30,6 +30,7 @@ lint: $(VENV)/.lint
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.overhead --out benchmarks/results
 	$(BIN)/python -m benchmarks.checks --out benchmarks/results
+	$(BIN)/python -m benchmarks.evasions --out benchmarks/results
 	$(BIN)/python -m benchmarks.supervisor --out benchmarks/results
 	$(BIN)/python -m benchmarks.audit --out benchmarks/results
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from guardproxy.checks import Resources, options_digest
+from guardproxy.checks import Check, Resources, options_digest
 from guardproxy.checks._recognizers import (
     DEFAULTS,
     MODEL_ENTITIES,
@@ -31,12 +31,13 @@ from guardproxy.checks._recognizers import (
     versions,
 )
 from guardproxy.checks._segments import Segment, Segmenter
+from guardproxy.checks._unfolding import unfolding
 from guardproxy.errors import OptionError
 from guardproxy.findings import Finding, Scan, Window
 
 VERSION = 1
 LOOK_BACK = 160
-_OPTIONS = ("entities", "threshold", "language")
+_OPTIONS = ("entities", "threshold", "language", "evasions")
 _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"\w+")
 _NUMBER_ENDS = re.compile(r"[\d(\[\uff08\uff3b+\uff0b#]")
@@ -137,7 +138,7 @@ class PiiCheck:
         return score
 
 
-def build(name: str, options: Mapping[str, Any], resources: Resources) -> PiiCheck:
+def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `name`. Raises `OptionError` for an unknown option or entity."""
     for key in options:
         if key not in _OPTIONS:
@@ -155,7 +156,9 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> PiiChe
         re.compile(need), chains=any(probe.spaces for probe in chosen), words=any(probe.words for probe in chosen)
     )
     plain = {"entities": entities, "threshold": threshold}
-    return PiiCheck(name, options_digest("pii", VERSION, plain, versions()), chosen, segmenter, float(threshold))
+    return unfolding(
+        PiiCheck(name, options_digest("pii", VERSION, plain, versions()), chosen, segmenter, float(threshold)), options
+    )
 
 
 def _entities(options: Mapping[str, Any]) -> list[str]:
