@@ -58,9 +58,14 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a check may be handed so that the checks' room stays pure. `scorer(model_name)` loads or finds a model."""
+    """What a check may be handed so that the checks' room stays pure.
+
+    `scorer(model_name)` loads or finds a model. `read(path)` gives a file that the policy names, by its path from the
+    policy's folder, or raises `OSError`.
+    """
 
     scorer: Callable[[str], Scorer] | None = None
+    read: Callable[[str], bytes] | None = None
 
 
 Builder = Callable[[str, Mapping[str, Any], Resources], Check]

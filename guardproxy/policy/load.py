@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from guardproxy import checks
@@ -129,7 +131,8 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
         called = next((name for _, name in keys if len(meanings[name]) == 1), ".".join(keys[0]))
         spec = group[0][2]
         try:
-            check = checks.build(spec.use, called, spec.options, resources)
+            beside = replace(resources, read=partial(_beside, group[0][1].source))
+            check = checks.build(spec.use, called, spec.options, beside)
         except GuardproxyError as error:
             errors += (_located(error, policy, spec) for _, policy, spec in group)
             continue
@@ -137,6 +140,12 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
     if errors:
         raise PolicyErrors(errors)
     return built
+
+
+def _beside(source: str, path: str) -> bytes:
+    """The file that a policy names, at most `LIMIT_BYTES` of it."""
+    with (Path(source).parent / path).open("rb") as file:
+        return file.read(LIMIT_BYTES)
 
 
 def _same(spec: CheckSpec) -> str:

@@ -1,0 +1,305 @@
+"""The findings of Presidio's recognizers in growing text.
+
+A text and a place in it come in; findings that no continuation can change, and how far that holds, go out. Nothing is
+kept. For a text as a whole the findings are those of Presidio's `AnalyzerEngine.analyze`, before any overlap is resolved.
+
+- One pass of RE2 over the text tells which patterns can match at all (`_cover.py`), and, for those, where. There the
+  pattern itself is asked, by the module that Presidio uses. What RE2 lets pass is too much at times, never too little.
+- Another looks, from the end of the text backwards, for the first place where a match could still begin or grow. What
+  begins before it is decided. `settled` is that place, moved to the front of every match across it: from there, each
+  pattern would go on as it does in the whole text.
+- A score that context can raise needs the words before the match, and the rest of the chunk that the match begins in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple, Protocol
+
+import re2
+import regex
+
+from guardproxy.checks._cover import UNBOUNDED, Cover, trace
+from guardproxy.checks._phone import Phones
+from guardproxy.checks._words import LOOK, Words
+
+BEHIND = LOOK + 1  # characters before `settled` that a search needs
+_NEAR = 64  # characters behind a place that RE2 has named in which the pattern itself looks for a match
+
+Spans = list[tuple[int, int]]
+
+
+class Span(NamedTuple):
+    """`proven`: a checksum or a format says so, not only a pattern."""
+
+    start: int
+    end: int
+    entity: str
+    score: float
+    proven: bool
+
+
+class Source(Protocol):
+    """One recognizer: where it can find something, what it finds, and which words raise its scores.
+
+    `bodies`, `begins`: RE2 patterns over traces, one of each for a pattern. `least`: the score from which its findings
+    count. `single`: of findings that lie in others of no lower score only the others count, before context is seen.
+    """
+
+    @property
+    def bodies(self) -> Sequence[str]: ...
+    @property
+    def begins(self) -> Sequence[str]: ...
+    @property
+    def context(self) -> Sequence[str]: ...
+    @property
+    def words(self) -> Words: ...
+    @property
+    def least(self) -> float: ...
+    @property
+    def single(self) -> bool: ...
+
+    def look(self, hits: Sequence[int], text: str, traced: bytes, at: int, undecided: int) -> tuple[list[Span], Spans]:
+        """The findings from `at` on that begin before `undecided`, and all spans that must not be torn."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Boost:
+    """What a word of context does: `more` is added to a score, which becomes `least` if it was lower still."""
+
+    more: float
+    least: float
+
+
+class Engine:
+    """Searches for the findings of `sources`.
+
+    `detect(text, start)`: the language of the text before `start`; where there is one, only recognizers for it count.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], boost: Boost, detect: Callable[[str, int], str | None] | None = None
+    ) -> None:
+        self.sources, self.boost, self.detect = tuple(sources), boost, detect
+        self._owners: list[tuple[int, int]] = []  # by number in the set: which source, which of its patterns
+        self._set: Any = re2.Set.SearchSet(options())
+        begins = []
+        for number, source in enumerate(sources):
+            for which, body in enumerate(source.bodies):
+                self._set.Add(body.encode())
+                self._owners.append((number, which))
+            begins += [begin for begin in source.begins if begin]
+        self._set.Compile()
+        self._begin: Any = compiled(f"(?:{'|'.join(dict.fromkeys(begins))})\\z")
+
+    def step(self, text: str, at: int, last: bool) -> tuple[list[Span], int]:
+        """The final findings from `at` on, sorted, and how far the text is settled. `text` is all that can be seen."""
+        traced = trace(text)
+        undecided = len(text)
+        if not last and (open_at := self._begin.search(traced, at)):
+            undecided = open_at.start()
+        hits: dict[int, list[int]] = {}
+        for number in sorted(self._set.Match(traced[at:]) or ()):
+            source, which = self._owners[number]
+            hits.setdefault(source, []).append(which)
+        found: list[Span] = []
+        taken: Spans = []
+        settled = undecided
+        for number, patterns in hits.items():
+            source = self.sources[number]
+            spans, torn = source.look(patterns, text, traced, at, undecided)
+            taken += torn
+            for span in without_contained(spans) if source.single else spans:
+                if self.detect and (self.detect(text, span.start) or source.words.language) != source.words.language:
+                    continue
+                score = self._score(text, source, span, last)
+                if score is None:
+                    settled = min(settled, span.start)
+                elif score >= source.least:
+                    found.append(span._replace(score=score))
+        while moved := [low for low, high in taken if low < settled < high]:
+            settled = min(moved)
+        return sorted(without_contained([span for span in found if span.end <= settled])), settled
+
+    def _score(self, text: str, source: Source, span: Span, last: bool) -> float | None:
+        """The span's score, raised where context supports it; `None`: not known yet."""
+        raised = min(max(span.score + self.boost.more, self.boost.least), 1.0)
+        if not source.context or raised == span.score or raised < source.least:
+            return span.score
+        support = source.words.support(text, span.start, source.context, last)
+        if support is None:
+            return None
+        return raised if support else span.score
+
+
+def without_contained(spans: list[Span]) -> list[Span]:
+    """Presidio's `remove_duplicates`: a span that lies in another of its kind, of no lower score, is dropped."""
+    if len(spans) < 2:
+        return spans
+    kept: list[Span] = []
+    active: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.entity, span.start, -span.end, -span.score, not span.proven)):
+        active = [one for one in active if one.entity == span.entity and one.end >= span.start]
+        if not any(span.end <= one.end and span.score <= one.score for one in active):
+            kept.append(span)
+            active.append(span)
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One pattern of a recognizer. `timeout_s`: how long the pattern of a user may take."""
+
+    exact: Any
+    cover: Cover
+    body: Any
+    score: float
+    timeout_s: float | None
+
+    def matches(self, text: str, traced: bytes, at: int, undecided: int) -> Iterator[Any]:
+        """What `finditer` gives from `at` on, as far as it begins before `undecided`."""
+        limits = {} if self.timeout_s is None else {"timeout": self.timeout_s}
+        reach = self.cover.reach
+        if self.body.fullmatch(b""):
+            yield from (match for match in self.exact.finditer(text, at, **limits) if match.start() < undecided)
+            return
+        while place := self.body.search(traced, at):
+            start = place.start()
+            if start >= undecided:
+                return
+            if self.cover.behind > LOOK:
+                # What it may see before itself is the same wherever the text was cut.
+                low = max(0, start - LOOK)
+                match, near = _Shifted.match(self.exact, text[low:], start - low, low, limits), 0
+            elif reach >= UNBOUNDED:
+                match, near = self.exact.search(text, start, **limits), UNBOUNDED
+            else:
+                match, near = self.exact.search(text, start, start + _NEAR + reach, **limits), _NEAR
+            if match is None or match.start() > start + near:
+                at = start + near + 1
+                continue
+            if match.start() >= undecided:
+                return
+            yield match
+            at = match.end()
+
+
+class _Shifted:
+    """A match in a part of a text, with the offsets of the whole."""
+
+    def __init__(self, match: Any, shift: int) -> None:
+        self._match, self._shift = match, shift
+
+    @classmethod
+    def match(cls, exact: Any, text: str, at: int, shift: int, limits: dict[str, float]) -> _Shifted | None:
+        found = exact.match(text, at, **limits)
+        return cls(found, shift) if found else None
+
+    def start(self) -> int:
+        return int(self._match.start()) + self._shift
+
+    def end(self) -> int:
+        return int(self._match.end()) + self._shift
+
+    def span(self, group: int = 0) -> tuple[int, int]:
+        low, high = self._match.span(group)
+        return (low + self._shift, high + self._shift) if high >= 0 else (low, high)
+
+    def groups(self) -> tuple[Any, ...]:
+        return tuple(self._match.groups())
+
+
+Judge = Callable[[Any, str, float], tuple[int, int, float, bool] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PatternSource:
+    """A recognizer made of patterns. `judge(match, text, score)`: what becomes of a match, if anything."""
+
+    entity: str
+    patterns: Sequence[Pattern]
+    judge: Judge
+    context: Sequence[str]
+    words: Words
+    least: float
+    single: bool
+
+    @property
+    def bodies(self) -> list[str]:
+        return [pattern.cover.body for pattern in self.patterns]
+
+    @property
+    def begins(self) -> list[str]:
+        return [pattern.cover.begin for pattern in self.patterns]
+
+    def look(self, hits: Sequence[int], text: str, traced: bytes, at: int, undecided: int) -> tuple[list[Span], Spans]:
+        found: list[Span] = []
+        taken: Spans = []
+        for which in hits:
+            pattern = self.patterns[which]
+            for match in pattern.matches(text, traced, at, undecided):
+                taken.append(match.span())
+                if judged := self.judge(match, text, pattern.score):
+                    start, end, score, proven = judged
+                    found.append(Span(start, end, self.entity, score, proven))
+        return found, taken
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneSource:
+    """A recognizer of telephone numbers. `accept`: a last word on a number."""
+
+    entity: str
+    phones: Phones
+    body: Any
+    score: float
+    accept: Callable[[Any], bool]
+    context: Sequence[str]
+    words: Words
+    least: float
+    single: bool = True
+
+    @property
+    def bodies(self) -> list[str]:
+        return [self.phones.body]
+
+    @property
+    def begins(self) -> list[str]:
+        return [self.phones.begin]
+
+    def look(self, hits: Sequence[int], text: str, traced: bytes, at: int, undecided: int) -> tuple[list[Span], Spans]:
+        def next_body(index: int) -> int:
+            place = self.body.search(traced, index)
+            return int(place.start()) if place else -1
+
+        numbers, spans = self.phones.search(text, traced, at, undecided, next_body)
+        found = [
+            Span(number.start, number.end, self.entity, self.score, False)
+            for number in numbers
+            if self.accept(number.parsed)
+        ]
+        return found, spans
+
+
+def options() -> Any:
+    """RE2's options for a pattern over traces."""
+    chosen = re2.Options()
+    chosen.encoding = type(chosen.encoding).LATIN1
+    chosen.never_capture = True
+    chosen.log_errors = False
+    chosen.max_mem = 64 << 20
+    return chosen
+
+
+@cache
+def compiled(pattern: str) -> Any:
+    """An RE2 pattern over traces."""
+    return re2.compile(pattern.encode(), options())
+
+
+def exact(pattern: str, flags: int) -> Any:
+    """A pattern as Presidio compiles it."""
+    return regex.compile(pattern, flags=flags)

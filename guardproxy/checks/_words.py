@@ -1,0 +1,240 @@
+"""The words around a match, as Presidio's context enhancer sees them: spaCy's tokens, without spaCy's memory.
+
+A text, a place in it, and the words that would support a finding there come in; whether one of them is near goes out. Kept:
+how plain words of letters are cut.
+
+Presidio cuts the whole text into spaCy tokens. From the token at the match backwards it takes the first `WORDS` that count,
+that is, are neither stop words nor punctuation; and where that token itself does not count, the first one behind it that
+does. spaCy cuts at white space first and then each chunk by itself, by rules of the language; so only the few chunks
+around a match need to be cut, here by the same rules but without a `Vocab`, which would keep every token that it has ever
+seen. `LOOK` characters before and behind the place count, and only chunks that lie in them whole.
+
+One thing is not as in Presidio: it joins all tokens of a text in one list of keywords and splits those with a colon, so that
+`to:5` anywhere, even later, makes every `to` a word that counts. Here a stop word never counts.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+WORDS = 6  # the token at the match and five before it
+LOOK = 1024
+_NEAR = 96  # characters that are tried first
+_CHUNK = re.compile(r"\S+|\s+")
+_CLOSED = re.compile(r"\s*\S*")
+_REMEMBERED = 8192
+_PLAIN = 24  # longer chunks are not remembered
+
+Piece = tuple[int, str]  # where in its chunk a token ends, and what counts of it: its letters in lower case, or nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a language."""
+
+    language: str
+    rules: Any  # spaCy's tokenizer
+    special: dict[str, list[str]]
+    sequences: dict[str, list[tuple[list[str], str]]]
+    is_stop: Callable[[str], bool]
+    is_punctuation: Callable[[str], bool]
+    known: dict[str, list[Piece]] = field(default_factory=dict)
+
+    def support(self, text: str, start: int, context: Sequence[str], last: bool) -> bool | None:
+        """Whether one of the `context` words, in lower case, is part of a word around `start`; `None`: not known yet."""
+        end = closes(text, start)
+        if end == len(text) and not last:
+            return None
+        around = text[max(0, start - LOOK) : max(end, start + LOOK)].lower()
+        if not any(word in around for word in context) and (last or len(text) > start + LOOK):
+            return False
+        own: str | None = None
+        for look in (_NEAR, LOOK):
+            low = max(0, start - look)
+            left = WORDS
+            own = None
+            for word in self._backwards(text, low, start, end):
+                if own is None:
+                    own = word
+                if word:
+                    if any(wanted in word for wanted in context):
+                        return True
+                    left -= 1
+                    if not left:
+                        break
+            if not left or not low:
+                break
+        if own:
+            return False
+        behind = self._behind(text, start, end, last)
+        return behind if behind is None else any(wanted in behind for wanted in context)
+
+    def _backwards(self, text: str, low: int, start: int, end: int) -> Iterator[str]:
+        """What counts of the tokens of `text[low:end]`, from the one at `start` backwards; chunks that are cut are left out."""
+        for chunk in reversed(list(_CHUNK.finditer(text, low, end))):
+            at = chunk.start()
+            if at > low or low == 0:
+                pieces = self._pieces(chunk[0], at)
+                ends = [at + last for last, _ in pieces]
+                while len(ends) > 1 and ends[-2] > start:
+                    ends.pop()
+                for _, word in reversed(pieces[: len(ends)]):
+                    yield word
+
+    def _behind(self, text: str, start: int, end: int, last: bool) -> str | None:
+        """The first word that counts of the tokens behind `start`, or nothing; `None`: not known yet."""
+        low = start
+        while low > max(0, start - LOOK) and not text[low - 1].isspace():
+            low -= 1
+        for chunk in _CHUNK.finditer(text, low, start + LOOK):
+            if chunk.end() == len(text) and not last:
+                return None
+            if chunk.end() == start + LOOK and chunk.end() > end:
+                return ""
+            for at, word in self._pieces(chunk[0], chunk.start()):
+                if word and chunk.start() + at > start:
+                    return word
+        return "" if last or start + LOOK < len(text) else None
+
+    def _pieces(self, chunk: str, at: int) -> list[Piece]:
+        """The tokens of a chunk that begins at `at`."""
+        if not chunk[0].isspace():
+            return self.tokens(chunk)
+        # One space behind a token belongs to it; what is left is a token, and it counts as a word.
+        rest = chunk[1:] if chunk[0] == " " and at > 0 else chunk
+        return [(len(chunk), rest)] if rest else []
+
+    def tokens(self, chunk: str) -> list[Piece]:
+        """The tokens of a chunk without white space."""
+        if found := self.known.get(chunk):
+            return found
+        pieces: list[Piece] = []
+        at = 0
+        for token in self._joined(self._split(chunk, self.special)):
+            at += len(token)
+            counts = not (
+                self.is_stop(token) or self.is_punctuation(token) or ":" in token or token in ("be", "-PRON-")
+            )
+            pieces.append((at, token.lower() if counts else ""))
+        if len(chunk) <= _PLAIN and chunk.isalpha():
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()
+            self.known[chunk] = pieces
+        return pieces
+
+    def _split(self, chunk: str, special: Mapping[str, list[str]]) -> list[str]:
+        """The tokens before exceptions that lie inside of a chunk are seen."""
+        if chunk in special:
+            return special[chunk]
+        before: list[str] = []
+        after: list[str] = []
+        rules, size = self.rules, -1
+        while chunk and len(chunk) != size and chunk not in special and not _matches(rules.token_match, chunk):
+            size = len(chunk)
+            front = _length(rules.prefix_search, chunk)
+            if front and chunk[front:] in special:
+                before.append(chunk[:front])
+                chunk = chunk[front:]
+                break
+            back = _length(rules.suffix_search, chunk[front:])
+            if back and chunk[:-back] in special:
+                after.append(chunk[-back:])
+                chunk = chunk[:-back]
+                break
+            if front:
+                before.append(chunk[:front])
+            if back:
+                after.append(chunk[-back:])
+            chunk = chunk[front : len(chunk) - back]
+        return [*before, *self._middle(chunk, special), *reversed(after)]
+
+    def _middle(self, chunk: str, special: Mapping[str, list[str]]) -> list[str]:
+        """What is between the signs at both ends."""
+        rules = self.rules
+        if chunk in special:
+            return special[chunk]
+        if not chunk or _matches(rules.token_match, chunk) or _matches(rules.url_match, chunk):
+            return [chunk] if chunk else []
+        found: list[str] = []
+        at = 0
+        for infix in rules.infix_finditer(chunk) if rules.infix_finditer else ():
+            if at == 0 and infix.start() == 0:
+                continue
+            found += [chunk[at : infix.start()], infix[0]]
+            at = infix.end()
+        return [token for token in (*found, chunk[at:]) if token]
+
+    def _joined(self, tokens: list[str]) -> list[str]:
+        """`tokens`, with exceptions that were cut into several put together as their rule says; the longest first."""
+        spans = [
+            (at, at + len(cut), rule)
+            for at, token in enumerate(tokens)
+            for cut, rule in self.sequences.get(token, ())
+            if tokens[at : at + len(cut)] == cut
+        ]
+        if not spans:
+            return tokens
+        taken: set[int] = set()
+        chosen: dict[int, tuple[int, str]] = {}
+        for low, high, rule in sorted(spans, key=lambda span: (span[0] - span[1], span[0])):
+            if not taken & {low, high - 1}:
+                chosen[low] = high, rule
+            taken |= set(range(low, high))
+        joined: list[str] = []
+        at = 0
+        while at < len(tokens):
+            high, rule = chosen.get(at, (at + 1, ""))
+            joined += self.special[rule] if rule else [tokens[at]]
+            at = high
+        return joined
+
+
+def _matches(rule: Any, chunk: str) -> bool:
+    return rule is not None and bool(rule(chunk))
+
+
+def _length(rule: Any, chunk: str) -> int:
+    found = rule(chunk) if rule is not None else None
+    return found.end() - found.start() if found else 0
+
+
+def closes(text: str, start: int) -> int:
+    """Where the chunk ends that a match at `start` begins in: the words before the match need it whole."""
+    return _CLOSED.match(text, start).end()  # type: ignore[union-attr]  # it matches the empty text
+
+
+@cache
+def words(language: str) -> Words:
+    """The words of a language. Raises `ValueError` for one that spaCy does not know, or cuts by other means than rules."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import spacy  # noqa: PLC0415
+        from spacy.attrs import ORTH  # noqa: PLC0415
+        from spacy.lang.lex_attrs import is_punct  # noqa: PLC0415
+        from spacy.tokenizer import Tokenizer  # noqa: PLC0415
+
+        try:
+            pipeline = spacy.blank(language)
+        except ImportError as error:
+            raise ValueError(f"spaCy has no rules for the language `{language}`") from error
+    rules = pipeline.tokenizer
+    if type(rules) is not Tokenizer:
+        raise ValueError(f"spaCy cuts the language `{language}` by other means than rules")
+    stops = frozenset(pipeline.Defaults.stop_words)
+    special = {text: [str(token[ORTH]) for token in cut] for text, cut in rules.rules.items()}
+    built = Words(language, rules, special, {}, lambda word: word.lower() in stops, is_punct)
+    for text in special:
+        if any(_found(rule, text) for rule in (rules.prefix_search, rules.infix_finditer, rules.suffix_search)):
+            cut = built._split(text, {})
+            built.sequences.setdefault(cut[0], []).append((cut, text))
+    return built
+
+
+def _found(rule: Any, text: str) -> bool:
+    """Whether an affix is in an exception, which then may have been cut before it was seen."""
+    return rule is not None and bool(next(iter(found), None) if hasattr(found := rule(text), "__next__") else found)
