@@ -23,7 +23,7 @@ import regex
 
 from guardproxy.checks._cover import UNBOUNDED, Cover, trace
 from guardproxy.checks._phone import Phones
-from guardproxy.checks._words import LOOK, Words
+from guardproxy.checks._words import LOOK, Around, Words
 
 BEHIND = LOOK + 1  # characters before `settled` that a search needs
 _NEAR = 64  # characters behind a place that RE2 has named in which the pattern itself looks for a match
@@ -61,8 +61,11 @@ class Source(Protocol):
     @property
     def single(self) -> bool: ...
 
-    def look(self, hits: Sequence[int], text: str, traced: bytes, at: int, undecided: int) -> tuple[list[Span], Spans]:
-        """The findings from `at` on that begin before `undecided`, and all spans that must not be torn."""
+    def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
+        """The findings from `at` on that begin before `undecided`, and all spans that must not be torn.
+
+        `first`: where one of all bodies matches first.
+        """
         ...
 
 
@@ -84,15 +87,9 @@ class Engine:
         self, sources: Sequence[Source], boost: Boost, detect: Callable[[str, int], str | None] | None = None
     ) -> None:
         self.sources, self.boost, self.detect = tuple(sources), boost, detect
-        self._owners: list[tuple[int, int]] = []  # by number in the set: which source, which of its patterns
-        self._set: Any = re2.Set.SearchSet(options())
-        begins = []
-        for number, source in enumerate(sources):
-            for which, body in enumerate(source.bodies):
-                self._set.Add(body.encode())
-                self._owners.append((number, which))
-            begins += [begin for begin in source.begins if begin]
-        self._set.Compile()
+        bodies = [body for source in sources for body in source.bodies]
+        begins = [begin for source in sources for begin in source.begins if begin]
+        self._any: Any = compiled("|".join(dict.fromkeys(bodies)))
         self._begin: Any = compiled(f"(?:{'|'.join(dict.fromkeys(begins))})\\z")
 
     def step(self, text: str, at: int, last: bool) -> tuple[list[Span], int]:
@@ -101,21 +98,20 @@ class Engine:
         undecided = len(text)
         if not last and (open_at := self._begin.search(traced, at)):
             undecided = open_at.start()
-        hits: dict[int, list[int]] = {}
-        for number in sorted(self._set.Match(traced[at:]) or ()):
-            source, which = self._owners[number]
-            hits.setdefault(source, []).append(which)
+        first = self._any.search(traced, at)
+        if first is None:
+            return [], undecided
         found: list[Span] = []
         taken: Spans = []
         settled = undecided
-        for number, patterns in hits.items():
-            source = self.sources[number]
-            spans, torn = source.look(patterns, text, traced, at, undecided)
+        around: dict[str, Around] = {}
+        for source in self.sources:
+            spans, torn = source.look(text, traced, at, first.start(), undecided)
             taken += torn
             for span in without_contained(spans) if source.single else spans:
                 if self.detect and (self.detect(text, span.start) or source.words.language) != source.words.language:
                     continue
-                score = self._score(text, source, span, last)
+                score = self._score(text, source, span, last, around)
                 if score is None:
                     settled = min(settled, span.start)
                 elif score >= source.least:
@@ -124,12 +120,15 @@ class Engine:
             settled = min(moved)
         return sorted(without_contained([span for span in found if span.end <= settled])), settled
 
-    def _score(self, text: str, source: Source, span: Span, last: bool) -> float | None:
+    def _score(self, text: str, source: Source, span: Span, last: bool, around: dict[str, Around]) -> float | None:
         """The span's score, raised where context supports it; `None`: not known yet."""
         raised = min(max(span.score + self.boost.more, self.boost.least), 1.0)
         if not source.context or raised == span.score or raised < source.least:
             return span.score
-        support = source.words.support(text, span.start, source.context, last)
+        language = source.words.language
+        if language not in around:
+            around[language] = Around(source.words, text, last)
+        support = around[language].support(span.start, source.context)
         if support is None:
             return None
         return raised if support else span.score
@@ -226,6 +225,7 @@ class PatternSource:
     words: Words
     least: float
     single: bool
+    sieve: Any
 
     @property
     def bodies(self) -> list[str]:
@@ -235,12 +235,12 @@ class PatternSource:
     def begins(self) -> list[str]:
         return [pattern.cover.begin for pattern in self.patterns]
 
-    def look(self, hits: Sequence[int], text: str, traced: bytes, at: int, undecided: int) -> tuple[list[Span], Spans]:
+    def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         found: list[Span] = []
         taken: Spans = []
-        for which in hits:
+        for which in self.sieve.Match(traced[first:]) or ():
             pattern = self.patterns[which]
-            for match in pattern.matches(text, traced, at, undecided):
+            for match in pattern.matches(text, traced, first, undecided):
                 taken.append(match.span())
                 if judged := self.judge(match, text, pattern.score):
                     start, end, score, proven = judged
@@ -270,7 +270,7 @@ class PhoneSource:
     def begins(self) -> list[str]:
         return [self.phones.begin]
 
-    def look(self, hits: Sequence[int], text: str, traced: bytes, at: int, undecided: int) -> tuple[list[Span], Spans]:
+    def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         def next_body(index: int) -> int:
             place = self.body.search(traced, index)
             return int(place.start()) if place else -1
@@ -292,6 +292,15 @@ def options() -> Any:
     chosen.log_errors = False
     chosen.max_mem = 64 << 20
     return chosen
+
+
+def sieve(patterns: Sequence[str]) -> Any:
+    """A set that tells which of the patterns a trace matches. One for each recognizer: all in one have far too many states."""
+    found = re2.Set.SearchSet(options())
+    for pattern in patterns:
+        found.Add(pattern.encode())
+    found.Compile()
+    return found
 
 
 @cache

@@ -18,7 +18,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import re2
@@ -72,7 +71,7 @@ class Phones:
         self._before = (
             5 * self.digits + 12
         )  # characters of a candidate before `body`: brackets, plus, and single digits
-        self._sieve = _sieve(self.regions) if self._exact else None
+        self._sieve = _Sieve(self.regions) if self._exact else None
 
     def search(
         self, text: str, traced: bytes, at: int, undecided: int, next_body: Callable[[int], int]
@@ -164,8 +163,7 @@ class Phones:
             alike = _has_code(digits)
             return (() if len(digits) < _ABROAD else regions[:1] if alike else regions), alike
         assert self._sieve is not None  # noqa: S101 - there is one where numbers must be valid
-        sieve, order = self._sieve
-        possible = {order[index] for index in sieve.Match(digits) or ()}
+        possible = self._sieve.possible(digits)
         return [region for region in regions if region in possible], False
 
 
@@ -189,35 +187,80 @@ def _shortest(region: str) -> int:
     return min(length for metadata in _metadata(region) for length in metadata.general_desc.possible_length)
 
 
-@cache
-def _sieve(regions: tuple[str, ...]) -> tuple[Any, list[str]]:
-    """A set of patterns for all digits of a number, one a region, and the regions in the set's order."""
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = UNBOUNDED >> 4
-    sieve = re2.Set.FullMatchSet(options)
-    order = []
-    for region in regions:
-        try:
-            sieve.Add(_national(region))
-        except re2.error:
-            sieve.Add(r"\d+")
-        order.append(region)
-    sieve.Compile()
-    return sieve, order
+class _Sieve:
+    """Which digits can be a number of which region.
+
+    One set of patterns, two a region: numbers as they are dialled there with something before them, and bare ones. A
+    bare number that the region always writes with its prefix is none to the matcher.
+    """
+
+    def __init__(self, regions: Sequence[str]) -> None:
+        options = re2.Options()
+        options.log_errors = False
+        options.max_mem = UNBOUNDED >> 4
+        self._regions = tuple(regions)
+        self._set = re2.Set.FullMatchSet(options)
+        for region in regions:
+            for pattern in _national(region):
+                try:
+                    self._set.Add(pattern)
+                except re2.error:
+                    self._set.Add(r"\d+")
+        self._set.Compile()
+        self._formats = {region: _formats(region) for region in regions}
+
+    def possible(self, digits: bytes) -> set[str]:
+        """The regions in which a number with these digits may be valid."""
+        hits = self._set.Match(digits)
+        if not hits:
+            return set()
+        found = {self._regions[hit // 2] for hit in hits if not hit % 2}
+        bare = [self._regions[hit // 2] for hit in hits if hit % 2]
+        number = digits.decode()
+        return found | {region for region in bare if region not in found and not self._needs_prefix(region, number)}
+
+    def _needs_prefix(self, region: str, number: str) -> bool:
+        """Whether the matcher turns a bare number down as its prefix is missing."""
+        prefix, formats = self._formats[region]
+        if prefix is None or prefix.match(number):
+            return False
+        for lead, pattern, needs in formats:
+            if (lead is None or lead.match(number)) and pattern.fullmatch(number):
+                return needs
+        return False
 
 
-def _national(region: str) -> str:
-    """A pattern for the digits of a number as it is dialled in a region: RE2 takes most of the metadata's patterns."""
+def _national(region: str) -> tuple[str, str]:
+    """Patterns for the digits of a number as it is dialled in a region, with something before it and bare."""
     own, *_ = known = _metadata(region)
+    rule = own.national_prefix_transform_rule
+    if rule and not re.fullmatch(r"\\\d", rule):
+        return r"\d+", r"\d+"
     kinds = [getattr(metadata, kind) for metadata in known for kind in _TYPES]
     patterns = {kind.national_number_pattern for kind in kinds if kind is not None and kind.national_number_pattern}
     valid = "|".join(f"(?:{pattern})" for pattern in sorted(patterns))
-    prefix = f"(?:{own.national_prefix_for_parsing})" if own.national_prefix_for_parsing else ""
-    # A rule that rewrites what follows the prefix leaves an end of it.
-    rest = rf"\d*" if own.national_prefix_transform_rule else ""
-    before = f"(?:{prefix}{{1,2}}{rest})?" if prefix else ""
-    if own.national_prefix_transform_rule and not re.fullmatch(r"\\\d", own.national_prefix_transform_rule):
-        return r"\d+"
-    abroad = rf"|(?:{own.international_prefix})\d*" if own.international_prefix else ""
-    return f"(?:{own.country_code})?{before}(?:{valid}){abroad}"
+    code = str(own.country_code)
+    dialled = [f"{code}(?:{valid})"]
+    if own.national_prefix_for_parsing:
+        # A rule that rewrites what follows the prefix leaves an end of it.
+        rest = r"\d*" if rule else ""
+        dialled.append(f"(?:{code})?(?:{own.national_prefix_for_parsing}){{1,2}}{rest}(?:{valid})")
+    if own.international_prefix:
+        dialled.append(rf"(?:{own.international_prefix})\d*")
+    return "|".join(dialled), valid
+
+
+def _formats(region: str) -> tuple[Any, list[tuple[Any, Any, bool]]]:
+    """A pattern for a region's prefix and, for each way to write a number, patterns and whether it must have the prefix."""
+    from phonenumbers.phonenumberutil import _formatting_rule_has_first_group_only, region_code_for_country_code  # noqa: PLC0415, PLC2701
+
+    own = _metadata(region)[0]
+    main = _metadata(region_code_for_country_code(own.country_code))[0]
+    formats = []
+    for form in main.number_format:
+        rule: Any = form.national_prefix_formatting_rule
+        needs = bool(rule) and not form.national_prefix_optional_when_formatting
+        lead = re.compile(form.leading_digits_pattern[-1]) if form.leading_digits_pattern else None
+        formats.append((lead, re.compile(form.pattern), needs and not _formatting_rule_has_first_group_only(rule)))
+    prefix = main.national_prefix_for_parsing
+    return re.compile(prefix) if prefix and any(needs for _, _, needs in formats) else None, formats

@@ -16,7 +16,7 @@ from typing import Any
 import regex
 
 from guardproxy.checks._cover import UncoveredError, cover
-from guardproxy.checks._engine import Boost, Pattern, PatternSource, PhoneSource, Source, compiled, exact
+from guardproxy.checks._engine import Boost, Pattern, PatternSource, PhoneSource, Source, compiled, exact, sieve
 from guardproxy.checks._phone import Phones
 from guardproxy.checks._words import Words
 
@@ -157,7 +157,8 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
         is_iban = kind.analyze is IbanRecognizer.analyze
         judge = partial(_judge_iban if is_iban else _judge, recognizer)
         patterns = [_pattern(one, int(recognizer.global_regex_flags), trusted) for one in recognizer.patterns]
-        return PatternSource(entity, patterns, judge, context, words, from_score, not is_iban)
+        chosen = sieve([one.cover.body for one in patterns])
+        return PatternSource(entity, patterns, judge, context, words, from_score, not is_iban, chosen)
     if kind.analyze in (PhoneRecognizer.analyze, za.ZaPhoneNumberRecognizer.analyze):
         local = kind.analyze is not PhoneRecognizer.analyze
         regions = (kind.REGION,) if local else tuple(recognizer.supported_regions)

@@ -24,7 +24,10 @@ from typing import Any
 
 WORDS = 6  # the token at the match and five before it
 LOOK = 1024
-_NEAR = 96  # characters that are tried first
+_SOLID = re.compile(r"\S+")
+_DIGIT = re.compile(r"\d")
+_BLOCK = 64  # characters that are cut into chunks at a time
+_SIGNS = '.,;!?()"'
 _CHUNK = re.compile(r"\S+|\s+")
 _CLOSED = re.compile(r"\s*\S*")
 _REMEMBERED = 8192
@@ -45,69 +48,15 @@ class Words:
     is_punctuation: Callable[[str], bool]
     known: dict[str, list[Piece]] = field(default_factory=dict)
 
-    def support(self, text: str, start: int, context: Sequence[str], last: bool) -> bool | None:
-        """Whether one of the `context` words, in lower case, is part of a word around `start`; `None`: not known yet."""
-        end = closes(text, start)
-        if end == len(text) and not last:
-            return None
-        around = text[max(0, start - LOOK) : max(end, start + LOOK)].lower()
-        if not any(word in around for word in context) and (last or len(text) > start + LOOK):
+    def surely(self, chunk: str) -> bool:
+        """Whether one of the chunk's tokens surely counts, told without cutting it."""
+        if ":" in chunk:
             return False
-        own: str | None = None
-        for look in (_NEAR, LOOK):
-            low = max(0, start - look)
-            left = WORDS
-            own = None
-            for word in self._backwards(text, low, start, end):
-                if own is None:
-                    own = word
-                if word:
-                    if any(wanted in word for wanted in context):
-                        return True
-                    left -= 1
-                    if not left:
-                        break
-            if not left or not low:
-                break
-        if own:
-            return False
-        behind = self._behind(text, start, end, last)
-        return behind if behind is None else any(wanted in behind for wanted in context)
-
-    def _backwards(self, text: str, low: int, start: int, end: int) -> Iterator[str]:
-        """What counts of the tokens of `text[low:end]`, from the one at `start` backwards; chunks that are cut are left out."""
-        for chunk in reversed(list(_CHUNK.finditer(text, low, end))):
-            at = chunk.start()
-            if at > low or low == 0:
-                pieces = self._pieces(chunk[0], at)
-                ends = [at + last for last, _ in pieces]
-                while len(ends) > 1 and ends[-2] > start:
-                    ends.pop()
-                for _, word in reversed(pieces[: len(ends)]):
-                    yield word
-
-    def _behind(self, text: str, start: int, end: int, last: bool) -> str | None:
-        """The first word that counts of the tokens behind `start`, or nothing; `None`: not known yet."""
-        low = start
-        while low > max(0, start - LOOK) and not text[low - 1].isspace():
-            low -= 1
-        for chunk in _CHUNK.finditer(text, low, start + LOOK):
-            if chunk.end() == len(text) and not last:
-                return None
-            if chunk.end() == start + LOOK and chunk.end() > end:
-                return ""
-            for at, word in self._pieces(chunk[0], chunk.start()):
-                if word and chunk.start() + at > start:
-                    return word
-        return "" if last or start + LOOK < len(text) else None
-
-    def _pieces(self, chunk: str, at: int) -> list[Piece]:
-        """The tokens of a chunk that begins at `at`."""
-        if not chunk[0].isspace():
-            return self.tokens(chunk)
-        # One space behind a token belongs to it; what is left is a token, and it counts as a word.
-        rest = chunk[1:] if chunk[0] == " " and at > 0 else chunk
-        return [(len(chunk), rest)] if rest else []
+        if _DIGIT.search(chunk):
+            return True
+        core = chunk.strip(_SIGNS)
+        plain = core.isascii() and core.isalpha() and core != "be"
+        return plain and not (core in self.special or chunk in self.special or self.is_stop(core))
 
     def tokens(self, chunk: str) -> list[Piece]:
         """The tokens of a chunk without white space."""
@@ -192,6 +141,135 @@ class Words:
             joined += self.special[rule] if rule else [tokens[at]]
             at = high
         return joined
+
+
+@dataclass(slots=True)
+class _Place:
+    """What is known of a place: where its chunk ends, the text before it in lower case, and words once they are cut."""
+
+    end: int
+    low: int
+    lowered: str
+    before: list[str] | None = None  # the token at the place first; those that do not count are empty
+    ahead: str | None = None
+
+
+class Around:
+    """The words around places of one text; what one place has cost is there for all who ask about it."""
+
+    def __init__(self, words: Words, text: str, last: bool) -> None:
+        self.words, self.text, self.last = words, text, last
+        self._places: dict[int, _Place] = {}
+        self._cut: dict[str, list[Piece]] = {}
+
+    def support(self, start: int, context: Sequence[str]) -> bool | None:
+        """Whether one of the `context` words, in lower case, is part of a word around `start`; `None`: not known yet."""
+        place = self._places.get(start)
+        if place is None:
+            place = self._places[start] = self._place(start)
+        if place.end == len(self.text) and not self.last:
+            return None
+        lowered = place.lowered
+        near = max(lowered.rfind(word) for word in context)
+        told = len(lowered) == place.end - place.low  # else a letter became two: where the word is cannot be told
+        if near >= 0 and not (told and self._far(self.text[place.low + near : start])):
+            words = self._before(start, place)
+            if any(wanted in word for word in words for wanted in context):
+                return True
+        if self._nothing_ahead(start, place, context):
+            return False
+        if self._before(start, place)[0]:
+            return False
+        behind = self._behind(start, place.end)
+        return behind if behind is None else any(wanted in behind for wanted in context)
+
+    def _place(self, start: int) -> _Place:
+        low, end = max(0, start - LOOK), closes(self.text, start)
+        return _Place(end, low, self.text[low:end].lower())
+
+    def _far(self, between: str) -> bool:
+        """Whether a word where `between` begins is surely too far from its end; chunks that may be cut do not count."""
+        chunks = between.split()[1 : None if between[-1:].isspace() else -1]
+        if len(chunks) < WORDS:
+            return False
+        count = 0
+        for chunk in reversed(chunks):
+            count += self.words.surely(chunk)
+            if count == WORDS:
+                return True
+        return False
+
+    def _nothing_ahead(self, start: int, place: _Place, context: Sequence[str]) -> bool:
+        """Whether the first word behind `start` that counts surely has no part of `context`."""
+        if place.ahead is None:
+            high = min(len(self.text), start + LOOK)
+            for chunk in _SOLID.finditer(self.text, place.end, high):
+                if chunk.end() < high and self.words.surely(chunk[0]):
+                    high = chunk.end()
+                    break
+            else:
+                if not self.last and high < start + LOOK:
+                    return False
+            place.ahead = self.text[start:high].lower()
+        return not any(word in place.ahead for word in context)
+
+    def _before(self, start: int, place: _Place) -> list[str]:
+        """The token at `start` and those before it that count, at most `WORDS` of these."""
+        if place.before is None:
+            place.before = []
+            left = WORDS
+            for word in self._backwards(place.low, start, place.end):
+                if word or not place.before:
+                    place.before.append(word)
+                    left -= bool(word)
+                    if not left:
+                        break
+            place.before = place.before or [""]
+        return place.before
+
+    def _backwards(self, low: int, start: int, end: int) -> Iterator[str]:
+        """What counts of the tokens from `low` to `end`, from the one at `start` backwards; chunks that are cut are left out."""
+        high, size = end, _BLOCK
+        while high > low:
+            floor = max(low, high - size)
+            chunks = [chunk for chunk in _CHUNK.finditer(self.text, floor, high) if chunk.start() > floor or floor == 0]
+            for chunk in reversed(chunks):
+                at = chunk.start()
+                pieces = self._pieces(chunk[0], at)
+                count = len(pieces)
+                while count > 1 and at + pieces[count - 2][0] > start:
+                    count -= 1
+                for _, word in reversed(pieces[:count]):
+                    yield word
+            if floor == low:
+                return
+            high, size = (chunks[0].start(), size) if chunks else (high, size * 4)
+
+    def _behind(self, start: int, end: int) -> str | None:
+        """The first word that counts of the tokens behind `start`, or nothing; `None`: not known yet."""
+        low = start
+        while low > max(0, start - LOOK) and not self.text[low - 1].isspace():
+            low -= 1
+        for chunk in _CHUNK.finditer(self.text, low, start + LOOK):
+            if chunk.end() == len(self.text) and not self.last:
+                return None
+            if chunk.end() == start + LOOK and chunk.end() > end:
+                return ""
+            for at, word in self._pieces(chunk[0], chunk.start()):
+                if word and chunk.start() + at > start:
+                    return word
+        return "" if self.last or start + LOOK < len(self.text) else None
+
+    def _pieces(self, chunk: str, at: int) -> list[Piece]:
+        """The tokens of a chunk that begins at `at`."""
+        if not chunk[0].isspace():
+            found = self._cut.get(chunk)
+            if found is None:
+                found = self._cut[chunk] = self.words.tokens(chunk)
+            return found
+        # One space behind a token belongs to it; what is left is a token, and it counts as a word.
+        rest = chunk[1:] if chunk[0] == " " and at > 0 else chunk
+        return [(len(chunk), rest)] if rest else []
 
 
 def _matches(rule: Any, chunk: str) -> bool:
