@@ -17,18 +17,20 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 WORDS = 6  # the token at the match and five before it
 LOOK = 1024
+_PERSONAL = re.compile(r"[\d@]")
+_ATOM = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_|\s+")  # no token that counts has less than one of these
 _SOLID = re.compile(r"\S+")
 _DIGIT = re.compile(r"\d")
-_BLOCK = 64  # characters that are cut into chunks at a time
 _SIGNS = '.,;!?()"'
-_CHUNK = re.compile(r"\S+|\s+")
+_CHUNK = re.compile(r"\S+|\s{2,}|[^\S ]|\A ")  # white space, but for the one space behind a word
 _CLOSED = re.compile(r"\s*\S*")
 _REMEMBERED = 8192
 _PLAIN = 24  # longer chunks are not remembered
@@ -62,6 +64,8 @@ class Words:
         """The tokens of a chunk without white space."""
         if found := self.known.get(chunk):
             return found
+        if chunk.isdigit() and chunk.isascii() and chunk not in self.special:
+            return [(len(chunk), chunk)]
         pieces: list[Piece] = []
         at = 0
         for token in self._joined(self._split(chunk, self.special)):
@@ -70,7 +74,7 @@ class Words:
                 self.is_stop(token) or self.is_punctuation(token) or ":" in token or token in ("be", "-PRON-")
             )
             pieces.append((at, token.lower() if counts else ""))
-        if len(chunk) <= _PLAIN and chunk.isalpha():
+        if len(chunk) <= _PLAIN and not _PERSONAL.search(chunk):
             if len(self.known) >= _REMEMBERED:
                 self.known.clear()
             self.known[chunk] = pieces
@@ -160,19 +164,27 @@ class Around:
     def __init__(self, words: Words, text: str, last: bool) -> None:
         self.words, self.text, self.last = words, text, last
         self._places: dict[int, _Place] = {}
-        self._cut: dict[str, list[Piece]] = {}
+        self._starts: list[int] = []
+        self._chunks: list[str] = []
+        for chunk in _CHUNK.finditer(text):
+            self._starts.append(chunk.start())
+            self._chunks.append(chunk[0])
+        self._pieces: list[list[Piece] | None] = [None] * len(self._chunks)
 
     def support(self, start: int, context: Sequence[str]) -> bool | None:
         """Whether one of the `context` words, in lower case, is part of a word around `start`; `None`: not known yet."""
         place = self._places.get(start)
         if place is None:
-            place = self._places[start] = self._place(start)
+            low, end = max(0, start - LOOK), closes(self.text, start)
+            place = self._places[start] = _Place(end, low, self.text[low:end].lower())
         if place.end == len(self.text) and not self.last:
             return None
         lowered = place.lowered
-        near = max(lowered.rfind(word) for word in context)
+        near = max(map(lowered.rfind, context))
         told = len(lowered) == place.end - place.low  # else a letter became two: where the word is cannot be told
         if near >= 0 and not (told and self._far(self.text[place.low + near : start])):
+            if told and self._close(place.low + near, start, context):
+                return True
             words = self._before(start, place)
             if any(wanted in word for word in words for wanted in context):
                 return True
@@ -180,12 +192,8 @@ class Around:
             return False
         if self._before(start, place)[0]:
             return False
-        behind = self._behind(start, place.end)
+        behind = self._behind(start, place)
         return behind if behind is None else any(wanted in behind for wanted in context)
-
-    def _place(self, start: int) -> _Place:
-        low, end = max(0, start - LOOK), closes(self.text, start)
-        return _Place(end, low, self.text[low:end].lower())
 
     def _far(self, between: str) -> bool:
         """Whether a word where `between` begins is surely too far from its end; chunks that may be cut do not count."""
@@ -197,6 +205,22 @@ class Around:
             count += self.words.surely(chunk)
             if count == WORDS:
                 return True
+        return False
+
+    def _close(self, near: int, start: int, context: Sequence[str]) -> bool:
+        """Whether a word at `near` surely is among those that count for `start`; told by the most tokens there can be."""
+        first, last = bisect_right(self._starts, near) - 1, bisect_right(self._starts, start) - 1
+        if first < 0 or first >= last or _PERSONAL.search(self._chunks[first]):
+            return False
+        left = WORDS - 1 - len(_ATOM.findall(self.text, self._starts[last], start))
+        for at in range(last - 1, first, -1):
+            left -= len(_ATOM.findall(self._chunks[at]))
+            if left <= 0:
+                return False
+        for _, word in reversed(self._cut(first)):
+            if word and left > 0 and any(wanted in word for wanted in context):
+                return True
+            left -= bool(word)
         return False
 
     def _nothing_ahead(self, start: int, place: _Place, context: Sequence[str]) -> bool:
@@ -216,60 +240,59 @@ class Around:
     def _before(self, start: int, place: _Place) -> list[str]:
         """The token at `start` and those before it that count, at most `WORDS` of these."""
         if place.before is None:
-            place.before = []
+            at, count = self._token(start)
+            found: list[str] = []
             left = WORDS
-            for word in self._backwards(place.low, start, place.end):
-                if word or not place.before:
-                    place.before.append(word)
-                    left -= bool(word)
-                    if not left:
-                        break
-            place.before = place.before or [""]
+            while left and 0 <= at < len(self._chunks) and (self._starts[at] > place.low or not place.low):
+                for _, word in reversed(self._cut(at)[:count]):
+                    if word or not found:
+                        found.append(word)
+                        left -= bool(word)
+                        if not left:
+                            break
+                at, count = at - 1, None
+            place.before = found or [""]
         return place.before
 
-    def _backwards(self, low: int, start: int, end: int) -> Iterator[str]:
-        """What counts of the tokens from `low` to `end`, from the one at `start` backwards; chunks that are cut are left out."""
-        high, size = end, _BLOCK
-        while high > low:
-            floor = max(low, high - size)
-            chunks = [chunk for chunk in _CHUNK.finditer(self.text, floor, high) if chunk.start() > floor or floor == 0]
-            for chunk in reversed(chunks):
-                at = chunk.start()
-                pieces = self._pieces(chunk[0], at)
-                count = len(pieces)
-                while count > 1 and at + pieces[count - 2][0] > start:
-                    count -= 1
-                for _, word in reversed(pieces[:count]):
-                    yield word
-            if floor == low:
-                return
-            high, size = (chunks[0].start(), size) if chunks else (high, size * 4)
-
-    def _behind(self, start: int, end: int) -> str | None:
-        """The first word that counts of the tokens behind `start`, or nothing; `None`: not known yet."""
-        low = start
-        while low > max(0, start - LOOK) and not self.text[low - 1].isspace():
-            low -= 1
-        for chunk in _CHUNK.finditer(self.text, low, start + LOOK):
-            if chunk.end() == len(self.text) and not self.last:
+    def _behind(self, start: int, place: _Place) -> str | None:
+        """The first word that counts of the tokens behind the one at `start`, or nothing; `None`: not known yet."""
+        at, count = self._token(start)
+        high = start + LOOK
+        while at < len(self._chunks):
+            begin = self._starts[at]
+            end = begin + len(self._chunks[at])
+            if end == len(self.text) and not self.last:
                 return None
-            if chunk.end() == start + LOOK and chunk.end() > end:
+            if end >= high and end > place.end:
                 return ""
-            for at, word in self._pieces(chunk[0], chunk.start()):
-                if word and chunk.start() + at > start:
-                    return word
-        return "" if self.last or start + LOOK < len(self.text) else None
+            if begin > place.low or not place.low:
+                for _, word in self._cut(at)[count or 0 :]:
+                    if word:
+                        return word
+            at, count = at + 1, 0
+        return "" if self.last else None
 
-    def _pieces(self, chunk: str, at: int) -> list[Piece]:
-        """The tokens of a chunk that begins at `at`."""
-        if not chunk[0].isspace():
-            found = self._cut.get(chunk)
-            if found is None:
-                found = self._cut[chunk] = self.words.tokens(chunk)
-            return found
-        # One space behind a token belongs to it; what is left is a token, and it counts as a word.
-        rest = chunk[1:] if chunk[0] == " " and at > 0 else chunk
-        return [(len(chunk), rest)] if rest else []
+    def _token(self, start: int) -> tuple[int, int | None]:
+        """The chunk of the token at `start`, and how many tokens of it there are up to this one."""
+        at = bisect_right(self._starts, start) - 1
+        if at < 0 or start >= self._starts[at] + len(self._chunks[at]):
+            return at + 1, 1  # a space that belongs to no token: then it is the next one
+        begin = self._starts[at]
+        pieces = self._cut(at)
+        return at, next((count for count, (end, _) in enumerate(pieces, 1) if begin + end > start), len(pieces))
+
+    def _cut(self, at: int) -> list[Piece]:
+        """The tokens of a chunk."""
+        found = self._pieces[at]
+        if found is None:
+            chunk = self._chunks[at]
+            if chunk[0].isspace():
+                # One space behind a token belongs to it; what is left is a token, and it counts as a word.
+                found = [(len(chunk), chunk[1:] if chunk[0] == " " and self._starts[at] else chunk)]
+            else:
+                found = self.words.tokens(chunk)
+            self._pieces[at] = found
+        return found
 
 
 def _matches(rule: Any, chunk: str) -> bool:
