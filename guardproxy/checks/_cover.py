@@ -5,8 +5,9 @@ same characters, and while text from some place on could still be the beginning 
 assertion has yet to see, `begin` matches it to its end. The other way round nothing is promised: both may match more.
 
 RE2 does not see the text but its `trace`: one byte a character. ASCII stands for itself, every other character for the kind
-that patterns can ask for: a digit, white space, one that equals an ASCII letter in another case, or any other. So
-RE2 needs no Unicode tables of its own (they may be of another year than those of `regex`), and offsets stay the same.
+that patterns can ask for: a digit, white space, another word character (`_` stands for it), or none of these. So RE2 needs
+no Unicode tables of its own (they may be of another year than those of `regex`), and offsets stay the same. `\\b` in a
+cover is right as long as the text has no digits beyond ASCII; where it has some, `loose` leaves it out.
 
     begin(ab) = begin(a) | a begin(b)      begin(a|b) = begin(a) | begin(b)      begin(a{m,n}) = a{0,n-1} begin(a)
 
@@ -25,8 +26,8 @@ from typing import Any
 
 import regex
 
-_DIGIT, _SPACE, _FOLD, _OTHER = 1, 2, 3, 4  # the bytes that stand for characters beyond ASCII
-_BEYOND = 0b11110
+_DIGIT, _SPACE, _WORD, _OTHER = 1, 2, ord("_"), 4  # the bytes that stand for characters beyond ASCII
+_BEYOND = 1 << _DIGIT | 1 << _SPACE | 1 << _WORD | 1 << _OTHER
 _FOLDS = {"\u0130": "i", "\u0131": "i", "\u017f": "s", "\u212a": "k"}  # `regex` ignores the case of these, too
 _ALL = (1 << 128) - 1
 _FLAGS = regex.IGNORECASE | regex.MULTILINE | regex.DOTALL | regex.VERBOSE | regex.UNICODE
@@ -79,10 +80,15 @@ def trace(text: str) -> bytes:
     return text.encode("ascii", "guardproxy-trace")
 
 
+def loose(pattern: str) -> str:
+    """A cover's pattern without word boundaries."""
+    return pattern.replace("\\b", "")
+
+
 def _kind(letter: str) -> int:
-    if letter in _FOLDS:
-        return _FOLD
-    return _DIGIT if _digit(letter) else _SPACE if _space(letter) else _OTHER
+    if _digit(letter) or letter.isdecimal():
+        return _DIGIT
+    return _SPACE if _space(letter) or letter.isspace() else _WORD if _word(letter) else _OTHER
 
 
 def _stand_in(error: UnicodeError) -> tuple[bytes, int]:
@@ -92,6 +98,7 @@ def _stand_in(error: UnicodeError) -> tuple[bytes, int]:
 
 _digit = regex.compile(r"\d").match
 _space = regex.compile(r"\s").match
+_word = regex.compile(r"\w").match
 codecs.register_error("guardproxy-trace", _stand_in)
 
 
@@ -236,7 +243,7 @@ class _Reader:
                 return _Part("", "", "", True, 0, behind)
             return _Part("", seen.proper, seen.proper, True, 0, seen.behind, min(UNBOUNDED, seen.wide + seen.ahead))
         if kind == "AT":
-            return _Part("", "", "", True, 0, 1, 1)
+            return _Part("\\b" if str(value) == "AT_BOUNDARY" else "", "", "", True, 0, 1, 1)
         raise UncoveredError(f"`{kind}` is not known here")
 
 
@@ -278,20 +285,20 @@ def _outer(kind: str, value: Any, flags: int) -> int:
     bits = _ascii(low, high, flags)
     if flags & regex.IGNORECASE:
         if any(bits >> ord(letter) & 1 for letter in "iks"):
-            bits |= 1 << _FOLD
+            bits |= 1 << _WORD
         for odd, letter in _FOLDS.items():
             if low <= ord(odd) <= high:
                 bits |= _ascii(ord(letter), ord(letter), flags)
     if high > 127:
         # A character beyond ASCII: its own kind, and that of its other cases.
-        bits |= 1 << _kind(chr(low)) | 1 << _OTHER | 1 << _FOLD if low == high else _BEYOND
+        bits |= 1 << _kind(chr(low)) | 1 << _WORD if low == high else _BEYOND
     return bits
 
 
 def _inner(items: Sequence[tuple[str, Any]], flags: int) -> int:
     """The bits that a negated class surely leaves out: never one too many.
 
-    Bytes 1 to 4 have two meanings, and only a category leaves out both.
+    Some bytes have two meanings, and only a category leaves out both.
     """
     bits = 0
     for kind, value in items:
@@ -307,21 +314,21 @@ def _pick(test: Callable[[str], Any]) -> int:
     return sum(1 << code for code in range(128) if test(chr(code)))
 
 
-def _category(ascii_bits: int, outer: int, inner: int) -> tuple[int, int]:
-    """What a category may match, and what it matches in any case, where bytes 1 to 4 have two meanings."""
-    return ascii_bits | outer, ascii_bits & ~_BEYOND | inner
-
-
-_D, _S, _F, _O = (1 << kind for kind in (_DIGIT, _SPACE, _FOLD, _OTHER))
-_DIGITS, _SPACES, _WORDS = _pick(_digit), _pick(_space), _pick(regex.compile(r"\w").match)
-_CONTROLS = _BEYOND  # the ASCII characters 1 to 4 themselves: neither digits, nor spaces, nor words
+_D, _S, _W, _O = (1 << kind for kind in (_DIGIT, _SPACE, _WORD, _OTHER))
+_CONTROLS = _D | _S | _O  # the ASCII characters 1, 2, and 4 themselves: neither digits, nor spaces, nor word characters
+_DIGITS, _WORDS = _pick(_digit), _pick(_word)
+_SPACES, _ALL_SPACES = (
+    _pick(_space),
+    _pick(str.isspace),
+)  # `re`, which reads patterns for telephone numbers, has some more
+# What each may match, and what it matches in any case.
 _CATEGORIES = {
-    "CATEGORY_DIGIT": _category(_DIGITS, _D, 0),
-    "CATEGORY_NOT_DIGIT": _category(_ALL & ~_DIGITS, _S | _F | _O | _CONTROLS, _S | _F | _O),
-    "CATEGORY_SPACE": _category(_SPACES, _S, 0),
-    "CATEGORY_NOT_SPACE": _category(_ALL & ~_SPACES, _D | _F | _O | _CONTROLS, _D | _F | _O),
-    "CATEGORY_WORD": _category(_WORDS, _D | _F | _O, 0),
-    "CATEGORY_NOT_WORD": _category(_ALL & ~_WORDS, _S | _O | _CONTROLS, _S),
+    "CATEGORY_DIGIT": (_DIGITS | _D, _DIGITS),
+    "CATEGORY_NOT_DIGIT": (_ALL & ~_DIGITS, _ALL & ~_DIGITS & ~_D),
+    "CATEGORY_SPACE": (_ALL_SPACES | _S, _SPACES),
+    "CATEGORY_NOT_SPACE": (_ALL & ~_SPACES, _ALL & ~_ALL_SPACES & ~_S),
+    "CATEGORY_WORD": (_WORDS | _D | _W, _WORDS),
+    "CATEGORY_NOT_WORD": (_ALL & ~_WORDS, _ALL & ~_WORDS & ~_D),
 }
 
 

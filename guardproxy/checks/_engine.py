@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import re2
 import regex
 
-from guardproxy.checks._cover import UNBOUNDED, Cover, trace
+from guardproxy.checks._cover import UNBOUNDED, Cover, loose, trace
 from guardproxy.checks._phone import Phones
 from guardproxy.checks._words import LOOK, Around, Words
 
@@ -89,16 +89,17 @@ class Engine:
         self.sources, self.boost, self.detect = tuple(sources), boost, detect
         bodies = [body for source in sources for body in source.bodies]
         begins = [begin for source in sources for begin in source.begins if begin]
-        self._any: Any = compiled("|".join(dict.fromkeys(bodies)))
-        self._begin: Any = compiled(f"(?:{'|'.join(dict.fromkeys(begins))})\\z")
+        self._any = "|".join(dict.fromkeys(bodies))
+        self._begin = f"(?:{'|'.join(dict.fromkeys(begins))})\\z"
+        compiled(self._any), compiled(self._begin)
 
     def step(self, text: str, at: int, last: bool) -> tuple[list[Span], int]:
         """The final findings from `at` on, sorted, and how far the text is settled. `text` is all that can be seen."""
         traced = trace(text)
         undecided = len(text)
-        if not last and (open_at := self._begin.search(traced, at)):
+        if not last and (open_at := sharpest(self._begin, traced).search(traced, at)):
             undecided = open_at.start()
-        first = self._any.search(traced, at)
+        first = sharpest(self._any, traced).search(traced, at)
         if first is None:
             return [], undecided
         found: list[Span] = []
@@ -150,11 +151,11 @@ def without_contained(spans: list[Span]) -> list[Span]:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One pattern of a recognizer. `timeout_s`: how long the pattern of a user may take."""
+    """One pattern of a recognizer. `empty`: it may match nothing. `timeout_s`: how long the pattern of a user may take."""
 
     exact: Any
     cover: Cover
-    body: Any
+    empty: bool
     score: float
     timeout_s: float | None
 
@@ -162,10 +163,11 @@ class Pattern:
         """What `finditer` gives from `at` on, as far as it begins before `undecided`."""
         limits = {} if self.timeout_s is None else {"timeout": self.timeout_s}
         reach = self.cover.reach
-        if self.body.fullmatch(b""):
+        body = sharpest(self.cover.body, traced)
+        if self.empty:
             yield from (match for match in self.exact.finditer(text, at, **limits) if match.start() < undecided)
             return
-        while place := self.body.search(traced, at):
+        while place := body.search(traced, at):
             start = place.start()
             if start >= undecided:
                 return
@@ -225,7 +227,6 @@ class PatternSource:
     words: Words
     least: float
     single: bool
-    sieve: Any
 
     @property
     def bodies(self) -> list[str]:
@@ -238,7 +239,7 @@ class PatternSource:
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         found: list[Span] = []
         taken: Spans = []
-        for which in self.sieve.Match(traced[first:]) or ():
+        for which in hits(tuple(self.bodies), traced, first):
             pattern = self.patterns[which]
             for match in pattern.matches(text, traced, first, undecided):
                 taken.append(match.span())
@@ -254,7 +255,6 @@ class PhoneSource:
 
     entity: str
     phones: Phones
-    body: Any
     score: float
     accept: Callable[[Any], bool]
     context: Sequence[str]
@@ -271,8 +271,10 @@ class PhoneSource:
         return [self.phones.begin]
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
+        body = compiled(self.phones.body)
+
         def next_body(index: int) -> int:
-            place = self.body.search(traced, index)
+            place = body.search(traced, index)
             return int(place.start()) if place else -1
 
         numbers, spans = self.phones.search(text, traced, at, undecided, next_body)
@@ -294,13 +296,26 @@ def options() -> Any:
     return chosen
 
 
-def sieve(patterns: Sequence[str]) -> Any:
-    """A set that tells which of the patterns a trace matches. One for each recognizer: all in one have far too many states."""
+def hits(patterns: tuple[str, ...], traced: bytes, first: int) -> Sequence[int]:
+    """Which of the patterns a trace may match from `first` on."""
+    if len(patterns) == 1:
+        return (0,)
+    return _set(patterns, b"\x01" in traced).Match(traced[max(0, first - 1) :]) or ()
+
+
+@cache
+def _set(patterns: tuple[str, ...], loosely: bool) -> Any:
+    """One for each recognizer: all patterns in one set have far too many states."""
     found = re2.Set.SearchSet(options())
     for pattern in patterns:
-        found.Add(pattern.encode())
+        found.Add((loose(pattern) if loosely else pattern).encode())
     found.Compile()
     return found
+
+
+def sharpest(pattern: str, traced: bytes) -> Any:
+    """A cover's pattern, compiled as sharp as is right for a trace."""
+    return compiled(loose(pattern) if b"\x01" in traced else pattern)
 
 
 @cache

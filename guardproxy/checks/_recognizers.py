@@ -15,8 +15,8 @@ from typing import Any
 
 import regex
 
-from guardproxy.checks._cover import UncoveredError, cover
-from guardproxy.checks._engine import Boost, Pattern, PatternSource, PhoneSource, Source, compiled, exact, sieve
+from guardproxy.checks._cover import UncoveredError, cover, loose
+from guardproxy.checks._engine import Boost, Pattern, PatternSource, PhoneSource, Source, compiled, exact
 from guardproxy.checks._phone import Phones
 from guardproxy.checks._words import Words
 
@@ -157,14 +157,13 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
         is_iban = kind.analyze is IbanRecognizer.analyze
         judge = partial(_judge_iban if is_iban else _judge, recognizer)
         patterns = [_pattern(one, int(recognizer.global_regex_flags), trusted) for one in recognizer.patterns]
-        chosen = sieve([one.cover.body for one in patterns])
-        return PatternSource(entity, patterns, judge, context, words, from_score, not is_iban, chosen)
+        return PatternSource(entity, patterns, judge, context, words, from_score, not is_iban)
     if kind.analyze in (PhoneRecognizer.analyze, za.ZaPhoneNumberRecognizer.analyze):
         local = kind.analyze is not PhoneRecognizer.analyze
         regions = (kind.REGION,) if local else tuple(recognizer.supported_regions)
         phones = Phones(regions, recognizer.leniency, every=local)
         accept = partial(_is_local, recognizer) if local else _any
-        return PhoneSource(entity, phones, compiled(phones.body), recognizer.SCORE, accept, context, words, from_score)
+        return PhoneSource(entity, phones, recognizer.SCORE, accept, context, words, from_score)
     return None
 
 
@@ -174,7 +173,7 @@ def _pattern(pattern: Any, flags: int, trusted: bool) -> Pattern:
         return Pattern(
             exact(pattern.regex, flags),
             found,
-            compiled(found.body),
+            compiled(loose(found.body)).fullmatch(b"") is not None,
             float(pattern.score),
             None if trusted else _TIMEOUT_S,
         )
