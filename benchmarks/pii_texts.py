@@ -16,7 +16,10 @@ def chat(random: Random, count: int) -> str:
     found = words(random, count)
     for _ in range(count // 60 + 1):
         at = random.randrange(len(found))
-        found.insert(at, random.choice([str(random.randint(1, 60)), f"{random.randint(1, 12)}:30", str(random.randint(1950, 2030))]))
+        found.insert(
+            at,
+            random.choice([str(random.randint(1, 60)), f"{random.randint(1, 12)}:30", str(random.randint(1950, 2030))]),
+        )
     return " ".join(found)
 
 
@@ -29,11 +32,22 @@ def dense(random: Random, count: int) -> str:
 
 
 def _digits(random: Random, shape: str) -> str:
-    return "".join(random.choice("0123456789") if letter == "#" else random.choice("23456789") if letter == "%" else letter for letter in shape)
+    return "".join(
+        random.choice("0123456789") if letter == "#" else random.choice("23456789") if letter == "%" else letter
+        for letter in shape
+    )
 
 
 def _phone(random: Random) -> str:
-    shapes = ("(%##) %##-####", "%##-%##-####", "+1 %## %## ####", "+49 30 ######", "020 7### ####", "+44 20 7### ####", "06 ## ## ## ##")
+    shapes = (
+        "(%##) %##-####",
+        "%##-%##-####",
+        "+1 %## %## ####",
+        "+49 30 ######",
+        "020 7### ####",
+        "+44 20 7### ####",
+        "06 ## ## ## ##",
+    )
     return _digits(random, random.choice(shapes))
 
 
@@ -66,10 +80,18 @@ def _mac(random: Random) -> str:
 _SENTENCES: tuple[Callable[[Random], str], ...] = (
     lambda random: f"Call me at {_phone(random)} or write to {_mail(random)} before noon.",
     lambda random: f"My card {_card(random)} expires in {random.randint(2026, 2031)}, please charge it.",
-    lambda random: f"The social security number is {_digits(random, '5##-%#-####')} and the tax id 912-{random.randint(70, 88)}-1234.",
+    lambda random: (
+        f"The social security number is {_digits(random, '5##-%#-####')} and the tax id 912-{random.randint(70, 88)}-1234."
+    ),
     lambda random: f"Wire it to {_iban(random)} from account {_digits(random, '1########')} at the bank.",
-    lambda random: f"The host {_host(random)} with MAC {_mac(random)} answered at {random.randint(10, 23)}:4{random.randint(0, 9)}.",
-    lambda random: f"See https://www.example.com/orders/{random.randint(1000, 99999)}?id={random.randint(1, 9)} for order {_digits(random, '########')}.",
-    lambda random: f"Her passport, issued {random.randint(1, 28)}/0{random.randint(1, 9)}/20{random.randint(10, 25)}, is {_digits(random, '9########')}.",
+    lambda random: (
+        f"The host {_host(random)} with MAC {_mac(random)} answered at {random.randint(10, 23)}:4{random.randint(0, 9)}."
+    ),
+    lambda random: (
+        f"See https://www.example.com/orders/{random.randint(1000, 99999)} for order {_digits(random, '########')}."
+    ),
+    lambda random: (
+        f"Her passport, issued {random.randint(1, 28)}/0{random.randint(1, 9)}/2019, is {_digits(random, '9########')}."
+    ),
     lambda random: f"Phone: {_phone(random)}, mobile: {_phone(random)}, NHS {_digits(random, '943 476 ####')}.",
 )

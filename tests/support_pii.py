@@ -148,10 +148,12 @@ def _member(items: list[tuple[str, Any]], random: Random) -> str:
 
 
 _WORDS = (
-    "call me on the mobile number credit card bank account passport driver license date birthday url website link ip mac "
-    "email iban wallet bitcoin tax id social security to:5 a:1 the of is my your http://www.example.com/a?b=c ext. x12 "
-    "medical claim number: prior authorization # rx prescription no. referral routing vat identity plate nino nhs"
-).split(" ")
+    "call", "me", "on", "the", "mobile", "number", "credit", "card", "bank", "account", "passport", "driver",
+    "license", "date", "birthday", "url", "website", "link", "ip", "mac", "email", "iban", "wallet", "bitcoin",
+    "tax", "id", "social", "security", "to:5", "a:1", "the", "of", "is", "my", "your",
+    "http://www.example.com/a?b=c", "ext.", "x12", "medical", "claim", "number:", "prior", "authorization", "#",
+    "rx", "prescription", "no.", "referral", "routing", "vat", "identity", "plate", "nino", "nhs",
+)  # fmt: skip
 _SIGNS = " -./()+:,;#@_'\"<>[]\n\t  x\u00a0\u200b€%=&|~٣３é’ß中İſ"
 _DIGITS = "0123456789"
 

@@ -1,7 +1,8 @@
 """A user's own recognizers: files in Presidio's format, and classes.
 
-Names from a policy come in, recognizers for a language and what tells them from others go out. Nothing is kept. A file is read by
-whoever loads policies; Presidio's own code makes recognizers of it. A pattern that could take too long is refused here:
+Names from a policy come in, recognizers for a language and what tells them from others go out. Nothing is kept. A file
+is read by whoever loads policies; Presidio's own code makes recognizers of it. A pattern that could take too long is
+refused here:
 
 Each place where a pattern repeats something without a bound is tried: a text that leads up to it, what it repeats up to
 `LONG` characters in a row, and something that fits nowhere. `LONG` is more than is ever searched at once. A pattern that

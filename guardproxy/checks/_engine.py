@@ -91,7 +91,8 @@ class Engine:
         begins = [begin for source in sources for begin in source.begins if begin]
         self._any = "|".join(dict.fromkeys(bodies))
         self._begin = f"(?:{'|'.join(dict.fromkeys(begins))})\\z"
-        compiled(self._any), compiled(self._begin)
+        compiled(self._any)  # now, not at the first text
+        compiled(self._begin)
 
     def step(self, text: str, at: int, last: bool) -> tuple[list[Span], int]:
         """The final findings from `at` on, sorted, and how far the text is settled. `text` is all that can be seen."""

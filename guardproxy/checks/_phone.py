@@ -68,9 +68,7 @@ class Phones:
         self.body = f"(?:{digit}(?:{sign}{digit}){{{self.digits - 1}}}|{extension})"
         # A time of day behind a date takes the number away, so `:` and a digit may still matter.
         self.begin = f"(?:{shape.begin}|{shape.body}:[0-5]?)"
-        self._before = (
-            5 * self.digits + 12
-        )  # characters of a candidate before `body`: brackets, plus, and single digits
+        self._before = 5 * self.digits + 12  # characters of a candidate before `body`: brackets, plus, single digits
         self._sieve = _Sieve(self.regions) if self._exact else None
 
     def search(
@@ -110,7 +108,7 @@ class Phones:
         found: list[Number] = []
         asked = set()
         for part, at in self._parts(text, candidate, start):
-            if (part, at) in asked:
+            if len(part) < self.digits or (part, at) in asked:
                 continue
             asked.add((part, at))
             possible, alike = self._possible(part, traced[at : at + len(part)], regions)
@@ -136,6 +134,8 @@ class Phones:
         if rules._TIME_STAMPS.search(candidate) and rules._TIME_STAMPS_SUFFIX.match(text, start + len(candidate)):
             return
         yield candidate, start
+        if candidate.isdigit():
+            return  # every part is made by a sign
         for inner in rules._INNER_MATCHES:
             group = inner.search(candidate)
             if group:
@@ -168,7 +168,7 @@ class Phones:
 
 
 def _has_code(digits: bytes) -> bool:
-    from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE as CODES  # noqa: N814, PLC0415
+    from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE as CODES  # noqa: PLC0415
 
     return digits[:1] != b"0" and any(int(digits[:size]) in CODES for size in (1, 2, 3))
 
@@ -176,7 +176,7 @@ def _has_code(digits: bytes) -> bool:
 def _metadata(region: str) -> list[Any]:
     """The metadata of a region and of all that share its country code."""
     from phonenumbers.phonemetadata import PhoneMetadata  # noqa: PLC0415
-    from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE as CODES  # noqa: N814, PLC0415
+    from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE as CODES  # noqa: PLC0415
 
     own: Any = PhoneMetadata.metadata_for_region(region)
     others = [PhoneMetadata.metadata_for_region(other) for other in CODES[own.country_code]]
@@ -184,7 +184,7 @@ def _metadata(region: str) -> list[Any]:
 
 
 def _shortest(region: str) -> int:
-    return min(length for metadata in _metadata(region) for length in metadata.general_desc.possible_length)
+    return min(int(length) for metadata in _metadata(region) for length in metadata.general_desc.possible_length)
 
 
 class _Sieve:
@@ -252,7 +252,7 @@ def _national(region: str) -> tuple[str, str]:
 
 def _formats(region: str) -> tuple[Any, list[tuple[Any, Any, bool]]]:
     """A pattern for a region's prefix and, for each way to write a number, patterns and whether it must have the prefix."""
-    from phonenumbers.phonenumberutil import _formatting_rule_has_first_group_only, region_code_for_country_code  # noqa: PLC0415, PLC2701
+    from phonenumbers.phonenumberutil import _formatting_rule_has_first_group_only, region_code_for_country_code  # noqa: PLC0415
 
     own = _metadata(region)[0]
     main = _metadata(region_code_for_country_code(own.country_code))[0]

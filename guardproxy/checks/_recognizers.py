@@ -38,6 +38,7 @@ def presidio() -> Any:
         import tldextract.tldextract as tld  # noqa: PLC0415
 
         tld.TLD_EXTRACTOR = tld.TLDExtract(suffix_list_urls=(), cache_dir=None)
+        tld.TLD_EXTRACTOR("example.org")  # reads the list now, not at the first address
         # It tells about each recognizer and each entity that it loads or leaves out.
         logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
     return presidio_analyzer
@@ -170,6 +171,7 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
 def _pattern(pattern: Any, flags: int, trusted: bool) -> Pattern:
     try:
         found = cover(pattern.regex, flags)
+        compiled(found.body)  # now, not at the first text that needs it
         return Pattern(
             exact(pattern.regex, flags),
             found,
@@ -219,7 +221,7 @@ def _is_local(recognizer: Any, number: Any) -> bool:
     import phonenumbers  # noqa: PLC0415
 
     here = phonenumbers.region_code_for_number(number) == recognizer.REGION
-    return here and recognizer._classify(number) == recognizer.target_classification
+    return here and bool(recognizer._classify(number) == recognizer.target_classification)
 
 
 def sources(

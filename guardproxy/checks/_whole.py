@@ -61,7 +61,7 @@ def nlp_engine(language: str) -> Any:
     Language.component("guardproxy_lemmas", func=_lemmas)
     pipeline = spacy.blank(language)
     pipeline.add_pipe("guardproxy_lemmas")
-    engine = SpacyNlpEngine(models=[{"lang_code": language, "model_name": "blank"}])
+    engine: Any = SpacyNlpEngine(models=[{"lang_code": language, "model_name": "blank"}])
     engine.nlp = {language: pipeline}
     return engine
 

@@ -323,7 +323,7 @@ def words(language: str) -> Words:
             pipeline = spacy.blank(language)
         except ImportError as error:
             raise ValueError(f"spaCy has no rules for the language `{language}`") from error
-    rules = pipeline.tokenizer
+    rules: Any = pipeline.tokenizer
     if type(rules) is not Tokenizer:
         raise ValueError(f"spaCy cuts the language `{language}` by other means than rules")
     stops = frozenset(pipeline.Defaults.stop_words)

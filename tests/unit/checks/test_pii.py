@@ -9,10 +9,10 @@ import time
 from typing import Any
 
 import pytest
+from guardproxy.checks._segments import BLOCK
 
 from guardproxy.checks import Resources, build
 from guardproxy.checks._recognizers import DEFAULTS, _least_digits, _takes_space, _tree, probes, recognizers
-from guardproxy.checks._segments import BLOCK
 from guardproxy.checks.pii import LOOK_BACK, _resolved
 from guardproxy.errors import OptionError
 from guardproxy.findings import Window
