@@ -60,6 +60,10 @@ class Words:
         plain = core.isascii() and core.isalpha() and core != "be"
         return plain and not (core in self.special or chunk in self.special or self.is_stop(core))
 
+    def most(self, chunk: str) -> int:
+        """How many of the chunk's tokens count at most, told without cutting it."""
+        return sum(len(self.special.get(atom, "x")) for atom in _ATOM.findall(chunk))
+
     def tokens(self, chunk: str) -> list[Piece]:
         """The tokens of a chunk without white space."""
         if found := self.known.get(chunk):
@@ -212,9 +216,9 @@ class Around:
         first, last = bisect_right(self._starts, near) - 1, bisect_right(self._starts, start) - 1
         if first < 0 or first >= last or _PERSONAL.search(self._chunks[first]):
             return False
-        left = WORDS - 1 - len(_ATOM.findall(self.text, self._starts[last], start))
+        left = WORDS - 1 - self.words.most(self.text[self._starts[last] : start])
         for at in range(last - 1, first, -1):
-            left -= len(_ATOM.findall(self._chunks[at]))
+            left -= self.words.most(self._chunks[at])
             if left <= 0:
                 return False
         for _, word in reversed(self._cut(first)):

@@ -93,7 +93,7 @@ def resolve(structured: Sequence[Span], named: Sequence[Span]) -> list[Span]:
         if all(span.end <= other.start or span.start >= other.end for other in kept):
             kept.append(span)
     for span in sorted(named, key=_strength):
-        kept += [rest for rest in _rest(span, kept)]
+        kept += _rest(span, kept)
     return sorted(kept)
 
 
