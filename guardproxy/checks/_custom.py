@@ -31,6 +31,7 @@ from guardproxy.errors import OptionError
 LONG = 8192
 LIMIT_S = 0.5
 _SIZES = (24, 256, LONG)
+_REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 
 class Custom:
@@ -158,62 +159,71 @@ def _refuse_slow(recognizer: Any, pattern: Any) -> None:
 
 def attacks(tree: Any) -> Iterator[str]:
     """Texts on which a pattern that backtracks too much shows it."""
-    for lead, repeated in _repeats(tree, ""):
-        for size in _SIZES:
-            for end in ("\x00", " ", ""):
-                yield lead + (repeated * size)[:size] + end
+    for likes in ("a0A .-_@/:", "0aA-. _@/:"):
+        whole = _example(tree, likes)  # a module that looks for what must be there first does not give up at once
+        for lead, repeated in _repeats(tree, "", likes):
+            for size in _SIZES:
+                for end in ("\x00", " ", "", f"\x00{whole}"):
+                    yield lead + (repeated * size)[:size] + end
 
 
-def _repeats(tree: Any, lead: str) -> Iterator[tuple[str, str]]:
+def _repeats(tree: Any, lead: str, likes: str) -> Iterator[tuple[str, str]]:
     """What leads up to each repeat without a bound, and what is repeated."""
     for operation, value in tree:
-        kind = str(operation)
-        if kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-            yield from _repeats(value[2], lead)
-            if int(value[1]) > 32:
-                yield lead, _example([(operation, (1, 1, value[2]))]) or "a"
-        elif kind == "BRANCH":
-            for branch in value[1]:
-                yield from _repeats(branch, lead)
-        elif kind == "SUBPATTERN":
-            yield from _repeats(value[3], lead)
-        elif kind in ("ASSERT", "ASSERT_NOT"):
-            yield from _repeats(value[1], lead)
-        elif kind == "ATOMIC_GROUP":
-            yield from _repeats(value, lead)
-        lead += _example([(operation, value)])
+        for inside in _inner(str(operation), value):
+            yield from _repeats(inside, lead, likes)
+        if str(operation) in _REPEATS and int(value[1]) > 32:
+            for repeated in _branches(value[2]):
+                yield lead, _example(repeated, likes) or "a"
+        lead += _example([(operation, value)], likes)
 
 
-def _example(tree: Any) -> str:
-    """A text that a pattern matches, or nearly."""
+def _inner(kind: str, value: Any) -> list[Any]:
+    """The patterns within one part of a pattern."""
+    if kind in _REPEATS:
+        return [value[2]]
+    if kind == "BRANCH":
+        return list(value[1])
+    if kind == "SUBPATTERN":
+        return [value[3]]
+    if kind in ("ASSERT", "ASSERT_NOT"):
+        return [value[1]]
+    return [value] if kind == "ATOMIC_GROUP" else []
+
+
+def _branches(tree: Any) -> list[Any]:
+    """The alternatives that a pattern is made of, or itself."""
+    if len(tree) == 1 and str(tree[0][0]) in ("BRANCH", "SUBPATTERN", "ATOMIC_GROUP"):
+        return [each for inside in _inner(str(tree[0][0]), tree[0][1]) for each in _branches(inside)]
+    return [tree]
+
+
+def _example(tree: Any, likes: str) -> str:
+    """A text that a pattern matches, or nearly; of a class, the first of the characters that it `likes`."""
     out = ""
     for operation, value in tree:
         kind = str(operation)
         if kind == "LITERAL":
             out += chr(value)
         elif kind == "IN":
-            out += _one_of(value)
+            out += _one_of([(str(one), what) for one, what in value], likes)
         elif kind in ("ANY", "NOT_LITERAL"):
-            out += "a"
-        elif kind == "BRANCH":
-            out += _example(value[1][0])
-        elif kind == "SUBPATTERN":
-            out += _example(value[3])
-        elif kind == "ATOMIC_GROUP":
-            out += _example(value)
-        elif kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-            out += _example(value[2]) * max(1, min(int(value[0]), 64))
+            out += likes[0]
+        elif kind in _REPEATS:
+            out += _example(value[2], likes) * max(1, min(int(value[0]), 64))
+        elif kind in ("BRANCH", "SUBPATTERN", "ATOMIC_GROUP"):
+            out += _example(_inner(kind, value)[0], likes)
     return out
 
 
-def _one_of(items: Any) -> str:
-    """A character of a class; letters and digits first, as other repeats are most likely to take them, too."""
-    source = [(str(kind), value) for kind, value in items]
-    for letter in "a0A .-_@/:":
-        if _holds(source, letter):
+def _one_of(items: list[tuple[str, Any]], likes: str) -> str:
+    """A character of a class; those first that other repeats are most likely to take, too."""
+    for letter in likes:
+        if _holds(items, letter):
             return letter
-    first = next((value for kind, value in source if kind in ("LITERAL", "RANGE")), "a")
-    return first if isinstance(first, str) else chr(first[0] if isinstance(first, tuple) else first)
+    return next(
+        (chr(value if kind == "LITERAL" else value[0]) for kind, value in items if kind in ("LITERAL", "RANGE")), "a"
+    )
 
 
 _CATEGORY = {

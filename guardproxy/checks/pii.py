@@ -81,19 +81,19 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> PiiChe
     return PiiCheck(name, made.digest, made.engine, made.whole)
 
 
-def resolve(structured: Sequence[Span], named: Sequence[Span]) -> list[Span]:
+def resolve(structured: Sequence[Span], named: Sequence[Span], text: str = "") -> list[Span]:
     """The spans that stay when overlaps are settled, in the order of the text; none overlaps another.
 
     Of `structured` spans that overlap, a proven one stays before a guess, then the one with the higher score, the longer,
-    the earlier, and the one whose entity comes first in the alphabet. `named` spans (of a model that finds names) never
-    take anything from those: what these leave of one stays if it holds a letter. Among themselves the same order holds.
+    the earlier, and the one whose entity comes first in the alphabet. `named` spans (of a model that finds names) take
+    nothing from those: what these leave of one stays if it holds a letter of `text`. Among themselves, the same order holds.
     """
     kept: list[Span] = []
     for span in sorted(structured, key=_strength):
         if all(span.end <= other.start or span.start >= other.end for other in kept):
             kept.append(span)
     for span in sorted(named, key=_strength):
-        kept += _rest(span, kept)
+        kept += [rest for rest in _rest(span, kept) if any(map(str.isalpha, text[rest.start : rest.end]))]
     return sorted(kept)
 
 
@@ -106,9 +106,6 @@ def _rest(span: Span, kept: Sequence[Span]) -> list[Span]:
     rest: list[Span] = []
     at = span.start
     for other in sorted(other for other in kept if other.start < span.end and span.start < other.end):
-        if other.start > at:
-            rest.append(span._replace(start=at, end=other.start))
-        at = max(at, other.end)
-    if at < span.end:
-        rest.append(span._replace(start=at))
-    return rest
+        rest.append(span._replace(start=at, end=other.start))
+        at = other.end
+    return [*rest, span._replace(start=at)]

@@ -33,7 +33,15 @@ def test_a_class_is_covered_for_every_character_there_is(source: str) -> None:
 
 
 def test_covers_are_no_wider_than_they_need_be() -> None:
-    for source, text in [(r"\d", "a"), ("[^a]", "A"), (r"\w", "€"), (r"\W", "é"), ("a", "b"), ("(?-s:.)", "\n"), (r"[^\W\d]", "5")]:
+    for source, text in [
+        (r"\d", "a"),
+        ("[^a]", "A"),
+        (r"\w", "€"),
+        (r"\W", "é"),
+        ("a", "b"),
+        ("(?-s:.)", "\n"),
+        (r"[^\W\d]", "5"),
+    ]:
         assert not compiled(cover(source, FLAGS).body).fullmatch(trace(text))
 
 
@@ -64,7 +72,9 @@ def test_what_begins_before_the_first_open_place_is_decided(source: str, letters
 
 def test_how_far_a_pattern_looks() -> None:
     assert (cover(r"(?<=ab\b)c{2,3}(?!\d\d)", FLAGS).behind, cover(r"(?<=ab\b)c{2,3}(?!\d\d)", FLAGS).reach) == (3, 5)
-    assert cover(r"(?<=a\s*)b", FLAGS).behind == cover("ab*", FLAGS).reach == cover("a(?=b*c)", FLAGS).reach == UNBOUNDED
+    assert (
+        cover(r"(?<=a\s*)b", FLAGS).behind == cover("ab*", FLAGS).reach == cover("a(?=b*c)", FLAGS).reach == UNBOUNDED
+    )
     assert cover("a{0}b", FLAGS).reach == 1
     assert cover("", FLAGS).body == "(?:)"
 

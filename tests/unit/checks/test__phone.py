@@ -40,7 +40,9 @@ def theirs(regions: tuple[str, ...], text: str, leniency: int = 1) -> set[Span]:
 
 def outer(spans: set[Span]) -> set[Span]:
     """Presidio drops a number that lies in another."""
-    return {one for one in spans if not any(one != other and other[0] <= one[0] and one[1] <= other[1] for other in spans)}
+    return {
+        one for one in spans if not any(one != other and other[0] <= one[0] and one[1] <= other[1] for other in spans)
+    }
 
 
 def number(random: Random) -> str:
@@ -48,7 +50,9 @@ def number(random: Random) -> str:
     example: Any = phonenumbers.example_number_for_type(region, random.choice([0, 1, 1, 3]))
     text = phonenumbers.format_number(example, random.choice([0, 1, 2, 3])) if example else "123"
     if random.random() < 0.5:
-        text = "".join(random.choice("0123456789") if letter.isdigit() and random.random() < 0.3 else letter for letter in text)
+        text = "".join(
+            random.choice("0123456789") if letter.isdigit() and random.random() < 0.3 else letter for letter in text
+        )
     return text + random.choice([""] * 8 + [" ext. 12", " x12", "#5", ";ext=9", " # 77"])
 
 

@@ -23,7 +23,9 @@ def chunks(language: str, count: int) -> list[str]:
         found.append("".join(random.choices(SIGNS.strip(), k=random.randint(1, 9))))
         found.append(random.choice(special) + random.choice("/-):., ").strip() + random.choice([*special, ""]))
         found.append(random.choice("([\"'") + random.choice(special) + random.choice(")].,;!?"))
-        found.append(random.choice(PROSE.split()) + random.choice("0123456789") + random.choice(["km", "$", "%", "-x", ".Y"]))
+        found.append(
+            random.choice(PROSE.split()) + random.choice("0123456789") + random.choice(["km", "$", "%", "-x", ".Y"])
+        )
     return [part for each in found for part in each.split()]
 
 
@@ -96,7 +98,15 @@ def test_only_whole_chunks_within_reach_count() -> None:
 
 @pytest.mark.parametrize(
     ("text", "known"),
-    [("card 5", None), ("card 5 ", True), ("x 5 ", False), ("a:5 ", None), ("a:5 is ", None), ("a:5 is car", None), ("a:5 it was fun ", False)],
+    [
+        ("card 5", None),
+        ("card 5 ", True),
+        ("x 5 ", False),
+        ("a:5 ", None),
+        ("a:5 is ", None),
+        ("a:5 is car", None),
+        ("a:5 it was fun ", False),
+    ],
 )
 def test_what_is_not_known_yet(text: str, known: bool | None) -> None:
     assert Around(EN, text, False).support(text.index("5"), ("card",)) is known
