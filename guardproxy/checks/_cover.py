@@ -347,6 +347,4 @@ def _class(bits: int) -> str:
             code = last + 1
         else:
             code += 1
-    if not ranges:
-        return r"[^\x00-\xff]"
     return f"[{''.join(ranges)}]"

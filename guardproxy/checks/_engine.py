@@ -76,6 +76,10 @@ class Boost:
     more: float
     least: float
 
+    def of(self, score: float) -> float:
+        """`score`, raised."""
+        return min(max(score + self.more, self.least), 1.0)
+
 
 class Engine:
     """Searches for the findings of `sources`.
@@ -124,7 +128,7 @@ class Engine:
 
     def _score(self, text: str, source: Source, span: Span, last: bool, around: dict[str, Around]) -> float | None:
         """The span's score, raised where context supports it; `None`: not known yet."""
-        raised = min(max(span.score + self.boost.more, self.boost.least), 1.0)
+        raised = self.boost.of(span.score)
         if not source.context or raised == span.score or raised < source.least:
             return span.score
         language = source.words.language

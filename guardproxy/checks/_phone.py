@@ -245,8 +245,7 @@ def _national(region: str) -> tuple[str, str]:
         # A rule that rewrites what follows the prefix leaves an end of it.
         rest = r"\d*" if rule else ""
         dialled.append(f"(?:{code})?(?:{own.national_prefix_for_parsing}){{1,2}}{rest}(?:{valid})")
-    if own.international_prefix:
-        dialled.append(rf"(?:{own.international_prefix})\d*")
+    dialled.append(rf"(?:{own.international_prefix or '00'})\d*")
     return "|".join(dialled), valid
 
 

@@ -157,7 +157,12 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
         trusted = kind in classes().values() and recognizer.patterns is getattr(kind, "PATTERNS", None)
         is_iban = kind.analyze is IbanRecognizer.analyze
         judge = partial(_judge_iban if is_iban else _judge, recognizer)
-        patterns = [_pattern(one, int(recognizer.global_regex_flags), trusted) for one in recognizer.patterns]
+        judged = kind.validate_result is not PatternRecognizer.validate_result
+        patterns = [
+            _pattern(one, int(recognizer.global_regex_flags), trusted)
+            for one in recognizer.patterns
+            if judged or (boost().of(one.score) if context else one.score) >= from_score
+        ]
         return PatternSource(entity, patterns, judge, context, words, from_score, not is_iban)
     if kind.analyze in (PhoneRecognizer.analyze, za.ZaPhoneNumberRecognizer.analyze):
         local = kind.analyze is not PhoneRecognizer.analyze
@@ -234,6 +239,6 @@ def sources(
         known = source(one, words, threshold, otherwise)
         if known is None:
             whole.append(one)
-        else:
+        elif known.bodies:  # else no score can be high enough
             made.append(known)
     return made, whole

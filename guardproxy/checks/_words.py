@@ -254,7 +254,7 @@ class Around:
                         left -= bool(word)
                         if not left:
                             break
-                at, count = at - 1, None
+                at, count = at - 1, len(self.text)  # all of it
             place.before = found or [""]
         return place.before
 
@@ -270,13 +270,13 @@ class Around:
             if end >= high and end > place.end:
                 return ""
             if begin > place.low or not place.low:
-                for _, word in self._cut(at)[count or 0 :]:
+                for _, word in self._cut(at)[count:]:
                     if word:
                         return word
             at, count = at + 1, 0
         return "" if self.last else None
 
-    def _token(self, start: int) -> tuple[int, int | None]:
+    def _token(self, start: int) -> tuple[int, int]:
         """The chunk of the token at `start`, and how many tokens of it there are up to this one."""
         at = bisect_right(self._starts, start) - 1
         if at < 0 or start >= self._starts[at] + len(self._chunks[at]):

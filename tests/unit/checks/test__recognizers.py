@@ -54,11 +54,16 @@ def test_thresholds() -> None:
         "DE89 3704 0044 0532 0130 00 XY",
         "XX89 3704 0044 0532 0130 00",
         "AB12 3456 7890",
+        "000-12-3456 536-22-8726 1.2.3.4",
         "082 123 4567, 011 123 4567, 212 555 0147, +27 82 123 4567",
     ],
 )
 def test_recognizers_with_code_of_their_own(text: str) -> None:
-    made = [one for name in ("IBAN_CODE", "ZA_MOBILE_NUMBER", "ZA_TELEPHONE_NUMBER") for one in known.named(name, "en")]
+    made = [
+        one
+        for name in ("IBAN_CODE", "US_SSN", "ZA_MOBILE_NUMBER", "ZA_TELEPHONE_NUMBER")
+        for one in known.named(name, "en")
+    ]
     assert engine(made, "en")(text) == analyzer(made, "en")(text)
 
 
@@ -66,6 +71,9 @@ def test_an_iban_pattern_may_have_groups_that_are_empty() -> None:
     from presidio_analyzer import Pattern
     from presidio_analyzer.predefined_recognizers import IbanRecognizer
 
+    made = [IbanRecognizer(patterns=[Pattern("iban", r"(?<=to\s*)([A-Z]{2}\d{20})()?", 0.5)])]
+    text = "to DE89370400440532013000 toDE00370400440532013000"
+    assert engine(made, "en")(text) == analyzer(made, "en")(text) != set()
     made = [IbanRecognizer(patterns=[Pattern("iban", r"([A-Z]{2}\d{2})?(\d{18})?()", 0.5)])]
     text = "DE89370400440532013000 370400440532013000"
     assert engine(made, "en")(text) == analyzer(made, "en")(text) != set()

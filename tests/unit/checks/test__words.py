@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
 from guardproxy.checks._whole import nlp_engine
-from guardproxy.checks._words import LOOK, Around, closes, words
+from guardproxy.checks._words import LOOK, Around, Words, closes, words
 from tests.support_checks import PROSE
 
 EN = words("en")
@@ -32,7 +34,7 @@ def chunks(language: str, count: int) -> list[str]:
 @pytest.mark.parametrize("language", ["en", "es", "de", "fr", "it", "nl"])
 def test_chunks_are_cut_as_spacy_cuts_them(language: str) -> None:
     ours, theirs = words(language), nlp_engine(language).nlp[language].tokenizer
-    for chunk in chunks(language, 1500):
+    for chunk in chunks(language, 400):
         tokens = [token.text for token in theirs(chunk)]
         assert ours._joined(ours._split(chunk, ours.special)) == tokens
         counted = [word for _, word in ours.tokens(chunk) if word]
@@ -94,6 +96,10 @@ def test_only_whole_chunks_within_reach_count() -> None:
     assert Around(EN, "card" + "x" * LOOK + "5", True).support(LOOK + 4, ("card",)) is False
     assert Around(EN, "a:5 " + "the " * 300 + "card", True).support(2, ("card",)) is False
     assert Around(EN, "a:5 " + "-" * LOOK + " card", True).support(2, ("card",)) is False
+    assert Around(EN, "a:5 " + "-" * 500 + "card" + "-" * LOOK, True).support(2, ("card",)) is False
+    assert (
+        Around(EN, "y" * (LOOK + 9) + "5 card", True).support(LOOK + 9, ("card",)) is True
+    )  # what is cut does not count
 
 
 @pytest.mark.parametrize(
@@ -110,6 +116,33 @@ def test_only_whole_chunks_within_reach_count() -> None:
 )
 def test_what_is_not_known_yet(text: str, known: bool | None) -> None:
     assert Around(EN, text, False).support(text.index("5"), ("card",)) is known
+
+
+def test_a_place_may_be_asked_about_again() -> None:
+    around = Around(EN, "red card blue car x1 and 5 then", True)
+    assert [around.support(25, (word,)) for word in ("card", "then", "bl", "x", "zz")] == [
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
+    other = Around(EN, "card and a:5 is the phone", True)
+    assert [other.support(11, (word,)) for word in ("phone", "card", "ph")] == [True, True, True]
+
+
+def test_a_sign_between_words_is_none_at_the_front() -> None:
+    rules = SimpleNamespace(
+        token_match=None,
+        url_match=None,
+        prefix_search=None,
+        suffix_search=None,
+        infix_finditer=re.compile("-").finditer,
+    )
+    cut = Words("x", rules, {}, {}, lambda word: False, lambda word: word == "-")
+    assert [word for _, word in cut.tokens("-a-b")] == ["-a", "", "b"]
+    rules.infix_finditer = None
+    assert cut._split("-c-d", {}) == ["-c-d"]
 
 
 def test_a_place_in_a_space_belongs_to_the_next_token() -> None:
