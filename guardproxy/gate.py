@@ -21,7 +21,7 @@ from operator import attrgetter
 from guardproxy.checks import Check
 from guardproxy.decisions import Stop
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
-from guardproxy.findings import Channel, Finding, Scan, Window
+from guardproxy.findings import Channel, Finding, Scan, Window, give_way
 from guardproxy.shapes import Shape
 from guardproxy.wire.json_text import Leaf, View, rewrite, stand_in, view
 
@@ -68,6 +68,7 @@ class Lane:
     released: int = 0  # how much of the text has gone on, edits applied (in raw offsets)
     _fresh: list[str] = field(default_factory=list)
     _waiting: list[Finding] = field(default_factory=list)
+    _weak: list[Finding] = field(default_factory=list)  # those that give way, waiting as well
     _at: list[int] = field(default_factory=list)  # settled, by check
     _keep: list[int] = field(default_factory=list)
     _scanned: int = -1  # -1: never; then the length scanned, + 1 when the end was
@@ -117,7 +118,7 @@ class Lane:
                 self._at[number] = end
                 self._keep[number] = end
             else:
-                self._waiting += scan.findings
+                (self._weak if getattr(check, "gives_way", False) else self._waiting).extend(scan.findings)
                 self._at[number] = scan.settled
                 self._keep[number] = scan.keep
         settled = min(self._at)
@@ -125,16 +126,21 @@ class Lane:
         inside = True
         while inside:
             inside = False
-            for finding in self._waiting:
+            for finding in (*self._waiting, *self._weak):
                 if finding.start < settled < finding.end:
                     settled, inside = finding.start, True
         if self.encoded:
-            done, self._waiting = self._waiting, []
+            settled = max((one.end for one in (*self._waiting, *self._weak)), default=0)
             self.settled = self.total
         else:
-            done = [finding for finding in self._waiting if finding.end <= settled]
-            self._waiting = [finding for finding in self._waiting if finding.end > settled]
             self.settled = max(settled, self.settled)
+        done = [finding for finding in self._waiting if finding.end <= settled]
+        self._waiting = [finding for finding in self._waiting if finding.end > settled]
+        if self._weak:
+            weak = [finding for finding in self._weak if finding.end <= settled]
+            self._weak = [finding for finding in self._weak if finding.end > settled]
+            strong = [finding for finding in done if finding.label != CHECK_ERROR]
+            done = sorted([*done, *give_way(weak, strong, self.text_of)])
         self.findings += done
         return done
 

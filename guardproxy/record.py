@@ -175,7 +175,7 @@ class Writer:
             "kind": lane.channel.kind,
             "chars": lane.total,
             "text": shown.text,
-            "checks": [check.name for check in lane.checks],
+            "checks": list(dict.fromkeys(check.name for check in lane.checks)),
             "findings": found,
             "edits": [list(span) for span in dict.fromkeys(shown.span(start, end) for start, end, _ in lane.edits)],
             "released": shown.wire_end(lane.released),

@@ -231,12 +231,13 @@ class _Memory:
 
     def scan(self, job: Job) -> Scan:
         window, check = job.window, job.check
-        same = self._digests.get(check.name) == check.digest
+        same = self._digests.get(check.name) == getattr(check, "pair_digest", check.digest)
+        gives_way = getattr(check, "gives_way", False)  # then what is recorded under its name is its partner's to tell
         if same and (found := self.findings(window, check.name)) is not None:
-            return settled(window, found)
+            return settled(window, () if gives_way else found)
         self.rescanned.add(check.name)
         scan = check.scan([window])[0]
-        more = self._masked(window, scan, check.name) if same else ()
+        more = self._masked(window, scan, check.name) if same and not gives_way else ()
         return replace(scan, findings=tuple(sorted((*scan.findings, *more))))
 
     def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:

@@ -28,9 +28,11 @@ class Check(Protocol):
     """Something that scans text.
 
     `name`: what its findings call it. `digest`: identifies everything that its findings depend on (code version,
-    options, rules, model files); equal digests give equal findings for equal windows. Two more attributes are optional:
-    `sensitive` (default true): what is found is a value that no record may show; `slow` (default false): even a small
-    window takes more than a millisecond, so it is never scanned on the event loop.
+    options, rules, model files); equal digests give equal findings for equal windows. More attributes are optional:
+    `sensitive` (default true): what is found is a value that no record may show. `slow` (default false): even a small
+    window takes more than a millisecond, so it is never scanned on the event loop. `partner`: a second check of the same
+    name that goes through each text at its own pace; it has `gives_way` (true: what this one's findings cover is taken
+    from its own) and `pair_digest` (the digest of this one, which identifies both).
     """
 
     @property
@@ -93,10 +95,21 @@ class Tagger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a check may be handed so that the checks' room stays pure. Both load or find a model by its name."""
+    """What a check may be handed so that the checks' room stays pure.
+
+    `scorer(name)` and `tagger(name)` load or find a model. `read(path)` gives a file that the policy names, by its path
+    from the policy's folder, or raises `OSError`.
+    """
 
     scorer: Callable[[str], Scorer] | None = None
     tagger: Callable[[str], Tagger] | None = None
+    read: Callable[[str], bytes] | None = None
+
+
+def with_partner(check: Check) -> tuple[Check, ...]:
+    """The check, and its partner where it has one."""
+    partner: Check | None = getattr(check, "partner", None)
+    return (check, partner) if partner else (check,)
 
 
 Builder = Callable[[str, Mapping[str, Any], Resources], Check]

@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import cast
 
-from guardproxy.checks import Check
+from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Decision, Edit, Pass, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.operators import Operators, strictest
@@ -81,7 +81,7 @@ class Bound:
                 for name in bound.names.values()
                 if (check := self.checks.get((bound.policy.name, name)))
             }
-            self._checks_for[place] = tuple(found[name] for name in sorted(found))
+            self._checks_for[place] = tuple(one for name in sorted(found) for one in with_partner(found[name]))
         return self._checks_for[place]
 
     def rules_for(self, channel: Channel) -> tuple[BoundRule, ...]:

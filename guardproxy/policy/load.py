@@ -6,9 +6,12 @@ Kept: nothing. Only `load_folder` reads files; a folder that is loaded again giv
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from guardproxy import checks
@@ -129,7 +132,8 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
         called = next((name for _, name in keys if len(meanings[name]) == 1), ".".join(keys[0]))
         spec = group[0][2]
         try:
-            check = checks.build(spec.use, called, spec.options, resources)
+            beside = replace(resources, read=partial(_beside, group[0][1].source))
+            check = checks.build(spec.use, called, spec.options, beside)
         except GuardproxyError as error:
             errors += (_located(error, policy, spec) for _, policy, spec in group)
             continue
@@ -137,6 +141,15 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
     if errors:
         raise PolicyErrors(errors)
     return built
+
+
+def _beside(source: str, path: str) -> bytes:
+    """The file that a policy names, by its path from the policy's folder. Raises `OSError`."""
+    with (Path(source).parent / path).open("rb") as file:
+        content = file.read(LIMIT_BYTES + 1)
+    if len(content) > LIMIT_BYTES:
+        raise OSError(errno.EFBIG, f"larger than {LIMIT_BYTES} bytes")
+    return content
 
 
 def _same(spec: CheckSpec) -> str:

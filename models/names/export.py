@@ -48,6 +48,20 @@ class OneExit(nn.Module):
         return out
 
 
+def averaged(paths: list[Path], exit_: int) -> Names:
+    """The network with the mean of the checkpoints' weights."""
+    saved = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
+    for path, one in zip(paths, saved, strict=True):
+        print(f"{path.name}: step {one['step']} of {one['total']}")
+    network = Names((exit_,))
+    mean: dict[str, Tensor] = {}
+    for name, value in network.state_dict().items():
+        values = [one["weights"][name.replace("heads.0", f"heads.{one['exits'].index(exit_)}")] for one in saved]
+        mean[name] = torch.stack(values).mean(0) if value.is_floating_point() else values[0]
+    network.load_state_dict(mean)
+    return network
+
+
 def write_config(folder: Path, thresholds: dict[str, float], bias: float) -> None:
     """`config.json`: see guardproxy/supervisor/model.py for what each key means."""
     config = {
@@ -107,7 +121,9 @@ def parity(module: OneExit, paths: dict[str, Path], samples: list[Any]) -> dict[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("GUARDPROXY_DATA"), help="folder of the data sets")
-    parser.add_argument("--checkpoint", type=Path, default=Path("build/names/checkpoint.pt"))
+    parser.add_argument(
+        "--checkpoint", type=Path, nargs="+", default=[Path("build/names/checkpoint.pt")], help="averaged if several"
+    )
     parser.add_argument("--exit", type=int, default=3, help="after which layer tags are read off")
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--full-range", action="store_true", help="8-bit weights, for processors with VNNI only")
@@ -116,14 +132,10 @@ def main() -> None:
         raise SystemExit("name the folder of the data sets with --data or GUARDPROXY_DATA")
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    saved = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
-    print(f"checkpoint of step {saved['step']} of {saved['total']}")
-    network = Names(saved["exits"])
-    network.load_state_dict(saved["weights"])
-    module = OneExit(network, args.exit)
+    module = OneExit(averaged(args.checkpoint, args.exit), args.exit)
 
     write_tokenizer(args.out / "tokenizer.json")
-    fp32 = args.checkpoint.with_name("names.fp32.onnx")
+    fp32 = args.checkpoint[0].with_name("names.fp32.onnx")
     to_onnx(module, fp32)
     write_int8(fp32, args.out / "model.onnx", reduce_range=not args.full_range)
 

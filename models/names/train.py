@@ -62,7 +62,7 @@ def recased(row: Row, rng: random.Random) -> Row:
     return {**row, "text": changed} if len(changed) == len(text) else row
 
 
-_SPEAKER = re.compile(r"^(?:\[[^\]\n]{1,30}\] ?|\d{1,2}:\d\d(?: ?[AP]M)? ?[-:]? ?)?([A-Z][a-z]+)(?= ?:)", re.MULTILINE)
+_SPEAKER = re.compile(r"^(?:\[[^\]\n]{1,30}\] ?|\d{1,2}:\d\d(?: ?[AP]M)? ?[-:]? ?)([A-Z][a-z]+)(?= ?:)", re.MULTILINE)
 
 
 def mended(row: Row) -> Row:
@@ -70,8 +70,8 @@ def mended(row: Row) -> Row:
     spans = [span for span in row["spans"] if span["label"] in LABELS]
     people = [row["text"][span["start"] : span["end"]] for span in spans if span["label"] == "PERSON"]
     known = {word for name in people for word in re.findall(r"[A-Z][a-z]{2,}", name)}
-    found = [match.span(1) for match in _SPEAKER.finditer(row["text"]) if match[1] in known]
-    found += [match.span() for name in known for match in re.finditer(rf"\b{name}\b", row["text"])]
+    known |= {match[1] for match in _SPEAKER.finditer(row["text"])}
+    found = [match.span() for name in known for match in re.finditer(rf"\b{name}\b", row["text"])]
     for start, end in sorted(set(found)):
         if all(end <= span["start"] or start >= span["end"] for span in row["spans"]):
             spans.append({"start": start, "end": end, "label": "PERSON"})

@@ -46,8 +46,6 @@ EXCEPTIONS = {
     "policy/reading.py": "the readers of a policy's nodes; tested by every mistake in policy/test_document.py",
     "checks/_shape.py": "shared code of checks, tested in checks/test_pattern.py",
     "checks/_reach.py": "shared code of checks, tested in checks/test_pattern.py",
-    "checks/_recognizers.py": "shared code of a check, tested in checks/test_pii.py",
-    "checks/_segments.py": "shared code of a check, tested in checks/test_pii.py",
 }
 START_LIMIT_S = 0.3
 
