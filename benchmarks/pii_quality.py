@@ -29,7 +29,8 @@ from typing import Any
 from tqdm import tqdm
 
 from guardproxy.checks import Resources, build
-from guardproxy.findings import Channel, Direction, Window
+from guardproxy.findings import Channel, Direction
+from guardproxy.scanning import findings_of
 from guardproxy.supervisor import load_tagger
 from models.names.splits import OF_ALL_KINDS, rows
 
@@ -53,8 +54,7 @@ def ours(entities: Iterable[str], direction: Direction = "request", tagger: str 
     channel = Channel(direction, "user", "text")
 
     def find(text: str) -> list[Span]:
-        (scan,) = check.scan([Window(channel, text)])
-        return [(one.start, one.end, one.label) for one in scan.findings]
+        return [(one.start, one.end, one.label) for one in findings_of(check, text, channel)]
 
     return find
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from guardproxy import placeholders
-from guardproxy.checks import Resources, Scorer, Tagger
+from guardproxy.checks import Check, Resources, Scorer, Tagger, with_partner
 from guardproxy.config import shipped
 from guardproxy.exchange import Exchange, Setting
-from guardproxy.findings import Finding
+from guardproxy.findings import Channel, Finding
+from guardproxy.gate import Lane
 from guardproxy.policy.document import Match, PolicyTest
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, load_folder
@@ -76,6 +77,15 @@ def load(folder: Path | None, models: Path | None = None) -> PolicySet:
 
     policies, digest = load_folder(folder or shipped("policies"))
     return PolicySet(policies, build_checks(policies, Resources(scorer, tagger)), digest)
+
+
+def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
+    """What a check, and its partner where it has one, finds in a text that is there as a whole. Raises what it raises."""
+    lane = Lane(channel, with_partner(check), False)
+    lane.append(text)
+    lane.ended = True
+    windows = lane.windows()
+    return lane.learn(windows, [one.scan([window])[0] for one, window in zip(lane.checks, windows, strict=True)])
 
 
 def perform(exchange: Exchange, commands: list[Command]) -> Iterator[Command]:

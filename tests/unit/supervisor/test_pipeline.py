@@ -9,7 +9,8 @@ import pytest
 
 from guardproxy.checks import Resources, build
 from guardproxy.errors import ConfigError
-from guardproxy.findings import Channel, Window
+from guardproxy.findings import Channel
+from guardproxy.scanning import findings_of
 from guardproxy.supervisor import load_tagger
 
 SENTENCES = [
@@ -66,5 +67,5 @@ def test_a_pipeline_without_entities_is_refused(tmp_path: Path) -> None:
 def test_a_policy_can_name_it(folder: Path) -> None:
     options = {"entities": ["PERSON"], "model": f"spacy:{folder}"}
     check = build("pii", "pii", options, Resources(tagger=load_tagger))
-    (scan,) = check.scan([Window(Channel("request", "user", "messages[0].content"), SENTENCES[1][0])])
-    assert [(one.start, one.end, one.label) for one in scan.findings] == [(0, 3, "PERSON"), (8, 11, "PERSON")]
+    found = findings_of(check, SENTENCES[1][0], Channel("request", "user", "messages[0].content"))
+    assert [(one.start, one.end, one.label) for one in found] == [(0, 3, "PERSON"), (8, 11, "PERSON")]
