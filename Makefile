@@ -6,7 +6,7 @@ UPSTREAM ?=
 PORT ?= 8080
 ADMIN_PORT ?= 9090
 
-.PHONY: run test lint test-long bench wheel clean
+.PHONY: run test lint test-long test-differential bench wheel clean
 
 run: $(VENV)/.demo
 ifeq ($(UPSTREAM),)
@@ -21,6 +21,10 @@ test: $(VENV)/.test
 test-long: $(VENV)/.test
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/property
 
+test-differential: $(VENV)/.test
+	$(BIN)/python -W ignore -m tests.differential
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/property/test_presidio_same.py
+
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,6 +34,8 @@ lint: $(VENV)/.lint
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.overhead --out benchmarks/results
 	$(BIN)/python -m benchmarks.checks --out benchmarks/results
+	$(BIN)/python -m benchmarks.pii --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
+	$(BIN)/python -m benchmarks.holdback --out benchmarks/results
 	$(BIN)/python -m benchmarks.supervisor --out benchmarks/results
 	$(BIN)/python -m benchmarks.audit --out benchmarks/results
 

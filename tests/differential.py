@@ -1,9 +1,9 @@
 """Our findings against those of Presidio's `AnalyzerEngine.analyze`, over many texts: `make test-differential`.
 
-Run `python -m tests.differential [--texts N]`. The texts: the annotated sets of the folder in GUARDPROXY_DATA (where it is set),
-and made ones, of identifiers, near misses, and what surrounds them, glued together in all ways. Each text goes through Presidio
-and through our engine with the same recognizers: those that Presidio loads by default for English, then all of its
-recognizers that need no model (those of 20 countries with them), then, for a share of the texts, those of other languages.
+Run `python -m tests.differential [--texts N]`. The texts: the annotated sets of the folder in GUARDPROXY_DATA (where it
+is set), and made ones, of identifiers, near misses, and what surrounds them, glued together in all ways. Each text goes
+through Presidio and through our engine with the same recognizers: those that Presidio loads by default for English, then
+all of its recognizers that need no model, whatever their country, then, for a share of the texts, those of other languages.
 
 Two counts come out. `other`: texts with another set of (start, end, entity, score) than Presidio's. `unexplained`: those that
 are left when Presidio, too, counts a word as context for what it is by itself (see `_words.py`); this must be 0.

@@ -98,8 +98,7 @@ def data_texts(count: int) -> Iterator[str]:
     """The first texts of each set of annotated personal data, where there are any."""
     folder = os.environ.get("GUARDPROXY_DATA")
     for path in sorted(Path(folder, "pii").glob("*.json*")) if folder else ():
-        opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-        with opened as lines:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
             for _, line in zip(range(count), lines, strict=False):
                 yield json.loads(line)["text"]
 

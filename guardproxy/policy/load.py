@@ -6,6 +6,7 @@ Kept: nothing. Only `load_folder` reads files; a folder that is loaded again giv
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -143,9 +144,12 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
 
 
 def _beside(source: str, path: str) -> bytes:
-    """The file that a policy names, at most `LIMIT_BYTES` of it."""
+    """The file that a policy names, by its path from the policy's folder. Raises `OSError`."""
     with (Path(source).parent / path).open("rb") as file:
-        return file.read(LIMIT_BYTES)
+        content = file.read(LIMIT_BYTES + 1)
+    if len(content) > LIMIT_BYTES:
+        raise OSError(errno.EFBIG, f"larger than {LIMIT_BYTES} bytes")
+    return content
 
 
 def _same(spec: CheckSpec) -> str:

@@ -19,9 +19,38 @@ from tests.support_pii import IDENTIFIERS, analyzer, engine, mixed_text, outcome
 
 FLAGS = int(regex.IGNORECASE | regex.MULTILINE | regex.DOTALL)
 ATOMS = [
-    "a", "k", "S", "i", "é", "İ", "5", " ", "[ab]", "[^a]", r"[^\sk]", r"[^\W_]", "[a-k]", "[à-ï]", r"\d", r"\D", r"\w", r"\W", r"\s",
-    r"\S", r"[\d\s]", ".", r"\p{L}", r"[[:alpha:]_]", r"[^\p{Lu}]", "(?i:K)", "(?-i:k)", r"\x02", "[^\x01-\x04]", "(?s:.)", "(?-s:.)",
-]  # fmt: skip
+    "a",
+    "k",
+    "S",
+    "i",
+    "é",
+    "İ",
+    "5",
+    " ",
+    "[ab]",
+    "[^a]",
+    r"[^\sk]",
+    r"[^\W_]",
+    "[a-k]",
+    "[à-ï]",
+    r"\d",
+    r"\D",
+    r"\w",
+    r"\W",
+    r"\s",
+    r"\S",
+    r"[\d\s]",
+    ".",
+    r"\p{L}",
+    r"[[:alpha:]_]",
+    r"[^\p{Lu}]",
+    "(?i:K)",
+    "(?-i:k)",
+    r"\x02",
+    "[^\x01-\x04]",
+    "(?s:.)",
+    "(?-s:.)",
+]
 ASSERTIONS = [r"\b", r"\B", "^", "$", r"\A", r"\Z"]
 MARKS = ["*", "+", "?", "{2}", "{1,2}", "{0,2}", "{2,}", "*?", "+?", "*+"]
 LETTERS = st.text(st.sampled_from("abkKsSiIéİıſK5٣ \n\u00a0_\x01\x02\x1c😀"), max_size=20)

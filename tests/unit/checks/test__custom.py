@@ -126,7 +126,7 @@ def test_a_file_that_cannot_be_read() -> None:
     def bare(path: str) -> bytes:
         raise OSError
 
-    with pytest.raises(OptionError, match="cannot read `a.yml`: oserror"):
+    with pytest.raises(OptionError, match=r"cannot read `a\.yml`: oserror"):
         build("pii", "pii", {"recognizers": ["a.yml"]}, Resources(read=bare))
 
 

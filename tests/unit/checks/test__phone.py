@@ -10,7 +10,7 @@ import pytest
 
 from guardproxy.checks._cover import trace
 from guardproxy.checks._engine import compiled
-from guardproxy.checks._phone import Phones, _Sieve, _national
+from guardproxy.checks._phone import Phones, _national, _Sieve
 
 REGIONS = ("US", "GB", "DE", "FR", "IL", "IN", "CA", "BR")
 ALL = Phones(REGIONS, 1, every=False)
@@ -57,9 +57,23 @@ def number(random: Random) -> str:
 
 
 OTHERS = [
-    "2012-01-02 08:00", "3/10/2011", "x", "(", "€", "12(3): 211-227 (2003)", "４１１１ 555", "+", "1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1",
-    "12345678901234567890123", "٠٣٠٩٠١٨٢٠", "0011 212 555 0147", "+0 30 901820", "+999 123456", "1-800-xxx-5550147", "12 ext 3456",
-]  # fmt: skip
+    "2012-01-02 08:00",
+    "3/10/2011",
+    "x",
+    "(",
+    "€",
+    "12(3): 211-227 (2003)",
+    "４１１１ 555",
+    "+",
+    "1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1",
+    "12345678901234567890123",
+    "٠٣٠٩٠١٨٢٠",
+    "0011 212 555 0147",
+    "+0 30 901820",
+    "+999 123456",
+    "1-800-xxx-5550147",
+    "12 ext 3456",
+]
 
 
 def mixed(random: Random) -> str:
