@@ -95,8 +95,9 @@ class Engine:
         begins = [begin for source in sources for begin in source.begins if begin]
         self._any = "|".join(dict.fromkeys(bodies))
         self._begin = f"(?:{'|'.join(dict.fromkeys(begins))})\\z"
-        compiled(self._any)  # now, not at the first text
-        compiled(self._begin)
+        for pattern in (self._any, self._begin):  # now, not at the first text that needs it
+            compiled(pattern)
+            compiled(loose(pattern))
 
     def step(self, text: str, at: int, last: bool) -> tuple[list[Span], int]:
         """The final findings from `at` on, sorted, and how far the text is settled. `text` is all that can be seen."""
@@ -232,10 +233,7 @@ class PatternSource:
     words: Words
     least: float
     single: bool
-
-    @property
-    def bodies(self) -> list[str]:
-        return [pattern.cover.body for pattern in self.patterns]
+    bodies: tuple[str, ...]
 
     @property
     def begins(self) -> list[str]:
@@ -244,7 +242,7 @@ class PatternSource:
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         found: list[Span] = []
         taken: Spans = []
-        for which in hits(tuple(self.bodies), traced, first):
+        for which in hits(self.bodies, traced, first):
             pattern = self.patterns[which]
             for match in pattern.matches(text, traced, first, undecided):
                 taken.append(match.span())

@@ -163,7 +163,8 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
             for one in recognizer.patterns
             if judged or (boost().of(one.score) if context else one.score) >= from_score
         ]
-        return PatternSource(entity, patterns, judge, context, words, from_score, not is_iban)
+        bodies = tuple(pattern.cover.body for pattern in patterns)
+        return PatternSource(entity, patterns, judge, context, words, from_score, not is_iban, bodies)
     if kind.analyze in (PhoneRecognizer.analyze, za.ZaPhoneNumberRecognizer.analyze):
         local = kind.analyze is not PhoneRecognizer.analyze
         regions = (kind.REGION,) if local else tuple(recognizer.supported_regions)

@@ -107,7 +107,7 @@ def test_a_pattern_whose_findings_cannot_count_is_not_asked() -> None:
     made, _ = known.sources([_recognizer("a", context=["card"]), _recognizer("b")], words("en"), 0.86, 0)
     assert made == []
     made, _ = known.sources([_recognizer("a", context=["card"]), _recognizer("b")], words("en"), 0.85, 0)
-    assert [source.bodies for source in made] == [[_cover("a")]]
+    assert [source.bodies for source in made] == [(_cover("a"),)]
 
 
 def test_duplicates_are_dropped_as_presidio_drops_them() -> None:
