@@ -1,7 +1,7 @@
 """What the patterns of the `pii` check cost, against Presidio and against packages that do the same job.
 
 Run `python -m benchmarks.pii --out DIR [--texts N] [--peers PYTHON]`: prints a table, writes `pii.json` and `pii.png` to DIR.
-The candidates take turns over texts of which no two are alike; medians of the processor time of one thread. guardproxy and
+The candidates take turns, a round of 20 texts each, of which no two are alike; medians of the processor time of one thread. guardproxy and
 Presidio have the same recognizers: all that Presidio loads for English by default, URL and DATE_TIME among them, but for the
 one that needs a model; Presidio runs over a spaCy pipeline without a model. `--peers`: an interpreter that has the other
 packages (`pip install presidio-rs scrubadub datafog`); those that are not there are left out. They look for fewer or other
@@ -32,6 +32,7 @@ from guardproxy.findings import Channel, Window
 
 CHANNEL = Channel("response", "assistant", "choices[0].message.content")
 THRESHOLD = 0.4
+ROUND = 20  # texts
 OURS, STREAM, PRESIDIO = "guardproxy", "guardproxy, a stream of tokens", "Presidio"
 KINDS: dict[str, Callable[[Random], str]] = {
     "chat, 50 words": lambda random: chat(random, 50),
@@ -113,13 +114,14 @@ def measure(candidates: dict[str, Candidate], texts: int) -> dict[str, dict[str,
         random = Random(kind)
         took: dict[str, list[float]] = {name: [] for name in candidates}
         found: dict[str, list[Spans]] = {name: [] for name in candidates}
-        for turn in range(texts * 2):  # the first half warms all up
-            text = make(random)
+        for turn in range(2 * texts // ROUND):  # the first half warms all up
+            chosen = [make(random) for _ in range(ROUND)]
             for name, run in candidates.items():
-                us, spans = run(text)
-                if turn >= texts:
-                    took[name].append(us)
-                    found[name].append(spans)
+                for text in chosen:
+                    us, spans = run(text)
+                    if turn >= texts // ROUND:
+                        took[name].append(us)
+                        found[name].append(spans)
         base = statistics.median(took[PRESIDIO])
         results[kind] = {
             name: {
