@@ -97,10 +97,13 @@ class Phones:
             spans.append((start, start + len(inside)))
             numbers = self._ask(text, traced, inside, start, regions)
             found += numbers
+            end = start + len(inside)
+            if not numbers or (not self.every and numbers[0].end == end and not _LONG.search(inside)):
+                waiting[end] = (*waiting.get(end, ()), *regions)
+                continue
             there = {number.region: number.end for number in numbers}
-            whole = numbers and not self.every and numbers[0].end == start + len(inside) and not _LONG.search(inside)
             for region in regions:
-                behind = start + len(inside) if whole else there.get(region, start + len(inside))
+                behind = there.get(region, end)
                 waiting[behind] = (*waiting.get(behind, ()), region)
         return found, spans
 

@@ -45,7 +45,7 @@ class Words:
     language: str
     rules: Any  # spaCy's tokenizer
     special: dict[str, list[str]]
-    sequences: dict[str, list[tuple[list[str], str]]]
+    sequences: dict[tuple[str, str], list[tuple[list[str], str]]]  # exceptions that are cut, by their first two tokens
     is_stop: Callable[[str], bool]
     is_punctuation: Callable[[str], bool]
     known: dict[str, list[Piece]] = field(default_factory=dict)
@@ -130,8 +130,8 @@ class Words:
         """`tokens`, with exceptions that were cut into several put together as their rule says; the longest first."""
         spans = [
             (at, at + len(cut), rule)
-            for at, token in enumerate(tokens)
-            for cut, rule in self.sequences.get(token, ())
+            for at, pair in enumerate(zip(tokens, [*tokens[1:], ""], strict=True))
+            for cut, rule in (*self.sequences.get(pair, ()), *self.sequences.get((pair[0], ""), ()))
             if tokens[at : at + len(cut)] == cut
         ]
         if not spans:
@@ -336,7 +336,7 @@ def words(language: str) -> Words:
     for text in special:
         if any(_found(rule, text) for rule in (rules.prefix_search, rules.infix_finditer, rules.suffix_search)):
             cut = built._split(text, {})
-            built.sequences.setdefault(cut[0], []).append((cut, text))
+            built.sequences.setdefault((cut[0], cut[1] if len(cut) > 1 else ""), []).append((cut, text))
     return built
 
 
