@@ -108,6 +108,8 @@ class Unfolding:
         """The scan of a window. Where much is held and a scan led nowhere, it is not tried again until what is held has
         grown by a quarter, so that a text in which the views never agree costs linear time. What is remembered changes no
         finding, only when."""
+        if (quick := self._quick(window)) is not None:
+            return quick
         key, text = (window.start, window.settled), window.text
         done = window.settled - window.start
         before = self._stuck.get(key, "")
