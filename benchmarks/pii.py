@@ -1,11 +1,11 @@
 """What the patterns of the `pii` check cost, against Presidio and against packages that do the same job.
 
-Run `python -m benchmarks.pii --out DIR [--texts N] [--peers PYTHON]`: prints a table, writes `pii.json` and `pii.png` to DIR.
-The candidates take turns, a round of 20 texts each, of which no two are alike; medians of the processor time of one thread.
-guardproxy and Presidio have the same recognizers: all that Presidio loads for English by default, URL and DATE_TIME among them,
-but for the one that needs a model; Presidio runs over a spaCy pipeline without a model. `--peers`: an interpreter that has the other
-packages (`pip install presidio-rs scrubadub datafog`); those that are not there are left out. They look for fewer or other
-things, so beside the time stands which share of Presidio's findings they cover.
+Run `python -m benchmarks.pii --out DIR [--texts N] [--peers PYTHON]`: prints a table, writes `pii.json` and `pii.png` to
+DIR. The candidates take turns, a round of 20 texts each, of which no two are alike; medians of the processor time of one
+thread. guardproxy and Presidio have the same recognizers: all that Presidio loads for English by default, URL and DATE_TIME
+among them, but for the one that needs a model; Presidio runs over a spaCy pipeline without a model. `--peers`: an
+interpreter that has the other packages (`pip install presidio-rs scrubadub datafog`); those that are not there are left
+out. They look for fewer or other things, so beside the time stands which share of Presidio's findings they cover.
 """
 
 from __future__ import annotations

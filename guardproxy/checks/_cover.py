@@ -5,9 +5,9 @@ same characters, and while text from some place on could still be the beginning 
 assertion has yet to see, `begin` matches it to its end. The other way round nothing is promised: both may match more.
 
 RE2 does not see the text but its `trace`: one byte a character. ASCII stands for itself, every other character for the kind
-that patterns can ask for: a digit, white space, another word character (`_` stands for it), or none of these. So RE2 needs
-no Unicode tables of its own (they may be of another year than those of `regex`), and offsets stay the same. `\\b` in a
-cover is right as long as the text has no digits beyond ASCII; where it has some, `loose` leaves it out.
+that patterns can ask for: a digit (`0` stands for it), white space, another word character (`_`), or none of these. So
+RE2 needs no Unicode tables of its own (they may be of another year than those of `regex`), offsets stay the same, and
+`\\b` means the same to both.
 
     begin(ab) = begin(a) | a begin(b)      begin(a|b) = begin(a) | begin(b)      begin(a{m,n}) = a{0,n-1} begin(a)
 
@@ -26,7 +26,7 @@ from typing import Any
 
 import regex
 
-_DIGIT, _SPACE, _WORD, _OTHER = 1, 2, ord("_"), 4  # the bytes that stand for characters beyond ASCII
+_DIGIT, _SPACE, _WORD, _OTHER = ord("0"), 2, ord("_"), 4  # the bytes that stand for characters beyond ASCII
 _BEYOND = 1 << _DIGIT | 1 << _SPACE | 1 << _WORD | 1 << _OTHER
 _FOLDS = {"\u0130": "i", "\u0131": "i", "\u017f": "s", "\u212a": "k"}  # `regex` ignores the case of these, too
 _ALL = (1 << 128) - 1
@@ -80,15 +80,10 @@ def trace(text: str) -> bytes:
     return text.encode("ascii", "guardproxy-trace")
 
 
-def loose(pattern: str) -> str:
-    """A cover's pattern without word boundaries."""
-    return pattern.replace("\\b", "")
-
-
 def _kind(letter: str) -> int:
-    if _digit(letter) or letter.isdecimal():
+    if _digit(letter):
         return _DIGIT
-    return _SPACE if _space(letter) or letter.isspace() else _WORD if _word(letter) else _OTHER
+    return _SPACE if _space(letter) else _WORD if _word(letter) else _OTHER
 
 
 def _stand_in(error: UnicodeError) -> tuple[bytes, int]:
@@ -314,8 +309,7 @@ def _pick(test: Callable[[str], Any]) -> int:
     return sum(1 << code for code in range(128) if test(chr(code)))
 
 
-_D, _S, _W, _O = (1 << kind for kind in (_DIGIT, _SPACE, _WORD, _OTHER))
-_CONTROLS = _D | _S | _O  # the ASCII characters 1, 2, and 4 themselves: neither digits, nor spaces, nor word characters
+_S = 1 << _SPACE
 _DIGITS, _WORDS = _pick(_digit), _pick(_word)
 _SPACES, _ALL_SPACES = (
     _pick(_space),
@@ -323,12 +317,12 @@ _SPACES, _ALL_SPACES = (
 )  # `re`, which reads patterns for telephone numbers, has some more
 # What each may match, and what it matches in any case.
 _CATEGORIES = {
-    "CATEGORY_DIGIT": (_DIGITS | _D, _DIGITS),
-    "CATEGORY_NOT_DIGIT": (_ALL & ~_DIGITS, _ALL & ~_DIGITS & ~_D),
+    "CATEGORY_DIGIT": (_DIGITS, _DIGITS),
+    "CATEGORY_NOT_DIGIT": (_ALL & ~_DIGITS, _ALL & ~_DIGITS),
     "CATEGORY_SPACE": (_ALL_SPACES | _S, _SPACES),
     "CATEGORY_NOT_SPACE": (_ALL & ~_SPACES, _ALL & ~_ALL_SPACES & ~_S),
-    "CATEGORY_WORD": (_WORDS | _D | _W, _WORDS),
-    "CATEGORY_NOT_WORD": (_ALL & ~_WORDS, _ALL & ~_WORDS & ~_D),
+    "CATEGORY_WORD": (_WORDS, _WORDS),
+    "CATEGORY_NOT_WORD": (_ALL & ~_WORDS, _ALL & ~_WORDS),
 }
 
 

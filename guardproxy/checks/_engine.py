@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import re2
 import regex
 
-from guardproxy.checks._cover import UNBOUNDED, Cover, loose, trace
+from guardproxy.checks._cover import UNBOUNDED, Cover, trace
 from guardproxy.checks._phone import Phones
 from guardproxy.checks._words import LOOK, Around, Words
 
@@ -97,15 +97,14 @@ class Engine:
         self._begin = f"(?:{'|'.join(dict.fromkeys(begins))})\\z"
         for pattern in (self._any, self._begin):  # now, not at the first text that needs it
             compiled(pattern)
-            compiled(loose(pattern))
 
     def step(self, text: str, at: int, last: bool) -> tuple[list[Span], int]:
         """The final findings from `at` on, sorted, and how far the text is settled. `text` is all that can be seen."""
         traced = trace(text)
         undecided = len(text)
-        if not last and (open_at := sharpest(self._begin, traced).search(traced, at)):
+        if not last and (open_at := compiled(self._begin).search(traced, at)):
             undecided = open_at.start()
-        first = sharpest(self._any, traced).search(traced, at)
+        first = compiled(self._any).search(traced, at)
         if first is None:
             return [], undecided
         found: list[Span] = []
@@ -169,7 +168,7 @@ class Pattern:
         """What `finditer` gives from `at` on, as far as it begins before `undecided`."""
         limits = {} if self.timeout_s is None else {"timeout": self.timeout_s}
         reach = self.cover.reach
-        body = sharpest(self.cover.body, traced)
+        body = compiled(self.cover.body)
         if self.empty:
             yield from (match for match in self.exact.finditer(text, at, **limits) if match.start() < undecided)
             return
@@ -303,22 +302,17 @@ def hits(patterns: tuple[str, ...], traced: bytes, first: int) -> Sequence[int]:
     """Which of the patterns a trace may match from `first` on."""
     if len(patterns) == 1:
         return (0,)
-    return _set(patterns, b"\x01" in traced).Match(traced[max(0, first - 1) :]) or ()
+    return _set(patterns).Match(traced[max(0, first - 1) :]) or ()
 
 
 @cache
-def _set(patterns: tuple[str, ...], loosely: bool) -> Any:
+def _set(patterns: tuple[str, ...]) -> Any:
     """One for each recognizer: all patterns in one set have far too many states."""
     found = re2.Set.SearchSet(options())
     for pattern in patterns:
-        found.Add((loose(pattern) if loosely else pattern).encode())
+        found.Add(pattern.encode())
     found.Compile()
     return found
-
-
-def sharpest(pattern: str, traced: bytes) -> Any:
-    """A cover's pattern, compiled as sharp as is right for a trace."""
-    return compiled(loose(pattern) if b"\x01" in traced else pattern)
 
 
 @cache

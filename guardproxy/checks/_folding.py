@@ -85,14 +85,15 @@ class Table:
     look_alikes: dict[int, str]
 
 
-_UNIT = r"(?<![0-9A-Za-z])(?:0x)?(?:[0-9A-Fa-f]{2}|[0-9A-Za-z])(?![0-9A-Za-z])[^0-9A-Za-z\n]{0,3}"
+_UNIT = r"(?<![0-9A-Za-z])(?:0x)?(?:[0-9A-Fa-f]{2}|[0-9A-Za-z])(?![0-9A-Za-z])[^0-9A-Za-z\n]{0,5}"
 _LAST_UNIT = re.compile(rf"{_UNIT}\Z")
 _SPACED_OPEN = re.compile(rf"(?:{_UNIT}){{1,256}}\Z")
 _SPACED = (
     r"(?<![0-9A-Za-z])[0-9A-Za-z](?:(?: {1,3}| [@._+-] )[0-9A-Za-z]){7,80}(?![0-9A-Za-z])"
-    r"|(?<![0-9A-Za-z])[0-9A-Za-z](?P<by>[-._/|*,~+:] ?)[0-9A-Za-z](?:(?P=by)[0-9A-Za-z]){6,80}(?![0-9A-Za-z])"
+    r"|(?<![0-9A-Za-z])[0-9A-Za-z](?P<by>[-._/|*,~+:] ?)(?:[@._+-](?P=by))?[0-9A-Za-z]"
+    r"(?:(?P=by)(?:[@._+-](?P=by))?[0-9A-Za-z]){6,80}(?![0-9A-Za-z])"
 )
-_UNITS = r"(?:\b(?:0x)?[0-9A-Za-z]{1,2}[^0-9A-Za-z\n]{1,3}){7}"  # may be letters, digits or pairs one by one
+_UNITS = r"(?:\b(?:0x)?[0-9A-Za-z]{1,2}[^0-9A-Za-z\n]{1,5}){7}"  # may be letters, digits or pairs one by one
 _NUMBER = re.compile("[0-9]{7,}")
 _MARKS = "\u0300-\u036f"
 _BEYOND = "\U00010000-\U0001f2ff\U0001fb00-\U0001ffff\U000e0000-\U000e0fff"  # all of the higher planes that is folded
@@ -175,9 +176,9 @@ def squeeze(text: str) -> list[Edit]:
 
 def spaced_open(text: str) -> int:
     """From where on a text that goes on may turn out to be characters, or pairs of hexadecimal digits, one by one."""
-    if not _LAST_UNIT.search(text, max(0, len(text) - 8)):
+    if not _LAST_UNIT.search(text, max(0, len(text) - 12)):
         return len(text)
-    match = _SPACED_OPEN.search(text, max(0, len(text) - 1600))
+    match = _SPACED_OPEN.search(text, max(0, len(text) - 2400))
     return match.start() if match else len(text)
 
 
@@ -195,7 +196,8 @@ def _one_by_one() -> re.Pattern[str]:
 
 def _squeezed(match: re.Match[str]) -> str:
     """What is left without the spaces or signs; if that mixes digits and others, its longer numbers once more."""
-    together = match[0].replace(match["by"] or " ", "")
+    by = match["by"]
+    together = match[0][:: 1 + len(by)] if by else match[0].replace(" ", "")
     numbers = [] if together.isdigit() else _NUMBER.findall(together)
     return " ".join([together, *numbers])
 

@@ -24,7 +24,7 @@ import re2
 
 from guardproxy.checks._cover import UNBOUNDED, cover
 
-_NO_DIGITS = bytes(set(range(256)) - set(b"0123456789\x01"))
+_NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
 _ODD = re.compile(
     r"[^\W\d_]|[#\uff03~\uff5e\u223c\u2053]"
 )  # letters and signs of extensions: not only digits count then
@@ -74,7 +74,7 @@ class Phones:
     def search(
         self, text: str, traced: bytes, at: int, undecided: int, next_body: Callable[[int], int]
     ) -> tuple[list[Number], list[tuple[int, int]]]:
-        """The numbers and all candidates from `at` on that begin before `undecided`.
+        """The numbers from `at` on, and all candidates with enough digits, that begin before `undecided`.
 
         `next_body(i)`: where `body` matches next from `i` on, or -1.
         """
@@ -84,20 +84,23 @@ class Phones:
         while waiting:
             index = min(waiting)
             regions = waiting.pop(index)
-            start = next_body(index)
-            if start < 0:
+            enough = next_body(index)
+            if enough < 0:
                 continue
-            candidate = self._m._PATTERN.search(text, max(index, start - self._before))
+            candidate = self._m._PATTERN.search(text, max(index, enough - self._before))
             if candidate is None or candidate.start() >= undecided:
                 continue
             start = candidate.start()
             inside = candidate[0]
             if second := self._m._SECOND_NUMBER_START_PATTERN.search(inside):
                 inside = inside[: second.start()]
-            spans.append((start, start + len(inside)))
+            end = start + len(inside)
+            if enough >= end:  # too few digits: nothing is in it, and torn apart it is the same
+                waiting[end] = (*waiting.get(end, ()), *regions)
+                continue
+            spans.append((start, end))
             numbers = self._ask(text, traced, inside, start, regions)
             found += numbers
-            end = start + len(inside)
             if not numbers or (not self.every and numbers[0].end == end and not _LONG.search(inside)):
                 waiting[end] = (*waiting.get(end, ()), *regions)
                 continue
@@ -158,7 +161,7 @@ class Phones:
         digits = traced.translate(None, _NO_DIGITS)
         if len(digits) < self.digits:
             return (), False
-        if b"\x01" in digits:
+        if not part.isascii():
             digits = self._m.normalize_digits_only(part).encode()
         first = _PLUS.search(part)
         if first and first[0] in "+\uff0b":

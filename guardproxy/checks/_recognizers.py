@@ -15,7 +15,7 @@ from typing import Any
 
 import regex
 
-from guardproxy.checks._cover import UncoveredError, cover, loose
+from guardproxy.checks._cover import UncoveredError, cover
 from guardproxy.checks._engine import Boost, Pattern, PatternSource, PhoneSource, Source, compiled, exact
 from guardproxy.checks._phone import Phones
 from guardproxy.checks._words import Words
@@ -181,7 +181,7 @@ def _pattern(pattern: Any, flags: int, trusted: bool) -> Pattern:
         return Pattern(
             exact(pattern.regex, flags),
             found,
-            compiled(loose(found.body)).fullmatch(b"") is not None,
+            compiled(found.body).fullmatch(b"") is not None,
             float(pattern.score),
             None if trusted else _TIMEOUT_S,
         )

@@ -105,17 +105,18 @@ class Unfolding:
         return [self._paced(window) for window in windows]
 
     def _paced(self, window: Window) -> Scan:
-        """The scan of a window. One that led nowhere is not tried again until the text has grown by a quarter, so that
-        a text in which the views never agree costs linear time. What is remembered changes no finding, only when."""
-        quick = self._quick(window)
-        if quick is not None:
+        """The scan of a window. Where much is held and a scan led nowhere, it is not tried again until what is held has
+        grown by a quarter, so that a text in which the views never agree costs linear time. What is remembered changes no
+        finding, only when."""
+        if (quick := self._quick(window)) is not None:
             return quick
         key, text = (window.start, window.settled), window.text
+        done = window.settled - window.start
         before = self._stuck.get(key, "")
-        if before and not window.last and len(text) < len(before) * 5 // 4 and text.startswith(before):
+        if before and not window.last and (len(text) - done) * 4 < (len(before) - done) * 5 and text.startswith(before):
             return Scan((), window.settled, window.start)
         scan = self._scan(window)
-        if not window.last and not scan.error and scan.settled == window.settled and len(text) > _PATIENCE:
+        if not window.last and not scan.error and scan.settled == window.settled and len(text) - done > _PATIENCE:
             if len(self._stuck) >= _REMEMBERED:
                 self._stuck.clear()
             self._stuck[key] = text

@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from guardproxy.checks import _recognizers as known
-from guardproxy.checks._cover import UNBOUNDED, UncoveredError, cover, loose, parsed, trace
-from guardproxy.checks._engine import compiled, exact, sharpest
+from guardproxy.checks._cover import UNBOUNDED, UncoveredError, cover, parsed, trace
+from guardproxy.checks._engine import compiled, exact
 from tests.differential import compare, texts
 from tests.support_checks import promise
 from tests.support_pii import IDENTIFIERS, analyzer, engine, mixed_text, outcome, recognizers, sample
@@ -85,8 +85,8 @@ def assert_covered(source: str, flags: int, text: str, ends: list[int]) -> None:
     """What is found is in the cover, and what begins before the first open place is what is found in the whole text."""
     found, pattern = cover(source, flags), exact(source, flags)
     traced, whole = trace(text), _spans(pattern, text)
-    body = sharpest(found.body, traced)
-    begin = sharpest(f"(?:{found.begin})\\z", traced)
+    body = compiled(found.body)
+    begin = compiled(f"(?:{found.begin})\\z")
     assert len(traced) == len(text)
     for low, high in whole:
         assert body.fullmatch(traced, low, high), "the sieve lost a match"
@@ -107,7 +107,7 @@ def test_a_cover_loses_nothing(source: str, text: str) -> None:
     except (regex.error, UncoveredError):
         assume(False)
     assume(
-        not compiled(loose(cover(source, FLAGS).body)).fullmatch(b"")
+        not compiled(cover(source, FLAGS).body).fullmatch(b"")
     )  # after an empty match, `finditer` goes on in its own way
     assert_covered(source, FLAGS, text, list(range(len(text) + 1)))
 
