@@ -42,6 +42,22 @@ def merge(spans: Iterable[Span]) -> list[Span]:
     return out
 
 
+def beside(spans: Iterable[Span], others: Sequence[Span]) -> Iterator[Span]:
+    """What of `spans` lies outside of `others`; both are sorted and lie apart."""
+    first = 0
+    for start, end, token in spans:
+        while first < len(others) and others[first][1] <= start:
+            first += 1
+        at, number = start, first
+        while number < len(others) and others[number][0] < end:
+            if at < others[number][0]:
+                yield at, others[number][0], token
+            at = others[number][1]
+            number += 1
+        if at < end:
+            yield at, end, token
+
+
 @dataclass(frozen=True, slots=True)
 class Masked:
     """A lane's text as the record shows it (`None`: not kept), with the offsets of the scanned and of the wire's text."""
@@ -119,11 +135,7 @@ class Writer:
         if lane.json and not lane.encoded:
             return self._mask_as_it_stands(lane, whole[: lane.settled])
         scanned = lane.seen.text if lane.seen else whole[: lane.settled]
-        own = lane.masks
-        more = [
-            one for one in self._known(scanned) if not any(one[0] < end and start < one[1] for start, end, _ in own)
-        ]
-        spans = merge([*own, *more])
+        spans = merge([*lane.masks, *beside(self._known(scanned), lane.masks)])
         if lane.number:
             spans = [(start, end, lane.stand_in(start, end)) for start, end, _ in spans]
         if lane.seen is None:
