@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from guardproxy.answering import Answering
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Fault, Opaque
+from guardproxy.forms import with_own
 from guardproxy.machine import Limits, Setting
 from guardproxy.policy.evaluate import Tally
 from guardproxy.transcript import (
@@ -90,8 +91,9 @@ class Exchange(Answering):
             request = self.setting.codec.read_request(happened.body)
         except DownstreamError as error:
             return self._refuse(error, happened.at_s)
-        self._notes.model, self._notes.stream, self._shapes = request.model, request.stream, request.shapes
+        self._notes.model, self._notes.stream = request.model, request.stream
         self._bound = self.setting.policies.bind(self.setting.route, request.model, self.setting.tenant)
+        self._shapes = with_own(request.shapes, self._bound.judging if wanted.is_answered(self.setting.route) else ())
         self._tally = Tally(self._bound)
         self._editor.bound = self._bound
         self._request.read = self._bound.reads("request")

@@ -14,6 +14,7 @@ from guardproxy.checks import Check
 from guardproxy.events import End, Event, Frame, Text
 from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Window
 from guardproxy.gate import Gate, Job, Lane
+from guardproxy.shapes import Shape, Shapes
 from guardproxy.wire import wanted
 
 _SCHEMA_PLACE = Channel("request", "tool_definition", "schema")
@@ -27,6 +28,12 @@ def own_form(check: Check) -> Form | None:
     """The form that a check looks for whatever the request asks."""
     form: Form | None = getattr(check, "own", None)
     return form
+
+
+def with_own(shapes: Shapes, checks: Sequence[Check]) -> Shapes:
+    """The shapes of a request, and of an answer of which it says nothing the policy's own."""
+    own = next((form for check in checks if (form := own_form(check))), None)
+    return replace(shapes, answer=Shape("policy", own.schema)) if own and not shapes.answer else shapes
 
 
 @dataclass(slots=True)

@@ -51,10 +51,11 @@ RULES = {
 }
 
 
-def policies_of(rule: str, operator: str = "placeholder") -> Any:
+def policies_of(rule: str, operator: str = "placeholder", own: bool = False) -> Any:
     redact = REDACT.replace("redact}", f"redact{OPERATORS[operator]}}}")
     restore = "  - {id: out, on: request, when: mail, action: redact, restore: true}\n"
-    return policy_set(f"policy: p{CHECKS}{RULES[rule]}{redact}{restore}")
+    checks = CHECKS.replace("from_request", f"{{inline: {json.dumps(SCHEMA)}}}") if own else CHECKS
+    return policy_set(f"policy: p{checks}{RULES[rule]}{redact}{restore}")
 
 
 def said(**values: Any) -> str:
@@ -98,10 +99,12 @@ def test_a_wrong_answer_is_ended_while_it_grows_and_quoted_masked(route: str, op
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("own", [False, True])
 def test_the_schema_is_asked_of_what_the_model_said_and_the_client_gets_what_fits_it(
-    route: str, operator: str, rule: str, stream: bool
+    route: str, operator: str, rule: str, stream: bool, own: bool
 ) -> None:
-    attempts = Attempts(policies_of(rule, operator), ask(route, stream=stream, schema=SCHEMA), route).say(VALUES)
+    policies = policies_of(rule, operator, own)
+    attempts = Attempts(policies, ask(route, stream=stream, schema=None if own else SCHEMA), route).say(VALUES)
     assert len(attempts.sent) == 1, "what stands for a value is nobody's fault"
     if stream:
         told = answer_of(attempts)
@@ -112,6 +115,7 @@ def test_the_schema_is_asked_of_what_the_model_said_and_the_client_gets_what_fit
     assert str(CARD) not in told
     jsonschema.validate(json.loads(told), SCHEMA)
     assert json.loads(told)["to"].count("@") == 1
+    assert replay(attempts.play.record, policies).verdict == "identical"
 
 
 def test_arguments_that_are_an_object_are_quoted_masked() -> None:
