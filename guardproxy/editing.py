@@ -137,7 +137,9 @@ class Editor:
         if answers and lane.shape and lane.shape.declares(path):
             lane.fitted[part.index or 0] = part.text  # the client's own word for it, which it must find
         elif part.index is not None and any(cut.operator != PLACEHOLDER for group in gone for cut in group):
-            lane.fitted[part.index or 0] = self._token(gone[0][0].label, part.text)
+            lane.fitted[part.index or 0] = self.mint(
+                gone[0][0].label, part.text
+            )  # no value: a record masks it in parts
 
     def _fit_number(self, lane: Lane, part: _Part, gone: Sequence[Sequence[_Cut]], path: Path) -> None:
         if lane.shape and lane.channel.direction == "response":

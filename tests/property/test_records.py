@@ -376,6 +376,15 @@ def test_a_record_replays_identically(case: Case) -> None:
     assert again.rescanned == ()
 
 
+def test_a_key_that_holds_two_values_replays() -> None:
+    """Where operators put constants, a key gets a placeholder of its own; that is of the key, not of a value."""
+    key = MAIL + MAIL
+    call = {"index": 0, "function": {"name": "send", "arguments": json.dumps({key: 1})}}
+    request = {"model": "m", "messages": [{"role": "user", "content": ""}], "metadata": {key: None}}
+    play = perform(Case(CHAT, ("masking",), request, chat_frames([{"tool_calls": [call]}]), True, [], "whole", 0))
+    assert replay(through_json(play.finish.record), policies("masking")).verdict == "identical"
+
+
 @pytest.mark.parametrize("end", ["whole", "truncated", "gone", "failed", "aborted", "html", "never"])
 def test_every_ending_replays(end: str) -> None:
     """The strategies above do reach each ending with a record that can be replayed."""

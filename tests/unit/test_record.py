@@ -72,18 +72,20 @@ def test_what_lies_beside_other_spans(spans: list[Span], others: list[Span]) -> 
 
 
 def test_a_value_beside_another_inside_of_a_longer_one_is_masked_too() -> None:
-    """The key as a whole got a placeholder of its own; what of it no check found is in no record either."""
+    """The longer one is looked for in requests only; in the answer one part of it is found, another is known."""
     policies = policy_set(r"""
 policy: p
 checks:
   mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\.io"]}
   card: {use: pattern, label: CARD, patterns: ["\\b[0-9]{16}\\b"]}
+  long: {use: pattern, label: LONG, patterns: ["jo@[a-z.0-9]+"]}
 rules:
-  - {id: mail, when: mail, action: redact, operators: {MAIL: {type: mask, chars_to_mask: 3}}}
+  - {id: mail, on: response, when: mail, action: redact}
   - {id: card, when: card, action: redact}
+  - {id: long, on: request, when: long, action: redact}
 """)
     card = "4111222233334444"
-    play = Play(policies).ask({"model": "m", "messages": [{"role": "user", "content": f"use {card}"}]})
+    play = Play(policies).ask({"model": "m", "messages": [{"role": "user", "content": f"use {card}, jo@ab.io{card}"}]})
     arguments = json.dumps({f"jo@ab.io{card}": 1})
     play.stream(chat_frames([{"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": arguments}}]}]))
     assert card not in json.dumps(play.record)
