@@ -19,14 +19,15 @@ PIECE_CHARS = 3
 
 class Answers:
     """Answers the next of `replies` to each request; the last one again and again. `bodies`: what was asked. `gone`: how many
-    streams were ended by the other side. `between_s`: the pause between two pieces of a stream."""
+    streams were ended by the other side. A reply with the fault `hang` stops, a stream after its first piece, until
+    `go_on` is called."""
 
-    def __init__(self, between_s: float = 0.0) -> None:
+    def __init__(self) -> None:
         self.replies: list[Reply] = []
         self.bodies: list[Any] = []
         self.headers: list[dict[str, str]] = []
         self.gone = 0
-        self.between_s = between_s
+        self._going_on = asyncio.Event()
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="prepared answers", daemon=True)
@@ -38,6 +39,11 @@ class Answers:
         """Prepares the answers and forgets what was asked before."""
         self.replies = [Reply(text=one) if isinstance(one, str) else one for one in replies]
         self.bodies, self.headers, self.gone = [], [], 0
+        self._loop.call_soon_threadsafe(self._going_on.clear)
+
+    def go_on(self) -> None:
+        """Lets go what hangs, and what would hang later."""
+        self._loop.call_soon_threadsafe(self._going_on.set)
 
     def wait_for(self, count: int) -> None:
         """Returns when so many requests have come."""
@@ -90,19 +96,21 @@ class Answers:
         if reply.status:
             return web.json_response(dialect.error(reply.status, reply.text), status=reply.status)
         asked = dialect.read(tree)
-        if reply.fault == "hang" and not asked.stream:
-            await asyncio.Event().wait()
+        hangs = reply.fault == "hang"
         if not asked.stream:
+            if hangs:
+                await self._going_on.wait()
             return web.json_response(dialect.body(asked, reply, ident))
-        return await self._stream(request, list(dialect.frames(asked, reply, ident, PIECE_CHARS)))
+        return await self._stream(request, list(dialect.frames(asked, reply, ident, PIECE_CHARS)), hangs)
 
-    async def _stream(self, request: web.Request, frames: Sequence[bytes]) -> web.StreamResponse:
+    async def _stream(self, request: web.Request, frames: Sequence[bytes], hangs: bool) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
         try:
             for one in frames:
                 await response.write(one)
-                await asyncio.sleep(self.between_s)
+                if hangs:
+                    await self._going_on.wait()
             await response.write_eof()
         except (asyncio.CancelledError, ConnectionError):
             self.gone += 1

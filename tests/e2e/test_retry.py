@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -472,38 +471,34 @@ def test_placeholders_survive_a_retry(
     assert "mara@example.com" not in str(model.bodies)
 
 
-def test_a_quiet_stream_shows_signs_of_life(start: Any) -> None:
-    slow = Answers(between_s=0.05)
-    try:
-        slow.will_say(RIGHT)
-        for path, body, sign in (
-            ("/v1/chat/completions", {"response_format": type_to_format(Person)}, b":\n\n"),
-            (
-                "/v1/messages",
-                {"max_tokens": 9, "output_config": {"format": {"type": "json_schema", "schema": {}}}},
-                b'event: ping\ndata: {"type":"ping"}\n\n',
-            ),
-        ):
-            proxy = start(RETRY, "--quiet-s", "0.1", upstream=slow.url)
-            told = read_all(proxy.url + path, {"model": "m", "messages": ASK, "stream": True, **body})
-            assert told.startswith(sign * 2)
-            assert RIGHT in joined(told)
-        slow.will_say('{"name": "Mara", "age": 41, "mood": "sad"}')
-        told = read_all(
-            proxy.url + path,
-            {"model": "m", "messages": ASK, "stream": True, "max_tokens": 9}
-            | {"output_config": {"format": {"type": "json_schema", "schema": Person.model_json_schema()}}},
-        )
-        assert b'"stop_reason":"refusal"' in told
-        assert told.index(b"event: message_start") < told.index(b"event: message_delta")
-    finally:
-        slow.close()
+def test_a_quiet_stream_shows_signs_of_life(start: Any, model: Answers) -> None:
+    for path, body, sign in (
+        ("/v1/chat/completions", {"response_format": type_to_format(Person)}, b":\n\n"),
+        (
+            "/v1/messages",
+            {"max_tokens": 9, "output_config": {"format": {"type": "json_schema", "schema": {}}}},
+            b'event: ping\ndata: {"type":"ping"}\n\n',
+        ),
+    ):
+        model.will_say(Reply(text=RIGHT, fault="hang"))
+        proxy = start(RETRY, "--quiet-s", "0.1", upstream=model.url)
+        asked = {"model": "m", "messages": ASK, "stream": True, **body}
+        assert RIGHT in joined(read_on_after(sign * 2, model, proxy.url + path, asked))
+    model.will_say(Reply(text='{"name": "Mara", "age": 41, "mood": "sad"}', fault="hang"))
+    shape = {"output_config": {"format": {"type": "json_schema", "schema": Person.model_json_schema()}}}
+    asked = {"model": "m", "messages": ASK, "stream": True, "max_tokens": 9, **shape}
+    told = read_on_after(sign, model, proxy.url + path, asked)
+    assert b'"stop_reason":"refusal"' in told
+    assert told.index(b"event: message_start") < told.index(b"event: message_delta")
 
 
-def read_all(url: str, body: Any) -> bytes:
+def read_on_after(signs: bytes, model: Answers, url: str, body: Any) -> bytes:
+    """An answer of a model that hangs until `signs`, with which the answer must begin, have come."""
     request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
     with urllib.request.urlopen(request, timeout=20) as response:
-        return bytes(response.read())
+        assert response.read(len(signs)) == signs
+        model.go_on()
+        return signs + bytes(response.read())
 
 
 def joined(stream: bytes) -> str:
@@ -538,48 +533,32 @@ LATE = RETRY.replace("attempts: 2, then: block", "attempts: 2, total_s: 1.5")
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_further_attempt_that_takes_too_long_is_given_up(
-    start: Any, openai_at: Callable[[str], openai.OpenAI], stream: bool
+    start: Any, model: Answers, openai_at: Callable[[str], openai.OpenAI], stream: bool
 ) -> None:
-    slow = Answers(between_s=0.2)
-    try:
-        proxy = start(LATE, upstream=slow.url)
-        slow.will_say("Sure!", Reply(text=RIGHT, fault="hang"))
-        began = time.perf_counter()
-        with pytest.raises(openai.BadRequestError):
-            answer(openai_at(proxy.url), stream=stream)
-        assert time.perf_counter() - began < 5.0
-        assert proxy.records()[-1]["attempts"][-1]["decision"] == "late"
-    finally:
-        slow.close()
+    proxy = start(LATE, upstream=model.url)
+    model.will_say("Sure!", Reply(text=RIGHT, fault="hang"))
+    began = time.perf_counter()
+    with pytest.raises(openai.BadRequestError):
+        answer(openai_at(proxy.url), stream=stream)
+    assert time.perf_counter() - began < 5.0
+    assert proxy.records()[-1]["attempts"][-1]["decision"] == "late"
 
 
-def test_a_client_that_goes_away_between_attempts_ends_them(start: Any) -> None:
-    slow = Answers(between_s=0.2)
-    try:
-        proxy = start(RETRY, upstream=slow.url)
-        slow.will_say("Sure!", RIGHT)
-        body = json.dumps({"model": "m", "messages": ASK, "stream": True, "response_format": type_to_format(Person)})
-        with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as wire:
-            wire.sendall(
-                f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\n\r\n{body}".encode()
-            )
-            slow.wait_for(2)
-        slow.wait_gone()
-        (record,) = wait_for_records(proxy)
-        assert record["outcome"] == "client_closed"
-        assert record["attempts"][0]["decision"] == "retry"
-    finally:
-        slow.close()
-
-
-def wait_for_records(proxy: Proxy) -> list[dict[str, Any]]:
-    """The records, once there is one: nobody waits for that of a client that is gone."""
-    for _ in range(100):
-        if records := proxy.records():
-            return records
-        threading.Event().wait(0.05)
-    raise TimeoutError("no record was written")
+def test_a_client_that_goes_away_between_attempts_ends_them(start: Any, model: Answers) -> None:
+    proxy = start(RETRY, upstream=model.url)
+    model.will_say("Sure!", Reply(text=RIGHT, fault="hang"))
+    body = json.dumps({"model": "m", "messages": ASK, "stream": True, "response_format": type_to_format(Person)})
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as wire:
+        wire.sendall(
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        model.wait_for(2)
+    model.wait_gone()
+    assert proxy.stop() == 0  # which waits for the record: nobody else waits for that of a client that is gone
+    (record,) = proxy.records()
+    assert record["outcome"] == "client_closed"
+    assert record["attempts"][0]["decision"] == "retry"
 
 
 @pytest.mark.parametrize(
