@@ -58,6 +58,14 @@ OWN: list[tuple[Any, Any]] = [
     ({"not": {"required": ["a"]}}, {"a": 1}),
     ({"unevaluatedItems": False, "prefixItems": [{}]}, [1, 2]),
     ({"const": {"a": [1, 2]}}, {"a": [1, 2.0]}),
+    ({"oneOf": [{"multipleOf": 2}, {"multipleOf": 3}]}, 4),
+    ({"not": {"required": ["a"]}}, {"b": 1}),
+    ({"unevaluatedItems": False, "prefixItems": [{}]}, [1]),
+    ({"if": {"required": ["card"]}, "then": {"required": ["name"]}}, {"card": "x", "name": "Ann"}),
+    ({"if": {"required": ["card"]}, "then": {"required": ["name"]}}, {"card": "x", "sum": 3}),
+    ({"$ref": "#/$defs/tree", "$defs": {"tree": {"items": {"$ref": "#/$defs/tree"}, "maxItems": 2}}}, [[], [[[]]]]),
+    ({"$ref": "#/$defs/tree", "$defs": {"tree": {"items": {"$ref": "#/$defs/tree"}, "maxItems": 2}}}, [[[], [], []]]),
+    ({"patternProperties": {"^x-": {"type": "string"}}, "additionalProperties": False}, {"x-a": "b", "x-": "ö"}),
 ]
 
 
