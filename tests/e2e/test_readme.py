@@ -107,15 +107,19 @@ def test_the_python_block_prints_what_the_text_says(desk: Desk) -> None:
     assert matches(said[1], ran.stdout), ran.stderr
 
 
-def test_the_policy_loads_and_passes_its_own_tests(desk: Desk) -> None:
-    (text,) = blocks("yaml")
-    (desk.folder / "own").mkdir(exist_ok=True)
-    (desk.folder / "own" / "support.yaml").write_text(text)
-    assert desk.run("guardproxy policy lint own").stdout == "1 policy, no errors\n"
-    assert desk.run("guardproxy policy test own").returncode == 0
+@pytest.mark.parametrize("text", blocks("yaml"), ids=lambda text: text.partition("\n")[0])
+def test_a_policy_loads_and_passes_its_own_tests(tmp_path: Path, desk: Desk, text: str) -> None:
+    (tmp_path / "policy.yaml").write_text(text)
+    assert desk.run(f"guardproxy policy lint {tmp_path}").stdout.endswith("1 policy, no errors\n")
+    ran = desk.run(f"guardproxy policy test {tmp_path}")
+    assert ran.returncode == 0, ran.stdout
+    assert re.search(r"^[1-9]\d* passed, 0 failed$", ran.stdout, re.MULTILINE)
+
+
+def test_a_mistake_is_answered_as_is_said(desk: Desk) -> None:
     (desk.folder / "wrong").mkdir(exist_ok=True)
     (desk.folder / "wrong" / "support.yaml").write_text(
-        text.replace("action: redact, restore", "action: redcat, restore")
+        blocks("yaml")[0].replace("action: redact, restore", "action: redcat, restore")
     )
     assert re.match(r"wrong/support\.yaml:\d+:\d+: .*redact", desk.run("guardproxy policy lint wrong").stdout)
 
