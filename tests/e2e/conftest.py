@@ -10,6 +10,7 @@ import anthropic
 import openai
 import pytest
 
+from guardproxy.demo import llama
 from tests.e2e.rig import GUARD, PASS, UNREAD, Proxy, Upstream, serve
 
 
@@ -33,6 +34,17 @@ def passing(request: pytest.FixtureRequest) -> Proxy:
     chosen = request.getfixturevalue(request.param)
     assert isinstance(chosen, Proxy)
     return chosen
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Iterator[Upstream]:
+    """The tiny model, behind the scripted upstream as in the demo, so that a journal shows what reached it."""
+    assert (reason := llama.available()) is None, f"{reason}; `make test` installs what is missing"
+    server = llama.start(threads=1)
+    front = Upstream(tiny_url=server.url)
+    yield front
+    front.close()
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -237,24 +237,16 @@ def test_any_check_can_ask_again(model: Answers, chat: openai.OpenAI, proxy: Pro
     assert CARD not in str(proxy.records()[-1])
 
 
-EARLY = """\
-policy: early
+SHAPED = """\
+policy: shaped
 checks:
   word: {use: pattern, words: [no-such-word]}
   shape: {use: json_schema, schema: from_request}
 rules:
   - {id: watch, on: request, when: word, action: flag}
-  - {id: right-shape, on: response, when: shape, action: retry, attempts: 1, early: true}
 """
-FLAGGED = """\
-policy: flagged
-checks:
-  word: {use: pattern, words: [no-such-word]}
-  shape: {use: json_schema, schema: from_request}
-rules:
-  - {id: watch, on: request, when: word, action: flag}
-  - {id: right-shape, on: response, when: shape, action: retry, attempts: 1, then: pass_flagged}
-"""
+EARLY = SHAPED + "  - {id: right-shape, on: response, when: shape, action: retry, attempts: 1, early: true}\n"
+FLAGGED = SHAPED + "  - {id: right-shape, on: response, when: shape, action: retry, attempts: 1, then: pass_flagged}\n"
 REPAIR = """\
 policy: repair
 checks:

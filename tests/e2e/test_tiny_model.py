@@ -31,19 +31,8 @@ VARYING = frozenset({"id", "created", "timings", "cached_tokens", "cache_read_in
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[Upstream]:
-    """The tiny model, behind the scripted upstream as in the demo, so that a journal shows what reached it."""
-    assert (reason := llama.available()) is None, f"{reason}; `make test` installs what is missing"
-    server = llama.start(threads=1)
-    front = Upstream(tiny_url=server.url)
-    yield front
-    front.close()
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def proxy(model: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    proxy = serve(model.url, tmp_path_factory.mktemp("tiny"), PASS)
+def proxy(tiny: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    proxy = serve(tiny.url, tmp_path_factory.mktemp("tiny"), PASS)
     yield proxy
     proxy.stop()
 
@@ -57,16 +46,16 @@ def steady(value: Any) -> Any:
 
 @pytest.fixture
 def openai_pair(
-    model: Upstream, proxy: Proxy, openai_at: Callable[[str], openai.OpenAI]
+    tiny: Upstream, proxy: Proxy, openai_at: Callable[[str], openai.OpenAI]
 ) -> tuple[openai.OpenAI, openai.OpenAI]:
-    return openai_at(model.url), openai_at(proxy.url)
+    return openai_at(tiny.url), openai_at(proxy.url)
 
 
 @pytest.fixture
 def anthropic_pair(
-    model: Upstream, proxy: Proxy, anthropic_at: Callable[[str], anthropic.Anthropic]
+    tiny: Upstream, proxy: Proxy, anthropic_at: Callable[[str], anthropic.Anthropic]
 ) -> tuple[anthropic.Anthropic, anthropic.Anthropic]:
-    return anthropic_at(model.url), anthropic_at(proxy.url)
+    return anthropic_at(tiny.url), anthropic_at(proxy.url)
 
 
 def test_chat(openai_pair: tuple[openai.OpenAI, openai.OpenAI]) -> None:
@@ -115,16 +104,16 @@ def test_models(openai_pair: tuple[openai.OpenAI, openai.OpenAI]) -> None:
 
 
 def test_a_real_model_never_sees_the_address(
-    model: Upstream, tmp_path: Path, openai_at: Callable[[str], openai.OpenAI]
+    tiny: Upstream, tmp_path: Path, openai_at: Callable[[str], openai.OpenAI]
 ) -> None:
-    proxy = serve(model.url, tmp_path, GUARD)
+    proxy = serve(tiny.url, tmp_path, GUARD)
     try:
-        model.journal.clear()
+        tiny.journal.clear()
         client = openai_at(proxy.url)
         messages: Any = [{"role": "user", "content": f"Say hello to {MAIL}."}]
         said = client.chat.completions.create(model=llama.MODEL, messages=messages, max_tokens=16, temperature=0)
         assert said.choices[0].message.content
-        assert [entry for entry in model.journal.all() if MAIL.encode() in entry.body] == []
-        assert len(model.journal.all()) == 1
+        assert [entry for entry in tiny.journal.all() if MAIL.encode() in entry.body] == []
+        assert len(tiny.journal.all()) == 1
     finally:
         proxy.stop()

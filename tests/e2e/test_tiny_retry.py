@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +37,11 @@ OWN += "  - {id: valid, on: response, when: shape, action: retry, attempts: 2, t
 ASK: Any = [{"role": "user", "content": "Describe Paris as a JSON object with the keys name and capital."}]
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[Upstream]:
-    assert (reason := llama.available()) is None, f"{reason}; `make test` installs what is missing"
-    server = llama.start(threads=1)
-    front = Upstream(tiny_url=server.url)
-    yield front
-    front.close()
-    server.close()
-
-
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_model_that_is_held_to_a_grammar_is_right_at_once(
-    model: Upstream, tmp_path: Path, openai_at: Callable[[str], openai.OpenAI], stream: bool
+    tiny: Upstream, tmp_path: Path, openai_at: Callable[[str], openai.OpenAI], stream: bool
 ) -> None:
-    proxy = serve(model.url, tmp_path / "p", ASKED)
+    proxy = serve(tiny.url, tmp_path / "p", ASKED)
     try:
         client = openai_at(proxy.url)
         options: Any = {"model": llama.MODEL, "messages": ASK, "response_format": City, "max_tokens": 60}
@@ -70,11 +60,11 @@ def test_a_model_that_is_held_to_a_grammar_is_right_at_once(
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_model_that_talks_is_asked_again_and_nothing_wrong_arrives(
-    model: Upstream, tmp_path: Path, openai_at: Callable[[str], openai.OpenAI], stream: bool
+    tiny: Upstream, tmp_path: Path, openai_at: Callable[[str], openai.OpenAI], stream: bool
 ) -> None:
-    proxy = serve(model.url, tmp_path / "p", OWN)
+    proxy = serve(tiny.url, tmp_path / "p", OWN)
     try:
-        model.journal.clear()
+        tiny.journal.clear()
         client = openai_at(proxy.url)
         options: Any = {"model": llama.MODEL, "messages": ASK, "max_tokens": 60, "temperature": 0}
         said = None
@@ -91,7 +81,7 @@ def test_a_model_that_talks_is_asked_again_and_nothing_wrong_arrives(
         record = proxy.records()[-1]
         attempts = record["attempts"]
         assert 2 <= len(attempts) <= 3
-        assert len(model.journal.all()) == len(attempts)
+        assert len(tiny.journal.all()) == len(attempts)
         assert all(one["errors"] for one in attempts[:-1])
         assert record["outcome"] == ("blocked_response" if said is None else "answered")
         if stream:
