@@ -388,7 +388,7 @@ def test_what_stands_before_the_call_comes_first() -> None:
     turn(other)
     assert ahead(other) == [], "the call before it is not over"
     assert ahead(Gate(lambda channel: ())) == []
-    empty = Gate(lambda channel: (Raw(),))
+    empty = Gate(lambda channel: (Raw(), Late()))
     empty.push([Text(ARGUMENTS, "", frame, ("x",), encoded=True)])
     assert ahead(empty) == []
 
