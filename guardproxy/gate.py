@@ -143,10 +143,11 @@ class Gate:
         asked = self.checks_for(event.channel)
         checks = tuple(filter(is_raw, asked)) if event.judged else asked
         json = event.encoded and bool(checks)
+        flows = event.channel.kind == "assistant" and all(map(is_raw, checks))  # a call is held, whoever reads it
         lane = Lane(
             event.channel,
             checks,
-            json and not all(map(is_raw, checks)),
+            json and not flows,
             event.number,
             event.key,
             event.shape if checks else None,

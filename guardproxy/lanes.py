@@ -4,9 +4,9 @@ In: parts of the text, then the scans of its windows. Out: windows to scan, sett
 
 Rules that must hold
 - `settled` never lies inside a finding, so a finding is decided before its first character leaves.
-- A text is held to its end where a check reads it decoded (JSON in a string, `wire/json_text.py`) or a schema asks something
-  of it; an edit of JSON is written back escaped. A check that says `raw` reads it as it stands, while it grows, held or not;
-  what that finds in a held text stands at its beginning. A text that only such checks read is not held.
+- A text is held to its end where it is JSON that is read decoded (`wire/json_text.py`), or where a schema asks something of
+  it; an edit of JSON is written back escaped. A check that says `raw` reads it as it stands, while it grows, held or not;
+  what that finds in a held text stands at its beginning. An answer that only such checks read is not held.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Lane:
         self._at = [0] * len(self.checks)
         self._keep = [0] * len(self.checks)
         self._states = [None] * len(self.checks)
-        self.held = (self.encoded or self.shape is not None) and not all(map(is_raw, self.checks))
+        self.held = self.encoded or (self.shape is not None and not all(map(is_raw, self.checks)))
 
     def append(self, text: str) -> None:
         self._fresh.append(text)

@@ -375,14 +375,14 @@ def test_a_fault_in_a_call_is_known_before_its_end_and_given_once() -> None:
 
 def test_what_stands_before_the_call_comes_first() -> None:
     frame = Frame(b"")
-    gate = Gate(lambda channel: (Late(),) if channel == A else (Raw(), Late()))
+    gate = Gate(lambda channel: (Late(),) if channel == A else (Raw(),))
     gate.push([Text(A, "text", frame, ("x",)), Text(ARGUMENTS, "x", frame, ("y",), encoded=True)])
     turn(gate)
     assert ahead(gate) == [], "the text before it is not settled"
     gate.push([End(A)])
     turn(gate)
     assert ahead(gate) == [("call.arguments", 0, 0, "X")]
-    other = Gate(lambda channel: (Raw(), Late()))
+    other = Gate(lambda channel: (Raw(),))
     first, second = Channel("response", "tool_arguments", "one"), Channel("response", "tool_arguments", "two")
     other.push([Text(first, "{", frame, ("x",), encoded=True), Text(second, "x", frame, ("y",), encoded=True)])
     turn(other)
@@ -410,7 +410,7 @@ def test_a_check_waits_for_its_facts_and_gets_back_what_it_gave() -> None:
 
 
 def test_a_raw_check_that_fails_is_a_finding_too() -> None:
-    gate = Gate(lambda channel: (Raw(), Late()))
+    gate = Gate(lambda channel: (Raw(),))
     gate.push([Text(ARGUMENTS, "a", Frame(b""), ("x",), encoded=True)])
     (job,) = gate.jobs()
     list(gate.learn([Scan((), job.window.settled, 0, "ValueError")]))

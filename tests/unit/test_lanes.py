@@ -176,3 +176,14 @@ def test_a_fault_and_what_is_quoted_do_not_depend_on_the_cuts(text: str, cuts: l
     # A raw check that goes on finds more as more comes; only the first fault ends an answer.
     assert first[1:] == again[1:]
     assert [one for one in first[0] if one.check == "digits"] == [one for one in again[0] if one.check == "digits"]
+
+
+def test_the_arguments_of_a_call_are_held_whoever_reads_them() -> None:
+    gate = Gate(lambda channel: (Strict(),))
+    call = Channel("response", "tool_arguments", "call")
+    gate.push([Text(call, '{"a": 1', Frame(b"", streamed=True), ("x",), encoded=True)])
+    turn(gate)
+    assert (gate.lanes[0].held, leaving(gate)) == (True, "")
+    gate.push([End(call)])
+    turn(gate)
+    assert leaving(gate) == '{"a": 1'
