@@ -1,13 +1,15 @@
 """guardproxy: a guard in front of any LLM endpoint.
 
 All text of a request, an answer or a stream becomes **events** (`events`, `wire`). A **gate** holds events back until
-their text is cleared (`gate`). **Checks** turn text into **findings** (`checks`, `findings`); a **policy** turns
-findings into a **decision** (`policy`, `decisions`). One pure object, the **exchange**, plays these parts for one
-request: *inputs* in, *commands* out (`exchange`, `transcript`); one driver performs them (`server`). What was seen and
-decided is the **record** (`record`, `audit`), and a record can be **replayed** (`replay`).
+their text is cleared (`gate`, `lanes`). **Checks** turn text into **findings** (`checks`, `findings`); a **policy**
+turns findings into a **decision** (`policy`, `decisions`), and what is cut out gives way to a stand-in (`editing`). One
+pure object, the **exchange**, plays these parts for one request: *inputs* in, *commands* out (`exchange`,
+`transcript`); one driver performs them (`server`). What was seen and decided is the **record** (`record`, `audit`), and
+a record can be **replayed** (`replay`, `differences`).
 
 The exchange is a machine in two halves: `exchange` (the request) and `answering` (the answers; a rule may want another one,
-`attempts`), over what they share (`machine`). `forms` knows what an answer must look like, `schemas` judges whether it does.
+`attempts`), over what they share (`machine`). `forms` knows what an answer must look like, `schemas` judges whether it does;
+`operators` says what stands for a value, `shapes` what a schema asks of one place, `stand_ins` what fits there.
 
     client -> server -> exchange: codec -> gate -> policy -> placeholders -> server -> model
     client <- server <- exchange: placeholders <- policy <- gate <- codec <- server <- model

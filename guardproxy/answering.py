@@ -16,9 +16,11 @@ from guardproxy.decisions import Retry, Stop
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
 from guardproxy.findings import Facts, Finding
 from guardproxy.gate import Entry, Lane, Piece
-from guardproxy.machine import Machine, because, unmapped
+from guardproxy.machine import Machine, because
+from guardproxy.offsets import moved
 from guardproxy.transcript import Command, ResponseStarted, SendUpstream, UpstreamFailed
 from guardproxy.wire import turns
+from guardproxy.wire.decoding import unmapped
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Answering(Machine):
             message = f"the upstream answered with status {happened.status} and no readable error"
             return self._fail(Fault("upstream_error", message), happened.at_s, happened.status)
         answer.side.read = bool(bound and bound.reads("response")) or bool(self._editor.values)
+        answer.side.gate.quotes = bool(bound and bound.retries) and self.setting.replayed is None
         if bound and not failed:
             if bound.holds_back(self._forms.judges) or (bound.retries and not streamed):
                 answer.hold = "all"
@@ -58,6 +61,8 @@ class Answering(Machine):
             failed=failed,
             limit_bytes=self.setting.limits.answer_bytes,
             read=answer.side.read,
+            guarded=bool(bound and bound.guards),
+            shapes=self._shapes,
         )
         return []
 
@@ -124,7 +129,10 @@ class Answering(Machine):
             if (ending := self._first_end(found, out, at_s)) is not None:
                 return ending
             texts, changed = entry.texts()
-            data = self.setting.codec.edited(entry.frame, texts) if changed else entry.frame.data
+            places = moved(entry.frame, answer.side.gate, self._request.gate)
+            data = entry.frame.data
+            if changed or places:
+                data = self.setting.codec.edited(entry.frame, [*texts, *places])
             if answer.hold == "start" and texts:
                 self._let_go(out)
             if entry.frame.terminal:
@@ -160,11 +168,12 @@ class Answering(Machine):
     ) -> list[Command] | None:
         """What the first finding leads to that ends the answer. `out`: what may leave before it."""
         for entry, piece, at, finding in found:
-            decision = self._tally.see(piece.lane.channel, finding)
-            if decision is None:
-                continue
+            stop = piece.lane.stops.get(finding)
+            decision = self._tally.see(piece.lane.channel, finding) or stop
             mends = finding.repair is not None and not self._answer.mended
             if isinstance(decision, Retry) and not mends and self._passes(decision, piece.lane, finding, at_s):
+                decision = stop
+            if decision is None:
                 continue
             # What stands before the fault counts as seen, however it was cut into frames.
             texts, _ = entry.texts(until=(piece, at))
@@ -262,7 +271,7 @@ class Answering(Machine):
         answer = self._next_answer(old.began_s)
         answer.decoder, answer.status, answer.streamed = old.decoder, old.status, old.streamed
         answer.ended, answer.over, answer.hold, answer.mended = old.ended, old.over, old.hold, True
-        answer.side.read = old.side.read
+        answer.side.read, answer.side.gate.quotes = old.side.read, old.side.gate.quotes
         self._answer = answer
         self._pending, self._pending_gate = [], None
         self._tally.next_attempt()

@@ -15,13 +15,14 @@ from guardproxy.audit.masking import mask
 from guardproxy.decisions import Retry
 from guardproxy.events import Event, Frame
 from guardproxy.findings import Finding
-from guardproxy.gate import CHECK_ERROR, Lane
+from guardproxy.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.noted import Attempt, Side
-from guardproxy.wire import Decoder, shapes, turns
+from guardproxy.wire import Decoder, turns, wanted
 from guardproxy.wire.json_text import rewrite
 from guardproxy.wire.strict import write
 
 CHARS_A_TOKEN = 4
+NOT_REPEATED = "(not repeated)"  # what could not be checked
 TEMPLATE = """\
 Your last answer cannot be used:
 {errors}
@@ -58,7 +59,7 @@ class Answer:
         lanes = [one for one in self.side.gate.lanes if not one.judged]
         if not self.streamed:
             return sum(one.total for one in lanes)
-        here = 0 if lane is None or finding is None else lane.fault_end if lane.encoded else finding.end
+        here = 0 if lane is None or finding is None else lane.end_of(finding)
         return sum(one.released for one in lanes if one is not lane) + here
 
 
@@ -193,24 +194,30 @@ def said(codec: str, answer: Answer, lane: Lane, finding: Finding) -> turns.Said
             continue
         end = one.total
         if answer.streamed:
-            end = one.released if one is not lane else one.fault_end if one.encoded else finding.end
-        part = shapes.part(codec, one.channel)
+            end = one.end_of(finding) if one is lane else one.released
+        part = wanted.part(codec, one.channel)
         if part == "answer" and not one.judged:
             text.append(shown(one, end))
         elif part == "tool":
-            if end or one.channel.path == shapes.name_path(lane.channel.path):
+            if end or one.channel.path == wanted.name_path(lane.channel.path):
                 names[one.channel.path] = shown(one, end or len(one.whole[0]))
         elif part == "input" and end:
-            arguments[shapes.name_path(one.channel.path)] = shown(one, end)
+            arguments[wanted.name_path(one.channel.path)] = shown(one, end)
     calls = tuple(turns.Call(name, arguments.get(path, "{}")) for path, name in names.items())
     return turns.Said("".join(text), calls)
 
 
 def shown(lane: Lane, end: int) -> str:
     """A lane's text up to `end`, with what was found in it masked."""
+    quote = lane.quote
+    if quote is not None and (lane.judged or end <= lane.fault_end):
+        lane, end = quote, quote.total
+    elif lane.judged:
+        return "".join(lane.whole)
+    asked = {check.name for check in lane.checks if not is_raw(check)}
+    if any(one.label == CHECK_ERROR and one.check in asked for one in lane.findings):
+        return NOT_REPEATED
     whole = "".join(lane.whole)
-    if lane.judged:
-        return whole
     masks = rewrite(lane.seen, lane.masks) if lane.seen is not None else lane.masks
     return mask(whole[:end], [(low, min(high, end), token) for low, high, token in masks if low < end])[0]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from guardproxy.operators import PLACEHOLDERS, Operators
+
 Then = Literal["block", "pass_flagged", "fallback"]
 
 
@@ -18,10 +20,12 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """The finding's span is replaced by a placeholder. `restore`: the answer's reader gets the value back."""
+    """The finding's span is replaced as `operators` say. `restore`: the answer's reader gets the value back, where a
+    placeholder stood for it."""
 
     rule: str
     restore: bool = True
+    operators: Operators = PLACEHOLDERS
     strength: int = 1
 
 

@@ -1,28 +1,60 @@
 """What stands for what was found: in the text that goes on, and in the record.
 
-In: a lane's settled findings. Out: its edits (what a redact rule cuts out, what a placeholder gives back) and its masks
-(what the record must not show). Kept: the values of this exchange, so that the answer's reader gets them back.
+In: a lane's settled findings. Out: its edits (what a redact rule cuts out, what a placeholder gives back), its masks
+(what the record must not show), and a stop where a schema takes nothing that could stand there. Kept: the values of this
+exchange, so that the answer's reader gets them back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from guardproxy.checks import Check
+from guardproxy.decisions import Stop
+from guardproxy.events import Path
 from guardproxy.findings import Finding
-from guardproxy.gate import CHECK_ERROR, Lane
+from guardproxy.lanes import CHECK_ERROR, Lane
+from guardproxy.operators import MASK_ALL, PLACEHOLDER, Operator
 from guardproxy.placeholders import RESTORE, Restoring
 from guardproxy.policy.evaluate import Bound
 from guardproxy.record import merge
+from guardproxy.stand_ins import stand_in
+from guardproxy.wire.json_text import edited_leaves, places
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A span that a rule cuts out, or that gives a value back (`label` is `RESTORE`). `back`: the value may be restored."""
+
+    start: int
+    end: int
+    label: str
+    finding: Finding
+    operator: Operator = PLACEHOLDER
+    back: bool = False
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A string of a lane that cuts touch: the whole lane, or leaf `index` of its view."""
+
+    start: int
+    end: int
+    text: str
+    edited: str
+    number: bool = False
+    index: int | None = None
 
 
 @dataclass(slots=True)
 class Editor:
-    """`mint(label, value)` makes a placeholder. `values`: placeholder -> value, to restore. `tokens`: value ->
-    placeholder, for the record."""
+    """`mint(label, value)` makes a placeholder, `hashed(hash_type, value)` a keyed hash. `values`: what stands for a value
+    -> the value, to restore. `tokens`: value -> placeholder, for the record."""
 
     mint: Callable[[str, str], str]
+    hashed: Callable[[str, str], str]
     restoring_of: Callable[[Mapping[str, str]], Check] = Restoring
     bound: Bound | None = None
     values: dict[str, str] = field(default_factory=dict)
@@ -35,35 +67,110 @@ class Editor:
 
     def edit(self, lane: Lane, found: Sequence[Finding]) -> None:
         """Decides the edits and masks of newly settled findings, which lie after all earlier ones."""
-        edits: list[tuple[int, int, str]] = []
+        cuts: list[_Cut] = []
         masks: list[tuple[int, int, str]] = []
-        gone: list[tuple[int, int]] = []  # spans whose value must not come back
         for finding in found:
-            span = (finding.start, finding.end)
+            start, end = finding.start, finding.end
             if finding.check == RESTORE:
-                edits.append((*span, RESTORE))
+                cuts.append(_Cut(start, end, RESTORE, finding))
                 continue
             if finding.label == CHECK_ERROR:
                 continue
             edit = self.bound.edit(lane.channel, finding) if self.bound else None
             if edit:
-                edits.append((*span, finding.label))
-                if not edit.restore or lane.channel.direction == "response":
-                    gone.append(span)
+                operator = edit.operators.of(finding.label)
+                back = edit.restore and operator.type == "placeholder" and lane.channel.direction == "request"
+                cuts.append(_Cut(start, end, finding.label, finding, operator, back, edit.rule))
             if edit or self._is_sensitive(finding.check):
-                masks.append((*span, finding.label))
-        for start, end, label in merge(edits):
-            text = lane.text_of(start, end)
-            if text in self.values:  # an edit of nothing but a placeholder of ours: the client knows the value
-                lane.edit(start, end, self.values[text])
-                continue
-            token = self._token("VALUE" if label == RESTORE else label, text)
-            lane.edit(start, end, token)
-            if not lane.stand_in(start, end) and not any(start < high and low < end for low, high in gone):
-                self.values[token] = text
+                masks.append((start, end, finding.label))
+        gone = [group for group in _groups(cuts) if not self._restored(lane, group)]
+        if gone and (lane.shape or lane.encoded):
+            self._fit(lane, gone)
         for start, end, label in merge(masks):
             token = self._token(label, lane.text_of(start, end))
             lane.masks.append((start, end, lane.stand_in(start, end) or token))
+
+    def _restored(self, lane: Lane, group: Sequence[_Cut]) -> bool:
+        """Makes the edit of cuts that overlap. Whether it gives a value back and takes none away."""
+        first = group[0]
+        start, end = first.start, _end(group)
+        text = lane.text_of(start, end)
+        if text in self.values and any(cut.label == RESTORE and cut.end == end for cut in group):
+            lane.edit(start, end, self.values[text])  # nothing but a placeholder of ours: the client knows the value
+            return True
+        token = self._token("VALUE" if first.label == RESTORE else first.label, text)
+        lane.edit(start, end, self._put(lane, group, text, token))
+        if all(cut.back for cut in group) and not lane.stand_in(start, end):
+            self.values[token] = text
+        return False
+
+    def _put(self, lane: Lane, group: Sequence[_Cut], text: str, token: str) -> str:
+        """What an operator puts there. A key gets its placeholder: with a constant, two keys would become one."""
+        operator = PLACEHOLDER if lane.key else group[0].operator
+        if operator.shows and len(group) > 1:
+            operator = MASK_ALL  # of values that overlap, what one mask leaves may be what another takes
+        put = operator.apply(text, token, self.hashed)
+        if operator.shows and put.strip(operator.masking_char):
+            self.tokens.setdefault(put, token)  # what a mask leaves is in no record either
+        return put
+
+    # Places that cannot hold any text.
+
+    def _fit(self, lane: Lane, gone: Sequence[Sequence[_Cut]]) -> None:
+        """Where a schema does not take what an edit puts there, something that it does take; or a stop."""
+        spots = places(lane.seen.raw) if lane.seen else {}
+        for part in _parts(lane):
+            cuts = [group for group in gone if group[0].start < part.end and part.start < _end(group)]
+            if not cuts:  # nothing but what was restored
+                continue
+            start = lane.seen.leaves[part.index].start if lane.seen and part.index is not None else 0
+            path, is_key = spots.get(start, ((), False))
+            if part.number:
+                self._fit_number(lane, part, cuts, path)
+            elif is_key or lane.key:
+                self._fit_key(lane, part, cuts, path)
+            elif lane.shape:
+                self._fit_value(lane, part, cuts, path)
+
+    def _fit_key(self, lane: Lane, part: _Part, gone: Sequence[Sequence[_Cut]], path: Path) -> None:
+        answers = lane.channel.direction == "response"
+        if answers and lane.shape and lane.shape.declares(path):
+            lane.fitted[part.index or 0] = part.text  # the client's own word for it, which it must find
+        elif part.index is not None and any(cut.operator != PLACEHOLDER for group in gone for cut in group):
+            lane.fitted[part.index or 0] = self.mint(
+                gone[0][0].label, part.text
+            )  # no value: a record masks it in parts
+
+    def _fit_number(self, lane: Lane, part: _Part, gone: Sequence[Sequence[_Cut]], path: Path) -> None:
+        if lane.shape and lane.channel.direction == "response":
+            constraints = lane.shape.constraints(path, "number", "integer")
+            if not any(one.takes(float(part.edited)) for one in constraints):
+                self._stop(lane, gone[0][0])
+
+    def _fit_value(self, lane: Lane, part: _Part, gone: Sequence[Sequence[_Cut]], path: Path) -> None:
+        assert lane.shape is not None  # noqa: S101 - asked by the caller
+        constraints = lane.shape.constraints(path)
+        free = all(one.free for one in constraints)
+        if free and any(one.has_length(part.edited) for one in constraints):
+            return
+        first = gone[0][0]
+        found = stand_in(constraints, self._token(first.label, lane.text_of(first.start, _end(gone[0]))))
+        if lane.channel.direction == "request":
+            # No API checks with what arguments a tool was called before, so a placeholder can stand anywhere; what can be
+            # given back is better, what could not be is worse.
+            if found and found.own and self.values.get(found.text, part.text) == part.text:
+                lane.fitted[part.index or 0] = found.text
+                if all(cut.back for group in gone for cut in group):
+                    self.values[found.text] = part.text
+        elif found:
+            lane.fitted[part.index or 0] = found.text
+        elif not free:
+            self._stop(lane, first)
+
+    @staticmethod
+    def _stop(lane: Lane, cut: _Cut) -> None:
+        message = f"the policy rule `{cut.rule}` redacts a value where the schema takes nothing in its place"
+        lane.stops[cut.finding] = Stop(cut.rule, message)
 
     def _token(self, label: str, text: str) -> str:
         return self.tokens.setdefault(text, self.mint(label, text))
@@ -75,3 +182,34 @@ class Editor:
             named = next((one for one in built if one.name == check), None)
             self._sensitive[check] = bool(getattr(named, "sensitive", True))
         return self._sensitive[check]
+
+
+def _groups(cuts: Sequence[_Cut]) -> Iterator[list[_Cut]]:
+    """Cuts that overlap, together; of each group the first, and of those the longest, comes first."""
+    group: list[_Cut] = []
+    for cut in sorted(cuts, key=lambda cut: (cut.start, -cut.end)):
+        if group and cut.start >= _end(group):
+            yield group
+            group = []
+        group.append(cut)
+    if group:
+        yield group
+
+
+def _end(group: Sequence[_Cut]) -> int:
+    return max(cut.end for cut in group)
+
+
+def _parts(lane: Lane) -> Iterator[_Part]:
+    """The strings and numbers of a lane that its edits touch."""
+    if lane.seen is None:
+        whole = lane.text_of(0, lane.total)
+        text, done = "", 0
+        for start, end, put in lane.edits:
+            text += whole[done:start] + put
+            done = end
+        yield _Part(0, lane.total, whole, text + whole[done:], lane.number)
+        return
+    for index, text in edited_leaves(lane.seen, lane.edits).items():
+        leaf = lane.seen.leaves[index]
+        yield _Part(leaf.at, leaf.at + len(leaf.text), leaf.text, text, leaf.number, index)

@@ -6,8 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.findings import Channel
+from guardproxy.shapes import Shape
 
 Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Two numbers of a frame's tree that say from where to where a part of a text goes, in characters. `text`: the path of
+    that text's channel, in the answer or, if `of_request`, in the request."""
+
+    start: Path
+    end: Path
+    text: str
+    of_request: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,7 +28,7 @@ class Frame:
 
     `data`: its bytes as they came, framing included, sent on unchanged when nothing in it is edited. `tree`: the parsed
     JSON, or `None`. `event`: the SSE event name, if any. `streamed`: it is one event of a stream. `terminal`: after this
-    frame nothing may be sent.
+    frame nothing may be sent. `counts`: what in it moves when an edit makes a text longer or shorter.
     """
 
     data: bytes
@@ -24,6 +36,7 @@ class Frame:
     event: str | None = None
     streamed: bool = False
     terminal: bool = False
+    counts: tuple[Count, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +47,7 @@ class Text:
     `number`: it is a JSON number's digits. `again`: the channel's last text, which is complete, said once more: it is
     not scanned again, and what became of it becomes of this. `judged`: what the frame says elsewhere in parts, or does not
     say at all, as one text for the checks that judge a form; it is never sent. `altered`: the frame itself says something
-    else, and is to be written with this text.
+    else, and is to be written with this text. `shape`: what a schema of the request asks of it.
     """
 
     channel: Channel
@@ -47,6 +60,7 @@ class Text:
     again: bool = False
     judged: bool = False
     altered: bool = False
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True, slots=True)

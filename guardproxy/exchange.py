@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from guardproxy.answering import Answering
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Fault, Opaque
-from guardproxy.machine import Limits, Setting, unmapped
+from guardproxy.forms import with_own
+from guardproxy.machine import Limits, Setting
 from guardproxy.policy.evaluate import Tally
 from guardproxy.transcript import (
     Aborted,
@@ -36,7 +37,8 @@ from guardproxy.transcript import (
     Waited,
 )
 from guardproxy.transcript import Scan as ScanCommand
-from guardproxy.wire import shapes
+from guardproxy.wire import wanted
+from guardproxy.wire.decoding import unmapped
 from guardproxy.wire.strict import read
 
 __all__ = ["Exchange", "Limits", "Setting"]
@@ -91,6 +93,7 @@ class Exchange(Answering):
             return self._refuse(error, happened.at_s)
         self._notes.model, self._notes.stream = request.model, request.stream
         self._bound = self.setting.policies.bind(self.setting.route, request.model, self.setting.tenant)
+        self._shapes = with_own(request.shapes, self._bound.judging if wanted.is_answered(self.setting.route) else ())
         self._tally = Tally(self._bound)
         self._editor.bound = self._bound
         self._request.read = self._bound.reads("request")
@@ -120,8 +123,8 @@ class Exchange(Answering):
         self._notes.seals["upstream"] = self.setting.seal(body) if changed else self._notes.seals["request"]
         if self._bound and (self._bound.judging or self._bound.retries):
             self._attempts.tree = read(body) if changed else self._entry.frame.tree
-            if shapes.is_answered(self.setting.route):
-                self._forms.asked = shapes.asked(self.setting.codec.name, self._attempts.tree)
+            if wanted.is_answered(self.setting.route):
+                self._forms.asked = wanted.read(self.setting.codec.name, self._attempts.tree)
             if jobs := self._forms.proofs(self._bound.judging):
                 self._proving = True
                 return [ScanCommand(jobs)]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 Direction = Literal["request", "response"]
@@ -151,3 +152,23 @@ class Scan:
     keep: int
     error: str = ""
     state: Any = field(default=None, compare=False, repr=False)
+
+
+def give_way(weak: Sequence[Finding], strong: Sequence[Finding], text_of: Callable[[int, int], str]) -> list[Finding]:
+    """What is left of each weak finding where no strong one of its check covers it, if that holds a letter or digit.
+
+    `text_of(start, end)`: the scanned text.
+    """
+    left: list[Finding] = []
+    for finding in weak:
+        at = finding.start
+        over = [
+            one for one in strong if one.check == finding.check and one.start < finding.end and finding.start < one.end
+        ]
+        for start, end in [*sorted((one.start, one.end) for one in over), (finding.end, finding.end)]:
+            rest = text_of(at, start) if start > at else ""
+            if any(map(str.isalnum, rest)):
+                low, high = start - len(rest.lstrip()), at + len(rest.rstrip())
+                left.append(replace(finding, start=low, end=high))
+            at = max(at, end)
+    return left

@@ -14,7 +14,8 @@ from guardproxy.checks import Check
 from guardproxy.events import End, Event, Frame, Text
 from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Window
 from guardproxy.gate import Gate, Job, Lane
-from guardproxy.wire import shapes
+from guardproxy.shapes import Shape, Shapes
+from guardproxy.wire import wanted
 
 _SCHEMA_PLACE = Channel("request", "tool_definition", "schema")
 
@@ -29,13 +30,19 @@ def own_form(check: Check) -> Form | None:
     return form
 
 
+def with_own(shapes: Shapes, checks: Sequence[Check]) -> Shapes:
+    """The shapes of a request, and of an answer of which it says nothing the policy's own."""
+    own = next((form for check in checks if (form := own_form(check))), None)
+    return replace(shapes, answer=Shape("policy", own.schema)) if own and not shapes.answer else shapes
+
+
 @dataclass(slots=True)
 class Forms:
     """`facts`: what is known of every text of the exchange."""
 
     codec: str
     facts: Facts = NO_FACTS
-    asked: shapes.Asked = shapes.NOTHING
+    asked: wanted.Asked = wanted.NOTHING
     refused: str = ""  # which schema cannot be used, and why
     _jobs: list[tuple[str, Job]] = field(default_factory=list)
 
@@ -45,14 +52,14 @@ class Forms:
 
     def expects(self, checks: Sequence[Check]) -> bool:
         """Whether an answer must say something at all."""
-        own = shapes.is_answered(self.facts.route) and any(own_form(check) for check in checks)
+        own = wanted.is_answered(self.facts.route) and any(own_form(check) for check in checks)
         return own or self.asked.answer is not None
 
     def wants(self, check: Check, channel: Channel) -> bool:
         """Whether the check has something to say of a channel."""
         if not needs_form(check):
             return True
-        part = shapes.part(self.codec, channel)
+        part = wanted.part(self.codec, channel)
         if own_form(check) or part == "answer":
             return part == "answer" and bool(own_form(check) or self.asked.answer)
         return part is not None and self.asked.tools is not None
@@ -61,13 +68,13 @@ class Forms:
         """What a check is told of a lane; `None` while the tool is not known whose arguments it holds."""
         if not needs_form(check):
             return self.facts
-        part = shapes.part(self.codec, lane.channel)
+        part = wanted.part(self.codec, lane.channel)
         if own_form(check) or part == "answer":
             return replace(self.facts, form=own_form(check) or self.asked.answer)
         if part == "tool":
             return replace(self.facts, form=self.asked.tool_names)
         tools = self.asked.tools or {}
-        name = gate.lane_at(shapes.name_path(lane.channel.path))
+        name = gate.lane_at(wanted.name_path(lane.channel.path))
         # By the first piece of a name, as nothing else of it is the same however the stream is cut.
         if name is None or name.whole[0] not in tools:
             if not lane.ended:
@@ -100,7 +107,7 @@ class Forms:
         for event in events:
             if isinstance(event, Text) and id(event.frame) not in seen and not event.frame.streamed:
                 seen.add(id(event.frame))
-                for path, name, text in shapes.inputs(self.codec, event.frame.tree):
+                for path, name, text in wanted.inputs(self.codec, event.frame.tree):
                     out += _judged(Channel("response", "tool_arguments", name), text, event.frame, path)
         return out
 
@@ -108,7 +115,7 @@ class Forms:
         """A blank in place of an answer that was asked for and that is over without a word, a call or a refusal."""
         answers = ("assistant", "refusal", "tool_arguments", "error")
         said = [lane.channel for lane in lanes] + [event.channel for event in events if isinstance(event, Text)]
-        path = shapes.ANSWERS.get(self.codec)
+        path = wanted.ANSWERS.get(self.codec)
         if path is None or any(channel.kind in answers for channel in said):
             return []
         return list(_judged(Channel("response", "assistant", path), " ", frame, ()))

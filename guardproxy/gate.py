@@ -6,31 +6,22 @@ that begin in it. Kept: what is not yet released, and as much before it as the c
 Rules that must hold
 - A frame leaves when each text in it lies before its lane's `settled`, and no frame overtakes another. So what the
   client sees is a function of the frames alone, never of when they came or how fast a check was.
-- `settled` never lies inside a finding, so a finding is decided before its first character leaves.
-- JSON in a string is held to its end and scanned decoded (`wire/json_text.py`); an edit of it is written back escaped.
-  Only a check that says `raw` reads it as it stands, while it grows; what that finds stands at the beginning of the text.
+- A finding is decided before its first character leaves (`lanes.py` holds each text).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from operator import attrgetter
-from typing import Any
+from dataclasses import dataclass, field
 
 from guardproxy.checks import Check
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window
-from guardproxy.wire.json_text import Leaf, View, rewrite, stand_in, view
+from guardproxy.lanes import CHECK_ERROR, Lane, is_raw
+from guardproxy.placeholders import RESTORE
 
-CHECK_ERROR = "check_error"
-
-
-def is_raw(check: Check) -> bool:
-    """Whether a check reads JSON in a string as it stands."""
-    return bool(getattr(check, "raw", False))
+__all__ = ["CHECK_ERROR", "Entry", "Gate", "Job", "Lane", "Piece"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,182 +30,6 @@ class Job:
 
     check: Check
     window: Window
-
-
-@dataclass(slots=True, eq=False)
-class Lane:
-    """One text: what of it is held, how far each check has come, what was found and what is to be put in its place.
-
-    All offsets count from the text's beginning. For an encoded lane `findings` and `edits` count in the decoded view.
-    """
-
-    channel: Channel
-    checks: tuple[Check, ...]
-    encoded: bool
-    number: bool = False
-    index: int = 0  # the order in which lanes began
-    judged: bool = False
-    facts: Callable[[Lane, Check], Facts | None] = lambda lane, check: NO_FACTS
-    tail: str = ""  # text from `base` on
-    base: int = 0
-    total: int = 0
-    ended: bool = False
-    settled: int = 0
-    findings: list[Finding] = field(default_factory=list)  # settled, sorted
-    edits: list[tuple[int, int, str]] = field(default_factory=list)  # settled, sorted, apart
-    masks: list[tuple[int, int, str]] = field(default_factory=list)  # what a record must not show, sorted, apart
-    whole: list[str] = field(default_factory=list)  # all of the text, in parts, for the record
-    seen: View | None = None
-    shown: int = 0  # findings that have been given to whoever releases
-    released: int = 0  # how much of the text has gone on, edits applied (in raw offsets)
-    fault_end: int = 0  # where the first thing ends that was found in JSON in a string as it stands
-    _fresh: list[str] = field(default_factory=list)
-    _waiting: list[Finding] = field(default_factory=list)
-    _at: list[int] = field(default_factory=list)  # settled, by check
-    _keep: list[int] = field(default_factory=list)
-    _states: list[Any] = field(default_factory=list)  # what each check wants back
-    _scanned: int = -1  # -1: never; then the length scanned, + 1 when the end was
-    _raw_edits: list[tuple[int, int, str]] | None = None
-    _next_edit: int = 0
-    _skip: int = 0  # raw text before this offset was replaced by an edit that has gone on
-
-    def __post_init__(self) -> None:
-        self._at = [0] * len(self.checks)
-        self._keep = [0] * len(self.checks)
-        self._states = [None] * len(self.checks)
-
-    def append(self, text: str) -> None:
-        self._fresh.append(text)
-        self.whole.append(text)
-        self.total += len(text)
-
-    def _join(self) -> None:
-        if self._fresh:
-            self.tail += "".join(self._fresh)
-            self._fresh.clear()
-
-    def windows(self) -> list[tuple[int, Window]]:
-        """The windows to scan, each with the number of its check; empty when nothing new can be learned."""
-        mark = self.total + self.ended
-        if mark == self._scanned or (self.encoded and not self.ended and not any(map(is_raw, self.checks))):
-            return []
-        self._scanned = mark
-        if not self.checks:
-            self.settled = self.total
-            return []
-        self._join()
-        if self.encoded and self.ended:
-            self.seen = view(self.tail)
-        return [(number, window) for number in range(len(self.checks)) if (window := self._window(number))]
-
-    def _window(self, number: int) -> Window | None:
-        check, keep = self.checks[number], self._keep[number]
-        facts = self.facts(self, check)
-        if facts is None:
-            return None
-        if self.encoded and not is_raw(check):
-            return Window(self.channel, self.seen.text, facts=facts) if self.seen else None
-        text, state = self.tail[keep - self.base :], self._states[number]
-        return Window(self.channel, text, keep, self._at[number], self.ended, facts, state)
-
-    def learn(self, windows: Sequence[tuple[int, Window]], scans: Sequence[Scan]) -> list[Finding]:
-        """Takes the scans of these windows; gives the findings that are now settled, in order."""
-        for (number, window), scan in zip(windows, scans, strict=True):
-            check, found = self.checks[number], scan.findings
-            self._at[number], self._keep[number], self._states[number] = scan.settled, scan.keep, scan.state
-            if scan.error:
-                end = window.start + len(window.text)
-                found = (Finding(window.settled, end, check.name, CHECK_ERROR, 1.0),)
-                self._at[number] = self._keep[number] = end
-            if self.encoded and is_raw(check):
-                self.fault_end = self.fault_end or (found[0].end if found else 0)
-                self.findings += (replace(one, start=0, end=0) for one in found)
-            else:
-                self._waiting += found
-        if self.encoded and not windows[0][1].last:
-            return []
-        settled = min(self._at)
-        self._waiting.sort()
-        inside = True
-        while inside:
-            inside = False
-            for finding in self._waiting:
-                if finding.start < settled < finding.end:
-                    settled, inside = finding.start, True
-        if self.encoded:
-            done, self._waiting = self._waiting, []
-            self.settled = self.total
-        else:
-            done = [finding for finding in self._waiting if finding.end <= settled]
-            self._waiting = [finding for finding in self._waiting if finding.end > settled]
-            self.settled = max(settled, self.settled)
-        self.findings += done
-        return done
-
-    def text_of(self, start: int, end: int) -> str:
-        """The scanned text of a span that has not been released."""
-        if self.seen is not None:
-            return self.seen.text[start:end]
-        return self.tail[start - self.base : end - self.base]
-
-    def stand_in(self, start: int, end: int) -> str:
-        """What must stand for a span of a number, whatever the value; empty where a placeholder can stand."""
-        leaf = self._leaf(start)
-        return stand_in(end - start) if self.number or (leaf and leaf.number) else ""
-
-    def edit(self, start: int, end: int, replacement: str) -> None:
-        """Puts `replacement` in place of a settled span; edits must come in order."""
-        self.edits.append((start, end, self.stand_in(start, end) or replacement))
-
-    def raw_start(self, finding: Finding) -> int:
-        """Where the finding begins in the raw text; for a finding in a JSON string, where its quotes open."""
-        if self.seen is None or finding.end == 0:
-            return finding.start
-        leaf = self._leaf(finding.start)
-        return leaf.start - leaf.quoted if leaf else 0
-
-    def _leaf(self, offset: int) -> Leaf | None:
-        """The leaf of the decoded view that an offset lies in."""
-        leaves = self.seen.leaves if self.seen else ()
-        at = bisect_right(leaves, offset, key=attrgetter("at")) - 1
-        return leaves[at] if at >= 0 else None
-
-    def render(self, start: int, end: int) -> str:
-        """What goes on in place of `text[start:end]`; pieces must be rendered in order, each once."""
-        self._join()
-        if self._raw_edits is None or self.seen is None:
-            self._raw_edits = rewrite(self.seen, self.edits) if self.seen is not None else self.edits
-        out: list[str] = []
-        at = max(start, self._skip)
-        while self._next_edit < len(self._raw_edits) and self._raw_edits[self._next_edit][0] < end:
-            low, high, replacement = self._raw_edits[self._next_edit]
-            out.append(self.tail[at - self.base : max(at, low) - self.base] + replacement)
-            at = max(at, high)
-            self._next_edit += 1
-        if at < end:
-            out.append(self.tail[at - self.base : end - self.base])
-        self._skip = max(at, self._skip)
-        self.released = end
-        return "".join(out)
-
-    def again(self) -> str:
-        """What goes on in place of the whole text when it is said once more."""
-        whole = "".join(self.whole)
-        out, at = "", 0
-        for low, high, replacement in rewrite(self.seen, self.edits) if self.seen is not None else self.edits:
-            out += whole[at:low] + replacement
-            at = high
-        return out + whole[at:]
-
-    def forget(self) -> None:
-        """Drops text that is released and that no check looks back at."""
-        if self.encoded:
-            return
-        floor = min([self.released, self.settled, *self._keep])
-        if floor - self.base > 512 or self.ended:  # in larger steps: a slice for each frame would cost more
-            self._join()
-            self.tail = self.tail[floor - self.base :]
-            self.base = floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +44,7 @@ class Piece:
     def findings(self) -> Iterator[tuple[int, Finding]]:
         """The lane's findings that begin in this piece, with their raw offset; each is given once."""
         lane = self.lane
-        while lane.shown < len(lane.findings):
+        while lane.is_quotable and lane.shown < len(lane.findings):
             finding = lane.findings[lane.shown]
             at = lane.raw_start(finding)
             if at >= self.end:
@@ -247,7 +62,7 @@ class Entry:
     opaque: tuple[Path, ...] = ()
 
     def ready(self) -> bool:
-        return all(piece.end <= piece.lane.settled for piece in self.pieces)
+        return all(piece.end <= piece.lane.settled and piece.lane.is_quotable for piece in self.pieces)
 
     def texts(self, until: tuple[Piece, int] | None = None) -> tuple[list[tuple[Text, str]], bool]:
         """The texts that go on in place of the frame's own, and whether any differs. `until`: nothing after it goes."""
@@ -272,10 +87,11 @@ class Entry:
 @dataclass(slots=True)
 class Gate:
     """Holds frames. `checks_for` says which checks a channel's text must pass; `facts_for` what a check is told of a lane, or
-    `None` while that is not known."""
+    `None` while that is not known. `quotes`: what was wrong may be quoted."""
 
     checks_for: Callable[[Channel], tuple[Check, ...]]
     facts_for: Callable[[Lane, Check], Facts | None] = lambda lane, check: NO_FACTS
+    quotes: bool = False
     lanes: list[Lane] = field(default_factory=list)  # every lane that held text, in order
     fault: Fault | None = None
     held: int = 0  # characters not yet released
@@ -313,13 +129,7 @@ class Gate:
             return
         lane = self._open.get(event.channel)
         if lane is None:
-            checks = self.checks_for(event.channel)
-            if event.judged:
-                checks = tuple(filter(is_raw, checks))
-            encoded = event.encoded and bool(checks)
-            lane = Lane(
-                event.channel, checks, encoded, event.number, len(self.lanes), event.judged, facts=self.facts_for
-            )
+            lane = self._lane(event)
             self._open[event.channel] = self._last[event.channel] = lane
             self.lanes.append(lane)
         start = lane.total
@@ -327,6 +137,28 @@ class Gate:
         self.held += len(event.text)
         self._active[lane] = None
         self._entry(event.frame).pieces.append(Piece(lane, start, lane.total, event))
+
+    def _lane(self, event: Text) -> Lane:
+        """A new lane for the text that begins here."""
+        asked = self.checks_for(event.channel)
+        checks = tuple(filter(is_raw, asked)) if event.judged else asked
+        json = event.encoded and bool(checks)
+        flows = event.channel.kind == "assistant" and all(map(is_raw, checks))  # a call is held, whoever reads it
+        lane = Lane(
+            event.channel,
+            checks,
+            json and not flows,
+            event.number,
+            event.key,
+            event.shape if checks else None,
+            len(self.lanes),
+            event.judged,
+            json,
+            self.facts_for,
+        )
+        if self.quotes and (event.judged or (lane.held and event.frame.streamed)):
+            lane.quoting = tuple(check for check in asked if not is_raw(check) and check.name != RESTORE)
+        return lane
 
     def jobs(self) -> list[Job]:
         """What must be scanned now. `learn` must take the answer before `jobs` is asked again."""
@@ -346,6 +178,8 @@ class Gate:
         for lane, windows in flight:
             found = lane.learn(windows, scans[at : at + len(windows)])
             at += len(windows)
+            if quote := lane.to_quote():
+                self._active[quote] = None
             if found:
                 yield lane, found
 
@@ -359,11 +193,11 @@ class Gate:
                 piece.lane.forget()
 
     def ahead(self) -> Iterator[tuple[Entry, Piece, int, Finding]]:
-        """What is known of the first frame that is held, where JSON in a string keeps it from leaving: a wrong call is
-        wrong before its end. In the order in which `release` would show it; each finding is given once."""
-        if self._queue and any(piece.lane.encoded and not piece.lane.ended for piece in self._queue[0].pieces):
+        """What is known of the first frame that is held, where a text that is held to its end keeps it from leaving: what is
+        wrong is wrong before its end. In the order in which `release` would show it; each finding is given once."""
+        if self._queue and any(piece.lane.held and not piece.lane.ended for piece in self._queue[0].pieces):
             for piece in self._queue[0].pieces:
-                if piece.end > piece.lane.settled and not piece.lane.encoded:
+                if piece.end > piece.lane.settled and not piece.lane.held:
                     return
                 for at, finding in piece.findings():
                     yield self._queue[0], piece, at, finding

@@ -15,7 +15,7 @@ from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.editing import Editor
 from guardproxy.errors import DownstreamError
-from guardproxy.events import Event, Fault, Text
+from guardproxy.events import Fault
 from guardproxy.findings import Channel, Direction, Scan
 from guardproxy.forms import Forms
 from guardproxy.gate import Entry, Gate, Job
@@ -23,10 +23,10 @@ from guardproxy.noted import Notes, Side
 from guardproxy.placeholders import Restoring
 from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
 from guardproxy.record import compose
+from guardproxy.shapes import NO_SHAPES, Shapes
 from guardproxy.transcript import CancelUpstream, Command, Finish, SendData, SendHead
 from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Codec, turns
-from guardproxy.wire.walk import dotted
 
 Phase = Literal["request", "waiting", "answer", "over"]
 NO_RETRY = ("x-should-retry", "false")  # SDKs send a refused request again else, twice
@@ -46,8 +46,8 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
-    `restoring(values)` the check that finds placeholders. `replayed`: the tokens of each attempt, where a record is run again;
-    a repaired text is then in the record, as the next answer."""
+    `restoring(values)` the check that finds placeholders; `hashed(hash_type, value)` the keyed hash of a value. `replayed`:
+    the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer."""
 
     id: str
     route: str
@@ -60,6 +60,7 @@ class Setting:
     engine: str = ""
     restoring: Callable[[Mapping[str, str]], Check] = Restoring
     replayed: tuple[int, ...] | None = None
+    hashed: Callable[[str, str], str] = field(kw_only=True)
 
 
 @dataclass(slots=True)
@@ -75,6 +76,7 @@ class Machine:
     _forms: Forms = field(init=False)
     _tally: Tally = field(init=False)
     _entry: Entry | None = None  # the request's frame
+    _shapes: Shapes = NO_SHAPES
     _pending: list[Job] = field(default_factory=list)
     _pending_gate: Gate | None = None
     _editor: Editor = field(init=False)
@@ -86,7 +88,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         name = self.setting.codec.name
-        self._editor = Editor(self.setting.mint, self.setting.restoring)
+        self._editor = Editor(self.setting.mint, self.setting.hashed, self.setting.restoring)
         self._attempts = Attempts(name, known=self.setting.replayed or ())
         self._forms = Forms(name)
         self._request = self._side()
@@ -115,6 +117,11 @@ class Machine:
     def first_answer(self) -> Side:
         """The first answer of the model, whether or not others followed."""
         return self._attempts.earlier[0].side if self._attempts.earlier else self._answer.side
+
+    @property
+    def found(self) -> list[str]:
+        """Every value that a check found so far."""
+        return list(self._editor.tokens)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -239,9 +246,3 @@ class Machine:
 
 def because(stop: Stop | Retry) -> str:
     return f"stopped by the policy rule `{stop.rule}`"
-
-
-def unmapped(events: Sequence[Event]) -> str | None:
-    """Where the first text stands that the format does not know; of a key that is text, only the object's place."""
-    found = (event for event in events if isinstance(event, Text) and event.channel.kind == "unmapped")
-    return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in found), None)

@@ -38,6 +38,11 @@ class PassThrough:
     _started: bool = False
     _sizes: dict[str, int] = field(default_factory=lambda: {"upstream": 0, "client": 0})
 
+    @property
+    def found(self) -> list[str]:
+        """Nobody looked for any value."""
+        return []
+
     def receive(self, happened: Input) -> list[Command]:
         """Takes one input; gives the commands that follow from it."""
         match happened:

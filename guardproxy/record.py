@@ -14,12 +14,13 @@ from typing import Any
 
 from guardproxy.audit.masking import OffsetMap, Span, mask
 from guardproxy.events import Path
-from guardproxy.gate import CHECK_ERROR, Entry, Lane
+from guardproxy.gate import Entry
+from guardproxy.lanes import CHECK_ERROR, Lane
 from guardproxy.noted import Attempt, Notes, Side, saved
 from guardproxy.policy.evaluate import Bound, Outcome
 from guardproxy.wire import Seen
-from guardproxy.wire.json_text import apart, rewrite, stand_in
-from guardproxy.wire.walk import UNMAPPED, Found, edited, is_word
+from guardproxy.wire.json_text import View, apart, rewrite, stand_in, view
+from guardproxy.wire.walk import UNMAPPED, Found, edited, is_plain_key, is_word
 
 VERSION = 1
 NOT_KEPT = "data:;base64,(not inspected, not kept)"  # opaque once more when the record is replayed
@@ -39,6 +40,22 @@ def merge(spans: Iterable[Span]) -> list[Span]:
         else:
             out.append((start, end, token))
     return out
+
+
+def beside(spans: Iterable[Span], others: Sequence[Span]) -> Iterator[Span]:
+    """What of `spans` lies outside of `others`; both are sorted and lie apart."""
+    first = 0
+    for start, end, token in spans:
+        while first < len(others) and others[first][1] <= start:
+            first += 1
+        at, number = start, first
+        while number < len(others) and others[number][0] < end:
+            if at < others[number][0]:
+                yield at, others[number][0], token
+            at = others[number][1]
+            number += 1
+        if at < end:
+            yield at, end, token
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +132,30 @@ class Writer:
         if not self.keep or failed or unscanned or lane.judged or lane.total > KEPT_LIMIT_CHARS:
             return Masked(None)
         whole = "".join(lane.whole)
+        if lane.json and not lane.encoded:
+            return self._mask_as_it_stands(lane, whole[: lane.settled])
         scanned = lane.seen.text if lane.seen else whole[: lane.settled]
-        own = lane.masks
-        more = [
-            one for one in self._known(scanned) if not any(one[0] < end and start < one[1] for start, end, _ in own)
-        ]
-        spans = merge([*own, *more])
+        spans = merge([*lane.masks, *beside(self._known(scanned), lane.masks)])
         if lane.number:
             spans = [(start, end, lane.stand_in(start, end)) for start, end, _ in spans]
         if lane.seen is None:
             shown, offsets = mask(scanned, spans)
             return Masked(shown, offsets, offsets)
-        leaves = [(leaf.start, leaf.end) for leaf in lane.seen.leaves]
-        between = [
-            (start, end, stand_in(end - start))  # numbers that are too short to be scanned
-            for start, end, _ in self._known(whole)
-            if _DIGITS.fullmatch(whole, start, end) and not any(start < high and low < end for low, high in leaves)
-        ]
-        shown, wire = mask(whole, merge([*rewrite(lane.seen, spans), *between]))
+        shown, wire = mask(whole, merge([*rewrite(lane.seen, spans), *self._between(lane.seen)]))
         return Masked(shown, mask(scanned, apart(lane.seen, spans))[1], wire)
+
+    def _mask_as_it_stands(self, lane: Lane, text: str) -> Masked:
+        """JSON that no check has read decoded: known values are masked in it however they are written."""
+        seen = view(text)
+        shown, offsets = mask(text, merge([*lane.masks, *rewrite(seen, self._known(seen.text)), *self._between(seen)]))
+        return Masked(shown, offsets, offsets)
+
+    def _between(self, seen: View) -> Iterator[Span]:
+        """Numbers that are too short to be scanned, where they are sensitive values."""
+        leaves = [(leaf.start, leaf.end) for leaf in seen.leaves]
+        for start, end, _ in self._known(seen.raw):
+            if _DIGITS.fullmatch(seen.raw, start, end) and not any(start < high and low < end for low, high in leaves):
+                yield start, end, stand_in(end - start)
 
     def side(self, side: Side) -> dict[str, Any]:
         """The texts of a direction, and what of it could not be read or was not known."""
@@ -141,7 +163,7 @@ class Writer:
         return {
             "texts": [self._text(lane) for lane in lanes],
             "uninspected": [self.path(path) for path in side.uninspected] if side.read else ["*"],
-            "unmapped": sorted({self.path(lane.channel.path) for lane in lanes if lane.channel.kind == "unmapped"}),
+            "unmapped": sorted({self.path(lane.channel.path) for lane in lanes if _is_unmapped(lane)}),
         }
 
     def _text(self, lane: Lane) -> dict[str, Any]:
@@ -158,19 +180,24 @@ class Writer:
             "kind": lane.channel.kind,
             "chars": lane.total,
             "text": shown.text,
-            "checks": [check.name for check in lane.checks],
+            "checks": list(dict.fromkeys(check.name for check in lane.checks)),
             "findings": found,
             "edits": [list(span) for span in dict.fromkeys(shown.span(start, end) for start, end, _ in lane.edits)],
             "released": shown.wire_end(lane.released),
         }
         if not lane.ended:
             text["open"] = True
-        if lane.encoded:
+        if lane.json:
             text["encoded"] = True
         if lane.number:
             text["number"] = True
         if lane.judged or (lane.fault_end and not lane.ended):
             text["judged"] = True
+        if lane.shape and shown.text is not None:
+            text["shape"] = [
+                lane.shape.where,
+                [self.scrub(one) if isinstance(one, str) else one for one in lane.shape.said],
+            ]
         return text
 
     def answer(self, status: int | None, streamed: bool, seen: Seen, side: Side) -> dict[str, Any]:
@@ -181,6 +208,7 @@ class Writer:
             "model": self.word(seen.model, side),
             "finish": [self.scrub(reason) if is_word(reason) else "?" for reason in seen.finish],
             "runs": self.runs(side),
+            "withheld": list(seen.withheld),
             **self.side(side),
         }
 
@@ -280,6 +308,11 @@ class Writer:
                 }
             )
         return out
+
+
+def _is_unmapped(lane: Lane) -> bool:
+    """Whether a text stands in a field that its format does not have; a new field's plain name is none."""
+    return lane.channel.kind == "unmapped" and not (lane.key and is_plain_key("".join(lane.whole)))
 
 
 def compose(

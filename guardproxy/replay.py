@@ -15,12 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from guardproxy import placeholders
+from guardproxy.differences import UNTOUCHED, differences
 from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Channel, Finding, Scan, Window
 from guardproxy.gate import Job
 from guardproxy.placeholders import PLACEHOLDER, RESTORE, Restoring
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.shapes import NO_SHAPES, Shapes
 from guardproxy.transcript import (
     Command,
     DataReceived,
@@ -42,7 +44,6 @@ from guardproxy.wire.strict import write
 
 Verdict = Literal["identical", "different", "not replayable"]
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()
-_UNTOUCHED = frozenset(("answered", "blocked_request", "blocked_response"))
 _KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
 
 
@@ -65,6 +66,7 @@ class _Recorded:
     stopped: bool
     usage: Mapping[str, Any] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
+    shapes: Shapes = NO_SHAPES
 
     @property
     def name(self) -> str:
@@ -81,7 +83,17 @@ class _Recorded:
     def read_request(self, body: bytes) -> Request:
         return self.codec.read_request(body)
 
-    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int, read: bool = True) -> Decoder:
+    def decoder(
+        self,
+        *,
+        streamed: bool,
+        failed: bool,
+        limit_bytes: int,
+        read: bool = True,
+        guarded: bool = False,
+        shapes: Shapes = NO_SHAPES,
+    ) -> Decoder:
+        self.shapes = shapes
         return self
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
@@ -126,7 +138,8 @@ class _Recorded:
             if part:
                 at[number] += len(part)
                 encoded, is_number = one.get("encoded", False), one.get("number", False)
-                events.append(Text(channel, part, frame, (), encoded=encoded, number=is_number))
+                key, shape = one["path"].endswith("#key"), self.shapes.named(*one.get("shape", ("", ())))
+                events.append(Text(channel, part, frame, (), encoded, key, is_number, shape=shape))
                 if at[number] == len(one["text"]) and not one.get("open"):
                     events.append(End(channel))
         return events
@@ -159,6 +172,7 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
                 value if PLACEHOLDER.fullmatch(value) else placeholders.mint(_KEY, "", label, value)
             ),
             seal=lambda data: "",
+            hashed=lambda kind, value: placeholders.hashed(_KEY, "", kind, value),
             engine=record["engine"],
             restoring=lambda values: _Restored(values, memory),
             replayed=tuple(one["tokens"] for one in attempts),
@@ -175,7 +189,7 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
         return Replayed(
             "not replayable", (f"the record keeps no text of a call that `{memory.unreadable}` would read",)
         )
-    found = tuple(_differences(record, new))
+    found = tuple(differences(record, new))
     return Replayed("different" if found else "identical", found, tuple(sorted(memory.rescanned)))
 
 
@@ -234,7 +248,7 @@ def _ending(record: Mapping[str, Any], attempt: Mapping[str, Any]) -> Input:
         return Waited(attempt["ended"] / 1000)
     if outcome == "client_closed":
         return DownstreamGone()
-    if outcome not in _UNTOUCHED:
+    if outcome not in UNTOUCHED:
         return UpstreamFailed(outcome, record.get("error", {}).get("message", ""), record["status"])
     return ResponseEnded()
 
@@ -278,17 +292,18 @@ class _Memory:
 
     def scan(self, job: Job) -> Scan:
         window, check = job.window, job.check
-        same = self._digests.get(check.name) == check.digest
+        same = self._digests.get(check.name) == getattr(check, "pair_digest", check.digest)
+        gives_way = getattr(check, "gives_way", False)  # then what is recorded under its name is its partner's to tell
         if same and window.facts.form and window.channel.direction == "request":
             return settled(window, ())  # the schema of a request that was sent
         if same and (found := self.findings(window, check.name)) is not None:
-            return settled(window, found)
+            return settled(window, () if gives_way else found)
         if any(one.get("judged") for _, one in self._at(window)):
             self.unreadable = check.name
             return settled(window, ())
         self.rescanned.add(check.name)
         scan = check.scan([window])[0]
-        more = self._masked(window, scan, check.name) if same else ()
+        more = self._masked(window, scan, check.name) if same and not gives_way else ()
         return replace(scan, findings=tuple(sorted((*scan.findings, *more))))
 
     def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
@@ -351,45 +366,3 @@ class _Restored:
         if found is None:
             return Restoring(self.values).scan([window])[0]
         return settled(window, tuple(one for one in found if window.text[one.start : one.end] in self.values))
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    out = [f"{name}: {old[name]} -> {new[name]}" for name in ("outcome", "status") if old[name] != new[name]]
-    for name, word in (("rules", "rule"), ("shadow", "shadow rule")):
-        out += [f"{word} `{one}` no longer holds" for one in old[name] if one not in new[name]]
-        out += [f"{word} `{one}` now holds" for one in new[name] if one not in old[name]]
-    before, after = (_counted(record["decisions"]) for record in (old, new))
-    if before != after and not out:
-        out.append(f"decisions: {len(old['decisions'])} -> {len(new['decisions'])}")
-    cut_off = old["outcome"] not in _UNTOUCHED
-    for side in ("request", "response"):
-        again = _by_place(new[side]["texts"])
-        for one in old[side]["texts"]:
-            others = again.get((one["path"], one["kind"]), [])
-            if not others:
-                if one["released"]:
-                    out.append(f"{side} {one['path']}: the text is gone")
-                continue
-            other = others.pop(0)
-            for name in ("edits", "released"):
-                if (was := _left(one, name, cut_off)) != (now := _left(other, name, cut_off)):
-                    out.append(f"{side} {one['path']}: {name} {was} -> {now}")
-    return out
-
-
-def _by_place(texts: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
-    out: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for one in texts:
-        out.setdefault((one["path"], one["kind"]), []).append(one)
-    return out
-
-
-def _left(text: Mapping[str, Any], name: str, cut_off: bool) -> Any:
-    """How much was edited and released; of an answer that was cut off, only of what had left."""
-    if name == "edits" and cut_off:
-        return [edit for edit in text["edits"] if edit[0] < text["released"]]
-    return text[name]
-
-
-def _counted(decisions: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    return sorted(tuple(str(value) for _, value in sorted(one.items())) for one in decisions)

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from guardproxy import placeholders
-from guardproxy.checks import Resources, Scorer
+from guardproxy.checks import Check, Resources, Scorer, Tagger, with_partner
 from guardproxy.config import shipped
 from guardproxy.exchange import Exchange, Setting
-from guardproxy.findings import Finding
+from guardproxy.findings import Channel, Finding
+from guardproxy.lanes import Lane
 from guardproxy.policy.document import Match, PolicyTest
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import Files, build_checks, load_folder
@@ -69,10 +70,25 @@ def load(folder: Path | None, models: Path | None = None) -> PolicySet:
 
         return supervisor.load((models or shipped("models")) / name)
 
+    @cache
+    def tagger(name: str) -> Tagger:
+        from guardproxy import supervisor  # noqa: PLC0415 - as above
+
+        return supervisor.load_tagger(name, (models,) if models else ())
+
     files = Files(folder or shipped("policies"))
     policies, digest = load_folder(files.folder)
-    checks = build_checks(policies, Resources(scorer, files.read))
+    checks = build_checks(policies, Resources(scorer, tagger, files.read))
     return PolicySet(policies, checks, files.digest(digest))
+
+
+def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
+    """What a check, and its partner where it has one, finds in a text that is there as a whole. Raises what it raises."""
+    lane = Lane(channel, with_partner(check), False)
+    lane.append(text)
+    lane.ended = True
+    windows = lane.windows()
+    return lane.learn(windows, [lane.checks[number].scan([window])[0] for number, window in windows])
 
 
 def perform(exchange: Exchange, commands: list[Command]) -> Iterator[Command]:
@@ -98,6 +114,7 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
             policies=policies,
             mint=lambda label, value: placeholders.mint(_SCAN_KEY, "", label, value),
             seal=lambda data: "",
+            hashed=lambda kind, value: placeholders.hashed(_SCAN_KEY, "", kind, value),
         )
     )
     asked = text if direction == "request" else ""

@@ -47,6 +47,10 @@ def mint(label: str, value: str) -> str:
     return placeholders.mint(KEY, "tenant", label, value)
 
 
+def hashed(kind: str, value: str) -> str:
+    return placeholders.hashed(KEY, "tenant", kind, value)
+
+
 @dataclass
 class Play:
     """An exchange and everything that it has said. `lines` is the transcript."""
@@ -64,7 +68,10 @@ class Play:
         codec = codec_for(self.route)
         assert codec
         self.exchange = Exchange(
-            Setting("id", self.route, "tenant", codec, self.policies, mint, lambda data: "seal", self.limits, "test")
+            Setting(
+                *("id", self.route, "tenant", codec, self.policies, mint, lambda data: "seal", self.limits, "test"),
+                hashed=hashed,
+            )
         )
 
     def tell(self, happened: Input) -> list[Command]:

@@ -1,18 +1,21 @@
-"""Presidio's own engine over tokens cut by a pattern, for comparison; and made-up identifiers."""
+"""Presidio's own engine for comparison, and texts to compare it on."""
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Iterable
+import gzip
+import json
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from random import Random
 from typing import Any
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
-    from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
-
-from guardproxy.checks._recognizers import recognizers, stop_words
+from guardproxy.checks import _recognizers as ours
+from guardproxy.checks._cover import parsed
+from guardproxy.checks._engine import Engine
+from guardproxy.checks._whole import nlp_engine
+from guardproxy.checks._words import words
 
 IDENTIFIERS = {
     "EMAIL_ADDRESS": "ada.l+x@mail.example.co.uk",
@@ -29,40 +32,150 @@ IDENTIFIERS = {
 }
 CONTEXT = {"US_PASSPORT": "passport 912803456", "US_BANK_NUMBER": "bank account 12345678"}
 
-
-class PlainEngine(NlpEngine):
-    """Tokens are runs of letters and digits, or single signs; a lemma is the token in lower case."""
-
-    def load(self) -> None: ...
-
-    def is_loaded(self) -> bool:
-        return True
-
-    def process_text(self, text: str, language: str) -> NlpArtifacts:
-        found = list(re.finditer(r"\w+|[^\w\s]", text))
-        tokens: Any = [each[0] for each in found]
-        lemmas = [each.lower() for each in tokens]
-        return NlpArtifacts([], tokens, [each.start() for each in found], lemmas, self, language)
-
-    def process_batch(self, texts: Any, language: str, **more: Any) -> Any:
-        return ((text, self.process_text(text, language)) for text in texts)
-
-    def is_stopword(self, word: str, language: str) -> bool:
-        return word in stop_words()
-
-    def is_punct(self, word: str, language: str) -> bool:
-        return not re.match(r"\w", word)
-
-    def get_supported_entities(self) -> list[str]:
-        return []
-
-    def get_supported_languages(self) -> list[str]:
-        return ["en"]
+Found = set[tuple[int, int, str, float]]
 
 
-def presidio(entities: Iterable[str]) -> AnalyzerEngine:
-    """Presidio's engine with the pattern recognizers of `entities`."""
-    kinds = recognizers()
-    made: list[Any] = [kind(supported_language="en") for entity in entities for kind in kinds[entity]]
-    registry = RecognizerRegistry(recognizers=made, supported_languages=["en"])
-    return AnalyzerEngine(registry=registry, nlp_engine=PlainEngine(), supported_languages=["en"])
+def recognizers(language: str, every: bool = False) -> list[Any]:
+    """Those that Presidio loads for a language by default; `every`: with all others that need no model."""
+    found = list(ours.configured(language))
+    if every:
+        there = {type(one) for one in found}
+        for kind in ours.classes().values():
+            maker: Any = kind
+            if kind not in there:
+                found.append(maker(supported_language=language))
+    return found
+
+
+def analyzer(recognizers: list[Any], language: str, local: bool = False) -> Callable[[str], Found]:
+    """Presidio's engine. `local`: a word counts as context for what it is, whatever else is in the text."""
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+
+    registry = RecognizerRegistry(recognizers=list(recognizers), supported_languages=[language])
+    nlp = nlp_engine(language)
+    engine = AnalyzerEngine(registry=registry, nlp_engine=nlp, supported_languages=[language])
+
+    def find(text: str) -> Found:
+        artifacts = nlp.process_text(text, language)
+        if local:
+            artifacts.keywords = {
+                lemma.lower()
+                for lemma in artifacts.lemmas
+                if not nlp.is_stopword(lemma, language)
+                and not nlp.is_punct(lemma, language)
+                and ":" not in lemma
+                and lemma != "be"
+            }
+        results = engine.analyze(text, language, nlp_artifacts=artifacts)
+        return {(one.start, one.end, one.entity_type, one.score) for one in results}
+
+    return find
+
+
+def engine(recognizers: list[Any], language: str) -> Callable[[str], Found]:
+    """Ours, over a whole text."""
+    made, whole = ours.sources(recognizers, words(language), None, 0)
+    assert not whole
+    searching = Engine(made, ours.boost())
+
+    def find(text: str) -> Found:
+        spans, settled = searching.step(text, 0, True)
+        assert settled == len(text)
+        return {span[:4] for span in spans}
+
+    return find
+
+
+def outcome(find: Callable[[str], Found], text: str) -> Found | str:
+    """What is found, or the name of what is raised: where Presidio raises, we must, too."""
+    try:
+        return find(text)
+    except Exception as error:
+        return type(error).__name__
+
+
+def data_texts(count: int) -> Iterator[str]:
+    """The first texts of each set of annotated personal data, where there are any."""
+    folder = os.environ.get("GUARDPROXY_DATA")
+    for path in sorted(Path(folder, "pii").glob("*.json*")) if folder else ():
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
+            for _, line in zip(range(count), lines, strict=False):
+                yield json.loads(line)["text"]
+
+
+@cache
+def _trees() -> list[Any]:
+    return [
+        parsed(pattern.regex, int(one.global_regex_flags))[0]
+        for one in recognizers("en", every=True)
+        for pattern in getattr(one, "patterns", ())
+    ]
+
+
+def sample(tree: Any, random: Random) -> str:
+    """A text that a parsed pattern matches, but for what its assertions ask."""
+    out = ""
+    for operation, value in tree:
+        kind = str(operation)
+        if kind == "LITERAL":
+            out += chr(value)
+        elif kind == "IN":
+            out += _member([(str(one), what) for one, what in value], random)
+        elif kind == "BRANCH":
+            out += sample(random.choice(value[1]), random)
+        elif kind == "SUBPATTERN":
+            out += sample(value[3], random)
+        elif kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+            low, high = int(value[0]), min(int(value[1]), int(value[0]) + 8)
+            out += "".join(sample(value[2], random) for _ in range(random.randint(low, high)))
+        elif kind == "GROUPREF":
+            out += random.choice(":-")
+        elif kind == "ASSERT" and value[0] < 0:
+            out += sample(value[1], random)
+    return out
+
+
+def _member(items: list[tuple[str, Any]], random: Random) -> str:
+    if items[0][0] == "NEGATE":
+        return random.choice("aZ5.-_/")
+    kind, value = random.choice(items)
+    if kind == "LITERAL":
+        return chr(value)
+    if kind == "RANGE":
+        return chr(random.randint(*value))
+    return random.choice({"CATEGORY_DIGIT": "0123456789", "CATEGORY_SPACE": " \t\n"}.get(str(value), "aZ5_é"))
+
+
+_WORDS = (
+    "call", "me", "on", "the", "mobile", "number", "credit", "card", "bank", "account", "passport", "driver",
+    "license", "date", "birthday", "url", "website", "link", "ip", "mac", "email", "iban", "wallet", "bitcoin",
+    "tax", "id", "social", "security", "to:5", "a:1", "the", "of", "is", "my", "your",
+    "http://www.example.com/a?b=c", "ext.", "x12", "medical", "claim", "number:", "prior", "authorization", "#",
+    "rx", "prescription", "no.", "referral", "routing", "vat", "identity", "plate", "nino", "nhs",
+)  # fmt: skip
+_SIGNS = " -./()+:,;#@_'\"<>[]\n\t  x\u00a0\u200b€%=&|~٣３é’ß中İſ"
+_DIGITS = "0123456789"
+
+
+def mixed_text(random: Random) -> str:
+    """Identifiers, near misses, digits, signs and words of context, well apart or glued together."""
+    parts: list[str] = []
+    for _ in range(random.randint(1, 8)):
+        kind = random.random()
+        if kind < 0.35:
+            parts.append(sample(random.choice(_trees()), random))
+        elif kind < 0.45:
+            parts.append(random.choice([*IDENTIFIERS.values(), *CONTEXT.values()]))
+        elif kind < 0.7:
+            parts.append(random.choice(_WORDS))
+        elif kind < 0.8:
+            parts.append("".join(random.choices(_DIGITS, k=random.randint(1, 24))))
+        elif kind < 0.9:
+            parts.append("".join(random.choices(_DIGITS * 3 + _SIGNS, k=random.randint(1, 40))))
+        else:
+            parts.append("".join(random.choices("abcdefABCDEF0123456789.-@:" + _SIGNS, k=random.randint(1, 60))))
+    text = random.choice([" ", " ", " ", "", ", ", "\n", ":", "-"]).join(parts)
+    if random.random() < 0.1 and text:
+        at = random.randrange(len(text))
+        text = text[:at] + random.choice(_SIGNS) + text[at + 1 :]
+    return text

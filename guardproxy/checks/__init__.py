@@ -33,7 +33,9 @@ class Check(Protocol):
     window takes more than a millisecond, so it is never scanned on the event loop; `raw` (default false): JSON in a string
     is read as it stands; `needs_form` (default false): asked only of texts that have a form (`Facts.form`, or the check's
     own `own`); `whole` (default false): its verdict is of the text as a whole, so a block holds the answer to its end;
-    `repair` (default false): its findings may offer a text to put in place of the model's.
+    `repair` (default false): its findings may offer a text to put in place of the model's; `partner`: a second check of the
+    same name that goes through each text at its own pace; it has `gives_way` (true: what this one's findings cover is taken
+    from its own) and `pair_digest` (the digest of this one, which identifies both).
     """
 
     @property
@@ -60,12 +62,57 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Tag:
+    """A name in a text. Offsets as everywhere; `label` is Presidio's word; `score` is 0.0 to 1.0."""
+
+    start: int
+    end: int
+    label: str
+    score: float
+
+
+class Tagger(Protocol):
+    """A model that finds names in texts, whoever runs it.
+
+    `thresholds`: for each label that it knows, the score from which a tag counts. `plain`: words, as they are written,
+    that by themselves are no part of a name, and `timeless` those of them that are no part of a date either: a sentence
+    of nothing else need not be tagged.
+    """
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def thresholds(self) -> Mapping[str, float]: ...
+
+    @property
+    def plain(self) -> frozenset[str]: ...
+
+    @property
+    def timeless(self) -> frozenset[str]: ...
+
+    def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
+        """The tags of each text, in order, without overlaps; those of a text depend on that text alone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
-    """What a check may be handed so that the checks' room stays pure. `scorer(model_name)` loads or finds a model;
-    `read(path)` gives a file of the policies' folder, by its path below it, and raises `OSError`."""
+    """What a check may be handed so that the checks' room stays pure.
+
+    `scorer(name)` and `tagger(name)` load or find a model. `read(path)` gives a file of the policies' folder, by its path
+    below it, or raises `OSError`.
+    """
 
     scorer: Callable[[str], Scorer] | None = None
+    tagger: Callable[[str], Tagger] | None = None
     read: Callable[[str], bytes] | None = None
+
+
+def with_partner(check: Check) -> tuple[Check, ...]:
+    """The check, and its partner where it has one."""
+    partner: Check | None = getattr(check, "partner", None)
+    return (check, partner) if partner else (check,)
 
 
 Builder = Callable[[str, Mapping[str, Any], Resources], Check]

@@ -1,256 +1,245 @@
-"""Presidio's pattern recognizers, without a language model: which there are, and what each one needs to be asked.
+"""Presidio's recognizers: which there are, and what the engine needs to know of each.
 
-Names of entities come in; `Probe`s go out: a recognizer with the signs that a text must hold before it can find
-anything. The signs are read off its own regular expressions, so that a new version of Presidio is read anew. Presidio
-(and spaCy with it) is imported here, when the first check is built, and never sees the network.
+Names of entities or of recognizer classes, and what a user brings (`_custom.py`), come in; recognizers and the engine's
+`Source`s go out. Everything is read off the recognizers themselves, so that a new version of Presidio is read anew.
+Presidio (and spaCy with it) is imported here, when the first check is built, and never sees the network.
 """
 
 from __future__ import annotations
 
-import re
-import string
+import logging
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, partial
 from typing import Any
+
+import regex
+
+from guardproxy.checks._cover import UncoveredError, cover
+from guardproxy.checks._engine import Boost, Pattern, PatternSource, PhoneSource, Source, compiled, exact
+from guardproxy.checks._phone import Phones
+from guardproxy.checks._words import Words
 
 DEFAULTS = (
     "EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CODE", "IP_ADDRESS", "CRYPTO", "US_PASSPORT",
     "US_ITIN", "US_BANK_NUMBER", "UK_NHS", "MEDICAL_LICENSE", "MAC_ADDRESS",
 )  # fmt: skip
 MODEL_ENTITIES = ("PERSON", "LOCATION", "NRP", "ORGANIZATION", "AGE", "ID", "FACILITY", "PROFESSION", "USERNAME")
-
-# Patterns that can do without a digit, and what they cannot do without. Any other such pattern is asked about every
-# token that is long enough for it.
-_SIGNS = {
-    "EMAIL_ADDRESS": "@",
-    "URL": r"\.[^\W\d_]",
-    "MAC_ADDRESS": r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.",
-    "IP_ADDRESS": r"\d|::|[0-9A-Fa-f]:[0-9A-Fa-f]{1,4}:",
-}
-# Patterns with spaces in which every group up to the first space holds a digit: read by hand.
-_DIGIT_FIRST = {
-    "CREDIT_CARD", "US_SSN", "US_ITIN", "IBAN_CODE", "UK_NHS", "PHONE_NUMBER", "AU_ABN", "AU_ACN", "AU_MEDICARE",
-    "AU_TFN", "CA_POSTAL_CODE", "CA_SIN", "IN_AADHAAR", "IN_PASSPORT", "IT_VAT_CODE", "KR_DRIVER_LICENSE", "US_NPI",
-    "ZA_MOBILE_NUMBER", "ZA_TELEPHONE_NUMBER", "URL",
-}  # fmt: skip
-# A number without `+` that is valid somewhere has its region's least length, or a prefix for calls abroad (2), a
-# country code (1) and the shortest number of any country (4).
-_LEAST_ABROAD = 7
-_BEHIND = re.compile(r"\(\?<[=!]")
-_DIGITS = frozenset(string.digits)
+_TIMEOUT_S = 1.0  # for one search with a user's pattern; then the check fails
+_DISTRIBUTIONS = ("presidio-analyzer", "phonenumbers", "tldextract", "spacy", "regex", "google-re2")
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """One recognizer.
+@cache
+def presidio() -> Any:
+    """The package, with a list of public suffixes that needs no download."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import presidio_analyzer  # noqa: PLC0415
+        import tldextract.tldextract as tld  # noqa: PLC0415
 
-    `ask(text)`: what it finds, as (start, end, score). `need`: a pattern for what a text must hold. `digits`: how many
-    digits it must hold; `plus`: it finds telephone numbers, for which a `+` counts for all of them. `context`: words
-    before a match that raise its score.
-    `spaces`: matches may hold white space; `words`: they may even begin with words without a digit. `behind`: it looks
-    at words before a match. `score`: what a telephone number gets without context.
-    """
+        tld.TLD_EXTRACTOR = tld.TLDExtract(suffix_list_urls=(), cache_dir=None)
+        tld.TLD_EXTRACTOR("example.org")  # reads the list now, not at the first address
+        # It tells about each recognizer and each entity that it loads or leaves out.
+        logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
+    return presidio_analyzer
 
-    entity: str
-    ask: Callable[[str], list[tuple[int, int, float]]]
-    need: re.Pattern[str]
-    digits: int
-    plus: bool
-    context: tuple[str, ...]
-    spaces: bool
-    words: bool
-    behind: bool
-    score: float = 0.0
+
+@cache
+def classes() -> dict[str, type]:
+    """The classes of Presidio's recognizers that need no model, by name."""
+    from presidio_analyzer import PatternRecognizer, predefined_recognizers  # noqa: PLC0415
+    from presidio_analyzer.predefined_recognizers import PhoneRecognizer  # noqa: PLC0415
+
+    found = {name: kind for name, kind in sorted(vars(predefined_recognizers).items()) if isinstance(kind, type)}
+    return {name: kind for name, kind in found.items() if issubclass(kind, (PatternRecognizer, PhoneRecognizer))}
 
 
 @cache
 def recognizers() -> dict[str, list[type]]:
     """Every entity that a pattern recognizer of Presidio finds, with the recognizer's classes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import tldextract.tldextract as tld  # noqa: PLC0415
-        from presidio_analyzer import PatternRecognizer, predefined_recognizers  # noqa: PLC0415
-        from presidio_analyzer.predefined_recognizers import PhoneRecognizer  # noqa: PLC0415
-
-        # The list of public suffixes that comes with the package, instead of a download at the first e-mail address.
-        tld.TLD_EXTRACTOR = tld.TLDExtract(suffix_list_urls=(), cache_dir=None)
-        found: dict[str, list[type]] = {}
-        for name in sorted(vars(predefined_recognizers)):
-            kind = getattr(predefined_recognizers, name)
-            if isinstance(kind, type) and issubclass(kind, (PatternRecognizer, PhoneRecognizer)):
-                maker: Any = kind
-                for entity in maker(supported_language="en").supported_entities:
-                    found.setdefault(entity, []).append(kind)
+    presidio()
+    found: dict[str, list[type]] = {}
+    for kind in classes().values():
+        maker: Any = kind
+        for entity in maker(supported_language="en").supported_entities:
+            found.setdefault(entity, []).append(kind)
     return found
 
 
 @cache
-def boost() -> tuple[float, float, int]:
-    """By how much, to at least what, and over how many words before a match, context raises a score in Presidio."""
+def configured(language: str) -> tuple[Any, ...]:
+    """The recognizers that Presidio's own configuration loads for a language, less those that need a model."""
+    presidio()
+    from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        provider = RecognizerRegistryProvider(registry_configuration={"supported_languages": [language]})
+        registry = provider.create_recognizer_registry()
+    known = tuple(classes().values())
+    return tuple(one for one in registry.recognizers if one.supported_language == language and type(one) in known)
+
+
+def defaults(language: str) -> list[str]:
+    """The entities that are looked for in a language unless a policy says otherwise: for English `DEFAULTS`; for others what
+    of it belongs to no country, and what Presidio has for the language or the country of its name."""
+    if language == "en":
+        return [entity for entity in DEFAULTS if entity in recognizers()]
+    local = [one for one in configured(language) if one.country_code() is not None]
+    named = [kind for kind in classes().values() if getattr(kind, "COUNTRY_CODE", None) == language]
+    found = {entity for one in local if one.country_code() == language for entity in one.supported_entities}
+    for kind in named:
+        maker: Any = kind
+        found.update(maker(supported_language=language).supported_entities)
+    neutral = [
+        entity
+        for entity in DEFAULTS
+        if all(getattr(kind, "COUNTRY_CODE", None) is None for kind in recognizers()[entity])
+    ]
+    return sorted({*neutral, *found})
+
+
+def named(name: str, language: str) -> list[Any]:
+    """The recognizers for an entity, or of a class, as Presidio configures them for `language` where it does."""
+    kinds = [classes()[name]] if name in classes() else recognizers()[name]
+    found = []
+    for kind in kinds:
+        maker: Any = kind
+        ready = [one for one in configured(language) if type(one) is kind]
+        found += ready or [maker(supported_language=language)]
+    return found
+
+
+@cache
+def boost() -> Boost:
+    """What context does to a score in Presidio."""
+    presidio()
     from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer  # noqa: PLC0415
 
     enhancer = LemmaContextAwareEnhancer()
-    least: float = enhancer.min_score_with_context_similarity
-    factor: float = enhancer.context_similarity_factor
-    return factor, least, int(enhancer.context_prefix_count)
+    return Boost(float(enhancer.context_similarity_factor), float(enhancer.min_score_with_context_similarity))
 
 
-@cache
-def stop_words() -> frozenset[str]:
-    """Words that never count as context: spaCy's list for English."""
-    from spacy.lang.en.stop_words import STOP_WORDS  # noqa: PLC0415
-
-    return frozenset(STOP_WORDS)
-
-
-def versions() -> str:
-    """What the findings depend on besides the options."""
+def versions(detected: bool = False) -> str:
+    """What the findings depend on besides the options; `detected`: also which language a text is in."""
     from importlib.metadata import version  # noqa: PLC0415
 
-    return " ".join(f"{name}={version(name)}" for name in ("presidio-analyzer", "phonenumbers", "tldextract", "spacy"))
+    names = (*_DISTRIBUTIONS, "py3langid") if detected else _DISTRIBUTIONS
+    return " ".join(f"{name}={version(name)}" for name in names)
 
 
-@cache
-def probes(entity: str) -> tuple[Probe, ...]:
-    """The probes for an entity that `recognizers` names."""
-    found: list[Probe] = []
-    for kind in recognizers()[entity]:
-        recognizer: Any = kind(supported_language="en")
-        found += (
-            _phone_probes(entity, kind) if hasattr(recognizer, "supported_regions") else [_probe(entity, recognizer)]
-        )
-    return tuple(found)
+def least(recognizer: Any, entity: str, threshold: float | None, otherwise: float) -> float:
+    """The score from which findings count: the one asked for, or the recognizer's own, or else the engine's."""
+    if threshold is not None:
+        return threshold
+    own = recognizer.score_thresholds
+    return float(own.get(entity, own.get("default", otherwise)))
 
 
-def _probe(entity: str, recognizer: Any) -> Probe:
-    trees = [_tree(pattern.regex, recognizer.global_regex_flags) for pattern in recognizer.patterns]
-    digits = min(_least_digits(tree) for tree in trees)
-    length = min(int(tree.getwidth()[0]) for tree in trees)
-    sign = _SIGNS.get(entity) or (r"\d" if digits else rf'[^\s"<>]{{{max(1, length)}}}')
-    spaces = any(_takes_space(tree) for tree in trees)
-    return Probe(
-        entity,
-        _asker(recognizer, entity),
-        re.compile(sign),
-        digits,
-        plus=False,
-        context=tuple(word.lower() for word in recognizer.context or ()),
-        spaces=spaces,
-        words=spaces and entity not in _DIGIT_FIRST,
-        behind=any("(?<=" in pattern.regex for pattern in recognizer.patterns),
+def source(recognizer: Any, words: Words, threshold: float | None, otherwise: float) -> Source | None:
+    """What the engine needs to know of a recognizer; `None` for one that must see the whole text.
+
+    Raises `UncoveredError` for a pattern whose structure cannot be told.
+    """
+    presidio()
+    from presidio_analyzer import PatternRecognizer  # noqa: PLC0415
+    from presidio_analyzer.predefined_recognizers import IbanRecognizer, PhoneRecognizer  # noqa: PLC0415
+    from presidio_analyzer.predefined_recognizers.country_specific.south_africa import (  # noqa: PLC0415
+        za_phone_number_recognizer as za,
     )
 
-
-def _phone_probes(entity: str, kind: type) -> list[Probe]:
-    """One probe a region: most numbers are too short for most regions, which then need not be asked."""
-    from phonenumbers.phonemetadata import PhoneMetadata  # noqa: PLC0415
-
-    maker: Any = kind
-    whole = maker(supported_language="en")
-    by_region = not hasattr(kind, "REGION")
-    found = []
-    for region in whole.supported_regions:
-        recognizer = maker(supported_language="en", supported_regions=(region,)) if by_region else whole
-        metadata: Any = PhoneMetadata.metadata_for_region(region)
-        context = tuple(word.lower() for word in recognizer.context or ())
-        digits = min(*metadata.general_desc.possible_length, _LEAST_ABROAD)
-        ask, score = _asker(recognizer, entity), float(recognizer.SCORE)
-        found.append(Probe(entity, ask, re.compile(r"\d"), digits, True, context, True, False, False, score))
-    return found
-
-
-def _asker(recognizer: Any, entity: str) -> Callable[[str], list[tuple[int, int, float]]]:
-    def ask(text: str) -> list[tuple[int, int, float]]:
-        return [(int(each.start), int(each.end), float(each.score)) for each in recognizer.analyze(text, [entity])]
-
-    return ask
-
-
-def _tree(regex: str, flags: int) -> Any:
-    """Python's own parse of a pattern written for the `regex` module. What a look-behind needs is left out."""
-    parser: Any = getattr(re, "_parser")  # noqa: B009  # no public way to a parsed pattern
-    plain = regex.replace("(?i)", "")
-    while match := _BEHIND.search(plain):
-        plain = plain[: match.start()] + plain[_closing(plain, match.start()) + 1 :]
-    kept = (re.IGNORECASE if flags & re.IGNORECASE else 0) | re.DOTALL | re.MULTILINE
-    return parser.parse(plain, kept)
+    kind, entity = type(recognizer), recognizer.supported_entities[0]
+    if kind.enhance_using_context is not PatternRecognizer.enhance_using_context:
+        return None
+    context = tuple(dict.fromkeys(word.lower() for word in recognizer.context or ()))
+    from_score = least(recognizer, entity, threshold, otherwise)
+    if kind.analyze is PatternRecognizer.analyze or kind.analyze is IbanRecognizer.analyze:
+        trusted = kind in classes().values() and recognizer.patterns is getattr(kind, "PATTERNS", None)
+        is_iban = kind.analyze is IbanRecognizer.analyze
+        judge = partial(_judge_iban if is_iban else _judge, recognizer)
+        judged = kind.validate_result is not PatternRecognizer.validate_result
+        patterns = [
+            _pattern(one, int(recognizer.global_regex_flags), trusted)
+            for one in recognizer.patterns
+            if judged or (boost().of(one.score) if context else one.score) >= from_score
+        ]
+        bodies = tuple(pattern.cover.body for pattern in patterns)
+        return PatternSource(entity, patterns, judge, context, words, from_score, not is_iban, bodies)
+    if kind.analyze in (PhoneRecognizer.analyze, za.ZaPhoneNumberRecognizer.analyze):
+        local = kind.analyze is not PhoneRecognizer.analyze
+        regions = (kind.REGION,) if local else tuple(recognizer.supported_regions)
+        phones = Phones(regions, recognizer.leniency, every=local)
+        accept = partial(_is_local, recognizer) if local else _any
+        return PhoneSource(entity, phones, recognizer.SCORE, accept, context, words, from_score)
+    return None
 
 
-def _closing(pattern: str, at: int) -> int:
-    """The place of the bracket that closes the one at `at`."""
-    depth, inside = 0, False
-    while True:
-        letter = pattern[at]
-        if letter == "\\":
-            at += 1
-        elif inside:
-            inside = letter != "]"
-        elif letter == "[":
-            inside = True
-        elif letter == "(":
-            depth += 1
-        elif letter == ")":
-            depth -= 1
-            if not depth:
-                return at
-        at += 1
+def _pattern(pattern: Any, flags: int, trusted: bool) -> Pattern:
+    try:
+        found = cover(pattern.regex, flags)
+        compiled(found.body)  # now, not at the first text that needs it
+        return Pattern(
+            exact(pattern.regex, flags),
+            found,
+            compiled(found.body).fullmatch(b"") is not None,
+            float(pattern.score),
+            None if trusted else _TIMEOUT_S,
+        )
+    except (UncoveredError, regex.error) as error:
+        raise UncoveredError(f"pattern `{pattern.name}`: {error}") from None
 
 
-def _least_digits(tree: Iterable[Any]) -> int:
-    """The least number of digits in a match."""
-    total = 0
-    for operation, value in tree:
-        kind = str(operation)
-        if kind == "BRANCH":
-            total += min(_least_digits(branch) for branch in value[1])
-        elif kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-            total += int(value[0]) * _least_digits(value[2])
-        elif kind == "SUBPATTERN":
-            total += _least_digits(value[3])
-        elif kind == "ATOMIC_GROUP":
-            total += _least_digits(value)
-        elif kind == "LITERAL":
-            total += chr(value) in _DIGITS
-        elif kind == "IN":
-            total += all(_only_digits(str(item[0]), item[1]) for item in value)
-    return total
+def _judge(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, int, float, bool] | None:
+    """What Presidio's `PatternRecognizer` makes of a match."""
+    start, end = match.span()
+    if start == end:
+        return None
+    value = text[start:end]
+    valid = recognizer.validate_result(value)
+    if valid is not None:
+        score = float(recognizer.MAX_SCORE if valid else recognizer.MIN_SCORE)
+    if recognizer.invalidate_result(value):
+        return None
+    return (start, end, score, bool(valid)) if score > recognizer.MIN_SCORE else None
 
 
-def _only_digits(kind: str, value: Any) -> bool:
-    if kind == "RANGE":
-        return {chr(value[0]), chr(value[1])} <= _DIGITS
-    return (kind == "LITERAL" and chr(value) in _DIGITS) or str(value) == "CATEGORY_DIGIT"
+def _judge_iban(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, int, float, bool] | None:
+    """What its `IbanRecognizer` makes of one: the longest of its groups that has the right check digits."""
+    start, end = match.span()
+    for group in range(len(match.groups()), 0, -1):
+        last = match.span(group)[1]
+        last = last if last > 0 else end
+        if last == start:
+            continue
+        valid = recognizer.validate_result(text[start:last])
+        if valid is None:
+            return start, last, score, False
+        if valid:
+            return start, last, float(recognizer.MAX_SCORE), True
+    return None
 
 
-def _takes_space(tree: Iterable[Any]) -> bool:
-    """Whether a match can hold white space."""
-    for operation, value in tree:
-        kind = str(operation)
-        if kind == "BRANCH":
-            found = any(_takes_space(branch) for branch in value[1])
-        elif kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-            found = _takes_space(value[2])
-        elif kind == "SUBPATTERN":
-            found = _takes_space(value[3])
-        elif kind == "ATOMIC_GROUP":
-            found = _takes_space(value)
-        elif kind == "LITERAL":
-            found = chr(value).isspace()
-        elif kind == "IN":
-            negated = str(value[0][0]) == "NEGATE"
-            found = any(_holds_space(str(item[0]), item[1]) for item in value) != negated
-        else:
-            found = kind in ("ANY", "NOT_LITERAL")
-        if found:
-            return True
-    return False
+def _any(number: Any) -> bool:
+    return True
 
 
-def _holds_space(kind: str, value: Any) -> bool:
-    if kind == "RANGE":
-        return bool(value[0] <= ord(" ") <= value[1])
-    if kind == "LITERAL":
-        return chr(value).isspace()
-    return str(value) in ("CATEGORY_SPACE", "CATEGORY_NOT_WORD", "CATEGORY_NOT_DIGIT")
+def _is_local(recognizer: Any, number: Any) -> bool:
+    import phonenumbers  # noqa: PLC0415
+
+    here = phonenumbers.region_code_for_number(number) == recognizer.REGION
+    return here and bool(recognizer._classify(number) == recognizer.target_classification)
+
+
+def sources(
+    found: Sequence[Any], words: Words, threshold: float | None, otherwise: float
+) -> tuple[list[Source], list[Any]]:
+    """The engine's sources, and the recognizers that must see the whole text."""
+    made: list[Source] = []
+    whole = []
+    for one in found:
+        known = source(one, words, threshold, otherwise)
+        if known is None:
+            whole.append(one)
+        elif known.bodies:  # else no score can be high enough
+            made.append(known)
+    return made, whole

@@ -16,16 +16,17 @@ from typing import Any
 
 import re2
 
-from guardproxy.checks import Resources, options_digest
+from guardproxy.checks import Check, Resources, options_digest
 from guardproxy.checks._reach import Reach, Rule, rule
 from guardproxy.checks._shape import UnreadableError
+from guardproxy.checks._unfolding import unfolding
 from guardproxy.errors import OptionError
 from guardproxy.findings import Scan, Window
 
 VERSION = 1
 CAP = 256
 CAP_LIMIT = 65536
-_OPTIONS = ("patterns", "words", "label", "score", "cap")
+_OPTIONS = ("patterns", "words", "label", "score", "cap", "evasions")
 _LETTER = r"\pL\pM\pN_"
 
 
@@ -42,7 +43,7 @@ class PatternCheck:
         return [self.reach.scan(self.name, window) for window in windows]
 
 
-def build(name: str, options: Mapping[str, Any], resources: Resources) -> PatternCheck:
+def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `name`. Raises `OptionError` for an option that is unknown, missing, or not to be understood."""
     for key in options:
         if key not in _OPTIONS:
@@ -61,7 +62,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Patter
     if words:
         rules.append(_words_rule(words, label, float(score)))
     plain = {"patterns": patterns, "words": words, "label": label, "score": score, "cap": cap}
-    return PatternCheck(name, options_digest("pattern", VERSION, plain), Reach(rules))
+    return unfolding(PatternCheck(name, options_digest("pattern", VERSION, plain), Reach(rules)), options)
 
 
 def _strings(options: Mapping[str, Any], key: str) -> list[str]:

@@ -20,8 +20,9 @@ from typing import Any
 
 import yaml
 
-from guardproxy.checks import Resources, options_digest
+from guardproxy.checks import Check, Resources, options_digest
 from guardproxy.checks._reach import Reach, Rule, rule
+from guardproxy.checks._unfolding import unfolding
 from guardproxy.errors import OptionError
 from guardproxy.findings import Scan, Window
 
@@ -30,7 +31,7 @@ CAP = 512
 # `password=x`, `"api_key": "x"`, `secret => 'x'`, `\"token\":\"x\"` inside a JSON string, `the password is x`.
 _ASSIGN = r"""(?:\\?["']?\s{0,4}(?:=|:|=>|:=)\s{0,4}|\s{1,4}(?i:is)\s{1,4})(?:\\?["'`])?"""
 _END = r"(?:[^A-Za-z0-9_]|\z)"
-_OPTIONS = ("rules", "skip")
+_OPTIONS = ("rules", "skip", "evasions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class SecretsCheck:
         return [self.reach.scan(self.name, window) for window in windows]
 
 
-def build(name: str, options: Mapping[str, Any], resources: Resources) -> SecretsCheck:
+def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `name`. Raises `OptionError` for an unknown option or rule, or when no rule is left."""
     for key in options:
         if key not in _OPTIONS:
@@ -55,7 +56,9 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Secret
     if not chosen:
         raise OptionError("skip", "no rule is left")
     rows = [row for row in _rows() if row["id"] in chosen]
-    return SecretsCheck(name, options_digest("secrets", VERSION, {}, *map(str, rows)), _reach(frozenset(chosen)))
+    return unfolding(
+        SecretsCheck(name, options_digest("secrets", VERSION, {}, *map(str, rows)), _reach(frozenset(chosen))), options
+    )
 
 
 def rule_ids() -> list[str]:

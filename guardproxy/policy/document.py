@@ -16,8 +16,10 @@ from typing import Any, Literal, get_args
 from guardproxy.decisions import Retry
 from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
+from guardproxy.operators import PLACEHOLDERS, Operators
 from guardproxy.policy import retrying
 from guardproxy.policy.expression import RESERVED, Expression, has_and, parse_expression
+from guardproxy.policy.operators import read_operators, unrestorable
 from guardproxy.policy.reading import Reading, did_you_mean, join
 from guardproxy.policy.tree import Node, Place, read_tree
 
@@ -44,7 +46,10 @@ KINDS_OF: Mapping[Direction, frozenset[Kind]] = {
 }
 
 _POLICY_KEYS = ("policy", "description", "match", "checks", "rules", "on_error", "unmapped", "audit", "tests")
-_RULE_KEYS = ("id", "on", "when", "action", "restore", "mode", "message", "severity", "early", *retrying.KEYS)
+_RULE_KEYS = (
+    *("id", "on", "when", "action", "operators", "restore", "mode", "message", "severity", "early"),
+    *retrying.KEYS,
+)
 _EXPECT_KEYS = ("rule", "decision", "upstream_lacks", "upstream_has", "client_lacks")
 _CHECK_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _ROUTE = re.compile(r"[A-Z]+ /\S*")
@@ -93,6 +98,7 @@ class Rule:
     when: Expression
     action: Action
     restore: bool = False
+    operators: Operators = PLACEHOLDERS
     mode: Mode = "enforce"
     message: str = ""
     severity: Severity | None = None
@@ -233,6 +239,7 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
     when = _when(reading, keys.get("when"), checks)
     action = reading.choice(keys.get("action"), ACTIONS)
     restore = reading.boolean(keys.get("restore"))
+    operators = read_operators(reading, keys.get("operators"))
     message = reading.word(keys.get("message"), "a text, written as words")
     mode = reading.choice(keys.get("mode"), MODES)
     severity = reading.choice(keys.get("severity"), SEVERITIES)
@@ -241,6 +248,12 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
         reading.fail(keys["restore"].key, f"`restore` belongs to the action redact, not to {action}")
     elif restore and on and not goes_out:
         reading.fail(keys["restore"].key, "`restore` gives back what was taken out of a request; this rule sees none")
+    if action not in ("redact", None) and "operators" in keys:
+        reading.fail(keys["operators"].key, f"`operators` belong to the action redact, not to {action}")
+    elif restore and (fixed := unrestorable(operators)):
+        reading.fail(
+            keys["restore"].key, f"`restore` gives back what placeholders stand for; {fixed} cannot be restored"
+        )
     if action not in ("block", "retry", None) and "message" in keys:
         reading.fail(keys["message"].key, f"`message` belongs to the actions block and retry, not to {action}")
     early = reading.boolean(keys.get("early"))
@@ -268,6 +281,7 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
         when=when,
         action=action,
         restore=action == "redact" and goes_out and restore is not False,
+        operators=operators,
         mode=mode or "enforce",
         message=message or "",
         severity=severity,

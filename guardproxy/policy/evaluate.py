@@ -15,9 +15,10 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import cast
 
-from guardproxy.checks import Check
+from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
+from guardproxy.operators import Operators, strictest
 from guardproxy.policy.document import Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
 
@@ -83,7 +84,7 @@ class Bound:
                 for name in bound.names.values()
                 if (check := self.checks.get((bound.policy.name, name)))
             }
-            self._checks_for[place] = tuple(found[name] for name in sorted(found))
+            self._checks_for[place] = tuple(one for name in sorted(found) for one in with_partner(found[name]))
         return self._checks_for[place]
 
     def rules_for(self, channel: Channel) -> tuple[BoundRule, ...]:
@@ -101,14 +102,26 @@ class Bound:
             )
         return self._reads[direction]
 
+    @property
+    def guards(self) -> bool:
+        """Whether a rule may edit or stop an answer."""
+        return any(
+            bound.enforced and not isinstance(bound.decision, Pass) and any(on == "response" for on, _ in bound.rule.on)
+            for bound in self.rules
+        )
+
     def edit(self, channel: Channel, finding: Finding) -> Edit | None:
-        """What is done to the finding's span; of two rules, the one that does not restore wins."""
+        """What is done to the finding's span; of several rules, what shows least of it and does not restore."""
         edits = [
             bound.decision
             for bound in self.rules_for(channel)
             if isinstance(bound.decision, Edit) and bound.enforced and _name(bound, finding) in bound.rule.when.names()
         ]
-        return min(edits, key=lambda edit: edit.restore, default=None)
+        if len(edits) < 2:
+            return edits[0] if edits else None
+        operator = strictest([edit.operators.of(finding.label) for edit in edits])
+        strict = min(edits, key=lambda edit: edit.restore)
+        return Edit(strict.rule, strict.restore, Operators(operator))
 
     def holds_back(self, judges: Callable[[Check], bool]) -> bool:
         """Whether some rule needs the whole answer before any of it leaves: one that may ask for another answer, or that

@@ -39,7 +39,7 @@ class Files:
             with found.open("rb") as file:
                 content = file.read(LIMIT_BYTES + 1)
             if len(content) > LIMIT_BYTES:
-                raise OSError(EFBIG, f"the file is larger than {LIMIT_BYTES} bytes")
+                raise OSError(EFBIG, f"larger than {LIMIT_BYTES} bytes")
             self._read[path] = content
         return self._read[path]
 

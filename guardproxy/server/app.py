@@ -139,6 +139,7 @@ class Server:
             policies=self.policies,
             mint=lambda label, value: placeholders.mint(self._key, tenant, label, value),
             seal=self._seal,
+            hashed=lambda kind, value: placeholders.hashed(self._key, tenant, kind, value),
             limits=self._limits,
             engine=self._engine,
         )

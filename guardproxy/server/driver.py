@@ -219,7 +219,7 @@ class Driver:
             headers = CIMultiDict(head.headers if head else ())
             headers["Content-Type"] = "application/json"
         else:
-            headers = downstream_headers(upstream.headers)
+            headers = downstream_headers(upstream.headers, self._exchange.found)
             if head.streamed:
                 headers["Cache-Control"] = "no-cache, no-transform"
                 headers["X-Accel-Buffering"] = "no"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from multidict import CIMultiDict
@@ -32,11 +33,24 @@ _NOT_UPSTREAM = _HOP_BY_HOP | frozenset(
         *("x-original-url", "x-rewrite-url", "x-http-method-override", "origin", "referer"),
     )
 )
-_NOT_DOWNSTREAM = _HOP_BY_HOP | frozenset(
-    (
-        *("content-length", "content-encoding", "content-md5", "digest", "etag", "accept-ranges", "set-cookie", "date"),
-        *("server", "alt-svc", "strict-transport-security", "location"),
-    )
+# The answer's headers that go on, and what their values may look like: no check reads them, so none may hold a text. What
+# SDKs and operators use is here; anything else an upstream says of itself stays behind.
+_TOKEN = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}", re.ASCII)
+_AMOUNT = re.compile(r"[0-9.]{1,20}(?:[A-Za-z0-9.:+-]{0,40})", re.ASCII)  # 12, 0.5s, 6m0s, 2026-11-25T10:00:00Z
+_MEDIA = re.compile(r"[a-z]+/[a-z0-9.+-]+(?:; ?charset=[A-Za-z0-9-]+)?", re.ASCII | re.IGNORECASE)
+_WORD = re.compile(r"(?:true|false)", re.ASCII)
+_DOWNSTREAM: Mapping[str, re.Pattern[str]] = {
+    "content-type": _MEDIA,
+    "retry-after": _AMOUNT,
+    "retry-after-ms": _AMOUNT,
+    "x-should-retry": _WORD,
+    "openai-processing-ms": _AMOUNT,
+    **dict.fromkeys(("x-request-id", "request-id", "cf-ray", "x-ms-region", "openai-version", "openai-model"), _TOKEN),
+    **dict.fromkeys(("openai-organization", "openai-project", "anthropic-organization-id"), _TOKEN),
+}
+_LIMITS = re.compile(
+    r"(?:x-ratelimit|anthropic-ratelimit|anthropic-priority)(?:-(?:limit|remaining|reset|requests|input|output|tokens))+",
+    re.ASCII,
 )
 _RETRY_LIMIT_S = 3600.0
 _BAD_VALUE = re.compile(r"[^\t\x20-\x7e]")
@@ -58,13 +72,17 @@ def upstream_headers(headers: Iterable[tuple[str, str]], named: str) -> CIMultiD
     return kept
 
 
-def downstream_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    """The answer's headers that go on."""
+def downstream_headers(headers: Mapping[str, str], known: Iterable[str] = ()) -> CIMultiDict[str]:
+    """The answer's headers that go on. `known`: values that were found in the exchange; what repeats one stays behind."""
     drop = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
+    values = [value.lower() for value in known if value]
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         low = name.lower()
-        if low in _NOT_DOWNSTREAM or low in drop or _BAD_VALUE.search(value):
+        shape = _DOWNSTREAM.get(low) or (_AMOUNT if _LIMITS.fullmatch(low) else None)
+        if low in drop or shape is None or not shape.fullmatch(value):
+            continue
+        if any(one in unquote(value).lower() for one in values):
             continue
         if low in ("retry-after", "retry-after-ms") and not _sane_delay(value, 1000 if low.endswith("ms") else 1):
             continue

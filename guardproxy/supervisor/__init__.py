@@ -1,7 +1,7 @@
-"""The supervisor's runtime: a folder with a model becomes a `Scorer` that the check `supervisor` can ask.
+"""The runtime of the models: a folder becomes a `Scorer` for the check `supervisor`, or a `Tagger` for names.
 
-In: a model folder and a number of threads. Out: scores for texts. Kept: one ONNX Runtime session, which any thread may
-use. The heavy libraries are imported when a model is loaded, never before.
+In: a model folder and a number of threads. Out: scores for texts, or names in them. Kept: one ONNX Runtime session,
+which any thread may use. The heavy libraries are imported when a model is loaded, never before.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from guardproxy.supervisor.model import Model, find, read
 
 if TYPE_CHECKING:
+    from guardproxy.checks import Tagger
     from guardproxy.supervisor.scorer import OnnxScorer
 
-__all__ = ["Model", "find", "load", "read"]
+__all__ = ["Model", "find", "load", "load_tagger", "read"]
 
 
 def load(folder: Path, threads: int = 1) -> OnnxScorer:
@@ -25,3 +26,20 @@ def load(folder: Path, threads: int = 1) -> OnnxScorer:
     from guardproxy.supervisor.scorer import OnnxScorer  # noqa: PLC0415 - imports onnxruntime, only now
 
     return OnnxScorer(read(folder), threads)
+
+
+SPACY = "spacy:"
+
+
+def load_tagger(name: str, folders: tuple[Path, ...] = (), threads: int = 1) -> Tagger:
+    """The tagger `name`: a model folder (see `find`), or `spacy:` and the name or path of a spaCy pipeline.
+
+    Raises `ConfigError` when there is none, or when it cannot be used.
+    """
+    if name.startswith(SPACY):
+        from guardproxy.supervisor.pipeline import SpacyTagger  # noqa: PLC0415 - imports spaCy, only now
+
+        return SpacyTagger(name.removeprefix(SPACY))
+    from guardproxy.supervisor.tagger import OnnxTagger  # noqa: PLC0415 - imports onnxruntime, only now
+
+    return OnnxTagger(read(find(name, folders), "tags"), threads)

@@ -1,7 +1,8 @@
 """A model folder: found, checked against its SHA256SUMS, its `config.json` read.
 
-In: a folder with `model.onnx`, `tokenizer.json`, `config.json` and `SHA256SUMS`. Out: a `Model`. Kept: nothing. A
-folder that was changed, is incomplete or asks for something unknown is refused with `ConfigError`.
+In: a folder with `model.onnx`, `tokenizer.json`, `config.json` and `SHA256SUMS`, and `words.json` where the model tags.
+Out: a `Model`. Kept: nothing. A folder that was changed, is incomplete or asks for something unknown is refused with
+`ConfigError`.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from guardproxy.errors import ConfigError
 
-FILES = ("model.onnx", "tokenizer.json", "config.json")
+Kind = Literal["scores", "tags"]
+FILES: Mapping[Kind, tuple[str, ...]] = {
+    "scores": ("model.onnx", "tokenizer.json", "config.json"),
+    "tags": ("model.onnx", "tokenizer.json", "config.json", "words.json"),
+}
+"""What a model that scores texts, and one that tags words, is made of."""
 FORMAT = 1
 """The version of `config.json` that this code reads."""
 
@@ -25,7 +31,7 @@ FORMAT = 1
 class Model:
     """A checked model folder.
 
-    `digest`: of all three files. `labels`: in the order of the network's outputs. `thresholds`: the score from which a
+    `digest`: of all its files. `labels`: in the order of the network's outputs. `thresholds`: the score from which a
     label counts, unless a policy says otherwise. A score is the sigmoid of (logit - bias) / temperature.
     `max_tokens`: the most tokens of one forward pass, the two special ones included.
     """
@@ -54,10 +60,12 @@ def find(name: str = "supervisor", folders: tuple[Path, ...] = ()) -> Path:
     raise ConfigError(f"no model `{name}` is installed")
 
 
-def read(folder: Path) -> Model:
-    """Checks and reads a model folder. Raises `ConfigError`."""
-    digest = _verified(folder)
+def read(folder: Path, kind: Kind = "scores") -> Model:
+    """Checks and reads the folder of a model of the kind. Raises `ConfigError`."""
+    digest = _verified(folder, FILES[kind])
     config = _config(folder / "config.json")
+    if (own := config.get("kind", "scores")) != kind:
+        raise ConfigError(f"{folder} holds a model that gives `{own}`; one that gives `{kind}` is needed here")
     labels = config.get("labels")
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise ConfigError(f"{folder / 'config.json'}: `labels` must be a list of at least one label")
@@ -76,7 +84,7 @@ def read(folder: Path) -> Model:
     )
 
 
-def _verified(folder: Path) -> str:
+def _verified(folder: Path, files: tuple[str, ...]) -> str:
     """The digest of the folder: that of the sorted hashes of its files, each checked against SHA256SUMS."""
     sums = folder / "SHA256SUMS"
     try:
@@ -85,7 +93,7 @@ def _verified(folder: Path) -> str:
         raise ConfigError(f"{sums} cannot be read") from error
     wanted = {name.strip().lstrip("*"): digest for digest, _, name in (line.partition(" ") for line in lines)}
     found = []
-    for name in FILES:
+    for name in files:
         if name not in wanted:
             raise ConfigError(f"{sums} does not name `{name}`")
         try:

@@ -1,6 +1,6 @@
 """One ONNX Runtime session: on a GPU when the session proves that it has one, else on `threads` CPU threads.
 
-In: token ids of one text. Out: its logits. Kept: the session, which any thread may use at the same time.
+In: the inputs of one text. Out: what the network says of it. Kept: the session, which any thread may use at the same time.
 """
 
 from __future__ import annotations
@@ -38,13 +38,16 @@ class Session:
         self.provider: str = self._session.get_providers()[0]
 
     def run(self, ids: Sequence[int]) -> list[float]:
-        """The logits, one for each label, of one row of token ids (special tokens included).
+        """The logits, one for each label, of one row of token ids (special tokens included)."""
+        logits: list[float] = self.rows("logits", input_ids=ids, attention_mask=[1] * len(ids)).tolist()
+        return logits
+
+    def rows(self, output: str, **inputs: Sequence[int]) -> Any:
+        """The array `output` for one row of each input.
 
         One row at a time on purpose. The int8 network scales its activations over the whole batch, so in a batch a
         text's score would depend on its neighbours, and findings would depend on how a stream was cut. It costs
         nothing: on a CPU a batch is no faster for rows of this length.
         """
-        row = np.array([ids], dtype=np.int64)
-        feed = {"input_ids": row, "attention_mask": np.ones_like(row)}
-        logits: list[float] = self._session.run(["logits"], feed)[0][0].tolist()
-        return logits
+        feed = {name: np.array([row], dtype=np.int64) for name, row in inputs.items()}
+        return self._session.run([output], feed)[0][0]

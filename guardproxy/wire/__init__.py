@@ -14,25 +14,30 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
 from guardproxy.events import Event, Frame, Text
+from guardproxy.shapes import NO_SHAPES, Shapes
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a request body says. `frame.tree` is the whole body; `events` walks it, for those who look at its texts."""
+    """What a request body says. `frame.tree` is the whole body; `events` walks it, for those who look at its texts.
+    `shapes`: what its schemas ask of the answer."""
 
     model: str
     stream: bool
     frame: Frame
     events: Callable[[], list[Event]]
+    shapes: Shapes = NO_SHAPES
 
 
 @dataclass(slots=True)
 class Seen:
-    """What a decoder has learned beside texts: usage as the upstream counts it, the model that answered, why it ended."""
+    """What a decoder has learned beside texts: usage as the upstream counts it, the model that answered, why it ended;
+    and what it `withheld`: fields that could say again what a rule takes out of the texts."""
 
     usage: dict[str, Any] = field(default_factory=dict)
     model: str = ""
     finish: list[str] = field(default_factory=list)
+    withheld: dict[str, None] = field(default_factory=dict)
 
 
 class Decoder(Protocol):
@@ -69,9 +74,19 @@ class Codec(Protocol):
         """Raises `DownstreamError`, which names the field."""
         ...
 
-    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int, read: bool = True) -> Decoder:
+    def decoder(
+        self,
+        *,
+        streamed: bool,
+        failed: bool,
+        limit_bytes: int,
+        read: bool = True,
+        guarded: bool = False,
+        shapes: Shapes = NO_SHAPES,
+    ) -> Decoder:
         """`streamed`: the answer is an event stream; `failed`: its status is an error's; `read`: somebody looks at its
-        texts (else every frame is opaque, and only its end is watched)."""
+        texts (else every frame is opaque, and only its end is watched); `guarded`: a rule may edit or stop it, so what
+        could say again what was taken out is withheld; `shapes`: those of the request."""
         ...
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from guardproxy.events import Event, Frame, Text
+from guardproxy.events import Count, Event, Frame, Text
 from guardproxy.findings import Kind
+from guardproxy.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Decoder, Request, Seen
+from guardproxy.wire.citations import cited
 from guardproxy.wire.decoding import (
     Place,
     StreamDecoder,
@@ -24,6 +27,7 @@ from guardproxy.wire.decoding import (
     is_delta,
 )
 from guardproxy.wire.requests import expect_list, expect_type, read_body
+from guardproxy.wire.schemas import messages_shape_of, messages_shapes, shape_of_block
 from guardproxy.wire.sse import frame
 from guardproxy.wire.strict import write
 from guardproxy.wire.walk import (
@@ -37,7 +41,6 @@ from guardproxy.wire.walk import (
     Map,
     dotted,
     edited,
-    is_plain_key,
     is_word,
     text,
     walk,
@@ -62,15 +65,19 @@ def _source(kind: Kind) -> Map:
     return choose
 
 
+_SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout")
+
+
 def _payload(value: Any) -> Map:
     """A server tool's result: all text, but for what only the provider can read."""
     if isinstance(value, dict):
-        sealed = (key for key in value if key.startswith("encrypted") and is_plain_key(key))
-        return {**dict.fromkeys(sealed, OPAQUE), OTHERS: _payload, KEYS: text("tool_result")}
+        return {**dict.fromkeys(_SEALED, OPAQUE), OTHERS: _payload, KEYS: text("tool_result")}
     return [_payload] if isinstance(value, list) else text("tool_result")
 
 
-def _block(kind: Kind) -> Map:
+def _block(kind: Kind, said: Leaf | None = None) -> Map:
+    """`said`: how the text of a text block is read, if it is not just text of its kind."""
+
     def choose(value: Any) -> Map:
         name = value.get("type") if isinstance(value, dict) else None
         if isinstance(name, str) and name.endswith("_tool_result"):
@@ -78,7 +85,7 @@ def _block(kind: Kind) -> Map:
         shared = {"type": STRUCTURE, "cache_control": _CACHE}
         match name:
             case "text" | "mid_conv_system":
-                return {**shared, "text": text(kind), "citations": text(kind), "content": _content(kind)}
+                return {**shared, "text": said or text(kind), "citations": text(kind), "content": _content(kind)}
             case "image":
                 return {**shared, "source": _source(kind)}
             case "document":
@@ -127,48 +134,61 @@ _REQUEST: dict[Any, Map] = {
             KEYS: text("tool_definition"),
         }
     ],
-    "tool_choice": {"type": STRUCTURE, "name": STRUCTURE},
+    "tool_choice": {"type": STRUCTURE, "name": text("tool_definition")},
     "metadata": text("metadata"),
     "stop_sequences": text("metadata"),
     "thinking": {"type": STRUCTURE, "budget_tokens": STRUCTURE, "display": STRUCTURE},
     "output_config": {"effort": STRUCTURE, "format": text("tool_definition")},
+    "output_format": text("tool_definition"),
     "cache_control": _CACHE,
 }
 
 _STOP = {"stop_reason": STRUCTURE, "stop_sequence": text("assistant"), "stop_details": text("refusal")}
 _USAGE = {"service_tier": STRUCTURE, "inference_geo": STRUCTURE}
-_RESPONSE: dict[str, Map] = {
-    **dict.fromkeys(("id", "type", "role", "model"), STRUCTURE),
-    "content": [_block("assistant")],
-    "usage": _USAGE,
-    **_STOP,
-}
+_JSON = Leaf("json", "assistant")
+
+
+def _response(said: Leaf | None = None) -> dict[str, Map]:
+    words = dict.fromkeys(("id", "type", "role", "model"), STRUCTURE)
+    return {**words, "content": [_block("assistant", said)], "usage": _USAGE, **_STOP}
+
+
+_RESPONSE, _JSON_RESPONSE = _response(), _response(_JSON)
 _ERROR: dict[str, Map] = {
     "type": STRUCTURE,
     "error": {"type": STRUCTURE, "message": text("error"), "details": text("error")},
     "request_id": STRUCTURE,
 }
 _DELTAS: dict[str, Map] = {
-    "text_delta": {"type": STRUCTURE, "text": text("assistant")},
     "input_json_delta": {"type": STRUCTURE, "partial_json": Leaf("json", "tool_arguments")},
     "thinking_delta": {"type": STRUCTURE, "thinking": text("reasoning"), "estimated_tokens": STRUCTURE},
     "signature_delta": {"type": STRUCTURE, "signature": OPAQUE},
     "citations_delta": {"type": STRUCTURE, "citation": text("assistant")},
 }
+
+
+def _events(said: Leaf | None = None) -> dict[str, Map]:
+    deltas = {**_DELTAS, "text_delta": {"type": STRUCTURE, "text": said or text("assistant")}}
+    return {
+        **_EVENTS,
+        "message_start": {"type": STRUCTURE, "message": _response(said)},
+        "content_block_start": {"type": STRUCTURE, "index": STRUCTURE, "content_block": _block("assistant", said)},
+        "content_block_delta": {
+            "type": STRUCTURE,
+            "index": STRUCTURE,
+            "delta": lambda one: deltas.get(str(one.get("type")), UNMAPPED) if isinstance(one, dict) else UNMAPPED,
+        },
+    }
+
+
 _EVENTS: dict[str, Map] = {
-    "message_start": {"type": STRUCTURE, "message": _RESPONSE},
-    "content_block_start": {"type": STRUCTURE, "index": STRUCTURE, "content_block": _block("assistant")},
-    "content_block_delta": {
-        "type": STRUCTURE,
-        "index": STRUCTURE,
-        "delta": lambda delta: _DELTAS.get(str(delta.get("type")), UNMAPPED) if isinstance(delta, dict) else UNMAPPED,
-    },
     "content_block_stop": {"type": STRUCTURE, "index": STRUCTURE},
     "message_delta": {"type": STRUCTURE, "delta": {**_STOP, "container": text("metadata")}, "usage": _USAGE},
     "message_stop": {"type": STRUCTURE},
     "ping": {"type": STRUCTURE},
     "error": _ERROR,
 }
+_TEXT_EVENTS, _JSON_EVENTS = _events(), _events(_JSON)
 _FLOWING = {"text": "text", "thinking": "thinking", "partial_json": "input"}
 
 
@@ -195,16 +215,29 @@ class MessagesDecoder(StreamDecoder):
     """A stream of message events."""
 
     shown: list[int] = field(default_factory=list)  # blocks that the client has seen begin, and not end
+    called: dict[int, Any] = field(default_factory=dict)  # blocks that call a tool -> its name
     shown_usage: dict[str, Any] = field(default_factory=dict)  # not `seen`: how far that is depends on chunks
 
     def how(self, tree: Any) -> Map:
-        return _EVENTS.get(_type(tree), {"type": STRUCTURE})
+        events = _JSON_EVENTS if self.shapes.answer else _TEXT_EVENTS
+        return events.get(_type(tree), {"type": STRUCTURE})
+
+    def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
+        if place.kind == "tool_arguments" and found.path[0] == "content_block":
+            self.called[_index(tree)] = tree["content_block"].get("name")
+            return shape_of_block(self.shapes, tree["content_block"], found.path[1:])
+        if found.path == ("delta", "partial_json"):
+            return self.shapes.tool(self.called.get(_index(tree)))
+        return self.shapes.answer if found.leaf.how == "json" else None
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
         return _type(tree) if _type(tree) and is_word(_type(tree)) else None  # any other is text, and may be edited
 
     def ends(self, tree: Any) -> bool:
         return _type(tree) in ("message_stop", "error")
+
+    def counts_of(self, tree: Any) -> tuple[Count, ...]:
+        return cited(tree, self.shapes)
 
     def place(self, tree: Any, found: Found) -> Place:
         kind, name = found.leaf.kind, _type(tree)
@@ -274,18 +307,30 @@ class AnthropicMessages:
         for number, message in enumerate(tree["messages"]):
             expect_type(message, "role", str, f"messages[{number}]", required=True)
             expect_type(message, "content", (str, list), f"messages[{number}]", required=True)
-        whole = Frame(body, tree)
+        whole, shapes = Frame(body, tree), messages_shapes(tree)
         return Request(
             tree.get("model") or "",
             bool(tree.get("stream")),
             whole,
-            lambda: events_of(list(walk(tree, _REQUEST)), whole, "request"),
+            lambda: events_of(walk(tree, _REQUEST), whole, "request", partial(messages_shape_of, shapes)),
+            shapes,
         )
 
-    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int, read: bool = True) -> Decoder:
+    def decoder(
+        self,
+        *,
+        streamed: bool,
+        failed: bool,
+        limit_bytes: int,
+        read: bool = True,
+        guarded: bool = False,
+        shapes: Shapes = NO_SHAPES,
+    ) -> Decoder:
         if streamed:
-            return MessagesDecoder(limit_bytes, read)
-        return WholeDecoder(_ERROR if failed else _RESPONSE, _notice, limit_bytes, read)
+            return MessagesDecoder(limit_bytes, read, shapes)
+        how = _ERROR if failed else _JSON_RESPONSE if shapes.answer else _RESPONSE
+        counts_of = partial(cited, shapes=shapes)
+        return WholeDecoder(how, _notice, limit_bytes, partial(messages_shape_of, shapes), read, counts_of=counts_of)
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         return edited_frame(frame, _tree(frame, texts))

@@ -6,41 +6,63 @@ in a thousand frames is one text. What belongs to a delta flows; any other strin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
+from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
+from guardproxy.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Seen
 from guardproxy.wire.sse import KEEP_ALIVE, Framer, SseEvent, frame
 from guardproxy.wire.strict import JsonFault, read, skim, write
 from guardproxy.wire.walk import NUMBER_LIMIT, Found, Map, dotted, is_plain_key, walk
+from guardproxy.wire.words import WORDS
+
+ShapeOf = Callable[[Any, Found], Shape | None]
 
 
-def events_of(found: list[Found], whole: Frame, direction: Direction) -> list[Event]:
-    """The events of a complete JSON tree: each leaf is a channel of its own, complete at once."""
+def shapeless(tree: Any, found: Found) -> Shape | None:
+    """No schema asks anything."""
+    return None
+
+
+def events_of(found: Iterable[Found], whole: Frame, direction: Direction, shape_of: ShapeOf = shapeless) -> list[Event]:
+    """The events of a complete JSON tree: each leaf is a channel of its own, complete at once. `shape_of(tree, leaf)`:
+    what a schema of the request asks of it."""
     events: list[Event] = []
     opaque: list[Path] = []
     for leaf in found:
         name = dotted(leaf.path)
-        if leaf.leaf.how == "opaque":
+        if leaf.leaf.how in ("opaque", "tokens"):
             opaque.append(leaf.path)
             continue
         channel = Channel(direction, leaf.leaf.kind, name + "#key" if leaf.key else name)
         encoded = leaf.leaf.how == "json"
-        events.append(Text(channel, leaf.text, whole, leaf.path, encoded, key=leaf.key, number=leaf.number))
+        shape = shape_of(whole.tree, leaf)
+        text = Text(channel, leaf.text, whole, leaf.path, encoded, key=leaf.key, number=leaf.number, shape=shape)
+        events.append(text)
         events.append(End(channel))  # at once: two places may have one name (`a.b` is a key, or two)
     if not events or opaque:
         events.append(Opaque(whole, tuple(opaque)))
     return events
 
 
+def uncounted(tree: Any) -> tuple[Count, ...]:
+    """No number counts characters."""
+    return ()
+
+
+def nothing(tree: Any) -> list[str]:
+    """Withholds nothing: no rule may edit or stop the answer."""
+    return []
+
+
 def counts(usage: Any) -> dict[str, Any]:
     """The numbers of a `usage` object: what else it holds is text, and this is said where no check sees it."""
     out: dict[str, Any] = {}
     for key, value in usage.items():
-        if is_plain_key(key):
+        if key in WORDS:
             if isinstance(value, dict):
                 out[key] = counts(value)
             elif isinstance(value, (int, float)) and abs(value) < NUMBER_LIMIT:
@@ -55,7 +77,10 @@ class WholeDecoder:
     how: Map
     notice: Callable[[Any, Seen], None]
     limit_bytes: int
+    shape_of: ShapeOf = shapeless
     reads: bool = True
+    withhold: Callable[[Any], list[str]] = nothing
+    counts_of: Callable[[Any], tuple[Count, ...]] = uncounted
     seen: Seen = field(default_factory=Seen)
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
@@ -82,8 +107,14 @@ class WholeDecoder:
         if not isinstance(tree, dict):
             return [Fault("upstream_invalid_json", "the answer's body is not an object")]
         self.notice(tree, self.seen)
-        whole = Frame(body, tree, terminal=True)
-        return events_of(list(walk(tree, self.how)), whole, "response") if self.reads else [Opaque(whole)]
+        if gone := self.withhold(tree) if self.reads else []:
+            self.seen.withheld |= dict.fromkeys(gone)
+            body = write(tree)
+        whole = Frame(body, tree, terminal=True, counts=self.counts_of(tree) if self.reads else ())
+        if not self.reads:
+            return [Opaque(whole)]
+        found = (one for one in walk(tree, self.how) if one.leaf.how != "tokens" or self.withhold is nothing)
+        return events_of(found, whole, "response", self.shape_of)
 
     def sent(self, frame: Frame) -> None:
         """Nothing is left to close after a whole body."""
@@ -127,6 +158,8 @@ class StreamDecoder:
 
     limit_bytes: int
     reads: bool = True
+    shapes: Shapes = NO_SHAPES
+    withhold: Callable[[Any], list[str]] = nothing
     seen: Seen = field(default_factory=Seen)
     _framer: Framer = field(init=False)
     _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
@@ -144,6 +177,14 @@ class StreamDecoder:
 
     def place(self, tree: Any, found: Found) -> Place:
         raise NotImplementedError
+
+    def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
+        """What a schema of the request asks of a leaf."""
+        return None
+
+    def counts_of(self, tree: Any) -> tuple[Count, ...]:
+        """Numbers of a frame that count characters of a text."""
+        return ()
 
     def after(self, tree: Any) -> list[Event]:
         """Looks at a frame after its texts: usage, ends of channels, `self.complete`."""
@@ -213,9 +254,12 @@ class StreamDecoder:
             return self.fault("upstream_invalid_json", f"an event of the stream: {fault}")
         if not isinstance(tree, dict):
             return self.fault("upstream_invalid_json", "an event of the stream is not an object")
-        data = event.data if b"\n" not in event.data else write(tree)
+        gone = self.withhold(tree) if self.reads else []
+        self.seen.withheld |= dict.fromkeys(gone)
+        data = event.data if b"\n" not in event.data and not gone else write(tree)
         name = self.name_of(tree, event.event)
-        whole = Frame(frame(data, name), tree, name, streamed=True, terminal=self.ends(tree))
+        counts = self.counts_of(tree) if self.reads else ()
+        whole = Frame(frame(data, name), tree, name, streamed=True, terminal=self.ends(tree), counts=counts)
         return (self._texts(tree, whole) if self.reads else [Opaque(whole)]) + self.after(tree)
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
@@ -227,8 +271,9 @@ class StreamDecoder:
         opaque: list[Path] = []
         touched: dict[str, set[Channel]] = {}
         for found in walk(tree, self.how(tree)):
-            if found.leaf.how == "opaque":
-                opaque.append(found.path)
+            if found.leaf.how in ("opaque", "tokens"):
+                if found.leaf.how == "opaque" or self.withhold is nothing:
+                    opaque.append(found.path)
                 continue
             place = self.place(tree, found)
             channel = Channel("response", place.kind, place.path + "#key" if found.key else place.path)
@@ -252,6 +297,7 @@ class StreamDecoder:
                     key=found.key,
                     number=found.number,
                     again=again,
+                    shape=self.shape_of(tree, found, place),
                 )
             )
             if flows:
@@ -276,3 +322,13 @@ def edited_frame(whole: Frame, tree: Any) -> bytes:
     """A frame's bytes with another tree, framed as before."""
     data = write(tree)
     return frame(data, whole.event) if whole.streamed else data
+
+
+def unmapped(events: Sequence[Event]) -> str | None:
+    """Where the first text stands that the format does not know; of a key that is text, only the object's place."""
+    found = (
+        event
+        for event in events
+        if isinstance(event, Text) and event.channel.kind == "unmapped" and not (event.key and is_plain_key(event.text))
+    )
+    return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in found), None)

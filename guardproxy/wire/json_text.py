@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+
+from guardproxy.events import Path
 
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)(?:"|\\?\Z)|([^"\[\]{}]+)', re.DOTALL)
 _PART = re.compile(r"[^\s,:](?:[^,:]*[^\s,:])?")
@@ -90,6 +92,35 @@ def _spans(raw: str) -> Iterator[tuple[int, int, bool]]:
             yield parts[0][0], parts[-1][1], False
 
 
+_STRUCTURE = re.compile(r'"((?:[^"\\]|\\.)*)"|([\[\]{},:])|[^\s"\[\]{},:]+', re.DOTALL)
+
+
+def places(raw: str) -> dict[int, tuple[Path, bool]]:
+    """Where in its document each scalar and key of a JSON text stands, by its offset (in a string, the one behind the
+    quote), and whether it is a key. Of text that is no JSON, what it looks like."""
+    out: dict[int, tuple[Path, bool]] = {}
+    path: list[str | int] = []  # a step for each container that is open: its current key or index
+    keys: list[bool] = []  # for each of them, whether a key comes next
+    for match in _STRUCTURE.finditer(raw):
+        match match[2]:
+            case "{" | "[":
+                path.append("" if match[2] == "{" else 0)
+                keys.append(match[2] == "{")
+            case "}" | "]":
+                del path[-1:], keys[-1:]
+            case ",":
+                if path:
+                    step = path[-1]
+                    keys[-1] = isinstance(step, str)
+                    path[-1] = step if isinstance(step, str) else step + 1
+            case None:
+                is_key = bool(keys and keys[-1])
+                if is_key:
+                    path[-1], keys[-1] = _decode(match[1] or ""), False
+                out[match.start() + (match[1] is not None)] = (tuple(path), is_key)
+    return out
+
+
 def stand_in(digits: int) -> str:
     """What stands for so many digits of a number that must not pass: the type and length stay, the value is gone."""
     return "1" + "0" * (digits - 1)
@@ -127,14 +158,20 @@ def _replaced(leaf: Leaf, parts: Sequence[tuple[int, int, str]]) -> str:
     return text + leaf.text[done:]
 
 
-def rewrite(seen: View, edits: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Edits of the view (sorted, apart) as edits of the raw text."""
-    out: list[tuple[int, int, str]] = []
+def edited_leaves(seen: View, edits: Sequence[tuple[int, int, str]]) -> dict[int, str]:
+    """What edits of the view (sorted, apart) make of the leaves that they touch, by the leaf's number."""
     starts = [leaf.at for leaf in seen.leaves]
-    for index, parts in groupby(apart(seen, edits), lambda part: bisect_right(starts, part[0]) - 1):
+    touched = groupby(apart(seen, edits), lambda part: bisect_right(starts, part[0]) - 1)
+    return {index: _replaced(seen.leaves[index], list(parts)) for index, parts in touched}
+
+
+def rewrite(
+    seen: View, edits: Sequence[tuple[int, int, str]], fitted: Mapping[int, str] | None = None
+) -> list[tuple[int, int, str]]:
+    """Edits of the view (sorted, apart) as edits of the raw text. `fitted`: what some leaves become instead."""
+    out: list[tuple[int, int, str]] = []
+    for index, text in {**edited_leaves(seen, edits), **(fitted or {})}.items():
         leaf = seen.leaves[index]
-        text = _replaced(leaf, list(parts))
-        if not leaf.number:
-            text = json.dumps(text, ensure_ascii=False)
-        out.append((leaf.start, leaf.end, text[1:-1] if leaf.quoted else text))
+        written = text if leaf.number else json.dumps(text, ensure_ascii=False)
+        out.append((leaf.start, leaf.end, written[1:-1] if leaf.quoted else written))
     return out

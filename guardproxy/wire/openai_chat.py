@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from guardproxy.errors import DownstreamError
-from guardproxy.events import Event, Frame, Opaque, Text
+from guardproxy.events import Count, Event, Frame, Opaque, Text
 from guardproxy.findings import Kind
+from guardproxy.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Decoder, Request, Seen
 from guardproxy.wire.decoding import (
     Place,
@@ -24,11 +26,28 @@ from guardproxy.wire.decoding import (
     events_of,
     indexed,
     is_delta,
+    nothing,
 )
+from guardproxy.wire.echoes import withhold
 from guardproxy.wire.requests import expect_list, expect_type, read_body
+from guardproxy.wire.schemas import chat_shape_of, chat_shapes
 from guardproxy.wire.sse import SseEvent, frame
 from guardproxy.wire.strict import write
-from guardproxy.wire.walk import OPAQUE, STRUCTURE, UNMAPPED, Found, Leaf, Map, dotted, edited, is_word, text, walk
+from guardproxy.wire.walk import (
+    OPAQUE,
+    STRUCTURE,
+    TOKENS,
+    UNMAPPED,
+    Found,
+    Leaf,
+    Map,
+    dotted,
+    edited,
+    is_word,
+    listed,
+    text,
+    walk,
+)
 
 _ROLES: dict[str, Kind] = {
     "system": "system",
@@ -82,10 +101,10 @@ _CALL = {
 }
 
 
-def _texts_of(kind: Kind) -> dict[str, Map]:
+def _texts_of(kind: Kind, content: Map) -> dict[str, Map]:
     return {
         "role": STRUCTURE,
-        "content": _content(kind),
+        "content": content,
         "refusal": text("refusal"),
         "reasoning_content": text("reasoning"),
         "reasoning": text("reasoning"),
@@ -98,7 +117,7 @@ def _message(value: Any) -> Map:
     role = value.get("role") if isinstance(value, dict) else None
     kind = _ROLES.get(role, "unmapped") if isinstance(role, str) else "unmapped"
     return {
-        **_texts_of(kind),
+        **_texts_of(kind, _content(kind)),
         "name": text("metadata"),
         "tool_call_id": STRUCTURE,
         "audio": {"id": STRUCTURE},
@@ -107,11 +126,8 @@ def _message(value: Any) -> Map:
 
 
 def _choice_of_tool(value: Any) -> Map:
-    return (
-        {"type": STRUCTURE, "name": STRUCTURE, "function": {"name": STRUCTURE}}
-        if isinstance(value, dict)
-        else STRUCTURE
-    )
+    name = text("tool_definition")  # a tool's own name, which becomes the same as in its definition
+    return {"type": STRUCTURE, "name": name, "function": {"name": name}} if isinstance(value, dict) else STRUCTURE
 
 
 _REQUEST: dict[str, Map] = {
@@ -138,6 +154,7 @@ _REQUEST: dict[str, Map] = {
     "response_format": {"type": STRUCTURE, "json_schema": text("tool_definition")},
     "prediction": {"type": STRUCTURE, "content": _content("assistant")},
     "modalities": [STRUCTURE],
+    "logit_bias": text("metadata"),
     "audio": {"voice": STRUCTURE, "format": STRUCTURE},
     "stream_options": {"include_usage": STRUCTURE, "include_obfuscation": STRUCTURE},
     **dict.fromkeys(
@@ -146,26 +163,40 @@ _REQUEST: dict[str, Map] = {
     ),
 }
 
-_ANSWER = {
-    **_texts_of("assistant"),
-    "audio": {"id": STRUCTURE, "data": OPAQUE, "transcript": text("assistant"), "expires_at": STRUCTURE},
-    "annotations": text("assistant"),
-}
-_RESPONSE: dict[str, Map] = {
-    **dict.fromkeys(
-        ("id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation"), STRUCTURE
-    ),
-    "choices": [
-        {
-            "index": STRUCTURE,
-            "finish_reason": STRUCTURE,
-            "message": _ANSWER,
-            "delta": _ANSWER,
-            "logprobs": text("assistant"),
-        }
-    ],
-    "error": text("error"),
-}
+
+def _response(content: Map) -> dict[str, Map]:
+    answer = {
+        **_texts_of("assistant", content),
+        "audio": {"id": STRUCTURE, "data": OPAQUE, "transcript": text("assistant"), "expires_at": STRUCTURE},
+        "annotations": text("assistant"),
+    }
+    choice = {"index": STRUCTURE, "finish_reason": STRUCTURE, "message": answer, "delta": answer, "logprobs": TOKENS}
+    words = ("id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation")
+    return {
+        **dict.fromkeys(words, STRUCTURE),
+        **dict.fromkeys(_TOKENS, TOKENS),
+        "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],
+        "error": text("error"),
+        "usage": UNMAPPED,
+    }
+
+
+_TOKENS = ("token_ids", "prompt_token_ids", "prompt_logprobs")
+_RESPONSE = _response(_content("assistant"))
+_JSON_RESPONSE = _response(lambda value: [_part("assistant")] if isinstance(value, list) else Leaf("json", "assistant"))
+
+
+def _counts_of(tree: Any) -> tuple[Count, ...]:
+    """Where annotations say that they belong in the content."""
+    return tuple(
+        Count((*where, "start_index"), (*where, "end_index"), f"choices[{_index(choice)}].message.content")
+        for number, choice in enumerate(_choices(tree))
+        for name in ("message", "delta")
+        if isinstance(answer := choice.get(name), dict) and "annotations" in answer
+        for at, note in enumerate(listed(answer, "annotations"))
+        if isinstance(note, dict) and isinstance(note.get("url_citation"), dict)
+        for where in [("choices", number, name, "annotations", at, "url_citation")]
+    )
 
 
 def _notice(tree: Any, seen: Seen) -> None:
@@ -204,9 +235,22 @@ class ChatDecoder(StreamDecoder):
     shown: set[int] = field(default_factory=set)  # choices that the client has seen begin, and not end
     _unfinished: set[int] = field(default_factory=set)
     _finished: set[int] = field(default_factory=set)
+    _calls: dict[str, str] = field(default_factory=dict)  # places of tool calls -> the tools' names
 
     def how(self, tree: Any) -> Map:
-        return _RESPONSE
+        return _JSON_RESPONSE if self.shapes.answer else _RESPONSE
+
+    def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
+        if place.kind == "tool_arguments":
+            call, _, last = place.path.rpartition(".")
+            if last == "name":
+                self._calls[call] = found.text
+            elif last == "arguments" and call in self._calls:  # its name came before
+                return self.shapes.tool(self._calls[call])
+        return chat_shape_of(self.shapes, tree, found)
+
+    def counts_of(self, tree: Any) -> tuple[Count, ...]:
+        return _counts_of(tree)
 
     def place(self, tree: Any, found: Found) -> Place:
         path = indexed(tree, found.path)
@@ -262,18 +306,30 @@ class OpenAIChat:
         for number, message in enumerate(tree["messages"]):
             expect_type(message, "role", str, f"messages[{number}]", required=True)
             expect_type(message, "content", (str, list), f"messages[{number}]")
-        whole = Frame(body, tree)
+        whole, shapes = Frame(body, tree), chat_shapes(tree)
         return Request(
             tree.get("model") or "",
             bool(tree.get("stream")),
             whole,
-            lambda: events_of(list(walk(tree, _REQUEST)), whole, "request"),
+            lambda: events_of(walk(tree, _REQUEST), whole, "request", partial(chat_shape_of, shapes)),
+            shapes,
         )
 
-    def decoder(self, *, streamed: bool, failed: bool, limit_bytes: int, read: bool = True) -> Decoder:
+    def decoder(
+        self,
+        *,
+        streamed: bool,
+        failed: bool,
+        limit_bytes: int,
+        read: bool = True,
+        guarded: bool = False,
+        shapes: Shapes = NO_SHAPES,
+    ) -> Decoder:
+        without = withhold if guarded else nothing
         if streamed:
-            return ChatDecoder(limit_bytes, read)
-        return WholeDecoder(text("error") if failed else _RESPONSE, _notice, limit_bytes, read)
+            return ChatDecoder(limit_bytes, read, shapes, without)
+        how = text("error") if failed else _JSON_RESPONSE if shapes.answer else _RESPONSE
+        return WholeDecoder(how, _notice, limit_bytes, partial(chat_shape_of, shapes), read, without, _counts_of)
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         return edited_frame(frame, _without_echoes(frame, texts))

@@ -14,26 +14,29 @@ from typing import Any, Literal
 
 from guardproxy.events import Path
 from guardproxy.findings import Kind
+from guardproxy.wire.words import WORDS
 
-How = Literal["text", "json", "structure", "opaque"]
+How = Literal["text", "json", "structure", "opaque", "tokens"]
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """How a place is read. `text`: text of `kind`, with all strings, long numbers and odd keys below it. `json`: the
+    """How a place is read. `text`: text of `kind`, with all strings, long numbers and keys below it, but for words. `json`: the
     same, written as JSON in a string. `structure`: a word of the protocol, not scanned, but held to a word's shape.
-    `opaque`: a string that no check can read; counted, not changed."""
+    `opaque`: a string that no check can read; counted, not changed. `tokens`: all below it is token data, of which none
+    is a text."""
 
     how: How
     kind: Kind = "unmapped"
 
 
 Map = Any  # Leaf | dict[str, Map] | list[Map] | Callable[[Any], Map]; a recursive alias that mypy cannot hold
-OTHERS = object()  # in a dict: the map of the keys that it does not name; odd keys themselves are text of `KEYS`
+OTHERS = object()  # in a dict: the map of the keys that it does not name; they themselves are text of `KEYS`
 KEYS = object()
 UNMAPPED = Leaf("text", "unmapped")
 STRUCTURE = Leaf("structure")
 OPAQUE = Leaf("opaque")
+TOKENS = Leaf("tokens")
 
 # Identifiers, model names, enum words. Spaces, @ and most punctuation make a "word" text, to be scanned.
 _WORD = re.compile(r"[A-Za-z0-9_.:/+=-]{0,256}", re.ASCII)
@@ -62,7 +65,7 @@ def is_word(text: str) -> bool:
 
 
 def is_plain_key(key: str) -> bool:
-    """Whether an object's key has the shape of a field's name; all others are text."""
+    """Whether an object's key has the shape of a field's name: nobody need be told of a field that is new."""
     return _PLAIN_KEY.fullmatch(key) is not None
 
 
@@ -74,7 +77,7 @@ def walk(value: Any, how: Map, path: Path = ()) -> Iterator[Found]:
         if isinstance(value, dict):
             others = how.get(OTHERS, UNMAPPED)
             for key, child in value.items():
-                if key not in how and not is_plain_key(key):
+                if key not in how and key not in WORDS:
                     yield Found((*path, key), key, how.get(KEYS, UNMAPPED), key=True)
                 yield from walk(child, how.get(key, others), (*path, key))
             return
@@ -89,7 +92,10 @@ def walk(value: Any, how: Map, path: Path = ()) -> Iterator[Found]:
 
 
 def _below(value: Any, leaf: Leaf, path: Path) -> Iterator[Found]:
-    if isinstance(value, str):
+    if leaf.how == "tokens":
+        if value:
+            yield Found(path, "", leaf)
+    elif isinstance(value, str):
         if leaf.how == "structure":
             if not is_word(value):
                 yield Found(path, value, UNMAPPED)
@@ -98,7 +104,7 @@ def _below(value: Any, leaf: Leaf, path: Path) -> Iterator[Found]:
     elif isinstance(value, dict):
         leaf = _inside(leaf)
         for key, child in value.items():
-            if not is_plain_key(key):
+            if key and key not in WORDS:
                 yield Found((*path, key), key, leaf, key=True)
             yield from _below(child, leaf, (*path, key))
     elif isinstance(value, list):
@@ -122,11 +128,11 @@ def edited(tree: Any, texts: list[tuple[Found, str]]) -> Any:
     copy = _copy(tree)
     for found, replacement in texts:
         if not found.key:
-            parent = _at(copy, found.path[:-1])
+            parent = reach(copy, found.path[:-1])
             parent[found.path[-1]] = _number(replacement) if found.number else replacement
     for found, replacement in sorted(texts, key=lambda pair: -len(pair[0].path)):
         if found.key:
-            parent = _at(copy, found.path[:-1])
+            parent = reach(copy, found.path[:-1])
             renamed = {(replacement if key == found.path[-1] else key): child for key, child in parent.items()}
             parent.clear()
             parent.update(renamed)
@@ -146,7 +152,13 @@ def _copy(node: Any) -> Any:
     return node
 
 
-def _at(node: Any, path: Path) -> Any:
+def listed(tree: Any, key: str) -> list[Any]:
+    """The list `tree[key]`; empty where there is none."""
+    value = tree.get(key)
+    return value if isinstance(value, list) else []
+
+
+def reach(node: Any, path: Path) -> Any:
     for step in path:
         node = node[step]
     return node

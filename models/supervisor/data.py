@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from compose import compose
 from tqdm import tqdm
+
+from models.supervisor.compose import compose
 
 SEED = 20_26
 HERE = Path(__file__).parent

@@ -15,15 +15,15 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from export import write_config
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
-from train import read
 
 from guardproxy import supervisor
 from guardproxy.checks import Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Window
+from models.supervisor.export import write_config
+from models.supervisor.train import read
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -8,9 +8,7 @@ torch, the fp32 export and the int8 export.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,25 +16,16 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
-from network import LABELS, Supervisor, encoder_folder
-from onnxruntime.quantization import QuantType, quantize_dynamic
-from onnxruntime.quantization.shape_inference import quant_pre_process
 from tokenizers import Tokenizer
 from tqdm import tqdm
-from train import MAX_TOKENS, read
+
+from models.encoder import write_int8, write_sums, write_tokenizer
+from models.supervisor.network import LABELS, Supervisor
+from models.supervisor.train import MAX_TOKENS, read
 
 HERE = Path(__file__).parent
 VERSION = "1"
-LONGEST_WORD = 90
-"""Longer runs without a space are split: WordPiece turns a word of over 100 characters into one unknown token, which
-would hide an attack written without spaces."""
-
-
-def write_sums(folder: Path) -> None:
-    """SHA256SUMS over what the runtime loads, in the format of sha256sum."""
-    names = ("config.json", "model.onnx", "tokenizer.json")
-    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (folder / "SHA256SUMS").write_text("".join(lines), "utf-8")
+FILES = ("config.json", "model.onnx", "tokenizer.json")
 
 
 def write_config(
@@ -53,18 +42,7 @@ def write_config(
         "max_tokens": MAX_TOKENS,
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
-    write_sums(folder)
-
-
-def write_tokenizer(path: Path) -> None:
-    """The encoder's tokenizer without truncation and padding, folding compatibility characters, splitting long runs."""
-    spec: dict[str, Any] = json.loads((encoder_folder() / "tokenizer.json").read_text("utf-8"))
-    spec["truncation"] = spec["padding"] = None
-    spec["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "NFKC"}, spec["normalizer"]]}
-    long_run = {"Regex": rf"\S{{{LONGEST_WORD}}}"}
-    split = {"type": "Split", "pattern": long_run, "behavior": "Isolated", "invert": False}
-    spec["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, spec["pre_tokenizer"]]}
-    path.write_text(json.dumps(spec, ensure_ascii=False), "utf-8")
+    write_sums(folder, FILES)
 
 
 def to_onnx(network: Supervisor, path: Path) -> None:
@@ -83,16 +61,6 @@ def to_onnx(network: Supervisor, path: Path) -> None:
             dynamic_axes={"input_ids": free, "attention_mask": free, "logits": {0: "rows"}},
             opset_version=17,
             dynamo=False,
-        )
-
-
-def to_int8(source: Path, target: Path, reduce_range: bool) -> None:
-    """Dynamic quantization. `reduce_range`: 7-bit weights, safe on processors without VNNI instructions."""
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        quantize_dynamic(
-            str(prepared), str(target), weight_type=QuantType.QInt8, per_channel=True, reduce_range=reduce_range
         )
 
 
@@ -134,7 +102,7 @@ def main() -> None:
     write_tokenizer(HERE / "tokenizer.json")
     fp32 = args.checkpoint.with_name("model.fp32.onnx")
     to_onnx(network, fp32)
-    to_int8(fp32, HERE / "model.onnx", reduce_range=not args.full_range)
+    write_int8(fp32, HERE / "model.onnx", reduce_range=not args.full_range)
     write_config(HERE, dict.fromkeys(LABELS, 0.5), dict.fromkeys(LABELS, 0.0), dict.fromkeys(LABELS, 1.0))
     rows = read(args.data / "validation.jsonl")
     texts = [row["text"] for row in rows if len(row["text"]) < 3000][:300] + [row["text"] for row in rows][-50:]

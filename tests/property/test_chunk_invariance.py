@@ -23,6 +23,7 @@ from tests.support import (
     chat_frames,
     chat_texts,
     cut,
+    hashed,
     message_frames,
     message_texts,
     mint,
@@ -239,3 +240,41 @@ def test_any_tool_arguments(
         assert read(play(route, frames(pieces(part, text_cuts))).client).get(name, "") == read(
             play(route, frames([part])).client
         ).get(name, "")
+
+
+OPERATORS: dict[str, Callable[[str], str]] = {
+    "redact": lambda value: "",
+    "hash": lambda value: hashed("sha256", value),
+    "{type: replace, new_value: GONE}": lambda value: "GONE",
+    "mask": lambda value: "*" * len(value),
+    "{type: mask, chars_to_mask: 3, from_end: true, masking_char: '#'}": lambda value: value[:-3] + "###",
+}
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("shape", ["chat text", "messages thinking"])
+@given(parts=st.lists(FRAGMENTS, min_size=1, max_size=8), cuts=CUTS, waits=st.lists(st.booleans(), max_size=9))
+def test_every_operator_puts_the_same_there_however_it_is_cut(
+    operator: str, shape: str, parts: list[str], cuts: list[int], waits: list[bool]
+) -> None:
+    route, frames, read, name = SHAPES[shape]
+    text = "".join(parts)
+    stop = re.search(r"\bforbidden thing\b", text, re.IGNORECASE)
+    shown = re.sub(
+        r"\bK-[0-9]{4,8}\b",
+        lambda match: OPERATORS[operator](match[0]),
+        text[: stop.start()] if stop else text,
+        flags=re.ASCII,
+    )
+    policies = operated(operator)
+    whole = Play(policies, route).ask(ask(route)).stream(frames([text]))
+    split = Play(policies, route).ask(ask(route)).stream(frames(pieces(text, cuts)), waits)
+    assert read(whole.client).get(name, "") == read(split.client).get(name, "") == shown.replace(TOKEN, MAIL)
+    assert whole.record["decisions"] == split.record["decisions"]
+
+
+@cache
+def operated(operator: str) -> PolicySet:
+    plain = "when: code, action: redact"
+    assert plain in POLICY
+    return policy_set(POLICY.replace(plain, f"{plain}, operators: {{DEFAULT: {operator}}}"))

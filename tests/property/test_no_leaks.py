@@ -6,12 +6,14 @@ and in what the strings of one place add up to over a stream."""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -63,7 +65,20 @@ CHAT_MESSAGE: dict[str, Any] = {
     ],
     "new_field": {"deep": ["text", {"deeper": "text"}]},
 }
-TOKEN = {"token": "hi", "bytes": [104], "logprob": -0.1, "top_logprobs": [{"token": "hi", "bytes": [104]}]}
+
+
+def tokens(*parts: str) -> list[dict[str, Any]]:
+    """Log probabilities that say these parts."""
+    return [
+        {
+            **{"token": part, "bytes": list(part.encode()), "logprob": -0.1},
+            "top_logprobs": [{"token": part, "bytes": list(part.encode()), "logprob": -0.1}],
+        }
+        for part in parts
+    ]
+
+
+LOGPROBS = {"content": tokens("he", "l", "lo"), "refusal": tokens("no")}
 CHAT_ANSWER: dict[str, Any] = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
@@ -77,7 +92,7 @@ CHAT_ANSWER: dict[str, Any] = {
             "index": 0,
             "finish_reason": "stop",
             "message": CHAT_MESSAGE,
-            "logprobs": {"content": [TOKEN], "refusal": [TOKEN]},
+            "logprobs": LOGPROBS,
             "content_filter_results": {"hate": {"severity": "safe", "filtered": False}},
         }
     ],
@@ -95,7 +110,7 @@ CHAT_EVENTS: list[tuple[str | None, dict[str, Any]]] = [
                     "index": 0,
                     "finish_reason": None,
                     "delta": CHAT_MESSAGE,
-                    "logprobs": {"content": [TOKEN], "refusal": [TOKEN]},
+                    "logprobs": LOGPROBS,
                 }
             ],
         },
@@ -329,8 +344,16 @@ def spots(format_name: str, tree: Any) -> list[tuple[Where, str]]:
     return [(at, what) for at, what in places(tree) if not (what == "value" and is_opaque(format_name, at))]
 
 
+def encoded(secret: str) -> Iterator[str]:
+    """The secret in base64, wherever in a group of three bytes it begins, less what its neighbours decide."""
+    for before in range(3):
+        whole = base64.b64encode(b"x" * before + secret.encode()).decode().rstrip("=")
+        yield whole[4 if before else 0 : -2]
+
+
 def unescaped(text: str) -> Iterator[str]:
     yield text
+    yield unquote(text)
     for _ in range(3):
         text = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
         yield text
@@ -348,21 +371,45 @@ def strings(tree: Any, at: Where = ()) -> Iterator[tuple[Where, str]]:
         yield at, str(tree)
 
 
+def byte_rows(tree: Any, at: Where = ()) -> Iterator[tuple[Where, str]]:
+    """What rows of numbers say, read as bytes."""
+    if isinstance(tree, dict):
+        for key, child in tree.items():
+            yield from byte_rows(child, (*at, key))
+    elif isinstance(tree, list):
+        numbers = [one for one in tree if type(one) is int and 0 <= one <= 255]
+        yield (*at, "bytes"), bytes(numbers).decode("latin-1")
+        for child in tree:
+            yield from byte_rows(child, at)
+
+
 def assert_clean(data: bytes, *secrets: str) -> None:
-    """No secret raw, unescaped, or in what the strings of one place add up to."""
+    """No secret raw, unescaped, in base64, in bytes, or in what the strings and bytes of one place add up to."""
     for secret in secrets:
         for text in unescaped(data.decode()):
             assert secret not in text
+            for form in encoded(secret):
+                assert form not in text
     sums: dict[Where, str] = {}
-    events = Framer(10**9).feed(data) if data.startswith((b"data:", b"event:")) else []
-    for event in events:
-        if event.data and event.data != b"[DONE]":
-            for at, text in strings(json.loads(event.data)):
+    streamed = data.startswith((b"data:", b"event:"))
+    bodies = [event.data for event in Framer(10**9).feed(data)] if streamed else [data]
+    for body in bodies:
+        if body and body != b"[DONE]":
+            tree = json.loads(body)
+            for at, text in (*strings(tree), *byte_rows(tree)):
                 sums[at] = sums.get(at, "") + text
     for total in sums.values():
         for secret in secrets:
             for text in unescaped(total):
                 assert secret not in text
+
+
+def assert_seen(play: Play, at: Where, rule: str) -> None:
+    """The place was looked at: by the rule, or, among token data, which no rule reads, by taking it out."""
+    if "logprobs" in at:
+        assert "logprobs" in play.finish.record["response"]["withheld"] or "top_logprobs" in at, at
+    else:
+        assert rule in play.finish.record["rules"], f"{at} was not looked at"
 
 
 def ask(route: str) -> dict[str, Any]:
@@ -396,7 +443,7 @@ UNARY_SPOTS = [
 def test_nothing_gets_through_an_answer(route: str, tree: Any, status: int, at: Where, what: str) -> None:
     play = answer(route, json.dumps(planted(tree, at, what)).encode(), "application/json", status)
     assert play.finish.outcome == "answered"
-    assert "mail" in play.finish.record["rules"], "the place was not looked at"
+    assert_seen(play, at, "mail")
     assert_clean(play.client, SECRET)
     assert SECRET not in json.dumps(play.finish.record)
 
@@ -407,7 +454,7 @@ def test_no_number_gets_through_an_answer(route: str, name: str, tree: Any, stat
         if what == "key":
             body = json.dumps(planted(tree, at, what, CARD)).encode()
             play = answer(route, body, "application/json", status)
-            assert play.finish.record["rules"] == ["card"], at
+            assert_seen(play, at, "card")
             assert_clean(play.client, str(CARD))
             if "logprobs" not in at:  # those leave with any edit
                 assert reach(json.loads(play.client), at)["note"] == 10**15, "the type stays"
@@ -445,7 +492,7 @@ def test_nothing_gets_through_a_stream(
     chosen = [*events[:number], *again, *events[number + 1 :]]
     play = answer(route, stream_of(route, chosen), "text/event-stream")
     assert play.finish.outcome == "answered"
-    assert "mail" in play.finish.record["rules"], "the place was not looked at"
+    assert_seen(play, at, "mail")
     assert_clean(play.client, SECRET)
     assert SECRET not in json.dumps(play.finish.record)
 
@@ -458,7 +505,7 @@ def test_no_number_gets_through_a_stream(route: str, events: list[tuple[str | No
                 dirty = (name, planted(tree, at, what, CARD))
                 chosen = [*events[:number], dirty, dirty, *events[number + 1 :]]
                 play = answer(route, stream_of(route, chosen), "text/event-stream")
-                assert play.finish.record["rules"] == ["card"], (number, at)
+                assert_seen(play, at, "card")
                 assert_clean(play.client, str(CARD))
 
 
@@ -558,6 +605,161 @@ def test_nothing_gets_through_in_parts(at: int, cuts: list[int], bytes_at: list[
     assert play.finish.outcome == "answered"
     assert play.finish.record["rules"] == ["mail"]
     assert_clean(play.client, SECRET)
+
+
+PIECES = [SECRET[at : at + 4] for at in range(0, len(SECRET), 4)]
+ROW = list(SECRET.encode())
+TOKEN_DATA: dict[str, tuple[tuple[str, ...], Any]] = {
+    "tokens": (("choices",), {"logprobs": {"content": tokens(*PIECES)}}),
+    "tokens of a refusal": (("choices",), {"logprobs": {"content": None, "refusal": tokens(*PIECES)}}),
+    "bytes": (("choices",), {"logprobs": {"content": [{"token": "hello", "bytes": ROW, "logprob": 0.0}]}}),
+    "alternatives": (
+        ("choices",),
+        {
+            "logprobs": {
+                "content": [
+                    {**tokens(part)[0], "top_logprobs": tokens(other)}
+                    for part, other in zip(["he", "l", "lo"] * 2, PIECES, strict=True)
+                ][:3]
+            }
+        },
+    ),
+    "more beside a token": (("choices",), {"logprobs": {"content": [{**tokens("hello")[0], "decoded": PIECES}]}}),
+    "another name": (("choices",), {"logprobs": {"content": tokens("hello"), "more": tokens(*PIECES)}}),
+    "an old shape": (
+        ("choices",),
+        {"logprobs": {"tokens": PIECES, "token_logprobs": [0.0], "top_logprobs": [{one: 0.0} for one in PIECES]}},
+    ),
+    "ids": (("choices",), {"token_ids": ROW}),
+    "ids of the prompt": (
+        (),
+        {"prompt_token_ids": ROW, "prompt_logprobs": [None, *({"17": {"decoded_token": one}} for one in PIECES)]},
+    ),
+    "probabilities": (
+        (),
+        {"completion_probabilities": [{"content": one, "probs": [{"tok_str": one}]} for one in PIECES]},
+    ),
+    "verbose": (
+        (),
+        {"__verbose": {"tokens": PIECES, "prompt": f"so {SECRET}", "generation_settings": {"stop": [SECRET]}}},
+    ),
+    "rows": ((), {"new_field": {"deep": [ROW, {"row": ROW}]}}),
+}
+
+
+@pytest.mark.parametrize("name", TOKEN_DATA)
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("content", ["hello", "", SECRET])
+def test_no_token_data_gets_through(name: str, streamed: bool, content: str) -> None:
+    """Cut into tokens, which no scan of single strings would see; also beside the text that says the same."""
+    at, more = TOKEN_DATA[name]
+    choice: dict[str, Any] = {"index": 0, "finish_reason": None if streamed else "stop"}
+    choice |= {"delta" if streamed else "message": {"content": content}}
+    tree: dict[str, Any] = {"id": "c", "choices": [choice]}
+    (choice if at else tree).update(deepcopy(more))
+    if streamed:
+        # One token a frame, as streams are, and all of them in one frame.
+        frames = [tree]
+        if "logprobs" in more and "content" in more["logprobs"]:
+            frames = [deepcopy(tree) for _ in more["logprobs"]["content"] or [0]]
+            for number, one in enumerate(frames):
+                its = one["choices"][0]["logprobs"]
+                its["content"] = (its["content"] or [])[number : number + 1]
+        last = {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        play = answer(CHAT, stream_of(CHAT, [(None, one) for one in (tree, *frames, last)]), "text/event-stream")
+    else:
+        play = answer(CHAT, json.dumps(tree).encode(), "application/json")
+    assert play.finish.outcome == "answered"
+    assert play.finish.record["response"]["withheld"]
+    assert_clean(play.client, SECRET)
+    assert SECRET not in json.dumps(play.finish.record)
+
+
+def test_without_a_rule_that_edits_token_data_stays_to_the_byte() -> None:
+    """A rule that only watches changes nothing; the record says that nobody read these."""
+    watching = policy_set(POLICY.replace("action: redact", "action: flag").replace("action: block", "action: flag"))
+    tree = {**CHAT_ANSWER, "prompt_token_ids": [1, 2, 3, 4]}
+    body = json.dumps(tree).encode()
+    play = Play(watching, CHAT).ask(ask(CHAT)).stream([body], media="application/json")
+    assert play.client == body
+    assert play.finish.record["response"]["withheld"] == []
+    assert {"choices[0].logprobs", "prompt_token_ids"} <= set(play.finish.record["response"]["uninspected"])
+    data = stream_of(CHAT, CHAT_EVENTS)
+    play = Play(watching, CHAT).ask(ask(CHAT)).stream([data])
+    assert play.client == data
+
+
+def test_log_probabilities_that_say_the_text_stay() -> None:
+    lean = {
+        "choices": [
+            {
+                "index": 0,
+                "message": {"content": "hello"},
+                "logprobs": {"content": tokens("he", "llo")},
+                "finish_reason": "stop",
+            }
+        ]
+    }
+    for one in lean["choices"][0]["logprobs"]["content"]:  # type: ignore[index]
+        one["top_logprobs"] = []
+    body = json.dumps(lean).encode()
+    play = answer(CHAT, body, "application/json")
+    assert play.client == body
+    assert play.finish.record["response"]["withheld"] == []
+
+
+OPERATORS = [
+    "redact",
+    "hash",
+    "{type: replace, new_value: X}",
+    "mask",
+    "{type: mask, chars_to_mask: 3}",
+    "{type: hash, hash_type: sha512}",
+]
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_no_operator_lets_anything_through_anywhere(operator: str) -> None:
+    policy = POLICY.replace("action: redact", f"action: redact, operators: {{DEFAULT: {operator}}}")
+    policies = policy_set(policy)
+    for route, name, tree, status in UNARY:
+        for at, what in spots(name, tree):
+            body = json.dumps(planted(tree, at, what)).encode()
+            play = Play(policies, route).ask(ask(route))
+            play.tell(ResponseStarted(status, "application/json"))
+            play.tell(DataReceived(body))
+            play.tell(ResponseEnded())
+            play.scan()
+            assert play.finish.outcome == "answered"
+            assert_clean(play.client, SECRET)
+            assert SECRET not in json.dumps(play.finish.record), at
+    for route, name, tree in ((CHAT, "chat", CHAT_REQUEST), (MESSAGES, "messages", MESSAGES_REQUEST)):
+        for at, what in spots(name, tree):
+            play = Play(policies, route).ask(planted(tree, at, what))
+            assert_clean(json.dumps(play.upstream).encode(), SECRET)
+            record = json.dumps(play.exchange.record("sent upstream"))
+            assert SECRET not in record
+            assert SECRET[3:] not in record, "what a mask leaves is not kept either"
+
+
+@pytest.mark.parametrize("route", [CHAT, MESSAGES])
+def test_a_name_as_a_key_is_seen(route: str) -> None:
+    """A key of plain letters is a text like any other, in every object of a request and an answer."""
+    policy = POLICY.replace("[a-z.]+@[a-z.]+[a-z]", r"\\bmara\\b")
+    policies = policy_set(policy)
+    request, whole = (CHAT_REQUEST, CHAT_ANSWER) if route == CHAT else (MESSAGES_REQUEST, MESSAGE)
+    for at, what in places(request):
+        if what == "key":
+            copy = deepcopy(request)
+            reach(copy, at)["mara"] = 1
+            assert "mara" not in json.dumps(Play(policies, route).ask(copy).upstream), at
+    for at, what in places(whole):
+        if what == "key" and "logprobs" not in at:
+            copy = deepcopy(whole)
+            reach(copy, at)["mara"] = 1
+            play = Play(policies, route).ask(ask(route)).stream([json.dumps(copy).encode()], media="application/json")
+            assert "mara" not in play.client.decode(), at
+            assert "mara" not in json.dumps(play.finish.record), at
 
 
 REQUEST_SPOTS = [

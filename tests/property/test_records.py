@@ -69,6 +69,15 @@ rules:
   - {id: bad, when: bad, action: block}
 unmapped: refuse
 """,
+    "masking": "policy: masking"
+    + CHECKS
+    + """
+rules:
+  - {id: mail, when: mail, action: redact, operators: {MAIL: {type: mask, chars_to_mask: 3}}}
+  - {id: card, when: card, action: redact, operators: {DEFAULT: redact}}
+  - {id: code, on: response, when: code, action: redact, operators: {CODE: hash, SEEN: {type: replace, new_value: X}}}
+  - {id: seen, when: seen, action: redact, operators: {SEEN: {type: replace, new_value: X}}}
+""",
     "watching": "policy: watching"
     + CHECKS
     + """
@@ -85,7 +94,7 @@ def policies(*names: str) -> PolicySet:
     return policy_set(*(POLICIES[name] for name in names))
 
 
-SETS = [("usual",), ("strict",), ("watching",), ("usual", "strict")]
+SETS = [("usual",), ("strict",), ("watching",), ("masking",), ("usual", "strict"), ("usual", "masking")]
 
 WORDS = st.sampled_from(
     [MAIL, OTHER, CODE, CARD, SEEN, "forbidden thing", mint("MAIL", MAIL), mint("CARD", CARD), " ", "é", "x", ".", "-",
@@ -106,6 +115,16 @@ ARGUMENTS = st.builds(
     st.booleans(),
     st.none() | st.integers(1, 60),
 )
+
+
+SCHEMA = {
+    "properties": {
+        "plain": {"type": "string", "format": "email"},
+        "note": {"anyOf": [{"enum": ["x"]}, {"type": "string", "maxLength": 20}, {"type": "integer", "maximum": 9}]},
+        "hello there": {"type": "array", "items": {"pattern": "^[A-Z]-[0-9]{5}$"}},
+    },
+    "additionalProperties": {"type": "string", "format": "date"},
+}
 
 
 @st.composite
@@ -129,6 +148,10 @@ def chat_requests(draw: st.DrawFn) -> dict[str, Any]:
         body |= {"metadata": draw(OBJECTS)}
     if draw(st.booleans()):
         body |= {draw(st.sampled_from(["new_field", MAIL])): draw(DOCUMENTS)}
+    if draw(st.booleans()):
+        body |= {"tools": [{"type": "function", "function": {"name": "send", "parameters": SCHEMA}}]}
+    if draw(st.booleans()):
+        body |= {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}}
     return body
 
 
@@ -153,7 +176,9 @@ def message_requests(draw: st.DrawFn) -> dict[str, Any]:
                 blocks.append({"type": "thinking", "thinking": draw(TEXTS), "signature": "AAAA"})
     body = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": blocks}], "system": draw(TEXTS)}
     if draw(st.booleans()):
-        body |= {"tools": [{"name": "send", "input_schema": {"type": "object"}, **draw(OBJECTS)}]}
+        body |= {"tools": [{"name": "send", "input_schema": draw(st.sampled_from([SCHEMA, {}])), **draw(OBJECTS)}]}
+    if draw(st.booleans()):
+        body |= {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}}
     return body
 
 
@@ -349,6 +374,15 @@ def test_a_record_replays_identically(case: Case) -> None:
     assert again.differences == ()
     assert again.verdict == "identical"
     assert again.rescanned == ()
+
+
+def test_a_key_that_holds_two_values_replays() -> None:
+    """Where operators put constants, a key gets a placeholder of its own; that is of the key, not of a value."""
+    key = MAIL + MAIL
+    call = {"index": 0, "function": {"name": "send", "arguments": json.dumps({key: 1})}}
+    request = {"model": "m", "messages": [{"role": "user", "content": ""}], "metadata": {key: None}}
+    play = perform(Case(CHAT, ("masking",), request, chat_frames([{"tool_calls": [call]}]), True, [], "whole", 0))
+    assert replay(through_json(play.finish.record), policies("masking")).verdict == "identical"
 
 
 @pytest.mark.parametrize("end", ["whole", "truncated", "gone", "failed", "aborted", "html", "never"])

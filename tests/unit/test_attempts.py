@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.attempts import errors_of, feedback, shown, tokens_of
+from guardproxy.attempts import NOT_REPEATED, errors_of, feedback, shown, tokens_of
 from guardproxy.decisions import Retry
 from guardproxy.findings import Channel, Detail, Finding
-from guardproxy.gate import CHECK_ERROR, Lane
+from guardproxy.lanes import CHECK_ERROR, Lane
+from guardproxy.placeholders import Restoring
 from guardproxy.wire.json_text import view
 
 TEXT = Lane(Channel("response", "assistant", "a"), (), encoded=False)
@@ -56,3 +57,37 @@ def test_what_was_found_is_masked_up_to_the_end_that_is_shown() -> None:
     encoded.seen = view('{"n": "12345"}')
     encoded.masks = [(2, 7, "[N]")]
     assert shown(encoded, 14) == '{"n": "[N]"}'
+
+
+def quoted(lane: Lane, text: str) -> Lane:
+    lane.quote = Lane(lane.channel, lane.checks, encoded=True)
+    lane.quote.append(text)
+    lane.quote.seen = view(text)
+    return lane.quote
+
+
+def test_of_a_text_that_was_cut_off_what_was_read_of_it_is_shown() -> None:
+    lane = Lane(Channel("response", "assistant", "a"), (), encoded=True, fault_end=9)
+    lane.append('{"n": "12345"}')
+    quoted(lane, '{"n": "12').masks = [(2, 4, "[N]")]
+    assert shown(lane, 9) == '{"n": "[N]'
+    lane.seen = view('{"n": "12345"}')
+    assert shown(lane, 14) == '{"n": "12345"}', "it was read to its end"
+
+
+def test_what_is_only_judged_is_shown_as_it_was_read() -> None:
+    lane = Lane(Channel("response", "tool_arguments", "a"), (), encoded=False, judged=True)
+    lane.append('{"n": "12345"}')
+    assert shown(lane, 14) == '{"n": "12345"}'
+    quoted(lane, '{"n": "12345"}').masks = [(2, 7, "[N]")]
+    assert shown(lane, 14) == '{"n": "[N]"}'
+
+
+def test_what_a_check_could_not_read_is_not_repeated() -> None:
+    check = Restoring({})
+    lane = Lane(Channel("response", "assistant", "a"), (check,), encoded=False)
+    lane.append("12345")
+    lane.findings = [Finding(0, 5, "another", CHECK_ERROR, 1.0)]
+    assert shown(lane, 5) == "12345", "it was found by one that reads it as it stands"
+    lane.findings.append(Finding(0, 5, check.name, CHECK_ERROR, 1.0))
+    assert shown(lane, 5) == NOT_REPEATED

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from guardproxy.editing import Editor
 from guardproxy.findings import Channel, Direction, Finding
 from guardproxy.gate import CHECK_ERROR, Lane
 from guardproxy.placeholders import RESTORE
-from tests.support import mint, policy_set
+from guardproxy.shapes import Shape
+from guardproxy.wire.json_text import view
+from tests.support import hashed, mint, policy_set
 
 POLICY = """
 policy: test
@@ -16,21 +20,23 @@ checks:
   mail: {use: pattern, patterns: ["x"]}
   code: {use: pattern, patterns: ["y"]}
   seen: {use: pattern, patterns: ["z"]}
+  card: {use: pattern, patterns: ["c"]}
 rules:
   - {id: mail, when: mail, action: redact, restore: true}
   - {id: code, when: code, action: redact, restore: false}
   - {id: seen, when: seen, action: flag}
+  - {id: card, when: card, action: redact, operators: {CARD: {type: mask, chars_to_mask: 4}, PIN: redact, KEY: hash}}
 """
 MAIL = mint("MAIL", "jo@ab.io")
 
 
 def editor() -> Editor:
-    it = Editor(mint)
+    it = Editor(mint, hashed)
     it.bound = policy_set(POLICY).bind("POST /v1/chat/completions", "m", "t")
     return it
 
 
-def lane(text: str, direction: Direction = "request", **more: bool) -> Lane:
+def lane(text: str, direction: Direction = "request", **more: Any) -> Lane:
     made = Lane(Channel(direction, "user", "x"), (), False, **more)
     made.append(text)
     made._join()
@@ -133,7 +139,162 @@ def test_a_number_has_a_stand_in_and_no_placeholder() -> None:
 
 
 def test_without_policies_nothing_is_edited() -> None:
-    it, text = Editor(mint), lane("jo@ab.io")
+    it, text = Editor(mint, hashed), lane("jo@ab.io")
     it.edit(text, [finding(0, 8)])
     assert text.edits == []
     assert text.masks, "what a check found is sensitive unless it says otherwise"
+
+
+def test_operators_by_label_and_what_the_record_keeps() -> None:
+    it, text = editor(), lane("4111 99 k")
+    it.edit(text, [finding(0, 4, "card", "CARD"), finding(5, 7, "card", "PIN"), finding(8, 9, "card", "KEY")])
+    assert text.edits == [(0, 4, "****"), (5, 7, ""), (8, 9, hashed("sha256", "k"))]
+    assert [token for _, _, token in text.masks] == [mint("CARD", "4111"), mint("PIN", "99"), mint("KEY", "k")]
+    assert it.values == {}, "nothing of it can come back"
+
+
+def test_what_a_mask_leaves_is_in_no_record() -> None:
+    it, text = editor(), lane("4111222")
+    it.edit(text, [finding(0, 7, "card", "CARD")])
+    assert text.edits == [(0, 7, "****222")]
+    assert it.tokens["****222"] == it.tokens["4111222"] == mint("CARD", "4111222")
+
+
+def test_of_values_that_overlap_no_mask_leaves_anything() -> None:
+    it, text = editor(), lane("4111222333")
+    it.edit(text, [finding(0, 8, "card", "CARD"), finding(6, 10, "card", "CARD")])
+    assert text.edits == [(0, 10, "*" * 10)]
+
+
+def test_a_key_gets_its_placeholder_whatever_the_operator() -> None:
+    it, text = editor(), lane("99", key=True)
+    it.edit(text, [finding(0, 2, "card", "PIN")])
+    assert text.rewritten() == [(0, 2, mint("PIN", "99"))]
+    assert it.values == {}
+
+
+def test_a_placeholder_in_a_request_is_no_way_to_its_value() -> None:
+    """A client that says a placeholder where a rule redacts it gets no value sent to the model."""
+    it, text = editor(), lane(f"jo@ab.io {MAIL}")
+    it.edit(text, [finding(0, 8), finding(9, 9 + len(MAIL), "code")])
+    assert text.edits[1] == (9, 9 + len(MAIL), mint("CODE", MAIL))
+
+
+ADDRESS = Shape("x", {"type": "string", "format": "email"})
+TREE = Shape(
+    "x", {"properties": {"a": {"format": "date"}, "k": {"enum": ["v"]}, "n": {"type": "number", "maximum": 5}}}
+)
+
+
+def encoded(text: str, shape: Shape | None, direction: Direction = "response") -> Lane:
+    made = Lane(Channel(direction, "user", "x"), (), True, shape=shape)
+    made.append(text)
+    made._join()
+    made.ended, made.seen = True, view(text)
+    return made
+
+
+def at(made: Lane, part: str, check: str = "mail") -> Finding:
+    assert made.seen
+    start = made.seen.text.index(part)
+    return finding(start, start + len(part), check)
+
+
+def put(made: Lane) -> str:
+    return made.again()
+
+
+def test_a_whole_text_of_a_shape_becomes_its_stand_in() -> None:
+    it, text = editor(), lane("for jo@ab.io", shape=ADDRESS)
+    it.edit(text, [finding(4, 12)])
+    stand_in = f"{MAIL[-13:-1]}@redacted.example"
+    assert text.edits == [(4, 12, MAIL)], "the record counts what was found"
+    assert text.rewritten() == [(0, 12, stand_in)]
+    assert it.values == {MAIL: "jo@ab.io", stand_in: "for jo@ab.io"}
+    other = lane("by jo@ab.io", shape=ADDRESS)
+    it.edit(other, [finding(3, 11)])
+    assert other.rewritten() == [(3, 11, MAIL)], "a stand-in means one text; another has placeholders"
+    last = lane("K-1", shape=ADDRESS)
+    it.edit(last, [finding(0, 3, "code")])
+    assert last.rewritten()[0][2] not in it.values, "not to be restored"
+
+
+def test_in_a_request_what_has_no_stand_in_of_its_own_has_a_placeholder() -> None:
+    for text in ('{"a": "jo@ab.io"}', '{"k": "jo@ab.io"}'):
+        it, made = editor(), encoded(text, TREE, "request")
+        it.edit(made, [at(made, "jo@ab.io")])
+        assert put(made) == text.replace("jo@ab.io", MAIL)
+        assert made.stops == {}
+    it, made = editor(), encoded('{"n": 1234567890}', TREE, "request")
+    it.edit(made, [at(made, "1234567890")])
+    assert (put(made), made.stops) == ('{"n": 1000000000}', {})
+
+
+@pytest.mark.parametrize(("text", "part"), [('{"k": "jo@ab.io"}', "jo@ab.io"), ('{"n": 1234567890}', "1234567890")])
+def test_in_an_answer_where_nothing_can_stand_there_is_a_stop(text: str, part: str) -> None:
+    it, made = editor(), encoded(text, TREE)
+    found = at(made, part, "seen")
+    it.edit(made, [found])
+    assert made.stops == {}, "what is only flagged stays"
+    found = at(made, part, "code")
+    it.edit(made, [found])
+    assert made.stops[found].rule == "code"
+    assert "schema" in made.stops[found].message
+
+
+def test_keys_that_the_schema_names_stay_and_others_get_placeholders() -> None:
+    it = editor()
+    rule = "rules: [{id: r, when: code, action: redact, operators: {DEFAULT: redact}}]"
+    it.bound = policy_set(f"policy: p\nchecks: {{code: {{use: pattern, patterns: [y]}}}}\n{rule}\n").bind("x", "m", "t")
+    made = encoded('{"k": 1, "who": 2}', TREE)
+    it.edit(made, [at(made, "k", "code"), at(made, "who", "code")])
+    assert put(made) == f'{{"k": 1, "{mint("CODE", "who")}": 2}}'
+    plain = encoded('{"who": "me"}', None)
+    it.edit(plain, [at(plain, "who", "code"), at(plain, "me", "code")])
+    assert put(plain) == f'{{"{mint("CODE", "who")}": ""}}'
+
+
+def test_what_is_restored_needs_no_stand_in() -> None:
+    it = editor()
+    it.edit(lane("jo@ab.io"), [finding(0, 8)])
+    made = encoded(f'{{"k": "{MAIL}", "a": "x"}}', TREE)
+    start = made.seen.text.index(MAIL) if made.seen else 0
+    it.edit(made, [Finding(start, start + len(MAIL), RESTORE, "PLACEHOLDER", 1.0)])
+    assert put(made) == '{"k": "jo@ab.io", "a": "x"}'
+    both = encoded(f'{{"k": "{MAIL}", "a": "K-1"}}', TREE)
+    assert both.seen
+    start = both.seen.text.index(MAIL)
+    rule = "rules: [{id: r, when: code, action: redact}]"
+    it.bound = policy_set(f"policy: p\nchecks: {{code: {{use: pattern, patterns: [y]}}}}\n{rule}\n").bind("x", "m", "t")
+    it.edit(both, [Finding(start, start + len(MAIL), RESTORE, "PLACEHOLDER", 1.0), at(both, "K-1", "code")])
+    assert put(both) == '{"k": "jo@ab.io", "a": "1900-01-01"}'
+
+
+def test_a_text_that_becomes_too_long_or_too_short_is_its_placeholder() -> None:
+    shape = Shape("x", {"maxLength": 90, "minLength": 4})
+    rule = "rules: [{id: r, when: code, action: redact, operators: {PIN: redact}}]"
+    policy = policy_set(f"policy: p\nchecks: {{code: {{use: pattern, patterns: [y]}}}}\n{rule}\n")
+    for text, found, expected in (
+        ("x" * 85 + "K-1", finding(85, 88, "code"), mint("CODE", "K-1")),
+        ("12345", finding(0, 5, "code", "PIN"), mint("PIN", "12345")),
+        ("K-1 is fine", finding(0, 3, "code"), mint("CODE", "K-1") + " is fine"),
+    ):
+        it, made = editor(), lane(text, "response", shape=shape)
+        it.bound = policy.bind("x", "m", "t")
+        it.edit(made, [found])
+        assert made.again() == expected
+    long = lane("K-1", "response", shape=Shape("x", {"minLength": 999}))
+    it.edit(long, [finding(0, 3, "code")])
+    assert (long.again(), long.stops) == (mint("CODE", "K-1"), {}), "as good as it gets"
+
+
+def test_a_number_without_a_schema_keeps_its_type() -> None:
+    it, made = editor(), encoded('{"n": 1234567890}', None)
+    it.edit(made, [at(made, "1234567890", "code")])
+    assert (put(made), made.stops) == ('{"n": 1000000000}', {})
+
+
+def test_a_number_that_the_schema_takes_stands() -> None:
+    it, made = editor(), encoded('{"m": 1234567890}', Shape("x", {"properties": {"m": {"type": "integer"}}}))
+    it.edit(made, [at(made, "1234567890", "code")])
+    assert (put(made), made.stops) == ('{"m": 1000000000}', {})

@@ -43,10 +43,10 @@ TOKEN = mint("MAIL", MAIL)
 CARD = 4111222233334444
 CHECKS = r"""
 checks:
-  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\.(io|com)"]}
-  card: {use: pattern, label: CARD, patterns: ["\\b[0-9]{16}\\b"]}
-  code: {use: pattern, label: CODE, patterns: ["\\bK-[0-9]{4}\\b"]}
-  bad:  {use: pattern, label: BAD, words: [forbidden]}
+  mail: {use: pattern, evasions: "off", label: MAIL, patterns: ["[a-z]+@[a-z]+\\.(io|com)"]}
+  card: {use: pattern, evasions: "off", label: CARD, patterns: ["\\b[0-9]{16}\\b"]}
+  code: {use: pattern, evasions: "off", label: CODE, patterns: ["\\bK-[0-9]{4}\\b"]}
+  bad:  {use: pattern, evasions: "off", label: BAD, words: [forbidden]}
 """
 POLICY = f"""
 policy: test
@@ -60,7 +60,7 @@ rules:
 ONE_CHECK = """
 policy: one
 checks:
-  bad: {use: pattern, label: BAD, words: [forbidden]}
+  bad: {use: pattern, evasions: "off", label: BAD, words: [forbidden]}
 rules:
   - {id: bad, when: bad, action: block}
 """
@@ -147,6 +147,12 @@ def test_a_request_is_redacted_and_its_answer_restored() -> None:
     assert play.upstream["messages"][0]["content"] == f"I am {TOKEN}"
     assert chat_texts(play.client) == {"content0": f"Dear {MAIL}!", "finish0": "stop", "done": "!"}
     assert play.record["rules"] == ["mail"]
+
+
+def test_what_was_found_is_known_to_whoever_sends_headers() -> None:
+    play = Play(rules()).ask(ask(f"I am {MAIL}"))
+    assert play.exchange.found == [MAIL]
+    assert Play(rules()).ask(ask()).exchange.found == []
 
 
 def test_what_is_not_edited_goes_on_byte_for_byte() -> None:

@@ -11,7 +11,7 @@ from guardproxy.events import End, Frame, Text
 from guardproxy.findings import Channel, Detail, Facts, Finding, Form, Scan
 from guardproxy.forms import Forms, needs_form
 from guardproxy.gate import Gate, Lane
-from guardproxy.wire.shapes import Asked
+from guardproxy.wire.wanted import Asked
 
 SCHEMA: Any = {"type": "null"}
 ANSWER = Channel("response", "assistant", "choices[0].message.content")

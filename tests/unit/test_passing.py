@@ -21,7 +21,7 @@ from guardproxy.transcript import (
     line,
 )
 from guardproxy.wire import codec_for
-from tests.support import CHAT, mint, policy_set
+from tests.support import CHAT, hashed, mint, policy_set
 
 POLICY = """
 policy: test
@@ -36,9 +36,20 @@ def play(*inputs: Input) -> tuple[list[str], list[Command]]:
     codec = codec_for(CHAT)
     assert codec
     passing = PassThrough(
-        Setting("id", "GET /v1/models", "tenant", codec, policy_set(POLICY), mint, lambda data: "", engine="e")
+        Setting(
+            "id",
+            "GET /v1/models",
+            "tenant",
+            codec,
+            policy_set(POLICY),
+            mint,
+            lambda data: "",
+            engine="e",
+            hashed=hashed,
+        )
     )
     done = [command for happened in inputs for command in passing.receive(happened)]
+    assert passing.found == []
     return [line(command) for command in done], done
 
 
@@ -93,5 +104,5 @@ def test_a_client_that_leaves() -> None:
 def test_nothing_interrupts_it() -> None:
     codec = codec_for(CHAT)
     assert codec
-    setting = Setting("id", "GET /v1/models", "t", codec, policy_set(POLICY), mint, lambda data: "")
+    setting = Setting("id", "GET /v1/models", "t", codec, policy_set(POLICY), mint, lambda data: "", hashed=hashed)
     assert PassThrough(setting).patience_s(1.0) is None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import string
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.findings import Channel, Scan, Window
-from guardproxy.placeholders import PLACEHOLDER, RESTORE, Restoring, mint
+from guardproxy.placeholders import PLACEHOLDER, RESTORE, Restoring, hashed, mint
 from tests.support_checks import assert_every_split, assert_invariant, whole
 
 KEY = b"sixteen secret bytes"
@@ -102,3 +103,55 @@ def test_only_what_can_still_become_a_placeholder_is_held() -> None:
 def test_what_was_settled_stays_so() -> None:
     window = Window(Channel("response", "assistant", "x"), f"{A}[MA", start=10, settled=10 + len(A), last=False)
     assert CHECK.scan([window, window]) == [Scan((), 10 + len(A), 10 + len(A))] * 2
+
+
+CODE = A[-13:-1]
+MAIL, SITE, BARE, GROUP = (
+    f"{CODE}@redacted.example",
+    f"https://redacted.example/{CODE}",
+    CODE,
+    "00000000-0000-4000-8000-0",
+)
+OTHERS = Restoring({A: "jo@ab.io", MAIL: "jo@ab.io", SITE: "https://ab.io", BARE: "jo", GROUP: "id"})
+
+
+def test_stand_ins_are_found_whole_and_the_longest_first() -> None:
+    text = f"{MAIL}, {SITE}; {BARE}. {A} {GROUP}{GROUP} x{BARE[:-1]}"
+    assert [text[one.start : one.end] for one in whole(OTHERS, text)] == [MAIL, SITE, BARE, A, GROUP, GROUP]
+    assert whole(OTHERS, f"{MAIL.upper()} {SITE[:-1]} {BARE.upper()} {MAIL[1:]}") == []
+
+
+def test_every_split_of_stand_ins() -> None:
+    found = assert_every_split(OTHERS, f"{BARE}{MAIL} {GROUP}{A}{SITE}")
+    assert len(found) == 5
+
+
+STAND_INS = st.lists(
+    st.sampled_from(
+        [A, MAIL, SITE, BARE, GROUP, BARE[:5], BARE[5:], "@redacted.example", "https://", "0", "00", " ", "["]
+    ),
+    max_size=7,
+).map("".join)
+
+
+@given(text=STAND_INS, cuts=st.lists(st.integers(0, 200), max_size=12))
+def test_findings_of_stand_ins_do_not_depend_on_the_cuts(text: str, cuts: list[int]) -> None:
+    assert_invariant(OTHERS, text, [cut for cut in cuts if cut <= len(text)])
+
+
+def test_values_that_come_later_are_known() -> None:
+    values = {A: "jo@ab.io"}
+    check = Restoring(values)
+    assert whole(check, MAIL) == []
+    values[MAIL] = "jo@ab.io"
+    assert len(whole(check, MAIL)) == 1
+
+
+@given(tenant=TEXT, value=TEXT)
+def test_a_hash_is_keyed_and_stable(tenant: str, value: str) -> None:
+    for kind, size in (("sha256", 64), ("sha512", 128)):
+        one = hashed(KEY, tenant, kind, value)
+        assert one == hashed(bytes(KEY), str(tenant), kind, value)
+        assert len(one) == size
+        assert one not in (hashed(OTHER, tenant, kind, value), hashed(KEY, tenant + "x", kind, value))
+        assert one != hashlib.new(kind, value.encode()).hexdigest(), "or a guess would be confirmed by a table"

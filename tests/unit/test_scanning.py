@@ -124,6 +124,16 @@ rules:
 """
 
 
+def test_a_check_that_asks_for_names_gets_the_shipped_model(tmp_path: Path) -> None:
+    (tmp_path / "names.yaml").write_text(
+        "policy: names\nchecks: {pii: {use: pii, entities: [PERSON], model: names}}\n"
+        "rules: [{id: names, when: pii, action: redact}]\n",
+        encoding="utf-8",
+    )
+    (found,) = scan_text(load(tmp_path), "My name is Sarah Johnson, and I am late.", "request").findings
+    assert (found.label, found.start, found.end) == ("PERSON", 11, 24)
+
+
 def test_a_text_that_goes_back_to_the_model() -> None:
     policies = policy_set(SHAPE)
     again = scan_text(policies, "{}", "response")

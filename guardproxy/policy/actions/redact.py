@@ -1,4 +1,5 @@
-"""`action: redact`: a placeholder stands for what was found; `restore` gives the value back in the answer."""
+"""`action: redact`: a placeholder, or what `operators` say, stands for what was found; `restore` gives the value
+back in the answer."""
 
 from __future__ import annotations
 
@@ -7,4 +8,4 @@ from guardproxy.policy.document import Rule
 
 
 def decide(rule: Rule) -> Decision:
-    return Edit(rule.id, rule.restore)
+    return Edit(rule.id, rule.restore, rule.operators)

@@ -392,7 +392,7 @@ BROKEN = [
         "rule unknown key",
         rule("wen: pii, when: pii, action: flag"),
         (
-            "4:13: unknown key `wen`; did you mean `when`? (allowed here: id, on, when, action, restore, mode, "
+            "4:13: unknown key `wen`; did you mean `when`? (allowed here: id, on, when, action, operators, restore, mode, "
             "message, severity, early, attempts, then, fallback, template, total_s, total_tokens, price)"
         ),
     ),

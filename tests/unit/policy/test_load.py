@@ -12,7 +12,7 @@ import pytest
 from guardproxy import checks
 from guardproxy.checks import Resources
 from guardproxy.errors import ConfigError, OptionError
-from guardproxy.findings import Scan, Window
+from guardproxy.findings import Channel, Scan, Window
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_folder, parse
 from guardproxy.policy.tree import LIMIT_BYTES
 from guardproxy.scanning import load
@@ -259,3 +259,26 @@ def test_there_is_nothing_to_redact_in_a_shape(tmp_path: Path) -> None:
     )
     with pytest.raises(PolicyErrors, match=r"p\.yaml:4:5: `shape` judges an answer as a whole"):
         build_checks([parse(text, "p.yaml")], Resources())
+
+
+TITLES = "recognizers: [{name: Titles, supported_entity: TITLE, supported_language: en, deny_list: [Dr.]}]"
+
+
+def test_a_check_reads_files_from_the_folder_of_its_policy(tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "titles.yaml").write_text(TITLES)
+    (tmp_path / "a.yaml").write_text(text("a", "{pii: {use: pii, recognizers: lists/titles.yaml}}"))
+    policies, _ = load_folder(tmp_path)
+    (check,) = build_checks(policies, Resources(read=Files(tmp_path).read)).values()
+    (scan,) = check.scan([Window(Channel("request", "user", "a"), "Dr. Who")])
+    assert [finding.label for finding in scan.findings] == ["TITLE"]
+
+
+@pytest.mark.parametrize(("name", "words"), [("lists/none.yaml", "no such file"), ("lists/large.yaml", "larger than")])
+def test_a_file_that_a_check_cannot_read_is_an_error_of_the_policy(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "large.yaml").write_text("#" * (1 << 20) + "\n" + TITLES)
+    (tmp_path / "a.yaml").write_text(text("a", f"{{pii: {{use: pii, recognizers: {name}}}}}"))
+    policies, _ = load_folder(tmp_path)
+    with pytest.raises(PolicyErrors, match=rf"a\.yaml:2:.*`{name}`: {words}"):
+        build_checks(policies, Resources(read=Files(tmp_path).read))

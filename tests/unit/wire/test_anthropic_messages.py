@@ -11,12 +11,19 @@ from guardproxy.errors import DownstreamError
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
 from guardproxy.findings import Channel
 from guardproxy.wire.anthropic_messages import CODEC, MessagesDecoder
+from guardproxy.wire.walk import is_plain_key
 from tests.support import events, message_frames, sse
 
 
 def kinds(found: Any) -> dict[str, str]:
-    """Path -> kind of every text."""
-    return {event.channel.path: event.channel.kind for event in found if isinstance(event, Text)}
+    """Path -> kind of every text, but for keys that look like the names of fields."""
+    texts = (event for event in found if isinstance(event, Text) and not (event.key and is_plain_key(event.text)))
+    return {event.channel.path: event.channel.kind for event in texts}
+
+
+def keys(found: Any) -> list[str]:
+    """The keys that are text."""
+    return [event.text for event in found if isinstance(event, Text) and event.key]
 
 
 def opaque(found: Any) -> list[str]:
@@ -60,6 +67,7 @@ def test_what_a_request_holds() -> None:
     assert kinds(found) == {
         "system[0].text": "system",
         "messages[0].content": "user",
+        "tool_choice.name": "tool_definition",
         "tools[0].name": "tool_definition",
         "tools[0].input_schema.type": "tool_definition",
         "tools[0].x y#key": "tool_definition",
@@ -107,6 +115,13 @@ def test_the_blocks_of_a_message(block: Any, expected: dict[str, str], hidden: l
     start = "messages[0].content[0]"
     assert {path.removeprefix(start).lstrip("."): kind for path, kind in kinds(found).items()} == expected
     assert opaque(found) == [f"messages.0.content.0.{path}" for path in hidden]
+
+
+def test_keys_are_text_but_for_the_words_of_the_format() -> None:
+    schema = {"type": "object", "properties": {"mara": {"type": "string", "description": "who"}}, "required": ["mara"]}
+    tools = [{"name": "send", "input_schema": schema}]
+    block = {"type": "tool_use", "id": "t", "name": "send", "input": {"mara": {"type": 1, "jo": 2}}}
+    assert keys(read([block], tools=tools, metadata={"user_id": "u", "ann": "x"})) == ["mara", "jo", "mara", "ann"]
 
 
 def test_a_whole_answer_and_an_error() -> None:

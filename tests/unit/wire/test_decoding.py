@@ -10,6 +10,7 @@ import pytest
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
 from guardproxy.wire import Seen, codec_for, codecs
 from guardproxy.wire.decoding import (
+    Place,
     StreamDecoder,
     WholeDecoder,
     counts,
@@ -19,7 +20,7 @@ from guardproxy.wire.decoding import (
     is_delta,
 )
 from guardproxy.wire.openai_chat import ChatDecoder
-from guardproxy.wire.walk import Leaf, text, walk
+from guardproxy.wire.walk import TOKENS, UNMAPPED, Found, Leaf, text, walk
 from tests.support import CHAT, MESSAGES, sse
 
 
@@ -53,12 +54,18 @@ def test_whole_bodies_give_each_text_and_its_end() -> None:
     tree = {"a": {"b": "x"}, "a.b": "y", "n": 4111222233334444, "j": "{}", "o": "AAAA"}
     how = {"j": Leaf("json", "tool_arguments"), "o": Leaf("opaque")}
     assert shape(events_of(list(walk(tree, how)), Frame(b"", tree), "request")) == [
+        "unmapped a#key: a",
+        "end a#key",
+        "unmapped a.b#key: b",
+        "end a.b#key",
         "unmapped a.b: x",
         "end a.b",
         "unmapped a.b#key: a.b",
         "end a.b#key",
         "unmapped a.b: y",
         "end a.b",
+        "unmapped n#key: n",
+        "end n#key",
         "#unmapped n: 4111222233334444",
         "end n",
         "{tool_arguments j: {}",
@@ -123,10 +130,10 @@ def test_reasoning_ends_where_the_run_goes_on_with_something_else() -> None:
 def test_what_does_not_flow_is_complete_and_said_again_as_it_was() -> None:
     news = {"news": "a b", "choices": []}
     assert chat(news, news, {**news, "news": "c"}, news) == [
-        ["unmapped news: a b", "end news"],
-        ["=unmapped news: a b"],
-        ["unmapped news: c", "end news"],
-        ["unmapped news: a b", "end news"],
+        ["unmapped news#key: news", "end news#key", "unmapped news: a b", "end news"],
+        ["=unmapped news#key: news", "=unmapped news: a b"],
+        ["=unmapped news#key: news", "unmapped news: c", "end news"],
+        ["=unmapped news#key: news", "unmapped news: a b", "end news"],
     ]
 
 
@@ -148,9 +155,18 @@ def test_a_complete_text_does_not_join_one_that_flows() -> None:
     flowing = {"choices": [{"index": 0, "delta": {"news": "a"}}]}
     complete = {"choices": [{"index": 0, "message": {"news": "b"}}]}
     assert chat(flowing, complete, flowing) == [
-        ["unmapped choices[0].message.news: a"],
-        ["end choices[0].message.news", "unmapped choices[0].message.news: b", "end choices[0].message.news"],
-        ["unmapped choices[0].message.news: a"],
+        [
+            "unmapped choices[0].message.news#key: news",
+            "end choices[0].message.news#key",
+            "unmapped choices[0].message.news: a",
+        ],
+        [
+            "=unmapped choices[0].message.news#key: news",
+            "end choices[0].message.news",
+            "unmapped choices[0].message.news: b",
+            "end choices[0].message.news",
+        ],
+        ["=unmapped choices[0].message.news#key: news", "unmapped choices[0].message.news: a"],
     ]
 
 
@@ -171,8 +187,9 @@ def test_list_positions_become_the_items_own_index() -> None:
 
 
 def test_usage_is_numbers() -> None:
-    usage = {"in": 5, "cost": 0.25, "note": "text", "x y": 1, "more": {"out": 7, "list": [1]}, "big": 10**8, "no": None}
-    assert counts(usage) == {"in": 5, "cost": 0.25, "more": {"out": 7}}
+    usage = {"input_tokens": 5, "cost": 0.25, "text": "text", "x y": 1, "mara": 1, "error": 10**8, "status": None}
+    more = {"cost_details": {"output_tokens": 7, "items": [1]}}
+    assert counts({**usage, **more}) == {"input_tokens": 5, "cost": 0.25, "cost_details": {"output_tokens": 7}}
 
 
 def test_a_stream_is_over_after_a_fault() -> None:
@@ -234,3 +251,30 @@ def test_every_decoder_keeps_to_the_protocol(route: str) -> None:
             assert len(shape(decoder.end())) == 1
             assert decoder.end() == [] or not streamed
             assert json.dumps(decoder.seen.usage) == "{}"
+
+
+def test_a_format_need_not_know_schemas_or_places() -> None:
+    decoder = StreamDecoder(10)
+    assert decoder.shape_of({}, Found(("a",), "x", UNMAPPED), Place("unmapped", "a", "a", flows=False)) is None
+    assert decoder.counts_of({}) == ()
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_token_data_is_listed_or_withheld(guarded: bool) -> None:
+    """Of a whole body and of a stream: where a rule may edit it is taken out, where none does it goes on unread."""
+    tree = {"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": {"content": [{"token": "b"}]}}]}
+    codec = codec_for(CHAT)
+    assert codec
+    whole_body = codec.decoder(streamed=False, failed=False, limit_bytes=1000, guarded=guarded)
+    stream = codec.decoder(streamed=True, failed=False, limit_bytes=1000, guarded=guarded)
+    assert whole_body.feed(json.dumps(tree).encode()) == []
+    for decoder, found in ((whole_body, whole_body.end()), (stream, stream.feed(sse(tree)))):
+        listed = [path for event in found if isinstance(event, Opaque) for path in event.uninspected]
+        assert listed == ([] if guarded else [("choices", 0, "logprobs")])
+        assert list(decoder.seen.withheld) == (["logprobs"] if guarded else [])
+        (frame,) = {event.frame for event in found if isinstance(event, (Text, Opaque))}
+        assert (b'"b"' in frame.data) != guarded
+    proven = {"choices": [{"delta": {"content": "b"}, "logprobs": {"content": [{"token": "b"}]}}]}
+    again = codec.decoder(streamed=True, failed=False, limit_bytes=1000, guarded=True).feed(sse(proven))
+    assert shape(again) == ["assistant choices[0].message.content: b"]
+    assert [one.leaf for one in walk({"a": {"b": 1}, "c": []}, {"a": TOKENS, "c": TOKENS})] == [TOKENS]

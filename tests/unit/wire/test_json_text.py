@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.json_text import apart, rewrite, stand_in, view
+from guardproxy.wire.json_text import apart, places, rewrite, stand_in, view
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=6)
 LONG = st.integers(10**9, 10**16) | st.integers(-(10**16), -(10**9))
@@ -150,3 +150,45 @@ def test_hostile_text_takes_time_in_step_with_its_size(unit: str) -> None:
         return min(times)
 
     assert best(40_000) < 0.05 + 12 * best(10_000)
+
+
+def where(raw: str) -> dict[str, tuple[Any, bool]]:
+    """What begins at each place, and where it stands."""
+    return {raw[start : start + 1]: (list(path), key) for start, (path, key) in places(raw).items()}
+
+
+def test_places() -> None:
+    assert where('{"a": 1, "b": [2, {"c": "d"}, 3], "\\u0065": null}') == {
+        "a": (["a"], True),
+        "1": (["a"], False),
+        "b": (["b"], True),
+        "2": (["b", 0], False),
+        "c": (["b", 1, "c"], True),
+        "d": (["b", 1, "c"], False),
+        "3": (["b", 2], False),
+        "\\": (["e"], True),
+        "n": (["e"], False),
+    }
+    assert where('"a"') == {"a": ([], False)}
+    assert where("") == {}
+
+
+@pytest.mark.parametrize(
+    "raw", ["}", "]", ",", ":", '{"a', '{"a": [1,, 2}', '["a": 1]', "{{{", "a, b", '"a" "b"', "]]{1"]
+)
+def test_places_of_what_is_no_json_are_some(raw: str) -> None:
+    assert all(0 <= start <= len(raw) for start in places(raw))
+
+
+@given(
+    tree=st.recursive(
+        st.integers(0, 9), lambda inner: st.lists(inner) | st.dictionaries(st.text("ab"), inner), max_leaves=8
+    )
+)
+def test_places_are_paths(tree: Any) -> None:
+    raw = json.dumps(tree)
+    for start, (path, key) in places(raw).items():
+        node = tree
+        for step in path:
+            node = node[step]
+        assert key or raw[start] == str(node)

@@ -11,14 +11,21 @@ from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Frame, Opaque, Text
 from guardproxy.findings import Channel
 from guardproxy.wire.openai_chat import CODEC, ChatDecoder
+from guardproxy.wire.walk import is_plain_key
 from tests.support import chat_frames, events, sse
 
 CALL = {"index": 0, "id": "c", "type": "function", "function": {"name": "send", "arguments": '{"a": 1}'}}
 
 
 def kinds(found: Any) -> dict[str, str]:
-    """Path -> kind of every text."""
-    return {event.channel.path: event.channel.kind for event in found if isinstance(event, Text)}
+    """Path -> kind of every text, but for keys that look like the names of fields."""
+    texts = (event for event in found if isinstance(event, Text) and not (event.key and is_plain_key(event.text)))
+    return {event.channel.path: event.channel.kind for event in texts}
+
+
+def keys(found: Any) -> list[str]:
+    """The keys that are text."""
+    return [event.text for event in found if isinstance(event, Text) and event.key]
 
 
 def request(**more: Any) -> dict[str, str]:
@@ -29,6 +36,13 @@ def request(**more: Any) -> dict[str, str]:
 def texts(frame: Frame, *changes: tuple[tuple[str | int, ...], str, str]) -> list[tuple[Text, str]]:
     channel = Channel("response", "assistant", "x")
     return [(Text(channel, old, frame, path), new) for path, old, new in changes]
+
+
+def test_keys_are_text_but_for_the_words_of_the_format() -> None:
+    schema = {"type": "object", "properties": {"mara": {"type": "string", "description": "who"}}}
+    tools = [{"type": "function", "function": {"name": "send", "parameters": schema}}]
+    body = {"messages": [{"role": "user", "content": "hi", "jo": 1}], "tools": tools, "metadata": {"ann": "x"}}
+    assert keys(CODEC.read_request(json.dumps(body).encode()).events()) == ["jo", "mara", "ann"]
 
 
 def test_a_request_says_its_model_and_whether_it_streams() -> None:
@@ -68,6 +82,7 @@ def test_what_a_request_holds() -> None:
         new="x",
     ) == {
         "messages[0].content": "user",
+        "tool_choice.function.name": "tool_definition",
         "tools[0].function.name": "tool_definition",
         "tools[0].function.parameters.type": "tool_definition",
         "functions[0].name": "tool_definition",
@@ -76,7 +91,7 @@ def test_what_a_request_holds() -> None:
         "stop[0]": "metadata",
         "user": "metadata",
         "metadata.a": "metadata",
-        "logit_bias.17#key": "unmapped",
+        "logit_bias.17#key": "metadata",
         "new": "unmapped",
     }
 
@@ -123,7 +138,7 @@ def test_a_whole_answer_and_an_error() -> None:
     answer = {
         "model": "m",
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}, 5],
-        "usage": {"x": 1},
+        "usage": {"cost": 1},
     }
     decoder.feed(json.dumps(answer).encode())
     assert kinds(decoder.end()) == {
@@ -131,7 +146,7 @@ def test_a_whole_answer_and_an_error() -> None:
         "choices[0].message.tool_calls[0].function.name": "tool_arguments",
         "choices[0].message.tool_calls[0].function.arguments": "tool_arguments",
     }
-    assert (decoder.seen.model, decoder.seen.finish, decoder.seen.usage) == ("m", ["stop"], {"x": 1})
+    assert (decoder.seen.model, decoder.seen.finish, decoder.seen.usage) == ("m", ["stop"], {"cost": 1})
     decoder = CODEC.decoder(streamed=False, failed=True, limit_bytes=1000)
     decoder.feed(b'{"error": {"message": "x", "code": "y"}, "choices": 5, "finish_reason": 7}')
     assert kinds(decoder.end()) == {"error.message": "error", "error.code": "error"}

@@ -59,13 +59,15 @@ def found(tree: Any, how: Any = MAP) -> list[tuple[str, str, str]]:
             ("id[0]", "a", "unmapped"), ("id[1].b c#key", "b c", "unmapped"), ("id[1].b c#number", str(CARD), "unmapped"),
         ]),
         ({"data": "AAAA"}, [("data", "AAAA", "unmapped")]),
-        ({"data": {"x": "y"}}, [("data.x", "y", "unmapped")]),
+        ({"data": {"x": "y"}}, [("data.x#key", "x", "unmapped"), ("data.x", "y", "unmapped")]),
+        ({"data": {"type": "y", "": "z"}}, [("data.type", "y", "unmapped"), ("data.", "z", "unmapped")]),
         ({"data": ["y"]}, [("data[0]", "y", "unmapped")]),
         ({"args": '{"a": 1}'}, [("args", '{"a": 1}', "tool_arguments")]),
         ({"args": {"a b": "c"}}, [("args.a b#key", "a b", "tool_arguments"), ("args.a b", "c", "tool_arguments")]),
         ({"args": CARD}, [("args#number", str(CARD), "tool_arguments")]),
         ({"items": [{"name": "n", "x": "y"}, "z"]}, [
-            ("items[0].name", "n", "metadata"), ("items[0].x", "y", "unmapped"), ("items[1]", "z", "unmapped"),
+            ("items[0].name", "n", "metadata"), ("items[0].x#key", "x", "unmapped"), ("items[0].x", "y", "unmapped"),
+            ("items[1]", "z", "unmapped"),
         ]),
         ({"items": "z"}, [("items", "z", "unmapped")]),
         ({"items": {"name": "n"}}, [("items.name", "n", "unmapped")]),
@@ -77,8 +79,9 @@ def found(tree: Any, how: Any = MAP) -> list[tuple[str, str, str]]:
             ("free.a b.c d", "e", "tool_result"),
         ]),
         ({"new": "x", "Text": "y", "text ": "z"}, [
-            ("new", "x", "unmapped"), ("Text", "y", "unmapped"), ("text #key", "text ", "unmapped"),
-            ("text ", "z", "unmapped"),
+            ("new#key", "new", "unmapped"), ("new", "x", "unmapped"),
+            ("Text#key", "Text", "unmapped"), ("Text", "y", "unmapped"),
+            ("text #key", "text ", "unmapped"), ("text ", "z", "unmapped"),
         ]),
         ({"k1": "x"}, [("k1#key", "k1", "unmapped"), ("k1", "x", "unmapped")]),
         ("a", [("", "a", "unmapped")]),
@@ -131,7 +134,7 @@ def test_edits_change_what_they_name_and_nothing_else(tree: Any) -> None:
 
 def test_keys_are_renamed_in_their_place_the_deepest_first() -> None:
     tree = {"first": 1, "a b": {"c d": {"e f": "x"}}, "last": 2}
-    keys = [(one, one.text.upper()) for one in walk(tree, MAP) if one.key]
+    keys = [(one, one.text.upper()) for one in walk(tree, MAP) if one.key and " " in one.text]
     changed = edited(tree, [*keys, (Found(("a b", "c d", "e f"), "x", UNMAPPED), "y")])
     assert changed == {"first": 1, "A B": {"C D": {"E F": "y"}}, "last": 2}
     assert list(changed) == ["first", "A B", "last"]

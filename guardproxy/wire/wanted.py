@@ -56,12 +56,12 @@ def is_answered(route: str) -> bool:
     return not route.endswith("/count_tokens")
 
 
-def asked(codec: str, tree: Mapping[str, Any]) -> Asked:
+def read(codec: str, tree: Mapping[str, Any]) -> Asked:
     """What the request asks for. What has another type than the dialect says asks for nothing."""
-    read = _READERS.get(codec)
-    if read is None:
+    reader = _READERS.get(codec)
+    if reader is None:
         return NOTHING
-    schema, tools = read(tree)
+    schema, tools = reader(tree)
     listed = dict(tools)
     for name, aliases in _ALIASES.items():
         if name in listed:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardproxy.findings import Channel, Form
-from guardproxy.wire.shapes import NOTHING, asked, inputs, name_path, part
+from guardproxy.wire.wanted import NOTHING, inputs, name_path, part, read
 
 S = {"type": "string"}
 T = {"type": "object", "properties": {"a": S}}
@@ -32,7 +32,7 @@ T = {"type": "object", "properties": {"a": S}}
     ],
 )
 def test_the_schema_of_the_answer(codec: str, tree: Any, schema: Any) -> None:
-    found = asked(codec, tree)
+    found = read(codec, tree)
     assert found.answer == (None if schema is None else Form(schema))
     assert found.tools is None
     assert found.tool_names is None
@@ -56,7 +56,7 @@ def test_the_schema_of_the_answer(codec: str, tree: Any, schema: Any) -> None:
     ],
 )
 def test_the_tools(codec: str, tree: Any, tools: Any) -> None:
-    found = asked(codec, tree)
+    found = read(codec, tree)
     assert found.tools == {name: None if schema is None else Form(schema, call=True) for name, schema in tools.items()}
     assert found.tool_names is not None
     assert found.tool_names.words == tuple(sorted(tools))
@@ -70,7 +70,7 @@ def test_every_schema_is_named() -> None:
             {"type": "custom", "custom": {"name": "c"}},
         ],
     }
-    assert [(name, form.schema) for name, form in asked("openai_chat", tree).forms()] == [
+    assert [(name, form.schema) for name, form in read("openai_chat", tree).forms()] == [
         ("the answer", {"type": "object"}),
         ("the tool `f`", T),
     ]

@@ -1,0 +1,344 @@
+"""What a pattern of the `regex` module can match at most, in the words of RE2: its cover.
+
+A pattern that Presidio runs comes in; a `Cover` goes out. Nothing is kept. Wherever the pattern matches, `body` matches the
+same characters, and while text from some place on could still be the beginning of a match, or something that an
+assertion has yet to see, `begin` matches it to its end. The other way round nothing is promised: both may match more.
+
+RE2 does not see the text but its `trace`: one byte a character. ASCII stands for itself, every other character for the kind
+that patterns can ask for: a digit (`0` stands for it), white space, another word character (`_`), or none of these. So
+RE2 needs no Unicode tables of its own (they may be of another year than those of `regex`), offsets stay the same, and
+`\\b` means the same to both.
+
+    begin(ab) = begin(a) | a begin(b)      begin(a|b) = begin(a) | begin(b)      begin(a{m,n}) = a{0,n-1} begin(a)
+
+An assertion takes no characters. One that looks ahead adds what it has to see before it can answer (`proper`: all of a match
+but its last character); one that looks behind adds nothing, `behind` tells how far it looks.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, reduce
+from typing import Any
+
+import regex
+
+_DIGIT, _SPACE, _WORD, _OTHER = ord("0"), 2, ord("_"), 4  # the bytes that stand for characters beyond ASCII
+_BEYOND = 1 << _DIGIT | 1 << _SPACE | 1 << _WORD | 1 << _OTHER
+_FOLDS = {"\u0130": "i", "\u0131": "i", "\u017f": "s", "\u212a": "k"}  # `regex` ignores the case of these, too
+_ALL = (1 << 128) - 1
+_FLAGS = regex.IGNORECASE | regex.MULTILINE | regex.DOTALL | regex.VERBOSE | regex.UNICODE
+_ANY = "\ue000"  # stands for a class that only `regex` knows; read as any character
+_SCOPE = re.compile(r"\(\?([imsxu]+)\)")
+_KNOWN_TO_REGEX = re.compile(r"\\[pP](?:\{[^}]*\}|[A-Za-z])|\\h")
+_POSIX = re.compile(r"\[:\^?\w+:\]")
+_FUZZY = re.compile(r"\{[^{}]*[eids][^{}]*\}")
+_LETTERS = {"i": regex.IGNORECASE, "m": regex.MULTILINE, "s": regex.DOTALL, "x": regex.VERBOSE, "u": 0}
+LIMIT = 1000  # the highest count that RE2 takes in a quantifier
+UNBOUNDED = 1 << 30
+
+
+class UncoveredError(Exception):
+    """A pattern whose structure cannot be told; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """`body`, `begin`: patterns for RE2 over a trace.
+
+    `behind`: how many characters before a match it looks at. `reach`: how many, from the first of a match on, say whether
+    there is one. Both are `UNBOUNDED` where no number can be told.
+    """
+
+    body: str
+    begin: str
+    behind: int
+    reach: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Of a part of a pattern: `empty`: it never takes a character; `wide`: at most so many; `ahead`: so many more are seen."""
+
+    body: str
+    begin: str
+    proper: str
+    empty: bool
+    wide: int
+    behind: int = 0
+    ahead: int = 0
+
+
+_NOTHING = _Part("", "", "", True, 0)
+
+
+def trace(text: str) -> bytes:
+    """One byte a character; equal to the text's own bytes where it is ASCII."""
+    return text.encode("ascii", "guardproxy-trace")
+
+
+def _kind(letter: str) -> int:
+    if _digit(letter):
+        return _DIGIT
+    return _SPACE if _space(letter) else _WORD if _word(letter) else _OTHER
+
+
+def _stand_in(error: UnicodeError) -> tuple[bytes, int]:
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - it is called for encoding only
+    return bytes(_kind(letter) for letter in error.object[error.start : error.end]), error.end
+
+
+_digit = regex.compile(r"\d").match
+_space = regex.compile(r"\s").match
+_word = regex.compile(r"\w").match
+codecs.register_error("guardproxy-trace", _stand_in)
+
+
+@cache
+def cover(pattern: str, flags: int) -> Cover:
+    """The cover of `pattern` compiled with `flags`. Raises `UncoveredError`."""
+    tree, flags = parsed(pattern, flags)
+    whole = _Reader().sequence(tree, flags)
+    return Cover(whole.body or "(?:)", whole.begin, whole.behind, min(UNBOUNDED, whole.wide + whole.ahead))
+
+
+def parsed(pattern: str, flags: int) -> tuple[Any, int]:
+    """The pattern as Python's own parser reads it, and the flags that hold for all of it. Raises `UncoveredError`."""
+    if flags & ~_FLAGS:
+        raise UncoveredError("its flags may only be those for case, lines, dots, and comments")
+    plain, flags = _plain(pattern, flags)
+    parser: Any = getattr(re, "_parser")  # noqa: B009  # no public way to a parsed pattern
+    try:
+        return parser.parse(plain, flags & ~regex.UNICODE), flags
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UncoveredError(f"it cannot be read: {error}") from None
+
+
+def _plain(pattern: str, flags: int) -> tuple[str, int]:
+    """What `re` can parse, and the flags that hold for all of it."""
+    out: list[str] = []
+    at, inside = 0, False
+    while at < len(pattern):
+        if found := _KNOWN_TO_REGEX.match(pattern, at) or (inside and _POSIX.match(pattern, at)):
+            out.append(_ANY)
+        elif pattern[at] == "\\":
+            out.append(pattern[at : at + 2])
+        elif not inside and (scope := _SCOPE.match(pattern, at)):
+            found = scope
+            for letter in scope[1]:
+                flags |= _LETTERS[letter]
+        elif not inside and _FUZZY.match(pattern, at):
+            raise UncoveredError("fuzzy matching has no place in growing text; list what may match")
+        else:
+            out.append(pattern[at])
+            inside = pattern[at] == "[" or (inside and (pattern[at] != "]" or pattern[at - 1] == "["))
+        at = found.end() if found else at + len(out[-1])
+    return "".join(out), flags
+
+
+def _seq(parts: Sequence[_Part]) -> _Part:
+    """Parts one after the other, folded from the right so that each appears once in the beginnings."""
+    return reduce(lambda rest, part: _both(part, rest), reversed(parts), _NOTHING)
+
+
+def _both(first: _Part, rest: _Part) -> _Part:
+    if rest is _NOTHING:
+        return first
+    return _Part(
+        first.body + rest.body,
+        _or([first.begin, first.body + rest.begin if rest.begin else ""]),
+        _or([first.begin, first.body + rest.proper if rest.proper else ""]),
+        first.empty and rest.empty,
+        min(UNBOUNDED, first.wide + rest.wide),
+        max(first.behind, rest.behind),  # what a later part looks at behind itself may lie before the match
+        max(first.ahead, rest.ahead),
+    )
+
+
+def _or(choices: Iterable[str]) -> str:
+    given = list(dict.fromkeys(choice for choice in choices if choice))
+    return f"(?:{'|'.join(given)})" if len(given) > 1 else "".join(given)
+
+
+def _either(parts: Sequence[_Part]) -> _Part:
+    bodies = list(dict.fromkeys(part.body for part in parts))
+    return _Part(
+        f"(?:{'|'.join(bodies)})",
+        _or(part.begin for part in parts),
+        _or(part.proper for part in parts),
+        all(part.empty for part in parts),
+        max(part.wide for part in parts),
+        max(part.behind for part in parts),
+        max(part.ahead for part in parts),
+    )
+
+
+def _many(one: _Part, least: int, most: int | None) -> _Part:
+    if most == 0:
+        return _NOTHING
+    if (most or 0) > LIMIT:
+        most = None
+    least = min(least, LIMIT)
+    if most == 1:
+        again, proper = "", one.proper
+    else:
+        again = f"(?:{one.body})*" if most is None else f"(?:{one.body}){{0,{most - 1}}}"
+        proper = again + one.begin if one.begin else ""
+    counts = {(0, None): "*", (1, None): "+", (0, 1): "?", (1, 1): ""}
+    mark = counts.get((least, most), f"{{{least},{'' if most is None else most}}}")
+    wide = 0 if one.wide == 0 else UNBOUNDED if most is None else min(UNBOUNDED, one.wide * most)
+    begin = again + one.begin if one.begin else ""
+    return _Part(f"(?:{one.body}){mark}", begin, proper, one.empty, wide, one.behind, one.ahead)
+
+
+class _Reader:
+    """Reads a parsed pattern. `groups`: what a back-reference stands for."""
+
+    def __init__(self) -> None:
+        self.groups: dict[int, tuple[_Part, int]] = {}
+
+    def sequence(self, tree: Iterable[Any], flags: int) -> _Part:
+        return _seq(
+            [part for operation, value in tree if (part := self.part(str(operation), value, flags)) != _NOTHING]
+        )
+
+    def part(self, kind: str, value: Any, flags: int) -> _Part:
+        if kind in ("LITERAL", "NOT_LITERAL", "ANY", "IN"):
+            source = _class(_set(kind, value, flags))
+            return _Part(source, source, "", False, 1)
+        if kind == "BRANCH":
+            return _either([self.sequence(branch, flags) for branch in value[1]])
+        if kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+            most = int(value[1])
+            one = self.sequence(value[2], flags)
+            return _many(one, int(value[0]), None if most >= UNBOUNDED else most)
+        if kind == "SUBPATTERN":
+            group, added, removed, inside = value
+            found = self.sequence(inside, (flags | added) & ~removed)
+            if group is not None:
+                self.groups[group] = found, flags
+            return found
+        if kind == "ATOMIC_GROUP":
+            return self.sequence(value, flags)
+        if kind == "GROUPREF":
+            if value not in self.groups or self.groups[value][1] != flags:
+                raise UncoveredError("a back-reference must stand behind its group, with the same flags")
+            return self.groups[value][0]
+        if kind == "GROUPREF_EXISTS":
+            _, yes, no = value
+            return _either([self.sequence(yes, flags), self.sequence(no or [], flags)])
+        if kind in ("ASSERT", "ASSERT_NOT"):
+            direction, inside = value
+            seen = self.sequence(inside, flags)
+            if direction < 0:
+                behind = min(UNBOUNDED, seen.wide + max(1, seen.behind))
+                return _Part("", "", "", True, 0, behind)
+            return _Part("", seen.proper, seen.proper, True, 0, seen.behind, min(UNBOUNDED, seen.wide + seen.ahead))
+        if kind == "AT":
+            return _Part("\\b" if str(value) == "AT_BOUNDARY" else "", "", "", True, 0, 1, 1)
+        raise UncoveredError(f"`{kind}` is not known here")
+
+
+def _set(kind: str, value: Any, flags: int) -> int:
+    """The bytes of a trace that a character class can match, as bits. Never too few."""
+    if kind == "ANY":
+        return _ALL if flags & regex.DOTALL else _ALL & ~(1 << ord("\n"))
+    if kind == "NOT_LITERAL":
+        return _ALL & ~_inner([("LITERAL", value)], flags)
+    items = [("LITERAL", value)] if kind == "LITERAL" else [(str(one), what) for one, what in value]
+    if items[0][0] == "NEGATE":
+        return _ALL & ~_inner(items[1:], flags)
+    bits = 0
+    for one, what in items:
+        bits |= _outer(one, what, flags)
+    return bits
+
+
+def _letters(kind: str, value: Any) -> tuple[int, int]:
+    return (value, value) if kind == "LITERAL" else (value[0], value[1])
+
+
+def _ascii(low: int, high: int, flags: int) -> int:
+    bits = 0
+    for code in range(low, min(high, 127) + 1):
+        bits |= 1 << code
+        if flags & regex.IGNORECASE and chr(code).isalpha():
+            bits |= 1 << ord(chr(code).swapcase())
+    return bits
+
+
+def _outer(kind: str, value: Any, flags: int) -> int:
+    """The bits of one item of a class, or more."""
+    if kind == "CATEGORY":
+        return _CATEGORIES[str(value)][0]
+    low, high = _letters(kind, value)
+    if low <= ord(_ANY) <= high:
+        return _ALL
+    bits = _ascii(low, high, flags)
+    if flags & regex.IGNORECASE:
+        if any(bits >> ord(letter) & 1 for letter in "iks"):
+            bits |= 1 << _WORD
+        for odd, letter in _FOLDS.items():
+            if low <= ord(odd) <= high:
+                bits |= _ascii(ord(letter), ord(letter), flags)
+    if high > 127:
+        # A character beyond ASCII: its own kind, and that of its other cases.
+        bits |= 1 << _kind(chr(low)) | 1 << _WORD if low == high else _BEYOND
+    return bits
+
+
+def _inner(items: Sequence[tuple[str, Any]], flags: int) -> int:
+    """The bits that a negated class surely leaves out: never one too many.
+
+    Some bytes have two meanings, and only a category leaves out both.
+    """
+    bits = 0
+    for kind, value in items:
+        if kind == "CATEGORY":
+            bits |= _CATEGORIES[str(value)][1]
+        else:
+            low, high = _letters(kind, value)
+            bits |= 0 if low <= ord(_ANY) <= high else _ascii(low, high, flags) & ~_BEYOND
+    return bits
+
+
+def _pick(test: Callable[[str], Any]) -> int:
+    return sum(1 << code for code in range(128) if test(chr(code)))
+
+
+_S = 1 << _SPACE
+_DIGITS, _WORDS = _pick(_digit), _pick(_word)
+_SPACES, _ALL_SPACES = (
+    _pick(_space),
+    _pick(str.isspace),
+)  # `re`, which reads patterns for telephone numbers, has some more
+# What each may match, and what it matches in any case.
+_CATEGORIES = {
+    "CATEGORY_DIGIT": (_DIGITS, _DIGITS),
+    "CATEGORY_NOT_DIGIT": (_ALL & ~_DIGITS, _ALL & ~_DIGITS),
+    "CATEGORY_SPACE": (_ALL_SPACES | _S, _SPACES),
+    "CATEGORY_NOT_SPACE": (_ALL & ~_SPACES, _ALL & ~_ALL_SPACES & ~_S),
+    "CATEGORY_WORD": (_WORDS, _WORDS),
+    "CATEGORY_NOT_WORD": (_ALL & ~_WORDS, _ALL & ~_WORDS),
+}
+
+
+def _class(bits: int) -> str:
+    """A class of RE2 for the bytes of `bits`."""
+    if bits == _ALL:
+        return r"[\x00-\x7f]"
+    ranges = []
+    code = 0
+    while code < 128:
+        if bits >> code & 1:
+            last = code
+            while last < 127 and bits >> (last + 1) & 1:
+                last += 1
+            ranges.append(f"\\x{code:02x}" if last == code else f"\\x{code:02x}-\\x{last:02x}")
+            code = last + 1
+        else:
+            code += 1
+    return f"[{''.join(ranges)}]"

@@ -1,0 +1,256 @@
+"""Characters that look like others, or like nothing, and what they are folded to.
+
+Text comes in; text of the same length and `Edit`s go out. Nothing is kept, and what becomes of a character depends on
+itself, on the character before it and on what follows it in its run alone, so a text can be folded piece by piece.
+
+A character that stands for one other keeps its place. Folded in both profiles:
+- letters and digits with a compatibility form (full-width, mathematical, circled, superscript), ligatures, and all
+  decimal digits of other scripts (`unicodedata.digit`: NFKC leaves them);
+- invisible characters between ASCII characters: format characters (Cf) such as zero-width spaces, bidirectional
+  controls and soft hyphens, variation selectors and overlays (Mn, Me), Hangul fillers (Lo);
+- tag characters, which spell ASCII out of sight (not those of a flag);
+- between letters and digits: spaces of every width, dashes, dots, full-width signs. An en dash, an em dash or a bar
+  counts between digits only.
+In `strict` too: letters of other scripts that look Latin, in words of which every letter does; combining marks; every
+dash; letters and digits that stand one by one with the same thing between them.
+
+`_LOOK_ALIKES` has the rows of the Unicode confusables (UTS #39) for letters that pass for Latin in ordinary fonts: 200 of
+its 6,000 rows, where a package with all of them loads a megabyte of JSON. Capitals stand for capitals, as keys do not survive
+the skeleton's `l` for `I`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import re2
+
+Edit = tuple[int, int, str]  # start, end, what is to be read in its place
+
+RUN = "A-Za-z0-9+/_\\-"  # the characters of base64, both alphabets
+_END = 0x20000  # beyond are ideographs, tags and variation selectors
+RUN_LIMIT = 65536  # characters without punctuation or space that are too many to be read as one
+INVISIBLE_LIMIT = 64  # so many invisible characters in a row are taken out; more are a finding of their own
+
+_ESCAPES = "%&#;\\"  # of which escapes are made
+ASCII = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/_-" + _ESCAPES
+_FLAG = "\U0001f3f4"
+_VISIBLE_FORMATS = "\u0600-\u0605\u06dd\u070f\u08e2\U000110bd\U000110cd"  # signs of numbers and ends of verses
+_INVISIBLE_MARKS = "\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef\u0334-\u0338\u20d0-\u20f0"
+_FILLERS = "\u115f\u1160\u3164\uffa0"
+_TAGS = "\U000e0020-\U000e007e"
+_DASHES = "\u02d7\u05be\u1806\u2010-\u2012\u2043\u207b\u208b\u2212\u2796\ufe58\ufe63\uff0d"
+_LONG_DASHES = "\u2013\u2014\u2015"
+_SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000"
+_DOTS = "\u2024\u3002\ufe52\uff0e\uff61"
+_NOT_LETTERS = "\u2122\u2120\u00aa\u00ba\u2026\u2025"  # trade marks, ordinals, ellipses: ordinary in prose
+
+# Each Latin letter or digit, and the letters that pass for it.
+_LOOK_ALIKES = {
+    "A": "ΑАᎪꓮ", "B": "ΒВᏴꓐ", "C": "СϹᏟⲤꓚ", "D": "Ꭰꓓꭰᗞᗪ", "E": "ΕЕᎬꓰ", "F": "Ϝꓝᖴ", "G": "ԌᏀꓖ", "H": "ΗНᎻⲎꓧ",
+    "I": "ΙІӀⲒꓲ", "J": "ЈͿᎫꓙ", "K": "ΚКᏦⲔꓗ", "L": "ᏞꓡⳐ", "M": "ΜМᎷϺⲘꓟ", "N": "ΝⲚꓠ", "O": "ΟОՕⲞꓳ", "P": "ΡРᏢⲢꓑ",
+    "Q": "ⵕ", "R": "ᎡᏒꓣƦ", "S": "ЅՏᏕᏚꓢ", "T": "ΤТᎢⲦꓔ", "U": "ՍꓴᑌԱ", "V": "ѴᏙꓦ", "W": "ԜᎳᏔꓪ", "X": "ΧХⲬꓫ", "Y": "ΥҮУᎩⲨꓬ",
+    "Z": "ΖᏃꓜ",
+    "a": "αаɑ", "b": "ЬᏏᖯƅ", "c": "сϲⲥᴄ", "d": "ԁᏧᑯꓒ", "e": "еҽ℮", "f": "ꞙքẝ", "g": "ɡցƍ", "h": "һհᏂ", "i": "іιıɩɪ",
+    "j": "јϳ", "k": "кκᴋ", "l": "ǀƖ", "m": "мᴍ", "n": "ոռ", "o": "οоօⲟᴏσ", "p": "ρрⲣ", "q": "ԛգզ", "r": "гⲅᴦ", "s": "ѕꜱ",
+    "t": "тᴛ", "u": "υսᴜʋ", "v": "νѵᴠ", "w": "ѡաԝᴡɯ", "x": "хᕽ", "y": "уүγყỿ", "z": "ᴢ",
+    "0": "", "2": "Ƨ", "3": "ЗӠƷȜ", "4": "Ꮞ", "5": "Ƽ", "6": "бᏮ", "8": "Ȣȣ",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a profile folds. `chars`: characters that something may be done about, and the ASCII characters of which runs
+    and escapes are made: what stands between other characters is decided together. `hidden`: a place where
+    something may be done."""
+
+    strict: bool
+    limit: int
+    hidden: re.Pattern[str]
+    chars: frozenset[str]
+    word: re.Pattern[str]
+    long: re.Pattern[str]
+    same: dict[int, str]
+    longer: dict[str, str]
+    edits: re.Pattern[str]
+    between: re.Pattern[str]
+    signs: dict[int, str]
+    tags: re.Pattern[str]
+    words: re.Pattern[str] | None
+    units: Any
+    look_alikes: dict[int, str]
+
+
+_UNIT = r"(?<![0-9A-Za-z])(?:0x)?(?:[0-9A-Fa-f]{2}|[0-9A-Za-z])(?![0-9A-Za-z])[^0-9A-Za-z\n]{0,5}"
+_LAST_UNIT = re.compile(rf"{_UNIT}\Z")
+_SPACED_OPEN = re.compile(rf"(?:{_UNIT}){{1,256}}\Z")
+_SPACED = (
+    r"(?<![0-9A-Za-z])[0-9A-Za-z](?:(?: {1,3}| [@._+-] )[0-9A-Za-z]){7,80}(?![0-9A-Za-z])"
+    r"|(?<![0-9A-Za-z])[0-9A-Za-z](?P<by>[-._/|*,~+:] ?)(?:[@._+-](?P=by))?[0-9A-Za-z]"
+    r"(?:(?P=by)(?:[@._+-](?P=by))?[0-9A-Za-z]){6,80}(?![0-9A-Za-z])"
+)
+_UNITS = r"(?:\b(?:0x)?[0-9A-Za-z]{1,2}[^0-9A-Za-z\n]{1,5}){7}"  # may be letters, digits or pairs one by one
+_NUMBER = re.compile("[0-9]{7,}")
+_MARKS = "\u0300-\u036f"
+_BEYOND = "\U00010000-\U0001f2ff\U0001fb00-\U0001ffff\U000e0000-\U000e0fff"  # all of the higher planes that is folded
+
+
+@cache
+def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
+    """The table of a profile, made from Python's own Unicode data. `limit`: see `RUN_LIMIT`."""
+    same, longer = _compatible()
+    signs = dict.fromkeys(_codes(_DASHES + _LONG_DASHES), "-")
+    signs |= dict.fromkeys(_codes(_SPACES), " ") | dict.fromkeys(_codes(_DOTS), ".")
+    signs |= {code: to for code, to in same.items() if not to.isalnum() and code not in signs}
+    same = {code: to for code, to in same.items() if code not in signs}
+    invisible = _invisible()
+    look_alikes = {ord(each): to for to, letters in _LOOK_ALIKES.items() for each in letters} if strict else {}
+    if strict:
+        for code in _codes("\U0001d6a8-\U0001d7cb"):  # mathematical Greek looks like Greek, which looks Latin
+            plain = unicodedata.normalize("NFKC", chr(code))
+            if ord(plain[0]) in look_alikes:
+                same[code] = look_alikes[ord(plain[0])]
+    codes = {*same, *signs, *map(ord, longer), *invisible, *look_alikes, *_codes(_TAGS), ord(_FLAG)}
+    codes |= _codes(_MARKS) if strict else set()
+    gone, by, two = _class(invisible), _class(set(signs)), _class(set(map(ord, longer)))
+    alone = _class(set(same) | set(look_alikes) | set(map(ord, longer))) + _TAGS
+    short = _class(set(signs) - (set() if strict else _codes(_LONG_DASHES)))
+    some = f"[{_class({code for code in codes if code < 0x10000})}{_BEYOND}]"
+    # A class comes first and what stands before it second: so most of a text is passed over quickly.
+    after_sign = "(?=[0-9A-Za-z \"'(+])"
+    long_dash = f"[{_LONG_DASHES}](?<=[0-9].)(?=[0-9])"
+    marks = f"[{_MARKS}](?<=[ -~].)" if strict else "(?!)"
+    behind_mark = f"(?<=[ -~][{_MARKS}])" if strict else "(?!)"
+    return Table(
+        strict=strict,
+        limit=limit,
+        hidden=re.compile(
+            f"{some}(?:(?<=[{alone}])|(?<=[ -~][{gone}])(?=[ -~{by}{gone}])|(?<=[0-9A-Za-z)][{short}])(?=[ -~{by}])"
+            f"|(?<=[0-9][{_LONG_DASHES}])(?=[0-9])|{behind_mark})"
+        ),
+        chars=frozenset(ASCII) | {chr(code) for code in codes},
+        word=re.compile(f"[{re.escape(ASCII)}{_class(codes)}]*"),
+        long=re.compile(f"[{re.escape(ASCII)}{_class(codes)}]{{{limit},}}"),
+        same=same,
+        longer=longer,
+        edits=re.compile(
+            f"(?P<gone>[{gone}](?<=[ -~{by}].)[{gone}]{{0,{INVISIBLE_LIMIT - 1}}}(?=[ -~{by}]))"
+            f"|(?P<longer>[{two}])|(?P<marks>{marks}[{_MARKS}]{{0,15}})"
+        ),
+        between=re.compile(f"[{short}](?<=[0-9A-Za-z)].)[{short}]{{0,3}}{after_sign}|{long_dash}", re.DOTALL),
+        signs=signs,
+        tags=re.compile(f"{_FLAG}[{_TAGS}]{{1,6}}\U000e007f|[{_TAGS}]+"),
+        words=re.compile(f"(?<!\\w)[A-Za-z0-9_{_class(set(look_alikes))}]{{1,4096}}+(?!\\w)") if strict else None,
+        units=re2.compile(_UNITS) if strict else None,
+        look_alikes=look_alikes,
+    )
+
+
+def has_hidden(text: str, using: Table) -> bool:
+    """Whether `fold` may change anything."""
+    return not text.isascii() and bool(using.hidden.search(text))
+
+
+def fold(text: str, using: Table) -> tuple[str, list[Edit]]:
+    """`text` with what keeps its place folded, and the edits to be made to it, in order and apart."""
+    if has_hidden(text, using):
+        text = using.tags.sub(_untagged, text.translate(using.same))
+        if using.words:
+            text = using.words.sub(lambda word: word[0].translate(using.look_alikes), text)
+        edits = [
+            (match.start(), match.end(), using.longer[match[0]] if match.lastgroup == "longer" else "")
+            for match in using.edits.finditer(text)
+        ]
+        return using.between.sub(lambda sign: sign[0].translate(using.signs), text), edits
+    return text, []
+
+
+def squeeze(text: str) -> list[Edit]:
+    """Edits that take out what stands between letters and digits that stand one by one."""
+    return [(match.start(), match.end(), _squeezed(match)) for match in _one_by_one().finditer(text)]
+
+
+def spaced_open(text: str) -> int:
+    """From where on a text that goes on may turn out to be characters, or pairs of hexadecimal digits, one by one."""
+    if not _LAST_UNIT.search(text, max(0, len(text) - 12)):
+        return len(text)
+    match = _SPACED_OPEN.search(text, max(0, len(text) - 2400))
+    return match.start() if match else len(text)
+
+
+@cache
+def padding() -> re.Pattern[str]:
+    """More invisible characters in a row than are taken out."""
+    gone = _class(_invisible())
+    return re.compile(f"(?<![{gone}])[{gone}]{{{INVISIBLE_LIMIT + 1}}}")
+
+
+@cache
+def _one_by_one() -> re.Pattern[str]:
+    return re.compile(_SPACED)
+
+
+def _squeezed(match: re.Match[str]) -> str:
+    """What is left without the spaces or signs; if that mixes digits and others, its longer numbers once more."""
+    by = match["by"]
+    together = match[0][:: 1 + len(by)] if by else match[0].replace(" ", "")
+    numbers = [] if together.isdigit() else _NUMBER.findall(together)
+    return " ".join([together, *numbers])
+
+
+def _untagged(match: re.Match[str]) -> str:
+    run = match[0]
+    return run if run[0] == _FLAG else "".join(chr(ord(each) - 0xE0000) for each in run)
+
+
+@cache
+def _compatible() -> tuple[dict[int, str], dict[str, str]]:
+    """Characters that stand for one ASCII character, and those that stand for two to four."""
+    same: dict[int, str] = {}
+    longer: dict[str, str] = {}
+    for code in range(0x80, _END):
+        char = chr(code)
+        digit = unicodedata.digit(char, None)
+        if digit is not None:
+            same[code] = str(digit)
+        elif unicodedata.decomposition(char).startswith("<") and char not in _NOT_LETTERS:
+            plain = unicodedata.normalize("NFKC", char)
+            if plain.isascii() and plain.isprintable() and plain != " ":
+                if len(plain) == 1:
+                    same[code] = plain
+                elif len(plain) <= 4 and code < 0x10000 and any(map(str.isalnum, plain)):
+                    longer[char] = plain
+    return same, longer
+
+
+@cache
+def _invisible() -> frozenset[int]:
+    formats = {code for code in range(0x80, _END) if unicodedata.category(chr(code)) == "Cf"}
+    shown = _codes(_VISIBLE_FORMATS)
+    return frozenset((formats - shown) | _codes(_INVISIBLE_MARKS) | _codes(_FILLERS) | {0xE0001, 0xE007F})
+
+
+def _codes(ranges: str) -> set[int]:
+    """The code points of a character class made of characters and `a-b`."""
+    codes: set[int] = set()
+    for match in re.finditer("(.)-(.)|(.)", ranges):
+        first, last = (match[1], match[2]) if match[1] else (match[3], match[3])
+        codes |= set(range(ord(first), ord(last) + 1))
+    return codes
+
+
+def _class(codes: set[int] | frozenset[int]) -> str:
+    """The inside of a character class that holds `codes`, none of which is ASCII."""
+    out, run = "", [-2, -2]
+    for code in [*sorted(codes), 0x110001]:
+        if code == run[1] + 1:
+            run[1] = code
+            continue
+        if run[0] >= 0:
+            out += f"\\U{run[0]:08x}-\\U{run[1]:08x}"
+        run = [code, code]
+    return out

@@ -1,0 +1,169 @@
+"""The options of the check `pii`, read.
+
+Options and what a check is handed come in; an engine, the recognizers that must see whole texts, what looks for names,
+and a digest go out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from guardproxy.checks import Resources, options_digest
+from guardproxy.checks._cover import UncoveredError
+from guardproxy.checks._custom import Custom
+from guardproxy.checks._engine import Engine, Source
+from guardproxy.checks._language import LANGUAGES, detector
+from guardproxy.checks._names import Names
+from guardproxy.checks._recognizers import (
+    MODEL_ENTITIES,
+    boost,
+    classes,
+    defaults,
+    named,
+    recognizers,
+    sources,
+    versions,
+)
+from guardproxy.checks._whole import Whole, whole
+from guardproxy.checks._words import words
+from guardproxy.errors import ConfigError, OptionError
+
+VERSION = 2
+THRESHOLD = 0.4
+NAMED = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
+"""What only a model finds."""
+MODEL = "names"
+_OPTIONS = ("entities", "recognizers", "threshold", "language", "model", "evasions")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """`digest`: identifies everything that the findings depend on. `names`: `None` where no name is asked for."""
+
+    digest: str
+    engine: Engine
+    whole: Whole | None
+    names: Names | None
+
+
+def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
+    """Raises `OptionError` for an option that is unknown or not to be understood."""
+    for key in options:
+        if key not in _OPTIONS:
+            raise OptionError(key, f"unknown option `{key}`; known options: {', '.join(_OPTIONS)}")
+    threshold = options.get("threshold")
+    if threshold is not None and (
+        isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1
+    ):
+        raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
+    languages, detected = _languages(options.get("language", "en"))
+    own = Custom(_entries(options), resources.read)
+    asked = _entities(options)
+    names = _names(options, asked, threshold, resources)
+    structured = [each for each in asked if each not in NAMED]
+    made: list[Source] = []
+    seeing_all: list[tuple[str, list[Any]]] = []
+    entities: dict[str, list[str]] = {}
+    for language in languages:
+        cut = _words(language)
+        brought = own.made(language)
+        entities[language] = structured if asked or "recognizers" in options else defaults(language)
+        replaced = {type(one) for one in brought}
+        found = {
+            id(one): one for name in entities[language] for one in named(name, language) if type(one) not in replaced
+        }
+        try:
+            known, all_of_it = sources([*brought, *found.values()], cut, threshold, THRESHOLD)
+        except UncoveredError as error:
+            raise OptionError("recognizers", str(error)) from None
+        made += known
+        seeing_all.append((language, all_of_it))
+    if not made and not names and not any(found for _, found in seeing_all):
+        raise OptionError("recognizers", f"there is no recognizer for the language {', '.join(languages)}")
+    engine = Engine(made, boost(), _detector(languages) if detected else None)
+    plain = {"entities": entities, "threshold": threshold, "languages": languages, "detected": detected}
+    more = (names.tagger.digest, str(sorted(names.labels.items()))) if names else ()
+    digest = options_digest("pii", VERSION, plain, versions(detected), own.digest, *more)
+    return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names)
+
+
+def _names(options: Mapping[str, Any], asked: list[str], threshold: float | None, resources: Resources) -> Names | None:
+    """What looks for names, where an entity is asked for that needs it, or a model is named."""
+    wanted = [each for each in asked if each in NAMED]
+    if not wanted and "model" not in options:
+        return None
+    model = options.get("model", MODEL)
+    if not isinstance(model, str) or not model:
+        raise OptionError("model", "`model` must be the name of a model, or `spacy:` and the name of a pipeline")
+    if resources.tagger is None:
+        raise OptionError("entities", "this process was started without a model, so names cannot be found here")
+    try:
+        tagger = resources.tagger(model)
+    except ConfigError as error:
+        raise OptionError("model" if "model" in options else "entities", str(error)) from error
+    wanted = wanted or [each for each in NAMED if each in tagger.thresholds and not asked]
+    for each in wanted:
+        if each not in tagger.thresholds:
+            raise OptionError("entities", f"the model `{model}` does not know `{each}`")
+    if "DATE_TIME" in asked and "DATE_TIME" in tagger.thresholds:
+        wanted.append("DATE_TIME")
+    if not wanted:
+        raise OptionError(
+            "model", f"nothing that is asked for needs the model `{model}`; add one of {', '.join(NAMED)}"
+        )
+    return Names(tagger, {each: max(tagger.thresholds[each], threshold or 0.0) for each in wanted})
+
+
+def _languages(value: Any) -> tuple[list[str], bool]:
+    if value == "auto":
+        return list(LANGUAGES), True
+    asked = [value] if isinstance(value, str) else value
+    if not isinstance(asked, list) or not asked or not all(isinstance(each, str) and each for each in asked):
+        raise OptionError("language", "`language` must be a code like `en`, a list of codes, or `auto`")
+    return list(dict.fromkeys(asked)), False
+
+
+def _words(language: str) -> Any:
+    try:
+        return words(language)
+    except ValueError as error:
+        raise OptionError("language", f"{error}; use a code like {', '.join(LANGUAGES)}") from None
+
+
+def _detector(languages: list[str]) -> Any:
+    try:
+        return detector(languages)
+    except ImportError:
+        raise OptionError("language", "`auto` needs a package: pip install 'guardproxy[languages]'") from None
+
+
+def _entries(options: Mapping[str, Any]) -> list[str]:
+    value = options.get("recognizers", [])
+    entries = [value] if isinstance(value, str) else value
+    if not isinstance(entries, list) or not all(isinstance(each, str) and each for each in entries):
+        raise OptionError("recognizers", "`recognizers` must be a file or a class, or a list of them")
+    if "recognizers" in options and not entries:
+        raise OptionError("recognizers", "`recognizers` must name at least one file or class")
+    return entries
+
+
+def _entities(options: Mapping[str, Any]) -> list[str]:
+    known = recognizers()
+    if "entities" not in options:
+        return []
+    value = options["entities"]
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+        raise OptionError("entities", "`entities` must be a list of entity names")
+    for each in value:
+        if each in NAMED:
+            continue
+        if each in MODEL_ENTITIES:
+            raise OptionError("entities", f"no model here finds `{each}`; of names there are {', '.join(NAMED)}")
+        if each not in known and each not in classes():
+            near = get_close_matches(each.upper(), known, 1) or get_close_matches(each, classes(), 1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known entities: {', '.join(sorted(known))}"
+            raise OptionError("entities", f"unknown entity `{each}`; {hint}")
+    return sorted(set(value))

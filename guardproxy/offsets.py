@@ -1,0 +1,47 @@
+"""Where a part of a text is after edits: an answer's notes and citations count characters of texts that edits make longer or
+shorter.
+
+In: a frame that is about to leave, and the two gates. Out: the numbers that must change. A place inside of what was
+replaced is the whole replacement.
+"""
+
+from __future__ import annotations
+
+from guardproxy.audit.masking import OffsetMap, mask
+from guardproxy.events import Count, Frame, Text
+from guardproxy.gate import Gate, Lane
+from guardproxy.wire.walk import reach
+
+
+def moved(frame: Frame, answer: Gate, request: Gate) -> list[tuple[Text, str]]:
+    """The frame's numbers that count in an edited text, each with what it must be."""
+    out: list[tuple[Text, str]] = []
+    for count in frame.counts:
+        gate = request if count.of_request else answer
+        lane = next((lane for lane in reversed(gate.lanes) if lane.channel.path == count.text), None)
+        if lane is not None and lane.edits:
+            out += _changes(frame, count, lane)
+    return out
+
+
+def _changes(frame: Frame, count: Count, lane: Lane) -> list[tuple[Text, str]]:
+    node = reach(frame.tree, count.start[:-1])
+    start, end = node.get(count.start[-1]), node.get(count.end[-1])
+    if type(start) is not int or type(end) is not int or not 0 <= start <= end:
+        return []
+    low, high = _map(lane, count).translate_span(start, end)
+    return [
+        (Text(lane.channel, str(old), frame, path, number=True), str(new))
+        for path, old, new in ((count.start, start, low), (count.end, end, high))
+        if old != new
+    ]
+
+
+def _map(lane: Lane, count: Count) -> OffsetMap:
+    """From what the model said or saw to what the client sees or has."""
+    edits = lane.rewritten()
+    if count.of_request:  # the model saw the edited text, the client has the other
+        there = mask("".join(lane.whole), edits)[1]
+        return OffsetMap(there.masked_starts, there.masked_ends, there.starts, there.ends)
+    # Not how far edits are known, which depends on chunks, but what has left.
+    return mask("".join(lane.whole), [edit for edit in edits if edit[0] < lane.released])[1]

@@ -1,0 +1,74 @@
+"""Operators: what a redact rule puts in place of a value. Names, parameters and meaning are Presidio's, but for two:
+`placeholder` is the default and the only one that can be restored, and `hash` is keyed, for phone and card numbers are so
+few that a plain hash of one is found by trying them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+Kind = Literal["redact", "replace", "hash", "placeholder", "mask"]
+HashType = Literal["sha256", "sha512"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)  # what shows least of a value comes first
+HASH_TYPES: tuple[HashType, ...] = get_args(HashType)
+DEFAULT = "DEFAULT"  # in a policy: every label that is not named
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator with its parameters. `chars_to_mask`: `None` masks the whole value, whatever its length."""
+
+    type: Kind = "placeholder"
+    new_value: str = ""
+    masking_char: str = "*"
+    chars_to_mask: int | None = None
+    from_end: bool = False
+    hash_type: HashType = "sha256"
+
+    @property
+    def shows(self) -> bool:
+        """Whether characters of the value may stay."""
+        return self.type == "mask" and self.chars_to_mask is not None
+
+    def apply(self, value: str, placeholder: str, hashed: Callable[[str, str], str]) -> str:
+        """What stands for `value`. `hashed(hash_type, value)`: its keyed hash, in hexadecimal digits."""
+        match self.type:
+            case "redact":
+                return ""
+            case "replace":
+                return self.new_value
+            case "hash":
+                return hashed(self.hash_type, value)
+            case "placeholder":
+                return placeholder
+        count = len(value) if self.chars_to_mask is None else min(self.chars_to_mask, len(value))
+        veil = self.masking_char * count
+        return value[: len(value) - count] + veil if self.from_end else veil + value[count:]
+
+
+PLACEHOLDER = Operator()
+MASK_ALL = Operator("mask")
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """The operators of a rule, by label."""
+
+    default: Operator = PLACEHOLDER
+    by_label: Mapping[str, Operator] = field(default_factory=dict)
+
+    def of(self, label: str) -> Operator:
+        return self.by_label.get(label, self.default)
+
+
+PLACEHOLDERS = Operators()
+
+
+def strictest(operators: Sequence[Operator]) -> Operator:
+    """The one of several that shows least of a value; two masks that differ show nothing."""
+    first, *others = sorted(operators, key=lambda one: (KINDS.index(one.type), repr(one)))
+    differ = first.type == "mask" and any(one != first for one in others)
+    return MASK_ALL if differ else first

@@ -1,0 +1,100 @@
+"""Reading `operators:` of a rule: `{CREDIT_CARD: {type: mask, chars_to_mask: 12}, DEFAULT: redact}`.
+
+In: the node. Out: frozen `Operators`; mistakes are noted in the `Reading` like all others of the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from guardproxy.operators import DEFAULT, HASH_TYPES, KINDS, PLACEHOLDER, PLACEHOLDERS, Kind, Operator, Operators
+from guardproxy.policy.reading import Reading, join
+from guardproxy.policy.tree import Node
+
+_PARAMETERS: Mapping[Kind, tuple[str, ...]] = {
+    "redact": (),
+    "replace": ("new_value",),
+    "hash": ("hash_type",),
+    "placeholder": (),
+    "mask": ("masking_char", "chars_to_mask", "from_end"),
+}
+_OF_PRESIDIO = ("encrypt", "decrypt", "keep", "custom")
+_LABEL = re.compile(r"[A-Z][A-Z0-9_]*")
+_WANTED = "an operator, like `hash` or `{type: mask, chars_to_mask: 12}`"
+
+
+def read_operators(reading: Reading, node: Node | None) -> Operators:
+    """The operators of a rule; where nothing is said, placeholders."""
+    if node is None:
+        return PLACEHOLDERS
+    entries = reading.mapping(node, "a mapping from labels to operators, like `{CREDIT_CARD: mask, DEFAULT: hash}`")
+    if node.value == {}:
+        reading.fail(node.place, f"an empty mapping says nothing; name a label, or `{DEFAULT}` for all of them")
+    found: dict[str, Operator] = {}
+    for label, value in (entries or {}).items():
+        if not _LABEL.fullmatch(label):
+            hint = f"; did you mean `{DEFAULT}`?" if label.upper() == DEFAULT else ""
+            reading.fail(value.key, f"`{label}` is no label: labels are written like CREDIT_CARD{hint}")
+        if operator := _operator(reading, value):
+            found[label] = operator
+    return Operators(found.pop(DEFAULT, PLACEHOLDER), found)
+
+
+def unrestorable(operators: Operators) -> str:
+    """The first operator that puts something there from which no value comes back; empty when there is none."""
+    of = {**operators.by_label, DEFAULT: operators.default}
+    return next((f"`{one.type}` for {label}" for label, one in of.items() if one.type != "placeholder"), "")
+
+
+def _operator(reading: Reading, node: Node) -> Operator | None:
+    if isinstance(node.value, str):
+        kind = _kind(reading, node)
+        return _built(reading, kind, {}, node) if kind else None
+    entries = reading.mapping(node, _WANTED)
+    if entries is None:
+        return None
+    if "type" not in entries:
+        reading.fail(node.place, f"`type` is missing; use one of {join(KINDS)}")
+        return None
+    kind = _kind(reading, entries["type"])
+    if kind is None:
+        return None
+    return _built(reading, kind, reading.entries(node, "a mapping", ("type", *_PARAMETERS[kind])), node)
+
+
+def _kind(reading: Reading, node: Node) -> Kind | None:
+    if node.value in _OF_PRESIDIO:
+        reading.fail(node.place, f"the operator `{node.value}` is not available here; use one of {join(KINDS)}")
+        return None
+    return reading.choice(node, KINDS)
+
+
+def _built(reading: Reading, kind: Kind, keys: Mapping[str, Node], node: Node) -> Operator | None:
+    if kind == "replace" and "new_value" not in keys:
+        reading.fail(node.place, "`replace` needs the text to put there, like `{type: replace, new_value: REMOVED}`")
+        return None
+    char = reading.word(keys.get("masking_char"), "one character") or "*"
+    if len(char) != 1:
+        reading.fail(keys["masking_char"].place, "expected one character, found a longer text")
+    return Operator(
+        type=kind,
+        new_value=reading.word(keys.get("new_value"), "a text, written as words") or "",
+        masking_char=char,
+        chars_to_mask=_count(reading, keys.get("chars_to_mask")),
+        from_end=reading.boolean(keys.get("from_end")) or False,
+        hash_type=reading.choice(keys.get("hash_type"), HASH_TYPES) or "sha256",
+    )
+
+
+def _count(reading: Reading, node: Node | None) -> int | None:
+    if node is None:
+        return None
+    if isinstance(node.value, bool) or not isinstance(node.value, int):
+        reading.unexpected(node, "a number of characters")
+        return None
+    if node.value < 1:
+        found = f"found {node.value}; leave it out to mask the whole value"
+        reading.fail(node.place, f"expected a number from 1 on, {found}")
+        return None
+    return node.value

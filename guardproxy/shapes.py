@@ -1,0 +1,214 @@
+"""Shapes: what a JSON schema of the request asks of one place in a JSON text (tool arguments, a JSON answer).
+
+In: a schema and a path. Out: the constraints on the string that stands there. Only local `$ref`s are followed.
+Where a schema leaves several ways open (`anyOf`, an optional field), each is a constraint of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from math import inf
+from typing import Any
+
+Path = tuple[str | int, ...]
+Way = tuple[Mapping[str, Any], ...]  # schemas that hold together
+WAYS_LIMIT = 64
+SHORT_CHARS = 80  # a place that takes less may be too short for a placeholder; no placeholder is longer than 56
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What one way through a schema asks of a string or a number. `fixed`: it is one of some given values."""
+
+    fixed: bool = False
+    formats: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    shortest: int = 0
+    longest: int | None = None
+    least: float = -inf
+    most: float = inf
+    multiple: float = 0
+
+    @property
+    def free(self) -> bool:
+        """Whether any text with a placeholder in it will do, but for its length."""
+        return not (self.fixed or self.formats or self.patterns) and (self.longest or SHORT_CHARS) >= SHORT_CHARS
+
+    def takes(self, number: float) -> bool:
+        """Whether a number that is not one of given values will do."""
+        whole = not self.multiple or number % self.multiple == 0
+        return not self.fixed and self.least <= number <= self.most and whole
+
+    def has_length(self, text: str) -> bool:
+        return self.shortest <= len(text) and (self.longest is None or len(text) <= self.longest)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """A schema, `where` in the request it stands, and the place in what it describes where a text stands (`at`)."""
+
+    where: str
+    schema: Any
+    at: Path = ()
+
+    def constraints(self, path: Path = (), *kinds: str) -> tuple[Constraint, ...]:
+        """The constraints on the value at `path`, one for each way that takes one of `kinds` (`string`, if none is named)."""
+        ways = [
+            way for way in self._ways((*self.at, *path)) if any(_may_be(way, kind) for kind in kinds or ("string",))
+        ]
+        return tuple(dict.fromkeys(map(_constraint, ways))) or (Constraint(),)
+
+    def declares(self, path: Path) -> bool:
+        """Whether the last step of the path is a property that the schema names."""
+        *before, last = (*self.at, *path)
+        ways = self._ways(before)
+        return any(last in _object(schema.get("properties")) for way in ways for schema in way)
+
+    @property
+    def said(self) -> Path:
+        """`at` as a record may show it: what the schema does not name came from a text, and is `*`."""
+        steps = enumerate(self.at, 1)
+        return tuple(
+            one if isinstance(one, int) or Shape("", self.schema, self.at[:end]).declares(()) else "*"
+            for end, one in steps
+        )
+
+    def _ways(self, path: Iterable[str | int]) -> list[Way]:
+        ways = _spread(self.schema, self.schema)
+        for step in path:
+            ways = _step(self.schema, ways, step)
+        return ways
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What a request says of its answer: the arguments of each tool by its name, the whole text if it is JSON, and the
+    documents that it may cite, by the paths of their texts (empty: not a plain text)."""
+
+    tools: Mapping[str, Shape] = field(default_factory=dict)
+    answer: Shape | None = None
+    documents: tuple[str, ...] = ()
+
+    def tool(self, name: Any, at: Path = ()) -> Shape | None:
+        found = self.tools.get(name) if isinstance(name, str) else None
+        return Shape(found.where, found.schema, at) if found and at else found
+
+    def named(self, where: str, at: Iterable[str | int]) -> Shape | None:
+        """The shape that a record names."""
+        every = (*self.tools.values(), *((self.answer,) if self.answer else ()), NAME)
+        return next((Shape(one.where, one.schema, tuple(at)) for one in every if one.where == where), None)
+
+
+NO_SHAPES = Shapes()
+NAME = Shape("name", {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,64}$"})  # what APIs take as the name of a tool
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _spread(root: Any, schema: Any, done: dict[int, list[Way]] | None = None) -> list[Way]:
+    """The ways of a schema, its references and combinations resolved. `done`: what is known, or under way: a schema that
+    leads back to itself asks nothing more, and one that many refer to is read once."""
+    if not isinstance(schema, dict):
+        return [()]
+    done = {} if done is None else done
+    if id(schema) in done:
+        return done[id(schema)]
+    done[id(schema)] = [()]
+    parts: list[list[Way]] = [[(schema,)]]
+    if isinstance(schema.get("$ref"), str):
+        parts.append(_spread(root, _resolved(root, schema["$ref"]), done))
+    parts += (_spread(root, one, done) for one in _list(schema.get("allOf")))
+    for key in ("anyOf", "oneOf"):
+        if options := _list(schema.get(key)):
+            parts.append([way for one in options for way in _spread(root, one, done)][:WAYS_LIMIT])
+    done[id(schema)] = _both(parts)
+    return done[id(schema)]
+
+
+def _both(parts: Iterable[list[Way]]) -> list[Way]:
+    """Every way of all parts together; a schema that several name holds once."""
+    start: list[Way] = [()]
+    return reduce(lambda done, more: [_joined(one, other) for one in done for other in more][:WAYS_LIMIT], parts, start)
+
+
+def _joined(one: Way, other: Way) -> Way:
+    return tuple({id(schema): schema for schema in (*one, *other)}.values())[:WAYS_LIMIT]
+
+
+def _resolved(root: Any, reference: str) -> Any:
+    if not reference.startswith("#"):
+        return None
+    node = root
+    for step in reference[1:].split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        node = node.get(name) if isinstance(node, dict) else None
+    return node
+
+
+def _step(root: Any, ways: list[Way], step: str | int) -> list[Way]:
+    """The ways of the child at `step`. Ways that name the child win over those that only do not forbid it."""
+    kind = "array" if isinstance(step, int) else "object"
+    named: list[Way] = []
+    for way in ways:
+        children = [child for schema in way for child in _children(schema, step)]
+        if children and _may_be(way, kind):
+            named += _both(_spread(root, child) for child in children)
+    return named[:WAYS_LIMIT] or [()]
+
+
+def _children(schema: Mapping[str, Any], step: str | int) -> list[Any]:
+    if isinstance(step, str):
+        if step in (properties := _object(schema.get("properties"))):
+            return [properties[step]]
+        return [schema["additionalProperties"]] if isinstance(schema.get("additionalProperties"), dict) else []
+    first = _list(schema.get("prefixItems")) or _list(schema.get("items"))
+    if step < len(first):
+        return [first[step]]
+    return [schema["items"]] if isinstance(schema.get("items"), dict) else []
+
+
+def _may_be(way: Way, kind: str) -> bool:
+    return all(
+        kind in (one if isinstance(one := schema["type"], list) else [one]) for schema in way if "type" in schema
+    )
+
+
+def _constraint(way: Way) -> Constraint:
+    def words(key: str) -> tuple[str, ...]:
+        return tuple(schema[key] for schema in way if isinstance(schema.get(key), str))
+
+    def sizes(*keys: str) -> list[Any]:
+        return [schema[key] for key in keys for schema in way if type(schema.get(key)) in (int, float)]
+
+    return Constraint(
+        fixed=any("enum" in schema or "const" in schema for schema in way),
+        formats=tuple(name for one in words("format") if (name := FORMATS.get(one))),
+        patterns=words("pattern"),
+        shortest=max(sizes("minLength"), default=0),
+        longest=min(sizes("maxLength"), default=None),
+        least=max(sizes("minimum", "exclusiveMinimum"), default=-inf),
+        most=min(sizes("maximum", "exclusiveMaximum"), default=inf),
+        multiple=max(sizes("multipleOf"), default=0),
+    )
+
+
+# Names of formats -> what they ask for. A format that is not here is not checked by validators either.
+FORMATS: Mapping[str, str] = {
+    **dict.fromkeys(("email", "idn-email"), "email"),
+    **dict.fromkeys(("uri", "url", "uri-reference", "iri", "iri-reference", "uri-template"), "uri"),
+    **dict.fromkeys(("hostname", "idn-hostname"), "hostname"),
+    **dict.fromkeys(("uuid", "uuid4", "guid"), "uuid"),
+    **dict.fromkeys(("ipv4", "ipvanyaddress", "ipvanyinterface", "ipv4interface"), "ipv4"),
+    **dict.fromkeys(("ipv4network", "ipvanynetwork"), "ipv4network"),
+    **dict.fromkeys(("ipv6", "ipv6interface"), "ipv6"),
+    **dict.fromkeys(("byte", "binary", "base64", "base64url"), "base64"),
+    **{name: name for name in ("date", "time", "date-time", "duration", "ipv6network", "json-pointer", "regex")},
+}

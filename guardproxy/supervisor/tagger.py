@@ -1,0 +1,187 @@
+"""Texts to names: the words of a text, how each is written, one forward pass, the tags joined to spans.
+
+In: texts of any length. Out: for each, spans with a label and a score. Kept: tokenizer and session, both safe for many
+threads. The network knows no capitals, so how a word is written goes in beside its tokens. Nothing is truncated: a long
+text is tagged in overlapping pieces, each word in the piece that shows most of what is around it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from guardproxy.checks import Tag
+from guardproxy.errors import ConfigError
+from guardproxy.supervisor.model import Model
+from guardproxy.supervisor.session import Session
+
+OVERLAP_TOKENS = 48
+"""Tokens that two neighbouring pieces of a long text share."""
+
+_WARM_UP = ("", "Warm up, Ada.", "warm up " * 100)
+_EDGES = " \t\r\n\"'`“”‘’«»<>()[]{}*_,;:!?|/\\=~"
+
+
+@lru_cache(8192)
+def case_of(word: str) -> int:
+    """How a word is written: 0 without letters, 1 small, 2 with a capital first, 3 in capitals, 4 mixed, 5 as one
+    capital, 6 with digits among letters. The network was trained on these numbers."""
+    if not any(letter.isalpha() for letter in word):
+        return 0
+    if any(letter.isdigit() for letter in word):
+        return 6
+    if word.islower():
+        return 1
+    if word.isupper():
+        return 5 if len(word) == 1 else 3
+    capitals = [letter.isupper() for letter in word]
+    return 1 if not any(capitals) else 2 if capitals[0] and not any(capitals[1:]) else 4
+
+
+def words_of(text: str, encoding: Any) -> list[tuple[int, int, int, int]]:
+    """The words that an encoding split: first token, token after the last, and the characters in `text`."""
+    words: list[tuple[int, int, int, int]] = []
+    ids, offsets = encoding.word_ids, encoding.offsets
+    at = 0
+    while at < len(ids):
+        end = at + 1
+        while end < len(ids) and ids[end] == ids[at]:
+            end += 1
+        words.append((at, end, offsets[at][0], offsets[end - 1][1]))
+        at = end
+    return words
+
+
+class OnnxTagger:
+    """Implements `guardproxy.checks.Tagger`. `provider`: what runs it, for a status page."""
+
+    def __init__(self, model: Model, threads: int) -> None:
+        """Loads and warms up. Raises `ConfigError` when the tokenizer or the network cannot be used."""
+        try:
+            self._tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
+        except Exception as error:  # tokenizers raises bare `Exception`
+            raise ConfigError(f"{model.folder / 'tokenizer.json'} is no tokenizer") from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        first, last = self._tokenizer.token_to_id("[CLS]"), self._tokenizer.token_to_id("[SEP]")
+        if first is None or last is None:
+            raise ConfigError(f"{model.folder / 'tokenizer.json'} lacks [CLS] or [SEP]")
+        self._first, self._last = first, last
+        self._model = model
+        self._plain, self._timeless = _word_lists(model)
+        self._session = Session(model.folder / "model.onnx", threads)
+        self.provider = self._session.provider
+        tags = self._logits([first, last], [0, 0]).shape[-1]
+        if tags != 1 + 2 * len(model.labels):
+            raise ConfigError(f"{model.folder}: the network must have two tags for each of `labels`, and one for none")
+        # A tag is scored as its logit less the label's bias: that of no name is raised by the whole of it.
+        self._bias = np.array([0.0, *(model.biases[label] for label in model.labels for _ in range(2))], np.float32)
+        self.tag(_WARM_UP)
+
+    @property
+    def digest(self) -> str:
+        return self._model.digest
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        return self._model.thresholds
+
+    @property
+    def plain(self) -> frozenset[str]:
+        return self._plain
+
+    @property
+    def timeless(self) -> frozenset[str]:
+        return self._timeless
+
+    def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
+        """The names of each text, in order, without overlaps; see `guardproxy.checks.Tagger.tag`."""
+        # A lone surrogate, legal in JSON, is no text for the tokenizer.
+        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        encodings = self._tokenizer.encode_batch(clean, add_special_tokens=False)
+        return [self._tags(text, encoding) for text, encoding in zip(clean, encodings, strict=True)]
+
+    def _tags(self, text: str, encoding: Encoding) -> list[Tag]:
+        words = words_of(text, encoding)
+        if not words:
+            return []
+        shares = self._shares(text, encoding, words)
+        best = shares.argmax(1).tolist()
+        found: list[tuple[int, int, int, list[float]]] = []  # label, characters, the share of each word
+        before = -1
+        for (_, _, start, end), tag, row in zip(words, best, shares, strict=True):
+            label = (tag - 1) // 2 if tag else -1
+            if label >= 0:
+                share = float(row[1 + 2 * label] + row[2 + 2 * label])
+                if label == before and tag % 2 == 0:
+                    kind, low, _, shared = found[-1]
+                    found[-1] = (kind, low, end, [*shared, share])
+                else:
+                    found.append((label, start, end, [share]))
+            before = label
+        return [
+            Tag(low, high, self._model.labels[label], round(sum(shared) / len(shared), 4))
+            for label, start, end, shared in found
+            for low, high in [_trimmed(text, start, end)]
+            if any(letter.isalnum() for letter in text[low:high])
+        ]
+
+    def _shares(self, text: str, encoding: Encoding, words: list[tuple[int, int, int, int]]) -> NDArray[np.float32]:
+        """For each word the probability of each tag, shape (words, tags)."""
+        ids = encoding.ids
+        cases = [0] * len(ids)
+        for first, after, start, end in words:
+            cases[first:after] = [case_of(text[start:end])] * (after - first)
+        heads = [first for first, _, _, _ in words]
+        room = self._model.max_tokens - 2
+        if len(ids) <= room:
+            logits = self._logits([self._first, *ids, self._last], [0, *cases, 0])[[head + 1 for head in heads]]
+        else:
+            logits = self._long(ids, cases, room)[heads]
+        scaled = (logits - self._bias) / np.float32(next(iter(self._model.temperatures.values())))
+        powers = np.exp(scaled - scaled.max(1, keepdims=True))
+        shares: NDArray[np.float32] = powers / powers.sum(1, keepdims=True)
+        return shares
+
+    def _long(self, ids: Sequence[int], cases: Sequence[int], room: int) -> NDArray[np.float32]:
+        """The logits of each token of a text that is longer than the network takes."""
+        half = min(OVERLAP_TOKENS, room // 2) // 2
+        parts: list[NDArray[np.float32]] = []
+        done = 0
+        while done < len(ids):
+            low = min(max(0, done - half), max(0, len(ids) - room))
+            high = min(len(ids), low + room)
+            found = self._logits([self._first, *ids[low:high], self._last], [0, *cases[low:high], 0])[1:-1]
+            until = high if high == len(ids) else high - half
+            parts.append(found[done - low : until - low])
+            done = until
+        return np.concatenate(parts)
+
+    def _logits(self, ids: list[int], cases: list[int]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = self._session.rows("logits", input_ids=ids, case_ids=cases)
+        return logits
+
+
+def _word_lists(model: Model) -> tuple[frozenset[str], frozenset[str]]:
+    """Words that are no part of any name, and those of them that are no part of a date either."""
+    path = model.folder / "words.json"
+    try:
+        lists = json.loads(path.read_text("utf-8"))
+        return frozenset(map(str, lists["plain"])), frozenset(map(str, lists["timeless"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} must hold the word lists `plain` and `timeless`") from error
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """A span without quotes, brackets and the like at its ends."""
+    while start < end and text[start] in _EDGES:
+        start += 1
+    while start < end and text[end - 1] in _EDGES:
+        end -= 1
+    return start, end

@@ -1,0 +1,74 @@
+"""The schemas that a request of either format holds, and which text of a request or an answer each is for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from guardproxy.events import Path
+from guardproxy.shapes import NAME, Shape, Shapes
+from guardproxy.wire.citations import documents
+from guardproxy.wire.walk import Found, listed, reach
+
+
+def chat_shapes(tree: Any) -> Shapes:
+    """The schemas of a request: of its tools' arguments, of an answer that is to be JSON."""
+    tools: dict[str, Shape] = {}
+    for key in ("tools", "functions"):
+        for at, tool in enumerate(listed(tree, key)):
+            about = tool.get("function") if key == "tools" and isinstance(tool, dict) else tool
+            if isinstance(about, dict) and isinstance(about.get("name"), str) and "parameters" in about:
+                tools[about["name"]] = Shape(f"{key}[{at}]", about["parameters"])
+    wanted = tree.get("response_format")
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    if kind not in ("json_schema", "json_object"):
+        return Shapes(tools)
+    about = wanted.get("json_schema")
+    return Shapes(tools, Shape("response_format", about.get("schema") if isinstance(about, dict) else None))
+
+
+_CALLS = ("function", "function_call", "custom", "tool_choice")
+_CALLED = ("messages", "choices", "tools", "functions", "tool_choice", "function_call")
+
+
+def chat_shape_of(shapes: Shapes, tree: Any, found: Found) -> Shape | None:
+    *before, last = found.path
+    if not before or found.key or found.number:
+        return None
+    if before[0] in _CALLED and (before[-1] in _CALLS or (before[0] == "functions" and len(before) == 2)):
+        if last == "name":
+            return NAME
+        return shapes.tool(reach(tree, tuple(before)).get("name")) if last == "arguments" else None
+    return shapes.answer if before[0] == "choices" and found.leaf.how == "json" else None
+
+
+def messages_shapes(tree: Any) -> Shapes:
+    """The schemas of a request: of its tools' arguments, of an answer that is to be JSON."""
+    tools = {
+        tool["name"]: Shape(f"tools[{at}]", tool["input_schema"])
+        for at, tool in enumerate(listed(tree, "tools"))
+        if isinstance(tool.get("name"), str) and "input_schema" in tool
+    }
+    config = tree.get("output_config")
+    wanted = tree.get("output_format") or (config.get("format") if isinstance(config, dict) else None)
+    if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
+        return Shapes(tools, documents=documents(tree))
+    return Shapes(tools, Shape("output_format", wanted.get("schema")), documents(tree))
+
+
+def shape_of_block(shapes: Shapes, block: Any, at: Path) -> Shape | None:
+    """What is asked of a leaf `at` in a block that calls a tool."""
+    if at == ("name",):
+        return NAME
+    return shapes.tool(block.get("name"), at[1:]) if at[0] == "input" else None
+
+
+def messages_shape_of(shapes: Shapes, tree: Any, found: Found) -> Shape | None:
+    path = found.path
+    if found.leaf.how == "json":
+        return shapes.answer
+    if (path[0], *path[2:]) == ("tools", "name") or path == ("tool_choice", "name"):
+        return NAME
+    start = path.index("content") if "content" in path else len(path)
+    if found.leaf.kind == "tool_arguments" and path[0] in ("messages", "content") and path[start + 2 :]:
+        return shape_of_block(shapes, reach(tree, path[: start + 2]), path[start + 2 :])
+    return None

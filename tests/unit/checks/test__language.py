@@ -1,0 +1,46 @@
+"""Which language a text is in, told from what stands before a place."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import pytest
+
+from guardproxy.checks import Resources, build
+from guardproxy.checks._language import LANGUAGES, detector
+from guardproxy.errors import OptionError
+from tests.support_checks import assert_every_split, whole
+
+GERMAN = "Guten Tag, ich schreibe Ihnen wegen meiner Steuererklärung, bitte antworten Sie bald. "
+SPANISH = "Buenos días, le escribo por mi declaración de impuestos, por favor conteste pronto. "
+
+
+def test_only_what_stands_before_counts() -> None:
+    detect = detector(LANGUAGES)
+    for text, language in ((GERMAN, "de"), (SPANISH, "es")):
+        assert detect(text + "x" * 500, len(text)) == language
+    assert detect(GERMAN + SPANISH * 20, len(GERMAN + SPANISH * 20)) == "es"
+    assert detect("Guten Tag, 12345678 " * 2, 20) is None
+
+
+def test_recognizers_of_other_languages_find_nothing_in_a_text_whose_language_is_known() -> None:
+    check = build("pii", "pii", {"language": "auto"}, Resources())
+    text = f"{SPANISH}Mi NIF es 12345678Z, gracias."
+    assert "ES_NIF" in {one.label for one in whole(check, text)}
+    assert "ES_NIF" not in {one.label for one in whole(check, f"{GERMAN}Mi NIF es 12345678Z, gracias.")}
+    assert_every_split(check, "Mi NIF es 12345678Z, gracias.")
+    assert_every_split(check, text)
+
+
+def test_without_the_package_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = builtins.__import__
+
+    def missing(name: str, *rest: Any, **more: Any) -> Any:
+        if name.startswith("py3langid"):
+            raise ImportError(name)
+        return plain(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(OptionError, match=r"guardproxy\[languages\]"):
+        build("pii", "pii", {"language": "auto"}, Resources())

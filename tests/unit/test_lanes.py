@@ -1,0 +1,189 @@
+"""Lanes: what is held to its end, what raw checks see meanwhile, what may be quoted."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.events import End, Frame, Text
+from guardproxy.findings import Channel, Finding, Scan, Window
+from guardproxy.gate import Gate
+from guardproxy.lanes import CHECK_ERROR, Lane
+from guardproxy.placeholders import RESTORE
+from guardproxy.shapes import Shape
+from tests.support_checks import promise
+
+ANSWER = Channel("response", "assistant", "answer")
+SHAPE = Shape("response_format", {"type": "object"})
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Finds runs of nines; `raw`: in JSON as it stands."""
+
+    name: str = "digits"
+    digest: str = ""
+    raw: bool = False
+    error: str = ""
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        return [self._scan(window) for window in windows]
+
+    def _scan(self, window: Window) -> Scan:
+        text, end = window.text, window.start + len(window.text)
+        if self.error:
+            return Scan((), window.settled, window.start, self.error)
+        settled = end if window.last else window.start + len(text.rstrip("9"))
+        found, at = [], 0
+        while (low := text.find("9", at)) >= 0:
+            at = low + len(text[low:]) - len(text[low:].lstrip("9"))
+            if window.settled <= window.start + low and window.start + at <= settled:
+                found.append(Finding(window.start + low, window.start + at, self.name, "NINES", 1.0))
+        return Scan(tuple(found), max(settled, window.settled), max(settled, window.settled))
+
+
+@dataclass(frozen=True)
+class Strict:
+    """A raw check that takes no `!`."""
+
+    name: str = "strict"
+    digest: str = ""
+    raw: bool = True
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        out = []
+        for window in windows:
+            end, at = window.start + len(window.text), window.text.find("!")
+            found = (Finding(window.start + at, window.start + at + 1, self.name, "WRONG", 1.0),) if at >= 0 else ()
+            out.append(Scan(found, end, end))
+        return out
+
+
+def turn(gate: Gate) -> None:
+    while jobs := gate.jobs():
+        list(gate.learn([job.check.scan([job.window])[0] for job in jobs]))
+
+
+def flow(parts: Sequence[str], *checks: Any, quotes: bool = False, end: bool = True) -> Gate:
+    """A gate that got the text in parts, one frame each."""
+    gate = Gate(lambda channel: checks, quotes=quotes)
+    for part in parts:
+        gate.push([Text(ANSWER, part, Frame(b"", streamed=True), ("x",), encoded=True, shape=SHAPE)])
+        turn(gate)
+    if end:
+        gate.push([End(ANSWER)])
+        turn(gate)
+    return gate
+
+
+def leaving(gate: Gate) -> str:
+    return "".join(new for entry in gate.release() for _, new in entry.texts()[0])
+
+
+def test_json_that_only_raw_checks_read_flows() -> None:
+    gate = flow(['{"a": ', '"b"'], Strict(), end=False)
+    (lane,) = gate.lanes
+    assert (lane.held, lane.encoded, lane.json) == (False, False, True)
+    assert leaving(gate) == '{"a": "b"'
+
+
+def test_json_that_another_check_reads_is_held_and_raw_checks_see_it_meanwhile() -> None:
+    gate = flow(['{"a": ', "!"], Strict(), Digits(), end=False)
+    (lane,) = gate.lanes
+    assert (lane.held, lane.encoded, lane.json) == (True, True, True)
+    assert leaving(gate) == ""
+    assert [(at, one.label) for _, _, at, one in gate.ahead()] == [(0, "WRONG")]
+
+
+def test_a_text_with_a_shape_is_held_too() -> None:
+    gate = Gate(lambda channel: (Strict(), Digits()))
+    gate.push([Text(ANSWER, "a99", Frame(b"", streamed=True), ("x",), shape=SHAPE)])
+    turn(gate)
+    assert leaving(gate) == ""
+    gate.push([Text(ANSWER, "9", Frame(b"", streamed=True), ("x",), shape=SHAPE), End(ANSWER)])
+    turn(gate)
+    (lane,) = gate.lanes
+    assert [(one.start, one.end) for one in lane.findings] == [(1, 4)]
+    assert lane.end_of(lane.findings[0]) == lane.total
+    assert leaving(gate) == "a999"
+
+
+def test_what_is_quoted_is_read_first() -> None:
+    """The fault is shown only when the text up to it was scanned; what lies behind it is not quoted."""
+    gate = Gate(lambda channel: (Strict(), Digits()), quotes=True)
+    gate.push([Text(ANSWER, '{"a": "\\u0039\\u0039", !', Frame(b"", streamed=True), ("x",), encoded=True)])
+    jobs = gate.jobs()
+    assert [job.check.name for job in jobs] == ["strict"]
+    list(gate.learn([Strict().scan([job.window])[0] for job in jobs]))
+    assert list(gate.ahead()) == []
+    (job,) = gate.jobs()
+    assert job.window.text.startswith("a\n99\n")
+    list(gate.learn([Digits().scan([job.window])[0]]))
+    assert [one.label for _, _, _, one in gate.ahead()] == ["WRONG"]
+    (lane,) = gate.lanes
+    assert lane.quote is not None
+    assert [one.label for one in lane.quote.findings] == ["NINES"]
+    assert lane.findings[0].label == "WRONG", "what is quoted adds nothing to what was found"
+
+
+@pytest.mark.parametrize("checks", [(Strict(),), (Strict(), Digits(name=RESTORE))])
+def test_what_nobody_else_reads_needs_no_reading(checks: tuple[Any, ...]) -> None:
+    gate = flow(["!"], *checks, quotes=True)
+    assert gate.lanes[0].quote is None
+
+
+def test_what_is_only_judged_is_read_before_it_is_quoted() -> None:
+    gate = Gate(lambda channel: (Strict(), Digits()), quotes=True)
+    frame = Frame(b"")
+    gate.push([Text(ANSWER, '{"a!": 99, "b": "c99"}', frame, ("x",), judged=True), End(ANSWER)])
+    (job,) = gate.jobs()
+    list(gate.learn([Strict().scan([job.window])[0]]))
+    assert list(gate.release()) == []
+    turn(gate)
+    (entry,) = gate.release()
+    assert [one.label for piece in entry.pieces for _, one in piece.findings()] == ["WRONG"]
+    quote = gate.lanes[0].quote
+    assert quote is not None
+    assert (quote.total, quote.seen is not None) == (gate.lanes[0].total, True)
+
+
+def test_a_raw_check_that_fails_on_a_held_text_is_quoted_up_to_there() -> None:
+    gate = flow(["ab"], Digits("raw", raw=True, error="ValueError"), Digits(), quotes=True, end=False)
+    (lane,) = gate.lanes
+    assert [one.label for one in lane.findings] == [CHECK_ERROR]
+    assert lane.quote is not None
+    assert lane.quote.total == 2
+
+
+@promise
+@given(st.text(alphabet='9a!"\\u003: {}', max_size=30), st.lists(st.integers(0, 30), max_size=5))
+def test_a_fault_and_what_is_quoted_do_not_depend_on_the_cuts(text: str, cuts: list[int]) -> None:
+    def told(parts: list[str]) -> Any:
+        lane = next(iter(flow(parts, Strict(), Digits(), quotes=True).lanes), Lane(ANSWER, (), False))
+        quote = lane.quote
+        return sorted(lane.findings), lane.fault_end, quote and ("".join(quote.whole), quote.findings)
+
+    places = [0, *sorted(min(one, len(text)) for one in cuts), len(text)]
+    parts = [text[low:high] for low, high in itertools.pairwise(places)]
+    first = told([text])
+    again = told(parts)
+    # A raw check that goes on finds more as more comes; only the first fault ends an answer.
+    assert first[1:] == again[1:]
+    assert [one for one in first[0] if one.check == "digits"] == [one for one in again[0] if one.check == "digits"]
+
+
+def test_the_arguments_of_a_call_are_held_whoever_reads_them() -> None:
+    gate = Gate(lambda channel: (Strict(),))
+    call = Channel("response", "tool_arguments", "call")
+    gate.push([Text(call, '{"a": 1', Frame(b"", streamed=True), ("x",), encoded=True)])
+    turn(gate)
+    assert (gate.lanes[0].held, leaving(gate)) == (True, "")
+    gate.push([End(call)])
+    turn(gate)
+    assert leaving(gate) == '{"a": 1'

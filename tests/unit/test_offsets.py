@@ -1,0 +1,111 @@
+"""Numbers that count in a text say the same place after edits: the reader who slices by them gets what was meant."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import CHAT, MESSAGES, Play, cut, events, message_frames, mint, policy_set, sse
+
+MAIL = "jo@ab.io"
+POLICY = r"""
+policy: test
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\.io"]}
+  code: {use: pattern, label: CODE, patterns: ["\\bK-[0-9]{4,8}\\b"]}
+rules:
+  - {id: mail, on: request, when: mail, action: redact}
+  - {id: code, on: response, when: code, action: redact}
+"""
+TOKEN = mint("MAIL", MAIL)
+PIECES = st.lists(st.sampled_from([TOKEN, "K-12345", " so ", "é", "."]), min_size=1, max_size=6)
+
+
+def note(start: Any, end: Any) -> dict[str, Any]:
+    about = {"start_index": start, "end_index": end, "title": "t", "url": "https://a.example"}
+    return {"type": "url_citation", "url_citation": about}
+
+
+def chat(text: str, *notes: dict[str, Any], streamed: bool = False, cuts: list[int] | None = None) -> dict[str, Any]:
+    """The message that the client has of this answer."""
+    ask = {"model": "m", "messages": [{"role": "user", "content": f"I am {MAIL}"}]}
+    play = Play(policy_set(POLICY), CHAT).ask(ask)
+    if not streamed:
+        message = {"role": "assistant", "content": text, "annotations": list(notes)}
+        body = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+        play.stream([body], media="application/json")
+        got: dict[str, Any] = json.loads(play.client)["choices"][0]["message"]
+        return got
+    deltas = [{"content": text}, {"annotations": list(notes)}, {}]
+    frames = [sse({"choices": [{"index": 0, "delta": one, "finish_reason": None}]}) for one in deltas[:2]]
+    frames += [sse({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}), b"data: [DONE]\n\n"]
+    play.stream(cut(b"".join(frames), cuts or []))
+    assert play.finish.outcome == "answered"
+    shown: dict[str, Any] = {"content": "", "annotations": []}
+    for _, tree in events(play.client):
+        for choice in tree["choices"] if tree != "[DONE]" else []:
+            shown["content"] += choice["delta"].get("content", "")
+            shown["annotations"] += choice["delta"].get("annotations", [])
+    return shown
+
+
+@given(
+    before=PIECES, meant=PIECES, after=PIECES, streamed=st.booleans(), cuts=st.lists(st.integers(1, 900), max_size=4)
+)
+def test_a_note_is_where_it_was(
+    before: list[str], meant: list[str], after: list[str], streamed: bool, cuts: list[int]
+) -> None:
+    def shown(parts: list[str]) -> str:
+        return "".join(parts).replace(TOKEN, MAIL).replace("K-12345", mint("CODE", "K-12345"))
+
+    # Words touch words where pieces meet, and then are none that a rule finds: a blank keeps them apart.
+    one, two, three = ([f"{part} " for part in parts] for parts in (before, meant, after))
+    start, end = len("".join(one)), len("".join(one + two))
+    got = chat("".join(one + two + three), note(start, end), streamed=streamed, cuts=cuts)
+    about = got["annotations"][0]["url_citation"]
+    assert got["content"] == shown(one + two + three)
+    assert got["content"][about["start_index"] : about["end_index"]] == shown(two)
+
+
+def test_a_place_inside_of_what_was_replaced_is_all_of_it() -> None:
+    got = chat(f"to {TOKEN}!", note(5, 6))
+    about = got["annotations"][0]["url_citation"]
+    assert got["content"][about["start_index"] : about["end_index"]] == MAIL
+
+
+@pytest.mark.parametrize(("start", "end"), [("1", 20), (1, None), (20, 1), (-1, 20), (True, 20), (0, 2)])
+def test_numbers_that_are_no_place_stay(start: Any, end: Any) -> None:
+    assert chat(f"to {TOKEN}!", note(start, end))["annotations"][0] == note(start, end)
+    assert chat("to nobody", note(start, end))["annotations"][0] == note(start, end)
+
+
+def cites(start: int, end: int) -> dict[str, Any]:
+    place = {"start_char_index": start, "end_char_index": end, "cited_text": "x"}
+    return {"type": "char_location", "document_index": 0, "document_title": "t", **place}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_citation_counts_in_the_document_that_the_client_has(streamed: bool) -> None:
+    text = f"By {MAIL}. It was late. To {MAIL}."
+    document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}}
+    ask = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [document]}]}
+    play = Play(policy_set(POLICY), MESSAGES).ask(ask)
+    seen = play.upstream["messages"][0]["content"][0]["source"]["data"]
+    start = seen.index("It was")
+    citation = cites(start, len(seen))
+    if streamed:
+        frames = message_frames([("text", ["so"])])
+        delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta", "citation": citation}}
+        frames.insert(4, sse(delta, "content_block_delta"))
+        play.stream(frames)
+        (got,) = [tree["delta"]["citation"] for _, tree in events(play.client) if "citation" in tree.get("delta", {})]
+    else:
+        block = {"type": "text", "text": "so", "citations": [citation]}
+        body = {"type": "message", "content": [block], "stop_reason": "end_turn", "usage": {}}
+        play.stream([json.dumps(body).encode()], media="application/json")
+        got = json.loads(play.client)["content"][0]["citations"][0]
+    assert text[got["start_char_index"] : got["end_char_index"]] == f"It was late. To {MAIL}."
