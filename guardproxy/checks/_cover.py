@@ -17,7 +17,6 @@ but its last character); one that looks behind adds nothing, `behind` tells how 
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from typing import Any
 import regex
 
 _DIGIT, _SPACE, _WORD, _OTHER = ord("0"), 2, ord("_"), 4  # the bytes that stand for characters beyond ASCII
+_REMEMBERED = 1 << 16
 _BEYOND = 1 << _DIGIT | 1 << _SPACE | 1 << _WORD | 1 << _OTHER
 _FOLDS = {"\u0130": "i", "\u0131": "i", "\u017f": "s", "\u212a": "k"}  # `regex` ignores the case of these, too
 _ALL = (1 << 128) - 1
@@ -77,7 +77,7 @@ _NOTHING = _Part("", "", "", True, 0)
 
 def trace(text: str) -> bytes:
     """One byte a character; equal to the text's own bytes where it is ASCII."""
-    return text.encode("ascii", "guardproxy-trace")
+    return text.encode() if text.isascii() else text.translate(_KINDS).encode("latin-1")
 
 
 def _kind(letter: str) -> int:
@@ -86,15 +86,20 @@ def _kind(letter: str) -> int:
     return _SPACE if _space(letter) else _WORD if _word(letter) else _OTHER
 
 
-def _stand_in(error: UnicodeError) -> tuple[bytes, int]:
-    assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - it is called for encoding only
-    return bytes(_kind(letter) for letter in error.object[error.start : error.end]), error.end
+class _Kinds(dict[int, int]):
+    """The kind of each character, for `str.translate`: found when it is first met, and for so many kept."""
+
+    def __missing__(self, code: int) -> int:
+        kind = code if code < 128 else _kind(chr(code))
+        if len(self) < _REMEMBERED:
+            self[code] = kind
+        return kind
 
 
+_KINDS = _Kinds()
 _digit = regex.compile(r"\d").match
 _space = regex.compile(r"\s").match
 _word = regex.compile(r"\w").match
-codecs.register_error("guardproxy-trace", _stand_in)
 
 
 @cache
