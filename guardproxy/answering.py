@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
-from guardproxy.findings import Facts, Finding
+from guardproxy.findings import Finding
 from guardproxy.gate import Entry, Lane, Piece
 from guardproxy.machine import Machine, because
 from guardproxy.offsets import moved
@@ -55,7 +55,7 @@ class Answering(Machine):
                 answer.hold = "all"
             elif bound.retries:
                 answer.hold = "start"
-        self._forms.facts = Facts(self.setting.route, self._notes.model, streamed=streamed)
+        self._forms.facts = replace(self._forms.facts, streamed=streamed)
         answer.decoder = self.setting.codec.decoder(
             streamed=streamed,
             failed=failed,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from guardproxy.answering import Answering
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Fault, Opaque
+from guardproxy.findings import Facts
 from guardproxy.forms import with_own
 from guardproxy.machine import Limits, Setting
 from guardproxy.policy.evaluate import Tally
@@ -92,6 +93,8 @@ class Exchange(Answering):
         except DownstreamError as error:
             return self._refuse(error, happened.at_s)
         self._notes.model, self._notes.stream = request.model, request.stream
+        self._notes.language = happened.language
+        self._forms.facts = Facts(self.setting.route, request.model, language=happened.language)
         self._bound = self.setting.policies.bind(self.setting.route, request.model, self.setting.tenant)
         self._shapes = with_own(request.shapes, self._bound.judging if wanted.is_answered(self.setting.route) else ())
         self._tally = Tally(self._bound)

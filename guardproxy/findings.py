@@ -75,12 +75,13 @@ class Form:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of a text beside the text. `model`: the one that was asked; `form`: what the text must be, where the
-    request or the policy says so; `streamed`: it comes in frames."""
+    request or the policy says so; `streamed`: it comes in frames; `language`: the one that the request's header names."""
 
     route: str = ""
     model: str = ""
     form: Form | None = None
     streamed: bool = False
+    language: str = ""
 
 
 NO_FACTS = Facts()

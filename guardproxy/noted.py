@@ -64,6 +64,7 @@ class Notes:
     """What an exchange notes beside texts. `times`: seconds of the driver's clock; `seals`: keyed digests of bodies."""
 
     model: str = ""
+    language: str = ""
     stream: bool = False
     streamed: bool = False
     status: int = 0

@@ -178,7 +178,8 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
             replayed=tuple(one["tokens"] for one in attempts),
         )
     )
-    last = _run(exchange, memory, RequestReceived(write(record["request"]["body"]), unix_s=record["at"]))
+    body, language = write(record["request"]["body"]), record.get("language", "")
+    last = _run(exchange, memory, RequestReceived(body, unix_s=record["at"], language=language))
     for number, attempt in enumerate(attempts):
         if isinstance(last, Finish) or exchange.attempt < number or exchange.phase == "request":
             break

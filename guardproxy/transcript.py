@@ -15,11 +15,12 @@ from guardproxy.gate import Job
 
 @dataclass(frozen=True, slots=True)
 class RequestReceived:
-    """The whole request body. `unix_s`: the wall clock, for the record."""
+    """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, where a header names it."""
 
     body: bytes
     at_s: float = 0.0
     unix_s: float = 0.0
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)

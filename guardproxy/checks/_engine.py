@@ -84,7 +84,8 @@ class Boost:
 class Engine:
     """Searches for the findings of `sources`.
 
-    `detect(text, start)`: the language of the text before `start`; where there is one, only recognizers for it count.
+    `detect(text, start)`: the language of the text before `start`; where there is one, only recognizers for it count. It is
+    not asked where the language of a text is told.
     """
 
     def __init__(
@@ -98,8 +99,9 @@ class Engine:
         for pattern in (self._any, self._begin):  # now, not at the first text that needs it
             compiled(pattern)
 
-    def step(self, text: str, at: int, last: bool) -> tuple[list[Span], int]:
-        """The final findings from `at` on, sorted, and how far the text is settled. `text` is all that can be seen."""
+    def step(self, text: str, at: int, last: bool, told: str = "") -> tuple[list[Span], int]:
+        """The final findings from `at` on, sorted, and how far the text is settled. `text` is all that can be seen; `told`:
+        its language, where that is known."""
         traced = trace(text)
         undecided = len(text)
         if not last and (open_at := compiled(self._begin).search(traced, at)):
@@ -115,7 +117,8 @@ class Engine:
             spans, torn = source.look(text, traced, at, first.start(), undecided)
             taken += torn
             for span in without_contained(spans) if source.single else spans:
-                if self.detect and (self.detect(text, span.start) or source.words.language) != source.words.language:
+                language = told or (self.detect(text, span.start) if self.detect else None)
+                if language and language != source.words.language:
                     continue
                 score = self._score(text, source, span, last, around)
                 if score is None:

@@ -41,12 +41,14 @@ _OPTIONS = ("entities", "recognizers", "threshold", "language", "model", "evasio
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """`digest`: identifies everything that the findings depend on. `names`: `None` where no name is asked for."""
+    """`digest`: identifies everything that the findings depend on. `names`: `None` where no name is asked for. `by_header`: the
+    languages of which a request's header may choose."""
 
     digest: str
     engine: Engine
     whole: Whole | None
     names: Names | None
+    by_header: tuple[str, ...]
 
 
 def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
@@ -59,7 +61,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1
     ):
         raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
-    languages, detected = _languages(options.get("language", "en"))
+    languages, how = _languages(options.get("language", "en"))
     own = Custom(_entries(options), resources.read)
     asked = _entities(options)
     names = _names(options, asked, threshold, resources)
@@ -83,11 +85,13 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         seeing_all.append((language, all_of_it))
     if not made and not names and not any(found for _, found in seeing_all):
         raise OptionError("recognizers", f"there is no recognizer for the language {', '.join(languages)}")
-    engine = Engine(made, boost(), _detector(languages) if detected else None)
-    plain = {"entities": entities, "threshold": threshold, "languages": languages, "detected": detected}
+    engine = Engine(made, boost(), _detector(languages) if how == "auto" else None)
+    plain = {"entities": entities, "threshold": threshold, "languages": languages, "how": how}
     more = (names.tagger.digest, str(sorted(names.labels.items()))) if names else ()
-    digest = options_digest("pii", VERSION, plain, versions(detected), own.digest, *more)
-    return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names)
+    digest = options_digest("pii", VERSION, plain, versions(how == "auto"), own.digest, *more)
+    return Setup(
+        digest, engine, whole(seeing_all, threshold, THRESHOLD), names, tuple(languages) if how == "header" else ()
+    )
 
 
 def _names(options: Mapping[str, Any], asked: list[str], threshold: float | None, resources: Resources) -> Names | None:
@@ -117,13 +121,14 @@ def _names(options: Mapping[str, Any], asked: list[str], threshold: float | None
     return Names(tagger, {each: max(tagger.thresholds[each], threshold or 0.0) for each in wanted})
 
 
-def _languages(value: Any) -> tuple[list[str], bool]:
-    if value == "auto":
-        return list(LANGUAGES), True
+def _languages(value: Any) -> tuple[list[str], str]:
+    """The languages, and what chooses among them: the text (`auto`), a header (`header`), or nothing."""
+    if value in ("auto", "header"):
+        return list(LANGUAGES), value
     asked = [value] if isinstance(value, str) else value
     if not isinstance(asked, list) or not asked or not all(isinstance(each, str) and each for each in asked):
-        raise OptionError("language", "`language` must be a code like `en`, a list of codes, or `auto`")
-    return list(dict.fromkeys(asked)), False
+        raise OptionError("language", "`language` must be a code like `en`, a list of codes, `auto` or `header`")
+    return list(dict.fromkeys(asked)), ""
 
 
 def _words(language: str) -> Any:

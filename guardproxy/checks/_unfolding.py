@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -138,13 +138,13 @@ class Unfolding:
                 return Scan(findings + scan.findings, scan.settled, scan.keep, scan.error)
             cut = min(cuts)
             if cut > done:
-                before = Window(window.channel, text[:cut], window.start, window.settled, True)
+                before = replace(window, text=text[:cut], last=True)
                 scan = self._part(before, behind, giants, [span for span in unread if span[1] <= cut])
                 if scan.error:
                     return Scan(findings, scan.settled, scan.keep, scan.error)
                 findings += scan.findings
             at = window.start + cut
-            window = Window(window.channel, text[cut:], at, at, window.last)
+            window = replace(window, text=text[cut:], start=at, settled=at)
 
     def _quick(self, window: Window) -> Scan | None:
         """The scan of a window in which nothing is hidden, as most are: there is one view, the text itself."""
@@ -157,8 +157,7 @@ class Unfolding:
         if end < window.settled - window.start or not plain(text[:end], self.using):
             return None
         if not window.last or behind:
-            last = window.last
-            window = Window(window.channel, text[behind:end], window.start + behind, window.settled, last)
+            window = replace(window, text=text[behind:end], start=window.start + behind)
         (scan,) = self.inner.scan([window])
         if scan.error:
             return scan
@@ -257,12 +256,12 @@ class Unfolding:
             asked = [window]
         else:
             asked = [
-                Window(
-                    window.channel,
-                    view.text[behind : view.offset(limit)],
-                    window.start + behind,
-                    window.start + view.offset(window.settled - window.start),
-                    last,
+                replace(
+                    window,
+                    text=view.text[behind : view.offset(limit)],
+                    start=window.start + behind,
+                    settled=window.start + view.offset(window.settled - window.start),
+                    last=last,
                 )
                 for view in views
             ]

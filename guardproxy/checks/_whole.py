@@ -22,11 +22,12 @@ class Whole:
     engines: Sequence[tuple[str, Any]]
     threshold: float | None
 
-    def search(self, text: str) -> list[Span]:
-        """What it finds. What a recognizer raises is raised."""
+    def search(self, text: str, told: str = "") -> list[Span]:
+        """What it finds, in the language that is told, or in all. What a recognizer raises is raised."""
         return [
             Span(one.start, one.end, one.entity_type, float(one.score), False)
             for language, engine in self.engines
+            if told in ("", language)
             for one in engine.analyze(text, language, score_threshold=self.threshold)
         ]
 

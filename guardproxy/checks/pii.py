@@ -8,7 +8,8 @@ Options
 - `recognizers`: one's own, as one entry or a list: a file in Presidio's format (`titles.yaml`, beside the policy), or a class
   (`package.module:Class`). All that they find is looked for, too.
 - `threshold`: the least score. Default: a recognizer's own (`score_thresholds` in its file), or else 0.4.
-- `language`: `en`, another that spaCy has rules for, or a list; or `auto` (see `_language.py`).
+- `language`: `en`, another that spaCy has rules for, or a list; `auto` (see `_language.py`); or `header`: the one that the
+  request names in `Content-Language`, and all of `_language.LANGUAGES` where it names none of them.
 - `model`: what finds PERSON, LOCATION, ORGANIZATION and NRP, where one of them is among `entities`: `names` (the default), or
   `spacy:` and a pipeline. It looks for DATE_TIME as well where that is asked for beside them.
 - `evasions`: see `_unfolding.py`.
@@ -43,6 +44,7 @@ class PiiCheck:
     digest: str
     engine: Engine
     whole: Whole | None
+    by_header: tuple[str, ...] = ()
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -51,9 +53,10 @@ class PiiCheck:
     def _scan(self, window: Window) -> Scan:
         if self.whole is not None and not window.last:
             return Scan((), window.settled, window.start)
-        spans, at = self.search(window)
+        told = window.facts.language if window.facts.language in self.by_header else ""
+        spans, at = self.search(window, told)
         if self.whole is not None:
-            spans += self.whole.search(window.text)
+            spans += self.whole.search(window.text, told)
         findings = tuple(
             Finding(window.start + span.start, window.start + span.end, self.name, span.entity, span.score)
             for span in resolve(spans)
@@ -61,7 +64,7 @@ class PiiCheck:
         settled = window.start + at
         return Scan(findings, settled, max(window.start, settled - BEHIND))
 
-    def search(self, window: Window) -> tuple[list[Span], int]:
+    def search(self, window: Window, told: str = "") -> tuple[list[Span], int]:
         """What Presidio finds in the window, and how far that is final; both count in the window's text."""
         text, at = window.text, window.settled - window.start
         found: list[Span] = []
@@ -69,9 +72,9 @@ class PiiCheck:
             end = min(at + MOST, len(text))
             low = max(0, at - BEHIND)
             last = window.last and end == len(text)
-            spans, settled = self.engine.step(text[low:end], at - low, last)
+            spans, settled = self.engine.step(text[low:end], at - low, last, told)
             if low + settled == at and end == at + MOST:
-                spans, settled = self.engine.step(text[low:end], at - low, True)
+                spans, settled = self.engine.step(text[low:end], at - low, True, told)
             found += (span._replace(start=low + span.start, end=low + span.end) for span in spans)
             at = low + settled
             if end == len(text):
@@ -125,7 +128,7 @@ class Paired:
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `name`. Raises `OptionError` for an option that is unknown or not to be understood."""
     made = setup(options, resources)
-    check = unfolding(PiiCheck(name, made.digest, made.engine, made.whole), options)
+    check = unfolding(PiiCheck(name, made.digest, made.engine, made.whole, made.by_header), options)
     if made.names is None:
         return check
     return Paired(check, NamesCheck(name, f"{check.digest} names", check.digest, made.names))

@@ -52,6 +52,7 @@ _LIMITS = re.compile(
     r"(?:x-ratelimit|anthropic-ratelimit|anthropic-priority)(?:-(?:limit|remaining|reset|requests|input|output|tokens))+",
     re.ASCII,
 )
+_LANGUAGE = re.compile(r"\s*([A-Za-z]{2,3})(?=[\s,;-]|\Z)", re.ASCII)
 _RETRY_LIMIT_S = 3600.0
 _BAD_VALUE = re.compile(r"[^\t\x20-\x7e]")
 _PATH = re.compile(r"/[A-Za-z0-9_.~:/@-]*", re.ASCII)
@@ -108,6 +109,12 @@ def fallback_headers(headers: CIMultiDict[str], provider: str, key: str) -> CIMu
     elif key:
         own["Authorization"] = f"Bearer {key}"
     return own
+
+
+def language(headers: Mapping[str, str]) -> str:
+    """The language that `Content-Language` names first (RFC 9110, 8.5), as its code of letters; empty where there is none."""
+    named = _LANGUAGE.match(headers.get("Content-Language", ""))
+    return named[1].lower() if named else ""
 
 
 def check_head(request: web.BaseRequest) -> tuple[str, str]:

@@ -81,7 +81,7 @@ class Scanner:
         if window.start or not window.last or window.facts.form or len(window.text) < _CACHE_FROM_CHARS:
             return None
         digest = hashlib.blake2b(window.text.encode("utf-8", "surrogatepass"), digest_size=24, key=self._key)
-        digest.update(job.check.name.encode() + job.check.digest.encode())
+        digest.update("\0".join((job.check.name, job.check.digest, window.facts.language)).encode())
         return digest.digest()
 
     def close(self) -> None:

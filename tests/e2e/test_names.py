@@ -69,3 +69,15 @@ def test_what_was_recorded_replays_alike(proxy: Proxy, openai_at: Callable[[str]
     for record in records:
         again = replay(record, policies)
         assert (again.verdict, again.differences, again.rescanned) == ("identical", (), ())
+
+
+def test_a_header_names_the_language(upstream: Upstream, proxy_with: Callable[..., Proxy]) -> None:
+    policy = POLICY.replace("entities: [PERSON, LOCATION, PHONE_NUMBER]", "language: header")
+    proxy = proxy_with(policy)
+    client = openai.OpenAI(base_url=f"{proxy.url}/v1", api_key="test", max_retries=0)
+    asked = chat("echo: el NIF es 12345678Z, y nada más que se pueda decir de esta persona")
+    for code, hidden in (("es", True), ("en", False), ("es", True)):  # the third is in the cache of verdicts
+        upstream.journal.clear()
+        client.chat.completions.create(extra_headers={"Content-Language": code}, **asked)
+        assert ("12345678Z" not in seen_by_model(upstream)) == hidden
+    client.close()

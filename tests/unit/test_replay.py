@@ -198,3 +198,24 @@ def test_the_recorded_answer_stands_in_for_a_wire_format() -> None:
     assert codec
     stands = _Recorded(codec, {}, stopped=False)
     assert (stands.name, stands.provider, stands.routes) == (codec.name, codec.provider, codec.routes)
+
+
+def test_the_language_that_a_header_named_is_that_of_a_replay() -> None:
+    policy = """
+policy: spanish
+checks: {people: {use: pii, language: header}}
+rules: [{id: people, on: request, when: people, action: flag}]
+"""
+    body = {"model": "m", "messages": [{"role": "user", "content": "Mi NIF es 12345678Z"}]}
+    for language, rules in (("es", ["people"]), ("en", [])):
+        play = Play(policy_set(policy))
+        play.tell(RequestReceived(json.dumps(body).encode(), language=language))
+        play.scan()
+        play.stream(chat_frames([{"content": "ok"}]))
+        record = kept(play)
+        assert (record["language"], record["rules"]) == (language, rules)
+        assert replay(record, policy_set(policy)).verdict == "identical"
+    # Another check scans again, and would find the number but for the header.
+    changed = replay(record, policy_set(policy.replace("language: header", "language: header, evasions: off")))
+    assert (changed.verdict, changed.rescanned) == ("identical", ("people",))
+    assert "language" not in recorded()

@@ -10,7 +10,8 @@ import pytest
 from guardproxy.checks import Resources, build
 from guardproxy.checks._language import LANGUAGES, detector
 from guardproxy.errors import OptionError
-from tests.support_checks import assert_every_split, whole
+from guardproxy.findings import Facts, Finding, Window
+from tests.support_checks import CHANNEL, assert_every_split, whole
 
 GERMAN = "Guten Tag, ich schreibe Ihnen wegen meiner Steuererklärung, bitte antworten Sie bald. "
 SPANISH = "Buenos días, le escribo por mi declaración de impuestos, por favor conteste pronto. "
@@ -44,3 +45,39 @@ def test_without_the_package_the_error_says_what_to_do(monkeypatch: pytest.Monke
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(OptionError, match=r"guardproxy\[languages\]"):
         build("pii", "pii", {"language": "auto"}, Resources())
+
+
+def test_a_header_chooses_among_the_languages() -> None:
+    check = build("pii", "pii", {"language": "header"}, Resources())
+    others = {build("pii", "pii", {"language": one}, Resources()).digest for one in ("auto", [*LANGUAGES])}
+    assert check.digest not in others
+    text = "Mi NIF es 12345678Z, y su tarjeta 4111 1111 1111 1111"
+    found = {
+        code: [one.label for one in check.scan([Window(CHANNEL, text, facts=Facts(language=code))])[0].findings]
+        for code in ("es", "en", "", "xx")
+    }
+    assert found == {
+        "es": ["ES_NIF", "CREDIT_CARD"],
+        "en": ["CREDIT_CARD"],
+        "": ["ES_NIF", "CREDIT_CARD"],  # who does not say is protected by all of them
+        "xx": ["ES_NIF", "CREDIT_CARD"],
+    }
+    plain = build("pii", "pii", {"language": "es"}, Resources())  # of which no header makes another
+    (scan,) = plain.scan([Window(CHANNEL, text, facts=Facts(language="en"))])
+    assert [one.label for one in scan.findings] == ["ES_NIF", "CREDIT_CARD"]
+
+
+@pytest.mark.parametrize("hidden", ["12345678Z", "1234\u200b5678Z"])
+def test_what_is_hidden_is_in_the_same_language(hidden: str) -> None:
+    check = build("pii", "pii", {"language": "header"}, Resources())
+    text = f"Mi NIF es {hidden}"
+    for code, count in (("es", 1), ("en", 0)):
+        settled = keep = 0
+        found: list[Finding] = []
+        for end in range(1, len(text) + 1):
+            window = Window(CHANNEL, text[keep:end], keep, settled, end == len(text), Facts(language=code))
+            (scan,) = check.scan([window])
+            found += scan.findings
+            settled, keep = scan.settled, scan.keep
+        assert len(found) == count
+        assert found == list(check.scan([Window(CHANNEL, text, facts=Facts(language=code))])[0].findings)

@@ -8,7 +8,7 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config, load
 from guardproxy.errors import ConfigError
-from guardproxy.server.headers import downstream_headers, fallback_headers
+from guardproxy.server.headers import downstream_headers, fallback_headers, language
 
 USUAL = {
     "Content-Type": "application/json; charset=utf-8",
@@ -99,3 +99,21 @@ def test_what_the_connection_names_stays_behind() -> None:
 def test_what_repeats_a_value_that_was_found_stays_behind() -> None:
     headers = CIMultiDict({"x-request-id": "for-MARA-1", "request-id": "for-jo", "cf-ray": "%6Aane".replace("%", "x")})
     assert dict(downstream_headers(headers, ["mara", ""])) == {"request-id": "for-jo", "cf-ray": "x6Aane"}
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("de", "de"),
+        ("de-CH, fr", "de"),
+        (" ES", "es"),
+        ("nl;q=1", "nl"),
+        ("", ""),
+        ("deutsch", ""),
+        ("*", ""),
+        ("d", ""),
+    ],
+)
+def test_the_language_is_the_first_that_is_named(value: str, code: str) -> None:
+    assert language(CIMultiDict({"content-language": value})) == code
+    assert language(CIMultiDict()) == ""
