@@ -101,9 +101,15 @@ def test_the_facts_of_other_texts() -> None:
         forms.facts_for(gate, lane(channel), check)
         for channel, check in ((ANSWER, OWN), (ANSWER, shape()), (NAME, shape()))
     )
-    assert own is not None and own.form is not None and own.form.schema == {"type": "string"}  # noqa: PT018
-    assert asked is not None and asked.form is not None and asked.form.schema == SCHEMA  # noqa: PT018
-    assert name is not None and name.form is not None and name.form.words == ("free", "send")  # noqa: PT018
+    assert own is not None
+    assert own.form is not None
+    assert own.form.schema == {"type": "string"}
+    assert asked is not None
+    assert asked.form is not None
+    assert asked.form.schema == SCHEMA
+    assert name is not None
+    assert name.form is not None
+    assert name.form.words == ("free", "send")
     assert Forms("openai_chat").facts_for(gate, lane(ARGUMENTS, "{", ended=True), shape()) is not None
 
 

@@ -16,7 +16,7 @@ from guardproxy.findings import Direction
 from tests.support_checks import PROSE, promise
 
 PLAIN = frozenset(
-    "the a of and is to in my name we met at with was it he she said that walked down harbour dr see".split()  # noqa: SIM905
+    "the a of and is to in my name we met at with was it he she said that walked down harbour dr see".split()  # noqa: SIM905 - reads best as one text
 )
 Span = tuple[int, int, str, float]
 

@@ -55,6 +55,16 @@ def test_names_are_found(text: str, wanted: dict[str, str]) -> None:
         assert any(kind == label and value in shown for kind, shown in found), found
 
 
+@pytest.mark.parametrize(
+    "hidden",
+    ["\u200b".join("Lindqvist"), "Lind\u00adqvist", "Lind\u2060\ufeffqvist", "Ｌｉｎｄｑｖｉｓｔ"],
+    ids=["zero-width", "soft hyphen", "joiners", "full-width"],
+)
+def test_a_name_is_found_through_what_hides_it(hidden: str) -> None:
+    text = f"My name is Mara {hidden}, what should I cook?"
+    assert any(tag.label == "PERSON" and hidden in text[tag.start : tag.end] for tag in tagged(text))
+
+
 @pytest.mark.parametrize("text", ORDINARY)
 def test_ordinary_words_are_not(text: str) -> None:
     assert [tag for tag in tagged(text) if tag.label in ("PERSON", "LOCATION", "ORGANIZATION")] == []
