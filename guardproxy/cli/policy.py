@@ -18,7 +18,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("lint")
 def lint(folder: Folder, as_json: AsJson = False) -> None:
     """Load a folder as the proxy would; say what is wrong, with file, line and column."""
-    from guardproxy.policy.retrying import notes  # noqa: PLC0415
+    from guardproxy.policy.notes import notes  # noqa: PLC0415
     from guardproxy.scanning import load  # noqa: PLC0415
 
     errors: list[PolicyError] = []

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, get_args
+from collections.abc import Mapping
+from typing import get_args
 
 from guardproxy.decisions import Retry, Then
-from guardproxy.errors import PolicyError
 from guardproxy.policy.reading import Reading
 from guardproxy.policy.tree import Node
-
-if TYPE_CHECKING:
-    from guardproxy.policy.document import Policy, Rule
 
 KEYS = ("attempts", "then", "fallback", "template", "total_s", "total_tokens", "price")
 THEN: tuple[Then, ...] = get_args(Then)
@@ -48,28 +44,6 @@ def read_retry(reading: Reading, keys: Mapping[str, Node], rule: str, message: s
         upstream=upstream,
         price=price or 0.0,
         message=message,
-    )
-
-
-def notes(policies: Iterable[Policy]) -> list[PolicyError]:
-    """What a reviewer should know of rules that are right: which ones hold a streaming answer back, and what that costs. In
-    the form of errors, for their places."""
-    return [
-        PolicyError(_cost(rule, rule.retry), policy.source, rule.place.line, rule.place.column)
-        for policy in policies
-        for rule in policy.rules
-        if rule.retry and rule.mode == "enforce"
-    ]
-
-
-def _cost(rule: Rule, retry: Retry) -> str:
-    answers = retry.attempts + 1 + (retry.then == "fallback")
-    if rule.early:
-        return f"`{rule.id}` asks again only while no text of a stream was sent; a later fault ends it with an error"
-    return (
-        f"`{rule.id}` holds a streaming answer back to its end: the client sees its first text when the last of up to "
-        f"{answers} answers is complete, no attempt begins after {retry.total_s:g} s, and each costs its own tokens; "
-        "`early: true` streams what is right so far instead"
     )
 
 

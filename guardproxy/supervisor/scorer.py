@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from tokenizers import Tokenizer
-
 from guardproxy.errors import ConfigError
+from guardproxy.supervisor import tokens
 from guardproxy.supervisor.model import Model
 from guardproxy.supervisor.session import Session
 
@@ -27,16 +26,7 @@ class OnnxScorer:
 
     def __init__(self, model: Model, threads: int) -> None:
         """Loads and warms up. Raises `ConfigError` when the tokenizer or the network cannot be used."""
-        try:
-            self._tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
-        except Exception as error:  # tokenizers raises bare `Exception`
-            raise ConfigError(f"{model.folder / 'tokenizer.json'} is no tokenizer") from error
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        first, last = self._tokenizer.token_to_id("[CLS]"), self._tokenizer.token_to_id("[SEP]")
-        if first is None or last is None:
-            raise ConfigError(f"{model.folder / 'tokenizer.json'} lacks [CLS] or [SEP]")
-        self._first, self._last = first, last
+        self._tokenizer, self._first, self._last = tokens.load(model.folder)
         self._model = model
         self._session = Session(model.folder / "model.onnx", threads)
         if len(self._session.run([self._first, self._last])) != len(model.labels):

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
 from guardproxy.checks import Tag
 from guardproxy.errors import ConfigError
+from guardproxy.supervisor import tokens
 from guardproxy.supervisor.model import Model
 from guardproxy.supervisor.session import Session
 
@@ -63,21 +64,12 @@ class OnnxTagger:
 
     def __init__(self, model: Model, threads: int) -> None:
         """Loads and warms up. Raises `ConfigError` when the tokenizer or the network cannot be used."""
-        try:
-            self._tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
-        except Exception as error:  # tokenizers raises bare `Exception`
-            raise ConfigError(f"{model.folder / 'tokenizer.json'} is no tokenizer") from error
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        first, last = self._tokenizer.token_to_id("[CLS]"), self._tokenizer.token_to_id("[SEP]")
-        if first is None or last is None:
-            raise ConfigError(f"{model.folder / 'tokenizer.json'} lacks [CLS] or [SEP]")
-        self._first, self._last = first, last
+        self._tokenizer, self._first, self._last = tokens.load(model.folder)
         self._model = model
         self._plain, self._timeless = _word_lists(model)
         self._session = Session(model.folder / "model.onnx", threads)
         self.provider = self._session.provider
-        tags = self._logits([first, last], [0, 0]).shape[-1]
+        tags = self._logits([self._first, self._last], [0, 0]).shape[-1]
         if tags != 1 + 2 * len(model.labels):
             raise ConfigError(f"{model.folder}: the network must have two tags for each of `labels`, and one for none")
         # A tag is scored as its logit less the label's bias: that of no name is raised by the whole of it.

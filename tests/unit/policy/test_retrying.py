@@ -1,4 +1,4 @@
-"""What rules say of retries: their budgets, what comes in the end, what a reviewer is told of their cost."""
+"""What rules say of retries: their budgets, what comes in the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from guardproxy.decisions import Retry
 from guardproxy.policy.load import PolicyErrors, parse
-from guardproxy.policy.retrying import LIMIT_TEMPLATE_CHARS, notes
+from guardproxy.policy.retrying import LIMIT_TEMPLATE_CHARS
 
 HEAD = "policy: p\nchecks: {shape: {use: json_schema, schema: from_request}}\nrules:\n"
 
@@ -68,21 +68,3 @@ def test_what_cannot_be_meant_is_refused(text: str, message: str) -> None:
 def test_keys_belong_to_their_action(action: str, text: str, message: str) -> None:
     with pytest.raises(PolicyErrors, match=message):
         parse(f"{HEAD}  - {{id: r, when: shape, action: {action}, {text}}}\n", "p.yaml")
-
-
-def test_a_reviewer_is_told_what_a_retry_costs() -> None:
-    text = (
-        HEAD
-        + "  - {id: one, when: shape, action: retry, attempts: 3, total_s: 9}\n"
-        + "  - {id: two, when: shape, action: retry, early: true}\n"
-        + "  - {id: three, when: shape, action: retry, mode: shadow}\n"
-        + "  - {id: four, when: shape, action: block}\n"
-        + "  - {id: five, when: shape, action: retry, then: fallback, fallback: {model: m}}\n"
-    )
-    told = [str(note) for note in notes([parse(text, "p.yaml")])]
-    assert len(told) == 3
-    assert told[0].startswith("p.yaml:4:5: `one` holds a streaming answer back to its end")
-    assert "up to 4 answers" in told[0]
-    assert "after 9 s" in told[0]
-    assert "only while no text of a stream was sent" in told[1]
-    assert "up to 4 answers" in told[2]
