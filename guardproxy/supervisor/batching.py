@@ -112,24 +112,34 @@ class Batcher:
             waiting.job.fail(QueueFull("the supervisor was stopped"))
 
     def _work(self) -> None:
-        while batch := self._take():
-            rows = list(dict.fromkeys(row for _, row in batch))
-            began = time.perf_counter()
-            try:
-                logits = dict(zip(rows, self._network.run(rows), strict=True))
-                self._meters.ran(len(rows), time.perf_counter() - began)
-                for waiting, row in batch:
-                    waiting.job.done(row, logits[row])
-                    self._settle(waiting, ran=1)
-            except Exception as error:  # whatever a provider raises must reach those who wait
-                for waiting, _ in batch:
-                    waiting.job.fail(error)
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        """Runs what waits, or waits for it. It holds no job while it waits, for a job holds its scorer."""
+        batch = self._take()
+        if not batch:
+            return False
+        rows = list(dict.fromkeys(row for _, row in batch))
+        began = time.perf_counter()
+        try:
+            logits = dict(zip(rows, self._network.run(rows), strict=True))
+            self._meters.ran(len(rows), time.perf_counter() - began)
+            for waiting, row in batch:
+                waiting.job.done(row, logits[row])
+                self._settle(waiting, ran=1)
+        except Exception as error:  # whatever a provider raises must reach those who wait
+            for waiting, _ in batch:
+                waiting.job.fail(error)
+        return True
 
     def _take(self) -> list[tuple[_Waiting, Row]]:
         """The rows to run next, with whose they are; empty when there is no more to do, ever."""
         batch: list[tuple[_Waiting, Row]] = []
         tokens = 0
+        waiting: _Waiting | None
         while tokens < self._network.budget:
+            waiting = None
             waiting = self._next(block=not batch)
             if waiting is None:
                 break
