@@ -67,15 +67,17 @@ class Job(Protocol):
 
 
 class _Waiting:
-    """A job in the queue, since when, and of its rows those that were read but not taken yet."""
+    """A job in the queue, since when, and of its rows those that were read but not taken yet. It is over when a worker
+    that took it put all its rows into batches, and all of them were run."""
 
-    __slots__ = ("job", "left", "rows", "since")
+    __slots__ = ("job", "left", "rows", "since", "taken")
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.since: float | None = time.perf_counter()
         self.rows: deque[Row] = deque()
         self.left = 0  # rows that are being run
+        self.taken = False  # a worker is reading it
 
 
 class Batcher:
@@ -159,6 +161,7 @@ class Batcher:
                         batch.append((waiting, row))
                         waiting.left += 1
                         tokens += len(row)
+                waiting.taken = False
                 if waiting.rows or not waiting.job.ready:
                     self._queue.append(waiting)
                     self._ready.notify()
@@ -171,6 +174,8 @@ class Batcher:
             while block and not self._queue and not self._closed:
                 self._ready.wait()
             waiting = self._queue.popleft() if self._queue else None
+            if waiting:
+                waiting.taken = True
             self._meters.waiting.set(len(self._queue))
         if waiting and waiting.since is not None:
             self._meters.waited.observe(time.perf_counter() - waiting.since)
@@ -180,6 +185,6 @@ class Batcher:
     def _settle(self, waiting: _Waiting, ran: int = 0) -> None:
         with self._ready:
             waiting.left -= ran
-            over = not waiting.rows and not waiting.left and waiting.job.ready
+            over = not waiting.taken and not waiting.rows and not waiting.left and waiting.job.ready
         if over:
             waiting.job.end()

@@ -83,8 +83,8 @@ def batcher(network: Rows, limit: int = 100) -> tuple[Batcher, CollectorRegistry
 
 
 def drain(it: Batcher) -> None:
-    """All steps of one worker, to the end."""
-    it.close()
+    """What one worker does with all that waits."""
+    it._closed = True
     while it._step():
         pass
 
@@ -94,9 +94,7 @@ def steps(network: Rows, *jobs: Texts) -> CollectorRegistry:
     it, registry = batcher(network)
     for job in jobs:
         it.put(job)
-    it._closed = True
-    while it._step():
-        pass
+    drain(it)
     return registry
 
 
@@ -219,6 +217,23 @@ def test_a_batch_grows_while_the_network_is_busy() -> None:
     assert all(job.over.wait(10) for job in jobs)
     assert network.batches == [[(1,)], [(2,), (3,), (4,), (5,), (6,), (7,)]]
     it.close()
+
+
+def test_a_job_is_not_over_while_a_worker_still_reads_it() -> None:
+    """One worker runs the rows of the first text while another reads the second."""
+    it, _ = batcher(Rows())
+    job = Texts([(1,)], [(2,)])
+    it.put(job)
+    batch = it._take()
+    reading = it._next(block=False)
+    assert reading is batch[0][0]
+    job.unread.popleft()
+    it._settle(reading, ran=1)
+    assert not job.ended
+    job.unread.append([(2,)])
+    it._queue.append(reading)
+    drain(it)
+    assert (job.ended, job.got) == (1, {(2,): [2.0]})
 
 
 rows = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), max_size=6)
