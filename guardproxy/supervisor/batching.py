@@ -36,6 +36,10 @@ class Network(Protocol):
         """The logits of each row (special tokens included), which depend on that row alone."""
         ...
 
+    def close(self) -> None:
+        """It will not be asked again."""
+        ...
+
 
 class Job(Protocol):
     """Texts of one request. All but `dropped` is called by one worker at a time."""
@@ -90,6 +94,7 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._ready = Condition()
         self._closed = False
+        self._working = network.workers
         for number in range(network.workers):
             Thread(target=self._work, name=f"supervisor-{number}", daemon=True).start()
 
@@ -116,6 +121,11 @@ class Batcher:
     def _work(self) -> None:
         while self._step():
             pass
+        with self._ready:
+            self._working -= 1
+            last = not self._working
+        if last:
+            self._network.close()
 
     def _step(self) -> bool:
         """Runs what waits, or waits for it. It holds no job while it waits, for a job holds its scorer."""

@@ -1,6 +1,6 @@
 """A network that another server runs: Triton, onnxruntime-server, whatever speaks KServe v2 over HTTP.
 
-In: rows of token numbers. Out: the logits of each. Kept: one connection for each thread. Texts are cut to tokens here and
+In: rows of token numbers. Out: the logits of each. Kept: connections that are not in use. Texts are cut to tokens here and
 never leave: the server gets numbers. A server that does not answer in time, or not what was asked, is an error of the
 check, which the policy's `on_error` decides.
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
-import threading
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -51,7 +51,7 @@ class KServe:
         self._pad = pad
         self._outputs = outputs
         self._timeout_s = timeout_s
-        self._own = threading.local()
+        self._idle: deque[http.client.HTTPConnection] = deque()
         self.batched = False
 
     @classmethod
@@ -73,6 +73,7 @@ class KServe:
             network.batched = True
             beside = network.run([*rows, *rows])
         except (RemoteError, OSError, KeyError, TypeError) as error:
+            network.close()
             raise ConfigError(f"{network.provider} cannot be used: {error}") from error
         pairs = zip(itertools.chain(*alone, *alone), itertools.chain(*beside), strict=True)
         network.batched = all(abs(one - two) <= NEAR for one, two in pairs)
@@ -110,7 +111,10 @@ class KServe:
             for name, data in zip(_INPUTS, (ids, mask), strict=True)
         ]
         answer = self._call("POST", "/infer", orjson.dumps({"inputs": inputs, "outputs": [{"name": "logits"}]}))
-        found = [one["data"] for one in answer.get("outputs", ()) if one.get("name") == "logits"]
+        try:
+            found = [one["data"] for one in answer.get("outputs", ()) if one["name"] == "logits"]
+        except (AttributeError, KeyError, TypeError) as error:
+            raise RemoteError("the server's answer is no answer of KServe v2") from error
         flat = _flat(found[0]) if found else []
         if len(flat) != len(rows) * self._outputs:
             raise RemoteError(f"the model gave {len(flat)} logits for {len(rows)} rows of {self._outputs}")
@@ -118,8 +122,10 @@ class KServe:
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
         """The JSON that the server answers. Raises `RemoteError` or `OSError`."""
-        for fresh in (False, True):
-            connection = self._connection(fresh)
+        while True:
+            # A connection that was kept may have been closed by the other side; nothing is lost by asking again.
+            kept = bool(self._idle)
+            connection = self._idle.pop() if kept else self._make(self._host, timeout=self._timeout_s)
             try:
                 connection.request(method, self._path + path, body, {"Content-Type": "application/json"})
                 response = connection.getresponse()
@@ -129,24 +135,22 @@ class KServe:
                 raise
             except (http.client.HTTPException, OSError) as error:
                 connection.close()
-                # A connection that was kept may have been closed by the other side; nothing is lost by asking again.
-                if fresh:
+                if not kept:
                     raise RemoteError(f"the server does not answer ({type(error).__name__})") from error
                 continue
-            if response.status != 200:
+            if response.status != 200 or not response.isclosed():
                 connection.close()
-                raise RemoteError(f"the server answered with status {response.status}")
+                raise RemoteError(f"the server answered with status {response.status}, {len(content)} bytes or more")
+            self._idle.append(connection)
             try:
                 return orjson.loads(content)
             except ValueError as error:
                 raise RemoteError("the server's answer is no JSON") from error
-        raise AssertionError  # the second turn returns or raises
 
-    def _connection(self, fresh: bool) -> http.client.HTTPConnection:
-        if fresh or not hasattr(self._own, "connection"):
-            self._own.connection = self._make(self._host, timeout=self._timeout_s)
-        connection: http.client.HTTPConnection = self._own.connection
-        return connection
+    def close(self) -> None:
+        """Hangs up."""
+        while self._idle:
+            self._idle.pop().close()
 
 
 def _flat(data: Any) -> list[float]:

@@ -122,7 +122,8 @@ class SharedScorer:
         self.model = model
         self._loop = asyncio.new_event_loop()
         self._line = _Line(model, path)
-        threading.Thread(target=self._loop.run_forever, name="supervisor-line", daemon=True).start()
+        self.thread = threading.Thread(target=_live, args=(self._loop, self._line), name="supervisor-line", daemon=True)
+        self.thread.start()
         self.close = weakref.finalize(self, self._loop.call_soon_threadsafe, self._loop.stop)
         try:
             asyncio.run_coroutine_threadsafe(self._line.open(), self._loop).result(CONNECT_S)
@@ -159,6 +160,13 @@ class SharedScorer:
     def submit(self, queries: Sequence[Query]) -> Answer:
         """The same, to be waited for; what is cancelled is not run."""
         return asyncio.run_coroutine_threadsafe(self._line.ask(queries), self._loop)
+
+
+def _live(loop: asyncio.AbstractEventLoop, line: _Line) -> None:
+    """A line's thread: it knows no scorer, so it ends with the one that uses it."""
+    loop.run_forever()
+    loop.run_until_complete(line.close())
+    loop.close()
 
 
 class _Line:
@@ -220,9 +228,19 @@ class _Line:
                 if waiting and not waiting.done():
                     waiting.set_result(message)
         except (EOFError, ConnectionError):
-            if self._writer:
-                self._writer.close()
-            self._writer = None
-            for waiting in self._pending.values():
-                if not waiting.done():
-                    waiting.set_exception(SharedError("the process that runs the models is gone"))
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._writer:
+            self._writer.close()
+        self._writer = None
+        for waiting in self._pending.values():
+            if not waiting.done():
+                waiting.set_exception(SharedError("the process that runs the models is gone"))
+
+    async def close(self) -> None:
+        """Hangs up for good. Who still waits is told."""
+        self._hang_up()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=1)

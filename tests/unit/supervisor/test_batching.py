@@ -26,6 +26,10 @@ class Rows:
         self.batches: list[list[Row]] = []
         self.hold = hold
         self.begun = Event()
+        self.over = Event()
+
+    def close(self) -> None:
+        self.over.set()
 
     def run(self, rows: Sequence[Row]) -> list[list[float]]:
         self.batches.append(list(rows))
@@ -216,7 +220,9 @@ def test_a_batch_grows_while_the_network_is_busy() -> None:
     hold.set()
     assert all(job.over.wait(10) for job in jobs)
     assert network.batches == [[(1,)], [(2,), (3,), (4,), (5,), (6,), (7,)]]
+    assert not network.over.is_set()
     it.close()
+    assert network.over.wait(10), "the last worker closes the network"
 
 
 def test_a_job_is_not_over_while_a_worker_still_reads_it() -> None:

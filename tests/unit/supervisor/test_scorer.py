@@ -205,6 +205,9 @@ class Counting:
         self.begun = Event()
         self.hold.set()
 
+    def close(self) -> None:
+        self.closed = True
+
     def run(self, rows: Sequence[Row]) -> list[list[float]]:
         self.begun.set()
         assert self.hold.wait(10)
