@@ -17,15 +17,28 @@ from guardproxy.measure.shares import Array
 BIN_COUNT = 10
 SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE, LARGEST_BIAS = 0.01, 100.0, 100.0
 """What a model folder may hold."""
-_CLIP = 1e-15
+_CLIP = 5e-7  # a scorer rounds to six digits
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """See above. Of the network's logit, not of a score."""
+    """Scales a logit, see above."""
 
     bias: float = 0.0
     temperature: float = 1.0
+
+    def score(self, score: float) -> float:
+        """The score that a text has if its logit, which gives `score` as it is, is scaled."""
+        return sigmoid((logit(score) - self.bias) / self.temperature)
+
+    def after(self, first: Scaling) -> Scaling:
+        """The one scaling that does the same as `first` and this one after it."""
+        return Scaling(first.bias + self.bias * first.temperature, first.temperature * self.temperature)
+
+    @property
+    def storable(self) -> bool:
+        """Whether a model folder may hold it."""
+        return SMALLEST_TEMPERATURE <= self.temperature <= LARGEST_TEMPERATURE and abs(self.bias) <= LARGEST_BIAS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +60,9 @@ def sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-max(-60.0, min(60.0, value))))
 
 
-def moved(score: float, old: Scaling, new: Scaling) -> float:
-    """The score that a text has under `new`, which scored `score` under `old`."""
-    return sigmoid((logit(score) * old.temperature + old.bias - new.bias) / new.temperature)
-
-
 def fit(logits: ArrayLike, labels: ArrayLike) -> Scaling | None:
     """The bias and temperature of the least log loss; `None` where labels of one kind are missing, or where higher logits
-    do not go with attacks.
+    do not go with attacks. What is found need not be `storable`.
 
     The labels are softened as Platt proposed (by one text of each kind), so that texts which a threshold parts without
     a mistake have a finite temperature as well.
@@ -67,8 +75,7 @@ def fit(logits: ArrayLike, labels: ArrayLike) -> Scaling | None:
     slope, offset = _newton(x, target)
     if slope <= 0:
         return None
-    temperature = min(LARGEST_TEMPERATURE, max(SMALLEST_TEMPERATURE, 1 / slope))
-    return Scaling(min(LARGEST_BIAS, max(-LARGEST_BIAS, -offset / slope)), temperature)
+    return Scaling(-offset / slope, 1 / slope)
 
 
 def _newton(x: Array, target: Array) -> tuple[float, float]:

@@ -9,7 +9,6 @@ import pytest
 
 from guardproxy.measure.rows import DataError, Keys, Row, rows
 
-
 PLAIN = Keys()
 
 
