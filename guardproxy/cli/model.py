@@ -184,6 +184,69 @@ def calibrate(
     raise typer.Exit(1 if incomplete else 0)
 
 
+@app.command("export")
+def export(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A folder that transformers can load.")],
+    out: Annotated[Path, typer.Option(help="The model folder to write; it must not be there yet.")],
+    kind: Annotated[str | None, typer.Option(help="scores or tags. Default: what the checkpoint is.")] = None,
+    labels: Annotated[
+        str,
+        typer.Option(
+            help="Names of a classifier's outputs, in order (safe,injection), or of a tagger's labels (MISC=NRP)."
+        ),
+    ] = "",
+    positive: Annotated[
+        list[str] | None, typer.Option(help="An output that means an attack: the label `--as` is any of them.")
+    ] = None,
+    as_label: Annotated[str, typer.Option("--as", help="What --positive outputs are called together.")] = "injection",
+    int8: Annotated[bool, typer.Option(help="8-bit weights: faster on a CPU.")] = True,
+    fp16: Annotated[bool, typer.Option("--fp16", help="A second network of 16 bits, for a GPU.")] = False,
+    version: Annotated[str, typer.Option(help="What records call this model.")] = "1",
+    as_json: AsJson = False,
+) -> None:
+    """Turn a sequence or token classification checkpoint of transformers into a folder that policies can name.
+
+    Nothing is downloaded. A folder is written only if its network says what the checkpoint said.
+    """
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from guardproxy.workbench.checkpoint import load, naming  # noqa: PLC0415
+    from guardproxy.workbench.export import ParityError, groups  # noqa: PLC0415
+    from guardproxy.workbench.export import export as run  # noqa: PLC0415
+
+    with _wrong_use():
+        if kind not in (None, "scores", "tags"):
+            raise ConfigError("--kind is scores or tags")
+        found = load(checkpoint, kind, *naming(labels))  # type: ignore[arg-type]  # checked above
+        try:
+            parity = run(
+                found, out, int8=int8, fp16=fp16, groups=groups(found, positive or [], as_label), version=version
+            )
+        except ParityError as error:
+            typer.echo(f"guardproxy: {error}", err=True)
+            raise typer.Exit(1) from None
+    if as_json:
+        shown = {name: asdict(one) for name, one in parity.items()}
+        typer.echo(
+            json.dumps({"folder": str(out), "kind": found.kind, "outputs": found.outputs, "parity": shown}, indent=2)
+        )
+    else:
+        typer.echo(f"{found.architecture}, up to {found.max_tokens} tokens: {', '.join(found.outputs)}\n")
+        rows = [["against torch", "rows", "logit, most", "score, most", "score, mean", "other side"]]
+        for name, one in parity.items():
+            cells = (
+                f"{one.logit_most:.2g}",
+                f"{one.score_most:.2g}",
+                f"{one.score_mean:.2g}",
+                f"{100 * one.flips:.2g} %",
+            )
+            rows.append([name, str(one.rows), *cells])
+        _print(rows)
+        if found.kind == "scores":
+            typer.echo("\nthe threshold is 0.5 until `guardproxy model calibrate` has seen your traffic")
+    typer.echo(f"wrote {out}", err=True)
+
+
 def _own_texts(
     data: Sequence[Path], harmless: Sequence[Path], log: Path | None, kind: Kind, keys: Keys
 ) -> tuple[list[Row], list[Row]]:

@@ -47,7 +47,7 @@ def draw_reliability(lines: Mapping[str, Sequence[Bin]], path: Path) -> None:
         axis.scatter(
             [one.score for one in bins], [one.attacks for one in bins], sizes, color=line.get_color(), alpha=0.6
         )
-    axis.set(xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="score", ylabel="share of attacks")
+    axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="score", ylabel="share of attacks")
     axis.grid(alpha=0.3)
     axis.legend(loc="upper left", fontsize=8)
     figure.savefig(path, dpi=150)
