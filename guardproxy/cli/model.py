@@ -21,6 +21,7 @@ from guardproxy.findings import KINDS, Kind
 if TYPE_CHECKING:
     from guardproxy.measure.report import Judged
     from guardproxy.measure.rows import Keys, Row
+    from guardproxy.workbench.calibrate import Calibrated
     from guardproxy.workbench.judging import Judge, Verdict
 
 app = typer.Typer(no_args_is_help=True, help="Measure a model, choose its thresholds, bring your own.")
@@ -56,7 +57,7 @@ def evaluate(
     Prints a table, and saves evaluation.json, roc.png and calibration.png.
     """
     from guardproxy.measure.report import Judged, report, table  # noqa: PLC0415
-    from guardproxy.workbench.judging import Judge, load  # noqa: PLC0415
+    from guardproxy.workbench.judging import Judge, find, load  # noqa: PLC0415
     from guardproxy.workbench.texts import labelled  # noqa: PLC0415
 
     labels = label or ["injection"]
@@ -64,7 +65,8 @@ def evaluate(
     with _wrong_use():
         rows = labelled(data, _keys(text_key, label_key, source_key, positive))
         _some_positive(rows, positive)
-        folder, scorer = load(model)
+        folder = find(model)
+        scorer = load(folder)
         judge = Judge(scorer, options, _kind(kind))
         judged = [
             Judged(row.source, row.attack, verdict.score, verdict.found)
@@ -122,9 +124,9 @@ def calibrate(
     With labelled texts of one output, its bias and temperature are fitted too: a score of 0.8 then means that 80 % of such
     texts are attacks. Prints the lines for a policy, or writes a model folder in which `threshold: 1%` means this.
     """
-    from guardproxy.measure.points import can_scale, choose, configured, name  # noqa: PLC0415
+    from guardproxy.workbench.calibrate import calibrate as run  # noqa: PLC0415
     from guardproxy.workbench.folders import configure, copy, listed  # noqa: PLC0415
-    from guardproxy.workbench.judging import Judge, load_spread  # noqa: PLC0415
+    from guardproxy.workbench.judging import Judge, find, load  # noqa: PLC0415
 
     with _wrong_use():
         if out and in_place:
@@ -132,56 +134,32 @@ def calibrate(
         shares = _shares(fpr or [])
         keys = _keys(text_key, label_key, source_key, positive)
         fine, attacks = _own_texts(data or [], harmless or [], log, _kind(kind), keys)
-        folder, scorer, spread = load_spread(model)
+        folder = find(model)
+        scorer = load(folder, digits=17)  # all of them: from 6 no logit could be told of a text that is quite certain
         labels = label or (["injection"] if attacks and "injection" in scorer.labels else list(scorer.outputs))
         judge = Judge(scorer, {"labels": labels, "threshold": 0, "first_stage": False}, _kind(kind))
         verdicts = list(_judged(judge, [*fine, *attacks], "calibrating"))
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    own = {point: None for output in judge.outputs for point in scorer.points[output]}
-    shares = shares or _shares([*own] or ["1%", "0.1%"])
-    scale = can_scale(config) and len(judge.outputs) == 1
-    chosen = [
-        choose(output, values[: len(fine)], values[len(fine) :], shares, scale)
-        for output in judge.outputs
-        for values in [_logits(verdicts, output, spread)]
-    ]
-    kept = [point for point in own if point not in map(name, shares)]
-    ranked = sorted(zip((verdict.score for verdict in verdicts), fine, strict=False), key=lambda one: -one[0])
-    highest = [row.place for _, row in ranked[:5]]
-    result = {
-        "model": folder.name,
-        "digest": scorer.digest,
-        "kind": kind,
-        "harmless": len(fine),
-        "attacks": len(attacks),
-        "outputs": [one.as_json() for one in chosen],
-        "highest": highest,
-    }
-    incomplete = any(len(one.points) < len(shares) for one in chosen)
+        own = {point: None for output in judge.outputs for point in scorer.points[output]}
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        found = run(config, fine, verdicts, shares or _shares([*own] or ["1%", "0.1%"]), bool(out or in_place))
     if as_json:
-        typer.echo(json.dumps(result, indent=2))
+        about = {"model": folder.name, "digest": scorer.digest, "kind": kind}
+        counts = {"harmless": len(fine), "attacks": len(attacks)}
+        typer.echo(json.dumps(about | counts | found.as_json(), indent=2))
     else:
-        _print_chosen(chosen, len(fine), len(attacks), folder.name)
-        typer.echo(f"\nharmless texts that score highest (are they?): {', '.join(highest)}")
-    for one in chosen:
-        for note in one.notes:
-            typer.echo(f"note: {one.output}: {note}", err=True)
-    if attacks and can_scale(config) and not scale:
-        typer.echo("note: bias and temperature are fitted to one output at a time: name it with --label", err=True)
-    if (out or in_place) and incomplete:
-        typer.echo("nothing is written, since not every threshold could be chosen", err=True)
-    elif out or in_place:
-        with _wrong_use():
-            new = configured(config, chosen)
-            _check_default(new)
+        _print_chosen(found, len(fine), len(attacks), (out or folder).name, bool(out or in_place) and found.complete)
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+    if out or in_place:
+        with _wrong_use(1 if not found.complete else 2):
             if out:
-                copy(folder, out, new)
+                copy(folder, out, found.written())
             else:
-                configure(folder, new, listed(folder))
+                configure(folder, found.written(), listed(folder))
         typer.echo(f"wrote {out or folder}", err=True)
-        if kept:
-            typer.echo(f"note: {', '.join(kept)} still count on the traffic that the model came with", err=True)
-    raise typer.Exit(1 if incomplete else 0)
+        if found.kept:
+            typer.echo(f"note: {', '.join(found.kept)} still count on the traffic that the model came with", err=True)
+    raise typer.Exit(0 if found.complete else 1)
 
 
 @app.command("export")
@@ -264,52 +242,44 @@ def _own_texts(
     return fine, [row for row in rows if row.attack]
 
 
-def _logits(verdicts: Sequence[Verdict], output: str, spread: float) -> list[float]:
-    from guardproxy.measure.calibration import logit  # noqa: PLC0415
-
-    return [spread * logit(verdict.scores[output]) for verdict in verdicts]
-
-
-def _check_default(config: dict[str, Any]) -> None:
-    for output, points in config["operating_points"].items():
-        if config["default_point"] not in points:
-            raise ConfigError(f"`{output}` needs the model's default point too: add --fpr {config['default_point']}")
-
-
-def _print_chosen(chosen: Sequence[Any], fine: int, attacks: int, model: str) -> None:
+def _print_chosen(found: Calibrated, fine: int, attacks: int, model: str, written: bool) -> None:
     from guardproxy.measure.report import interval  # noqa: PLC0415
 
-    for one in chosen:
+    lines = []
+    for one in found.chosen:
         typer.echo(f"{one.output}: {fine:,} harmless texts, {attacks:,} attacks")
         rows = [["false positives", "threshold", "95 % of such traffic", "harmless found", "attacks found"]]
         for at, point in one.points.items():
-            spread = f"{point.threshold.low:.4g} to {point.threshold.high:.4g}"
-            row = [at, f"{point.threshold.value:g}", spread, interval(point.harmless, 2), interval(point.attacks)]
-            rows.append(row)
+            low, value, high = (
+                f"{part:.4g}" for part in (point.threshold.low, point.threshold.value, point.threshold.high)
+            )
+            rows.append([at, value, f"{low} to {high}", interval(point.harmless, 2), interval(point.attacks)])
+            threshold = at if written else f"{point.threshold.value!r}"
+            options = f"use: supervisor, model: {model}, label: {one.output}, threshold: {threshold}"
+            lines.append(f"  {one.output}: {{{options}}}  # {at}")
         _print(rows)
         if one.fitted:
             scaling, (before, after) = one.fitted.scaling, one.fitted.error
-            typer.echo(f"scale: logit less {scaling.bias:.3f}, divided by {scaling.temperature:.3f}")
+            does = "scaled" if written else "--out would scale it"
+            typer.echo(
+                f"{does} by bias {scaling.bias:.4g} and temperature {scaling.temperature:.4g} on top of its own:"
+            )
             typer.echo(f"expected calibration error {before:.3f} before, {after:.3f} after, on the half not fitted to")
         typer.echo("")
-    typer.echo("for a policy:")
-    for one in chosen:
-        for at, point in one.points.items():
-            if not one.fitted:
-                options = f"use: supervisor, model: {model}, label: {one.output}, threshold: {point.threshold.value!r}"
-                typer.echo(f"  {one.output}: {{{options}}}  # {at}")
-            else:
-                typer.echo(f"  # {one.output} has a new scale, so its threshold holds for the folder that --out writes")
-                break
+    for at, share in found.together.items():
+        typer.echo(f"harmless texts that any of these finds at {at}: {interval(share, 2)}")
+    typer.echo(f"harmless texts that score highest (are they harmless?): {', '.join(found.highest)}")
+    if lines:
+        typer.echo("\n".join(["for a policy:", *lines]))
 
 
 @contextmanager
-def _wrong_use() -> Iterator[None]:
+def _wrong_use(code: int = 2) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
         typer.echo(f"guardproxy: {error}", err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(code) from None
 
 
 def _keys(text: str, label: str, source: str, positive: list[str] | None) -> Keys:

@@ -17,7 +17,8 @@ from guardproxy.measure.shares import Array
 BIN_COUNT = 10
 SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE, LARGEST_BIAS = 0.01, 100.0, 100.0
 """What a model folder may hold."""
-_CLIP = 5e-7  # a scorer rounds to six digits
+_CLIP = 1e-15
+_ROUNDED = 5e-7  # the proxy's scores have six digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _loss(values: Array, target: Array) -> float:
 
 def log_loss(scores: ArrayLike, labels: ArrayLike) -> float:
     """The mean log loss, in nats."""
-    kept = np.clip(np.asarray(scores, dtype=np.float64), _CLIP, 1 - _CLIP)
+    kept = np.clip(np.asarray(scores, dtype=np.float64), _ROUNDED, 1 - _ROUNDED)
     wanted = np.asarray(labels, dtype=bool)
     return float(-np.where(wanted, np.log(kept), np.log1p(-kept)).mean())
 

@@ -46,9 +46,13 @@ class Settings:
 
 
 def load(
-    folder: Path, threads: int = 1, settings: Settings | None = None, registry: Registry | None = None
+    folder: Path,
+    threads: int = 1,
+    settings: Settings | None = None,
+    registry: Registry | None = None,
+    digits: int = 6,
 ) -> ModelScorer:
-    """The scorer of the model in `folder`, warmed up. `threads` counts where no `settings` are given.
+    """The scorer of the model in `folder`, warmed up. `threads` counts where no `settings` are given; `digits`: of a score.
 
     Raises `ConfigError` when the folder is incomplete, does not match its SHA256SUMS, or cannot be run.
     """
@@ -64,6 +68,7 @@ def load(
         counted,
         settings.queue,
         settings.remembered,
+        digits,
     )
 
 

@@ -4,7 +4,7 @@
     judging.py    a text through the check, as the proxy would do it -> scores
     plots.py      figures -> pictures
     folders.py    a model folder -> a copy with other settings
-    points.py     judged rows -> thresholds, bias and temperature for a configuration
+    calibrate.py  verdicts -> thresholds, bias and temperature, and a configuration with them
     checkpoint.py a checkpoint of transformers -> a network with the inputs and outputs of a model folder
     export.py     a checkpoint -> a model folder, its parity proven
 

@@ -7,9 +7,8 @@ than in the proxy.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,15 +18,13 @@ from guardproxy.checks import Judged, Resources, Scorer
 from guardproxy.checks.supervisor import Supervisor, build
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Kind, Window
-from guardproxy.supervisor.model import Calibration
 from guardproxy.workbench.texts import ANSWER_KINDS
 
 if TYPE_CHECKING:
-    from guardproxy.supervisor.scorer import OnnxScorer
+    from guardproxy.supervisor.scorer import ModelScorer
 
 TOGETHER = 16
-"""Texts that are judged in one call, so that pieces of about the same length can share a forward pass."""
-SPREAD = 8.0
+"""Texts that are judged in one call: pieces of about the same length can share a forward pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,40 +61,26 @@ class Judge:
         while part := list(islice(waiting, TOGETHER)):
             windows = [Window(self._channel, text) for text in part]
             asked = self.check.ask(windows)
-            queries = [segment.query for segments in asked for segment in segments if segment.query]
-            judged = self._scorer.judge(queries) if queries else []
+            judged = self._scorer.judge(asked.queries) if asked.queries else []
             scans = self.check.answer(windows, asked, judged)
             answers = iter(judged)
-            for segments, scan in zip(asked, scans, strict=True):
-                pieces = [piece for segment in segments if segment.query for piece in next(answers)]
-                yield Verdict(self._highest(pieces), bool(scan.findings))
+            for segments, scan in zip(asked.segments, scans, strict=True):
+                pairs = [(segment, piece) for segment in segments if segment.query for piece in next(answers)]
+                yield Verdict(
+                    self._highest([piece for segment, piece in pairs if segment.span(piece)]), bool(scan.findings)
+                )
 
     def _highest(self, pieces: Sequence[Judged]) -> dict[str, float]:
         return {output: max((piece.scores[output] for piece in pieces), default=0.0) for output in self.outputs}
 
 
-def load(model: str) -> tuple[Path, OnnxScorer]:
-    """The folder and the scorer of a model: the path of a folder, or a name (see `supervisor.find`). Raises `ConfigError`."""
-    folder = find_model(model)
-    return folder, supervisor.load(folder, os.cpu_count() or 1)
+def load(folder: Path, digits: int = 6) -> ModelScorer:
+    """The scorer of a folder, on all cores. `digits`: of a score; the proxy knows six. Raises `ConfigError`."""
+    settings = supervisor.Settings(threads=supervisor.cores(), workers=1, remembered=0)
+    return supervisor.load(folder, settings=settings, digits=digits)
 
 
-def load_spread(model: str) -> tuple[Path, OnnxScorer, float]:
-    """As `load`, with scores whose logits are those of the model divided by the number that comes last.
-
-    A score has six digits, so a logit of 20 and one of 30 both score 1.0; spread out they can be told apart. Only outputs
-    with a scale of their own are spread.
-    """
-    from guardproxy.supervisor.scorer import OnnxScorer  # noqa: PLC0415 - imports onnxruntime
-
-    folder = find_model(model)
-    read = supervisor.read(folder)
-    own = read.activation == "sigmoid" or len(read.outputs) == 2
-    by = SPREAD if own else 1.0
-    wide = {output: Calibration(one.bias, one.temperature * by) for output, one in read.calibration.items()}
-    return folder, OnnxScorer(replace(read, calibration=wide), os.cpu_count() or 1), by
-
-
-def find_model(model: str) -> Path:
+def find(model: str) -> Path:
+    """The folder of a model: its path, or its name (see `supervisor.find`). Raises `ConfigError`."""
     path = Path(model)
     return path if (path / "config.json").is_file() else supervisor.find(model)
