@@ -243,6 +243,8 @@ def _own_texts(
 
 
 def _print_chosen(found: Calibrated, fine: int, attacks: int, model: str, written: bool) -> None:
+    from decimal import Decimal  # noqa: PLC0415
+
     from guardproxy.measure.report import interval  # noqa: PLC0415
 
     lines = []
@@ -254,7 +256,8 @@ def _print_chosen(found: Calibrated, fine: int, attacks: int, model: str, writte
                 f"{part:.4g}" for part in (point.threshold.low, point.threshold.value, point.threshold.high)
             )
             rows.append([at, value, f"{low} to {high}", interval(point.harmless, 2), interval(point.attacks)])
-            threshold = at if written else f"{point.threshold.value!r}"
+            # every YAML reads 0.00001 as a number, and not every one 1e-05
+            threshold = at if written else f"{Decimal(repr(point.threshold.value)):f}"
             options = f"use: supervisor, model: {model}, label: {one.output}, threshold: {threshold}"
             lines.append(f"  {one.output}: {{{options}}}  # {at}")
         _print(rows)

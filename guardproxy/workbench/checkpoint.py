@@ -60,7 +60,7 @@ def load(folder: Path, kind: Kind | None, named: Sequence[str], renamed: Mapping
     here = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **here)
-        kind = kind or _kind(folder, config)
+        kind = _kind(folder, config, kind)
         found = transformers.AutoModelForSequenceClassification, transformers.AutoModelForTokenClassification
         model, info = found[kind == "tags"].from_pretrained(
             folder, config=config, attn_implementation="eager", output_loading_info=True, **here
@@ -107,13 +107,20 @@ def naming(text: str) -> tuple[list[str], dict[str, str]]:
     return ([], dict(pairs)) if pairs else (parts, {})
 
 
-def _kind(folder: Path, config: Any) -> Kind:
-    name = (config.architectures or [""])[0]
+def _kind(folder: Path, config: Any, asked: Kind | None) -> Kind:
+    name = (config.architectures or ["no architecture"])[0]
+    own: Kind | None = None
     if name.endswith("ForSequenceClassification"):
-        return "scores"
-    if name.endswith("ForTokenClassification"):
-        return "tags"
-    raise ConfigError(f"{folder} holds `{name or 'no architecture'}`, which classifies neither texts nor tokens")
+        own = "scores"
+    elif name.endswith("ForTokenClassification"):
+        own = "tags"
+    if own and asked in (None, own):
+        return own
+    if own or not asked:
+        raise ConfigError(
+            f"{folder} holds `{name}`, which does not classify {'texts' if asked != 'tags' else 'tokens'}"
+        )
+    return asked
 
 
 def _outputs(named: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
