@@ -6,7 +6,7 @@ UPSTREAM ?=
 PORT ?= 8080
 ADMIN_PORT ?= 9090
 
-.PHONY: run test lint test-long test-differential bench wheel clean
+.PHONY: run test test-export lint test-long test-differential bench wheel clean
 
 run: $(VENV)/.demo
 ifeq ($(UPSTREAM),)
@@ -17,6 +17,9 @@ endif
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -q --durations=5
+
+test-export: $(VENV)/.train
+	$(BIN)/python -m pytest -q -m export tests/unit
 
 test-long: $(VENV)/.test
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/property
@@ -65,6 +68,11 @@ $(VENV)/.demo: $(VENV)/.core
 
 $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+# What trains and exports models: torch above all, which is large.
+$(VENV)/.train: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train]'
 	touch $@
 
 # What the benchmarks compare with: spaCy's English pipeline. It asks for a newer Python than it needs.

@@ -29,6 +29,9 @@ REQUEST_CHARS = 50_000
 """The same on the way to the model, which does not wait for it: more than that is only cut so that memory is bounded."""
 REQUEST_CONTEXT_CHARS = 1000
 
+UNCALIBRATED = 0.5
+"""The threshold of outputs without operating points, where the policy names none."""
+
 FIRST_CHARS = 80
 """The first segment of an answer ends at the first sentence end after this many characters."""
 LATER_CHARS = 240
@@ -263,10 +266,12 @@ def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kin
     outputs = behind.get(kind, behind.get("any", ()))
     if isinstance(threshold, float):
         return Wanted(label, dict.fromkeys(outputs, threshold))
+    if threshold is None and not any(scorer.points[output] for output in outputs):
+        return Wanted(label, dict.fromkeys(outputs, UNCALIBRATED))
     point = threshold or scorer.default_point
     for output in outputs:
         if point not in scorer.points[output]:
-            known = ", ".join(scorer.points[output])
+            known = ", ".join(scorer.points[output]) or "none, it was never calibrated"
             raise OptionError("threshold", f"the model has no operating point `{point}` for `{output}`; known: {known}")
     return Wanted(label, {output: scorer.points[output][point] for output in outputs})
 

@@ -61,9 +61,13 @@ class Settings:
 
 
 def load(
-    folder: Path, threads: int = 1, settings: Settings | None = None, registry: Registry | None = None
+    folder: Path,
+    threads: int = 1,
+    settings: Settings | None = None,
+    registry: Registry | None = None,
+    digits: int = 6,
 ) -> ModelScorer:
-    """The scorer of the model in `folder`, warmed up. `threads` counts where no `settings` are given.
+    """The scorer of the model in `folder`, warmed up. `threads` counts where no `settings` are given; `digits`: of a score.
 
     Raises `ConfigError` when the folder is incomplete, does not match its SHA256SUMS, or cannot be run.
     """
@@ -77,11 +81,11 @@ def load(
         from guardproxy.supervisor.remote import DIGITS, KServe  # noqa: PLC0415 - as above
 
         served = lambda pad, rows: KServe.connected(settings.url, model, pad, rows, settings.timeout_s)  # noqa: E731
-        return ModelScorer(model, served, counted, settings.queue, settings.remembered, DIGITS)
+        return ModelScorer(model, served, counted, settings.queue, settings.remembered, min(digits, DIGITS))
     from guardproxy.supervisor import session  # noqa: PLC0415 - as above
 
     own = lambda pad, rows: session.local(model, pad, rows, settings.threads or 1, settings.workers or cores())  # noqa: E731
-    return ModelScorer(model, own, counted, settings.queue, settings.remembered)
+    return ModelScorer(model, own, counted, settings.queue, settings.remembered, digits)
 
 
 def shared(folder: Path, socket: Path) -> SharedScorer:

@@ -51,8 +51,9 @@ class Model:
 
     `digest`: of all its files. `outputs`: the network's columns, in order. `labels`: for each label the outputs behind
     it, by the kind of channel (`any`: every kind without an entry); each output is a label of its own. `points`: for
-    each output the score at each operating point, `default_point` among them. `max_tokens`, `overlap_tokens`: the most
-    tokens of one row, the two special ones included, and how many of them two neighbouring rows of a long text share.
+    each output the score at each operating point, `default_point` among them; none where it was never calibrated.
+    `max_tokens`, `overlap_tokens`: the most tokens of one row, the two special ones included, and how many of them two
+    neighbouring rows of a long text share.
     """
 
     folder: Path
@@ -94,7 +95,7 @@ def read(folder: Path, remote: bool = False) -> Model:
         special=reading.special(),
         calibration=reading.calibration(outputs),
         points=reading.points(outputs),
-        default_point=str(config["default_point"]),
+        default_point=reading.default(),
     )
 
 
@@ -167,19 +168,23 @@ class _Reading:
             for one in [found.get(output, {})]
         }
 
-    def points(self, outputs: tuple[str, ...]) -> dict[str, dict[str, float]]:
-        found = self.config.get("operating_points")
-        default = self.config.get("default_point")
-        if not _word(default):
+    def default(self) -> str:
+        found = self.config.get("default_point", "")
+        if not isinstance(found, str) or (not found and self.config.get("operating_points")):
             raise self.refuse("`default_point` must be the name of an operating point")
-        if not isinstance(found, dict) or set(found) != set(outputs):
-            raise self.refuse("`operating_points` must have the operating points of each output")
+        return found
+
+    def points(self, outputs: tuple[str, ...]) -> dict[str, dict[str, float]]:
+        """An output that nobody has calibrated has none."""
+        found = self.config.get("operating_points", {})
+        if not isinstance(found, dict) or not set(found) <= set(outputs):
+            raise self.refuse("`operating_points` must map outputs to their operating points")
         for output, points in found.items():
             if not isinstance(points, dict) or not all(number(score, 0, 1) for score in points.values()):
                 raise self.refuse(f"`operating_points`: each of `{output}` must be a score from 0 to 1")
-            if default not in points:
-                raise self.refuse(f"`operating_points`: `{output}` lacks `{default}`, the default point")
-        return {output: {point: float(found[output][point]) for point in found[output]} for output in outputs}
+            if self.default() not in points:
+                raise self.refuse(f"`operating_points`: `{output}` lacks `{self.default()}`, the default point")
+        return {output: {at: float(score) for at, score in found.get(output, {}).items()} for output in outputs}
 
 
 def _word(value: Any) -> bool:

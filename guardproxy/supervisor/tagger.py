@@ -1,8 +1,9 @@
 """Texts to names: the words of a text, how each is written, one forward pass, the tags joined to spans.
 
 In: texts of any length. Out: for each, spans with a label and a score. Kept: tokenizer and session, both safe for many
-threads. The network knows no capitals, so how a word is written goes in beside its tokens. Nothing is truncated: a long
-text is tagged in overlapping pieces, each word in the piece that shows most of what is around it.
+threads. The shipped network knows no capitals, so how a word is written goes in beside its tokens. Nothing is truncated: a long
+text is tagged in overlapping pieces, each word in the piece that shows most of what is around it. A network of others,
+which may know capitals, takes the tokens alone.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class OnnxTagger:
 
     def __init__(self, model: TagModel, threads: int) -> None:
         """Loads and warms up. Raises `ConfigError` when the tokenizer or the network cannot be used."""
-        self._tokenizer, (self._first, self._last) = tokens.load(model.folder, "[CLS]", "[SEP]")
+        self._tokenizer, (self._first, self._last) = tokens.load(model.folder, *model.special)
         self._model = model
         self._plain, self._timeless = _word_lists(model)
         self._session = Session(model.folder / "model.onnx", threads)
@@ -156,7 +157,9 @@ class OnnxTagger:
         return np.concatenate(parts)
 
     def _logits(self, ids: list[int], cases: list[int]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = self._session.rows("logits", input_ids=ids, case_ids=cases)
+        known = {"input_ids": ids, "attention_mask": [1] * len(ids), "case_ids": cases}
+        inputs = {name: known[name] for name in self._model.inputs}
+        logits: NDArray[np.float32] = self._session.rows("logits", **inputs)
         return logits
 
 

@@ -17,6 +17,8 @@ from guardproxy.supervisor.folder import number
 
 FORMAT = 1
 """The version of `config.json` that this code reads."""
+INPUTS = ("input_ids", "attention_mask", "case_ids")
+"""The tokens of a row, 1 for each, and how the word of each is written."""
 FILES = ("model.onnx", "tokenizer.json", "config.json", "words.json")
 
 
@@ -25,7 +27,8 @@ class TagModel:
     """A checked model folder.
 
     `digest`: of all its files. `labels`: in the order of the network's outputs. `thresholds`: the score from which a
-    label counts. `max_tokens`: the most tokens of one forward pass, the two special ones included.
+    label counts. `max_tokens`: the most tokens of one forward pass, the two special ones included. `special`: the two.
+    `inputs`: those of the network, some of `INPUTS`.
     """
 
     folder: Path
@@ -36,6 +39,8 @@ class TagModel:
     biases: Mapping[str, float]
     temperatures: Mapping[str, float]
     max_tokens: int
+    special: tuple[str, str]
+    inputs: tuple[str, ...]
 
 
 def read(folder: Path) -> TagModel:
@@ -55,7 +60,25 @@ def read(folder: Path) -> TagModel:
         biases=_numbers(path, config, "biases", -100.0, 100.0),
         temperatures=_numbers(path, config, "temperatures", 0.01, 100.0),
         max_tokens=folders.tokens_at_most(path, config),
+        special=_special(path, config),
+        inputs=_inputs(path, config),
     )
+
+
+def _special(path: Path, config: Mapping[str, Any]) -> tuple[str, str]:
+    special = config.get("special", {"first": "[CLS]", "last": "[SEP]"})
+    match special:
+        case {"first": str(first), "last": str(last)}:
+            return first, last
+    raise ConfigError(f"{path}: `special` must name the tokens `first` and `last`")
+
+
+def _inputs(path: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Left out, they are those of the model that comes with guardproxy."""
+    found = config.get("inputs", ["input_ids", "case_ids"])
+    if not isinstance(found, list) or "input_ids" not in found or not all(one in INPUTS for one in found):
+        raise ConfigError(f"{path}: `inputs` must list those of the network: {', '.join(INPUTS)}")
+    return tuple(found)
 
 
 def _numbers(path: Path, config: Mapping[str, Any], key: str, low: float, high: float) -> dict[str, float]:

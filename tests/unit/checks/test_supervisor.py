@@ -225,6 +225,19 @@ def test_the_next_window_is_scored_with_what_was_kept() -> None:
     assert len(scorer.texts[-1][-1]) > 100
 
 
+def test_a_model_that_was_never_calibrated_finds_from_one_half_on() -> None:
+    scorer = FakeScorer(words)
+    scorer.points = {output: {} for output in scorer.outputs}
+    check, _ = made({"label": "injection"}, scorer)
+    (scan,) = check.scan([window("something doubtful")])
+    assert [finding.score for finding in scan.findings] == [0.6]
+    with pytest.raises(OptionError, match="no operating point `1%` for `jailbreak`; known: none, it was never calibra"):
+        made({"threshold": "1%"}, scorer)
+    scorer.points = {**scorer.points, "jailbreak": {"1%": 0.5}}
+    with pytest.raises(OptionError, match="no operating point `1%` for `embedded`"):
+        made({"label": "injection"}, scorer)
+
+
 def test_digests_tell_options_and_models_apart() -> None:
     other = FakeScorer(words)
     other.digest = "sha256:other"

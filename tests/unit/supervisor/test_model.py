@@ -74,6 +74,15 @@ def test_what_may_be_left_out_has_its_usual_value(tmp_path: Path) -> None:
     assert (model.activation, model.overlap_tokens) == ("sigmoid", 64)
 
 
+def test_an_output_that_was_never_calibrated_has_no_operating_points(tmp_path: Path) -> None:
+    model = read(write(tmp_path, GOOD | {"operating_points": {"harm": {"1%": 0.5}}}))
+    assert model.points == {output: {} for output in model.outputs} | {"harm": {"1%": 0.5}}
+    none = {key: value for key, value in GOOD.items() if key not in ("operating_points", "default_point")}
+    model = read(write(tmp_path, none))
+    assert (model.default_point, set(model.points)) == ("", set(model.outputs))
+    assert not any(model.points.values())
+
+
 def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
     first = read(write(tmp_path, GOOD)).digest
     assert first.startswith("sha256:")
@@ -161,11 +170,9 @@ def test_sums_that_leave_a_file_out_are_refused(tmp_path: Path) -> None:
         ({"calibration": {"harm": {"temperature": 0}}}, "the `temperature` of `harm` must be from 0.01 to 100"),
         ({"default_point": 1}, "`default_point` must be the name"),
         ({"default_point": "5%"}, "`jailbreak` lacks `5%`, the default point"),
-        (
-            {"operating_points": {"harm": {"1%": 0.5}}},
-            "`operating_points` must have the operating points of each output",
-        ),
-        ({"operating_points": 1}, "`operating_points` must have"),
+        ({"default_point": ""}, "`default_point` must be the name"),
+        ({"operating_points": {"hate": {"1%": 0.5}}}, "`operating_points` must map outputs to their operating points"),
+        ({"operating_points": 1}, "`operating_points` must map"),
         ({"operating_points": POINTS | {"harm": 0.5}}, "each of `harm` must be a score from 0 to 1"),
         ({"operating_points": POINTS | {"harm": {"1%": 2}}}, "each of `harm` must be a score from 0 to 1"),
         ({"operating_points": POINTS | {"harm": {"1%": True}}}, "each of `harm` must be a score from 0 to 1"),

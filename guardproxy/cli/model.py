@@ -1,0 +1,367 @@
+"""`guardproxy model`: measure a model on your own texts, choose its thresholds, bring your own.
+
+Results go to stdout, as a table or as JSON; progress and notes go to stderr. Exit code 0: done; 1: a threshold could not be
+chosen, or an export is not what its checkpoint was; 2: wrong use.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+from guardproxy.errors import ConfigError
+from guardproxy.findings import KINDS, Kind
+
+if TYPE_CHECKING:
+    from guardproxy.measure.report import Judged
+    from guardproxy.measure.rows import Keys, Row
+    from guardproxy.workbench.calibrate import Calibrated
+    from guardproxy.workbench.judging import Judge, Verdict
+
+app = typer.Typer(no_args_is_help=True, help="Measure a model, choose its thresholds, bring your own.")
+
+Model = Annotated[str, typer.Option(help="The name of a model, or the path of its folder.")]
+Labels = Annotated[list[str] | None, typer.Option("--label", help="A label of the model. May be repeated.")]
+KindOf = Annotated[str, typer.Option("--kind", help=f"Where the texts sit: {', '.join(get_args(Kind))}.")]
+TextKey = Annotated[str, typer.Option(help="The key of a row's text.")]
+LabelKey = Annotated[str, typer.Option(help="The key of a row's label: 0 or 1, true or false, or a name.")]
+SourceKey = Annotated[str, typer.Option(help="The key of a row's source. Default source: the file's name.")]
+Positive = Annotated[list[str] | None, typer.Option(help="A label that means an attack. May be repeated.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("evaluate")
+def evaluate(
+    data: Annotated[list[Path], typer.Argument(metavar="DATA.jsonl...", help="Labelled JSON Lines, plain or .gz.")],
+    model: Model = "supervisor",
+    label: Labels = None,
+    kind: KindOf = "user",
+    threshold: Annotated[
+        str | None, typer.Option(help="A score (0.8) or an operating point (1%). Default: the model's own.")
+    ] = None,
+    text_key: TextKey = "text",
+    label_key: LabelKey = "label",
+    source_key: SourceKey = "source",
+    positive: Positive = None,
+    out: Annotated[Path, typer.Option(help="Where to save the figures and the plots.")] = Path("evaluation"),
+    as_json: AsJson = False,
+) -> None:
+    """Judge labelled texts as the proxy would, and say what is found of each source.
+
+    Prints a table, and saves evaluation.json, roc.png and calibration.png.
+    """
+    from guardproxy.measure.report import Judged, report, table  # noqa: PLC0415
+    from guardproxy.workbench.judging import Judge, find, load  # noqa: PLC0415
+    from guardproxy.workbench.texts import labelled  # noqa: PLC0415
+
+    labels = label or ["injection"]
+    options = {"labels": labels} if threshold is None else {"labels": labels, "threshold": _threshold(threshold)}
+    with _wrong_use():
+        rows = labelled(data, _keys(text_key, label_key, source_key, positive))
+        _some_positive(rows, positive)
+        folder = find(model)
+        scorer = load(folder)
+        judge = Judge(scorer, options, _kind(kind))
+        judged = [
+            Judged(row.source, row.attack, verdict.score, verdict.found)
+            for row, verdict in zip(rows, _judged(judge, rows, "evaluating"), strict=True)
+        ]
+    found = report(judged)
+    called = threshold or scorer.default_point or "0.5"
+    about = {"model": folder.name, "version": scorer.model.version, "digest": scorer.digest}
+    result = {**about, "labels": labels, "kind": kind, "threshold": called, **found.as_json()}
+    saved = _saved(out, result, judged, called)
+    if as_json:
+        typer.echo(json.dumps(result, indent=2))
+    else:
+        typer.echo(f"{folder.name} {scorer.model.version}, {', '.join(labels)} in texts of the kind {kind}")
+        for part in table(found, called):
+            typer.echo("")
+            _print(part)
+        error = result["calibration"]["expected_error"]
+        fine = sum(not one.attack for one in judged)
+        typer.echo(
+            f"\nrecall is given where so many of all {fine:,} harmless texts are found; brackets: 95 % intervals"
+        )
+        typer.echo(f"expected calibration error {error:.3f}")
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"saved {', '.join(map(str, saved))}", err=True)
+
+
+@app.command("calibrate")
+def calibrate(
+    data: Annotated[
+        list[Path] | None, typer.Argument(metavar="[DATA.jsonl...]", help="Labelled JSON Lines, plain or .gz.")
+    ] = None,
+    harmless: Annotated[
+        list[Path] | None, typer.Option(help="JSON Lines of your traffic, taken as harmless. May be repeated.")
+    ] = None,
+    log: Annotated[Path | None, typer.Option(help="An audit log, its texts taken as harmless.")] = None,
+    fpr: Annotated[
+        list[str] | None,
+        typer.Option(help="A share of false positives. May be repeated. Default: the model's own, or 1% and 0.1%."),
+    ] = None,
+    model: Model = "supervisor",
+    label: Labels = None,
+    kind: KindOf = "user",
+    text_key: TextKey = "text",
+    label_key: LabelKey = "label",
+    source_key: SourceKey = "source",
+    positive: Positive = None,
+    out: Annotated[Path | None, typer.Option(help="Write a copy of the model with these settings there.")] = None,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Write them to the model's own folder.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Choose thresholds for stated shares of false positives on your own traffic.
+
+    With labelled texts of one output, its bias and temperature are fitted too: a score of 0.8 then means that 80 % of such
+    texts are attacks. Prints the lines for a policy, or writes a model folder in which `threshold: 1%` means this.
+    """
+    from guardproxy.workbench.calibrate import calibrate as run  # noqa: PLC0415
+    from guardproxy.workbench.folders import configure, copy, listed  # noqa: PLC0415
+    from guardproxy.workbench.judging import Judge, find, load  # noqa: PLC0415
+
+    with _wrong_use():
+        if out and in_place:
+            raise ConfigError("give --out or --in-place, not both")
+        shares = _shares(fpr or [])
+        keys = _keys(text_key, label_key, source_key, positive)
+        fine, attacks = _own_texts(data or [], harmless or [], log, _kind(kind), keys)
+        folder = find(model)
+        scorer = load(folder, digits=17)  # all of them: from 6 no logit could be told of a text that is quite certain
+        labels = label or (["injection"] if attacks and "injection" in scorer.labels else list(scorer.outputs))
+        judge = Judge(scorer, {"labels": labels, "threshold": 0, "first_stage": False}, _kind(kind))
+        verdicts = list(_judged(judge, [*fine, *attacks], "calibrating"))
+        own = {point: None for output in judge.outputs for point in scorer.points[output]}
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        found = run(config, fine, verdicts, shares or _shares([*own] or ["1%", "0.1%"]), bool(out or in_place))
+    if as_json:
+        about = {"model": folder.name, "digest": scorer.digest, "kind": kind}
+        counts = {"harmless": len(fine), "attacks": len(attacks)}
+        typer.echo(json.dumps(about | counts | found.as_json(), indent=2))
+    else:
+        _print_chosen(found, len(fine), len(attacks), (out or folder).name, bool(out or in_place) and found.complete)
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+    if out or in_place:
+        with _wrong_use(1 if not found.complete else 2):
+            if out:
+                copy(folder, out, found.written())
+            else:
+                configure(folder, found.written(), listed(folder))
+        typer.echo(f"wrote {out or folder}", err=True)
+        if found.kept:
+            typer.echo(f"note: {', '.join(found.kept)} still count on the traffic that the model came with", err=True)
+    raise typer.Exit(0 if found.complete else 1)
+
+
+@app.command("export")
+def export(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A folder that transformers can load.")],
+    out: Annotated[Path, typer.Option(help="The model folder to write; it must not be there yet.")],
+    kind: Annotated[str | None, typer.Option(help="scores or tags. Default: what the checkpoint is.")] = None,
+    labels: Annotated[
+        str,
+        typer.Option(
+            help="Names of a classifier's outputs, in order (safe,injection), or of a tagger's labels (MISC=NRP)."
+        ),
+    ] = "",
+    positive: Annotated[
+        list[str] | None, typer.Option(help="An output that means an attack: the label `--as` is any of them.")
+    ] = None,
+    as_label: Annotated[str, typer.Option("--as", help="What --positive outputs are called together.")] = "injection",
+    int8: Annotated[bool, typer.Option(help="8-bit weights: faster on a CPU.")] = True,
+    fp16: Annotated[bool, typer.Option("--fp16", help="A second network of 16 bits, for a GPU.")] = False,
+    version: Annotated[str, typer.Option(help="What records call this model.")] = "1",
+    as_json: AsJson = False,
+) -> None:
+    """Turn a sequence or token classification checkpoint of transformers into a folder that policies can name.
+
+    Nothing is downloaded. A folder is written only if its network says what the checkpoint said.
+    """
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from guardproxy.workbench.checkpoint import load, naming  # noqa: PLC0415
+    from guardproxy.workbench.export import ParityError, groups  # noqa: PLC0415
+    from guardproxy.workbench.export import export as run  # noqa: PLC0415
+
+    with _wrong_use():
+        if kind not in (None, "scores", "tags"):
+            raise ConfigError("--kind is scores or tags")
+        found = load(checkpoint, kind, *naming(labels))  # type: ignore[arg-type]  # checked above
+        try:
+            parity = run(
+                found, out, int8=int8, fp16=fp16, groups=groups(found, positive or [], as_label), version=version
+            )
+        except ParityError as error:
+            typer.echo(f"guardproxy: {error}", err=True)
+            raise typer.Exit(1) from None
+    if as_json:
+        shown = {name: asdict(one) for name, one in parity.items()}
+        typer.echo(
+            json.dumps({"folder": str(out), "kind": found.kind, "outputs": found.outputs, "parity": shown}, indent=2)
+        )
+    else:
+        typer.echo(f"{found.architecture}, up to {found.max_tokens} tokens: {', '.join(found.outputs)}\n")
+        rows = [["against torch", "rows", "logit, most", "score, most", "score, mean", "other side"]]
+        for name, one in parity.items():
+            cells = (
+                f"{one.logit_most:.2g}",
+                f"{one.score_most:.2g}",
+                f"{one.score_mean:.2g}",
+                f"{100 * one.flips:.2g} %",
+            )
+            rows.append([name, str(one.rows), *cells])
+        _print(rows)
+        if found.kind == "scores":
+            typer.echo("\nthe threshold is 0.5 until `guardproxy model calibrate` has seen your traffic")
+    typer.echo(f"wrote {out}", err=True)
+
+
+def _own_texts(
+    data: Sequence[Path], harmless: Sequence[Path], log: Path | None, kind: Kind, keys: Keys
+) -> tuple[list[Row], list[Row]]:
+    """The harmless texts and the attacks. Traffic that is given wins over rows that are labelled harmless."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    from guardproxy.workbench.texts import labelled, logged  # noqa: PLC0415
+
+    rows = labelled(data, keys) if data else []
+    fine = labelled(harmless, replace(keys, label="")) if harmless else []
+    fine += logged(log, kind) if log else []
+    fine = fine or [row for row in rows if not row.attack]
+    if not fine:
+        raise ConfigError("thresholds need harmless texts: rows labelled so, --harmless FILE or --log DIR")
+    return fine, [row for row in rows if row.attack]
+
+
+def _print_chosen(found: Calibrated, fine: int, attacks: int, model: str, written: bool) -> None:
+    from decimal import Decimal  # noqa: PLC0415
+
+    from guardproxy.measure.report import interval  # noqa: PLC0415
+
+    lines = []
+    for one in found.chosen:
+        typer.echo(f"{one.output}: {fine:,} harmless texts, {attacks:,} attacks")
+        rows = [["false positives", "threshold", "95 % of such traffic", "harmless found", "attacks found"]]
+        for at, point in one.points.items():
+            low, value, high = (
+                f"{part:.4g}" for part in (point.threshold.low, point.threshold.value, point.threshold.high)
+            )
+            rows.append([at, value, f"{low} to {high}", interval(point.harmless, 2), interval(point.attacks)])
+            # every YAML reads 0.00001 as a number, and not every one 1e-05
+            threshold = at if written else f"{Decimal(repr(point.threshold.value)):f}"
+            options = f"use: supervisor, model: {model}, label: {one.output}, threshold: {threshold}"
+            lines.append(f"  {one.output}: {{{options}}}  # {at}")
+        _print(rows)
+        if one.fitted:
+            scaling, (before, after) = one.fitted.scaling, one.fitted.error
+            does = "scaled" if written else "--out would scale it"
+            typer.echo(
+                f"{does} by bias {scaling.bias:.4g} and temperature {scaling.temperature:.4g} on top of its own:"
+            )
+            typer.echo(f"expected calibration error {before:.3f} before, {after:.3f} after, on the half not fitted to")
+        typer.echo("")
+    for at, share in found.together.items():
+        typer.echo(f"harmless texts that any of these finds at {at}: {interval(share, 2)}")
+    typer.echo(f"harmless texts that score highest (are they harmless?): {', '.join(found.highest)}")
+    if lines:
+        typer.echo("\n".join(["for a policy:", *lines]))
+
+
+@contextmanager
+def _wrong_use(code: int = 2) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        typer.echo(f"guardproxy: {error}", err=True)
+        raise typer.Exit(code) from None
+
+
+def _keys(text: str, label: str, source: str, positive: list[str] | None) -> Keys:
+    from guardproxy.measure.rows import Keys  # noqa: PLC0415
+
+    return Keys(text, label, source, frozenset(positive or ()))
+
+
+def _some_positive(rows: Sequence[Row], positive: list[str] | None) -> None:
+    if positive and not any(row.attack for row in rows):
+        raise ConfigError(f"no row has the label {' or '.join(positive)}")
+
+
+def _kind(name: str) -> Kind:
+    for kind in KINDS:
+        if kind == name:
+            return kind
+    raise ConfigError(f"--kind is one of {', '.join(KINDS)}")
+
+
+def _threshold(text: str) -> float | str:
+    """A score, or else the name of an operating point."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _shares(texts: Sequence[str]) -> list[float]:
+    from guardproxy.measure.points import share  # noqa: PLC0415
+
+    found = []
+    for text in texts:
+        if (one := share(text)) is None:
+            raise ConfigError("--fpr is a share of harmless texts, like 1%")
+        found.append(one)
+    return found
+
+
+def _judged(judge: Judge, rows: Sequence[Row], doing: str) -> Iterator[Verdict]:
+    """The verdicts, with a bar on a terminal."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import track  # noqa: PLC0415
+
+    verdicts = judge.judge(row.text for row in rows)
+    quiet = not sys.stderr.isatty()
+    yield from track(verdicts, doing, len(rows), console=Console(stderr=True), transient=True, disable=quiet)
+
+
+def _saved(out: Path, result: dict[str, Any], judged: Sequence[Judged], called: str) -> list[Path]:
+    """Writes figures and plots; says so when there is no matplotlib."""
+    from guardproxy.measure.calibration import reliability  # noqa: PLC0415
+    from guardproxy.measure.report import curves  # noqa: PLC0415
+    from guardproxy.workbench.plots import draw_reliability, draw_roc  # noqa: PLC0415
+
+    figures, roc, calibration = out / "evaluation.json", out / "roc.png", out / "calibration.png"
+    with _wrong_use():
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            figures.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+        except OSError as error:
+            raise ConfigError(f"{out} cannot be written: {error.strerror}") from None
+    saved = [figures]
+    fine = [one for one in judged if not one.attack]
+    bins = reliability([one.score for one in judged], [one.attack for one in judged])
+    try:
+        if lines := curves(judged):
+            draw_roc(lines, (sum(one.found for one in fine) / len(fine), called), len(fine), roc)
+            saved.append(roc)
+        draw_reliability({"all texts": bins}, calibration)
+        saved.append(calibration)
+    except ConfigError as error:
+        typer.echo(f"guardproxy: {error}", err=True)
+    return saved
+
+
+def _print(rows: Sequence[Sequence[str]]) -> None:
+    """A table; what a terminal would not print as it is stands escaped."""
+    shown = [["".join(c if c.isprintable() else ascii(c)[1:-1] for c in cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,133 @@
+"""What a score means: bias and temperature fitted to labelled texts, and how far scores are from shares.
+
+In: logits or scores, and labels (true: an attack). Out: numbers. score = sigmoid((logit - bias) / temperature). A score
+of 0.8 is calibrated when 80 % of the texts that score it are attacks: of texts that are mixed as these are.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from guardproxy.measure.shares import Array
+
+BIN_COUNT = 10
+SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE, LARGEST_BIAS = 0.01, 100.0, 100.0
+"""What a model folder may hold."""
+_CLIP = 1e-15
+_ROUNDED = 5e-7  # the proxy's scores have six digits
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Scales a logit, see above."""
+
+    bias: float = 0.0
+    temperature: float = 1.0
+
+    def score(self, score: float) -> float:
+        """The score that a text has if its logit, which gives `score` as it is, is scaled."""
+        return sigmoid((logit(score) - self.bias) / self.temperature)
+
+    def after(self, first: Scaling) -> Scaling:
+        """The one scaling that does the same as `first` and this one after it."""
+        return Scaling(first.bias + self.bias * first.temperature, first.temperature * self.temperature)
+
+    @property
+    def storable(self) -> bool:
+        """Whether a model folder may hold it."""
+        return SMALLEST_TEMPERATURE <= self.temperature <= LARGEST_TEMPERATURE and abs(self.bias) <= LARGEST_BIAS
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Texts whose scores are alike. `score`: their mean; `attacks`: the share of attacks among them."""
+
+    texts: int
+    score: float
+    attacks: float
+
+
+def logit(score: float) -> float:
+    """The inverse of the sigmoid, finite for every score."""
+    kept = min(1 - _CLIP, max(_CLIP, score))
+    return math.log(kept / (1 - kept))
+
+
+def sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-max(-60.0, min(60.0, value))))
+
+
+def fit(logits: ArrayLike, labels: ArrayLike) -> Scaling | None:
+    """The bias and temperature of the least log loss; `None` where labels of one kind are missing, or where higher logits
+    do not go with attacks. What is found need not be `storable`.
+
+    The labels are softened as Platt proposed (by one text of each kind), so that texts which a threshold parts without
+    a mistake have a finite temperature as well.
+    """
+    x, wanted = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=bool)
+    bad, fine = int(wanted.sum()), int((~wanted).sum())
+    if not bad or not fine:
+        return None
+    target = np.where(wanted, (bad + 1) / (bad + 2), 1 / (fine + 2))
+    slope, offset = _newton(x, target)
+    if slope <= 0:
+        return None
+    return Scaling(-offset / slope, 1 / slope)
+
+
+def _newton(x: Array, target: Array) -> tuple[float, float]:
+    """Slope and offset of the logistic regression, by Newton's steps, each halved until the loss falls."""
+    middle, spread = float(x.mean()), float(x.std()) or 1.0
+    columns = np.stack([(x - middle) / spread, np.ones_like(x)], 1)
+    found = np.zeros(2)
+    loss = _loss(columns @ found, target)
+    gain = math.inf
+    while gain > 1e-12 * len(x):
+        shares = _shares(columns @ found)
+        weights = np.maximum(shares * (1 - shares), 1e-12)
+        curve = columns.T @ (columns * weights[:, None]) + 1e-9 * np.eye(2)
+        step = np.linalg.solve(curve, columns.T @ (target - shares))
+        size = 1.0
+        while (after := _loss(columns @ (found + size * step), target)) > loss and size > 1e-8:
+            size /= 2
+        gain = loss - after
+        if gain > 0:
+            found, loss = found + size * step, after
+    slope = float(found[0]) / spread
+    return slope, float(found[1]) - slope * middle
+
+
+def _shares(values: Array) -> Array:
+    shares: Array = 1 / (1 + np.exp(-np.clip(values, -60, 60)))
+    return shares
+
+
+def _loss(values: Array, target: Array) -> float:
+    return float((np.logaddexp(0, values) - target * values).sum())
+
+
+def log_loss(scores: ArrayLike, labels: ArrayLike) -> float:
+    """The mean log loss, in nats."""
+    kept = np.clip(np.asarray(scores, dtype=np.float64), _ROUNDED, 1 - _ROUNDED)
+    wanted = np.asarray(labels, dtype=bool)
+    return float(-np.where(wanted, np.log(kept), np.log1p(-kept)).mean())
+
+
+def reliability(scores: ArrayLike, labels: ArrayLike) -> tuple[Bin, ...]:
+    """The texts in `BIN_COUNT` bins of equal width, the lowest scores first; bins without texts are left out."""
+    values, wanted = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=bool)
+    places = np.minimum((values * BIN_COUNT).astype(int), BIN_COUNT - 1)
+    return tuple(
+        Bin(int(here.sum()), float(values[here].mean()), float(wanted[here].mean()))
+        for place in range(BIN_COUNT)
+        if (here := places == place).any()
+    )
+
+
+def expected_error(bins: tuple[Bin, ...]) -> float:
+    """The expected calibration error: how far scores are from shares of attacks, on the average of all texts."""
+    return sum(one.texts * abs(one.score - one.attacks) for one in bins) / sum(one.texts for one in bins)

@@ -1,0 +1,150 @@
+"""From a user's own texts to the operating points, bias and temperature of an output, and of a configuration.
+
+In: the logits of one output for harmless texts, and for attacks where there are some: of the scores that the model gives
+today. Out: `Chosen`, and a model's `config.json` in which it stands. An output's scaling is fitted first, so its points
+are scores as they will be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from guardproxy.measure.calibration import Scaling, expected_error, fit, log_loss, reliability, sigmoid
+from guardproxy.measure.report import percent
+from guardproxy.measure.shares import Share, allowed, proportion, threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A threshold for a share of false positives, with its bootstrap interval, and what it finds here. `attacks`: `None`
+    without any."""
+
+    threshold: Share
+    harmless: Share
+    attacks: Share | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A scaling on top of the one in use. The expected calibration error and the log loss, before it and after it, are
+    those of texts that a fit to the other half of the texts has not seen."""
+
+    scaling: Scaling
+    error: tuple[float, float]
+    loss: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """`points`: by name (`1%`); `notes`: what could not be chosen, and why."""
+
+    output: str
+    points: Mapping[str, Point]
+    fitted: Fitted | None
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def name(share: float) -> str:
+    """What an operating point is called: `0.1%`."""
+    return percent(share).replace(" ", "")
+
+
+def share(text: str) -> float | None:
+    """The share that `1%` means; `None` when it is none between 0 and 100 %."""
+    try:
+        value = float(text.removesuffix("%")) / 100
+    except ValueError:
+        return None
+    return value if text.endswith("%") and 0 < value < 1 else None
+
+
+def choose(
+    output: str, harmless: Sequence[float], attacks: Sequence[float], shares: Iterable[float], scale: bool
+) -> Chosen:
+    """The thresholds for the shares of false positives; with `scale` and attacks the scaling as well."""
+    notes: list[str] = []
+    fitted = _fitted(harmless, attacks) if scale and attacks else None
+    if fitted and not fitted.scaling.storable:
+        notes.append("the scaling that fits these texts is out of all bounds, so the old one is kept")
+        fitted = None
+    elif scale and attacks and not fitted:
+        notes.append("higher scores do not go with attacks here, so the old scaling is kept")
+    scaling = fitted.scaling if fitted else Scaling()
+    fine, bad = (_scores(part, scaling) for part in (harmless, attacks))
+    points = {}
+    for one in shares:
+        at = threshold(fine, one)
+        if at:
+            points[name(one)] = Point(at, _found(fine, at.value), _found(bad, at.value) if bad else None)
+        elif not allowed(one, len(fine)):
+            notes.append(f"{len(fine)} harmless texts are too few for {percent(one)}: give {round(1 / one):,} or more")
+        else:
+            notes.append(
+                f"more than {percent(one)} of the harmless texts score as high as can be: no threshold will do"
+            )
+    return Chosen(output, points, fitted, tuple(notes))
+
+
+def configured(config: Mapping[str, Any], chosen: Iterable[Chosen]) -> dict[str, Any]:
+    """`config.json` (format 2) with what was chosen. Old points of an output whose scale has moved have moved with it.
+
+    A softmax shares its scale among its two outputs, so the other's points move too. `default_point` is the old one, or, in
+    a model that had none, the first that was chosen.
+    """
+    found = {**config, "calibration": {**config.get("calibration", {})}}
+    points = {output: dict(own) for output, own in config.get("operating_points", {}).items()}
+    for one in chosen:
+        if one.fitted:
+            _scale(found, points, one.output, one.fitted.scaling)
+        points.setdefault(one.output, {}).update({at: point.threshold.value for at, point in one.points.items()})
+        found.setdefault("default_point", next(iter(one.points), ""))
+    return found | {"operating_points": points}
+
+
+def can_scale(config: Mapping[str, Any]) -> bool:
+    """Whether an output has a scale of its own: the columns of a softmax over more than two share theirs."""
+    return config.get("activation", "sigmoid") == "sigmoid" or len(config["outputs"]) == 2
+
+
+def _scale(config: dict[str, Any], points: dict[str, dict[str, float]], output: str, scaling: Scaling) -> None:
+    pair = config.get("activation", "sigmoid") == "softmax"
+    for column in config["outputs"] if pair else [output]:
+        old = config["calibration"].get(column, {})
+        by = scaling if column == output else Scaling(0.0, scaling.temperature)
+        new = by.after(Scaling(old.get("bias", 0.0), old.get("temperature", 1.0)))
+        config["calibration"][column] = {"bias": round(new.bias, 6), "temperature": round(new.temperature, 6)}
+        for at, score in points.get(column, {}).items():
+            moved = scaling.score(score) if column == output else 1 - scaling.score(1 - score)
+            points[column][at] = round(moved, 6)
+
+
+def _fitted(harmless: Sequence[float], attacks: Sequence[float]) -> Fitted | None:
+    logits, labels = [*harmless, *attacks], [False] * len(harmless) + [True] * len(attacks)
+    whole = fit(logits, labels)
+    if whole is None:
+        return None
+    before: list[float] = []
+    after: list[float] = []
+    wanted: list[bool] = []
+    # Each half, every other text, is scored by the fit to the other one; a half that fits nothing stays as it was.
+    for unseen in (0, 1):
+        seen = 1 - unseen
+        after += _scores(logits[unseen::2], fit(logits[seen::2], labels[seen::2]) or Scaling())
+        before += _scores(logits[unseen::2], Scaling())
+        wanted += labels[unseen::2]
+    error = expected_error(reliability(before, wanted)), expected_error(reliability(after, wanted))
+    return Fitted(whole, error, (log_loss(before, wanted), log_loss(after, wanted)))
+
+
+def _scores(logits: Iterable[float], scaling: Scaling) -> list[float]:
+    """As a model gives them: to six digits."""
+    return [round(sigmoid((value - scaling.bias) / scaling.temperature), 6) for value in logits]
+
+
+def _found(scores: Sequence[float], least: float) -> Share:
+    return proportion(sum(score >= least for score in scores), len(scores))

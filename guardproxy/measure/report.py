@@ -1,0 +1,161 @@
+"""Judged rows become figures, source by source, and a table of them.
+
+In: for each row its source, its label, its score and whether it was found at the threshold in use. Out: a `Report`. The
+false positives that a recall is given at are counted over the harmless texts of all sources together, so a source
+without harmless texts of its own is measured as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from guardproxy.measure.calibration import Bin, expected_error, reliability
+from guardproxy.measure.shares import Array, Share, allowed, auc, proportion, recall_at, roc
+
+SHARES = (0.01, 0.001)
+"""The shares of false positives that recall is given at."""
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A row after the check. `score`: the highest of its segments; `found`: at the threshold in use."""
+
+    source: str
+    attack: bool
+    score: float
+    found: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Attacks:
+    """The attacks of a source. `recall_at`: for each of `SHARES`; `None` where there are too few harmless texts."""
+
+    texts: int
+    found: Share
+    recall_at: tuple[Share | None, ...]
+    auc: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Harmless:
+    """The harmless texts of a source."""
+
+    texts: int
+    found: Share
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`attacks` and `harmless`: by source in order of name, `ALL` last where there are several."""
+
+    attacks: dict[str, Attacks]
+    harmless: dict[str, Harmless]
+    bins: tuple[Bin, ...]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "attacks": {
+                name: {
+                    "texts": one.texts,
+                    "found": asdict(one.found),
+                    "recall_at": {
+                        f"{share:g}": asdict(recall) if recall else None
+                        for share, recall in zip(SHARES, one.recall_at, strict=True)
+                    },
+                    "auc": one.auc,
+                }
+                for name, one in self.attacks.items()
+            },
+            "harmless": {name: asdict(one) for name, one in self.harmless.items()},
+            "calibration": {
+                "expected_error": expected_error(self.bins),
+                "bins": [asdict(one) for one in self.bins],
+            },
+            "notes": list(self.notes),
+        }
+
+
+def report(rows: Sequence[Judged]) -> Report:
+    """The figures of at least one row."""
+    fine = _scores(row for row in rows if not row.attack)
+    attacks: dict[str, Attacks] = {}
+    harmless: dict[str, Harmless] = {}
+    for name, part in _parts([row for row in rows if row.attack]):
+        scores = _scores(part)
+        attacks[name] = Attacks(
+            len(part),
+            _found(part),
+            tuple(recall_at(scores, fine, share) for share in SHARES),
+            auc(scores, fine) if len(fine) else None,
+        )
+    for name, part in _parts([row for row in rows if not row.attack]):
+        harmless[name] = Harmless(len(part), _found(part))
+    bins = reliability([row.score for row in rows], [row.attack for row in rows])
+    return Report(attacks, harmless, bins, _notes(len(rows) - len(fine), len(fine)))
+
+
+def curves(rows: Sequence[Judged]) -> dict[str, tuple[Array, Array]]:
+    """The ROC of each source of attacks, against the harmless texts of all; empty when one of the two is missing."""
+    fine = _scores(row for row in rows if not row.attack)
+    if not len(fine):
+        return {}
+    return {name: roc(_scores(part), fine) for name, part in _parts([row for row in rows if row.attack])}
+
+
+def table(found: Report, threshold: str) -> list[list[list[str]]]:
+    """Two tables, attacks and harmless texts, as rows of cells, the first of each its head."""
+    at = [f"at {percent(share)} false pos." for share in SHARES]
+    upper = [["attacks", "texts", f"found at {threshold}", *at, "AUC"]]
+    for name, one in found.attacks.items():
+        recalls = [interval(share) for share in one.recall_at]
+        upper.append(
+            [name, str(one.texts), interval(one.found), *recalls, "-" if one.auc is None else f"{one.auc:.3f}"]
+        )
+    lower = [["harmless", "texts", f"found at {threshold}"]]
+    lower += [[name, str(one.texts), interval(one.found, 2)] for name, one in found.harmless.items()]
+    return [part for part in (upper, lower) if len(part) > 1]
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:g} %"
+
+
+def interval(share: Share | None, digits: int = 1) -> str:
+    """A share as `93.1 % (90.2 to 95.0)`."""
+    if share is None:
+        return "-"
+    value, low, high = (f"{100 * one:.{digits}f}" for one in (share.value, share.low, share.high))
+    return f"{value} % ({low} to {high})"
+
+
+def _notes(attacks: int, fine: int) -> tuple[str, ...]:
+    """What the figures cannot say."""
+    if not attacks:
+        return ("no row is labelled an attack, so nothing is said of recall",)
+    return tuple(
+        f"{fine} harmless texts are too few for {percent(share)} false positives: "
+        f"not one of them might be found; give {round(1 / share):,} or more"
+        for share in SHARES
+        if not allowed(share, fine)
+    )
+
+
+def _scores(rows: Any) -> Array:
+    return np.array([row.score for row in rows], dtype=np.float64)
+
+
+def _found(rows: Sequence[Judged]) -> Share:
+    return proportion(sum(row.found for row in rows), len(rows))
+
+
+def _parts(rows: Sequence[Judged]) -> list[tuple[str, Sequence[Judged]]]:
+    """The rows of each source, and of all where there are several."""
+    names = sorted({row.source for row in rows})
+    parts: list[tuple[str, Sequence[Judged]]] = [(name, [row for row in rows if row.source == name]) for name in names]
+    return [*parts, (ALL, rows)] if len(names) > 1 else parts

@@ -1,0 +1,101 @@
+"""Verdicts on a user's own texts become the settings of a model folder.
+
+In: a folder's `config.json`, the texts and the verdicts on them. Out: what was chosen for each output, and the
+configuration with it. Kept: nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from guardproxy.errors import ConfigError
+from guardproxy.measure.calibration import logit
+from guardproxy.measure.points import Chosen, can_scale, choose, configured, name
+from guardproxy.measure.rows import Row
+from guardproxy.measure.shares import Share, proportion
+from guardproxy.workbench.judging import Verdict
+
+HIGHEST = 5
+"""How many of the harmless texts that score highest are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """`together`: of several outputs, which share of the harmless texts any of them finds at a point; `highest`: the places
+    of the harmless texts that score highest; `kept`: points that were not chosen anew; `notes`: what there is to say."""
+
+    chosen: tuple[Chosen, ...]
+    together: Mapping[str, Share]
+    highest: tuple[str, ...]
+    kept: tuple[str, ...]
+    complete: bool
+    notes: tuple[str, ...]
+    config: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "outputs": [one.as_json() for one in self.chosen],
+            "together": {point: asdict(share) for point, share in self.together.items()},
+            "highest": list(self.highest),
+            "kept": list(self.kept),
+            "notes": list(self.notes),
+        }
+
+    def written(self) -> Mapping[str, Any]:
+        """The configuration to write. Raises `ConfigError` when it would not be whole."""
+        if not self.complete:
+            raise ConfigError("nothing is written, since not every threshold could be chosen")
+        default = self.config["default_point"]
+        for output, points in self.config["operating_points"].items():
+            if default not in points:
+                raise ConfigError(f"`{output}` needs the model's default point as well: add --fpr {default}")
+        return self.config
+
+
+def calibrate(
+    config: Mapping[str, Any], fine: Sequence[Row], verdicts: Sequence[Verdict], shares: Sequence[float], rescale: bool
+) -> Calibrated:
+    """`verdicts`: on the harmless texts `fine`, then on the attacks, of all outputs that are to be calibrated. `shares`: of
+    false positives. `rescale`: whether thresholds are scores on the scale that is fitted, or on that of today, for a policy
+    that names the model as it is."""
+    outputs = list(verdicts[0].scores)
+    count = len(fine)
+    scale = can_scale(config) and len(outputs) == 1
+    chosen = []
+    for output in outputs:
+        logits = [logit(verdict.scores[output]) for verdict in verdicts]
+        one = choose(output, logits[:count], logits[count:], shares, scale)
+        if one.fitted and not rescale:
+            one = replace(one, points=choose(output, logits[:count], logits[count:], shares, False).points)
+        chosen.append(one)
+    asked = {name(share) for share in shares}
+    own = {point for output in outputs for point in config.get("operating_points", {}).get(output, {})}
+    ranked = sorted(range(count), key=lambda at: -verdicts[at].score)
+    notes = [f"{one.output}: {note}" for one in chosen for note in one.notes]
+    if len(verdicts) > count and can_scale(config) and not scale:
+        notes.append("bias and temperature are fitted to one output at a time: name it with --label")
+    return Calibrated(
+        chosen=tuple(chosen),
+        together=_together(chosen, verdicts[:count]) if len(outputs) > 1 else {},
+        highest=tuple(fine[at].place for at in ranked[:HIGHEST]),
+        kept=tuple(sorted(own - asked)),
+        complete=all(len(one.points) == len(asked) for one in chosen),
+        notes=tuple(notes),
+        config=configured(config, chosen),
+    )
+
+
+def _together(chosen: Sequence[Chosen], fine: Sequence[Verdict]) -> dict[str, Share]:
+    shared = [point for point in chosen[0].points if all(point in one.points for one in chosen)]
+    return {
+        point: proportion(
+            sum(
+                any(round(verdict.scores[one.output], 6) >= one.points[point].threshold.value for one in chosen)
+                for verdict in fine
+            ),
+            len(fine),
+        )
+        for point in shared
+    }

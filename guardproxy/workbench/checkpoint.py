@@ -1,0 +1,203 @@
+"""A checkpoint of transformers as a network with the inputs and outputs of a model folder.
+
+In: a folder with `config.json`, weights and a fast tokenizer. Out: a `Checkpoint`. Nothing is downloaded and no code of
+the checkpoint is run. torch and transformers are imported when a checkpoint is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from guardproxy.errors import ConfigError
+
+Kind = Literal["scores", "tags"]
+MISSING = "an export needs torch and transformers: pip install 'guardproxy[train]'"
+MOST_TOKENS, LEAST_TOKENS = 512, 16
+"""What a model folder may ask for."""
+NEVER = -1e4
+"""The logit of a tag that the checkpoint does not know: small, and within the range of 16 bits."""
+PRESIDIO: Mapping[str, str] = {
+    **dict.fromkeys(("PER", "PERSON", "B-PERSON"), "PERSON"),
+    **dict.fromkeys(("LOC", "LOCATION", "GPE", "FAC"), "LOCATION"),
+    **dict.fromkeys(("ORG", "ORGANIZATION", "ORGANISATION"), "ORGANIZATION"),
+    **dict.fromkeys(("DATE", "TIME", "DATE_TIME"), "DATE_TIME"),
+    **dict.fromkeys(("NORP", "NRP"), "NRP"),
+}
+"""Presidio's names for what checkpoints call things. What is not here, as MISC, is no name unless the user says so."""
+_BEGINS, _GOES_ON = "BSU", "IELM"  # of BIO, BIOES and BILOU
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """`network(input_ids, attention_mask) -> logits`, ready to be run. `outputs`: its columns as the folder calls them: of
+    scores the outputs, of tags the labels (each has two columns, after one for none). `special`: first, last and pad."""
+
+    kind: Kind
+    network: Any
+    tokenizer: Any
+    outputs: tuple[str, ...]
+    activation: str
+    special: tuple[str, str, str]
+    max_tokens: int
+    architecture: str
+
+
+def load(folder: Path, kind: Kind | None, named: Sequence[str], renamed: Mapping[str, str]) -> Checkpoint:
+    """`kind`: `None` for what the checkpoint is. `named`: names of a classifier's outputs, in order, or none for its own;
+    `renamed`: names for a tagger's labels, empty for those to leave out. Raises `ConfigError`."""
+    try:
+        import torch  # noqa: F401, PLC0415
+        import transformers  # noqa: PLC0415
+    except ImportError:
+        raise ConfigError(MISSING) from None
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"{folder} is no checkpoint: it has no config.json")
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    here = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, **here)
+        kind = _kind(folder, config, kind)
+        found = transformers.AutoModelForSequenceClassification, transformers.AutoModelForTokenClassification
+        model, info = found[kind == "tags"].from_pretrained(
+            folder, config=config, attn_implementation="eager", output_loading_info=True, **here
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **here)
+    except ConfigError:
+        raise
+    except Exception as error:  # transformers and the libraries under it raise what they like
+        raise ConfigError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+    if info["missing_keys"]:
+        raise ConfigError(f"{folder} lacks the weights {', '.join(sorted(info['missing_keys'])[:3])}")
+    if not tokenizer.is_fast:
+        raise ConfigError(f"{folder} needs a fast tokenizer (tokenizer.json)")
+    if (renamed and kind == "scores") or (named and kind == "tags"):
+        raise ConfigError(
+            "--labels: a classifier's outputs are named in order (safe,injection), a tagger's renamed (MISC=NRP)"
+        )
+    own = [str(config.id2label[number]) for number in range(config.num_labels)]
+    if kind == "scores":
+        outputs = _outputs(named, own)
+        columns: list[list[int]] | None = None
+        many = config.problem_type == "multi_label_classification" or len(own) == 1
+    else:
+        outputs, columns = _tags(own, renamed)
+        many = False
+    return Checkpoint(
+        kind=kind,
+        network=_network(model, columns),
+        tokenizer=tokenizer,
+        outputs=outputs,
+        activation="sigmoid" if many else "softmax",
+        special=_special(folder, tokenizer),
+        max_tokens=_room(folder, model, tokenizer),
+        architecture=type(model).__name__,
+    )
+
+
+def naming(text: str) -> tuple[list[str], dict[str, str]]:
+    """`safe,injection` names outputs in order, `MISC=NRP,LOC=` renames labels. Raises `ConfigError`."""
+    parts = [part.strip() for part in text.split(",")] if text else []
+    pairs = [part.split("=", 1) for part in parts if "=" in part]
+    if pairs and len(pairs) != len(parts):
+        raise ConfigError("--labels is a list of names (safe,injection) or of changes (MISC=NRP), not both")
+    return ([], dict(pairs)) if pairs else (parts, {})
+
+
+def _kind(folder: Path, config: Any, asked: Kind | None) -> Kind:
+    name = (config.architectures or ["no architecture"])[0]
+    own: Kind | None = None
+    if name.endswith("ForSequenceClassification"):
+        own = "scores"
+    elif name.endswith("ForTokenClassification"):
+        own = "tags"
+    if own and asked in (None, own):
+        return own
+    if own or not asked:
+        raise ConfigError(
+            f"{folder} holds `{name}`, which does not classify {'texts' if asked != 'tags' else 'tokens'}"
+        )
+    return asked
+
+
+def _outputs(named: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
+    outputs = tuple(named or own)
+    if len(outputs) != len(own):
+        raise ConfigError(f"--labels must name all outputs in order; the checkpoint's: {', '.join(own)}")
+    if len(set(outputs)) != len(outputs) or not all(outputs):
+        raise ConfigError(f"the outputs need different names; give them with --labels: {', '.join(own)}")
+    return outputs
+
+
+def _tags(own: Sequence[str], renamed: Mapping[str, str]) -> tuple[tuple[str, ...], list[list[int]]]:
+    """The labels, and for the tag of none and the two of each label the columns of the checkpoint that mean it."""
+    names = {**PRESIDIO, **renamed}
+    known = {tag.partition("-")[2] or tag for tag in own}
+    if unknown := [one for one in renamed if one not in known]:
+        raise ConfigError(f"--labels: the checkpoint has no `{unknown[0]}`; it has: {', '.join(sorted(known - {'O'}))}")
+    none: list[int] = []
+    found: dict[str, tuple[list[int], list[int]]] = {}
+    for number, tag in enumerate(own):
+        place, dash, entity = tag.partition("-")
+        if not dash:
+            place, entity = "I", tag
+        label = names.get(entity, "")
+        if not label or (dash and place not in _BEGINS + _GOES_ON):
+            none.append(number)
+        else:
+            found.setdefault(label, ([], []))[place in _GOES_ON].append(number)
+    if not none or not found:
+        raise ConfigError(f"the tags need one for none and one that is known; the checkpoint's: {', '.join(own)}")
+    return tuple(found), [none, *(columns for pair in found.values() for columns in pair)]
+
+
+def _network(model: Any, columns: list[list[int]] | None) -> Any:
+    """The model with the two inputs that every folder has: a third, the sentence of a pair, is always the first one's."""
+    import torch  # noqa: PLC0415
+
+    typed = getattr(model.config, "type_vocab_size", 0) > 0 and "token_type_ids" in model.forward.__code__.co_varnames
+
+    class Network(torch.nn.Module):  # type: ignore[misc]  # torch may be absent
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            more = {"token_type_ids": torch.zeros_like(input_ids)} if typed else {}
+            logits = self.model(input_ids=input_ids, attention_mask=attention_mask, **more).logits.float()
+            return logits if columns is None else torch.stack([_joined(logits, part) for part in columns], -1)
+
+    def _joined(logits: Any, part: list[int]) -> Any:
+        """The logit of any of the columns: their probabilities add up."""
+        if not part:
+            return torch.full_like(logits[..., 0], NEVER)
+        return logits[..., part[0]] if len(part) == 1 else torch.logsumexp(logits[..., part], -1)
+
+    return Network().eval()
+
+
+def _special(folder: Path, tokenizer: Any) -> tuple[str, str, str]:
+    bare = tokenizer("a text", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a text")["input_ids"]
+    if len(whole) != len(bare) + 2 or whole[1:-1] != bare:
+        raise ConfigError(f"{folder}: a row must be one special token, the text, and one special token")
+    if tokenizer.pad_token is None:
+        raise ConfigError(f"{folder}: the tokenizer has no token to fill up rows with")
+    first, last = tokenizer.convert_ids_to_tokens([whole[0], whole[-1]])
+    return first, last, tokenizer.pad_token
+
+
+def _room(folder: Path, model: Any, tokenizer: Any) -> int:
+    """The most tokens of a row. RoBERTa counts places from behind that of its padding."""
+    places = [
+        module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+        for name, module in model.named_modules()
+        if name.endswith("position_embeddings")
+    ]
+    room = min([MOST_TOKENS, tokenizer.model_max_length, model.config.max_position_embeddings, *places])
+    if room < LEAST_TOKENS:
+        raise ConfigError(f"{folder} takes {room} tokens at most; {LEAST_TOKENS} are needed")
+    return int(room)

@@ -1,0 +1,72 @@
+"""A model folder is written: new, or with another configuration, its SHA256SUMS always to match.
+
+In: files and a configuration. Out: a folder. A new one is made beside its place and moved there when it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from guardproxy.errors import ConfigError
+
+CARDS = ("card.md", "card.json", "LICENSE")
+"""What says where a model comes from; nothing of it is loaded."""
+
+
+@contextmanager
+def new(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `folder` at the end, and nothing after an error. Raises `ConfigError` when it is
+    there already, or cannot be made."""
+    if folder.exists():
+        raise ConfigError(f"{folder} is there already; name a folder that is not")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as made:
+            inside = Path(made) / folder.name
+            inside.mkdir()
+            yield inside
+            inside.rename(folder)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written: {error.strerror or error}") from None
+
+
+def configure(folder: Path, config: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Writes `config.json`, then SHA256SUMS of the files `names`, which are those that are loaded."""
+    _put(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+    _put(folder / "SHA256SUMS", "".join(f"{_digest(folder / name)}  {name}\n" for name in sorted(names)))
+
+
+def listed(folder: Path) -> list[str]:
+    """The files that SHA256SUMS of a folder names."""
+    return [
+        line.partition(" ")[2].strip().lstrip("*") for line in (folder / "SHA256SUMS").read_text("utf-8").splitlines()
+    ]
+
+
+def copy(source: Path, target: Path, config: Mapping[str, Any]) -> None:
+    """A copy of a model folder, its cards included, with another configuration. Raises `ConfigError`."""
+    with new(target) as folder:
+        names = listed(source)
+        for name in (*names, *(name for name in CARDS if (source / name).exists())):
+            shutil.copyfile(source / name, folder / name)
+        configure(folder, config, names)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _put(path: Path, text: str) -> None:
+    """Replaces a file whole: a process that reads it now sees the old one or the new one."""
+    written = path.with_name(f".{path.name}.new")
+    written.write_text(text, "utf-8")
+    os.replace(written, path)

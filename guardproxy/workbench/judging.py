@@ -1,0 +1,86 @@
+"""A text through the check `supervisor`, as the proxy would ask it of a message or an answer that is there as a whole.
+
+In: texts. Out: for each the highest score of each output in any of its pieces, and whether the check found it. Kept: the
+check and its model. The check cuts the text, the model judges the pieces, the check decides: nothing is done otherwise
+than in the proxy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from guardproxy import supervisor
+from guardproxy.checks import Judged, Resources, Scorer
+from guardproxy.checks.supervisor import Supervisor, build
+from guardproxy.errors import ConfigError, OptionError
+from guardproxy.findings import Channel, Kind, Window
+from guardproxy.workbench.texts import ANSWER_KINDS
+
+if TYPE_CHECKING:
+    from guardproxy.supervisor.scorer import ModelScorer
+
+TOGETHER = 16
+"""Texts that are judged in one call: pieces of about the same length can share a forward pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`scores`: of each output, 0.0 for a blank text; `score`: the highest of them; `found`: the check found it."""
+
+    scores: Mapping[str, float]
+    found: bool
+
+    @property
+    def score(self) -> float:
+        return max(self.scores.values())
+
+
+class Judge:
+    """`outputs`: those behind the labels asked for, in this kind of channel. `check`: what judges."""
+
+    def __init__(self, scorer: Scorer, options: Mapping[str, Any], kind: Kind) -> None:
+        """`options`: those of the check, in a policy. Raises `ConfigError` for what the check refuses."""
+        try:
+            self.check = cast(Supervisor, build("model", options, Resources(lambda name: scorer)))
+        except OptionError as error:
+            raise ConfigError(f"{error.key}: {error.message}") from None
+        self._scorer = scorer
+        self._channel = Channel("response" if kind in ANSWER_KINDS else "request", kind, "text")
+        wanted = self.check.wanted[kind]
+        self.outputs = tuple(dict.fromkeys(output for one in wanted for output in one.thresholds))
+        if not self.outputs:
+            raise ConfigError(f"the model says nothing of these labels in a text of the kind `{kind}`")
+
+    def judge(self, texts: Iterable[str]) -> Iterator[Verdict]:
+        """One verdict for each text, in order."""
+        waiting = iter(texts)
+        while part := list(islice(waiting, TOGETHER)):
+            windows = [Window(self._channel, text) for text in part]
+            asked = self.check.ask(windows)
+            judged = self._scorer.judge(asked.queries) if asked.queries else []
+            scans = self.check.answer(windows, asked, judged)
+            answers = iter(judged)
+            for segments, scan in zip(asked.segments, scans, strict=True):
+                pairs = [(segment, piece) for segment in segments if segment.query for piece in next(answers)]
+                yield Verdict(
+                    self._highest([piece for segment, piece in pairs if segment.span(piece)]), bool(scan.findings)
+                )
+
+    def _highest(self, pieces: Sequence[Judged]) -> dict[str, float]:
+        return {output: max((piece.scores[output] for piece in pieces), default=0.0) for output in self.outputs}
+
+
+def load(folder: Path, digits: int = 6) -> ModelScorer:
+    """The scorer of a folder, on all cores. `digits`: of a score; the proxy knows six. Raises `ConfigError`."""
+    settings = supervisor.Settings(threads=supervisor.cores(), workers=1, remembered=0)
+    return supervisor.load(folder, settings=settings, digits=digits)
+
+
+def find(model: str) -> Path:
+    """The folder of a model: its path, or its name (see `supervisor.find`). Raises `ConfigError`."""
+    path = Path(model)
+    return path if (path / "config.json").is_file() else supervisor.find(model)

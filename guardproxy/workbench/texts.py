@@ -1,0 +1,73 @@
+"""Files of texts become rows: labelled JSON Lines, unlabelled traffic, the texts of an audit log.
+
+In: paths. Out: rows, in order. Kept: nothing. A file that ends in `.gz` is unpacked as it is read. What cannot be read is a
+`ConfigError` that names it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from guardproxy.audit.chain import open_line
+from guardproxy.errors import ConfigError
+from guardproxy.findings import Kind
+from guardproxy.measure.rows import Keys, Row, rows
+
+ANSWER_KINDS: tuple[Kind, ...] = ("assistant", "reasoning", "refusal", "tool_arguments")
+"""What a model writes. All other kinds are on their way to one."""
+
+
+def labelled(paths: Sequence[Path], keys: Keys) -> list[Row]:
+    """The rows of files, at least one. A row without a source has its file's name."""
+    found = [row for path in paths for row in _read(path, keys)]
+    if not found:
+        raise ConfigError(f"{', '.join(map(str, paths))}: not one row")
+    return found
+
+
+def logged(folder: Path, kind: Kind) -> list[Row]:
+    """The texts of a kind of channel that the audit logs of a folder kept, each once: a chat repeats what was said.
+
+    They are as the record shows them: what was sensitive is a placeholder. Their source is the folder's name.
+    """
+    side = "response" if kind in ANSWER_KINDS else "request"
+    logs = sorted(folder.glob("*.jsonl"))
+    if not logs:
+        raise ConfigError(f"{folder}: no *.jsonl logs here")
+    seen: dict[str, Row] = {}
+    for path in logs:
+        for number, record in enumerate(_records(path), 1):
+            for one in record.get(side, {}).get("texts", ()):
+                text = one.get("text")
+                if one.get("kind") == kind and text and text not in seen:
+                    seen[text] = Row(text, False, folder.name, f"{path}:{number}")
+    if not seen:
+        raise ConfigError(
+            f"{folder}: no text of the kind `{kind}` was kept here (a policy's `audit: keep` says what is)"
+        )
+    return list(seen.values())
+
+
+def _read(path: Path, keys: Keys) -> Iterator[Row]:
+    packed = path.suffix == ".gz"
+    source = (path.with_suffix("") if packed else path).stem
+    try:
+        with gzip.open(path) if packed else path.open("rb") as lines:
+            yield from rows(lines, str(path), source, keys)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """A line for each line of the log; empty where it is no record of an exchange."""
+    try:
+        with path.open("rb") as lines:
+            for line in lines:
+                record = open_line(line)
+                yield dict(record) if record and isinstance(record.get("request"), dict) else {}
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None

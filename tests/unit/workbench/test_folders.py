@@ -1,0 +1,53 @@
+"""A model folder is written whole or not at all, and its sums match."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from guardproxy.errors import ConfigError
+from guardproxy.supervisor import find, read
+from guardproxy.workbench.folders import configure, copy, listed, new
+
+
+def test_a_copy_with_another_configuration_is_a_model(tmp_path: Path) -> None:
+    source = find("supervisor")
+    config = json.loads((source / "config.json").read_text()) | {"version": "mine"}
+    copy(source, tmp_path / "deep" / "mine", config)
+    model = read(tmp_path / "deep" / "mine")
+    assert model.version == "mine"
+    assert model.digest != read(source).digest
+    assert sorted(listed(tmp_path / "deep" / "mine")) == sorted(listed(source))
+    assert (tmp_path / "deep" / "mine" / "card.md").exists()
+    assert not list((tmp_path / "deep" / "mine").glob("*.py"))
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["mine"]
+
+
+def test_a_folder_is_configured_in_place(tmp_path: Path) -> None:
+    shutil.copytree(find("supervisor"), tmp_path / "mine")
+    folder = tmp_path / "mine"
+    configure(folder, json.loads((folder / "config.json").read_text()) | {"version": "2"}, listed(folder))
+    assert read(folder).version == "2"
+    assert not list(folder.glob(".*.new"))
+
+
+def test_nothing_is_left_after_an_error(tmp_path: Path) -> None:
+    def fill() -> None:
+        with new(tmp_path / "mine") as folder:
+            (folder / "half").write_text("x")
+            raise ValueError("half done")
+
+    with pytest.raises(ValueError, match="half done"):
+        fill()
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is there already; name a folder that is not"), new(tmp_path):
+        pass
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match="cannot be written"), new(tmp_path / "file" / "mine"):
+        pass
