@@ -1,0 +1,11 @@
+"""`guardproxy policy`: what a reviewer does with policy files before they see traffic. One command a file."""
+
+from __future__ import annotations
+
+import typer
+
+from guardproxy.cli.policy import lint, test
+
+app = typer.Typer(no_args_is_help=True, help="Check policy files and run their tests.")
+app.command("lint")(lint.lint)
+app.command("test")(test.run)
