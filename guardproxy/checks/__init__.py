@@ -49,16 +49,53 @@ class Check(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A text to be judged, and which of the model's `outputs` are asked for.
+
+    `first_stage`: a cheap model may judge the evidently harmless, where there is one.
+    """
+
+    text: str
+    outputs: tuple[str, ...]
+    first_stage: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One piece of a text, its characters `start` to `end`, and for each output asked for its score, 0.0 to 1.0."""
+
+    start: int
+    end: int
+    scores: Mapping[str, float]
+
+
 class Scorer(Protocol):
-    """A model that gives texts scores, whoever runs it: `scores[i][label]` is 0.0 to 1.0 for `texts[i]`."""
+    """A model that gives texts scores, whoever runs it.
+
+    `outputs`: what it gives a score for. `labels`: for each label the outputs behind it, by the kind of channel (`any`:
+    kinds without an entry); each output is a label too. `points`: for each output the score at each operating point;
+    `default_point`: the one that counts unless a policy says otherwise.
+    """
 
     @property
     def digest(self) -> str: ...
 
     @property
-    def thresholds(self) -> Mapping[str, float]: ...
+    def outputs(self) -> tuple[str, ...]: ...
 
-    def score(self, texts: Sequence[str]) -> list[dict[str, float]]: ...
+    @property
+    def labels(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]: ...
+
+    @property
+    def points(self) -> Mapping[str, Mapping[str, float]]: ...
+
+    @property
+    def default_point(self) -> str: ...
+
+    def judge(self, queries: Sequence[Query]) -> list[tuple[Judged, ...]]:
+        """The pieces of each text, in order, overlapping, every character in one; they depend on the query alone."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
