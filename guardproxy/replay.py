@@ -49,11 +49,13 @@ _KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`differences`: one line each, in words; `rescanned`: checks that were run again because they are new or changed."""
+    """`differences`: one line each, in words; `rescanned`: checks that were run again because they are new or changed;
+    `assumed`: policies that were taken to apply, as their condition asks for headers, of which a record holds none."""
 
     verdict: Verdict
     differences: tuple[str, ...] = ()
     rescanned: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -176,10 +178,11 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
             engine=record["engine"],
             restoring=lambda values: _Restored(values, memory),
             replayed=tuple(one["tokens"] for one in attempts),
+            matched=record.get("matched", {}),
         )
     )
     body, language = write(record["request"]["body"]), record.get("language", "")
-    last = _run(exchange, memory, RequestReceived(body, unix_s=record["at"], language=language))
+    last = _run(exchange, memory, RequestReceived(body, unix_s=record["at"], language=language, headers=None))
     for number, attempt in enumerate(attempts):
         if isinstance(last, Finish) or exchange.attempt < number or exchange.phase == "request":
             break
@@ -191,7 +194,10 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
             "not replayable", (f"the record keeps no text of a call that `{memory.unreadable}` would read",)
         )
     found = tuple(differences(record, new))
-    return Replayed("different" if found else "identical", found, tuple(sorted(memory.rescanned)))
+    matched = new.get("matched", {})
+    assumed = (one.name for one in policies.policies if matched.get(one.match.digest) == "unknown")
+    verdict: Verdict = "different" if found else "identical"
+    return Replayed(verdict, found, tuple(sorted(memory.rescanned)), tuple(sorted(assumed)))
 
 
 def _attempts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:

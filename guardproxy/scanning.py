@@ -77,7 +77,7 @@ def load(folder: Path | None, models: Path | None = None) -> PolicySet:
         return supervisor.load_tagger(name, (models,) if models else ())
 
     files = Files(folder or shipped("policies"))
-    policies, digest = load_folder(files.folder)
+    policies, digest = load_folder(files.folder, files)
     checks = build_checks(policies, Resources(scorer, tagger, files.read))
     return PolicySet(policies, checks, files.digest(digest))
 

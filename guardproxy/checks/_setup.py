@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from guardproxy.checks import Resources, options_digest
+from guardproxy.checks import SCORE, Option, Resources, options_digest, unknown
 from guardproxy.checks._cover import UncoveredError
 from guardproxy.checks._custom import Custom
 from guardproxy.checks._engine import Engine, Source
@@ -27,6 +27,7 @@ from guardproxy.checks._recognizers import (
     sources,
     versions,
 )
+from guardproxy.checks._unfolding import EVASIONS
 from guardproxy.checks._whole import Whole, whole
 from guardproxy.checks._words import words
 from guardproxy.errors import ConfigError, OptionError
@@ -36,7 +37,18 @@ THRESHOLD = 0.4
 NAMED = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
 """What only a model finds."""
 MODEL = "names"
-_OPTIONS = ("entities", "recognizers", "threshold", "language", "model", "evasions")
+_NAMES = {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}
+_NAME_OR_NAMES = {"anyOf": [{"type": "string", "minLength": 1}, _NAMES]}
+OPTIONS: Mapping[str, Option] = {
+    "entities": Option("What to look for, by Presidio's names of entities or recognizers.", _NAMES, "more"),
+    "recognizers": Option(
+        "Your own: a file in Presidio's format, `package.module:Class`, or a list.", _NAME_OR_NAMES, "more"
+    ),
+    "threshold": Option("The least score; a recognizer's own, or 0.4, by default.", SCORE, "less"),
+    "language": Option("A code like `en`, a list of them, `auto`, or `header`.", _NAME_OR_NAMES, "more"),
+    "model": Option("What finds names: `names`, or `spacy:` and a pipeline.", {"type": "string", "minLength": 1}),
+    "evasions": EVASIONS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +66,8 @@ class Setup:
 def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     """Raises `OptionError` for an option that is unknown or not to be understood."""
     for key in options:
-        if key not in _OPTIONS:
-            raise OptionError(key, f"unknown option `{key}`; known options: {', '.join(_OPTIONS)}")
+        if key not in OPTIONS:
+            raise OptionError(key, unknown(key, OPTIONS))
     threshold = options.get("threshold")
     if threshold is not None and (
         isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-from guardproxy.checks import Check, options_digest
+from guardproxy.checks import Check, Option, options_digest
 from guardproxy.checks._folding import ASCII, Table, spaced_open, table
 from guardproxy.checks._views import Reading, View, as_it_stands, hidden, long_words, plain, read, together
 from guardproxy.errors import OptionError
@@ -39,6 +39,9 @@ from guardproxy.findings import Finding, Scan, Window
 VERSION = 1
 PROFILES = ("off", "standard", "strict")
 UNDECODED = "UNDECODED"
+EVASIONS = Option(
+    "What values are hidden by is undone before they are looked for.", {"enum": list(PROFILES)}, PROFILES, "standard"
+)
 _ROUNDS = 16
 _PATIENCE = 512  # characters that are held before a scan is not tried at each window
 _REMEMBERED = 32

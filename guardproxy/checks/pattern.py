@@ -16,17 +16,27 @@ from typing import Any
 
 import re2
 
-from guardproxy.checks import Check, Resources, options_digest
+from guardproxy.checks import SCORE, TEXTS, Check, Option, Resources, options_digest, unknown
 from guardproxy.checks._reach import Reach, Rule, rule
 from guardproxy.checks._shape import UnreadableError
-from guardproxy.checks._unfolding import unfolding
+from guardproxy.checks._unfolding import EVASIONS, unfolding
 from guardproxy.errors import OptionError
 from guardproxy.findings import Scan, Window
 
 VERSION = 1
 CAP = 256
 CAP_LIMIT = 65536
-_OPTIONS = ("patterns", "words", "label", "score", "cap", "evasions")
+OPTIONS: Mapping[str, Option] = {
+    "patterns": Option("Patterns in RE2's syntax.", TEXTS, "more", []),
+    "words": Option("Words, found in any case where no letter or digit touches them.", TEXTS, "more", []),
+    "label": Option("What its findings are called; `MATCH` by default.", {"type": "string", "minLength": 1}),
+    "score": Option("The score of its findings; 1 by default.", SCORE),
+    "cap": Option(
+        f"The most characters of a match that has no bound of its own; {CAP} by default.",
+        {"type": "integer", "minimum": 1, "maximum": CAP_LIMIT},
+    ),
+    "evasions": EVASIONS,
+}
 _LETTER = r"\pL\pM\pN_"
 
 
@@ -46,8 +56,8 @@ class PatternCheck:
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `name`. Raises `OptionError` for an option that is unknown, missing, or not to be understood."""
     for key in options:
-        if key not in _OPTIONS:
-            raise OptionError(key, f"unknown option `{key}`; known options: {', '.join(_OPTIONS)}")
+        if key not in OPTIONS:
+            raise OptionError(key, unknown(key, OPTIONS))
     patterns, words = _strings(options, "patterns"), _strings(options, "words")
     label, score, cap = options.get("label", "MATCH"), options.get("score", 1.0), options.get("cap", CAP)
     if not patterns and not words:
@@ -77,11 +87,11 @@ def _pattern_rule(at: int, pattern: str, label: str, score: float, cap: int) -> 
     try:
         return rule(label, pattern, cap=cap, score=score)
     except UnicodeEncodeError:
-        raise OptionError("patterns", f"{where} holds half of a surrogate pair") from None
+        raise OptionError("patterns", f"{where} holds half of a surrogate pair", at) from None
     except re2.error as error:
-        raise OptionError("patterns", f"{where}: {_reason(error)}") from None
+        raise OptionError("patterns", f"{where}: {_reason(error)}", at) from None
     except UnreadableError as error:
-        raise OptionError("patterns", f"{where}: {error}") from None
+        raise OptionError("patterns", f"{where}: {error}", at) from None
 
 
 def _reason(error: Exception) -> str:

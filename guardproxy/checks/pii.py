@@ -28,10 +28,12 @@ from typing import Any
 from guardproxy.checks import Check, Resources
 from guardproxy.checks._engine import BEHIND, Engine, Span
 from guardproxy.checks._names import Names
-from guardproxy.checks._setup import setup
+from guardproxy.checks._setup import OPTIONS, setup
 from guardproxy.checks._unfolding import unfolding
 from guardproxy.checks._whole import Whole
 from guardproxy.findings import Finding, Scan, Window
+
+__all__ = ["OPTIONS", "build"]
 
 MOST = 4096
 

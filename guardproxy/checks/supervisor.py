@@ -14,16 +14,34 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from guardproxy.checks import Check, Judged, Query, Resources, Scorer, options_digest
+from guardproxy.checks import SCORE, TEXTS, Check, Judged, Option, Query, Resources, Scorer, options_digest
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import KINDS, Direction, Finding, Kind, Scan, Window
 
 VERSION = 2
-OPTIONS = ("first_stage", "label", "labels", "model", "threshold", "window_chars")
 WINDOW_CHARS = 900
 """Characters scored together, context included: about 200 tokens of English, below the model's 256."""
 SMALLEST_WINDOW_CHARS = 200
 LARGEST_WINDOW_CHARS = 4000
+_POINT: Mapping[str, Any] = {"anyOf": [SCORE, {"type": "string", "minLength": 1}]}
+OPTIONS: Mapping[str, Option] = {
+    "first_stage": Option(
+        "Whether a cheap model may judge the evidently harmless.", {"type": "boolean"}, (True, False), True
+    ),
+    "label": Option("What the model is asked for; `injection` by default.", {"type": "string", "minLength": 1}),
+    "labels": Option("Several of the model's labels.", TEXTS, "more"),
+    "model": Option("The model's name; `supervisor` by default.", {"type": "string", "minLength": 1}),
+    "threshold": Option(
+        "From where on a text is a finding: a score, an operating point such as `1%` (the model's own by default), or one "
+        "of them for each label.",
+        {"anyOf": [*_POINT["anyOf"], {"type": "object", "additionalProperties": _POINT}]},
+        "less",
+    ),
+    "window_chars": Option(
+        f"The most characters that are judged together; {WINDOW_CHARS} by default.",
+        {"type": "integer", "minimum": SMALLEST_WINDOW_CHARS, "maximum": LARGEST_WINDOW_CHARS},
+    ),
+}
 
 FIRST_CHARS = 80
 """The first segment of an answer ends at the first sentence end after this many characters."""
@@ -181,7 +199,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """
     for key in options:
         if key not in OPTIONS:
-            raise OptionError(key, f"unknown option `{key}`{_near(key, OPTIONS)}")
+            raise OptionError(key, f"unknown option `{key}`{_near(key, list(OPTIONS))}")
     if resources.scorer is None:
         raise OptionError("use", "this process was started without a model, so `supervisor` cannot be used here")
     model = options.get("model", "supervisor")
