@@ -22,7 +22,7 @@ from pkgutil import iter_modules
 from typing import Any, Protocol, cast
 
 from guardproxy.errors import OptionError
-from guardproxy.findings import Scan, Window
+from guardproxy.findings import Direction, Kind, Scan, Window
 
 
 class Check(Protocol):
@@ -36,7 +36,9 @@ class Check(Protocol):
     own `own`); `whole` (default false): its verdict is of the text as a whole, so a block holds the answer to its end;
     `repair` (default false): its findings may offer a text to put in place of the model's; `partner`: a second check of the
     same name that goes through each text at its own pace; it has `gives_way` (true: what this one's findings cover is taken
-    from its own) and `pair_digest` (the digest of this one, which identifies both).
+    from its own) and `pair_digest` (the digest of this one, which identifies both). What `policy lint` asks: `labels`, all that
+    its findings can be called; `looks_at(direction, kind)`, whether it can find anything in such a text (default true);
+    `advice`, what a reviewer should know of its options.
     """
 
     @property
@@ -166,6 +168,33 @@ class Option:
     schema: Mapping[str, Any]
     tighter: str | tuple[Any, ...] = ""
     start: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a reviewer should know of an option (`key`, and the number of an entry where it is a list). `serious`: it is likely
+    to be a mistake."""
+
+    key: str
+    message: str
+    item: int | None = None
+    serious: bool = False
+
+
+def looks_at(check: Check, direction: Direction, kind: Kind) -> bool:
+    """Whether the check can find anything in such a text."""
+    asked: Callable[[Direction, Kind], bool] | None = getattr(check, "looks_at", None)
+    return asked is None or asked(direction, kind)
+
+
+def advice(check: Check) -> tuple[Advice, ...]:
+    """What a reviewer should know of the check's options."""
+    return getattr(check, "advice", ())
+
+
+def labels(check: Check) -> frozenset[str] | None:
+    """All that its findings can be called; `None`: it does not say."""
+    return getattr(check, "labels", None)
 
 
 SCORE: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}

@@ -54,13 +54,14 @@ OPTIONS: Mapping[str, Option] = {
 @dataclass(frozen=True, slots=True)
 class Setup:
     """`digest`: identifies everything that the findings depend on. `names`: `None` where no name is asked for. `by_header`: the
-    languages of which a request's header may choose."""
+    languages of which a request's header may choose. `labels`: all that can be found."""
 
     digest: str
     engine: Engine
     whole: Whole | None
     names: Names | None
     by_header: tuple[str, ...]
+    labels: frozenset[str]
 
 
 def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
@@ -81,6 +82,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     made: list[Source] = []
     seeing_all: list[tuple[str, list[Any]]] = []
     entities: dict[str, list[str]] = {}
+    labels = set(names.labels if names else ())
     for language in languages:
         cut = _words(language)
         brought = own.made(language)
@@ -89,6 +91,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         found = {
             id(one): one for name in entities[language] for one in named(name, language) if type(one) not in replaced
         }
+        labels.update(entity for one in (*brought, *found.values()) for entity in one.supported_entities)
         try:
             known, all_of_it = sources([*brought, *found.values()], cut, threshold, THRESHOLD)
         except UncoveredError as error:
@@ -101,9 +104,8 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     plain = {"entities": entities, "threshold": threshold, "languages": languages, "how": how}
     more = (names.tagger.digest, str(sorted(names.labels.items()))) if names else ()
     digest = options_digest("pii", VERSION, plain, versions(how == "auto"), own.digest, *more)
-    return Setup(
-        digest, engine, whole(seeing_all, threshold, THRESHOLD), names, tuple(languages) if how == "header" else ()
-    )
+    by_header = tuple(languages) if how == "header" else ()
+    return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names, by_header, frozenset(labels))
 
 
 def _names(options: Mapping[str, Any], asked: list[str], threshold: float | None, resources: Resources) -> Names | None:

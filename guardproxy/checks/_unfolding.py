@@ -30,7 +30,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-from guardproxy.checks import Check, Option, options_digest
+from guardproxy.checks import Advice, Check, Option, advice, labels, options_digest
 from guardproxy.checks._folding import ASCII, Table, spaced_open, table
 from guardproxy.checks._views import Reading, View, as_it_stands, hidden, long_words, plain, read, together
 from guardproxy.errors import OptionError
@@ -102,6 +102,15 @@ class Unfolding:
     @property
     def name(self) -> str:
         return self.inner.name
+
+    @property
+    def labels(self) -> frozenset[str] | None:
+        found = labels(self.inner)
+        return None if found is None else found | {UNDECODED}
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        return advice(self.inner)
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""

@@ -21,7 +21,7 @@ from typing import Any
 
 from guardproxy.checks import Option, Resources, options_digest, unknown
 from guardproxy.errors import OptionError
-from guardproxy.findings import Detail, Finding, Form, Scan, Window
+from guardproxy.findings import Detail, Direction, Finding, Form, Kind, Scan, Window
 from guardproxy.schemas.compiled import Compiled, SchemaError, compile_schema
 from guardproxy.schemas.drafts import DRAFTS, LATEST, CostError
 from guardproxy.schemas.prefix import Prefix
@@ -88,6 +88,10 @@ class JsonSchema:
     raw: bool = True
     whole: bool = True
     needs_form: bool = True
+
+    def looks_at(self, direction: Direction, kind: Kind) -> bool:
+        """Answers, and the calls of tools where the request says what their arguments are."""
+        return direction == "response" and (kind == "assistant" or (kind == "tool_arguments" and not self.own))
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""

@@ -10,13 +10,13 @@ of a pattern without a bound of its own may have. Text beyond `cap` characters d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import re2
 
-from guardproxy.checks import SCORE, TEXTS, Check, Option, Resources, options_digest, unknown
+from guardproxy.checks import SCORE, TEXTS, Advice, Check, Option, Resources, options_digest, unknown
 from guardproxy.checks._reach import Reach, Rule, rule
 from guardproxy.checks._shape import UnreadableError
 from guardproxy.checks._unfolding import EVASIONS, unfolding
@@ -26,6 +26,8 @@ from guardproxy.findings import Scan, Window
 VERSION = 1
 CAP = 256
 CAP_LIMIT = 65536
+SLOW = 20_000
+"""Steps of a compiled pattern from which RE2 often has to do without its fast automaton."""
 OPTIONS: Mapping[str, Option] = {
     "patterns": Option("Patterns in RE2's syntax.", TEXTS, "more", []),
     "words": Option("Words, found in any case where no letter or digit touches them.", TEXTS, "more", []),
@@ -47,6 +49,8 @@ class PatternCheck:
     name: str
     digest: str
     reach: Reach
+    labels: frozenset[str]
+    advice: tuple[Advice, ...] = ()
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -72,7 +76,25 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     if words:
         rules.append(_words_rule(words, label, float(score)))
     plain = {"patterns": patterns, "words": words, "label": label, "score": score, "cap": cap}
-    return unfolding(PatternCheck(name, options_digest("pattern", VERSION, plain), Reach(rules)), options)
+    told = tuple(told for at, each in enumerate(rules[: len(patterns)]) for told in _advice(at, each))
+    check = PatternCheck(name, options_digest("pattern", VERSION, plain), Reach(rules), frozenset((label,)), told)
+    return unfolding(check, options)
+
+
+def _advice(at: int, each: Rule) -> Iterator[Advice]:
+    """What a pattern costs a stream, and a reader's time."""
+    if not each.bounded:
+        held = f"up to {each.reach} characters of a stream are held from where it may begin"
+        message = f"pattern {at + 1} has no bound of its own, so {held}; bound it, as in `.{{0,40}}`, or lower `cap`"
+        yield Advice("patterns", message, at)
+    elif each.reach > CAP:
+        yield Advice("patterns", f"pattern {at + 1} may hold up to {each.reach} characters of a stream back", at)
+    if each.find.programsize > SLOW:
+        message = (
+            f"pattern {at + 1} becomes a program of {each.find.programsize} steps, which is slow; use smaller repetitions "
+            "and classes"
+        )
+        yield Advice("patterns", message, at, serious=True)
 
 
 def _strings(options: Mapping[str, Any], key: str) -> list[str]:

@@ -46,6 +46,7 @@ class SecretsCheck:
     name: str
     digest: str
     reach: Reach
+    labels: frozenset[str]
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -62,7 +63,13 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         raise OptionError("skip", "no rule is left")
     rows = [row for row in _rows() if row["id"] in chosen]
     return unfolding(
-        SecretsCheck(name, options_digest("secrets", VERSION, {}, *map(str, rows)), _reach(frozenset(chosen))), options
+        SecretsCheck(
+            name,
+            options_digest("secrets", VERSION, {}, *map(str, rows)),
+            _reach(frozenset(chosen)),
+            frozenset(row["label"] for row in rows),
+        ),
+        options,
     )
 
 

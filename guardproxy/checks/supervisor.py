@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from guardproxy.checks import SCORE, TEXTS, Check, Judged, Option, Query, Resources, Scorer, options_digest
+from guardproxy.checks import SCORE, TEXTS, Advice, Check, Judged, Option, Query, Resources, Scorer, options_digest
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import KINDS, Direction, Finding, Kind, Scan, Window
 
@@ -141,6 +141,19 @@ class Supervisor:
     sensitive: bool = False
     slow: bool = True
 
+    @property
+    def labels(self) -> frozenset[str]:
+        return frozenset(wanted.label for each in self.wanted.values() for wanted in each)
+
+    def looks_at(self, direction: Direction, kind: Kind) -> bool:
+        """Whether the model has anything to say of such a text."""
+        return any(wanted.thresholds for wanted in self.wanted[kind])
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """Thresholds at which nobody has measured the model."""
+        return tuple(_advice(self.wanted, self.scorer))
+
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """One `Scan` for each window; the texts of all of them are scored in one call."""
         asked = self.ask(windows)
@@ -266,6 +279,16 @@ def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kin
             known = ", ".join(scorer.points[output])
             raise OptionError("threshold", f"the model has no operating point `{point}` for `{output}`; known: {known}")
     return Wanted(label, {output: scorer.points[output][point] for output in outputs})
+
+
+def _advice(wanted: Mapping[Kind, tuple[Wanted, ...]], scorer: Scorer) -> Iterator[Advice]:
+    asked = {pair for each in wanted.values() for one in each for pair in one.thresholds.items()}
+    for output, least in sorted(asked):
+        points = scorer.points.get(output, {})
+        if points and not min(points.values()) <= least <= max(points.values()):
+            measured = ", ".join(f"{point} at {score:g}" for point, score in points.items())
+            message = f"{least:g} lies outside of the model's operating points for `{output}` ({measured})"
+            yield Advice("threshold", f"{message}: nobody has measured what is found there", serious=True)
 
 
 def _window_chars(options: Mapping[str, Any]) -> int:

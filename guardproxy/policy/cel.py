@@ -128,7 +128,7 @@ def compile_cel(text: str) -> Cel:
     """The expression of `text`. Raises `ExceptionGroup` of `CelError`: everything that is wrong with it."""
     if len(text) > LIMIT_CHARS:
         raise _all([CelError(f"longer than {LIMIT_CHARS} characters; write several policies")])
-    tokens = list(_tokens(text))
+    tokens = list(tokens_of(text))
     try:
         compiled = _environment().compile(text)
     except RuntimeError as error:
@@ -155,7 +155,8 @@ class Token:
     at: int
 
 
-def _tokens(text: str) -> Iterator[Token]:
+def tokens_of(text: str) -> Iterator[Token]:
+    """The pieces of an expression, without what stands between them."""
     at = 0
     while at < len(text):
         # a comment goes to the end of its line

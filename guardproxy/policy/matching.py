@@ -41,9 +41,7 @@ class Match:
     def verdict(self, about: About) -> Verdict:
         """Whether the policy is for this request. An unknown model or tenant is the empty text, which only `*` matches."""
         simple = (
-            _is_any(self.routes, about.route)
-            and _is_any(self.models, about.model)
-            and _is_any(self.tenants, about.tenant)
+            is_any(self.routes, about.route) and is_any(self.models, about.model) and is_any(self.tenants, about.tenant)
         )
         if not simple:
             return "no"
@@ -51,7 +49,7 @@ class Match:
             return "unknown"
         for name, globs in self.headers.items():
             value = (about.headers or {}).get(name)
-            if value is None or not _is_any(globs, value):
+            if value is None or not is_any(globs, value):
                 return "no"
         if self.when is None:
             return "yes"
@@ -74,7 +72,8 @@ class Match:
         return hashlib.sha256(repr(said).encode()).hexdigest()[:12] if any(said) else ""
 
 
-def _is_any(globs: tuple[str, ...] | None, value: str) -> bool:
+def is_any(globs: tuple[str, ...] | None, value: str) -> bool:
+    """Whether one of the globs, or none being asked for, matches."""
     return globs is None or any(fnmatchcase(value, glob) for glob in globs)
 
 

@@ -19,10 +19,10 @@ from guardproxy.policy import keys as tables
 from guardproxy.policy.document import KEEP, ON_ERROR, UNMAPPED, CheckSpec, Keep, Policy
 from guardproxy.policy.expression import RESERVED
 from guardproxy.policy.extending import loosened, overlaid
-from guardproxy.policy.matching import read_match
+from guardproxy.policy.matching import is_any, read_match
 from guardproxy.policy.reading import Reading, did_you_mean
 from guardproxy.policy.rules import read_rules
-from guardproxy.policy.tree import Node, Place, read_tree
+from guardproxy.policy.tree import Node, Place, entries, read_tree
 from guardproxy.policy.trial import read_tests
 from guardproxy.policy.variables import Beside, Scope, read_scope, substituted
 
@@ -46,11 +46,11 @@ class _File:
     policies: Mapping[str, Policy] = field(default_factory=dict)
     done: bool = False
 
-    def tenants(self) -> Mapping[str, Mapping[str, Node]]:
-        """The overrides of each tenant."""
+    def tenants(self) -> Mapping[str, Node]:
+        """The overrides of each tenant: mappings."""
         node = self.keys.get("tenants")
         tenants = node.value if node and isinstance(node.value, Mapping) else {}
-        return {name: one.value for name, one in tenants.items() if isinstance(one.value, Mapping)}
+        return {name: one for name, one in tenants.items() if isinstance(one.value, Mapping)}
 
 
 def read_policies(files: Iterable[tuple[str, bytes | str]], beside: Beside | None = None) -> list[Policy | PolicyError]:
@@ -89,7 +89,7 @@ def _opened(path: str, content: bytes | str, beside: Beside | None) -> _File | P
     file.extends = reading.name(keys.get("extends")) or ""
     file.scope = read_scope(reading, keys, beside)
     _check_tenants(reading, keys.get("tenants"))
-    file.scopes = {tenant: read_scope(reading, entries, beside) for tenant, entries in file.tenants().items()}
+    file.scopes = {tenant: read_scope(reading, entries(node), beside) for tenant, node in file.tenants().items()}
     return file
 
 
@@ -139,6 +139,11 @@ def _read(chain: list[_File]) -> None:
     policies: dict[str, Policy] = {}
     for tenant in ("", *dict.fromkeys(name for one in chain for name in one.tenants())):
         count = len(errors)
+        if tenant and not is_any(policies[""].match.tenants, tenant):
+            if tenant in file.tenants():
+                place = file.tenants()[tenant].key
+                file.reading.fail(place, f"`match` is not for the tenant `{tenant}`, so this can never count")
+            continue
         mine = _policy(chain, tenant)
         under = [one for one in (policies.get(""), before.get(tenant)) if one]
         if len(errors) == count:
@@ -164,14 +169,14 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
     scope: Scope = {}
     for one in chain:
         scope |= one.scope
-    overrides = [(one, one.tenants()[tenant]) for one in chain if tenant in one.tenants()]
+    overrides = [(one, entries(one.tenants()[tenant])) for one in chain if tenant in one.tenants()]
     for one, _ in overrides:
         scope |= one.scopes[tenant]
     used: set[str] = set()
     merged: Mapping[str, Node] = {}
     own: Mapping[str, Node] = {}
-    for one, entries in [*((one, one.keys) for one in chain), *overrides]:
-        mine = substituted(reading, entries, scope, one.scope, used)
+    for one, said in [*((one, one.keys) for one in chain), *overrides]:
+        mine = substituted(reading, said, scope, one.scope, used)
         if one is not file:
             mine = {key: node.located(one.path) for key, node in mine.items()}
         elif not own:

@@ -98,6 +98,11 @@ class Node:
                 return "a mapping"
 
 
+def entries(node: Node) -> Mapping[str, Node]:
+    """The entries of a mapping; none of anything else."""
+    return node.value if isinstance(node.value, Mapping) else {}
+
+
 def read_tree(content: bytes | str, path: str) -> Node:
     """The only document of a file. Raises `PolicyError` at the first thing that cannot be read."""
     text = _decoded(content, path)
