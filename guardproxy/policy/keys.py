@@ -138,7 +138,7 @@ _LISTS: Schema = {
     "additionalProperties": TEXT,
 }
 
-# What a tenant's overrides may change; the schema has `checks` and `rules` from the policy itself, with nothing needed in them.
+# What a tenant's overrides may change.
 TENANT: Table = {
     "vars": Key("Variables with other values for this tenant.", _VARIABLES),
     "lists": Key("Lists from other files for this tenant.", _LISTS),
@@ -165,5 +165,8 @@ POLICY: Table = {
     "on_error": Key("What a check that fails or takes too long leads to.", choice(ON_ERROR)),
     "unmapped": Key("What happens to fields that guardproxy does not know.", choice(UNMAPPED)),
     "audit": Key("What records keep.", {"type": "object"}),
-    "tests": Key("Examples, and what must come of them.", {"type": "array"}),
+    "tests": Key(
+        "Examples, and what must come of them.",
+        {"type": "array", "items": {"type": "object", "required": ["name", "expect"]}},
+    ),
 }

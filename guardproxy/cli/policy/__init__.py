@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from guardproxy.cli.policy import lint, test
+from guardproxy.cli.policy import lint, schema, test
 
 app = typer.Typer(no_args_is_help=True, help="Check policy files and run their tests.")
 app.command("lint")(lint.lint)
+app.command("schema")(schema.schema)
 app.command("test")(test.run)
