@@ -22,6 +22,7 @@ from guardproxy.policy.expression import RESERVED, Expression, has_and, parse_ex
 from guardproxy.policy.operators import read_operators, unrestorable
 from guardproxy.policy.reading import Reading, did_you_mean, join
 from guardproxy.policy.tree import Node, Place, read_tree
+from guardproxy.policy.trial import PolicyTest, read_tests
 
 OnError = Literal["block", "flag"]
 Unmapped = Literal["scan", "refuse"]
@@ -29,7 +30,6 @@ Keep = Literal["none", "redacted"]
 Action = Literal["flag", "redact", "retry", "block"]
 Mode = Literal["enforce", "shadow"]
 Severity = Literal["low", "medium", "high", "critical"]
-Verdict = Literal["pass", "flag", "redact", "retry", "block"]
 
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)
 UNMAPPED: tuple[Unmapped, ...] = get_args(Unmapped)
@@ -37,7 +37,6 @@ KEEP: tuple[Keep, ...] = get_args(Keep)
 ACTIONS: tuple[Action, ...] = get_args(Action)
 MODES: tuple[Mode, ...] = get_args(Mode)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 # An answer can echo every part of its request (some APIs do), so `response` leaves no kind out; a request is no error.
 KINDS_OF: Mapping[Direction, frozenset[Kind]] = {
@@ -50,7 +49,6 @@ _RULE_KEYS = (
     *("id", "on", "when", "action", "operators", "restore", "mode", "message", "severity", "early"),
     *retrying.KEYS,
 )
-_EXPECT_KEYS = ("rule", "decision", "upstream_lacks", "upstream_has", "client_lacks")
 _CHECK_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _ROUTE = re.compile(r"[A-Z]+ /\S*")
 
@@ -108,24 +106,6 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyTest:
-    """An example that a policy file carries: `text` going in `direction`, and what must come of it.
-
-    Empty fields expect nothing. `upstream_*` and `client_lacks` are texts that must (not) reach the model or client.
-    """
-
-    name: str
-    direction: Direction
-    text: str
-    rule: str | None = None
-    decision: Verdict | None = None
-    upstream_lacks: tuple[str, ...] = ()
-    upstream_has: tuple[str, ...] = ()
-    client_lacks: tuple[str, ...] = ()
-    place: Place = field(default=Place(), compare=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Policy:
     """One policy file. `source`: its path. `place`: where its name stands."""
 
@@ -169,7 +149,7 @@ def _policy(reading: Reading, root: Node) -> Policy:
         on_error=reading.choice(keys.get("on_error"), ON_ERROR) or "block",
         unmapped=reading.choice(keys.get("unmapped"), UNMAPPED) or "scan",
         keep=_keep(reading, keys.get("audit")),
-        tests=_tests(reading, keys.get("tests"), tuple(rules)),
+        tests=read_tests(reading, keys.get("tests"), tuple(rules), tuple(checks)),
         source=reading.path,
         place=keys["policy"].place if "policy" in keys else root.place,
     )
@@ -329,39 +309,3 @@ def _keep(reading: Reading, node: Node | None) -> Keep:
         return "redacted"
     keys = reading.entries(node, "a mapping like `{keep: redacted}`", ("keep",))
     return reading.choice(keys.get("keep"), KEEP, later=("sealed", "full")) or "redacted"
-
-
-def _tests(reading: Reading, node: Node | None, rules: tuple[str, ...]) -> tuple[PolicyTest, ...]:
-    if node is None:
-        return ()
-    found = (_test(reading, item, rules) for item in reading.items(node, "a list of tests"))
-    return tuple(test for test in found if test)
-
-
-def _test(reading: Reading, node: Node, rules: tuple[str, ...]) -> PolicyTest | None:
-    allowed = ("name", "request", "response", "expect")
-    keys = reading.entries(node, "a mapping with `name`", allowed, needed=("name", "expect"))
-    name = reading.word(keys.get("name"))
-    sent: tuple[Direction, ...] = tuple(direction for direction in KINDS_OF if direction in keys)
-    if len(sent) != 1 and keys:
-        reading.fail(node.place, f"a test has either `request` or `response`, found {'both' if sent else 'neither'}")
-    text = reading.word(keys.get(sent[0]), "a text, written as words") if sent else None
-    expect = reading.entries(keys["expect"], "a mapping", _EXPECT_KEYS) if "expect" in keys else {}
-    if "expect" in keys and keys["expect"].value == {}:
-        reading.fail(keys["expect"].place, f"a test that expects nothing cannot fail; use one of {join(_EXPECT_KEYS)}")
-    rule = reading.word(expect.get("rule"))
-    if rule is not None and rule not in rules:
-        reading.fail(expect["rule"].place, f"unknown rule `{rule}`{did_you_mean(rule, rules)}")
-    if name is None or text is None:
-        return None
-    return PolicyTest(
-        name=name,
-        direction=sent[0],
-        text=text,
-        rule=rule,
-        decision=reading.choice(expect.get("decision"), VERDICTS),
-        upstream_lacks=reading.word_or_words(expect.get("upstream_lacks")),
-        upstream_has=reading.word_or_words(expect.get("upstream_has")),
-        client_lacks=reading.word_or_words(expect.get("client_lacks")),
-        place=node.place,
-    )

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "guardproxy"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
 
-PURE = ("wire", "checks", "policy", "audit", "schemas")
+PURE = ("wire", "checks", "policy", "audit", "schemas", "trials")
 PURE_FILES = (
     *(
         "answering",
@@ -54,6 +54,7 @@ EXCEPTIONS = {
     "machine.py": "the half of an exchange that its two parts share; tested in test_exchange.py and test_answering.py",
     "noted.py": "values that an exchange notes; tested in test_record.py and test_answering.py",
     "schemas/__init__.py": "a map of the folder",
+    "trials/__init__.py": "a map of the folder",
     "schemas/node.py": "what the walk of a schema sees; tested in schemas/test_prefix.py",
     "schemas/wording.py": "the words of a fault; tested in schemas/test_prefix.py",
     "checks/_shape.py": "shared code of checks, tested in checks/test_pattern.py",
@@ -110,6 +111,7 @@ def test_the_command_line_loads_nothing_that_it_does_not_need() -> None:
         "tokenizers",
         "uvloop",
         "re2",
+        "rich",
     )
     code = f"import sys, guardproxy.cli; print(*[name for name in {heavy!r} if name in sys.modules])"
     assert run("-c", code).stdout.split() == []

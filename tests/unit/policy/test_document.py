@@ -17,10 +17,6 @@ def rule(text: str) -> str:
     return f"policy: p\nchecks: {{pii: {{use: pii}}, words: {{use: pattern}}}}\nrules:\n  - {{id: r, {text}}}\n"
 
 
-def example(text: str) -> str:
-    return f"{OK}tests:\n  - {text}\n"
-
-
 def case(name: str, text: str | bytes, *messages: str) -> object:
     return pytest.param(text, [f"p.yaml:{message}" for message in messages], id=name)
 
@@ -600,83 +596,6 @@ BROKEN = [
         "  - id: r\n    when: >\n      pii or\n      pi\n    action: flag\n",
         "5:11: unknown check `pi`; did you mean `pii`?",
     ),
-    case(
-        "tests mapping",
-        OK + "tests: {name: x}\n",
-        "4:8: expected a list of tests, found a mapping",
-    ),
-    case(
-        "test word",
-        example("x"),
-        "5:5: expected a mapping with `name`, found a word",
-    ),
-    case(
-        "test missing",
-        example("{request: hello}"),
-        "5:5: `name` is missing",
-        "5:5: `expect` is missing",
-    ),
-    case(
-        "test both",
-        example("{name: t, request: a, response: b, expect: {rule: r}}"),
-        "5:5: a test has either `request` or `response`, found both",
-    ),
-    case(
-        "test neither",
-        example("{name: t, expect: {rule: r}}"),
-        "5:5: a test has either `request` or `response`, found neither",
-    ),
-    case(
-        "test number",
-        example("{name: t, request: 4111, expect: {rule: r}}"),
-        "5:24: expected a text, written as words, found a number; quote it",
-    ),
-    case(
-        "test unknown key",
-        example("{name: t, requests: a, request: a, expect: {rule: r}}"),
-        "5:15: unknown key `requests`; did you mean `request`? (allowed here: name, request, response, expect)",
-    ),
-    case(
-        "test expect word",
-        example("{name: t, request: a, expect: r}"),
-        "5:35: expected a mapping, found a word",
-    ),
-    case(
-        "test expect nothing",
-        example("{name: t, request: a, expect: {}}"),
-        (
-            "5:35: a test that expects nothing cannot fail; use one of rule, decision, upstream_lacks, "
-            "upstream_has, client_lacks"
-        ),
-    ),
-    case(
-        "test expect key",
-        example("{name: t, request: a, expect: {upstream_lack: x}}"),
-        (
-            "5:36: unknown key `upstream_lack`; did you mean `upstream_lacks`? (allowed here: rule, decision, "
-            "upstream_lacks, upstream_has, client_lacks)"
-        ),
-    ),
-    case(
-        "test rule",
-        example("{name: t, request: a, expect: {rule: rr}}"),
-        "5:42: unknown rule `rr`; did you mean `r`?",
-    ),
-    case(
-        "test decision",
-        example("{name: t, request: a, expect: {decision: deny}}"),
-        "5:46: unknown word `deny` (expected one of pass, flag, redact, retry, block)",
-    ),
-    case(
-        "test lacks number",
-        example("{name: t, request: a, expect: {upstream_lacks: 4111}}"),
-        "5:52: expected a word or a list of words, found a number; quote it",
-    ),
-    case(
-        "test lacks list",
-        example("{name: t, request: a, expect: {upstream_lacks: [a, 4]}}"),
-        "5:56: expected a word, found a number; quote it",
-    ),
 ]
 
 
@@ -776,18 +695,6 @@ def test_on_is_a_direction_a_kind_or_both(policy: Policy) -> None:
     assert keep_out.on == {("request", "user"), ("response", "user"), ("response", "error")}
     assert watch.on == {("response", kind) for kind in KINDS}
     assert seen.on == out.on | watch.on
-
-
-def test_examples_arrive(policy: Policy) -> None:
-    card, answer = policy.tests
-    assert (card.name, card.direction, card.text) == (
-        "a card number never leaves",
-        "request",
-        "charge 4111 1111 1111 1111 please",
-    )
-    assert (card.rule, card.decision) == ("out", "redact")
-    assert (card.upstream_lacks, card.upstream_has, card.client_lacks) == (("4111", "charge"), ("please",), ("x",))
-    assert (answer.direction, answer.text, answer.rule, answer.decision) == ("response", "fine", None, "pass")
 
 
 def test_a_file_needs_only_a_name_and_rules() -> None:
