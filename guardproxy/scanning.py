@@ -60,20 +60,22 @@ def folder_of(named: Path | None) -> Path:
 
     Raises `PolicyError` for a name that is neither.
     """
-    root = shipped("policies")
-    if named is None or (str(named) == "default" and not named.exists()):
-        return root
-    if named.exists() or len(named.parts) != 1:
-        return named
-    if (root / named).is_dir():
-        return root / named
-    message = f"there is no folder `{named}`, and no shipped policy of that name"
+    if named is None:
+        return shipped("policies")
+    return named if named.exists() or len(named.parts) != 1 else shipped_folder(str(named))
+
+
+def shipped_folder(name: str) -> Path:
+    """The folder of a shipped policy: each but `default` has one of its own, so that no two apply at once."""
     known = shipped_names()
-    raise PolicyError(f"{message}{did_you_mean(str(named), known)} (shipped: {join(known)})", str(named), 1, 1)
+    if name not in known:
+        message = f"there is no folder `{name}`, and no shipped policy of that name"
+        raise PolicyError(f"{message}{did_you_mean(name, known)} (shipped: {join(known)})", name, 1, 1)
+    return shipped("policies") / ("" if name == "default" else name)
 
 
 def shipped_names() -> list[str]:
-    """The names of the shipped policies; each but `default` has a folder of its own, so that no two apply at once."""
+    """The names of the shipped policies."""
     return ["default", *sorted(path.name for path in shipped("policies").iterdir() if path.is_dir())]
 
 

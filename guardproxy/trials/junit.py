@@ -12,12 +12,12 @@ from itertools import groupby
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from guardproxy.trials.judging import Fault
-from guardproxy.trials.running import Tested
+from guardproxy.trials.running import Ran
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(results: Sequence[Tested]) -> bytes:
+def junit(results: Sequence[Ran]) -> bytes:
     """The document."""
     root = Element("testsuites", {"name": "guardproxy policy test", **_counts(results)})
     for name, group in groupby(results, lambda one: one.policy.name):
@@ -35,7 +35,7 @@ def junit(results: Sequence[Tested]) -> bytes:
     return bytes(tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
-def _counts(results: Sequence[Tested]) -> dict[str, str]:
+def _counts(results: Sequence[Ran]) -> dict[str, str]:
     failed = sum(bool(one.faults) for one in results)
     seconds = sum(one.seconds for one in results)
     counts = {"tests": len(results), "failures": failed, "errors": 0, "skipped": 0}

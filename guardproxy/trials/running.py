@@ -21,7 +21,7 @@ from guardproxy.trials.scenes import plays
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Ran:
     """One test. `faults`: what was expected and did not happen; `held`: the rules that held in it, shadow rules included;
     `plays`: how often it was played."""
 
@@ -42,7 +42,7 @@ def run_tests(
     read: Callable[[str], bytes],
     clock: Callable[[], float] = lambda: 0.0,
     only: str = "*",
-) -> Iterator[Tested]:
+) -> Iterator[Ran]:
     """The tests of every policy whose name, or `policy: name`, is like `only`."""
     for policy in policies.policies:
         for test in policy.tests:
@@ -52,22 +52,22 @@ def run_tests(
                 yield replace(tested, seconds=clock() - began)
 
 
-def untested(policies: Iterable[Policy], results: Sequence[Tested]) -> list[tuple[Policy, str]]:
+def untested(policies: Iterable[Policy], results: Sequence[Ran]) -> list[tuple[Policy, str]]:
     """The rules that hold in no test."""
     held = {(one.policy.name, rule) for one in results for rule in one.held}
     return [(policy, rule.id) for policy in policies for rule in policy.rules if (policy.name, rule.id) not in held]
 
 
-def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[str], bytes]) -> Tested:
+def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[str], bytes]) -> Ran:
     scene, told = test.scene, test.told
     alone = replace(policies, policies=(policy if told.applies else replace(policy, match=Match()),), _bound={})
     if isinstance(scene, Logged):
         record = _record(scene, read)
         again = record if isinstance(record, str) else rerun(record, alone)
         if isinstance(again, str):
-            return Tested(policy, test, (Fault(f"{scene.path}#{scene.line}: {again}"),))
+            return Ran(policy, test, (Fault(f"{scene.path}#{scene.line}: {again}"),))
         played = replayed(again)
-        return Tested(policy, test, _judged(test, played), _held([played]), 1)
+        return Ran(policy, test, _judged(test, played), _held([played]), 1)
     ways = plays(scene, test.chunkings)
     results = [play(alone, scene, told, cuts) for cuts in ways]
     found = list(_judged(test, results[0]))
@@ -78,7 +78,7 @@ def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[
         alike = ways[first].streamed == cuts.streamed
         differs = list(disagreement(results[first], played, str(cuts), alike=alike)) if number else []
         found = differs or [replace(one, message=f"{cuts}: {one.message}") for one in _judged(test, played)]
-    return Tested(policy, test, tuple(found), _held(results), len(results))
+    return Ran(policy, test, tuple(found), _held(results), len(results))
 
 
 def _judged(test: PolicyTest, played: Played) -> tuple[Fault, ...]:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from guardproxy.policy.document import Policy
     from guardproxy.trials.judging import Fault
-    from guardproxy.trials.running import Tested
+    from guardproxy.trials.running import Ran
 
 
 def run(
@@ -42,7 +42,7 @@ def run(
     if show_untested and only != "*":
         _wrong_use("--untested looks at all tests; leave --only out")
     out = console()
-    results: list[Tested] = []
+    results: list[Ran] = []
     policies: list[Policy] = []
     for one in _results(folders, only, policies):
         results.append(one)
@@ -67,28 +67,28 @@ def run(
     raise typer.Exit(1 if failed or missed else 0)
 
 
-def _results(folders: list[Path], only: str, policies: list[Policy]) -> Iterator[Tested]:
+def _results(folders: list[Path], only: str, policies: list[Policy]) -> Iterator[Ran]:
     from guardproxy.policy.load import Files  # noqa: PLC0415
     from guardproxy.scanning import folder_of, loader  # noqa: PLC0415
     from guardproxy.trials.running import run_tests  # noqa: PLC0415
 
     load = loader()
     try:
-        for folder in folders:
-            loaded = load(folder)
-            policies += loaded.policies
-            yield from run_tests(loaded, Files(folder_of(folder)).read, time.perf_counter, only)
+        sets = [(load(folder), Files(folder_of(folder)).read) for folder in folders]
     except PolicyError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    for loaded, read in sets:
+        policies += loaded.policies
+        yield from run_tests(loaded, read, time.perf_counter, only)
 
 
-def _wrong_use(message: str) -> None:
+def _wrong_use(message: str) -> NoReturn:
     typer.echo(f"guardproxy: {message}", err=True)
     raise typer.Exit(2)
 
 
-def _lines(one: Tested) -> Iterator[Text]:
+def _lines(one: Ran) -> Iterator[Text]:
     yield styled(("FAIL" if one.faults else "ok  ", "bold red" if one.faults else "green"), f" {plain(one.name)}")
     if one.faults:
         yield styled((f"       {plain(one.policy.source)}:{one.test.place.line}:{one.test.place.column}", "dim"))
@@ -108,7 +108,7 @@ def _fault(fault: Fault) -> Iterator[Text]:
         yield from (styled(("| ", "dim"), plain(line)) for line in fault.got.splitlines())
 
 
-def _json(results: list[Tested], missed: list[tuple[Policy, str]], with_missed: bool) -> dict[str, Any]:
+def _json(results: list[Ran], missed: list[tuple[Policy, str]], with_missed: bool) -> dict[str, Any]:
     tests = [
         {
             "policy": one.policy.name,

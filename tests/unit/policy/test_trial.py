@@ -252,7 +252,8 @@ def test_none_is_an_expectation() -> None:
 
 def test_a_whole_exchange() -> None:
     test = read(
-        "{name: t, tenant: acme, exchange: {route: POST /v1/messages, request: {a: 1}, response: {b: [~]}, status: 429}, expect: {rule: r}}"
+        "{name: t, tenant: acme, exchange: {route: POST /v1/messages, request: {a: 1}, response: {b: [~]}, status: 429},"
+        " expect: {rule: r}}"
     )
     assert test.scene == Written({"a": 1}, ({"b": [None]},), None, 429)
     assert test.told == Told("POST /v1/messages", "", "acme", {}, applies=True)
