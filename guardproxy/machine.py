@@ -117,9 +117,14 @@ class Machine:
         return self._tally.attempt if self._bound else 0
 
     @property
-    def first_answer(self) -> Side:
-        """The first answer of the model, whether or not others followed."""
-        return self._attempts.earlier[0].side if self._attempts.earlier else self._answer.side
+    def answers(self) -> tuple[Side, ...]:
+        """What is known of each answer of the model, in their order."""
+        return (*(attempt.side for attempt in self._attempts.earlier), self._answer.side)
+
+    @property
+    def applies(self) -> bool:
+        """Whether any policy is for this request."""
+        return bool(self._bound and self._bound.policies)
 
     @property
     def found(self) -> list[str]:

@@ -112,3 +112,8 @@ class Policy:
     place: Place = field(default=Place(), compare=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
     unused: tuple[tuple[str, Place], ...] = field(default=(), compare=False)
+
+    @property
+    def file(self) -> str:
+        """The policy's name in its file, whoever the tenant is."""
+        return self.name.removesuffix(f"@{self.tenant}") if self.tenant else self.name

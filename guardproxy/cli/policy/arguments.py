@@ -7,5 +7,7 @@ from typing import Annotated
 
 import typer
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of policy files.")]
+_WHAT = "A folder of policy files, or the name of a shipped policy."
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help=_WHAT)]
+Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help=_WHAT)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
