@@ -37,7 +37,7 @@ def test_the_table_for_people_is_the_same(broken: dict[str, list[str]]) -> None:
 
 
 def test_a_file_that_is_too_large_is_not_read() -> None:
-    with pytest.raises(PolicyErrors, match="p.yaml:1:1: the file is larger than 1048576 bytes"):
+    with pytest.raises(PolicyErrors, match=r"p\.yaml:1:1: the file is larger than 1048576 bytes"):
         parse("#" * (1 << 20) + "\n", "p.yaml")
 
 
