@@ -38,7 +38,7 @@ from guardproxy.transcript import (
     Waited,
 )
 from guardproxy.transcript import Scan as ScanCommand
-from guardproxy.wire import wanted
+from guardproxy.wire import turns, wanted
 from guardproxy.wire.decoding import unmapped
 from guardproxy.wire.strict import read
 
@@ -95,7 +95,13 @@ class Exchange(Answering):
         self._notes.model, self._notes.stream = request.model, request.stream
         self._notes.language = happened.language
         self._forms.facts = Facts(self.setting.route, request.model, language=happened.language)
-        self._bound = self.setting.policies.bind(self.setting.route, request.model, self.setting.tenant)
+        said = (
+            ("named", happened.conversation) if happened.conversation else ("", turns.first_words(request.frame.tree))
+        )
+        conversation = "\0".join(("conversation", self.setting.tenant, *said)).encode("utf-8", "surrogatepass")
+        self._notes.conversation = self.setting.conversation or self.setting.seal(conversation)
+        asked = (self.setting.route, request.model, self.setting.tenant)
+        self._bound = self.setting.policies.bind(*asked, self._notes.conversation)
         self._shapes = with_own(request.shapes, self._bound.judging if wanted.is_answered(self.setting.route) else ())
         self._tally = Tally(self._bound)
         self._editor.bound = self._bound

@@ -47,7 +47,8 @@ class Limits:
 class Setting:
     """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
     `restoring(values)` the check that finds placeholders; `hashed(hash_type, value)` the keyed hash of a value. `replayed`:
-    the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer."""
+    the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer.
+    `conversation`: the pseudonym that the record names."""
 
     id: str
     route: str
@@ -60,6 +61,7 @@ class Setting:
     engine: str = ""
     restoring: Callable[[Mapping[str, str]], Check] = Restoring
     replayed: tuple[int, ...] | None = None
+    conversation: str = ""
     hashed: Callable[[str, str], str] = field(kw_only=True)
 
 

@@ -357,6 +357,8 @@ def compose(
     }
     if notes.language:
         record["language"] = notes.language
+    if notes.conversation:
+        record["conversation"] = notes.conversation
     if notes.signs:
         record["signs"] = notes.signs
     if attempts:

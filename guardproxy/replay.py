@@ -175,6 +175,7 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
             hashed=lambda kind, value: placeholders.hashed(_KEY, "", kind, value),
             engine=record["engine"],
             restoring=lambda values: _Restored(values, memory),
+            conversation=record.get("conversation", ""),
             replayed=tuple(one["tokens"] for one in attempts),
         )
     )

@@ -169,7 +169,9 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
 def run_tests(policies: PolicySet) -> list[Tested]:
     """Every test of every policy, each against its own policy alone."""
     return [
-        Tested(policy.name, test.name, tuple(_faults(replace(policies, policies=(alone,), _bound={}), test)))
+        Tested(
+            policy.name, test.name, tuple(_faults(replace(policies, policies=(alone,), _bound={}, _shares={}), test))
+        )
         for policy in policies.policies
         for alone in (replace(policy, match=Match()),)
         for test in policy.tests

@@ -15,12 +15,14 @@ from guardproxy.gate import Job
 
 @dataclass(frozen=True, slots=True)
 class RequestReceived:
-    """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, where a header names it."""
+    """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, `conversation`: the one that
+    it belongs to, where headers name them."""
 
     body: bytes
     at_s: float = 0.0
     unix_s: float = 0.0
     language: str = ""
+    conversation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

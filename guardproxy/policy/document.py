@@ -17,7 +17,7 @@ from guardproxy.decisions import Retry
 from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.operators import PLACEHOLDERS, Operators
-from guardproxy.policy import retrying
+from guardproxy.policy import retrying, rollout
 from guardproxy.policy.expression import RESERVED, Expression, has_and, parse_expression
 from guardproxy.policy.operators import read_operators, unrestorable
 from guardproxy.policy.reading import Reading, did_you_mean, join
@@ -45,9 +45,20 @@ KINDS_OF: Mapping[Direction, frozenset[Kind]] = {
     "response": frozenset(KINDS),
 }
 
-_POLICY_KEYS = ("policy", "description", "match", "checks", "rules", "on_error", "unmapped", "audit", "tests")
+_POLICY_KEYS = (
+    "policy",
+    "description",
+    "match",
+    "checks",
+    "rules",
+    "on_error",
+    "unmapped",
+    "enforce",
+    "audit",
+    "tests",
+)
 _RULE_KEYS = (
-    *("id", "on", "when", "action", "operators", "restore", "mode", "message", "severity", "early"),
+    *("id", "on", "when", "action", "operators", "restore", "mode", "enforce", "message", "severity", "early"),
     *retrying.KEYS,
 )
 _EXPECT_KEYS = ("rule", "decision", "upstream_lacks", "upstream_has", "client_lacks")
@@ -90,7 +101,7 @@ class Rule:
     """What happens (`action`) where a text of one of the kinds in `on` makes `when` hold.
 
     `retry`: how, for that action. `early`: what is right so far of an answer leaves, though a later fault can then only end
-    it with an error.
+    it with an error. `share`: of how many conversations in a million it is enforced; `None`: of all.
     """
 
     id: str
@@ -104,6 +115,7 @@ class Rule:
     severity: Severity | None = None
     retry: Retry | None = None
     early: bool = False
+    share: int | None = None
     place: Place = field(default=Place(), compare=False)
 
 
@@ -165,7 +177,9 @@ def _policy(reading: Reading, root: Node) -> Policy:
         description=reading.word(keys.get("description"), "a text, written as words") or "",
         match=_match(reading, keys.get("match")),
         checks={name: spec for name, spec in checks.items() if spec},
-        rules=tuple(rule for rule in rules.values() if rule),
+        rules=rollout.shared(
+            [rule for rule in rules.values() if rule], rollout.read_share(reading, keys.get("enforce"))
+        ),
         on_error=reading.choice(keys.get("on_error"), ON_ERROR) or "block",
         unmapped=reading.choice(keys.get("unmapped"), UNMAPPED) or "scan",
         keep=_keep(reading, keys.get("audit")),
@@ -243,6 +257,9 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
     message = reading.word(keys.get("message"), "a text, written as words")
     mode = reading.choice(keys.get("mode"), MODES)
     severity = reading.choice(keys.get("severity"), SEVERITIES)
+    share = rollout.read_share(reading, keys.get("enforce"))
+    if share is not None and mode == "shadow":
+        reading.fail(keys["enforce"].key, "a rule in shadow mode enforces nothing; leave out `mode` or `enforce`")
     goes_out = any(direction == "request" for direction, _ in on)
     if action not in ("redact", None) and "restore" in keys:
         reading.fail(keys["restore"].key, f"`restore` belongs to the action redact, not to {action}")
@@ -287,6 +304,7 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
         severity=severity,
         retry=retry,
         early=bool(early),
+        share=share,
         place=place,
     )
 

@@ -8,7 +8,7 @@ in the order in which their text leaves, so that a decision never depends on tim
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -19,10 +19,12 @@ from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.operators import Operators, strictest
+from guardproxy.policy import rollout
 from guardproxy.policy.document import Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
 
 ON_ERROR = "on_error"
+MOST_BOUND = 1000  # ways in which policies come together; with many shares there are many
 
 
 @cache
@@ -240,7 +242,8 @@ class PolicySet:
     policies: tuple[Policy, ...]
     checks: Mapping[tuple[str, str], Check]
     digest: str
-    _bound: dict[tuple[int, ...], Bound] = field(default_factory=dict)
+    _bound: dict[tuple[tuple[int, int], ...], Bound] = field(default_factory=dict)
+    _shares: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def fallbacks(self) -> frozenset[str]:
@@ -248,14 +251,31 @@ class PolicySet:
         retries = (rule.retry for policy in self.policies for rule in policy.rules if rule.retry)
         return frozenset(retry.upstream for retry in retries if retry.upstream)
 
-    def bind(self, route: str, model: str, tenant: str) -> Bound:
-        """The policies whose `match` holds."""
-        key = tuple(at for at, policy in enumerate(self.policies) if policy.match.holds(route, model, tenant))
+    def bind(self, route: str, model: str, tenant: str, conversation: str = "") -> Bound:
+        """The policies whose `match` holds; rules whose share leaves the conversation out are in shadow mode."""
+        key = tuple(
+            (at, self._reached(at, policy, conversation))
+            for at, policy in enumerate(self.policies)
+            if policy.match.holds(route, model, tenant)
+        )
         if key not in self._bound:
-            policies = tuple(self.policies[at] for at in key)
-            rules = tuple(self._rule(policy, rule) for policy in policies for rule in policy.rules)
+            if len(self._bound) >= MOST_BOUND:
+                self._bound.clear()
+            policies = tuple(self.policies[at] for at, _ in key)
+            rules = tuple(
+                self._rule(
+                    policy, rule if rule.share is None or rule.share > left_out else replace(rule, mode="shadow")
+                )
+                for policy, (_, left_out) in zip(policies, key, strict=True)
+                for rule in policy.rules
+            )
             self._bound[key] = Bound(policies, rules, self.checks)
         return self._bound[key]
+
+    def _reached(self, at: int, policy: Policy, conversation: str) -> int:
+        if at not in self._shares:
+            self._shares[at] = rollout.shares(policy.rules)
+        return rollout.reached(self._shares[at], policy.name, conversation)
 
     def _rule(self, policy: Policy, rule: Rule) -> BoundRule:
         # `check_error` alone listens to every check of the file

@@ -206,7 +206,7 @@ BROKEN = [
         OK + "on_eror: block\n",
         (
             "4:1: unknown key `on_eror`; did you mean `on_error`? (allowed here: policy, description, match, "
-            "checks, rules, on_error, unmapped, audit, tests)"
+            "checks, rules, on_error, unmapped, enforce, audit, tests)"
         ),
     ),
     case(
@@ -214,7 +214,7 @@ BROKEN = [
         OK + "zzz: block\n",
         (
             "4:1: unknown key `zzz` (allowed here: policy, description, match, checks, rules, on_error, "
-            "unmapped, audit, tests)"
+            "unmapped, enforce, audit, tests)"
         ),
     ),
     case(
@@ -393,7 +393,7 @@ BROKEN = [
         rule("wen: pii, when: pii, action: flag"),
         (
             "4:13: unknown key `wen`; did you mean `when`? (allowed here: id, on, when, action, operators, restore, mode, "
-            "message, severity, early, attempts, then, fallback, template, total_s, total_tokens, price)"
+            "enforce, message, severity, early, attempts, then, fallback, template, total_s, total_tokens, price)"
         ),
     ),
     case(
