@@ -50,7 +50,14 @@ _TOKEN = re.compile(
 _FOUND = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _TYPES = {
     **{"string": "a text", "int": "a whole number", "uint": "a whole number without sign", "bool": "true or false"},
-    **{"double": "a number with a fraction", "null_type": "null", "bytes": "bytes", "type": "a type", "list": "a list", "map": "a mapping"},
+    **{
+        "double": "a number with a fraction",
+        "null_type": "null",
+        "bytes": "bytes",
+        "type": "a type",
+        "list": "a list",
+        "map": "a mapping",
+    },
 }
 _QUIET = re2.Options()
 _QUIET.log_errors = False

@@ -79,11 +79,14 @@ def _rule(under: Node, over: Node) -> Node:
     assert isinstance(over.value, Mapping)  # noqa: S101
     merged = {**under.value, **over.value}
     action = merged["action"].value if "action" in merged else None
-    # What belonged to the weaker action goes with it.
+    then = merged["then"].value if "then" in merged else None
+    # What belonged to the weaker action, or to a fallback that is none any more, goes with it.
     kept = {
         key: node
         for key, node in merged.items()
-        if key in over.value or key not in tables.RULE or action in (tables.RULE[key].actions or (action,))
+        if key in over.value
+        or key not in tables.RULE
+        or (action in (tables.RULE[key].actions or (action,)) and (key != "fallback" or then == "fallback"))
     }
     return replace(over, value=kept)
 
