@@ -24,8 +24,9 @@ class Config:
     `GET /v1/models` that go on unread. `key`: the secret behind placeholders and tenants' pseudonyms; made and kept
     in the audit folder when empty. `audit`: the folder of the log. `upstream_key`: `backup=KEY` is sent to the upstream
     `backup`, which policies name as a fallback, in place of the client's own key. `quiet_s`: how long a stream says
-    nothing while its answer is held back. `supervisor_*`: how models are run, see `guardproxy.supervisor.Settings`;
-    `supervisor_shared`: several workers ask one process that runs the models, which they find at `supervisor_socket`.
+    nothing while its answer is held back. `reload_s`: how often the policies' folder is looked at; 0: only when told to.
+    `supervisor_*`: how models are run, see `guardproxy.supervisor.Settings`; `supervisor_shared`: several workers ask one
+    process that runs the models, which they find at `supervisor_socket`.
     """
 
     upstream: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class Config:
     timeout_write_s: float = 30.0
     quiet_s: float = 10.0
     drain_s: float = 30.0
+    reload_s: float = 2.0
     scan_threads: int = 1
     supervisor_threads: int = 0
     supervisor_workers: int = 0
@@ -135,6 +137,8 @@ def _check(config: Config) -> None:
         raise ConfigError("`supervisor_url` must be like http://triton:8000, a server that speaks KServe v2")
     if config.quiet_s < 0.1:
         raise ConfigError("`quiet_s` must be at least 0.1")
+    if config.reload_s and config.reload_s < 0.1:
+        raise ConfigError("`reload_s` must be at least 0.1, or 0 to reload only when told to")
     for one in config.upstream_key:
         name, _, key = one.partition("=")
         if name not in config.named or not key:

@@ -22,6 +22,7 @@ from guardproxy.gate import Entry, Gate, Job
 from guardproxy.noted import Notes, Side
 from guardproxy.placeholders import Restoring
 from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
+from guardproxy.policy.matching import Verdict
 from guardproxy.record import compose
 from guardproxy.shapes import NO_SHAPES, Shapes
 from guardproxy.transcript import CancelUpstream, Command, Finish, SendData, SendHead
@@ -47,7 +48,9 @@ class Limits:
 class Setting:
     """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
     `restoring(values)` the check that finds placeholders; `hashed(hash_type, value)` the keyed hash of a value. `replayed`:
-    the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer."""
+    the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer.
+    `matched`: what became of the policies' conditions, where that was recorded; `conversation`: the pseudonym that the record
+    names."""
 
     id: str
     route: str
@@ -60,6 +63,8 @@ class Setting:
     engine: str = ""
     restoring: Callable[[Mapping[str, str]], Check] = Restoring
     replayed: tuple[int, ...] | None = None
+    matched: Mapping[str, Verdict] = field(default_factory=dict)
+    conversation: str = ""
     hashed: Callable[[str, str], str] = field(kw_only=True)
 
 
@@ -114,9 +119,14 @@ class Machine:
         return self._tally.attempt if self._bound else 0
 
     @property
-    def first_answer(self) -> Side:
-        """The first answer of the model, whether or not others followed."""
-        return self._attempts.earlier[0].side if self._attempts.earlier else self._answer.side
+    def answers(self) -> tuple[Side, ...]:
+        """What is known of each answer of the model, in their order."""
+        return (*(attempt.side for attempt in self._attempts.earlier), self._answer.side)
+
+    @property
+    def applies(self) -> bool:
+        """Whether any policy is for this request."""
+        return bool(self._bound and self._bound.policies)
 
     @property
     def found(self) -> list[str]:

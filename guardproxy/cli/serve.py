@@ -34,7 +34,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="The clients' port. Default: 8080; 0 picks one.")] = None,
     admin_host: Annotated[str | None, typer.Option(help="Where the admin port listens. Default: 127.0.0.1")] = None,
     admin_port: Annotated[
-        int | None, typer.Option(help="/livez /readyz /metrics. Default: 9090; worker N gets 9090 + N.")
+        int | None, typer.Option(help="/livez /readyz /metrics /reload. Default: 9090; worker N gets 9090 + N.")
     ] = None,
     audit: Annotated[Path | None, typer.Option(help="The folder of the audit log. Default: audit")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the port. Default: 1")] = None,
@@ -53,6 +53,12 @@ def serve(
         typer.Option(
             "--supervisor-shared/--supervisor-each",
             help="With several workers: one process runs the models for all (the default), or each has its own.",
+        ),
+    ] = None,
+    reload_s: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds between looks at the policies' folder; 0: only on SIGHUP or POST /reload. Default: 2"
         ),
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug prints every exchange's transcript.")] = None,
@@ -77,6 +83,7 @@ def serve(
         "quiet_s": quiet_s,
         "supervisor_url": supervisor_url,
         "supervisor_shared": supervisor_shared,
+        "reload_s": reload_s,
         "log_level": log_level,
     }
     try:
@@ -154,6 +161,7 @@ def _workers(config: Any, inference: int = 0) -> int:
     """Forks the workers and passes signals on; a process that dies takes the others down, so that whoever watches starts
     all anew instead of running on with half the capacity. `inference`: the process that runs the models, it outlives them."""
     children: list[int] = []
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until a worker can answer it: it is reading the policies anyhow
     for worker in range(config.workers):
         if (child := os.fork()) == 0:
             _run(config, lambda worker=worker: _one(config, worker))  # type: ignore[misc]
@@ -163,7 +171,7 @@ def _workers(config: Any, inference: int = 0) -> int:
         for child in children:
             os.kill(child, number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, forward)
     worst = 0
     while children:
