@@ -46,6 +46,9 @@ def serve(
             help="Seconds between looks at the policies' folder; 0: only on SIGHUP or POST /reload. Default: 2"
         ),
     ] = None,
+    receipts: Annotated[
+        str | None, typer.Option(help="on or off: whether answers say what was looked at. Default: on")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug prints every exchange's transcript.")] = None,
 ) -> None:
     """Guard an LLM endpoint: clients change their base URL to this one and nothing else.
@@ -67,6 +70,7 @@ def serve(
         "pass_through": tuple(pass_through) if pass_through else None,
         "quiet_s": quiet_s,
         "reload_s": reload_s,
+        "receipts": receipts,
         "log_level": log_level,
     }
     try:

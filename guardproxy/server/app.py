@@ -165,6 +165,7 @@ class Server:
             hashed=lambda kind, value: placeholders.hashed(self._key, tenant, kind, value),
             limits=self._limits,
             engine=self._engine,
+            receipts=self.config.receipts == "on",
         )
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
         upstream = Upstream(self._client)
