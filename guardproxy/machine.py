@@ -23,6 +23,7 @@ from guardproxy.gate import Entry, Gate, Job
 from guardproxy.noted import Notes, Side
 from guardproxy.placeholders import Restoring
 from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
+from guardproxy.policy.matching import Verdict
 from guardproxy.record import compose
 from guardproxy.shapes import NO_SHAPES, Shapes
 from guardproxy.transcript import CancelUpstream, Command, Finish, SendData, SendHead
@@ -49,7 +50,8 @@ class Setting:
     """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
     `restoring(values)` the check that finds placeholders; `hashed(hash_type, value)` the keyed hash of a value. `replayed`:
     the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer.
-    `conversation`: the pseudonym that the record names. `receipts`: whether the client gets one."""
+    `conversation`: the pseudonym that the record names. `receipts`: whether the client gets one. `matched`: what became of the
+    policies' conditions, where that was recorded."""
 
     id: str
     route: str
@@ -64,6 +66,7 @@ class Setting:
     replayed: tuple[int, ...] | None = None
     conversation: str = ""
     receipts: bool = False
+    matched: Mapping[str, Verdict] = field(default_factory=dict)
     hashed: Callable[[str, str], str] = field(kw_only=True)
 
 
@@ -118,9 +121,14 @@ class Machine:
         return self._tally.attempt if self._bound else 0
 
     @property
-    def first_answer(self) -> Side:
-        """The first answer of the model, whether or not others followed."""
-        return self._attempts.earlier[0].side if self._attempts.earlier else self._answer.side
+    def answers(self) -> tuple[Side, ...]:
+        """What is known of each answer of the model, in their order."""
+        return (*(attempt.side for attempt in self._attempts.earlier), self._answer.side)
+
+    @property
+    def applies(self) -> bool:
+        """Whether any policy is for this request."""
+        return bool(self._bound and self._bound.policies)
 
     @property
     def found(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Texts through the policies without a server: what `scan`, `policy test` and tests of policies run.
+"""Texts through the policies without a server: what `guardproxy scan` runs.
 
 Each text goes through the same exchange as traffic does, as the only message of a chat request or as the answer to an
 empty one, so what is printed here is what the proxy would do.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, TypeVar, cast
@@ -17,12 +17,15 @@ from weakref import WeakValueDictionary
 from guardproxy import placeholders
 from guardproxy.checks import Check, Resources, Scorer, Tagger, with_partner
 from guardproxy.config import shipped
+from guardproxy.errors import PolicyError
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Channel, Finding
+from guardproxy.findings import Scan as ScanResult
+from guardproxy.gate import Job
 from guardproxy.lanes import Lane
-from guardproxy.policy.document import Match, PolicyTest
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import Files, build_checks, load_folder
+from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.transcript import (
     Command,
     DataReceived,
@@ -56,17 +59,32 @@ class Result:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tested:
-    """One policy test. `faults`: what was expected and did not happen."""
+def folder_of(named: Path | None) -> Path:
+    """The folder of policies that a user names: a folder, or a shipped policy (`strict`); `None` is the shipped `default`.
 
-    policy: str
-    name: str
-    faults: tuple[str, ...]
+    Raises `PolicyError` for a name that is neither.
+    """
+    if named is None:
+        return shipped("policies")
+    return named if named.exists() or len(named.parts) != 1 else shipped_folder(str(named))
 
 
-def load(folder: Path | None, models: Path | None = None) -> PolicySet:
-    """The policies of a folder (`None`: the shipped ones), checks built. Raises `PolicyError`."""
+def shipped_folder(name: str) -> Path:
+    """The folder of a shipped policy: each but `default` has one of its own, so that no two apply at once."""
+    known = shipped_names()
+    if name not in known:
+        message = f"there is no folder `{name}`, and no shipped policy of that name"
+        raise PolicyError(f"{message}{did_you_mean(name, known)} (shipped: {join(known)})", name, 1, 1)
+    return shipped("policies") / ("" if name == "default" else name)
+
+
+def shipped_names() -> list[str]:
+    """The names of the shipped policies."""
+    return ["default", *sorted(path.name for path in shipped("policies").iterdir() if path.is_dir())]
+
+
+def loader(models: Path | None = None) -> Callable[[Path | None], PolicySet]:
+    """What loads policies (`load`), with models that are loaded once for all of them."""
 
     def scorer(name: str) -> Scorer:
         from guardproxy import supervisor  # noqa: PLC0415 - onnxruntime is loaded only where a policy asks for it
@@ -80,10 +98,18 @@ def load(folder: Path | None, models: Path | None = None) -> PolicySet:
         where = (models or shipped("models")) / name
         return _held(("tagger", name), where, lambda: supervisor.load_tagger(name, (models,) if models else ()))
 
-    files = Files(folder or shipped("policies"))
-    policies, digest = load_folder(files.folder)
-    checks = build_checks(policies, Resources(scorer, tagger, files.read))
-    return PolicySet(policies, checks, files.digest(digest))
+    def load_one(named: Path | None) -> PolicySet:
+        files = Files(folder_of(named))
+        policies, digest = load_folder(files.folder, files)
+        checks = build_checks(policies, Resources(scorer, tagger, files.read))
+        return PolicySet(policies, checks, files.digest(digest))
+
+    return load_one
+
+
+def load(folder: Path | None, models: Path | None = None) -> PolicySet:
+    """The policies of a folder, or those shipped under a name (`None`: `default`), checks built. Raises `PolicyError`."""
+    return loader(models)(folder)
 
 
 def _held(of: tuple[str, str], folder: Path, make: Callable[[], Model]) -> Model:
@@ -109,12 +135,20 @@ def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
     return lane.learn(windows, [lane.checks[number].scan([window])[0] for number, window in windows])
 
 
+def scanned(job: Job) -> ScanResult:
+    """What a check says of a window; where it fails, that it did: its class of error, as in the proxy."""
+    window = job.window
+    try:
+        return job.check.scan([window])[0]
+    except Exception as error:
+        return ScanResult((), window.settled, window.start, type(error).__name__)
+
+
 def perform(exchange: Exchange, commands: list[Command]) -> Iterator[Command]:
     """Runs scans on the spot; gives all other commands."""
     for command in commands:
         if isinstance(command, Scan):
-            scans = tuple(job.check.scan([job.window])[0] for job in command.jobs)
-            yield from perform(exchange, exchange.receive(Scanned(scans)))
+            yield from perform(exchange, exchange.receive(Scanned(tuple(map(scanned, command.jobs)))))
         else:
             yield command
 
@@ -150,7 +184,7 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
             shown = read(done[-1].body)["messages"][0]["content"]
         case Finish(outcome="answered") if not again:
             shown = read(done[-1].data)["choices"][0]["message"]["content"]
-    gate = exchange.first_answer.gate if again else exchange.sides[direction].gate
+    gate = exchange.answers[0].gate if again else exchange.sides[direction].gate
     path = "messages[0].content" if direction == "request" else "choices[0].message.content"
     lane = next((lane for lane in gate.lanes if lane.channel.path == path), None)
     decided: Decided = "pass"
@@ -160,37 +194,7 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
         decided = "block"
     elif lane and lane.edits:
         decided = "redact"
-    elif exchange.outcomes:
+    elif any(one.enforced for one in exchange.outcomes):
         decided = "flag"
     rules = tuple(sorted({one.rule for one in exchange.outcomes if one.enforced}))
     return Result(decided, rules, tuple(lane.findings) if lane else (), shown)
-
-
-def run_tests(policies: PolicySet) -> list[Tested]:
-    """Every test of every policy, each against its own policy alone."""
-    return [
-        Tested(
-            policy.name, test.name, tuple(_faults(replace(policies, policies=(alone,), _bound={}, _shares={}), test))
-        )
-        for policy in policies.policies
-        for alone in (replace(policy, match=Match()),)
-        for test in policy.tests
-    ]
-
-
-def _faults(policies: PolicySet, test: PolicyTest) -> Iterator[str]:
-    got = scan_text(policies, test.text, test.direction)
-    if test.rule is not None and test.rule not in got.rules:
-        yield f"expected the rule `{test.rule}` to hold; those that did: {', '.join(got.rules) or 'none'}"
-    if test.decision is not None and test.decision != got.decision:
-        yield f"expected the decision {test.decision}, got {got.decision}"
-    upstream = got.text if test.direction == "request" else ""
-    client = got.text if test.direction == "response" else ""
-    for name, text, words, wanted in (
-        ("model", upstream, test.upstream_lacks, False),
-        ("model", upstream, test.upstream_has, True),
-        ("client", client, test.client_lacks, False),
-    ):
-        for number, word in enumerate(words, 1):
-            if (word in text) != wanted:
-                yield f"text {number} {'does not reach' if wanted else 'reaches'} the {name}"

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +17,14 @@ from guardproxy.gate import Job
 @dataclass(frozen=True, slots=True)
 class RequestReceived:
     """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, `conversation`: the one that
-    it belongs to, where headers name them."""
+    it belongs to, where headers name them; `headers`: those that policies ask for, by their names, written small (`None`:
+    they are not known)."""
 
     body: bytes
     at_s: float = 0.0
     unix_s: float = 0.0
     language: str = ""
+    headers: Mapping[str, str] | None = field(default_factory=dict)
     conversation: str = ""
 
 

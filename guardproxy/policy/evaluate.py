@@ -8,8 +8,8 @@ in the order in which their text leaves, so that a decision never depends on tim
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -20,11 +20,13 @@ from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.operators import Operators, strictest
 from guardproxy.policy import rollout
+from guardproxy.policy.cel import About
 from guardproxy.policy.document import Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
+from guardproxy.policy.matching import Verdict
 
 ON_ERROR = "on_error"
-MOST_BOUND = 1000  # ways in which policies come together; with many shares there are many
+_REMEMBERED = 256  # choices of policies; headers could bring about very many
 
 
 @cache
@@ -66,11 +68,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The rules for one request."""
+    """The rules for one request. `matched`: what became of each condition (`Match.digest`), for the record."""
 
     policies: tuple[Policy, ...]
     rules: tuple[BoundRule, ...]
     checks: Mapping[tuple[str, str], Check]
+    matched: Mapping[str, Verdict] = field(default_factory=dict)
     _reads: dict[Direction, bool] = field(default_factory=dict)
     _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
     _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)
@@ -235,15 +238,29 @@ class Tally:
             self.outcomes.append(outcome)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PolicySet:
     """A folder of policies with their checks. `digest` identifies the files."""
 
     policies: tuple[Policy, ...]
     checks: Mapping[tuple[str, str], Check]
     digest: str
-    _bound: dict[tuple[tuple[int, int], ...], Bound] = field(default_factory=dict)
-    _shares: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    _bound: dict[tuple[tuple[Verdict, int], ...], Bound] = field(default_factory=dict)
+
+    @cached_property
+    def headers(self) -> frozenset[str]:
+        """The names of the headers that some policy's `match` asks for; nobody needs to know the others."""
+        return frozenset(name for policy in self.policies for name in policy.match.asks)
+
+    @cached_property
+    def asks_body(self) -> bool:
+        """Whether a condition speaks of more of a request than its route, model and tenant."""
+        return any(policy.match.when for policy in self.policies)
+
+    @cached_property
+    def shares(self) -> tuple[tuple[int, ...], ...]:
+        """The shares that each policy has for rules that are rolled out."""
+        return tuple(rollout.shares(policy.rules) for policy in self.policies)
 
     @property
     def fallbacks(self) -> frozenset[str]:
@@ -251,31 +268,42 @@ class PolicySet:
         retries = (rule.retry for policy in self.policies for rule in policy.rules if rule.retry)
         return frozenset(retry.upstream for retry in retries if retry.upstream)
 
-    def bind(self, route: str, model: str, tenant: str, conversation: str = "") -> Bound:
-        """The policies whose `match` holds; rules whose share leaves the conversation out are in shadow mode."""
+    def bind(
+        self,
+        route: str,
+        model: str,
+        tenant: str,
+        about: About | None = None,
+        known: Mapping[str, Verdict] | None = None,
+        conversation: str = "",
+    ) -> Bound:
+        """The policies whose `match` holds, or cannot be evaluated: a policy more can only make a decision stronger.
+
+        `about`: all that is known of the request, where more is known than the three; `known`: verdicts that were recorded, by
+        `Match.digest`. A policy stands for those that it extends. A rule whose share leaves the `conversation` out is in shadow
+        mode.
+        """
+        about = about or About(route, model, tenant)
+        known = known or {}
         key = tuple(
-            (at, self._reached(at, policy, conversation))
-            for at, policy in enumerate(self.policies)
-            if policy.match.holds(route, model, tenant)
+            (known.get(one.match.digest) or one.match.verdict(about), rollout.reached(shares, one.name, conversation))
+            for one, shares in zip(self.policies, self.shares, strict=True)
         )
         if key not in self._bound:
-            if len(self._bound) >= MOST_BOUND:
+            if len(self._bound) >= _REMEMBERED:
                 self._bound.clear()
-            policies = tuple(self.policies[at] for at, _ in key)
-            rules = tuple(
-                self._rule(
-                    policy, rule if rule.share is None or rule.share > left_out else replace(rule, mode="shadow")
-                )
-                for policy, (_, left_out) in zip(policies, key, strict=True)
-                for rule in policy.rules
-            )
-            self._bound[key] = Bound(policies, rules, self.checks)
+            chosen = [
+                policy if left_out < 0 else rollout.without(policy, left_out)
+                for policy, (verdict, left_out) in zip(self.policies, key, strict=True)
+                if verdict != "no"
+            ]
+            replaced = frozenset(name for policy in chosen for name in policy.stands_for)
+            policies = tuple(policy for policy in chosen if policy.name not in replaced)
+            rules = tuple(self._rule(policy, rule) for policy in policies for rule in policy.rules)
+            digests = (policy.match.digest for policy in self.policies)
+            matched = {digest: verdict for digest, (verdict, _) in zip(digests, key, strict=True) if digest}
+            self._bound[key] = Bound(policies, rules, self.checks, matched)
         return self._bound[key]
-
-    def _reached(self, at: int, policy: Policy, conversation: str) -> int:
-        if at not in self._shares:
-            self._shares[at] = rollout.shares(policy.rules)
-        return rollout.reached(self._shares[at], policy.name, conversation)
 
     def _rule(self, policy: Policy, rule: Rule) -> BoundRule:
         # `check_error` alone listens to every check of the file

@@ -34,8 +34,10 @@ from guardproxy.server.headers import (
     check_body_headers,
     check_head,
     check_query,
+    conversation,
     credential,
     fallback_headers,
+    language,
     named,
     upstream_headers,
 )
@@ -150,7 +152,14 @@ class Server:
             if len(self._open) > self.config.limit_exchanges:
                 raise DownstreamError(503, "no_capacity", "too many requests are under way")
             body = await self._body(request, read=codec is not None)
-            first = RequestReceived(body, time.perf_counter(), time.time(), *named(request.headers))
+            first = RequestReceived(
+                body,
+                time.perf_counter(),
+                time.time(),
+                language(request.headers),
+                named(request.headers, self.policies.headers),
+                conversation(request.headers),
+            )
         except DownstreamError as error:
             first = Refused(error.status, error.code, str(error), error.field, time.perf_counter(), time.time())
         chosen = codec or _dialect(request, path)
