@@ -4,9 +4,9 @@ In: the entries of two trees; then the two policies that were read from them. Ou
 where the second is weaker than the first, or where it cannot be shown that it is not. Kept: nothing.
 
 What may change, and only so: `action` to a stronger one, `mode` from shadow to enforce, `enforce` to a larger share, `on` to
-more, `when` to more, `restore` to false, `operators` to what shows less, `severity` up, `early` to false, `then` to a stronger one,
-`on_error` to block, `unmapped` to refuse; options of a check as the check itself declares them (`Option.tighter`). `message`,
-`template` and the budget of a retry are free. Nothing can be taken away.
+more, `when` to more, `restore` to false, `operators` to what shows less, `severity` up, `early` to false, `then` to a stronger
+one, `on_error` to block, `unmapped` to refuse; options of a check as the check itself declares them (`Option.tighter`).
+`message`, `template` and the budget of a retry are free. Nothing can be taken away.
 """
 
 from __future__ import annotations
