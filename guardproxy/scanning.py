@@ -14,17 +14,18 @@ from threading import Lock
 from typing import Any, Literal, TypeVar, cast
 from weakref import WeakValueDictionary
 
-from guardproxy import placeholders
-from guardproxy.checks import Check, Resources, Scorer, Tagger, with_partner
+from guardproxy import placeholders, plugins
+from guardproxy.checks import Check, Resources, Scorer, Tagger, own_names, with_partner
 from guardproxy.config import shipped
-from guardproxy.errors import PolicyError
+from guardproxy.errors import PluginError, PolicyError
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Channel, Finding
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.gate import Job
 from guardproxy.lanes import Lane
+from guardproxy.policy.document import ACTIONS
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import Files, build_checks, load_folder
+from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_folder
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.transcript import (
     Command,
@@ -37,12 +38,13 @@ from guardproxy.transcript import (
     Scanned,
     SendUpstream,
 )
-from guardproxy.wire import codec_for
+from guardproxy.wire import codec_for, codecs
 from guardproxy.wire.strict import read, write
 
 ROUTE = "POST /v1/chat/completions"
 Decided = Literal["pass", "flag", "redact", "retry", "block"]
 Model = TypeVar("Model")
+Remote = Callable[[str, float], Any]
 _models: WeakValueDictionary[tuple[str, str, str, bytes], Any] = WeakValueDictionary()
 _loading = Lock()
 _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secret").digest()
@@ -83,7 +85,7 @@ def shipped_names() -> list[str]:
     return ["default", *sorted(path.name for path in shipped("policies").iterdir() if path.is_dir())]
 
 
-def loader(models: Path | None = None) -> Callable[[Path | None], PolicySet]:
+def loader(models: Path | None = None, remote: Remote | None = None) -> Callable[[Path | None], PolicySet]:
     """What loads policies (`load`), with models that are loaded once for all of them."""
 
     def scorer(name: str) -> Scorer:
@@ -99,17 +101,29 @@ def loader(models: Path | None = None) -> Callable[[Path | None], PolicySet]:
         return _held(("tagger", name), where, lambda: supervisor.load_tagger(name, (models,) if models else ()))
 
     def load_one(named: Path | None) -> PolicySet:
+        _refuse_clashes()
         files = Files(folder_of(named))
         policies, digest = load_folder(files.folder, files)
-        checks = build_checks(policies, Resources(scorer, tagger, files.read))
+        checks = build_checks(policies, Resources(scorer, tagger, files.read, remote))
         return PolicySet(policies, checks, files.digest(digest))
 
     return load_one
 
 
-def load(folder: Path | None, models: Path | None = None) -> PolicySet:
-    """The policies of a folder, or those shipped under a name (`None`: `default`), checks built. Raises `PolicyError`."""
-    return loader(models)(folder)
+def load(folder: Path | None, models: Path | None = None, remote: Remote | None = None) -> PolicySet:
+    """The policies of a folder, or those shipped under a name (`None`: `default`), checks built. `remote`: the services that
+    checks may ask; without it no check asks anybody, and one that would fails. Raises `PolicyError`."""
+    return loader(models, remote)(folder)
+
+
+def _refuse_clashes() -> None:
+    """Raises `PolicyError` where plug-ins are installed of which nobody could tell what their names stand for."""
+    try:
+        plugins.refuse_clashes(plugins.CHECKS, own_names())
+        plugins.refuse_clashes(plugins.ACTIONS, ACTIONS)
+        codecs()
+    except PluginError as error:
+        raise PolicyErrors([PolicyError(str(error))]) from None
 
 
 def _held(of: tuple[str, str], folder: Path, make: Callable[[], Model]) -> Model:

@@ -96,7 +96,11 @@ def loosened(before: Policy, after: Policy) -> Iterator[Found]:
     whose = f"tenant {after.tenant}: " if after.tenant else ""
     for place, message in (
         *_whole(before, after),
-        *(found for name, spec in before.checks.items() for found in _check(before, name, spec, after.checks[name])),
+        *(
+            found
+            for name, spec in before.checks.items()
+            for found in _check(before, after.on_error, name, spec, after.checks[name])
+        ),
         *(found for rule in before.rules for found in _rule_loosened(before, rule, _named(after, rule.id))),
     ):
         yield place, whose + message
@@ -127,11 +131,18 @@ def _whole(before: Policy, after: Policy) -> Iterator[Found]:
             yield after.places[key], f"{weaker} ({_there(before, before.places.get(key))})"
 
 
-def _check(before: Policy, name: str, was: CheckSpec, now: CheckSpec) -> Iterator[Found]:
+def _check(before: Policy, after_on_error: str, name: str, was: CheckSpec, now: CheckSpec) -> Iterator[Found]:
     if was.use != now.use:
         message = f"the check `{name}` stays `use: {was.use}` ({_there(before, was.places['use'])})"
         yield now.places["use"], message
         return
+    if was.on_error or now.on_error:
+        order = (was.on_error or before.on_error, now.on_error or after_on_error)
+        if weaker := _order(f"`on_error` of `{name}`", tuple(reversed(ON_ERROR)), *order):
+            yield (
+                now.places.get("on_error", now.place),
+                f"{weaker} ({_there(before, was.places.get('on_error', was.place))})",
+            )
     declared = checks.options(was.use)
     for key, value in now.options.items():
         if key in was.options and was.options[key] == value:
@@ -197,7 +208,7 @@ def point(value: Any) -> tuple[str, float] | None:
 
 def _rule_loosened(before: Policy, was: Rule, now: Rule) -> Iterator[Found]:
     weak: dict[str, str] = {
-        "action": _order("", ACTIONS, was.action, now.action),
+        "action": _action(was, now),
         "mode": _order("", tuple(reversed(MODES)), was.mode, now.mode),
         "severity": _order("", (None, *SEVERITIES), was.severity, now.severity),
     }
@@ -224,6 +235,12 @@ def _rule_loosened(before: Policy, was: Rule, now: Rule) -> Iterator[Found]:
         if why:
             there = _there(before, was.places.get(key, was.place))
             yield now.places.get(key, now.place), f"`{key}` of the rule `{was.id}`{why} ({there})"
+
+
+def _action(was: Rule, now: Rule) -> str:
+    if was.action in ACTIONS and now.action in ACTIONS:
+        return _order("", ACTIONS, was.action, now.action)
+    return "" if (was.action, was.options) == (now.action, now.options) else " of another package stays as it is"
 
 
 def _shows_more(was: Rule, now: Rule) -> str:

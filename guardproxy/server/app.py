@@ -28,6 +28,7 @@ from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.passing import PassThrough
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import PolicyErrors
+from guardproxy.remote import Remotes
 from guardproxy.scanning import load
 from guardproxy.server.driver import Driver
 from guardproxy.server.headers import (
@@ -71,11 +72,14 @@ class Server:
     def __init__(self, config: Config, worker: int = 0) -> None:
         self.config = config
         self.metrics = Metrics()
-        self.reloading = Reload(config.policies or shipped("policies"), lambda: _load(config), self.metrics)
+        self._remotes = Remotes(config.remote_check_host, dict(one.split("=", 1) for one in config.remote_check_key))
+        self.reloading = Reload(
+            config.policies or shipped("policies"), lambda: _load(config, self._remotes), self.metrics
+        )
         config.audit.mkdir(parents=True, exist_ok=True)
         self._key = key_of(config.audit, config.key)
         self._engine = engine()
-        self._recorder = Recorder(config.audit, worker, self._engine)
+        self._recorder = Recorder(config.audit, worker, self._engine, config.audit_sink)
         self._scanner = Scanner(config.scan_threads, config.timeout_scan_s)
         self._client = session(config)
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s)
@@ -275,12 +279,13 @@ class Server:
         await self._client.close()
         self._scanner.close()
         self.reloading.close()
+        self._remotes.close()
         self._recorder.close()
 
 
-def _load(config: Config) -> PolicySet:
+def _load(config: Config, remotes: Remotes) -> PolicySet:
     """The policies, which must fit the settings: every upstream that they fall back to has an address. Raises `PolicyError`."""
-    policies = load(config.policies, config.models)
+    policies = load(config.policies, config.models, remotes)
     errors = [
         PolicyError(
             f"a policy falls back to the upstream `{name}`: give --upstream {name}=URL",
