@@ -24,8 +24,8 @@ class RequestReceived:
     at_s: float = 0.0
     unix_s: float = 0.0
     language: str = ""
-    headers: Mapping[str, str] | None = field(default_factory=dict)
     conversation: str = ""
+    headers: Mapping[str, str] | None = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,11 +79,14 @@ def _rule(under: Node, over: Node) -> Node:
     assert isinstance(over.value, Mapping)  # noqa: S101
     merged = {**under.value, **over.value}
     action = merged["action"].value if "action" in merged else None
-    # What belonged to the weaker action goes with it.
+    then = merged["then"].value if "then" in merged else None
+    # What belonged to the weaker action, or to a fallback that is none any more, goes with it.
     kept = {
         key: node
         for key, node in merged.items()
-        if key in over.value or key not in tables.RULE or action in (tables.RULE[key].actions or (action,))
+        if key in over.value
+        or key not in tables.RULE
+        or (action in (tables.RULE[key].actions or (action,)) and (key != "fallback" or then == "fallback"))
     }
     return replace(over, value=kept)
 
@@ -213,7 +216,7 @@ def _rule_loosened(before: Policy, was: Rule, now: Rule) -> Iterator[Found]:
         "severity": _order("", (None, *SEVERITIES), was.severity, now.severity),
     }
     if now.mode == "enforce" and reach(now) < reach(was):
-        weak["enforce"] = " may not be for fewer conversations"
+        weak["enforce"] = " may not become less"
     if gone := sorted(was.on - now.on):
         direction, kind = gone[0]
         weak["on"] = f" may not lose `{kind}` of the {direction}"

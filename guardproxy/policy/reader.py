@@ -62,18 +62,16 @@ def read_policies(files: Iterable[tuple[str, bytes | str]], beside: Beside | Non
     for file in read:
         if isinstance(file, _File):
             named.setdefault(file.name, file)
+    for file in read:
+        if isinstance(file, _File) and (chain := _chain(file, named)):
+            _read(chain)
     out: list[Policy | PolicyError] = []
     for file in read:
         if isinstance(file, PolicyError):
             out.append(file)
             continue
-        chain = _chain(file, named)
-        if chain:
-            _read(chain)
-    for file in read:
-        if isinstance(file, _File):
-            errors = sorted(file.reading.errors, key=lambda error: (error.path != file.path, error.line, error.column))
-            out += {str(error): error for error in errors}.values() if errors else file.policies.values()
+        errors = sorted(file.reading.errors, key=lambda error: (error.path != file.path, error.line, error.column))
+        out += {str(error): error for error in errors}.values() if errors else file.policies.values()
     return out
 
 
@@ -205,6 +203,7 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         tests=() if tenant else read_tests(reading, file.keys.get("tests"), tuple(rules), tuple(checks)),
         source=file.path,
         tenant=tenant,
+        root=chain[0].name,
         place=place,
         places={key: node.key for key, node in merged.items()},
         unused=tuple((name, node.key) for name, node in file.scope.items() if name not in used),

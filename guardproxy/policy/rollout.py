@@ -18,7 +18,7 @@ from guardproxy.policy.reading import Reading
 from guardproxy.policy.tree import Node
 
 if TYPE_CHECKING:
-    from guardproxy.policy.document import Policy, Rule
+    from guardproxy.policy.document import Rule
 
 WHOLE = 1_000_000
 """A share is so many of a million conversations."""
@@ -59,17 +59,6 @@ def reached(found: Sequence[int], policy: str, conversation: str) -> int:
         return -1
     place = place_of(policy, conversation)
     return max((share for share in found if share <= place), default=-1)
-
-
-def without(policy: Policy, left_out: int) -> Policy:
-    """The policy for a conversation that is left out by all shares up to `left_out`."""
-    return replace(
-        policy,
-        rules=tuple(
-            rule if rule.share is None or rule.share > left_out else replace(rule, mode="shadow")
-            for rule in policy.rules
-        ),
-    )
 
 
 def reach(rule: Rule) -> int:

@@ -32,13 +32,12 @@ from guardproxy.remote import Remotes
 from guardproxy.scanning import load
 from guardproxy.server.driver import Driver
 from guardproxy.server.headers import (
+    asked_for,
     check_body_headers,
     check_head,
     check_query,
-    conversation,
     credential,
     fallback_headers,
-    language,
     named,
     upstream_headers,
 )
@@ -156,14 +155,8 @@ class Server:
             if len(self._open) > self.config.limit_exchanges:
                 raise DownstreamError(503, "no_capacity", "too many requests are under way")
             body = await self._body(request, read=codec is not None)
-            first = RequestReceived(
-                body,
-                time.perf_counter(),
-                time.time(),
-                language(request.headers),
-                named(request.headers, self.policies.headers),
-                conversation(request.headers),
-            )
+            asked = asked_for(request.headers, self.policies.headers)
+            first = RequestReceived(body, time.perf_counter(), time.time(), *named(request.headers), asked)
         except DownstreamError as error:
             first = Refused(error.status, error.code, str(error), error.field, time.perf_counter(), time.time())
         chosen = codec or _dialect(request, path)
@@ -289,7 +282,7 @@ def _load(config: Config, remotes: Remotes) -> PolicySet:
     errors = [
         PolicyError(
             f"a policy falls back to the upstream `{name}`: give --upstream {name}=URL",
-            *(policy.source, rule.place.line, rule.place.column),
+            *(rule.place.path or policy.source, rule.place.line, rule.place.column),
         )
         for policy in policies.policies
         for rule in policy.rules

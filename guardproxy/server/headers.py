@@ -117,9 +117,9 @@ def language(headers: Mapping[str, str]) -> str:
     return named[1].lower() if named else ""
 
 
-def conversation(headers: Mapping[str, str]) -> str:
-    """The conversation that the client says a request belongs to; empty where it says nothing."""
-    return headers.get("x-guardproxy-conversation", "")
+def named(headers: Mapping[str, str]) -> tuple[str, str]:
+    """The language and the conversation that a request's headers name; empty where they name none."""
+    return language(headers), headers.get("x-guardproxy-conversation", "")
 
 
 def check_head(request: web.BaseRequest) -> tuple[str, str]:
@@ -178,7 +178,7 @@ def credential(headers: Mapping[str, str]) -> str:
     return next(iter(found), "")
 
 
-def named(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+def asked_for(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """The headers of these names, written small; one that stands there several times has all its values, joined by commas."""
     every = CIMultiDict(headers)
     return {name: ", ".join(every.getall(name)) for name in names if name in every}

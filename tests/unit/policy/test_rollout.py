@@ -120,7 +120,7 @@ def test_the_shares_that_occur() -> None:
 
 
 def test_ways_to_come_together_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guardproxy.policy.evaluate._REMEMBERED", 3)
+    monkeypatch.setattr("guardproxy.policy.evaluate.MOST_BOUND", 3)
     found = policy_set(policy(*(f", enforce: {number} %" for number in range(0, 100, 5))))
     for number in range(60):
         found.bind("POST /a", "m", "t", conversation=str(number))
@@ -140,7 +140,7 @@ def extended(rule: str, top: str = "") -> list[str]:
 def test_who_extends_a_policy_may_only_reach_more_conversations() -> None:
     assert extended(", enforce: 60 %") == []
     (said,) = extended(", enforce: 40 %")
-    assert said.startswith("`enforce` of the rule `r0` may not be for fewer conversations (base.yaml:4:")
+    assert said.startswith("`enforce` of the rule `r0` may not become less (base.yaml:4:")
 
 
 def test_the_share_of_a_whole_policy_is_inherited() -> None:
