@@ -26,7 +26,9 @@ class Config:
     is sent to the upstream `backup`, which policies name as a fallback, in place of the client's own key. `quiet_s`: how long
     a stream says nothing while its answer is held back. `reload_s`: how often the policies' folder is looked at; 0: only when
     told to. `receipts`: `on` or `off`, whether answers say what was looked at. `remote_check_host`: hosts that checks may send
-    texts to, `remote_check_key`: `dlp.example=KEY`, what they want to be shown.
+    texts to, `remote_check_key`: `dlp.example=KEY`, what they want to be shown. `supervisor_*`: how models are run, see
+    `guardproxy.supervisor.Settings`; `supervisor_shared`: several workers ask one process that runs the models, which they
+    find at `supervisor_socket`.
     """
 
     upstream: tuple[str, ...] = ()
@@ -59,6 +61,13 @@ class Config:
     remote_check_key: tuple[str, ...] = field(default=(), repr=False)
     receipts: str = "on"
     scan_threads: int = 1
+    supervisor_threads: int = 0
+    supervisor_workers: int = 0
+    supervisor_queue: int = 256
+    supervisor_remembered: int = 50_000
+    supervisor_url: str = ""
+    supervisor_shared: bool = True
+    supervisor_socket: Path | None = None
     log_level: str = "info"
 
     @property
@@ -78,6 +87,7 @@ class Config:
         return url.rstrip("/").removesuffix("/v1")
 
 
+_SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _NAMES = {one.name: one for one in fields(Config)}
 
 
@@ -108,12 +118,14 @@ def _checked(name: str, value: Any, where: str) -> Any:
         if isinstance(default, tuple):
             items = value.split(",") if isinstance(value, str) else value
             return tuple(str(item).strip() for item in items)
-        if name in ("policies", "models", "audit"):
+        if name in ("policies", "models", "audit", "supervisor_socket"):
             return Path(str(value))
+        if isinstance(default, bool):
+            return _SWITCH[str(value).lower()]
         if isinstance(default, (int, float)):
             return type(default)(value)
         return str(value)
-    except (TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise ConfigError(f"{where}: `{name}` must be like {default!r}") from None
 
 
@@ -124,6 +136,11 @@ def _check(config: Config) -> None:
         parts = urlsplit(one.split("=", 1)[1] if "=" in one.split("://", 1)[0] else one)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise ConfigError("an upstream must be like https://api.openai.com or anthropic=https://api.anthropic.com")
+    for name, least in (("threads", 0), ("workers", 0), ("queue", 1), ("remembered", 0)):
+        if getattr(config, f"supervisor_{name}") < least:
+            raise ConfigError(f"`supervisor_{name}` must be at least {least}")
+    if config.supervisor_url and urlsplit(config.supervisor_url).scheme not in ("http", "https"):
+        raise ConfigError("`supervisor_url` must be like http://triton:8000, a server that speaks KServe v2")
     if config.quiet_s < 0.1:
         raise ConfigError("`quiet_s` must be at least 0.1")
     for one in config.remote_check_key:

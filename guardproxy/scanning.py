@@ -10,12 +10,10 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
-from typing import Any, Literal, TypeVar, cast
-from weakref import WeakValueDictionary
+from typing import Any, Literal
 
 from guardproxy import placeholders, plugins
-from guardproxy.checks import Check, Resources, Scorer, Tagger, own_names, with_partner
+from guardproxy.checks import Check, Resources, own_names, with_partner
 from guardproxy.config import shipped
 from guardproxy.errors import PluginError, PolicyError
 from guardproxy.exchange import Exchange, Setting
@@ -27,6 +25,7 @@ from guardproxy.policy.document import ACTIONS
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_folder
 from guardproxy.policy.reading import did_you_mean, join
+from guardproxy.supervisor import Models
 from guardproxy.transcript import (
     Command,
     DataReceived,
@@ -43,10 +42,7 @@ from guardproxy.wire.strict import read, write
 
 ROUTE = "POST /v1/chat/completions"
 Decided = Literal["pass", "flag", "redact", "retry", "block"]
-Model = TypeVar("Model")
 Remote = Callable[[str, float], Any]
-_models: WeakValueDictionary[tuple[str, str, str, bytes], Any] = WeakValueDictionary()
-_loading = Lock()
 _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secret").digest()
 
 
@@ -85,35 +81,31 @@ def shipped_names() -> list[str]:
     return ["default", *sorted(path.name for path in shipped("policies").iterdir() if path.is_dir())]
 
 
-def loader(models: Path | None = None, remote: Remote | None = None) -> Callable[[Path | None], PolicySet]:
+def loader(
+    models: Path | None = None, runtime: Models | None = None, remote: Remote | None = None
+) -> Callable[[Path | None], PolicySet]:
     """What loads policies (`load`), with models that are loaded once for all of them."""
-
-    def scorer(name: str) -> Scorer:
-        from guardproxy import supervisor  # noqa: PLC0415 - onnxruntime is loaded only where a policy asks for it
-
-        where = (models or shipped("models")) / name
-        return _held(("scorer", name), where, lambda: supervisor.load(where))
-
-    def tagger(name: str) -> Tagger:
-        from guardproxy import supervisor  # noqa: PLC0415 - as above
-
-        where = (models or shipped("models")) / name
-        return _held(("tagger", name), where, lambda: supervisor.load_tagger(name, (models,) if models else ()))
+    runtime = runtime or Models((models,) if models else ())
 
     def load_one(named: Path | None) -> PolicySet:
         _refuse_clashes()
         files = Files(folder_of(named))
         policies, digest = load_folder(files.folder, files)
-        checks = build_checks(policies, Resources(scorer, tagger, files.read, remote))
+        checks = build_checks(policies, Resources(runtime.scorer, runtime.tagger, files.read, remote))
         return PolicySet(policies, checks, files.digest(digest))
 
     return load_one
 
 
-def load(folder: Path | None, models: Path | None = None, remote: Remote | None = None) -> PolicySet:
-    """The policies of a folder, or those shipped under a name (`None`: `default`), checks built. `remote`: the services that
-    checks may ask; without it no check asks anybody, and one that would fails. Raises `PolicyError`."""
-    return loader(models, remote)(folder)
+def load(
+    folder: Path | None, models: Path | None = None, runtime: Models | None = None, remote: Remote | None = None
+) -> PolicySet:
+    """The policies of a folder, or those shipped under a name (`None`: `default`), checks built. Raises `PolicyError`.
+
+    `models`: a folder of models that come before the shipped ones. `runtime`: runs them, where a process has one. `remote`: the
+    services that checks may ask; without it no check asks anybody, and one that would fails.
+    """
+    return loader(models, runtime, remote)(folder)
 
 
 def _refuse_clashes() -> None:
@@ -124,20 +116,6 @@ def _refuse_clashes() -> None:
         codecs()
     except PluginError as error:
         raise PolicyErrors([PolicyError(str(error))]) from None
-
-
-def _held(of: tuple[str, str], folder: Path, make: Callable[[], Model]) -> Model:
-    """The model as some check holds it, while its folder says the same; else a new one. So policies that are loaded again
-    share it, and it goes with the last check that asks for it."""
-    try:
-        key = (*of, str(folder.resolve()), (folder / "SHA256SUMS").read_bytes())
-    except OSError:
-        key = (*of, str(folder), b"")
-    with _loading:
-        found = _models.get(key)
-        if found is None:
-            found = _models[key] = make()
-        return cast(Model, found)
 
 
 def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
