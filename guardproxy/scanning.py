@@ -10,19 +10,20 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from guardproxy import placeholders
-from guardproxy.checks import Check, Resources, with_partner
+from guardproxy import placeholders, plugins
+from guardproxy.checks import Check, Resources, own_names, with_partner
 from guardproxy.config import shipped
-from guardproxy.errors import PolicyError
+from guardproxy.errors import PluginError, PolicyError
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Channel, Finding
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.gate import Job
 from guardproxy.lanes import Lane
+from guardproxy.policy.document import ACTIONS
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import Files, build_checks, load_folder
+from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_folder
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.supervisor import Models
 from guardproxy.transcript import (
@@ -36,11 +37,12 @@ from guardproxy.transcript import (
     Scanned,
     SendUpstream,
 )
-from guardproxy.wire import codec_for
+from guardproxy.wire import codec_for, codecs
 from guardproxy.wire.strict import read, write
 
 ROUTE = "POST /v1/chat/completions"
 Decided = Literal["pass", "flag", "redact", "retry", "block"]
+Remote = Callable[[str, float], Any]
 _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secret").digest()
 
 
@@ -79,25 +81,41 @@ def shipped_names() -> list[str]:
     return ["default", *sorted(path.name for path in shipped("policies").iterdir() if path.is_dir())]
 
 
-def loader(models: Path | None = None, runtime: Models | None = None) -> Callable[[Path | None], PolicySet]:
+def loader(
+    models: Path | None = None, runtime: Models | None = None, remote: Remote | None = None
+) -> Callable[[Path | None], PolicySet]:
     """What loads policies (`load`), with models that are loaded once for all of them."""
-    held = runtime or Models((models,) if models else ())
+    runtime = runtime or Models((models,) if models else ())
 
     def load_one(named: Path | None) -> PolicySet:
+        _refuse_clashes()
         files = Files(folder_of(named))
         policies, digest = load_folder(files.folder, files)
-        checks = build_checks(policies, Resources(held.scorer, held.tagger, files.read))
+        checks = build_checks(policies, Resources(runtime.scorer, runtime.tagger, files.read, remote))
         return PolicySet(policies, checks, files.digest(digest))
 
     return load_one
 
 
-def load(folder: Path | None, models: Path | None = None, runtime: Models | None = None) -> PolicySet:
+def load(
+    folder: Path | None, models: Path | None = None, runtime: Models | None = None, remote: Remote | None = None
+) -> PolicySet:
     """The policies of a folder, or those shipped under a name (`None`: `default`), checks built. Raises `PolicyError`.
 
-    `models`: a folder of models that come before the shipped ones. `runtime`: runs them, where a process has one.
+    `models`: a folder of models that come before the shipped ones. `runtime`: runs them, where a process has one. `remote`: the
+    services that checks may ask; without it no check asks anybody, and one that would fails.
     """
-    return loader(models, runtime)(folder)
+    return loader(models, runtime, remote)(folder)
+
+
+def _refuse_clashes() -> None:
+    """Raises `PolicyError` where plug-ins are installed of which nobody could tell what their names stand for."""
+    try:
+        plugins.refuse_clashes(plugins.CHECKS, own_names())
+        plugins.refuse_clashes(plugins.ACTIONS, ACTIONS)
+        codecs()
+    except PluginError as error:
+        raise PolicyErrors([PolicyError(str(error))]) from None
 
 
 def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:

@@ -37,12 +37,28 @@ def serve(
         int | None, typer.Option(help="/livez /readyz /metrics /reload. Default: 9090; worker N gets 9090 + N.")
     ] = None,
     audit: Annotated[Path | None, typer.Option(help="The folder of the audit log. Default: audit")] = None,
+    audit_sink: Annotated[
+        str | None, typer.Option(help="What keeps the log: `file`, or what another package brings. Default: file")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the port. Default: 1")] = None,
     pass_through: Annotated[
         list[str] | None, typer.Option(help="A route that goes on unread, like `GET /v1/models` (the default).")
     ] = None,
     quiet_s: Annotated[
         float | None, typer.Option(help="Seconds between signs of life while an answer is held back. Default: 10")
+    ] = None,
+    reload_s: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds between looks at the policies' folder; 0: only on SIGHUP or POST /reload. Default: 2"
+        ),
+    ] = None,
+    remote_check_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A host that checks may send texts to (`use: http`), like dlp.example:8443."),
+    ] = None,
+    receipts: Annotated[
+        str | None, typer.Option(help="on or off: whether answers say what was looked at. Default: on")
     ] = None,
     supervisor_url: Annotated[
         str | None,
@@ -53,12 +69,6 @@ def serve(
         typer.Option(
             "--supervisor-shared/--supervisor-each",
             help="With several workers: one process runs the models for all (the default), or each has its own.",
-        ),
-    ] = None,
-    reload_s: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds between looks at the policies' folder; 0: only on SIGHUP or POST /reload. Default: 2"
         ),
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug prints every exchange's transcript.")] = None,
@@ -78,12 +88,15 @@ def serve(
         "admin_host": admin_host,
         "admin_port": admin_port,
         "audit": audit,
+        "audit_sink": audit_sink,
         "workers": workers,
         "pass_through": tuple(pass_through) if pass_through else None,
         "quiet_s": quiet_s,
+        "reload_s": reload_s,
+        "remote_check_host": tuple(remote_check_host) if remote_check_host else None,
+        "receipts": receipts,
         "supervisor_url": supervisor_url,
         "supervisor_shared": supervisor_shared,
-        "reload_s": reload_s,
         "log_level": log_level,
     }
     try:

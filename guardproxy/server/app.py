@@ -28,6 +28,7 @@ from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.passing import PassThrough
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import PolicyErrors
+from guardproxy.remote import Remotes
 from guardproxy.scanning import load
 from guardproxy.server.driver import Driver
 from guardproxy.server.headers import (
@@ -87,19 +88,27 @@ class Server:
     def __init__(self, config: Config, worker: int = 0) -> None:
         self.config = config
         self.metrics = Metrics()
-        models = Models((config.models,) if config.models else (), settings(config), Registry(self.metrics.registry))
-        policies = config.policies or shipped("policies")
-        self.reloading = Reload(policies, lambda: _load(config, models), self.metrics)
+        self._remotes = Remotes(config.remote_check_host, dict(one.split("=", 1) for one in config.remote_check_key))
+        self._models = Models(
+            (config.models,) if config.models else (), settings(config), Registry(self.metrics.registry)
+        )
+        self.reloading = Reload(config.policies or shipped("policies"), self._load, self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         self._key = key_of(config.audit, config.key)
         self._engine = engine()
-        self._recorder = Recorder(config.audit, worker, self._engine)
+        self._recorder = Recorder(config.audit, worker, self._engine, config.audit_sink)
         self._scanner = Scanner(config.scan_threads, config.timeout_scan_s, self.metrics.remembered)
         self._client = session(config)
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._draining = False
         self._pass_through = frozenset(config.pass_through)
+
+    def _load(self) -> PolicySet:
+        """The policies as they lie in their folder. Raises `PolicyError`."""
+        policies = load(self.config.policies, self.config.models, self._models, self._remotes)
+        check_fallbacks(policies, self.config)
+        return policies
 
     def trouble(self) -> list[str]:
         """Why no traffic should come."""
@@ -186,6 +195,7 @@ class Server:
             hashed=lambda kind, value: placeholders.hashed(self._key, tenant, kind, value),
             limits=self._limits,
             engine=self._engine,
+            receipts=self.config.receipts == "on",
         )
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
         upstream = Upstream(self._client)
@@ -286,16 +296,16 @@ class Server:
         await self._client.close()
         self._scanner.close()
         self.reloading.close()
+        self._remotes.close()
         self._recorder.close()
 
 
-def _load(config: Config, models: Models) -> PolicySet:
-    """The policies, which must fit the settings: every upstream that they fall back to has an address. Raises `PolicyError`."""
-    policies = load(config.policies, config.models, models)
+def check_fallbacks(policies: PolicySet, config: Config) -> None:
+    """Whether every upstream that a policy falls back to has an address. Raises `PolicyErrors`."""
     errors = [
         PolicyError(
             f"a policy falls back to the upstream `{name}`: give --upstream {name}=URL",
-            *(policy.source, rule.place.line, rule.place.column),
+            *(rule.place.path or policy.source, rule.place.line, rule.place.column),
         )
         for policy in policies.policies
         for rule in policy.rules
@@ -303,7 +313,6 @@ def _load(config: Config, models: Models) -> PolicySet:
     ]
     if errors:
         raise PolicyErrors(errors)
-    return policies
 
 
 def _dialect(request: web.BaseRequest, path: str) -> Codec:
@@ -348,7 +357,7 @@ async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], Non
         access_log=None,
     )
     runner = web.ServerRunner(low)
-    admin = web.AppRunner(admin_app(server), access_log=None)
+    admin = web.AppRunner(admin_app(server, server), access_log=None)
     await runner.setup()
     await admin.setup()
     site = web.TCPSite(runner, config.host, config.port, reuse_port=config.workers > 1 or None, backlog=1024)
