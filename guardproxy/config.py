@@ -25,7 +25,7 @@ class Config:
     in the audit folder when empty. `audit`: the folder of the log. `upstream_key`: `backup=KEY` is sent to the upstream
     `backup`, which policies name as a fallback, in place of the client's own key. `quiet_s`: how long a stream says
     nothing while its answer is held back. `supervisor_*`: how models are run, see `guardproxy.supervisor.Settings`;
-    `supervisor_shared`: several workers ask one process that runs the models.
+    `supervisor_shared`: several workers ask one process that runs the models, which they find at `supervisor_socket`.
     """
 
     upstream: tuple[str, ...] = ()
@@ -59,6 +59,7 @@ class Config:
     supervisor_remembered: int = 50_000
     supervisor_url: str = ""
     supervisor_shared: bool = True
+    supervisor_socket: Path | None = None
     log_level: str = "info"
 
     @property
@@ -109,7 +110,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
         if isinstance(default, tuple):
             items = value.split(",") if isinstance(value, str) else value
             return tuple(str(item).strip() for item in items)
-        if name in ("policies", "models", "audit"):
+        if name in ("policies", "models", "audit", "supervisor_socket"):
             return Path(str(value))
         if isinstance(default, bool):
             return _SWITCH[str(value).lower()]

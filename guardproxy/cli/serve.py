@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from guardproxy.errors import GuardproxyError
+from guardproxy.errors import ConfigError, GuardproxyError
 
 
 def serve(
@@ -40,6 +44,17 @@ def serve(
     quiet_s: Annotated[
         float | None, typer.Option(help="Seconds between signs of life while an answer is held back. Default: 10")
     ] = None,
+    supervisor_url: Annotated[
+        str | None,
+        typer.Option(help="A server that speaks KServe v2 (Triton, onnxruntime-server) and runs the models."),
+    ] = None,
+    supervisor_shared: Annotated[
+        bool | None,
+        typer.Option(
+            "--supervisor-shared/--supervisor-each",
+            help="With several workers: one process runs the models for all (the default), or each has its own.",
+        ),
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug prints every exchange's transcript.")] = None,
 ) -> None:
     """Guard an LLM endpoint: clients change their base URL to this one and nothing else.
@@ -60,6 +75,8 @@ def serve(
         "workers": workers,
         "pass_through": tuple(pass_through) if pass_through else None,
         "quiet_s": quiet_s,
+        "supervisor_url": supervisor_url,
+        "supervisor_shared": supervisor_shared,
         "log_level": log_level,
     }
     try:
@@ -82,17 +99,64 @@ def _one(config: Any, worker: int) -> None:
 
 
 def _several(config: Any) -> int:
-    """Forks the workers and passes signals on; a worker that dies takes the others down, so that whoever watches the
-    process starts it anew instead of running on with half the capacity."""
+    """Forks the workers, and before them the process that runs the models for all, where there is to be one."""
+    if not config.supervisor_shared or config.supervisor_url:
+        return _workers(config)
+    with tempfile.TemporaryDirectory(prefix="guardproxy-") as folder:  # of this user alone
+        shared = replace(config, supervisor_socket=Path(folder) / "models")
+        inference, alive = _inference(config, shared.supervisor_socket)
+        try:
+            return _workers(shared, inference)
+        finally:
+            with suppress(OSError):
+                os.close(alive)
+            with suppress(ChildProcessError):
+                os.waitpid(inference, 0)
+
+
+def _inference(config: Any, path: Path) -> tuple[int, int]:
+    """Starts the process that runs the models. Its number, and the pipe at whose end it ends: when it was closed here and
+    in every worker."""
+    ready, told = os.pipe()
+    alive, held = os.pipe()
+    if (child := os.fork()) == 0:
+        os.close(ready)
+        os.close(held)
+        _run(config, lambda: _serve_models(config, path, told, alive))
+    os.close(told)
+    os.close(alive)
+    with open(ready, "rb") as pipe:
+        if not pipe.read(1):
+            raise ConfigError("the process that runs the models did not start")
+    return child, held
+
+
+def _serve_models(config: Any, path: Path, ready: int, alive: int) -> None:
+    import uvloop  # noqa: PLC0415
+
+    from guardproxy.server import inference, logs  # noqa: PLC0415
+
+    logs.configure(config.log_level)
+    uvloop.run(inference.serve(config, path, ready, alive))
+
+
+def _run(config: Any, work: Callable[[], None]) -> NoReturn:
+    """The whole life of a forked process."""
+    try:
+        work()
+    except GuardproxyError as error:
+        sys.stderr.write(f"guardproxy: {error}\n")
+        os._exit(2)
+    os._exit(0)
+
+
+def _workers(config: Any, inference: int = 0) -> int:
+    """Forks the workers and passes signals on; a process that dies takes the others down, so that whoever watches starts
+    all anew instead of running on with half the capacity. `inference`: the process that runs the models, it outlives them."""
     children: list[int] = []
     for worker in range(config.workers):
         if (child := os.fork()) == 0:
-            try:
-                _one(config, worker)
-            except GuardproxyError as error:
-                sys.stderr.write(f"guardproxy: {error}\n")
-                os._exit(2)
-            os._exit(0)
+            _run(config, lambda worker=worker: _one(config, worker))  # type: ignore[misc]
         children.append(child)
 
     def forward(number: int, _: object) -> None:
@@ -104,8 +168,11 @@ def _several(config: Any) -> int:
     worst = 0
     while children:
         child, status = os.wait()
-        children.remove(child)
         code = os.waitstatus_to_exitcode(status)
+        if child == inference:
+            code = code or 1
+        else:
+            children.remove(child)
         if code and not worst:
             worst = abs(code)
             forward(signal.SIGTERM, None)

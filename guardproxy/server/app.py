@@ -63,8 +63,9 @@ def engine() -> str:
 
 
 def settings(config: Config) -> Settings:
-    """How this process runs models: on its share of the cores, where each worker has its own."""
-    workers = config.supervisor_workers or max(1, cores() // config.workers)
+    """How this process runs models: on its share of the cores, where each worker has models of its own."""
+    alone = config.workers == 1 or (config.supervisor_shared and not config.supervisor_url)
+    workers = config.supervisor_workers or max(1, cores() // (1 if alone else config.workers))
     return Settings(
         threads=config.supervisor_threads,
         workers=workers,
@@ -72,6 +73,7 @@ def settings(config: Config) -> Settings:
         remembered=config.supervisor_remembered,
         url=config.supervisor_url,
         timeout_s=config.timeout_scan_s,
+        socket=config.supervisor_socket,
     )
 
 
@@ -275,7 +277,7 @@ def _dialect(request: web.BaseRequest, path: str) -> Codec:
     return next(codec for codec in codecs() if codec.provider == wanted)
 
 
-class _LagClock:
+class LagClock:
     """Measures how late the loop runs what is due. It polls nothing: a timer of the loop itself is what is measured."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
@@ -322,7 +324,7 @@ async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], Non
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    lag = _LagClock(loop, server.metrics)
+    lag = LagClock(loop, server.metrics)
     port, admin_port = runner.addresses[0][1], admin.addresses[0][1]
     _log.info("listening", extra={"port": port, "admin_port": admin_port, "policies": server.policies.digest})
     if ready:

@@ -22,8 +22,21 @@ if TYPE_CHECKING:
     from guardproxy.checks import Scorer, Tagger
     from guardproxy.supervisor.meters import Registry
     from guardproxy.supervisor.scorer import ModelScorer
+    from guardproxy.supervisor.serving import SharedScorer
 
-__all__ = ["Model", "Models", "Settings", "TagModel", "cores", "find", "load", "load_tagger", "read", "read_tags"]
+__all__ = [
+    "Model",
+    "Models",
+    "Settings",
+    "TagModel",
+    "cores",
+    "find",
+    "load",
+    "load_tagger",
+    "read",
+    "read_tags",
+    "shared",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +47,8 @@ class Settings:
     passes as there are cores: with 8 requests at once that gave the best 99th percentile, for more threads in one pass help
     a request that is alone and slow all others down.
     `queue`: how many requests may wait for a model. `remembered`: of how many pieces of texts the verdicts are kept.
-    `url`: of a server that speaks KServe v2 and runs the network instead. `timeout_s`: how long it may take.
+    `url`: of a server that speaks KServe v2 and runs the network instead. `timeout_s`: how long it may take. `socket`: of
+    the process of this machine that runs the models instead.
     """
 
     threads: int = 0
@@ -43,6 +57,7 @@ class Settings:
     remembered: int = 50_000
     url: str = ""
     timeout_s: float = 10.0
+    socket: Path | None = None
 
 
 def load(
@@ -56,20 +71,28 @@ def load(
 
     Raises `ConfigError` when the folder is incomplete, does not match its SHA256SUMS, or cannot be run.
     """
-    from guardproxy.supervisor import meters, session  # noqa: PLC0415 - imports onnxruntime, only now
+    from guardproxy.supervisor import meters  # noqa: PLC0415 - imports heavy libraries, only now
     from guardproxy.supervisor.scorer import ModelScorer  # noqa: PLC0415 - as above
 
     settings = settings or Settings(threads=threads, workers=1)
+    model = read(folder, remote=bool(settings.url))
     counted = (registry or meters.Registry()).meters(folder.name)
-    model = read(folder)
-    return ModelScorer(
-        model,
-        lambda pad, rows: session.local(model, pad, rows, settings.threads or 1, settings.workers or cores()),
-        counted,
-        settings.queue,
-        settings.remembered,
-        digits,
-    )
+    if settings.url:
+        from guardproxy.supervisor.remote import DIGITS, KServe  # noqa: PLC0415 - as above
+
+        served = lambda pad, rows: KServe.connected(settings.url, model, pad, rows, settings.timeout_s)  # noqa: E731
+        return ModelScorer(model, served, counted, settings.queue, settings.remembered, DIGITS)
+    from guardproxy.supervisor import session  # noqa: PLC0415 - as above
+
+    own = lambda pad, rows: session.local(model, pad, rows, settings.threads or 1, settings.workers or cores())  # noqa: E731
+    return ModelScorer(model, own, counted, settings.queue, settings.remembered, digits)
+
+
+def shared(folder: Path, socket: Path) -> SharedScorer:
+    """The scorer of the model in `folder`, which the process behind `socket` runs. Raises `ConfigError`."""
+    from guardproxy.supervisor.serving import SharedScorer  # noqa: PLC0415 - as above
+
+    return SharedScorer(read(folder), socket)
 
 
 class Models:
@@ -89,11 +112,16 @@ class Models:
     def scorer(self, name: str) -> Scorer:
         """The scorer of the model `name`. Raises `ConfigError`."""
         folder = find(name, self._folders)
-        key = f"{folder} {read(folder).digest}"
+        key = f"{folder} {read(folder, remote=bool(self._settings.url)).digest}"
         with self._loading:
             if (found := self._scorers.get(key)) is None:
-                found = self._scorers[key] = load(folder, settings=self._settings, registry=self._registry)
+                found = self._scorers[key] = self._loaded(folder)
             return found
+
+    def _loaded(self, folder: Path) -> Scorer:
+        if self._settings.socket:
+            return shared(folder, self._settings.socket)
+        return load(folder, settings=self._settings, registry=self._registry)
 
     def tagger(self, name: str) -> Tagger:
         """The tagger `name`; see `load_tagger`. Raises `ConfigError`."""

@@ -36,6 +36,10 @@ class Network(Protocol):
         """The logits of each row (special tokens included), which depend on that row alone."""
         ...
 
+    def close(self) -> None:
+        """It will not be asked again."""
+        ...
+
 
 class Job(Protocol):
     """Texts of one request. All but `dropped` is called by one worker at a time."""
@@ -67,15 +71,17 @@ class Job(Protocol):
 
 
 class _Waiting:
-    """A job in the queue, since when, and of its rows those that were read but not taken yet."""
+    """A job in the queue, since when, and of its rows those that were read but not taken yet. It is over when a worker
+    that took it put all its rows into batches, and all of them were run."""
 
-    __slots__ = ("job", "left", "rows", "since")
+    __slots__ = ("job", "left", "rows", "since", "taken")
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.since: float | None = time.perf_counter()
         self.rows: deque[Row] = deque()
         self.left = 0  # rows that are being run
+        self.taken = False  # a worker is reading it
 
 
 class Batcher:
@@ -88,6 +94,7 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._ready = Condition()
         self._closed = False
+        self._working = network.workers
         for number in range(network.workers):
             Thread(target=self._work, name=f"supervisor-{number}", daemon=True).start()
 
@@ -112,24 +119,39 @@ class Batcher:
             waiting.job.fail(QueueFull("the supervisor was stopped"))
 
     def _work(self) -> None:
-        while batch := self._take():
-            rows = list(dict.fromkeys(row for _, row in batch))
-            began = time.perf_counter()
-            try:
-                logits = dict(zip(rows, self._network.run(rows), strict=True))
-                self._meters.ran(len(rows), time.perf_counter() - began)
-                for waiting, row in batch:
-                    waiting.job.done(row, logits[row])
-                    self._settle(waiting, ran=1)
-            except Exception as error:  # whatever a provider raises must reach those who wait
-                for waiting, _ in batch:
-                    waiting.job.fail(error)
+        while self._step():
+            pass
+        with self._ready:
+            self._working -= 1
+            last = not self._working
+        if last:
+            self._network.close()
+
+    def _step(self) -> bool:
+        """Runs what waits, or waits for it. It holds no job while it waits, for a job holds its scorer."""
+        batch = self._take()
+        if not batch:
+            return False
+        rows = list(dict.fromkeys(row for _, row in batch))
+        began = time.perf_counter()
+        try:
+            logits = dict(zip(rows, self._network.run(rows), strict=True))
+            self._meters.ran(len(rows), time.perf_counter() - began)
+            for waiting, row in batch:
+                waiting.job.done(row, logits[row])
+                self._settle(waiting, ran=1)
+        except Exception as error:  # whatever a provider raises must reach those who wait
+            for waiting, _ in batch:
+                waiting.job.fail(error)
+        return True
 
     def _take(self) -> list[tuple[_Waiting, Row]]:
         """The rows to run next, with whose they are; empty when there is no more to do, ever."""
         batch: list[tuple[_Waiting, Row]] = []
         tokens = 0
+        waiting: _Waiting | None
         while tokens < self._network.budget:
+            waiting = None
             waiting = self._next(block=not batch)
             if waiting is None:
                 break
@@ -149,6 +171,7 @@ class Batcher:
                         batch.append((waiting, row))
                         waiting.left += 1
                         tokens += len(row)
+                waiting.taken = False
                 if waiting.rows or not waiting.job.ready:
                     self._queue.append(waiting)
                     self._ready.notify()
@@ -161,6 +184,8 @@ class Batcher:
             while block and not self._queue and not self._closed:
                 self._ready.wait()
             waiting = self._queue.popleft() if self._queue else None
+            if waiting:
+                waiting.taken = True
             self._meters.waiting.set(len(self._queue))
         if waiting and waiting.since is not None:
             self._meters.waited.observe(time.perf_counter() - waiting.since)
@@ -170,6 +195,6 @@ class Batcher:
     def _settle(self, waiting: _Waiting, ran: int = 0) -> None:
         with self._ready:
             waiting.left -= ran
-            over = not waiting.rows and not waiting.left and waiting.job.ready
+            over = not waiting.taken and not waiting.rows and not waiting.left and waiting.job.ready
         if over:
             waiting.job.end()

@@ -68,12 +68,12 @@ class FirstStage:
 def load(path: Path, outputs: int) -> FirstStage:
     """The first stage in a file, for a network of so many outputs. Raises `ConfigError`."""
     try:
-        with np.load(path) as file:
+        with path.open("rb") as raw, np.load(raw) as file:
             missing = [name for name in _NAMES if name not in file]
             if missing:
                 raise ConfigError(f"{path} lacks {', '.join(missing)}")
             weights, bias, thresholds, span, unigrams = (file[name] for name in _NAMES)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise ConfigError(f"{path} is no file of numpy arrays") from error
     if weights.dtype not in (np.float16, np.float32) or weights.ndim != 2 or weights.shape[1] != outputs:
         raise ConfigError(f"{path}: `weights` must be float16 or float32, of shape (rows, {outputs})")

@@ -107,6 +107,8 @@ class Reader:
         """The answer to a query when nothing is open. A piece that was cleared scores 0.0, whether or not the encoder
         judged it for somebody else: an answer is a function of the query alone."""
         found = []
+        if not verdicts.spans:
+            raise ValueError("a text was not judged; this is a bug")
         for (start, end), first, scores in zip(verdicts.spans, verdicts.first, verdicts.scores, strict=True):
             if self.cleared(first, query):
                 by_output = dict.fromkeys(query.outputs, 0.0)

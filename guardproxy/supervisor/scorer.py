@@ -110,7 +110,8 @@ class _Job:
             for query, verdicts in self._verdicts
             if not verdicts.spans or reader.open(verdicts, query)
         )
-        self._places: dict[Row, list[tuple[Verdicts, int]]] = {}
+        self._places: dict[Row, list[tuple[Verdicts, int]]] = {}  # what a row that was not run yet will answer
+        self._placing = Lock()
         self.answer: Answer = Future()
         scorer.meters.hits.inc(len(queries) - len(self._unread))
         scorer.meters.misses.inc(len(self._unread))
@@ -135,11 +136,12 @@ class _Job:
                 verdicts.spans = [(piece.start, piece.end) for piece in pieces]
                 scorer.cache.cut(query.text, verdicts)
         rows: deque[Row] = deque()
-        for at in reader.open(verdicts, query):
-            row = reader.row(pieces[at].ids)
-            if row not in self._places:
-                rows.append(row)
-            self._places.setdefault(row, []).append((verdicts, at))
+        with self._placing:
+            for at in reader.open(verdicts, query):
+                row = reader.row(pieces[at].ids)
+                if row not in self._places:
+                    rows.append(row)
+                self._places.setdefault(row, []).append((verdicts, at))
         scorer.meters.cleared.inc(sum(reader.cleared(first, query) for first in verdicts.first))
         return rows
 
@@ -148,7 +150,9 @@ class _Job:
 
     def done(self, row: Row, logits: Sequence[float]) -> None:
         scores = self._scorer.reader.scores(logits)
-        for verdicts, at in self._places.pop(row):
+        with self._placing:
+            places = self._places.pop(row)
+        for verdicts, at in places:
             verdicts.scores[at] = scores
 
     def end(self) -> None:

@@ -70,6 +70,9 @@ class Alone:
     def run(self, rows: Sequence[Row]) -> list[list[float]]:
         return [self._session.rows("logits", input_ids=row, attention_mask=[1] * len(row)).tolist() for row in rows]
 
+    def close(self) -> None:
+        """There is nothing to close."""
+
 
 class Batched:
     """A network that runs batches of fixed shapes through bound buffers: on a GPU. Implements `Network`.
@@ -98,6 +101,9 @@ class Batched:
             for number, found in zip(numbers, self._batch(length, [rows[at] for at in numbers]), strict=False):
                 logits[number] = found
         return logits
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
     @classmethod
     def batches(cls, rows: Sequence[Row]) -> list[tuple[int, list[int]]]:
