@@ -5,7 +5,8 @@ writes `supervisor_quality.json` and `.png` to DIR. All candidates judge the sam
 check that the proxy uses. What a peer said of a text is kept in `build/peer_scores.jsonl`, so a run with a new model asks
 them nothing. A peer that is slow judges every fourth text of each set, as the table says.
 
-None of the sets is trained on here. Whether a peer has seen them is not known. Recall is given where 1 % and 0.1 % of the
+None of the sets is trained on here, nor are thresholds chosen on them; those under `own/` were written here, for a test
+alone. Whether a peer has seen any of them is not known. Recall is given where 1 % and 0.1 % of the
 harmless texts of all sets are found, with bootstrap intervals; over-defence is what each finds of the harmless texts at its
 own threshold. `--peers`: an interpreter with `pip install jailguard metatronnanoguard prompt-guardrail
 prompt-injection-detector forcefield alt-profanity-check hatesonar`; JAILGUARD_MODEL_DIR names the folder that
@@ -37,6 +38,7 @@ from guardproxy.measure.report import ALL, Judged, Report, interval, report
 from guardproxy.supervisor import find
 from guardproxy.workbench.judging import Judge, load
 
+ROOT = Path(__file__).parents[1]
 SEED = 11
 EVERY = 4
 SLOW = ("metatronnanoguard",)
@@ -48,15 +50,26 @@ TOXICITY = ("alt-profanity-check", "hatesonar")
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """A file of texts and how many of it are judged. `fits`: which rows."""
+    """A file of texts, below the data folder or, `own`, in this repository, and how many of it are judged. `fits`: which
+    rows; `kind`: where such texts sit in a request."""
 
     path: str
     most: int | None = None
     fits: Callable[[dict[str, Any]], bool] = lambda row: True
+    kind: Kind = "user"
+    own: bool = False
 
     @property
     def name(self) -> str:
-        return Path(self.path).name.split(".")[0].removesuffix("-nc")
+        return "own/" * self.own + Path(self.path).name.split(".")[0].removesuffix("-nc")
+
+    def rows(self, data: Path) -> list[dict[str, Any]]:
+        path = (ROOT if self.own else data) / self.path
+        if self.own and not path.exists():
+            return []
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+            found = [row for row in map(json.loads, lines) if self.fits(row)]
+        return Random(SEED).sample(found, self.most) if self.most and len(found) > self.most else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +83,15 @@ class Text:
 SETS: dict[str, list[Set]] = {
     "injection": [
         Set("injection/pypi_corpora.jsonl"),
-        Set("injection/tensor_trust_attacks.jsonl"),
+        Set("injection/tensor_trust_attacks.jsonl", None, lambda row: "hijacking" in row["source"]),
         Set("injection/seval_attack_en-nc.jsonl.gz", 1000),
         Set("injection/mitre_frr_benign_cyber.jsonl"),
         Set("injection/tensor_trust_system_prompts.jsonl"),
         Set("benign/self_instruct_mtbench.jsonl", None, lambda row: row["source"] != "self-instruct seed"),
         Set("benign/alpaca_instructions-nc.jsonl.gz", 2000),
-        Set("benign/alpaca_eval_answers-nc.jsonl.gz", 1000),
+        Set("models/supervisor/own/test/attacks.jsonl", own=True),
+        Set("models/supervisor/own/test/documents.jsonl", kind="tool_result", own=True),
+        Set("models/supervisor/own/test/triggers.jsonl", own=True),
     ],
     "content": [
         Set("content/surge_toxicity.jsonl"),
@@ -89,13 +104,8 @@ SETS: dict[str, list[Set]] = {
 def texts(data: Path, task: str) -> list[Text]:
     found = []
     for one in SETS[task]:
-        path = data / one.path
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-            rows = [row for row in map(json.loads, lines) if one.fits(row)]
-        if one.most and len(rows) > one.most:
-            rows = Random(SEED).sample(rows, one.most)
-        for row in rows:
-            kind: Kind = "assistant" if task == "content" and row.get("kind") == "answer" else "user"
+        for row in one.rows(data):
+            kind: Kind = "assistant" if task == "content" and row.get("kind") == "answer" else one.kind
             found.append(Text(row["text"], bool(row["label"]), one.name, kind))
     return found
 
