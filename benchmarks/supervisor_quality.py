@@ -111,7 +111,7 @@ def texts(data: Path, task: str) -> list[Text]:
 
 
 class Peers:
-    """Packages in a process of their own, see supervisor_peers.py and .mjs, and what they said before."""
+    """Packages in a process of their own, see quality_peers.py and .mjs, and what they said before."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._process = subprocess.Popen(list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -238,28 +238,33 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=find("supervisor"), help="a model folder")
     parser.add_argument("--peers", help="an interpreter that has the other packages")
     parser.add_argument("--npm", help="a folder in which llm_guardrail is installed")
+    parser.add_argument("--peers-only", action="store_true", help="ask the peers, keep what they say, and stop")
     asked = parser.parse_args()
     if "GUARDPROXY_DATA" not in os.environ:
         raise SystemExit("name the folder of the data sets in GUARDPROXY_DATA")
     asked.out.mkdir(parents=True, exist_ok=True)
     here = Path(__file__).parent
-    groups = [Peers([asked.peers, str(here / "supervisor_peers.py")])] if asked.peers else []
-    groups += [Peers(["node", str(here / "supervisor_peers.mjs"), asked.npm])] if asked.npm else []
+    groups = [Peers([asked.peers, str(here / "quality_peers.py")])] if asked.peers else []
+    groups += [Peers(["node", str(here / "quality_peers.mjs"), asked.npm])] if asked.npm else []
     if not groups:
         print("no other packages: neither --peers nor --npm says where they are", file=sys.stderr)
     kept = Kept(KEPT)
     results: dict[str, dict[str, tuple[Report, bool]]] = {}
     shown: dict[str, Any] = {}
+    data = Path(os.environ["GUARDPROXY_DATA"])
+    rows = {task: texts(data, task) for task in SETS}
+    others = {task: dict(theirs(task, rows[task], groups, kept)) for task in SETS}
+    if asked.peers_only:
+        return
     for task in SETS:
-        rows = texts(Path(os.environ["GUARDPROXY_DATA"]), task)
         results[task], shown[task] = {}, {}
-        mine = ours(task, rows, asked.model)
+        mine = ours(task, rows[task], asked.model)
         if mine is None:
             print(f"{task}: the model has no output for it", file=sys.stderr)
         else:
             results[task][OURS] = report(mine), True
             shown[task][OURS] = {"every": 1, **report(mine).as_json()}
-        for peer, (judged, us, whole) in theirs(task, rows, groups, kept):
+        for peer, (judged, us, whole) in others[task].items():
             results[task][peer] = report(judged), whole
             about = {"median_us": round(us, 1), "every": 1 if whole else EVERY}
             shown[task][peer] = about | report(judged).as_json()

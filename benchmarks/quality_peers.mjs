@@ -1,5 +1,5 @@
-// The npm package llm_guardrail, as supervisor_peers.py has the Python ones: the same lines of JSON in and out.
-// Run by node in a folder where it is installed (`npm install llm_guardrail`): `node supervisor_peers.mjs FOLDER`.
+// The npm package llm_guardrail, as quality_peers.py has the Python ones: the same lines of JSON in and out.
+// Run by node in a folder where it is installed (`npm install llm_guardrail`): `node quality_peers.mjs FOLDER`.
 import { createInterface } from "node:readline";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
