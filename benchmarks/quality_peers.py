@@ -104,14 +104,14 @@ def _hatesonar() -> Judge:
     return judge
 
 
-PEERS: dict[str, Callable[[], Judge]] = {
-    "jailguard": _jailguard,
-    "metatronnanoguard": _nanoguard,
+PEERS: dict[str, Callable[[], Judge]] = {  # the quick ones first
     "prompt-guardrail": _guardify,
     "prompt-injection-detector": _detector,
     "forcefield": _forcefield,
     "alt-profanity-check": _profanity,
     "hatesonar": _hatesonar,
+    "jailguard": _jailguard,
+    "metatronnanoguard": _nanoguard,
 }
 
 

@@ -41,8 +41,8 @@ from guardproxy.workbench.judging import Judge, load
 ROOT = Path(__file__).parents[1]
 SEED = 11
 EVERY = 4
-SLOW = ("metatronnanoguard",)
-"""Judge every fourth text: a fifth of a second for each."""
+SLOW = ("jailguard", "metatronnanoguard")
+"""Judge every fourth text: their networks take 30 and 190 ms for each."""
 OURS = "guardproxy"
 KEPT = Path("build/peer_scores.jsonl")
 TOXICITY = ("alt-profanity-check", "hatesonar")
