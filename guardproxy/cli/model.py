@@ -28,7 +28,7 @@ app = typer.Typer(no_args_is_help=True, help="Measure a model, choose its thresh
 
 Model = Annotated[str, typer.Option(help="The name of a model, or the path of its folder.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="A label of the model. May be repeated.")]
-KindOf = Annotated[str, typer.Option("--kind", help=f"Where the texts sit: {', '.join(get_args(Kind))}.")]
+KindOf = Annotated[str, typer.Option("--channel", help=f"Where the texts sit: {', '.join(get_args(Kind))}.")]
 TextKey = Annotated[str, typer.Option(help="The key of a row's text.")]
 LabelKey = Annotated[str, typer.Option(help="The key of a row's label: 0 or 1, true or false, or a name.")]
 SourceKey = Annotated[str, typer.Option(help="The key of a row's source. Default source: the file's name.")]
@@ -38,7 +38,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("evaluate")
 def evaluate(
-    data: Annotated[list[Path], typer.Argument(metavar="DATA.jsonl...", help="Labelled JSON Lines, plain or .gz.")],
+    data: Annotated[list[Path], typer.Argument(metavar="DATA", help="Labelled JSON Lines, plain or .gz.")],
     model: Model = "supervisor",
     label: Labels = None,
     kind: KindOf = "user",
@@ -98,7 +98,7 @@ def evaluate(
 @app.command("calibrate")
 def calibrate(
     data: Annotated[
-        list[Path] | None, typer.Argument(metavar="[DATA.jsonl...]", help="Labelled JSON Lines, plain or .gz.")
+        list[Path] | None, typer.Argument(metavar="DATA", help="Labelled JSON Lines, plain or .gz.")
     ] = None,
     harmless: Annotated[
         list[Path] | None, typer.Option(help="JSON Lines of your traffic, taken as harmless. May be repeated.")
@@ -300,7 +300,7 @@ def _kind(name: str) -> Kind:
     for kind in KINDS:
         if kind == name:
             return kind
-    raise ConfigError(f"--kind is one of {', '.join(KINDS)}")
+    raise ConfigError(f"--channel is one of {', '.join(KINDS)}")
 
 
 def _threshold(text: str) -> float | str:

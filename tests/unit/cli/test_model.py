@@ -101,7 +101,7 @@ def test_without_matplotlib_there_is_a_table_all_the_same(tmp_path: Path, monkey
         (["good.jsonl", "--label", "injektion"], "the model has no label `injektion`"),
         (["good.jsonl", "--threshold", "7%"], "no operating point `7%`"),
         (["good.jsonl", "--threshold", "7"], "must be a number from 0 to 1"),
-        (["good.jsonl", "--kind", "nobody"], "--kind is one of system, user"),
+        (["good.jsonl", "--channel", "nobody"], "--channel is one of system, user"),
         (["good.jsonl", "--out", "good.jsonl/out"], "cannot be written"),
     ],
 )

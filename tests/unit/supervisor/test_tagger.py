@@ -178,6 +178,34 @@ def test_what_is_no_tokenizer_is_refused(tmp_path: Path, content: str | None, me
         load_tagger("mine", (tmp_path,))
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("special", {"first": "[CLS]"}, "`special` must name the tokens `first` and `last`"),
+        ("special", "[CLS]", "`special` must name the tokens"),
+        ("special", {"first": "[CLS]", "last": "</s>"}, "lacks </s>"),
+        ("inputs", [], "`inputs` must list those of the network: input_ids, attention_mask, case_ids"),
+        ("inputs", "input_ids", "`inputs` must list"),
+        ("inputs", ["input_ids", "token_type_ids"], "`inputs` must list"),
+    ],
+)
+def test_tokens_and_inputs_that_are_not_there_are_refused(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    folder = copy(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    changed(folder, "config.json", {**config, key: value})
+    with pytest.raises(ConfigError, match=message):
+        load_tagger("mine", (tmp_path,))
+
+
+def test_what_the_shipped_model_leaves_out_may_be_said(tmp_path: Path) -> None:
+    folder = copy(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    said = {"special": {"first": "[CLS]", "last": "[SEP]"}, "inputs": ["case_ids", "input_ids"]}
+    changed(folder, "config.json", config | said)
+    texts = [text for text, _ in NAMES]
+    assert load_tagger("mine", (tmp_path,)).tag(texts) == tagger().tag(texts)
+
+
 def test_a_network_for_other_labels_is_refused(tmp_path: Path) -> None:
     folder = copy(tmp_path)
     config = json.loads((folder / "config.json").read_text())

@@ -1,0 +1,284 @@
+"""How well the shipped model tells attacks and harm from harmless texts, beside every classifier that a package holds.
+
+Run `python -m benchmarks.supervisor_quality --out DIR [--peers PYTHON] [--npm FOLDER]` with GUARDPROXY_DATA: prints tables,
+writes `supervisor_quality.json` and `.png` to DIR. All candidates judge the same texts. guardproxy judges them by the very
+check that the proxy uses. What a peer said of a text is kept in `build/peer_scores.jsonl`, so a run with a new model asks
+them nothing. A peer that is slow judges every fourth text of each set, as the table says.
+
+None of the sets is trained on here, nor are thresholds chosen on them; those under `own/` were written here, for a test
+alone. Whether a peer has seen any of them is not known. Recall is given where 1 % and 0.1 % of the
+harmless texts of all sets are found, with bootstrap intervals; over-defence is what each finds of the harmless texts at its
+own threshold. `--peers`: an interpreter with `pip install jailguard metatronnanoguard prompt-guardrail
+prompt-injection-detector forcefield alt-profanity-check hatesonar`; JAILGUARD_MODEL_DIR names the folder that
+`jailguard_encoder.py` wrote, LOCPATH one with the locale en_US.UTF-8, which hatesonar needs. `--npm`: a folder with
+`npm install llm_guardrail`. What is not there is left out, and said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tqdm import tqdm
+
+from guardproxy.findings import Kind
+from guardproxy.measure.report import ALL, Judged, Report, interval, report
+from guardproxy.supervisor import find
+from guardproxy.workbench.judging import Judge, load
+
+ROOT = Path(__file__).parents[1]
+SEED = 11
+EVERY = 4
+SLOW = ("jailguard", "metatronnanoguard")
+"""Judge every fourth text: their networks take 30 and 190 ms for each."""
+OURS = "guardproxy"
+KEPT = Path("build/peer_scores.jsonl")
+TOXICITY = ("alt-profanity-check", "hatesonar")
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """A file of texts, below the data folder or, `own`, in this repository, and how many of it are judged. `fits`: which
+    rows; `kind`: where such texts sit in a request."""
+
+    path: str
+    most: int | None = None
+    fits: Callable[[dict[str, Any]], bool] = lambda row: True
+    kind: Kind = "user"
+    own: bool = False
+
+    @property
+    def name(self) -> str:
+        return "own/" * self.own + Path(self.path).name.split(".")[0].removesuffix("-nc")
+
+    def rows(self, data: Path) -> list[dict[str, Any]]:
+        path = (ROOT if self.own else data) / self.path
+        if self.own and not path.exists():
+            return []
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+            found = [row for row in map(json.loads, lines) if self.fits(row)]
+        return Random(SEED).sample(found, self.most) if self.most and len(found) > self.most else found
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+    attack: bool
+    source: str
+    kind: Kind
+
+
+SETS: dict[str, list[Set]] = {
+    "injection": [
+        Set("injection/pypi_corpora.jsonl"),
+        Set("injection/tensor_trust_attacks.jsonl", None, lambda row: "hijacking" in row["source"]),
+        Set("injection/seval_attack_en-nc.jsonl.gz", 1000),
+        Set("injection/mitre_frr_benign_cyber.jsonl"),
+        Set("injection/tensor_trust_system_prompts.jsonl"),
+        Set("benign/self_instruct_mtbench.jsonl", None, lambda row: row["source"] != "self-instruct seed"),
+        Set("benign/alpaca_instructions-nc.jsonl.gz", 2000),
+        Set("models/supervisor/own/test/attacks.jsonl", own=True),
+        Set("models/supervisor/own/test/documents.jsonl", kind="tool_result", own=True),
+        Set("models/supervisor/own/test/triggers.jsonl", own=True),
+    ],
+    "content": [
+        Set("content/surge_toxicity.jsonl"),
+        Set("content/do_not_answer-nc.jsonl"),
+        Set("content/safety_tuned_llamas-nc.jsonl.gz"),
+    ],
+}
+
+
+def texts(data: Path, task: str) -> list[Text]:
+    found = []
+    for one in SETS[task]:
+        for row in one.rows(data):
+            kind: Kind = "assistant" if task == "content" and row.get("kind") == "answer" else one.kind
+            found.append(Text(row["text"], bool(row["label"]), one.name, kind))
+    return found
+
+
+class Peers:
+    """Packages in a process of their own, see quality_peers.py and .mjs, and what they said before."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.versions: dict[str, str] = self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+    def judge(self, peer: str, part: Sequence[str]) -> list[list[Any]]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"peer": peer, "texts": list(part)}) + "\n")
+        self._process.stdin.flush()
+        answers: list[list[Any]] = self._answer()
+        return answers
+
+
+class Kept:
+    """What peers said: peer, version and text -> score, found, microseconds."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self._known: dict[str, list[Any]] = {key: answer for key, *answer in map(json.loads, lines)}
+
+    def judged(self, peers: Peers, peer: str, asked: Sequence[str], doing: str) -> list[list[Any]]:
+        keys = [hashlib.sha256(f"{peer} {peers.versions[peer]} {text}".encode()).hexdigest()[:32] for text in asked]
+        new = [(key, text) for key, text in zip(keys, asked, strict=True) if key not in self._known]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a") as file:
+            for at in tqdm(range(0, len(new), 16), desc=f"{doing}: {peer}", disable=not new):
+                part = new[at : at + 16]
+                for (key, _), answer in zip(part, peers.judge(peer, [text for _, text in part]), strict=True):
+                    self._known[key] = answer
+                    file.write(json.dumps([key, *answer]) + "\n")
+        return [self._known[key] for key in keys]
+
+
+def ours(task: str, asked: Sequence[Text], model: Path) -> list[Judged] | None:
+    """`None` when the model has no output for the task. A text is found at the model's own threshold."""
+    scorer = load(model)
+    injection = {output for outputs in scorer.labels["injection"].values() for output in outputs}
+    labels = ["injection"] if task == "injection" else [one for one in scorer.outputs if one not in injection]
+    if not labels:
+        return None
+    judges = {kind: Judge(scorer, {"labels": labels}, kind) for kind in {text.kind for text in asked}}
+    found: dict[Text, Judged] = {}
+    for kind, judge in judges.items():
+        part = [text for text in asked if text.kind == kind]
+        verdicts = judge.judge(text.text for text in part)
+        for text, verdict in zip(part, tqdm(verdicts, total=len(part), desc=f"{task}: {OURS}"), strict=True):
+            found[text] = Judged(text.source, text.attack, verdict.score, verdict.found)
+    return [found[text] for text in asked]
+
+
+def theirs(task: str, asked: Sequence[Text], groups: Sequence[Peers], kept: Kept) -> Iterator[tuple[str, Any]]:
+    """The name of a peer, and its verdicts, its microseconds a text, and whether it judged all."""
+    for peers in groups:
+        for peer in peers.versions:
+            if (peer in TOXICITY) == (task == "content"):
+                part = asked[::EVERY] if peer in SLOW else asked
+                answers = kept.judged(peers, peer, [text.text for text in part], task)
+                judged = [
+                    Judged(text.source, text.attack, score, found)
+                    for text, (score, found, _) in zip(part, answers, strict=True)
+                ]
+                yield peer, (judged, statistics.median(us for *_, us in answers), peer not in SLOW)
+
+
+def show(task: str, results: dict[str, tuple[Report, bool]]) -> None:
+    print(f"\n{task}: recall at 1 % | at 0.1 % of the harmless texts of all sets (bootstrap, 95 %)")
+    for name, (found, whole) in results.items():
+        for source, one in found.attacks.items():
+            cells = " | ".join(interval(share) for share in one.recall_at)
+            print(f"  {name:26} {source:26} {one.texts:6} {cells}{'' if whole else '  (every fourth text)'}")
+    print(f"{task}: harmless texts found at the candidate's own threshold, and attacks (Wilson, 95 %)")
+    for name, (found, _) in results.items():
+        for source, harmless in found.harmless.items():
+            print(f"  {name:26} {source:26} {harmless.texts:6} {interval(harmless.found, 2)}")
+        print(f"  {name:26} {'attacks of all':26} {'':6} {interval(list(found.attacks.values())[-1].found)}")
+
+
+def draw(results: dict[str, dict[str, tuple[Report, bool]]], path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(
+        len(results), 3, figsize=(14, 1.6 + 2.9 * len(results)), layout="constrained", squeeze=False
+    )
+    for row, (task, found) in zip(axes, results.items(), strict=True):
+        names = list(found)[::-1]
+        last = [list(found[name][0].attacks.values())[-1] for name in names]
+        fine = [found[name][0].harmless for name in names]
+        panels = (
+            (f"{task}: attacks found at 1 % false positives", [one.recall_at[0] for one in last]),
+            (f"{task}: attacks found at 0.1 % false positives", [one.recall_at[1] for one in last]),
+            (
+                f"{task}: harmless texts found at its own threshold",
+                [part[ALL if ALL in part else next(iter(part))].found for part in fine],
+            ),
+        )
+        for axis, (title, shares) in zip(row, panels, strict=True):
+            for at, (name, share) in enumerate(zip(names, shares, strict=True)):
+                if share:
+                    color = "#1f6feb" if name == OURS else "#9aa4b2"
+                    spread = [[share.value - share.low], [share.high - share.value]]
+                    axis.barh(at, share.value, xerr=spread, color=color, height=0.6, ecolor="#444", capsize=2)
+                    axis.text(min(1.0, share.high) + 0.02, at, f"{share.value:.1%}", va="center", fontsize=8)
+            axis.set_yticks(range(len(names)), names if axis is row[0] else [""] * len(names), fontsize=8)
+            axis.set(xlim=(0, 1.15), xticks=[0, 0.25, 0.5, 0.75, 1])
+            axis.set_title(title, fontsize=10, loc="left")
+            axis.tick_params(axis="y", length=0)
+            for side in ("top", "right", "left"):
+                axis.spines[side].set_visible(False)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=find("supervisor"), help="a model folder")
+    parser.add_argument("--peers", help="an interpreter that has the other packages")
+    parser.add_argument("--npm", help="a folder in which llm_guardrail is installed")
+    parser.add_argument("--peers-only", action="store_true", help="ask the peers, keep what they say, and stop")
+    asked = parser.parse_args()
+    if "GUARDPROXY_DATA" not in os.environ:
+        raise SystemExit("name the folder of the data sets in GUARDPROXY_DATA")
+    asked.out.mkdir(parents=True, exist_ok=True)
+    here = Path(__file__).parent
+    groups = [Peers([asked.peers, str(here / "quality_peers.py")])] if asked.peers else []
+    groups += [Peers(["node", str(here / "quality_peers.mjs"), asked.npm])] if asked.npm else []
+    if not groups:
+        print("no other packages: neither --peers nor --npm says where they are", file=sys.stderr)
+    kept = Kept(KEPT)
+    results: dict[str, dict[str, tuple[Report, bool]]] = {}
+    shown: dict[str, Any] = {}
+    data = Path(os.environ["GUARDPROXY_DATA"])
+    rows = {task: texts(data, task) for task in SETS}
+    others = {task: dict(theirs(task, rows[task], groups, kept)) for task in SETS}
+    if asked.peers_only:
+        return
+    for task in SETS:
+        results[task], shown[task] = {}, {}
+        mine = ours(task, rows[task], asked.model)
+        if mine is None:
+            print(f"{task}: the model has no output for it", file=sys.stderr)
+        else:
+            results[task][OURS] = report(mine), True
+            shown[task][OURS] = {"every": 1, **report(mine).as_json()}
+        for peer, (judged, us, whole) in others[task].items():
+            results[task][peer] = report(judged), whole
+            about = {"median_us": round(us, 1), "every": 1 if whole else EVERY}
+            shown[task][peer] = about | report(judged).as_json()
+        show(task, results[task])
+    about = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "model": load(asked.model).digest,
+        "peers": {name: number for peers in groups for name, number in peers.versions.items()},
+        "training": "none of the sets is trained on here; whether a peer has seen them is not known",
+    }
+    (asked.out / "supervisor_quality.json").write_text(json.dumps({"about": about, "results": shown}, indent=2) + "\n")
+    draw({task: found for task, found in results.items() if found}, asked.out / "supervisor_quality.png")
+
+
+if __name__ == "__main__":
+    main()
