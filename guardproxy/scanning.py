@@ -22,8 +22,9 @@ from guardproxy.findings import Channel, Finding
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.gate import Job
 from guardproxy.lanes import Lane
+from guardproxy.policy.document import Policy
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import Files, build_checks, load_folder
+from guardproxy.policy.load import Files, build_checks, load_file, load_folder
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.transcript import (
     Command,
@@ -79,6 +80,19 @@ def shipped_names() -> list[str]:
     return ["default", *sorted(path.name for path in shipped("policies").iterdir() if path.is_dir())]
 
 
+def read_policies(named: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
+    """The policies of a folder, of one file, or shipped under a name; their digest; the files beside them. No check is built.
+
+    Raises `PolicyError`.
+    """
+    place = folder_of(named)
+    if place.is_file():
+        policies, digest = load_file(place)
+        return policies, digest, Files(place.parent)
+    policies, digest = load_folder(place)
+    return policies, digest, Files(place)
+
+
 def loader(models: Path | None = None) -> Callable[[Path | None], PolicySet]:
     """What loads policies (`load`), with models that are loaded once for all of them."""
 
@@ -95,8 +109,7 @@ def loader(models: Path | None = None) -> Callable[[Path | None], PolicySet]:
         return supervisor.load_tagger(name, (models,) if models else ())
 
     def load_one(named: Path | None) -> PolicySet:
-        files = Files(folder_of(named))
-        policies, digest = load_folder(files.folder)
+        policies, digest, files = read_policies(named)
         checks = build_checks(policies, Resources(scorer, tagger, files.read))
         return PolicySet(policies, checks, files.digest(digest))
 

@@ -75,10 +75,19 @@ def load_folder(folder: Path | str) -> tuple[tuple[Policy, ...], str]:
 
     Hidden files and subfolders are left out. Raises `PolicyErrors`; none of the files is used then.
     """
+    return _load(_files(Path(folder)))
+
+
+def load_file(path: Path) -> tuple[tuple[Policy, ...], str]:
+    """The same, of a folder that holds nothing but this file."""
+    return _load([path])
+
+
+def _load(paths: Iterable[Path]) -> tuple[tuple[Policy, ...], str]:
     policies: list[Policy] = []
     errors: list[PolicyError] = []
     digest = hashlib.sha256()
-    for path in _files(Path(folder)):
+    for path in paths:
         try:
             content = _content(path)
         except PolicyError as error:

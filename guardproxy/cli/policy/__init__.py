@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from guardproxy.cli.policy import init, lint, test
+from guardproxy.cli.policy import diff, init, lint, test
 
 app = typer.Typer(no_args_is_help=True, help="Write, check, test and compare policies.")
 app.command("init")(init.init)
 app.command("lint")(lint.lint)
 app.command("test")(test.run)
+app.command("diff")(diff.diff)
