@@ -47,12 +47,14 @@ class PolicyError(GuardproxyError):
 
 
 class OptionError(GuardproxyError):
-    """An option that a check or an action cannot take. `key` is the option's name, for the loader to find its line."""
+    """An option that a check or an action cannot take. `key` is the option's name, for the loader to find its line, `item`
+    the number of the entry that is wrong where it is a list, from 0."""
 
-    def __init__(self, key: str, message: str) -> None:
+    def __init__(self, key: str, message: str, item: int | None = None) -> None:
         super().__init__(message)
         self.key = key
         self.message = message
+        self.item = item
 
 
 class ConfigError(GuardproxyError):

@@ -22,6 +22,7 @@ from guardproxy.gate import Entry, Gate, Job
 from guardproxy.noted import Notes, Side
 from guardproxy.placeholders import Restoring
 from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
+from guardproxy.policy.matching import Verdict
 from guardproxy.record import compose
 from guardproxy.shapes import NO_SHAPES, Shapes
 from guardproxy.transcript import CancelUpstream, Command, Finish, SendData, SendHead
@@ -47,7 +48,8 @@ class Limits:
 class Setting:
     """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
     `restoring(values)` the check that finds placeholders; `hashed(hash_type, value)` the keyed hash of a value. `replayed`:
-    the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer."""
+    the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer.
+    `matched`: what became of the policies' conditions, where that was recorded."""
 
     id: str
     route: str
@@ -60,6 +62,7 @@ class Setting:
     engine: str = ""
     restoring: Callable[[Mapping[str, str]], Check] = Restoring
     replayed: tuple[int, ...] | None = None
+    matched: Mapping[str, Verdict] = field(default_factory=dict)
     hashed: Callable[[str, str], str] = field(kw_only=True)
 
 

@@ -355,6 +355,8 @@ def compose(
         "scans": notes.scans,
         "timings": {name: round((at - began) * 1000, 3) for name, at in notes.times.items() if name != "received"},
     }
+    if bound and bound.matched:
+        record["matched"] = dict(bound.matched)
     if notes.language:
         record["language"] = notes.language
     if notes.signs:

@@ -48,11 +48,13 @@ _KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`differences`: one line each, in words; `rescanned`: checks that were run again because they are new or changed."""
+    """`differences`: one line each, in words; `rescanned`: checks that were run again because they are new or changed;
+    `assumed`: policies that were taken to apply, as their condition asks for headers, of which a record holds none."""
 
     verdict: Verdict
     differences: tuple[str, ...] = ()
     rescanned: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,10 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
     if isinstance(again, str):
         return Replayed("not replayable", (again,))
     found = tuple(differences(record, again.record))
-    return Replayed("different" if found else "identical", found, again.rescanned)
+    matched = again.record.get("matched", {})
+    assumed = (one.name for one in policies.policies if matched.get(one.match.digest) == "unknown")
+    verdict: Verdict = "different" if found else "identical"
+    return Replayed(verdict, found, again.rescanned, tuple(sorted(assumed)))
 
 
 def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
@@ -194,10 +199,11 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
             engine=record["engine"],
             restoring=lambda values: _Restored(values, memory),
             replayed=tuple(one["tokens"] for one in attempts),
+            matched=record.get("matched", {}),
         )
     )
     body, language = write(record["request"]["body"]), record.get("language", "")
-    done = _run(exchange, memory, RequestReceived(body, unix_s=record["at"], language=language))
+    done = _run(exchange, memory, RequestReceived(body, unix_s=record["at"], language=language, headers=None))
     for number, attempt in enumerate(attempts):
         if exchange.phase == "over" or exchange.attempt < number or exchange.phase == "request":
             break

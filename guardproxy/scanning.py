@@ -86,11 +86,9 @@ def read_policies(named: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
     Raises `PolicyError`.
     """
     place = folder_of(named)
-    if place.is_file():
-        policies, digest = load_file(place)
-        return policies, digest, Files(place.parent)
-    policies, digest = load_folder(place)
-    return policies, digest, Files(place)
+    files = Files(place.parent if place.is_file() else place)
+    policies, digest = load_file(place, files) if place.is_file() else load_folder(place, files)
+    return policies, digest, files
 
 
 def loader(models: Path | None = None) -> Callable[[Path | None], PolicySet]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +16,14 @@ from guardproxy.gate import Job
 
 @dataclass(frozen=True, slots=True)
 class RequestReceived:
-    """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, where a header names it."""
+    """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, where a header names it;
+    `headers`: those that policies ask for, by their names, written small (`None`: they are not known)."""
 
     body: bytes
     at_s: float = 0.0
     unix_s: float = 0.0
     language: str = ""
+    headers: Mapping[str, str] | None = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

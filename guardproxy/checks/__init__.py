@@ -1,7 +1,8 @@
 """Checks turn text into findings: one check a file, the file's name is its name in a policy (`use: pii`).
 
-A check file holds `build(name, options, resources) -> Check`; a file whose name begins with `_` is shared code. Another
-package adds a check by an entry point of the group `guardproxy.checks` that names such a function.
+A check file holds `build(name, options, resources) -> Check` and declares its options once, as `OPTIONS: Mapping[str, Option]`;
+a file whose name begins with `_` is shared code. Another package adds a check by an entry point of the group
+`guardproxy.checks` that names such a function, beside which `OPTIONS` may stand.
 
 The contract, which `tests/property/` holds every check to: for every way of cutting a text into windows (each window
 begins at the `keep` of the scan before it) the findings are those of the whole text scanned at once.
@@ -21,7 +22,7 @@ from pkgutil import iter_modules
 from typing import Any, Protocol, cast
 
 from guardproxy.errors import OptionError
-from guardproxy.findings import Scan, Window
+from guardproxy.findings import Direction, Kind, Scan, Window
 
 
 class Check(Protocol):
@@ -35,7 +36,9 @@ class Check(Protocol):
     own `own`); `whole` (default false): its verdict is of the text as a whole, so a block holds the answer to its end;
     `repair` (default false): its findings may offer a text to put in place of the model's; `partner`: a second check of the
     same name that goes through each text at its own pace; it has `gives_way` (true: what this one's findings cover is taken
-    from its own) and `pair_digest` (the digest of this one, which identifies both).
+    from its own) and `pair_digest` (the digest of this one, which identifies both). What `policy lint` asks: `labels`, all that
+    its findings can be called; `looks_at(direction, kind)`, whether it can find anything in such a text (default true);
+    `advice`, what a reviewer should know of its options.
     """
 
     @property
@@ -49,16 +52,53 @@ class Check(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A text to be judged, and which of the model's `outputs` are asked for.
+
+    `first_stage`: a cheap model may judge the evidently harmless, where there is one.
+    """
+
+    text: str
+    outputs: tuple[str, ...]
+    first_stage: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One piece of a text, its characters `start` to `end`, and for each output asked for its score, 0.0 to 1.0."""
+
+    start: int
+    end: int
+    scores: Mapping[str, float]
+
+
 class Scorer(Protocol):
-    """A model that gives texts scores, whoever runs it: `scores[i][label]` is 0.0 to 1.0 for `texts[i]`."""
+    """A model that gives texts scores, whoever runs it.
+
+    `outputs`: what it gives a score for. `labels`: for each label the outputs behind it, by the kind of channel (`any`:
+    kinds without an entry); each output is a label too. `points`: for each output the score at each operating point;
+    `default_point`: the one that counts unless a policy says otherwise.
+    """
 
     @property
     def digest(self) -> str: ...
 
     @property
-    def thresholds(self) -> Mapping[str, float]: ...
+    def outputs(self) -> tuple[str, ...]: ...
 
-    def score(self, texts: Sequence[str]) -> list[dict[str, float]]: ...
+    @property
+    def labels(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]: ...
+
+    @property
+    def points(self) -> Mapping[str, Mapping[str, float]]: ...
+
+    @property
+    def default_point(self) -> str: ...
+
+    def judge(self, queries: Sequence[Query]) -> list[tuple[Judged, ...]]:
+        """The pieces of each text, in order, overlapping, every character in one; they depend on the query alone."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +155,51 @@ def with_partner(check: Check) -> tuple[Check, ...]:
     return (check, partner) if partner else (check,)
 
 
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of a check: what it says, its form as JSON Schema, and how a policy may change it that extends another.
+
+    `tighter`: `more` (a list that only grows), `fewer` (one that only shrinks), `less` (a number that only falls, or an
+    operating point such as `1%` that only rises), or the values from the loosest to the strictest; empty: it stays. `start`:
+    what the option is where it is left out, if that can be compared.
+    """
+
+    doc: str
+    schema: Mapping[str, Any]
+    tighter: str | tuple[Any, ...] = ""
+    start: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a reviewer should know of an option (`key`, and the number of an entry where it is a list). `serious`: it is likely
+    to be a mistake."""
+
+    key: str
+    message: str
+    item: int | None = None
+    serious: bool = False
+
+
+def looks_at(check: Check, direction: Direction, kind: Kind) -> bool:
+    """Whether the check can find anything in such a text."""
+    asked: Callable[[Direction, Kind], bool] | None = getattr(check, "looks_at", None)
+    return asked is None or asked(direction, kind)
+
+
+def advice(check: Check) -> tuple[Advice, ...]:
+    """What a reviewer should know of the check's options."""
+    return getattr(check, "advice", ())
+
+
+def labels(check: Check) -> frozenset[str] | None:
+    """All that its findings can be called; `None`: it does not say."""
+    return getattr(check, "labels", None)
+
+
+SCORE: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
+TEXTS: Mapping[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": r"\S"}}
+
 Builder = Callable[[str, Mapping[str, Any], Resources], Check]
 
 
@@ -124,10 +209,34 @@ def known() -> list[str]:
     return sorted(own | {point.name for point in entry_points(group="guardproxy.checks")})
 
 
+def options(use: str) -> Mapping[str, Option]:
+    """The options that the check `use` declares; none where it is unknown or declares none."""
+    if (own := _own(use)) is not None:
+        return cast(Mapping[str, Option], own.OPTIONS)
+    for point in entry_points(group="guardproxy.checks", name=use):
+        module = importlib.import_module(point.module)
+        return cast(Mapping[str, Option], getattr(module, "OPTIONS", {}))
+    return {}
+
+
+def unknown(key: str, known: Mapping[str, Option]) -> str:
+    """What is said of an option that a check does not have."""
+    near = get_close_matches(key, list(known), 1)
+    hint = f"did you mean `{near[0]}`? (known options: " if near else "known options: "
+    return f"unknown option `{key}`; {hint}{', '.join(known)}{')' if near else ''}"
+
+
+def _own(use: str) -> Any:
+    """The file of a check of this package."""
+    if use.isidentifier() and not use.startswith("_") and find_spec(f"{__name__}.{use}"):
+        return importlib.import_module(f"{__name__}.{use}")
+    return None
+
+
 def build(use: str, name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `use` under the name `name`. Raises `OptionError` for an unknown check or a bad option."""
-    if use.isidentifier() and not use.startswith("_") and find_spec(f"{__name__}.{use}"):
-        builder = importlib.import_module(f"{__name__}.{use}").build
+    if (own := _own(use)) is not None:
+        builder = own.build
     else:
         points = entry_points(group="guardproxy.checks", name=use)
         if not points:

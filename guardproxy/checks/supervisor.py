@@ -14,16 +14,34 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from guardproxy.checks import Check, Resources, Scorer, options_digest
+from guardproxy.checks import SCORE, TEXTS, Advice, Check, Judged, Option, Query, Resources, Scorer, options_digest
 from guardproxy.errors import ConfigError, OptionError
-from guardproxy.findings import Direction, Finding, Scan, Window
+from guardproxy.findings import KINDS, Direction, Finding, Kind, Scan, Window
 
-VERSION = 1
-OPTIONS = ("label", "labels", "model", "threshold", "window_chars")
+VERSION = 2
 WINDOW_CHARS = 900
 """Characters scored together, context included: about 200 tokens of English, below the model's 256."""
 SMALLEST_WINDOW_CHARS = 200
 LARGEST_WINDOW_CHARS = 4000
+_POINT: Mapping[str, Any] = {"anyOf": [SCORE, {"type": "string", "minLength": 1}]}
+OPTIONS: Mapping[str, Option] = {
+    "first_stage": Option(
+        "Whether a cheap model may judge the evidently harmless.", {"type": "boolean"}, (True, False), True
+    ),
+    "label": Option("What the model is asked for; `injection` by default.", {"type": "string", "minLength": 1}),
+    "labels": Option("Several of the model's labels.", TEXTS, "more"),
+    "model": Option("The model's name; `supervisor` by default.", {"type": "string", "minLength": 1}),
+    "threshold": Option(
+        "From where on a text is a finding: a score, an operating point such as `1%` (the model's own by default), or one "
+        "of them for each label.",
+        {"anyOf": [*_POINT["anyOf"], {"type": "object", "additionalProperties": _POINT}]},
+        "less",
+    ),
+    "window_chars": Option(
+        f"The most characters that are judged together; {WINDOW_CHARS} by default.",
+        {"type": "integer", "minimum": SMALLEST_WINDOW_CHARS, "maximum": LARGEST_WINDOW_CHARS},
+    ),
+}
 
 FIRST_CHARS = 80
 """The first segment of an answer ends at the first sentence end after this many characters."""
@@ -79,56 +97,108 @@ class Segments:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """A label asked for in one kind of channel: for each output behind it the score from which it is a finding."""
+
+    label: str
+    thresholds: Mapping[str, float]
+
+    def found(self, scores: Mapping[str, float]) -> float | None:
+        """The highest score of those that reach their threshold; `None` when none does."""
+        return max(
+            (scores[output] for output, least in self.thresholds.items() if scores[output] >= least), default=None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Text to be judged as one: `start` to `end` of its channel, and the query, which begins at `begin`."""
+
+    start: int
+    end: int
+    begin: int
+    query: Query | None
+
+    def span(self, piece: Judged) -> tuple[int, int]:
+        """Where a piece stands in the channel, without the context; the whole segment for one that is all context."""
+        start, end = max(self.start, self.begin + piece.start), min(self.end, self.begin + piece.end)
+        return (start, end) if start < end else (self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
 class Supervisor:
-    """The check. `thresholds`: for each label asked for, the score from which it is a finding.
+    """The check. `wanted`: what is asked for in each kind of channel.
 
     `sensitive`: its findings judge a text, they are no values that a record must hide. `slow`: never on the event loop.
     """
 
     name: str
     digest: str
-    thresholds: Mapping[str, float]
+    wanted: Mapping[Kind, tuple[Wanted, ...]]
     scorer: Scorer
     segments: Segments = field(default_factory=Segments)
+    first_stage: bool = True
     sensitive: bool = False
     slow: bool = True
 
+    @property
+    def labels(self) -> frozenset[str]:
+        return frozenset(wanted.label for each in self.wanted.values() for wanted in each)
+
+    def looks_at(self, direction: Direction, kind: Kind) -> bool:
+        """Whether the model has anything to say of such a text."""
+        return any(wanted.thresholds for wanted in self.wanted[kind])
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """Thresholds at which nobody has measured the model."""
+        return tuple(_advice(self.wanted, self.scorer))
+
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """One `Scan` for each window; the texts of all of them are scored in one call."""
-        cuts = [self._cut(window) for window in windows]
-        texts = [text for spans in cuts for _, _, text in spans if text is not None]
-        scores = iter(self.scorer.score(texts) if texts else [])
-        return [self._answer(window, spans, scores) for window, spans in zip(windows, cuts, strict=True)]
+        asked = self.ask(windows)
+        queries = [segment.query for segments in asked for segment in segments if segment.query]
+        return self.answer(windows, asked, self.scorer.judge(queries) if queries else [])
 
-    def _cut(self, window: Window) -> list[tuple[int, int, str | None]]:
-        """The complete segments of a window: start and end in the channel's text, and what to score (`None`: blank)."""
-        text, offset = window.text, window.start
+    def ask(self, windows: Sequence[Window]) -> list[list[Segment]]:
+        """For each window the segments that are there as a whole; those without a query are blank or not asked about."""
+        return [list(self._cut(window)) for window in windows]
+
+    def answer(
+        self, windows: Sequence[Window], asked: Sequence[Sequence[Segment]], judged: Sequence[Sequence[Judged]]
+    ) -> list[Scan]:
+        """The scans, given the pieces of every query of `asked`, in order."""
+        answers = iter(judged)
+        return [self._answer(window, segments, answers) for window, segments in zip(windows, asked, strict=True)]
+
+    def _cut(self, window: Window) -> Iterator[Segment]:
+        text, offset, kind = window.text, window.start, window.channel.kind
         start = window.settled - offset
-        found: list[tuple[int, int, str | None]] = []
+        outputs = tuple(dict.fromkeys(output for wanted in self.wanted[kind] for output in wanted.thresholds))
         while start < len(text):
             end = self.segments.end(text, start, window.channel.direction, offset, window.last)
             if end is None:
-                break
-            blank = not text[start:end].strip()
-            scored = None if blank else text[self.segments.begin(text, start, offset) : end]
-            found.append((offset + start, offset + end, scored))
+                return
+            begin = self.segments.begin(text, start, offset)
+            asks = bool(outputs) and not text[start:end].isspace()
+            query = Query(text[begin:end], outputs, self.first_stage) if asks else None
+            yield Segment(offset + start, offset + end, offset + begin, query)
             start = end
-        return found
 
-    def _answer(
-        self, window: Window, spans: list[tuple[int, int, str | None]], scores: Iterator[dict[str, float]]
-    ) -> Scan:
-        findings = []
-        for start, end, text in spans:
-            if text is None:
+    def _answer(self, window: Window, segments: Sequence[Segment], answers: Iterator[Sequence[Judged]]) -> Scan:
+        findings: list[Finding] = []
+        for segment in segments:
+            if segment.query is None:
                 continue
-            score = next(scores)
-            findings += [
-                Finding(start, end, self.name, label, score[label])
-                for label, threshold in self.thresholds.items()
-                if score[label] >= threshold
-            ]
-        settled = spans[-1][1] if spans else window.settled
+            pieces = next(answers)
+            for wanted in self.wanted[window.channel.kind]:
+                found: dict[tuple[int, int], float] = {}
+                for piece in pieces:
+                    if (score := wanted.found(piece.scores)) is not None:
+                        span = segment.span(piece)
+                        found[span] = max(score, found.get(span, 0.0))
+                findings += [Finding(*span, self.name, wanted.label, score) for span, score in found.items()]
+        settled = segments[-1].end if segments else window.settled
         keep = max(window.start, settled - self.segments.context_chars)
         return Scan(tuple(findings), settled, keep)
 
@@ -136,12 +206,13 @@ class Supervisor:
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check for one policy entry.
 
-    Options: `label` or `labels` (default `injection`), `threshold` (0 to 1, default the model's own for each label),
-    `model` (default `supervisor`), `window_chars`. Raises `OptionError` for anything else.
+    Options: `label` or `labels` (default `injection`); `threshold`, a score from 0 to 1 or the name of an operating point
+    (`1%`), for all labels or for each (default: the model's own point); `first_stage` (`false`: the encoder judges all);
+    `model` (default `supervisor`); `window_chars`. Raises `OptionError` for anything else.
     """
     for key in options:
         if key not in OPTIONS:
-            raise OptionError(key, f"unknown option `{key}`{_near(key, OPTIONS)}")
+            raise OptionError(key, f"unknown option `{key}`{_near(key, list(OPTIONS))}")
     if resources.scorer is None:
         raise OptionError("use", "this process was started without a model, so `supervisor` cannot be used here")
     model = options.get("model", "supervisor")
@@ -151,11 +222,15 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         scorer = resources.scorer(model)
     except ConfigError as error:
         raise OptionError("model", str(error)) from error
-    own = _threshold(options)
-    thresholds = {label: scorer.thresholds[label] if own is None else own for label in _labels(options, scorer)}
+    first_stage = options.get("first_stage", True)
+    if not isinstance(first_stage, bool):
+        raise OptionError("first_stage", "must be true or false")
+    labels = _labels(options, scorer)
+    given = _thresholds(options, labels)
+    wanted = {kind: tuple(_wanted(label, given[label], scorer, kind) for label in labels) for kind in KINDS}
     segments = Segments(_window_chars(options))
     digest = options_digest("supervisor", VERSION, dict(options), scorer.digest)
-    return Supervisor(name, digest, thresholds, scorer, segments)
+    return Supervisor(name, digest, wanted, scorer, segments, first_stage)
 
 
 def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:
@@ -166,20 +241,54 @@ def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:
     labels = [given] if key == "label" else given
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise OptionError(key, "must be a label" if key == "label" else "must be a list of at least one label")
-    known = sorted(scorer.thresholds)
+    known = sorted(scorer.labels)
     for label in labels:
         if label not in known:
             raise OptionError(key, f"the model has no label `{label}`{_near(label, known)}")
-    return labels
+    return list(dict.fromkeys(labels))
 
 
-def _threshold(options: Mapping[str, Any]) -> float | None:
-    if "threshold" not in options:
-        return None
-    value = options["threshold"]
+def _thresholds(options: Mapping[str, Any], labels: Sequence[str]) -> dict[str, float | str | None]:
+    """For each label what the policy says of its threshold: a score, an operating point, or nothing."""
+    given = options.get("threshold")
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(labels, _threshold(given) if "threshold" in options else None)
+    for label in given:
+        if label not in labels:
+            raise OptionError("threshold", f"`{label}` is no label of this check{_near(str(label), labels)}")
+    return {label: _threshold(given[label]) if label in given else None for label in labels}
+
+
+def _threshold(value: Any) -> float | str:
+    if isinstance(value, str) and value:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise OptionError("threshold", "must be a number from 0 to 1")
+        raise OptionError("threshold", "must be a number from 0 to 1, or the name of an operating point, like 1%")
     return float(value)
+
+
+def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kind) -> Wanted:
+    """What a label asks for in a kind of channel. A score counts for all its outputs; each has its own at a point."""
+    behind = scorer.labels[label]
+    outputs = behind.get(kind, behind.get("any", ()))
+    if isinstance(threshold, float):
+        return Wanted(label, dict.fromkeys(outputs, threshold))
+    point = threshold or scorer.default_point
+    for output in outputs:
+        if point not in scorer.points[output]:
+            known = ", ".join(scorer.points[output])
+            raise OptionError("threshold", f"the model has no operating point `{point}` for `{output}`; known: {known}")
+    return Wanted(label, {output: scorer.points[output][point] for output in outputs})
+
+
+def _advice(wanted: Mapping[Kind, tuple[Wanted, ...]], scorer: Scorer) -> Iterator[Advice]:
+    asked = {pair for each in wanted.values() for one in each for pair in one.thresholds.items()}
+    for output, least in sorted(asked):
+        points = scorer.points.get(output, {})
+        if points and not min(points.values()) <= least <= max(points.values()):
+            measured = ", ".join(f"{point} at {score:g}" for point, score in points.items())
+            message = f"{least:g} lies outside of the model's operating points for `{output}` ({measured})"
+            yield Advice("threshold", f"{message}: nobody has measured what is found there", serious=True)
 
 
 def _window_chars(options: Mapping[str, Any]) -> int:

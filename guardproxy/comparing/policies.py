@@ -34,7 +34,7 @@ _ORDERS: Mapping[str, tuple[Any, ...]] = {
 }
 _NEUTRAL = ("keep", "message", "severity", "description", "template", "price")
 _BY_HAND = ("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "strength")
-_NOT_SHOWN = ("source", "place", "places")
+_NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "unused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +52,47 @@ class Change:
 def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
     """Everything that differs."""
     before, after = ({policy.name: policy for policy in each} for each in (old, new))
-    gone = {name: policy for name, policy in before.items() if name not in after}
-    fresh = {name: policy for name, policy in after.items() if name not in before}
+    gone, fresh = (
+        {name: policy for name, policy in one.items() if name not in other and not policy.tenant}
+        for one, other in ((before, after), (after, before))
+    )
     out: list[Change] = []
-    if len(before) == len(after) == len(gone) == 1:  # two versions of one policy, whatever they are called
+    if len(gone) == len(fresh) == 1 and not before.keys() & after.keys():  # two versions of one policy
         ((name, policy),), ((other, newer),) = gone.items(), fresh.items()
-        return [Change(other, f"was called {name}", "neutral"), *_policy(policy, newer)]
+        out += [Change(other, f"was called {name}", "neutral"), *_policy(policy, newer)]
+        gone, fresh = {}, {}
     for name, policy in sorted(gone.items()):
-        other = next((one for one in fresh if _bare(fresh[one]) == _bare(policy)), None)
-        if other is not None:
-            del fresh[other]
-            out.append(Change(other, f"was called {name}", "neutral"))
+        same = next((one for one in fresh if _bare(fresh[one]) == _bare(policy)), None)
+        if same is not None:
+            del fresh[same]
+            out.append(Change(same, f"was called {name}", "neutral"))
         else:
             out.append(Change(name, f"the policy is gone, with {_count(policy.rules)}", _least(policy, "loosens")))
     for name, policy in sorted(fresh.items()):
         out.append(Change(name, f"the policy is new, with {_count(policy.rules)}", _least(policy, "tightens")))
     for name in sorted({*before} & {*after}):
-        out += _policy(before[name], after[name])
+        if not after[name].tenant:
+            out += _policy(before[name], after[name])
+    said = {(change.policy, change.words) for change in out}
+    out += (change for change in _tenants(before, after) if (change.policy, change.words) not in said)
     return sorted(out, key=lambda change: change.policy)
+
+
+def _tenants(before: Mapping[str, Policy], after: Mapping[str, Policy]) -> Iterator[Change]:
+    """What is special for one tenant, which can only be stricter than the file. What changed for all is left out."""
+    for name in sorted(before.keys() | after.keys()):
+        policy = after.get(name) or before[name]
+        if not policy.tenant or not (policy.file in before and policy.file in after):
+            continue
+        if name not in before:
+            yield Change(policy.file, f"has overrides for tenant {policy.tenant}", "tightens")
+        elif name not in after:
+            yield Change(policy.file, f"has no overrides for tenant {policy.tenant} any more", "loosens")
+        else:
+            general = {change.words for change in _policy(before[policy.file], after[policy.file])}
+            for change in _policy(before[name], after[name]):
+                if change.words.partition(" for tenant ")[0] not in general:
+                    yield replace(change, policy=policy.file)
 
 
 def _bare(policy: Policy) -> Policy:
@@ -106,6 +129,9 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from told(_named_checks(old, new))
     yield from told(_rules(old, new))
     yield from told(_fields(old, new, ""))
+    if not new.tenant and old.stands_for != new.stands_for:
+        was, now = (_listed(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
+        yield from told([Changed(f"extends {was} -> {now}", "neutral")])
     yield from told(_tests(old, new))
 
 
@@ -120,6 +146,11 @@ def _match(old: Match, new: Match) -> Iterator[Changed]:
     for field in fields(Match):
         before, after = getattr(old, field.name), getattr(new, field.name)
         if before == after:
+            continue
+        if field.name == "when":
+            was, now = (value.text if value else "always" for value in (before, after))
+            effect: Effect = "loosens" if before is None else "tightens" if after is None else "either"
+            yield Changed(f"applies when {was} -> {now}", effect)
             continue
         lists = [value for value in (before, after) if value is not None]
         if not all(isinstance(value, tuple) for value in lists):

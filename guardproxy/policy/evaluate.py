@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -19,10 +19,13 @@ from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.operators import Operators, strictest
+from guardproxy.policy.cel import About
 from guardproxy.policy.document import Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
+from guardproxy.policy.matching import Verdict
 
 ON_ERROR = "on_error"
+_REMEMBERED = 256  # choices of policies; headers could bring about very many
 
 
 @cache
@@ -64,11 +67,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The rules for one request."""
+    """The rules for one request. `matched`: what became of each condition (`Match.digest`), for the record."""
 
     policies: tuple[Policy, ...]
     rules: tuple[BoundRule, ...]
     checks: Mapping[tuple[str, str], Check]
+    matched: Mapping[str, Verdict] = field(default_factory=dict)
     _reads: dict[Direction, bool] = field(default_factory=dict)
     _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
     _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)
@@ -233,14 +237,24 @@ class Tally:
             self.outcomes.append(outcome)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PolicySet:
     """A folder of policies with their checks. `digest` identifies the files."""
 
     policies: tuple[Policy, ...]
     checks: Mapping[tuple[str, str], Check]
     digest: str
-    _bound: dict[tuple[int, ...], Bound] = field(default_factory=dict)
+    _bound: dict[tuple[Verdict, ...], Bound] = field(default_factory=dict)
+
+    @cached_property
+    def headers(self) -> frozenset[str]:
+        """The names of the headers that some policy's `match` asks for; nobody needs to know the others."""
+        return frozenset(name for policy in self.policies for name in policy.match.asks)
+
+    @cached_property
+    def asks_body(self) -> bool:
+        """Whether a condition speaks of more of a request than its route, model and tenant."""
+        return any(policy.match.when for policy in self.policies)
 
     @property
     def fallbacks(self) -> frozenset[str]:
@@ -248,13 +262,32 @@ class PolicySet:
         retries = (rule.retry for policy in self.policies for rule in policy.rules if rule.retry)
         return frozenset(retry.upstream for retry in retries if retry.upstream)
 
-    def bind(self, route: str, model: str, tenant: str) -> Bound:
-        """The policies whose `match` holds."""
-        key = tuple(at for at, policy in enumerate(self.policies) if policy.match.holds(route, model, tenant))
+    def bind(
+        self,
+        route: str,
+        model: str,
+        tenant: str,
+        about: About | None = None,
+        known: Mapping[str, Verdict] | None = None,
+    ) -> Bound:
+        """The policies whose `match` holds, or cannot be evaluated: a policy more can only make a decision stronger.
+
+        `about`: all that is known of the request, where more is known than the three; `known`: verdicts that were recorded, by
+        `Match.digest`. A policy stands for those that it extends.
+        """
+        about = about or About(route, model, tenant)
+        known = known or {}
+        key = tuple(known.get(one.match.digest) or one.match.verdict(about) for one in self.policies)
         if key not in self._bound:
-            policies = tuple(self.policies[at] for at in key)
+            if len(self._bound) >= _REMEMBERED:
+                self._bound.clear()
+            chosen = [policy for policy, verdict in zip(self.policies, key, strict=True) if verdict != "no"]
+            replaced = frozenset(name for policy in chosen for name in policy.stands_for)
+            policies = tuple(policy for policy in chosen if policy.name not in replaced)
             rules = tuple(self._rule(policy, rule) for policy in policies for rule in policy.rules)
-            self._bound[key] = Bound(policies, rules, self.checks)
+            digests = (policy.match.digest for policy in self.policies)
+            matched = {digest: verdict for digest, verdict in zip(digests, key, strict=True) if digest}
+            self._bound[key] = Bound(policies, rules, self.checks, matched)
         return self._bound[key]
 
     def _rule(self, policy: Policy, rule: Rule) -> BoundRule:

@@ -35,6 +35,7 @@ from guardproxy.server.headers import (
     credential,
     fallback_headers,
     language,
+    named,
     upstream_headers,
 )
 from guardproxy.server.listener import Listener
@@ -128,7 +129,13 @@ class Server:
             if len(self._open) > self.config.limit_exchanges:
                 raise DownstreamError(503, "no_capacity", "too many requests are under way")
             body = await self._body(request, read=codec is not None)
-            first = RequestReceived(body, time.perf_counter(), time.time(), language(request.headers))
+            first = RequestReceived(
+                body,
+                time.perf_counter(),
+                time.time(),
+                language(request.headers),
+                named(request.headers, self.policies.headers),
+            )
         except DownstreamError as error:
             first = Refused(error.status, error.code, str(error), error.field, time.perf_counter(), time.time())
         chosen = codec or _dialect(request, path)

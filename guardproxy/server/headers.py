@@ -171,3 +171,9 @@ def credential(headers: Mapping[str, str]) -> str:
     if len(found) > 1:
         raise DownstreamError(400, "two_credentials", "the request has two different credentials")
     return next(iter(found), "")
+
+
+def named(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """The headers of these names, written small; one that stands there several times has all its values, joined by commas."""
+    every = CIMultiDict(headers)
+    return {name: ", ".join(every.getall(name)) for name in names if name in every}

@@ -9,13 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guardproxy.supervisor.model import Model, find, read
+from guardproxy.supervisor.folder import find
+from guardproxy.supervisor.model import Model, read
+from guardproxy.supervisor.tags import TagModel
+from guardproxy.supervisor.tags import read as read_tags
 
 if TYPE_CHECKING:
     from guardproxy.checks import Tagger
     from guardproxy.supervisor.scorer import OnnxScorer
 
-__all__ = ["Model", "find", "load", "load_tagger", "read"]
+__all__ = ["Model", "TagModel", "find", "load", "load_tagger", "read", "read_tags"]
 
 
 def load(folder: Path, threads: int = 1) -> OnnxScorer:
@@ -42,4 +45,4 @@ def load_tagger(name: str, folders: tuple[Path, ...] = (), threads: int = 1) -> 
         return SpacyTagger(name.removeprefix(SPACY))
     from guardproxy.supervisor.tagger import OnnxTagger  # noqa: PLC0415 - imports onnxruntime, only now
 
-    return OnnxTagger(read(find(name, folders), "tags"), threads)
+    return OnnxTagger(read_tags(find(name, folders)), threads)

@@ -1,128 +1,186 @@
-"""A model folder: found, checked against its SHA256SUMS, its `config.json` read.
+"""A model that gives texts scores: its folder read and checked.
 
-In: a folder with `model.onnx`, `tokenizer.json`, `config.json` and `SHA256SUMS`, and `words.json` where the model tags.
-Out: a `Model`. Kept: nothing. A folder that was changed, is incomplete or asks for something unknown is refused with
-`ConfigError`.
+In: a folder with `model.onnx`, `tokenizer.json`, `config.json` (format 2) and `SHA256SUMS`; `model.fp16.onnx` for a GPU
+and `first_stage.npz` where it has them. Out: a `Model`. Kept: nothing. What is incomplete or unknown is refused with
+`ConfigError`. The network takes `input_ids` and `attention_mask` (int64, rows x tokens) and gives `logits` (float32,
+rows x outputs).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from guardproxy.errors import ConfigError
+from guardproxy.findings import KINDS
+from guardproxy.supervisor import folder as folders
+from guardproxy.supervisor.folder import number
 
-Kind = Literal["scores", "tags"]
-FILES: Mapping[Kind, tuple[str, ...]] = {
-    "scores": ("model.onnx", "tokenizer.json", "config.json"),
-    "tags": ("model.onnx", "tokenizer.json", "config.json", "words.json"),
-}
-"""What a model that scores texts, and one that tags words, is made of."""
-FORMAT = 1
+Activation = Literal["sigmoid", "softmax"]
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+FORMAT = 2
 """The version of `config.json` that this code reads."""
+FILES = ("model.onnx", "tokenizer.json", "config.json")
+OPTIONAL = ("model.fp16.onnx", "first_stage.npz")
+ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """The tokens that begin and end a row, and the one that fills it up, as the tokenizer writes them."""
+
+    first: str = "[CLS]"
+    last: str = "[SEP]"
+    pad: str = "[PAD]"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A score is the activation of (logit - `bias`) / `temperature`."""
+
+    bias: float = 0.0
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """A checked model folder.
 
-    `digest`: of all its files. `labels`: in the order of the network's outputs. `thresholds`: the score from which a
-    label counts, unless a policy says otherwise. A score is the sigmoid of (logit - bias) / temperature.
-    `max_tokens`: the most tokens of one forward pass, the two special ones included.
+    `digest`: of all its files. `outputs`: the network's columns, in order. `labels`: for each label the outputs behind
+    it, by the kind of channel (`any`: every kind without an entry); each output is a label of its own. `points`: for
+    each output the score at each operating point, `default_point` among them. `max_tokens`, `overlap_tokens`: the most
+    tokens of one row, the two special ones included, and how many of them two neighbouring rows of a long text share.
     """
 
     folder: Path
     digest: str
+    files: frozenset[str]
     version: str
-    labels: tuple[str, ...]
-    thresholds: Mapping[str, float]
-    biases: Mapping[str, float]
-    temperatures: Mapping[str, float]
+    outputs: tuple[str, ...]
+    activation: Activation
+    labels: Mapping[str, Mapping[str, tuple[str, ...]]]
     max_tokens: int
+    overlap_tokens: int
+    special: Special
+    calibration: Mapping[str, Calibration]
+    points: Mapping[str, Mapping[str, float]]
+    default_point: str
 
 
-def find(name: str = "supervisor", folders: tuple[Path, ...] = ()) -> Path:
-    """The folder of the model `name`: in `folders`, in the installed package, or in the source tree, in this order.
-
-    Raises `ConfigError` when there is none, or when `name` is not a plain name.
-    """
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ConfigError("the name of a model must be the plain name of a folder")
-    package = Path(__file__).parents[1]
-    for folder in (*folders, package / "_data" / "models", package.parent / "models"):
-        if (folder / name / "config.json").is_file():
-            return folder / name
-    raise ConfigError(f"no model `{name}` is installed")
-
-
-def read(folder: Path, kind: Kind = "scores") -> Model:
-    """Checks and reads the folder of a model of the kind. Raises `ConfigError`."""
-    digest = _verified(folder, FILES[kind])
-    config = _config(folder / "config.json")
-    if (own := config.get("kind", "scores")) != kind:
-        raise ConfigError(f"{folder} holds a model that gives `{own}`; one that gives `{kind}` is needed here")
-    labels = config.get("labels")
-    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
-        raise ConfigError(f"{folder / 'config.json'}: `labels` must be a list of at least one label")
-    max_tokens = config.get("max_tokens")
-    if not isinstance(max_tokens, int) or not 16 <= max_tokens <= 512:
-        raise ConfigError(f"{folder / 'config.json'}: `max_tokens` must be a whole number from 16 to 512")
+def read(folder: Path) -> Model:
+    """Checks and reads the folder of a model that gives scores. Raises `ConfigError`."""
+    digest, files = folders.verified(folder, FILES, OPTIONAL)
+    config = folders.configuration(folder, "scores", FORMAT)
+    reading = _Reading(folder / "config.json", config)
+    outputs = reading.outputs()
+    max_tokens = folders.tokens_at_most(reading.path, config)
     return Model(
         folder=folder,
         digest=digest,
+        files=files,
         version=str(config.get("version", "")),
-        labels=tuple(labels),
-        thresholds=_numbers(folder, config, "thresholds", 0.0, 1.0),
-        biases=_numbers(folder, config, "biases", -100.0, 100.0),
-        temperatures=_numbers(folder, config, "temperatures", 0.01, 100.0),
+        outputs=outputs,
+        activation=reading.activation(),
+        labels={**{output: {ANY: (output,)} for output in outputs}, **reading.groups(outputs)},
         max_tokens=max_tokens,
+        overlap_tokens=reading.overlap(max_tokens),
+        special=reading.special(),
+        calibration=reading.calibration(outputs),
+        points=reading.points(outputs),
+        default_point=str(config["default_point"]),
     )
 
 
-def _verified(folder: Path, files: tuple[str, ...]) -> str:
-    """The digest of the folder: that of the sorted hashes of its files, each checked against SHA256SUMS."""
-    sums = folder / "SHA256SUMS"
-    try:
-        lines = sums.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{sums} cannot be read") from error
-    wanted = {name.strip().lstrip("*"): digest for digest, _, name in (line.partition(" ") for line in lines)}
-    found = []
-    for name in files:
-        if name not in wanted:
-            raise ConfigError(f"{sums} does not name `{name}`")
-        try:
-            with (folder / name).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise ConfigError(f"{folder / name} cannot be read") from error
-        if digest != wanted[name]:
-            raise ConfigError(f"{folder / name} does not match SHA256SUMS")
-        found.append(f"{name} {digest}")
-    return "sha256:" + hashlib.sha256("\n".join(found).encode()).hexdigest()
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Reads one key of a configuration at a time."""
+
+    path: Path
+    config: Mapping[str, Any]
+
+    def refuse(self, text: str) -> ConfigError:
+        return ConfigError(f"{self.path}: {text}")
+
+    def outputs(self) -> tuple[str, ...]:
+        found = self.config.get("outputs", ())
+        if not _words(found):
+            raise self.refuse("`outputs` must be a list of the network's outputs, at least one, each once")
+        return tuple(found)
+
+    def activation(self) -> Activation:
+        found = self.config.get("activation", "sigmoid")
+        if found not in ACTIVATIONS:
+            raise self.refuse(f"`activation` must be one of {', '.join(ACTIVATIONS)}")
+        return found  # type: ignore[no-any-return]
+
+    def groups(self, outputs: tuple[str, ...]) -> dict[str, dict[str, tuple[str, ...]]]:
+        """The labels that stand for several outputs, or for other outputs in other kinds of channel."""
+        found = self.config.get("labels", {})
+        if not isinstance(found, dict):
+            raise self.refuse("`labels` must map the name of a group to its outputs by kind of channel")
+        for name, kinds in found.items():
+            if name in outputs:
+                raise self.refuse(f"`labels`: `{name}` is an output, which is a label already")
+            if not isinstance(kinds, dict) or not kinds:
+                raise self.refuse(f'`labels`: `{name}` must be like {{"any": ["{outputs[0]}"]}}')
+            for kind, behind in kinds.items():
+                if kind != ANY and kind not in KINDS:
+                    raise self.refuse(f"`labels`: `{kind}` is no kind of channel; known: any, {', '.join(KINDS)}")
+                if not _words(behind) or not set(behind) <= set(outputs):
+                    raise self.refuse(f"`labels`: `{name}` must list outputs for `{kind}`; known: {', '.join(outputs)}")
+        return {name: {kind: tuple(behind) for kind, behind in kinds.items()} for name, kinds in found.items()}
+
+    def overlap(self, max_tokens: int) -> int:
+        found = self.config.get("overlap_tokens", 64)
+        most = (max_tokens - 2) // 2
+        if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= most:
+            raise self.refuse(f"`overlap_tokens` must be a whole number from 0 to {most}, half of a row")
+        return found
+
+    def special(self) -> Special:
+        found = self.config.get("special", {})
+        known = {"first", "last", "pad"}
+        if not isinstance(found, dict) or not set(found) <= known or not all(_word(one) for one in found.values()):
+            raise self.refuse("`special` must name the tokens `first`, `last` and `pad`")
+        return Special(**found)
+
+    def calibration(self, outputs: tuple[str, ...]) -> dict[str, Calibration]:
+        found = self.config.get("calibration", {})
+        if not isinstance(found, dict) or not set(found) <= set(outputs):
+            raise self.refuse("`calibration` must map outputs to their `bias` and `temperature`")
+        for output, one in found.items():
+            fine = isinstance(one, dict) and set(one) <= {"bias", "temperature"}
+            if not fine or not number(one.get("bias", 0), -100, 100):
+                raise self.refuse(f"`calibration`: `{output}` must have a `bias` from -100 to 100 and a `temperature`")
+            if not number(one.get("temperature", 1), 0.01, 100):
+                raise self.refuse(f"`calibration`: the `temperature` of `{output}` must be from 0.01 to 100")
+        return {
+            output: Calibration(float(one.get("bias", 0)), float(one.get("temperature", 1)))
+            for output in outputs
+            for one in [found.get(output, {})]
+        }
+
+    def points(self, outputs: tuple[str, ...]) -> dict[str, dict[str, float]]:
+        found = self.config.get("operating_points")
+        default = self.config.get("default_point")
+        if not _word(default):
+            raise self.refuse("`default_point` must be the name of an operating point")
+        if not isinstance(found, dict) or set(found) != set(outputs):
+            raise self.refuse("`operating_points` must have the operating points of each output")
+        for output, points in found.items():
+            if not isinstance(points, dict) or not all(number(score, 0, 1) for score in points.values()):
+                raise self.refuse(f"`operating_points`: each of `{output}` must be a score from 0 to 1")
+            if default not in points:
+                raise self.refuse(f"`operating_points`: `{output}` lacks `{default}`, the default point")
+        return {output: {point: float(found[output][point]) for point in found[output]} for output in outputs}
 
 
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} is not valid JSON") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise ConfigError(f"{path}: `format` must be {FORMAT}")
-    return config
+def _word(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
-def _numbers(folder: Path, config: dict[str, Any], key: str, low: float, high: float) -> dict[str, float]:
-    labels = config["labels"]
-    given = config.get(key)
-    if not isinstance(given, dict) or set(given) != set(labels):
-        raise ConfigError(f"{folder / 'config.json'}: `{key}` must have one number for each label")
-    for value in given.values():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise ConfigError(f"{folder / 'config.json'}: each of `{key}` must be a number from {low} to {high}")
-    return {label: float(given[label]) for label in labels}
+def _words(value: Any) -> bool:
+    """Whether a value is a list of different words, at least one."""
+    return isinstance(value, list) and bool(value) and all(map(_word, value)) and len(set(value)) == len(value)

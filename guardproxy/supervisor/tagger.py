@@ -19,8 +19,8 @@ from tokenizers import Encoding
 from guardproxy.checks import Tag
 from guardproxy.errors import ConfigError
 from guardproxy.supervisor import tokens
-from guardproxy.supervisor.model import Model
 from guardproxy.supervisor.session import Session
+from guardproxy.supervisor.tags import TagModel
 
 OVERLAP_TOKENS = 48
 """Tokens that two neighbouring pieces of a long text share."""
@@ -62,9 +62,9 @@ def words_of(text: str, encoding: Any) -> list[tuple[int, int, int, int]]:
 class OnnxTagger:
     """Implements `guardproxy.checks.Tagger`. `provider`: what runs it, for a status page."""
 
-    def __init__(self, model: Model, threads: int) -> None:
+    def __init__(self, model: TagModel, threads: int) -> None:
         """Loads and warms up. Raises `ConfigError` when the tokenizer or the network cannot be used."""
-        self._tokenizer, self._first, self._last = tokens.load(model.folder)
+        self._tokenizer, (self._first, self._last) = tokens.load(model.folder, "[CLS]", "[SEP]")
         self._model = model
         self._plain, self._timeless = _word_lists(model)
         self._session = Session(model.folder / "model.onnx", threads)
@@ -160,7 +160,7 @@ class OnnxTagger:
         return logits
 
 
-def _word_lists(model: Model) -> tuple[frozenset[str], frozenset[str]]:
+def _word_lists(model: TagModel) -> tuple[frozenset[str], frozenset[str]]:
     """Words that are no part of any name, and those of them that are no part of a date either."""
     path = model.folder / "words.json"
     try:

@@ -1,6 +1,6 @@
 """The tokenizer of a model folder.
 
-In: the folder. Out: the tokenizer, cutting and padding nothing, and the numbers of the tokens that begin and end a row.
+In: the folder. Out: the tokenizer, cutting and padding nothing, and the numbers of the special tokens asked for.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from tokenizers import Tokenizer
 from guardproxy.errors import ConfigError
 
 
-def load(folder: Path) -> tuple[Tokenizer, int, int]:
-    """Raises `ConfigError` when the file is no tokenizer, or one without such tokens."""
+def load(folder: Path, *special: str) -> tuple[Tokenizer, list[int]]:
+    """Raises `ConfigError` when the file is no tokenizer, or one that lacks a token of `special`."""
     path = folder / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(path))
@@ -21,7 +21,8 @@ def load(folder: Path) -> tuple[Tokenizer, int, int]:
         raise ConfigError(f"{path} is no tokenizer") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    first, last = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
-    if first is None or last is None:
-        raise ConfigError(f"{path} lacks [CLS] or [SEP]")
-    return tokenizer, first, last
+    numbers = [tokenizer.token_to_id(token) for token in special]
+    if None in numbers:
+        lacking = [token for token, found in zip(special, numbers, strict=True) if found is None]
+        raise ConfigError(f"{path} lacks {', '.join(lacking)}")
+    return tokenizer, [found for found in numbers if found is not None]

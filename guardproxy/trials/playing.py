@@ -145,7 +145,7 @@ def play(policies: PolicySet, scene: Texts | Written, told: Told, cuts: Cuts) ->
     exchange, codec = _exchange(policies, told)
     numbers = Numbers()
     body = request_of(scene, told, cuts.streamed)
-    done = _drive(exchange, [RequestReceived(body, language=_language(told))])
+    done = _drive(exchange, [RequestReceived(body, language=_language(told), headers=told.headers)])
     _upstream(codec, done, numbers)
     number = 0
     while exchange.phase == "waiting" and (answer := answer_of(scene, told, cuts, number, numbers.fill)):

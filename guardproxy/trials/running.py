@@ -55,12 +55,14 @@ def run_tests(
 def untested(policies: Iterable[Policy], results: Sequence[Ran]) -> list[tuple[Policy, str]]:
     """The rules that hold in no test."""
     held = {(one.policy.name, rule) for one in results for rule in one.held}
-    return [(policy, rule.id) for policy in policies for rule in policy.rules if (policy.name, rule.id) not in held]
+    files = (policy for policy in policies if not policy.tenant)
+    return [(policy, rule.id) for policy in files for rule in policy.rules if (policy.name, rule.id) not in held]
 
 
 def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[str], bytes]) -> Ran:
     scene, told = test.scene, test.told
-    alone = replace(policies, policies=(policy if told.applies else replace(policy, match=Match()),), _bound={})
+    own = tuple(one for one in policies.policies if one.file == policy.file)  # the file, and its tenants' overrides
+    alone = replace(policies, policies=own if told.applies else (replace(policy, match=Match()),), _bound={})
     if isinstance(scene, Logged):
         record = _record(scene, read)
         again = record if isinstance(record, str) else rerun(record, alone)

@@ -17,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from guardproxy.checks._names import Names
-from guardproxy.supervisor import read
+from guardproxy.supervisor import read_tags
 from guardproxy.supervisor.tagger import OnnxTagger
 from models.names.export import HERE, write_config
 from models.names.network import LABELS
@@ -47,7 +47,7 @@ def main() -> None:
     best: tuple[float, float, dict[str, float]] = (-1.0, 0.0, {})
     for bias in BIASES:
         write_config(args.folder, dict.fromkeys(LABELS, 0.0), bias)
-        names = Names(OnnxTagger(read(args.folder, "tags"), 1), dict.fromkeys(LABELS, 0.0))
+        names = Names(OnnxTagger(read_tags(args.folder), 1), dict.fromkeys(LABELS, 0.0))
         found: list[tuple[str, Any, list[tuple[int, int, str, float]]]] = [
             (name, row, names.find(row["text"], 0, "request", True).spans)
             for name, row in tqdm(texts, desc=f"bias {bias}", unit="text")

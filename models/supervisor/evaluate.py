@@ -22,7 +22,7 @@ from guardproxy import supervisor
 from guardproxy.checks import Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Window
-from models.supervisor.export import write_config
+from models.supervisor.export import DEFAULT_POINT, write_config
 from models.supervisor.train import read
 
 mpl.use("Agg")
@@ -42,7 +42,7 @@ def logits(rows: list[dict[str, Any]], desc: str) -> Array:
     scorer = supervisor.load(HERE)
     check = build("attack", {"label": LABEL, "threshold": 0}, Resources(lambda name: scorer))
     channel = Channel("request", "user", "text")
-    bias, temperature = scorer.model.biases[LABEL], scorer.model.temperatures[LABEL]
+    bias, temperature = scorer.model.calibration[LABEL].bias, scorer.model.calibration[LABEL].temperature
     scores = []
     for row in tqdm(rows, desc=desc, unit="text"):
         (scan,) = check.scan([Window(channel, row["text"])])
@@ -190,9 +190,10 @@ def main() -> None:
     values = logits(rows, "validation")
     labels = np.array([row["label"] for row in rows])
     bias, temperature = scale(values, labels, np.array([row["source"] for row in rows]))
-    threshold = ANCHORS[-1][1]
+    points = {f"{100 * share:g}%": score for share, score in ANCHORS}
+    threshold = points[DEFAULT_POINT]
     validation = figures(rows, sigmoid((values - bias) / temperature), threshold)
-    write_config(HERE, {LABEL: threshold}, {LABEL: bias}, {LABEL: temperature})
+    write_config(HERE, {LABEL: points}, {LABEL: bias}, {LABEL: temperature})
 
     rows = read(args.data / "report.jsonl")
     scores = sigmoid((logits(rows, "report") - bias) / temperature)

@@ -26,20 +26,27 @@ from models.supervisor.train import MAX_TOKENS, read
 HERE = Path(__file__).parent
 VERSION = "1"
 FILES = ("config.json", "model.onnx", "tokenizer.json")
+OVERLAP_TOKENS = 48
+DEFAULT_POINT = "1%"
 
 
 def write_config(
-    folder: Path, thresholds: dict[str, float], biases: dict[str, float], temperatures: dict[str, float]
+    folder: Path, points: dict[str, dict[str, float]], biases: dict[str, float], temperatures: dict[str, float]
 ) -> None:
     """`config.json`: see guardproxy/supervisor/model.py for what each key means."""
+    scaling = {label: {"bias": biases[label], "temperature": temperatures[label]} for label in LABELS}
     config = {
-        "format": 1,
+        "format": 2,
+        "kind": "scores",
         "version": VERSION,
-        "labels": list(LABELS),
-        "thresholds": thresholds,
-        "biases": biases,
-        "temperatures": temperatures,
+        "outputs": list(LABELS),
+        "activation": "sigmoid",
         "max_tokens": MAX_TOKENS,
+        "overlap_tokens": OVERLAP_TOKENS,
+        "special": {"first": "[CLS]", "last": "[SEP]", "pad": "[PAD]"},
+        "calibration": scaling,
+        "operating_points": points,
+        "default_point": DEFAULT_POINT,
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     write_sums(folder, FILES)
@@ -103,7 +110,9 @@ def main() -> None:
     fp32 = args.checkpoint.with_name("model.fp32.onnx")
     to_onnx(network, fp32)
     write_int8(fp32, HERE / "model.onnx", reduce_range=not args.full_range)
-    write_config(HERE, dict.fromkeys(LABELS, 0.5), dict.fromkeys(LABELS, 0.0), dict.fromkeys(LABELS, 1.0))
+    write_config(
+        HERE, {label: {DEFAULT_POINT: 0.5} for label in LABELS}, dict.fromkeys(LABELS, 0.0), dict.fromkeys(LABELS, 1.0)
+    )
     rows = read(args.data / "validation.jsonl")
     texts = [row["text"] for row in rows if len(row["text"]) < 3000][:300] + [row["text"] for row in rows][-50:]
     found = parity(network, {"fp32": fp32, "int8": HERE / "model.onnx"}, texts)

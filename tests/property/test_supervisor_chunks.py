@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,25 +10,9 @@ from hypothesis import strategies as st
 from guardproxy.checks import Check, Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Direction, Finding, Window
+from tests.support_supervisor import FakeScorer, hashed
 
-
-class HashScorer:
-    """Scores that depend on every character of the text scored: one character more or less changes them."""
-
-    digest = "sha256:hash"
-    thresholds: Mapping[str, float] = {"injection": 0.3, "harm": 0.5}
-
-    def score(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        return [
-            {
-                label: hashlib.sha256(f"{label}{text}".encode("utf-8", "surrogatepass")).digest()[0] / 255
-                for label in self.thresholds
-            }
-            for text in texts
-        ]
-
-
-RESOURCES = Resources(lambda name: HashScorer())
+RESOURCES = Resources(lambda name: FakeScorer(hashed, 120, 30))
 
 PIECES = r"""
 a|word |Sentence. |Really?! |He said "no." |。|！|! |？ |.| |...|.) |   |é|𝒳|a longer run of words without any end
@@ -83,9 +66,8 @@ def test_a_batch_gives_what_its_windows_give_alone(given_texts: list[tuple[str, 
 
 @settings(max_examples=300, deadline=None)
 @given(texts, directions)
-def test_every_character_is_in_exactly_one_segment(text: str, direction: Direction) -> None:
+def test_every_character_is_judged(text: str, direction: Direction) -> None:
     check = build("attack", {"threshold": 0, "window_chars": 200}, RESOURCES)
     (scan,) = check.scan([Window(Channel(direction, "user", "x"), text)])
-    covered = "".join(text[finding.start : finding.end] for finding in scan.findings)
-    assert covered.split() == text.split()
-    assert all(finding.end - finding.start <= 200 for finding in scan.findings)
+    covered = {at for finding in scan.findings for at in range(finding.start, finding.end)}
+    assert {at for at, char in enumerate(text) if not char.isspace()} <= covered

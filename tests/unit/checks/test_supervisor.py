@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -12,38 +12,21 @@ from guardproxy.checks import Check, Resources
 from guardproxy.checks import build as build_by_name
 from guardproxy.checks.supervisor import build
 from guardproxy.errors import ConfigError, OptionError
-from guardproxy.findings import Channel, Direction, Finding, Window
+from guardproxy.findings import Channel, Direction, Finding, Kind, Window
+from tests.support_supervisor import FakeScorer, words
 
 
-class WordScorer:
-    """Says 0.9 for a text with the word "attack", 0.6 for one with "doubtful", else 0.1; keeps what it was asked."""
-
-    digest = "sha256:words"
-    thresholds: Mapping[str, float] = {"injection": 0.8, "harm": 0.5}
-
-    def __init__(self) -> None:
-        self.calls: list[list[str]] = []
-
-    def score(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        self.calls.append(list(texts))
-        return [dict.fromkeys(self.thresholds, self.one(text)) for text in texts]
-
-    @staticmethod
-    def one(text: str) -> float:
-        return 0.9 if "attack" in text else 0.6 if "doubtful" in text else 0.1
-
-
-def made(options: Mapping[str, Any], scorer: WordScorer | None = None) -> tuple[Check, WordScorer]:
-    scorer = scorer or WordScorer()
+def made(options: Mapping[str, Any], scorer: FakeScorer | None = None) -> tuple[Check, FakeScorer]:
+    scorer = scorer or FakeScorer(words)
     return build("attack", options, Resources(lambda name: scorer)), scorer
 
 
-def window(text: str, direction: Direction = "request", **more: Any) -> Window:
-    return Window(Channel(direction, "user", "messages[0].content"), text, **more)
+def window(text: str, direction: Direction = "request", kind: Kind = "user", **more: Any) -> Window:
+    return Window(Channel(direction, kind, "messages[0].content"), text, **more)
 
 
 def test_it_is_found_by_its_name() -> None:
-    check = build_by_name("supervisor", "attack", {}, Resources(lambda name: WordScorer()))
+    check = build_by_name("supervisor", "attack", {}, Resources(lambda name: FakeScorer(words)))
     assert check.name == "attack"
     assert check.digest.startswith("sha256:")
 
@@ -70,16 +53,71 @@ def test_each_label_has_its_own_threshold() -> None:
     assert [finding.label for finding in check.scan([window("a doubtful text")])[0].findings] == ["harm"]
 
 
+def scores(options: Mapping[str, Any], says: Mapping[str, float], kind: Kind = "user") -> dict[str, float]:
+    """What is found, label to score, in a text of which a model says this of each output."""
+    check, _ = made(options, FakeScorer(lambda text, output: says.get(output, 0.0)))
+    return {one.label: one.score for one in check.scan([window("a text", kind=kind)])[0].findings}
+
+
+@pytest.mark.parametrize(
+    ("options", "says", "found"),
+    [
+        ({}, {"jailbreak": 0.8}, {"injection": 0.8}),
+        ({}, {"jailbreak": 0.79, "embedded": 0.69}, {}),
+        ({}, {"jailbreak": 0.79, "embedded": 0.7}, {"injection": 0.7}),
+        ({"threshold": "5%"}, {"jailbreak": 0.4, "embedded": 0.5}, {"injection": 0.5}),
+        ({"threshold": 0.6}, {"jailbreak": 0.6, "embedded": 0.65}, {"injection": 0.65}),
+        ({"threshold": 1}, {"jailbreak": 1.0}, {"injection": 1.0}),
+        ({"label": "jailbreak", "threshold": "0.1%"}, {"jailbreak": 0.94}, {}),
+        ({"label": "embedded"}, {"jailbreak": 0.94, "embedded": 0.7}, {"embedded": 0.7}),
+        (
+            {"labels": ["injection", "harm", "injection"], "threshold": {"injection": "5%", "harm": 0.9}},
+            {"jailbreak": 0.41, "harm": 0.89},
+            {"injection": 0.41},
+        ),
+        ({"labels": ["injection", "harm"], "threshold": {"injection": "5%"}}, {"harm": 0.5}, {"harm": 0.5}),
+    ],
+)
+def test_a_label_is_found_where_one_of_its_outputs_reaches_its_threshold(
+    options: dict[str, Any], says: dict[str, float], found: dict[str, float]
+) -> None:
+    assert scores(options, says) == found
+
+
+def test_what_is_behind_a_label_depends_on_the_kind_of_channel() -> None:
+    says = {"jailbreak": 0.9, "embedded": 0.75}
+    assert scores({}, says) == {"injection": 0.9}
+    assert scores({}, says, "tool_result") == {"injection": 0.75}
+    assert scores({"threshold": 0.8}, says, "tool_result") == {}
+
+
+def test_a_label_with_nothing_behind_it_in_a_channel_is_not_asked_for() -> None:
+    check, scorer = made({"label": "orders"})
+    scan, other = check.scan([window("an attack"), window("an attack", kind="tool_result")])
+    assert (scan.findings, scan.settled) == ((), 9)
+    assert [finding.label for finding in other.findings] == ["orders"]
+    assert [[query.outputs for query in call] for call in scorer.calls] == [[("embedded",)]]
+
+
+def test_only_what_is_needed_is_asked_for() -> None:
+    check, scorer = made({"labels": ["injection", "embedded", "harm"], "first_stage": False})
+    check.scan([window("one"), window("two", kind="tool_result")])
+    (one, two) = scorer.calls[0]
+    assert (one.outputs, two.outputs) == (("jailbreak", "embedded", "harm"), ("embedded", "harm"))
+    assert not one.first_stage
+    made({})[0].scan([window("one")])
+
+
 def test_a_prompt_of_fifty_words_is_scored_once() -> None:
     check, scorer = made({})
     check.scan([window("Seven words stand in this short sentence. " * 7)])
-    assert [len(call) for call in scorer.calls] == [1]
+    assert [len(call) for call in scorer.texts] == [1]
 
 
 def test_all_windows_are_scored_in_one_call() -> None:
     check, scorer = made({})
     scans = check.scan([window("fine"), window("an attack"), window(""), window("  \n ")])
-    assert scorer.calls == [["fine", "an attack"]]
+    assert scorer.texts == [["fine", "an attack"]]
     assert [len(scan.findings) for scan in scans] == [0, 1, 0, 0]
     assert [scan.settled for scan in scans] == [4, 9, 0, 4]
 
@@ -87,21 +125,21 @@ def test_all_windows_are_scored_in_one_call() -> None:
 def test_blank_text_asks_no_model() -> None:
     check, scorer = made({})
     check.scan([window(" \n")])
-    assert scorer.calls == []
+    assert scorer.texts == []
 
 
 def test_a_long_request_is_cut_with_context_and_no_character_is_left_out() -> None:
     text = "The boats went out before the sun had risen. " * 60
-    check, scorer = made({"threshold": 0})
+    check, scorer = made({"label": "jailbreak", "threshold": 0})
     (scan,) = check.scan([window(text)])
     borders = [(finding.start, finding.end) for finding in scan.findings]
     assert borders[0][0] == 0
     assert borders[-1][1] == len(text)
     assert all(first[1] == second[0] for first, second in pairwise(borders))
     assert all(text[start - 2 : start] == ". " for start, _ in borders[1:])
-    assert all(len(scored) <= 900 for scored in scorer.calls[0])
+    assert all(len(scored) <= 900 for scored in scorer.texts[0])
     assert all(
-        text[start - 150 : end] in scored for (start, end), scored in zip(borders[1:], scorer.calls[0][1:], strict=True)
+        text[start - 150 : end] in scored for (start, end), scored in zip(borders[1:], scorer.texts[0][1:], strict=True)
     )
 
 
@@ -114,13 +152,13 @@ def test_an_attack_across_a_border_is_seen() -> None:
 
 
 def test_text_without_any_space_is_cut_at_the_cap() -> None:
-    check, _ = made({"threshold": 0})
+    check, _ = made({"label": "jailbreak", "threshold": 0})
     (scan,) = check.scan([window("x" * 2000)])
     assert [(finding.start, finding.end) for finding in scan.findings] == [(0, 900), (900, 1575), (1575, 2000)]
 
 
 def test_words_without_sentences_are_cut_at_a_space() -> None:
-    check, _ = made({"threshold": 0})
+    check, _ = made({"label": "jailbreak", "threshold": 0})
     text = "word " * 300
     (scan,) = check.scan([window(text)])
     assert len(scan.findings) == 2
@@ -139,7 +177,7 @@ def test_an_answer_without_a_border_yet_waits() -> None:
     check, scorer = made({})
     (scan,) = check.scan([window("Not yet", "response", last=False)])
     assert (scan.settled, scan.keep, scan.findings) == (0, 0, ())
-    assert scorer.calls == []
+    assert scorer.texts == []
 
 
 def test_the_next_window_is_scored_with_what_was_kept() -> None:
@@ -150,32 +188,54 @@ def test_the_next_window_is_scored_with_what_was_kept() -> None:
     rest = first[scan.keep :] + "The end."
     (end,) = check.scan([window(rest, "response", start=scan.keep, settled=scan.settled)])
     assert end.settled == len(first) + 8
-    assert scorer.calls[-1][-1].endswith("The end.")
-    assert len(scorer.calls[-1][-1]) > 100
+    assert scorer.texts[-1][-1].endswith("The end.")
+    assert len(scorer.texts[-1][-1]) > 100
 
 
 def test_digests_tell_options_and_models_apart() -> None:
-    other = WordScorer()
+    other = FakeScorer(words)
     other.digest = "sha256:other"
     digests = {made({})[0].digest, made({"threshold": 0.5})[0].digest, made({}, other)[0].digest}
     assert len(digests) == 3
     assert made({})[0].digest == made({})[0].digest
 
 
+NUMBER = "must be a number from 0 to 1, or the name of an operating point, like 1%"
+
+
 @pytest.mark.parametrize(
     ("options", "key", "message"),
     [
         ({"treshold": 0.5}, "treshold", "unknown option `treshold`; did you mean `threshold`?"),
-        ({"zzz": 1}, "zzz", "unknown option `zzz`; known: label, labels, model, threshold, window_chars"),
+        ({"zzz": 1}, "zzz", "unknown option `zzz`; known: first_stage, label, labels, model, threshold, window_chars"),
         ({"label": "injektion"}, "label", "the model has no label `injektion`; did you mean `injection`?"),
-        ({"labels": ["harm", "x"]}, "labels", "the model has no label `x`; known: harm, injection"),
+        (
+            {"labels": ["harm", "x"]},
+            "labels",
+            "the model has no label `x`; known: embedded, harm, injection, jailbreak, orders",
+        ),
         ({"label": "harm", "labels": ["harm"]}, "label", "give `label` or `labels`, not both"),
         ({"label": 3}, "label", "must be a label"),
         ({"labels": []}, "labels", "must be a list of at least one label"),
         ({"labels": "harm"}, "labels", "must be a list of at least one label"),
-        ({"threshold": 1.5}, "threshold", "must be a number from 0 to 1"),
-        ({"threshold": True}, "threshold", "must be a number from 0 to 1"),
-        ({"threshold": "high"}, "threshold", "must be a number from 0 to 1"),
+        ({"threshold": 1.5}, "threshold", NUMBER),
+        ({"threshold": True}, "threshold", NUMBER),
+        ({"threshold": None}, "threshold", NUMBER),
+        ({"threshold": ""}, "threshold", NUMBER),
+        ({"threshold": {"injection": [1]}}, "threshold", NUMBER),
+        (
+            {"threshold": "2%"},
+            "threshold",
+            "the model has no operating point `2%` for `jailbreak`; known: 5%, 1%, 0.1%",
+        ),
+        ({"threshold": "0.1%"}, "threshold", "the model has no operating point `0.1%` for `embedded`; known: 5%, 1%"),
+        ({"threshold": {"harm": 0.5}}, "threshold", "`harm` is no label of this check; known: injection"),
+        (
+            {"threshold": {"injektion": 0.5}},
+            "threshold",
+            "`injektion` is no label of this check; did you mean `injection`?",
+        ),
+        ({"first_stage": "no"}, "first_stage", "must be true or false"),
         ({"model": ""}, "model", "must be the name of a model"),
         ({"model": 1}, "model", "must be the name of a model"),
         ({"window_chars": 10}, "window_chars", "must be a whole number from 200 to 4000"),
@@ -195,7 +255,7 @@ def test_without_a_runtime_the_check_is_refused() -> None:
 
 
 def test_an_unknown_model_is_an_error_of_its_option() -> None:
-    def scorer(name: str) -> WordScorer:
+    def scorer(name: str) -> FakeScorer:
         raise ConfigError(f"no model `{name}` is installed")
 
     with pytest.raises(OptionError, match="no model `nothing` is installed") as caught:

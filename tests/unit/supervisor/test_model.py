@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor import find, load, read
+from guardproxy.supervisor import load, read
+from guardproxy.supervisor.model import Calibration, Special
 
 GOOD: dict[str, Any] = {
-    "format": 1,
+    "format": 2,
+    "kind": "scores",
     "version": "7",
-    "labels": ["injection", "harm"],
-    "thresholds": {"injection": 0.8, "harm": 1},
-    "biases": {"injection": 2, "harm": -1.0},
-    "temperatures": {"injection": 1.5, "harm": 1.0},
+    "outputs": ["jailbreak", "embedded", "harm"],
+    "activation": "softmax",
+    "labels": {"injection": {"any": ["jailbreak", "embedded"], "tool_result": ["embedded"]}},
     "max_tokens": 128,
+    "overlap_tokens": 32,
+    "special": {"first": "<s>", "last": "</s>", "pad": "<pad>"},
+    "calibration": {"jailbreak": {"bias": 2, "temperature": 1.5}, "harm": {"bias": -1.0}},
+    "operating_points": {
+        "jailbreak": {"1%": 0.8, "0.1%": 0.9},
+        "embedded": {"1%": 0.7},
+        "harm": {"1%": 1},
+    },
+    "default_point": "1%",
 }
+POINTS = GOOD["operating_points"]
 
 
 def write(folder: Path, config: Any) -> Path:
@@ -36,10 +48,30 @@ def write(folder: Path, config: Any) -> Path:
 
 def test_a_good_folder_is_read(tmp_path: Path) -> None:
     model = read(write(tmp_path, GOOD))
-    assert model.labels == ("injection", "harm")
-    assert model.thresholds == {"injection": 0.8, "harm": 1.0}
-    assert model.biases == {"injection": 2.0, "harm": -1.0}
-    assert (model.version, model.max_tokens) == ("7", 128)
+    assert model.outputs == ("jailbreak", "embedded", "harm")
+    assert model.labels == {
+        "jailbreak": {"any": ("jailbreak",)},
+        "embedded": {"any": ("embedded",)},
+        "harm": {"any": ("harm",)},
+        "injection": {"any": ("jailbreak", "embedded"), "tool_result": ("embedded",)},
+    }
+    assert model.calibration["jailbreak"] == Calibration(2.0, 1.5)
+    assert model.calibration["embedded"] == Calibration(0.0, 1.0)
+    assert model.calibration["harm"] == Calibration(-1.0, 1.0)
+    assert model.points == POINTS
+    assert model.special == Special("<s>", "</s>", "<pad>")
+    assert (model.activation, model.default_point) == ("softmax", "1%")
+    assert (model.version, model.max_tokens, model.overlap_tokens) == ("7", 128, 32)
+    assert model.files == frozenset()
+
+
+def test_what_may_be_left_out_has_its_usual_value(tmp_path: Path) -> None:
+    keys = ("kind", "activation", "labels", "overlap_tokens", "special", "calibration", "version")
+    model = read(write(tmp_path, {key: value for key, value in GOOD.items() if key not in keys} | {"max_tokens": 256}))
+    assert set(model.labels) == set(model.outputs)
+    assert model.special == Special("[CLS]", "[SEP]", "[PAD]")
+    assert set(model.calibration.values()) == {Calibration()}
+    assert (model.activation, model.overlap_tokens) == ("sigmoid", 64)
 
 
 def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
@@ -50,20 +82,38 @@ def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "config.json"])
-def test_a_changed_file_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_changed_file_is_refused_with_both_digests(tmp_path: Path, name: str) -> None:
     write(tmp_path, GOOD)
+    expected = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
     with (tmp_path / name).open("ab") as file:
         file.write(b" ")
-    with pytest.raises(ConfigError, match=f"{name} does not match SHA256SUMS"):
+    found = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    with pytest.raises(ConfigError, match=f"{name} does not match SHA256SUMS") as caught:
         load(tmp_path)
+    assert f"found sha256 {found}, expected {expected}; copy or install the model again" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "config.json", "SHA256SUMS"])
 def test_a_missing_file_is_refused(tmp_path: Path, name: str) -> None:
     write(tmp_path, GOOD)
     (tmp_path / name).unlink()
-    with pytest.raises(ConfigError, match=f"{name} cannot be read"):
+    with pytest.raises(ConfigError, match=f"{name} cannot be read.*; copy or install the model again"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.fp16.onnx", "first_stage.npz"])
+def test_a_file_that_nobody_listed_is_refused(tmp_path: Path, name: str) -> None:
+    write(tmp_path, GOOD)
+    (tmp_path / name).write_bytes(b"more")
+    with pytest.raises(ConfigError, match=f"does not name `{name}`"):
+        read(tmp_path)
+    (tmp_path / "plain").mkdir()
+    digest = read(write(tmp_path / "plain", GOOD)).digest
+    with (tmp_path / "SHA256SUMS").open("a") as sums:
+        sums.write(f"{hashlib.sha256(b'more').hexdigest()}  {name}\n")
+    model = read(tmp_path)
+    assert model.files == {name}
+    assert model.digest != digest
 
 
 def test_sums_that_leave_a_file_out_are_refused(tmp_path: Path) -> None:
@@ -77,22 +127,52 @@ def test_sums_that_leave_a_file_out_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "`format` must be 1"),
-        ({"labels": []}, "`labels` must be a list"),
-        ({"labels": "injection"}, "`labels` must be a list"),
-        ({"labels": [1]}, "`labels` must be a list"),
+        ({"format": 1}, "`format` must be 2 for a model that gives `scores`"),
+        ({"kind": "tags"}, "holds a model that gives `tags`; one that gives `scores` is needed here"),
+        ({"outputs": []}, "`outputs` must be a list"),
+        ({"outputs": "injection"}, "`outputs` must be a list"),
+        ({"outputs": [1]}, "`outputs` must be a list"),
+        ({"outputs": ["harm", "harm"]}, "each once"),
+        ({"activation": "relu"}, "`activation` must be one of sigmoid, softmax"),
+        ({"labels": []}, "`labels` must map the name of a group"),
+        ({"labels": {"harm": {"any": ["harm"]}}}, "`harm` is an output, which is a label already"),
+        ({"labels": {"injection": {}}}, '`injection` must be like {"any": ["jailbreak"]}'),
+        ({"labels": {"injection": ["harm"]}}, "`injection` must be like"),
+        ({"labels": {"injection": {"tool": ["harm"]}}}, "`tool` is no kind of channel; known: any, system, user"),
+        (
+            {"labels": {"injection": {"any": ["hate"]}}},
+            "`injection` must list outputs for `any`; known: jailbreak, emb",
+        ),
+        ({"labels": {"injection": {"any": []}}}, "`injection` must list outputs"),
         ({"max_tokens": 1000}, "`max_tokens` must be"),
+        ({"max_tokens": True}, "`max_tokens` must be"),
         ({"max_tokens": "256"}, "`max_tokens` must be"),
-        ({"thresholds": {"injection": 0.5}}, "`thresholds` must have one number for each label"),
-        ({"thresholds": 0.5}, "`thresholds` must have one number for each label"),
-        ({"thresholds": {"injection": 0.5, "harm": 2}}, "each of `thresholds` must be a number from 0.0 to 1.0"),
-        ({"thresholds": {"injection": 0.5, "harm": True}}, "each of `thresholds` must be"),
-        ({"biases": {"injection": 0}}, "`biases` must have one number for each label"),
-        ({"temperatures": {"injection": 0, "harm": 1}}, "each of `temperatures` must be"),
+        ({"overlap_tokens": 64}, "`overlap_tokens` must be a whole number from 0 to 63"),
+        ({"overlap_tokens": 1.5}, "`overlap_tokens` must be"),
+        ({"overlap_tokens": True}, "`overlap_tokens` must be"),
+        ({"special": {"begin": "x"}}, "`special` must name the tokens"),
+        ({"special": {"first": 1}}, "`special` must name the tokens"),
+        ({"special": ["x"]}, "`special` must name the tokens"),
+        ({"calibration": 1}, "`calibration` must map outputs"),
+        ({"calibration": {"hate": {}}}, "`calibration` must map outputs"),
+        ({"calibration": {"harm": 1}}, "`harm` must have a `bias`"),
+        ({"calibration": {"harm": {"scale": 1}}}, "`harm` must have a `bias`"),
+        ({"calibration": {"harm": {"bias": 1000}}}, "`harm` must have a `bias`"),
+        ({"calibration": {"harm": {"temperature": 0}}}, "the `temperature` of `harm` must be from 0.01 to 100"),
+        ({"default_point": 1}, "`default_point` must be the name"),
+        ({"default_point": "5%"}, "`jailbreak` lacks `5%`, the default point"),
+        (
+            {"operating_points": {"harm": {"1%": 0.5}}},
+            "`operating_points` must have the operating points of each output",
+        ),
+        ({"operating_points": 1}, "`operating_points` must have"),
+        ({"operating_points": POINTS | {"harm": 0.5}}, "each of `harm` must be a score from 0 to 1"),
+        ({"operating_points": POINTS | {"harm": {"1%": 2}}}, "each of `harm` must be a score from 0 to 1"),
+        ({"operating_points": POINTS | {"harm": {"1%": True}}}, "each of `harm` must be a score from 0 to 1"),
     ],
 )
 def test_a_wrong_config_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
         read(write(tmp_path, GOOD | change))
 
 
@@ -105,24 +185,3 @@ def test_a_config_that_is_no_object_is_refused(tmp_path: Path, text: str) -> Non
 def test_a_broken_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no tokenizer"):
         load(write(tmp_path, GOOD))
-
-
-def test_the_shipped_model_is_found() -> None:
-    assert (find() / "model.onnx").is_file()
-
-
-def test_a_folder_of_ones_own_comes_first(tmp_path: Path) -> None:
-    (tmp_path / "supervisor").mkdir()
-    write(tmp_path / "supervisor", GOOD)
-    assert find("supervisor", (tmp_path,)) == tmp_path / "supervisor"
-
-
-@pytest.mark.parametrize("name", ["", "..", "a/b", "/etc"])
-def test_a_name_that_is_a_path_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="plain name"):
-        find(name)
-
-
-def test_an_unknown_model_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no model `other` is installed"):
-        find("other")

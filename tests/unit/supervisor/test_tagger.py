@@ -15,9 +15,9 @@ from tokenizers import Tokenizer
 
 from guardproxy.checks import Tag
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor import find, load, load_tagger, read
-from guardproxy.supervisor.model import FILES
+from guardproxy.supervisor import find, load, load_tagger, read_tags
 from guardproxy.supervisor.tagger import OVERLAP_TOKENS, OnnxTagger, case_of, words_of
+from guardproxy.supervisor.tags import FILES
 from models.encoder import write_sums
 
 NAMES = [
@@ -40,7 +40,7 @@ ORDINARY = [
 
 @cache
 def tagger() -> OnnxTagger:
-    return OnnxTagger(read(find("names"), "tags"), 1)
+    return OnnxTagger(read_tags(find("names")), 1)
 
 
 def tagged(text: str) -> list[Tag]:
@@ -143,7 +143,7 @@ def copy(folder: Path) -> Path:
 
 def changed(folder: Path, name: str, content: Any) -> Path:
     (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
-    write_sums(folder, FILES["tags"])
+    write_sums(folder, FILES)
     return folder
 
 
@@ -169,7 +169,7 @@ def test_what_holds_no_word_lists_is_refused(tmp_path: Path, content: Any) -> No
         load_tagger("mine", (tmp_path,))
 
 
-@pytest.mark.parametrize(("content", "message"), [("{}", "no tokenizer"), (None, r"lacks \[CLS\] or \[SEP\]")])
+@pytest.mark.parametrize(("content", "message"), [("{}", "no tokenizer"), (None, r"lacks \[SEP\]")])
 def test_what_is_no_tokenizer_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
     folder = copy(tmp_path)
     spec = (folder / "tokenizer.json").read_text().replace("[SEP]", "[END]")

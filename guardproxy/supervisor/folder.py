@@ -1,0 +1,91 @@
+"""A model folder: found, checked against its SHA256SUMS, its `config.json` read as JSON.
+
+In: the name of a model, or its folder. Out: the folder's digest and its configuration. Kept: nothing. A folder that was
+changed, or is incomplete, is refused with `ConfigError`, which says what was expected, what is there and what to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from guardproxy.errors import ConfigError
+
+AGAIN = "copy or install the model again, or, where it is your own, export it anew"
+
+
+def find(name: str = "supervisor", folders: tuple[Path, ...] = ()) -> Path:
+    """The folder of the model `name`: in `folders`, in the installed package, or in the source tree, in this order.
+
+    Raises `ConfigError` when there is none, or when `name` is not a plain name.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ConfigError("the name of a model must be the plain name of a folder")
+    package = Path(__file__).parents[1]
+    for folder in (*folders, package / "_data" / "models", package.parent / "models"):
+        if (folder / name / "config.json").is_file():
+            return folder / name
+    raise ConfigError(f"no model `{name}` is installed")
+
+
+def verified(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> tuple[str, frozenset[str]]:
+    """The digest of a folder and which of `optional` it has: each file is checked against SHA256SUMS.
+
+    The digest is that of the names and hashes. An optional file that is there but not listed is refused: whoever added it
+    has proved nothing. Raises `ConfigError`.
+    """
+    sums = folder / "SHA256SUMS"
+    try:
+        lines = sums.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{sums} cannot be read; {AGAIN}") from error
+    wanted = {name.strip().lstrip("*"): digest for digest, _, name in (line.partition(" ") for line in lines)}
+    there = [name for name in optional if name in wanted or (folder / name).exists()]
+    found = []
+    for name in (*needed, *there):
+        if name not in wanted:
+            raise ConfigError(f"{sums} does not name `{name}`; {AGAIN}")
+        try:
+            with (folder / name).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ConfigError(f"{folder / name} cannot be read (expected: sha256 {wanted[name]}); {AGAIN}") from error
+        if digest != wanted[name]:
+            raise ConfigError(
+                f"{folder / name} does not match SHA256SUMS: found sha256 {digest}, expected {wanted[name]}; {AGAIN}"
+            )
+        found.append(f"{name} {digest}")
+    return "sha256:" + hashlib.sha256("\n".join(found).encode()).hexdigest(), frozenset(there)
+
+
+def configuration(folder: Path, kind: str, form: int) -> dict[str, Any]:
+    """What `config.json` holds, if it is of the kind and of the format `form`. Raises `ConfigError`."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} is not valid JSON; {AGAIN}") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path} must hold an object; {AGAIN}")
+    if (own := config.get("kind", "scores")) != kind:
+        raise ConfigError(f"{folder} holds a model that gives `{own}`; one that gives `{kind}` is needed here")
+    if config.get("format") != form:
+        raise ConfigError(f"{path}: `format` must be {form} for a model that gives `{kind}`; {AGAIN}")
+    return config
+
+
+def number(value: Any, low: float, high: float) -> bool:
+    """Whether a value of a configuration is a number of the range."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def tokens_at_most(path: Path, config: Mapping[str, Any]) -> int:
+    """`max_tokens`: the most tokens of one forward pass, the two special ones included. Raises `ConfigError`."""
+    found = config.get("max_tokens")
+    if isinstance(found, bool) or not isinstance(found, int) or not 16 <= found <= 512:
+        raise ConfigError(f"{path}: `max_tokens` must be a whole number from 16 to 512")
+    return found

@@ -1,0 +1,68 @@
+"""A model that tags words: its folder read and checked.
+
+In: a folder with `model.onnx`, `tokenizer.json`, `words.json`, `config.json` (format 1) and `SHA256SUMS`. Out: a
+`TagModel`. Kept: nothing. What is incomplete or unknown is refused with `ConfigError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guardproxy.errors import ConfigError
+from guardproxy.supervisor import folder as folders
+from guardproxy.supervisor.folder import number
+
+FORMAT = 1
+"""The version of `config.json` that this code reads."""
+FILES = ("model.onnx", "tokenizer.json", "config.json", "words.json")
+
+
+@dataclass(frozen=True, slots=True)
+class TagModel:
+    """A checked model folder.
+
+    `digest`: of all its files. `labels`: in the order of the network's outputs. `thresholds`: the score from which a
+    label counts. `max_tokens`: the most tokens of one forward pass, the two special ones included.
+    """
+
+    folder: Path
+    digest: str
+    version: str
+    labels: tuple[str, ...]
+    thresholds: Mapping[str, float]
+    biases: Mapping[str, float]
+    temperatures: Mapping[str, float]
+    max_tokens: int
+
+
+def read(folder: Path) -> TagModel:
+    """Checks and reads the folder of a model that tags. Raises `ConfigError`."""
+    digest, _ = folders.verified(folder, FILES)
+    config = folders.configuration(folder, "tags", FORMAT)
+    path = folder / "config.json"
+    labels = config.get("labels")
+    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+        raise ConfigError(f"{path}: `labels` must be a list of at least one label")
+    return TagModel(
+        folder=folder,
+        digest=digest,
+        version=str(config.get("version", "")),
+        labels=tuple(labels),
+        thresholds=_numbers(path, config, "thresholds", 0.0, 1.0),
+        biases=_numbers(path, config, "biases", -100.0, 100.0),
+        temperatures=_numbers(path, config, "temperatures", 0.01, 100.0),
+        max_tokens=folders.tokens_at_most(path, config),
+    )
+
+
+def _numbers(path: Path, config: Mapping[str, Any], key: str, low: float, high: float) -> dict[str, float]:
+    labels = config["labels"]
+    given = config.get(key)
+    if not isinstance(given, dict) or set(given) != set(labels):
+        raise ConfigError(f"{path}: `{key}` must have one number for each label")
+    if not all(number(value, low, high) for value in given.values()):
+        raise ConfigError(f"{path}: each of `{key}` must be a number from {low} to {high}")
+    return {label: float(given[label]) for label in labels}
