@@ -14,7 +14,7 @@ from html import escape
 
 from guardproxy.comparing.excerpts import Piece
 from guardproxy.comparing.policies import Change
-from guardproxy.comparing.traffic import Example, Group, Traffic
+from guardproxy.comparing.traffic import COUNTS, Example, Group, Traffic
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --found: #fd06; --loose: #c33; --tight: #283; }
@@ -71,7 +71,7 @@ def _changes(changed: Sequence[Change]) -> Iterator[str]:
 def _traffic(traffic: Traffic) -> Iterator[str]:
     counts = traffic.counts
     yield "<h2>What they do to recorded traffic</h2>"
-    told = ", ".join(f"{counts[name]} {name}" for name in ("the same", "different", "not replayable"))
+    told = ", ".join(f"{counts[name]} {name}" for name in COUNTS)
     yield f"<p>{sum(counts.values())} exchanges: {told}.</p>"
     if traffic.reasons:
         reasons = (f"{count} because {reason}" for reason, count in traffic.reasons.most_common())

@@ -91,8 +91,10 @@ def _rank(key: str, value: Any) -> tuple[str, float] | None:
 
 def shown(value: Any) -> str:
     """An option's value as a file writes it."""
-    if value is None:
-        return "(default)"
+    if value is None or value == "":
+        return "(nothing)" if value == "" else "(default)"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(shown, value))}]"
     if isinstance(value, Mapping):
         return json.dumps(value, ensure_ascii=False, sort_keys=True)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -32,7 +32,7 @@ _ORDERS: Mapping[str, tuple[Any, ...]] = {
     "early": (True, False),
     "then": ("pass_flagged", "fallback", "block"),
 }
-_NEUTRAL = ("keep", "message", "severity", "description", "template", "price")
+_NEUTRAL = ("keep", "message", "severity", "template", "price")
 _BY_HAND = ("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "strength")
 _NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "unused")
 
@@ -241,7 +241,9 @@ def _fields(old: Policy | Rule | Retry, new: Policy | Rule | Retry, prefix: str)
         if name in _BY_HAND or name in _NOT_SHOWN:
             continue
         before, after = getattr(old, name), getattr(new, name)
-        if before != after:
+        if name == "description" and before != after:
+            yield Changed("the description is another", "neutral")
+        elif before != after:
             yield Changed(f"{prefix}{name} {shown(before)} -> {shown(after)}", _ranked(name, before, after))
 
 
@@ -259,14 +261,14 @@ def _places(on: frozenset[Any]) -> str:
     left = set(on)
     said: list[str] = []
     for direction, kinds in KINDS_OF.items():
-        if whole := {(direction, kind) for kind in kinds} <= on:
+        if (whole := {(direction, kind) for kind in kinds}) <= on:
             said.append(direction)
-        left -= {(direction, kind) for kind in kinds} if whole else set()
-    kinds_left = sorted({kind for _, kind in left})
-    for kind in kinds_left:
-        sides = {direction for direction, one in on if one == kind}
-        possible = {direction for direction, every in KINDS_OF.items() if kind in every}
-        said.append(kind if sides == possible else f"{kind} of the {' and the '.join(sorted(sides))}")
+            left -= whole
+    both = {kind for direction, kind in left if {(one, kind) for one in KINDS_OF} <= left}
+    said += sorted(both)
+    for direction in KINDS_OF:
+        kinds_left = sorted(kind for one, kind in left if one == direction and kind not in both)
+        said += [f"{', '.join(kinds_left)} of the {direction}"] if kinds_left else []
     return ", ".join(said)
 
 

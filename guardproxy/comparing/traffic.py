@@ -7,17 +7,21 @@ where it was recorded under the first one, it stands for itself. What is shown o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from guardproxy.comparing.excerpts import Piece, excerpt, text_at
 from guardproxy.differences import differences
+from guardproxy.placeholders import PLACEHOLDER
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.replay import rerun
 
-Way = Literal["holds now", "holds no longer", "does something else"]
+Way = Literal["holds now", "holds no longer", "does something else", "cannot be told"]
+"""`cannot be told`: the value stands masked in the log, and the check that found it has changed since."""
+
 EXAMPLES = 5
+COUNTS = ("the same", "different", "cannot be told", "not replayable")
 OTHERWISE = "(without a rule)"
 """The rule of a change that no rule's coming or going explains: another placeholder, another share of a text."""
 
@@ -50,6 +54,13 @@ class Group:
     examples: list[Example] = field(default_factory=list)
 
 
+class _Run(NamedTuple):
+    """A record under some policies, and the checks that had to look at its texts again."""
+
+    record: Mapping[str, Any]
+    rescanned: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Traffic:
     """What two sets of policies make of the same records."""
@@ -70,18 +81,20 @@ class Traffic:
 
     def see(self, record: Mapping[str, Any]) -> None:
         """Takes one record."""
-        before, after = self._under(self.old, record), self._under(self.new, record)
-        if isinstance(before, str) or isinstance(after, str):
+        old, new = self._under(self.old, record), self._under(self.new, record)
+        if isinstance(old, str) or isinstance(new, str):
             self.counts["not replayable"] += 1
-            self.reasons[before if isinstance(before, str) else str(after)] += 1
+            self.reasons[old if isinstance(old, str) else str(new)] += 1
             return
-        found = tuple(differences(before, after))
-        moved = list(_moved(before, after))
+        before, after = old.record, new.record
+        found = tuple(one for one in differences(before, after) if not one.startswith("decisions: "))
+        moved = list(_moved(before, after, {*old.rescanned, *new.rescanned}))
         if not found and not moved:
             self.counts["the same"] += 1
             return
-        self.counts["different"] += 1
-        self.outcomes[before["outcome"], after["outcome"]] += 1
+        blind = bool(moved) and all(way == "cannot be told" for _, way in moved)
+        self.counts["cannot be told" if blind else "different"] += 1
+        self.outcomes[before["outcome"], after["outcome"]] += not blind
         seen: set[tuple[str, str, Way, str]] = set()
         for decision, way in moved:
             action = decision["action"] + (" in shadow mode" if decision["mode"] == "shadow" else "")
@@ -89,18 +102,18 @@ class Traffic:
             if key not in seen:
                 seen.add(key)
                 spans = [one for one, its in moved if its == way and _key(one) == _key(decision)]
-                self._add(key, before, after, found, before if way == "holds no longer" else after, spans)
+                self._add(key, before, after, found, after if way == "holds now" else before, spans)
         if not moved:
             self._add(("", OTHERWISE, "does something else", ""), before, after, found, after, [])
 
-    def _under(self, policies: PolicySet, record: Mapping[str, Any]) -> Mapping[str, Any] | str:
+    def _under(self, policies: PolicySet, record: Mapping[str, Any]) -> _Run | str:
         if record["policies"] == policies.digest and record["outcome"] not in ("passed", "refused"):
-            return record
+            return _Run(record)
         again = rerun(record, policies)
         if isinstance(again, str):
             return again
         self.rescanned.update(again.rescanned)
-        return again.record
+        return _Run(again.record, again.rescanned)
 
     def _add(
         self,
@@ -120,24 +133,34 @@ class Traffic:
             group.examples.append(Example(*about, where, found, pieces))
 
 
-def _moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Way]]:
+def _moved(
+    before: Mapping[str, Any], after: Mapping[str, Any], rescanned: Container[str]
+) -> Iterator[tuple[Mapping[str, Any], Way]]:
     """The decisions that only one of two records has. Where a text is masked otherwise, offsets move, so a decision is the same
     if it is about the same label of the same text, in the same order."""
     old, new = (_numbered(record["decisions"]) for record in (before, after))
     for key, decision in old.items():
         if key not in new:
-            yield decision, "holds no longer"
+            blind = decision["check"] in rescanned and _is_masked(before, decision)
+            yield decision, "cannot be told" if blind else "holds no longer"
     for key, decision in new.items():
         if key not in old:
             yield decision, "holds now"
 
 
+def _is_masked(record: Mapping[str, Any], decision: Mapping[str, Any]) -> bool:
+    """Whether what was found is a placeholder, which another check cannot take for what it stands for."""
+    text = text_at(record, decision["direction"], decision["path"], decision.get("attempt", 0)) or ""
+    return PLACEHOLDER.fullmatch(text[decision["start"] : decision["end"]]) is not None
+
+
 def _numbered(decisions: list[Mapping[str, Any]]) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    """Each decision by what it is, whatever its policy is called by now."""
     counts: Counter[tuple[Any, ...]] = Counter()
     out = {}
     for one in decisions:
-        key = tuple(one.get(name) for name in ("policy", "rule", "action", "mode", "direction", "path", "label"))
-        out[(*key, one.get("attempt", 0), counts[key])] = one
+        key = tuple(one.get(name) for name in ("rule", "action", "mode", "direction", "path", "label", "attempt"))
+        out[(*key, counts[key])] = one
         counts[key] += 1
     return out
 

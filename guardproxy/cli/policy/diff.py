@@ -125,7 +125,9 @@ def _print_changes(out: Console, changed: list[Change]) -> None:
 def _print_traffic(out: Console, traffic: Traffic) -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    told = ", ".join(f"{traffic.counts[name]} {name}" for name in ("the same", "different", "not replayable"))
+    from guardproxy.comparing.traffic import COUNTS  # noqa: PLC0415
+
+    told = ", ".join(f"{traffic.counts[name]} {name}" for name in COUNTS)
     out.print(f"{sum(traffic.counts.values())} exchanges: {told}")
     for reason, count in traffic.reasons.most_common():
         out.print(styled((f"  {count} not replayable: {plain(reason)}", "dim")))
