@@ -7,8 +7,8 @@ empty one, so what is printed here is what the proxy would do.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from guardproxy.checks import Check, Resources, Scorer, Tagger, with_partner
 from guardproxy.config import shipped
 from guardproxy.errors import PolicyError
 from guardproxy.exchange import Exchange, Setting
-from guardproxy.findings import Channel, Finding
+from guardproxy.findings import Channel, Finding, Window
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.gate import Job
 from guardproxy.lanes import Lane
@@ -91,8 +91,31 @@ def read_policies(named: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
     return policies, digest, files
 
 
-def loader(models: Path | None = None) -> Callable[[Path | None], PolicySet]:
-    """What loads policies (`load`), with models that are loaded once for all of them."""
+def judges(policy: Policy) -> frozenset[str]:
+    """The names of the checks that ask the model for a judgement."""
+    return frozenset(name for name, spec in policy.checks.items() if spec.use == "supervisor")
+
+
+def without_judges(policy: Policy) -> Policy:
+    return replace(policy, checks={name: spec for name, spec in policy.checks.items() if name not in judges(policy)})
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Stands for a check that is left out: it finds nothing."""
+
+    name: str
+    digest: str = ""
+
+    def scan(self, windows: Sequence[Window]) -> list[ScanResult]:
+        """See `Check.scan`."""
+        ends = (window.start + len(window.text) for window in windows)
+        return [ScanResult((), end, end) for end in ends]
+
+
+def loader(models: Path | None = None, *, judged: bool = True) -> Callable[[Path | None], PolicySet]:
+    """What loads policies (`load`), with models that are loaded once for all of them. `judged`: else checks that judge texts
+    (`supervisor`) find nothing, and their model is not asked for."""
 
     @cache
     def scorer(name: str) -> Scorer:
@@ -108,7 +131,11 @@ def loader(models: Path | None = None) -> Callable[[Path | None], PolicySet]:
 
     def load_one(named: Path | None) -> PolicySet:
         policies, digest, files = read_policies(named)
-        checks = build_checks(policies, Resources(scorer, tagger, files.read))
+        asked = policies if judged else tuple(without_judges(policy) for policy in policies)
+        checks = dict(build_checks(asked, Resources(scorer, tagger, files.read)))
+        for policy in policies:
+            for name in policy.checks:
+                checks.setdefault((policy.name, name), Silent(name))
         return PolicySet(policies, checks, files.digest(digest))
 
     return load_one
