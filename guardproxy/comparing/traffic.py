@@ -94,7 +94,8 @@ class Traffic:
             return
         blind = bool(moved) and all(way == "cannot be told" for _, way in moved)
         self.counts["cannot be told" if blind else "different"] += 1
-        self.outcomes[before["outcome"], after["outcome"]] += not blind
+        if not blind:
+            self.outcomes[before["outcome"], after["outcome"]] += 1
         seen: set[tuple[str, str, Way, str]] = set()
         for decision, way in moved:
             action = decision["action"] + (" in shadow mode" if decision["mode"] == "shadow" else "")
