@@ -49,7 +49,8 @@ class Setting:
     """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
     `restoring(values)` the check that finds placeholders; `hashed(hash_type, value)` the keyed hash of a value. `replayed`:
     the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer.
-    `matched`: what became of the policies' conditions, where that was recorded."""
+    `matched`: what became of the policies' conditions, where that was recorded; `conversation`: the pseudonym that the record
+    names."""
 
     id: str
     route: str
@@ -63,6 +64,7 @@ class Setting:
     restoring: Callable[[Mapping[str, str]], Check] = Restoring
     replayed: tuple[int, ...] | None = None
     matched: Mapping[str, Verdict] = field(default_factory=dict)
+    conversation: str = ""
     hashed: Callable[[str, str], str] = field(kw_only=True)
 
 

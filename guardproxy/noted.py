@@ -65,6 +65,7 @@ class Notes:
 
     model: str = ""
     language: str = ""
+    conversation: str = ""  # its pseudonym
     stream: bool = False
     streamed: bool = False
     status: int = 0

@@ -359,6 +359,8 @@ def compose(
         record["matched"] = dict(bound.matched)
     if notes.language:
         record["language"] = notes.language
+    if notes.conversation:
+        record["conversation"] = notes.conversation
     if notes.signs:
         record["signs"] = notes.signs
     if attempts:

@@ -198,6 +198,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
             hashed=lambda kind, value: placeholders.hashed(_KEY, "", kind, value),
             engine=record["engine"],
             restoring=lambda values: _Restored(values, memory),
+            conversation=record.get("conversation", ""),
             replayed=tuple(one["tokens"] for one in attempts),
             matched=record.get("matched", {}),
         )

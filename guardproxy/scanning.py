@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import Literal
+from threading import Lock
+from typing import Any, Literal, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from guardproxy import placeholders
 from guardproxy.checks import Check, Resources, Scorer, Tagger, with_partner
@@ -42,6 +43,9 @@ from guardproxy.wire.strict import read, write
 
 ROUTE = "POST /v1/chat/completions"
 Decided = Literal["pass", "flag", "redact", "retry", "block"]
+Model = TypeVar("Model")
+_models: WeakValueDictionary[tuple[str, str, str, bytes], Any] = WeakValueDictionary()
+_loading = Lock()
 _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secret").digest()
 
 
@@ -117,17 +121,17 @@ def loader(models: Path | None = None, *, judged: bool = True) -> Callable[[Path
     """What loads policies (`load`), with models that are loaded once for all of them. `judged`: else checks that judge texts
     (`supervisor`) find nothing, and their model is not asked for."""
 
-    @cache
     def scorer(name: str) -> Scorer:
         from guardproxy import supervisor  # noqa: PLC0415 - onnxruntime is loaded only where a policy asks for it
 
-        return supervisor.load((models or shipped("models")) / name)
+        where = (models or shipped("models")) / name
+        return _held(("scorer", name), where, lambda: supervisor.load(where))
 
-    @cache
     def tagger(name: str) -> Tagger:
         from guardproxy import supervisor  # noqa: PLC0415 - as above
 
-        return supervisor.load_tagger(name, (models,) if models else ())
+        where = (models or shipped("models")) / name
+        return _held(("tagger", name), where, lambda: supervisor.load_tagger(name, (models,) if models else ()))
 
     def load_one(named: Path | None) -> PolicySet:
         policies, digest, files = read_policies(named)
@@ -144,6 +148,20 @@ def loader(models: Path | None = None, *, judged: bool = True) -> Callable[[Path
 def load(folder: Path | None, models: Path | None = None) -> PolicySet:
     """The policies of a folder, or those shipped under a name (`None`: `default`), checks built. Raises `PolicyError`."""
     return loader(models)(folder)
+
+
+def _held(of: tuple[str, str], folder: Path, make: Callable[[], Model]) -> Model:
+    """The model as some check holds it, while its folder says the same; else a new one. So policies that are loaded again
+    share it, and it goes with the last check that asks for it."""
+    try:
+        key = (*of, str(folder.resolve()), (folder / "SHA256SUMS").read_bytes())
+    except OSError:
+        key = (*of, str(folder), b"")
+    with _loading:
+        found = _models.get(key)
+        if found is None:
+            found = _models[key] = make()
+        return cast(Model, found)
 
 
 def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:

@@ -16,13 +16,15 @@ from guardproxy.gate import Job
 
 @dataclass(frozen=True, slots=True)
 class RequestReceived:
-    """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, where a header names it;
-    `headers`: those that policies ask for, by their names, written small (`None`: they are not known)."""
+    """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, `conversation`: the one that
+    it belongs to, where headers name them; `headers`: those that policies ask for, by their names, written small (`None`:
+    they are not known)."""
 
     body: bytes
     at_s: float = 0.0
     unix_s: float = 0.0
     language: str = ""
+    conversation: str = ""
     headers: Mapping[str, str] | None = field(default_factory=dict)
 
 

@@ -30,7 +30,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="The clients' port. Default: 8080; 0 picks one.")] = None,
     admin_host: Annotated[str | None, typer.Option(help="Where the admin port listens. Default: 127.0.0.1")] = None,
     admin_port: Annotated[
-        int | None, typer.Option(help="/livez /readyz /metrics. Default: 9090; worker N gets 9090 + N.")
+        int | None, typer.Option(help="/livez /readyz /metrics /reload. Default: 9090; worker N gets 9090 + N.")
     ] = None,
     audit: Annotated[Path | None, typer.Option(help="The folder of the audit log. Default: audit")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the port. Default: 1")] = None,
@@ -39,6 +39,12 @@ def serve(
     ] = None,
     quiet_s: Annotated[
         float | None, typer.Option(help="Seconds between signs of life while an answer is held back. Default: 10")
+    ] = None,
+    reload_s: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds between looks at the policies' folder; 0: only on SIGHUP or POST /reload. Default: 2"
+        ),
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug prints every exchange's transcript.")] = None,
 ) -> None:
@@ -60,6 +66,7 @@ def serve(
         "workers": workers,
         "pass_through": tuple(pass_through) if pass_through else None,
         "quiet_s": quiet_s,
+        "reload_s": reload_s,
         "log_level": log_level,
     }
     try:
@@ -85,6 +92,7 @@ def _several(config: Any) -> int:
     """Forks the workers and passes signals on; a worker that dies takes the others down, so that whoever watches the
     process starts it anew instead of running on with half the capacity."""
     children: list[int] = []
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until a worker can answer it: it is reading the policies anyhow
     for worker in range(config.workers):
         if (child := os.fork()) == 0:
             try:
@@ -99,7 +107,7 @@ def _several(config: Any) -> int:
         for child in children:
             os.kill(child, number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, forward)
     worst = 0
     while children:

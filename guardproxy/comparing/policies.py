@@ -17,6 +17,7 @@ from typing import Any
 from guardproxy.comparing.options import Changed, Effect, options, shown
 from guardproxy.decisions import Retry
 from guardproxy.operators import Operators
+from guardproxy.policy import rollout
 from guardproxy.policy.document import ACTIONS, KINDS_OF, Match, Policy, Rule
 from guardproxy.policy.expression import And, Expression, Name
 from guardproxy.policy.tree import Place
@@ -34,7 +35,7 @@ _ORDERS: Mapping[str, tuple[Any, ...]] = {
 }
 _NEUTRAL = ("keep", "message", "severity", "template", "price")
 _BY_HAND = ("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "strength")
-_NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "unused")
+_NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "root", "unused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def _tenants(before: Mapping[str, Policy], after: Mapping[str, Policy]) -> Itera
 def _bare(policy: Policy) -> Policy:
     """A policy without what does not matter to what it does."""
     rules = tuple(replace(rule, place=Place()) for rule in sorted(policy.rules, key=lambda rule: rule.id))
-    return replace(policy, name="", source="", place=Place(), rules=rules, tests=(), description="")
+    return replace(policy, name="", source="", root="", place=Place(), rules=rules, tests=(), description="")
 
 
 def _count(rules: Sequence[Rule]) -> str:
@@ -205,7 +206,7 @@ def _rules(old: Policy, new: Policy) -> Iterator[Changed]:
             was, now = _bites(before[name]), _bites(after[name])
             for words, effect in _rule(before[name], after[name]):
                 # Of a rule that did nothing before, or does nothing now, what it looked for is of no matter.
-                told = (was and now) or ((was or now) and words.startswith(("mode ", "action ")))
+                told = (was and now) or ((was or now) and words.startswith(("mode ", "action ", "enforce ")))
                 yield Changed(f"rule `{name}`: {words}", effect if told else "neutral")
 
 
@@ -243,6 +244,10 @@ def _fields(old: Policy | Rule | Retry, new: Policy | Rule | Retry, prefix: str)
         before, after = getattr(old, name), getattr(new, name)
         if name == "description" and before != after:
             yield Changed("the description is another", "neutral")
+        elif name == "share" and before != after:
+            was, now = (rollout.WHOLE if share is None else share for share in (before, after))
+            percents = (f"{share * 100 / rollout.WHOLE:g} %" for share in (was, now))
+            yield Changed(f"enforce {' -> '.join(percents)}", "tightens" if now > was else "loosens")
         elif before != after:
             yield Changed(f"{prefix}{name} {shown(before)} -> {shown(after)}", _ranked(name, before, after))
 

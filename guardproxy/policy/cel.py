@@ -50,7 +50,14 @@ _TOKEN = re.compile(
 _FOUND = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _TYPES = {
     **{"string": "a text", "int": "a whole number", "uint": "a whole number without sign", "bool": "true or false"},
-    **{"double": "a number with a fraction", "null_type": "null", "bytes": "bytes", "type": "a type"},
+    **{
+        "double": "a number with a fraction",
+        "null_type": "null",
+        "bytes": "bytes",
+        "type": "a type",
+        "list": "a list",
+        "map": "a mapping",
+    },
 }
 _QUIET = re2.Options()
 _QUIET.log_errors = False
@@ -202,8 +209,8 @@ def _mistake(message: str, text: str, tokens: list[Token], at: int) -> CelError:
         return _unknown(unknown[1], text, at)
     if overload := re.match(r"found no matching overload for '([^']*)' applied to '(.*)'", message):
         name = overload[1].replace("_", "").replace("@", "") or overload[1]
-        kinds = overload[2].replace("(", "").replace(")", "").replace(".", ", ").split(", ")
-        what = " and ".join(_TYPES.get(kind, kind) for kind in kinds if kind)
+        kinds = re.findall(r"[a-z_]+(?=[(,]|$)(?![^(]*\))", overload[2].removeprefix("(").removesuffix(")"))
+        what = " and ".join(_TYPES.get(kind, kind) for kind in kinds)
         return CelError(f"`{name}` cannot be used with {what}", *_place(text, at))
     if not message.startswith("Syntax error"):
         return CelError(message, *_place(text, at))

@@ -70,7 +70,8 @@ class Rule:
     """What happens (`action`) where a text of one of the kinds in `on` makes `when` hold.
 
     `retry`: how, for that action. `early`: what is right so far of an answer leaves, though a later fault can then only end
-    it with an error. `places`: where its keys stand.
+    it with an error. `share`: of how many conversations in a million it is enforced; `None`: of all. `places`: where its keys
+    stand.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Rule:
     severity: Severity | None = None
     retry: Retry | None = None
     early: bool = False
+    share: int | None = None
     place: Place = field(default=Place(), compare=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
 
@@ -93,8 +95,8 @@ class Policy:
     """One policy file, or what it is for one tenant. `source`: its path. `place`: where its name stands, `places`: its keys.
 
     `tenant`: whose overrides are in it; empty for the file as it stands. `stands_for`: the policies that it is at least as
-    strict as (those that it extends, the file without the tenant's overrides); where it applies they need not. `unused`: the
-    variables that nothing uses.
+    strict as (those that it extends, the file without the tenant's overrides); where it applies they need not. `root`: the
+    first of those that extend each other; their shares take the same conversations. `unused`: the variables that nothing uses.
     """
 
     name: str
@@ -109,9 +111,14 @@ class Policy:
     source: str = ""
     tenant: str = ""
     stands_for: frozenset[str] = frozenset()
+    root: str = ""
     place: Place = field(default=Place(), compare=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
     unused: tuple[tuple[str, Place], ...] = field(default=(), compare=False)
+
+    @property
+    def origin(self) -> str:
+        return self.root or self.file
 
     @property
     def file(self) -> str:

@@ -8,7 +8,7 @@ in the order in which their text leaves, so that a decision never depends on tim
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -19,13 +19,14 @@ from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.operators import Operators, strictest
+from guardproxy.policy import rollout
 from guardproxy.policy.cel import About
 from guardproxy.policy.document import Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.matching import Verdict
 
 ON_ERROR = "on_error"
-_REMEMBERED = 256  # choices of policies; headers could bring about very many
+MOST_BOUND = 1000  # ways in which policies come together; with many shares, or headers, there are many
 
 
 @cache
@@ -244,7 +245,7 @@ class PolicySet:
     policies: tuple[Policy, ...]
     checks: Mapping[tuple[str, str], Check]
     digest: str
-    _bound: dict[tuple[Verdict, ...], Bound] = field(default_factory=dict)
+    _bound: dict[tuple[tuple[Verdict, int], ...], Bound] = field(default_factory=dict)
 
     @cached_property
     def headers(self) -> frozenset[str]:
@@ -262,33 +263,52 @@ class PolicySet:
         retries = (rule.retry for policy in self.policies for rule in policy.rules if rule.retry)
         return frozenset(retry.upstream for retry in retries if retry.upstream)
 
+    @cached_property
+    def _shares(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(rollout.shares(policy.rules) for policy in self.policies)
+
     def bind(
         self,
         route: str,
         model: str,
         tenant: str,
+        conversation: str = "",
         about: About | None = None,
         known: Mapping[str, Verdict] | None = None,
     ) -> Bound:
-        """The policies whose `match` holds, or cannot be evaluated: a policy more can only make a decision stronger.
+        """The policies whose `match` holds, or cannot be evaluated: a policy more can only make a decision stronger. One that
+        extends others stands for them; rules whose share leaves the conversation out are in shadow mode.
 
         `about`: all that is known of the request, where more is known than the three; `known`: verdicts that were recorded, by
-        `Match.digest`. A policy stands for those that it extends.
+        `Match.digest`.
         """
         about = about or About(route, model, tenant)
         known = known or {}
-        key = tuple(known.get(one.match.digest) or one.match.verdict(about) for one in self.policies)
+        verdicts = [known.get(one.match.digest) or one.match.verdict(about) for one in self.policies]
+        key = tuple(
+            (verdict, -1 if verdict == "no" else rollout.reached(shares, one.origin, conversation))
+            for one, verdict, shares in zip(self.policies, verdicts, self._shares, strict=True)
+        )
         if key not in self._bound:
-            if len(self._bound) >= _REMEMBERED:
+            if len(self._bound) >= MOST_BOUND:
                 self._bound.clear()
-            chosen = [policy for policy, verdict in zip(self.policies, key, strict=True) if verdict != "no"]
-            replaced = frozenset(name for policy in chosen for name in policy.stands_for)
-            policies = tuple(policy for policy in chosen if policy.name not in replaced)
-            rules = tuple(self._rule(policy, rule) for policy in policies for rule in policy.rules)
-            digests = (policy.match.digest for policy in self.policies)
-            matched = {digest: verdict for digest, verdict in zip(digests, key, strict=True) if digest}
-            self._bound[key] = Bound(policies, rules, self.checks, matched)
+            self._bound[key] = self._chosen(key)
         return self._bound[key]
+
+    def _chosen(self, key: tuple[tuple[Verdict, int], ...]) -> Bound:
+        chosen = [
+            (one, left_out) for one, (verdict, left_out) in zip(self.policies, key, strict=True) if verdict != "no"
+        ]
+        replaced = frozenset(name for policy, _ in chosen for name in policy.stands_for)
+        kept = [(policy, left_out) for policy, left_out in chosen if policy.name not in replaced]
+        rules = tuple(
+            self._rule(policy, rule if rule.share is None or rule.share > left_out else replace(rule, mode="shadow"))
+            for policy, left_out in kept
+            for rule in policy.rules
+        )
+        verdicts = ((policy.match.digest, verdict) for policy, (verdict, _) in zip(self.policies, key, strict=True))
+        matched = {digest: verdict for digest, verdict in verdicts if digest}
+        return Bound(tuple(policy for policy, _ in kept), rules, self.checks, matched)
 
     def _rule(self, policy: Policy, rule: Rule) -> BoundRule:
         # `check_error` alone listens to every check of the file

@@ -4,9 +4,9 @@ In: the entries of two trees; then the two policies that were read from them. Ou
 where the second is weaker than the first, or where it cannot be shown that it is not. Kept: nothing.
 
 What may change, and only so: `action` to a stronger one, `mode` from shadow to enforce, `on` to more, `when` to more, `restore`
-to false, `operators` to what shows less, `severity` up, `early` to false, `then` to a stronger one, `on_error` to block,
-`unmapped` to refuse; options of a check as the check itself declares them (`Option.tighter`). `message`, `template` and the
-budget of a retry are free. Nothing can be taken away.
+to false, `operators` to what shows less, `enforce` up, `severity` up, `early` to false, `then` to a stronger one, `on_error` to
+block, `unmapped` to refuse; options of a check as the check itself declares them (`Option.tighter`). `message`, `template` and
+the budget of a retry are free. Nothing can be taken away.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from guardproxy.operators import KINDS as OPERATORS
 from guardproxy.policy import keys as tables
 from guardproxy.policy.document import ACTIONS, MODES, ON_ERROR, SEVERITIES, UNMAPPED, CheckSpec, Policy, Rule
 from guardproxy.policy.expression import And, Expression, Name
+from guardproxy.policy.rollout import WHOLE
 from guardproxy.policy.tree import Node, Place
 
-INHERITED = ("checks", "rules", "on_error", "unmapped", "audit")
+INHERITED = ("checks", "rules", "on_error", "unmapped", "enforce", "audit")
 _THEN = ("pass_flagged", "fallback", "block")
 _LIMIT_TERMS = 256
 
@@ -78,11 +79,14 @@ def _rule(under: Node, over: Node) -> Node:
     assert isinstance(over.value, Mapping)  # noqa: S101
     merged = {**under.value, **over.value}
     action = merged["action"].value if "action" in merged else None
-    # What belonged to the weaker action goes with it.
+    then = merged["then"].value if "then" in merged else None
+    # What belonged to the weaker action, or to a fallback that is none any more, goes with it.
     kept = {
         key: node
         for key, node in merged.items()
-        if key in over.value or key not in tables.RULE or action in (tables.RULE[key].actions or (action,))
+        if key in over.value
+        or key not in tables.RULE
+        or (action in (tables.RULE[key].actions or (action,)) and (key != "fallback" or then == "fallback"))
     }
     return replace(over, value=kept)
 
@@ -200,6 +204,8 @@ def _rule_loosened(before: Policy, was: Rule, now: Rule) -> Iterator[Found]:
         "mode": _order("", tuple(reversed(MODES)), was.mode, now.mode),
         "severity": _order("", (None, *SEVERITIES), was.severity, now.severity),
     }
+    if (WHOLE if now.share is None else now.share) < (WHOLE if was.share is None else was.share):
+        weak["enforce"] = " may not become less"
     if gone := sorted(was.on - now.on):
         direction, kind = gone[0]
         weak["on"] = f" may not lose `{kind}` of the {direction}"

@@ -21,6 +21,7 @@ NAME: Schema = {"type": "string", "pattern": "^[a-z0-9-]+$"}
 TEXT: Schema = {"type": "string", "pattern": r"\S"}
 WORDS: Schema = {"type": "array", "items": TEXT, "minItems": 1}
 TEXT_OR_TEXTS: Schema = {"anyOf": [TEXT, WORDS]}
+SHARE: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,3}(\.[0-9]{1,4})? ?%\s*$"}
 BOOL: Schema = {"type": "boolean"}
 CHECK_NAME = "[a-z][a-z0-9_-]*"
 VARIABLE = "[a-z][a-z0-9_-]*"
@@ -115,6 +116,7 @@ RULE: Table = {
     ),
     "restore": Key("Whether the answer's reader gets the values back.", BOOL, actions=("redact",)),
     "mode": Key("`shadow` records what would have happened and changes nothing.", choice(MODES)),
+    "enforce": Key("Of how many conversations it is enforced, as in `10 %`; the others are watched.", SHARE),
     "message": Key("What the client is told.", TEXT, actions=("block", "retry")),
     "severity": Key("How bad it is, for records and alerts.", choice(SEVERITIES)),
     "early": Key(
@@ -164,6 +166,7 @@ POLICY: Table = {
     "tenants": Key("What is stricter for one tenant.", {"type": "object"}),
     "on_error": Key("What a check that fails or takes too long leads to.", choice(ON_ERROR)),
     "unmapped": Key("What happens to fields that guardproxy does not know.", choice(UNMAPPED)),
+    "enforce": Key("Of how many conversations all its rules are enforced, as in `10 %`.", SHARE),
     "audit": Key("What records keep.", {"type": "object"}),
     "tests": Key(
         "Examples, and what must come of them.",

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from guardproxy.errors import PolicyError
 from guardproxy.policy import keys as tables
+from guardproxy.policy import rollout
 from guardproxy.policy.document import KEEP, ON_ERROR, UNMAPPED, CheckSpec, Keep, Policy
 from guardproxy.policy.expression import RESERVED
 from guardproxy.policy.extending import loosened, overlaid
@@ -61,18 +62,16 @@ def read_policies(files: Iterable[tuple[str, bytes | str]], beside: Beside | Non
     for file in read:
         if isinstance(file, _File):
             named.setdefault(file.name, file)
+    for file in read:
+        if isinstance(file, _File) and (chain := _chain(file, named)):
+            _read(chain)
     out: list[Policy | PolicyError] = []
     for file in read:
         if isinstance(file, PolicyError):
             out.append(file)
             continue
-        chain = _chain(file, named)
-        if chain:
-            _read(chain)
-    for file in read:
-        if isinstance(file, _File):
-            errors = sorted(file.reading.errors, key=lambda error: (error.path != file.path, error.line, error.column))
-            out += {str(error): error for error in errors}.values() if errors else file.policies.values()
+        errors = sorted(file.reading.errors, key=lambda error: (error.path != file.path, error.line, error.column))
+        out += {str(error): error for error in errors}.values() if errors else file.policies.values()
     return out
 
 
@@ -195,13 +194,16 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         description=reading.word(file.keys.get("description"), "a text, written as words") or "",
         match=match,
         checks={name: spec for name, spec in checks.items() if spec},
-        rules=tuple(rule for rule in rules.values() if rule),
+        rules=rollout.shared(
+            [rule for rule in rules.values() if rule], rollout.read_share(reading, merged.get("enforce"))
+        ),
         on_error=reading.choice(merged.get("on_error"), ON_ERROR) or "block",
         unmapped=reading.choice(merged.get("unmapped"), UNMAPPED) or "scan",
         keep=_keep(reading, merged.get("audit")),
         tests=() if tenant else read_tests(reading, file.keys.get("tests"), tuple(rules), tuple(checks)),
         source=file.path,
         tenant=tenant,
+        root=chain[0].name,
         place=place,
         places={key: node.key for key, node in merged.items()},
         unused=tuple((name, node.key) for name, node in file.scope.items() if name not in used),

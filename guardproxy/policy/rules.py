@@ -11,7 +11,7 @@ from itertools import product
 from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.policy import keys as tables
-from guardproxy.policy import retrying
+from guardproxy.policy import retrying, rollout
 from guardproxy.policy.document import ACTIONS, KINDS_OF, MODES, SEVERITIES, Action, Rule
 from guardproxy.policy.expression import Expression, has_and, parse_expression
 from guardproxy.policy.operators import read_operators, unrestorable
@@ -49,6 +49,9 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
     message = reading.word(keys.get("message"), "a text, written as words")
     mode = reading.choice(keys.get("mode"), MODES)
     severity = reading.choice(keys.get("severity"), SEVERITIES)
+    share = rollout.read_share(reading, keys.get("enforce"))
+    if share is not None and mode == "shadow":
+        reading.fail(keys["enforce"].key, "a rule in shadow mode enforces nothing; leave out `mode` or `enforce`")
     goes_out = any(direction == "request" for direction, _ in on)
     if action:
         _belong(reading, keys, action)
@@ -84,6 +87,7 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
         severity=severity,
         retry=retry,
         early=bool(early),
+        share=share,
         place=place,
         places={key: node.key for key, node in keys.items()},
     )

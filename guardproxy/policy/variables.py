@@ -20,7 +20,7 @@ from guardproxy.policy.tree import Node, Place, unseen
 
 Scope = dict[str, Node]
 
-PLACES = ("match", "checks", "rules", "on_error", "unmapped", "audit")
+PLACES = ("match", "checks", "rules", "on_error", "unmapped", "enforce", "audit")
 LIMIT_ENTRIES = 10_000
 LIMIT_ENTRY_CHARS = 1000
 

@@ -67,23 +67,39 @@ def test_a_folder_is_loaded_with_its_checks(tmp_path: Path) -> None:
 def test_a_check_that_asks_for_a_model_gets_it_from_the_folder_of_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Loaded once, however many checks ask for it, and only then."""
+    """Loaded once, however many checks ask for it, and only then; and again only where its folder says something else."""
     (tmp_path / "one.yaml").write_text(OPEN)
+    (tmp_path / "models" / "tiny").mkdir(parents=True)
+    sums = tmp_path / "models" / "tiny" / "SHA256SUMS"
+    sums.write_text("one")
     asked: list[Path] = []
+    held: list[object] = []
+
+    class Model:
+        pass
 
     def build(policies: Any, resources: Resources) -> dict[Any, Any]:
         assert resources.scorer
-        assert resources.scorer("tiny") is resources.scorer("tiny")
+        held[:] = [resources.scorer("tiny"), resources.scorer("tiny")]
+        assert held[0] is held[1]
         return {}
 
-    def load_model(path: Path) -> object:
+    def load_model(path: Path) -> Model:
         asked.append(path)
-        return object()
+        return Model()
 
     monkeypatch.setattr(scanning, "build_checks", build)
     monkeypatch.setattr("guardproxy.supervisor.load", load_model, raising=False)
     load(tmp_path, tmp_path / "models")
     assert asked == [tmp_path / "models" / "tiny"]
+    load(tmp_path, tmp_path / "models")
+    assert len(asked) == 1, "policies that are loaded again share it"
+    sums.write_text("two")
+    load(tmp_path, tmp_path / "models")
+    assert len(asked) == 2
+    held.clear()
+    load(tmp_path, tmp_path / "models")
+    assert len(asked) == 3, "nobody held it"
     load(tmp_path)
     assert asked[-1].name == "tiny"
 

@@ -60,6 +60,7 @@ def said(new: str, old: str = POLICY) -> list[tuple[str, str]]:
         ("attempts: 1", "attempts: 2", "rule `again`: retry attempts 1 -> 2", "either"),
         ("attempts: 1", "attempts: 1, then: pass_flagged", "rule `again`: retry then block -> pass_flagged", "loosens"),
         ("action: block}", "action: block, message: no}", "rule `attack`: message (nothing) -> no", "neutral"),
+        ("action: block}", "action: block, enforce: 10 %}", "rule `attack`: enforce 100 % -> 10 %", "loosens"),
         ("action: block}", "action: block, severity: low}", "rule `attack`: severity (default) -> low", "neutral"),
         ("action: block}", "action: block, early: true}", "rule `attack`: early false -> true", "loosens"),
         ("  - {id: watch, on: response, when: pii, action: block, mode: shadow}\n", "",
@@ -91,6 +92,12 @@ def test_one_change(old: str, new: str, words: str, effect: str) -> None:
             [("the description is another", "neutral")] if "description" in old and "description" not in new else []
         )
         assert sorted(found) == sorted([(words, effect), *expected])
+
+
+def test_a_share_that_grows_or_falls() -> None:
+    old = POLICY.replace("action: block}", "action: block, enforce: 0.5 %}")
+    assert said(old.replace("0.5 %", "20 %"), old) == [("rule `attack`: enforce 0.5 % -> 20 %", "tightens")]
+    assert said(POLICY, old) == [("rule `attack`: enforce 0.5 % -> 100 %", "tightens")]
 
 
 def test_operators() -> None:

@@ -260,5 +260,5 @@ def test_a_file_that_extends_a_circle_is_not_blamed_for_it() -> None:
 
 
 def test_variables_that_nothing_uses_are_known() -> None:
-    policy = parse(OK + "vars: {a: 1, b: 2}\nmatch: {models: ['${b}']}\n", "p.yaml")
+    policy = parse(OK + "vars: {a: 1, b: m}\nmatch: {models: ['${b}']}\n", "p.yaml")
     assert policy.unused == (("a", Place(4, 8, "p.yaml")),)
