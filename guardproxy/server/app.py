@@ -22,13 +22,13 @@ from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from guardproxy import placeholders
-from guardproxy.config import Config, shipped
+from guardproxy.config import Config
 from guardproxy.errors import DownstreamError, PolicyError
 from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.passing import PassThrough
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import PolicyErrors
-from guardproxy.scanning import load
+from guardproxy.scanning import folder_of, load
 from guardproxy.server.driver import Driver
 from guardproxy.server.headers import (
     asked_for,
@@ -70,7 +70,7 @@ class Server:
     def __init__(self, config: Config, worker: int = 0) -> None:
         self.config = config
         self.metrics = Metrics()
-        self.reloading = Reload(config.policies or shipped("policies"), lambda: _load(config), self.metrics)
+        self.reloading = Reload(folder_of(config.policies), lambda: _load(config), self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         self._key = key_of(config.audit, config.key)
         self._engine = engine()

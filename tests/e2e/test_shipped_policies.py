@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from guardproxy.policy.load import Files
 from guardproxy.policy.notes import notes
 from guardproxy.scanning import loader, shipped_folder, shipped_names
 from guardproxy.trials.running import Ran, run_tests, untested
+from tests.e2e.rig import ROOT, free_port, wait_ready
 
 NAMES = (
     "default",
@@ -75,3 +79,19 @@ def test_it_is_called_as_its_file_and_says_what_it_is_for(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_in_it_is_likely_to_be_a_mistake(name: str) -> None:
     assert [str(note) for note in notes(loaded(name)) if note.weight == "warning"] == []
+
+
+def test_a_server_takes_a_shipped_policy_by_its_name(tmp_path: Path) -> None:
+    port, admin_port = free_port(), free_port()
+    words = ["serve", "--upstream", "http://127.0.0.1:9", "--policies", "payments", "--audit", "audit"]
+    command = [sys.executable, "-m", "guardproxy", *words, "--port", str(port), "--admin-port", str(admin_port)]
+    server = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
+    )
+    try:
+        wait_ready(server, f"http://127.0.0.1:{admin_port}/readyz", 60)
+    finally:
+        server.terminate()
+    _, said = server.communicate(timeout=30)
+    assert server.returncode == 0, said
+    assert loaded("payments").digest.encode() in said
