@@ -12,7 +12,7 @@ from typing import Any
 from guardproxy.findings import KINDS
 from guardproxy.operators import HASH_TYPES
 from guardproxy.operators import KINDS as OPERATORS
-from guardproxy.policy import retrying
+from guardproxy.policy import retrying, trial
 from guardproxy.policy.document import ACTIONS, KEEP, KINDS_OF, MODES, ON_ERROR, SEVERITIES, UNMAPPED, Action
 
 Schema = Mapping[str, Any]
@@ -152,6 +152,32 @@ TENANT: Table = {
 
 AUDIT: Table = {"keep": Key("How much of the texts records keep.", choice(KEEP))}
 
+_TEXTS: Schema = {"anyOf": [TEXT, {"type": "object", "minProperties": 1, "additionalProperties": TEXT}]}
+_FIND: Schema = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": False,
+    "properties": dict.fromkeys(trial.FIND_KEYS, TEXT),
+}
+_EXPECTED: dict[str, Schema] = {
+    **dict.fromkeys(trial.EXPECT_KEYS, TEXT_OR_TEXTS),
+    "rule": TEXT,
+    "decision": choice(trial.VERDICTS),
+    "upstream": _TEXTS,
+    "client": _TEXTS,
+    "finds": {"anyOf": [{"const": trial.NONE}, _FIND, {"type": "array", "minItems": 1, "items": _FIND}]},
+}
+_ANSWERS: Schema = {"type": "array", "minItems": 1, "maxItems": trial.LIMIT_ANSWERS, "items": TEXT}
+_SENT: dict[str, Schema] = {
+    **dict.fromkeys(trial.KEYS, TEXT),
+    "response": {"anyOf": [TEXT, _ANSWERS]},
+    "exchange": {"type": "object", "required": ["request"]},
+    "headers": {"type": "object", "additionalProperties": TEXT},
+    "chunkings": number(0, trial.LIMIT_CHUNKINGS, whole=True),
+    "expect": {"type": "object", "minProperties": 1, "additionalProperties": False, "properties": _EXPECTED},
+}
+_TEST: Schema = {"type": "object", "required": ["name", "expect"], "additionalProperties": False, "properties": _SENT}
+
 POLICY: Table = {
     "policy": Key("The policy's name.", NAME, needed=True),
     "description": Key("What the policy is for, in a sentence.", TEXT),
@@ -168,8 +194,5 @@ POLICY: Table = {
     "unmapped": Key("What happens to fields that guardproxy does not know.", choice(UNMAPPED)),
     "enforce": Key("Of how many conversations all its rules are enforced, as in `10 %`.", SHARE),
     "audit": Key("What records keep.", {"type": "object"}),
-    "tests": Key(
-        "Examples, and what must come of them.",
-        {"type": "array", "items": {"type": "object", "required": ["name", "expect"]}},
-    ),
+    "tests": Key("Examples, and what must come of them.", {"type": "array", "items": _TEST}),
 }

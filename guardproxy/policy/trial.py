@@ -30,7 +30,7 @@ EXPECT_KEYS = (
 FIND_KEYS = ("check", "label", "text")
 _SCENES = ("request", "response", "exchange", "record")
 _FACTS = ("route", "model", "tenant", "headers")
-_KEYS = ("name", *_SCENES, *_FACTS, "chunkings", "expect")
+KEYS = ("name", *_SCENES, *_FACTS, "chunkings", "expect")
 _TEXT = "a text, written as words"
 
 
@@ -129,7 +129,7 @@ def read_tests(
 
 
 def _test(reading: Reading, node: Node, rules: Sequence[str], checks: Sequence[str]) -> PolicyTest | None:
-    keys = reading.entries(node, "a mapping with `name`", _KEYS, needed=("name", "expect"))
+    keys = reading.entries(node, "a mapping with `name`", KEYS, needed=("name", "expect"))
     name = reading.word(keys.get("name"))
     scene = _scene(reading, node, keys)
     expected = _expected(reading, keys.get("expect"), rules, checks)
