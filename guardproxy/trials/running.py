@@ -61,10 +61,15 @@ def run_tests(
 
 
 def untested(policies: Iterable[Policy], results: Sequence[Ran]) -> list[tuple[Policy, str]]:
-    """The rules that hold in no test."""
+    """The rules that hold in no test, be it one of a policy that this one extends."""
     held = {(one.policy.name, rule) for one in results for rule in one.held}
-    files = (policy for policy in policies if not policy.tenant)
-    return [(policy, rule.id) for policy in files for rule in policy.rules if (policy.name, rule.id) not in held]
+    return [
+        (policy, rule.id)
+        for policy in policies
+        if not policy.tenant
+        for rule in policy.rules
+        if not any((name, rule.id) in held for name in (policy.name, *policy.stands_for))
+    ]
 
 
 def _needs(policy: Policy, test: PolicyTest) -> bool:

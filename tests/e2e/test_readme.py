@@ -120,7 +120,9 @@ def test_the_python_block_prints_what_the_text_says(desk: Desk) -> None:
 @pytest.mark.parametrize("text", blocks("yaml"), ids=lambda text: text.partition("\n")[0])
 def test_a_policy_loads_and_passes_its_own_tests(tmp_path: Path, desk: Desk, text: str) -> None:
     (tmp_path / "policy.yaml").write_text(text)
-    said = desk.run(f"guardproxy policy lint {tmp_path}").stdout  # what a retry costs, and what is not scanned, are notes
+    said = desk.run(
+        f"guardproxy policy lint {tmp_path}"
+    ).stdout  # what a retry costs, and what is not scanned, are notes
     assert re.search(r"^1 policy, no errors(, \d+ notes?)?$", said, re.MULTILINE)
     ran = desk.run(f"guardproxy policy test {tmp_path}")
     assert ran.returncode == 0, ran.stdout

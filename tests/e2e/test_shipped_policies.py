@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -60,6 +61,16 @@ def test_a_shipped_policy_passes_its_own_tests(name: str) -> None:
 def test_it_has_ten_tests_and_no_rule_without_one(name: str) -> None:
     assert len(results(name)) >= 10
     assert untested(loaded(name).policies, results(name)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rule_can_be_taken_out_without_a_test_that_fails(name: str) -> None:
+    policy = only(name)
+    for rule in policy.rules:
+        tests = tuple(ran.test for ran in results(name) if rule.id in ran.held)
+        without = replace(policy, rules=tuple(one for one in policy.rules if one is not rule), tests=tests)
+        ran = run_tests(PolicySet((without,), loaded(name).checks, ""), Files(shipped_folder(name)).read)
+        assert any(one.faults for one in ran), rule.id
 
 
 @pytest.mark.parametrize("name", NAMES)

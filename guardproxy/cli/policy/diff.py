@@ -80,7 +80,7 @@ def _traffic(old: Path, new: Path, log: Path, examples: int) -> Traffic:
         _wrong_use(f"{log}: no log here")
     load = loader()
     traffic = Traffic(load(old), load(new), examples)
-    with _progress(sum(file.stat().st_size for file in files)) as advance:
+    with progress(sum(file.stat().st_size for file in files)) as advance:
         for file in files:
             for size, record in _records(file):
                 if record is not None:
@@ -100,7 +100,7 @@ def _records(file: Path) -> Iterator[tuple[int, Mapping[str, Any] | None]]:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
+def progress(total: int) -> Iterator[Any]:
     """A bar on standard error, where that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda size: None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from guardproxy.audit.chain import canonical
 from guardproxy.cli import app
+from guardproxy.cli.policy.diff import progress
 from guardproxy.scanning import load
 from tests.support import Play, chat_frames
 
@@ -292,3 +294,31 @@ def test_what_is_for_others_and_what_is_refused(folder: Path) -> None:
 def test_wrong_use_of_explain(words: tuple[str, ...], message: str) -> None:
     ran = run("explain", "text", *words)
     assert (ran.exit_code, message in ran.stderr) == (2, True)
+
+
+# The bar of a long log.
+
+
+class Terminal(StringIO):
+    """Standard error, as a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_shows_how_far_a_long_log_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress(100) as advance:
+        advance(50)
+    assert "replaying" in terminal.getvalue()
+    assert "50%" in terminal.getvalue()
+
+
+def test_there_is_none_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = StringIO()
+    monkeypatch.setattr("sys.stderr", pipe)
+    with progress(100) as advance:
+        advance(50)
+    assert pipe.getvalue() == ""

@@ -106,6 +106,18 @@ def test_rules_that_no_test_exercises() -> None:
     assert {rule for _, rule in untested(policy_set(POLICY).policies, found)} == {"mail", "bad"}
 
 
+def test_a_rule_that_a_policy_has_from_another_is_tested_there() -> None:
+    base = POLICY + "tests: [{name: t, request: look, expect: {rule: seen}}]\n"
+    team = "policy: team\nextends: test\nrules: [{id: own, when: check_error, action: flag}]\n"
+    policies = parse_all([("a.yaml", base), ("b.yaml", team)])
+    found = list(run_tests(PolicySet(policies, build_checks(policies, Resources()), ""), nothing))
+    missed = untested(policies, found)
+    assert {(policy.name, rule) for policy, rule in missed} == {
+        *(("test", rule) for rule in ("mail", "bad")),
+        *(("team", rule) for rule in ("mail", "bad", "own")),
+    }
+
+
 # A check that depends on how a text is cut.
 
 
