@@ -143,7 +143,9 @@ def test_a_shipped_policy_is_copied_once(tmp_path: Path) -> None:
     )
     again = run("init", "payments", tmp_path / "mine")
     assert (again.exit_code, "is there already" in again.stderr) == (2, True)
-    assert run("init", "default", tmp_path / "mine").exit_code == 0
+    shown = json.loads(run("init", "default", tmp_path / "mine", "--json").stdout)
+    assert shown == {"written": [str(tmp_path / "mine" / "default.yaml")]}
+    assert json.loads(run("init", "--json").stdout)["strict"].startswith("Nothing personal")
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["default.yaml", "payments.yaml"]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from guardproxy.checks import Resources
 from guardproxy.findings import Finding, Scan, Window
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse_all
+from guardproxy.policy.trial import EXPECT_KEYS, KEYS
 from guardproxy.trials.running import Ran, run_tests, untested
 from tests.support import Play, chat_frames, policy_set
 
@@ -245,3 +248,14 @@ class Renamed:
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         scans = self.check.scan(windows)  # type: ignore[attr-defined]
         return [replace(scan, findings=tuple(replace(one, check=self.name) for one in scan.findings)) for scan in scans]
+
+
+def test_the_example_of_the_documentation_passes() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "policy-tests.md").read_text("utf-8")
+    (example,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    found = list(run_tests(policy_set(example), nothing))
+    assert [ran.faults for ran in found] == [()] * 6
+    assert [ran.plays for ran in found] == [5, 1, 22, 1, 2, 4]
+    assert untested(policy_set(example).policies, found) == []
+    for key in (*KEYS, *EXPECT_KEYS):
+        assert f"{key}:" in text, key
