@@ -14,11 +14,11 @@ import typer
 from guardproxy.cli.policy.arguments import AsJson
 from guardproxy.cli.printing import console, plain, styled
 from guardproxy.errors import PolicyError
-from guardproxy.findings import Direction
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from guardproxy.findings import Direction
     from guardproxy.policy.trial import Told, Written
     from guardproxy.trials.explaining import Explained, Ruled
     from guardproxy.trials.playing import Shown
@@ -84,7 +84,7 @@ def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -
     if kind and kind not in kinds:
         _wrong_use(f"--kind is one of {', '.join(kinds)} on a {on}")
     chosen = next(one for one in kinds if one == (kind or kinds[0]))
-    scene = scene_of(text, cast(Direction, on), chosen)
+    scene = scene_of(text, cast("Direction", on), chosen)
     return Written({**scene.request, "model": model}, scene.answers), Told(tenant=tenant, applies=True)
 
 
