@@ -5,7 +5,8 @@ their text is cleared (`gate`, `lanes`). **Checks** turn text into **findings** 
 turns findings into a **decision** (`policy`, `decisions`), and what is cut out gives way to a stand-in (`editing`). One
 pure object, the **exchange**, plays these parts for one request: *inputs* in, *commands* out (`exchange`,
 `transcript`); one driver performs them (`server`). What was seen and decided is the **record** (`record`, `audit`), and
-a record can be **replayed** (`replay`, `differences`).
+a record can be **replayed** (`replay`, `differences`). What a reviewer asks of policies before they see traffic is
+answered by the same exchange: tests that policy files carry (`trials`), two sets of policies beside each other (`comparing`).
 
 The exchange is a machine in two halves: `exchange` (the request) and `answering` (the answers; a rule may want another one,
 `attempts`), over what they share (`machine`). `forms` knows what an answer must look like, `schemas` judges whether it does;

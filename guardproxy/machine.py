@@ -126,9 +126,9 @@ class Machine:
         return (*(attempt.side for attempt in self._attempts.earlier), self._answer.side)
 
     @property
-    def applies(self) -> bool:
-        """Whether any policy is for this request."""
-        return bool(self._bound and self._bound.policies)
+    def bound(self) -> Bound | None:
+        """The rules for this request, once it was read."""
+        return self._bound
 
     @property
     def found(self) -> list[str]:

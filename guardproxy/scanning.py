@@ -7,8 +7,8 @@ empty one, so what is printed here is what the proxy would do.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,13 +17,13 @@ from guardproxy.checks import Check, Resources, own_names, with_partner
 from guardproxy.config import shipped
 from guardproxy.errors import PluginError, PolicyError
 from guardproxy.exchange import Exchange, Setting
-from guardproxy.findings import Channel, Finding
+from guardproxy.findings import Channel, Finding, Window
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.gate import Job
 from guardproxy.lanes import Lane
-from guardproxy.policy.document import ACTIONS
+from guardproxy.policy.document import ACTIONS, Policy
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_folder
+from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.supervisor import Models
 from guardproxy.transcript import (
@@ -81,17 +81,54 @@ def shipped_names() -> list[str]:
     return ["default", *sorted(path.name for path in shipped("policies").iterdir() if path.is_dir())]
 
 
+def read_policies(named: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
+    """The policies of a folder, of one file, or shipped under a name; their digest; the files beside them. No check is built.
+
+    Raises `PolicyError`.
+    """
+    place = folder_of(named)
+    files = Files(place.parent if place.is_file() else place)
+    policies, digest = load_file(place, files) if place.is_file() else load_folder(place, files)
+    return policies, digest, files
+
+
+def judges(policy: Policy) -> frozenset[str]:
+    """The names of the checks that ask the model for a judgement."""
+    return frozenset(name for name, spec in policy.checks.items() if spec.use == "supervisor")
+
+
+def without_judges(policy: Policy) -> Policy:
+    return replace(policy, checks={name: spec for name, spec in policy.checks.items() if name not in judges(policy)})
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Stands for a check that is left out: it finds nothing."""
+
+    name: str
+    digest: str = ""
+
+    def scan(self, windows: Sequence[Window]) -> list[ScanResult]:
+        """See `Check.scan`."""
+        ends = (window.start + len(window.text) for window in windows)
+        return [ScanResult((), end, end) for end in ends]
+
+
 def loader(
-    models: Path | None = None, runtime: Models | None = None, remote: Remote | None = None
+    models: Path | None = None, runtime: Models | None = None, remote: Remote | None = None, *, judged: bool = True
 ) -> Callable[[Path | None], PolicySet]:
-    """What loads policies (`load`), with models that are loaded once for all of them."""
+    """What loads policies (`load`), with models that are loaded once for all of them. `judged`: else checks that judge texts
+    (`supervisor`) find nothing, and their model is not asked for."""
     runtime = runtime or Models((models,) if models else ())
 
     def load_one(named: Path | None) -> PolicySet:
         _refuse_clashes()
-        files = Files(folder_of(named))
-        policies, digest = load_folder(files.folder, files)
-        checks = build_checks(policies, Resources(runtime.scorer, runtime.tagger, files.read, remote))
+        policies, digest, files = read_policies(named)
+        asked = policies if judged else tuple(without_judges(policy) for policy in policies)
+        checks = dict(build_checks(asked, Resources(runtime.scorer, runtime.tagger, files.read, remote)))
+        for policy in policies:
+            for name in policy.checks:
+                checks.setdefault((policy.name, name), Silent(name))
         return PolicySet(policies, checks, files.digest(digest))
 
     return load_one

@@ -13,7 +13,9 @@ from guardproxy.errors import GuardproxyError
 
 def replay(
     log: Annotated[Path, typer.Argument(metavar="LOG", help="A log file, or the folder that `serve --audit` wrote.")],
-    policies: Annotated[Path | None, typer.Option(help="A folder of policy files. Default: the shipped ones.")] = None,
+    policies: Annotated[
+        Path | None, typer.Option(help="A folder of policies, or one that is shipped: strict, ...")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a record.")] = False,
 ) -> None:
     """Run recorded exchanges again and list what would be different.

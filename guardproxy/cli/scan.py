@@ -13,7 +13,9 @@ from guardproxy.errors import PolicyError
 
 
 def scan(
-    policies: Annotated[Path | None, typer.Option(help="A folder of policy files. Default: the shipped ones.")] = None,
+    policies: Annotated[
+        Path | None, typer.Option(help="A folder of policies, or one that is shipped: strict, ...")
+    ] = None,
     on: Annotated[str, typer.Option(help="request: as a user's message; response: as a model's answer.")] = "request",
 ) -> None:
     """Read {"id", "text"} lines, write {"id", "decision", "rules", "findings", "text"} lines.

@@ -28,7 +28,9 @@ def serve(
     upstream_key: Annotated[
         list[str] | None, typer.Option(help="`NAME=KEY`: the key for an upstream that policies fall back to.")
     ] = None,
-    policies: Annotated[Path | None, typer.Option(help="A folder of policy files. Default: the shipped ones.")] = None,
+    policies: Annotated[
+        Path | None, typer.Option(help="A folder of policies, or one that is shipped: strict, ...")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with settings; flags win over it.")] = None,
     host: Annotated[str | None, typer.Option(help="Where to listen. Default: 127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="The clients' port. Default: 8080; 0 picks one.")] = None,

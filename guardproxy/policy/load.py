@@ -89,10 +89,19 @@ def load_folder(folder: Path | str, files: Files | None = None) -> tuple[tuple[P
 
     Hidden files and subfolders are left out. Raises `PolicyErrors`; none of the files is used then.
     """
+    return _load(_files(Path(folder)), files or Files(folder))
+
+
+def load_file(path: Path, files: Files) -> tuple[tuple[Policy, ...], str]:
+    """The same, of a folder that holds no other policy."""
+    return _load([path], files)
+
+
+def _load(paths: Iterable[Path], beside: Files) -> tuple[tuple[Policy, ...], str]:
     contents: list[tuple[str, bytes]] = []
     errors: list[PolicyError] = []
     digest = hashlib.sha256()
-    for path in _files(Path(folder)):
+    for path in paths:
         try:
             content = _content(path)
         except PolicyError as error:
@@ -103,7 +112,7 @@ def load_folder(folder: Path | str, files: Files | None = None) -> tuple[tuple[P
             digest.update(len(part).to_bytes(8, "big") + part)
         contents.append((str(path), content))
     try:
-        policies = parse_all(contents, files or Files(folder))
+        policies = parse_all(contents, beside)
     except PolicyErrors as wrong:
         errors += wrong.errors
     if errors:

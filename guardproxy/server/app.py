@@ -22,14 +22,14 @@ from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from guardproxy import placeholders
-from guardproxy.config import Config, shipped
+from guardproxy.config import Config
 from guardproxy.errors import DownstreamError, PolicyError
 from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.passing import PassThrough
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import PolicyErrors
 from guardproxy.remote import Remotes
-from guardproxy.scanning import load
+from guardproxy.scanning import folder_of, load
 from guardproxy.server.driver import Driver
 from guardproxy.server.headers import (
     asked_for,
@@ -92,7 +92,7 @@ class Server:
         self._models = Models(
             (config.models,) if config.models else (), settings(config), Registry(self.metrics.registry)
         )
-        self.reloading = Reload(config.policies or shipped("policies"), self._load, self.metrics)
+        self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         self._key = key_of(config.audit, config.key)
         self._engine = engine()

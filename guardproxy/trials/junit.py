@@ -27,6 +27,8 @@ def junit(results: Sequence[Ran]) -> bytes:
             about = {"classname": name, "name": _plain(one.test.name), "time": f"{one.seconds:.3f}"}
             place = {"file": _plain(one.policy.source), "line": str(one.test.place.line)}
             case = SubElement(suite, "testcase", {**about, **place})
+            if one.skipped:
+                SubElement(case, "skipped", {"message": one.skipped})
             if one.faults:
                 told = _plain("; ".join(fault.message for fault in one.faults))
                 failure = SubElement(case, "failure", {"message": told, "type": "policy"})
@@ -38,7 +40,12 @@ def junit(results: Sequence[Ran]) -> bytes:
 def _counts(results: Sequence[Ran]) -> dict[str, str]:
     failed = sum(bool(one.faults) for one in results)
     seconds = sum(one.seconds for one in results)
-    counts = {"tests": len(results), "failures": failed, "errors": 0, "skipped": 0}
+    counts = {
+        "tests": len(results),
+        "failures": failed,
+        "errors": 0,
+        "skipped": sum(bool(one.skipped) for one in results),
+    }
     return {**{name: str(count) for name, count in counts.items()}, "time": f"{seconds:.3f}"}
 
 

@@ -8,7 +8,7 @@ in the order in which they come up, for their letters depend on a key.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +17,12 @@ from guardproxy.decisions import Edit
 from guardproxy.events import Event, Text
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Direction, Kind
+from guardproxy.findings import Scan as ScanResult
+from guardproxy.gate import Job
 from guardproxy.lanes import Lane
 from guardproxy.noted import Side
 from guardproxy.placeholders import PLACEHOLDER, RESTORE
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.evaluate import BoundRule, PolicySet
 from guardproxy.policy.trial import Texts, Told, Verdict, Written
 from guardproxy.replay import Rerun
 from guardproxy.scanning import scanned
@@ -119,17 +121,34 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """A text as the checks read it. `checks`: those that some rule asks of it."""
+
+    direction: Direction
+    path: str
+    kind: Kind
+    text: str
+    checks: tuple[str, ...]
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Played:
-    """What became of a scene. `applies`: some policy's `match` holds for it; `trouble`: why it ended as no policy wanted;
-    `upstream`, `client`: what each was sent, `None` where nothing was."""
+    """What became of a scene. `rules_of`: those of the policies whose `match` holds for it; `trouble`: why it ended though no
+    rule ended it; `upstream`, `client`: what each was sent, `None` where nothing was; `read`: every text."""
 
     decision: Verdict
-    applies: bool
+    rules_of: tuple[BoundRule, ...]
     held: tuple[Held, ...]
     found: tuple[Found, ...]
     upstream: Shown | None
     client: Shown | None
+    read: tuple[Read, ...] = ()
     trouble: str = ""
+
+    @property
+    def applies(self) -> bool:
+        return bool(self.rules_of)
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -140,18 +159,20 @@ class Played:
         return tuple(sorted({one.rule for one in self.held if not one.enforced}))
 
 
-def play(policies: PolicySet, scene: Texts | Written, told: Told, cuts: Cuts) -> Played:
-    """The scene, once."""
+def play(
+    policies: PolicySet, scene: Texts | Written, told: Told, cuts: Cuts, scan: Callable[[Job], ScanResult] = scanned
+) -> Played:
+    """The scene, once. `scan`: runs a check on a window."""
     exchange, codec = _exchange(policies, told)
     numbers = Numbers()
     body = request_of(scene, told, cuts.streamed)
-    done = _drive(exchange, [RequestReceived(body, language=_language(told), headers=told.headers)])
+    done = _drive(exchange, [RequestReceived(body, language=_language(told), headers=told.headers)], scan)
     _upstream(codec, done, numbers)
     number = 0
     while exchange.phase == "waiting" and (answer := answer_of(scene, told, cuts, number, numbers.fill)):
         number += 1
         inputs: list[Input] = [ResponseStarted(answer.status, answer.media), *map(DataReceived, answer.pieces)]
-        done += _drive(exchange, [*inputs, ResponseEnded()], (False, *answer.late))
+        done += _drive(exchange, [*inputs, ResponseEnded()], scan, (False, *answer.late))
     upstream = _upstream(codec, done, numbers)
     client = _client(codec, done, numbers)
     return _played(exchange, done, upstream, client, numbers)
@@ -190,7 +211,9 @@ def _language(told: Told) -> str:
     return told.headers.get("content-language", "").split(",")[0].split("-")[0].strip().lower()
 
 
-def _drive(exchange: Exchange, inputs: Sequence[Input], late: Sequence[bool] = ()) -> list[Command]:
+def _drive(
+    exchange: Exchange, inputs: Sequence[Input], scan: Callable[[Job], ScanResult], late: Sequence[bool] = ()
+) -> list[Command]:
     """Tells the exchange what happens until it wants no more of it. `late[i]`: the next input comes before the checks have
     seen this one."""
     done: list[Command] = []
@@ -203,17 +226,17 @@ def _drive(exchange: Exchange, inputs: Sequence[Input], late: Sequence[bool] = (
             else:
                 done.append(command)
 
-    def scan() -> None:
+    def answer() -> None:
         while waiting:
-            tell(Scanned(tuple(map(scanned, waiting.pop().jobs))))
+            tell(Scanned(tuple(map(scan, waiting.pop().jobs))))
 
     for number, happened in enumerate(inputs):
         if number and exchange.phase != "answer":
             break
         tell(happened)
         if number >= len(late) or not late[number]:
-            scan()
-    scan()
+            answer()
+    answer()
     return done
 
 
@@ -269,11 +292,12 @@ def _played(
     outcome = last.outcome if isinstance(last, Finish) else ""
     return Played(
         decision=_decision(exchange, done, outcome),
-        applies=exchange.applies,
+        rules_of=exchange.bound.rules if exchange.bound else (),
         held=held,
         found=tuple(_findings(exchange, numbers)),
         upstream=upstream,
         client=client,
+        read=tuple(_read(exchange)),
         trouble=_trouble(outcome, last.record if isinstance(last, Finish) else {}),
     )
 
@@ -299,14 +323,30 @@ def _trouble(outcome: str, record: dict[str, Any]) -> str:
     return f"{outcome}: {told}" + (f" at `{error['field']}`" if error.get("field") else "")
 
 
-def _findings(exchange: Exchange, numbers: Numbers) -> Iterator[Found]:
+def _sides(exchange: Exchange) -> Iterator[tuple[int, Lane]]:
+    """Every text, with the attempt that it belongs to."""
     sides: list[tuple[int, Side]] = [(0, exchange.sides["request"]), *enumerate(exchange.answers)]
     for attempt, side in sides:
         for lane in side.gate.lanes:
-            whole = lane.seen.text if lane.seen else "".join(lane.whole)
-            channel = lane.channel
-            for one in lane.findings:
-                if one.check != RESTORE:
-                    place = (channel.direction, channel.path, one.start, one.end)
-                    text = numbers.show(whole[one.start : one.end])
-                    yield Found(*place, one.check, one.label, text, channel.kind, one.score, attempt)
+            yield attempt, lane
+
+
+def _whole(lane: Lane) -> str:
+    return lane.seen.text if lane.seen else "".join(lane.whole)
+
+
+def _read(exchange: Exchange) -> Iterator[Read]:
+    for attempt, lane in _sides(exchange):
+        checks = tuple(dict.fromkeys(check.name for check in lane.checks if check.name != RESTORE))
+        channel = lane.channel
+        yield Read(channel.direction, channel.path, channel.kind, _whole(lane), checks, attempt)
+
+
+def _findings(exchange: Exchange, numbers: Numbers) -> Iterator[Found]:
+    for attempt, lane in _sides(exchange):
+        whole, channel = _whole(lane), lane.channel
+        for one in lane.findings:
+            if one.check != RESTORE:
+                place = (channel.direction, channel.path, one.start, one.end)
+                text = numbers.show(whole[one.start : one.end])
+                yield Found(*place, one.check, one.label, text, channel.kind, one.score, attempt)

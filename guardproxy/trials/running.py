@@ -15,6 +15,7 @@ from guardproxy.policy.document import Match, Policy
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.trial import Logged, PolicyTest
 from guardproxy.replay import rerun
+from guardproxy.scanning import judges
 from guardproxy.trials.judging import Fault, disagreement, faults, unmet
 from guardproxy.trials.playing import Played, play, replayed
 from guardproxy.trials.scenes import plays
@@ -23,7 +24,7 @@ from guardproxy.trials.scenes import plays
 @dataclass(frozen=True, slots=True)
 class Ran:
     """One test. `faults`: what was expected and did not happen; `held`: the rules that held in it, shadow rules included;
-    `plays`: how often it was played."""
+    `plays`: how often it was played; `skipped`: why it was not."""
 
     policy: Policy
     test: PolicyTest
@@ -31,6 +32,7 @@ class Ran:
     held: frozenset[str] = frozenset()
     plays: int = 0
     seconds: float = 0.0
+    skipped: str = ""
 
     @property
     def name(self) -> str:
@@ -42,20 +44,41 @@ def run_tests(
     read: Callable[[str], bytes],
     clock: Callable[[], float] = lambda: 0.0,
     only: str = "*",
+    *,
+    judged: bool = True,
 ) -> Iterator[Ran]:
-    """The tests of every policy whose name, or `policy: name`, is like `only`."""
+    """The tests of every policy whose name, or `policy: name`, is like `only`. `judged`: else those are skipped that expect a
+    check to find something which asks the model for a judgement."""
     for policy in policies.policies:
         for test in policy.tests:
             if fnmatchcase(test.name, only) or fnmatchcase(f"{policy.name}: {test.name}", only):
+                if not judged and _needs(policy, test):
+                    yield Ran(policy, test, (), skipped="it needs the model")
+                    continue
                 began = clock()
                 tested = _run(policies, policy, test, read)
                 yield replace(tested, seconds=clock() - began)
 
 
 def untested(policies: Iterable[Policy], results: Sequence[Ran]) -> list[tuple[Policy, str]]:
-    """The rules that hold in no test."""
+    """The rules that hold in no test, be it one of a policy that this one extends."""
     held = {(one.policy.name, rule) for one in results for rule in one.held}
-    return [(policy, rule.id) for policy in policies for rule in policy.rules if (policy.name, rule.id) not in held]
+    return [
+        (policy, rule.id)
+        for policy in policies
+        if not policy.tenant
+        for rule in policy.rules
+        if not any((name, rule.id) in held for name in (policy.name, *policy.stands_for))
+    ]
+
+
+def _needs(policy: Policy, test: PolicyTest) -> bool:
+    """Whether what a test expects is found by a check that asks the model."""
+    expected = test.expected
+    rules = {expected.rule, *(expected.rules or ()), *(expected.shadow or ())}
+    asked = {name for rule in policy.rules if rule.id in rules for name in rule.when.names()}
+    asked |= {find.check for find in expected.finds or ()}
+    return bool(asked & judges(policy))
 
 
 def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[str], bytes]) -> Ran:

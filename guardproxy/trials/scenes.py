@@ -6,6 +6,7 @@ played again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +21,7 @@ from guardproxy.wire.strict import write
 JSON = "application/json"
 STREAM = "text/event-stream"
 LETTERS = 1
-"""The seed at which every character comes alone."""
+"""The seed at which every character of a text, and every event, comes alone."""
 
 _MOST_CUTS = 40
 
@@ -158,7 +159,10 @@ def _messages(parts: Sequence[str]) -> list[bytes]:
 
 
 def _cut(data: bytes, status: int, media: str, seed: int) -> Answer:
-    pieces = tuple(data[low:high] for low, high in _borders(len(data), 0 if seed == LETTERS else seed))
+    if seed == LETTERS:  # each event as it comes, seen by the checks before the next
+        pieces = tuple(filter(None, re.split(rb"(?<=\n\n)", data)))
+        return Answer(status, media, pieces, (False,) * len(pieces))
+    pieces = tuple(data[low:high] for low, high in _borders(len(data), seed))
     chance = Random(f"late {seed}")  # noqa: S311 - a test that can be repeated
     return Answer(status, media, pieces, tuple(bool(seed) and chance.random() < 0.3 for _ in pieces))
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from guardproxy.policy.load import Files
 from guardproxy.policy.notes import notes
 from guardproxy.scanning import loader, shipped_folder, shipped_names
 from guardproxy.trials.running import Ran, run_tests, untested
+from tests.e2e.rig import ROOT, free_port, wait_ready
 
 NAMES = (
     "default",
@@ -59,6 +64,16 @@ def test_it_has_ten_tests_and_no_rule_without_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_no_rule_can_be_taken_out_without_a_test_that_fails(name: str) -> None:
+    policy = only(name)
+    for rule in policy.rules:
+        tests = tuple(ran.test for ran in results(name) if rule.id in ran.held)
+        without = replace(policy, rules=tuple(one for one in policy.rules if one is not rule), tests=tests)
+        ran = run_tests(PolicySet((without,), loaded(name).checks, ""), Files(shipped_folder(name)).read)
+        assert any(one.faults for one in ran), rule.id
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_harmless_texts_are_among_them(name: str) -> None:
     harmless = [one for one in results(name) if not one.held and one.test.expected.decision == "pass"]
     assert len(harmless) >= 2
@@ -72,5 +87,22 @@ def test_it_is_called_as_its_file_and_says_what_it_is_for(name: str) -> None:
     assert Path(policy.source).read_text("utf-8").startswith("# ")
 
 
-def test_only_policies_that_ask_again_have_notes() -> None:
-    assert {name for name in NAMES if notes(loaded(name).policies)} == {"agents", "eu-ai-act", "structured-output"}
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_in_it_is_likely_to_be_a_mistake(name: str) -> None:
+    assert [str(note) for note in notes(loaded(name)) if note.weight == "warning"] == []
+
+
+def test_a_server_takes_a_shipped_policy_by_its_name(tmp_path: Path) -> None:
+    port, admin_port = free_port(), free_port()
+    words = ["serve", "--upstream", "http://127.0.0.1:9", "--policies", "payments", "--audit", "audit"]
+    command = [sys.executable, "-m", "guardproxy", *words, "--port", str(port), "--admin-port", str(admin_port)]
+    server = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
+    )
+    try:
+        wait_ready(server, f"http://127.0.0.1:{admin_port}/readyz", 60)
+    finally:
+        server.terminate()
+    _, said = server.communicate(timeout=30)
+    assert server.returncode == 0, said
+    assert loaded("payments").digest.encode() in said

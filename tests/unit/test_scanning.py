@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from guardproxy import scanning
 from guardproxy.checks import Resources
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.findings import Finding
-from guardproxy.scanning import Result, load, scan_text
+from guardproxy.scanning import Result, folder_of, judges, load, loader, read_policies, scan_text, shipped_names
 from guardproxy.supervisor import Models
 from tests.support import policy_set
 
@@ -111,3 +112,56 @@ def test_a_text_that_goes_back_to_the_model() -> None:
     mended = scan_text(policies, '{"id": 1,}', "response")
     assert (mended.decision, mended.text) == ("flag", '{"id": 1}')
     assert scan_text(policies, '{"id": 1}', "response").decision == "pass"
+
+
+def test_a_shipped_policy_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of that name wins; a path that is none is not taken for a name."""
+    monkeypatch.chdir(tmp_path)
+    assert folder_of(None) == folder_of(Path("default"))
+    assert folder_of(Path("strict")) == folder_of(None) / "strict"
+    assert shipped_names()[0] == "default"
+    (tmp_path / "strict").mkdir()
+    assert folder_of(Path("strict")) == Path("strict")
+    assert folder_of(Path("a/strict")) == Path("a/strict")
+    with pytest.raises(PolicyError, match="no shipped policy of that name; did you mean `payments`"):
+        folder_of(Path("payment"))
+
+
+def test_one_file_is_read_without_those_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(OPEN)
+    (tmp_path / "two.yaml").write_text(OPEN.replace("policy: test", "policy: other"))
+    policies, digest, files = read_policies(tmp_path / "one.yaml")
+    assert ([policy.name for policy in policies], files.folder) == (["test"], tmp_path)
+    assert digest != read_policies(tmp_path)[1]
+    assert scan_text(load(tmp_path / "one.yaml"), "forbidden", "request").decision == "block"
+
+
+def test_without_the_model_what_asks_for_it_finds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(
+        "policy: p\nchecks: {attack: {use: supervisor, model: missing}, w: {use: pattern, words: [bad]}}\n"
+        "rules: [{id: r, when: attack or w, action: block}]\n"
+    )
+    policies = loader(judged=False)(tmp_path)
+    assert judges(policies.policies[0]) == {"attack"}
+    assert scan_text(policies, "fine", "request").decision == "pass"
+    assert scan_text(policies, "bad", "request").decision == "block"
+
+
+class Raising:
+    """A check that fails."""
+
+    name, digest = "bad", ""
+
+    def scan(self, windows: Any) -> Any:
+        raise TimeoutError
+
+
+def test_a_check_that_fails_does_so_as_in_the_proxy() -> None:
+    policies = policy_set(OPEN)
+    broken = replace(policies, checks={**policies.checks, ("test", "bad"): Raising()})
+    assert scan_text(broken, "hello", "request").decision == "block"
+
+
+def test_a_shadow_rule_alone_changes_nothing() -> None:
+    policies = policy_set(OPEN.replace("  - {id: seen, when: seen, action: flag}\n", ""))
+    assert scan_text(policies, "look", "request").decision == "pass"

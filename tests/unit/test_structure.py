@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "guardproxy"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
 
-PURE = ("wire", "checks", "policy", "audit", "schemas", "measure", "trials")
+PURE = ("wire", "checks", "policy", "audit", "schemas", "measure", "trials", "comparing")
 PURE_FILES = (
     *(
         "answering",
@@ -60,6 +60,7 @@ EXCEPTIONS = {
     "schemas/__init__.py": "a map of the folder",
     "measure/__init__.py": "a map of the folder",
     "trials/__init__.py": "a map of the folder",
+    "comparing/__init__.py": "a map of the folder",
     "schemas/node.py": "what the walk of a schema sees; tested in schemas/test_prefix.py",
     "schemas/wording.py": "the words of a fault; tested in schemas/test_prefix.py",
     "checks/_shape.py": "shared code of checks, tested in checks/test_pattern.py",

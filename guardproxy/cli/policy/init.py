@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from guardproxy.cli.policy.arguments import AsJson
 from guardproxy.errors import PolicyError
 
 
 def init(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="A shipped policy; left out, all are listed.")] = "",
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to put it.")] = Path("policies"),
+    as_json: AsJson = False,
 ) -> None:
     """Copy a shipped policy, with its tests, into a folder. Nothing that is there is overwritten."""
     from guardproxy.policy.load import load_folder  # noqa: PLC0415
     from guardproxy.scanning import shipped_folder, shipped_names  # noqa: PLC0415
 
     if not name:
-        for each in shipped_names():
-            (policy,), _ = load_folder(shipped_folder(each))
-            typer.echo(f"{each:<18} {policy.description}")
+        told = {each: load_folder(shipped_folder(each))[0][0].description for each in shipped_names()}
+        lines = (f"{each:<18} {description}" for each, description in told.items())
+        typer.echo(json.dumps(told, indent=2) if as_json else "\n".join(lines))
         return
     try:
         source = shipped_folder(name)
@@ -36,9 +39,13 @@ def init(
         for path, target in targets.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-            typer.echo(f"{target} written")
     except OSError as error:
         _wrong_use(f"{error.filename}: {(error.strerror or '').lower()}")
+    if as_json:
+        typer.echo(json.dumps({"written": list(map(str, targets.values()))}, indent=2))
+        return
+    for target in targets.values():
+        typer.echo(f"{target} written")
     typer.echo(f"next: guardproxy policy test {folder}")
 
 

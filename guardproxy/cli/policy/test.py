@@ -28,6 +28,9 @@ def run(
     show_untested: Annotated[
         bool, typer.Option("--untested", help="List rules that hold in no test; 1 if any.")
     ] = False,
+    no_model: Annotated[
+        bool, typer.Option("--no-model", help="Skip tests that need the model; it is not loaded.")
+    ] = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit's XML.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -39,12 +42,12 @@ def run(
     from guardproxy.trials.junit import junit as as_junit  # noqa: PLC0415
     from guardproxy.trials.running import untested  # noqa: PLC0415
 
-    if show_untested and only != "*":
-        _wrong_use("--untested looks at all tests; leave --only out")
+    if show_untested and (only != "*" or no_model):
+        _wrong_use("--untested looks at all tests; leave --only and --no-model out")
     out = console()
     results: list[Ran] = []
     policies: list[Policy] = []
-    for one in _results(folders, only, policies):
+    for one in _results(folders, only, policies, judged=not no_model):
         results.append(one)
         if not as_json:
             for line in _lines(one):
@@ -52,7 +55,7 @@ def run(
     if not results and only != "*":
         _wrong_use(f"no test is named like `{only}`")
     missed = untested(policies, results) if show_untested else []
-    failed = sum(bool(one.faults) for one in results)
+    failed, skipped = sum(bool(one.faults) for one in results), sum(bool(one.skipped) for one in results)
     if junit is not None:
         try:
             junit.write_bytes(as_junit(results))
@@ -63,16 +66,19 @@ def run(
     else:
         for policy, rule in missed:
             out.print(styled(("none", "yellow"), f" {policy.name}: `{rule}` holds in no test"))
-        out.print(styled((f"{len(results) - failed} passed, {failed} failed", "red" if failed else "green")))
+        told = f"{len(results) - failed - skipped} passed, {failed} failed" + (
+            f", {skipped} skipped" if skipped else ""
+        )
+        out.print(styled((told, "red" if failed else "green")))
     raise typer.Exit(1 if failed or missed else 0)
 
 
-def _results(folders: list[Path], only: str, policies: list[Policy]) -> Iterator[Ran]:
+def _results(folders: list[Path], only: str, policies: list[Policy], *, judged: bool) -> Iterator[Ran]:
     from guardproxy.policy.load import Files  # noqa: PLC0415
     from guardproxy.scanning import folder_of, loader  # noqa: PLC0415
     from guardproxy.trials.running import run_tests  # noqa: PLC0415
 
-    load = loader()
+    load = loader(judged=judged)
     try:
         sets = [(load(folder), Files(folder_of(folder)).read) for folder in folders]
     except PolicyError as error:
@@ -80,7 +86,7 @@ def _results(folders: list[Path], only: str, policies: list[Policy]) -> Iterator
         raise typer.Exit(2) from None
     for loaded, read in sets:
         policies += loaded.policies
-        yield from run_tests(loaded, read, time.perf_counter, only)
+        yield from run_tests(loaded, read, time.perf_counter, only, judged=judged)
 
 
 def _wrong_use(message: str) -> NoReturn:
@@ -89,6 +95,9 @@ def _wrong_use(message: str) -> NoReturn:
 
 
 def _lines(one: Ran) -> Iterator[Text]:
+    if one.skipped:
+        yield styled(("skip", "yellow"), f" {plain(one.name)}: {one.skipped}")
+        return
     yield styled(("FAIL" if one.faults else "ok  ", "bold red" if one.faults else "green"), f" {plain(one.name)}")
     if one.faults:
         yield styled((f"       {plain(one.policy.source)}:{one.test.place.line}:{one.test.place.column}", "dim"))
@@ -117,6 +126,7 @@ def _json(results: list[Ran], missed: list[tuple[Policy, str]], with_missed: boo
             "line": one.test.place.line,
             "seconds": round(one.seconds, 4),
             "plays": one.plays,
+            "skipped": one.skipped,
             "rules": sorted(one.held),
             "faults": [{"message": each.message, "expected": each.wanted, "got": each.got} for each in one.faults],
         }

@@ -1,0 +1,190 @@
+"""`guardproxy policy diff`: policies before and after, in words and on recorded traffic."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from guardproxy.cli.policy.arguments import AsJson
+from guardproxy.cli.printing import console, plain, styled
+from guardproxy.errors import GuardproxyError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from guardproxy.comparing.excerpts import Piece
+    from guardproxy.comparing.policies import Change
+    from guardproxy.comparing.traffic import Traffic
+
+_WHAT = "A folder of policy files, one file, or the name of a shipped policy."
+_STYLES = {"loosens": "bold red", "tightens": "green", "either": "yellow", "neutral": "dim"}
+_SIGNS = {"loosens": "LOOSENS ", "tightens": "tightens", "either": "either  ", "neutral": "        "}
+
+
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="A", help=_WHAT)],
+    new: Annotated[Path, typer.Argument(metavar="B", help="The same, afterwards.")],
+    log: Annotated[
+        Path | None, typer.Option(metavar="LOG", help="A log, or the folder that `serve --audit` wrote.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write one HTML page as well.")] = None,
+    examples: Annotated[int, typer.Option(min=0, max=100, help="How many exchanges to show for each rule.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Say what B says otherwise than A, and with --log which recorded exchanges it would change.
+
+    Policies, rules and lists are compared by name, whatever their order. Exit code 0: the same; 1: differences; 2: wrong use.
+    """
+    from guardproxy.comparing.policies import changes  # noqa: PLC0415
+    from guardproxy.scanning import read_policies  # noqa: PLC0415
+
+    out = console()
+    try:
+        changed = changes(read_policies(old)[0], read_policies(new)[0])
+        traffic = _traffic(old, new, log, examples) if log else None
+    except GuardproxyError as error:
+        _wrong_use(str(error))
+    if report is not None:
+        from guardproxy.comparing.html import page  # noqa: PLC0415
+
+        try:
+            report.write_text(page(str(old), str(new), changed, traffic), "utf-8")
+        except OSError as error:
+            _wrong_use(f"{report}: {(error.strerror or '').lower()}")
+    if as_json:
+        typer.echo(json.dumps(_json(changed, traffic), indent=2))
+    else:
+        _print_changes(out, changed)
+        if traffic:
+            _print_traffic(out, traffic)
+    raise typer.Exit(1 if changed or (traffic and traffic.counts["different"]) else 0)
+
+
+def _wrong_use(message: str) -> NoReturn:
+    typer.echo(f"guardproxy: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def _traffic(old: Path, new: Path, log: Path, examples: int) -> Traffic:
+    from guardproxy.comparing.traffic import Traffic  # noqa: PLC0415
+    from guardproxy.scanning import loader  # noqa: PLC0415
+
+    files = sorted(log.glob("*.jsonl")) if log.is_dir() else [log]
+    if not files or not all(file.is_file() for file in files):
+        _wrong_use(f"{log}: no log here")
+    load = loader()
+    traffic = Traffic(load(old), load(new), examples)
+    with progress(sum(file.stat().st_size for file in files)) as advance:
+        for file in files:
+            for size, record in _records(file):
+                if record is not None:
+                    traffic.see(record)
+                advance(size)
+    return traffic
+
+
+def _records(file: Path) -> Iterator[tuple[int, Mapping[str, Any] | None]]:
+    """Each line's length, and the record that it is."""
+    from guardproxy.audit.chain import open_line  # noqa: PLC0415
+
+    with file.open("rb") as lines:
+        for line in lines:
+            record = open_line(line)
+            yield len(line), record if record is not None and "outcome" in record else None
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Any]:
+    """A bar on standard error, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda size: None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = ("replaying", BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda size: bar.advance(task, size)
+
+
+def _print_changes(out: Console, changed: list[Change]) -> None:
+    for one in changed:
+        out.print(styled((_SIGNS[one.effect], _STYLES[one.effect]), f"  {plain(str(one))}"))
+    loose = sum(one.effect == "loosens" for one in changed)
+    count = f"{len(changed)} {'change' if len(changed) == 1 else 'changes'}"
+    out.print(f"{count}, {loose} of them loosening" if changed else "the policies say the same")
+
+
+def _print_traffic(out: Console, traffic: Traffic) -> None:
+    from rich.table import Table  # noqa: PLC0415
+
+    from guardproxy.comparing.traffic import COUNTS  # noqa: PLC0415
+
+    told = ", ".join(f"{traffic.counts[name]} {name}" for name in COUNTS)
+    out.print(f"{sum(traffic.counts.values())} exchanges: {told}")
+    for reason, count in traffic.reasons.most_common():
+        out.print(styled((f"  {count} not replayable: {plain(reason)}", "dim")))
+    if not traffic.groups:
+        return
+    table = Table("rule", "action", "it", "exchanges", box=None, pad_edge=False, header_style="bold")
+    for one in traffic.groups:
+        table.add_row(f"{one.policy}: {one.rule}" if one.policy else one.rule, one.action, one.way, str(one.count))
+    out.print(table)
+    for group in traffic.groups:
+        for example in group.examples:
+            ended = example.before if example.before == example.after else f"{example.before} -> {example.after}"
+            head = f"{group.rule} {group.way}: {example.id}, {ended}"
+            out.print(styled((plain(head), "bold"), f" {plain(example.where)}" if example.where else ""))
+            if example.pieces:
+                out.print(styled("    ", *map(_piece, example.pieces)))
+    if traffic.rescanned:
+        names = ", ".join(sorted(traffic.rescanned))
+        out.print(
+            styled((f"new or changed checks looked at recorded texts, where values are placeholders: {names}", "dim"))
+        )
+
+
+def _piece(piece: Piece) -> tuple[str, str] | str:
+    text = plain(piece.text)
+    return (f"«{text}»", "bold yellow") if piece.mark else text
+
+
+def _json(changed: list[Change], traffic: Traffic | None) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "same": not changed and not (traffic and traffic.counts["different"]),
+        "changes": [{"policy": one.policy, "change": one.words, "effect": one.effect} for one in changed],
+    }
+    if traffic is None:
+        return shown
+    groups = [
+        {
+            "policy": one.policy,
+            "rule": one.rule,
+            "action": one.action,
+            "way": one.way,
+            "count": one.count,
+            "ids": one.ids,
+            "examples": [
+                {
+                    "id": example.id,
+                    "before": example.before,
+                    "after": example.after,
+                    "where": example.where,
+                    "differences": list(example.differences),
+                    "text": [{"text": piece.text, "found": piece.mark} for piece in example.pieces],
+                }
+                for example in one.examples
+            ],
+        }
+        for one in traffic.groups
+    ]
+    outcomes = [{"before": old, "after": new, "count": count} for (old, new), count in traffic.outcomes.most_common()]
+    about = {"exchanges": dict(traffic.counts), "not_replayable": dict(traffic.reasons), "outcomes": outcomes}
+    return {**shown, **about, "rescanned": sorted(traffic.rescanned), "groups": groups}

@@ -1,0 +1,64 @@
+"""A text of a record around what was found in it: parts, of which some are marked.
+
+In: the text as the record shows it (masked), and spans. Out: parts in order. Nothing else of a text is ever shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+AROUND_CHARS = 60
+LIMIT_CHARS = 400
+
+
+class Piece(NamedTuple):
+    """A part of an excerpt. `mark`: what was found there; empty for plain text."""
+
+    text: str
+    mark: str = ""
+
+
+def excerpt(text: str, spans: Iterable[tuple[int, int, str]], around: int = AROUND_CHARS) -> tuple[Piece, ...]:
+    """The spans of a text, each marked with its name, and `around` characters on both sides of them. Of spans that overlap,
+    the first gives its name to both."""
+    merged: list[tuple[int, int, str]] = []
+    for start, end, name in sorted(spans):
+        if merged and start < merged[-1][1]:
+            low, high, first = merged[-1]
+            merged[-1] = (low, max(high, end), first)
+        else:
+            merged.append((start, end, name))
+    out: list[Piece] = []
+    at = 0
+    for start, end, name in merged:
+        out += _between(text, at, start, around, first=at == 0)
+        out.append(Piece(_short(text[start:end]), name))
+        at = end
+    return (*out, *_after(text, at, around if merged else LIMIT_CHARS))
+
+
+def _between(text: str, low: int, high: int, around: int, *, first: bool) -> list[Piece]:
+    head = 0 if first else around
+    if high - low <= head + around:
+        return [Piece(text[low:high])] if high > low else []
+    return [Piece(text[low : low + head] + "… " + text[high - around : high])]
+
+
+def _after(text: str, low: int, around: int) -> list[Piece]:
+    if low >= len(text):
+        return []
+    return [Piece(text[low : low + around] + (" …" if len(text) - low > around else ""))]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LIMIT_CHARS else f"{text[: LIMIT_CHARS // 2]} … {text[-LIMIT_CHARS // 2 :]}"
+
+
+def text_at(record: Mapping[str, Any], direction: str, path: str, attempt: int = 0) -> str | None:
+    """The text of a record at a path; `None` where it keeps none. `attempt`: of which answer."""
+    sides: Sequence[Mapping[str, Any]] = [record["request"]]
+    if direction == "response":
+        sides = [*(one["response"] for one in record.get("attempts", ())[:-1]), record["response"]]
+    side = sides[attempt if attempt < len(sides) else -1]
+    return next((one["text"] for one in side["texts"] if one["path"] == path), None)

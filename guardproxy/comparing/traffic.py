@@ -1,0 +1,184 @@
+"""Recorded traffic under two sets of policies: which exchanges change, by rule, with examples.
+
+In: records, one after the other. Out: counts, and a few examples of each group. Each record is run again under both sets;
+where it was recorded under the first one, it stands for itself. What is shown of texts is what the records show: masked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from guardproxy.comparing.excerpts import Piece, excerpt, text_at
+from guardproxy.differences import differences
+from guardproxy.placeholders import PLACEHOLDER
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.replay import rerun
+
+Way = Literal["holds now", "holds no longer", "does something else", "cannot be told"]
+"""`cannot be told`: the value stands masked in the log, and the check that found it has changed since."""
+
+EXAMPLES = 5
+COUNTS = ("the same", "different", "cannot be told", "not replayable")
+OTHERWISE = "(without a rule)"
+"""The rule of a change that no rule's coming or going explains: another placeholder, another share of a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One exchange that changes. `before`, `after`: how it ends; `pieces`: the text, with what was found marked."""
+
+    id: str
+    at: float
+    route: str
+    model: str
+    before: str
+    after: str
+    where: str
+    differences: tuple[str, ...]
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(slots=True)
+class Group:
+    """The exchanges that change by one rule in one way. `action`: what the rule asks for, and in which mode."""
+
+    policy: str
+    rule: str
+    way: Way
+    action: str
+    count: int = 0
+    ids: list[str] = field(default_factory=list)
+    examples: list[Example] = field(default_factory=list)
+
+
+class _Run(NamedTuple):
+    """A record under some policies, and the checks that had to look at its texts again."""
+
+    record: Mapping[str, Any]
+    rescanned: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What two sets of policies make of the same records."""
+
+    old: PolicySet
+    new: PolicySet
+    examples: int = EXAMPLES
+    counts: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    rescanned: Counter[str] = field(default_factory=Counter)
+    _groups: dict[tuple[str, str, Way, str], Group] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> list[Group]:
+        """Those with most exchanges first."""
+        return sorted(self._groups.values(), key=lambda one: (-one.count, one.policy, one.rule, one.way))
+
+    def see(self, record: Mapping[str, Any]) -> None:
+        """Takes one record."""
+        old, new = self._under(self.old, record), self._under(self.new, record)
+        if isinstance(old, str) or isinstance(new, str):
+            self.counts["not replayable"] += 1
+            self.reasons[old if isinstance(old, str) else str(new)] += 1
+            return
+        before, after = old.record, new.record
+        found = tuple(one for one in differences(before, after) if not one.startswith("decisions: "))
+        moved = list(_moved(before, after, {*old.rescanned, *new.rescanned}))
+        if not found and not moved:
+            self.counts["the same"] += 1
+            return
+        blind = bool(moved) and all(way == "cannot be told" for _, way in moved)
+        self.counts["cannot be told" if blind else "different"] += 1
+        if not blind:
+            self.outcomes[before["outcome"], after["outcome"]] += 1
+        seen: set[tuple[str, str, Way, str]] = set()
+        for decision, way in moved:
+            action = decision["action"] + (" in shadow mode" if decision["mode"] == "shadow" else "")
+            key = (decision["policy"], decision["rule"], way, action)
+            if key not in seen:
+                seen.add(key)
+                spans = [one for one, its in moved if its == way and _key(one) == _key(decision)]
+                self._add(key, before, after, found, after if way == "holds now" else before, spans)
+        if not moved:
+            self._add(("", OTHERWISE, "does something else", ""), before, after, found, after, [])
+
+    def _under(self, policies: PolicySet, record: Mapping[str, Any]) -> _Run | str:
+        if record["policies"] == policies.digest and record["outcome"] not in ("passed", "refused"):
+            return _Run(record)
+        again = rerun(record, policies)
+        if isinstance(again, str):
+            return again
+        self.rescanned.update(again.rescanned)
+        return _Run(again.record, again.rescanned)
+
+    def _add(
+        self,
+        key: tuple[str, str, Way, str],
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        found: tuple[str, ...],
+        shown: Mapping[str, Any],
+        decisions: list[Mapping[str, Any]],
+    ) -> None:
+        group = self._groups.setdefault(key, Group(*key))
+        group.count += 1
+        group.ids.append(after["id"])
+        if len(group.examples) < self.examples:
+            where, pieces = _excerpt(shown, decisions)
+            about = (after["id"], after["at"], after["route"], after["model"], before["outcome"], after["outcome"])
+            group.examples.append(Example(*about, where, found, pieces))
+
+
+def _moved(
+    before: Mapping[str, Any], after: Mapping[str, Any], rescanned: Container[str]
+) -> Iterator[tuple[Mapping[str, Any], Way]]:
+    """The decisions that only one of two records has. Where a text is masked otherwise, offsets move, so a decision is the same
+    if it is about the same label of the same text, in the same order."""
+    old, new = (_numbered(record["decisions"]) for record in (before, after))
+    for key, decision in old.items():
+        if key not in new:
+            blind = decision["check"] in rescanned and _is_masked(before, decision)
+            yield decision, "cannot be told" if blind else "holds no longer"
+    for key, decision in new.items():
+        if key not in old:
+            yield decision, "holds now"
+
+
+def _is_masked(record: Mapping[str, Any], decision: Mapping[str, Any]) -> bool:
+    """Whether what was found is a placeholder, which another check cannot take for what it stands for."""
+    text = text_at(record, decision["direction"], decision["path"], decision.get("attempt", 0)) or ""
+    return PLACEHOLDER.fullmatch(text[decision["start"] : decision["end"]]) is not None
+
+
+def _numbered(decisions: list[Mapping[str, Any]]) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    """Each decision by what it is, whatever its policy is called by now."""
+    counts: Counter[tuple[Any, ...]] = Counter()
+    out = {}
+    for one in decisions:
+        key = tuple(one.get(name) for name in ("rule", "action", "mode", "direction", "path", "label", "attempt"))
+        out[(*key, counts[key])] = one
+        counts[key] += 1
+    return out
+
+
+def _key(decision: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(decision[name] for name in ("policy", "rule", "action", "mode", "direction", "path"))
+
+
+def _excerpt(record: Mapping[str, Any], decisions: list[Mapping[str, Any]]) -> tuple[str, tuple[Piece, ...]]:
+    """Where the first decision is about, and the text there."""
+    if not decisions:
+        return "", ()
+    first = decisions[0]
+    where = f"{first['direction']} {first['path']}"
+    text = text_at(record, first["direction"], first["path"], first.get("attempt", 0))
+    if text is None:
+        return where, ()
+    attempt = first.get("attempt", 0)
+    spans = [(one["start"], one["end"], one["label"]) for one in decisions if one.get("attempt", 0) == attempt]
+    return where, excerpt(text, spans)

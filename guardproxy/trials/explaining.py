@@ -1,0 +1,162 @@
+"""Why a text is treated as it is: what each check found, which rules held, which decided, and why the others did not.
+
+In: policies and a text, or a request's JSON. Out: all of that, and how long each check took. Kept: nothing; the clock is handed
+in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal
+
+from guardproxy.findings import Direction, Kind, Scan
+from guardproxy.gate import Job
+from guardproxy.policy.evaluate import BoundRule, PolicySet
+from guardproxy.policy.expression import CHECK_ERROR, Name
+from guardproxy.policy.trial import Told, Verdict, Written
+from guardproxy.scanning import scanned
+from guardproxy.trials.playing import Found, Played, play
+from guardproxy.trials.scenes import Cuts
+
+RUNS = 5
+REQUEST_KINDS: tuple[Kind, ...] = (
+    *("user", "system", "assistant", "tool_result", "tool_arguments", "tool_definition", "metadata", "unmapped"),
+)
+RESPONSE_KINDS: tuple[Kind, ...] = ("assistant", "reasoning", "refusal", "tool_arguments")
+
+State = Literal["decided", "held", "shadow", "no"]
+"""`held`: but a stronger rule decided; `shadow`: held, and would have been done."""
+
+_STRENGTH: Mapping[str, int] = {"flag": 0, "redact": 1, "retry": 2, "block": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """What became of one rule, and why."""
+
+    policy: str
+    rule: str
+    action: str
+    state: State
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """How long a check took for all texts that it read: the median of several runs, in milliseconds."""
+
+    check: str
+    ms: float
+    texts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """`elsewhere`: policies whose `match` does not hold."""
+
+    played: Played
+    policies: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+    rules: tuple[Ruled, ...]
+    timings: tuple[Timed, ...]
+
+    @property
+    def decision(self) -> Verdict:
+        return self.played.decision
+
+
+def scene_of(text: str, direction: Direction, kind: Kind) -> Written:
+    """A chat exchange with nothing but this text, as one of its kinds."""
+    empty = {"messages": [{"role": "user", "content": ""}]}
+    call = {"id": "call_1", "type": "function", "function": {"name": "tool", "arguments": "{}"}}
+    asked = {"role": "assistant", "content": None, "tool_calls": [call]}
+    called = {**asked, "tool_calls": [{**call, "function": {"name": "tool", "arguments": text}}]}
+    if direction == "response":
+        messages: dict[Kind, dict[str, Any]] = {
+            "reasoning": {"role": "assistant", "content": "", "reasoning_content": text},
+            "refusal": {"role": "assistant", "content": None, "refusal": text},
+            "tool_arguments": called,
+        }
+        message = messages.get(kind, {"role": "assistant", "content": text})
+        return Written(empty, ({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]},))
+    function = {"name": "tool", "description": text}
+    bodies: dict[Kind, dict[str, Any]] = {
+        "tool_result": {"messages": [asked, {"role": "tool", "tool_call_id": "call_1", "content": text}]},
+        "tool_arguments": {"messages": [called]},
+        "tool_definition": {**empty, "tools": [{"type": "function", "function": function}]},
+        "metadata": {**empty, "metadata": {"note": text}},
+        "unmapped": {**empty, "x_unknown": text},
+    }
+    return Written(bodies.get(kind, {"messages": [{"role": kind, "content": text}]}))
+
+
+def explain(policies: PolicySet, scene: Written, told: Told, clock: Callable[[], float], runs: int = RUNS) -> Explained:
+    """What the policies do with a scene, and why."""
+    jobs: list[Job] = []
+
+    def scan(job: Job) -> Scan:
+        jobs.append(job)
+        return scanned(job)
+
+    played = play(policies, scene, told, Cuts(), scan)
+    names = tuple(dict.fromkeys(one.policy.name for one in played.rules_of))
+    return Explained(
+        played,
+        names,
+        tuple(policy.name for policy in policies.policies if policy.name not in names),
+        tuple(_ruled(bound, played) for bound in played.rules_of),
+        tuple(_timed(jobs, clock, runs)),
+    )
+
+
+def _timed(jobs: Sequence[Job], clock: Callable[[], float], runs: int) -> list[Timed]:
+    times: dict[str, list[float]] = {}
+    for job in jobs:
+        took = []
+        for _ in range(runs):
+            began = clock()
+            scanned(job)
+            took.append((clock() - began) * 1000)
+        times.setdefault(job.check.name, []).append(median(took))
+    return [Timed(name, sum(each), len(each)) for name, each in sorted(times.items())]
+
+
+def _ruled(bound: BoundRule, played: Played) -> Ruled:
+    held = [one for one in played.held if (one.policy, one.rule) == (bound.policy.name, bound.rule.id)]
+    about = (bound.policy.name, bound.rule.id, bound.rule.action)
+    if not held:
+        return Ruled(*about, "no", _why_not(bound, played))
+    found = ", ".join(dict.fromkeys(f"`{bound.names.get(one.check, one.check)}` found {one.label}" for one in held))
+    if not held[0].enforced:
+        return Ruled(*about, "shadow", f"{found}; in shadow mode")
+    strongest = max(_STRENGTH.get(one.action, 0) for one in played.held if one.enforced)
+    if _STRENGTH.get(bound.rule.action, 0) == strongest:
+        return Ruled(*about, "decided", found)
+    stronger = next(one for one in played.held if one.enforced and _STRENGTH.get(one.action, 0) == strongest)
+    return Ruled(*about, "held", f"{found}; `{stronger.rule}` ({stronger.action}) is stronger")
+
+
+def _why_not(bound: BoundRule, played: Played) -> str:
+    rule = bound.rule
+    texts = [one for one in played.read if one.text]
+    seen = {(one.direction, one.kind) for one in texts if (one.direction, one.kind) in rule.on}
+    if not seen:
+        kinds = ", ".join(dict.fromkeys(f"{one.kind} of the {one.direction}" for one in texts)) or "none"
+        return f"it does not look at such texts ({kinds})"
+    if rule.when.names() == {CHECK_ERROR}:
+        return "no check failed"
+    found = _present(bound, played.found)
+    missing = sorted(rule.when.names() - found - {CHECK_ERROR})
+    if isinstance(rule.when, Name) or not found & rule.when.names():
+        return f"{', '.join(f'`{name}`' for name in missing)} found nothing"
+    return f"found {', '.join(f'`{name}`' for name in sorted(found))}, but not {', '.join(f'`{name}`' for name in missing)}"
+
+
+def _present(bound: BoundRule, found: Sequence[Found]) -> set[str]:
+    return {
+        bound.names[one.check]
+        for one in found
+        if one.check in bound.names and (one.direction, one.kind) in bound.rule.on
+    }

@@ -1,0 +1,112 @@
+"""The page: whole, without scripts, and every text of a log stays a text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html import unescape
+from html.parser import HTMLParser
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.comparing.excerpts import Piece
+from guardproxy.comparing.html import page
+from guardproxy.comparing.policies import Change
+from guardproxy.comparing.traffic import Example, Group, Traffic
+from tests.support import policy_set
+
+CHANGED = [
+    Change("p", "`attack` threshold 0.8 -> 0.6", "tightens"),
+    Change("p", "the rule `x` is gone", "loosens"),
+    Change("p", "tests: 1 new", "neutral"),
+]
+VOID = ("meta",)
+
+
+def traffic(text: str = "<b>hello</b>", rule: str = "r") -> Traffic:
+    nothing = policy_set()
+    found = Traffic(nothing, nothing)
+    found.counts.update({"the same": 3, "different": 2, "not replayable": 1})
+    found.reasons["no text"] = 1
+    found.rescanned["pii"] = 2
+    found.outcomes["answered", "blocked_request"] = 2
+    example = Example(
+        "id1", 0.0, "POST /a", "m", "answered", "blocked_request", "request m", (text,), (Piece(text, text),)
+    )
+    plain = Example("id2", 0.0, "", "", "answered", "answered", "", (), ())
+    found._groups["p", rule, "holds now", "block"] = Group("p", rule, "holds now", "block", 2, [], [example, plain])
+    found._groups["", "(other)", "does something else", ""] = Group("", "(other)", "does something else", "", 1)
+    return found
+
+
+class Reader(HTMLParser):
+    """Tags in their order, and all text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, Any]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_what_it_says() -> None:
+    read = Reader(page("old", "new", CHANGED, traffic()))
+    assert read.open == []
+    assert "Policies: old and new" in read.text
+    assert "`attack` threshold 0.8 -> 0.6" in read.text
+    assert "6 exchanges: 3 the same, 2 different, 0 cannot be told, 1 not replayable." in read.text
+    assert "Not replayable: 1 because no text." in read.text
+    assert "p: r holds now" in read.text
+    assert "1970-01-01 00:00:00Z · id1 · POST /a · m" in read.text
+    assert "answered → blocked_request, request m" in read.text
+    assert "<b>hello</b>" in read.text
+
+
+def test_nothing_to_say() -> None:
+    assert "The policies say the same." in page("a", "b", [], None)
+    nothing = policy_set()
+    empty = Reader(page("a", "b", [], Traffic(nothing, nothing)))
+    assert "0 exchanges: 0 the same, 0 different, 0 cannot be told, 0 not replayable." in empty.text
+
+
+def test_it_allows_itself_nothing_but_its_style_sheet() -> None:
+    html = page("a", "b", CHANGED, traffic())
+    style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
+    policy = re.search(r'Content-Security-Policy" content="(.*?)"', html)
+    assert style
+    assert policy
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert (
+        unescape(policy[1]) == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+    tags = Reader(html).tags
+    assert {tag for tag, _ in tags} & {"script", "link", "img", "iframe", "a", "form"} == set()
+    assert not [attributes for _, attributes in tags if {"style", "src", "href", "onclick"} & attributes.keys()]
+    assert "@media print" in style[1]
+    assert "url(" not in style[1]
+
+
+HOSTILE = st.text(alphabet=st.sampled_from(list("<>&\"'/abscript=\u202e\x00\x1b\n ")), min_size=1, max_size=30)
+
+
+@given(HOSTILE)
+def test_no_text_becomes_a_tag(text: str) -> None:
+    tags = [tag for tag, _ in Reader(page("a", "b", CHANGED, traffic())).tags]
+    read = Reader(page("a", "b", [*CHANGED[:2], Change("p", text, "neutral")], traffic(text, text)))
+    assert [tag for tag, _ in read.tags] == tags
+    assert not set(read.text) & set("\u202e\x00\x1b")

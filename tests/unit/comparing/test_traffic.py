@@ -1,0 +1,136 @@
+"""Records under two sets of policies: which exchanges change, by which rule, and what cannot be told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from guardproxy.comparing.excerpts import Piece
+from guardproxy.comparing.traffic import OTHERWISE, Traffic
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import parse
+from tests.support import Play, chat_frames, mint, policy_set
+
+POLICY = r"""
+policy: simple
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\.io"]}
+  word: {use: pattern, label: WORD, words: [plain]}
+rules:
+  - {id: mail, on: request, when: mail, action: redact, restore: true}
+  - {id: word, on: response, when: word, action: flag}
+"""
+
+
+def kept(answer: str = "a plain word, so plain", number: int = 1) -> dict[str, Any]:
+    play = Play(policy_set(POLICY)).ask(
+        {"model": "m", "messages": [{"role": "user", "content": "I am jo@ab.io, plain"}]}
+    )
+    play.stream(chat_frames([{"content": answer}]))
+    record: dict[str, Any] = json.loads(json.dumps(play.finish.record))
+    return {**record, "id": f"id{number}"}
+
+
+def compared(old: str, new: str, *records: dict[str, Any]) -> Traffic:
+    traffic = Traffic(policy_set(old), replace(policy_set(new), digest="sha256:new"))
+    for record in records or (kept(),):
+        traffic.see(record)
+    return traffic
+
+
+def groups(traffic: Traffic) -> list[tuple[str, str, str, int]]:
+    return [(one.rule, one.action, one.way, one.count) for one in traffic.groups]
+
+
+def test_the_same_policies_change_nothing() -> None:
+    traffic = compared(POLICY, POLICY)
+    assert (dict(traffic.counts), traffic.groups) == ({"the same": 1}, [])
+
+
+def test_a_renamed_policy_changes_nothing() -> None:
+    assert compared(POLICY, POLICY.replace("policy: simple", "policy: other")).groups == []
+
+
+def test_a_rule_that_holds_now_is_shown_where() -> None:
+    traffic = compared(POLICY, POLICY.replace("on: response, when: word", "when: word"), kept(), kept(number=2))
+    assert groups(traffic) == [("word", "flag", "holds now", 2)]
+    (group,) = traffic.groups
+    assert group.ids == ["id1", "id2"]
+    example = group.examples[0]
+    assert (example.where, example.before, example.after) == ("request messages[0].content", "answered", "answered")
+    assert example.pieces[-1].text.startswith("[WORD_")
+    assert example.pieces[-1].mark == "WORD"
+    assert "jo@ab.io" not in "".join(piece.text for piece in example.pieces)
+
+
+def test_a_stronger_action_is_one_rule_less_and_one_more() -> None:
+    traffic = compared(POLICY, POLICY.replace("action: flag", "action: block"))
+    assert groups(traffic) == [("word", "flag", "holds no longer", 1), ("word", "block", "holds now", 1)]
+    assert dict(traffic.outcomes) == {("answered", "blocked_response"): 1}
+    word = mint("WORD", "plain")
+    assert traffic.groups[0].examples[0].pieces == (
+        *(Piece("a "), Piece(word, "WORD"), Piece(" word, so "), Piece(word, "WORD")),
+    )
+
+
+def test_a_rule_in_shadow_mode_is_another_action() -> None:
+    traffic = compared(POLICY, POLICY.replace("action: flag", "action: flag, mode: shadow"))
+    assert [one.action for one in traffic.groups] == ["flag", "flag in shadow mode"]
+
+
+def test_what_no_rule_explains_has_a_group_of_its_own() -> None:
+    record = kept(answer=f"dear {mint('MAIL', 'jo@ab.io')}")
+    traffic = compared(POLICY, POLICY.replace("restore: true", "restore: false"), record)
+    assert groups(traffic) == [(OTHERWISE, "", "does something else", 1)]
+    (example,) = traffic.groups[0].examples
+    assert (example.where, example.pieces) == ("", ())
+    assert any("edits" in one for one in example.differences)
+
+
+def test_a_changed_check_cannot_see_what_is_masked() -> None:
+    traffic = compared(POLICY, POLICY.replace("[a-z]+@[a-z]+", "[a-z]{1,9}@[a-z]+"))
+    assert groups(traffic) == [("mail", "redact", "cannot be told", 1)]
+    assert dict(traffic.counts) == {"cannot be told": 1}
+    assert dict(traffic.outcomes) == {}
+    assert traffic.rescanned["mail"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"outcome": "passed"}, "the exchange was passed: no check saw it"),
+        ({"route": "POST /v9/none"}, "its wire format is not installed"),
+    ],
+)
+def test_what_cannot_be_replayed_is_counted_with_its_reason(change: dict[str, Any], reason: str) -> None:
+    traffic = compared(POLICY, POLICY.replace("flag", "block"), {**kept(), **change, "policies": "sha256:other"})
+    assert (dict(traffic.counts), dict(traffic.reasons)) == ({"not replayable": 1}, {reason: 1})
+
+
+def test_a_record_of_the_first_policies_stands_for_itself() -> None:
+    record = kept()
+    assert record["policies"] == "sha256:test"
+    old, new = policy_set(POLICY), PolicySet((parse(POLICY, "p"),), policy_set(POLICY).checks, "sha256:new")
+    traffic = Traffic(old, new)
+    broken = {**record, "response": {**record["response"], "texts": [{**record["response"]["texts"][0], "text": None}]}}
+    traffic.see(broken)
+    assert dict(traffic.reasons) == {"the record keeps no text of the answer": 1}
+
+
+def test_there_are_few_examples_and_all_ids() -> None:
+    traffic = Traffic(policy_set(POLICY), PolicySet((), {}, "sha256:none"), examples=2)
+    for number in range(4):
+        traffic.see(kept(number=number))
+    assert [(one.count, len(one.ids), len(one.examples)) for one in traffic.groups] == [(4, 4, 2)] * 2
+
+
+def test_a_text_that_is_not_kept_is_not_shown() -> None:
+    record = kept()
+    text = record["response"]["texts"][0]
+    hidden = {**record, "response": {**record["response"], "texts": [{**text, "text": None, "judged": True}]}}
+    traffic = Traffic(policy_set(POLICY), PolicySet((), {}, "sha256:none"))
+    traffic.see(hidden)
+    assert [one.examples[0].pieces for one in traffic.groups if one.rule == "word"] == [()]

@@ -1,0 +1,88 @@
+"""Why a text is treated as it is: by which rule, and why not by the others."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import pytest
+
+from guardproxy.findings import Kind
+from guardproxy.policy.trial import Told
+from guardproxy.trials.explaining import REQUEST_KINDS, RESPONSE_KINDS, Explained, Timed, explain, scene_of
+from tests.support import policy_set
+
+POLICY = r"""
+policy: test
+match: {models: [m]}
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\.io"]}
+  bad:  {use: pattern, label: BAD, words: [forbidden]}
+  seen: {use: pattern, label: SEEN, words: [look]}
+  shape: {use: json_schema, schema: {inline: {type: object}}}
+rules:
+  - {id: mail, on: request, when: mail, action: redact}
+  - {id: bad, on: [user, assistant], when: bad, action: block}
+  - {id: seen, when: seen, action: flag}
+  - {id: quiet, when: seen, action: block, mode: shadow}
+  - {id: both, when: seen and bad, action: flag}
+  - {id: shape, on: response, when: shape, action: block}
+  - {id: failed, when: check_error, action: flag}
+"""
+OTHER = POLICY.replace("policy: test", "policy: other").replace("[m]", "[x]")
+
+
+def run(text: str, on: Any = "request", kind: Kind = "user") -> Explained:
+    scene = scene_of(text, on, kind)
+    scene = type(scene)({**scene.request, "model": "m"}, scene.answers)
+    ticks = count()
+    return explain(policy_set(POLICY, OTHER), scene, Told(applies=True), lambda: float(next(ticks)), 3)
+
+
+def states(explained: Explained) -> dict[str, tuple[str, str]]:
+    return {one.rule: (one.state, one.why) for one in explained.rules}
+
+
+def test_what_decided_and_what_did_not() -> None:
+    it = run("look, a forbidden jo@ab.io")
+    assert (it.decision, it.policies, it.elsewhere) == ("block", ("test",), ("other",))
+    assert states(it) == {
+        "mail": ("held", "`mail` found MAIL; `bad` (block) is stronger"),
+        "bad": ("decided", "`bad` found BAD"),
+        "seen": ("held", "`seen` found SEEN; `bad` (block) is stronger"),
+        "quiet": ("shadow", "`seen` found SEEN; in shadow mode"),
+        "both": ("held", "`bad` found BAD; `bad` (block) is stronger"),
+        "shape": ("no", "it does not look at such texts (user of the request)"),
+        "failed": ("no", "no check failed"),
+    }
+
+
+def test_why_a_rule_did_not_hold() -> None:
+    it = run("have a look")
+    assert it.decision == "flag"
+    assert states(it)["mail"] == ("no", "`mail` found nothing")
+    assert states(it)["both"] == ("no", "found `seen`, but not `bad`")
+    assert states(it)["seen"] == ("decided", "`seen` found SEEN")
+    nothing = run("hello")
+    assert states(nothing)["both"] == ("no", "`bad`, `seen` found nothing")
+    assert states(run(""))["mail"] == ("no", "it does not look at such texts (none)")
+
+
+def test_how_long_the_checks_took() -> None:
+    it = run("hello")
+    assert it.timings[0] == Timed("bad", 1000.0, 1)
+    assert [one.check for one in it.timings] == ["bad", "mail", "seen"]
+
+
+def test_a_check_with_a_state_is_not_timed_twice() -> None:
+    it = run('{"a": 1}', "response", "assistant")
+    assert {one.check for one in it.timings} >= {"bad", "seen"}
+    assert it.played.client
+
+
+@pytest.mark.parametrize(
+    ("on", "kind"), [*(("request", kind) for kind in REQUEST_KINDS), *(("response", kind) for kind in RESPONSE_KINDS)]
+)
+def test_every_kind_of_text_is_found_where_it_stands(on: Any, kind: Kind) -> None:
+    it = run('"a look"' if kind == "tool_arguments" else "a look", on, kind)
+    assert {(one.direction, one.kind) for one in it.played.found if one.check == "seen"} == {(on, kind)}

@@ -1,0 +1,117 @@
+"""What became of a scene, beside what was expected, and beside other cuts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from guardproxy.policy.trial import Expected, Find, Told
+from guardproxy.trials.judging import Fault, disagreement, faults, unmet
+from guardproxy.trials.playing import Found, Held, Played, Shown
+
+HELD = Held("p", "mail", "redact", True, "request", "m[0]", "mail", "MAIL", 3, 9, 0)
+QUIET = replace(HELD, rule="quiet", enforced=False)
+FOUND = Found("request", "m[0]", 3, 9, "mail", "MAIL", "jo@a.b")
+PLAYED = Played(
+    decision="redact",
+    rules_of=(),
+    held=(HELD, QUIET),
+    found=(FOUND,),
+    upstream=Shown((("m[0]", "to [MAIL_1]!"),), "raw body"),
+    client=Shown((("c[0]", "fine"),), ""),
+)
+
+
+def said(played: Played = PLAYED, **expected: Any) -> list[Fault]:
+    return list(faults(Expected(**expected), played))
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        {},
+        {"rule": "mail"},
+        {"rules": ("mail",)},
+        {"shadow": ("quiet",)},
+        {"decision": "redact"},
+        {"upstream_has": ("to ", "raw"), "upstream_lacks": ("jo@",)},
+        {"client_has": ("fine",), "client_lacks": ("bad",)},
+        {"upstream": "to [MAIL_1]!", "client": {"c[0]": "fine"}},
+        {"finds": (Find(check="mail"), Find(label="MAIL", text="jo@a.b"))},
+    ],
+)
+def test_what_is_as_expected_is_no_fault(expected: dict[str, Any]) -> None:
+    assert said(**expected) == []
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        ({"rule": "other"}, "expected the rule `other` to hold; those that did: mail"),
+        ({"rule": "quiet"}, "expected the rule `quiet` to hold, as it is in shadow mode; those that did: mail"),
+        ({"rules": ()}, "expected these rules to hold: none; those that did: mail"),
+        ({"shadow": ("a", "b")}, "expected these shadow rules to hold: a, b; those that did: quiet"),
+        ({"decision": "block"}, "expected the decision block, got redact"),
+        ({"finds": ()}, "expected that nothing is found"),
+        ({"finds": (Find("pii", "", "x"),)}, "expected a finding with check `pii`, text `x`"),
+        ({"client": {"d": "fine"}}, "the client gets no text at `d`; texts that it gets: c[0]"),
+    ],
+)
+def test_what_is_not_as_expected_is_told(expected: dict[str, Any], message: str) -> None:
+    assert [one.message for one in said(**expected)] == [message]
+
+
+def test_texts_come_with_what_they_are() -> None:
+    assert said(upstream_has=("now",)) == [Fault("`now` does not reach the model", got="to [MAIL_1]!")]
+    assert said(upstream_lacks=("to",)) == [Fault("`to` reaches the model, in m[0]", got="to [MAIL_1]!")]
+    assert said(upstream_lacks=("body",)) == [Fault("`body` reaches the model, in body", got="raw body")]
+    assert said(upstream="to") == [Fault("the model gets another text", "to", "to [MAIL_1]!")]
+    assert said(client={"c[0]": "good"}) == [Fault("the client gets another text at `c[0]`", "good", "fine")]
+
+
+def test_where_nothing_was_sent() -> None:
+    nothing = replace(PLAYED, upstream=None, client=None, decision="block", trouble="refused: why", found=())
+    assert said(nothing, upstream_lacks=("a",), client_lacks=("b",)) == []
+    (has,) = said(nothing, upstream_has=("a",))
+    assert has == Fault("`a` does not reach the model: nothing was sent to it")
+    (exact,) = said(nothing, client="a")
+    assert exact == Fault("the client gets another text: the test has no answer that could be sent", "a", None)
+    (at,) = said(nothing, client={"a": "b"})
+    assert at.message == "the client gets no text at `a`: the test has no answer that could be sent"
+    (decision,) = said(nothing, decision="pass")
+    assert decision.message == "expected the decision pass, got block (refused: why)"
+    (found,) = said(nothing, finds=(Find("a"),))
+    assert found.got == "nothing was found"
+
+
+def differs(other: Played, first: Played = PLAYED, *, alike: bool = True) -> list[str]:
+    return [one.message for one in disagreement(first, other, "cut", alike=alike)]
+
+
+def test_other_cuts_must_agree() -> None:
+    assert differs(PLAYED) == []
+    assert differs(replace(PLAYED, decision="flag")) == ["cut, the decision is flag, not redact"]
+    assert differs(replace(PLAYED, held=(HELD,))) == ["cut, the rule `quiet` does not hold for MAIL at 3 to 9 of m[0]"]
+    assert differs(PLAYED, replace(PLAYED, held=())) == [
+        "cut, the rule `mail` holds for MAIL at 3 to 9 of m[0] as well",
+        "cut, the rule `quiet` holds for MAIL at 3 to 9 of m[0] as well",
+    ]
+    other = Shown((("c[0]", "not fine"),), "")
+    assert differs(replace(PLAYED, client=other)) == ["cut, the client gets another text"]
+    assert differs(replace(PLAYED, found=())) == ["cut, other things are found"]
+
+
+def test_of_an_answer_that_was_ended_less_is_compared() -> None:
+    """How much has left before the end depends on whether it was streamed; what is found after it is chance."""
+    ended = replace(PLAYED, decision="block")
+    other = replace(ended, client=Shown((("c[0]", "f"),), ""), found=())
+    assert differs(other, ended, alike=False) == []
+    assert differs(other, ended) == ["cut, the client gets another text"]
+    assert differs(replace(PLAYED, client=None), alike=False) == ["cut, the client gets another text"]
+
+
+def test_why_a_policy_does_not_apply() -> None:
+    told = Told("POST /a", "m", "acme", {"x-b": "c"})
+    assert unmet(told) == "the policy's `match` does not hold for route POST /a, model `m`, tenant `acme`, x-b: c"
