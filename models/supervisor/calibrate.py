@@ -1,8 +1,9 @@
 """Set what scores mean: temperature and bias of each output, its operating points, what the first stage may clear.
 
-In: the exported folder, `validation.jsonl`, and `first_stage.npz` of first.py. Out: `config.json` with calibration and operating
-points, `first_stage.npz` with thresholds, SHA256SUMS; `first-stage.json` in the build folder: what each threshold would clear and
-lose. Everything is measured on the int8 file as it runs, on validation texts alone; the report sources are not looked at.
+In: the exported folder, `validation.jsonl`, and `first_stage.npz` of first.py. Out: `config.json` with calibration and
+operating points, `first_stage.npz` with thresholds, SHA256SUMS; `first-stage.json` in the build folder: what each threshold
+would clear and lose. Everything is measured on the int8 file as it runs, on validation texts alone; the report sources are
+not looked at.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Window
 from models.supervisor.export import write_config, write_first_stage
 from models.supervisor.first import FirstStage
-from models.supervisor.network import OUTPUTS
-from models.supervisor.sources import INJECTION, Row
+from models.supervisor.sources import INJECTION, OUTPUTS, Row
 from models.supervisor.train import read
 
 HERE = Path(__file__).parent
@@ -37,7 +37,9 @@ def logits(folder: Path, rows: list[Row]) -> Array:
     """The highest logit of each text's segments for each output, as the proxy's check sees them, (rows, outputs)."""
     write_config(folder, {}, {})
     scorer = supervisor.load(folder, threads=2)
-    check: Any = build("all", {"labels": list(OUTPUTS), "threshold": 0, "first_stage": False}, Resources(lambda _: scorer))
+    check: Any = build(
+        "all", {"labels": list(OUTPUTS), "threshold": 0, "first_stage": False}, Resources(lambda _: scorer)
+    )
     channel = Channel("request", "user", "text")
     found = np.full((len(rows), len(OUTPUTS)), 1e-9)
     for at, row in enumerate(tqdm(rows, desc="validation", unit="text")):

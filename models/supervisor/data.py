@@ -35,7 +35,7 @@ PLANTINGS = {"attacks": 5200, "fine": 5200}
 HELD_TEMPLATES = 24
 """Templates of P3 that are kept for validation."""
 BLOCKS, HELD_OF = {"carriers": 1, "content": 1, "chat": 10}, 8
-"""Of each eight blocks of own rows one is kept for validation. A block has twenty rows: twins stand side by side in the files."""
+"""Of each eight blocks of own rows one is kept for validation. A block has twenty rows: twins stand side by side."""
 
 
 def read(folder: Path, name: str) -> list[Row]:
@@ -109,7 +109,11 @@ def own(kind: str) -> tuple[list[Row], list[Row]]:
 
 def domains(text: str, rng: random.Random) -> str:
     """The text with its made-up `.example` domains under common ones, three times of four: that ending must mean nothing."""
-    return text if rng.random() < 0.25 else text.replace(".example", rng.choice((".com", ".net", ".org", ".io", ".de", ".co")))
+    return (
+        text
+        if rng.random() < 0.25
+        else text.replace(".example", rng.choice((".com", ".net", ".org", ".io", ".de", ".co")))
+    )
 
 
 def own_targets(one: Row) -> Targets:
@@ -145,7 +149,11 @@ def held_out(folder: Path) -> tuple[list[Row], list[Row]]:
     validation = [
         *of("benign/writingbench_queries", fine),
         *of("benign/alpaca_eval_answers-nc", fine, 1000),
-        *(row(one["text"], FINE, "benign/self_instruct:seed") for one in tasks if one["source"] == "self-instruct seed"),
+        *(
+            row(one["text"], FINE, "benign/self_instruct:seed")
+            for one in tasks
+            if one["source"] == "self-instruct seed"
+        ),
         *(row(one["text"], DIRECT, "injection/tensor_trust:extract") for one in trust if "extraction" in one["source"]),
     ]
     report = [
@@ -154,7 +162,11 @@ def held_out(folder: Path) -> tuple[list[Row], list[Row]]:
         *of("injection/seval_attack_en-nc", attack),
         *of("injection/tensor_trust_system_prompts", fine),
         *of("injection/mitre_frr_benign_cyber", fine),
-        *(row(one["text"], FINE, "benign/self_instruct:rest") for one in tasks if one["source"] != "self-instruct seed"),
+        *(
+            row(one["text"], FINE, "benign/self_instruct:rest")
+            for one in tasks
+            if one["source"] != "self-instruct seed"
+        ),
         *of("benign/alpaca_instructions-nc", fine, 3000),
         *of("content/surge_toxicity", lambda one: {"harassment": one["label"]}),
         *of("content/do_not_answer-nc", harmful),
@@ -177,9 +189,9 @@ def training_rows(
         template = {one["text"]: one["source"] for one in given}
         if name == "benign/p3_prompts":
             kept_apart = set(rng.sample(sorted(set(template.values())), HELD_TEMPLATES))
-            spare += [
-                row(one["text"], FINE, "benign/p3_prompts:held") for one in given if one["source"] in kept_apart
-            ][:800]
+            spare += [row(one["text"], FINE, "benign/p3_prompts:held") for one in given if one["source"] in kept_apart][
+                :800
+            ]
             given = [one for one in given if one["source"] not in kept_apart]
         rows = [row(text, targets, template[text], span) for text, targets, span in reader(given)]
         rows = [one for one in rows if not overlaps(one["text"])]
@@ -215,7 +227,8 @@ def own_rows(chosen: list[Row], rng: random.Random) -> tuple[list[Row], list[Row
         into += [row(text, PLANTED if span else FINE, name, span) for text, span in made]
     train += [row(text, FINE, "own/addressed") for text in (one["text"] for one in parts[2][0])]
     train += [
-        row(one["text"], DIRECT if one["label"] else FINE, "own/phrases") for one in compose(rng, fine=4000, attacks=1500)
+        row(one["text"], DIRECT if one["label"] else FINE, "own/phrases")
+        for one in compose(rng, fine=4000, attacks=1500)
     ]
     return [one if one["span"] else one | {"text": domains(one["text"], rng)} for one in train], held
 
@@ -236,7 +249,9 @@ def write(path: Path, rows: list[Row]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/supervisor"), help="folder for the three files")
-    parser.add_argument("--without", default="", help="training files to leave out, by comma: for a look at unseen sources")
+    parser.add_argument(
+        "--without", default="", help="training files to leave out, by comma: for a look at unseen sources"
+    )
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     folder = data_folder()

@@ -21,8 +21,8 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from models.encoder import write_int8, write_sums, write_tokenizer
-from models.supervisor.network import OUTPUTS, Supervisor
-from models.supervisor.sources import INJECTION
+from models.supervisor.network import Supervisor
+from models.supervisor.sources import INJECTION, OUTPUTS
 from models.supervisor.train import MAX_TOKENS, read
 
 HERE = Path(__file__).parent
@@ -57,7 +57,9 @@ def write_config(folder: Path, calibration: dict[str, dict[str, float]], points:
 def write_first_stage(folder: Path, source: Path, thresholds: NDArray[np.float32]) -> None:
     """The first stage with its thresholds, (outputs,); the folder's sums are written after it."""
     saved = np.load(source)
-    np.savez_compressed(folder / "first_stage.npz", thresholds=thresholds, **{name: saved[name] for name in saved.files})
+    np.savez_compressed(
+        folder / "first_stage.npz", thresholds=thresholds, **{name: saved[name] for name in saved.files}
+    )
 
 
 def write_fp16(source: Path, target: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from models.supervisor.network import OUTPUTS
+from models.supervisor.sources import OUTPUTS
 from models.supervisor.train import SEED, Cropper, loss_of, read
 
 UNIGRAMS = 30_522
@@ -27,7 +28,7 @@ FACTOR = 1_000_003
 
 def features(ids: list[int]) -> list[int]:
     """Places of the tokens, then of their pairs."""
-    pairs = [UNIGRAMS + (a * FACTOR + b) % (BUCKETS - UNIGRAMS) for a, b in zip(ids, ids[1:], strict=False)]
+    pairs = [UNIGRAMS + (a * FACTOR + b) % (BUCKETS - UNIGRAMS) for a, b in pairwise(ids)]
     return ids + pairs
 
 

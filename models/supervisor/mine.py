@@ -15,10 +15,11 @@ import torch
 from tqdm import tqdm
 
 from models.supervisor.data import SEED, data_folder, held_out, overlap_filter, read, write
-from models.supervisor.network import OUTPUTS, Supervisor
+from models.supervisor.network import Supervisor
 from models.supervisor.sources import (
     INJECTION,
     NO_ATTACK,
+    OUTPUTS,
     Row,
     bipia,
     messages,
@@ -63,7 +64,7 @@ def main() -> None:
     args = parser.parse_args()
     folder, rng = data_folder(), random.Random(SEED)
     train = read_rows(args.data / "train.jsonl")
-    overlaps = overlap_filter([*sum(held_out(folder), []), *read_rows(args.data / "validation.jsonl")])
+    overlaps = overlap_filter(held_out(folder)[1] + read_rows(args.data / "validation.jsonl"))
     known = {one["text"] for one in train}
     pool = [row(one["text"], NO_ATTACK, name) for name in POOL for one in read(folder, name)]
     for name, reader in (

@@ -13,10 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from models.encoder import encoder_folder
-
-OUTPUTS = (
-    "jailbreak", "embedded_instruction", "hate", "harassment", "sexual", "violence", "self_harm", "illicit",
-)  # fmt: skip
+from models.supervisor.sources import OUTPUTS
 
 
 class Supervisor(nn.Module):

@@ -10,8 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from models.supervisor.network import OUTPUTS
-
+OUTPUTS = (
+    "jailbreak", "embedded_instruction", "hate", "harassment", "sexual", "violence", "self_harm", "illicit",
+)  # fmt: skip
+"""The network's outputs, in their order."""
 Row = dict[str, Any]
 Targets = dict[str, int]
 

@@ -20,13 +20,17 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from models.encoder import encoder_folder
-from models.supervisor.network import OUTPUTS, Supervisor
+from models.supervisor.network import Supervisor
+from models.supervisor.sources import OUTPUTS
 
 SEED = 20_26
 MAX_TOKENS = 256
 SMOOTHING = 0.02  # no label is quite sure: keeps scores from sticking to 0 and 1
 HIDDEN_SHARE = 0.03  # tokens replaced by [MASK], so that no single word decides
-SHORT, LONG = (48, 128), (128, MAX_TOKENS - 2)  # tokens that a long text is cropped to, two thirds of the time to the first
+SHORT, LONG = (
+    (48, 128),
+    (128, MAX_TOKENS - 2),
+)  # tokens that a long text is cropped to, two thirds of the time to the first
 UNKNOWN = -1.0  # the target of an output of which a row says nothing
 Row = dict[str, Any]
 Sample = tuple[list[int], list[float]]
