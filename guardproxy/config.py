@@ -24,7 +24,8 @@ class Config:
     `GET /v1/models` that go on unread. `key`: the secret behind placeholders and tenants' pseudonyms; made and kept
     in the audit folder when empty. `audit`: the folder of the log. `upstream_key`: `backup=KEY` is sent to the upstream
     `backup`, which policies name as a fallback, in place of the client's own key. `quiet_s`: how long a stream says
-    nothing while its answer is held back.
+    nothing while its answer is held back. `supervisor_*`: how models are run, see `guardproxy.supervisor.Settings`;
+    `supervisor_shared`: several workers ask one process that runs the models.
     """
 
     upstream: tuple[str, ...] = ()
@@ -52,6 +53,12 @@ class Config:
     quiet_s: float = 10.0
     drain_s: float = 30.0
     scan_threads: int = 1
+    supervisor_threads: int = 0
+    supervisor_workers: int = 0
+    supervisor_queue: int = 256
+    supervisor_remembered: int = 50_000
+    supervisor_url: str = ""
+    supervisor_shared: bool = True
     log_level: str = "info"
 
     @property
@@ -71,6 +78,7 @@ class Config:
         return url.rstrip("/").removesuffix("/v1")
 
 
+_SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _NAMES = {one.name: one for one in fields(Config)}
 
 
@@ -103,10 +111,12 @@ def _checked(name: str, value: Any, where: str) -> Any:
             return tuple(str(item).strip() for item in items)
         if name in ("policies", "models", "audit"):
             return Path(str(value))
+        if isinstance(default, bool):
+            return _SWITCH[str(value).lower()]
         if isinstance(default, (int, float)):
             return type(default)(value)
         return str(value)
-    except (TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise ConfigError(f"{where}: `{name}` must be like {default!r}") from None
 
 
@@ -117,6 +127,11 @@ def _check(config: Config) -> None:
         parts = urlsplit(one.split("=", 1)[1] if "=" in one.split("://", 1)[0] else one)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise ConfigError("an upstream must be like https://api.openai.com or anthropic=https://api.anthropic.com")
+    for name, least in (("threads", 0), ("workers", 0), ("queue", 1), ("remembered", 0)):
+        if getattr(config, f"supervisor_{name}") < least:
+            raise ConfigError(f"`supervisor_{name}` must be at least {least}")
+    if config.supervisor_url and urlsplit(config.supervisor_url).scheme not in ("http", "https"):
+        raise ConfigError("`supervisor_url` must be like http://triton:8000, a server that speaks KServe v2")
     if config.quiet_s < 0.1:
         raise ConfigError("`quiet_s` must be at least 0.1")
     for one in config.upstream_key:

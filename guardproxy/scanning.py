@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from guardproxy import placeholders
-from guardproxy.checks import Check, Resources, Scorer, Tagger, with_partner
+from guardproxy.checks import Check, Resources, with_partner
 from guardproxy.config import shipped
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Channel, Finding
@@ -22,6 +21,7 @@ from guardproxy.lanes import Lane
 from guardproxy.policy.document import Match, PolicyTest
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import Files, build_checks, load_folder
+from guardproxy.supervisor import Models
 from guardproxy.transcript import (
     Command,
     DataReceived,
@@ -61,24 +61,15 @@ class Tested:
     faults: tuple[str, ...]
 
 
-def load(folder: Path | None, models: Path | None = None) -> PolicySet:
-    """The policies of a folder (`None`: the shipped ones), checks built. Raises `PolicyError`."""
+def load(folder: Path | None, models: Path | None = None, runtime: Models | None = None) -> PolicySet:
+    """The policies of a folder (`None`: the shipped ones), checks built. Raises `PolicyError`.
 
-    @cache
-    def scorer(name: str) -> Scorer:
-        from guardproxy import supervisor  # noqa: PLC0415 - onnxruntime is loaded only where a policy asks for it
-
-        return supervisor.load((models or shipped("models")) / name)
-
-    @cache
-    def tagger(name: str) -> Tagger:
-        from guardproxy import supervisor  # noqa: PLC0415 - as above
-
-        return supervisor.load_tagger(name, (models,) if models else ())
-
+    `models`: a folder of models that come before the shipped ones. `runtime`: runs them, where a process has one.
+    """
+    runtime = runtime or Models((models,) if models else ())
     files = Files(folder or shipped("policies"))
     policies, digest = load_folder(files.folder)
-    checks = build_checks(policies, Resources(scorer, tagger, files.read))
+    checks = build_checks(policies, Resources(runtime.scorer, runtime.tagger, files.read))
     return PolicySet(policies, checks, files.digest(digest))
 
 

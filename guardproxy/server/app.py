@@ -42,6 +42,8 @@ from guardproxy.server.recorder import Recorder, key_of
 from guardproxy.server.scanner import Scanner
 from guardproxy.server.status import Metrics, admin_app
 from guardproxy.server.upstream import Upstream, session
+from guardproxy.supervisor import Models, Settings, cores
+from guardproxy.supervisor.meters import Registry
 from guardproxy.transcript import Finish, Refused, RequestReceived
 from guardproxy.wire import Codec, codec_for, codecs
 
@@ -60,21 +62,35 @@ def engine() -> str:
         return "guardproxy dev"
 
 
+def settings(config: Config) -> Settings:
+    """How this process runs models: on its share of the cores, where each worker has its own."""
+    workers = config.supervisor_workers or max(1, cores() // config.workers)
+    return Settings(
+        threads=config.supervisor_threads,
+        workers=workers,
+        queue=config.supervisor_queue,
+        remembered=config.supervisor_remembered,
+        url=config.supervisor_url,
+        timeout_s=config.timeout_scan_s,
+    )
+
+
 class Server:
     """One process."""
 
     def __init__(self, config: Config, worker: int = 0) -> None:
         self.config = config
-        self.policies = load(config.policies, config.models)
+        self.metrics = Metrics()
+        models = Models((config.models,) if config.models else (), settings(config), Registry(self.metrics.registry))
+        self.policies = load(config.policies, config.models, models)
         config.audit.mkdir(parents=True, exist_ok=True)
         self._key = key_of(config.audit, config.key)
         self._engine = engine()
         self._recorder = Recorder(config.audit, worker, self._engine)
-        self._scanner = Scanner(config.scan_threads, config.timeout_scan_s)
+        self._scanner = Scanner(config.scan_threads, config.timeout_scan_s, self.metrics.remembered)
         self._client = session(config)
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s)
         _check_fallbacks(self.policies.fallbacks, config)
-        self.metrics = Metrics()
         self.metrics.policies.labels(self.policies.digest).set(1)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._draining = False

@@ -44,6 +44,9 @@ class Metrics:
         )
         self.duration = seconds("exchange_duration", "From request to end.", ("route",))
         self.scan = seconds("scan", "Time that one exchange waited for scans.")
+        self.remembered = Counter(
+            name("scan_cache"), "Whole texts by whether their scan was remembered.", ("result",), registry=registry
+        )
         self.commit = seconds("audit_commit", "Time until a record was durable.")
         self.open = Gauge(name("open_exchanges"), "Exchanges under way.", registry=registry)
         self.lag = seconds("event_loop_lag", "How late the loop's clock ticks.")

@@ -9,9 +9,10 @@ import pytest
 
 from guardproxy import scanning
 from guardproxy.checks import Resources
-from guardproxy.errors import PolicyError
+from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.findings import Finding
 from guardproxy.scanning import Result, load, run_tests, scan_text
+from guardproxy.supervisor import Models
 from tests.support import policy_set
 
 POLICY = r"""
@@ -91,28 +92,24 @@ def test_a_folder_is_loaded_with_its_checks(tmp_path: Path) -> None:
         load(tmp_path / "missing")
 
 
-def test_a_check_that_asks_for_a_model_gets_it_from_the_folder_of_models(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Loaded once, however many checks ask for it, and only then."""
+def test_checks_are_handed_what_runs_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "one.yaml").write_text(OPEN)
-    asked: list[Path] = []
+    handed: list[Resources] = []
 
     def build(policies: Any, resources: Resources) -> dict[Any, Any]:
-        assert resources.scorer
-        assert resources.scorer("tiny") is resources.scorer("tiny")
+        handed.append(resources)
         return {}
 
-    def load_model(path: Path) -> object:
-        asked.append(path)
-        return object()
-
     monkeypatch.setattr(scanning, "build_checks", build)
-    monkeypatch.setattr("guardproxy.supervisor.load", load_model, raising=False)
+    runtime = Models()
+    load(tmp_path, None, runtime)
+    assert (handed[0].scorer, handed[0].tagger) == (runtime.scorer, runtime.tagger)
+    (tmp_path / "models" / "tiny").mkdir(parents=True)
+    (tmp_path / "models" / "tiny" / "config.json").write_text("{}")
     load(tmp_path, tmp_path / "models")
-    assert asked == [tmp_path / "models" / "tiny"]
-    load(tmp_path)
-    assert asked[-1].name == "tiny"
+    assert handed[1].scorer
+    with pytest.raises(ConfigError, match=r"models/tiny/SHA256SUMS cannot be read"):
+        handed[1].scorer("tiny")
 
 
 SHAPE = """
