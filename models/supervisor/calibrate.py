@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from guardproxy import supervisor
 from guardproxy.checks import Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Window
+from guardproxy.supervisor.first_stage import FirstStage
 from models.supervisor.export import write_config, write_first_stage
-from models.supervisor.first import FirstStage
 from models.supervisor.sources import INJECTION, OUTPUTS, Row
 from models.supervisor.train import read
 
@@ -103,21 +104,14 @@ def points(values: Array, fine: NDArray[np.bool_], weight: Array) -> dict[str, d
 
 def first_scores(path: Path, rows: list[Row]) -> Array:
     """The first stage's score of each text's highest span, (rows, outputs)."""
-    import torch
-    from tokenizers import Tokenizer
-
     saved = np.load(path)
-    model = FirstStage()
-    model.weights.weight.data = torch.from_numpy(saved["weights"].astype(np.float32))
-    model.bias.data = torch.from_numpy(saved["bias"])
+    none = np.zeros(len(OUTPUTS), np.float32)
+    weights32 = saved["weights"].astype(np.float32)
+    stage = FirstStage(weights32, saved["bias"], none, int(saved["span"]), int(saved["unigrams"]))
     tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
-    found = []
-    with torch.no_grad():
-        for at in tqdm(range(0, len(rows), 256), desc="first stage", unit="batch"):
-            texts = [row["text"].encode("utf-8", "replace").decode() for row in rows[at : at + 256]]
-            ids = [part.ids or [0] for part in tokenizer.encode_batch(texts, add_special_tokens=False)]
-            found.append(model(ids).double().numpy())
-    return np.concatenate(found)
+    texts = [row["text"].encode("utf-8", "replace").decode() for row in rows]
+    ids = [part.ids for part in tokenizer.encode_batch(texts, add_special_tokens=False)]
+    return np.array([stage.scores(one) for one in tqdm(ids, desc="first stage", unit="text")])
 
 
 def curve(scores: Array, caught: NDArray[np.bool_], fine: NDArray[np.bool_]) -> list[dict[str, float]]:
