@@ -125,6 +125,10 @@ def own_targets(one: Row) -> Targets:
     return DIRECT if one.get("jailbreak", one.get("label")) else FINE
 
 
+def _style(one: Row) -> str:
+    return f":{one['style']}" if "style" in one else ""
+
+
 def held_out(folder: Path) -> tuple[list[Row], list[Row]]:
     """Validation and report rows of the data folder."""
     rng = random.Random(SEED)
@@ -143,6 +147,10 @@ def held_out(folder: Path) -> tuple[list[Row], list[Row]]:
         known = {"illicit": "illicit", "cyber": "illicit", "hate": "hate", "self_harm_or_overreliance": "self_harm"}
         named = {known[name]: 1 for name in one["categories"] if name in known}
         return named or {"harmful": one["label"]}
+
+    def test(kind: str, bad: Targets) -> list[Row]:
+        rows = [json.loads(line) for line in (OWN / "test" / f"{kind}.jsonl").read_text("utf-8").splitlines()]
+        return [row(one["text"], bad if one["label"] else FINE, f"own/test/{kind}{_style(one)}") for one in rows]
 
     tasks = read(folder, "benign/self_instruct_mtbench")
     trust = read(folder, "injection/tensor_trust_attacks")
@@ -168,6 +176,9 @@ def held_out(folder: Path) -> tuple[list[Row], list[Row]]:
             if one["source"] != "self-instruct seed"
         ),
         *of("benign/alpaca_instructions-nc", fine, 3000),
+        *test("attacks", DIRECT),
+        *test("documents", PLANTED),
+        *test("triggers", FINE),
         *of("content/surge_toxicity", lambda one: {"harassment": one["label"]}),
         *of("content/do_not_answer-nc", harmful),
         *of("content/seval_base_en-nc", harmful, 2000),

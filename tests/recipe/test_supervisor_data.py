@@ -115,10 +115,12 @@ def test_a_missing_data_folder_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_own_rows_name_no_real_host() -> None:
-    own = data.OWN.glob("*.jsonl")
+    own = data.OWN.rglob("*.jsonl")
     texts = [json.loads(line)["text"] for path in own for line in path.read_text("utf-8").splitlines()]
     hosts = [
-        host.lower() for text in texts for host in re.findall(r"(?:[\w.+-]@|https?://)([\w-]+(?:\.[\w-]+)*\.[a-z]+)", text)
+        host.lower()
+        for text in texts
+        for host in re.findall(r"(?:[\w.+-]@|https?://)([\w-]+(?:\.[\w-]+)*\.[a-z]+)", text)
     ]
     assert len(hosts) > 50
     assert not [host for host in hosts if not re.search(r"(^|\.)(example|test|invalid|local)(\.(com|org|net))?$", host)]
