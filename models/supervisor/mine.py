@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from models.supervisor.data import SEED, data_folder, held_out, overlap_filter, read, write
+from models.supervisor.data import SEED, data_folder, held_out, overlap_filter, own, own_targets, read, take, write
 from models.supervisor.network import Supervisor
 from models.supervisor.sources import (
     INJECTION,
@@ -36,7 +36,9 @@ POOL = (
     "pii/crossner", "pii/wnut17_train_dev", "pii/wikiann_de_fr_nl_silver",
 )  # fmt: skip
 """Files of which no row is an attack; what else they say of a text is left open."""
-HARD_FINE, HARD_ATTACKS, KNOWN = 2400, 1600, 8000
+OF_FILE = 1300
+"""Most rows of one file that are looked at."""
+HARD_FINE, HARD_ATTACKS, KNOWN = 1800, 1300, 14000
 
 
 @torch.no_grad()
@@ -66,17 +68,21 @@ def main() -> None:
     train = read_rows(args.data / "train.jsonl")
     overlaps = overlap_filter(held_out(folder)[1] + read_rows(args.data / "validation.jsonl"))
     known = {one["text"] for one in train}
-    pool = [row(one["text"], NO_ATTACK, name) for name in POOL for one in read(folder, name)]
+    pool = [row(one["text"], NO_ATTACK, name) for name in POOL for one in take(read(folder, name), OF_FILE, rng)]
     for name, reader in (
         ("injection/synth_indirect", synthetic_documents),
         ("injection/synth_direct", messages),
         ("injection/neuralchemy", neuralchemy),
         ("injection/bipia_train_in_context", bipia),
     ):
-        pool += [row(text, targets, name, span) for text, targets, span in reader(read(folder, name))]
+        pool += [
+            row(text, targets, name, span) for text, targets, span in take(reader(read(folder, name)), 2 * OF_FILE, rng)
+        ]
     fresh = {one["text"]: one for one in pool if one["text"] not in known}
     pool = [one for one in tqdm(fresh.values(), desc="overlap", unit="row") if not overlaps(one["text"])]
-    pool += [one for one in {one["text"]: one for one in train}.values() if one["source"].startswith("own/")]
+    pool += take(
+        [one for one in {one["text"]: one for one in train}.values() if one["source"].startswith("own/")], 4000, rng
+    )
 
     network = Supervisor()
     network.load_state_dict(torch.load(args.checkpoint, map_location="cpu", weights_only=True)["weights"])
@@ -89,6 +95,8 @@ def main() -> None:
     print(f"hard harmless texts: highest logit {worst[hard_fine[0]].max():.2f}, last {worst[hard_fine[-1]].max():.2f}")
     print(f"hard attacks: lowest logit {worst[hard_bad[0]].max():.2f}, last {worst[hard_bad[-1]].max():.2f}")
     chosen = [pool[at] for at in (*hard_fine, *hard_bad)] + rng.sample(train, min(KNOWN, len(train)))
+    chat = [row(one["text"], own_targets(one), "own/chat") for one in own("chat")[0]]
+    chosen += [one for one in chat * 3 if not overlaps(one["text"])]
     rng.shuffle(chosen)
     write(args.data / "second.jsonl", chosen)
 

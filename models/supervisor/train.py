@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rows", default="train", help="which file of the data folder, without .jsonl")
     parser.add_argument("--start", type=Path, help="a checkpoint to go on from, instead of the plain encoder")
+    parser.add_argument("--stop", type=int, default=0, help="steps after which to stop early, 0 for none")
     parser.add_argument("--limit", type=int, default=0, help="rows to train on, 0 for all; for a quick try")
     args = parser.parse_args()
     random.seed(SEED)
@@ -203,12 +204,14 @@ def main() -> None:
             losses.append(loss.item())
             bar.update()
             bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
-            if step % 500 == 0 or step == total:
+            if step % 500 == 0 or step in (total, args.stop):
                 found = ", ".join(f"{name} {share:.2f}" for name, share in recalls(network, checks, device).items())
                 tqdm.write(f"step {step}: loss {np.mean(losses[-500:]):.4f}; found at 1 %: {found}")
                 part = args.out.with_suffix(".part")
                 torch.save({"weights": network.state_dict(), "step": step, "total": total, "losses": losses}, part)
                 part.replace(args.out)
+            if step == args.stop:
+                return
     bar.close()
 
 
