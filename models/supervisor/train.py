@@ -25,7 +25,6 @@ from models.supervisor.sources import OUTPUTS
 
 SEED = 20_26
 MAX_TOKENS = 256
-SMOOTHING = 0.02  # no label is quite sure: keeps scores from sticking to 0 and 1
 HIDDEN_SHARE = 0.03  # tokens replaced by [MASK], so that no single word decides
 SHORT, LONG = (
     (48, 128),
@@ -115,10 +114,10 @@ def tensors(batch: list[Sample]) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
     return ids, mask, torch.tensor([targets for _, targets in batch])
 
 
-def loss_of(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def loss_of(logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
     """Mean over what is known of each output, summed over the outputs that some row of the batch speaks of."""
     known = (targets != UNKNOWN).float()
-    wanted = targets.clamp(min=0) * (1 - 2 * SMOOTHING) + SMOOTHING
+    wanted = targets.clamp(min=0) * (1 - 2 * smoothing) + smoothing
     losses = binary_cross_entropy_with_logits(logits, wanted, reduction="none") * known
     return (losses.sum(0) / known.sum(0).clamp(min=1)).sum()
 
@@ -155,6 +154,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-4, help="highest learning rate")
+    parser.add_argument(
+        "--smoothing", type=float, default=0.02, help="how unsure every label is; 0 orders the surest texts"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rows", default="train", help="which file of the data folder, without .jsonl")
     parser.add_argument("--start", type=Path, help="a checkpoint to go on from, instead of the plain encoder")
@@ -194,7 +196,7 @@ def main() -> None:
             ids, mask, targets = tensors(batch)
             with torch.autocast(device, dtype=torch.bfloat16):
                 logits = network(ids.to(device), mask.to(device))
-            loss = loss_of(logits, targets.to(device))
+            loss = loss_of(logits, targets.to(device), args.smoothing)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(learned.values(), 1.0)
             optimizer.step()
