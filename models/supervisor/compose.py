@@ -52,3 +52,34 @@ def compose(rng: random.Random, fine: int, attacks: int, english_share: float = 
         rows.append({"text": text.upper() if rng.random() < 0.04 else text, "label": 1})
     unique = {row["text"]: row for row in rows}
     return list(unique.values())
+
+
+MARK = "{{here}}"
+Made = tuple[str, list[int] | None]
+
+
+def documents(
+    rng: random.Random, carriers: list[str], injected: list[str], addressed: list[str], attacks: int, fine: int
+) -> list[Made]:
+    """Documents with one planted attack and its span, and documents without: at the same places stand sentences to people.
+
+    `carriers` hold `MARK` where a sentence may stand. Every carrier, attack and sentence is used about equally often.
+    """
+    made = []
+    for at in range(attacks + fine):
+        poisoned = at < attacks
+        pieces = carriers[at % len(carriers)].split(MARK)
+        chosen = rng.randrange(1, len(pieces)) if len(pieces) > 1 else 0
+        text, span = pieces[0], None
+        for number, piece in enumerate(pieces[1:], 1):
+            if number == chosen and poisoned:
+                attack = rng.choice(injected)
+                span = [len(text), len(text) + len(attack)]
+                text += attack
+            elif rng.random() < (0.15 if poisoned else 0.45):
+                text += rng.choice(addressed)
+            text += piece
+        if poisoned and span is None:
+            continue
+        made.append((text, span))
+    return made

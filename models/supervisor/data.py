@@ -1,9 +1,10 @@
 """Prepare the supervisor's data: from the data folder to `train.jsonl`, `validation.jsonl` and `report.jsonl`.
 
-In: the folder named by GUARDPROXY_DATA with `injection/` and `benign/`; `hand.jsonl` and `phrases.txt` beside this
-file. Out: rows `{"text", "label", "source", "span"}`; `span` is where the attack stands in a longer text, or null.
-Whole sources are held out: the threshold is chosen on `validation`, the figures of the card come from `report`, no
-training on either. A training row that shares text with a held-out row is dropped. The same seed gives the same files.
+In: the folder named by GUARDPROXY_DATA (see README.md beside this file for its format); the own texts in `own/`. Out: rows
+`{"text", "targets", "source", "span"}`, see sources.py. Whole sources are held out: thresholds are chosen on `validation`, the
+figures of the card come from `report`, no training on either. Sets under terms that forbid shipping (`-nc`) and sets whose
+repository states no licence are never trained on, only measured on. A training row that shares text with a held-out row is
+dropped. The same seed gives the same files.
 """
 
 from __future__ import annotations
@@ -16,52 +17,25 @@ import random
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from models.supervisor.compose import compose
+from models.supervisor.compose import compose, documents
+from models.supervisor.sources import CONTENT, DIRECT, FINE, NO_ATTACK, PLANTED, TRAINING, Row, Targets, row
 
 SEED = 20_26
-HERE = Path(__file__).parent
-Row = dict[str, Any]
-
-VALIDATION = ("injection/deepset_train", "benign/writingbench_queries", "benign/self_instruct_mtbench:seed")
-REPORT = (
-    "injection/verazuo_jailbreaks",
-    "injection/pypi_corpora",
-    "injection/mitre_frr_benign_cyber",
-    "benign/self_instruct_mtbench:others",
-)
-SEED_TASKS = (
-    "self-instruct seed"  # a source of its own within self_instruct_mtbench: to validation; the others to report
-)
-
-# Most rows taken of each file: (attacks, fine texts). Templated families are capped low, real text is taken whole.
-CAPS = {
-    "injection/synth_indirect": (3000, 3000),
-    "injection/synth_direct": (1900, 1338),
-    "injection/jailbreak_templates_filled": (931, 0),
-    "injection/neuralchemy": (2600, 400),
-    "injection/bipia_train_in_context": (500, 300),
-    "injection/plain_harmful_negatives": (0, 900),
-    "injection/templated_benign_security": (0, 250),
-    "injection/chatgpt_role_prompts": (0, 150),
-    "benign/p3_prompts": (0, 4200),
-    "benign/gsm8k": (0, 400),
-}
-SECOND_PASS_FINE = {"pii/synth_pii": 2400, "pii/contextual_anonymizer": 600}
-SECOND_PASS_AGAIN = 5200
-LONE_ATTACKS = 1300  # attacks of synth_indirect taken out of their documents, as a chat message
-REPEATS = {"injection/chatgpt_role_prompts": 3, "injection/jailbreak_templates_filled": 2, "hand": 5}
-
-# Attacks of BIPIA that are attacks wherever they stand; "What is the capital of Brazil?" is not one of these.
-BIPIA_CATEGORIES = {
-    "Malware Distribution", "Clickbait", "Persuasion", "Misspelling Intentionally", "Alphanumeric Substitution",
-    "Homophonic Substitution", "Space Removal & Grouping", "Anagramming", "Social Interaction",
-}  # fmt: skip
+OWN = Path(__file__).with_name("own")
+REPEATS = {"direct": 5, "whole": 6, "chat": 4, "content": 4, "hand": 4}
+"""How often each own text is taken: they are few and better than the rest."""
+PLANTINGS = {"attacks": 5200, "fine": 5200}
+"""Own documents with a planted attack, and the same with a sentence to people in its place."""
+HELD_TEMPLATES = 24
+"""Templates of P3 that are kept for validation."""
+BLOCKS, HELD_OF = {"carriers": 1, "content": 1, "chat": 10}, 8
+"""Of each eight blocks of own rows one is kept for validation. A block has twenty rows: twins stand side by side."""
 
 
 def read(folder: Path, name: str) -> list[Row]:
@@ -73,26 +47,14 @@ def read(folder: Path, name: str) -> list[Row]:
     sys.exit(f"data set `{name}` is not in {folder}")
 
 
-def held_out(folder: Path, names: tuple[str, ...]) -> list[Row]:
-    """The rows of the sources named, `file` or `file:part`."""
-    found = []
-    for name in names:
-        file, _, part = name.partition(":")
-        rows = read(folder, file)
-        if part:
-            rows = [row for row in rows if (row["source"] == SEED_TASKS) == (part == "seed")]
-        found += [slim(row, name) for row in rows]
-    return found
-
-
 def data_folder() -> Path:
     """The folder that GUARDPROXY_DATA names. Exits with a clear message when it is unset or missing."""
     named = os.environ.get("GUARDPROXY_DATA")
     if not named:
-        sys.exit("set GUARDPROXY_DATA to the folder that holds `injection/` and `benign/`")
+        sys.exit("set GUARDPROXY_DATA to the folder that holds `injection/`, `content/`, `benign/` and `pii/`")
     folder = Path(named)
-    if not (folder / "injection").is_dir() or not (folder / "benign").is_dir():
-        sys.exit(f"GUARDPROXY_DATA is {folder}, which holds no `injection/` and `benign/`")
+    if missing := [part for part in ("injection", "content", "benign", "pii") if not (folder / part).is_dir()]:
+        sys.exit(f"GUARDPROXY_DATA is {folder}, which holds no {' and no '.join(missing)}")
     return folder
 
 
@@ -108,8 +70,8 @@ def grams(text: str, size: int = 8) -> Iterator[tuple[str, ...]]:
 
 def overlap_filter(held_out: list[Row]) -> Callable[[str], bool]:
     """A test for "this text is (nearly) a held-out text": equal words, or a fifth of its 8-grams are held out."""
-    whole = {" ".join(words(row["text"])) for row in held_out}
-    known = {gram for row in held_out for gram in grams(row["text"])}
+    whole = {" ".join(words(one["text"])) for one in held_out}
+    known = {gram for one in held_out for gram in grams(one["text"])}
 
     def overlaps(text: str) -> bool:
         if " ".join(words(text)) in whole:
@@ -120,29 +82,7 @@ def overlap_filter(held_out: list[Row]) -> Callable[[str], bool]:
     return overlaps
 
 
-def is_leet(text: str) -> bool:
-    """Whether many words mix letters and digits: machine-made copies of other rows of the same set."""
-    split = re.findall(r"\S+", text)
-    mixed = sum(bool(re.search(r"[a-zA-Z][013457@$]|[013457@$][a-zA-Z]", word)) for word in split)
-    return mixed > max(1, len(split) // 6)
-
-
-def bipia_spans(rows: list[Row]) -> list[Row]:
-    """BIPIA rows with the span of their attack: the lines that no clean context holds. Others are dropped."""
-    clean = {line for row in rows if not row["label"] for line in row["text"].split("\n")}
-    kept = []
-    for row in rows:
-        if not row["label"]:
-            kept.append(row)
-            continue
-        foreign = [line for line in row["text"].split("\n") if line and line not in clean]
-        if len(foreign) == 1 and row["category"] in BIPIA_CATEGORIES and row["position"] != "start":
-            at = row["text"].index(foreign[0])
-            kept.append(row | {"span": [at, at + len(foreign[0])]})
-    return kept
-
-
-def take(rows: list[Row], most: int, rng: random.Random) -> list[Row]:
+def take(rows: list[Any], most: int, rng: random.Random) -> list[Any]:
     return rows if len(rows) <= most else rng.sample(rows, most)
 
 
@@ -151,83 +91,193 @@ def balanced(rows: list[Row], most: int, rng: random.Random) -> list[Row]:
     rng.shuffle(rows)
     seen: Counter[str] = Counter()
     ranked = []
-    for row in rows:
-        seen[row["source"]] += 1
-        ranked.append((seen[row["source"]], len(ranked), row))
-    return [row for _, _, row in sorted(ranked, key=lambda item: item[:2])[:most]]
+    for one in rows:
+        seen[one["source"]] += 1
+        ranked.append((seen[one["source"]], len(ranked), one))
+    return [one for _, _, one in sorted(ranked, key=lambda item: item[:2])[:most]]
 
 
-def training_rows(folder: Path, overlaps: Callable[[str], bool], rng: random.Random) -> list[Row]:
-    """All rows to train on, capped and without held-out text."""
+def own(kind: str) -> tuple[list[Row], list[Row]]:
+    """The own rows of a kind: those to train on, and those kept for validation."""
+    with (OWN / f"{kind}.jsonl").open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    held = [at // BLOCKS.get(kind, 20) % HELD_OF == HELD_OF - 1 for at in range(len(rows))]
+    return [one for one, out in zip(rows, held, strict=True) if not out], [
+        one for one, out in zip(rows, held, strict=True) if out
+    ]
+
+
+def domains(text: str, rng: random.Random) -> str:
+    """The text with its made-up `.example` domains under common ones, three times of four: that ending must mean nothing."""
+    return (
+        text
+        if rng.random() < 0.25
+        else text.replace(".example", rng.choice((".com", ".net", ".org", ".io", ".de", ".co")))
+    )
+
+
+def own_targets(one: Row) -> Targets:
+    """What an own row says: `jailbreak` or `label` of a message, `embedded` of a document, `labels` of content."""
+    if "labels" in one:
+        return NO_ATTACK | {name: int(name in one["labels"]) for name in CONTENT}
+    if "embedded" in one:
+        return PLANTED if one["embedded"] else FINE
+    return DIRECT if one.get("jailbreak", one.get("label")) else FINE
+
+
+def _style(one: Row) -> str:
+    return f":{one['style']}" if "style" in one else ""
+
+
+def held_out(folder: Path) -> tuple[list[Row], list[Row]]:
+    """Validation and report rows of the data folder."""
+    rng = random.Random(SEED)
+
+    def of(name: str, targets: Callable[[Row], Mapping[str, int]], most: int = 10**6, part: str = "") -> list[Row]:
+        rows = take(read(folder, name), most, rng)
+        return [row(one["text"], targets(one), f"{name}{part}") for one in rows]
+
+    def fine(_: Row) -> Targets:
+        return FINE
+
+    def attack(one: Row) -> Targets:
+        return DIRECT if one["label"] else FINE
+
+    def harmful(one: Row) -> Mapping[str, int]:
+        known = {"illicit": "illicit", "cyber": "illicit", "hate": "hate", "self_harm_or_overreliance": "self_harm"}
+        named = {known[name]: 1 for name in one["categories"] if name in known}
+        return named or {"harmful": one["label"]}
+
+    def test(kind: str, bad: Targets) -> list[Row]:
+        rows = [json.loads(line) for line in (OWN / "test" / f"{kind}.jsonl").read_text("utf-8").splitlines()]
+        return [row(one["text"], bad if one["label"] else FINE, f"own/test/{kind}{_style(one)}") for one in rows]
+
+    tasks = read(folder, "benign/self_instruct_mtbench")
+    trust = read(folder, "injection/tensor_trust_attacks")
+    validation = [
+        *of("benign/writingbench_queries", fine),
+        *of("benign/alpaca_eval_answers-nc", fine, 1000),
+        *(
+            row(one["text"], FINE, "benign/self_instruct:seed")
+            for one in tasks
+            if one["source"] == "self-instruct seed"
+        ),
+        *(row(one["text"], DIRECT, "injection/tensor_trust:extract") for one in trust if "extraction" in one["source"]),
+    ]
+    report = [
+        *(row(one["text"], DIRECT, "injection/tensor_trust:hijack") for one in trust if "hijacking" in one["source"]),
+        *of("injection/pypi_corpora", attack),
+        *of("injection/seval_attack_en-nc", attack),
+        *of("injection/tensor_trust_system_prompts", fine),
+        *of("injection/mitre_frr_benign_cyber", fine),
+        *(
+            row(one["text"], FINE, "benign/self_instruct:rest")
+            for one in tasks
+            if one["source"] != "self-instruct seed"
+        ),
+        *of("benign/alpaca_instructions-nc", fine, 3000),
+        *test("attacks", DIRECT),
+        *test("documents", PLANTED),
+        *test("triggers", FINE),
+        *of("content/surge_toxicity", lambda one: {"harassment": one["label"]}),
+        *of("content/do_not_answer-nc", harmful),
+        *of("content/seval_base_en-nc", harmful, 2000),
+        *of("content/safety_tuned_llamas-nc", harmful, 2500),
+    ]
+    return validation, report
+
+
+def training_rows(
+    folder: Path, overlaps: Callable[[str], bool], rng: random.Random, without: tuple[str, ...]
+) -> tuple[list[Row], list[Row]]:
+    """All rows to train on, capped and without held-out text; and rows of the same sources that were not taken."""
     chosen: list[Row] = []
-    lone: list[Row] = []
-    for name, (attacks, fine) in tqdm(CAPS.items(), desc="sources", unit="file"):
-        rows = read(folder, name)
-        if name.endswith("bipia_train_in_context"):
-            rows = bipia_spans(rows)
-        if name.endswith("neuralchemy"):
-            plain = [row for row in rows if not is_leet(row["text"])]
-            leet = [row for row in rows if row["label"] and is_leet(row["text"])]
-            rows = plain + take(leet, 250, rng)
-        rows = [row for row in rows if not overlaps(row["text"])]
-        bad = take([row for row in rows if row["label"]], attacks, rng)
-        good = balanced([row for row in rows if not row["label"]], fine, rng)
-        if name.endswith("synth_indirect"):
-            used = {row["attack"] for row in bad}
-            spare = sorted({row["attack"] for row in rows if row["label"]} - used)
-            lone = [{"text": text, "label": 1} for text in take(spare, LONE_ATTACKS, rng)]
-            for row in bad:
-                at = row["text"].find(row["attack"])
-                row["span"] = [at, at + len(row["attack"])] if at >= 0 else None
-            bad = [row for row in bad if row["span"]]  # an attack that its document escaped cannot be located
-        kept = (bad + good) * REPEATS.get(name, 1)
-        chosen += [slim(row, name) for row in kept]
-    chosen += [slim(row, "injection/synth_indirect:attack") for row in lone]
-    with (HERE / "hand.jsonl").open(encoding="utf-8") as lines:
-        hand = [json.loads(line) for line in lines]
-    own = compose(rng, fine=4600, attacks=1500)
-    chosen += [slim(row, "composed") for row in own if not overlaps(row["text"])]
-    chosen += [slim(row, "hand") for row in hand if not overlaps(row["text"])] * REPEATS["hand"]
-    rng.shuffle(chosen)
-    return chosen
+    spare: list[Row] = []
+    for name, reader, bad_most, fine_most, repeats in tqdm(TRAINING, desc="sources", unit="file"):
+        given = read(folder, name)
+        if name in without:
+            continue
+        template = {one["text"]: one["source"] for one in given}
+        if name == "benign/p3_prompts":
+            kept_apart = set(rng.sample(sorted(set(template.values())), HELD_TEMPLATES))
+            spare += [row(one["text"], FINE, "benign/p3_prompts:held") for one in given if one["source"] in kept_apart][
+                :800
+            ]
+            given = [one for one in given if one["source"] not in kept_apart]
+        rows = [row(text, targets, template[text], span) for text, targets, span in reader(given)]
+        rows = [one for one in rows if not overlaps(one["text"])]
+        bad = take([one for one in rows if any(one["targets"].values())], bad_most, rng)
+        good = balanced([one for one in rows if not any(one["targets"].values())], fine_most, rng)
+        taken = {id(one) for one in (*bad, *good)}
+        rest = [one for one in rows if id(one) not in taken]
+        spare += [one | {"source": f"{name}:rest"} for one in take(rest, 250, rng) if name.startswith("content/")]
+        chosen += [one | {"source": name} for one in (*bad, *good)] * repeats
+    return chosen, spare
 
 
-def second_rows(folder: Path, train: list[Row], rng: random.Random) -> list[Row]:
-    """Rows of the short second pass: ordinary texts full of names, numbers and addresses, among rows of the first."""
-    chosen = rng.sample(train, SECOND_PASS_AGAIN)
-    for name, most in SECOND_PASS_FINE.items():
-        rows = [{"text": row["text"], "label": 0} for row in read(folder, name)]
-        chosen += [slim(row, name) for row in take(rows, most, rng)]
-    rng.shuffle(chosen)
-    return chosen
-
-
-def slim(row: Row, source: str) -> Row:
-    return {"text": row["text"], "label": row["label"], "source": source, "span": row.get("span")}
+def own_rows(chosen: list[Row], rng: random.Random) -> tuple[list[Row], list[Row]]:
+    """Own texts, alone and planted in own documents: to train on, and to validate with."""
+    train: list[Row] = []
+    held: list[Row] = []
+    for kind, repeats in REPEATS.items():
+        mine, apart = own(kind)
+        train += [row(one["text"], own_targets(one), f"own/{kind}") for one in mine] * repeats
+        held += [row(one["text"], own_targets(one), f"own/{kind}:held") for one in apart]
+    parts = [own(kind) for kind in ("carriers", "injected", "addressed")]
+    lone = [one["text"] for one in chosen if one["targets"].get("jailbreak") == 1 and len(one["text"]) < 300]
+    for at, (into, scale) in enumerate(((train, 1.0), (held, 0.06))):
+        carriers, injected, addressed = ([one["text"] for one in part[at]] for part in parts)
+        injected += take(lone, len(injected) // 3, rng) if into is train else []
+        carriers, injected, addressed = (
+            [domains(text, rng) for text in part for _ in range(3)] for part in (carriers, injected, addressed)
+        )
+        made = documents(
+            rng, carriers, injected, addressed, int(PLANTINGS["attacks"] * scale), int(PLANTINGS["fine"] * scale)
+        )
+        name = "own/documents" if into is train else "own/documents:held"
+        into += [row(text, PLANTED if span else FINE, name, span) for text, span in made]
+    train += [row(text, FINE, "own/addressed") for text in (one["text"] for one in parts[2][0])]
+    train += [
+        row(one["text"], DIRECT if one["label"] else FINE, "own/phrases")
+        for one in compose(rng, fine=4000, attacks=1500)
+    ]
+    return [one if one["span"] else one | {"text": domains(one["text"], rng)} for one in train], held
 
 
 def write(path: Path, rows: list[Row]) -> None:
     with path.open("w", encoding="utf-8") as out:
-        for row in rows:
-            out.write(json.dumps(row, ensure_ascii=False) + "\n")
-    print(f"{path.name}: {len(rows)} rows, {sum(row['label'] for row in rows)} attacks")
-    table = Counter((row["source"], row["label"]) for row in rows)
-    for (source, label), count in sorted(table.items()):
-        print(f"  {source:44} {'attack' if label else 'fine':6} {count:6}")
+        for one in rows:
+            out.write(json.dumps(one, ensure_ascii=False) + "\n")
+    print(f"{path.name}: {len(rows)} rows")
+    table: Counter[tuple[str, str]] = Counter()
+    for one in rows:
+        positive = [name for name, value in one["targets"].items() if value]
+        table.update((one["source"], name) for name in positive or ["-"])
+    for (source, name), count in sorted(table.items()):
+        print(f"  {source:44} {name:22} {count:6}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/supervisor"), help="folder for the three files")
-    out: Path = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
+    parser.add_argument(
+        "--without", default="", help="training files to leave out, by comma: for a look at unseen sources"
+    )
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
     folder = data_folder()
     rng = random.Random(SEED)
-    validation, report = held_out(folder, VALIDATION), held_out(folder, REPORT)
-    train = training_rows(folder, overlap_filter(validation + report), rng)
-    second = second_rows(folder, train, rng)
-    for name, rows in (("train", train), ("second", second), ("validation", validation), ("report", report)):
-        write(out / f"{name}.jsonl", rows)
+    validation, report = held_out(folder)
+    overlaps = overlap_filter(validation + report)
+    chosen, spare = training_rows(folder, overlaps, rng, tuple(args.without.split(",")))
+    mine, held = own_rows(chosen, rng)
+    train = chosen + [one for one in mine if not overlaps(one["text"])]
+    validation += spare + held
+    apart = overlap_filter(held + spare)
+    train = [one for one in train if not apart(one["text"])]
+    rng.shuffle(train)
+    for name, rows in (("train", train), ("validation", validation), ("report", report)):
+        write(args.out / f"{name}.jsonl", rows)
 
 
 if __name__ == "__main__":

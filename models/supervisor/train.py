@@ -1,4 +1,4 @@
-"""Train the supervisor: from `train.jsonl` to `checkpoint.pt`, on one CPU thread in under an hour.
+"""Train the supervisor: from `train.jsonl` to `checkpoint.pt`, on two CPU threads in about an hour; on a GPU if there is one.
 
 In: the folder that data.py wrote. Out: `checkpoint.pt` (weights, step, losses), written as training goes, so that an
 interrupted run can still be exported. Long texts are cropped to a random part that holds the attack; short ones are
@@ -15,20 +15,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from tokenizers import Tokenizer
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from models.encoder import encoder_folder
-from models.supervisor.network import LABELS, Supervisor
+from models.supervisor.network import Supervisor
+from models.supervisor.sources import OUTPUTS
 
 SEED = 20_26
 MAX_TOKENS = 256
-SMOOTHING = 0.02  # no label is quite sure: keeps scores from sticking to 0 and 1
 HIDDEN_SHARE = 0.03  # tokens replaced by [MASK], so that no single word decides
+SHORT, LONG = (
+    (48, 128),
+    (128, MAX_TOKENS - 2),
+)  # tokens that a long text is cropped to, two thirds of the time to the first
+UNKNOWN = -1.0  # the target of an output of which a row says nothing
 Row = dict[str, Any]
-Sample = tuple[list[int], int]
+Sample = tuple[list[int], list[float]]
 
 
 class Cropper:
@@ -51,7 +55,8 @@ class Cropper:
         ]
         self.ids = [part.ids for part in encoded]
         self.spans = [self.token_span(row, part.offsets) for row, part in zip(rows, encoded, strict=True)]
-        self.fine = [at for at, row in enumerate(rows) if not row["label"] and len(self.ids[at]) >= 8]
+        self.targets = [[float(row["targets"].get(name, UNKNOWN)) for name in OUTPUTS] for row in rows]
+        self.fine = [at for at, row in enumerate(self.targets) if not any(row) and len(self.ids[at]) >= 8]
 
     @staticmethod
     def token_span(row: Row, offsets: list[tuple[int, int]]) -> tuple[int, int] | None:
@@ -62,13 +67,14 @@ class Cropper:
 
     def crop(self, at: int) -> list[int]:
         ids, span = self.ids[at], self.spans[at]
-        most = self.rng.randint(96, MAX_TOKENS - 2)
-        if not self.rows[at]["label"] and self.rng.random() < 0.2:  # fragments: the short end of a long answer
+        most = self.rng.randint(*(SHORT if self.rng.random() < 0.67 else LONG))
+        harmless = 1.0 not in self.targets[at]
+        if harmless and self.rng.random() < 0.2:  # fragments: the short end of a long answer
             most = self.rng.randint(4, 60)
         if len(ids) <= most:
             return ids
-        if span is None:  # the beginning half of the time: requests and jailbreaks say there what they are
-            first = 0 if self.rng.random() < 0.5 else self.rng.randint(0, len(ids) - most)
+        if span is None:  # mostly the beginning: attacks say there what they are, and what follows may be harmless
+            first = 0 if self.rng.random() < (0.5 if harmless else 0.8) else self.rng.randint(0, len(ids) - most)
         else:
             low = max(0, min(span[1], len(ids)) - most)
             first = self.rng.randint(min(low, span[0]), max(low, min(span[0], len(ids) - most)))
@@ -80,7 +86,7 @@ class Cropper:
             other = self.crop(self.rng.choice(self.fine))[: self.rng.randint(10, 110)]
             ids = ids + other if self.rng.random() < 0.3 else other + ids
         ids = [self.hidden if self.rng.random() < HIDDEN_SHARE else one for one in ids]
-        return [self.start, *ids[: MAX_TOKENS - 2], self.end], self.rows[at]["label"]
+        return [self.start, *ids[: MAX_TOKENS - 2], self.end], self.targets[at]
 
     def epoch(self, batch_size: int) -> list[list[Sample]]:
         """All rows once, in batches of similar length, the batches in random order."""
@@ -105,23 +111,35 @@ def tensors(batch: list[Sample]) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
     for at, (row, _) in enumerate(batch):
         ids[at, : len(row)] = torch.tensor(row)
         mask[at, : len(row)] = 1
-    targets = torch.tensor([[label] for _, label in batch], dtype=torch.float32)
-    return ids, mask, targets
+    return ids, mask, torch.tensor([targets for _, targets in batch])
+
+
+def loss_of(logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+    """Mean over what is known of each output, summed over the outputs that some row of the batch speaks of."""
+    known = (targets != UNKNOWN).float()
+    wanted = targets.clamp(min=0) * (1 - 2 * smoothing) + smoothing
+    losses = binary_cross_entropy_with_logits(logits, wanted, reduction="none") * known
+    return (losses.sum(0) / known.sum(0).clamp(min=1)).sum()
 
 
 @torch.no_grad()
-def auc(network: Supervisor, batches: list[list[Sample]]) -> float:
-    """Area under the ROC curve; a progress figure only, nothing is chosen by it."""
+def recalls(network: Supervisor, batches: list[list[Sample]], device: str) -> dict[str, float]:
+    """Output -> share of its validation attacks above 99 % of the harmless; progress figures only."""
     network.eval()
-    scores: list[float] = []
-    labels: list[int] = []
+    scores, wanted = [], []
     for batch in batches:
-        ids, mask, _ = tensors(batch)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            scores += network(ids, mask)[:, 0].tolist()
-        labels += [label for _, label in batch]
+        ids, mask, targets = tensors(batch)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            scores.append(network(ids.to(device), mask.to(device)).cpu())
+        wanted.append(targets)
     network.train()
-    return float(roc_auc_score(labels, scores))
+    values, labels = torch.cat(scores).numpy(), torch.cat(wanted).numpy()
+    found = {}
+    for at, name in enumerate(OUTPUTS):
+        bad, fine = values[labels[:, at] == 1, at], values[labels[:, at] == 0, at]
+        if len(bad) and len(fine):
+            found[name] = float((bad > np.quantile(fine, 0.99)).mean())
+    return found
 
 
 def read(path: Path) -> list[Row]:
@@ -133,12 +151,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("build/supervisor"), help="folder that data.py wrote")
     parser.add_argument("--out", type=Path, default=Path("build/supervisor/checkpoint.pt"))
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-4, help="highest learning rate")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--smoothing", type=float, default=0.02, help="how unsure every label is; 0 orders the surest texts"
+    )
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rows", default="train", help="which file of the data folder, without .jsonl")
     parser.add_argument("--start", type=Path, help="a checkpoint to go on from, instead of the plain encoder")
+    parser.add_argument("--stop", type=int, default=0, help="steps after which to stop early, 0 for none")
     parser.add_argument("--limit", type=int, default=0, help="rows to train on, 0 for all; for a quick try")
     args = parser.parse_args()
     random.seed(SEED)
@@ -148,15 +170,17 @@ def main() -> None:
 
     rows = read(args.data / f"{args.rows}.jsonl")[: args.limit or None]
     cropper = Cropper(rows, random.Random(SEED))
-    short = [row for row in read(args.data / "validation.jsonl") if len(row["text"]) < 600]
+    short = [row for row in read(args.data / "validation.jsonl") if len(row["text"]) < 900]
     checks = Cropper(short, random.Random(SEED)).epoch(args.batch)
-    network = Supervisor(len(LABELS))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = Supervisor().to(device)
     if args.start:
-        network.load_state_dict(torch.load(args.start, weights_only=True)["weights"])
+        network.load_state_dict(torch.load(args.start, map_location=device, weights_only=True)["weights"])
     network.train()
-    plain = [p for name, p in network.named_parameters() if name.endswith("bias") or "LayerNorm" in name]
-    kept = {id(p) for p in plain}
-    decayed = [p for p in network.parameters() if id(p) not in kept]
+    learned = {name: weights for name, weights in network.named_parameters() if weights.requires_grad}
+    plain = [weights for name, weights in learned.items() if name.endswith("bias") or "LayerNorm" in name]
+    kept = {id(weights) for weights in plain}
+    decayed = [weights for weights in learned.values() if id(weights) not in kept]
     groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=args.rate)
     total = args.epochs * -(-len(rows) // args.batch)
@@ -170,11 +194,11 @@ def main() -> None:
     for _ in range(args.epochs):
         for batch in cropper.epoch(args.batch):
             ids, mask, targets = tensors(batch)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                logits = network(ids, mask)
-            loss = binary_cross_entropy_with_logits(logits, targets * (1 - 2 * SMOOTHING) + SMOOTHING)
+            with torch.autocast(device, dtype=torch.bfloat16):
+                logits = network(ids.to(device), mask.to(device))
+            loss = loss_of(logits, targets.to(device), args.smoothing)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(learned.values(), 1.0)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
@@ -182,11 +206,14 @@ def main() -> None:
             losses.append(loss.item())
             bar.update()
             bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
-            if step % 250 == 0 or step == total:
-                tqdm.write(f"step {step}: loss {np.mean(losses[-250:]):.4f}, validation AUC {auc(network, checks):.4f}")
+            if step % 500 == 0 or step in (total, args.stop):
+                found = ", ".join(f"{name} {share:.2f}" for name, share in recalls(network, checks, device).items())
+                tqdm.write(f"step {step}: loss {np.mean(losses[-500:]):.4f}; found at 1 %: {found}")
                 part = args.out.with_suffix(".part")
                 torch.save({"weights": network.state_dict(), "step": step, "total": total, "losses": losses}, part)
                 part.replace(args.out)
+            if step == args.stop:
+                return
     bar.close()
 
 

@@ -70,5 +70,7 @@ def test_scan_uses_the_shipped_policy_and_model(unpacked: Path) -> None:
 
 
 def test_no_test_and_no_data_to_train_on_is_shipped(unpacked: Path) -> None:
+    models = unpacked / "guardproxy" / "_data" / "models"
+    assert not [path for path in models.rglob("*") if path.suffix in (".py", ".jsonl", ".txt") or path.name == "own"]
     names = {path.name for path in unpacked.iterdir()}
     assert names <= {"guardproxy"} | {name for name in names if name.endswith(".dist-info")}

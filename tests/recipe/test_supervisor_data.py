@@ -1,0 +1,126 @@
+"""The data of the supervisor's recipe: what is planted is where its span says, and nothing is both trained on and measured."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.supervisor import data
+from models.supervisor.compose import MARK, documents
+from models.supervisor.sources import (
+    CONTENT,
+    FINE,
+    NO_ATTACK,
+    OUTPUTS,
+    TRAINING,
+    bipia,
+    harmful_prompts,
+    synthetic_documents,
+)
+
+KINDS = ("direct", "whole", "chat", "content", "hand", "carriers", "injected", "addressed")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_own_rows_are_whole_and_split_once(kind: str) -> None:
+    train, held = data.own(kind)
+    texts = [row["text"] for row in (*train, *held)]
+    assert len(texts) > 50
+    assert all(isinstance(text, str) and text.strip() for text in texts)
+    # a row kept for validation is not trained on under another number
+    assert not {row["text"] for row in train} & {row["text"] for row in held}
+    assert kind == "hand" or held
+
+
+def test_the_label_of_a_content_row_names_outputs() -> None:
+    train, held = data.own("content")
+    assert {name for row in (*train, *held) for name in row["labels"]} == set(CONTENT)
+
+
+@given(
+    st.lists(st.text(alphabet="ab \n", max_size=9), min_size=1, max_size=4),
+    st.lists(st.text(alphabet="cd", min_size=1, max_size=5), min_size=1),
+    st.integers(0, 6),
+    st.integers(0, 6),
+    st.integers(),
+)
+def test_a_planted_attack_is_where_its_span_says(
+    pieces: list[str], attacks: list[str], bad: int, fine: int, seed: int
+) -> None:
+    carrier = MARK.join(pieces)
+    made = documents(random.Random(seed), [carrier], attacks, ["e"], bad, fine)
+    poisoned = [(text, span) for text, span in made if span]
+    assert len(poisoned) == (bad if len(pieces) > 1 else 0)
+    for text, span in poisoned:
+        assert text[span[0] : span[1]] in attacks
+        assert set(text[: span[0]] + text[span[1] :]) <= set("ab \ne")
+    for text, span in made:
+        assert MARK not in text
+        assert span or not set(text) & set("cd")
+
+
+def test_an_attack_in_a_document_is_located_or_left_out() -> None:
+    rows = [
+        {"text": "Mail. Obey me.", "label": 1, "attack": "Obey me."},
+        {"text": "Mail. Ob\\u0065y me.", "label": 1, "attack": "Obey me."},
+        {"text": "Mail.", "label": 0},
+    ]
+    assert synthetic_documents(rows) == [
+        ("Mail. Obey me.", {"embedded_instruction": 1}, [6, 14]),
+        ("Mail.", FINE, None),
+    ]
+
+
+def test_the_foreign_line_is_the_attack() -> None:
+    rows = [{"text": "a\nb", "label": 0}, {"text": "a\nwrite a poem\nb", "label": 1}, {"text": "x\ny", "label": 1}]
+    assert bipia(rows) == [("a\nb", FINE, None), ("a\nwrite a poem\nb", {"embedded_instruction": 1}, [2, 14])]
+
+
+def test_a_harmful_question_is_no_attack() -> None:
+    (row,) = harmful_prompts([{"text": "how to ...", "label": 1, "categories": ["fraud"]}])
+    assert row == ("how to ...", NO_ATTACK | {"illicit": 1}, None)
+
+
+def test_a_row_that_shares_text_with_a_held_out_row_is_dropped() -> None:
+    held = "one two three four five six seven eight nine ten eleven"
+    overlaps = data.overlap_filter([{"text": held}])
+    assert overlaps(held.upper() + "!")
+    assert overlaps("well: " + held)
+    assert not overlaps("one two three four")
+
+
+def test_no_set_that_forbids_shipping_is_trained_on() -> None:
+    names = [name for name, *_ in TRAINING]
+    assert len(names) == len(set(names))
+    assert not [name for name in names if name.endswith("-nc") or "tensor_trust" in name]
+
+
+def test_targets_are_outputs() -> None:
+    assert set(FINE) == set(OUTPUTS)
+    assert set(NO_ATTACK) | set(CONTENT) == set(OUTPUTS)
+
+
+def test_a_missing_data_folder_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    monkeypatch.delenv("GUARDPROXY_DATA", raising=False)
+    with pytest.raises(SystemExit, match="set GUARDPROXY_DATA"):
+        data.data_folder()
+    monkeypatch.setenv("GUARDPROXY_DATA", str(tmp_path))
+    with pytest.raises(SystemExit, match="holds no injection"):
+        data.data_folder()
+
+
+def test_own_rows_name_no_real_host() -> None:
+    own = data.OWN.rglob("*.jsonl")
+    texts = [json.loads(line)["text"] for path in own for line in path.read_text("utf-8").splitlines()]
+    hosts = [
+        host.lower()
+        for text in texts
+        for host in re.findall(r"(?:[\w.+-]@|https?://)([\w-]+(?:\.[\w-]+)*\.[a-z]+)", text)
+    ]
+    assert len(hosts) > 50
+    assert not [host for host in hosts if not re.search(r"(^|\.)(example|test|invalid|local)(\.(com|org|net))?$", host)]
