@@ -7,7 +7,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -130,10 +129,12 @@ def test_the_package_alone_loads_nothing() -> None:
 
 
 def test_help_comes_at_once() -> None:
+    """Measured in the time of the processor, which other work on the machine does not change."""
     times = []
     for _ in range(5):
-        began = time.perf_counter()
+        before = os.times()
         shown = run("-m", "guardproxy", "--help").stdout
-        times.append(time.perf_counter() - began)
+        after = os.times()
+        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert "serve" in shown
     assert statistics.median(times) < START_LIMIT_S
