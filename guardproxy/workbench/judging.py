@@ -74,9 +74,10 @@ class Judge:
         return {output: max((piece.scores[output] for piece in pieces), default=0.0) for output in self.outputs}
 
 
-def load(folder: Path, digits: int = 6) -> ModelScorer:
-    """The scorer of a folder, on all cores. `digits`: of a score; the proxy knows six. Raises `ConfigError`."""
-    settings = supervisor.Settings(threads=supervisor.cores(), workers=1, remembered=0)
+def load(folder: Path, digits: int = 6, remembered: int = 0) -> ModelScorer:
+    """The scorer of a folder, on all cores. `digits`: of a score; the proxy knows six. `remembered`: of how many pieces of
+    texts, for those who ask several things of the same ones. Raises `ConfigError`."""
+    settings = supervisor.Settings(threads=supervisor.cores(), workers=1, remembered=remembered)
     return supervisor.load(folder, settings=settings, digits=digits)
 
 

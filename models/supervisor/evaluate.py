@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,9 @@ START, END = "<!-- figures: written by evaluate.py -->\n", "<!-- end of figures 
 
 
 def attack(row: Row, outputs: frozenset[str]) -> bool | None:
-    """Whether a row is one of a label's attacks, given the outputs behind it; `None`: nobody has said."""
-    targets: Mapping[str, int] = row.get("targets", {})
-    if any(targets.get(output) for output in outputs):
-        return True
-    return False if all(targets.get(output) == 0 for output in outputs) else None
+    """Whether a row is an attack to a label, given the outputs behind it; `None`: nobody has said."""
+    told = [value for output, value in row["targets"].items() if output in outputs]
+    return any(told) if told else None
 
 
 def judged(judge: Judge, rows: list[tuple[Row, bool]], label: str) -> list[Judged]:
@@ -56,22 +53,26 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=HERE, help="the model folder")
     args = parser.parse_args()
     folder: Path = args.folder
-    scorer = load(folder)
+    scorer = load(folder, remembered=10**6)
     rows: list[Row] = [json.loads(line) for line in (args.data / "report.jsonl").read_text("utf-8").splitlines()]
     groups = sorted(set(scorer.labels) - set(scorer.outputs))
     grouped = {output for name in groups for outputs in scorer.labels[name].values() for output in outputs}
-    asked: list[tuple[str, Kind]] = [(name, "user") for name in groups]
-    asked += [(name, "tool_result") for name in groups if "tool_result" in scorer.labels[name]]
-    asked += [(output, "user") for output in scorer.outputs if output not in grouped]
+    content = [output for output in scorer.outputs if output not in grouped]
+    # Several sets say that a text is harmful and not how: they count for all of these labels together.
+    asked: list[tuple[str, list[str], Kind]] = [(name, [name], "user") for name in groups]
+    asked += [(name, [name], "tool_result") for name in groups if "tool_result" in scorer.labels[name]]
+    asked += [("any content", content, "user")] if len(content) > 1 else []
+    asked += [(output, [output], "user") for output in content]
     figures: dict[str, Any] = {"digest": scorer.digest, "point": scorer.default_point}
     lines, bins, drawn = (
         [f"Intervals in brackets are of 95 %; thresholds are those of `{scorer.default_point}`.", ""],
         {},
         {},
     )
-    for label, kind in asked:
-        judge = Judge(scorer, {"label": label}, kind)
-        told = [(row, bad) for row in rows if (bad := attack(row, frozenset(judge.outputs))) is not None]
+    for label, labels, kind in asked:
+        judge = Judge(scorer, {"labels": labels}, kind)
+        behind = frozenset([*judge.outputs, *(["harmful"] if labels == content else [])])
+        told = [(row, bad) for row in rows if (bad := attack(row, behind)) is not None]
         if not any(bad for _, bad in told):
             continue
         verdicts = judged(judge, told, label)
