@@ -355,7 +355,8 @@ def main() -> None:
                 "load_average": os.getloadavg()[0],
                 "onnxruntime": onnxruntime.__version__,
                 "model": supervisor.read(folder).version,
-                "note": "p50 and p99 are wall clock, which other load stretches; cpu_p50_ms is the processor's time; 512 tokens are three pieces of 256 for guardproxy, one row for others",
+                "note": "p50_ms and p99_ms are wall clock, which other load stretches; cpu_p50_ms is the processor's time; "
+                "512 tokens are three pieces of 256 for guardproxy, one row for others",
             },
             "latency": latency(ways, texts, args.turns),
         }

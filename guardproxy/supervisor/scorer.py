@@ -24,7 +24,7 @@ from guardproxy.supervisor.reader import Reader
 
 Answer = Future[list[tuple[Judged, ...]]]
 
-_WARM_UP = ("", "warm up", "warm up " * 12, "warm up " * 100, "warm up " * 200)
+_WARM_UP = ("", *("warm up " * count for count in (1, 12, 24, 48, 96, 192)))
 
 
 class ModelScorer:
