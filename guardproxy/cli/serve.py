@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -102,6 +101,8 @@ def _several(config: Any) -> int:
     """Forks the workers, and before them the process that runs the models for all, where there is to be one."""
     if not config.supervisor_shared or config.supervisor_url:
         return _workers(config)
+    import tempfile  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory(prefix="guardproxy-") as folder:  # of this user alone
         shared = replace(config, supervisor_socket=Path(folder) / "models")
         inference, alive = _inference(config, shared.supervisor_socket)
