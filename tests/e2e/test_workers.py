@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -12,7 +15,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from tests.e2e.rig import Proxy
+from tests.e2e.rig import ROOT, Proxy
 
 POLICY = """
 policy: attacks
@@ -55,6 +58,27 @@ def test_workers_do_not_go_on_without_it(proxy_with: Callable[..., Proxy]) -> No
     proxy = proxy_with(POLICY, "--workers", "2")
     os.kill(first_child(proxy.process.pid), signal.SIGKILL)
     assert proxy.process.wait(30) == signal.SIGKILL
+
+
+def test_a_start_without_it_is_refused(tmp_path: Path) -> None:
+    """Its admin port is taken."""
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        admin = str(taken.getsockname()[1] - 2)
+        command = [sys.executable, "-m", "guardproxy", "serve", "--upstream", "http://127.0.0.1:9", "--workers", "2"]
+        command += [
+            "--policies",
+            str(tmp_path),
+            "--audit",
+            str(tmp_path / "audit"),
+            "--port",
+            "0",
+            "--admin-port",
+            admin,
+        ]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert b"guardproxy: the process that runs the models did not start" in done.stderr
 
 
 def test_each_worker_may_have_its_own(
