@@ -128,7 +128,7 @@ def test_every_option_of_every_check_is_there() -> None:
     by_use = {one["if"]["properties"]["use"]["const"]: one["then"] for one in document["$defs"]["check"]["allOf"]}
     assert list(by_use) == checks.known()
     for use, then in by_use.items():
-        assert set(then["properties"]) == {"use", *checks.options(use)}
+        assert set(then["properties"]) == {"use", "on_error", *checks.options(use)}
         assert then["additionalProperties"] is False
     assert checks.options("nothing") == {}
 
