@@ -33,15 +33,31 @@ def serve(
     port: Annotated[int | None, typer.Option(help="The clients' port. Default: 8080; 0 picks one.")] = None,
     admin_host: Annotated[str | None, typer.Option(help="Where the admin port listens. Default: 127.0.0.1")] = None,
     admin_port: Annotated[
-        int | None, typer.Option(help="/livez /readyz /metrics. Default: 9090; worker N gets 9090 + N.")
+        int | None, typer.Option(help="/livez /readyz /metrics /reload. Default: 9090; worker N gets 9090 + N.")
     ] = None,
     audit: Annotated[Path | None, typer.Option(help="The folder of the audit log. Default: audit")] = None,
+    audit_sink: Annotated[
+        str | None, typer.Option(help="What keeps the log: `file`, or what another package brings. Default: file")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the port. Default: 1")] = None,
     pass_through: Annotated[
         list[str] | None, typer.Option(help="A route that goes on unread, like `GET /v1/models` (the default).")
     ] = None,
     quiet_s: Annotated[
         float | None, typer.Option(help="Seconds between signs of life while an answer is held back. Default: 10")
+    ] = None,
+    reload_s: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds between looks at the policies' folder; 0: only on SIGHUP or POST /reload. Default: 2"
+        ),
+    ] = None,
+    remote_check_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A host that checks may send texts to (`use: http`), like dlp.example:8443."),
+    ] = None,
+    receipts: Annotated[
+        str | None, typer.Option(help="on or off: whether answers say what was looked at. Default: on")
     ] = None,
     supervisor_url: Annotated[
         str | None,
@@ -71,9 +87,13 @@ def serve(
         "admin_host": admin_host,
         "admin_port": admin_port,
         "audit": audit,
+        "audit_sink": audit_sink,
         "workers": workers,
         "pass_through": tuple(pass_through) if pass_through else None,
         "quiet_s": quiet_s,
+        "reload_s": reload_s,
+        "remote_check_host": tuple(remote_check_host) if remote_check_host else None,
+        "receipts": receipts,
         "supervisor_url": supervisor_url,
         "supervisor_shared": supervisor_shared,
         "log_level": log_level,
@@ -161,6 +181,7 @@ def _workers(config: Any, inference: int = 0) -> int:
     """Forks the workers and passes signals on; a process that dies takes the others down, so that whoever watches starts
     all anew instead of running on with half the capacity. `inference`: the process that runs the models, it outlives them."""
     children: list[int] = []
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until a worker can answer it: it is reading the policies anyhow
     for worker in range(config.workers):
         if (child := os.fork()) == 0:
             _run(lambda worker=worker: _one(config, worker))  # type: ignore[misc]
@@ -170,7 +191,7 @@ def _workers(config: Any, inference: int = 0) -> int:
         for child in children:
             os.kill(child, number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, forward)
     worst = 0
     while children:
