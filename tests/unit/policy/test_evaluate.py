@@ -253,3 +253,34 @@ def test_each_answer_is_counted_by_itself_after_the_request() -> None:
     tally.next_attempt()
     assert tally.see(channel("assistant", "response"), finding("one")) is None
     assert tally.attempt == 1
+
+
+FAILING = """\
+policy: p
+on_error: {whole}
+checks:
+  one: {{use: pattern, words: [falcon]{one}}}
+  two: {{use: pattern, words: [heron]}}
+rules:
+  - {{id: r, on: request, when: one or two, action: flag}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("whole", "one", "of", "blocks"),
+    [
+        ("block", "", "one", True),
+        ("block", ", on_error: flag", "one", False),
+        ("block", ", on_error: flag", "two", True),
+        ("flag", ", on_error: block", "one", True),
+        ("flag", ", on_error: block", "two", False),
+    ],
+)
+def test_a_check_may_say_itself_what_its_failure_leads_to(whole: str, one: str, of: str, blocks: bool) -> None:
+    it = policy_set(FAILING.format(whole=whole, one=one)).bind(ROUTE, "m", "t")
+    tally = Tally(it)
+    stop = tally.see(channel(), Finding(0, 1, of, "check_error", 1.0))
+    assert (stop is not None) == blocks
+    assert [(outcome.rule, outcome.action) for outcome in tally.outcomes] == [
+        ("on_error", "block" if blocks else "flag")
+    ]

@@ -148,3 +148,29 @@ def test_the_share_of_a_whole_policy_is_inherited() -> None:
     team = "policy: team\nextends: base\nrules:\n  - {id: more, when: word, action: flag}\n"
     found = [one for one in read_policies([("base.yaml", base), ("team.yaml", team)]) if isinstance(one, Policy)]
     assert [[rule.share for rule in one.rules] for one in found] == [[100_000], [100_000, 100_000]]
+
+
+CHECKED = (
+    "policy: base\non_error: {whole}\nchecks: {{word: {{use: pattern, words: [falcon]{more}}}}}\nrules:\n"
+    + RULE.format(id="r0", more="").replace("{", "{{").replace("}", "}}")
+)
+
+
+@pytest.mark.parametrize(
+    ("whole", "more", "own", "loosens"),
+    [
+        ("block", "", "on_error: flag", True),
+        ("block", ", on_error: flag", "on_error: block", False),
+        ("flag", ", on_error: block", "on_error: flag", True),
+        ("flag", "", "on_error: flag", False),
+        ("flag", "", "on_error: block", False),
+    ],
+)
+def test_who_extends_a_policy_may_not_weaken_what_a_failure_leads_to(
+    whole: str, more: str, own: str, loosens: bool
+) -> None:
+    team = f"policy: team\nextends: base\nchecks: {{word: {{{own}}}}}\n"
+    found = read_policies([("base.yaml", CHECKED.format(whole=whole, more=more)), ("team.yaml", team)])
+    said = [one.message for one in found if isinstance(one, PolicyError)]
+    assert bool(said) == loosens, said
+    assert all(one.startswith("`on_error` of `word` may not be weakened from block to flag") for one in said)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,14 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from guardproxy import checks
+from guardproxy.checks import secrets
 from guardproxy.errors import PolicyError
 from guardproxy.policy import keys as tables
 from guardproxy.policy.load import parse
 from guardproxy.policy.schema import schema, with_variables
 from guardproxy.policy.tree import read_tree
 from tests.support_broken import BROKEN
+from tests.support_plugins import Install
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "policies").rglob("*.yaml"))
@@ -127,21 +128,20 @@ def test_every_option_of_every_check_is_there() -> None:
     by_use = {one["if"]["properties"]["use"]["const"]: one["then"] for one in document["$defs"]["check"]["allOf"]}
     assert list(by_use) == checks.known()
     for use, then in by_use.items():
-        assert set(then["properties"]) == {"use", *checks.options(use)}
+        assert set(then["properties"]) == {"use", "on_error", *checks.options(use)}
         assert then["additionalProperties"] is False
     assert checks.options("nothing") == {}
 
 
-def test_a_check_of_another_package_may_declare_its_options_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = {
-        "plain": EntryPoint("plain", "guardproxy.errors:CheckPlain", "guardproxy.checks"),
-        "telling": EntryPoint("telling", "guardproxy.checks.secrets:build", "guardproxy.checks"),
-    }
-    monkeypatch.setattr(checks, "entry_points", lambda group, name=None: [points[name]] if name in points else [])
+def test_a_check_of_another_package_may_declare_its_options_or_not(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("guardproxy.checks", "plain", len)
+    install("guardproxy.checks", "telling", secrets.build)
     monkeypatch.setattr(checks, "known", lambda: ["plain", "telling"])
     plain, telling = (one["then"] for one in schema()["$defs"]["check"]["allOf"])
     assert plain == {"properties": {}}
-    assert set(telling["properties"]) == {"use", "rules", "skip", "evasions"}
+    assert set(telling["properties"]) == {"use", "on_error", "rules", "skip", "evasions"}
 
 
 def test_a_key_that_belongs_to_an_action_is_refused_with_another(valid: Draft202012Validator) -> None:
