@@ -40,6 +40,8 @@ class Match:
 
     def verdict(self, about: About) -> Verdict:
         """Whether the policy is for this request. An unknown model or tenant is the empty text, which only `*` matches."""
+        if not self.digest:
+            return "yes"
         simple = (
             is_any(self.routes, about.route) and is_any(self.models, about.model) and is_any(self.tenants, about.tenant)
         )
