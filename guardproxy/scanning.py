@@ -100,8 +100,22 @@ def judges(policy: Policy) -> frozenset[str]:
     return frozenset(name for name, spec in policy.checks.items() if spec.use == "supervisor")
 
 
+def whole(policy: Policy) -> Policy:
+    return policy
+
+
 def without_judges(policy: Policy) -> Policy:
+    """The policy without what asks for a judgement: the model is not needed."""
     return replace(policy, checks={name: spec for name, spec in policy.checks.items() if name not in judges(policy)})
+
+
+def judges_alone(policy: Policy) -> Policy:
+    """The policy with nothing but that, and every score a finding: what a text scores is seen, however low."""
+    every = {"threshold": 0.0, "first_stage": False}
+    specs = {
+        name: replace(policy.checks[name], options={**policy.checks[name].options, **every}) for name in judges(policy)
+    }
+    return replace(policy, checks=specs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +131,8 @@ class Silent:
         return [ScanResult((), end, end) for end in ends]
 
 
-def loader(models: Path | None = None, *, judged: bool = True) -> Callable[[Path | None], PolicySet]:
-    """What loads policies (`load`), with models that are loaded once for all of them. `judged`: else checks that judge texts
-    (`supervisor`) find nothing, and their model is not asked for."""
+def loader(models: Path | None = None, asked: Callable[[Policy], Policy] = whole) -> Callable[[Path | None], PolicySet]:
+    """What loads policies (`load`). `asked`: the policy with those of its checks that are built; the others find nothing."""
 
     def scorer(name: str) -> Scorer:
         from guardproxy import supervisor  # noqa: PLC0415 - onnxruntime is loaded only where a policy asks for it
@@ -135,8 +148,7 @@ def loader(models: Path | None = None, *, judged: bool = True) -> Callable[[Path
 
     def load_one(named: Path | None) -> PolicySet:
         policies, digest, files = read_policies(named)
-        asked = policies if judged else tuple(without_judges(policy) for policy in policies)
-        checks = dict(build_checks(asked, Resources(scorer, tagger, files.read)))
+        checks = dict(build_checks(tuple(map(asked, policies)), Resources(scorer, tagger, files.read)))
         for policy in policies:
             for name in policy.checks:
                 checks.setdefault((policy.name, name), Silent(name))

@@ -12,7 +12,17 @@ from guardproxy import scanning
 from guardproxy.checks import Resources
 from guardproxy.errors import PolicyError
 from guardproxy.findings import Finding
-from guardproxy.scanning import Result, folder_of, judges, load, loader, read_policies, scan_text, shipped_names
+from guardproxy.scanning import (
+    Result,
+    folder_of,
+    judges,
+    load,
+    loader,
+    read_policies,
+    scan_text,
+    shipped_names,
+    without_judges,
+)
 from tests.support import policy_set
 
 POLICY = r"""
@@ -160,7 +170,7 @@ def test_without_the_model_what_asks_for_it_finds_nothing(tmp_path: Path) -> Non
         "policy: p\nchecks: {attack: {use: supervisor, model: missing}, w: {use: pattern, words: [bad]}}\n"
         "rules: [{id: r, when: attack or w, action: block}]\n"
     )
-    policies = loader(judged=False)(tmp_path)
+    policies = loader(asked=without_judges)(tmp_path)
     assert judges(policies.policies[0]) == {"attack"}
     assert scan_text(policies, "fine", "request").decision == "pass"
     assert scan_text(policies, "bad", "request").decision == "block"

@@ -42,14 +42,15 @@ def explain(
 
     Exit code 0: nothing was found; 1: something was; 2: wrong use.
     """
-    from guardproxy.scanning import load  # noqa: PLC0415
+    from guardproxy.scanning import judges_alone, load, loader  # noqa: PLC0415
     from guardproxy.trials.explaining import explain as run  # noqa: PLC0415
 
     if text == "-":
         text = sys.stdin.read()
     scene, told = _scene(text, on, kind, route, model, tenant)
     try:
-        explained = run(load(policies), scene, told, time.perf_counter)
+        lowest = loader(asked=judges_alone)(policies)
+        explained = run(load(policies), scene, told, time.perf_counter, lowest=lowest)
     except PolicyError as error:
         _wrong_use(str(error))
     if as_json:

@@ -75,10 +75,10 @@ def run(
 
 def _results(folders: list[Path], only: str, policies: list[Policy], *, judged: bool) -> Iterator[Ran]:
     from guardproxy.policy.load import Files  # noqa: PLC0415
-    from guardproxy.scanning import folder_of, loader  # noqa: PLC0415
+    from guardproxy.scanning import folder_of, loader, whole, without_judges  # noqa: PLC0415
     from guardproxy.trials.running import run_tests  # noqa: PLC0415
 
-    load = loader(judged=judged)
+    load = loader(asked=whole if judged else without_judges)
     try:
         sets = [(load(folder), Files(folder_of(folder)).read) for folder in folders]
     except PolicyError as error:

@@ -187,6 +187,24 @@ def test_what_the_files_say(folder: Path) -> None:
     )
 
 
+def test_lists_in_files_and_variables_are_what_they_stand_for(tmp_path: Path) -> None:
+    text = (
+        "policy: lists\nlists: {{projects: lists/projects.txt}}\nvars: {{limit: {limit}}}\n"
+        'checks: {{words: {{use: pattern, words: "${{projects}}", score: "${{limit}}"}}}}\n'
+        "rules: [{{id: r, when: words, action: block}}]\n"
+    )
+    for name, limit, words in (("a", 1.0, "falcon\nkite\n"), ("b", 0.5, "kite\nhawk\n")):
+        (tmp_path / name / "lists").mkdir(parents=True)
+        (tmp_path / name / "lists.yaml").write_text(text.format(limit=limit))
+        (tmp_path / name / "lists" / "projects.txt").write_text(words)
+    assert run("diff", tmp_path / "a", tmp_path / "b").stdout.splitlines() == [
+        "either    lists: `words` score 1.0 -> 0.5",
+        "tightens  lists: `words` words gained hawk",
+        "LOOSENS   lists: `words` words lost falcon",
+        "3 changes, 1 of them loosening",
+    ]
+
+
 def test_what_they_do_to_recorded_traffic(folder: Path, log: Path) -> None:
     report = folder.parent / "report.html"
     other = change(folder, "action: flag", "action: block")
