@@ -139,14 +139,24 @@ def test_a_shipped_policy_is_copied_once(tmp_path: Path) -> None:
     ran = run("init", "payments", tmp_path / "mine")
     assert (ran.exit_code, ran.stdout.splitlines()) == (
         0,
-        [f"{tmp_path}/mine/payments.yaml written", f"next: guardproxy policy test {tmp_path}/mine"],
+        [
+            f"{tmp_path}/mine/payments.yaml written",
+            f"{tmp_path}/mine/policy.schema.json written",
+            f"next: guardproxy policy test {tmp_path}/mine",
+        ],
     )
+    assert "$schema=policy.schema.json\n" in (tmp_path / "mine" / "payments.yaml").read_text("utf-8")
+    assert run("test", tmp_path / "mine").exit_code == 0
     again = run("init", "payments", tmp_path / "mine")
     assert (again.exit_code, "is there already" in again.stderr) == (2, True)
     shown = json.loads(run("init", "default", tmp_path / "mine", "--json").stdout)
     assert shown == {"written": [str(tmp_path / "mine" / "default.yaml")]}
     assert json.loads(run("init", "--json").stdout)["strict"].startswith("Nothing personal")
-    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["default.yaml", "payments.yaml"]
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [
+        "default.yaml",
+        "payments.yaml",
+        "policy.schema.json",
+    ]
 
 
 def test_what_cannot_be_copied(tmp_path: Path) -> None:
