@@ -21,7 +21,7 @@ from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.operators import Operators, strictest
 from guardproxy.policy import rollout
 from guardproxy.policy.cel import About
-from guardproxy.policy.document import Keep, Policy, Rule
+from guardproxy.policy.document import SEVERITIES, Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.matching import Verdict
 
@@ -49,6 +49,11 @@ class BoundRule:
     @property
     def enforced(self) -> bool:
         return self.rule.mode == "enforce"
+
+
+def _precedence(bound: BoundRule) -> tuple[int, str, str]:
+    severity = bound.rule.severity
+    return -SEVERITIES.index(severity) if severity else 1, bound.policy.name, bound.rule.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +311,8 @@ class PolicySet:
             for policy, left_out in kept
             for rule in policy.rules
         )
+        # Of equally strong decisions the most severe speaks; names decide the rest, so that no order of files or rules does.
+        rules = tuple(sorted(rules, key=_precedence))
         verdicts = ((policy.match.digest, verdict) for policy, (verdict, _) in zip(self.policies, key, strict=True))
         matched = {digest: verdict for digest, verdict in verdicts if digest}
         return Bound(tuple(policy for policy, _ in kept), rules, self.checks, matched)
