@@ -22,9 +22,13 @@ class Config:
 
     `upstream`: base URLs; a bare URL serves every format, `anthropic=URL` one provider's. `pass_through`: routes such as
     `GET /v1/models` that go on unread. `key`: the secret behind placeholders and tenants' pseudonyms; made and kept
-    in the audit folder when empty. `audit`: the folder of the log. `upstream_key`: `backup=KEY` is sent to the upstream
-    `backup`, which policies name as a fallback, in place of the client's own key. `quiet_s`: how long a stream says
-    nothing while its answer is held back. `reload_s`: how often the policies' folder is looked at; 0: only when told to.
+    in the audit folder when empty. `audit`: the folder of the log; `audit_sink`: what keeps it. `upstream_key`: `backup=KEY`
+    is sent to the upstream `backup`, which policies name as a fallback, in place of the client's own key. `quiet_s`: how long
+    a stream says nothing while its answer is held back. `reload_s`: how often the policies' folder is looked at; 0: only when
+    told to. `receipts`: `on` or `off`, whether answers say what was looked at. `remote_check_host`: hosts that checks may send
+    texts to, `remote_check_key`: `dlp.example=KEY`, what they want to be shown. `supervisor_*`: how models are run, see
+    `guardproxy.supervisor.Settings`; `supervisor_shared`: several workers ask one process that runs the models, which they
+    find at `supervisor_socket`.
     """
 
     upstream: tuple[str, ...] = ()
@@ -36,6 +40,7 @@ class Config:
     admin_host: str = "127.0.0.1"
     admin_port: int = 9090
     audit: Path = Path("audit")
+    audit_sink: str = "file"
     key: str = field(default="", repr=False)
     workers: int = 1
     pass_through: tuple[str, ...] = ("GET /v1/models",)
@@ -52,7 +57,17 @@ class Config:
     quiet_s: float = 10.0
     drain_s: float = 30.0
     reload_s: float = 2.0
+    remote_check_host: tuple[str, ...] = ()
+    remote_check_key: tuple[str, ...] = field(default=(), repr=False)
+    receipts: str = "on"
     scan_threads: int = 1
+    supervisor_threads: int = 0
+    supervisor_workers: int = 0
+    supervisor_queue: int = 256
+    supervisor_remembered: int = 50_000
+    supervisor_url: str = ""
+    supervisor_shared: bool = True
+    supervisor_socket: Path | None = None
     log_level: str = "info"
 
     @property
@@ -72,6 +87,7 @@ class Config:
         return url.rstrip("/").removesuffix("/v1")
 
 
+_SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _NAMES = {one.name: one for one in fields(Config)}
 
 
@@ -102,12 +118,14 @@ def _checked(name: str, value: Any, where: str) -> Any:
         if isinstance(default, tuple):
             items = value.split(",") if isinstance(value, str) else value
             return tuple(str(item).strip() for item in items)
-        if name in ("policies", "models", "audit"):
+        if name in ("policies", "models", "audit", "supervisor_socket"):
             return Path(str(value))
+        if isinstance(default, bool):
+            return _SWITCH[str(value).lower()]
         if isinstance(default, (int, float)):
             return type(default)(value)
         return str(value)
-    except (TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise ConfigError(f"{where}: `{name}` must be like {default!r}") from None
 
 
@@ -118,8 +136,21 @@ def _check(config: Config) -> None:
         parts = urlsplit(one.split("=", 1)[1] if "=" in one.split("://", 1)[0] else one)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise ConfigError("an upstream must be like https://api.openai.com or anthropic=https://api.anthropic.com")
+    for name, least in (("threads", 0), ("workers", 0), ("queue", 1), ("remembered", 0)):
+        if getattr(config, f"supervisor_{name}") < least:
+            raise ConfigError(f"`supervisor_{name}` must be at least {least}")
+    if config.supervisor_url and urlsplit(config.supervisor_url).scheme not in ("http", "https"):
+        raise ConfigError("`supervisor_url` must be like http://triton:8000, a server that speaks KServe v2")
     if config.quiet_s < 0.1:
         raise ConfigError("`quiet_s` must be at least 0.1")
+    for one in config.remote_check_key:
+        host, _, key = one.partition("=")
+        if host not in config.remote_check_host or not key:
+            raise ConfigError(
+                "a remote check's key must be like dlp.example=KEY, for a host given as --remote-check-host"
+            )
+    if config.receipts not in ("on", "off"):
+        raise ConfigError("`receipts` must be on or off")
     if config.reload_s and config.reload_s < 0.1:
         raise ConfigError("`reload_s` must be at least 0.1, or 0 to reload only when told to")
     for one in config.upstream_key:

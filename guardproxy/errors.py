@@ -61,6 +61,14 @@ class ConfigError(GuardproxyError):
     """Process settings that cannot be used (exit code 2)."""
 
 
+class PluginError(ConfigError):
+    """A part that another package brings and that cannot be used; the message names the package."""
+
+
+class RemoteError(GuardproxyError):
+    """A service that a check asks, and that gave no usable answer. The check has failed; `on_error` decides."""
+
+
 class AuditError(GuardproxyError):
     """A record that could not be kept, or a log that cannot be read. Traffic is refused while it lasts."""
 

@@ -10,23 +10,22 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
-from typing import Any, Literal, TypeVar, cast
-from weakref import WeakValueDictionary
+from typing import Any, Literal
 
-from guardproxy import placeholders
-from guardproxy.checks import Check, Resources, Scorer, Tagger, with_partner
+from guardproxy import placeholders, plugins
+from guardproxy.checks import Check, Resources, own_names, with_partner
 from guardproxy.config import shipped
-from guardproxy.errors import PolicyError
+from guardproxy.errors import PluginError, PolicyError
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Channel, Finding, Window
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.gate import Job
 from guardproxy.lanes import Lane
-from guardproxy.policy.document import Policy
+from guardproxy.policy.document import ACTIONS, Policy
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import Files, build_checks, load_file, load_folder
+from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder
 from guardproxy.policy.reading import did_you_mean, join
+from guardproxy.supervisor import Models
 from guardproxy.transcript import (
     Command,
     DataReceived,
@@ -38,14 +37,12 @@ from guardproxy.transcript import (
     Scanned,
     SendUpstream,
 )
-from guardproxy.wire import codec_for
+from guardproxy.wire import codec_for, codecs
 from guardproxy.wire.strict import read, write
 
 ROUTE = "POST /v1/chat/completions"
 Decided = Literal["pass", "flag", "redact", "retry", "block"]
-Model = TypeVar("Model")
-_models: WeakValueDictionary[tuple[str, str, str, bytes], Any] = WeakValueDictionary()
-_loading = Lock()
+Remote = Callable[[str, float], Any]
 _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secret").digest()
 
 
@@ -95,25 +92,39 @@ def read_policies(named: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
     return policies, digest, files
 
 
-def judges(policy: Policy) -> frozenset[str]:
-    """The names of the checks that ask the model for a judgement."""
-    return frozenset(name for name, spec in policy.checks.items() if spec.use == "supervisor")
+JUDGES = ("supervisor",)  # checks that ask a model for a judgement
+DISTANT = ("http",)  # checks that ask a service
+
+Asked = Callable[[Policy], Policy]
+"""A policy with those of its checks that are to be built."""
+
+
+def using(policy: Policy, uses: Sequence[str]) -> frozenset[str]:
+    """The names of the policy's checks that use one of `uses`."""
+    return frozenset(name for name, spec in policy.checks.items() if spec.use in uses)
 
 
 def whole(policy: Policy) -> Policy:
+    """All of its checks."""
     return policy
 
 
-def without_judges(policy: Policy) -> Policy:
-    """The policy without what asks for a judgement: the model is not needed."""
-    return replace(policy, checks={name: spec for name, spec in policy.checks.items() if name not in judges(policy)})
+def leaving_out(uses: Sequence[str]) -> Asked:
+    """All but some."""
+
+    def asked(policy: Policy) -> Policy:
+        gone = using(policy, uses)
+        return replace(policy, checks={name: spec for name, spec in policy.checks.items() if name not in gone})
+
+    return asked
 
 
 def judges_alone(policy: Policy) -> Policy:
-    """The policy with nothing but that, and every score a finding: what a text scores is seen, however low."""
+    """Those that judge, with every score a finding: what a text scores is seen, however low."""
     every = {"threshold": 0.0, "first_stage": False}
     specs = {
-        name: replace(policy.checks[name], options={**policy.checks[name].options, **every}) for name in judges(policy)
+        name: replace(policy.checks[name], options={**policy.checks[name].options, **every})
+        for name in using(policy, JUDGES)
     }
     return replace(policy, checks=specs)
 
@@ -131,24 +142,21 @@ class Silent:
         return [ScanResult((), end, end) for end in ends]
 
 
-def loader(models: Path | None = None, asked: Callable[[Policy], Policy] = whole) -> Callable[[Path | None], PolicySet]:
-    """What loads policies (`load`). `asked`: the policy with those of its checks that are built; the others find nothing."""
-
-    def scorer(name: str) -> Scorer:
-        from guardproxy import supervisor  # noqa: PLC0415 - onnxruntime is loaded only where a policy asks for it
-
-        where = (models or shipped("models")) / name
-        return _held(("scorer", name), where, lambda: supervisor.load(where))
-
-    def tagger(name: str) -> Tagger:
-        from guardproxy import supervisor  # noqa: PLC0415 - as above
-
-        where = (models or shipped("models")) / name
-        return _held(("tagger", name), where, lambda: supervisor.load_tagger(name, (models,) if models else ()))
+def loader(
+    models: Path | None = None,
+    runtime: Models | None = None,
+    remote: Remote | None = None,
+    asked: Asked = whole,
+) -> Callable[[Path | None], PolicySet]:
+    """What loads policies (`load`), with models that are loaded once for all of them. Checks that `asked` leaves out find
+    nothing."""
+    runtime = runtime or Models((models,) if models else ())
 
     def load_one(named: Path | None) -> PolicySet:
+        _refuse_clashes()
         policies, digest, files = read_policies(named)
-        checks = dict(build_checks(tuple(map(asked, policies)), Resources(scorer, tagger, files.read)))
+        resources = Resources(runtime.scorer, runtime.tagger, files.read, remote)
+        checks = dict(build_checks(tuple(map(asked, policies)), resources))
         for policy in policies:
             for name in policy.checks:
                 checks.setdefault((policy.name, name), Silent(name))
@@ -157,23 +165,25 @@ def loader(models: Path | None = None, asked: Callable[[Policy], Policy] = whole
     return load_one
 
 
-def load(folder: Path | None, models: Path | None = None) -> PolicySet:
-    """The policies of a folder, or those shipped under a name (`None`: `default`), checks built. Raises `PolicyError`."""
-    return loader(models)(folder)
+def load(
+    folder: Path | None, models: Path | None = None, runtime: Models | None = None, remote: Remote | None = None
+) -> PolicySet:
+    """The policies of a folder, or those shipped under a name (`None`: `default`), checks built. Raises `PolicyError`.
+
+    `models`: a folder of models that come before the shipped ones. `runtime`: runs them, where a process has one. `remote`: the
+    services that checks may ask; without it no check asks anybody, and one that would fails.
+    """
+    return loader(models, runtime, remote)(folder)
 
 
-def _held(of: tuple[str, str], folder: Path, make: Callable[[], Model]) -> Model:
-    """The model as some check holds it, while its folder says the same; else a new one. So policies that are loaded again
-    share it, and it goes with the last check that asks for it."""
+def _refuse_clashes() -> None:
+    """Raises `PolicyError` where plug-ins are installed of which nobody could tell what their names stand for."""
     try:
-        key = (*of, str(folder.resolve()), (folder / "SHA256SUMS").read_bytes())
-    except OSError:
-        key = (*of, str(folder), b"")
-    with _loading:
-        found = _models.get(key)
-        if found is None:
-            found = _models[key] = make()
-        return cast(Model, found)
+        plugins.refuse_clashes(plugins.CHECKS, own_names())
+        plugins.refuse_clashes(plugins.ACTIONS, ACTIONS)
+        codecs()
+    except PluginError as error:
+        raise PolicyErrors([PolicyError(str(error))]) from None
 
 
 def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:

@@ -140,12 +140,13 @@ class SendUpstream:
 
 @dataclass(frozen=True, slots=True)
 class SendHead:
-    """Begin the answer. `own`: guardproxy's own answer; else the upstream's headers go along."""
+    """Begin the answer. `own`: guardproxy's own answer; else the upstream's headers go along. `receipt`: see `receipt.py`."""
 
     status: int
     streamed: bool = False
     own: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    receipt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,16 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pkgutil import iter_modules
 from typing import Any, Protocol, cast
 
-from guardproxy.errors import OptionError
+from guardproxy import plugins
+from guardproxy.errors import OptionError, PluginError
 from guardproxy.findings import Direction, Kind, Scan, Window
 
 
@@ -141,12 +142,13 @@ class Resources:
     """What a check may be handed so that the checks' room stays pure.
 
     `scorer(name)` and `tagger(name)` load or find a model. `read(path)` gives a file of the policies' folder, by its path
-    below it, or raises `OSError`.
+    below it, or raises `OSError`. `remote(url, timeout_s)` gives a service that may be asked, or raises `OptionError`.
     """
 
     scorer: Callable[[str], Scorer] | None = None
     tagger: Callable[[str], Tagger] | None = None
     read: Callable[[str], bytes] | None = None
+    remote: Callable[[str, float], Any] | None = None
 
 
 def with_partner(check: Check) -> tuple[Check, ...]:
@@ -205,18 +207,23 @@ Builder = Callable[[str, Mapping[str, Any], Resources], Check]
 
 def known() -> list[str]:
     """The names that `use:` can take: the files of this folder and the entry points."""
-    own = {module.name for module in iter_modules(__path__) if not module.name.startswith("_")}
-    return sorted(own | {point.name for point in entry_points(group="guardproxy.checks")})
+    return sorted({*own_names(), *plugins.names(plugins.CHECKS)})
+
+
+def own_names() -> set[str]:
+    """The checks of this package."""
+    return {module.name for module in iter_modules(__path__) if not module.name.startswith("_")}
 
 
 def options(use: str) -> Mapping[str, Option]:
     """The options that the check `use` declares; none where it is unknown or declares none."""
     if (own := _own(use)) is not None:
         return cast(Mapping[str, Option], own.OPTIONS)
-    for point in entry_points(group="guardproxy.checks", name=use):
-        module = importlib.import_module(point.module)
-        return cast(Mapping[str, Option], getattr(module, "OPTIONS", {}))
-    return {}
+    try:
+        builder = plugins.load(plugins.CHECKS, use, own_names())
+    except PluginError:
+        return {}  # building it says so
+    return cast(Mapping[str, Option], getattr(sys.modules.get(getattr(builder, "__module__", "")), "OPTIONS", {}))
 
 
 def unknown(key: str, known: Mapping[str, Option]) -> str:
@@ -238,13 +245,27 @@ def build(use: str, name: str, options: Mapping[str, Any], resources: Resources)
     if (own := _own(use)) is not None:
         builder = own.build
     else:
-        points = entry_points(group="guardproxy.checks", name=use)
-        if not points:
+        builder = plugins.load(plugins.CHECKS, use, own_names())
+        if builder is None:
             near = get_close_matches(use, known(), 1)
             hint = f"; did you mean `{near[0]}`?" if near else f"; known checks: {', '.join(known())}"
             raise OptionError("use", f"unknown check `{use}`{hint}")
-        builder = next(iter(points)).load()
+        return _foreign(use, cast(Builder, builder), name, options, resources)
     return cast(Builder, builder)(name, options, resources)
+
+
+def _foreign(use: str, builder: Builder, name: str, options: Mapping[str, Any], resources: Resources) -> Check:
+    """A check of another package. Raises `OptionError`, or `PluginError` for whatever else goes wrong in it."""
+    whose = plugins.whose(plugins.CHECKS, use)
+    try:
+        check = builder(name, options, resources)
+    except OptionError:
+        raise
+    except Exception as error:
+        raise PluginError(f"the plug-in {whose} failed: {type(error).__name__}: {error}") from error
+    if getattr(check, "name", None) != name or not isinstance(getattr(check, "digest", None), str):
+        raise PluginError(f"the plug-in {whose} must give a check that has the name it was given, and a digest")
+    return check
 
 
 def options_digest(use: str, version: int, options: Mapping[str, Any], *more: str) -> str:

@@ -1,16 +1,17 @@
 """The supervisor: a small model that says how much a text looks like an attack (`use: supervisor`).
 
-In: windows. Out: a finding for each segment whose score reaches the threshold. Kept: nothing. A channel's text is cut
-into segments at places that depend on the text alone, and each segment is scored together with the words before it, so
-that an attack across a border is seen. Text on its way to the model is there as a whole and is cut into few long
-segments (a short prompt is one); an answer is cut at early sentence ends, so that little of a stream is held back.
+In: windows. Out: findings, each where a piece of the text reaches the threshold, so that a reviewer sees the place. Kept:
+nothing. A channel's text is cut into segments at places that depend on the text alone, and each segment is judged
+together with the words before it, so that an attack across a border is seen. Text on its way to the model is there as a
+whole: all but the longest is one segment, and the model cuts it to pieces of the size it was trained on. An answer is cut
+at early sentence ends, so that little of a stream is held back.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,9 +21,12 @@ from guardproxy.findings import KINDS, Direction, Finding, Kind, Scan, Window
 
 VERSION = 2
 WINDOW_CHARS = 900
-"""Characters scored together, context included: about 200 tokens of English, below the model's 256."""
+"""Characters of an answer judged together, context included: about 200 tokens of English, one piece for the model."""
 SMALLEST_WINDOW_CHARS = 200
 LARGEST_WINDOW_CHARS = 4000
+REQUEST_CHARS = 50_000
+"""The same on the way to the model, which does not wait for it: more than that is only cut so that memory is bounded."""
+REQUEST_CONTEXT_CHARS = 1000
 _POINT: Mapping[str, Any] = {"anyOf": [SCORE, {"type": "string", "minLength": 1}]}
 OPTIONS: Mapping[str, Option] = {
     "first_stage": Option(
@@ -55,15 +59,14 @@ _SPACE = re.compile(r"\s")
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """How a text is cut. `window_chars`: the most characters scored together, a quarter of them context."""
+    """How a text is cut. `window_chars`: the most characters judged together, context included; `context_chars`: how many
+    of them are context. `early`: a segment ends at the first sentence end it may, so that what follows need not wait."""
 
-    window_chars: int = WINDOW_CHARS
+    window_chars: int
+    context_chars: int
+    early: bool
 
-    @property
-    def context_chars(self) -> int:
-        return self.window_chars // 4
-
-    def end(self, text: str, start: int, direction: Direction, offset: int, last: bool) -> int | None:
+    def end(self, text: str, start: int, offset: int, last: bool) -> int | None:
         """Where the segment that begins at `text[start]` ends, or `None` while text that is still to come decides it.
 
         `offset`: where `text` begins in its channel. The answer for a border that more text follows is the same
@@ -71,18 +74,18 @@ class Segments:
         """
         first = offset + start == 0
         cap = self.window_chars if first else self.window_chars - self.context_chars
-        body = text[start : start + cap]
-        if direction == "response":
+        if self.early:
             least = min(FIRST_CHARS if first else LATER_CHARS, cap)
-            early = next((match.end() for match in _SENTENCE_END.finditer(body) if match.end() >= least), None)
+            matches = _SENTENCE_END.finditer(text, start, start + cap)
+            early = next((match.end() for match in matches if match.end() - start >= least), None)
             if early is not None:
-                return start + early
+                return early
         if len(text) - start <= cap:
             return len(text) if last else None
-        half = cap // 2
-        ends = [match.end() for match in _SENTENCE_END.finditer(body) if match.end() > half]
-        ends = ends or [match.end() for match in _SPACE.finditer(body, half)]
-        return start + (ends[-1] if ends else cap)
+        half, stop = start + cap // 2, start + cap
+        ends = [match.end() for match in _SENTENCE_END.finditer(text, start, stop) if match.end() > half]
+        ends = ends or [match.end() for match in _SPACE.finditer(text, half, stop)]
+        return ends[-1] if ends else stop
 
     def begin(self, text: str, start: int, offset: int) -> int:
         """Where the context of the segment at `text[start]` begins: at a word, where there is one near.
@@ -94,6 +97,14 @@ class Segments:
             return 0
         space = _SPACE.search(text, raw, raw + self.context_chars // 3)
         return space.end() if space else raw
+
+
+REQUESTS = Segments(REQUEST_CHARS, REQUEST_CONTEXT_CHARS, early=False)
+
+
+def answers(window_chars: int) -> Segments:
+    """How answers are cut: a quarter of what is judged together is context."""
+    return Segments(window_chars, window_chars // 4, early=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +130,22 @@ class Segment:
     begin: int
     query: Query | None
 
-    def span(self, piece: Judged) -> tuple[int, int]:
-        """Where a piece stands in the channel, without the context; the whole segment for one that is all context."""
+    def span(self, piece: Judged) -> tuple[int, int] | None:
+        """Where a piece stands in the channel, without the context. `None` for one that is all context: its words were
+        judged with the segment before."""
         start, end = max(self.start, self.begin + piece.start), min(self.end, self.begin + piece.end)
-        return (start, end) if start < end else (self.start, self.end)
+        return (start, end) if start < end else None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """For each window its segments; those without a query are blank, or nothing is asked about them."""
+
+    segments: list[list[Segment]]
+
+    @property
+    def queries(self) -> list[Query]:
+        return [segment.query for segments in self.segments for segment in segments if segment.query]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +159,7 @@ class Supervisor:
     digest: str
     wanted: Mapping[Kind, tuple[Wanted, ...]]
     scorer: Scorer
-    segments: Segments = field(default_factory=Segments)
+    cut: Mapping[Direction, Segments]
     first_stage: bool = True
     sensitive: bool = False
     slow: bool = True
@@ -155,31 +178,31 @@ class Supervisor:
         return tuple(_advice(self.wanted, self.scorer))
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
-        """One `Scan` for each window; the texts of all of them are scored in one call."""
+        """One `Scan` for each window; the texts of all of them are judged in one call."""
         asked = self.ask(windows)
-        queries = [segment.query for segments in asked for segment in segments if segment.query]
-        return self.answer(windows, asked, self.scorer.judge(queries) if queries else [])
+        return self.answer(windows, asked, self.scorer.judge(asked.queries) if asked.queries else [])
 
-    def ask(self, windows: Sequence[Window]) -> list[list[Segment]]:
-        """For each window the segments that are there as a whole; those without a query are blank or not asked about."""
-        return [list(self._cut(window)) for window in windows]
+    def ask(self, windows: Sequence[Window]) -> Asked:
+        """What a scan of the windows asks the model."""
+        return Asked([list(self._cut(window)) for window in windows])
 
-    def answer(
-        self, windows: Sequence[Window], asked: Sequence[Sequence[Segment]], judged: Sequence[Sequence[Judged]]
-    ) -> list[Scan]:
-        """The scans, given the pieces of every query of `asked`, in order."""
+    def answer(self, windows: Sequence[Window], asked: Asked, judged: Sequence[Sequence[Judged]]) -> list[Scan]:
+        """The scans, given the pieces of every query, in order."""
         answers = iter(judged)
-        return [self._answer(window, segments, answers) for window, segments in zip(windows, asked, strict=True)]
+        return [
+            self._answer(window, segments, answers) for window, segments in zip(windows, asked.segments, strict=True)
+        ]
 
     def _cut(self, window: Window) -> Iterator[Segment]:
         text, offset, kind = window.text, window.start, window.channel.kind
         start = window.settled - offset
         outputs = tuple(dict.fromkeys(output for wanted in self.wanted[kind] for output in wanted.thresholds))
+        segments = self.cut[window.channel.direction]
         while start < len(text):
-            end = self.segments.end(text, start, window.channel.direction, offset, window.last)
+            end = segments.end(text, start, offset, window.last)
             if end is None:
                 return
-            begin = self.segments.begin(text, start, offset)
+            begin = segments.begin(text, start, offset)
             asks = bool(outputs) and not text[start:end].isspace()
             query = Query(text[begin:end], outputs, self.first_stage) if asks else None
             yield Segment(offset + start, offset + end, offset + begin, query)
@@ -190,16 +213,14 @@ class Supervisor:
         for segment in segments:
             if segment.query is None:
                 continue
-            pieces = next(answers)
+            spans = [(span, piece) for piece in next(answers) if (span := segment.span(piece))]
             for wanted in self.wanted[window.channel.kind]:
-                found: dict[tuple[int, int], float] = {}
-                for piece in pieces:
-                    if (score := wanted.found(piece.scores)) is not None:
-                        span = segment.span(piece)
-                        found[span] = max(score, found.get(span, 0.0))
-                findings += [Finding(*span, self.name, wanted.label, score) for span, score in found.items()]
+                scores = [(span, wanted.found(piece.scores)) for span, piece in spans]
+                findings += [
+                    Finding(*span, self.name, wanted.label, score) for span, score in scores if score is not None
+                ]
         settled = segments[-1].end if segments else window.settled
-        keep = max(window.start, settled - self.segments.context_chars)
+        keep = max(window.start, settled - self.cut[window.channel.direction].context_chars)
         return Scan(tuple(findings), settled, keep)
 
 
@@ -208,7 +229,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
 
     Options: `label` or `labels` (default `injection`); `threshold`, a score from 0 to 1 or the name of an operating point
     (`1%`), for all labels or for each (default: the model's own point); `first_stage` (`false`: the encoder judges all);
-    `model` (default `supervisor`); `window_chars`. Raises `OptionError` for anything else.
+    `model` (default `supervisor`); `window_chars` of an answer judged together. Raises `OptionError` for anything else.
     """
     for key in options:
         if key not in OPTIONS:
@@ -228,9 +249,9 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     labels = _labels(options, scorer)
     given = _thresholds(options, labels)
     wanted = {kind: tuple(_wanted(label, given[label], scorer, kind) for label in labels) for kind in KINDS}
-    segments = Segments(_window_chars(options))
+    cut: Mapping[Direction, Segments] = {"request": REQUESTS, "response": answers(_window_chars(options))}
     digest = options_digest("supervisor", VERSION, dict(options), scorer.digest)
-    return Supervisor(name, digest, wanted, scorer, segments, first_stage)
+    return Supervisor(name, digest, wanted, scorer, cut, first_stage)
 
 
 def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:

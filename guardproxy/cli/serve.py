@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from guardproxy.errors import GuardproxyError
+from guardproxy.errors import ConfigError, GuardproxyError
 
 
 def serve(
@@ -35,6 +39,9 @@ def serve(
         int | None, typer.Option(help="/livez /readyz /metrics /reload. Default: 9090; worker N gets 9090 + N.")
     ] = None,
     audit: Annotated[Path | None, typer.Option(help="The folder of the audit log. Default: audit")] = None,
+    audit_sink: Annotated[
+        str | None, typer.Option(help="What keeps the log: `file`, or what another package brings. Default: file")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the port. Default: 1")] = None,
     pass_through: Annotated[
         list[str] | None, typer.Option(help="A route that goes on unread, like `GET /v1/models` (the default).")
@@ -46,6 +53,24 @@ def serve(
         float | None,
         typer.Option(
             help="Seconds between looks at the policies' folder; 0: only on SIGHUP or POST /reload. Default: 2"
+        ),
+    ] = None,
+    remote_check_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A host that checks may send texts to (`use: http`), like dlp.example:8443."),
+    ] = None,
+    receipts: Annotated[
+        str | None, typer.Option(help="on or off: whether answers say what was looked at. Default: on")
+    ] = None,
+    supervisor_url: Annotated[
+        str | None,
+        typer.Option(help="A server that speaks KServe v2 (Triton, onnxruntime-server) and runs the models."),
+    ] = None,
+    supervisor_shared: Annotated[
+        bool | None,
+        typer.Option(
+            "--supervisor-shared/--supervisor-each",
+            help="With several workers: one process runs the models for all (the default), or each has its own.",
         ),
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug prints every exchange's transcript.")] = None,
@@ -65,10 +90,15 @@ def serve(
         "admin_host": admin_host,
         "admin_port": admin_port,
         "audit": audit,
+        "audit_sink": audit_sink,
         "workers": workers,
         "pass_through": tuple(pass_through) if pass_through else None,
         "quiet_s": quiet_s,
         "reload_s": reload_s,
+        "remote_check_host": tuple(remote_check_host) if remote_check_host else None,
+        "receipts": receipts,
+        "supervisor_url": supervisor_url,
+        "supervisor_shared": supervisor_shared,
         "log_level": log_level,
     }
     try:
@@ -91,18 +121,65 @@ def _one(config: Any, worker: int) -> None:
 
 
 def _several(config: Any) -> int:
-    """Forks the workers and passes signals on; a worker that dies takes the others down, so that whoever watches the
-    process starts it anew instead of running on with half the capacity."""
+    """Forks the workers, and before them the process that runs the models for all, where there is to be one."""
+    if not config.supervisor_shared or config.supervisor_url:
+        return _workers(config)
+    with tempfile.TemporaryDirectory(prefix="guardproxy-") as folder:  # of this user alone
+        shared = replace(config, supervisor_socket=Path(folder) / "models")
+        inference, alive = _inference(config, shared.supervisor_socket)
+        try:
+            return _workers(shared, inference)
+        finally:
+            with suppress(OSError):
+                os.close(alive)
+            with suppress(ChildProcessError):
+                os.waitpid(inference, 0)
+
+
+def _inference(config: Any, path: Path) -> tuple[int, int]:
+    """Starts the process that runs the models. Its number, and the pipe at whose end it ends: when it was closed here and
+    in every worker."""
+    ready, told = os.pipe()
+    alive, held = os.pipe()
+    if (child := os.fork()) == 0:
+        os.close(ready)
+        os.close(held)
+        _run(config, lambda: _serve_models(config, path, told, alive))
+    os.close(told)
+    os.close(alive)
+    with open(ready, "rb") as pipe:
+        if not pipe.read(1):
+            raise ConfigError("the process that runs the models did not start")
+    return child, held
+
+
+def _serve_models(config: Any, path: Path, ready: int, alive: int) -> None:
+    import uvloop  # noqa: PLC0415
+
+    from guardproxy.server import inference, logs  # noqa: PLC0415
+
+    logs.configure(config.log_level)
+    uvloop.run(inference.serve(config, path, ready, alive))
+
+
+def _run(config: Any, work: Callable[[], None]) -> NoReturn:
+    """The whole life of a forked process."""
+    try:
+        work()
+    except GuardproxyError as error:
+        sys.stderr.write(f"guardproxy: {error}\n")
+        os._exit(2)
+    os._exit(0)
+
+
+def _workers(config: Any, inference: int = 0) -> int:
+    """Forks the workers and passes signals on; a process that dies takes the others down, so that whoever watches starts
+    all anew instead of running on with half the capacity. `inference`: the process that runs the models, it outlives them."""
     children: list[int] = []
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until a worker can answer it: it is reading the policies anyhow
     for worker in range(config.workers):
         if (child := os.fork()) == 0:
-            try:
-                _one(config, worker)
-            except GuardproxyError as error:
-                sys.stderr.write(f"guardproxy: {error}\n")
-                os._exit(2)
-            os._exit(0)
+            _run(config, lambda worker=worker: _one(config, worker))  # type: ignore[misc]
         children.append(child)
 
     def forward(number: int, _: object) -> None:
@@ -114,8 +191,11 @@ def _several(config: Any) -> int:
     worst = 0
     while children:
         child, status = os.wait()
-        children.remove(child)
         code = os.waitstatus_to_exitcode(status)
+        if child == inference:
+            code = code or 1
+        else:
+            children.remove(child)
         if code and not worst:
             worst = abs(code)
             forward(signal.SIGTERM, None)

@@ -56,11 +56,12 @@ class CheckSpec:
     """A check as a file asks for it: which one (`use`), and its options as plain YAML values.
 
     `place` and `places`: where the check and each of its keys (`use` among them) stand in the file, and, as `words[2]`, the
-    items of a list.
+    items of a list. `on_error`: what its failure leads to, where that is not the policy's.
     """
 
     use: str
     options: Mapping[str, Any]
+    on_error: OnError | None = field(default=None, kw_only=True)
     place: Place = field(default=Place(), compare=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
 
@@ -70,14 +71,14 @@ class Rule:
     """What happens (`action`) where a text of one of the kinds in `on` makes `when` hold.
 
     `retry`: how, for that action. `early`: what is right so far of an answer leaves, though a later fault can then only end
-    it with an error. `share`: of how many conversations in a million it is enforced; `None`: of all. `places`: where its keys
-    stand.
+    it with an error. `share`: of how many conversations in a million it is enforced; `None`: of all. `options`: of an action of
+    another package. `places`: where its keys stand.
     """
 
     id: str
     on: frozenset[tuple[Direction, Kind]]
     when: Expression
-    action: Action
+    action: str
     restore: bool = False
     operators: Operators = PLACEHOLDERS
     mode: Mode = "enforce"
@@ -86,6 +87,7 @@ class Rule:
     retry: Retry | None = None
     early: bool = False
     share: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     place: Place = field(default=Place(), compare=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
 

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
-from importlib import import_module
-from importlib.metadata import entry_points
-from importlib.util import find_spec
-from typing import cast
+from functools import cached_property
 
 from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.operators import Operators, strictest
 from guardproxy.policy import rollout
+from guardproxy.policy.acting import decide
 from guardproxy.policy.cel import About
 from guardproxy.policy.document import SEVERITIES, Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
@@ -27,14 +24,6 @@ from guardproxy.policy.matching import Verdict
 
 ON_ERROR = "on_error"
 MOST_BOUND = 1000  # ways in which policies come together; with many shares, or headers, there are many
-
-
-@cache
-def _action(name: str) -> Callable[[Rule], Decision]:
-    module = f"guardproxy.policy.actions.{name}"
-    if find_spec(module):
-        return cast(Callable[[Rule], Decision], import_module(module).decide)
-    return cast(Callable[[Rule], Decision], next(iter(entry_points(group="guardproxy.actions", name=name))).load())
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +217,8 @@ class Tally:
 
     def _failed(self, bound: BoundRule, channel: Channel, finding: Finding) -> Stop | None:
         """What a policy wants done when a check that one of its rules counts on has failed."""
-        if bound.policy.on_error == "flag":
+        spec = bound.policy.checks.get(bound.names[finding.check])
+        if ((spec and spec.on_error) or bound.policy.on_error) == "flag":
             self._note(ON_ERROR, "flag", Pass(ON_ERROR), bound, channel, finding)
             return None
         stop = Stop(ON_ERROR, "a check could not be completed")
@@ -321,4 +311,4 @@ class PolicySet:
         # `check_error` alone listens to every check of the file
         asked = rule.when.names() if rule.when.names() - {CHECK_ERROR} else policy.checks
         names = {self.checks[policy.name, name].name: name for name in asked if name != CHECK_ERROR}
-        return BoundRule(policy, rule, names, _action(rule.action)(rule))
+        return BoundRule(policy, rule, names, decide(rule))

@@ -3,10 +3,10 @@
 In: the entries of two trees; then the two policies that were read from them. Out: the entries of both together; every place
 where the second is weaker than the first, or where it cannot be shown that it is not. Kept: nothing.
 
-What may change, and only so: `action` to a stronger one, `mode` from shadow to enforce, `on` to more, `when` to more, `restore`
-to false, `operators` to what shows less, `enforce` up, `severity` up, `early` to false, `then` to a stronger one, `on_error` to
-block, `unmapped` to refuse; options of a check as the check itself declares them (`Option.tighter`). `message`, `template` and
-the budget of a retry are free. Nothing can be taken away.
+What may change, and only so: `action` to a stronger one, `mode` from shadow to enforce, `enforce` to a larger share, `on` to
+more, `when` to more, `restore` to false, `operators` to what shows less, `severity` up, `early` to false, `then` to a stronger
+one, `on_error` to block, `unmapped` to refuse; options of a check as the check itself declares them (`Option.tighter`).
+`message`, `template` and the budget of a retry are free. Nothing can be taken away.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from guardproxy.operators import KINDS as OPERATORS
 from guardproxy.policy import keys as tables
 from guardproxy.policy.document import ACTIONS, MODES, ON_ERROR, SEVERITIES, UNMAPPED, CheckSpec, Policy, Rule
 from guardproxy.policy.expression import And, Expression, Name
-from guardproxy.policy.rollout import WHOLE
+from guardproxy.policy.rollout import reach
 from guardproxy.policy.tree import Node, Place
 
 INHERITED = ("checks", "rules", "on_error", "unmapped", "enforce", "audit")
@@ -99,7 +99,11 @@ def loosened(before: Policy, after: Policy) -> Iterator[Found]:
     whose = f"tenant {after.tenant}: " if after.tenant else ""
     for place, message in (
         *_whole(before, after),
-        *(found for name, spec in before.checks.items() for found in _check(before, name, spec, after.checks[name])),
+        *(
+            found
+            for name, spec in before.checks.items()
+            for found in _check(before, after.on_error, name, spec, after.checks[name])
+        ),
         *(found for rule in before.rules for found in _rule_loosened(before, rule, _named(after, rule.id))),
     ):
         yield place, whose + message
@@ -130,11 +134,18 @@ def _whole(before: Policy, after: Policy) -> Iterator[Found]:
             yield after.places[key], f"{weaker} ({_there(before, before.places.get(key))})"
 
 
-def _check(before: Policy, name: str, was: CheckSpec, now: CheckSpec) -> Iterator[Found]:
+def _check(before: Policy, after_on_error: str, name: str, was: CheckSpec, now: CheckSpec) -> Iterator[Found]:
     if was.use != now.use:
         message = f"the check `{name}` stays `use: {was.use}` ({_there(before, was.places['use'])})"
         yield now.places["use"], message
         return
+    if was.on_error or now.on_error:
+        order = (was.on_error or before.on_error, now.on_error or after_on_error)
+        if weaker := _order(f"`on_error` of `{name}`", tuple(reversed(ON_ERROR)), *order):
+            yield (
+                now.places.get("on_error", now.place),
+                f"{weaker} ({_there(before, was.places.get('on_error', was.place))})",
+            )
     declared = checks.options(was.use)
     for key, value in now.options.items():
         if key in was.options and was.options[key] == value:
@@ -200,11 +211,11 @@ def point(value: Any) -> tuple[str, float] | None:
 
 def _rule_loosened(before: Policy, was: Rule, now: Rule) -> Iterator[Found]:
     weak: dict[str, str] = {
-        "action": _order("", ACTIONS, was.action, now.action),
+        "action": _action(was, now),
         "mode": _order("", tuple(reversed(MODES)), was.mode, now.mode),
         "severity": _order("", (None, *SEVERITIES), was.severity, now.severity),
     }
-    if (WHOLE if now.share is None else now.share) < (WHOLE if was.share is None else was.share):
+    if now.mode == "enforce" and reach(now) < reach(was):
         weak["enforce"] = " may not become less"
     if gone := sorted(was.on - now.on):
         direction, kind = gone[0]
@@ -227,6 +238,12 @@ def _rule_loosened(before: Policy, was: Rule, now: Rule) -> Iterator[Found]:
         if why:
             there = _there(before, was.places.get(key, was.place))
             yield now.places.get(key, now.place), f"`{key}` of the rule `{was.id}`{why} ({there})"
+
+
+def _action(was: Rule, now: Rule) -> str:
+    if was.action in ACTIONS and now.action in ACTIONS:
+        return _order("", ACTIONS, was.action, now.action)
+    return "" if (was.action, was.options) == (now.action, now.options) else " of another package stays as it is"
 
 
 def _shows_more(was: Rule, now: Rule) -> str:

@@ -104,6 +104,7 @@ RULE: Table = {
         "Names of checks with `and`, `or` and parentheses; `check_error` is a check that failed.", TEXT, needed=True
     ),
     "action": Key("What is done; the strongest of all rules wins.", choice(ACTIONS), needed=True),
+    "with": Key("What an action of another package is told.", {"type": "object"}),
     "operators": Key(
         "What stands for a value, by label; `DEFAULT` is every other label.",
         {

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from guardproxy import checks
 from guardproxy.errors import GuardproxyError, OptionError, PolicyError
+from guardproxy.policy import acting
 from guardproxy.policy.document import CheckSpec, Policy
 from guardproxy.policy.reader import read_policies
 from guardproxy.policy.tree import LIMIT_BYTES
@@ -191,6 +192,7 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
             continue
         built.update(dict.fromkeys(keys, check))
     errors += _nothing_to_cut(policies, built)
+    errors += acting.faults(policies)
     if errors:
         raise PolicyErrors(errors)
     return built

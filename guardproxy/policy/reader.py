@@ -234,13 +234,14 @@ def _check(reading: Reading, name: str, node: Node) -> CheckSpec | None:
     if "use" not in entries:
         reading.fail(node.place, "`use` is missing")
     use = reading.word(entries.get("use"))
-    options = {key: value.plain() for key, value in entries.items() if key != "use"}
+    options = {key: value.plain() for key, value in entries.items() if key not in ("use", "on_error")}
     places: dict[str, Place] = {}
     for key, value in entries.items():
         places[key] = value.key
         if isinstance(value.value, tuple):
             places |= {f"{key}[{number}]": item.place for number, item in enumerate(value.value)}
-    return CheckSpec(use or "", options, node.key, places)
+    on_error = reading.choice(entries.get("on_error"), ON_ERROR)
+    return CheckSpec(use or "", options, node.key, places, on_error=on_error)
 
 
 def _keep(reading: Reading, node: Node | None) -> Keep:

@@ -61,6 +61,11 @@ def reached(found: Sequence[int], policy: str, conversation: str) -> int:
     return max((share for share in found if share <= place), default=-1)
 
 
+def reach(rule: Rule) -> int:
+    """Of how many conversations in a million the rule is enforced."""
+    return 0 if rule.mode == "shadow" else WHOLE if rule.share is None else rule.share
+
+
 def place_of(policy: str, conversation: str) -> int:
     """Where a conversation stands among a million, for a policy."""
     digest = hashlib.blake2b(f"{policy}\0{conversation}".encode(), digest_size=8).digest()

@@ -10,9 +10,9 @@ from itertools import product
 
 from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
+from guardproxy.policy import acting, retrying, rollout
 from guardproxy.policy import keys as tables
-from guardproxy.policy import retrying, rollout
-from guardproxy.policy.document import ACTIONS, KINDS_OF, MODES, SEVERITIES, Action, Rule
+from guardproxy.policy.document import ACTIONS, KINDS_OF, MODES, SEVERITIES, Rule
 from guardproxy.policy.expression import Expression, has_and, parse_expression
 from guardproxy.policy.operators import read_operators, unrestorable
 from guardproxy.policy.reading import Reading, did_you_mean, join
@@ -43,7 +43,8 @@ def read_rules(reading: Reading, node: Node | None, checks: tuple[str, ...]) -> 
 def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], name: str, place: Place) -> Rule | None:
     on = read_on(reading, keys.get("on"))
     when = _when(reading, keys.get("when"), checks)
-    action = reading.choice(keys.get("action"), ACTIONS)
+    action = reading.choice(keys.get("action"), acting.known())
+    options = keys["with"].plain() if "with" in keys and reading.mapping(keys["with"], "a mapping") is not None else {}
     restore = reading.boolean(keys.get("restore"))
     operators = read_operators(reading, keys.get("operators"))
     message = reading.word(keys.get("message"), "a text, written as words")
@@ -70,11 +71,7 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
     if when is None or action is None:
         return None
     if action == "redact" and has_and(when):
-        reading.fail(
-            keys["when"].place,
-            "`and` cannot stand in a redact rule: in a stream the first finding has left before the second is known; "
-            "write `or`, or use the action block",
-        )
+        reading.fail(keys["when"].place, acting.NO_AND)
     return Rule(
         id=name,
         on=on,
@@ -88,6 +85,7 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
         retry=retry,
         early=bool(early),
         share=share,
+        options=options,
         place=place,
         places={key: node.key for key, node in keys.items()},
     )
@@ -97,7 +95,9 @@ def _at(place: Place) -> str:
     return f"in {place.path}:{place.line}" if place.path else f"on line {place.line}"
 
 
-def _belong(reading: Reading, keys: Mapping[str, Node], action: Action) -> None:
+def _belong(reading: Reading, keys: Mapping[str, Node], action: str) -> None:
+    if "with" in keys and action in ACTIONS:
+        reading.fail(keys["with"].key, f"`with` belongs to actions of other packages, not to {action}")
     for name, node in keys.items():
         actions = tables.RULE[name].actions
         if actions and action not in actions:

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from guardproxy import checks
+from guardproxy.policy import acting
 from guardproxy.policy import keys as tables
+from guardproxy.policy.document import ON_ERROR
 from guardproxy.policy.expression import RESERVED
 from guardproxy.policy.keys import Table
 from guardproxy.policy.variables import PLACES
@@ -20,6 +22,10 @@ from guardproxy.policy.variables import PLACES
 Schema = dict[str, Any]
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_ON_ERROR: Schema = {
+    "description": "What it leads to that this check fails or takes too long, where that is not what the policy says.",
+    **tables.choice(ON_ERROR),
+}
 _VARIABLE: Schema = {"type": "string", "pattern": r"\$\{" + tables.VARIABLE + r"\}"}
 
 
@@ -78,7 +84,9 @@ def _rule() -> Schema:
         for name, key in tables.RULE.items()
         if key.actions
     ]
-    return {**_mapping(tables.RULE), "required": ["id"], "allOf": belong}
+    rule = _mapping(tables.RULE)
+    rule["properties"]["action"] |= with_variables(tables.choice(acting.known()))
+    return {**rule, "required": ["id"], "allOf": belong}
 
 
 def _check() -> Schema:
@@ -86,7 +94,7 @@ def _check() -> Schema:
     use = {"description": "Which check it is.", "enum": names}
     return {
         "type": "object",
-        "properties": {"use": with_variables(use)},
+        "properties": {"use": with_variables(use), "on_error": with_variables(_ON_ERROR)},
         "allOf": [_options(name) for name in names],
     }
 
@@ -96,7 +104,7 @@ def _options(name: str) -> Schema:
     properties = {key: {"description": option.doc, **with_variables(option.schema)} for key, option in declared.items()}
     then: Schema = {"properties": properties}
     if declared:  # a check of another package may declare nothing
-        then |= {"properties": {"use": True, **properties}, "additionalProperties": False}
+        then |= {"properties": {"use": True, "on_error": True, **properties}, "additionalProperties": False}
     return {"if": {"required": ["use"], "properties": {"use": {"const": name}}}, "then": then}
 
 

@@ -28,6 +28,7 @@ from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.passing import PassThrough
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import PolicyErrors
+from guardproxy.remote import Remotes
 from guardproxy.scanning import folder_of, load
 from guardproxy.server.driver import Driver
 from guardproxy.server.headers import (
@@ -46,6 +47,8 @@ from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner
 from guardproxy.server.status import Metrics, admin_app
 from guardproxy.server.upstream import Upstream, session
+from guardproxy.supervisor import Models, Settings, cores
+from guardproxy.supervisor.meters import Registry
 from guardproxy.transcript import Finish, Refused, RequestReceived
 from guardproxy.wire import Codec, codec_for, codecs
 
@@ -64,23 +67,48 @@ def engine() -> str:
         return "guardproxy dev"
 
 
+def settings(config: Config) -> Settings:
+    """How this process runs models: on its share of the cores, where each worker has models of its own."""
+    alone = config.workers == 1 or (config.supervisor_shared and not config.supervisor_url)
+    workers = config.supervisor_workers or max(1, cores() // (1 if alone else config.workers))
+    return Settings(
+        threads=config.supervisor_threads,
+        workers=workers,
+        queue=config.supervisor_queue,
+        remembered=config.supervisor_remembered,
+        url=config.supervisor_url,
+        timeout_s=config.timeout_scan_s,
+        socket=config.supervisor_socket,
+    )
+
+
 class Server:
     """One process."""
 
     def __init__(self, config: Config, worker: int = 0) -> None:
         self.config = config
         self.metrics = Metrics()
-        self.reloading = Reload(folder_of(config.policies), lambda: _load(config), self.metrics)
+        self._remotes = Remotes(config.remote_check_host, dict(one.split("=", 1) for one in config.remote_check_key))
+        self._models = Models(
+            (config.models,) if config.models else (), settings(config), Registry(self.metrics.registry)
+        )
+        self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         self._key = key_of(config.audit, config.key)
         self._engine = engine()
-        self._recorder = Recorder(config.audit, worker, self._engine)
-        self._scanner = Scanner(config.scan_threads, config.timeout_scan_s)
+        self._recorder = Recorder(config.audit, worker, self._engine, config.audit_sink)
+        self._scanner = Scanner(config.scan_threads, config.timeout_scan_s, self.metrics.remembered)
         self._client = session(config)
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._draining = False
         self._pass_through = frozenset(config.pass_through)
+
+    def _load(self) -> PolicySet:
+        """The policies as they lie in their folder. Raises `PolicyError`."""
+        policies = load(self.config.policies, self.config.models, self._models, self._remotes)
+        check_fallbacks(policies, self.config)
+        return policies
 
     def trouble(self) -> list[str]:
         """Why no traffic should come."""
@@ -167,6 +195,7 @@ class Server:
             hashed=lambda kind, value: placeholders.hashed(self._key, tenant, kind, value),
             limits=self._limits,
             engine=self._engine,
+            receipts=self.config.receipts == "on",
         )
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
         upstream = Upstream(self._client)
@@ -267,16 +296,16 @@ class Server:
         await self._client.close()
         self._scanner.close()
         self.reloading.close()
+        self._remotes.close()
         self._recorder.close()
 
 
-def _load(config: Config) -> PolicySet:
-    """The policies, which must fit the settings: every upstream that they fall back to has an address. Raises `PolicyError`."""
-    policies = load(config.policies, config.models)
+def check_fallbacks(policies: PolicySet, config: Config) -> None:
+    """Whether every upstream that a policy falls back to has an address. Raises `PolicyErrors`."""
     errors = [
         PolicyError(
             f"a policy falls back to the upstream `{name}`: give --upstream {name}=URL",
-            *(policy.source, rule.place.line, rule.place.column),
+            *(rule.place.path or policy.source, rule.place.line, rule.place.column),
         )
         for policy in policies.policies
         for rule in policy.rules
@@ -284,7 +313,6 @@ def _load(config: Config) -> PolicySet:
     ]
     if errors:
         raise PolicyErrors(errors)
-    return policies
 
 
 def _dialect(request: web.BaseRequest, path: str) -> Codec:
@@ -294,7 +322,7 @@ def _dialect(request: web.BaseRequest, path: str) -> Codec:
     return next(codec for codec in codecs() if codec.provider == wanted)
 
 
-class _LagClock:
+class LagClock:
     """Measures how late the loop runs what is due. It polls nothing: a timer of the loop itself is what is measured."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
@@ -329,7 +357,7 @@ async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], Non
         access_log=None,
     )
     runner = web.ServerRunner(low)
-    admin = web.AppRunner(admin_app(server), access_log=None)
+    admin = web.AppRunner(admin_app(server, server), access_log=None)
     await runner.setup()
     await admin.setup()
     site = web.TCPSite(runner, config.host, config.port, reuse_port=config.workers > 1 or None, backlog=1024)
@@ -343,7 +371,7 @@ async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], Non
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, server.reloading.ask)
     watching = asyncio.create_task(server.reloading.run(config.reload_s), name="reload")
-    lag = _LagClock(loop, server.metrics)
+    lag = LagClock(loop, server.metrics)
     port, admin_port = runner.addresses[0][1], admin.addresses[0][1]
     _log.info("listening", extra={"port": port, "admin_port": admin_port, "policies": server.policies.digest})
     if ready:

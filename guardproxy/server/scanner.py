@@ -1,8 +1,9 @@
 """Runs checks: jobs in, scans out. Where a check runs is this file's secret.
 
 Small windows run at once, for a trip to another thread would cost more than the scan; all others run in threads, off the
-loop. Answers for whole texts are remembered by a keyed digest (the text is not kept), so an agent's history is
-scanned once. A check that raises or takes too long gives a `Scan` with an error, which the policy's `on_error` decides.
+loop. A check that asks a model waits for it without a thread, beside whoever else asks. Answers for whole texts are
+remembered by a keyed digest (the text is not kept), so an agent's history is scanned once. A check that raises or takes too
+long gives a `Scan` with an error, which the policy's `on_error` decides; what nobody waits for any more is not begun.
 """
 
 from __future__ import annotations
@@ -13,28 +14,52 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
 
-from guardproxy.checks import Check
+from prometheus_client import Counter
+
+from guardproxy.checks import Check, Query, Scorer
 from guardproxy.findings import Scan, Window
 from guardproxy.gate import Job
 
 _log = logging.getLogger(__name__)
 
 INLINE_CHARS = 300  # measured: under a millisecond for every check without a model
+ASK_CHARS = 20_000  # what a model is asked is cut out of so much text in under a millisecond
 CACHE_ENTRIES = 20_000
 _CACHE_FROM_CHARS = 40  # shorter texts are scanned faster than they are looked up
 
 
-class Scanner:
-    """`threads`: how many scans may run beside the loop. `timeout_s`: for all jobs of one command."""
+@runtime_checkable
+class _Patient(Protocol):
+    """A scorer that can be waited for without a thread; see `guardproxy.supervisor.scorer.ModelScorer.submit`."""
 
-    def __init__(self, threads: int, timeout_s: float) -> None:
+    def submit(self, queries: Sequence[Query]) -> Future[Any]: ...
+
+
+@runtime_checkable
+class _Asking(Protocol):
+    """A check whose scan is a question to a model, and what it makes of the answer."""
+
+    scorer: Scorer
+
+    def ask(self, windows: Sequence[Window]) -> Any: ...
+
+    def answer(self, windows: Sequence[Window], asked: Any, judged: Any) -> list[Scan]: ...
+
+
+class Scanner:
+    """`threads`: how many scans may run beside the loop. `timeout_s`: for all jobs of one command. `known`: counts whole
+    texts by whether their scan was remembered (`hit`, `miss`)."""
+
+    def __init__(self, threads: int, timeout_s: float, known: Counter | None = None) -> None:
         self._pool = ThreadPoolExecutor(threads, "scan")
         self._timeout_s = timeout_s
         self._key = secrets.token_bytes(16)
         self._cache: OrderedDict[bytes, Scan] = OrderedDict()
+        self._known = known
 
     async def scan(self, jobs: Sequence[Job]) -> tuple[Scan, ...]:
         """The answers, in order."""
@@ -42,23 +67,32 @@ class Scanner:
         keys = [self._cache_key(job) for job in jobs]
         waiting: dict[int, tuple[Check, list[int]]] = {}
         for at, (job, key) in enumerate(zip(jobs, keys, strict=True)):
-            if key is not None and (hit := self._cache.get(key)) is not None:
+            hit = self._cache.get(key) if key is not None else None
+            if self._known and key is not None:
+                self._known.labels("hit" if hit else "miss").inc()
+            if key is not None and hit is not None:
                 self._cache.move_to_end(key)
                 scans[at] = hit
             else:
                 waiting.setdefault(id(job.check), (job.check, []))[1].append(at)
         batches = [(check, numbers, [jobs[at].window for at in numbers]) for check, numbers in waiting.values()]
-        far = []
+        far: dict[asyncio.Future[list[Scan]], tuple[list[int], list[Window]]] = {}
         for check, numbers, windows in batches:
             if not getattr(check, "slow", False) and sum(len(window.text) for window in windows) <= INLINE_CHARS:
                 self._take(scans, numbers, _run(check, windows))
             else:
-                far.append((numbers, windows, self._far(check, windows)))
-        for numbers, windows, work in far:
-            try:
-                self._take(scans, numbers, await asyncio.wait_for(work, self._timeout_s))
-            except TimeoutError:
-                self._take(scans, numbers, [_failed(window, "timeout") for window in windows])
+                far[self._far(check, windows)] = numbers, windows
+        try:
+            done, late = await asyncio.wait(far, timeout=self._timeout_s) if far else (set(), set())
+        except asyncio.CancelledError:
+            for work in far:
+                work.cancel()
+            raise
+        for work in late:
+            work.cancel()
+        for work, (numbers, windows) in far.items():
+            late_scans = [_failed(window, "timeout") for window in windows]
+            self._take(scans, numbers, work.result() if work in done else late_scans)
         for at, key in enumerate(keys):
             scan = scans[at]
             if key is not None and scan is not None and not scan.error:
@@ -68,7 +102,21 @@ class Scanner:
         return tuple(scan for scan in scans if scan is not None)
 
     def _far(self, check: Check, windows: list[Window]) -> asyncio.Future[list[Scan]]:
+        if isinstance(check, _Asking) and isinstance(check.scorer, _Patient):
+            return asyncio.ensure_future(self._asked(check, check.scorer, windows))
         return asyncio.get_running_loop().run_in_executor(self._pool, _run, check, windows)
+
+    async def _asked(self, check: Any, scorer: _Patient, windows: list[Window]) -> list[Scan]:
+        """As `_run`, but the answer of the model is waited for here."""
+        try:
+            if sum(len(window.text) for window in windows) <= ASK_CHARS:
+                asked = check.ask(windows)
+            else:
+                asked = await asyncio.get_running_loop().run_in_executor(self._pool, check.ask, windows)
+            judged = await asyncio.wrap_future(scorer.submit(asked.queries)) if asked.queries else []
+            return _checked(check, windows, check.answer(windows, asked, judged))
+        except Exception as error:
+            return _broken(check, windows, error)
 
     @staticmethod
     def _take(scans: list[Scan | None], numbers: list[int], answers: Sequence[Scan]) -> None:
@@ -81,7 +129,9 @@ class Scanner:
         if window.start or not window.last or window.facts.form or len(window.text) < _CACHE_FROM_CHARS:
             return None
         digest = hashlib.blake2b(window.text.encode("utf-8", "surrogatepass"), digest_size=24, key=self._key)
-        digest.update("\0".join((job.check.name, job.check.digest, window.facts.language)).encode())
+        channel = window.channel
+        known = (job.check.name, job.check.digest, window.facts.language, channel.direction, channel.kind)
+        digest.update("\0".join(known).encode())
         return digest.digest()
 
     def close(self) -> None:
@@ -94,13 +144,20 @@ def _failed(window: Window, error: str) -> Scan:
 
 def _run(check: Check, windows: list[Window]) -> list[Scan]:
     try:
-        scans = check.scan(windows)
-        if len(scans) != len(windows):
-            raise ValueError("a check must answer every window")
+        return _checked(check, windows, check.scan(windows))
     except Exception as error:
-        name = type(error).__name__  # never the message: it may quote the text
-        _log.error("check failed", extra={"check": check.name, "error": name})
-        return [_failed(window, name) for window in windows]
+        return _broken(check, windows, error)
+
+
+def _broken(check: Check, windows: list[Window], error: Exception) -> list[Scan]:
+    name = type(error).__name__  # never the message: it may quote the text
+    _log.error("check failed", extra={"check": check.name, "error": name})
+    return [_failed(window, name) for window in windows]
+
+
+def _checked(check: Check, windows: list[Window], scans: list[Scan]) -> list[Scan]:
+    if len(scans) != len(windows):
+        raise ValueError("a check must answer every window")
     return [_sound(window, scan) for window, scan in zip(windows, scans, strict=True)]
 
 

@@ -44,6 +44,9 @@ class Metrics:
         )
         self.duration = seconds("exchange_duration", "From request to end.", ("route",))
         self.scan = seconds("scan", "Time that one exchange waited for scans.")
+        self.remembered = Counter(
+            name("scan_cache"), "Whole texts by whether their scan was remembered.", ("result",), registry=registry
+        )
         self.commit = seconds("audit_commit", "Time until a record was durable.")
         self.open = Gauge(name("open_exchanges"), "Exchanges under way.", registry=registry)
         self.lag = seconds("event_loop_lag", "How late the loop's clock ticks.")
@@ -69,6 +72,12 @@ class State(Protocol):
         """Why no traffic should come; empty when ready."""
         ...
 
+    def version(self) -> dict[str, object]: ...
+
+
+class Reloading(Protocol):
+    """What has policies that can be loaded anew."""
+
     def remarks(self) -> list[str]:
         """What somebody should know though traffic may come."""
         ...
@@ -77,16 +86,14 @@ class State(Protocol):
         """Loads the policies anew. `ok`, the digest of those in force, and what was wrong."""
         ...
 
-    def version(self) -> dict[str, object]: ...
 
-
-def admin_app(state: State) -> web.Application:
+def admin_app(state: State, reloading: Reloading | None = None) -> web.Application:
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
         trouble = state.trouble()
-        said = [*(trouble or ["ready"]), *state.remarks()]
+        said = [*(trouble or ["ready"]), *(reloading.remarks() if reloading else ())]
         return web.Response(text="".join(f"{one}\n" for one in said), status=503 if trouble else 200)
 
     async def metrics(_: web.Request) -> web.Response:
@@ -98,11 +105,13 @@ def admin_app(state: State) -> web.Application:
     async def reload(request: web.Request) -> web.Response:
         if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
             return web.json_response({"ok": False, "error": "not from a web page"}, status=403)
-        done = await state.reload()
+        assert reloading is not None  # noqa: S101 - there is no such route else
+        done = await reloading.reload()
         return web.json_response(done, status=200 if done["ok"] else 422)
 
     app = web.Application()
     for path, answer in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics), ("/version", version)):
         app.router.add_get(path, answer)
-    app.router.add_post("/reload", reload)
+    if reloading:
+        app.router.add_post("/reload", reload)
     return app

@@ -1,13 +1,17 @@
 """The runtime of the models: a folder becomes a `Scorer` for the check `supervisor`, or a `Tagger` for names.
 
-In: a model folder and a number of threads. Out: scores for texts, or names in them. Kept: one ONNX Runtime session,
-which any thread may use. The heavy libraries are imported when a model is loaded, never before.
+In: model folders and how to run them. Out: scores for texts, or names in them. Kept: one network for each model, which
+any thread may use. The heavy libraries are imported when a model is loaded, never before.
 """
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from guardproxy.supervisor.folder import find
 from guardproxy.supervisor.model import Model, read
@@ -15,20 +19,118 @@ from guardproxy.supervisor.tags import TagModel
 from guardproxy.supervisor.tags import read as read_tags
 
 if TYPE_CHECKING:
-    from guardproxy.checks import Tagger
-    from guardproxy.supervisor.scorer import OnnxScorer
+    from guardproxy.checks import Scorer, Tagger
+    from guardproxy.supervisor.meters import Registry
+    from guardproxy.supervisor.scorer import ModelScorer
+    from guardproxy.supervisor.serving import SharedScorer
 
-__all__ = ["Model", "TagModel", "find", "load", "load_tagger", "read", "read_tags"]
+__all__ = [
+    "Model",
+    "Models",
+    "Settings",
+    "TagModel",
+    "cores",
+    "find",
+    "load",
+    "load_tagger",
+    "read",
+    "read_tags",
+    "shared",
+]
 
 
-def load(folder: Path, threads: int = 1) -> OnnxScorer:
-    """The scorer of the model in `folder`, warmed up, with `threads` CPU threads for one forward pass.
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How models that give scores are run.
+
+    `threads`: CPU threads of one forward pass; `workers`: forward passes at the same time. 0 is one thread, and as many
+    passes as there are cores: with 8 requests at once that gave the best 99th percentile, for more threads in one pass help
+    a request that is alone and slow all others down.
+    `queue`: how many requests may wait for a model. `remembered`: of how many pieces of texts the verdicts are kept.
+    `url`: of a server that speaks KServe v2 and runs the network instead. `timeout_s`: how long it may take. `socket`: of
+    the process of this machine that runs the models instead.
+    """
+
+    threads: int = 0
+    workers: int = 0
+    queue: int = 256
+    remembered: int = 50_000
+    url: str = ""
+    timeout_s: float = 10.0
+    socket: Path | None = None
+
+
+def load(
+    folder: Path, threads: int = 1, settings: Settings | None = None, registry: Registry | None = None
+) -> ModelScorer:
+    """The scorer of the model in `folder`, warmed up. `threads` counts where no `settings` are given.
 
     Raises `ConfigError` when the folder is incomplete, does not match its SHA256SUMS, or cannot be run.
     """
-    from guardproxy.supervisor.scorer import OnnxScorer  # noqa: PLC0415 - imports onnxruntime, only now
+    from guardproxy.supervisor import meters  # noqa: PLC0415 - imports heavy libraries, only now
+    from guardproxy.supervisor.scorer import ModelScorer  # noqa: PLC0415 - as above
 
-    return OnnxScorer(read(folder), threads)
+    settings = settings or Settings(threads=threads, workers=1)
+    model = read(folder, remote=bool(settings.url))
+    counted = (registry or meters.Registry()).meters(folder.name)
+    if settings.url:
+        from guardproxy.supervisor.remote import DIGITS, KServe  # noqa: PLC0415 - as above
+
+        served = lambda pad, rows: KServe.connected(settings.url, model, pad, rows, settings.timeout_s)  # noqa: E731
+        return ModelScorer(model, served, counted, settings.queue, settings.remembered, DIGITS)
+    from guardproxy.supervisor import session  # noqa: PLC0415 - as above
+
+    own = lambda pad, rows: session.local(model, pad, rows, settings.threads or 1, settings.workers or cores())  # noqa: E731
+    return ModelScorer(model, own, counted, settings.queue, settings.remembered)
+
+
+def shared(folder: Path, socket: Path) -> SharedScorer:
+    """The scorer of the model in `folder`, which the process behind `socket` runs. Raises `ConfigError`."""
+    from guardproxy.supervisor.serving import SharedScorer  # noqa: PLC0415 - as above
+
+    return SharedScorer(read(folder), socket)
+
+
+class Models:
+    """The models of a process. Each is loaded once, however often policies are read, while its folder says the same; it
+    goes with the last check that holds it. `folders`: where models are looked for first."""
+
+    def __init__(
+        self, folders: tuple[Path, ...] = (), settings: Settings | None = None, registry: Registry | None = None
+    ) -> None:
+        self._folders = folders
+        self._settings = settings or Settings()
+        self._registry = registry
+        self._scorers: WeakValueDictionary[str, Scorer] = WeakValueDictionary()
+        self._taggers: WeakValueDictionary[str, Tagger] = WeakValueDictionary()
+        self._loading = Lock()
+
+    def scorer(self, name: str) -> Scorer:
+        """The scorer of the model `name`. Raises `ConfigError`."""
+        folder = find(name, self._folders)
+        key = f"{folder} {read(folder, remote=bool(self._settings.url)).digest}"
+        with self._loading:
+            if (found := self._scorers.get(key)) is None:
+                found = self._scorers[key] = self._loaded(folder)
+            return found
+
+    def _loaded(self, folder: Path) -> Scorer:
+        if self._settings.socket:
+            return shared(folder, self._settings.socket)
+        return load(folder, settings=self._settings, registry=self._registry)
+
+    def tagger(self, name: str) -> Tagger:
+        """The tagger `name`; see `load_tagger`. Raises `ConfigError`."""
+        key = name if name.startswith(SPACY) else f"{name} {read_tags(find(name, self._folders)).digest}"
+        with self._loading:
+            if (found := self._taggers.get(key)) is None:
+                found = self._taggers[key] = load_tagger(name, self._folders)
+            return found
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 SPACY = "spacy:"

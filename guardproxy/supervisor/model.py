@@ -23,7 +23,8 @@ ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 FORMAT = 2
 """The version of `config.json` that this code reads."""
 FILES = ("model.onnx", "tokenizer.json", "config.json")
-OPTIONAL = ("model.fp16.onnx", "first_stage.npz")
+GPU_FILE = "model.fp16.onnx"
+FIRST_STAGE = "first_stage.npz"
 ANY = "any"
 
 
@@ -69,9 +70,13 @@ class Model:
     default_point: str
 
 
-def read(folder: Path) -> Model:
-    """Checks and reads the folder of a model that gives scores. Raises `ConfigError`."""
-    digest, files = folders.verified(folder, FILES, OPTIONAL)
+def read(folder: Path, remote: bool = False) -> Model:
+    """Checks and reads the folder of a model that gives scores. Raises `ConfigError`.
+
+    `remote`: another machine runs the network, so the folder need not hold it.
+    """
+    needed = FILES[1:] if remote else FILES
+    digest, files = folders.verified(folder, needed, (*(FILES[:1] if remote else ()), GPU_FILE, FIRST_STAGE))
     config = folders.configuration(folder, "scores", FORMAT)
     reading = _Reading(folder / "config.json", config)
     outputs = reading.outputs()

@@ -1,71 +1,83 @@
-"""Texts to scores: tokens, pieces, forward passes, calibrated scores.
+"""Texts to scores, for many requests at once: remembered verdicts, first stage, and the queue to the network.
 
-In: texts of any length. Out: for each its pieces, with the score of each output. Kept: tokenizer and session, both safe
-for many threads. Nothing is truncated: a text of more tokens than the network takes is scored in overlapping pieces.
-A text's scores depend on the text alone, not on the texts beside it.
+In: queries. Out: for each the pieces of its text, with the score of each output asked for. Kept: verdicts of earlier
+texts, the queue and its workers. What is said of a text depends on the text and on what is asked, never on the texts
+beside it, on what was remembered, or on load.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from threading import Lock
 
 from guardproxy.checks import Judged, Query
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor import tokens
+from guardproxy.supervisor.batching import Batcher, Network, Row
+from guardproxy.supervisor.cache import Cache, Verdicts
+from guardproxy.supervisor.meters import Meters
 from guardproxy.supervisor.model import Model
-from guardproxy.supervisor.session import Session
+from guardproxy.supervisor.reader import Reader
 
-_WARM_UP = ("", "warm up", "warm up " * 100)
+Answer = Future[list[tuple[Judged, ...]]]
+
+_WARM_UP = ("", "warm up", "warm up " * 12, "warm up " * 100, "warm up " * 200)
 
 
-class OnnxScorer:
-    """Implements `guardproxy.checks.Scorer`. `provider`: what runs it, for a status page."""
+class ModelScorer:
+    """Implements `guardproxy.checks.Scorer`.
 
-    def __init__(self, model: Model, threads: int) -> None:
-        """Loads and warms up. Raises `ConfigError` when the tokenizer or the network cannot be used."""
-        special = model.special
-        self._tokenizer, (self._first, self._last, _) = tokens.load(
-            model.folder, special.first, special.last, special.pad
-        )
-        self._model = model
-        self._biases = np.array([model.calibration[output].bias for output in model.outputs])
-        self._temperatures = np.array([model.calibration[output].temperature for output in model.outputs])
-        self._session = Session(model.folder / "model.onnx", threads)
-        if len(self._session.run([self._first, self._last])) != len(model.outputs):
+    `connect(pad, rows)`: the network, warmed up with these rows; `pad` is the token that fills a row up. `queue`: how many
+    requests may wait for it. `remembered`: of how many pieces the verdicts are kept. `provider`: what runs it, for a status
+    page.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        connect: Callable[[int, Sequence[Row]], Network],
+        meters: Meters,
+        queue: int,
+        remembered: int,
+        digits: int = 6,
+    ) -> None:
+        """Loads and warms up. Raises `ConfigError` when the tokenizer, the first stage or the network cannot be used."""
+        self.reader = Reader(model, digits)
+        rows = [self.reader.row(piece.ids) for text in _WARM_UP for piece in self.reader.pieces(text)]
+        network = connect(self.reader.pad, rows)
+        if len(network.run(rows[:1])[0]) != len(model.outputs):
             raise ConfigError(f"{model.folder}: the network has not as many outputs as `outputs` in config.json")
-        self.score(_WARM_UP)
+        self.model = model
+        self.meters = meters
+        self.provider = network.provider
+        self.cache = Cache(remembered)
+        self.filling = Lock()
+        self._batcher = Batcher(network, queue, meters)
+        # The workers' threads know the queue alone, so a scorer that nobody uses any more goes, and they with it.
+        self.close = weakref.finalize(self, self._batcher.close)
 
     @property
     def digest(self) -> str:
-        return self._model.digest
+        return self.model.digest
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        return self._model.outputs
+        return self.model.outputs
 
     @property
     def labels(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
-        return self._model.labels
+        return self.model.labels
 
     @property
     def points(self) -> Mapping[str, Mapping[str, float]]:
-        return self._model.points
+        return self.model.points
 
     @property
     def default_point(self) -> str:
-        return self._model.default_point
-
-    @property
-    def model(self) -> Model:
-        return self._model
-
-    @property
-    def provider(self) -> str:
-        return self._session.provider
+        return self.model.default_point
 
     def score(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """For each text the highest score of each output, whatever a first stage would say."""
@@ -73,45 +85,87 @@ class OnnxScorer:
         return [{output: max(one.scores[output] for one in pieces) for output in self.outputs} for pieces in judged]
 
     def judge(self, queries: Sequence[Query]) -> list[tuple[Judged, ...]]:
-        """The pieces of each text, scored; see `guardproxy.checks.Scorer.judge`. Equal pieces are run once."""
-        # A lone surrogate, legal in JSON, is no text for the tokenizer.
-        clean = [query.text.encode("utf-8", "replace").decode("utf-8") for query in queries]
-        known: dict[tuple[int, ...], Mapping[str, float]] = {}
-        results = []
-        encodings = self._tokenizer.encode_batch(clean, add_special_tokens=False)
-        for query, encoded in zip(queries, encodings, strict=True):
-            ids, offsets = encoded.ids, encoded.offsets
-            judged = []
-            for first, after in self.pieces(len(ids)):
-                piece = tuple(ids[first:after])
-                if piece not in known:
-                    logits = np.array(self._session.run([self._first, *piece, self._last]))
-                    known[piece] = dict(zip(self.outputs, self._scores(logits), strict=True))
-                start = offsets[first][0] if first else 0
-                end = offsets[after - 1][1] if after < len(ids) else len(query.text)
-                judged.append(Judged(start, end, {output: known[piece][output] for output in query.outputs}))
-            results.append(tuple(judged))
-        return results
+        """The pieces of each text, scored; see `guardproxy.checks.Scorer.judge`."""
+        return self.submit(queries).result()
 
-    def pieces(self, count: int) -> list[tuple[int, int]]:
-        """`count` tokens cut to what the network takes: first and after last of each piece, one piece at least.
-
-        Neighbours overlap and every token is in one. The last piece is moved back instead of being short: a few stray
-        tokens say nothing by themselves.
-        """
-        room = self._model.max_tokens - 2
-        if count <= room:
-            return [(0, count)]
-        step = room - self._model.overlap_tokens
-        starts = (min(n * step, count - room) for n in range(math.ceil((count - room) / step) + 1))
-        return [(start, start + room) for start in starts]
-
-    def _scores(self, logits: NDArray[np.float64]) -> list[float]:
-        """The scores of one row of logits, rounded: what follows the sixth digit says nothing."""
-        scaled = np.clip((logits - self._biases) / self._temperatures, -60.0, 60.0)
-        if self._model.activation == "sigmoid":
-            scores = 1.0 / (1.0 + np.exp(-scaled))
+    def submit(self, queries: Sequence[Query]) -> Answer:
+        """The same, to be waited for; what is cancelled is not run. Raises `QueueFull`."""
+        job = _Job(self, queries)
+        if job.ready:
+            job.end()
         else:
-            powers = np.exp(scaled - scaled.max())
-            scores = powers / powers.sum()
-        return [round(score, 6) for score in scores.tolist()]
+            self._batcher.put(job)
+        return job.answer
+
+
+class _Job:
+    """The queries of one request. Implements `guardproxy.supervisor.batching.Job`."""
+
+    def __init__(self, scorer: ModelScorer, queries: Sequence[Query]) -> None:
+        self._scorer = scorer
+        self._verdicts = [(query, scorer.cache.get(query.text)) for query in queries]
+        reader = scorer.reader
+        self._unread = deque(
+            (query, verdicts)
+            for query, verdicts in self._verdicts
+            if not verdicts.spans or reader.open(verdicts, query)
+        )
+        self._places: dict[Row, list[tuple[Verdicts, int]]] = {}  # what a row that was not run yet will answer
+        self._placing = Lock()
+        self.answer: Answer = Future()
+        scorer.meters.hits.inc(len(queries) - len(self._unread))
+        scorer.meters.misses.inc(len(self._unread))
+
+    @property
+    def ready(self) -> bool:
+        """Whether all its texts were read."""
+        return not self._unread
+
+    def dropped(self) -> bool:
+        return self.answer.done()
+
+    def prepare(self) -> deque[Row]:
+        """The rows of the next text; each text is read by itself, so that one of many does not keep others waiting."""
+        query, verdicts = self._unread.popleft()
+        scorer, reader = self._scorer, self._scorer.reader
+        pieces = reader.pieces(query.text)
+        with scorer.filling:  # the same text may be read for somebody else at the same time
+            if not verdicts.spans:
+                verdicts.first = [reader.first(piece.ids) for piece in pieces]
+                verdicts.scores = [None] * len(pieces)
+                verdicts.spans = [(piece.start, piece.end) for piece in pieces]
+                scorer.cache.cut(query.text, verdicts)
+        rows: deque[Row] = deque()
+        with self._placing:
+            for at in reader.open(verdicts, query):
+                row = reader.row(pieces[at].ids)
+                if row not in self._places:
+                    rows.append(row)
+                self._places.setdefault(row, []).append((verdicts, at))
+        scorer.meters.cleared.inc(sum(reader.cleared(first, query) for first in verdicts.first))
+        return rows
+
+    def known(self, row: Row) -> bool:
+        return all(verdicts.scores[at] is not None for verdicts, at in self._places[row])
+
+    def done(self, row: Row, logits: Sequence[float]) -> None:
+        scores = self._scorer.reader.scores(logits)
+        with self._placing:
+            places = self._places.pop(row)
+        for verdicts, at in places:
+            verdicts.scores[at] = scores
+
+    def end(self) -> None:
+        if self.answer.done():
+            return
+        try:
+            judged = [self._scorer.reader.judged(verdicts, query) for query, verdicts in self._verdicts]
+        except ValueError as error:
+            self.fail(error)
+            return
+        with suppress(InvalidStateError):  # nobody waits any more
+            self.answer.set_result(judged)
+
+    def fail(self, error: Exception) -> None:
+        with suppress(InvalidStateError):  # as above
+            self.answer.set_exception(error)

@@ -1,10 +1,18 @@
-"""One ONNX Runtime session: on a GPU when the session proves that it has one, else on `threads` CPU threads.
+"""One ONNX Runtime session and how rows go through it: on a GPU when the session proves that it has one, else on a CPU.
 
-In: the inputs of one text. Out: what the network says of it. Kept: the session, which any thread may use at the same time.
+In: rows of token numbers. Out: the logits of each. Kept: the session, which any thread may use at the same time, and on
+a GPU the buffers of each thread.
+
+The logits of a row depend on that row alone, whatever is run beside it: findings must not depend on who else asks, or on
+how a stream was cut. An int8 network scales its activations over a whole batch, so its rows are run one by one, without
+padding; on a CPU a batch of them is no faster anyway. On a GPU rows are run in batches of a few fixed shapes, and at the
+start the session proves that neighbours change no bit; where they do, rows run one by one there too.
 """
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +21,19 @@ import numpy as np
 import onnxruntime
 
 from guardproxy.errors import ConfigError
+from guardproxy.supervisor.batching import Network, Row
+from guardproxy.supervisor.model import GPU_FILE, Model
+
+_log = logging.getLogger(__name__)
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
 
 
 class Session:
     """Runs the network. `provider`: the execution provider that was really given."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, wanted: Sequence[str] = (CUDA, CPU)) -> None:
         """Raises `ConfigError` when the file is no network or `threads` is below 1."""
         if threads < 1:
             raise ConfigError("the supervisor needs at least one thread")
@@ -28,26 +43,134 @@ class Session:
         options.log_severity_level = 4
         # Spinning threads would take the time of the event loop between two forward passes.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
         try:
-            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # onnxruntime has no public base class for what it raises here
             raise ConfigError(f"{path} cannot be run: {type(error).__name__}") from error
         # That a provider is available says nothing: only the session knows which one it got.
-        self.provider: str = self._session.get_providers()[0]
-
-    def run(self, ids: Sequence[int]) -> list[float]:
-        """The logits, one for each label, of one row of token ids (special tokens included)."""
-        logits: list[float] = self.rows("logits", input_ids=ids, attention_mask=[1] * len(ids)).tolist()
-        return logits
+        self.provider: str = self.session.get_providers()[0]
 
     def rows(self, output: str, **inputs: Sequence[int]) -> Any:
-        """The array `output` for one row of each input.
-
-        One row at a time on purpose. The int8 network scales its activations over the whole batch, so in a batch a
-        text's score would depend on its neighbours, and findings would depend on how a stream was cut. It costs
-        nothing: on a CPU a batch is no faster for rows of this length.
-        """
+        """The array `output` for one row of each input."""
         feed = {name: np.array([row], dtype=np.int64) for name, row in inputs.items()}
-        return self._session.run([output], feed)[0][0]
+        return self.session.run([output], feed)[0][0]
+
+
+class Alone:
+    """A network that runs row by row: on a CPU. Implements `guardproxy.supervisor.batching.Network`."""
+
+    budget = 1
+
+    def __init__(self, session: Session, workers: int) -> None:
+        self._session = session
+        self.provider = session.provider
+        self.workers = workers
+
+    def run(self, rows: Sequence[Row]) -> list[list[float]]:
+        return [self._session.rows("logits", input_ids=row, attention_mask=[1] * len(row)).tolist() for row in rows]
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class Batched:
+    """A network that runs batches of fixed shapes through bound buffers: on a GPU. Implements `Network`.
+
+    A batch has one of the lengths below and always as many rows as make `TOKENS`; what is not needed is padding. So the
+    same kernels run whatever waits, and a row's numbers are the same in any company. Price: a row by itself costs what
+    a full batch does, which on a GPU is little more than starting it.
+    """
+
+    LENGTHS = (32, 64, 128, 256, 512)
+    TOKENS = 8192
+    budget = TOKENS
+    workers = 2
+    """While one waits for the device the other prepares what comes next."""
+
+    def __init__(self, session: Session, pad: int, device: str = "cuda") -> None:
+        self._session = session.session
+        self.provider = session.provider
+        self._pad = pad
+        self._device = device
+        self._buffers = threading.local()
+
+    def run(self, rows: Sequence[Row]) -> list[list[float]]:
+        logits: list[list[float]] = [[]] * len(rows)
+        for length, numbers in self.batches(rows):
+            for number, found in zip(numbers, self._batch(length, [rows[at] for at in numbers]), strict=False):
+                logits[number] = found
+        return logits
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    @classmethod
+    def batches(cls, rows: Sequence[Row]) -> list[tuple[int, list[int]]]:
+        """Which rows run together: the length of their batch, and their numbers."""
+        by_length: dict[int, list[int]] = {}
+        for number, row in enumerate(rows):
+            by_length.setdefault(next(length for length in cls.LENGTHS if len(row) <= length), []).append(number)
+        return [
+            (length, numbers[at : at + most])
+            for length, numbers in sorted(by_length.items())
+            for most in [cls.TOKENS // length]
+            for at in range(0, len(numbers), most)
+        ]
+
+    def _batch(self, length: int, rows: Sequence[Row]) -> list[list[float]]:
+        ids = np.full((self.TOKENS // length, length), self._pad, np.int64)
+        mask = np.zeros_like(ids)
+        mask[:, 0] = 1  # a row of padding alone would divide by nothing
+        for at, row in enumerate(rows):
+            ids[at, : len(row)] = row
+            mask[at, : len(row)] = 1
+        binding, inputs = self._bound(length)
+        for value, array in zip(inputs, (ids, mask), strict=True):
+            value.update_inplace(array)
+        self._session.run_with_iobinding(binding)
+        found: list[list[float]] = binding.copy_outputs_to_cpu()[0].tolist()
+        return found
+
+    def _bound(self, length: int) -> tuple[Any, tuple[Any, Any]]:
+        """This thread's buffers on the device for batches of a length."""
+        if not hasattr(self._buffers, "known"):
+            self._buffers.known = {}
+        known: dict[int, tuple[Any, tuple[Any, Any]]] = self._buffers.known
+        if length not in known:
+            shape = (self.TOKENS // length, length)
+            values = [
+                onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.int64, self._device, 0) for _ in range(2)
+            ]
+            binding = self._session.io_binding()
+            for name, value in zip(("input_ids", "attention_mask"), values, strict=True):
+                binding.bind_ortvalue_input(name, value)
+            binding.bind_output("logits", self._device)
+            known[length] = binding, (values[0], values[1])
+        return known[length]
+
+
+def exact(network: Network, rows: Sequence[Row]) -> bool:
+    """Whether the network shows that a row's logits are the same, to the bit, alone, beside others and in any place."""
+    alone = [network.run([row])[0] for row in rows]
+    back = list(reversed(rows))
+    beside = network.run([*rows, *back, *back])
+    return beside[: len(rows)] == alone and beside[-len(rows) :] == alone[::-1]
+
+
+def local(model: Model, pad: int, rows: Sequence[Row], threads: int, workers: int) -> Network:
+    """The network of a model folder on this machine. `rows`: some to warm up and to prove with. Raises `ConfigError`.
+
+    On a CPU `workers` forward passes of `threads` threads may run at the same time.
+    """
+    if GPU_FILE in model.files and CUDA in onnxruntime.get_available_providers():
+        session = Session(model.folder / GPU_FILE, threads, (CUDA, CPU))
+        if session.provider == CUDA:
+            batched = Batched(session, pad)
+            if exact(batched, rows):
+                return batched
+            _log.warning("rows run one by one: on this GPU neighbours change a row's numbers")
+            return Alone(session, 1)
+    network = Alone(Session(model.folder / "model.onnx", threads, (CPU,)), workers)
+    network.run(rows)
+    return network

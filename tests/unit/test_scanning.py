@@ -10,19 +10,21 @@ import pytest
 
 from guardproxy import scanning
 from guardproxy.checks import Resources
-from guardproxy.errors import PolicyError
+from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.findings import Finding
 from guardproxy.scanning import (
+    JUDGES,
     Result,
     folder_of,
-    judges,
+    leaving_out,
     load,
     loader,
     read_policies,
     scan_text,
     shipped_names,
-    without_judges,
+    using,
 )
+from guardproxy.supervisor import Models
 from tests.support import policy_set
 
 POLICY = r"""
@@ -74,44 +76,24 @@ def test_a_folder_is_loaded_with_its_checks(tmp_path: Path) -> None:
         load(tmp_path / "missing")
 
 
-def test_a_check_that_asks_for_a_model_gets_it_from_the_folder_of_models(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Loaded once, however many checks ask for it, and only then; and again only where its folder says something else."""
+def test_checks_are_handed_what_runs_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "one.yaml").write_text(OPEN)
-    (tmp_path / "models" / "tiny").mkdir(parents=True)
-    sums = tmp_path / "models" / "tiny" / "SHA256SUMS"
-    sums.write_text("one")
-    asked: list[Path] = []
-    held: list[object] = []
-
-    class Model:
-        pass
+    handed: list[Resources] = []
 
     def build(policies: Any, resources: Resources) -> dict[Any, Any]:
-        assert resources.scorer
-        held[:] = [resources.scorer("tiny"), resources.scorer("tiny")]
-        assert held[0] is held[1]
+        handed.append(resources)
         return {}
 
-    def load_model(path: Path) -> Model:
-        asked.append(path)
-        return Model()
-
     monkeypatch.setattr(scanning, "build_checks", build)
-    monkeypatch.setattr("guardproxy.supervisor.load", load_model, raising=False)
+    runtime = Models()
+    load(tmp_path, None, runtime)
+    assert (handed[0].scorer, handed[0].tagger) == (runtime.scorer, runtime.tagger)
+    (tmp_path / "models" / "tiny").mkdir(parents=True)
+    (tmp_path / "models" / "tiny" / "config.json").write_text("{}")
     load(tmp_path, tmp_path / "models")
-    assert asked == [tmp_path / "models" / "tiny"]
-    load(tmp_path, tmp_path / "models")
-    assert len(asked) == 1, "policies that are loaded again share it"
-    sums.write_text("two")
-    load(tmp_path, tmp_path / "models")
-    assert len(asked) == 2
-    held.clear()
-    load(tmp_path, tmp_path / "models")
-    assert len(asked) == 3, "nobody held it"
-    load(tmp_path)
-    assert asked[-1].name == "tiny"
+    assert handed[1].scorer
+    with pytest.raises(ConfigError, match=r"models/tiny/SHA256SUMS cannot be read"):
+        handed[1].scorer("tiny")
 
 
 SHAPE = """
@@ -170,8 +152,8 @@ def test_without_the_model_what_asks_for_it_finds_nothing(tmp_path: Path) -> Non
         "policy: p\nchecks: {attack: {use: supervisor, model: missing}, w: {use: pattern, words: [bad]}}\n"
         "rules: [{id: r, when: attack or w, action: block}]\n"
     )
-    policies = loader(asked=without_judges)(tmp_path)
-    assert judges(policies.policies[0]) == {"attack"}
+    policies = loader(asked=leaving_out(JUDGES))(tmp_path)
+    assert using(policies.policies[0], JUDGES) == {"attack"}
     assert scan_text(policies, "fine", "request").decision == "pass"
     assert scan_text(policies, "bad", "request").decision == "block"
 

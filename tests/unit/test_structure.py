@@ -36,6 +36,7 @@ PURE_FILES = (
         "passing",
         "placeholders",
         "record",
+        "receipt",
         "replay",
         "scanning",
         "transcript",

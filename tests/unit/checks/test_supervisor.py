@@ -12,7 +12,7 @@ from guardproxy.checks import Check, Resources
 from guardproxy.checks import build as build_by_name
 from guardproxy.checks.supervisor import build
 from guardproxy.errors import ConfigError, OptionError
-from guardproxy.findings import Channel, Direction, Finding, Kind, Window
+from guardproxy.findings import Channel, Direction, Finding, Kind, Scan, Window
 from tests.support_supervisor import FakeScorer, words
 
 
@@ -128,39 +128,72 @@ def test_blank_text_asks_no_model() -> None:
     assert scorer.texts == []
 
 
-def test_a_long_request_is_cut_with_context_and_no_character_is_left_out() -> None:
-    text = "The boats went out before the sun had risen. " * 60
-    check, scorer = made({"label": "jailbreak", "threshold": 0})
+def spans(scan: Scan) -> list[tuple[int, int]]:
+    return [(finding.start, finding.end) for finding in scan.findings]
+
+
+def test_a_finding_is_where_the_pieces_stand_that_reach_the_threshold() -> None:
+    text = "fine " * 40 + "an attack " + "fine " * 40 + "doubtful " + "fine " * 20
+    check, _ = made({}, FakeScorer(words, 100, 20))
     (scan,) = check.scan([window(text)])
-    borders = [(finding.start, finding.end) for finding in scan.findings]
+    assert spans(scan) == [(160, 260)]
+    assert "attack" in text[160:260]
+    check, _ = made({"threshold": 0.5}, FakeScorer(words, 100, 20))
+    (scan,) = check.scan([window(text)])
+    found = [(one.start, one.end, one.score) for one in scan.findings]
+    assert found == [(160, 260, 0.9), (320, 420, 0.6), (400, 500, 0.6)], "two pieces hold the second"
+
+
+def test_a_request_of_fifty_thousand_characters_is_one_text_for_the_model() -> None:
+    check, scorer = made({})
+    check.scan([window("x" * 50_000)])
+    assert [len(text) for text in scorer.texts[0]] == [50_000]
+
+
+def test_a_longer_request_is_cut_with_context_and_no_character_is_left_out() -> None:
+    text = "The boats went out before the sun had risen. " * 4000
+    check, scorer = made({"label": "jailbreak", "threshold": 0}, FakeScorer(words, 60_000))
+    (scan,) = check.scan([window(text)])
+    borders = spans(scan)
     assert borders[0][0] == 0
     assert borders[-1][1] == len(text)
+    assert len(borders) == 4
     assert all(first[1] == second[0] for first, second in pairwise(borders))
     assert all(text[start - 2 : start] == ". " for start, _ in borders[1:])
-    assert all(len(scored) <= 900 for scored in scorer.texts[0])
+    assert all(len(judged) <= 50_000 for judged in scorer.texts[0])
     assert all(
-        text[start - 150 : end] in scored for (start, end), scored in zip(borders[1:], scorer.texts[0][1:], strict=True)
+        text[start - 600 : end] in judged for (start, end), judged in zip(borders[1:], scorer.texts[0][1:], strict=True)
     )
 
 
+def answer(text: str, **more: Any) -> Window:
+    return window(text, "response", kind="assistant", **more)
+
+
+def test_a_piece_that_is_all_context_is_no_finding_of_its_segment() -> None:
+    text = "attack" + "x" * 194 + "y" * 300
+    check, _ = made({"window_chars": 200}, FakeScorer(words, 40))
+    (scan,) = check.scan([answer(text)])
+    assert spans(scan) == [(0, 40)]
+
+
 def test_an_attack_across_a_border_is_seen() -> None:
-    words = "attack"
     for before in range(860, 910):
-        text = "x" * (before - 400) + " " + "y" * 399 + words + "z" * 300
+        text = "x" * (before - 400) + " " + "y" * 399 + "attack" + "z" * 300
         check, _ = made({})
-        assert check.scan([window(text)])[0].findings, before
+        assert check.scan([answer(text)])[0].findings, before
 
 
-def test_text_without_any_space_is_cut_at_the_cap() -> None:
+def test_an_answer_without_any_space_is_cut_at_the_cap() -> None:
     check, _ = made({"label": "jailbreak", "threshold": 0})
-    (scan,) = check.scan([window("x" * 2000)])
-    assert [(finding.start, finding.end) for finding in scan.findings] == [(0, 900), (900, 1575), (1575, 2000)]
+    (scan,) = check.scan([answer("x" * 2000)])
+    assert spans(scan) == [(0, 900), (900, 1575), (1575, 2000)]
 
 
 def test_words_without_sentences_are_cut_at_a_space() -> None:
     check, _ = made({"label": "jailbreak", "threshold": 0})
     text = "word " * 300
-    (scan,) = check.scan([window(text)])
+    (scan,) = check.scan([answer(text)])
     assert len(scan.findings) == 2
     assert text[scan.findings[0].end - 1] == " "
 
@@ -168,14 +201,14 @@ def test_words_without_sentences_are_cut_at_a_space() -> None:
 def test_an_answer_settles_at_an_early_sentence_end() -> None:
     check, _ = made({})
     text = "This is the first sentence of an answer that is being streamed to somebody now. And th"
-    (scan,) = check.scan([window(text, "response", last=False)])
+    (scan,) = check.scan([answer(text, last=False)])
     assert text[: scan.settled] == "This is the first sentence of an answer that is being streamed to somebody now. "
     assert scan.keep == 0
 
 
 def test_an_answer_without_a_border_yet_waits() -> None:
     check, scorer = made({})
-    (scan,) = check.scan([window("Not yet", "response", last=False)])
+    (scan,) = check.scan([answer("Not yet", last=False)])
     assert (scan.settled, scan.keep, scan.findings) == (0, 0, ())
     assert scorer.texts == []
 
@@ -183,10 +216,10 @@ def test_an_answer_without_a_border_yet_waits() -> None:
 def test_the_next_window_is_scored_with_what_was_kept() -> None:
     check, scorer = made({})
     first = "A sentence of the answer that is long enough to be a segment by itself, and then some more. " * 5
-    (scan,) = check.scan([window(first, "response", last=False)])
+    (scan,) = check.scan([answer(first, last=False)])
     assert 0 < scan.keep < scan.settled
     rest = first[scan.keep :] + "The end."
-    (end,) = check.scan([window(rest, "response", start=scan.keep, settled=scan.settled)])
+    (end,) = check.scan([answer(rest, start=scan.keep, settled=scan.settled)])
     assert end.settled == len(first) + 8
     assert scorer.texts[-1][-1].endswith("The end.")
     assert len(scorer.texts[-1][-1]) > 100

@@ -108,8 +108,18 @@ def test_without_the_model(folder: Path) -> None:
     ran = run("test", folder, "--no-model")
     assert (ran.exit_code, ran.stdout.splitlines()) == (
         0,
-        ["skip attack: t: it needs the model", "ok   mine: a mail", "1 passed, 0 failed, 1 skipped"],
+        ["skip attack: t: it needs `attack`", "ok   mine: a mail", "1 passed, 0 failed, 1 skipped"],
     )
+
+
+def test_no_service_is_asked(folder: Path) -> None:
+    (folder / "far.yaml").write_text(
+        "policy: far\nchecks: {far: {use: http, url: https://dlp.example/scan}}\n"
+        "rules: [{id: r, when: far, action: block}]\n"
+        "tests:\n  - {name: a, request: a, expect: {rule: r}}\n  - {name: b, request: b, expect: {decision: pass}}\n"
+    )
+    ran = run("test", folder)
+    assert (ran.exit_code, ran.stdout.splitlines()[:2]) == (0, ["skip far: a: it needs `far`", "ok   far: b"])
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib.metadata import EntryPoint
 from itertools import permutations
 
 import pytest
@@ -12,7 +10,6 @@ from guardproxy.decisions import Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.gate import CHECK_ERROR
 from guardproxy.policy import evaluate
-from guardproxy.policy.document import Rule
 from guardproxy.policy.evaluate import Bound, PolicySet, Tally
 from tests.support import policy_set
 
@@ -206,29 +203,6 @@ def test_no_policies_ask_nothing() -> None:
     assert it.checks_for(channel()) == ()
     assert it.edit(channel(), finding("one")) is None
     assert Tally(it).see(channel(), finding("one")) is None
-
-
-@pytest.fixture
-def _fresh_actions() -> Iterator[None]:
-    evaluate._action.cache_clear()
-    yield
-    evaluate._action.cache_clear()
-
-
-def hush(rule: Rule) -> Stop:
-    """An action that another package brings."""
-    return Stop(rule.id, "hush")
-
-
-@pytest.mark.usefixtures("_fresh_actions")
-def test_another_package_may_bring_an_action(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("hush", f"{__name__}:hush", "guardproxy.actions")
-    monkeypatch.setattr(EntryPoint, "load", lambda self: hush)
-    monkeypatch.setattr(
-        evaluate, "entry_points", lambda group, name: [point] if (group, name) == (point.group, "hush") else []
-    )
-    rule = policy_set(policies("  - {id: r, when: one, action: flag}\n")).policies[0].rules[0]
-    assert evaluate._action("hush")(rule) == Stop("r", "hush")
 
 
 def test_the_upstreams_that_policies_fall_back_to() -> None:

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.errors import PolicyError
+from guardproxy.policy.document import Policy
 from guardproxy.policy.load import PolicyErrors, parse
+from guardproxy.policy.reader import read_policies
 from guardproxy.policy.rollout import WHOLE, place_of, reached, shares
 from tests.support import policy_set
 from tests.support_checks import promise
@@ -60,7 +63,7 @@ def test_the_share_of_a_policy_is_that_of_its_rules() -> None:
 
 
 def enforced(text: str, conversation: str) -> list[str]:
-    bound = policy_set(text).bind("POST /a", "m", "t", conversation)
+    bound = policy_set(text).bind("POST /a", "m", "t", conversation=conversation)
     return [rule.rule.id for rule in bound.rules if rule.enforced]
 
 
@@ -120,5 +123,28 @@ def test_ways_to_come_together_are_not_kept_for_ever(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("guardproxy.policy.evaluate.MOST_BOUND", 3)
     found = policy_set(policy(*(f", enforce: {number} %" for number in range(0, 100, 5))))
     for number in range(60):
-        found.bind("POST /a", "m", "t", str(number))
+        found.bind("POST /a", "m", "t", conversation=str(number))
     assert len(found._bound) <= 3
+
+
+BASE = policy(", enforce: 50 %").replace("policy: p", "policy: base")
+
+
+def extended(rule: str, top: str = "") -> list[str]:
+    """What is wrong with a policy that says this of the rule of its baseline."""
+    team = f"policy: team\nextends: base\n{top}rules:\n  - {{id: r0{rule}}}\n"
+    found = read_policies([("base.yaml", BASE), ("team.yaml", team)])
+    return [one.message for one in found if isinstance(one, PolicyError)]
+
+
+def test_who_extends_a_policy_may_only_reach_more_conversations() -> None:
+    assert extended(", enforce: 60 %") == []
+    (said,) = extended(", enforce: 40 %")
+    assert said.startswith("`enforce` of the rule `r0` may not become less (base.yaml:4:")
+
+
+def test_the_share_of_a_whole_policy_is_inherited() -> None:
+    base = policy("", top="enforce: 10 %\n").replace("policy: p", "policy: base")
+    team = "policy: team\nextends: base\nrules:\n  - {id: more, when: word, action: flag}\n"
+    found = [one for one in read_policies([("base.yaml", base), ("team.yaml", team)]) if isinstance(one, Policy)]
+    assert [[rule.share for rule in one.rules] for one in found] == [[100_000], [100_000, 100_000]]

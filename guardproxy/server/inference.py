@@ -1,0 +1,63 @@
+"""The process that runs the models for all workers of the proxy, and its own admin port.
+
+In: settings, the path of a socket, and a pipe. Out: answers on the socket until the pipe ends, which is when nobody who
+could ask is left. Kept: the models. It ignores signals: a worker that drains still needs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+from typing import cast
+
+from aiohttp import web
+
+from guardproxy.config import Config
+from guardproxy.server.app import LagClock, engine, settings
+from guardproxy.server.status import Metrics, admin_app
+from guardproxy.supervisor import Models
+from guardproxy.supervisor.meters import Registry
+from guardproxy.supervisor.scorer import ModelScorer
+from guardproxy.supervisor.serving import Serving
+
+_log = logging.getLogger(__name__)
+
+
+class _State:
+    """What the admin port shows of this process."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+
+    def trouble(self) -> list[str]:
+        return []
+
+    def version(self) -> dict[str, object]:
+        return {"engine": engine()}
+
+
+async def serve(config: Config, path: Path, ready: int, alive: int) -> None:
+    """Serves on the socket `path`. A byte is written to the pipe `ready` when it listens; it ends with the pipe `alive`."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    state = _State()
+    models = Models((config.models,) if config.models else (), settings(config), Registry(state.metrics.registry))
+    server = await Serving(lambda name: cast(ModelScorer, models.scorer(name))).start(path)
+    admin = web.AppRunner(admin_app(state), access_log=None)
+    await admin.setup()
+    port = config.admin_port + config.workers if config.admin_port else 0
+    await web.TCPSite(admin, config.admin_host, port).start()
+    _log.info("models are served", extra={"admin_port": admin.addresses[0][1]})
+    loop = asyncio.get_running_loop()
+    lag = LagClock(loop, state.metrics)
+    over = asyncio.Event()
+    loop.add_reader(alive, over.set)  # nothing is ever written to it
+    with open(ready, "wb") as pipe:  # noqa: ASYNC230 - one byte into an empty pipe
+        pipe.write(b"1")
+    await over.wait()
+    loop.remove_reader(alive)
+    lag.stop()
+    server.close()
+    await admin.cleanup()

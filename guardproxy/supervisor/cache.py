@@ -1,0 +1,67 @@
+"""Verdicts of texts that were judged before, so that a conversation's history is judged once and not at every turn.
+
+In: texts. Out: their `Verdicts`, new or remembered. Kept: for so many pieces at most the numbers of each text, under a
+keyed hash of it: nothing that could be read, and nothing that another process could look up. What was used longest ago
+goes first. The numbers are those of all outputs, so that every policy that asks the same model shares them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from threading import Lock
+
+
+@dataclass(slots=True, eq=False)
+class Verdicts:
+    """What is known of a text: for each piece its characters, the first stage's numbers (empty without one), and the
+    encoder's scores (`None` until it ran). Numbers are in the order of the model's outputs. No spans: not yet cut."""
+
+    spans: list[tuple[int, int]] = field(default_factory=list)
+    first: list[tuple[float, ...]] = field(default_factory=list)
+    scores: list[tuple[float, ...] | None] = field(default_factory=list)
+
+
+class Cache:
+    """Of `limit` pieces; a text counts as one piece at least. 0 remembers nothing. Safe for many threads."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._key = secrets.token_bytes(32)
+        self._known: OrderedDict[bytes, tuple[Verdicts, int]] = OrderedDict()
+        self._lock = Lock()
+        self.pieces = 0
+
+    def get(self, text: str) -> Verdicts:
+        """What is known of the text; new verdicts, which are remembered from now on, where nothing is."""
+        if not self._limit:
+            return Verdicts()
+        key = self._hash(text)
+        with self._lock:
+            found = self._known.get(key)
+            if found is None:
+                self._known[key] = found = Verdicts(), 1
+                self._grow(1)
+            else:
+                self._known.move_to_end(key)
+        return found[0]
+
+    def cut(self, text: str, verdicts: Verdicts) -> None:
+        """Counts the pieces that the text was cut into."""
+        key = self._hash(text)
+        with self._lock:
+            found = self._known.get(key)
+            if found and found[0] is verdicts:
+                self._known[key] = verdicts, len(verdicts.spans)
+                self._grow(len(verdicts.spans) - found[1])
+
+    def _grow(self, pieces: int) -> None:
+        self.pieces += pieces
+        while self.pieces > self._limit:
+            _, (_, gone) = self._known.popitem(last=False)
+            self.pieces -= gone
+
+    def _hash(self, text: str) -> bytes:
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=24, key=self._key).digest()

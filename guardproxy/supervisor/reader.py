@@ -1,0 +1,120 @@
+"""What a model folder says of texts without its network: pieces and rows of a text, scores of a row's logits.
+
+In: texts, logits. Out: pieces with their token numbers, scores. Kept: the tokenizer, and the first stage where the model
+has one. Nothing is truncated: a text of more tokens than the network takes becomes overlapping pieces.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from guardproxy.checks import Judged, Query
+from guardproxy.supervisor import first_stage, tokens
+from guardproxy.supervisor.batching import Row
+from guardproxy.supervisor.cache import Verdicts
+from guardproxy.supervisor.model import FIRST_STAGE, Model
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Characters `start` to `end` of a text, and their tokens without the special ones."""
+
+    start: int
+    end: int
+    ids: Row
+
+
+class Reader:
+    """`digits`: how many digits of a score are told; what follows says nothing. `pad`: the token that fills a row up."""
+
+    def __init__(self, model: Model, digits: int) -> None:
+        """Raises `ConfigError` when the tokenizer or the first stage cannot be used."""
+        special = model.special
+        self._tokenizer, (self._first, self._last, self.pad) = tokens.load(
+            model.folder, special.first, special.last, special.pad
+        )
+        self._model = model
+        self._digits = digits
+        self._numbers = {output: number for number, output in enumerate(model.outputs)}
+        self._calibration = [model.calibration[output] for output in model.outputs]
+        self._first_stage = None
+        if FIRST_STAGE in model.files:
+            self._first_stage = first_stage.load(model.folder / FIRST_STAGE, len(model.outputs))
+        self._least = self._first_stage.thresholds.tolist() if self._first_stage else []
+
+    def pieces(self, text: str) -> list[Piece]:
+        """One at least; neighbours overlap and every token is in one."""
+        # A lone surrogate, legal in JSON, is no text for the tokenizer. What stands for it is one character too.
+        encoding = self._tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"), add_special_tokens=False)
+        return list(self._pieces(len(text), encoding.ids, encoding.offsets))
+
+    def _pieces(self, chars: int, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> Iterator[Piece]:
+        for first, after in self.borders(len(ids)):
+            start = offsets[first][0] if first else 0
+            end = offsets[after - 1][1] if after < len(ids) else chars
+            yield Piece(start, end, tuple(ids[first:after]))
+
+    def borders(self, count: int) -> list[tuple[int, int]]:
+        """`count` tokens cut to what the network takes: first and after last of each piece.
+
+        The last piece is moved back instead of being short: a few stray tokens say nothing by themselves.
+        """
+        room = self._model.max_tokens - 2
+        if count <= room:
+            return [(0, count)]
+        step = room - self._model.overlap_tokens
+        starts = (min(n * step, count - room) for n in range(math.ceil((count - room) / step) + 1))
+        return [(start, start + room) for start in starts]
+
+    def row(self, ids: Row) -> Row:
+        """What the network is given for a piece."""
+        return (self._first, *ids, self._last)
+
+    def first(self, ids: Row) -> tuple[float, ...]:
+        """What the first stage says of a piece, for each output; nothing where there is none."""
+        return tuple(self._first_stage.scores(ids).tolist()) if self._first_stage else ()
+
+    def scores(self, logits: Sequence[float]) -> tuple[float, ...]:
+        """The score of each output, 0.0 to 1.0."""
+        scaled = [
+            max(-60.0, min(60.0, (logit - one.bias) / one.temperature))
+            for logit, one in zip(logits, self._calibration, strict=True)
+        ]
+        if self._model.activation == "sigmoid":
+            found = [1.0 / (1.0 + math.exp(-value)) for value in scaled]
+        else:
+            powers = [math.exp(value - max(scaled)) for value in scaled]
+            found = [power / sum(powers) for power in powers]
+        return tuple(round(score, self._digits) for score in found)
+
+    def cleared(self, first: Sequence[float], query: Query) -> bool:
+        """Whether the first stage, having said `first`, finds nothing of what is asked for."""
+        if not first or not query.first_stage:
+            return False
+        return all(first[number] < self._least[number] for number in map(self._numbers.__getitem__, query.outputs))
+
+    def open(self, verdicts: Verdicts, query: Query) -> list[int]:
+        """The pieces that the encoder must still judge before the query can be answered."""
+        return [
+            at
+            for at, (first, scores) in enumerate(zip(verdicts.first, verdicts.scores, strict=True))
+            if scores is None and not self.cleared(first, query)
+        ]
+
+    def judged(self, verdicts: Verdicts, query: Query) -> tuple[Judged, ...]:
+        """The answer to a query when nothing is open. A piece that was cleared scores 0.0, whether or not the encoder
+        judged it for somebody else: an answer is a function of the query alone."""
+        found = []
+        if not verdicts.spans:
+            raise ValueError("a text was not judged; this is a bug")
+        for (start, end), first, scores in zip(verdicts.spans, verdicts.first, verdicts.scores, strict=True):
+            if self.cleared(first, query):
+                by_output = dict.fromkeys(query.outputs, 0.0)
+            elif scores is None:
+                raise ValueError("a piece of the text was not judged; this is a bug")
+            else:
+                by_output = {output: scores[self._numbers[output]] for output in query.outputs}
+            found.append(Judged(start, end, by_output))
+        return tuple(found)

@@ -1,0 +1,166 @@
+"""A network that another server runs: Triton, onnxruntime-server, whatever speaks KServe v2 over HTTP.
+
+In: rows of token numbers. Out: the logits of each. Kept: connections that are not in use. Texts are cut to tokens here and
+never leave: the server gets numbers. A server that does not answer in time, or not what was asked, is an error of the
+check, which the policy's `on_error` decides.
+
+Rows of about one length share a call. At the start the server shows that neighbours change no logit by more than
+`NEAR`, and scores are told with three digits; where they do (an int8 network scales its activations over a whole batch),
+each row has a call of its own.
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import orjson
+
+from guardproxy.errors import ConfigError, GuardproxyError
+from guardproxy.supervisor.batching import Row
+from guardproxy.supervisor.model import Model
+
+DIGITS = 3
+NEAR = 0.002
+LENGTHS = (32, 64, 128, 256, 512)
+"""Rows are filled up to one of these."""
+_INPUTS = ("input_ids", "attention_mask")
+_LIMIT_BYTES = 4 * 1024 * 1024
+
+
+class RemoteError(GuardproxyError):
+    """The server of the model did not do what was asked."""
+
+
+class KServe:
+    """Implements `guardproxy.supervisor.batching.Network`. `outputs`: how many logits a row has."""
+
+    budget = 2048
+    workers = 4
+
+    def __init__(self, url: str, name: str, pad: int, outputs: int, timeout_s: float) -> None:
+        parts = urlsplit(url)
+        self.provider = f"KServe v2 at {parts.netloc}"
+        self._make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._host = parts.netloc
+        self._path = f"{parts.path.rstrip('/')}/v2/models/{quote(name, safe='')}"
+        self._pad = pad
+        self._outputs = outputs
+        self._timeout_s = timeout_s
+        self._idle: deque[http.client.HTTPConnection] = deque()
+        self.batched = False
+
+    @classmethod
+    def connected(cls, url: str, model: Model, pad: int, rows: Sequence[Row], timeout_s: float) -> KServe:
+        """Asks the server what it serves under the model's name, and with these rows whether they may share a call.
+
+        Raises `ConfigError`.
+        """
+        network = cls(url, model.folder.name, pad, len(model.outputs), timeout_s)
+        try:
+            about = network._call("GET", "")
+            takes, gives = ({one["name"] for one in about[key]} for key in ("inputs", "outputs"))
+            if takes != set(_INPUTS) or "logits" not in gives:
+                raise RemoteError(
+                    f"the model must take {' and '.join(_INPUTS)} and give logits; "
+                    f"it takes {', '.join(sorted(takes))} and gives {', '.join(sorted(gives))}"
+                )
+            alone = network.run(rows)
+            network.batched = True
+            beside = network.run([*rows, *rows])
+        except (RemoteError, OSError, KeyError, TypeError) as error:
+            network.close()
+            raise ConfigError(f"{network.provider} cannot be used: {error}") from error
+        pairs = zip(itertools.chain(*alone, *alone), itertools.chain(*beside), strict=True)
+        network.batched = all(abs(one - two) <= NEAR for one, two in pairs)
+        return network
+
+    def run(self, rows: Sequence[Row]) -> list[list[float]]:
+        logits: list[list[float]] = [[]] * len(rows)
+        for numbers in self._calls(rows):
+            for number, found in zip(numbers, self._infer([rows[at] for at in numbers]), strict=True):
+                logits[number] = found
+        return logits
+
+    def _calls(self, rows: Sequence[Row]) -> list[list[int]]:
+        """The numbers of the rows that share a call."""
+        if not self.batched:
+            return [[number] for number in range(len(rows))]
+        by_length: dict[int, list[int]] = {}
+        for number, row in enumerate(rows):
+            by_length.setdefault(self._length(row), []).append(number)
+        return list(by_length.values())
+
+    @staticmethod
+    def _length(row: Row) -> int:
+        return next(length for length in LENGTHS if len(row) <= length)
+
+    def _infer(self, rows: Sequence[Row]) -> list[list[float]]:
+        length = self._length(rows[0]) if self.batched else len(rows[0])
+        ids: list[int] = []
+        mask: list[int] = []
+        for row in rows:
+            ids += [*row, *[self._pad] * (length - len(row))]
+            mask += [*[1] * len(row), *[0] * (length - len(row))]
+        inputs = [
+            {"name": name, "shape": [len(rows), length], "datatype": "INT64", "data": data}
+            for name, data in zip(_INPUTS, (ids, mask), strict=True)
+        ]
+        answer = self._call("POST", "/infer", orjson.dumps({"inputs": inputs, "outputs": [{"name": "logits"}]}))
+        try:
+            found = [one["data"] for one in answer.get("outputs", ()) if one["name"] == "logits"]
+        except (AttributeError, KeyError, TypeError) as error:
+            raise RemoteError("the server's answer is no answer of KServe v2") from error
+        flat = _flat(found[0]) if found else []
+        if len(flat) != len(rows) * self._outputs:
+            raise RemoteError(f"the model gave {len(flat)} logits for {len(rows)} rows of {self._outputs}")
+        return [flat[at : at + self._outputs] for at in range(0, len(flat), self._outputs)]
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
+        """The JSON that the server answers. Raises `RemoteError` or `OSError`."""
+        while True:
+            # A connection that was kept may have been closed by the other side; nothing is lost by asking again.
+            kept = bool(self._idle)
+            connection = self._idle.pop() if kept else self._make(self._host, timeout=self._timeout_s)
+            try:
+                connection.request(method, self._path + path, body, {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                content = response.read(_LIMIT_BYTES)
+            except TimeoutError:
+                connection.close()
+                raise
+            except (http.client.HTTPException, OSError) as error:
+                connection.close()
+                if not kept:
+                    raise RemoteError(f"the server does not answer ({type(error).__name__})") from error
+                continue
+            if response.status != 200 or not response.isclosed():
+                connection.close()
+                raise RemoteError(f"the server answered with status {response.status}, {len(content)} bytes or more")
+            self._idle.append(connection)
+            try:
+                return orjson.loads(content)
+            except ValueError as error:
+                raise RemoteError("the server's answer is no JSON") from error
+
+    def close(self) -> None:
+        """Hangs up."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+def _flat(data: Any) -> list[float]:
+    """A tensor's numbers, which a server may nest by its shape."""
+    if not isinstance(data, list):
+        raise RemoteError("the logits are no list of numbers")
+    found: list[float] = []
+    for one in data:
+        if isinstance(one, int | float) and not isinstance(one, bool):
+            found.append(float(one))
+        else:
+            found += _flat(one)
+    return found

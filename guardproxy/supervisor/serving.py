@@ -1,0 +1,246 @@
+"""One process that runs the models for many: over a unix socket.
+
+In: a socket's path. Out, on the one side, `Serving`, which answers; on the other `SharedScorer`, which asks and is a scorer
+like any other. Kept: on the serving side each model that an open connection named, with its verdicts, so that one worker
+of the proxy profits from what another asked; on the asking side one connection.
+
+A message is JSON behind four bytes with its length. First the model's name and digest are said, and confirmed; then
+queries come under numbers and are answered in any order, with pieces or with the name of an error. Who hangs up or no
+longer waits for a number has its work dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from guardproxy.checks import Judged, Query
+from guardproxy.errors import ConfigError, GuardproxyError
+from guardproxy.supervisor.model import Model
+from guardproxy.supervisor.scorer import Answer, ModelScorer
+
+_log = logging.getLogger(__name__)
+
+LIMIT_BYTES = 256 * 1024 * 1024
+CONNECT_S = 60.0  # the first who asks for a model waits until it is loaded
+
+
+class SharedError(GuardproxyError):
+    """The process that runs the models did not answer."""
+
+
+async def _read(reader: asyncio.StreamReader) -> Any:
+    """The next message. Raises `EOFError` where there is none."""
+    size = int.from_bytes(await reader.readexactly(4))
+    if size > LIMIT_BYTES:
+        raise EOFError("a message is too long")
+    return orjson.loads(await reader.readexactly(size))
+
+
+def _written(value: Any) -> bytes:
+    content = orjson.dumps(value)
+    return len(content).to_bytes(4) + content
+
+
+class Serving:
+    """Answers on a socket. `scorer(name)` loads or finds a model; it may take its time and raise `ConfigError`."""
+
+    def __init__(self, scorer: Callable[[str], ModelScorer]) -> None:
+        self._scorer = scorer
+
+    async def start(self, path: Path) -> asyncio.AbstractServer:
+        """Listens. Who may reach the socket is up to its folder."""
+        return await asyncio.start_unix_server(self._answer, path)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks: dict[int, asyncio.Task[None]] = {}
+        try:
+            scorer = await self._greeted(await _read(reader), writer)
+            while scorer:
+                message = await _read(reader)
+                if (number := message.get("cancel")) is not None:
+                    if task := tasks.get(number):
+                        task.cancel()
+                    continue
+                number = message["id"]
+                tasks[number] = asyncio.create_task(_judge(scorer, number, message["queries"], writer))
+                tasks[number].add_done_callback(partial(_forget, tasks, number))
+        except (EOFError, ConnectionError):
+            pass  # the other side hung up
+        finally:
+            for task in list(tasks.values()):
+                task.cancel()
+            writer.close()
+
+    async def _greeted(self, hello: Any, writer: asyncio.StreamWriter) -> ModelScorer | None:
+        try:
+            scorer = await asyncio.to_thread(self._scorer, hello["model"])
+            error = ""
+            if scorer.digest != hello["digest"]:
+                error = f"the model `{hello['model']}` changed while it was loaded"
+        except ConfigError as refused:
+            error = str(refused)
+        writer.write(_written({"error": error}))
+        return None if error else scorer
+
+
+def _forget(tasks: dict[int, asyncio.Task[None]], number: int, _: object) -> None:
+    tasks.pop(number, None)
+
+
+async def _judge(scorer: ModelScorer, number: int, asked: Any, writer: asyncio.StreamWriter) -> None:
+    try:
+        queries = [Query(text, tuple(outputs), first_stage) for text, outputs, first_stage in asked]
+        judged = await asyncio.wrap_future(scorer.submit(queries))
+        pieces = [[(one.start, one.end, one.scores) for one in text] for text in judged]
+        answer: dict[str, Any] = {"id": number, "judged": pieces}
+    except Exception as error:
+        answer = {"id": number, "error": type(error).__name__}  # never the message: it may quote the text
+        _log.error("a model failed", extra={"error": answer["error"]})
+    with suppress(ConnectionError):
+        writer.write(_written(answer))
+        await writer.drain()
+
+
+class SharedScorer:
+    """Implements `guardproxy.checks.Scorer` by asking the process behind a socket. `model`: as its folder here says."""
+
+    provider = "a process of its own"
+
+    def __init__(self, model: Model, path: Path) -> None:
+        """Raises `ConfigError` when the process does not answer, or serves another model under that name."""
+        self.model = model
+        self._loop = asyncio.new_event_loop()
+        self._line = _Line(model, path)
+        self.thread = threading.Thread(target=_live, args=(self._loop, self._line), name="supervisor-line", daemon=True)
+        self.thread.start()
+        self.close = weakref.finalize(self, self._loop.call_soon_threadsafe, self._loop.stop)
+        try:
+            asyncio.run_coroutine_threadsafe(self._line.open(), self._loop).result(CONNECT_S)
+        except (SharedError, TimeoutError) as error:
+            self.close()
+            raise ConfigError(
+                f"the process that runs the models does not serve `{model.folder.name}`: {error}"
+            ) from error
+
+    @property
+    def digest(self) -> str:
+        return self.model.digest
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.model.outputs
+
+    @property
+    def labels(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        return self.model.labels
+
+    @property
+    def points(self) -> Mapping[str, Mapping[str, float]]:
+        return self.model.points
+
+    @property
+    def default_point(self) -> str:
+        return self.model.default_point
+
+    def judge(self, queries: Sequence[Query]) -> list[tuple[Judged, ...]]:
+        """See `guardproxy.checks.Scorer.judge`."""
+        return self.submit(queries).result()
+
+    def submit(self, queries: Sequence[Query]) -> Answer:
+        """The same, to be waited for; what is cancelled is not run."""
+        return asyncio.run_coroutine_threadsafe(self._line.ask(queries), self._loop)
+
+
+def _live(loop: asyncio.AbstractEventLoop, line: _Line) -> None:
+    """A line's thread: it knows no scorer, so it ends with the one that uses it."""
+    loop.run_forever()
+    loop.run_until_complete(line.close())
+    loop.close()
+
+
+class _Line:
+    """The connection, and who waits for what; used on one loop alone."""
+
+    def __init__(self, model: Model, path: Path) -> None:
+        self._model = model
+        self._path = path
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._opening = asyncio.Lock()
+        self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._numbers = itertools.count()
+
+    async def open(self) -> asyncio.StreamWriter:
+        """The open connection, a new one where there is none. Raises `SharedError`."""
+        async with self._opening:
+            if self._writer:
+                return self._writer
+            try:
+                reader, writer = await asyncio.open_unix_connection(self._path)
+                writer.write(_written({"model": self._model.folder.name, "digest": self._model.digest}))
+                answer = await _read(reader)
+            except (OSError, EOFError) as error:
+                raise SharedError(type(error).__name__) from error
+            if answer["error"]:
+                writer.close()
+                raise SharedError(answer["error"])
+            self._writer = writer
+            self._reading = asyncio.create_task(self._read(reader))
+            return writer
+
+    async def ask(self, queries: Sequence[Query]) -> list[tuple[Judged, ...]]:
+        writer = await self.open()
+        number = next(self._numbers)
+        # A lone surrogate cannot be sent. The tokenizer would put the same in its place.
+        asked = [
+            (query.text.encode("utf-8", "replace").decode("utf-8"), query.outputs, query.first_stage)
+            for query in queries
+        ]
+        answer = self._pending[number] = asyncio.get_running_loop().create_future()
+        try:
+            writer.write(_written({"id": number, "queries": asked}))
+            message = await answer
+        except asyncio.CancelledError:
+            writer.write(_written({"cancel": number}))
+            raise
+        finally:
+            del self._pending[number]
+        if "error" in message:
+            raise SharedError(message["error"])
+        return [tuple(Judged(start, end, scores) for start, end, scores in text) for text in message["judged"]]
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                message = await _read(reader)
+                waiting = self._pending.get(message["id"])
+                if waiting and not waiting.done():
+                    waiting.set_result(message)
+        except (EOFError, ConnectionError):
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._writer:
+            self._writer.close()
+        self._writer = None
+        for waiting in self._pending.values():
+            if not waiting.done():
+                waiting.set_exception(SharedError("the process that runs the models is gone"))
+
+    async def close(self) -> None:
+        """Hangs up for good. Who still waits is told."""
+        self._hang_up()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=1)

@@ -1,0 +1,251 @@
+"""The scanner: where checks run, what happens when one is late, fails, or is not waited for any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from threading import Event, get_ident
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from guardproxy.checks import Check, Judged, Query, Resources
+from guardproxy.checks.supervisor import build
+from guardproxy.findings import Channel, Facts, Finding, Kind, Scan, Window
+from guardproxy.gate import Job
+from guardproxy.server import scanner
+from guardproxy.server.scanner import Scanner
+from tests.support_supervisor import FakeScorer, words
+
+LONG = "an attack that is longer than what is scanned at once; " * 10
+
+
+def window(text: str, kind: Kind = "user", **more: Any) -> Window:
+    return Window(Channel("request", kind, "messages[0].content"), text, **more)
+
+
+@dataclass
+class Own:
+    """A check of one's own."""
+
+    does: Callable[[Sequence[Window]], list[Scan]]
+    name: str = "own"
+    digest: str = "sha256:own"
+    slow: bool = False
+    calls: int = 0
+    threads: set[int] = field(default_factory=set)
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        self.calls += 1
+        self.threads.add(get_ident())
+        return self.does(windows)
+
+
+def fine(windows: Sequence[Window]) -> list[Scan]:
+    return [Scan((), one.start + len(one.text), one.start + len(one.text)) for one in windows]
+
+
+class Waiting(FakeScorer):
+    """A scorer whose answers come when the test says so."""
+
+    def __init__(self, refuses: Exception | None = None) -> None:
+        super().__init__(words)
+        self.refuses = refuses
+        self.asked: list[tuple[Sequence[Query], Future[list[tuple[Judged, ...]]]]] = []
+        self.arrived = asyncio.Event()
+        self.arrivals: asyncio.Queue[int] = asyncio.Queue()
+
+    def submit(self, queries: Sequence[Query]) -> Future[list[tuple[Judged, ...]]]:
+        if self.refuses:
+            raise self.refuses
+        self.asked.append((queries, Future()))
+        self.arrived.set()
+        self.arrivals.put_nowait(len(self.asked))
+        return self.asked[-1][1]
+
+    def answer(self) -> None:
+        queries, future = self.asked[-1]
+        future.set_result(self.judge(queries))
+
+
+def supervisor(scorer: FakeScorer) -> Check:
+    return build("attack", {}, Resources(lambda name: scorer))
+
+
+@pytest.fixture
+async def it() -> AsyncIterator[Scanner]:
+    async with aclosing(_scanner()) as made:
+        async for one in made:
+            yield one
+
+
+async def _scanner() -> AsyncIterator[Scanner]:
+    made = Scanner(1, 10.0)
+    yield made
+    made.close()
+
+
+async def test_a_small_window_is_scanned_at_once_and_a_large_one_beside_the_loop(it: Scanner) -> None:
+    check = Own(fine)
+    await it.scan([Job(check, window("short"))])
+    assert check.threads == {get_ident()}
+    await it.scan([Job(check, window(LONG))])
+    assert len(check.threads) == 2
+    slow = Own(fine, slow=True)
+    await it.scan([Job(slow, window("short"))])
+    assert get_ident() not in slow.threads
+
+
+async def test_windows_of_one_check_are_scanned_in_one_call(it: Scanner) -> None:
+    check = Own(fine)
+    scans = await it.scan([Job(check, window("one")), Job(check, window("four"))])
+    assert ([scan.settled for scan in scans], check.calls) == ([3, 4], 1)
+
+
+async def test_a_whole_text_is_scanned_once_for_each_kind_of_channel(it: Scanner) -> None:
+    """What a check finds may depend on it."""
+    check = Own(fine)
+    for kind in ("user", "user", "tool_result", "user"):
+        await it.scan([Job(check, window(LONG, kind))])  # type: ignore[arg-type]
+    assert check.calls == 2
+    other = Window(Channel("response", "user", "messages[0].content"), LONG)
+    await it.scan([Job(check, other)])
+    assert check.calls == 3
+
+
+async def test_parts_of_texts_and_short_ones_are_not_remembered(it: Scanner) -> None:
+    check = Own(fine)
+    for more in ({"last": False}, {"start": 3, "settled": 3}, {"facts": Facts(language="de")}):
+        for _ in range(2):
+            await it.scan([Job(check, window(LONG, **more))])
+    assert check.calls == 5
+    for _ in range(2):
+        await it.scan([Job(check, window("short"))])
+    assert check.calls == 7
+
+
+async def test_what_is_remembered_is_counted_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanner, "CACHE_ENTRIES", 2)
+    registry = CollectorRegistry()
+    it = Scanner(1, 10.0, Counter("known", "Known.", ("result",), registry=registry))
+    check = Own(fine)
+    for text in ("a", "b", "a", "c", "b", "short"):
+        await it.scan([Job(check, window(text * 50 if text != "short" else text))])
+    assert registry.get_sample_value("known_total", {"result": "hit"}) == 1
+    assert registry.get_sample_value("known_total", {"result": "miss"}) == 4
+    it.close()
+
+
+async def test_a_check_that_raises_or_breaks_its_contract_gives_an_error(it: Scanner) -> None:
+    def raises(windows: Sequence[Window]) -> list[Scan]:
+        raise OSError("it quotes the text")
+
+    def short(windows: Sequence[Window]) -> list[Scan]:
+        return []
+
+    def beyond(windows: Sequence[Window]) -> list[Scan]:
+        return [Scan((), 1000, 1000)]
+
+    def before(windows: Sequence[Window]) -> list[Scan]:
+        return [Scan((Finding(0, 2, "own", "x", 1.0),), 5, 5)]
+
+    for does, error in ((raises, "OSError"), (short, "ValueError"), (beyond, "broken_contract")):
+        (scan,) = await it.scan([Job(Own(does), window("short"))])
+        assert (scan.error, scan.findings, scan.settled) == (error, (), 0)
+    (scan,) = await it.scan([Job(Own(before), window("short", settled=3))])
+    assert (scan.error, scan.settled) == ("broken_contract", 3)
+
+
+async def test_an_error_is_not_remembered(it: Scanner) -> None:
+    fails = [True, False]
+
+    def does(windows: Sequence[Window]) -> list[Scan]:
+        if fails.pop(0):
+            raise OSError
+        return fine(windows)
+
+    check = Own(does)
+    assert [(await it.scan([Job(check, window(LONG))]))[0].error for _ in range(2)] == ["OSError", ""]
+
+
+async def test_a_model_is_waited_for_without_a_thread(it: Scanner) -> None:
+    scorer = Waiting()
+    check = supervisor(scorer)
+    many = [asyncio.create_task(it.scan([Job(check, window(f"attack {number}"))])) for number in range(20)]
+    async with asyncio.timeout(10):
+        for _ in many:
+            await scorer.arrivals.get()
+    for queries, future in scorer.asked:
+        future.set_result(scorer.judge(queries))
+    scans = [scan for (scan,) in await asyncio.gather(*many)]
+    assert all(scan.findings[0].label == "injection" for scan in scans)
+    assert [scan.settled for scan in scans] == [len(f"attack {number}") for number in range(20)]
+
+
+async def test_a_long_text_is_cut_beside_the_loop_and_a_blank_one_asks_nothing(it: Scanner) -> None:
+    scorer = Waiting()
+    task = asyncio.create_task(it.scan([Job(supervisor(scorer), window(LONG * 100))]))
+    await scorer.arrived.wait()
+    scorer.answer()
+    ((scan,)) = await task
+    assert scan.findings
+    (blank,) = await it.scan([Job(supervisor(scorer), window("  "))])
+    assert (blank.settled, len(scorer.asked)) == (2, 1)
+
+
+async def test_a_model_that_is_late_is_an_error_and_is_not_asked_on() -> None:
+    scorer = Waiting()
+    it = Scanner(1, 0.01)
+    (scan,) = await it.scan([Job(supervisor(scorer), window("attack"))])
+    assert (scan.error, scan.settled) == ("timeout", 0)
+    await asyncio.sleep(0)
+    assert scorer.asked[0][1].cancelled()
+    it.close()
+
+
+async def test_one_deadline_is_for_all() -> None:
+    """Two late checks take no longer than one, and the one in time counts."""
+    hold = Event()
+    first, second = Waiting(), Waiting()
+    it = Scanner(1, 0.05)
+    began = asyncio.get_running_loop().time()
+    stuck = Own(lambda windows: fine(windows) if hold.wait(10) else [], slow=True)
+    jobs = [Job(check, window("attack")) for check in (supervisor(first), supervisor(second), stuck, Own(fine))]
+    scans = await it.scan(jobs)
+    assert [scan.error for scan in scans] == ["timeout", "timeout", "timeout", ""]
+    assert asyncio.get_running_loop().time() - began < 5
+    hold.set()
+    it.close()
+
+
+async def test_who_does_not_wait_any_more_asks_nothing(it: Scanner) -> None:
+    scorer = Waiting()
+    task = asyncio.create_task(it.scan([Job(supervisor(scorer), window("attack"))]))
+    await scorer.arrived.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0)
+    assert scorer.asked[0][1].cancelled()
+
+
+async def test_a_model_that_refuses_or_fails_is_an_error(it: Scanner) -> None:
+    from guardproxy.supervisor.batching import QueueFull
+
+    (scan,) = await it.scan([Job(supervisor(Waiting(QueueFull("full"))), window("attack"))])
+    assert (scan.error, scan.settled, scan.findings) == ("QueueFull", 0, ())
+    scorer = Waiting()
+    task = asyncio.create_task(it.scan([Job(supervisor(scorer), window("attack"))]))
+    await scorer.arrived.wait()
+    scorer.asked[0][1].set_exception(OSError("gone"))
+    assert (await task)[0].error == "OSError"
+
+
+async def test_a_scorer_that_cannot_be_waited_for_has_a_thread(it: Scanner) -> None:
+    scorer = FakeScorer(words)
+    (scan,) = await it.scan([Job(supervisor(scorer), window("attack"))])
+    assert scan.findings

@@ -1,0 +1,265 @@
+"""The queue to the network, in steps: jobs and network are made here, threads only where threads are what is tested."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from threading import Event, Thread
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from guardproxy.supervisor.batching import Batcher, QueueFull, Row
+from guardproxy.supervisor.meters import Registry
+
+
+class Rows:
+    """A network that keeps what it ran. A row's logits are its sum. `hold`: it waits for this before each batch."""
+
+    provider = "test"
+
+    def __init__(self, budget: int = 1, workers: int = 0, hold: Event | None = None) -> None:
+        self.budget = budget
+        self.workers = workers
+        self.batches: list[list[Row]] = []
+        self.hold = hold
+        self.begun = Event()
+        self.over = Event()
+
+    def close(self) -> None:
+        self.over.set()
+
+    def run(self, rows: Sequence[Row]) -> list[list[float]]:
+        self.batches.append(list(rows))
+        self.begun.set()
+        if self.hold:
+            assert self.hold.wait(10)
+        if any(row == (13,) for row in rows):
+            raise OSError("unlucky")
+        return [[float(sum(row))] for row in rows]
+
+
+class Texts:
+    """A job of so many texts, each with its rows. `over` is set when it ended or failed."""
+
+    def __init__(self, *texts: list[Row]) -> None:
+        self.unread = deque(texts)
+        self.got: dict[Row, list[float]] = {}
+        self.known_rows: set[Row] = set()
+        self.gone = False
+        self.ended = 0
+        self.error: Exception | None = None
+        self.over = Event()
+
+    def dropped(self) -> bool:
+        return self.gone or self.error is not None
+
+    @property
+    def ready(self) -> bool:
+        return not self.unread
+
+    def prepare(self) -> deque[Row]:
+        rows = self.unread.popleft()
+        if (99,) in rows:
+            raise ValueError("not to be read")
+        return deque(rows)
+
+    def known(self, row: Row) -> bool:
+        return row in self.known_rows
+
+    def done(self, row: Row, logits: Sequence[float]) -> None:
+        self.got[row] = list(logits)
+
+    def end(self) -> None:
+        self.ended += 1
+        self.over.set()
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        self.over.set()
+
+
+def batcher(network: Rows, limit: int = 100) -> tuple[Batcher, CollectorRegistry]:
+    registry = CollectorRegistry()
+    return Batcher(network, limit, Registry(registry).meters("m")), registry
+
+
+def drain(it: Batcher) -> None:
+    """What one worker does with all that waits."""
+    it._closed = True
+    while it._step():
+        pass
+
+
+def steps(network: Rows, *jobs: Texts) -> CollectorRegistry:
+    """Puts the jobs and lets one worker do what there is to do."""
+    it, registry = batcher(network)
+    for job in jobs:
+        it.put(job)
+    drain(it)
+    return registry
+
+
+def test_what_waits_is_run_at_once_up_to_the_budget() -> None:
+    network = Rows(budget=6)
+    jobs = [Texts([(1, 1)]), Texts([(2, 2)]), Texts([(3, 3)]), Texts([(4, 4)])]
+    registry = steps(network, *jobs)
+    assert network.batches == [[(1, 1), (2, 2), (3, 3)], [(4, 4)]]
+    assert [job.got for job in jobs] == [{(1, 1): [2.0]}, {(2, 2): [4.0]}, {(3, 3): [6.0]}, {(4, 4): [8.0]}]
+    assert all(job.ended for job in jobs)
+    assert registry.get_sample_value("guardproxy_supervisor_batch_rows_sum", {"model": "m"}) == 4
+    assert registry.get_sample_value("guardproxy_supervisor_batch_rows_count", {"model": "m"}) == 2
+    assert registry.get_sample_value("guardproxy_supervisor_queue_seconds_count", {"model": "m"}) == 4
+    assert registry.get_sample_value("guardproxy_supervisor_queue_depth", {"model": "m"}) == 0
+
+
+def test_a_long_document_does_not_keep_a_short_question_waiting() -> None:
+    network = Rows()
+    steps(network, Texts([(1,), (2,), (3,)], [(4,)]), Texts([(5,)]), Texts([(6,)]))
+    assert network.batches == [[(1,)], [(5,)], [(6,)], [(2,)], [(3,)], [(4,)]]
+
+
+def test_equal_rows_of_a_batch_are_run_once() -> None:
+    network = Rows(budget=10)
+    jobs = [Texts([(1,), (2,)]), Texts([(2,), (3,)])]
+    steps(network, *jobs)
+    assert network.batches == [[(1,), (2,), (3,)]]
+    assert [sorted(job.got) for job in jobs] == [[(1,), (2,)], [(2,), (3,)]]
+
+
+def test_a_row_that_became_known_is_not_run() -> None:
+    network = Rows()
+    job = Texts([(1,), (2,)])
+    job.known_rows = {(1,)}
+    steps(network, job)
+    assert (network.batches, job.ended) == ([[(2,)]], 1)
+    known = Texts([(1,)])
+    known.known_rows = {(1,)}
+    steps(network, known)
+    assert known.ended
+
+
+def test_a_job_without_rows_ends_at_once() -> None:
+    network = Rows()
+    job = Texts([], [])
+    steps(network, job)
+    assert (network.batches, job.ended > 0) == ([], True)
+
+
+def test_what_nobody_waits_for_is_not_run() -> None:
+    network = Rows()
+    gone, here = Texts([(1,)]), Texts([(2,)])
+    gone.gone = True
+    registry = steps(network, gone, here)
+    assert network.batches == [[(2,)]]
+    assert not gone.ended
+    assert registry.get_sample_value("guardproxy_supervisor_dropped_total", {"model": "m"}) == 1
+
+
+def test_a_job_that_is_given_up_half_way_is_not_run_on() -> None:
+    network = Rows()
+    job = Texts([(1,), (2,)])
+    it, _ = batcher(network)
+    it.put(job)
+    assert it._step()
+    job.gone = True
+    drain(it)
+    assert network.batches == [[(1,)]]
+
+
+def test_a_network_that_fails_fails_those_of_the_batch_alone() -> None:
+    network = Rows()
+    unlucky, lucky = Texts([(13,), (1,)]), Texts([(2,)])
+    steps(network, unlucky, lucky)
+    assert isinstance(unlucky.error, OSError)
+    assert lucky.error is None
+    assert lucky.ended
+    assert network.batches == [[(13,)], [(2,)]]
+
+
+def test_a_text_that_cannot_be_read_fails_its_job_alone() -> None:
+    network = Rows()
+    unlucky, lucky = Texts([(99,)]), Texts([(2,)])
+    steps(network, unlucky, lucky)
+    assert isinstance(unlucky.error, ValueError)
+    assert lucky.ended
+
+
+def test_a_full_queue_refuses() -> None:
+    it, registry = batcher(Rows(), limit=2)
+    it.put(Texts([(1,)]))
+    it.put(Texts([(2,)]))
+    assert registry.get_sample_value("guardproxy_supervisor_queue_depth", {"model": "m"}) == 2
+    with pytest.raises(QueueFull):
+        it.put(Texts([(3,)]))
+    assert registry.get_sample_value("guardproxy_supervisor_refused_total", {"model": "m"}) == 1
+
+
+def test_jobs_that_wait_at_the_end_fail_and_no_more_are_taken() -> None:
+    it, _ = batcher(Rows())
+    job = Texts([(1,)])
+    it.put(job)
+    it.close()
+    assert isinstance(job.error, QueueFull)
+    with pytest.raises(QueueFull):
+        it.put(Texts([(1,)]))
+    assert not it._step()
+
+
+def test_a_batch_grows_while_the_network_is_busy() -> None:
+    hold = Event()
+    network = Rows(budget=100, workers=1, hold=hold)
+    it, _ = batcher(network)
+    jobs = [Texts([(number,)]) for number in range(1, 8)]
+    it.put(jobs[0])
+    assert network.begun.wait(10)
+    for job in jobs[1:]:
+        it.put(job)
+    hold.set()
+    assert all(job.over.wait(10) for job in jobs)
+    assert network.batches == [[(1,)], [(2,), (3,), (4,), (5,), (6,), (7,)]]
+    assert not network.over.is_set()
+    it.close()
+    assert network.over.wait(10), "the last worker closes the network"
+
+
+def test_a_job_is_not_over_while_a_worker_still_reads_it() -> None:
+    """One worker runs the rows of the first text while another reads the second."""
+    it, _ = batcher(Rows())
+    job = Texts([(1,)], [(2,)])
+    it.put(job)
+    batch = it._take()
+    reading = it._next(block=False)
+    assert reading is batch[0][0]
+    job.unread.popleft()
+    it._settle(reading, ran=1)
+    assert not job.ended
+    job.unread.append([(2,)])
+    it._queue.append(reading)
+    drain(it)
+    assert (job.ended, job.got) == (1, {(2,): [2.0]})
+
+
+rows = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(rows, min_size=1, max_size=4), min_size=1, max_size=12), st.integers(1, 30), st.integers(1, 3))
+def test_every_row_gets_its_logits_whoever_runs_beside_it(
+    given_jobs: list[list[list[Row]]], budget: int, workers: int
+) -> None:
+    it, _ = batcher(Rows(budget=budget, workers=workers))
+    jobs = [Texts(*texts) for texts in given_jobs]
+    threads = [Thread(target=it.put, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for job, texts in zip(jobs, given_jobs, strict=True):
+        assert job.over.wait(10)
+        wanted = {row for text in texts for row in text}
+        assert job.got == {row: [float(sum(row))] for row in wanted}
+        assert job.error is None
+    it.close()

@@ -1,0 +1,198 @@
+"""One process for many workers: a server and its clients over a real unix socket, with a network that is made up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from threading import Event
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from guardproxy.checks import Query
+from guardproxy.errors import ConfigError
+from guardproxy.supervisor import Models, Settings, find, read
+from guardproxy.supervisor.batching import Row
+from guardproxy.supervisor.meters import Registry
+from guardproxy.supervisor.model import Model
+from guardproxy.supervisor.scorer import ModelScorer
+from guardproxy.supervisor.serving import Serving, SharedError, SharedScorer
+
+
+class Lengths:
+    """A row's logit is how many tokens it has. It waits for `hold`."""
+
+    provider = "test"
+    budget = 1
+    workers = 1
+
+    def __init__(self) -> None:
+        self.hold = Event()
+        self.hold.set()
+        self.begun = Event()
+        self.ran: list[Row] = []
+
+    def close(self) -> None:
+        self.closed = True
+
+    def run(self, rows: Sequence[Row]) -> list[list[float]]:
+        self.begun.set()
+        assert self.hold.wait(10)
+        self.ran += rows
+        return [[float(len(row))] for row in rows]
+
+
+@cache
+def shipped() -> Model:
+    return read(find())
+
+
+class Served:
+    """The serving side: its socket, its network and what it counts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.network = Lengths()
+        self.registry = CollectorRegistry()
+        self.queue = 3
+        self.asked: list[str] = []
+        self.server: asyncio.AbstractServer | None = None
+        self.clients: list[SharedScorer] = []
+
+    def scorer(self, name: str) -> ModelScorer:
+        self.asked.append(name)
+        if name == "unknown":
+            raise ConfigError("no model `unknown` is installed")
+        meters = Registry(CollectorRegistry()).meters(name)
+        made = ModelScorer(shipped(), lambda pad, rows: self.network, meters, self.queue, 0)
+        self.network.ran.clear()
+        self.network.begun.clear()
+        return made
+
+    async def client(self, model: Model | None = None) -> SharedScorer:
+        self.clients.append(await asyncio.to_thread(SharedScorer, model or shipped(), self.path))
+        return self.clients[-1]
+
+    async def close(self) -> None:
+        for client in self.clients:
+            client.close()
+            await asyncio.to_thread(client.thread.join, 10)
+        if self.server:
+            self.server.close()
+            await self.server.wait_closed()
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    it = Served(tmp_path / "models")
+    it.server = await Serving(it.scorer).start(it.path)
+    yield it
+    await it.close()
+
+
+def ask(text: str) -> list[Query]:
+    return [Query(text, ("injection",))]
+
+
+async def judge(scorer: SharedScorer, text: str) -> float:
+    (pieces,) = await asyncio.wrap_future(scorer.submit(ask(text)))
+    return pieces[0].scores["injection"]
+
+
+async def test_the_answers_are_those_of_the_scorer_behind_it(served: Served) -> None:
+    scorer = await served.client()
+    own = served.scorer("supervisor")
+    queries = [Query("one two \ud800", ("injection",), False), Query("word " * 700, ("injection",)), *ask("")]
+    expected = await asyncio.wrap_future(own.submit(queries))
+    assert await asyncio.wrap_future(scorer.submit(queries)) == expected
+    assert await asyncio.to_thread(scorer.judge, queries) == expected
+    assert [len(pieces) for pieces in expected] == [1, 4, 1]
+    assert (scorer.digest, scorer.outputs, scorer.default_point) == (own.digest, own.outputs, "1%")
+    assert (scorer.labels, scorer.points) == (own.labels, own.points)
+
+
+async def test_answers_come_in_any_order(served: Served) -> None:
+    scorer = await served.client()
+    scores = await asyncio.gather(*(judge(scorer, "word " * number) for number in (3, 1, 2)))
+    assert scores == [served.scorer("supervisor").reader.scores([n + 2.0])[0] for n in (3, 1, 2)]
+
+
+async def test_what_nobody_waits_for_is_not_run(served: Served) -> None:
+    scorer = await served.client()
+    served.network.hold.clear()
+    busy = asyncio.create_task(judge(scorer, "busy"))
+    await asyncio.to_thread(served.network.begun.wait, 10)
+    gone = scorer.submit(ask("gone"))
+    assert await asyncio.wrap_future(scorer.submit([])) == [], "messages are read in order: the one before arrived"
+    gone.cancel()
+    last = asyncio.create_task(judge(scorer, "last"))
+    assert await asyncio.wrap_future(scorer.submit([])) == []
+    served.network.hold.set()
+    await asyncio.gather(busy, last)
+    assert len(served.network.ran) == 2
+
+
+async def test_an_error_over_there_is_one_here(served: Served) -> None:
+    served.queue = 1
+    scorer = await served.client()
+    served.network.hold.clear()
+    busy = asyncio.create_task(judge(scorer, "busy"))
+    await asyncio.to_thread(served.network.begun.wait, 10)
+    waiting = [asyncio.create_task(judge(scorer, f"waiting {number}")) for number in range(2)]
+    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    with pytest.raises(SharedError, match=r"^QueueFull$"):
+        done.pop().result()
+    served.network.hold.set()
+    await busy
+    await asyncio.wait(waiting)
+
+
+async def test_a_process_that_goes_fails_those_who_wait_and_is_asked_again_when_it_is_back(served: Served) -> None:
+    scorer = await served.client()
+    served.network.hold.clear()
+    waiting = asyncio.create_task(judge(scorer, "waiting"))
+    await asyncio.to_thread(served.network.begun.wait, 10)
+    assert served.server
+    served.server.close()
+    writer = scorer._line._writer
+    assert writer
+    scorer._loop.call_soon_threadsafe(writer.transport.abort)
+    with pytest.raises(SharedError, match="is gone"):
+        await waiting
+    served.path.unlink(missing_ok=True)
+    with pytest.raises(SharedError, match="FileNotFoundError"):
+        await judge(scorer, "again")
+    served.network.hold.set()
+    served.server = await Serving(served.scorer).start(served.path)
+    assert await judge(scorer, "again") > 0
+
+
+async def test_another_model_under_the_name_is_refused(served: Served) -> None:
+    with pytest.raises(ConfigError, match=r"does not serve `supervisor`: the model `supervisor` changed while"):
+        await served.client(replace(shipped(), digest="sha256:other"))
+    with pytest.raises(ConfigError, match=r"does not serve `unknown`: no model `unknown` is installed"):
+        await served.client(replace(shipped(), folder=Path("unknown")))
+
+
+async def test_a_process_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not serve `supervisor`: FileNotFoundError"):
+        await asyncio.to_thread(SharedScorer, shipped(), tmp_path / "nothing")
+
+
+async def test_who_says_nonsense_is_hung_up_on(served: Served) -> None:
+    reader, writer = await asyncio.open_unix_connection(served.path)
+    writer.write(b"\xff\xff\xff\xff")
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_models_of_a_process_are_asked_for_over_its_socket(served: Served) -> None:
+    models = Models(settings=Settings(socket=served.path))
+    scorer = await asyncio.to_thread(models.scorer, "supervisor")
+    assert isinstance(scorer, SharedScorer)
+    served.clients.append(scorer)
+    assert await asyncio.to_thread(models.scorer, "supervisor") is scorer
+    assert served.asked == ["supervisor"]

@@ -1,0 +1,156 @@
+"""How rows go through a session: one by one on a CPU, in fixed shapes on a GPU, whose code runs here on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guardproxy.errors import ConfigError
+from guardproxy.supervisor import find, read, session
+from guardproxy.supervisor.batching import Row
+from guardproxy.supervisor.session import CPU, CUDA, Alone, Batched, Session, exact, local
+
+ROWS: list[Row] = [(101, *range(2000, 2000 + count), 102) for count in (0, 5, 9, 60)]
+
+
+@cache
+def shipped(threads: int = 1) -> Session:
+    return Session(find() / "model.onnx", threads, (CPU,))
+
+
+class Small(Batched):
+    """As on a GPU, with batches that a CPU runs in no time."""
+
+    TOKENS = 256
+    LENGTHS = (16, 64, 256)
+
+
+def test_a_row_alone_has_the_logits_it_has_beside_others() -> None:
+    network = Alone(shipped(), 2)
+    assert exact(network, ROWS)
+    assert (network.workers, network.provider) == (2, CPU)
+
+
+def test_more_threads_change_no_score() -> None:
+    one, two = (Alone(shipped(threads), 1).run(ROWS) for threads in (1, 2))
+    assert one == two
+
+
+def test_the_int8_network_does_not_pass_for_one_whose_rows_may_share_a_batch() -> None:
+    """Its activations are scaled over the whole batch: this is why its rows run alone."""
+    network = Small(shipped(), 0, "cpu")
+    assert not exact(network, ROWS)
+
+
+class Sums:
+    """A session that gives each row the sum of its tokens; `spill`: and something of what stands beside it."""
+
+    def __init__(self, spill: float = 0.0) -> None:
+        self.spill = spill
+        self.shapes: list[tuple[int, ...]] = []
+
+    def get_providers(self) -> list[str]:
+        return [CUDA]
+
+    def io_binding(self) -> Bound:
+        return Bound()
+
+    def run_with_iobinding(self, binding: Bound) -> None:
+        ids, mask = (binding.inputs[name].numpy() for name in ("input_ids", "attention_mask"))
+        self.shapes.append(ids.shape)
+        binding.found = (ids * mask).sum(1, keepdims=True) + self.spill * (ids * mask).sum()
+
+
+class Bound:
+    """What is bound to one shape."""
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, Any] = {}
+        self.found: Any = None
+
+    def bind_ortvalue_input(self, name: str, value: Any) -> None:
+        self.inputs[name] = value
+
+    def bind_output(self, name: str, device: str) -> None:
+        assert (name, device) == ("logits", "cpu")
+
+    def copy_outputs_to_cpu(self) -> list[Any]:
+        return [self.found]
+
+
+def fake(spill: float = 0.0) -> tuple[Small, Sums]:
+    sums = Sums(spill)
+    holder: Any = Session.__new__(Session)
+    holder.session, holder.provider = sums, CUDA
+    return Small(holder, 7, "cpu"), sums
+
+
+rows = st.lists(st.lists(st.integers(1, 30_000), min_size=1, max_size=256).map(tuple), max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows)
+def test_batches_have_few_shapes_and_every_row_its_own_logits(given_rows: list[Row]) -> None:
+    network, sums = fake()
+    assert network.run(given_rows) == [[sum(row)] for row in given_rows]
+    assert set(sums.shapes) <= {(16, 16), (4, 64), (1, 256)}
+
+
+def test_rows_of_one_length_share_as_many_batches_as_they_need() -> None:
+    network, sums = fake()
+    network.run([(1,) * 40] * 9 + [(1,) * 3])
+    assert sums.shapes == [(16, 16), (4, 64), (4, 64), (4, 64)]
+
+
+def test_a_network_shows_whether_neighbours_change_it() -> None:
+    assert exact(fake()[0], ROWS)
+    assert not exact(fake(spill=1e-9)[0], ROWS)
+
+
+def test_a_gpu_is_used_where_the_session_proves_it_and_the_folder_has_a_network_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As far as this can be shown without one: the session is made up."""
+    asked: list[tuple[str, Sequence[str]]] = []
+    given_provider, spill = CUDA, 0.0
+
+    class Made(Session):
+        def __init__(self, path: Any, threads: int, wanted: Sequence[str] = ()) -> None:
+            asked.append((path.name, wanted))
+            self.provider = given_provider if len(wanted) == 2 else CPU
+            self.session = Sums(spill)
+
+        def rows(self, output: str, **inputs: Sequence[int]) -> Any:
+            import numpy as np
+
+            return np.array([float(sum(inputs["input_ids"]))])
+
+    monkeypatch.setattr(session, "Session", Made)
+    monkeypatch.setattr(session, "Batched", lambda made, pad: Small(made, pad, "cpu"))
+    monkeypatch.setattr(session.onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    plain = read(find())
+    model = replace(plain, files=frozenset({"model.fp16.onnx"}))
+
+    assert isinstance(local(model, 0, ROWS, 1, 3), Small)
+    assert asked == [("model.fp16.onnx", (CUDA, CPU))]
+    spill = 0.5
+    alone = local(model, 0, ROWS, 1, 3)
+    assert (type(alone), alone.workers, alone.provider) == (Alone, 1, CUDA), "neighbours change it"
+    given_provider = CPU
+    network = local(model, 0, ROWS, 1, 3)
+    assert (type(network), network.workers, network.provider) == (Alone, 3, CPU), "an available provider proves nothing"
+    assert asked[-1] == ("model.onnx", (CPU,))
+    asked.clear()
+    local(plain, 0, ROWS, 1, 3)
+    assert asked == [("model.onnx", (CPU,))]
+
+
+def test_no_thread_is_refused() -> None:
+    with pytest.raises(ConfigError, match="at least one thread"):
+        Session(find() / "model.onnx", 0)
