@@ -120,6 +120,8 @@ def test_no_service_is_asked(folder: Path) -> None:
     )
     ran = run("test", folder)
     assert (ran.exit_code, ran.stdout.splitlines()[:2]) == (0, ["skip far: a: it needs `far`", "ok   far: b"])
+    told = run("explain", "hello", "--policies", folder)
+    assert (told.exit_code, told.stdout.splitlines()[-1]) == (0, "not asked, as they are services: far")
 
 
 @pytest.mark.parametrize(
