@@ -92,13 +92,41 @@ def read_policies(named: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
     return policies, digest, files
 
 
-def judges(policy: Policy) -> frozenset[str]:
-    """The names of the checks that ask the model for a judgement."""
-    return frozenset(name for name, spec in policy.checks.items() if spec.use == "supervisor")
+JUDGES = ("supervisor",)  # checks that ask a model for a judgement
+DISTANT = ("http",)  # checks that ask a service
+
+Asked = Callable[[Policy], Policy]
+"""A policy with those of its checks that are to be built."""
 
 
-def without_judges(policy: Policy) -> Policy:
-    return replace(policy, checks={name: spec for name, spec in policy.checks.items() if name not in judges(policy)})
+def using(policy: Policy, uses: Sequence[str]) -> frozenset[str]:
+    """The names of the policy's checks that use one of `uses`."""
+    return frozenset(name for name, spec in policy.checks.items() if spec.use in uses)
+
+
+def whole(policy: Policy) -> Policy:
+    """All of its checks."""
+    return policy
+
+
+def leaving_out(uses: Sequence[str]) -> Asked:
+    """All but some."""
+
+    def asked(policy: Policy) -> Policy:
+        gone = using(policy, uses)
+        return replace(policy, checks={name: spec for name, spec in policy.checks.items() if name not in gone})
+
+    return asked
+
+
+def judges_alone(policy: Policy) -> Policy:
+    """Those that judge, with every score a finding: what a text scores is seen, however low."""
+    every = {"threshold": 0.0, "first_stage": False}
+    specs = {
+        name: replace(policy.checks[name], options={**policy.checks[name].options, **every})
+        for name in using(policy, JUDGES)
+    }
+    return replace(policy, checks=specs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +143,20 @@ class Silent:
 
 
 def loader(
-    models: Path | None = None, runtime: Models | None = None, remote: Remote | None = None, *, judged: bool = True
+    models: Path | None = None,
+    runtime: Models | None = None,
+    remote: Remote | None = None,
+    asked: Asked = whole,
 ) -> Callable[[Path | None], PolicySet]:
-    """What loads policies (`load`), with models that are loaded once for all of them. `judged`: else checks that judge texts
-    (`supervisor`) find nothing, and their model is not asked for."""
+    """What loads policies (`load`), with models that are loaded once for all of them. Checks that `asked` leaves out find
+    nothing."""
     runtime = runtime or Models((models,) if models else ())
 
     def load_one(named: Path | None) -> PolicySet:
         _refuse_clashes()
         policies, digest, files = read_policies(named)
-        asked = policies if judged else tuple(without_judges(policy) for policy in policies)
-        checks = dict(build_checks(asked, Resources(runtime.scorer, runtime.tagger, files.read, remote)))
+        resources = Resources(runtime.scorer, runtime.tagger, files.read, remote)
+        checks = dict(build_checks(tuple(map(asked, policies)), resources))
         for policy in policies:
             for name in policy.checks:
                 checks.setdefault((policy.name, name), Silent(name))

@@ -52,6 +52,12 @@ def _plain(value: Any) -> str:
 def _option(name: str, key: str, old: Any, new: Any) -> Iterator[Changed]:
     if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
         yield from _items(name, key, old, new)
+    elif key == "threshold" and isinstance(old, Mapping) and isinstance(new, Mapping):
+        for label in sorted({*old, *new}):
+            before, after = old.get(label), new.get(label)
+            if not same(before, after):
+                words = f"`{name}` threshold of {label} {shown(before)} -> {shown(after)}"
+                yield Changed(words, _effect(key, before, after))
     else:
         yield Changed(f"`{name}` {key} {shown(old)} -> {shown(new)}", _effect(key, old, new))
 

@@ -29,6 +29,8 @@ RESPONSE_KINDS: tuple[Kind, ...] = ("assistant", "reasoning", "refusal", "tool_a
 State = Literal["decided", "held", "shadow", "no"]
 """`held`: but a stronger rule decided; `shadow`: held, and would have been done."""
 
+Scores = Mapping[tuple[str, str], float]
+
 _STRENGTH: Mapping[str, int] = {"flag": 0, "redact": 1, "retry": 2, "block": 3}
 
 
@@ -92,8 +94,16 @@ def scene_of(text: str, direction: Direction, kind: Kind) -> Written:
     return Written(bodies.get(kind, {"messages": [{"role": kind, "content": text}]}))
 
 
-def explain(policies: PolicySet, scene: Written, told: Told, clock: Callable[[], float], runs: int = RUNS) -> Explained:
-    """What the policies do with a scene, and why."""
+def explain(
+    policies: PolicySet,
+    scene: Written,
+    told: Told,
+    clock: Callable[[], float],
+    runs: int = RUNS,
+    lowest: PolicySet | None = None,
+) -> Explained:
+    """What the policies do with a scene, and why. `lowest`: the same policies where every score is a finding, to say how far a
+    text was from one."""
     jobs: list[Job] = []
 
     def scan(job: Job) -> Scan:
@@ -101,12 +111,13 @@ def explain(policies: PolicySet, scene: Written, told: Told, clock: Callable[[],
         return scanned(job)
 
     played = play(policies, scene, told, Cuts(), scan)
+    scores = _scores(lowest, play(lowest, scene, told, Cuts())) if lowest else {}
     names = tuple(dict.fromkeys(one.policy.name for one in played.rules_of))
     return Explained(
         played,
         names,
         tuple(policy.name for policy in policies.policies if policy.name not in names),
-        tuple(_ruled(bound, played) for bound in played.rules_of),
+        tuple(_ruled(bound, played, scores) for bound in played.rules_of),
         tuple(_timed(jobs, clock, runs)),
     )
 
@@ -123,11 +134,19 @@ def _timed(jobs: Sequence[Job], clock: Callable[[], float], runs: int) -> list[T
     return [Timed(name, sum(each), len(each)) for name, each in sorted(times.items())]
 
 
-def _ruled(bound: BoundRule, played: Played) -> Ruled:
+def _scores(lowest: PolicySet, played: Played) -> Scores:
+    """The highest score of each check, by policy and name."""
+    best: dict[str, float] = {}
+    for one in played.found:
+        best[one.check] = max(best.get(one.check, 0.0), one.score)
+    return {key: best[check.name] for key, check in lowest.checks.items() if check.name in best}
+
+
+def _ruled(bound: BoundRule, played: Played, scores: Scores) -> Ruled:
     held = [one for one in played.held if (one.policy, one.rule) == (bound.policy.name, bound.rule.id)]
     about = (bound.policy.name, bound.rule.id, bound.rule.action)
     if not held:
-        return Ruled(*about, "no", _why_not(bound, played))
+        return Ruled(*about, "no", _why_not(bound, played, scores))
     found = ", ".join(dict.fromkeys(f"`{bound.names.get(one.check, one.check)}` found {one.label}" for one in held))
     if not held[0].enforced:
         return Ruled(*about, "shadow", f"{found}; in shadow mode")
@@ -138,7 +157,7 @@ def _ruled(bound: BoundRule, played: Played) -> Ruled:
     return Ruled(*about, "held", f"{found}; `{stronger.rule}` ({stronger.action}) is stronger")
 
 
-def _why_not(bound: BoundRule, played: Played) -> str:
+def _why_not(bound: BoundRule, played: Played, scores: Scores) -> str:
     rule = bound.rule
     texts = [one for one in played.read if one.text]
     seen = {(one.direction, one.kind) for one in texts if (one.direction, one.kind) in rule.on}
@@ -150,7 +169,9 @@ def _why_not(bound: BoundRule, played: Played) -> str:
     found = _present(bound, played.found)
     missing = sorted(rule.when.names() - found - {CHECK_ERROR})
     if isinstance(rule.when, Name) or not found & rule.when.names():
-        return f"{', '.join(f'`{name}`' for name in missing)} found nothing"
+        told = ", ".join(f"`{name}`" for name in missing)
+        near = [f"{scores[bound.policy.name, name]:.2f}" for name in missing if (bound.policy.name, name) in scores]
+        return f"{told} found nothing" + (f" (highest score {', '.join(near)})" if near else "")
     return f"found {', '.join(f'`{name}`' for name in sorted(found))}, but not {', '.join(f'`{name}`' for name in missing)}"
 
 

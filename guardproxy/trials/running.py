@@ -15,7 +15,7 @@ from guardproxy.policy.document import Match, Policy
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.trial import Logged, PolicyTest
 from guardproxy.replay import rerun
-from guardproxy.scanning import judges
+from guardproxy.scanning import using
 from guardproxy.trials.judging import Fault, disagreement, faults, unmet
 from guardproxy.trials.playing import Played, play, replayed
 from guardproxy.trials.scenes import plays
@@ -45,15 +45,15 @@ def run_tests(
     clock: Callable[[], float] = lambda: 0.0,
     only: str = "*",
     *,
-    judged: bool = True,
+    left_out: Sequence[str] = (),
 ) -> Iterator[Ran]:
-    """The tests of every policy whose name, or `policy: name`, is like `only`. `judged`: else those are skipped that expect a
-    check to find something which asks the model for a judgement."""
+    """The tests of every policy whose name, or `policy: name`, is like `only`. `left_out`: tests are skipped
+    that expect a check which uses one of these to find something."""
     for policy in policies.policies:
         for test in policy.tests:
             if fnmatchcase(test.name, only) or fnmatchcase(f"{policy.name}: {test.name}", only):
-                if not judged and _needs(policy, test):
-                    yield Ran(policy, test, (), skipped="it needs the model")
+                if needed := _needs(policy, test, left_out):
+                    yield Ran(policy, test, (), skipped=f"it needs `{needed}`")
                     continue
                 began = clock()
                 tested = _run(policies, policy, test, read)
@@ -72,13 +72,13 @@ def untested(policies: Iterable[Policy], results: Sequence[Ran]) -> list[tuple[P
     ]
 
 
-def _needs(policy: Policy, test: PolicyTest) -> bool:
-    """Whether what a test expects is found by a check that asks the model."""
+def _needs(policy: Policy, test: PolicyTest, left_out: Sequence[str]) -> str:
+    """The check that is left out and that must find what a test expects; empty where there is none."""
     expected = test.expected
     rules = {expected.rule, *(expected.rules or ()), *(expected.shadow or ())}
     asked = {name for rule in policy.rules if rule.id in rules for name in rule.when.names()}
     asked |= {find.check for find in expected.finds or ()}
-    return bool(asked & judges(policy))
+    return min(asked & using(policy, left_out), default="")
 
 
 def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[str], bytes]) -> Ran:

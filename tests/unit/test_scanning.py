@@ -12,7 +12,18 @@ from guardproxy import scanning
 from guardproxy.checks import Resources
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.findings import Finding
-from guardproxy.scanning import Result, folder_of, judges, load, loader, read_policies, scan_text, shipped_names
+from guardproxy.scanning import (
+    JUDGES,
+    Result,
+    folder_of,
+    leaving_out,
+    load,
+    loader,
+    read_policies,
+    scan_text,
+    shipped_names,
+    using,
+)
 from guardproxy.supervisor import Models
 from tests.support import policy_set
 
@@ -141,8 +152,8 @@ def test_without_the_model_what_asks_for_it_finds_nothing(tmp_path: Path) -> Non
         "policy: p\nchecks: {attack: {use: supervisor, model: missing}, w: {use: pattern, words: [bad]}}\n"
         "rules: [{id: r, when: attack or w, action: block}]\n"
     )
-    policies = loader(judged=False)(tmp_path)
-    assert judges(policies.policies[0]) == {"attack"}
+    policies = loader(asked=leaving_out(JUDGES))(tmp_path)
+    assert using(policies.policies[0], JUDGES) == {"attack"}
     assert scan_text(policies, "fine", "request").decision == "pass"
     assert scan_text(policies, "bad", "request").decision == "block"
 

@@ -42,22 +42,27 @@ def explain(
 
     Exit code 0: nothing was found; 1: something was; 2: wrong use.
     """
-    from guardproxy.scanning import load  # noqa: PLC0415
+    from guardproxy.scanning import DISTANT, judges_alone, leaving_out, loader, using  # noqa: PLC0415
     from guardproxy.trials.explaining import explain as run  # noqa: PLC0415
 
     if text == "-":
         text = sys.stdin.read()
     scene, told = _scene(text, on, kind, route, model, tenant)
     try:
-        explained = run(load(policies), scene, told, time.perf_counter)
+        lowest = loader(asked=judges_alone)(policies)
+        rules = loader(asked=leaving_out(DISTANT))(policies)
+        explained = run(rules, scene, told, time.perf_counter, lowest=lowest)
     except PolicyError as error:
         _wrong_use(str(error))
+    far = sorted({name for policy in rules.policies for name in using(policy, DISTANT)})
     if as_json:
-        typer.echo(json.dumps(_json(explained), indent=2))
+        typer.echo(json.dumps({**_json(explained), "not_asked": far}, indent=2))
     else:
         out = console()
         for line in _lines(explained):
             out.print(line)
+        if far:
+            out.print(styled(("not asked, as they are services: ", "dim"), ", ".join(far)))
     raise typer.Exit(1 if explained.played.found else 0)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -12,13 +11,19 @@ import typer
 from guardproxy.cli.policy.arguments import AsJson
 from guardproxy.errors import PolicyError
 
+SCHEMA = "policy.schema.json"
+
 
 def init(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="A shipped policy; left out, all are listed.")] = "",
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to put it.")] = Path("policies"),
     as_json: AsJson = False,
 ) -> None:
-    """Copy a shipped policy, with its tests, into a folder. Nothing that is there is overwritten."""
+    """Copy a shipped policy, with its tests, into a folder. Nothing that is there is overwritten.
+
+    The JSON Schema of policy files comes along: editors complete and check by it.
+    """
+    from guardproxy.config import shipped  # noqa: PLC0415
     from guardproxy.policy.load import load_folder  # noqa: PLC0415
     from guardproxy.scanning import shipped_folder, shipped_names  # noqa: PLC0415
 
@@ -35,10 +40,14 @@ def init(
     targets = {path: folder / path.relative_to(source) for path in found}
     if there := [str(target) for target in targets.values() if target.exists()]:
         _wrong_use(f"{', '.join(there)} is there already")
+    schema = folder / SCHEMA
+    if not schema.exists():
+        targets[shipped("policies") / SCHEMA] = schema
     try:
         for path, target in targets.items():
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+            # There, the schema lies beside the policy.
+            target.write_text(path.read_text("utf-8").replace(f"$schema=../{SCHEMA}", f"$schema={SCHEMA}", 1), "utf-8")
     except OSError as error:
         _wrong_use(f"{error.filename}: {(error.strerror or '').lower()}")
     if as_json:

@@ -36,8 +36,8 @@ def run(
 ) -> None:
     """Run the `tests:` of every policy file, each against its own policy alone. Needs no network.
 
-    An answer is played whole, streamed, and streamed in random pieces; all must come to the same. Exit code 0: all passed;
-    1: something failed; 2: wrong use.
+    An answer is played whole, streamed, and streamed in random pieces; all must come to the same. A check that asks a service
+    (`http`) is left out, and tests that need it are skipped. Exit code 0: all passed; 1: something failed; 2: wrong use.
     """
     from guardproxy.trials.junit import junit as as_junit  # noqa: PLC0415
     from guardproxy.trials.running import untested  # noqa: PLC0415
@@ -75,10 +75,11 @@ def run(
 
 def _results(folders: list[Path], only: str, policies: list[Policy], *, judged: bool) -> Iterator[Ran]:
     from guardproxy.policy.load import Files  # noqa: PLC0415
-    from guardproxy.scanning import folder_of, loader  # noqa: PLC0415
+    from guardproxy.scanning import DISTANT, JUDGES, folder_of, leaving_out, loader  # noqa: PLC0415
     from guardproxy.trials.running import run_tests  # noqa: PLC0415
 
-    load = loader(judged=judged)
+    left_out = DISTANT if judged else (*DISTANT, *JUDGES)
+    load = loader(asked=leaving_out(left_out))
     try:
         sets = [(load(folder), Files(folder_of(folder)).read) for folder in folders]
     except PolicyError as error:
@@ -86,7 +87,7 @@ def _results(folders: list[Path], only: str, policies: list[Policy], *, judged: 
         raise typer.Exit(2) from None
     for loaded, read in sets:
         policies += loaded.policies
-        yield from run_tests(loaded, read, time.perf_counter, only, judged=judged)
+        yield from run_tests(loaded, read, time.perf_counter, only, left_out=left_out)
 
 
 def _wrong_use(message: str) -> NoReturn:

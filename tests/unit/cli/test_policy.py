@@ -108,8 +108,20 @@ def test_without_the_model(folder: Path) -> None:
     ran = run("test", folder, "--no-model")
     assert (ran.exit_code, ran.stdout.splitlines()) == (
         0,
-        ["skip attack: t: it needs the model", "ok   mine: a mail", "1 passed, 0 failed, 1 skipped"],
+        ["skip attack: t: it needs `attack`", "ok   mine: a mail", "1 passed, 0 failed, 1 skipped"],
     )
+
+
+def test_no_service_is_asked(folder: Path) -> None:
+    (folder / "far.yaml").write_text(
+        "policy: far\nchecks: {far: {use: http, url: https://dlp.example/scan}}\n"
+        "rules: [{id: r, when: far, action: block}]\n"
+        "tests:\n  - {name: a, request: a, expect: {rule: r}}\n  - {name: b, request: b, expect: {decision: pass}}\n"
+    )
+    ran = run("test", folder)
+    assert (ran.exit_code, ran.stdout.splitlines()[:2]) == (0, ["skip far: a: it needs `far`", "ok   far: b"])
+    told = run("explain", "hello", "--policies", folder)
+    assert (told.exit_code, told.stdout.splitlines()[-1]) == (0, "not asked, as they are services: far")
 
 
 @pytest.mark.parametrize(
@@ -139,14 +151,24 @@ def test_a_shipped_policy_is_copied_once(tmp_path: Path) -> None:
     ran = run("init", "payments", tmp_path / "mine")
     assert (ran.exit_code, ran.stdout.splitlines()) == (
         0,
-        [f"{tmp_path}/mine/payments.yaml written", f"next: guardproxy policy test {tmp_path}/mine"],
+        [
+            f"{tmp_path}/mine/payments.yaml written",
+            f"{tmp_path}/mine/policy.schema.json written",
+            f"next: guardproxy policy test {tmp_path}/mine",
+        ],
     )
+    assert "$schema=policy.schema.json\n" in (tmp_path / "mine" / "payments.yaml").read_text("utf-8")
+    assert run("test", tmp_path / "mine").exit_code == 0
     again = run("init", "payments", tmp_path / "mine")
     assert (again.exit_code, "is there already" in again.stderr) == (2, True)
     shown = json.loads(run("init", "default", tmp_path / "mine", "--json").stdout)
     assert shown == {"written": [str(tmp_path / "mine" / "default.yaml")]}
     assert json.loads(run("init", "--json").stdout)["strict"].startswith("Nothing personal")
-    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["default.yaml", "payments.yaml"]
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [
+        "default.yaml",
+        "payments.yaml",
+        "policy.schema.json",
+    ]
 
 
 def test_what_cannot_be_copied(tmp_path: Path) -> None:
@@ -185,6 +207,24 @@ def test_what_the_files_say(folder: Path) -> None:
         1,
         ["tightens  mine: rule `word`: action flag -> block", "1 change, 0 of them loosening"],
     )
+
+
+def test_lists_in_files_and_variables_are_what_they_stand_for(tmp_path: Path) -> None:
+    text = (
+        "policy: lists\nlists: {{projects: lists/projects.txt}}\nvars: {{limit: {limit}}}\n"
+        'checks: {{words: {{use: pattern, words: "${{projects}}", score: "${{limit}}"}}}}\n'
+        "rules: [{{id: r, when: words, action: block}}]\n"
+    )
+    for name, limit, words in (("a", 1.0, "falcon\nkite\n"), ("b", 0.5, "kite\nhawk\n")):
+        (tmp_path / name / "lists").mkdir(parents=True)
+        (tmp_path / name / "lists.yaml").write_text(text.format(limit=limit))
+        (tmp_path / name / "lists" / "projects.txt").write_text(words)
+    assert run("diff", tmp_path / "a", tmp_path / "b").stdout.splitlines() == [
+        "either    lists: `words` score 1.0 -> 0.5",
+        "tightens  lists: `words` words gained hawk",
+        "LOOSENS   lists: `words` words lost falcon",
+        "3 changes, 1 of them loosening",
+    ]
 
 
 def test_what_they_do_to_recorded_traffic(folder: Path, log: Path) -> None:

@@ -48,6 +48,13 @@ def test_items_of_a_list_come_and_go() -> None:
     assert said(["a", "b"], ["a"], "skip") == [Changed("`c` skip lost b", "tightens")]
 
 
+def test_thresholds_by_label() -> None:
+    assert said({"hate": 0.8, "violence": 0.5}, {"hate": 0.6, "violence": 0.5, "sexual": "1%"}) == [
+        Changed("`c` threshold of hate 0.8 -> 0.6", "tightens"),
+        Changed("`c` threshold of sexual (default) -> 1%", "either"),
+    ]
+
+
 def test_another_check_is_not_compared() -> None:
     old, new = CheckSpec("pii", {"a": 1}), CheckSpec("secrets", {"b": 2})
     assert list(options("c", old, new)) == [Changed("`c` uses pii -> secrets", "either")]

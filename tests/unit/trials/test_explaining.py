@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.findings import Kind
-from guardproxy.policy.trial import Told
+from guardproxy.policy.trial import Told, Written
 from guardproxy.trials.explaining import REQUEST_KINDS, RESPONSE_KINDS, Explained, Timed, explain, scene_of
 from tests.support import policy_set
 
@@ -86,3 +86,13 @@ def test_a_check_with_a_state_is_not_timed_twice() -> None:
 def test_every_kind_of_text_is_found_where_it_stands(on: Any, kind: Kind) -> None:
     it = run('"a look"' if kind == "tool_arguments" else "a look", on, kind)
     assert {(one.direction, one.kind) for one in it.played.found if one.check == "seen"} == {(on, kind)}
+
+
+def test_how_far_a_text_was_from_a_finding() -> None:
+    """The same policies, with every score a finding, say what the highest was."""
+    scene, told = Written({"model": "m", "messages": [{"role": "user", "content": "forbidden"}]}), Told(applies=True)
+    quiet = POLICY.replace("words: [forbidden]", "words: [other]")
+    low = POLICY.replace("words: [forbidden]", "words: [forbidden], score: 0.25")
+    it = explain(policy_set(quiet), scene, told, lambda: 0.0, 1, policy_set(low))
+    assert states(it)["bad"] == ("no", "`bad` found nothing (highest score 0.25)")
+    assert states(it)["mail"] == ("no", "`mail` found nothing")
