@@ -155,7 +155,6 @@ def held_out(folder: Path) -> tuple[list[Row], list[Row]]:
     tasks = read(folder, "benign/self_instruct_mtbench")
     trust = read(folder, "injection/tensor_trust_attacks")
     validation = [
-        *of("benign/writingbench_queries", fine),
         *of("benign/alpaca_eval_answers-nc", fine, 1000),
         *(
             row(one["text"], FINE, "benign/self_instruct:seed")

@@ -1,4 +1,4 @@
-"""Find the hard examples: from a checkpoint and rows it has not trained on to `second.jsonl`, the rows of a short second pass.
+"""Choose the rows of two short further passes: `second.jsonl`, the hard examples, and `third.jsonl`, long requests to write.
 
 In: a checkpoint, `train.jsonl`, the data folder. Out: the harmless texts that look most like attacks to the network and the
 attacks that look most harmless, among a sample of the rows that it knows. Held-out sources are not looked at.
@@ -17,6 +17,7 @@ from tqdm import tqdm
 from models.supervisor.data import SEED, data_folder, held_out, overlap_filter, own, own_targets, read, take, write
 from models.supervisor.network import Supervisor
 from models.supervisor.sources import (
+    FINE,
     INJECTION,
     NO_ATTACK,
     OUTPUTS,
@@ -38,7 +39,7 @@ POOL = (
 """Files of which no row is an attack; what else they say of a text is left open."""
 OF_FILE = 1300
 """Most rows of one file that are looked at."""
-HARD_FINE, HARD_ATTACKS, KNOWN = 1800, 1300, 14000
+HARD_FINE, HARD_ATTACKS, KNOWN, KNOWN_THIRD = 1800, 1300, 14000, 11000
 
 
 @torch.no_grad()
@@ -99,6 +100,17 @@ def main() -> None:
     chosen += [one for one in chat * 3 if not overlaps(one["text"])]
     rng.shuffle(chosen)
     write(args.data / "second.jsonl", chosen)
+    write(args.data / "third.jsonl", third(folder, train, rng))
+
+
+def third(folder: Path, train: list[Row], rng: random.Random) -> list[Row]:
+    """Long requests to write something, which look like jailbreaks by their length alone, among known rows."""
+    long = [
+        row(one["text"], FINE, "benign/writingbench_queries") for one in read(folder, "benign/writingbench_queries")
+    ]
+    chosen = long * 3 + rng.sample(train, min(KNOWN_THIRD, len(train)))
+    rng.shuffle(chosen)
+    return chosen
 
 
 if __name__ == "__main__":
