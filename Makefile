@@ -41,7 +41,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.pii --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m benchmarks.holdback --out benchmarks/results
 	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.pii_quality --out benchmarks/results)
-	$(BIN)/python -m benchmarks.supervisor --out benchmarks/results
+	$(BIN)/python -m benchmarks.supervisor --out benchmarks/results $(if $(TORCH),--torch $(TORCH)) $(if $(PEERS),--peers $(PEERS))
 	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.supervisor_quality --out benchmarks/results $(if $(PEERS),--peers $(PEERS)) $(if $(NPM),--npm $(NPM)))
 	$(BIN)/python -m benchmarks.audit --out benchmarks/results
 	$(BIN)/python -m benchmarks.schema --out benchmarks/results

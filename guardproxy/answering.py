@@ -113,7 +113,7 @@ class Answering(Machine):
         if gate.held > self.setting.limits.held_chars:
             return commands + self._holds_too_much(at_s)
         if answer.ended and gate.empty:
-            return commands + self._answered(b"".join(answer.held_data), at_s)
+            return commands + self._answered(b"".join([*answer.held_data, self._trailer("answered")]), at_s)
         return commands
 
     def _holds_too_much(self, at_s: float) -> list[Command]:
@@ -136,7 +136,8 @@ class Answering(Machine):
             if answer.hold == "start" and texts:
                 self._let_go(out)
             if entry.frame.terminal:
-                return [*self._cancel(), *self._answered(b"".join([*answer.held_data, *out, data]), at_s)]
+                parts = [*answer.held_data, *out, self._trailer("answered"), data]
+                return [*self._cancel(), *self._answered(b"".join(parts), at_s)]
             if answer.hold == "none":
                 out.append(data)
                 answer.decoder.sent(entry.frame)
@@ -205,6 +206,7 @@ class Answering(Machine):
         if any(new for _, new in texts) and (last := codec.cut(entry.frame, texts)):
             out.append(last)
             decoder.sent(replace(entry.frame, data=last))
+        out.append(self._trailer("blocked_response"))
         if isinstance(stop, Retry):
             message = stop.message or f"the rest of the answer is not what the policy rule `{stop.rule}` asks for"
             out.append(codec.error_event("invalid_answer", message))

@@ -22,10 +22,13 @@ class Config:
 
     `upstream`: base URLs; a bare URL serves every format, `anthropic=URL` one provider's. `pass_through`: routes such as
     `GET /v1/models` that go on unread. `key`: the secret behind placeholders and tenants' pseudonyms; made and kept
-    in the audit folder when empty. `audit`: the folder of the log. `upstream_key`: `backup=KEY` is sent to the upstream
-    `backup`, which policies name as a fallback, in place of the client's own key. `quiet_s`: how long a stream says
-    nothing while its answer is held back. `supervisor_*`: how models are run, see `guardproxy.supervisor.Settings`;
-    `supervisor_shared`: several workers ask one process that runs the models, which they find at `supervisor_socket`.
+    in the audit folder when empty. `audit`: the folder of the log; `audit_sink`: what keeps it. `upstream_key`: `backup=KEY`
+    is sent to the upstream `backup`, which policies name as a fallback, in place of the client's own key. `quiet_s`: how long
+    a stream says nothing while its answer is held back. `reload_s`: how often the policies' folder is looked at; 0: only when
+    told to. `receipts`: `on` or `off`, whether answers say what was looked at. `remote_check_host`: hosts that checks may send
+    texts to, `remote_check_key`: `dlp.example=KEY`, what they want to be shown. `supervisor_*`: how models are run, see
+    `guardproxy.supervisor.Settings`; `supervisor_shared`: several workers ask one process that runs the models, which they
+    find at `supervisor_socket`.
     """
 
     upstream: tuple[str, ...] = ()
@@ -37,6 +40,7 @@ class Config:
     admin_host: str = "127.0.0.1"
     admin_port: int = 9090
     audit: Path = Path("audit")
+    audit_sink: str = "file"
     key: str = field(default="", repr=False)
     workers: int = 1
     pass_through: tuple[str, ...] = ("GET /v1/models",)
@@ -52,6 +56,10 @@ class Config:
     timeout_write_s: float = 30.0
     quiet_s: float = 10.0
     drain_s: float = 30.0
+    reload_s: float = 2.0
+    remote_check_host: tuple[str, ...] = ()
+    remote_check_key: tuple[str, ...] = field(default=(), repr=False)
+    receipts: str = "on"
     scan_threads: int = 1
     supervisor_threads: int = 0
     supervisor_workers: int = 0
@@ -135,6 +143,16 @@ def _check(config: Config) -> None:
         raise ConfigError("`supervisor_url` must be like http://triton:8000, a server that speaks KServe v2")
     if config.quiet_s < 0.1:
         raise ConfigError("`quiet_s` must be at least 0.1")
+    for one in config.remote_check_key:
+        host, _, key = one.partition("=")
+        if host not in config.remote_check_host or not key:
+            raise ConfigError(
+                "a remote check's key must be like dlp.example=KEY, for a host given as --remote-check-host"
+            )
+    if config.receipts not in ("on", "off"):
+        raise ConfigError("`receipts` must be on or off")
+    if config.reload_s and config.reload_s < 0.1:
+        raise ConfigError("`reload_s` must be at least 0.1, or 0 to reload only when told to")
     for one in config.upstream_key:
         name, _, key = one.partition("=")
         if name not in config.named or not key:

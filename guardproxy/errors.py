@@ -47,16 +47,26 @@ class PolicyError(GuardproxyError):
 
 
 class OptionError(GuardproxyError):
-    """An option that a check or an action cannot take. `key` is the option's name, for the loader to find its line."""
+    """An option that a check or an action cannot take. `key` is the option's name, for the loader to find its line, `item`
+    the number of the entry that is wrong where it is a list, from 0."""
 
-    def __init__(self, key: str, message: str) -> None:
+    def __init__(self, key: str, message: str, item: int | None = None) -> None:
         super().__init__(message)
         self.key = key
         self.message = message
+        self.item = item
 
 
 class ConfigError(GuardproxyError):
     """Process settings that cannot be used (exit code 2)."""
+
+
+class PluginError(ConfigError):
+    """A part that another package brings and that cannot be used; the message names the package."""
+
+
+class RemoteError(GuardproxyError):
+    """A service that a check asks, and that gave no usable answer. The check has failed; `on_error` decides."""
 
 
 class AuditError(GuardproxyError):

@@ -21,7 +21,8 @@ from guardproxy.events import Fault, Opaque
 from guardproxy.findings import Facts
 from guardproxy.forms import with_own
 from guardproxy.machine import Limits, Setting
-from guardproxy.policy.evaluate import Tally
+from guardproxy.policy.cel import About
+from guardproxy.policy.evaluate import Bound, Tally
 from guardproxy.transcript import (
     Aborted,
     CancelUpstream,
@@ -38,8 +39,9 @@ from guardproxy.transcript import (
     Waited,
 )
 from guardproxy.transcript import Scan as ScanCommand
-from guardproxy.wire import wanted
+from guardproxy.wire import Request, turns, wanted
 from guardproxy.wire.decoding import unmapped
+from guardproxy.wire.stated import Stated, stated
 from guardproxy.wire.strict import read
 
 __all__ = ["Exchange", "Limits", "Setting"]
@@ -95,7 +97,8 @@ class Exchange(Answering):
         self._notes.model, self._notes.stream = request.model, request.stream
         self._notes.language = happened.language
         self._forms.facts = Facts(self.setting.route, request.model, language=happened.language)
-        self._bound = self.setting.policies.bind(self.setting.route, request.model, self.setting.tenant)
+        self._notes.conversation = self._conversation(request, happened)
+        self._bound = self._bind(request, happened)
         self._shapes = with_own(request.shapes, self._bound.judging if wanted.is_answered(self.setting.route) else ())
         self._tally = Tally(self._bound)
         self._editor.bound = self._bound
@@ -106,6 +109,29 @@ class Exchange(Answering):
             return self._refuse(DownstreamError(400, "unmapped_field", message, found), happened.at_s)
         self._request.gate.push(events)
         return self._advance_request(happened.at_s)
+
+    def _conversation(self, request: Request, happened: RequestReceived) -> str:
+        """A pseudonym of the conversation that the request belongs to: by its header, or by its first words."""
+        named = ("named", happened.conversation) if happened.conversation else None
+        said = named or ("", turns.first_words(request.frame.tree))
+        plain = "\0".join(("conversation", self.setting.tenant, *said)).encode("utf-8", "surrogatepass")
+        return self.setting.conversation or self.setting.seal(plain)
+
+    def _bind(self, request: Request, happened: RequestReceived) -> Bound:
+        setting = self.setting
+        said = stated(request.frame.tree) if setting.policies.asks_body else Stated()
+        about = About(
+            setting.route,
+            request.model,
+            setting.tenant,
+            happened.headers,
+            request.stream,
+            said.max_tokens,
+            said.messages,
+            said.tools,
+        )
+        known, conversation = setting.matched, self._notes.conversation
+        return setting.policies.bind(setting.route, request.model, setting.tenant, conversation, about, known)
 
     def _advance_request(self, at_s: float) -> list[Command]:
         if scan := self._pump(self._request.gate):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from guardproxy import receipt
 from guardproxy.attempts import Answer, Attempts
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
@@ -22,6 +23,7 @@ from guardproxy.gate import Entry, Gate, Job
 from guardproxy.noted import Notes, Side
 from guardproxy.placeholders import Restoring
 from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
+from guardproxy.policy.matching import Verdict
 from guardproxy.record import compose
 from guardproxy.shapes import NO_SHAPES, Shapes
 from guardproxy.transcript import CancelUpstream, Command, Finish, SendData, SendHead
@@ -47,7 +49,9 @@ class Limits:
 class Setting:
     """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
     `restoring(values)` the check that finds placeholders; `hashed(hash_type, value)` the keyed hash of a value. `replayed`:
-    the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer."""
+    the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer.
+    `conversation`: the pseudonym that the record names. `receipts`: whether the client gets one. `matched`: what became of the
+    policies' conditions, where that was recorded."""
 
     id: str
     route: str
@@ -60,6 +64,9 @@ class Setting:
     engine: str = ""
     restoring: Callable[[Mapping[str, str]], Check] = Restoring
     replayed: tuple[int, ...] | None = None
+    conversation: str = ""
+    receipts: bool = False
+    matched: Mapping[str, Verdict] = field(default_factory=dict)
     hashed: Callable[[str, str], str] = field(kw_only=True)
 
 
@@ -114,9 +121,14 @@ class Machine:
         return self._tally.attempt if self._bound else 0
 
     @property
-    def first_answer(self) -> Side:
-        """The first answer of the model, whether or not others followed."""
-        return self._attempts.earlier[0].side if self._attempts.earlier else self._answer.side
+    def answers(self) -> tuple[Side, ...]:
+        """What is known of each answer of the model, in their order."""
+        return (*(attempt.side for attempt in self._attempts.earlier), self._answer.side)
+
+    @property
+    def applies(self) -> bool:
+        """Whether any policy is for this request."""
+        return bool(self._bound and self._bound.policies)
 
     @property
     def found(self) -> list[str]:
@@ -181,12 +193,32 @@ class Machine:
 
     def _begin(self, at_s: float) -> list[Command]:
         """The head of the upstream's answer, once."""
-        return [] if self._head_sent else [self._head(SendHead(self._notes.status, self._notes.streamed), at_s)]
+        if self._head_sent:
+            return []
+        receipt = self._receipt("" if self._notes.streamed else "answered")
+        return [self._head(SendHead(self._notes.status, self._notes.streamed, receipt=receipt), at_s)]
 
     def _send(self, data: bytes) -> list[Command]:
         self._sent.update(data)
         self._notes.sizes["client"] = self._notes.sizes.get("client", 0) + len(data)
         return [SendData(data)] if data else []
+
+    def _receipt(self, outcome: str) -> str:
+        """What the client is told with the head of its answer; of a stream, without `outcome`, the request's part."""
+        about = (self.setting.id, self.setting.policies.digest)
+        if not self.setting.receipts:
+            return ""
+        if self._bound is None:
+            return receipt.refused(*about, outcome)
+        known: Mapping[Direction, Side] = {"request": self._request}
+        if outcome and self._notes.upstream_status is not None:
+            known = self.sides
+        return receipt.receipt(*about, outcome, known, self.outcomes, self.attempt + 1)
+
+    def _trailer(self, outcome: str) -> bytes:
+        """The same at the end of a stream, before what ends it in its dialect."""
+        streaming = self.setting.receipts and self._notes.streamed
+        return receipt.comment(self._receipt(outcome)) if streaming else b""
 
     # Endings.
 
@@ -197,7 +229,7 @@ class Machine:
         return head
 
     def _own(self, status: int, body: bytes, outcome: str, at_s: float, *headers: tuple[str, str]) -> list[Command]:
-        head = self._head(SendHead(status, own=True, headers=headers), at_s)
+        head = self._head(SendHead(status, own=True, headers=headers, receipt=self._receipt(outcome)), at_s)
         return [head, self._finish(outcome, body, at_s)]
 
     def _last(self, outcome: str, data: bytes, at_s: float) -> list[Command]:
@@ -217,14 +249,15 @@ class Machine:
         if self._head_sent:
             nothing = codec.decoder(streamed=True, failed=False, limit_bytes=0)
             opening = turns.opening(codec.name, self._answer.decoder.seen.model or self._notes.model)
-            return self._last(outcome, opening + codec.filtered(nothing, message), at_s)
+            return self._last(outcome, opening + self._trailer(outcome) + codec.filtered(nothing, message), at_s)
         cancel: list[Command] = [] if self.phase == "request" else [CancelUpstream()]
         return [*cancel, *self._own(400, codec.error(400, "content_filter", message), outcome, at_s, NO_RETRY)]
 
     def _fail(self, fault: Fault, at_s: float, status: int = 502) -> list[Command]:
         self._notes.fault = fault
         if self._head_sent:
-            return self._last(fault.code, self.setting.codec.error_event(fault.code, fault.message), at_s)
+            ending = self.setting.codec.error_event(fault.code, fault.message)
+            return self._last(fault.code, self._trailer(fault.code) + ending, at_s)
         body = self.setting.codec.error(status, fault.code, fault.message)
         return [*self._cancel(), *self._own(status, body, fault.code, at_s)]
 

@@ -9,8 +9,9 @@ from guardproxy.errors import DownstreamError
 from guardproxy.events import Fault
 from guardproxy.findings import Detail
 from guardproxy.gate import Entry, Gate
+from guardproxy.lanes import Lane
 from guardproxy.wire import Seen
-from guardproxy.wire.walk import dotted
+from guardproxy.wire.walk import dotted, is_plain_key
 
 
 @dataclass(slots=True)
@@ -65,6 +66,7 @@ class Notes:
 
     model: str = ""
     language: str = ""
+    conversation: str = ""  # its pseudonym
     stream: bool = False
     streamed: bool = False
     status: int = 0
@@ -77,6 +79,11 @@ class Notes:
     signs: int = 0  # of life, while an answer was held back
     refusal: DownstreamError | None = None
     fault: Fault | None = None
+
+
+def is_unmapped(lane: Lane) -> bool:
+    """Whether a text stands in a field that its format does not have; a new field's plain name is none."""
+    return lane.channel.kind == "unmapped" and not (lane.key and is_plain_key("".join(lane.whole)))
 
 
 def saved(attempts: Sequence[Attempt]) -> dict[str, float]:

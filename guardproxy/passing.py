@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from guardproxy import receipt
 from guardproxy.exchange import Setting
 from guardproxy.record import VERSION
 from guardproxy.transcript import (
@@ -52,7 +53,8 @@ class PassThrough:
                 return [SendUpstream(happened.body)]
             case ResponseStarted():
                 self._status, self._started = happened.status, True
-                return [SendHead(happened.status, streamed=happened.media_type == "text/event-stream")]
+                streamed = happened.media_type == "text/event-stream"
+                return [SendHead(happened.status, streamed=streamed, receipt=self._receipt)]
             case DataReceived():
                 self._sizes["client"] += len(happened.data)
                 return [SendData(happened.data)]
@@ -63,11 +65,17 @@ class PassThrough:
                     return [CancelUpstream(), self._finish(happened.code, b"", happened.at_s)]
                 self._status = happened.status
                 body = self.setting.codec.error(happened.status, happened.code, happened.message)
-                return [SendHead(happened.status, own=True), self._finish(happened.code, body, happened.at_s)]
+                head = SendHead(happened.status, own=True, receipt=self._receipt)
+                return [head, self._finish(happened.code, body, happened.at_s)]
             case DownstreamGone():
                 return [CancelUpstream(), self._finish("client_closed", b"", happened.at_s)]
             case _:
                 return []
+
+    @property
+    def _receipt(self) -> str:
+        about = (self.setting.id, self.setting.policies.digest)
+        return receipt.unread(*about) if self.setting.receipts else ""
 
     def patience_s(self, at_s: float) -> float | None:
         """As long as it takes."""

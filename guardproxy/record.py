@@ -16,11 +16,11 @@ from guardproxy.audit.masking import OffsetMap, Span, mask
 from guardproxy.events import Path
 from guardproxy.gate import Entry
 from guardproxy.lanes import CHECK_ERROR, Lane
-from guardproxy.noted import Attempt, Notes, Side, saved
+from guardproxy.noted import Attempt, Notes, Side, is_unmapped, saved
 from guardproxy.policy.evaluate import Bound, Outcome
 from guardproxy.wire import Seen
 from guardproxy.wire.json_text import View, apart, rewrite, stand_in, view
-from guardproxy.wire.walk import UNMAPPED, Found, edited, is_plain_key, is_word
+from guardproxy.wire.walk import UNMAPPED, Found, edited, is_word
 
 VERSION = 1
 NOT_KEPT = "data:;base64,(not inspected, not kept)"  # opaque once more when the record is replayed
@@ -163,7 +163,7 @@ class Writer:
         return {
             "texts": [self._text(lane) for lane in lanes],
             "uninspected": [self.path(path) for path in side.uninspected] if side.read else ["*"],
-            "unmapped": sorted({self.path(lane.channel.path) for lane in lanes if _is_unmapped(lane)}),
+            "unmapped": sorted({self.path(lane.channel.path) for lane in lanes if is_unmapped(lane)}),
         }
 
     def _text(self, lane: Lane) -> dict[str, Any]:
@@ -310,11 +310,6 @@ class Writer:
         return out
 
 
-def _is_unmapped(lane: Lane) -> bool:
-    """Whether a text stands in a field that its format does not have; a new field's plain name is none."""
-    return lane.channel.kind == "unmapped" and not (lane.key and is_plain_key("".join(lane.whole)))
-
-
 def compose(
     about: dict[str, str],
     notes: Notes,
@@ -355,8 +350,12 @@ def compose(
         "scans": notes.scans,
         "timings": {name: round((at - began) * 1000, 3) for name, at in notes.times.items() if name != "received"},
     }
+    if bound and bound.matched:
+        record["matched"] = dict(bound.matched)
     if notes.language:
         record["language"] = notes.language
+    if notes.conversation:
+        record["conversation"] = notes.conversation
     if notes.signs:
         record["signs"] = notes.signs
     if attempts:

@@ -33,7 +33,6 @@ from guardproxy.transcript import (
     ResponseEnded,
     ResponseStarted,
     Scanned,
-    SendUpstream,
     UpstreamFailed,
     Waited,
 )
@@ -49,10 +48,22 @@ _KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`differences`: one line each, in words; `rescanned`: checks that were run again because they are new or changed."""
+    """`differences`: one line each, in words; `rescanned`: checks that were run again because they are new or changed;
+    `assumed`: policies that were taken to apply, as their condition asks for headers, of which a record holds none."""
 
     verdict: Verdict
     differences: tuple[str, ...] = ()
+    rescanned: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """A record's exchange, run again. `record`: the new one; `done`: what it asked of the outside; `rescanned`: as above."""
+
+    exchange: Exchange
+    record: Mapping[str, Any]
+    done: tuple[Command, ...]
     rescanned: tuple[str, ...] = ()
 
 
@@ -152,12 +163,24 @@ class _Recorded:
 
 
 def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
-    """Runs the record's exchange again under `policies`."""
+    """Runs the record's exchange again under `policies`, and compares."""
+    again = rerun(record, policies)
+    if isinstance(again, str):
+        return Replayed("not replayable", (again,))
+    found = tuple(differences(record, again.record))
+    matched = again.record.get("matched", {})
+    assumed = (one.name for one in policies.policies if matched.get(one.match.digest) == "unknown")
+    verdict: Verdict = "different" if found else "identical"
+    return Replayed(verdict, found, again.rescanned, tuple(sorted(assumed)))
+
+
+def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
+    """The record's exchange under `policies`, or why it cannot be run again."""
     if reason := _missing(record):
-        return Replayed("not replayable", (reason,))
+        return reason
     codec = codec_for(record["route"])
     if codec is None:
-        return Replayed("not replayable", ("its wire format is not installed",))
+        return "its wire format is not installed"
     memory, attempts = _Memory(record), _attempts(record)
     stopped = record["outcome"] == "blocked_response" and attempts[-1]["decision"] != "late"
     recorded = _Recorded(codec, record["response"], stopped)
@@ -175,23 +198,22 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
             hashed=lambda kind, value: placeholders.hashed(_KEY, "", kind, value),
             engine=record["engine"],
             restoring=lambda values: _Restored(values, memory),
+            conversation=record.get("conversation", ""),
             replayed=tuple(one["tokens"] for one in attempts),
+            matched=record.get("matched", {}),
         )
     )
     body, language = write(record["request"]["body"]), record.get("language", "")
-    last = _run(exchange, memory, RequestReceived(body, unix_s=record["at"], language=language))
+    done = _run(exchange, memory, RequestReceived(body, unix_s=record["at"], language=language, headers=None))
     for number, attempt in enumerate(attempts):
-        if isinstance(last, Finish) or exchange.attempt < number or exchange.phase == "request":
+        if exchange.phase == "over" or exchange.attempt < number or exchange.phase == "request":
             break
         ending = _ending(record, attempt) if number == len(attempts) - 1 else _next(attempt)
-        last = _answer(exchange, memory, recorded, attempt, ending) or last
-    new = last.record if isinstance(last, Finish) else exchange.record("sent upstream")
+        done += _answer(exchange, memory, recorded, attempt, ending)
     if memory.unreadable:
-        return Replayed(
-            "not replayable", (f"the record keeps no text of a call that `{memory.unreadable}` would read",)
-        )
-    found = tuple(differences(record, new))
-    return Replayed("different" if found else "identical", found, tuple(sorted(memory.rescanned)))
+        return f"the record keeps no text of a call that `{memory.unreadable}` would read"
+    new = done[-1].record if done and isinstance(done[-1], Finish) else exchange.record("sent upstream")
+    return Rerun(exchange, new, tuple(done), tuple(sorted(memory.rescanned)))
 
 
 def _attempts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -205,22 +227,22 @@ def _attempts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _answer(
     exchange: Exchange, memory: _Memory, recorded: _Recorded, attempt: Mapping[str, Any], ending: Input
-) -> Command | None:
+) -> list[Command]:
     """One recorded answer, to its end or until it is discarded. The times are the recorded ones: a budget may be of time."""
     number, at_s = exchange.attempt, attempt["ended"] / 1000
     recorded.answer, recorded.usage = attempt["response"], attempt["usage"]
     memory.at_s = at_s
-    last: Command | None = None
+    done: list[Command] = []
     if exchange.phase == "waiting" and attempt["response"]["status"] is not None:
         media = "text/event-stream" if attempt["response"]["streamed"] else "application/json"
-        last = _run(exchange, memory, ResponseStarted(attempt["response"]["status"], media, at_s))
+        done += _run(exchange, memory, ResponseStarted(attempt["response"]["status"], media, at_s))
         if attempt["signs"]:
-            _run(exchange, memory, Waited(at_s + exchange.setting.limits.quiet_s))
+            done += _run(exchange, memory, Waited(at_s + exchange.setting.limits.quiet_s))
     if exchange.attempt == number and exchange.phase == "answer":
-        last = _run(exchange, memory, DataReceived(b"", at_s)) or last
+        done += _run(exchange, memory, DataReceived(b"", at_s))
     if exchange.attempt == number and exchange.phase != "over":
-        last = _run(exchange, memory, ending) or last
-    return last
+        done += _run(exchange, memory, ending)
+    return done
 
 
 def _next(attempt: Mapping[str, Any]) -> Input:
@@ -254,18 +276,18 @@ def _ending(record: Mapping[str, Any], attempt: Mapping[str, Any]) -> Input:
     return ResponseEnded()
 
 
-def _run(exchange: Exchange, memory: _Memory, happened: Input) -> Command | None:
-    """The last command that is for the outside, after all scans were answered."""
-    last: Command | None = None
+def _run(exchange: Exchange, memory: _Memory, happened: Input) -> list[Command]:
+    """The commands that are for the outside, after all scans were answered."""
+    done: list[Command] = []
     todo: list[Command] = exchange.receive(happened)
     while todo:
         command = todo.pop(0)
         if isinstance(command, ScanCommand):
             memory.attempt = exchange.attempt
             todo += exchange.receive(Scanned(tuple(map(memory.scan, command.jobs)), memory.at_s))
-        elif isinstance(command, (Finish, SendUpstream)):
-            last = command
-    return last
+        else:
+            done.append(command)
+    return done
 
 
 class _Memory:

@@ -1,4 +1,4 @@
-"""Texts through the policies without a server: what `scan`, `policy test` and tests of policies run.
+"""Texts through the policies without a server: what `guardproxy scan` runs.
 
 Each text goes through the same exchange as traffic does, as the only message of a chat request or as the answer to an
 empty one, so what is printed here is what the proxy would do.
@@ -7,20 +7,24 @@ empty one, so what is printed here is what the proxy would do.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from guardproxy import placeholders
-from guardproxy.checks import Check, Resources, with_partner
+from guardproxy import placeholders, plugins
+from guardproxy.checks import Check, Resources, own_names, with_partner
 from guardproxy.config import shipped
+from guardproxy.errors import PluginError, PolicyError
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Channel, Finding
+from guardproxy.findings import Scan as ScanResult
+from guardproxy.gate import Job
 from guardproxy.lanes import Lane
-from guardproxy.policy.document import Match, PolicyTest
+from guardproxy.policy.document import ACTIONS
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import Files, build_checks, load_folder
+from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_folder
+from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.supervisor import Models
 from guardproxy.transcript import (
     Command,
@@ -33,11 +37,12 @@ from guardproxy.transcript import (
     Scanned,
     SendUpstream,
 )
-from guardproxy.wire import codec_for
+from guardproxy.wire import codec_for, codecs
 from guardproxy.wire.strict import read, write
 
 ROUTE = "POST /v1/chat/completions"
 Decided = Literal["pass", "flag", "redact", "retry", "block"]
+Remote = Callable[[str, float], Any]
 _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secret").digest()
 
 
@@ -52,25 +57,65 @@ class Result:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tested:
-    """One policy test. `faults`: what was expected and did not happen."""
+def folder_of(named: Path | None) -> Path:
+    """The folder of policies that a user names: a folder, or a shipped policy (`strict`); `None` is the shipped `default`.
 
-    policy: str
-    name: str
-    faults: tuple[str, ...]
-
-
-def load(folder: Path | None, models: Path | None = None, runtime: Models | None = None) -> PolicySet:
-    """The policies of a folder (`None`: the shipped ones), checks built. Raises `PolicyError`.
-
-    `models`: a folder of models that come before the shipped ones. `runtime`: runs them, where a process has one.
+    Raises `PolicyError` for a name that is neither.
     """
+    if named is None:
+        return shipped("policies")
+    return named if named.exists() or len(named.parts) != 1 else shipped_folder(str(named))
+
+
+def shipped_folder(name: str) -> Path:
+    """The folder of a shipped policy: each but `default` has one of its own, so that no two apply at once."""
+    known = shipped_names()
+    if name not in known:
+        message = f"there is no folder `{name}`, and no shipped policy of that name"
+        raise PolicyError(f"{message}{did_you_mean(name, known)} (shipped: {join(known)})", name, 1, 1)
+    return shipped("policies") / ("" if name == "default" else name)
+
+
+def shipped_names() -> list[str]:
+    """The names of the shipped policies."""
+    return ["default", *sorted(path.name for path in shipped("policies").iterdir() if path.is_dir())]
+
+
+def loader(
+    models: Path | None = None, runtime: Models | None = None, remote: Remote | None = None
+) -> Callable[[Path | None], PolicySet]:
+    """What loads policies (`load`), with models that are loaded once for all of them."""
     runtime = runtime or Models((models,) if models else ())
-    files = Files(folder or shipped("policies"))
-    policies, digest = load_folder(files.folder)
-    checks = build_checks(policies, Resources(runtime.scorer, runtime.tagger, files.read))
-    return PolicySet(policies, checks, files.digest(digest))
+
+    def load_one(named: Path | None) -> PolicySet:
+        _refuse_clashes()
+        files = Files(folder_of(named))
+        policies, digest = load_folder(files.folder, files)
+        checks = build_checks(policies, Resources(runtime.scorer, runtime.tagger, files.read, remote))
+        return PolicySet(policies, checks, files.digest(digest))
+
+    return load_one
+
+
+def load(
+    folder: Path | None, models: Path | None = None, runtime: Models | None = None, remote: Remote | None = None
+) -> PolicySet:
+    """The policies of a folder, or those shipped under a name (`None`: `default`), checks built. Raises `PolicyError`.
+
+    `models`: a folder of models that come before the shipped ones. `runtime`: runs them, where a process has one. `remote`: the
+    services that checks may ask; without it no check asks anybody, and one that would fails.
+    """
+    return loader(models, runtime, remote)(folder)
+
+
+def _refuse_clashes() -> None:
+    """Raises `PolicyError` where plug-ins are installed of which nobody could tell what their names stand for."""
+    try:
+        plugins.refuse_clashes(plugins.CHECKS, own_names())
+        plugins.refuse_clashes(plugins.ACTIONS, ACTIONS)
+        codecs()
+    except PluginError as error:
+        raise PolicyErrors([PolicyError(str(error))]) from None
 
 
 def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
@@ -82,12 +127,20 @@ def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
     return lane.learn(windows, [lane.checks[number].scan([window])[0] for number, window in windows])
 
 
+def scanned(job: Job) -> ScanResult:
+    """What a check says of a window; where it fails, that it did: its class of error, as in the proxy."""
+    window = job.window
+    try:
+        return job.check.scan([window])[0]
+    except Exception as error:
+        return ScanResult((), window.settled, window.start, type(error).__name__)
+
+
 def perform(exchange: Exchange, commands: list[Command]) -> Iterator[Command]:
     """Runs scans on the spot; gives all other commands."""
     for command in commands:
         if isinstance(command, Scan):
-            scans = tuple(job.check.scan([job.window])[0] for job in command.jobs)
-            yield from perform(exchange, exchange.receive(Scanned(scans)))
+            yield from perform(exchange, exchange.receive(Scanned(tuple(map(scanned, command.jobs)))))
         else:
             yield command
 
@@ -123,7 +176,7 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
             shown = read(done[-1].body)["messages"][0]["content"]
         case Finish(outcome="answered") if not again:
             shown = read(done[-1].data)["choices"][0]["message"]["content"]
-    gate = exchange.first_answer.gate if again else exchange.sides[direction].gate
+    gate = exchange.answers[0].gate if again else exchange.sides[direction].gate
     path = "messages[0].content" if direction == "request" else "choices[0].message.content"
     lane = next((lane for lane in gate.lanes if lane.channel.path == path), None)
     decided: Decided = "pass"
@@ -133,35 +186,7 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
         decided = "block"
     elif lane and lane.edits:
         decided = "redact"
-    elif exchange.outcomes:
+    elif any(one.enforced for one in exchange.outcomes):
         decided = "flag"
     rules = tuple(sorted({one.rule for one in exchange.outcomes if one.enforced}))
     return Result(decided, rules, tuple(lane.findings) if lane else (), shown)
-
-
-def run_tests(policies: PolicySet) -> list[Tested]:
-    """Every test of every policy, each against its own policy alone."""
-    return [
-        Tested(policy.name, test.name, tuple(_faults(replace(policies, policies=(alone,), _bound={}), test)))
-        for policy in policies.policies
-        for alone in (replace(policy, match=Match()),)
-        for test in policy.tests
-    ]
-
-
-def _faults(policies: PolicySet, test: PolicyTest) -> Iterator[str]:
-    got = scan_text(policies, test.text, test.direction)
-    if test.rule is not None and test.rule not in got.rules:
-        yield f"expected the rule `{test.rule}` to hold; those that did: {', '.join(got.rules) or 'none'}"
-    if test.decision is not None and test.decision != got.decision:
-        yield f"expected the decision {test.decision}, got {got.decision}"
-    upstream = got.text if test.direction == "request" else ""
-    client = got.text if test.direction == "response" else ""
-    for name, text, words, wanted in (
-        ("model", upstream, test.upstream_lacks, False),
-        ("model", upstream, test.upstream_has, True),
-        ("client", client, test.client_lacks, False),
-    ):
-        for number, word in enumerate(words, 1):
-            if (word in text) != wanted:
-                yield f"text {number} {'does not reach' if wanted else 'reaches'} the {name}"

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +16,16 @@ from guardproxy.gate import Job
 
 @dataclass(frozen=True, slots=True)
 class RequestReceived:
-    """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, where a header names it."""
+    """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, `conversation`: the one that
+    it belongs to, where headers name them; `headers`: those that policies ask for, by their names, written small (`None`:
+    they are not known)."""
 
     body: bytes
     at_s: float = 0.0
     unix_s: float = 0.0
     language: str = ""
+    conversation: str = ""
+    headers: Mapping[str, str] | None = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +140,13 @@ class SendUpstream:
 
 @dataclass(frozen=True, slots=True)
 class SendHead:
-    """Begin the answer. `own`: guardproxy's own answer; else the upstream's headers go along."""
+    """Begin the answer. `own`: guardproxy's own answer; else the upstream's headers go along. `receipt`: see `receipt.py`."""
 
     status: int
     streamed: bool = False
     own: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    receipt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

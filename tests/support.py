@@ -62,6 +62,7 @@ class Play:
     done: list[Command] = field(default_factory=list)
     pending: Scan | None = None
     clock: Callable[[], float] = lambda: 0.0
+    receipts: bool = False
     exchange: Exchange = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,6 +72,7 @@ class Play:
             Setting(
                 *("id", self.route, "tenant", codec, self.policies, mint, lambda data: "seal", self.limits, "test"),
                 hashed=hashed,
+                receipts=self.receipts,
             )
         )
 

@@ -1,7 +1,8 @@
 """Checks turn text into findings: one check a file, the file's name is its name in a policy (`use: pii`).
 
-A check file holds `build(name, options, resources) -> Check`; a file whose name begins with `_` is shared code. Another
-package adds a check by an entry point of the group `guardproxy.checks` that names such a function.
+A check file holds `build(name, options, resources) -> Check` and declares its options once, as `OPTIONS: Mapping[str, Option]`;
+a file whose name begins with `_` is shared code. Another package adds a check by an entry point of the group
+`guardproxy.checks` that names such a function, beside which `OPTIONS` may stand.
 
 The contract, which `tests/property/` holds every check to: for every way of cutting a text into windows (each window
 begins at the `keep` of the scan before it) the findings are those of the whole text scanned at once.
@@ -12,16 +13,17 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pkgutil import iter_modules
 from typing import Any, Protocol, cast
 
-from guardproxy.errors import OptionError
-from guardproxy.findings import Scan, Window
+from guardproxy import plugins
+from guardproxy.errors import OptionError, PluginError
+from guardproxy.findings import Direction, Kind, Scan, Window
 
 
 class Check(Protocol):
@@ -35,7 +37,9 @@ class Check(Protocol):
     own `own`); `whole` (default false): its verdict is of the text as a whole, so a block holds the answer to its end;
     `repair` (default false): its findings may offer a text to put in place of the model's; `partner`: a second check of the
     same name that goes through each text at its own pace; it has `gives_way` (true: what this one's findings cover is taken
-    from its own) and `pair_digest` (the digest of this one, which identifies both).
+    from its own) and `pair_digest` (the digest of this one, which identifies both). What `policy lint` asks: `labels`, all that
+    its findings can be called; `looks_at(direction, kind)`, whether it can find anything in such a text (default true);
+    `advice`, what a reviewer should know of its options.
     """
 
     @property
@@ -138,12 +142,13 @@ class Resources:
     """What a check may be handed so that the checks' room stays pure.
 
     `scorer(name)` and `tagger(name)` load or find a model. `read(path)` gives a file of the policies' folder, by its path
-    below it, or raises `OSError`.
+    below it, or raises `OSError`. `remote(url, timeout_s)` gives a service that may be asked, or raises `OptionError`.
     """
 
     scorer: Callable[[str], Scorer] | None = None
     tagger: Callable[[str], Tagger] | None = None
     read: Callable[[str], bytes] | None = None
+    remote: Callable[[str, float], Any] | None = None
 
 
 def with_partner(check: Check) -> tuple[Check, ...]:
@@ -152,27 +157,115 @@ def with_partner(check: Check) -> tuple[Check, ...]:
     return (check, partner) if partner else (check,)
 
 
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of a check: what it says, its form as JSON Schema, and how a policy may change it that extends another.
+
+    `tighter`: `more` (a list that only grows), `fewer` (one that only shrinks), `less` (a number that only falls, or an
+    operating point such as `1%` that only rises), or the values from the loosest to the strictest; empty: it stays. `start`:
+    what the option is where it is left out, if that can be compared.
+    """
+
+    doc: str
+    schema: Mapping[str, Any]
+    tighter: str | tuple[Any, ...] = ""
+    start: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a reviewer should know of an option (`key`, and the number of an entry where it is a list). `serious`: it is likely
+    to be a mistake."""
+
+    key: str
+    message: str
+    item: int | None = None
+    serious: bool = False
+
+
+def looks_at(check: Check, direction: Direction, kind: Kind) -> bool:
+    """Whether the check can find anything in such a text."""
+    asked: Callable[[Direction, Kind], bool] | None = getattr(check, "looks_at", None)
+    return asked is None or asked(direction, kind)
+
+
+def advice(check: Check) -> tuple[Advice, ...]:
+    """What a reviewer should know of the check's options."""
+    return getattr(check, "advice", ())
+
+
+def labels(check: Check) -> frozenset[str] | None:
+    """All that its findings can be called; `None`: it does not say."""
+    return getattr(check, "labels", None)
+
+
+SCORE: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
+TEXTS: Mapping[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": r"\S"}}
+
 Builder = Callable[[str, Mapping[str, Any], Resources], Check]
 
 
 def known() -> list[str]:
     """The names that `use:` can take: the files of this folder and the entry points."""
-    own = {module.name for module in iter_modules(__path__) if not module.name.startswith("_")}
-    return sorted(own | {point.name for point in entry_points(group="guardproxy.checks")})
+    return sorted({*own_names(), *plugins.names(plugins.CHECKS)})
+
+
+def own_names() -> set[str]:
+    """The checks of this package."""
+    return {module.name for module in iter_modules(__path__) if not module.name.startswith("_")}
+
+
+def options(use: str) -> Mapping[str, Option]:
+    """The options that the check `use` declares; none where it is unknown or declares none."""
+    if (own := _own(use)) is not None:
+        return cast(Mapping[str, Option], own.OPTIONS)
+    try:
+        builder = plugins.load(plugins.CHECKS, use, own_names())
+    except PluginError:
+        return {}  # building it says so
+    return cast(Mapping[str, Option], getattr(sys.modules.get(getattr(builder, "__module__", "")), "OPTIONS", {}))
+
+
+def unknown(key: str, known: Mapping[str, Option]) -> str:
+    """What is said of an option that a check does not have."""
+    near = get_close_matches(key, list(known), 1)
+    hint = f"did you mean `{near[0]}`? (known options: " if near else "known options: "
+    return f"unknown option `{key}`; {hint}{', '.join(known)}{')' if near else ''}"
+
+
+def _own(use: str) -> Any:
+    """The file of a check of this package."""
+    if use.isidentifier() and not use.startswith("_") and find_spec(f"{__name__}.{use}"):
+        return importlib.import_module(f"{__name__}.{use}")
+    return None
 
 
 def build(use: str, name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `use` under the name `name`. Raises `OptionError` for an unknown check or a bad option."""
-    if use.isidentifier() and not use.startswith("_") and find_spec(f"{__name__}.{use}"):
-        builder = importlib.import_module(f"{__name__}.{use}").build
+    if (own := _own(use)) is not None:
+        builder = own.build
     else:
-        points = entry_points(group="guardproxy.checks", name=use)
-        if not points:
+        builder = plugins.load(plugins.CHECKS, use, own_names())
+        if builder is None:
             near = get_close_matches(use, known(), 1)
             hint = f"; did you mean `{near[0]}`?" if near else f"; known checks: {', '.join(known())}"
             raise OptionError("use", f"unknown check `{use}`{hint}")
-        builder = next(iter(points)).load()
+        return _foreign(use, cast(Builder, builder), name, options, resources)
     return cast(Builder, builder)(name, options, resources)
+
+
+def _foreign(use: str, builder: Builder, name: str, options: Mapping[str, Any], resources: Resources) -> Check:
+    """A check of another package. Raises `OptionError`, or `PluginError` for whatever else goes wrong in it."""
+    whose = plugins.whose(plugins.CHECKS, use)
+    try:
+        check = builder(name, options, resources)
+    except OptionError:
+        raise
+    except Exception as error:
+        raise PluginError(f"the plug-in {whose} failed: {type(error).__name__}: {error}") from error
+    if getattr(check, "name", None) != name or not isinstance(getattr(check, "digest", None), str):
+        raise PluginError(f"the plug-in {whose} must give a check that has the name it was given, and a digest")
+    return check
 
 
 def options_digest(use: str, version: int, options: Mapping[str, Any], *more: str) -> str:

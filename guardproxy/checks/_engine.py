@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import re2
@@ -308,7 +308,7 @@ def hits(patterns: tuple[str, ...], traced: bytes, first: int) -> Sequence[int]:
     return _set(patterns).Match(traced[max(0, first - 1) :]) or ()
 
 
-@cache
+@lru_cache(maxsize=1024)  # policies come and go
 def _set(patterns: tuple[str, ...]) -> Any:
     """One for each recognizer: all patterns in one set have far too many states."""
     found = re2.Set.SearchSet(options())
@@ -318,7 +318,7 @@ def _set(patterns: tuple[str, ...]) -> Any:
     return found
 
 
-@cache
+@lru_cache(maxsize=1024)  # policies come and go
 def compiled(pattern: str) -> Any:
     """An RE2 pattern over traces."""
     return re2.compile(pattern.encode(), options())

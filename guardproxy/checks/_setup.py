@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from guardproxy.checks import Resources, options_digest
+from guardproxy.checks import SCORE, Option, Resources, options_digest, unknown
 from guardproxy.checks._cover import UncoveredError
 from guardproxy.checks._custom import Custom
 from guardproxy.checks._engine import Engine, Source
@@ -27,6 +27,7 @@ from guardproxy.checks._recognizers import (
     sources,
     versions,
 )
+from guardproxy.checks._unfolding import EVASIONS
 from guardproxy.checks._whole import Whole, whole
 from guardproxy.checks._words import words
 from guardproxy.errors import ConfigError, OptionError
@@ -36,26 +37,38 @@ THRESHOLD = 0.4
 NAMED = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
 """What only a model finds."""
 MODEL = "names"
-_OPTIONS = ("entities", "recognizers", "threshold", "language", "model", "evasions")
+_NAMES = {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}
+_NAME_OR_NAMES = {"anyOf": [{"type": "string", "minLength": 1}, _NAMES]}
+OPTIONS: Mapping[str, Option] = {
+    "entities": Option("What to look for, by Presidio's names of entities or recognizers.", _NAMES, "more"),
+    "recognizers": Option(
+        "Your own: a file in Presidio's format, `package.module:Class`, or a list.", _NAME_OR_NAMES, "more"
+    ),
+    "threshold": Option("The least score; a recognizer's own, or 0.4, by default.", SCORE, "less"),
+    "language": Option("A code like `en`, a list of them, `auto`, or `header`.", _NAME_OR_NAMES, "more"),
+    "model": Option("What finds names: `names`, or `spacy:` and a pipeline.", {"type": "string", "minLength": 1}),
+    "evasions": EVASIONS,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
     """`digest`: identifies everything that the findings depend on. `names`: `None` where no name is asked for. `by_header`: the
-    languages of which a request's header may choose."""
+    languages of which a request's header may choose. `labels`: all that can be found."""
 
     digest: str
     engine: Engine
     whole: Whole | None
     names: Names | None
     by_header: tuple[str, ...]
+    labels: frozenset[str]
 
 
 def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     """Raises `OptionError` for an option that is unknown or not to be understood."""
     for key in options:
-        if key not in _OPTIONS:
-            raise OptionError(key, f"unknown option `{key}`; known options: {', '.join(_OPTIONS)}")
+        if key not in OPTIONS:
+            raise OptionError(key, unknown(key, OPTIONS))
     threshold = options.get("threshold")
     if threshold is not None and (
         isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1
@@ -69,6 +82,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     made: list[Source] = []
     seeing_all: list[tuple[str, list[Any]]] = []
     entities: dict[str, list[str]] = {}
+    labels = set(names.labels if names else ())
     for language in languages:
         cut = _words(language)
         brought = own.made(language)
@@ -77,6 +91,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         found = {
             id(one): one for name in entities[language] for one in named(name, language) if type(one) not in replaced
         }
+        labels.update(entity for one in (*brought, *found.values()) for entity in one.supported_entities)
         try:
             known, all_of_it = sources([*brought, *found.values()], cut, threshold, THRESHOLD)
         except UncoveredError as error:
@@ -89,9 +104,8 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     plain = {"entities": entities, "threshold": threshold, "languages": languages, "how": how}
     more = (names.tagger.digest, str(sorted(names.labels.items()))) if names else ()
     digest = options_digest("pii", VERSION, plain, versions(how == "auto"), own.digest, *more)
-    return Setup(
-        digest, engine, whole(seeing_all, threshold, THRESHOLD), names, tuple(languages) if how == "header" else ()
-    )
+    by_header = tuple(languages) if how == "header" else ()
+    return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names, by_header, frozenset(labels))
 
 
 def _names(options: Mapping[str, Any], asked: list[str], threshold: float | None, resources: Resources) -> Names | None:

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-from guardproxy.checks import Check, options_digest
+from guardproxy.checks import Advice, Check, Option, advice, labels, options_digest
 from guardproxy.checks._folding import ASCII, Table, spaced_open, table
 from guardproxy.checks._views import Reading, View, as_it_stands, hidden, long_words, plain, read, together
 from guardproxy.errors import OptionError
@@ -39,6 +39,9 @@ from guardproxy.findings import Finding, Scan, Window
 VERSION = 1
 PROFILES = ("off", "standard", "strict")
 UNDECODED = "UNDECODED"
+EVASIONS = Option(
+    "What values are hidden by is undone before they are looked for.", {"enum": list(PROFILES)}, PROFILES, "standard"
+)
 _ROUNDS = 16
 _PATIENCE = 512  # characters that are held before a scan is not tried at each window
 _REMEMBERED = 32
@@ -99,6 +102,15 @@ class Unfolding:
     @property
     def name(self) -> str:
         return self.inner.name
+
+    @property
+    def labels(self) -> frozenset[str] | None:
+        found = labels(self.inner)
+        return None if found is None else found | {UNDECODED}
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        return advice(self.inner)
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""

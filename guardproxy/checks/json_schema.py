@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from guardproxy.checks import Resources, options_digest
+from guardproxy.checks import Option, Resources, options_digest, unknown
 from guardproxy.errors import OptionError
-from guardproxy.findings import Detail, Finding, Form, Scan, Window
+from guardproxy.findings import Detail, Direction, Finding, Form, Kind, Scan, Window
 from guardproxy.schemas.compiled import Compiled, SchemaError, compile_schema
 from guardproxy.schemas.drafts import DRAFTS, LATEST, CostError
 from guardproxy.schemas.prefix import Prefix
@@ -31,7 +31,32 @@ from guardproxy.schemas.wording import details, words
 VERSION = 1
 UNKNOWN_TOOL = "unknown_tool"
 REFUSED = "schema_refused"
-_OPTIONS = ("schema", "draft", "repair", "invented")
+_FILE = {"type": "string", "minLength": 1}
+OPTIONS: Mapping[str, Option] = {
+    "schema": Option(
+        "What an answer must be: `from_request`, a file beside the policy, or a schema here.",
+        {
+            "anyOf": [
+                {"const": "from_request"},
+                {"type": "object", "required": ["file"], "additionalProperties": False, "properties": {"file": _FILE}},
+                {
+                    "type": "object",
+                    "required": ["inline"],
+                    "additionalProperties": False,
+                    "properties": {"inline": {"type": ["object", "boolean"]}},
+                },
+            ]
+        },
+    ),
+    "draft": Option("The draft of a schema that names none, between quotes.", {"enum": list(DRAFTS)}),
+    "repair": Option("Whether broken JSON is mended, where it can be.", {"type": "boolean"}),
+    "invented": Option(
+        "Arguments of a tool call that its schema does not name.",
+        {"enum": ["refuse", "allow"]},
+        ("allow", "refuse"),
+        "refuse",
+    ),
+}
 # A schema with one of these says by itself, or leaves to others, which keys there may be.
 _OPEN = (
     *("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames", "$ref", "$dynamicRef"),
@@ -63,6 +88,10 @@ class JsonSchema:
     raw: bool = True
     whole: bool = True
     needs_form: bool = True
+
+    def looks_at(self, direction: Direction, kind: Kind) -> bool:
+        """Answers, and the calls of tools where the request says what their arguments are."""
+        return direction == "response" and (kind == "assistant" or (kind == "tool_arguments" and not self.own))
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -155,8 +184,8 @@ class JsonSchema:
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> JsonSchema:
     """The check `name`. Raises `OptionError` for an option that cannot be used, a schema that is refused among them."""
     for key in options:
-        if key not in _OPTIONS:
-            raise OptionError(key, f"unknown option `{key}`; known options: {', '.join(_OPTIONS)}")
+        if key not in OPTIONS:
+            raise OptionError(key, unknown(key, OPTIONS))
     draft, repair = str(options.get("draft", LATEST)), options.get("repair", False)
     if draft not in DRAFTS:
         raise OptionError("draft", f"`draft` must be one of {', '.join(DRAFTS)}, between quotes")

@@ -10,23 +10,35 @@ of a pattern without a bound of its own may have. Text beyond `cap` characters d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import re2
 
-from guardproxy.checks import Check, Resources, options_digest
+from guardproxy.checks import SCORE, TEXTS, Advice, Check, Option, Resources, options_digest, unknown
 from guardproxy.checks._reach import Reach, Rule, rule
 from guardproxy.checks._shape import UnreadableError
-from guardproxy.checks._unfolding import unfolding
+from guardproxy.checks._unfolding import EVASIONS, unfolding
 from guardproxy.errors import OptionError
 from guardproxy.findings import Scan, Window
 
 VERSION = 1
 CAP = 256
 CAP_LIMIT = 65536
-_OPTIONS = ("patterns", "words", "label", "score", "cap", "evasions")
+SLOW = 100_000
+"""Steps of a compiled pattern from which RE2 has to do without its fast automaton: about 20 times the time for a text."""
+OPTIONS: Mapping[str, Option] = {
+    "patterns": Option("Patterns in RE2's syntax.", TEXTS, "more", []),
+    "words": Option("Words, found in any case where no letter or digit touches them.", TEXTS, "more", []),
+    "label": Option("What its findings are called; `MATCH` by default.", {"type": "string", "minLength": 1}),
+    "score": Option("The score of its findings; 1 by default.", SCORE),
+    "cap": Option(
+        f"The most characters of a match that has no bound of its own; {CAP} by default.",
+        {"type": "integer", "minimum": 1, "maximum": CAP_LIMIT},
+    ),
+    "evasions": EVASIONS,
+}
 _LETTER = r"\pL\pM\pN_"
 
 
@@ -37,6 +49,8 @@ class PatternCheck:
     name: str
     digest: str
     reach: Reach
+    labels: frozenset[str]
+    advice: tuple[Advice, ...] = ()
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -46,8 +60,8 @@ class PatternCheck:
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `name`. Raises `OptionError` for an option that is unknown, missing, or not to be understood."""
     for key in options:
-        if key not in _OPTIONS:
-            raise OptionError(key, f"unknown option `{key}`; known options: {', '.join(_OPTIONS)}")
+        if key not in OPTIONS:
+            raise OptionError(key, unknown(key, OPTIONS))
     patterns, words = _strings(options, "patterns"), _strings(options, "words")
     label, score, cap = options.get("label", "MATCH"), options.get("score", 1.0), options.get("cap", CAP)
     if not patterns and not words:
@@ -62,7 +76,25 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     if words:
         rules.append(_words_rule(words, label, float(score)))
     plain = {"patterns": patterns, "words": words, "label": label, "score": score, "cap": cap}
-    return unfolding(PatternCheck(name, options_digest("pattern", VERSION, plain), Reach(rules)), options)
+    told = tuple(told for at, each in enumerate(rules[: len(patterns)]) for told in _advice(at, each))
+    check = PatternCheck(name, options_digest("pattern", VERSION, plain), Reach(rules), frozenset((label,)), told)
+    return unfolding(check, options)
+
+
+def _advice(at: int, each: Rule) -> Iterator[Advice]:
+    """What a pattern costs a stream, and a reader's time."""
+    if not each.bounded:
+        held = f"up to {each.reach} characters of a stream are held from where it may begin"
+        message = f"pattern {at + 1} has no bound of its own, so {held}; bound it, as in `.{{0,40}}`, or lower `cap`"
+        yield Advice("patterns", message, at)
+    elif each.reach > CAP:
+        yield Advice("patterns", f"pattern {at + 1} may hold up to {each.reach} characters of a stream back", at)
+    if each.find.programsize > SLOW:
+        message = (
+            f"pattern {at + 1} becomes a program of {each.find.programsize} steps, which is slow; use smaller repetitions "
+            "and classes"
+        )
+        yield Advice("patterns", message, at, serious=True)
 
 
 def _strings(options: Mapping[str, Any], key: str) -> list[str]:
@@ -77,11 +109,11 @@ def _pattern_rule(at: int, pattern: str, label: str, score: float, cap: int) -> 
     try:
         return rule(label, pattern, cap=cap, score=score)
     except UnicodeEncodeError:
-        raise OptionError("patterns", f"{where} holds half of a surrogate pair") from None
+        raise OptionError("patterns", f"{where} holds half of a surrogate pair", at) from None
     except re2.error as error:
-        raise OptionError("patterns", f"{where}: {_reason(error)}") from None
+        raise OptionError("patterns", f"{where}: {_reason(error)}", at) from None
     except UnreadableError as error:
-        raise OptionError("patterns", f"{where}: {error}") from None
+        raise OptionError("patterns", f"{where}: {error}", at) from None
 
 
 def _reason(error: Exception) -> str:

@@ -25,13 +25,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guardproxy.checks import Check, Resources
+from guardproxy.checks import Check, Resources, labels
 from guardproxy.checks._engine import BEHIND, Engine, Span
 from guardproxy.checks._names import Names
-from guardproxy.checks._setup import setup
+from guardproxy.checks._setup import OPTIONS, setup
 from guardproxy.checks._unfolding import unfolding
 from guardproxy.checks._whole import Whole
 from guardproxy.findings import Finding, Scan, Window
+
+__all__ = ["OPTIONS", "build"]
 
 MOST = 4096
 
@@ -45,6 +47,7 @@ class PiiCheck:
     engine: Engine
     whole: Whole | None
     by_header: tuple[str, ...] = ()
+    labels: frozenset[str] = frozenset()
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -117,6 +120,10 @@ class Paired:
         return self.first.name
 
     @property
+    def labels(self) -> frozenset[str] | None:
+        return labels(self.first)
+
+    @property
     def digest(self) -> str:
         return self.first.digest
 
@@ -128,7 +135,7 @@ class Paired:
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `name`. Raises `OptionError` for an option that is unknown or not to be understood."""
     made = setup(options, resources)
-    check = unfolding(PiiCheck(name, made.digest, made.engine, made.whole, made.by_header), options)
+    check = unfolding(PiiCheck(name, made.digest, made.engine, made.whole, made.by_header, made.labels), options)
     if made.names is None:
         return check
     return Paired(check, NamesCheck(name, f"{check.digest} names", check.digest, made.names))

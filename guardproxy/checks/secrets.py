@@ -20,9 +20,9 @@ from typing import Any
 
 import yaml
 
-from guardproxy.checks import Check, Resources, options_digest
+from guardproxy.checks import Check, Option, Resources, options_digest, unknown
 from guardproxy.checks._reach import Reach, Rule, rule
-from guardproxy.checks._unfolding import unfolding
+from guardproxy.checks._unfolding import EVASIONS, unfolding
 from guardproxy.errors import OptionError
 from guardproxy.findings import Scan, Window
 
@@ -31,7 +31,12 @@ CAP = 512
 # `password=x`, `"api_key": "x"`, `secret => 'x'`, `\"token\":\"x\"` inside a JSON string, `the password is x`.
 _ASSIGN = r"""(?:\\?["']?\s{0,4}(?:=|:|=>|:=)\s{0,4}|\s{1,4}(?i:is)\s{1,4})(?:\\?["'`])?"""
 _END = r"(?:[^A-Za-z0-9_]|\z)"
-_OPTIONS = ("rules", "skip", "evasions")
+_IDS = {"type": "array", "items": {"type": "string"}}
+OPTIONS: Mapping[str, Option] = {
+    "rules": Option("Only these rules, by their ids.", _IDS, "more"),
+    "skip": Option("All rules but these.", _IDS, "fewer", []),
+    "evasions": EVASIONS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class SecretsCheck:
     name: str
     digest: str
     reach: Reach
+    labels: frozenset[str]
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -50,14 +56,20 @@ class SecretsCheck:
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `name`. Raises `OptionError` for an unknown option or rule, or when no rule is left."""
     for key in options:
-        if key not in _OPTIONS:
-            raise OptionError(key, f"unknown option `{key}`; known options: {', '.join(_OPTIONS)}")
+        if key not in OPTIONS:
+            raise OptionError(key, unknown(key, OPTIONS))
     chosen = set(_ids(options, "rules") or rule_ids()) - set(_ids(options, "skip"))
     if not chosen:
         raise OptionError("skip", "no rule is left")
     rows = [row for row in _rows() if row["id"] in chosen]
     return unfolding(
-        SecretsCheck(name, options_digest("secrets", VERSION, {}, *map(str, rows)), _reach(frozenset(chosen))), options
+        SecretsCheck(
+            name,
+            options_digest("secrets", VERSION, {}, *map(str, rows)),
+            _reach(frozenset(chosen)),
+            frozenset(row["label"] for row in rows),
+        ),
+        options,
     )
 
 

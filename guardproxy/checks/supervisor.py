@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from guardproxy.checks import Check, Judged, Query, Resources, Scorer, options_digest
+from guardproxy.checks import SCORE, TEXTS, Advice, Check, Judged, Option, Query, Resources, Scorer, options_digest
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import KINDS, Direction, Finding, Kind, Scan, Window
 
 VERSION = 2
-OPTIONS = ("first_stage", "label", "labels", "model", "threshold", "window_chars")
 WINDOW_CHARS = 900
 """Characters of an answer judged together, context included: about 200 tokens of English, one piece for the model."""
 SMALLEST_WINDOW_CHARS = 200
@@ -28,6 +27,25 @@ LARGEST_WINDOW_CHARS = 4000
 REQUEST_CHARS = 50_000
 """The same on the way to the model, which does not wait for it: more than that is only cut so that memory is bounded."""
 REQUEST_CONTEXT_CHARS = 1000
+_POINT: Mapping[str, Any] = {"anyOf": [SCORE, {"type": "string", "minLength": 1}]}
+OPTIONS: Mapping[str, Option] = {
+    "first_stage": Option(
+        "Whether a cheap model may judge the evidently harmless.", {"type": "boolean"}, (True, False), True
+    ),
+    "label": Option("What the model is asked for; `injection` by default.", {"type": "string", "minLength": 1}),
+    "labels": Option("Several of the model's labels.", TEXTS, "more"),
+    "model": Option("The model's name; `supervisor` by default.", {"type": "string", "minLength": 1}),
+    "threshold": Option(
+        "From where on a text is a finding: a score, an operating point such as `1%` (the model's own by default), or one "
+        "of them for each label.",
+        {"anyOf": [*_POINT["anyOf"], {"type": "object", "additionalProperties": _POINT}]},
+        "less",
+    ),
+    "window_chars": Option(
+        f"The most characters that are judged together; {WINDOW_CHARS} by default.",
+        {"type": "integer", "minimum": SMALLEST_WINDOW_CHARS, "maximum": LARGEST_WINDOW_CHARS},
+    ),
+}
 
 UNCALIBRATED = 0.5
 """The threshold of outputs without operating points, where the policy names none."""
@@ -149,6 +167,19 @@ class Supervisor:
     sensitive: bool = False
     slow: bool = True
 
+    @property
+    def labels(self) -> frozenset[str]:
+        return frozenset(wanted.label for each in self.wanted.values() for wanted in each)
+
+    def looks_at(self, direction: Direction, kind: Kind) -> bool:
+        """Whether the model has anything to say of such a text."""
+        return any(wanted.thresholds for wanted in self.wanted[kind])
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """Thresholds at which nobody has measured the model."""
+        return tuple(_advice(self.wanted, self.scorer))
+
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """One `Scan` for each window; the texts of all of them are judged in one call."""
         asked = self.ask(windows)
@@ -205,7 +236,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """
     for key in options:
         if key not in OPTIONS:
-            raise OptionError(key, f"unknown option `{key}`{_near(key, OPTIONS)}")
+            raise OptionError(key, f"unknown option `{key}`{_near(key, list(OPTIONS))}")
     if resources.scorer is None:
         raise OptionError("use", "this process was started without a model, so `supervisor` cannot be used here")
     model = options.get("model", "supervisor")
@@ -274,6 +305,16 @@ def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kin
             known = ", ".join(scorer.points[output]) or "none, it was never calibrated"
             raise OptionError("threshold", f"the model has no operating point `{point}` for `{output}`; known: {known}")
     return Wanted(label, {output: scorer.points[output][point] for output in outputs})
+
+
+def _advice(wanted: Mapping[Kind, tuple[Wanted, ...]], scorer: Scorer) -> Iterator[Advice]:
+    asked = {pair for each in wanted.values() for one in each for pair in one.thresholds.items()}
+    for output, least in sorted(asked):
+        points = scorer.points.get(output, {})
+        if points and not min(points.values()) <= least <= max(points.values()):
+            measured = ", ".join(f"{point} at {score:g}" for point, score in points.items())
+            message = f"{least:g} lies outside of the model's operating points for `{output}` ({measured})"
+            yield Advice("threshold", f"{message}: nobody has measured what is found there", serious=True)
 
 
 def _window_chars(options: Mapping[str, Any]) -> int:

@@ -22,13 +22,22 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version  # noqa: PLC0415
 
+        from guardproxy import plugins  # noqa: PLC0415
+
         typer.echo(version("guardproxy"))
+        for one in (one for group in plugins.GROUPS for one in plugins.installed(group)):
+            typer.echo(f"plug-in {one}")
         raise typer.Exit
 
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print it, and the plug-ins that are installed."
+        ),
+    ] = False,
 ) -> None:
     pass
 

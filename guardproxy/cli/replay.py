@@ -44,11 +44,13 @@ def replay(
             counts[result.verdict] += 1
             if as_json:
                 shown = {"id": record["id"], "verdict": result.verdict, "differences": list(result.differences)}
-                typer.echo(json.dumps({**shown, "rescanned": list(result.rescanned)}))
+                typer.echo(json.dumps({**shown, "rescanned": list(result.rescanned), "assumed": list(result.assumed)}))
             elif result.verdict != "identical":
                 typer.echo(f"{record['id']} {result.verdict}")
                 for difference in result.differences:
                     typer.echo(f"    {difference}")
+                for policy in result.assumed:
+                    typer.echo(f"    (`{policy}` is taken to apply: it asks for headers, and a record holds none)")
     if not as_json:
         typer.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     raise typer.Exit(1 if counts["different"] else 0)

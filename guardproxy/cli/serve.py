@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -34,15 +33,31 @@ def serve(
     port: Annotated[int | None, typer.Option(help="The clients' port. Default: 8080; 0 picks one.")] = None,
     admin_host: Annotated[str | None, typer.Option(help="Where the admin port listens. Default: 127.0.0.1")] = None,
     admin_port: Annotated[
-        int | None, typer.Option(help="/livez /readyz /metrics. Default: 9090; worker N gets 9090 + N.")
+        int | None, typer.Option(help="/livez /readyz /metrics /reload. Default: 9090; worker N gets 9090 + N.")
     ] = None,
     audit: Annotated[Path | None, typer.Option(help="The folder of the audit log. Default: audit")] = None,
+    audit_sink: Annotated[
+        str | None, typer.Option(help="What keeps the log: `file`, or what another package brings. Default: file")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the port. Default: 1")] = None,
     pass_through: Annotated[
         list[str] | None, typer.Option(help="A route that goes on unread, like `GET /v1/models` (the default).")
     ] = None,
     quiet_s: Annotated[
         float | None, typer.Option(help="Seconds between signs of life while an answer is held back. Default: 10")
+    ] = None,
+    reload_s: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds between looks at the policies' folder; 0: only on SIGHUP or POST /reload. Default: 2"
+        ),
+    ] = None,
+    remote_check_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A host that checks may send texts to (`use: http`), like dlp.example:8443."),
+    ] = None,
+    receipts: Annotated[
+        str | None, typer.Option(help="on or off: whether answers say what was looked at. Default: on")
     ] = None,
     supervisor_url: Annotated[
         str | None,
@@ -72,9 +87,13 @@ def serve(
         "admin_host": admin_host,
         "admin_port": admin_port,
         "audit": audit,
+        "audit_sink": audit_sink,
         "workers": workers,
         "pass_through": tuple(pass_through) if pass_through else None,
         "quiet_s": quiet_s,
+        "reload_s": reload_s,
+        "remote_check_host": tuple(remote_check_host) if remote_check_host else None,
+        "receipts": receipts,
         "supervisor_url": supervisor_url,
         "supervisor_shared": supervisor_shared,
         "log_level": log_level,
@@ -102,6 +121,8 @@ def _several(config: Any) -> int:
     """Forks the workers, and before them the process that runs the models for all, where there is to be one."""
     if not config.supervisor_shared or config.supervisor_url:
         return _workers(config)
+    import tempfile  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory(prefix="guardproxy-") as folder:  # of this user alone
         shared = replace(config, supervisor_socket=Path(folder) / "models")
         inference, alive = _inference(config, shared.supervisor_socket)
@@ -122,7 +143,7 @@ def _inference(config: Any, path: Path) -> tuple[int, int]:
     if (child := os.fork()) == 0:
         os.close(ready)
         os.close(held)
-        _run(config, lambda: _serve_models(config, path, told, alive))
+        _run(lambda: _serve_models(config, path, told, alive))
     os.close(told)
     os.close(alive)
     with open(ready, "rb") as pipe:
@@ -140,30 +161,37 @@ def _serve_models(config: Any, path: Path, ready: int, alive: int) -> None:
     uvloop.run(inference.serve(config, path, ready, alive))
 
 
-def _run(config: Any, work: Callable[[], None]) -> NoReturn:
-    """The whole life of a forked process."""
+def _run(work: Callable[[], None]) -> NoReturn:
+    """The whole life of a forked process, which must never go on as its parent."""
+    code = 1
     try:
         work()
+        code = 0
     except GuardproxyError as error:
         sys.stderr.write(f"guardproxy: {error}\n")
-        os._exit(2)
-    os._exit(0)
+        code = 2
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _workers(config: Any, inference: int = 0) -> int:
     """Forks the workers and passes signals on; a process that dies takes the others down, so that whoever watches starts
     all anew instead of running on with half the capacity. `inference`: the process that runs the models, it outlives them."""
     children: list[int] = []
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until a worker can answer it: it is reading the policies anyhow
     for worker in range(config.workers):
         if (child := os.fork()) == 0:
-            _run(config, lambda worker=worker: _one(config, worker))  # type: ignore[misc]
+            _run(lambda worker=worker: _one(config, worker))  # type: ignore[misc]
         children.append(child)
 
     def forward(number: int, _: object) -> None:
         for child in children:
             os.kill(child, number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, forward)
     worst = 0
     while children:

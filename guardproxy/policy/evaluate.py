@@ -8,29 +8,22 @@ in the order in which their text leaves, so that a decision never depends on tim
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
-from importlib.util import find_spec
-from typing import cast
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.operators import Operators, strictest
+from guardproxy.policy import rollout
+from guardproxy.policy.acting import decide
+from guardproxy.policy.cel import About
 from guardproxy.policy.document import Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
+from guardproxy.policy.matching import Verdict
 
 ON_ERROR = "on_error"
-
-
-@cache
-def _action(name: str) -> Callable[[Rule], Decision]:
-    module = f"guardproxy.policy.actions.{name}"
-    if find_spec(module):
-        return cast(Callable[[Rule], Decision], import_module(module).decide)
-    return cast(Callable[[Rule], Decision], next(iter(entry_points(group="guardproxy.actions", name=name))).load())
+MOST_BOUND = 1000  # ways in which policies come together; with many shares, or headers, there are many
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +57,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The rules for one request."""
+    """The rules for one request. `matched`: what became of each condition (`Match.digest`), for the record."""
 
     policies: tuple[Policy, ...]
     rules: tuple[BoundRule, ...]
     checks: Mapping[tuple[str, str], Check]
+    matched: Mapping[str, Verdict] = field(default_factory=dict)
     _reads: dict[Direction, bool] = field(default_factory=dict)
     _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
     _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)
@@ -218,7 +212,8 @@ class Tally:
 
     def _failed(self, bound: BoundRule, channel: Channel, finding: Finding) -> Stop | None:
         """What a policy wants done when a check that one of its rules counts on has failed."""
-        if bound.policy.on_error == "flag":
+        spec = bound.policy.checks.get(bound.names[finding.check])
+        if ((spec and spec.on_error) or bound.policy.on_error) == "flag":
             self._note(ON_ERROR, "flag", Pass(ON_ERROR), bound, channel, finding)
             return None
         stop = Stop(ON_ERROR, "a check could not be completed")
@@ -233,14 +228,24 @@ class Tally:
             self.outcomes.append(outcome)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PolicySet:
     """A folder of policies with their checks. `digest` identifies the files."""
 
     policies: tuple[Policy, ...]
     checks: Mapping[tuple[str, str], Check]
     digest: str
-    _bound: dict[tuple[int, ...], Bound] = field(default_factory=dict)
+    _bound: dict[tuple[tuple[Verdict, int], ...], Bound] = field(default_factory=dict)
+
+    @cached_property
+    def headers(self) -> frozenset[str]:
+        """The names of the headers that some policy's `match` asks for; nobody needs to know the others."""
+        return frozenset(name for policy in self.policies for name in policy.match.asks)
+
+    @cached_property
+    def asks_body(self) -> bool:
+        """Whether a condition speaks of more of a request than its route, model and tenant."""
+        return any(policy.match.when for policy in self.policies)
 
     @property
     def fallbacks(self) -> frozenset[str]:
@@ -248,17 +253,55 @@ class PolicySet:
         retries = (rule.retry for policy in self.policies for rule in policy.rules if rule.retry)
         return frozenset(retry.upstream for retry in retries if retry.upstream)
 
-    def bind(self, route: str, model: str, tenant: str) -> Bound:
-        """The policies whose `match` holds."""
-        key = tuple(at for at, policy in enumerate(self.policies) if policy.match.holds(route, model, tenant))
+    @cached_property
+    def _shares(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(rollout.shares(policy.rules) for policy in self.policies)
+
+    def bind(
+        self,
+        route: str,
+        model: str,
+        tenant: str,
+        conversation: str = "",
+        about: About | None = None,
+        known: Mapping[str, Verdict] | None = None,
+    ) -> Bound:
+        """The policies whose `match` holds, or cannot be evaluated: a policy more can only make a decision stronger. One that
+        extends others stands for them; rules whose share leaves the conversation out are in shadow mode.
+
+        `about`: all that is known of the request, where more is known than the three; `known`: verdicts that were recorded, by
+        `Match.digest`.
+        """
+        about = about or About(route, model, tenant)
+        known = known or {}
+        verdicts = [known.get(one.match.digest) or one.match.verdict(about) for one in self.policies]
+        key = tuple(
+            (verdict, -1 if verdict == "no" else rollout.reached(shares, one.origin, conversation))
+            for one, verdict, shares in zip(self.policies, verdicts, self._shares, strict=True)
+        )
         if key not in self._bound:
-            policies = tuple(self.policies[at] for at in key)
-            rules = tuple(self._rule(policy, rule) for policy in policies for rule in policy.rules)
-            self._bound[key] = Bound(policies, rules, self.checks)
+            if len(self._bound) >= MOST_BOUND:
+                self._bound.clear()
+            self._bound[key] = self._chosen(key)
         return self._bound[key]
+
+    def _chosen(self, key: tuple[tuple[Verdict, int], ...]) -> Bound:
+        chosen = [
+            (one, left_out) for one, (verdict, left_out) in zip(self.policies, key, strict=True) if verdict != "no"
+        ]
+        replaced = frozenset(name for policy, _ in chosen for name in policy.stands_for)
+        kept = [(policy, left_out) for policy, left_out in chosen if policy.name not in replaced]
+        rules = tuple(
+            self._rule(policy, rule if rule.share is None or rule.share > left_out else replace(rule, mode="shadow"))
+            for policy, left_out in kept
+            for rule in policy.rules
+        )
+        verdicts = ((policy.match.digest, verdict) for policy, (verdict, _) in zip(self.policies, key, strict=True))
+        matched = {digest: verdict for digest, verdict in verdicts if digest}
+        return Bound(tuple(policy for policy, _ in kept), rules, self.checks, matched)
 
     def _rule(self, policy: Policy, rule: Rule) -> BoundRule:
         # `check_error` alone listens to every check of the file
         asked = rule.when.names() if rule.when.names() - {CHECK_ERROR} else policy.checks
         names = {self.checks[policy.name, name].name: name for name in asked if name != CHECK_ERROR}
-        return BoundRule(policy, rule, names, _action(rule.action)(rule))
+        return BoundRule(policy, rule, names, decide(rule))

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from guardproxy import checks
 from guardproxy.errors import GuardproxyError, OptionError, PolicyError
-from guardproxy.policy.document import CheckSpec, Policy, read_policy
+from guardproxy.policy import acting
+from guardproxy.policy.document import CheckSpec, Policy
+from guardproxy.policy.reader import read_policies
 from guardproxy.policy.tree import LIMIT_BYTES
 
 SUFFIXES = (".yaml", ".yml")
@@ -43,6 +45,10 @@ class Files:
             self._read[path] = content
         return self._read[path]
 
+    def shown(self, path: str) -> str:
+        """The path as messages show it."""
+        return str(self.folder / path)
+
     def digest(self, policies: str) -> str:
         """The digest of policies together with the files that they name."""
         if not self._read:
@@ -63,19 +69,27 @@ class PolicyErrors(PolicyError):
 
 
 def parse(content: bytes | str, path: str) -> Policy:
-    """The policy that a file's content holds; `path` is for messages only. Raises `PolicyErrors`."""
-    policy = read_policy(content, path)
-    if isinstance(policy, list):
-        raise PolicyErrors(policy)
-    return policy
+    """The policy that a file's content holds, without its tenants; `path` is for messages only. Raises `PolicyErrors`."""
+    return parse_all([(path, content)])[0]
 
 
-def load_folder(folder: Path | str) -> tuple[tuple[Policy, ...], str]:
-    """The policies of all `*.yaml` and `*.yml` files of a folder, by file name, and a digest of names and bytes.
+def parse_all(files: Iterable[tuple[str, bytes | str]], beside: Files | None = None) -> tuple[Policy, ...]:
+    """The policies of several files (path, content). Raises `PolicyErrors`; none of the files is used then."""
+    read = read_policies(files, beside)
+    policies = [one for one in read if isinstance(one, Policy)]
+    errors = [*(one for one in read if isinstance(one, PolicyError)), *_same_names(policies)]
+    if errors:
+        raise PolicyErrors(errors)
+    return tuple(policies)
+
+
+def load_folder(folder: Path | str, files: Files | None = None) -> tuple[tuple[Policy, ...], str]:
+    """The policies of all `*.yaml` and `*.yml` files of a folder, by file name, and a digest of names and bytes. `files`: reads
+    the files that they name.
 
     Hidden files and subfolders are left out. Raises `PolicyErrors`; none of the files is used then.
     """
-    policies: list[Policy] = []
+    contents: list[tuple[str, bytes]] = []
     errors: list[PolicyError] = []
     digest = hashlib.sha256()
     for path in _files(Path(folder)):
@@ -87,15 +101,14 @@ def load_folder(folder: Path | str) -> tuple[tuple[Policy, ...], str]:
         for part in (path.name.encode(errors="surrogateescape"), content):
             # lengths keep `a` + `bc` and `ab` + `c` apart
             digest.update(len(part).to_bytes(8, "big") + part)
-        policy = read_policy(content, str(path))
-        if isinstance(policy, list):
-            errors += policy
-        else:
-            policies.append(policy)
-    errors += _same_names(policies)
+        contents.append((str(path), content))
+    try:
+        policies = parse_all(contents, files or Files(folder))
+    except PolicyErrors as wrong:
+        errors += wrong.errors
     if errors:
         raise PolicyErrors(errors)
-    return tuple(policies), f"sha256:{digest.hexdigest()}"
+    return policies, f"sha256:{digest.hexdigest()}"
 
 
 def _files(folder: Path) -> list[Path]:
@@ -134,6 +147,8 @@ def _same_names(policies: Iterable[Policy]) -> list[PolicyError]:
     first: dict[str, Policy] = {}
     errors = []
     for policy in policies:
+        if policy.tenant:
+            continue
         other = first.setdefault(policy.name, policy)
         if other is not policy:
             message = f"duplicate policy `{policy.name}`, first in {other.source}"
@@ -168,6 +183,7 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
             continue
         built.update(dict.fromkeys(keys, check))
     errors += _nothing_to_cut(policies, built)
+    errors += acting.faults(policies)
     if errors:
         raise PolicyErrors(errors)
     return built
@@ -178,7 +194,7 @@ def _nothing_to_cut(policies: Sequence[Policy], built: Mapping[Key, checks.Check
     return [
         PolicyError(
             f"`{name}` judges an answer as a whole, so there is nothing to redact; use the action retry or block",
-            policy.source,
+            rule.place.path or policy.source,
             rule.place.line,
             rule.place.column,
         )
@@ -199,4 +215,5 @@ def _located(error: GuardproxyError, policy: Policy, spec: CheckSpec) -> PolicyE
     place = spec.place
     if isinstance(error, OptionError):
         place = spec.places.get(error.key, place)
-    return PolicyError(str(error), policy.source, place.line, place.column)
+        place = spec.places.get(f"{error.key}[{error.item}]", place)
+    return PolicyError(str(error), place.path or policy.source, place.line, place.column)

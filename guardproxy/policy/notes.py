@@ -1,25 +1,132 @@
-"""What a reviewer should know of policies that are right: `policy lint` prints it beside the mistakes.
+"""What a reviewer should know of policies that can be used: `policy lint` prints it beside the mistakes.
 
-In: policies. Out: notes, in the form of errors, for their places. Kept: nothing.
+In: a set of policies with their checks. Out: notes with file, line and column. Kept: nothing. A `warning` is likely to be a
+mistake; a `note` is a cost or a gap that may be meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
+from guardproxy.checks import advice, labels, looks_at
 from guardproxy.decisions import Retry
-from guardproxy.errors import PolicyError
+from guardproxy.policy.coverage import asked, coverage
 from guardproxy.policy.document import Policy, Rule
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.expression import CHECK_ERROR
+from guardproxy.policy.probing import probe
+from guardproxy.policy.reading import did_you_mean
+from guardproxy.policy.tree import Place
+from guardproxy.wire import codecs
+
+Weight = Literal["warning", "note"]
+Code = Literal[
+    "never-matches",
+    "fails-without-header",
+    "never-fires",
+    "unused-check",
+    "unused-variable",
+    "unknown-label",
+    "option",
+    "retry-cost",
+    "not-scanned",
+]
 
 
-def notes(policies: Iterable[Policy]) -> list[PolicyError]:
-    """Which rules hold a streaming answer back, and what that costs."""
-    return [
-        PolicyError(_cost(rule, rule.retry), policy.source, rule.place.line, rule.place.column)
-        for policy in policies
-        for rule in policy.rules
-        if rule.retry and rule.mode == "enforce"
-    ]
+@dataclass(frozen=True, slots=True, order=True)
+class Note:
+    """`code`: a stable word for programs."""
+
+    path: str
+    line: int
+    column: int
+    weight: Weight
+    code: Code
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}: {self.weight}: {self.message} [{self.code}]"
+
+
+def notes(policies: PolicySet) -> list[Note]:
+    """Everything there is to say, by file and line, each once."""
+    found = {note for policy in policies.policies for note in _of(policies, policy)}
+    return sorted((*found, *_not_scanned(policies)))
+
+
+def _of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
+    yield from _options(policies, policy)
+    for rule in policy.rules:
+        yield from _rule(policies, policy, rule)
+    if policy.tenant:
+        return
+    yield from _match(policy)
+    used = {name for rule in policy.rules for name in asked(policy, rule)}
+    for name in sorted(policy.checks.keys() - used):
+        message = f"no rule asks for the check `{name}`; name it in a `when`, or take it out"
+        yield _note(policy, policy.checks[name].place, "warning", "unused-check", message)
+    for name, place in policy.unused:
+        yield _note(policy, place, "warning", "unused-variable", f"nothing uses `${{{name}}}`")
+
+
+def _note(policy: Policy, place: Place, weight: Weight, code: Code, message: str) -> Note:
+    return Note(place.path or policy.source, place.line, place.column, weight, code, message)
+
+
+def _match(policy: Policy) -> Iterator[Note]:
+    place = policy.places.get("match", policy.place)
+    probed = probe(policy.match, [route for codec in codecs() for route in codec.routes])
+    if probed.holds is False:
+        message = "no request was found that this can match: no rule of the policy ever counts"
+        yield _note(policy, place, "warning", "never-matches", message)
+    if probed.fails and policy.match.when and policy.match.when.headers:
+        name = policy.match.when.headers[0]
+        message = (
+            f"`when` cannot be evaluated for a request without the header `{name}`, and the policy then applies; begin with "
+            f'`"{name}" in request.headers && ...`'
+        )
+        yield _note(policy, place, "warning", "fails-without-header", message)
+
+
+def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Note]:
+    names = asked(policy, rule)
+    checks = {name: policies.checks[policy.name, name] for name in names}
+    able = {name for name, check in checks.items() if any(looks_at(check, *place) for place in rule.on)}
+    if not rule.when.holds({*able, CHECK_ERROR}):
+        blind = ", ".join(f"`{name}`" for name in sorted(rule.when.names() - able - {CHECK_ERROR}))
+        message = f"`{rule.id}` can never hold: {blind} cannot find anything in the texts that `on` names"
+        yield _note(policy, rule.places.get("on", rule.place), "warning", "never-fires", message)
+    told = [labels(check) for check in checks.values()]
+    known = {label for one in told if one for label in one}
+    for label in rule.operators.by_label if None not in told else ():
+        if label not in known:
+            message = f"no check of `{rule.id}` finds `{label}`{did_you_mean(label, sorted(known))}"
+            yield _note(policy, rule.places.get("operators", rule.place), "warning", "unknown-label", message)
+    if rule.retry and rule.mode == "enforce":
+        yield _note(policy, rule.place, "note", "retry-cost", _cost(rule, rule.retry))
+
+
+def _options(policies: PolicySet, policy: Policy) -> Iterator[Note]:
+    for name, spec in policy.checks.items():
+        for told in advice(policies.checks[policy.name, name]):
+            place = spec.places.get(f"{told.key}[{told.item}]", spec.places.get(told.key, spec.place))
+            yield _note(policy, place, "warning" if told.serious else "note", "option", told.message)
+
+
+def _not_scanned(policies: PolicySet) -> Iterator[Note]:
+    """Texts that no check looks at, in one note for each policy set."""
+    rows = [row for row in coverage(policies) if not row.checks]
+    if rows and policies.policies:
+        first = policies.policies[0]
+        for direction in ("request", "response"):
+            kinds = dict.fromkeys(row.kind for row in rows if row.direction == direction)
+            if kinds:
+                message = (
+                    f"no check looks at these texts of a {direction}: {', '.join(kinds)} (see `policy lint --coverage`)"
+                )
+                yield _note(first, first.place, "note", "not-scanned", message)
 
 
 def _cost(rule: Rule, retry: Retry) -> str:

@@ -29,7 +29,7 @@ class Reading:
         self.errors: list[PolicyError] = []
 
     def fail(self, place: Place, message: str) -> None:
-        self.errors.append(PolicyError(message, self.path, place.line, place.column))
+        self.errors.append(PolicyError(message, place.path or self.path, place.line, place.column))
 
     def unexpected(self, node: Node, wanted: str) -> None:
         """Notes a value of the wrong type; unquoted numbers and booleans are the usual accident."""

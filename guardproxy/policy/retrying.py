@@ -3,25 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import get_args
+from typing import Any, get_args
 
 from guardproxy.decisions import Retry, Then
 from guardproxy.policy.reading import Reading
 from guardproxy.policy.tree import Node
 
-KEYS = ("attempts", "then", "fallback", "template", "total_s", "total_tokens", "price")
 THEN: tuple[Then, ...] = get_args(Then)
 LIMIT_ATTEMPTS = 10
 LIMIT_TEMPLATE_CHARS = 4000
+LIMIT_S = (0.1, 3600)
+LIMIT_TOKENS = 10**9
+LIMIT_PRICE = 10**6
+_TEXT = {"type": "string", "minLength": 1}
+
+# Each key, what it says, and its form as JSON Schema.
+TABLE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "attempts": (
+        "How many more answers the model may give.",
+        {"type": "integer", "minimum": 1, "maximum": LIMIT_ATTEMPTS},
+    ),
+    "then": ("What happens when no attempt is left.", {"enum": list(THEN)}),
+    "fallback": (
+        "For `then: fallback`: whom to ask instead.",
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": False,
+            "properties": {
+                "model": {**_TEXT, "description": "The name of a model."},
+                "upstream": {**_TEXT, "description": "The name of an upstream, as `--upstream NAME=URL` gives it."},
+            },
+        },
+    ),
+    "template": (
+        "What the model is told; `{errors}` in it is the list of faults.",
+        {**_TEXT, "maxLength": LIMIT_TEMPLATE_CHARS},
+    ),
+    "total_s": (
+        "Seconds after which no attempt begins.",
+        {"type": "number", "minimum": LIMIT_S[0], "maximum": LIMIT_S[1]},
+    ),
+    "total_tokens": (
+        "Tokens of all attempts after which no further one begins.",
+        {"type": "integer", "minimum": 1, "maximum": LIMIT_TOKENS},
+    ),
+    "price": (
+        "Of a million tokens of output, for the count of what was saved.",
+        {"type": "number", "minimum": 0, "maximum": LIMIT_PRICE},
+    ),
+}
+KEYS = tuple(TABLE)
 _PLAIN = Retry("")
 
 
 def read_retry(reading: Reading, keys: Mapping[str, Node], rule: str, message: str) -> Retry:
     """The retry that a rule's keys ask for."""
     attempts = reading.number(keys.get("attempts"), 1, LIMIT_ATTEMPTS, whole=True)
-    total_s = reading.number(keys.get("total_s"), 0.1, 3600)
-    tokens = reading.number(keys.get("total_tokens"), 1, 10**9, whole=True)
-    price = reading.number(keys.get("price"), 0, 10**6)
+    total_s = reading.number(keys.get("total_s"), *LIMIT_S)
+    tokens = reading.number(keys.get("total_tokens"), 1, LIMIT_TOKENS, whole=True)
+    price = reading.number(keys.get("price"), 0, LIMIT_PRICE)
     then = reading.choice(keys.get("then"), THEN)
     model, upstream = _fallback(reading, keys.get("fallback"))
     if then == "fallback" and "fallback" not in keys:

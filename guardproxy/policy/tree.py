@@ -2,14 +2,15 @@
 
 In: the bytes or the text of a file. Out: a `Node`, or a `PolicyError` with line and column. Kept: nothing.
 The format is YAML 1.2 with its core scalars, less everything that makes a file mean something else than it seems to
-say: anchors and aliases, tags, directives, tabs, duplicate keys, keys that are not words, a second document.
+say: anchors and aliases, tags, directives, tabs, characters that turn the reading direction round or cannot be seen,
+duplicate keys, keys that are not words, a second document.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import yaml
@@ -28,6 +29,8 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 _NAN = re.compile(r"\.nan|\.NaN|\.NAN")
+# What makes a line look other than it is: controls of the reading direction, a space without width, a soft hyphen, tags.
+_UNSEEN = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 
@@ -38,10 +41,12 @@ class _Mark(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A position in a file; lines and columns start at 1, columns count characters."""
+    """A position in a file; lines and columns start at 1, columns count characters. `path`: of another file than the one
+    that is read (a list, a policy that is extended)."""
 
     line: int = 1
     column: int = 1
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +71,16 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
+    def located(self, path: str) -> Node:
+        """The same, with the file's path at every place that has none."""
+        value = self.value
+        if isinstance(value, Mapping):
+            value = {key: node.located(path) for key, node in value.items()}
+        elif isinstance(value, tuple):
+            value = tuple(node.located(path) for node in value)
+        place, key = (one if one.path else replace(one, path=path) for one in (self.place, self.key))
+        return replace(self, value=value, place=place, key=key)
+
     def found(self) -> str:
         """What the value is, in words, for messages."""
         match self.value:
@@ -83,10 +98,15 @@ class Node:
                 return "a mapping"
 
 
+def entries(node: Node) -> Mapping[str, Node]:
+    """The entries of a mapping; none of anything else."""
+    return node.value if isinstance(node.value, Mapping) else {}
+
+
 def read_tree(content: bytes | str, path: str) -> Node:
     """The only document of a file. Raises `PolicyError` at the first thing that cannot be read."""
     text = _decoded(content, path)
-    _refuse_tabs(text, path)
+    _refuse_unseen(text, path)
     try:
         return _document(yaml.parse(text, Loader=yaml.SafeLoader), path)
     except yaml.MarkedYAMLError as error:
@@ -109,11 +129,22 @@ def _decoded(content: bytes | str, path: str) -> str:
         raise _error("not UTF-8; save the file as UTF-8", path, _place_at(before, len(before))) from None
 
 
-def _refuse_tabs(text: str, path: str) -> None:
+def _refuse_unseen(text: str, path: str) -> None:
     at = text.find("\t")
     if at >= 0:
         message = "a tab; indent with spaces, and write \\t between double quotes where a text needs one"
         raise _error(message, path, _place_at(text, at))
+    if (place := unseen(text, 1 if text.startswith("\ufeff") else 0)) is not None:
+        hidden = text[place]
+        code = f"\\u{ord(hidden):04x}" if ord(hidden) < 0x10000 else f"\\U{ord(hidden):08x}"
+        message = f"a character that cannot be seen; write {code} between double quotes if it is meant"
+        raise _error(message, path, _place_at(text, place))
+
+
+def unseen(text: str, start: int = 0) -> int | None:
+    """Where the first character stands that cannot be seen, or that turns the reading direction round."""
+    found = _UNSEEN.search(text, start)
+    return found.start() if found else None
 
 
 def _document(events: Iterator[yaml.Event], path: str) -> Node:
@@ -204,8 +235,8 @@ def _place(mark: _Mark | None) -> Place:
 
 
 def _place_at(text: str, offset: int) -> Place:
-    lines = _LINE_BREAK.split(text[:offset])
-    return Place(len(lines), len(lines[-1].lstrip("\ufeff")) + 1)
+    lines = _LINE_BREAK.split(text[:offset].removeprefix("\ufeff"))
+    return Place(len(lines), len(lines[-1]) + 1)
 
 
 def _error(message: str, path: str, place: Place) -> PolicyError:

@@ -13,7 +13,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -22,23 +22,28 @@ from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from guardproxy import placeholders
-from guardproxy.config import Config
-from guardproxy.errors import ConfigError, DownstreamError
+from guardproxy.config import Config, shipped
+from guardproxy.errors import DownstreamError, PolicyError
 from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.passing import PassThrough
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import PolicyErrors
+from guardproxy.remote import Remotes
 from guardproxy.scanning import load
 from guardproxy.server.driver import Driver
 from guardproxy.server.headers import (
+    asked_for,
     check_body_headers,
     check_head,
     check_query,
     credential,
     fallback_headers,
-    language,
+    named,
     upstream_headers,
 )
 from guardproxy.server.listener import Listener
 from guardproxy.server.recorder import Recorder, key_of
+from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner
 from guardproxy.server.status import Metrics, admin_app
 from guardproxy.server.upstream import Upstream, session
@@ -83,25 +88,53 @@ class Server:
     def __init__(self, config: Config, worker: int = 0) -> None:
         self.config = config
         self.metrics = Metrics()
-        models = Models((config.models,) if config.models else (), settings(config), Registry(self.metrics.registry))
-        self.policies = load(config.policies, config.models, models)
+        self._remotes = Remotes(config.remote_check_host, dict(one.split("=", 1) for one in config.remote_check_key))
+        self._models = Models(
+            (config.models,) if config.models else (), settings(config), Registry(self.metrics.registry)
+        )
+        self.reloading = Reload(config.policies or shipped("policies"), self._load, self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         self._key = key_of(config.audit, config.key)
         self._engine = engine()
-        self._recorder = Recorder(config.audit, worker, self._engine)
+        self._recorder = Recorder(config.audit, worker, self._engine, config.audit_sink)
         self._scanner = Scanner(config.scan_threads, config.timeout_scan_s, self.metrics.remembered)
         self._client = session(config)
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s)
-        _check_fallbacks(self.policies.fallbacks, config)
-        self.metrics.policies.labels(self.policies.digest).set(1)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._draining = False
         self._pass_through = frozenset(config.pass_through)
+
+    def _load(self) -> PolicySet:
+        """The policies as they lie in their folder. Raises `PolicyError`."""
+        policies = load(self.config.policies, self.config.models, self._models, self._remotes)
+        check_fallbacks(policies, self.config)
+        return policies
 
     def trouble(self) -> list[str]:
         """Why no traffic should come."""
         reasons = [] if self._recorder.healthy else ["the audit log cannot be written"]
         return [*reasons, *(["draining"] if self._draining else [])]
+
+    @property
+    def policies(self) -> PolicySet:
+        """Those in force. An exchange takes them once, and keeps them to its end."""
+        return self.reloading.policies
+
+    def remarks(self) -> list[str]:
+        """What somebody should know though traffic may come."""
+        if not self.reloading.errors:
+            return []
+        stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"
+        return [stays, *(str(error) for error in self.reloading.errors)]
+
+    async def reload(self) -> dict[str, object]:
+        """Loads the policies anew, for the admin port."""
+        ok = await self.reloading.now()
+        errors = [
+            {"file": one.path, "line": one.line, "column": one.column, "message": one.message}
+            for one in self.reloading.errors
+        ]
+        return {"ok": ok, "policies": self.policies.digest, "errors": errors}
 
     def version(self) -> dict[str, object]:
         checks = {check.name: check.digest for check in self.policies.checks.values()}
@@ -146,7 +179,8 @@ class Server:
             if len(self._open) > self.config.limit_exchanges:
                 raise DownstreamError(503, "no_capacity", "too many requests are under way")
             body = await self._body(request, read=codec is not None)
-            first = RequestReceived(body, time.perf_counter(), time.time(), language(request.headers))
+            asked = asked_for(request.headers, self.policies.headers)
+            first = RequestReceived(body, time.perf_counter(), time.time(), *named(request.headers), asked)
         except DownstreamError as error:
             first = Refused(error.status, error.code, str(error), error.field, time.perf_counter(), time.time())
         chosen = codec or _dialect(request, path)
@@ -161,6 +195,7 @@ class Server:
             hashed=lambda kind, value: placeholders.hashed(self._key, tenant, kind, value),
             limits=self._limits,
             engine=self._engine,
+            receipts=self.config.receipts == "on",
         )
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
         upstream = Upstream(self._client)
@@ -260,14 +295,24 @@ class Server:
     async def close(self) -> None:
         await self._client.close()
         self._scanner.close()
+        self.reloading.close()
+        self._remotes.close()
         self._recorder.close()
 
 
-def _check_fallbacks(names: Iterable[str], config: Config) -> None:
-    """Whether every upstream that a policy falls back to has an address. Raises `ConfigError`."""
-    for name in names:
-        if name not in config.named:
-            raise ConfigError(f"a policy falls back to the upstream `{name}`: give --upstream {name}=URL")
+def check_fallbacks(policies: PolicySet, config: Config) -> None:
+    """Whether every upstream that a policy falls back to has an address. Raises `PolicyErrors`."""
+    errors = [
+        PolicyError(
+            f"a policy falls back to the upstream `{name}`: give --upstream {name}=URL",
+            *(rule.place.path or policy.source, rule.place.line, rule.place.column),
+        )
+        for policy in policies.policies
+        for rule in policy.rules
+        if rule.retry and (name := rule.retry.upstream) and name not in config.named
+    ]
+    if errors:
+        raise PolicyErrors(errors)
 
 
 def _dialect(request: web.BaseRequest, path: str) -> Codec:
@@ -312,7 +357,7 @@ async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], Non
         access_log=None,
     )
     runner = web.ServerRunner(low)
-    admin = web.AppRunner(admin_app(server), access_log=None)
+    admin = web.AppRunner(admin_app(server, server), access_log=None)
     await runner.setup()
     await admin.setup()
     site = web.TCPSite(runner, config.host, config.port, reuse_port=config.workers > 1 or None, backlog=1024)
@@ -324,6 +369,8 @@ async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], Non
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, server.reloading.ask)
+    watching = asyncio.create_task(server.reloading.run(config.reload_s), name="reload")
     lag = LagClock(loop, server.metrics)
     port, admin_port = runner.addresses[0][1], admin.addresses[0][1]
     _log.info("listening", extra={"port": port, "admin_port": admin_port, "policies": server.policies.digest})
@@ -332,6 +379,7 @@ async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], Non
     await stop.wait()
     _log.info("draining", extra={"open": len(server._open)})
     server._draining = True
+    watching.cancel()
     await site.stop()
     await server.drain()
     lag.stop()

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from multidict import CIMultiDict
 
+from guardproxy import receipt
 from guardproxy.config import Config
 from guardproxy.errors import AuditError, UpstreamError
 from guardproxy.exchange import Exchange
@@ -223,6 +224,8 @@ class Driver:
             if head.streamed:
                 headers["Cache-Control"] = "no-cache, no-transform"
                 headers["X-Accel-Buffering"] = "no"
+        if head and head.receipt:
+            headers[receipt.HEADER] = head.receipt
         headers["x-guardproxy-id"] = self._exchange.setting.id
         headers["Server"] = "guardproxy"
         return headers

@@ -67,7 +67,7 @@ def upstream_headers(headers: Iterable[tuple[str, str]], named: str) -> CIMultiD
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers:
         low = name.lower()
-        if low not in _NOT_UPSTREAM and low not in drop and not low.startswith("x-forwarded-"):
+        if low not in _NOT_UPSTREAM and low not in drop and not low.startswith(("x-forwarded-", "x-guardproxy-")):
             kept.add(name, value)
     kept["Accept-Encoding"] = "identity"
     return kept
@@ -115,6 +115,11 @@ def language(headers: Mapping[str, str]) -> str:
     """The language that `Content-Language` names first (RFC 9110, 8.5), as its code of letters; empty where there is none."""
     named = _LANGUAGE.match(headers.get("Content-Language", ""))
     return named[1].lower() if named else ""
+
+
+def named(headers: Mapping[str, str]) -> tuple[str, str]:
+    """The language and the conversation that a request's headers name; empty where they name none."""
+    return language(headers), headers.get("x-guardproxy-conversation", "")
 
 
 def check_head(request: web.BaseRequest) -> tuple[str, str]:
@@ -171,3 +176,9 @@ def credential(headers: Mapping[str, str]) -> str:
     if len(found) > 1:
         raise DownstreamError(400, "two_credentials", "the request has two different credentials")
     return next(iter(found), "")
+
+
+def asked_for(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """The headers of these names, written small; one that stands there several times has all its values, joined by commas."""
+    every = CIMultiDict(headers)
+    return {name: ", ".join(every.getall(name)) for name in names if name in every}

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.sinks import opened
 
 
 class Recorder:
-    """`folder`: where logs live. `worker`: tells the logs of several processes apart."""
+    """`folder`: where logs live. `worker`: tells the logs of several processes apart. `sink`: what keeps them."""
 
-    def __init__(self, folder: Path, worker: int, engine: str) -> None:
-        self._sink = FileSink(folder, f"audit-{worker}", {"log": secrets.token_hex(8), "engine": engine})
+    def __init__(self, folder: Path, worker: int, engine: str, sink: str = "file") -> None:
+        self._sink = opened(sink, folder, f"audit-{worker}", {"log": secrets.token_hex(8), "engine": engine})
 
     @property
     def healthy(self) -> bool:

@@ -1,4 +1,4 @@
-"""The admin port: `/livez`, `/readyz`, `/metrics`, `/version`. Nothing here can change anything."""
+"""The admin port: `/livez`, `/readyz`, `/metrics`, `/version`, and `POST /reload`, which loads the policies anew."""
 
 from __future__ import annotations
 
@@ -51,6 +51,16 @@ class Metrics:
         self.open = Gauge(name("open_exchanges"), "Exchanges under way.", registry=registry)
         self.lag = seconds("event_loop_lag", "How late the loop's clock ticks.")
         self.policies = Gauge(name("policy_info"), "The policies in force.", ("digest",), registry=registry)
+        self.reloads = Counter(name("policy_reloads"), "Policies that took the place of others.", registry=registry)
+        self.reload_failures = Counter(
+            name("policy_reload_failures"), "Reloads that failed; the old policies stayed.", registry=registry
+        )
+        self.reload_fine = Gauge(
+            name("policy_last_reload_successful"), "1, or 0 where the last reload failed.", registry=registry
+        )
+        self.reloaded_at = Gauge(
+            name("policy_last_reload_success_timestamp_seconds"), "When policies were loaded last.", registry=registry
+        )
 
 
 class State(Protocol):
@@ -65,13 +75,26 @@ class State(Protocol):
     def version(self) -> dict[str, object]: ...
 
 
-def admin_app(state: State) -> web.Application:
+class Reloading(Protocol):
+    """What has policies that can be loaded anew."""
+
+    def remarks(self) -> list[str]:
+        """What somebody should know though traffic may come."""
+        ...
+
+    async def reload(self) -> dict[str, object]:
+        """Loads the policies anew. `ok`, the digest of those in force, and what was wrong."""
+        ...
+
+
+def admin_app(state: State, reloading: Reloading | None = None) -> web.Application:
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
         trouble = state.trouble()
-        return web.Response(text="".join(f"{one}\n" for one in trouble) or "ready\n", status=503 if trouble else 200)
+        said = [*(trouble or ["ready"]), *(reloading.remarks() if reloading else ())]
+        return web.Response(text="".join(f"{one}\n" for one in said), status=503 if trouble else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(state.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -79,7 +102,16 @@ def admin_app(state: State) -> web.Application:
     async def version(_: web.Request) -> web.Response:
         return web.json_response(state.version())
 
+    async def reload(request: web.Request) -> web.Response:
+        if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
+            return web.json_response({"ok": False, "error": "not from a web page"}, status=403)
+        assert reloading is not None  # noqa: S101 - there is no such route else
+        done = await reloading.reload()
+        return web.json_response(done, status=200 if done["ok"] else 422)
+
     app = web.Application()
     for path, answer in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics), ("/version", version)):
         app.router.add_get(path, answer)
+    if reloading:
+        app.router.add_post("/reload", reload)
     return app

@@ -10,9 +10,10 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
+from guardproxy import plugins
+from guardproxy.errors import PluginError
 from guardproxy.events import Event, Frame, Text
 from guardproxy.shapes import NO_SHAPES, Shapes
 
@@ -110,13 +111,36 @@ class Codec(Protocol):
         ...
 
 
+_MEMBERS = (
+    "name",
+    "provider",
+    "routes",
+    "read_request",
+    "decoder",
+    "edited",
+    "cut",
+    "error",
+    "error_event",
+    "filtered",
+)
 _OWN = ("openai_chat", "anthropic_messages")
 
 
 @cache
 def _codecs() -> tuple[Codec, ...]:
     own = [cast(Codec, importlib.import_module(f"{__name__}.{name}").CODEC) for name in _OWN]
-    return (*own, *(cast(Codec, point.load()) for point in entry_points(group="guardproxy.wire")))
+    plugins.refuse_clashes(plugins.WIRE, _OWN)
+    found = {route: "guardproxy" for codec in own for route in codec.routes}
+    for name in plugins.names(plugins.WIRE):
+        codec, whose = plugins.load(plugins.WIRE, name, _OWN), plugins.whose(plugins.WIRE, name)
+        missing = [one for one in _MEMBERS if not hasattr(codec, one)]
+        if missing:
+            raise PluginError(f"the plug-in {whose} is no wire format: it has no {', '.join(missing)}")
+        for route in codec.routes:
+            if (other := found.setdefault(route, whose)) != whose:
+                raise PluginError(f"the plug-in {whose} reads the route `{route}`, which {other} reads; uninstall one")
+        own.append(cast(Codec, codec))
+    return tuple(own)
 
 
 def codecs() -> tuple[Codec, ...]:

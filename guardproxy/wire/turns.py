@@ -1,7 +1,7 @@
 """A further turn of a conversation, in each dialect: the model's own answer and what is wrong with it.
 
-In: the tree of a request. Out: a new tree. Also the two things that a stream may say while its answer is held back: a
-sign of life, and the beginning of an answer that will be refused.
+In: the tree of a request. Out: a new tree. Also what a conversation began with; and the two things that a stream may say while
+its answer is held back: a sign of life, and the beginning of an answer that will be refused.
 """
 
 from __future__ import annotations
@@ -106,6 +106,23 @@ def _messages(tree: Mapping[str, Any], said: Said, feedback: str) -> dict[str, A
     else:
         turns = [{"role": "assistant", "content": begun + said.in_words()}, {"role": "user", "content": feedback}]
     return {**tree, "messages": [*messages, *turns]}
+
+
+def first_words(tree: Any) -> str:
+    """The texts of the first message of the user that has any: the same in every turn, however later turns write it down.
+    What the operator says (`system`) is left out, for it may tell the time."""
+    turns = tree.get("messages", tree.get("input")) if isinstance(tree, dict) else None
+    if isinstance(turns, str):
+        return turns
+    for turn in turns if isinstance(turns, list) else ():
+        if not isinstance(turn, dict) or turn.get("role") != "user":
+            continue
+        content = turn.get("content")
+        parts = content if isinstance(content, list) else [{"text": content}]
+        texts = (part.get("text") for part in parts if isinstance(part, dict))
+        if said := "".join(text for text in texts if isinstance(text, str)):
+            return said
+    return ""
 
 
 def keep_alive(codec: str) -> bytes:

@@ -25,6 +25,7 @@ from guardproxy.demo.scripted import Scripted, start
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 60.0
+PLUGINS = ""  # a folder with packages that proxies find
 
 # Made up; in parts, so that scanners of source code stay quiet.
 MAIL = "mara.lindqvist" + "@" + "example.com"
@@ -142,7 +143,7 @@ def serve(upstream_url: str, folder: Path, policy: str, *options: str) -> Proxy:
     port, admin_port = free_port(), free_port()
     command = [sys.executable, "-m", "guardproxy", "serve", "--upstream", upstream_url, "--policies", str(policies)]
     command += ["--port", str(port), "--admin-port", str(admin_port), "--audit", str(audit), *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), PLUGINS)))}
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
     proxy = Proxy(process, port, admin_port, audit, log)

@@ -542,7 +542,7 @@ def test_of_several_choices_the_wrong_one_is_quoted() -> None:
     ]
     attempts = Attempts(RETRY, ask(n=2)).answer(json.dumps({"choices": choices}).encode())
     assert attempts.bodies[1]["messages"][1]["content"] == WRONG[1]
-    assert attempts.play.exchange.first_answer is not attempts.play.exchange.sides["response"]
+    assert attempts.play.exchange.answers[0] is not attempts.play.exchange.sides["response"]
     assert Attempts(RETRY, ask()).play.exchange.attempt == 0
 
 

@@ -17,6 +17,7 @@ from guardproxy.transcript import (
     ResponseEnded,
     ResponseStarted,
     Scanned,
+    SendHead,
     UpstreamFailed,
     line,
 )
@@ -46,6 +47,7 @@ def play(*inputs: Input) -> tuple[list[str], list[Command]]:
             lambda data: "",
             engine="e",
             hashed=hashed,
+            receipts=True,
         )
     )
     done = [command for happened in inputs for command in passing.receive(happened)]
@@ -106,3 +108,10 @@ def test_nothing_interrupts_it() -> None:
     assert codec
     setting = Setting("id", "GET /v1/models", "t", codec, policy_set(POLICY), mint, lambda data: "", hashed=hashed)
     assert PassThrough(setting).patience_s(1.0) is None
+
+
+def test_the_client_is_told_that_nothing_was_read() -> None:
+    for happened in (ResponseStarted(200, "application/json"), UpstreamFailed("upstream_timeout", "late", 504)):
+        _, done = play(RequestReceived(b""), happened)
+        (head,) = [command for command in done if isinstance(command, SendHead)]
+        assert head.receipt.endswith("request-unread=(*), response-unread=(*)")

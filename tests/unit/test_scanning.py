@@ -11,7 +11,7 @@ from guardproxy import scanning
 from guardproxy.checks import Resources
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.findings import Finding
-from guardproxy.scanning import Result, load, run_tests, scan_text
+from guardproxy.scanning import Result, load, scan_text
 from guardproxy.supervisor import Models
 from tests.support import policy_set
 
@@ -53,34 +53,6 @@ def test_what_becomes_of_a_text(direction: Any) -> None:
 
 def test_a_policy_for_other_models_does_nothing() -> None:
     assert scan_text(policy_set(POLICY), "forbidden", "request").decision == "pass"
-
-
-TESTS = """
-tests:
-  - {name: right, request: "to jo@ab.io", expect: {rule: mail, decision: redact, upstream_lacks: jo@ab.io, upstream_has: to}}
-  - {name: answer, response: "to jo@ab.io", expect: {client_lacks: jo@ab.io}}
-  - {name: no rule, request: "plain", expect: {rule: mail}}
-  - {name: other rule, request: "look", expect: {rule: mail}}
-  - {name: no decision, request: "plain", expect: {decision: block}}
-  - {name: it leaks, request: "plain text", expect: {upstream_lacks: [secret, plain]}}
-  - {name: it is gone, request: "forbidden text", expect: {upstream_has: text}}
-  - {name: client, response: "plain text", expect: {client_lacks: text}}
-"""
-
-
-def test_the_tests_of_a_policy_run_against_it_alone() -> None:
-    """Its `match` does not keep its tests from it, and no other policy takes part."""
-    other = OPEN.replace("policy: test", "policy: other").replace("[forbidden]", "[jo]")
-    assert [(one.policy, one.name, one.faults) for one in run_tests(policy_set(POLICY + TESTS, other))] == [
-        ("test", "right", ()),
-        ("test", "answer", ()),
-        ("test", "no rule", ("expected the rule `mail` to hold; those that did: none",)),
-        ("test", "other rule", ("expected the rule `mail` to hold; those that did: seen",)),
-        ("test", "no decision", ("expected the decision block, got pass",)),
-        ("test", "it leaks", ("text 2 reaches the model",)),
-        ("test", "it is gone", ("text 1 does not reach the model",)),
-        ("test", "client", ("text 1 reaches the client",)),
-    ]
 
 
 def test_a_folder_is_loaded_with_its_checks(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib.metadata import EntryPoint
 from itertools import permutations
 
 import pytest
@@ -12,7 +10,6 @@ from guardproxy.decisions import Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.gate import CHECK_ERROR
 from guardproxy.policy import evaluate
-from guardproxy.policy.document import Rule
 from guardproxy.policy.evaluate import Bound, PolicySet, Tally
 from tests.support import policy_set
 
@@ -208,29 +205,6 @@ def test_no_policies_ask_nothing() -> None:
     assert Tally(it).see(channel(), finding("one")) is None
 
 
-@pytest.fixture
-def _fresh_actions() -> Iterator[None]:
-    evaluate._action.cache_clear()
-    yield
-    evaluate._action.cache_clear()
-
-
-def hush(rule: Rule) -> Stop:
-    """An action that another package brings."""
-    return Stop(rule.id, "hush")
-
-
-@pytest.mark.usefixtures("_fresh_actions")
-def test_another_package_may_bring_an_action(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("hush", f"{__name__}:hush", "guardproxy.actions")
-    monkeypatch.setattr(EntryPoint, "load", lambda self: hush)
-    monkeypatch.setattr(
-        evaluate, "entry_points", lambda group, name: [point] if (group, name) == (point.group, "hush") else []
-    )
-    rule = policy_set(policies("  - {id: r, when: one, action: flag}\n")).policies[0].rules[0]
-    assert evaluate._action("hush")(rule) == Stop("r", "hush")
-
-
 def test_the_upstreams_that_policies_fall_back_to() -> None:
     rules = (
         "  - {id: a, on: response, when: one, action: retry, then: fallback, fallback: {upstream: backup}}\n"
@@ -279,3 +253,34 @@ def test_each_answer_is_counted_by_itself_after_the_request() -> None:
     tally.next_attempt()
     assert tally.see(channel("assistant", "response"), finding("one")) is None
     assert tally.attempt == 1
+
+
+FAILING = """\
+policy: p
+on_error: {whole}
+checks:
+  one: {{use: pattern, words: [falcon]{one}}}
+  two: {{use: pattern, words: [heron]}}
+rules:
+  - {{id: r, on: request, when: one or two, action: flag}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("whole", "one", "of", "blocks"),
+    [
+        ("block", "", "one", True),
+        ("block", ", on_error: flag", "one", False),
+        ("block", ", on_error: flag", "two", True),
+        ("flag", ", on_error: block", "one", True),
+        ("flag", ", on_error: block", "two", False),
+    ],
+)
+def test_a_check_may_say_itself_what_its_failure_leads_to(whole: str, one: str, of: str, blocks: bool) -> None:
+    it = policy_set(FAILING.format(whole=whole, one=one)).bind(ROUTE, "m", "t")
+    tally = Tally(it)
+    stop = tally.see(channel(), Finding(0, 1, of, "check_error", 1.0))
+    assert (stop is not None) == blocks
+    assert [(outcome.rule, outcome.action) for outcome in tally.outcomes] == [
+        ("on_error", "block" if blocks else "flag")
+    ]

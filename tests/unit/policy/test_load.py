@@ -204,7 +204,7 @@ def test_the_shipped_policies_load() -> None:
     shipped = Path(__file__).parents[3] / "policies"
     default = next(policy for policy in load_folder(shipped)[0] if policy.name == "default")
     assert {rule.action for rule in default.rules} == {"flag", "redact", "block"}
-    assert {example.rule for example in default.tests} == {rule.id for rule in default.rules} | {None}
+    assert {example.expected.rule for example in default.tests} == {rule.id for rule in default.rules} | {None}
 
 
 # Files that policies name.

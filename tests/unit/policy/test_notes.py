@@ -1,11 +1,30 @@
-"""What a reviewer is told of policies that are right."""
+"""What a reviewer is told of policies that can be used."""
 
 from __future__ import annotations
 
-from guardproxy.policy.load import parse
-from guardproxy.policy.notes import notes
+import pytest
+
+from guardproxy.checks import Resources
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import build_checks, parse_all
+from guardproxy.policy.notes import Note, notes
+from tests.support_supervisor import FakeScorer, words
 
 HEAD = "policy: p\nchecks: {shape: {use: json_schema, schema: from_request}}\nrules:\n"
+
+
+def loaded(*texts: str) -> PolicySet:
+    policies = parse_all([(f"p{at or ''}.yaml", text) for at, text in enumerate(texts)])
+    return PolicySet(policies, build_checks(policies, Resources(scorer=lambda name: FakeScorer(words))), "")
+
+
+def told(*texts: str) -> list[Note]:
+    return [note for note in notes(loaded(*texts)) if note.code != "not-scanned"]
+
+
+def policy(checks: str, *rules: str, more: str = "") -> str:
+    lines = "".join(f"  - {{{rule}}}\n" for rule in rules)
+    return f"policy: p\nchecks: {{{checks}}}\nrules:\n{lines}{more}"
 
 
 def test_a_reviewer_is_told_what_a_retry_costs() -> None:
@@ -14,13 +33,127 @@ def test_a_reviewer_is_told_what_a_retry_costs() -> None:
         + "  - {id: one, when: shape, action: retry, attempts: 3, total_s: 9}\n"
         + "  - {id: two, when: shape, action: retry, early: true}\n"
         + "  - {id: three, when: shape, action: retry, mode: shadow}\n"
-        + "  - {id: four, when: shape, action: block}\n"
+        + "  - {id: four, when: shape, action: block, on: response}\n"
         + "  - {id: five, when: shape, action: retry, then: fallback, fallback: {model: m}}\n"
     )
-    told = [str(note) for note in notes([parse(text, "p.yaml")])]
-    assert len(told) == 3
-    assert told[0].startswith("p.yaml:4:5: `one` holds a streaming answer back to its end")
-    assert "up to 4 answers" in told[0]
-    assert "after 9 s" in told[0]
-    assert "only while no text of a stream was sent" in told[1]
-    assert "up to 4 answers" in told[2]
+    lines = [str(note) for note in told(text)]
+    assert len(lines) == 3
+    assert lines[0].startswith("p.yaml:4:5: note: `one` holds a streaming answer back to its end")
+    assert lines[0].endswith("[retry-cost]")
+    assert "up to 4 answers" in lines[0]
+    assert "after 9 s" in lines[0]
+    assert "only while no text of a stream was sent" in lines[1]
+    assert "up to 4 answers" in lines[2]
+
+
+SHAPE = "s: {use: json_schema, schema: from_request}"
+WORDS = "w: {use: pattern, words: [x], label: WORD}"
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (
+            policy(SHAPE, "id: r, on: request, when: s, action: flag"),
+            "4:13: warning: `r` can never hold: `s` cannot find anything in the texts that `on` names [never-fires]",
+        ),
+        (
+            policy(f"{SHAPE}, {WORDS}", "id: r, on: request, when: w and s, action: flag"),
+            "4:13: warning: `r` can never hold: `s` cannot find anything in the texts that `on` names [never-fires]",
+        ),
+        (
+            policy("a: {use: supervisor, label: orders}", "id: r, on: user, when: a, action: flag"),
+            "4:13: warning: `r` can never hold: `a` cannot find anything in the texts that `on` names [never-fires]",
+        ),
+        (
+            policy(f"{WORDS}, k: {{use: secrets}}", "id: r, when: w, action: flag"),
+            "2:54: warning: no rule asks for the check `k`; name it in a `when`, or take it out [unused-check]",
+        ),
+        (
+            policy(WORDS, "id: r, when: w, action: flag", more="vars: {limit: 3}\n"),
+            "5:8: warning: nothing uses `${limit}` [unused-variable]",
+        ),
+        (
+            policy(WORDS, "id: r, when: w, action: redact, restore: false, operators: {WORDS: hash}"),
+            "4:54: warning: no check of `r` finds `WORDS`; did you mean `WORD`? [unknown-label]",
+        ),
+        (
+            policy(WORDS, "id: r, when: w, action: flag", more="match: {when: 'false'}\n"),
+            "5:1: warning: no request was found that this can match: no rule of the policy ever counts [never-matches]",
+        ),
+        (
+            policy(WORDS, "id: r, when: w, action: flag", more="match: {routes: [POST /v1/message]}\n"),
+            "5:1: warning: no request was found that this can match: no rule of the policy ever counts [never-matches]",
+        ),
+        (
+            policy(WORDS, "id: r, when: w, action: flag", more="match: {when: 'request.headers[\"x-a\"] == \"b\"'}\n"),
+            "5:1: warning: `when` cannot be evaluated for a request without the header `x-a`, and the policy then applies; "
+            'begin with `"x-a" in request.headers && ...` [fails-without-header]',
+        ),
+        (
+            policy("a: {use: supervisor, label: harm, threshold: 0.99}", "id: r, when: a, action: flag"),
+            "2:44: warning: 0.99 lies outside of the model's operating points for `harm` (1% at 0.5): nobody has measured "
+            "what is found there [option]",
+        ),
+        (
+            policy("w: {use: pattern, patterns: [x, 'a.*b']}", "id: r, when: w, action: flag"),
+            "2:42: note: pattern 2 has no bound of its own, so up to 256 characters of a stream are held from where it may "
+            "begin; bound it, as in `.{0,40}`, or lower `cap` [option]",
+        ),
+        (
+            policy("w: {use: pattern, patterns: ['a{300}']}", "id: r, when: w, action: flag"),
+            "2:39: note: pattern 1 may hold up to 300 characters of a stream back [option]",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_likely_to_be_a_mistake_is_told_with_its_place(text: str, note: str) -> None:
+    assert [str(one) for one in told(text)] == [f"p.yaml:{note}"]
+
+
+def test_a_pattern_that_is_slow_is_told() -> None:
+    (slow,) = (
+        one
+        for one in told(policy(r"w: {use: pattern, patterns: ['\pL{1,200}\d']}", "id: r, when: w, action: flag"))
+        if one.weight == "warning"
+    )
+    assert slow.message.startswith("pattern 1 becomes a program of ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        policy(WORDS, "id: r, when: w, action: redact, restore: false, operators: {WORD: hash, UNDECODED: redact}"),
+        policy("p: {use: pii}", "id: r, when: p, action: redact, restore: false, operators: {CREDIT_CARD: hash}"),
+        policy("a: {use: supervisor, threshold: 1%}", "id: r, when: a, action: block"),
+        policy(SHAPE, "id: r, when: s or check_error, action: flag, on: request"),
+        policy(WORDS, "id: r, when: check_error, action: flag"),
+        policy(WORDS, "id: r, when: w, action: flag", more="match: {when: 'request.model.matches(\"x\")'}\n"),
+        policy(
+            WORDS,
+            "id: r, when: w, action: flag",
+            more='match: {when: \'"x-a" in request.headers && request.headers["x-a"] == "b"\'}\n',
+        ),
+    ],
+)
+def test_what_is_right_is_not_remarked_on(text: str) -> None:
+    assert told(text) == []
+
+
+def test_overrides_of_tenants_are_told_once() -> None:
+    text = policy(WORDS, "id: r, when: w, action: flag, on: request", more="vars: {unused: 1}\ntenants:\n")
+    text += "  acme: {checks: {v: {use: pattern, patterns: ['a.*']}}, rules: [{id: s, when: v, action: flag}]}\n"
+    found = told(text)
+    assert [(note.code, note.line) for note in found] == [("unused-variable", 5), ("option", 7)]
+
+
+def test_texts_that_no_check_looks_at_are_told_once() -> None:
+    found = [
+        note
+        for note in notes(loaded(policy(WORDS, "id: r, on: user, when: w, action: flag")))
+        if note.code == "not-scanned"
+    ]
+    request, response = found
+    assert "of a request: system, assistant" in request.message
+    assert "of a response: assistant" in response.message
+    assert notes(loaded(policy(WORDS, "id: r, when: w, action: flag"))) == []
+    assert notes(PolicySet((), {}, "")) == []

@@ -8,7 +8,7 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config, load
 from guardproxy.errors import ConfigError
-from guardproxy.server.headers import downstream_headers, fallback_headers, language
+from guardproxy.server.headers import downstream_headers, fallback_headers, language, named, upstream_headers
 
 USUAL = {
     "Content-Type": "application/json; charset=utf-8",
@@ -117,3 +117,14 @@ def test_what_repeats_a_value_that_was_found_stays_behind() -> None:
 def test_the_language_is_the_first_that_is_named(value: str, code: str) -> None:
     assert language(CIMultiDict({"content-language": value})) == code
     assert language(CIMultiDict()) == ""
+
+
+def test_the_conversation_that_a_client_names_stays_here() -> None:
+    headers = CIMultiDict({"x-guardproxy-conversation": "c-1", "content-language": "de", "x-other": "a"})
+    assert named(headers) == ("de", "c-1")
+    assert named(CIMultiDict()) == ("", "")
+    assert dict(upstream_headers(headers.items(), "")) == {
+        "content-language": "de",
+        "x-other": "a",
+        "Accept-Encoding": "identity",
+    }

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.wire.turns import Call, Said, further, keep_alive, opening
+from guardproxy.wire.turns import Call, Said, first_words, further, keep_alive, opening
 from tests.support import events
 
 ASK = [{"role": "user", "content": "hi"}]
@@ -112,3 +112,22 @@ def test_what_a_refused_stream_begins_with() -> None:
     assert name == "message_start"
     assert tree["message"]["model"] == "m"
     json.dumps(tree)
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "a"}]}, "a"),
+        ({"messages": [{"role": "user", "content": ""}, {"role": "user", "content": "b"}]}, "b"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"text": "b"}, {}, "c"]}]}, "ab"),
+        ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, ""),
+        ({"messages": [{"role": "user", "content": None}, "x"]}, ""),
+        ({"messages": []}, ""),
+        ({"input": "a"}, "a"),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": "b"}]}]}, "b"),
+        ({"prompt": "a"}, ""),
+        ([], ""),
+    ],
+)
+def test_what_a_conversation_began_with(tree: Any, words: str) -> None:
+    assert first_words(tree) == words

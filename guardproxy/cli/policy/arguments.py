@@ -1,0 +1,13 @@
+"""The arguments that several commands of `guardproxy policy` take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_WHAT = "A folder of policy files, or the name of a shipped policy."
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help=_WHAT)]
+Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help=_WHAT)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -1,0 +1,64 @@
+"""`guardproxy policy lint`: what is wrong with a folder of policies, and what a reviewer should know of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from guardproxy.cli.policy.arguments import AsJson, Folder
+from guardproxy.errors import PolicyError
+
+
+def lint(
+    folder: Folder,
+    as_json: AsJson = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings and notes too.")] = False,
+    covered: Annotated[
+        bool, typer.Option("--coverage", help="Print which checks look at which texts of which wire formats.")
+    ] = False,
+) -> None:
+    """Load a folder as the proxy would; say what is wrong, with file, line and column.
+
+    Warnings are likely to be mistakes, notes are costs and gaps. Exit code 0: no error; 1: errors (with --strict: or anything
+    else); 2: wrong use.
+    """
+    from guardproxy.policy.coverage import coverage, table  # noqa: PLC0415
+    from guardproxy.policy.notes import Note, notes  # noqa: PLC0415
+    from guardproxy.scanning import load  # noqa: PLC0415
+
+    errors: list[PolicyError] = []
+    said: list[Note] = []
+    rows = []
+    count = 0
+    try:
+        policies = load(folder)
+        count, said = sum(not policy.tenant for policy in policies.policies), notes(policies)
+        rows = coverage(policies) if covered else []
+    except PolicyError as wrong:
+        errors = list(getattr(wrong, "errors", [wrong]))
+    if as_json:
+        shown: dict[str, Any] = {
+            "ok": not errors and not (strict and said),
+            "policies": count,
+            "errors": [{"file": e.path, "line": e.line, "column": e.column, "message": e.message} for e in errors],
+            "notes": [{"file": note.path, **{k: v for k, v in asdict(note).items() if k != "path"}} for note in said],
+        }
+        if covered:
+            shown["coverage"] = [asdict(row) for row in rows]
+        typer.echo(json.dumps(shown, indent=2))
+    else:
+        for one in (*errors, *said):
+            typer.echo(str(one))
+        if covered and not errors:
+            typer.echo("\n".join(table(rows)))
+        if not errors:
+            typer.echo(f"{count} {'policy' if count == 1 else 'policies'}, no errors{_counted(said)}")
+    raise typer.Exit(1 if errors or (strict and said) else 0)
+
+
+def _counted(said: list[Any]) -> str:
+    counts = [(word, sum(note.weight == word for note in said)) for word in ("warning", "note")]
+    return "".join(f", {count} {word}{'s' if count > 1 else ''}" for word, count in counts if count)

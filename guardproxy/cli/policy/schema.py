@@ -1,0 +1,28 @@
+"""`guardproxy policy schema`: the JSON Schema of policy files, for editors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def schema(
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write it there, not to the screen.")
+    ] = None,
+) -> None:
+    """Print the JSON Schema (draft 2020-12) of policy files, for completion and inline errors in editors.
+
+    `guardproxy policy schema --out policies/policy.schema.json`, and as the first line of a policy:
+    `# yaml-language-server: $schema=policy.schema.json`.
+    """
+    from guardproxy.policy.schema import schema as made  # noqa: PLC0415
+
+    text = json.dumps(made(), indent=2, ensure_ascii=False)
+    if out:
+        out.write_text(text + "\n", "utf-8")
+    else:
+        typer.echo(text)

@@ -1,0 +1,128 @@
+"""`guardproxy policy test`: the `tests:` of policy files."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from guardproxy.cli.policy.arguments import AsJson, Folders
+from guardproxy.cli.printing import console, contrasted, plain, styled
+from guardproxy.errors import PolicyError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from guardproxy.policy.document import Policy
+    from guardproxy.trials.judging import Fault
+    from guardproxy.trials.running import Ran
+
+
+def run(
+    folders: Folders,
+    only: Annotated[str, typer.Option(metavar="GLOB", help="Only tests named like this, or `policy: name`.")] = "*",
+    show_untested: Annotated[
+        bool, typer.Option("--untested", help="List rules that hold in no test; 1 if any.")
+    ] = False,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit's XML.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the `tests:` of every policy file, each against its own policy alone. Needs no network.
+
+    An answer is played whole, streamed, and streamed in random pieces; all must come to the same. Exit code 0: all passed;
+    1: something failed; 2: wrong use.
+    """
+    from guardproxy.trials.junit import junit as as_junit  # noqa: PLC0415
+    from guardproxy.trials.running import untested  # noqa: PLC0415
+
+    if show_untested and only != "*":
+        _wrong_use("--untested looks at all tests; leave --only out")
+    out = console()
+    results: list[Ran] = []
+    policies: list[Policy] = []
+    for one in _results(folders, only, policies):
+        results.append(one)
+        if not as_json:
+            for line in _lines(one):
+                out.print(line)
+    if not results and only != "*":
+        _wrong_use(f"no test is named like `{only}`")
+    missed = untested(policies, results) if show_untested else []
+    failed = sum(bool(one.faults) for one in results)
+    if junit is not None:
+        try:
+            junit.write_bytes(as_junit(results))
+        except OSError as error:
+            _wrong_use(f"{junit}: {(error.strerror or '').lower()}")
+    if as_json:
+        typer.echo(json.dumps(_json(results, missed, show_untested), indent=2))
+    else:
+        for policy, rule in missed:
+            out.print(styled(("none", "yellow"), f" {policy.name}: `{rule}` holds in no test"))
+        out.print(styled((f"{len(results) - failed} passed, {failed} failed", "red" if failed else "green")))
+    raise typer.Exit(1 if failed or missed else 0)
+
+
+def _results(folders: list[Path], only: str, policies: list[Policy]) -> Iterator[Ran]:
+    from guardproxy.policy.load import Files  # noqa: PLC0415
+    from guardproxy.scanning import folder_of, loader  # noqa: PLC0415
+    from guardproxy.trials.running import run_tests  # noqa: PLC0415
+
+    load = loader()
+    try:
+        sets = [(load(folder), Files(folder_of(folder)).read) for folder in folders]
+    except PolicyError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    for loaded, read in sets:
+        policies += loaded.policies
+        yield from run_tests(loaded, read, time.perf_counter, only)
+
+
+def _wrong_use(message: str) -> NoReturn:
+    typer.echo(f"guardproxy: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def _lines(one: Ran) -> Iterator[Text]:
+    yield styled(("FAIL" if one.faults else "ok  ", "bold red" if one.faults else "green"), f" {plain(one.name)}")
+    if one.faults:
+        yield styled((f"       {plain(one.policy.source)}:{one.test.place.line}:{one.test.place.column}", "dim"))
+    for fault in one.faults:
+        yield from (styled("       ", line) for line in _fault(fault))
+
+
+def _fault(fault: Fault) -> Iterator[Text]:
+    from guardproxy.trials.contrast import contrast  # noqa: PLC0415
+
+    yield styled(plain(fault.message))
+    if fault.wanted is not None and fault.got is not None:
+        wanted, got = contrast(fault.wanted, fault.got)
+        yield from contrasted("-", wanted, "green")
+        yield from contrasted("+", got, "red")
+    elif fault.got is not None:
+        yield from (styled(("| ", "dim"), plain(line)) for line in fault.got.splitlines())
+
+
+def _json(results: list[Ran], missed: list[tuple[Policy, str]], with_missed: bool) -> dict[str, Any]:
+    tests = [
+        {
+            "policy": one.policy.name,
+            "test": one.test.name,
+            "file": one.policy.source,
+            "line": one.test.place.line,
+            "seconds": round(one.seconds, 4),
+            "plays": one.plays,
+            "rules": sorted(one.held),
+            "faults": [{"message": each.message, "expected": each.wanted, "got": each.got} for each in one.faults],
+        }
+        for one in results
+    ]
+    shown: dict[str, Any] = {"ok": not any(one.faults for one in results) and not missed, "tests": tests}
+    if with_missed:
+        shown["untested"] = [{"policy": policy.name, "rule": rule} for policy, rule in missed]
+    return shown

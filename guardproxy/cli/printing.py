@@ -1,0 +1,40 @@
+"""How results are printed: colours where a terminal shows them, plain text else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from guardproxy.trials.contrast import Part
+
+
+def console() -> Console:
+    """Standard output. Lines are as long as they are, and nothing in a text is taken for markup."""
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def plain(text: str) -> str:
+    """A text that a terminal only prints: control and direction characters are escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def styled(*parts: tuple[str, str] | str | Text) -> Text:
+    """A line of parts, each with its style or without one."""
+    from rich.text import Text  # noqa: PLC0415
+
+    return Text.assemble(*parts)
+
+
+def contrasted(sign: str, parts: Iterable[Part], style: str) -> Iterable[Text]:
+    """A text with what differs in it marked: by colour, and below it by carets for those who see none."""
+    shown = [(plain(part.text), part.differs) for part in parts]
+    yield styled((f"{sign} ", style), *((text, f"bold {style}" if differs else "") for text, differs in shown))
+    if any(differs for _, differs in shown):
+        marks = "".join(("^" if differs else " ") * len(text) for text, differs in shown)
+        yield styled(("  " + marks).rstrip())

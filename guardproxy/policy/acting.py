@@ -1,0 +1,70 @@
+"""What a rule's action decides: one of the four decisions, by guardproxy's own actions or by those of other packages.
+
+In: a rule. Out: its decision, or everything that is wrong with what a package decides, at the rule's place. An action of
+another package is an entry point of the group `guardproxy.actions` that names a function like `decide`;
+`rule.options` is what the rule says in `with`. It is asked when policies are loaded, so a fault in it is one of the policy, not
+of an exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from typing import cast, get_args
+
+from guardproxy import plugins
+from guardproxy.decisions import Decision, Edit, Retry
+from guardproxy.errors import GuardproxyError, OptionError, PolicyError
+from guardproxy.policy.document import ACTIONS, Policy, Rule
+from guardproxy.policy.expression import has_and
+
+NO_AND = (
+    "`and` cannot stand in a redact rule: in a stream the first finding has left before the second is known; "
+    "write `or`, or use the action block"
+)
+
+
+def known() -> tuple[str, ...]:
+    """The names that `action` can take."""
+    return (*ACTIONS, *plugins.names(plugins.ACTIONS))
+
+
+def decide(rule: Rule) -> Decision:
+    """The decision of a rule. Raises `PluginError`, and what a package raises."""
+    if rule.action in ACTIONS:
+        decider = import_module(f"guardproxy.policy.actions.{rule.action}").decide
+    else:
+        decider = plugins.load(plugins.ACTIONS, rule.action, ACTIONS)
+    return cast(Callable[[Rule], Decision], decider)(rule)
+
+
+def faults(policies: Sequence[Policy]) -> Iterator[PolicyError]:
+    """What is wrong with rules whose action another package brings."""
+    for policy in policies:
+        for rule in policy.rules:
+            if rule.action not in ACTIONS and (fault := _fault(rule)):
+                key, message = fault
+                place = rule.places.get(key, rule.place)
+                yield PolicyError(message, place.path or policy.source, place.line, place.column)
+
+
+def _fault(rule: Rule) -> tuple[str, str] | None:
+    """The key that is wrong, and why."""
+    whose = plugins.whose(plugins.ACTIONS, rule.action)
+    try:
+        decision = decide(rule)
+    except OptionError as error:
+        return "with", f"{error.key}: {error.message}"
+    except GuardproxyError as error:
+        return "action", str(error)
+    except Exception as error:  # it is not ours
+        return "action", f"the plug-in {whose} failed: {type(error).__name__}: {error}"
+    if not isinstance(decision, get_args(Decision)) or decision.rule != rule.id:
+        return "action", f"the plug-in {whose} must give a decision that names the rule"
+    if isinstance(decision, Edit) and has_and(rule.when):
+        return "when", NO_AND
+    if isinstance(decision, Retry) and any(direction != "response" for direction, _ in rule.on):
+        return "on", "a retry asks for another answer, so it looks at answers: `on: response`"
+    if isinstance(decision, Retry) and decision.upstream:
+        return "action", f"the plug-in {whose} asks for another upstream, which only the action retry can"
+    return None

@@ -1,0 +1,312 @@
+"""The `when` of a `match`: an expression of CEL over what is known of a request.
+
+In: its text, then `About` of each request. Out: a compiled expression that is asked whether it holds; `CelError`s with the
+column of each mistake. The library (`cel-expr-python`, the C++ implementation of the language's own authors) is imported
+where a policy has such an expression; it knows the types of all names, so that what cannot be evaluated is refused here.
+
+What would not be the same for the same request, or could take long, is refused: patterns that are not written out,
+quantifiers inside each other, headers that are not named, `dyn`. The language has no clock, no randomness and no loops.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+import re2
+
+LIMIT_CHARS = 2000
+
+# What an expression can speak of, and in which words a mistake calls its type.
+NAMES: Mapping[str, str] = {
+    "request.route": "STRING",
+    "request.method": "STRING",
+    "request.path": "STRING",
+    "request.model": "STRING",
+    "request.stream": "BOOL",
+    "request.max_tokens": "INT",
+    "request.messages": "INT",
+    "request.tools": "LIST",
+    "request.headers": "MAP",
+    "tenant.name": "STRING",
+}
+FUNCTIONS = (
+    *("all", "contains", "endsWith", "exists", "exists_one", "filter", "has", "int", "map", "matches", "size"),
+    *("startsWith", "string", "double", "uint", "bool", "timestamp", "duration"),
+)
+# Their values are keys to somebody's account.
+CREDENTIALS = frozenset(("authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"))
+
+_MACROS = ("all", "exists", "exists_one", "map", "filter")
+_TOKEN = re.compile(
+    r"""(?P<text>[bB]?[rR]?(?:'''(?:\\.|[^\\])*?'''|\"{3}(?:\\.|[^\\])*?\"{3}|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"))"""
+    r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>[0-9][0-9A-Za-z.]*)|(?P<mark>&&|\|\||[=!<>]=|\S)|\s+",
+    re.DOTALL,
+)
+_FOUND = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_TYPES = {
+    **{"string": "a text", "int": "a whole number", "uint": "a whole number without sign", "bool": "true or false"},
+    **{
+        "double": "a number with a fraction",
+        "null_type": "null",
+        "bytes": "bytes",
+        "type": "a type",
+        "list": "a list",
+        "map": "a mapping",
+    },
+}
+_QUIET = re2.Options()
+_QUIET.log_errors = False
+_INSTEAD = {"and": "&&", "or": "||", "not": "!", "=": "==", "&": "&&", "|": "||", "AND": "&&", "OR": "||"}
+
+
+class CelError(Exception):
+    """A mistake in an expression; `line` and `column` count from 1 in its text."""
+
+    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+        self.column = column
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a request when policies are chosen for it.
+
+    `headers`: by their names, written small; `None`: they are not known (a record holds none). `max_tokens`: 0 where the
+    request names none. `messages`: how many there are. `tools`: the names of those that it offers.
+    """
+
+    route: str = ""
+    model: str = ""
+    tenant: str = ""
+    headers: Mapping[str, str] | None = field(default_factory=dict)
+    stream: bool = False
+    max_tokens: int = 0
+    messages: int = 0
+    tools: tuple[str, ...] = ()
+    _cel: list[Any] = field(default_factory=list, compare=False, repr=False)  # the activation, once it is made
+
+    def values(self) -> Any:
+        """In the library's form; made once for all expressions."""
+        if not self._cel:
+            method, _, path = self.route.partition(" ")
+            of = {"route": self.route, "method": method, "path": path, "model": self.model, "stream": self.stream}
+            of |= {"max_tokens": self.max_tokens, "messages": self.messages, "tools": list(self.tools)}
+            of["headers"] = dict(self.headers or {})
+            named = {f"request.{name}": value for name, value in of.items()} | {"tenant.name": self.tenant}
+            self._cel.append(_environment().Activation(named))
+        return self._cel[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Cel:
+    """A compiled expression. `headers`: the names of those that it asks for."""
+
+    text: str
+    headers: tuple[str, ...] = ()
+    _compiled: Any = field(default=None, compare=False, repr=False)
+
+    def holds(self, about: About) -> bool | None:
+        """Whether it holds; `None` where it cannot be evaluated, as where a header is not there."""
+        try:
+            value = self._compiled.eval(about.values()).plain_value()
+        except (RuntimeError, ValueError, TypeError):  # half of a surrogate pair is no text to the library
+            return None
+        return value if isinstance(value, bool) else None
+
+
+@cache
+def _environment() -> Any:
+    from cel_expr_python import cel  # noqa: PLC0415 - loaded only where a policy asks for it
+
+    of = cel.Type
+    types = {"STRING": of.STRING, "BOOL": of.BOOL, "INT": of.INT}
+    types |= {"LIST": of.List(of.STRING), "MAP": of.Map(of.STRING, of.STRING)}
+    return cel.NewEnv(variables={name: types[kind] for name, kind in NAMES.items()})
+
+
+def compile_cel(text: str) -> Cel:
+    """The expression of `text`. Raises `ExceptionGroup` of `CelError`: everything that is wrong with it."""
+    if len(text) > LIMIT_CHARS:
+        raise _all([CelError(f"longer than {LIMIT_CHARS} characters; write several policies")])
+    tokens = list(tokens_of(text))
+    try:
+        compiled = _environment().compile(text)
+    except RuntimeError as error:
+        raise _all(list(_mistakes(str(error), text, tokens))) from None
+    headers: dict[str, None] = {}
+    if wrong := [*_unbounded(tokens), *_headers(tokens, headers)]:
+        raise _all([CelError(message, *_place(text, at)) for message, at in wrong])
+    if (kind := compiled.return_type().name()) != "BOOL":
+        found = _TYPES.get(kind.lower(), f"a {kind.partition('<')[0].lower()}")
+        raise _all([CelError(f"expected a condition that holds or not, found {found}; compare it with something")])
+    return Cel(text, tuple(sorted(headers)), compiled)
+
+
+def _all(errors: list[CelError]) -> ExceptionGroup[CelError]:
+    return ExceptionGroup("mistakes in an expression", errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of an expression: `kind` is text, word, number or mark; `at` the offset in the expression."""
+
+    kind: str
+    text: str
+    at: int
+
+
+def tokens_of(text: str) -> Iterator[Token]:
+    """The pieces of an expression, without what stands between them."""
+    at = 0
+    while at < len(text):
+        # a comment goes to the end of its line
+        found = re.compile(r"//[^\n]*").match(text, at) or _TOKEN.match(text, at)
+        assert found is not None  # noqa: S101 - any character is a mark
+        if found.lastgroup:
+            yield Token(found.lastgroup, found[0], at)
+        at = found.end()
+
+
+def _place(text: str, at: int) -> tuple[int, int]:
+    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+
+
+def literal(token: Token) -> str:
+    """What a text means that is written between quotes; escapes are left as they stand but for the quotes'."""
+    raw = token.text.lstrip("bBrR")
+    size = 3 if raw.startswith(("'''", '"""')) else 1
+    inner = raw[size:-size]
+    return inner if token.text[0] in "rR" else re.sub(r"\\(.)", r"\1", inner, flags=re.DOTALL)
+
+
+# What the library refuses.
+
+
+def _mistakes(said: str, text: str, tokens: list[Token]) -> Iterator[CelError]:
+    found = [(int(one[1]), int(one[2]), one[3]) for one in _FOUND.finditer(said)]
+    if not found:
+        inside = "more than 32 parts inside each other" if "recursion" in said else said.partition("\n")[0]
+        yield CelError(inside)
+    first_syntax = next((one for one in found if one[2].startswith("Syntax error")), None)
+    seen: set[int] = set()
+    for line, column, message in [first_syntax] if first_syntax else found:
+        if line in seen and "cannot be the range" in message:
+            continue  # follows from the mistake before
+        seen.add(line)
+        start = sum(len(one) + 1 for one in text.split("\n")[: line - 1]) + column - 1
+        yield _mistake(message.removesuffix(" [INVALID_ARGUMENT]"), text, tokens, start)
+
+
+def _mistake(message: str, text: str, tokens: list[Token], at: int) -> CelError:
+    if unknown := re.match(r"undeclared reference to '([^']*)'", message):
+        return _unknown(unknown[1], text, at)
+    if overload := re.match(r"found no matching overload for '([^']*)' applied to '(.*)'", message):
+        name = overload[1].replace("_", "").replace("@", "") or overload[1]
+        kinds = re.findall(r"[a-z_]+(?=[(,]|$)(?![^(]*\))", overload[2].removeprefix("(").removesuffix(")"))
+        what = " and ".join(_TYPES.get(kind, kind) for kind in kinds)
+        return CelError(f"`{name}` cannot be used with {what}", *_place(text, at))
+    if not message.startswith("Syntax error"):
+        return CelError(message, *_place(text, at))
+    token = next((one for one in tokens if at < one.at + len(one.text)), None)
+    if token is None:
+        return CelError("expected more, found the end", *_place(text, at))
+    before = next((one for one in reversed(tokens) if one.at + len(one.text) <= token.at), token)
+    for one in (token, before):
+        if (instead := _INSTEAD.get(one.text)) and one.kind != "text":
+            return CelError(f"`{one.text}` is not CEL; write `{instead}`", *_place(text, one.at))
+    if token.text in "'\"":
+        return CelError("a text without its closing quote", *_place(text, token.at))
+    return CelError(f"not CEL from `{token.text}` on", *_place(text, token.at))
+
+
+def _unknown(name: str, text: str, at: int) -> CelError:
+    first, dot, last = name.rpartition(".")
+    if dot and text[:at].endswith(first):
+        at -= len(first)
+    elif not dot and text[at : at + 1] == "(" and text[:at].endswith(name):  # the place of a call is its parenthesis
+        at -= len(name)
+        if name in FUNCTIONS:
+            how = f'`x.{name}(t, t == "a")`' if name in _MACROS else "with other arguments"
+            return CelError(f"`{name}` is called otherwise: {how}", *_place(text, at))
+        near = get_close_matches(name, FUNCTIONS, 1) or [one for one in FUNCTIONS if one.lower() == name.lower()]
+        return CelError(f"unknown function `{name}`{_hint(near, FUNCTIONS)}", *_place(text, at))
+    near = [one for one in NAMES if one.rpartition(".")[2] == last] if not dot else []
+    near = near or get_close_matches(name, NAMES, 1)
+    return CelError(f"unknown name `{name}`{_hint(near, NAMES)}", *_place(text, at))
+
+
+def _hint(near: list[str], known: Mapping[str, str] | tuple[str, ...]) -> str:
+    return f"; did you mean `{near[0]}`?" if near else f" (known: {', '.join(known)})"
+
+
+# What the library would take, and this proxy does not.
+
+
+def _unbounded(tokens: list[Token]) -> Iterator[tuple[str, int]]:
+    quantifiers: list[int] = []  # the depths of parentheses at which one began
+    depth = 0
+    for number, token in enumerate(tokens):
+        after = tokens[number + 1 : number + 3]
+        called = bool(after) and after[0].text == "("
+        if token.text == ")":
+            depth -= 1
+            quantifiers = [one for one in quantifiers if one <= depth]
+        elif token.text == "(":
+            depth += 1
+        if token.kind != "word" or not called:
+            continue
+        if token.text == "dyn":
+            yield "`dyn` is not available: it hides mistakes until a request comes", token.at
+        elif token.text == "has":
+            if [one.text for one in tokens[number + 2 : number + 5]] != ["request", ".", "headers"]:
+                yield "`has` is for headers, like `has(request.headers.team)`; all else is always there", token.at
+        elif token.text == "matches":
+            if len(after) < 2 or after[1].kind != "text" or tokens[number + 3].text != ")":
+                yield "write the pattern of `matches` out, between quotes", token.at
+            elif wrong := _pattern(after[1]):
+                yield f"not a pattern of RE2: {wrong}", after[1].at
+        elif token.text in _MACROS and number and tokens[number - 1].text == ".":
+            if quantifiers:
+                yield f"`{token.text}` inside another one takes too long on a long list", token.at
+            quantifiers.append(depth + 1)
+
+
+def _pattern(token: Token) -> str:
+    try:
+        re2.compile(literal(token), _QUIET)
+    except re2.error as error:
+        return str(error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else error)
+    return ""
+
+
+def _headers(tokens: list[Token], found: dict[str, None]) -> Iterator[tuple[str, int]]:
+    """Notes each header that is asked for; a header must be named, so that no other one is ever read."""
+    words = [token.text for token in tokens]
+    for number in range(len(tokens) - 2):
+        if words[number : number + 3] != ["request", ".", "headers"]:
+            continue
+        after = tokens[number + 3 : number + 6]
+        before = tokens[max(0, number - 2) : number]
+        name: Token | None = None
+        indexed = len(after) > 2 and after[0].text == "[" and after[1].kind == "text" and after[2].text == "]"
+        if indexed or (len(after) > 1 and after[0].text == "." and after[1].kind == "word"):
+            name = after[1]
+        elif len(before) > 1 and before[1].text == "in" and before[0].kind == "text":
+            name = before[0]
+        if name is None or name.text == "size":
+            message = 'name the header, like `request.headers["x-team"]` or `"x-team" in request.headers`'
+            yield message, tokens[number].at
+            continue
+        header = literal(name) if name.kind == "text" else name.text
+        if header.lower() in CREDENTIALS:
+            yield f"`{header.lower()}` holds a credential; tell clients apart by `tenant.name`", name.at
+        elif header != header.lower():
+            yield f"names of headers are written small here: `{header.lower()}`", name.at
+        found[header] = None

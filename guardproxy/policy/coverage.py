@@ -1,0 +1,84 @@
+"""Coverage: which kinds of texts of which wire formats some check looks at, and which none does.
+
+In: a set of policies. Out: a row for each wire format, direction and kind of text. Kept: nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from guardproxy.checks import looks_at
+from guardproxy.findings import Direction, Kind
+from guardproxy.policy.document import Policy, Rule
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.expression import CHECK_ERROR
+from guardproxy.policy.matching import is_any
+from guardproxy.wire import Codec, codecs
+from guardproxy.wire.carries import carried
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Looking:
+    """A check that looks at a text for a policy. `shadow`: only for rules that change nothing; `always`: whatever the request
+    is, or else only where the policy's `match` holds."""
+
+    policy: str
+    check: str
+    shadow: bool
+    always: bool
+
+    def __str__(self) -> str:
+        name = f"{self.policy}/{self.check}"
+        return f"({name})" if self.shadow else name if self.always else f"{name}*"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kind of texts of a wire format."""
+
+    format: str
+    direction: Direction
+    kind: Kind
+    checks: tuple[Looking, ...]
+
+
+def coverage(policies: PolicySet) -> list[Row]:
+    """Every kind of text that can come, and what looks at it; overrides of tenants only look at more."""
+    return [
+        Row(codec.name, direction, kind, tuple(sorted(_looking(policies, codec, direction, kind))))
+        for codec in codecs()
+        for direction, kinds in carried(codec).items()
+        for kind in kinds
+    ]
+
+
+def _looking(policies: PolicySet, codec: Codec, direction: Direction, kind: Kind) -> Iterator[Looking]:
+    for policy in policies.policies:
+        routes = [is_any(policy.match.routes, route) for route in codec.routes]
+        if policy.tenant or not any(routes):
+            continue
+        others = (policy.match.models, policy.match.tenants, policy.match.headers or None, policy.match.when)
+        always = all(routes) and not any(others)
+        rules = [rule for rule in policy.rules if (direction, kind) in rule.on]
+        for name in sorted({name for rule in rules for name in asked(policy, rule)}):
+            if looks_at(policies.checks[policy.name, name], direction, kind):
+                enforced = any(rule.mode == "enforce" for rule in rules if name in asked(policy, rule))
+                yield Looking(policy.name, name, not enforced, always)
+
+
+def asked(policy: Policy, rule: Rule) -> frozenset[str]:
+    """The checks that a rule asks; `check_error` alone asks every check of the file."""
+    names = rule.when.names() - {CHECK_ERROR}
+    return names or frozenset(policy.checks)
+
+
+def table(rows: list[Row]) -> list[str]:
+    """The rows as lines of text, columns under each other."""
+    head = ("format", "direction", "kind", "checks")
+    cells = [head, *((row.format, row.direction, row.kind, ", ".join(map(str, row.checks)) or "NONE") for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(3)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in cells
+    ]
+    return [*lines, "(name): in shadow mode only; name*: only where the policy's `match` holds"]

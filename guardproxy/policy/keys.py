@@ -1,0 +1,199 @@
+"""The keys of a policy file: one table that the reader takes their names from, and the JSON Schema its forms and words.
+
+A table maps a key to what it says (`doc`), its form as JSON Schema, whether it is needed, and the actions it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from guardproxy.findings import KINDS
+from guardproxy.operators import HASH_TYPES
+from guardproxy.operators import KINDS as OPERATORS
+from guardproxy.policy import retrying, trial
+from guardproxy.policy.document import ACTIONS, KEEP, KINDS_OF, MODES, ON_ERROR, SEVERITIES, UNMAPPED, Action
+
+Schema = Mapping[str, Any]
+
+NAME: Schema = {"type": "string", "pattern": "^[a-z0-9-]+$"}
+TEXT: Schema = {"type": "string", "pattern": r"\S"}
+WORDS: Schema = {"type": "array", "items": TEXT, "minItems": 1}
+TEXT_OR_TEXTS: Schema = {"anyOf": [TEXT, WORDS]}
+SHARE: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,3}(\.[0-9]{1,4})? ?%\s*$"}
+BOOL: Schema = {"type": "boolean"}
+CHECK_NAME = "[a-z][a-z0-9_-]*"
+VARIABLE = "[a-z][a-z0-9_-]*"
+
+
+def choice(options: Sequence[str]) -> Schema:
+    return {"enum": list(options)}
+
+
+def number(least: float, most: float, *, whole: bool = False) -> Schema:
+    return {"type": "integer" if whole else "number", "minimum": least, "maximum": most}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """`actions`: those that the key belongs to; empty for all."""
+
+    doc: str
+    schema: Schema
+    needed: bool = False
+    actions: tuple[Action, ...] = ()
+
+
+Table = Mapping[str, Key]
+
+
+def needed(table: Table) -> tuple[str, ...]:
+    return tuple(name for name, key in table.items() if key.needed)
+
+
+MATCH: Table = {
+    "routes": Key(
+        "Methods and paths, like `POST /v1/messages`; `*` is any text.",
+        {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": r"^([A-Z]+|\*) /\S*$"}},
+    ),
+    "models": Key("Names of models; `*` is any text, as in `gpt-*`.", WORDS),
+    "tenants": Key("Names of tenants; `*` is any text.", WORDS),
+    "headers": Key(
+        "Headers that must be there, with their values; `*` is any text.",
+        {"type": "object", "minProperties": 1, "additionalProperties": TEXT_OR_TEXTS},
+    ),
+    "when": Key('A condition in CEL, like `tenant.name == "acme" && request.model.startsWith("gpt-")`.', TEXT),
+}
+
+_OPERATOR: Schema = {
+    "anyOf": [
+        {"enum": [kind for kind in OPERATORS if kind != "replace"]},
+        {
+            "type": "object",
+            "required": ["type"],
+            "additionalProperties": False,
+            "properties": {
+                "type": {"enum": list(OPERATORS), "description": "What is put in place of the value."},
+                "new_value": {**TEXT, "description": "For `replace`: the text that is put there."},
+                "masking_char": {"type": "string", "minLength": 1, "maxLength": 1, "description": "For `mask`."},
+                "chars_to_mask": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "description": "For `mask`: how many; all by default.",
+                },
+                "from_end": {**BOOL, "description": "For `mask`: count from the end."},
+                "hash_type": {"enum": list(HASH_TYPES), "description": "For `hash`; keyed."},
+            },
+        },
+    ]
+}
+
+RULE: Table = {
+    "id": Key("The rule's name in records, headers and metrics.", NAME, needed=True),
+    "on": Key(
+        "Which texts: a direction, or kinds. Everything by default.",
+        {
+            "anyOf": [
+                choice([*KINDS_OF, *KINDS]),
+                {"type": "array", "minItems": 1, "items": choice([*KINDS_OF, *KINDS])},
+            ]
+        },
+    ),
+    "when": Key(
+        "Names of checks with `and`, `or` and parentheses; `check_error` is a check that failed.", TEXT, needed=True
+    ),
+    "action": Key("What is done; the strongest of all rules wins.", choice(ACTIONS), needed=True),
+    "with": Key("What an action of another package is told.", {"type": "object"}),
+    "operators": Key(
+        "What stands for a value, by label; `DEFAULT` is every other label.",
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": False,
+            "patternProperties": {"^[A-Z][A-Z0-9_]*$": _OPERATOR},
+        },
+        actions=("redact",),
+    ),
+    "restore": Key("Whether the answer's reader gets the values back.", BOOL, actions=("redact",)),
+    "mode": Key("`shadow` records what would have happened and changes nothing.", choice(MODES)),
+    "enforce": Key("Of how many conversations it is enforced, as in `10 %`; the others are watched.", SHARE),
+    "message": Key("What the client is told.", TEXT, actions=("block", "retry")),
+    "severity": Key("How bad it is, for records and alerts.", choice(SEVERITIES)),
+    "early": Key(
+        "Stream what is right so far; a later fault then ends the answer with an error.",
+        BOOL,
+        actions=("block", "retry"),
+    ),
+    **{name: Key(doc, schema, actions=("retry",)) for name, (doc, schema) in retrying.TABLE.items()},
+}
+
+_VARIABLES: Schema = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^{VARIABLE}$"},
+    "additionalProperties": {
+        "anyOf": [{"type": ["string", "number", "boolean"]}, {"type": "array", "items": {"type": ["string", "number"]}}]
+    },
+}
+_LISTS: Schema = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^{VARIABLE}$"},
+    "additionalProperties": TEXT,
+}
+
+# What a tenant's overrides may change.
+TENANT: Table = {
+    "vars": Key("Variables with other values for this tenant.", _VARIABLES),
+    "lists": Key("Lists from other files for this tenant.", _LISTS),
+    "checks": Key("Stricter options of checks, or more checks.", {"type": "object"}),
+    "rules": Key("Stricter rules by their `id`, or more rules.", {"type": "array"}),
+    "on_error": Key("`block` where the policy says `flag`.", choice(ON_ERROR)),
+    "unmapped": Key("`refuse` where the policy says `scan`.", choice(UNMAPPED)),
+}
+
+AUDIT: Table = {"keep": Key("How much of the texts records keep.", choice(KEEP))}
+
+_TEXTS: Schema = {"anyOf": [TEXT, {"type": "object", "minProperties": 1, "additionalProperties": TEXT}]}
+_FIND: Schema = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": False,
+    "properties": dict.fromkeys(trial.FIND_KEYS, TEXT),
+}
+_EXPECTED: dict[str, Schema] = {
+    **dict.fromkeys(trial.EXPECT_KEYS, TEXT_OR_TEXTS),
+    "rule": TEXT,
+    "decision": choice(trial.VERDICTS),
+    "upstream": _TEXTS,
+    "client": _TEXTS,
+    "finds": {"anyOf": [{"const": trial.NONE}, _FIND, {"type": "array", "minItems": 1, "items": _FIND}]},
+}
+_ANSWERS: Schema = {"type": "array", "minItems": 1, "maxItems": trial.LIMIT_ANSWERS, "items": TEXT}
+_SENT: dict[str, Schema] = {
+    **dict.fromkeys(trial.KEYS, TEXT),
+    "response": {"anyOf": [TEXT, _ANSWERS]},
+    "exchange": {"type": "object", "required": ["request"]},
+    "headers": {"type": "object", "additionalProperties": TEXT},
+    "chunkings": number(0, trial.LIMIT_CHUNKINGS, whole=True),
+    "expect": {"type": "object", "minProperties": 1, "additionalProperties": False, "properties": _EXPECTED},
+}
+_TEST: Schema = {"type": "object", "required": ["name", "expect"], "additionalProperties": False, "properties": _SENT}
+
+POLICY: Table = {
+    "policy": Key("The policy's name.", NAME, needed=True),
+    "description": Key("What the policy is for, in a sentence.", TEXT),
+    "extends": Key(
+        "A policy of the same folder whose checks and rules count here too; they may only be tightened.", NAME
+    ),
+    "match": Key("Which requests the policy is for; everything by default.", {"type": "object"}),
+    "vars": Key("Values that have a name: `${name}` stands for them in match, checks and rules.", _VARIABLES),
+    "lists": Key("Lists in files below this folder, one entry a line: `${name}` stands for them.", _LISTS),
+    "checks": Key("What is looked for, each under a name of your own.", {"type": "object"}),
+    "rules": Key("What is done about what was found.", {"type": "array", "minItems": 1}, needed=True),
+    "tenants": Key("What is stricter for one tenant.", {"type": "object"}),
+    "on_error": Key("What a check that fails or takes too long leads to.", choice(ON_ERROR)),
+    "unmapped": Key("What happens to fields that guardproxy does not know.", choice(UNMAPPED)),
+    "enforce": Key("Of how many conversations all its rules are enforced, as in `10 %`.", SHARE),
+    "audit": Key("What records keep.", {"type": "object"}),
+    "tests": Key("Examples, and what must come of them.", {"type": "array", "items": _TEST}),
+}

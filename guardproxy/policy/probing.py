@@ -1,0 +1,122 @@
+"""Whether a `match` can hold at all: it is asked about made-up requests that are built from what it speaks of.
+
+In: a `Match`, and the routes that there are. Out: whether one of the requests fits, and whether a missing header makes the
+condition fail. Nothing is said of conditions that do more than compare with what is written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+from guardproxy.policy.cel import NAMES, About, literal, tokens_of
+from guardproxy.policy.matching import Match, is_any
+
+LIMIT_REQUESTS = 20_000
+_WORDS = frozenset(
+    (
+        *("true", "false", "in", "has", "size", "startsWith", "endsWith", "contains", "exists", "exists_one", "all"),
+        *(part for name in NAMES for part in name.split(".")),
+    )
+)
+_MARKS = frozenset("()[],.!?:") | {"&&", "||", "==", "!=", "<", ">", "<=", ">="}
+_OTHER = "something else"
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """`holds`: whether a request was found that it holds for; `None` where that cannot be told. `fails`: whether one was found
+    for which it cannot be evaluated."""
+
+    holds: bool | None
+    fails: bool
+
+
+def probe(match: Match, routes: Iterable[str]) -> Probed:
+    """Asks the match about requests on these routes."""
+    fitting = [route for route in routes if is_any(match.routes, route)]
+    if not fitting:
+        return Probed(False, False)
+    tokens = list(tokens_of(match.when.text)) if match.when else []
+    texts = list(dict.fromkeys(literal(token) for token in tokens if token.kind == "text"))
+    numbers = sorted({int(token.text) for token in tokens if token.kind == "number" and token.text.isdigit()})
+    bound = {
+        after.text
+        for before, mark, after in zip(tokens, tokens[1:], tokens[2:], strict=False)
+        if mark.text == "(" and before.text in ("exists", "exists_one", "all")
+    }
+    sure = all(
+        token.kind == "text"
+        or (token.kind == "word" and (token.text in _WORDS or token.text in bound or token.text in match.asks))
+        or (token.kind == "number" and token.text.isdigit())
+        or token.text in _MARKS
+        for token in tokens
+    )
+    fails = False
+    requests = _requests(match, fitting, _values(texts, numbers), texts, numbers)
+    if requests is None:
+        return Probed(None, False)
+    for about in requests:
+        verdict = match.verdict(about)
+        if verdict == "yes":
+            return Probed(True, fails)
+        fails = fails or verdict == "failed"
+    return Probed(True if fails else False if sure else None, fails)
+
+
+def _values(texts: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    """Texts that begin, end or go on as those that the condition speaks of."""
+    joined = [one + other for one, other in product(texts, texts) if len(texts) <= 6]
+    sized = ["x" * number for number in numbers if number <= 1000]
+    around = [made for text in texts for made in (text, text + "x", "x" + text)]
+    return list(dict.fromkeys([_OTHER, "", *around, *joined, "".join(texts), *sized]))
+
+
+def _requests(
+    match: Match, routes: Sequence[str], values: Sequence[str], texts: Sequence[str], numbers: Sequence[int]
+) -> Iterator[About] | None:
+    said = match.when.text if match.when else ""
+    counts = sorted({0, 1, *(n + step for n in numbers for step in (-1, 0, 1) if n + step >= 0)})
+    headers: list[list[str | None]] = [
+        [None, *(value for glob in match.headers[name] for value in _of_glob(glob, values))]
+        if name in match.headers
+        else [None, *values]
+        for name in sorted(match.asks)
+    ]
+    asked = routes if any(f"request.{name}" in said for name in ("route", "method", "path")) else routes[:1]
+    models = _fitting(match.models, values if "request.model" in said else [_OTHER])
+    tenants = _fitting(match.tenants, values if "tenant.name" in said else [_OTHER])
+    streams = (False, True) if "request.stream" in said else (False,)
+    tokens = counts if "request.max_tokens" in said else [0]
+    messages = counts if "request.messages" in said else [1]
+    tools = [(), (_OTHER,), *((text,) for text in texts), (*texts, _OTHER), tuple(texts)]
+    offered = tools if "request.tools" in said else tools[:1]
+    choices = (asked, models, tenants, streams, tokens, messages, offered)
+    if prod(map(len, (*choices, *headers))) > LIMIT_REQUESTS:
+        return None
+    names = sorted(match.asks)
+    return (
+        About(route, model, tenant, _named(names, chosen), stream, most, count, names_of_tools)
+        for route, model, tenant, stream, most, count, names_of_tools in product(*choices)
+        for chosen in product(*headers)
+    )
+
+
+def _named(names: Sequence[str], values: Sequence[str | None]) -> dict[str, str]:
+    return {name: value for name, value in zip(names, values, strict=True) if value is not None}
+
+
+def _fitting(globs: tuple[str, ...] | None, values: Sequence[str]) -> list[str]:
+    if globs is None:
+        return list(values)
+    made = [value for glob in globs for value in _of_glob(glob, values)]
+    return [value for value in dict.fromkeys(made) if is_any(globs, value)]
+
+
+def _of_glob(glob: str, values: Sequence[str]) -> list[str]:
+    """Texts that a glob matches: each value in the place of its `*`, and each value that fits."""
+    plain = glob.replace("?", "x")
+    made = [plain.replace("*", value) for value in values] if "*" in plain else [plain]
+    return [value for value in dict.fromkeys([*made, *values]) if is_any((glob,), value)]

@@ -1,0 +1,138 @@
+"""Reading the `rules:` of a policy file.
+
+In: the node of the list, and the names of the file's checks. Out: frozen `Rule`s; mistakes are noted in the `Reading`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+
+from guardproxy.errors import PolicyError
+from guardproxy.findings import KINDS, Direction, Kind
+from guardproxy.policy import acting, retrying, rollout
+from guardproxy.policy import keys as tables
+from guardproxy.policy.document import ACTIONS, KINDS_OF, MODES, SEVERITIES, Rule
+from guardproxy.policy.expression import Expression, has_and, parse_expression
+from guardproxy.policy.operators import read_operators, unrestorable
+from guardproxy.policy.reading import Reading, did_you_mean, join
+from guardproxy.policy.tree import Node, Place
+
+
+def read_rules(reading: Reading, node: Node | None, checks: tuple[str, ...]) -> dict[str, Rule | None]:
+    """All rule ids of the file; `None` for a rule that could not be read, so that tests may still name it."""
+    if node is None:
+        return {}
+    rules: dict[str, Rule | None] = {}
+    places: dict[str, Place] = {}
+    items = reading.items(node, "a list of rules")
+    if node.value == ():
+        reading.fail(node.place, "a policy without rules does nothing; write at least one rule")
+    for item in items:
+        keys = reading.entries(item, "a mapping with `id`", tuple(tables.RULE), needed=tables.needed(tables.RULE))
+        name = reading.name(keys.get("id"))
+        if name is not None and name in places:
+            reading.fail(keys["id"].place, f"duplicate rule `{name}`, first {_at(places[name])}")
+        rule = _rule(reading, keys, checks, name or "", item.place)
+        if name is not None:
+            places[name] = item.place
+            rules[name] = rule
+    return rules
+
+
+def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], name: str, place: Place) -> Rule | None:
+    on = read_on(reading, keys.get("on"))
+    when = _when(reading, keys.get("when"), checks)
+    action = reading.choice(keys.get("action"), acting.known())
+    options = keys["with"].plain() if "with" in keys and reading.mapping(keys["with"], "a mapping") is not None else {}
+    restore = reading.boolean(keys.get("restore"))
+    operators = read_operators(reading, keys.get("operators"))
+    message = reading.word(keys.get("message"), "a text, written as words")
+    mode = reading.choice(keys.get("mode"), MODES)
+    severity = reading.choice(keys.get("severity"), SEVERITIES)
+    share = rollout.read_share(reading, keys.get("enforce"))
+    if share is not None and mode == "shadow":
+        reading.fail(keys["enforce"].key, "a rule in shadow mode enforces nothing; leave out `mode` or `enforce`")
+    goes_out = any(direction == "request" for direction, _ in on)
+    if action:
+        _belong(reading, keys, action)
+    if action in ("redact", None) and restore and on and not goes_out:
+        reading.fail(keys["restore"].key, "`restore` gives back what was taken out of a request; this rule sees none")
+    if action in ("redact", None) and restore and (fixed := unrestorable(operators)):
+        reading.fail(
+            keys["restore"].key, f"`restore` gives back what placeholders stand for; {fixed} cannot be restored"
+        )
+    early = reading.boolean(keys.get("early"))
+    retry = retrying.read_retry(reading, keys, name, message or "") if action == "retry" else None
+    if retry:
+        on = frozenset(pair for pair in on if pair[0] == "response")
+        if "on" in keys and not on:
+            reading.fail(keys["on"].place, "a retry asks for another answer, so it looks at answers: `on: response`")
+    if when is None or action is None:
+        return None
+    if action == "redact" and has_and(when):
+        reading.fail(keys["when"].place, acting.NO_AND)
+    return Rule(
+        id=name,
+        on=on,
+        when=when,
+        action=action,
+        restore=action == "redact" and goes_out and restore is not False,
+        operators=operators,
+        mode=mode or "enforce",
+        message=message or "",
+        severity=severity,
+        retry=retry,
+        early=bool(early),
+        share=share,
+        options=options,
+        place=place,
+        places={key: node.key for key, node in keys.items()},
+    )
+
+
+def _at(place: Place) -> str:
+    return f"in {place.path}:{place.line}" if place.path else f"on line {place.line}"
+
+
+def _belong(reading: Reading, keys: Mapping[str, Node], action: str) -> None:
+    if "with" in keys and action in ACTIONS:
+        reading.fail(keys["with"].key, f"`with` belongs to actions of other packages, not to {action}")
+    for name, node in keys.items():
+        actions = tables.RULE[name].actions
+        if actions and action not in actions:
+            verb, which = "belong" if name.endswith("rs") else "belongs", f"action{'s' if actions[1:] else ''}"
+            reading.fail(node.key, f"`{name}` {verb} to the {which} {' and '.join(actions)}, not to {action}")
+
+
+def read_on(reading: Reading, node: Node | None) -> frozenset[tuple[Direction, Kind]]:
+    directions = tuple(KINDS_OF)
+    if node is None:
+        return frozenset(pair for direction in directions for pair in product([direction], KINDS_OF[direction]))
+    if node.value == ():
+        reading.fail(node.place, "an empty list sees nothing; leave `on` out to see everything")
+    words = reading.word_or_words(node)
+    options = (*directions, *KINDS)
+    places = node.value if isinstance(node.value, tuple) else (node,)
+    for item in places:
+        if isinstance(item.value, str) and item.value and item.value not in options:
+            hint = did_you_mean(item.value, options)
+            reading.fail(item.place, f"unknown word `{item.value}`{hint} (expected any of {join(options)})")
+    return frozenset(
+        (direction, kind)
+        for direction in directions
+        for kind in KINDS_OF[direction]
+        if direction in words or kind in words
+    )
+
+
+def _when(reading: Reading, node: Node | None, checks: tuple[str, ...]) -> Expression | None:
+    text = reading.word(node, "an expression like `pii or secrets`, written as words")
+    if node is None or text is None:
+        return None
+    try:
+        return parse_expression(text, checks)
+    except PolicyError as error:
+        inside = 0 if node.lead is None else node.lead + error.column - 1
+        reading.fail(Place(node.place.line, node.place.column + inside, node.place.path), error.message)
+        return None

@@ -1,0 +1,131 @@
+"""A policy file as JSON Schema (draft 2020-12), for completion and inline errors in editors.
+
+In: the tables that the reader itself works with (`keys.py`, and `OPTIONS` of each check). Out: a document of plain values. What
+a schema cannot say (names of checks in `when`, options that exclude each other, what is stricter) `policy lint` says.
+
+`# yaml-language-server: $schema=PATH` as a file's first line, or an editor's own settings, bind it to policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from guardproxy import checks
+from guardproxy.policy import acting
+from guardproxy.policy import keys as tables
+from guardproxy.policy.document import ON_ERROR
+from guardproxy.policy.expression import RESERVED
+from guardproxy.policy.keys import Table
+from guardproxy.policy.variables import PLACES
+
+Schema = dict[str, Any]
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_ON_ERROR: Schema = {
+    "description": "What it leads to that this check fails or takes too long, where that is not what the policy says.",
+    **tables.choice(ON_ERROR),
+}
+_VARIABLE: Schema = {"type": "string", "pattern": r"\$\{" + tables.VARIABLE + r"\}"}
+
+
+def schema() -> Schema:
+    """The schema of a policy file, with all checks that are installed."""
+    entries = {"propertyNames": {"pattern": f"^{tables.CHECK_NAME}$", "not": {"enum": list(RESERVED)}}}
+    said: dict[str, Schema] = {
+        "checks": {"type": "object", **entries, "additionalProperties": {"$ref": "#/$defs/check"}},
+        "rules": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/rule"}},
+        "match": _mapping(tables.MATCH),
+        "audit": _mapping(tables.AUDIT),
+    }
+    tenant = {**_mapping(tables.TENANT, {key: said[key] for key in ("checks", "rules")}), "minProperties": 1}
+    said["tenants"] = {"type": "object", "additionalProperties": tenant}
+    document = _mapping(tables.POLICY, said)
+    # A policy that extends another says of a check or rule only what is stricter; all others say all of it.
+    whole = {
+        "required": ["rules"],
+        "properties": {
+            "checks": {"additionalProperties": {"required": ["use"]}},
+            "rules": {"items": {"required": list(tables.needed(tables.RULE))}},
+        },
+    }
+    return {
+        "$schema": _DRAFT,
+        "title": "A policy of guardproxy",
+        **document,
+        "required": ["policy"],
+        "if": {"not": {"required": ["extends"]}},
+        "then": whole,
+        "$defs": {"check": _check(), "rule": _rule()},
+    }
+
+
+def _mapping(table: Table, said: Mapping[str, Schema] | None = None) -> Schema:
+    """A mapping with the keys of a table. `said`: the schemas of those that hold more than a value."""
+    said = said or {}
+    properties = {}
+    for name, key in table.items():
+        form = said.get(name, key.schema)
+        properties[name] = {"description": key.doc, **(with_variables(form) if _counts(table, name) else form)}
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _counts(table: Table, name: str) -> bool:
+    """Whether variables count there."""
+    return name in PLACES if table in (tables.POLICY, tables.TENANT) else True
+
+
+def _rule() -> Schema:
+    belong = [
+        {
+            "if": {"required": [name, "action"]},
+            "then": {"properties": {"action": with_variables(tables.choice(key.actions))}},
+        }
+        for name, key in tables.RULE.items()
+        if key.actions
+    ]
+    rule = _mapping(tables.RULE)
+    rule["properties"]["action"] |= with_variables(tables.choice(acting.known()))
+    return {**rule, "required": ["id"], "allOf": belong}
+
+
+def _check() -> Schema:
+    names = checks.known()
+    use = {"description": "Which check it is.", "enum": names}
+    return {
+        "type": "object",
+        "properties": {"use": with_variables(use), "on_error": with_variables(_ON_ERROR)},
+        "allOf": [_options(name) for name in names],
+    }
+
+
+def _options(name: str) -> Schema:
+    declared = checks.options(name)
+    properties = {key: {"description": option.doc, **with_variables(option.schema)} for key, option in declared.items()}
+    then: Schema = {"properties": properties}
+    if declared:  # a check of another package may declare nothing
+        then |= {"properties": {"use": True, "on_error": True, **properties}, "additionalProperties": False}
+    return {"if": {"required": ["use"], "properties": {"use": {"const": name}}}, "then": then}
+
+
+def with_variables(form: Mapping[str, Any]) -> Schema:
+    """The form, in which `${name}` may stand for any value."""
+    if form.get("type") == "object":
+        inner = dict(form)
+        for key in ("properties", "patternProperties"):
+            if key in form:
+                inner[key] = {name: with_variables(one) for name, one in form[key].items()}
+        if isinstance(form.get("additionalProperties"), Mapping):
+            inner["additionalProperties"] = with_variables(form["additionalProperties"])
+        return inner
+    if form.get("type") == "array":
+        items = {key: with_variables(one) if key == "items" else one for key, one in form.items()}
+        return _or_variable(items)
+    if "anyOf" in form:
+        return {**form, "anyOf": [*(with_variables(one) for one in form["anyOf"]), _VARIABLE]}
+    return dict(form) if form.get("type") == "string" and form.get("pattern") == r"\S" else _or_variable(form)
+
+
+def _or_variable(form: Mapping[str, Any]) -> Schema:
+    said = {key: form[key] for key in ("description",) if key in form}
+    return {**said, "anyOf": [{key: one for key, one in form.items() if key not in said}, _VARIABLE]}

@@ -1,0 +1,342 @@
+"""The `tests:` of a policy file: what is sent, what is known of the request, and what must come of it.
+
+In: the nodes of one file. Out: frozen values; mistakes are noted in the `Reading` like all others of the file. Kept:
+nothing. `guardproxy/trials/` plays them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from guardproxy.policy.reading import Reading, did_you_mean, join
+from guardproxy.policy.tree import Node, Place
+from guardproxy.wire import codec_for, codecs
+
+Verdict = Literal["pass", "flag", "redact", "retry", "block"]
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+NONE = "none"  # no rule, no shadow rule, no finding
+ROUTE = "POST /v1/chat/completions"
+CHUNKINGS = 3
+LIMIT_CHUNKINGS = 1000
+LIMIT_ANSWERS = 10
+
+EXPECT_KEYS = (
+    *("rule", "rules", "shadow", "decision", "upstream_has", "upstream_lacks", "client_has", "client_lacks"),
+    *("upstream", "client", "finds"),
+)
+FIND_KEYS = ("check", "label", "text")
+_SCENES = ("request", "response", "exchange", "record")
+_FACTS = ("route", "model", "tenant", "headers")
+KEYS = ("name", *_SCENES, *_FACTS, "chunkings", "expect")
+_TEXT = "a text, written as words"
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A user's message (`None`: an empty one) and the model's answers to it, one for each attempt."""
+
+    request: str | None
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A whole exchange: the request's JSON, and the answers' JSON or, of a stream, the `data` of its events."""
+
+    request: Any
+    answers: tuple[Any, ...] = ()
+    stream: tuple[Any, ...] | None = None
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A line (from 1) of an audit log below the policies' folder."""
+
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known of a request beside its texts. `applies`: the policy's `match` must hold for it; else it is taken to."""
+
+    route: str = ROUTE
+    model: str = ""
+    tenant: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    applies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """A finding that is expected; an empty field takes any. `text`: exactly what was found."""
+
+    check: str = ""
+    label: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What must come of a test; `None` and `()` expect nothing.
+
+    `rule` must hold, be it with others; `rules` and `shadow` are all that hold. `upstream` and `client`: the exact text, or
+    texts by path, in which `[EMAIL_ADDRESS_1]` is the first placeholder of that label. `finds`: each must be found, `()`:
+    nothing may be.
+    """
+
+    rule: str | None = None
+    rules: tuple[str, ...] | None = None
+    shadow: tuple[str, ...] | None = None
+    decision: Verdict | None = None
+    upstream_has: tuple[str, ...] = ()
+    upstream_lacks: tuple[str, ...] = ()
+    client_has: tuple[str, ...] = ()
+    client_lacks: tuple[str, ...] = ()
+    upstream: str | Mapping[str, str] | None = None
+    client: str | Mapping[str, str] | None = None
+    finds: tuple[Find, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTest:
+    """An example that a policy file carries. `chunkings`: at how many random cuts an answer is streamed as well."""
+
+    name: str
+    scene: Texts | Written | Logged
+    expected: Expected
+    told: Told = Told()
+    chunkings: int = CHUNKINGS
+    place: Place = field(default=Place(), compare=False)
+
+
+def read_tests(
+    reading: Reading, node: Node | None, rules: Sequence[str], checks: Sequence[str]
+) -> tuple[PolicyTest, ...]:
+    """The tests of a file. `rules`, `checks`: the names that they may use."""
+    if node is None:
+        return ()
+    found = [_test(reading, item, rules, checks) for item in reading.items(node, "a list of tests")]
+    first: dict[str, PolicyTest] = {}
+    for test in found:
+        if test and (other := first.setdefault(test.name, test)) is not test:
+            reading.fail(test.place, f"duplicate test `{test.name}`, first on line {other.place.line}")
+    return tuple(test for test in found if test)
+
+
+def _test(reading: Reading, node: Node, rules: Sequence[str], checks: Sequence[str]) -> PolicyTest | None:
+    keys = reading.entries(node, "a mapping with `name`", KEYS, needed=("name", "expect"))
+    name = reading.word(keys.get("name"))
+    scene = _scene(reading, node, keys)
+    expected = _expected(reading, keys.get("expect"), rules, checks)
+    told = _told(reading, keys)
+    if isinstance(scene, Logged):
+        for key in (key for key in (*_FACTS, "chunkings") if key in keys):
+            reading.fail(
+                keys[key].key, f"a record says its own `{key}`" if key in _FACTS else "a record is played whole"
+            )
+    if isinstance(scene, Written):
+        exchange = keys["exchange"].value
+        told = _written_told(reading, exchange if isinstance(exchange, Mapping) else {}, keys, told)
+    chunkings = reading.number(keys.get("chunkings"), 0, LIMIT_CHUNKINGS, whole=True)
+    if name is None or scene is None:
+        return None
+    return PolicyTest(
+        name=name,
+        scene=scene,
+        expected=expected,
+        told=told,
+        chunkings=CHUNKINGS if chunkings is None else int(chunkings),
+        place=node.place,
+    )
+
+
+# What is sent.
+
+
+def _scene(reading: Reading, node: Node, keys: Mapping[str, Node]) -> Texts | Written | Logged | None:
+    sent = [key for key in _SCENES if key in keys]
+    if "exchange" in keys and len(sent) == 1:
+        return _written(reading, keys["exchange"])
+    if "record" in keys and len(sent) == 1:
+        return _logged(reading, keys["record"])
+    if not sent or not {"request", "response"}.issuperset(sent):
+        found = join([f"`{key}`" for key in sent]) or "nothing"
+        if keys:
+            reading.fail(
+                node.place,
+                f"a test sends `request`, `response` or both, or an `exchange`, or a `record`; found {found}",
+            )
+        return None
+    request = reading.word(keys.get("request"), _TEXT)
+    answers = _answers(reading, keys.get("response"))
+    if ("request" in keys and request is None) or ("response" in keys and not answers):
+        return None
+    return Texts(request, answers)
+
+
+def _answers(reading: Reading, node: Node | None) -> tuple[str, ...]:
+    """One answer, or a list of them: what the model says at each attempt."""
+    if node is None or not isinstance(node.value, tuple):
+        answer = reading.word(node, _TEXT)
+        return () if answer is None else (answer,)
+    if not 1 <= len(node.value) <= LIMIT_ANSWERS:
+        reading.fail(node.place, f"expected one to {LIMIT_ANSWERS} answers, found {len(node.value)}")
+    return reading.words(node)
+
+
+def _written(reading: Reading, node: Node) -> Written | None:
+    allowed = ("route", "request", "response", "stream", "status")
+    keys = reading.entries(node, "a mapping with `request`", allowed, needed=("request",))
+    request = _tree(reading, keys.get("request"), "a mapping: the request's JSON")
+    status = reading.number(keys.get("status"), 200, 599, whole=True)
+    if "response" in keys and "stream" in keys:
+        reading.fail(keys["stream"].key, "an answer is either a `response` or a `stream`")
+    answers: tuple[Any, ...] = ()
+    if "response" in keys:
+        value = keys["response"].value
+        each = value if isinstance(value, tuple) else (keys["response"],)
+        answers = tuple(_tree(reading, one, "a mapping: the answer's JSON") for one in each)
+    stream = None
+    if "stream" in keys:
+        items = reading.items(keys["stream"], "a list: the `data` of each event")
+        for item in items:
+            if not isinstance(item.value, (str, Mapping)):
+                reading.unexpected(item, "the `data` of an event, as a mapping or written as words")
+        stream = tuple(item.plain() for item in items)
+    return None if request is None else Written(request, answers, stream, int(status or 200))
+
+
+def _tree(reading: Reading, node: Node | None, wanted: str) -> Any:
+    return None if node is None or reading.mapping(node, wanted) is None else node.plain()
+
+
+def _logged(reading: Reading, node: Node) -> Logged | None:
+    text = reading.word(node, "a file and a line, like `records/july.jsonl#3`")
+    if text is None:
+        return None
+    path, _, line = text.rpartition("#")
+    if not path or not line.isascii() or not line.isdigit() or line.startswith("0"):
+        reading.fail(node.place, f"expected a file and a line, like `records/july.jsonl#3`, found `{text}`")
+        return None
+    return Logged(path, int(line))
+
+
+# What is known of it.
+
+
+def _told(reading: Reading, keys: Mapping[str, Node]) -> Told:
+    headers = {}
+    if "headers" in keys:
+        entries = reading.mapping(keys["headers"], "a mapping from names of headers to their values") or {}
+        headers = {name.lower(): reading.word(value) or "" for name, value in entries.items()}
+    return Told(
+        route=_route(reading, keys.get("route")),
+        model=reading.word(keys.get("model")) or "",
+        tenant=reading.word(keys.get("tenant")) or "",
+        headers=headers,
+        applies=any(key in keys for key in _FACTS),
+    )
+
+
+def _written_told(reading: Reading, exchange: Mapping[str, Node], keys: Mapping[str, Node], told: Told) -> Told:
+    """The facts of a whole exchange, which says its route and model itself."""
+    for key in (key for key in ("route", "model") if key in keys):
+        where = "the exchange" if key == "route" else "the exchange's request"
+        reading.fail(keys[key].key, f"`{key}` stands in {where}")
+    route = _route(reading, exchange.get("route"))
+    return Told(route, "", told.tenant, told.headers, applies=True)
+
+
+def _route(reading: Reading, node: Node | None) -> str:
+    route = reading.word(node, "a method and a path, like `POST /v1/chat/completions`")
+    if node is None or route is None:
+        return ROUTE
+    if codec_for(route) is None:
+        known = [one for codec in codecs() for one in codec.routes]
+        reading.fail(node.place, f"no wire format for `{route}`{did_you_mean(route, known)} (known: {join(known)})")
+    return route
+
+
+# What must come of it.
+
+
+def _expected(reading: Reading, node: Node | None, rules: Sequence[str], checks: Sequence[str]) -> Expected:
+    if node is None:
+        return Expected()
+    keys = reading.entries(node, "a mapping", EXPECT_KEYS)
+    if node.value == {}:
+        reading.fail(node.place, f"a test that expects nothing cannot fail; use one of {join(EXPECT_KEYS)}")
+    if "rule" in keys and "rules" in keys:
+        reading.fail(keys["rule"].key, "`rule` is one that holds, `rules` are all that hold: write one of the two")
+    rule = reading.word(keys.get("rule"))
+    if rule not in (None, NONE):
+        _is_one_of(reading, keys["rule"], str(rule), rules, "rule")
+    every = _names(reading, keys.get("rules"), rules, "rule")
+    return Expected(
+        rule=None if rule == NONE else rule,
+        rules=() if rule == NONE else every,
+        shadow=_names(reading, keys.get("shadow"), rules, "rule"),
+        decision=reading.choice(keys.get("decision"), VERDICTS),
+        upstream_has=reading.word_or_words(keys.get("upstream_has")),
+        upstream_lacks=reading.word_or_words(keys.get("upstream_lacks")),
+        client_has=reading.word_or_words(keys.get("client_has")),
+        client_lacks=reading.word_or_words(keys.get("client_lacks")),
+        upstream=_exact(reading, keys.get("upstream")),
+        client=_exact(reading, keys.get("client")),
+        finds=_finds(reading, keys.get("finds"), checks),
+    )
+
+
+def _is_one_of(reading: Reading, node: Node, name: str, known: Sequence[str], what: str) -> None:
+    if name not in known:
+        reading.fail(node.place, f"unknown {what} `{name}`{did_you_mean(name, known)}")
+
+
+def _names(reading: Reading, node: Node | None, known: Sequence[str], what: str) -> tuple[str, ...] | None:
+    """A name, a list of names, or `none`."""
+    if node is None:
+        return None
+    names = reading.word_or_words(node)
+    if names == (NONE,):
+        return ()
+    places = node.value if isinstance(node.value, tuple) else (node,)
+    for item in places:
+        if isinstance(item.value, str) and item.value.strip():
+            _is_one_of(reading, item, item.value, known, what)
+    return tuple(sorted(names))
+
+
+def _exact(reading: Reading, node: Node | None) -> str | Mapping[str, str] | None:
+    """A text, or texts by path."""
+    if node is None or not isinstance(node.value, Mapping):
+        return reading.word(node, "a text, or a mapping from paths to texts")
+    if not node.value:
+        reading.fail(node.place, "an empty mapping expects nothing; name a path, like `messages[0].content`")
+    return {path: reading.word(value, _TEXT) or "" for path, value in node.value.items()}
+
+
+def _finds(reading: Reading, node: Node | None, checks: Sequence[str]) -> tuple[Find, ...] | None:
+    if node is None:
+        return None
+    if node.value == NONE:
+        return ()
+    items = node.value if isinstance(node.value, tuple) else (node,)
+    if not items:
+        reading.fail(node.place, f"an empty list expects nothing; write `{NONE}` where nothing may be found")
+    return tuple(_find(reading, item, checks) for item in items)
+
+
+def _find(reading: Reading, node: Node, checks: Sequence[str]) -> Find:
+    keys = reading.entries(node, "a finding, like `{check: pii, label: EMAIL_ADDRESS}`, or `none`", FIND_KEYS)
+    if node.value == {}:
+        reading.fail(node.place, f"a finding has one of {join(FIND_KEYS)}")
+    check = reading.word(keys.get("check"))
+    if check is not None:
+        _is_one_of(reading, keys["check"], check, checks, "check")
+    label = reading.word(keys.get("label"))
+    return Find(check or "", label or "", reading.word(keys.get("text"), _TEXT) or "")

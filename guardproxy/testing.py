@@ -1,0 +1,81 @@
+"""For tests of a check, guardproxy's own or a plug-in's: whether it keeps the promise that all checks are held to.
+
+In: a check, texts. Out: nothing, or an `AssertionError` that names the text and the cut. Nothing else of guardproxy runs: text
+arrives in pieces, each window begins at the `keep` of the scan before, as the gate does it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Sequence
+
+from guardproxy.checks import Check
+from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Window
+
+CHANNEL = Channel("response", "assistant", "choices[0].message.content")
+
+
+def whole(check: Check, text: str) -> list[Finding]:
+    """The findings of the text scanned at once."""
+    (scan,) = check.scan([Window(CHANNEL, text)])
+    assert not scan.error, scan.error
+    assert scan.settled == len(text), "the end settles everything"
+    return list(scan.findings)
+
+
+def scan_in_chunks(
+    check: Check, text: str, cuts: Iterable[int], held: list[int] | None = None, facts: Facts = NO_FACTS
+) -> list[Finding]:
+    """The findings of the text cut at the offsets `cuts`; every promise of `Scan` is checked on the way.
+
+    `held`: gets, for each scan but the last, how many characters could not be released.
+    """
+    findings: list[Finding] = []
+    settled = keep = 0
+    state = None
+    for end in [*sorted(set(cuts)), len(text)]:
+        last = end == len(text)
+        window = Window(CHANNEL, text[keep:end], keep, settled, last, facts, state)
+        (scan,) = check.scan([window])
+        assert not scan.error, scan.error
+        assert settled <= scan.settled <= end, "settled shrank or ran ahead of the text"
+        assert keep <= scan.keep <= scan.settled, "keep went back or beyond settled"
+        for finding in scan.findings:
+            assert settled <= finding.start < finding.end <= scan.settled, "a finding outside of what it settled"
+        if last:
+            assert scan.settled == end, "the end settles everything"
+        elif held is not None:
+            held.append(end - scan.settled)
+        findings += scan.findings
+        settled, keep, state = scan.settled, scan.keep, scan.state
+        if last:
+            break
+    return findings
+
+
+def assert_invariant(check: Check, text: str, cuts: Iterable[int]) -> None:
+    """The findings do not depend on the cuts."""
+    cuts = list(cuts)
+    assert scan_in_chunks(check, text, cuts) == whole(check, text), f"{text!r} cut at {cuts}"
+
+
+def assert_every_split(check: Check, text: str, pairs: bool = False) -> list[Finding]:
+    """Cuts at every border (and every pair of borders), and one character at a time. Returns the findings."""
+    expected = whole(check, text)
+    cuts: list[Sequence[int]] = [(at,) for at in range(len(text) + 1)]
+    if pairs:
+        cuts += list(itertools.combinations(range(1, len(text)), 2))
+    cuts.append(range(1, len(text)))
+    for each in cuts:
+        assert scan_in_chunks(check, text, each) == expected, f"{text!r} cut at {list(each)[:5]}"
+    return expected
+
+
+def assert_promise(check: Check, parts: Sequence[str], examples: int = 500, seed: int = 0) -> None:
+    """Texts made of `parts` (values, near misses, what may stand beside them), cut at random: the same from the same seed."""
+    chance = random.Random(seed)  # noqa: S311 - for tests
+    for _ in range(examples):
+        text = "".join(chance.choices(parts, k=chance.randint(0, 8)))
+        cuts = chance.sample(range(len(text) + 1), k=chance.randint(0, min(6, len(text))))
+        assert_invariant(check, text, cuts)

@@ -1,0 +1,312 @@
+"""One scene through an exchange: the driver of tests, without sockets, threads or clock.
+
+In: policies, a scene and how its answer is cut. Out: what reached the model and the client, what was found, which rules
+held. A check that fails does so as it would in the proxy. Placeholders are shown as `[EMAIL_ADDRESS_1]`, numbered by label
+in the order in which they come up, for their letters depend on a key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardproxy import placeholders
+from guardproxy.decisions import Edit
+from guardproxy.events import Event, Text
+from guardproxy.exchange import Exchange, Setting
+from guardproxy.findings import Direction, Kind
+from guardproxy.lanes import Lane
+from guardproxy.noted import Side
+from guardproxy.placeholders import PLACEHOLDER, RESTORE
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.trial import Texts, Told, Verdict, Written
+from guardproxy.replay import Rerun
+from guardproxy.scanning import scanned
+from guardproxy.transcript import (
+    Command,
+    DataReceived,
+    Finish,
+    Input,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    Scan,
+    Scanned,
+    SendData,
+    SendHead,
+    SendUpstream,
+)
+from guardproxy.trials.scenes import Cuts, answer_of, request_of
+from guardproxy.wire import Codec, codec_for
+from guardproxy.wire.json_text import view
+
+_KEY = hashlib.sha256(b"guardproxy policy test: placeholders that need not be secret").digest()
+_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Numbers:
+    """Placeholders and how they are shown."""
+
+    shown: dict[str, str] = field(default_factory=dict)
+    _counts: dict[str, int] = field(default_factory=dict)
+
+    def show(self, text: str) -> str:
+        """`text` with each placeholder numbered."""
+        return PLACEHOLDER.sub(lambda match: self._of(match[0]), text)
+
+    def fill(self, text: str) -> str:
+        """`text` with the placeholders that the numbered ones stand for."""
+        for placeholder, number in self.shown.items():
+            text = text.replace(number, placeholder)
+        return text
+
+    def _of(self, placeholder: str) -> str:
+        if placeholder not in self.shown:
+            label = placeholder[1 : placeholder.rindex("_")]
+            self._counts[label] = self._counts.get(label, 0) + 1
+            self.shown[placeholder] = f"[{label}_{self._counts[label]}]"
+        return self.shown[placeholder]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What somebody was sent. `texts`: each text by its path, in order; `raw`: the bytes, as text."""
+
+    texts: tuple[tuple[str, str], ...] = ()
+    raw: str = ""
+
+    def where(self, word: str) -> str:
+        """The path of a text that holds `word`, or `body`; empty where nothing does."""
+        decoded = ((path, view(text).text if text[:1] in "{[" else "") for path, text in self.texts)
+        found = (path for path, text in (*self.texts, *decoded) if word in text)
+        return next(found, "body" if word in self.raw else "")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Found:
+    """A finding, with the text that it is of."""
+
+    direction: Direction
+    path: str
+    start: int
+    end: int
+    check: str
+    label: str
+    text: str
+    kind: Kind = "user"
+    score: float = 0.0
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Held:
+    """A rule that held, and by which finding."""
+
+    policy: str
+    rule: str
+    action: str
+    enforced: bool
+    direction: Direction
+    path: str
+    check: str
+    label: str
+    start: int
+    end: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What became of a scene. `applies`: some policy's `match` holds for it; `trouble`: why it ended as no policy wanted;
+    `upstream`, `client`: what each was sent, `None` where nothing was."""
+
+    decision: Verdict
+    applies: bool
+    held: tuple[Held, ...]
+    found: tuple[Found, ...]
+    upstream: Shown | None
+    client: Shown | None
+    trouble: str = ""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        return tuple(sorted({one.rule for one in self.held if one.enforced}))
+
+    @property
+    def shadow(self) -> tuple[str, ...]:
+        return tuple(sorted({one.rule for one in self.held if not one.enforced}))
+
+
+def play(policies: PolicySet, scene: Texts | Written, told: Told, cuts: Cuts) -> Played:
+    """The scene, once."""
+    exchange, codec = _exchange(policies, told)
+    numbers = Numbers()
+    body = request_of(scene, told, cuts.streamed)
+    done = _drive(exchange, [RequestReceived(body, language=_language(told), headers=told.headers)])
+    _upstream(codec, done, numbers)
+    number = 0
+    while exchange.phase == "waiting" and (answer := answer_of(scene, told, cuts, number, numbers.fill)):
+        number += 1
+        inputs: list[Input] = [ResponseStarted(answer.status, answer.media), *map(DataReceived, answer.pieces)]
+        done += _drive(exchange, [*inputs, ResponseEnded()], (False, *answer.late))
+    upstream = _upstream(codec, done, numbers)
+    client = _client(codec, done, numbers)
+    return _played(exchange, done, upstream, client, numbers)
+
+
+def replayed(rerun: Rerun) -> Played:
+    """What became of a recorded exchange."""
+    exchange, numbers = rerun.exchange, Numbers()
+    upstream = _upstream(exchange.setting.codec, rerun.done, numbers)
+    texts = tuple(
+        (lane.channel.path, numbers.show(_released(lane)))
+        for lane in exchange.answers[-1].gate.lanes
+        if not lane.judged and lane.released
+    )
+    client = Shown(texts) if exchange.phase == "over" else None
+    return _played(exchange, rerun.done, upstream, client, numbers)
+
+
+def _exchange(policies: PolicySet, told: Told) -> tuple[Exchange, Codec]:
+    codec = codec_for(told.route)
+    assert codec is not None  # noqa: S101 - the reader of the file has seen to it
+    setting = Setting(
+        id="test",
+        route=told.route,
+        tenant=told.tenant,
+        codec=codec,
+        policies=policies,
+        mint=lambda label, value: placeholders.mint(_KEY, told.tenant, label, value),
+        seal=lambda data: "",
+        hashed=lambda kind, value: placeholders.hashed(_KEY, told.tenant, kind, value),
+    )
+    return Exchange(setting), codec
+
+
+def _language(told: Told) -> str:
+    return told.headers.get("content-language", "").split(",")[0].split("-")[0].strip().lower()
+
+
+def _drive(exchange: Exchange, inputs: Sequence[Input], late: Sequence[bool] = ()) -> list[Command]:
+    """Tells the exchange what happens until it wants no more of it. `late[i]`: the next input comes before the checks have
+    seen this one."""
+    done: list[Command] = []
+    waiting: list[Scan] = []
+
+    def tell(happened: Input) -> None:
+        for command in exchange.receive(happened):
+            if isinstance(command, Scan):
+                waiting.append(command)
+            else:
+                done.append(command)
+
+    def scan() -> None:
+        while waiting:
+            tell(Scanned(tuple(map(scanned, waiting.pop().jobs))))
+
+    for number, happened in enumerate(inputs):
+        if number and exchange.phase != "answer":
+            break
+        tell(happened)
+        if number >= len(late) or not late[number]:
+            scan()
+    scan()
+    return done
+
+
+def _upstream(codec: Codec, done: Iterable[Command], numbers: Numbers) -> Shown | None:
+    """What the model was sent last."""
+    bodies = [command.body for command in done if isinstance(command, SendUpstream)]
+    if not bodies:
+        return None
+    return _shown(codec.read_request(bodies[-1]).events(), bodies[-1], numbers)
+
+
+def _client(codec: Codec, done: Iterable[Command], numbers: Numbers) -> Shown | None:
+    """What the client was sent, read as a client reads it."""
+    head = next((command for command in done if isinstance(command, SendHead)), None)
+    if head is None:
+        return None
+    data = b"".join(command.data for command in done if isinstance(command, (SendData, Finish)))
+    decoder = codec.decoder(streamed=head.streamed, failed=head.status >= 400, limit_bytes=_LIMIT_BYTES)
+    return _shown([*decoder.feed(data), *decoder.end()], data, numbers)
+
+
+def _shown(events: Iterable[Event], data: bytes, numbers: Numbers) -> Shown:
+    texts: dict[str, str] = {}
+    for event in events:
+        if isinstance(event, Text) and not event.again:
+            texts[event.channel.path] = texts.get(event.channel.path, "") + event.text
+    shown = tuple((path, numbers.show(text)) for path, text in texts.items())
+    return Shown(shown, numbers.show(data.decode("utf-8", "replace")))
+
+
+def _released(lane: Lane) -> str:
+    """What of a text went on, edits applied."""
+    whole, out, at = "".join(lane.whole), "", 0
+    for low, high, replacement in lane.rewritten():
+        if low >= lane.released:
+            break
+        out += whole[at:low] + replacement
+        at = high
+    return out + whole[at : lane.released]
+
+
+def _played(
+    exchange: Exchange, done: Sequence[Command], upstream: Shown | None, client: Shown | None, numbers: Numbers
+) -> Played:
+    held = tuple(
+        Held(
+            *(one.policy, one.rule, one.action, one.enforced, one.channel.direction, one.channel.path),
+            *(one.finding.check, one.finding.label, one.finding.start, one.finding.end, one.attempt),
+        )
+        for one in exchange.outcomes
+    )
+    last = done[-1] if done else None
+    outcome = last.outcome if isinstance(last, Finish) else ""
+    return Played(
+        decision=_decision(exchange, done, outcome),
+        applies=exchange.applies,
+        held=held,
+        found=tuple(_findings(exchange, numbers)),
+        upstream=upstream,
+        client=client,
+        trouble=_trouble(outcome, last.record if isinstance(last, Finish) else {}),
+    )
+
+
+def _decision(exchange: Exchange, done: Sequence[Command], outcome: str) -> Verdict:
+    """The strongest thing that was done."""
+    if outcome not in ("", "answered"):
+        return "block"
+    if any(isinstance(command, SendUpstream) and command.attempt for command in done):
+        return "retry"
+    enforced = [one.decision for one in exchange.outcomes if one.enforced]
+    if any(isinstance(one, Edit) for one in enforced):
+        return "redact"
+    return "flag" if enforced else "pass"
+
+
+def _trouble(outcome: str, record: dict[str, Any]) -> str:
+    """Why an exchange ended, where no rule ended it."""
+    if outcome in ("", "answered", "blocked_request", "blocked_response"):
+        return ""
+    error = record.get("error", {})
+    told = error.get("message") or error.get("code") or ""
+    return f"{outcome}: {told}" + (f" at `{error['field']}`" if error.get("field") else "")
+
+
+def _findings(exchange: Exchange, numbers: Numbers) -> Iterator[Found]:
+    sides: list[tuple[int, Side]] = [(0, exchange.sides["request"]), *enumerate(exchange.answers)]
+    for attempt, side in sides:
+        for lane in side.gate.lanes:
+            whole = lane.seen.text if lane.seen else "".join(lane.whole)
+            channel = lane.channel
+            for one in lane.findings:
+                if one.check != RESTORE:
+                    place = (channel.direction, channel.path, one.start, one.end)
+                    text = numbers.show(whole[one.start : one.end])
+                    yield Found(*place, one.check, one.label, text, channel.kind, one.score, attempt)

@@ -1,0 +1,115 @@
+"""The example of a plug-in: built as a wheel, installed into an empty folder, and used by a proxy from there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import openai
+import pytest
+
+from tests.e2e.rig import ROOT, Upstream, serve
+
+EXAMPLE = ROOT / "examples" / "plugin-check"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package installed, as `pip install` does it."""
+    folder = tmp_path_factory.mktemp("plugin")
+    source = folder / "source"
+    shutil.copytree(EXAMPLE, source)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)]
+    subprocess.run(build, check=True, capture_output=True, timeout=300)
+    (wheel,) = folder.glob("*.whl")
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--no-index",
+        "--no-deps",
+        "--target",
+        str(folder / "site"),
+        str(wheel),
+    ]
+    subprocess.run(pip, check=True, capture_output=True, timeout=300)
+    return folder / "site"
+
+
+def run(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
+    return subprocess.run(
+        [sys.executable, *words], cwd=site, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_it_is_as_short_as_it_says() -> None:
+    code = (EXAMPLE / "acme_badges.py").read_text()
+    lines = [line for line in code.splitlines() if line.strip() and not line.strip().startswith(("#", '"""'))]
+    assert len(lines) <= 30
+
+
+def test_it_is_listed_and_its_policy_passes_its_tests(site: Path) -> None:
+    assert "plug-in `badge` (guardproxy.checks) of acme-badges 1.0" in run(site, "-m", "guardproxy", "--version").stdout
+    ran = run(site, "-m", "guardproxy", "policy", "test", str(EXAMPLE))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "1 passed" in ran.stdout
+    linted = run(site, "-m", "guardproxy", "policy", "lint", str(EXAMPLE))
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+def test_its_own_tests_pass(site: Path) -> None:
+    ran = run(
+        site, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(EXAMPLE / "test_acme_badges.py")
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_without_it_the_policy_does_not_load() -> None:
+    ran = run(ROOT, "-m", "guardproxy", "policy", "lint", str(EXAMPLE))
+    assert ran.returncode == 1
+    assert "policy.yaml:4:12: unknown check `badge`" in ran.stdout
+
+
+def test_a_proxy_uses_it(
+    site: Path,
+    upstream: Upstream,
+    tmp_path: Path,
+    openai_at: Callable[[str], openai.OpenAI],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.e2e.rig.PLUGINS", str(site))
+    proxy = serve(upstream.url, tmp_path / "proxy", (EXAMPLE / "policy.yaml").read_text())
+    create = openai_at(proxy.url).chat.completions.create
+    answer = create(model="scripted", messages=[{"role": "user", "content": "echo: badge B000007 of mine"}])
+    assert proxy.stop() == 0
+    assert answer.choices[0].message.content == "badge B000007 of mine"
+    (record,) = proxy.records()
+    assert record["rules"] == ["no-badges"]
+    (seen,) = upstream.journal.wait(lambda entries: entries)
+    assert "B000007" not in str(seen.tree)
+
+
+BROKEN = """\
+def build(name, options, resources):
+    raise RuntimeError("no licence")
+"""
+
+
+def test_a_broken_one_stops_the_start_and_is_named(site: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "site"
+    shutil.copytree(site, copy)
+    (copy / "acme_badges.py").write_text(BROKEN)
+    command = ["-m", "guardproxy", "serve", "--upstream", "http://127.0.0.1:9", "--policies", str(EXAMPLE)]
+    ran = run(copy, *command, "--audit", str(tmp_path / "audit"), "--port", "0", "--admin-port", "0")
+    assert ran.returncode == 2
+    assert (
+        "policy.yaml:4:3: the plug-in `badge` (guardproxy.checks) of acme-badges 1.0 failed: RuntimeError: no licence"
+        in ran.stderr
+    )
+    assert "Traceback" not in ran.stderr

@@ -1,0 +1,219 @@
+"""Conditions in CEL: what they mean, what each mistake is told, and what is refused though the language allows it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.policy.cel import LIMIT_CHARS, About, Cel, CelError, compile_cel
+
+ABOUT = About(
+    route="POST /v1/messages",
+    model="gpt-5-mini",
+    tenant="acme",
+    headers={"x-team": "red", "version": "2"},
+    stream=True,
+    max_tokens=100,
+    messages=3,
+    tools=("shell", "web"),
+)
+
+
+def mistakes(text: str) -> list[tuple[int, int, str]]:
+    with pytest.raises(ExceptionGroup) as caught:
+        compile_cel(text)
+    return [(one.line, one.column, one.message) for one in caught.value.exceptions if isinstance(one, CelError)]
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ('request.route == "POST /v1/messages"', True),
+        ('request.method == "POST" && request.path == "/v1/messages"', True),
+        ('request.model.startsWith("gpt-") && !request.model.endsWith("-nano")', True),
+        ('request.model.contains("5") || false', True),
+        ('request.model in ["gpt-4", "gpt-5-mini"]', True),
+        ('request.model.matches("^gpt-[0-9]")', True),
+        (r'request.model.matches(r"\d\d")', False),
+        ("request.stream", True),
+        ("request.max_tokens > 50 && request.messages <= 3", True),
+        ('request.tools.exists(t, t == "shell")', True),
+        ('request.tools.all(t, t != "shell") || size(request.tools) == 2', True),
+        ('request.headers["x-team"] == "red"', True),
+        ('"x-team" in request.headers && has(request.headers.version)', True),
+        ('tenant.name != "acme" // a comment with a dyn( in it', False),
+        ('request.headers["x-other"] == "red"', None),
+        ('!("x-other" in request.headers) || request.headers["x-other"] == "red"', True),
+        ("1 / (request.messages - 3) == 1", None),
+    ],
+)
+def test_a_condition_holds_or_not_or_cannot_be_evaluated(text: str, holds: bool | None) -> None:
+    assert compile_cel(text).holds(ABOUT) is holds
+
+
+def test_the_headers_that_are_asked_for_are_known() -> None:
+    assert compile_cel('"b" in request.headers && request.headers["a"] == "" || has(request.headers.c)').headers == (
+        *("a", "b", "c"),
+    )
+    assert compile_cel("true").headers == ()
+
+
+def test_conditions_are_equal_by_their_text() -> None:
+    assert compile_cel("true") == Cel("true")
+
+
+def test_what_the_library_cannot_take_as_a_text_cannot_be_evaluated() -> None:
+    assert compile_cel('request.model == "x"').holds(About(model="\ud800")) is None
+
+
+def test_absent_facts_have_their_zero() -> None:
+    text = 'request.model == "" && request.max_tokens == 0 && size(request.tools) == 0 && !("a" in request.headers)'
+    assert compile_cel(text).holds(About(headers=None)) is True
+
+
+KNOWN = (
+    "request.route, request.method, request.path, request.model, request.stream, request.max_tokens, request.messages, "
+    "request.tools, request.headers, tenant.name"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("", [(1, 1, "expected more, found the end")]),
+        ("request.model", [(1, 1, "expected a condition that holds or not, found a text; compare it with something")]),
+        ("request.tools", [(1, 1, "expected a condition that holds or not, found a list; compare it with something")]),
+        ('request.modle == "a"', [(1, 1, "unknown name `request.modle`; did you mean `request.model`?")]),
+        ('model == "a"', [(1, 1, "unknown name `model`; did you mean `request.model`?")]),
+        ("true &&\n  tenant.nam == 'a'", [(2, 3, "unknown name `tenant.nam`; did you mean `tenant.name`?")]),
+        ("zzz == 1", [(1, 1, f"unknown name `zzz` (known: {KNOWN})")]),
+        ("nope.nope == 1", [(1, 1, f"unknown name `nope.nope` (known: {KNOWN})")]),
+        ("tools.exists(t, t == 'a')", [(1, 1, "unknown name `tools`; did you mean `request.tools`?")]),
+        ('request.model.startwith("a")', [(1, 15, "unknown function `startwith`; did you mean `startsWith`?")]),
+        (
+            'request.model.startsWith("a", "b")',
+            [(1, 15, "`startsWith` is called otherwise: with other arguments")],
+        ),
+        ("request.model == 3", [(1, 15, "`==` cannot be used with a text and a whole number")]),
+        ('"a" in request.model', [(1, 5, "`in` cannot be used with a text and a text")]),
+        ("request.model > 1.5", [(1, 15, "`>` cannot be used with a text and a number with a fraction")]),
+        ("request.model == [1]", [(1, 15, "`==` cannot be used with a text and a list")]),
+        ('request.model = "a"', [(1, 15, "`=` is not CEL; write `==`")]),
+        ("request.stream and true", [(1, 16, "`and` is not CEL; write `&&`")]),
+        ("not request.stream", [(1, 1, "`not` is not CEL; write `!`")]),
+        ("request.stream | true", [(1, 16, "`|` is not CEL; write `||`")]),
+        ("request.stream)", [(1, 15, "not CEL from `)` on")]),
+        ("(request.stream", [(1, 16, "expected more, found the end")]),
+        ('tenant.name == "and', [(1, 16, "a text without its closing quote")]),
+        ('"and" tenant.name', [(1, 7, "not CEL from `tenant` on")]),
+        ("(" * 40 + "true" + ")" * 40, [(1, 1, "more than 32 parts inside each other")]),
+        ("true" + " " * LIMIT_CHARS, [(1, 1, "longer than 2000 characters; write several policies")]),
+        ("dyn(1) == 1", [(1, 1, "`dyn` is not available: it hides mistakes until a request comes")]),
+        (
+            "has(request.model)",
+            [(1, 1, "`has` is for headers, like `has(request.headers.team)`; all else is always there")],
+        ),
+        (
+            "request.model.matches(tenant.name)",
+            [(1, 15, "write the pattern of `matches` out, between quotes")],
+        ),
+        (
+            'request.model.matches("a" + "b")',
+            [(1, 15, "write the pattern of `matches` out, between quotes")],
+        ),
+        ('request.model.matches("(")', [(1, 23, "not a pattern of RE2: missing ): (")]),
+        (
+            "request.tools.exists(a, request.tools.all(b, a == b))",
+            [(1, 39, "`all` inside another one takes too long on a long list")],
+        ),
+        ('request.headers["X-Team"] == "a"', [(1, 17, "names of headers are written small here: `x-team`")]),
+        ('"Cookie" in request.headers', [(1, 1, "`cookie` holds a credential; tell clients apart by `tenant.name`")]),
+        (
+            "request.headers.size() > 1",
+            [(1, 1, 'name the header, like `request.headers["x-team"]` or `"x-team" in request.headers`')],
+        ),
+        (
+            "tenant.name in request.headers",
+            [(1, 16, 'name the header, like `request.headers["x-team"]` or `"x-team" in request.headers`')],
+        ),
+        (
+            "request.headers",
+            [(1, 1, 'name the header, like `request.headers["x-team"]` or `"x-team" in request.headers`')],
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(text: str, wrong: list[tuple[int, int, str]]) -> None:
+    assert mistakes(text) == wrong
+
+
+def test_quantifiers_one_after_the_other_are_fine() -> None:
+    text = 'request.tools.exists(a, (a == "web")) && request.tools.all(b, b != "x") && (size(request.tools) > 0)'
+    assert compile_cel(text).holds(ABOUT)
+
+
+def test_several_mistakes_come_at_once() -> None:
+    assert [(line, column) for line, column, _ in mistakes("foo == 1 ||\nbar == 2")] == [(1, 1), (2, 1)]
+
+
+def test_what_follows_from_a_mistake_is_not_said() -> None:
+    assert len(mistakes("tools.exists(t, t == 'a')")) == 1
+
+
+@given(st.text(max_size=60))
+def test_any_text_compiles_or_is_refused_with_places(text: str) -> None:
+    try:
+        compile_cel(text)
+    except ExceptionGroup as group:
+        for error in group.exceptions:
+            assert isinstance(error, CelError)
+            assert error.line >= 1
+            assert error.column >= 1
+
+
+WORDS = st.sampled_from(
+    [
+        *(
+            "request.model",
+            "tenant.name",
+            "==",
+            '"a"',
+            "&&",
+            "||",
+            "!",
+            "(",
+            ")",
+            "in",
+            "[",
+            "]",
+            "request.headers",
+            "dyn",
+        ),
+        *(
+            ".exists(t, t == ",
+            "has",
+            "matches",
+            ".",
+            "request",
+            "headers",
+            "size",
+            "1",
+            "request.tools",
+            "and",
+            "=",
+            "'",
+        ),
+    ]
+)
+
+
+@given(st.lists(WORDS, max_size=12).map(" ".join))
+def test_any_order_of_words_compiles_or_is_refused(text: str) -> None:
+    holds: bool | None = None
+    errors: tuple[Exception, ...] = ()
+    try:
+        holds = compile_cel(text).holds(ABOUT)
+    except ExceptionGroup as group:
+        errors = group.exceptions
+    assert holds in (True, False, None)
+    assert all(isinstance(error, CelError) for error in errors)

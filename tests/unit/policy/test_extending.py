@@ -1,0 +1,167 @@
+"""What counts as looser: every way in which a policy could take back what the one under it says."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.policy.expression import And, Expression, Name, Or
+from guardproxy.policy.extending import implies, overlaid, point, terms
+from guardproxy.policy.load import PolicyErrors, parse_all
+from guardproxy.policy.tree import Node, Place
+
+BASE = """\
+policy: base
+checks:
+  a: {use: pattern, words: [x]}
+  s: {use: supervisor, labels: [one], threshold: {one: 0.5}}
+  p: {use: pii, threshold: 0.5, evasions: standard}
+  k: {use: secrets, skip: [b, c]}
+rules:
+  - {id: cut, on: request, when: a, action: redact, operators: {LONG: {type: mask, chars_to_mask: 4}, CARD: hash}}
+  - {id: ask, on: response, when: a, action: retry, then: fallback, fallback: {model: m}}
+  - {id: stop, when: a and p, action: block, early: true, enforce: 10 %}
+"""
+
+
+def wrong(text: str) -> list[str]:
+    try:
+        parse_all([("base.yaml", BASE), ("team.yaml", f"policy: team\nextends: base\n{text}\n")])
+    except PolicyErrors as errors:
+        return [error.message.partition(" (base.yaml")[0] for error in errors.errors]
+    return []
+
+
+def rule(text: str) -> str:
+    return f"rules: [{{{text}}}]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "checks: {a: {words: [x, y]}}",
+        "checks: {a: {use: pattern, patterns: [z]}}",
+        "checks: {a: {evasions: strict}}",
+        "checks: {s: {first_stage: false, labels: [one, two], threshold: {one: 0.5}}}",
+        "checks: {s: {threshold: {one: 0.4}}}",
+        "checks: {s: {threshold: 0.5}}",
+        "checks: {p: {threshold: 0.1}}",
+        "checks: {k: {skip: [b]}}",
+        rule("id: cut, operators: {LONG: {type: mask, chars_to_mask: 9}, CARD: redact, DEFAULT: hash}, restore: false"),
+        rule("id: cut, operators: {LONG: mask, CARD: {type: hash, hash_type: sha512}}"),
+        rule("id: cut, action: block"),
+        rule("id: cut, on: [request, response]"),
+        rule("id: ask, then: block"),
+        rule("id: ask, attempts: 1, template: again, total_s: 5, message: sorry"),
+        rule("id: stop, when: a and p or k"),
+        rule("id: stop, when: (a or k) and (p or s)"),
+        rule("id: stop, early: false"),
+        rule("id: stop, enforce: 20 %"),
+        rule("id: stop, enforce: 100 %"),
+        rule("id: new, when: k, action: flag"),
+    ],
+)
+def test_a_policy_may_become_stricter(text: str) -> None:
+    assert wrong(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "checks: {s: {threshold: {one: 0.6}}}",
+            "`threshold` of `s` may not be weakened from {'one': 0.5} to {'one': 0.6}",
+        ),
+        (
+            "checks: {s: {threshold: {two: 0.1}}}",
+            "`threshold` of `s` cannot be compared: {'one': 0.5} there, {'two': 0.1} here",
+        ),
+        ("checks: {s: {threshold: true}}", "`threshold` of `s` cannot be compared: {'one': 0.5} there, true here"),
+        ("checks: {s: {threshold: often}}", "`threshold` of `s` cannot be compared: {'one': 0.5} there, often here"),
+        ("checks: {s: {labels: [two]}}", "`labels` of `s` may not lose `one`"),
+        (
+            "checks: {p: {entities: [PERSON]}}",
+            "`entities` of `p` is left out in the baseline, so it cannot be shown that ['PERSON'] is stricter",
+        ),
+        ("checks: {p: {evasions: most}}", "`evasions` of `p` may not be weakened from standard to most"),
+        ("checks: {k: {skip: [b, c, d]}}", "`skip` of `k` may not gain `d`"),
+        ("checks: {a: {unknown: 3}}", "`unknown` of `a` may only be set where the check is first named"),
+        (
+            rule("id: cut, operators: {LONG: {type: mask, chars_to_mask: 3}, CARD: hash}"),
+            "`operators` of the rule `cut` may not show more of LONG",
+        ),
+        (
+            rule("id: cut, operators: {LONG: {type: mask, chars_to_mask: 4, from_end: true}, CARD: hash}"),
+            "`operators` of the rule `cut` may not show more of LONG",
+        ),
+        (rule("id: cut, operators: {LONG: mask}"), "`operators` of the rule `cut` may not show more of CARD"),
+        (rule("id: ask, fallback: {model: n}"), "`fallback` of the rule `ask` stays as it is"),
+        (rule("id: stop, enforce: 5 %"), "`enforce` of the rule `stop` may not become less"),
+        (rule("id: ask, enforce: 50 %"), "`enforce` of the rule `ask` may not become less"),
+        (rule("id: stop, when: a and p and k"), "`when` of the rule `stop` may only be widened, with `or`"),
+    ],
+)
+def test_nothing_may_become_looser(text: str, message: str) -> None:
+    assert wrong(text) == [message]
+
+
+def test_what_belonged_to_the_weaker_action_goes_with_it() -> None:
+    files = [("base.yaml", BASE), ("team.yaml", f"policy: team\nextends: base\n{rule('id: cut, action: block')}\n")]
+    team = parse_all(files)[-1]
+    assert (team.rules[0].action, team.rules[0].restore, team.rules[0].operators.by_label) == ("block", False, {})
+
+
+def test_a_second_rule_of_the_same_name_is_a_duplicate_as_ever() -> None:
+    twice = "{id: new, when: a, action: flag}, {id: new, when: a, action: block}"
+    text = f"rules: [{twice}, {{id: cut}}, {{id: cut, when: a, action: block}}]"
+    assert wrong(text) == ["duplicate rule `new`, first on line 3", "duplicate rule `cut`, first on line 3"]
+
+
+def test_only_what_can_be_read_is_laid_over() -> None:
+    node = Node("x", Place(), Place())
+    under = {"checks": node, "rules": node, "match": node, "on_error": node}
+    over = {"checks": node, "rules": Node((), Place(), Place())}
+    assert overlaid(under, over) == {**over, "on_error": node}
+    assert wrong("rules: []") == ["a policy without rules does nothing; write at least one rule"]
+    assert wrong("rules: [x]") == ["expected a mapping with `id`, found a word"]
+    assert wrong(rule("id: cut, action: fly"))[0].startswith("unknown word `fly`")
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (0.5, ("score", 0.5)),
+        (1, ("score", 1.0)),
+        ("5%", ("point", -5.0)),
+        ("x%", None),
+        ("often", None),
+        (True, None),
+        (None, None),
+    ],
+)
+def test_a_threshold_is_a_score_or_a_point(value: object, found: object) -> None:
+    assert point(value) == found
+
+
+EXPRESSIONS = st.recursive(
+    st.sampled_from("abcd").map(Name),
+    lambda inner: st.tuples(inner, inner).map(And) | st.tuples(inner, inner).map(Or),
+    max_leaves=8,
+)
+
+
+@given(EXPRESSIONS, EXPRESSIONS)
+def test_one_expression_implies_another_where_it_does_for_every_set_of_findings(
+    was: Expression, now: Expression
+) -> None:
+    sets = [{name for name, here in zip("abcd", bits, strict=True) if here} for bits in product((0, 1), repeat=4)]
+    assert implies(was, now) is all(now.holds(found) for found in sets if was.holds(found))
+
+
+def test_an_expression_with_too_many_cases_implies_nothing() -> None:
+    many = And(tuple(Or((Name(f"a{at}"), Name(f"b{at}"))) for at in range(9)))
+    assert terms(many) == {frozenset()}
+    assert not implies(many, many)

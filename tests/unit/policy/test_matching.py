@@ -1,0 +1,121 @@
+"""Which requests a policy is for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guardproxy.policy.cel import About, compile_cel
+from guardproxy.policy.matching import Match, Verdict
+from guardproxy.wire.stated import Stated
+from tests.support import Play, policy_set
+
+RED = About("POST /a", "m", "t", {"x-team": "red-1"})
+
+
+@pytest.mark.parametrize(
+    ("match", "about", "holds"),
+    [
+        (Match(), About("POST /a"), True),
+        (Match(routes=("POST /a",)), About("POST /a", "m", "t"), True),
+        (Match(routes=("POST /a",)), About("POST /ab", "m", "t"), False),
+        (Match(routes=("POST /v1/*", "* /b")), About("PUT /b"), True),
+        (Match(models=("gpt-*", "claude-?")), About("POST /a", "gpt-4"), True),
+        (Match(models=("gpt-*", "claude-?")), About("POST /a", "claude-3"), True),
+        (Match(models=("gpt-*",)), About("POST /a", "GPT-4"), False),
+        (Match(tenants=("acme",)), About("POST /a", "m", "acme"), True),
+        (Match(tenants=("acme",)), About("POST /a", "m"), False),
+        (Match(tenants=("*",)), About("POST /a", "m"), True),
+        (Match(headers={"x-team": ("blue", "red-*")}), RED, True),
+        (Match(headers={"x-team": ("blue",)}), RED, False),
+        (Match(headers={"x-other": ("*",)}), RED, False),
+        (Match(when=compile_cel('request.model == "m"')), RED, True),
+        (Match(when=compile_cel('request.model == "n"')), RED, False),
+        (Match(models=("n",), when=compile_cel('request.headers["x-other"] == "n"')), RED, False),
+    ],
+)
+def test_all_of_a_match_must_hold(match: Match, about: About, holds: bool) -> None:
+    assert match.holds(about) is holds
+    assert match.verdict(about) == ("yes" if holds else "no")
+
+
+@pytest.mark.parametrize(
+    ("match", "verdict"),
+    [
+        (Match(when=compile_cel('request.headers["x-other"] == "red"')), "failed"),
+        (Match(when=compile_cel("1 / request.max_tokens > 0")), "failed"),
+        (Match(headers={"x-team": ("red",)}), "unknown"),
+        (Match(when=compile_cel('"x-team" in request.headers')), "unknown"),
+        (Match(models=("n",), headers={"x-team": ("red",)}), "no"),
+    ],
+)
+def test_what_cannot_be_told_applies(match: Match, verdict: Verdict) -> None:
+    about = About("POST /a", "m", "t", None if verdict != "failed" else {})
+    assert match.verdict(about) == verdict
+    assert match.holds(about) is (verdict != "no")
+
+
+def test_a_condition_is_called_by_what_it_says() -> None:
+    named = Match(headers={"x-team": ("red",)})
+    assert named.digest == Match(headers={"x-team": ("red",)}).digest != Match(headers={"x-team": ("blue",)}).digest
+    assert len(named.digest) == 12
+    assert Match().digest == ""
+    assert Match(when=compile_cel("true")).digest != Match(when=compile_cel("false")).digest
+
+
+POLICY = """\
+policy: {name}
+match: {match}
+checks: {{w: {{use: pattern, words: [falcon]}}}}
+rules: [{{id: r-{name}, on: request, when: w, action: block}}]
+"""
+
+
+def policy(match: str, name: str = "p") -> str:
+    return POLICY.format(match=match, name=name)
+
+
+def body(**more: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": "falcon"}], **more}
+
+
+@pytest.mark.parametrize(
+    ("match", "more", "blocked"),
+    [
+        ('{when: "request.stream"}', {"stream": True}, True),
+        ('{when: "request.stream"}', {}, False),
+        ('{when: "request.max_tokens > 10 && request.messages == 1"}', {"max_tokens": 11}, True),
+        ("{when: 'request.tools.exists(t, t == \"shell\")'}", {}, False),
+        ('{when: "1 / request.max_tokens == 1"}', {}, True),
+    ],
+)
+def test_the_facts_of_a_request_decide(match: str, more: dict[str, Any], blocked: bool) -> None:
+    play = Play(policy_set(policy(match))).ask(body(**more))
+    assert (play.upstream is None) is blocked
+
+
+def test_a_record_says_what_became_of_each_condition_and_no_value_of_a_header() -> None:
+    texts = [policy(match, f"p{at}") for at, match in enumerate(("{models: [m]}", "{headers: {x-team: red}}", "{}"))]
+    texts.append(policy('{when: \'request.headers["x-none"] == ""\'}', "p3"))
+    it = policy_set(*texts)
+    assert it.headers == {"x-team", "x-none"}
+    bound = it.bind("POST /v1/chat/completions", "m", "t", about=About("", "m", "t", {"x-team": "a secret"}))
+    digests = [one.match.digest for one in it.policies]
+    assert bound.matched == {digests[0]: "yes", digests[1]: "no", digests[3]: "failed"}
+    assert [one.name for one in bound.policies] == ["p0", "p2", "p3"]
+
+
+def test_a_recorded_verdict_counts_instead_of_what_is_known_now() -> None:
+    it = policy_set(policy("{headers: {x-team: red}}"))
+    digest = it.policies[0].match.digest
+    about = About("", "m", "t", None)
+    assert it.bind("", "m", "t", about=about).matched == {digest: "unknown"}
+    assert it.bind("", "m", "t", about=about, known={digest: "no"}).policies == ()
+    assert it.bind("", "m", "t", about=about, known={digest: "yes"}).policies == it.policies
+
+
+def test_nobody_counts_messages_where_no_condition_asks() -> None:
+    assert not policy_set(policy("{models: [m]}")).asks_body
+    assert policy_set(policy("{when: 'request.messages > 1'}")).asks_body
+    assert Stated().messages == 0

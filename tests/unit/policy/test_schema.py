@@ -1,0 +1,176 @@
+"""The JSON Schema of policy files: it takes every policy that we ship, and refuses what is broken in structure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from guardproxy import checks
+from guardproxy.checks import secrets
+from guardproxy.errors import PolicyError
+from guardproxy.policy import keys as tables
+from guardproxy.policy.load import parse
+from guardproxy.policy.schema import schema, with_variables
+from guardproxy.policy.tree import read_tree
+from tests.support_broken import BROKEN
+from tests.support_plugins import Install
+
+ROOT = Path(__file__).parents[3]
+SHIPPED = sorted((ROOT / "policies").rglob("*.yaml"))
+WRITTEN = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+
+# Mistakes in what a value says, which a schema cannot see.
+UNSEEN = re.compile(
+    r"(when|match-when|lists|vars)-.*|test-(rule|neither)|tenants-(looser|shadow|points|new-rule|not-matched|unknown).*"
+    r"|check-(entity-unknown|label-unknown|nothing-to-cut|pattern|point-unknown|schema-missing|threshold-nan).*"
+    r"|match-headers-(credential|name|twice)|restore-response|rule-twice"
+)
+
+
+@pytest.fixture(scope="module")
+def valid() -> Draft202012Validator:
+    document = schema()
+    Draft202012Validator.check_schema(document)
+    return Draft202012Validator(document)
+
+
+def plain(content: bytes | str) -> Any:
+    return read_tree(content, "p.yaml").plain()
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_policy_fits(valid: Draft202012Validator, path: Path) -> None:
+    assert [error.message for error in valid.iter_errors(plain(path.read_bytes()))] == []
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_policy_tells_editors_of_the_schema(path: Path) -> None:
+    first = path.read_text("utf-8").splitlines()[0]
+    found = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", first)
+    assert found
+    assert (path.parent / found[1]).resolve() == (ROOT / "policies" / "policy.schema.json").resolve()
+
+
+def test_the_published_schema_is_the_one_that_is_made() -> None:
+    import json
+
+    published = json.loads((ROOT / "policies" / "policy.schema.json").read_text("utf-8"))
+    assert published == schema()
+
+
+@pytest.mark.parametrize("text", [text for text in WRITTEN if text.startswith("policy:")])
+def test_every_policy_of_the_readme_fits(valid: Draft202012Validator, text: str) -> None:
+    assert [error.message for error in valid.iter_errors(plain(text))] == []
+
+
+def structural() -> list[Path]:
+    found = []
+    for path in sorted(BROKEN.glob("*.yaml")):
+        try:
+            plain(path.read_bytes())
+        except PolicyError:
+            continue
+        found.append(path)
+    return found
+
+
+@pytest.mark.parametrize("path", structural(), ids=lambda path: path.stem)
+def test_what_is_broken_in_structure_does_not_fit(valid: Draft202012Validator, path: Path) -> None:
+    assert not valid.is_valid(plain(path.read_bytes())) or UNSEEN.fullmatch(path.stem)
+
+
+FULL = """\
+policy: full
+description: everything at once
+extends: base
+match:
+  routes: [POST /v1/messages, "${routes}"]
+  models: "${models}"
+  tenants: [acme]
+  headers: {x-team: red, x-other: [a, b]}
+  when: request.stream
+vars: {limit: 0.8, on: true, models: [a, 3]}
+lists: {words: lists/words.txt}
+checks:
+  pii: {use: pii, entities: ["${entity}"], threshold: "${limit}", evasions: strict}
+  words: {words: "${words}"}
+rules:
+  - {id: a, on: "${kinds}", action: "${act}", operators: {CARD: {type: mask, chars_to_mask: "${n}"}, DEFAULT: hash}}
+  - {id: b, mode: enforce, restore: "${flag}"}
+tenants: {acme: {vars: {limit: 0.5}, rules: [{id: a, action: block}], on_error: block}}
+on_error: "${e}"
+enforce: 10 %
+audit: {keep: "${k}"}
+"""
+
+
+def test_variables_may_stand_for_any_value(valid: Draft202012Validator) -> None:
+    assert [error.message for error in valid.iter_errors(plain(FULL))] == []
+
+
+def test_every_key_has_its_words() -> None:
+    document = schema()
+    for table, where in (
+        (tables.POLICY, document["properties"]),
+        (tables.RULE, document["$defs"]["rule"]["properties"]),
+        (tables.MATCH, document["properties"]["match"]["properties"]),
+    ):
+        assert list(where) == list(table)
+        assert all(where[name]["description"] == key.doc for name, key in table.items())
+
+
+def test_every_option_of_every_check_is_there() -> None:
+    document = schema()
+    by_use = {one["if"]["properties"]["use"]["const"]: one["then"] for one in document["$defs"]["check"]["allOf"]}
+    assert list(by_use) == checks.known()
+    for use, then in by_use.items():
+        assert set(then["properties"]) == {"use", "on_error", *checks.options(use)}
+        assert then["additionalProperties"] is False
+    assert checks.options("nothing") == {}
+
+
+def test_a_check_of_another_package_may_declare_its_options_or_not(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("guardproxy.checks", "plain", len)
+    install("guardproxy.checks", "telling", secrets.build)
+    monkeypatch.setattr(checks, "known", lambda: ["plain", "telling"])
+    plain, telling = (one["then"] for one in schema()["$defs"]["check"]["allOf"])
+    assert plain == {"properties": {}}
+    assert set(telling["properties"]) == {"use", "on_error", "rules", "skip", "evasions"}
+
+
+def test_a_key_that_belongs_to_an_action_is_refused_with_another(valid: Draft202012Validator) -> None:
+    text = "policy: p\nrules: [{{id: r, when: check_error, action: {}, restore: true}}]\n"
+    assert valid.is_valid(plain(text.format("redact")))
+    assert not valid.is_valid(plain(text.format("block")))
+
+
+@pytest.mark.parametrize(
+    ("line", "fits"),
+    [
+        ("checks: {pii: {use: pii, threshold: 0.5}}", True),
+        ("checks: {pii: {use: pii, threshold: 1.5}}", False),
+        ("checks: {a: {use: supervisor, threshold: {injection: 1%}}}", True),
+        ("checks: {a: {use: supervisor, window_chars: 1}}", False),
+        ("checks: {w: {use: pattern, words: []}}", False),
+        ("checks: {w: {use: pattern, cap: 0}}", False),
+        ("checks: {s: {use: json_schema, schema: {inline: {type: object}}}}", True),
+        ("checks: {s: {use: json_schema, schema: {other: x}}}", False),
+        ("checks: {s: {use: json_schema, schema: from_request, draft: '4'}}", True),
+        ("checks: {k: {use: secrets, skip: [generic]}}", True),
+        ("checks: {k: {words: [a]}}", False),
+    ],
+)
+def test_options_have_the_form_that_their_check_takes(valid: Draft202012Validator, line: str, fits: bool) -> None:
+    text = f"policy: p\n{line}\nrules: [{{id: r, when: check_error, action: flag}}]\n"
+    assert valid.is_valid(plain(text)) is fits
+
+
+def test_the_reader_takes_what_the_schema_takes() -> None:
+    parse("policy: p\nrules: [{id: r, when: check_error, action: flag}]\n", "p.yaml")
+    assert with_variables({"anyOf": [{"type": "integer"}]})["anyOf"][-1]["type"] == "string"
