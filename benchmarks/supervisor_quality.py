@@ -69,6 +69,8 @@ class Set:
             return []
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
             found = [row for row in map(json.loads, lines) if self.fits(row)]
+        if self.own:  # twins stand side by side: every fourth text would be an attack each time
+            Random(SEED).shuffle(found)
         return Random(SEED).sample(found, self.most) if self.most and len(found) > self.most else found
 
 
