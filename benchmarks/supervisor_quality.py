@@ -69,6 +69,8 @@ class Set:
             return []
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
             found = [row for row in map(json.loads, lines) if self.fits(row)]
+        if self.own:  # twins stand side by side: every fourth text would be an attack each time
+            Random(SEED).shuffle(found)
         return Random(SEED).sample(found, self.most) if self.most and len(found) > self.most else found
 
 
@@ -223,7 +225,7 @@ def draw(results: dict[str, dict[str, tuple[Report, bool]]], path: Path) -> None
                     axis.barh(at, share.value, xerr=spread, color=color, height=0.6, ecolor="#444", capsize=2)
                     axis.text(min(1.0, share.high) + 0.02, at, f"{share.value:.1%}", va="center", fontsize=8)
             axis.set_yticks(range(len(names)), names if axis is row[0] else [""] * len(names), fontsize=8)
-            axis.set(xlim=(0, 1.15), xticks=[0, 0.25, 0.5, 0.75, 1])
+            axis.set(xlim=(0, 1.15), ylim=(-0.6, len(names) - 0.4), xticks=[0, 0.25, 0.5, 0.75, 1])
             axis.set_title(title, fontsize=10, loc="left")
             axis.tick_params(axis="y", length=0)
             for side in ("top", "right", "left"):

@@ -38,7 +38,11 @@ class _State:
         return []
 
     async def reload(self) -> dict[str, object]:
-        return {"ok": False, "errors": ["this process has no policies: ask a worker's admin port"]}
+        """The workers ask for models when they load policies; there is nothing to load here."""
+        return {
+            "ok": False,
+            "error": "this process has no policies: POST to a worker's admin port, or SIGHUP the first",
+        }
 
     def version(self) -> dict[str, object]:
         return {"engine": engine()}

@@ -46,6 +46,8 @@ def test_one_process_runs_the_model_for_all_workers_and_outlives_them(
     for _ in range(3):
         blocked(openai_at(proxy.url))
     shared = metrics(proxy.admin_port + 2)
+    with urllib.request.urlopen(f"http://127.0.0.1:{proxy.admin_port + 2}/readyz", timeout=10) as ready:
+        assert ready.read() == b"ready\n"
     assert 'guardproxy_supervisor_pieces_total{by="encoder",model="supervisor"} 1.0' in shared
     assert "guardproxy_supervisor_pieces_total{" not in metrics(proxy.admin_port), "a worker runs no model"
     assert proxy.stop() == 0
