@@ -41,6 +41,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.supervisor --out benchmarks/results
 	$(BIN)/python -m benchmarks.audit --out benchmarks/results
 	$(BIN)/python -m benchmarks.schema --out benchmarks/results
+	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m build --wheel

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
@@ -18,7 +19,7 @@ from guardproxy.operators import Operators, strictest
 from guardproxy.policy import rollout
 from guardproxy.policy.acting import decide
 from guardproxy.policy.cel import About
-from guardproxy.policy.document import Keep, Policy, Rule
+from guardproxy.policy.document import SEVERITIES, Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.matching import Verdict
 
@@ -34,14 +35,17 @@ class BoundRule:
     rule: Rule
     names: Mapping[str, str]
     decision: Decision
+    asked: frozenset[str] = frozenset()  # the names in its `when`
+    enforced: bool = True
+    key: tuple[str, str] = ("", "")  # policy and rule
 
-    @property
-    def enforced(self) -> bool:
-        return self.rule.mode == "enforce"
+
+def _precedence(bound: BoundRule) -> tuple[int, str, str]:
+    severity = bound.rule.severity
+    return -SEVERITIES.index(severity) if severity else 1, bound.policy.name, bound.rule.id
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A rule that held, by which finding. `decision` is what it asks for, `enforced` whether it is done. `attempt`: in which
     answer of the model, counted from 0."""
 
@@ -66,6 +70,7 @@ class Bound:
     _reads: dict[Direction, bool] = field(default_factory=dict)
     _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
     _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)
+    _concerned: dict[tuple[Direction, Kind, str], tuple[BoundRule, ...]] = field(default_factory=dict)
     _judging: tuple[Check, ...] | None = None
 
     def checks_for(self, channel: Channel) -> tuple[Check, ...]:
@@ -86,6 +91,13 @@ class Bound:
         if place not in self._rules_for:
             self._rules_for[place] = tuple(bound for bound in self.rules if place in bound.rule.on)
         return self._rules_for[place]
+
+    def concerned(self, channel: Channel, check: str) -> tuple[BoundRule, ...]:
+        """The rules that count on a check where it looks at this channel: of many rules a finding concerns few."""
+        place = (channel.direction, channel.kind, check)
+        if place not in self._concerned:
+            self._concerned[place] = tuple(bound for bound in self.rules_for(channel) if bound.names.get(check))
+        return self._concerned[place]
 
     def reads(self, direction: Direction) -> bool:
         """Whether any rule looks at texts of this direction. Otherwise they are neither scanned nor kept."""
@@ -108,8 +120,8 @@ class Bound:
         """What is done to the finding's span; of several rules, what shows least of it and does not restore."""
         edits = [
             bound.decision
-            for bound in self.rules_for(channel)
-            if isinstance(bound.decision, Edit) and bound.enforced and _name(bound, finding) in bound.rule.when.names()
+            for bound in self.concerned(channel, finding.check)
+            if isinstance(bound.decision, Edit) and bound.enforced and _name(bound, finding) in bound.asked
         ]
         if len(edits) < 2:
             return edits[0] if edits else None
@@ -166,9 +178,8 @@ class Bound:
 
 
 def _name(bound: BoundRule, finding: Finding) -> str:
-    """What the finding is called in the rule; empty when the rule's policy does not know its check."""
-    name = bound.names.get(finding.check, "")
-    return CHECK_ERROR if name and finding.label == CHECK_ERROR else name
+    """What the finding is called in a rule that counts on its check."""
+    return CHECK_ERROR if finding.label == CHECK_ERROR else bound.names[finding.check]
 
 
 @dataclass(slots=True)
@@ -194,15 +205,13 @@ class Tally:
         """Takes one finding; gives the strongest of what it leads to, if that is more than an edit."""
         stop: Stop | None = None
         retry: Retry | None = None
-        for bound in self.bound.rules_for(channel):
+        for bound in self.bound.concerned(channel, finding.check):
             name = _name(bound, finding)
-            if not name:
-                continue
             if name == CHECK_ERROR and bound.enforced:
                 stop = self._failed(bound, channel, finding) or stop
-            present = self._present.setdefault((bound.policy.name, bound.rule.id), set())
+            present = self._present.setdefault(bound.key, set())
             present.add(name)
-            if name in bound.rule.when.names() and bound.rule.when.holds(present):
+            if name in bound.asked and bound.rule.when.holds(present):
                 self._note(bound.rule.id, bound.rule.action, bound.decision, bound, channel, finding)
                 if isinstance(bound.decision, Stop) and bound.enforced:
                     stop = stop or bound.decision
@@ -273,8 +282,12 @@ class PolicySet:
         `Match.digest`.
         """
         about = about or About(route, model, tenant)
-        known = known or {}
-        verdicts = [known.get(one.match.digest) or one.match.verdict(about) for one in self.policies]
+        told: dict[str, Verdict] = dict(known or ())  # equal conditions are asked once
+        verdicts: list[Verdict] = []
+        for one in self.policies:
+            if (verdict := told.get(digest := one.match.digest)) is None:
+                verdict = told[digest] = one.match.verdict(about)
+            verdicts.append(verdict)
         key = tuple(
             (verdict, -1 if verdict == "no" else rollout.reached(shares, one.origin, conversation))
             for one, verdict, shares in zip(self.policies, verdicts, self._shares, strict=True)
@@ -296,6 +309,8 @@ class PolicySet:
             for policy, left_out in kept
             for rule in policy.rules
         )
+        # Of equally strong decisions the most severe speaks; names decide the rest, so that no order of files or rules does.
+        rules = tuple(sorted(rules, key=_precedence))
         verdicts = ((policy.match.digest, verdict) for policy, (verdict, _) in zip(self.policies, key, strict=True))
         matched = {digest: verdict for digest, verdict in verdicts if digest}
         return Bound(tuple(policy for policy, _ in kept), rules, self.checks, matched)
@@ -304,4 +319,5 @@ class PolicySet:
         # `check_error` alone listens to every check of the file
         asked = rule.when.names() if rule.when.names() - {CHECK_ERROR} else policy.checks
         names = {self.checks[policy.name, name].name: name for name in asked if name != CHECK_ERROR}
-        return BoundRule(policy, rule, names, decide(rule))
+        enforced, key = rule.mode == "enforce", (policy.name, rule.id)
+        return BoundRule(policy, rule, names, decide(rule), rule.when.names(), enforced, key)

@@ -173,7 +173,7 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
     built: dict[Key, checks.Check] = {}
     errors: list[PolicyError] = []
     for group in users.values():
-        keys = [key for key, _, _ in group]
+        keys = sorted((key for key, _, _ in group), key=lambda key: (key[1], key[0]))
         called = next((name for _, name in keys if len(meanings[name]) == 1), ".".join(keys[0]))
         spec = group[0][2]
         try:

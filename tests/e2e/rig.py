@@ -138,7 +138,7 @@ class Proxy:
 def serve(upstream_url: str, folder: Path, policy: str, *options: str) -> Proxy:
     """Starts a proxy with one policy and waits until it is ready. `folder` gets its policies, audit log and output."""
     policies, audit, log = folder / "policies", folder / "audit", folder / "output.txt"
-    policies.mkdir(parents=True)
+    policies.mkdir(parents=True, exist_ok=True)
     (policies / "policy.yaml").write_text(policy, encoding="utf-8")
     port, admin_port = free_port(), free_port()
     command = [sys.executable, "-m", "guardproxy", "serve", "--upstream", upstream_url, "--policies", str(policies)]

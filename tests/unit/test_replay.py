@@ -219,3 +219,38 @@ rules: [{id: people, on: request, when: people, action: flag}]
     changed = replay(record, policy_set(policy.replace("language: header", "language: header, evasions: off")))
     assert (changed.verdict, changed.rescanned) == ("identical", ("people",))
     assert "language" not in recorded()
+
+
+BY_HEADER = """
+policy: {name}
+match: {{headers: {{x-team: "red-*"}}, when: '!("x-debug" in request.headers)'}}
+checks: {{word: {{use: pattern, patterns: ["I am"]}}}}
+rules: [{{id: {name}-word, on: request, when: word, action: block}}]
+"""
+
+
+def by_header(headers: dict[str, str]) -> dict[str, Any]:
+    play = Play(policy_set(BY_HEADER.format(name="red"), SIMPLE))
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": f"I am {SEEN}"}]}).encode()
+    play.tell(RequestReceived(body, headers=headers))
+    play.scan()
+    if play.upstream:
+        play.stream(chat_frames([{"content": "hello"}]))
+    return kept(play)
+
+
+@pytest.mark.parametrize(
+    ("headers", "outcome"),
+    [({"x-team": "red-1"}, "blocked_request"), ({"x-team": "red-1", "x-debug": "1"}, "answered"), ({}, "answered")],
+)
+def test_a_replay_chooses_the_policies_that_were_chosen(headers: dict[str, str], outcome: str) -> None:
+    record = by_header(headers)
+    assert record["outcome"] == outcome
+    assert "red-1" not in json.dumps(record), "a record holds no value of a header"
+    again = replay(record, policy_set(BY_HEADER.format(name="red"), SIMPLE))
+    assert (again.verdict, again.assumed) == ("identical", ())
+
+
+def test_a_policy_that_asks_for_headers_no_record_has_is_taken_to_apply_and_named() -> None:
+    again = replay(by_header({}), policy_set(BY_HEADER.format(name="blue").replace("red-*", "blue-*"), SIMPLE))
+    assert (again.verdict, again.assumed) == ("different", ("blue",))

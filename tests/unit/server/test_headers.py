@@ -8,7 +8,7 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config, load
 from guardproxy.errors import ConfigError
-from guardproxy.server.headers import downstream_headers, fallback_headers, language, named, upstream_headers
+from guardproxy.server.headers import asked_for, downstream_headers, fallback_headers, language, named, upstream_headers
 
 USUAL = {
     "Content-Type": "application/json; charset=utf-8",
@@ -128,3 +128,9 @@ def test_the_conversation_that_a_client_names_stays_here() -> None:
         "x-other": "a",
         "Accept-Encoding": "identity",
     }
+
+
+def test_only_the_headers_that_policies_ask_for_are_taken() -> None:
+    headers = CIMultiDict([("X-Team", "red"), ("x-team", "blue"), ("Authorization", "Bearer secret"), ("x-other", "1")])
+    assert asked_for(headers, ["x-team", "x-none"]) == {"x-team": "red, blue"}
+    assert asked_for(headers, []) == {}

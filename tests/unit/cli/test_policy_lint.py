@@ -1,0 +1,81 @@
+"""`guardproxy policy lint` and `schema`, as a reviewer and a pipeline run them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from guardproxy.cli import app
+from guardproxy.policy.schema import schema
+
+RIGHT = "policy: p\nchecks: {w: {use: pattern, words: [x]}}\nrules: [{id: r, when: w, action: flag}]\n"
+NOTED = RIGHT.replace("words: [x]", "patterns: ['x.*']")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "p.yaml").write_text(RIGHT)
+    return tmp_path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["policy", *map(str, arguments)])
+
+
+def test_right_policies_are_counted(folder: Path) -> None:
+    done = run("lint", folder)
+    assert (done.exit_code, done.output) == (0, "1 policy, no errors\n")
+
+
+def test_notes_are_printed_and_fail_where_that_is_wanted(folder: Path) -> None:
+    (folder / "q.yaml").write_text(NOTED.replace("policy: p", "policy: q") + "tenants: {acme: {on_error: block}}\n")
+    done = run("lint", folder)
+    assert done.exit_code == 0
+    assert "q.yaml:2:39: note: pattern 1 has no bound of its own" in done.output
+    assert done.output.endswith("2 policies, no errors, 1 note\n")
+    assert run("lint", folder, "--strict").exit_code == 1
+
+
+def test_warnings_are_counted_apart(folder: Path) -> None:
+    (folder / "p.yaml").write_text(RIGHT + "vars: {a: 1, b: 2}\n")
+    assert run("lint", folder).output.endswith("1 policy, no errors, 2 warnings\n")
+
+
+def test_errors_fail(folder: Path) -> None:
+    (folder / "p.yaml").write_text(RIGHT.replace("flag", "flog"))
+    done = run("lint", folder, "--coverage")
+    assert done.exit_code == 1
+    assert (
+        done.output
+        == f"{folder}/p.yaml:3:34: unknown word `flog`; did you mean `flag`? (expected one of flag, redact, retry, block)\n"
+    )
+
+
+def test_coverage_is_a_table(folder: Path) -> None:
+    lines = run("lint", folder, "--coverage").output.splitlines()
+    assert lines[0].split() == ["format", "direction", "kind", "checks"]
+    assert lines[1].split() == ["openai_chat", "request", "system", "p/w"]
+
+
+def test_all_of_it_as_json(folder: Path) -> None:
+    (folder / "p.yaml").write_text(NOTED)
+    said = json.loads(run("lint", folder, "--json", "--coverage").output)
+    assert (said["ok"], said["policies"], said["errors"]) == (True, 1, [])
+    (note,) = said["notes"]
+    assert (note["line"], note["column"], note["weight"], note["code"]) == (2, 39, "note", "option")
+    assert note["file"] == f"{folder}/p.yaml"
+    assert said["coverage"][0]["checks"] == [{"policy": "p", "check": "w", "shadow": False, "always": True}]
+    assert json.loads(run("lint", folder, "--json", "--strict").output)["ok"] is False
+    (folder / "p.yaml").write_text("policy: p\n")
+    assert json.loads(run("lint", folder, "--json").output)["errors"] == [
+        {"file": f"{folder}/p.yaml", "line": 1, "column": 1, "message": "`rules` is missing"}
+    ]
+
+
+def test_the_schema_is_printed_or_written(tmp_path: Path) -> None:
+    assert json.loads(run("schema").output) == schema()
+    assert run("schema", "--out", tmp_path / "s.json").output == ""
+    assert json.loads((tmp_path / "s.json").read_text("utf-8")) == schema()
