@@ -38,7 +38,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.pii --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m benchmarks.holdback --out benchmarks/results
 	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.pii_quality --out benchmarks/results)
-	$(BIN)/python -m benchmarks.supervisor --out benchmarks/results
+	$(BIN)/python -m benchmarks.supervisor --out benchmarks/results $(if $(TORCH),--torch $(TORCH)) $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m benchmarks.audit --out benchmarks/results
 	$(BIN)/python -m benchmarks.schema --out benchmarks/results
 	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))

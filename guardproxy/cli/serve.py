@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -122,6 +121,8 @@ def _several(config: Any) -> int:
     """Forks the workers, and before them the process that runs the models for all, where there is to be one."""
     if not config.supervisor_shared or config.supervisor_url:
         return _workers(config)
+    import tempfile  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory(prefix="guardproxy-") as folder:  # of this user alone
         shared = replace(config, supervisor_socket=Path(folder) / "models")
         inference, alive = _inference(config, shared.supervisor_socket)
@@ -142,7 +143,7 @@ def _inference(config: Any, path: Path) -> tuple[int, int]:
     if (child := os.fork()) == 0:
         os.close(ready)
         os.close(held)
-        _run(config, lambda: _serve_models(config, path, told, alive))
+        _run(lambda: _serve_models(config, path, told, alive))
     os.close(told)
     os.close(alive)
     with open(ready, "rb") as pipe:
@@ -160,14 +161,20 @@ def _serve_models(config: Any, path: Path, ready: int, alive: int) -> None:
     uvloop.run(inference.serve(config, path, ready, alive))
 
 
-def _run(config: Any, work: Callable[[], None]) -> NoReturn:
-    """The whole life of a forked process."""
+def _run(work: Callable[[], None]) -> NoReturn:
+    """The whole life of a forked process, which must never go on as its parent."""
+    code = 1
     try:
         work()
+        code = 0
     except GuardproxyError as error:
         sys.stderr.write(f"guardproxy: {error}\n")
-        os._exit(2)
-    os._exit(0)
+        code = 2
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _workers(config: Any, inference: int = 0) -> int:
@@ -177,7 +184,7 @@ def _workers(config: Any, inference: int = 0) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until a worker can answer it: it is reading the policies anyhow
     for worker in range(config.workers):
         if (child := os.fork()) == 0:
-            _run(config, lambda worker=worker: _one(config, worker))  # type: ignore[misc]
+            _run(lambda worker=worker: _one(config, worker))  # type: ignore[misc]
         children.append(child)
 
     def forward(number: int, _: object) -> None:

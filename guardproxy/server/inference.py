@@ -34,13 +34,23 @@ class _State:
     def trouble(self) -> list[str]:
         return []
 
+    def remarks(self) -> list[str]:
+        return []
+
+    async def reload(self) -> dict[str, object]:
+        """The workers ask for models when they load policies; there is nothing to load here."""
+        return {
+            "ok": False,
+            "error": "this process has no policies: POST to a worker's admin port, or SIGHUP the first",
+        }
+
     def version(self) -> dict[str, object]:
         return {"engine": engine()}
 
 
 async def serve(config: Config, path: Path, ready: int, alive: int) -> None:
     """Serves on the socket `path`. A byte is written to the pipe `ready` when it listens; it ends with the pipe `alive`."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     state = _State()
     models = Models((config.models,) if config.models else (), settings(config), Registry(state.metrics.registry))

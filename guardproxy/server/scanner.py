@@ -77,11 +77,19 @@ class Scanner:
                 waiting.setdefault(id(job.check), (job.check, []))[1].append(at)
         batches = [(check, numbers, [jobs[at].window for at in numbers]) for check, numbers in waiting.values()]
         far: dict[asyncio.Future[list[Scan]], tuple[list[int], list[Window]]] = {}
+        asking: dict[int, list[tuple[_Asking, list[int], list[Window]]]] = {}
         for check, numbers, windows in batches:
-            if not getattr(check, "slow", False) and sum(len(window.text) for window in windows) <= INLINE_CHARS:
+            if isinstance(check, _Asking) and isinstance(check.scorer, _Patient):
+                asking.setdefault(id(check.scorer), []).append((check, numbers, windows))
+            elif not getattr(check, "slow", False) and sum(len(window.text) for window in windows) <= INLINE_CHARS:
                 self._take(scans, numbers, _run(check, windows))
             else:
-                far[self._far(check, windows)] = numbers, windows
+                work = asyncio.get_running_loop().run_in_executor(self._pool, _run, check, windows)
+                far[work] = numbers, windows
+        for same in asking.values():
+            numbers = [at for _, own, _ in same for at in own]
+            windows = [window for *_, own in same for window in own]
+            far[asyncio.ensure_future(self._asked([(check, own) for check, _, own in same]))] = numbers, windows
         try:
             done, late = await asyncio.wait(far, timeout=self._timeout_s) if far else (set(), set())
         except asyncio.CancelledError:
@@ -101,22 +109,39 @@ class Scanner:
             self._cache.popitem(last=False)
         return tuple(scan for scan in scans if scan is not None)
 
-    def _far(self, check: Check, windows: list[Window]) -> asyncio.Future[list[Scan]]:
-        if isinstance(check, _Asking) and isinstance(check.scorer, _Patient):
-            return asyncio.ensure_future(self._asked(check, check.scorer, windows))
-        return asyncio.get_running_loop().run_in_executor(self._pool, _run, check, windows)
-
-    async def _asked(self, check: Any, scorer: _Patient, windows: list[Window]) -> list[Scan]:
-        """As `_run`, but the answer of the model is waited for here."""
+    async def _asked(self, asking: Sequence[tuple[Any, list[Window]]]) -> list[Scan]:
+        """The scans of checks that ask the same model, which is asked once: checks that read the same texts share what
+        it says of them. As `_run`, but the answer is waited for here."""
+        queries: list[Query] = []
+        asked: list[Any] = []
+        for check, windows in asking:
+            try:
+                if sum(len(window.text) for window in windows) <= ASK_CHARS:
+                    own = check.ask(windows)
+                else:
+                    own = await asyncio.get_running_loop().run_in_executor(self._pool, check.ask, windows)
+                queries += own.queries
+                asked.append(own)
+            except Exception as error:
+                asked.append(error)
+        judged: Any = []
         try:
-            if sum(len(window.text) for window in windows) <= ASK_CHARS:
-                asked = check.ask(windows)
-            else:
-                asked = await asyncio.get_running_loop().run_in_executor(self._pool, check.ask, windows)
-            judged = await asyncio.wrap_future(scorer.submit(asked.queries)) if asked.queries else []
-            return _checked(check, windows, check.answer(windows, asked, judged))
+            judged = await asyncio.wrap_future(asking[0][0].scorer.submit(queries)) if queries else []
         except Exception as error:
-            return _broken(check, windows, error)
+            judged = error
+        scans: list[Scan] = []
+        at = 0
+        for (check, windows), own in zip(asking, asked, strict=True):
+            try:
+                for failed in (own, judged):
+                    if isinstance(failed, Exception):
+                        raise failed
+                part = judged[at : at + len(own.queries)]
+                at += len(part)
+                scans += _checked(check, windows, check.answer(windows, own, part))
+            except Exception as error:
+                scans += _broken(check, windows, error)
+        return scans
 
     @staticmethod
     def _take(scans: list[Scan | None], numbers: list[int], answers: Sequence[Scan]) -> None:

@@ -24,7 +24,7 @@ from guardproxy.supervisor.reader import Reader
 
 Answer = Future[list[tuple[Judged, ...]]]
 
-_WARM_UP = ("", "warm up", "warm up " * 12, "warm up " * 100, "warm up " * 200)
+_WARM_UP = ("", *("warm up " * count for count in (1, 12, 24, 48, 96, 192)))
 
 
 class ModelScorer:
@@ -128,6 +128,8 @@ class _Job:
         """The rows of the next text; each text is read by itself, so that one of many does not keep others waiting."""
         query, verdicts = self._unread.popleft()
         scorer, reader = self._scorer, self._scorer.reader
+        if verdicts.spans and not reader.open(verdicts, query):
+            return deque()  # judged meanwhile, for another check or another request
         pieces = reader.pieces(query.text)
         with scorer.filling:  # the same text may be read for somebody else at the same time
             if not verdicts.spans:

@@ -245,6 +245,58 @@ async def test_a_model_that_refuses_or_fails_is_an_error(it: Scanner) -> None:
     assert (await task)[0].error == "OSError"
 
 
+async def test_checks_that_ask_the_same_model_ask_it_once(it: Scanner) -> None:
+    scorer, other = Waiting(), Waiting()
+    first, second, third = (
+        build(name, options, Resources(lambda _, given=given: given))
+        for name, options, given in (
+            ("attack", {}, scorer),
+            ("harm", {"label": "harm"}, scorer),
+            ("elsewhere", {}, other),
+        )
+    )
+    jobs = [Job(check, window(text)) for text in ("attack", "fine") for check in (first, second, third)]
+    task = asyncio.create_task(it.scan(jobs))
+    async with asyncio.timeout(10):
+        await scorer.arrived.wait()
+        await other.arrived.wait()
+    scorer.answer()
+    other.answer()
+    scans = await task
+    assert (len(scorer.asked), len(other.asked)) == (1, 1)
+    assert [query.text for query in scorer.asked[0][0]] == ["attack", "fine", "attack", "fine"]
+    found = [[(one.check, one.label) for one in scan.findings] for scan in scans]
+    expected = [[("attack", "injection")], [("harm", "harm")], [("elsewhere", "injection")]]
+    assert found == [*expected, [], [], []]
+
+
+async def test_a_check_that_fails_to_ask_fails_alone(it: Scanner) -> None:
+    class Broken:
+        name = "broken"
+        digest = "sha256:broken"
+        slow = True
+
+        def __init__(self, scorer: FakeScorer) -> None:
+            self.scorer = scorer
+
+        def scan(self, windows: Sequence[Window]) -> list[Scan]:
+            raise NotImplementedError
+
+        def ask(self, windows: Sequence[Window]) -> Any:
+            raise LookupError
+
+        def answer(self, windows: Sequence[Window], asked: Any, judged: Any) -> list[Scan]:
+            raise NotImplementedError
+
+    scorer = Waiting()
+    jobs = [Job(check, window("attack")) for check in (Broken(scorer), supervisor(scorer))]
+    task = asyncio.create_task(it.scan(jobs))
+    await scorer.arrived.wait()
+    scorer.answer()
+    broken, fine = await task
+    assert (broken.error, fine.error, len(fine.findings)) == ("LookupError", "", 1)
+
+
 async def test_a_scorer_that_cannot_be_waited_for_has_a_thread(it: Scanner) -> None:
     scorer = FakeScorer(words)
     (scan,) = await it.scan([Job(supervisor(scorer), window("attack"))])

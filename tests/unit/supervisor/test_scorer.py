@@ -271,6 +271,18 @@ def test_what_is_asked_twice_at_the_same_time_is_run_once() -> None:
     assert len(network.ran) == 2
 
 
+def test_what_was_judged_meanwhile_is_not_read_again() -> None:
+    network = Counting()
+    it, _ = made(network)
+    network.hold.clear()
+    answers = [it.submit([ask("busy")])]
+    assert network.begun.wait(10)
+    answers += [it.submit([ask("same words")]) for _ in range(2)]
+    network.hold.set()
+    assert [answer.result(10) for answer in answers][1] == answers[2].result()
+    assert len(network.ran) == 2
+
+
 def test_equal_pieces_of_a_text_are_run_once() -> None:
     network = Counting()
     it, _ = made(network, remembered=0)
