@@ -2,9 +2,9 @@
 
 Run `python -m benchmarks.policy --out DIR [--peers PYTHON]`: prints a table, writes `policy.json` and `policy.png` to DIR. Ten
 rules make a policy; a rule asks for one of twenty checks or two of them; in a third of the runs every policy has a condition
-in CEL, in another a `match` by model and tenant. Compared, on the same rules and messages, in turns: a loop over the rules in
-plain Python; one CEL expression a rule; where PYTHON names an interpreter that has them, Cedar (`cedarpy`) and `casbin`. All of
-them must come to the same decision for every message, or the run fails.
+of its own in CEL, in another a `match` by model and tenant. Compared, on the same rules and messages, in turns: a loop over
+the rules in plain Python; one CEL expression a rule; where PYTHON names an interpreter that has them, Cedar (`cedarpy`) and
+`casbin`. All of them must come to the same decision for every message, or the run fails.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ CHECKS = 20
 CHANNEL = Channel("request", "user", "messages[0].content")
 HEADS = {
     "no match": "",
-    "models and tenants": 'match: {models: ["gpt-*"], tenants: ["acme*"]}\n',
-    "CEL": 'match: {when: \'tenant.name.startsWith("acme") && request.model.startsWith("gpt-")\'}\n',
+    "models and tenants": 'match: {models: ["gpt-*", "m%s"], tenants: ["acme*"]}\n',
+    "CEL": 'match: {when: \'tenant.name != "t%s" && request.model.startsWith("gpt-")\'}\n',
 }
 Judge = Callable[[tuple[str, ...]], str]
 
@@ -66,7 +66,9 @@ def ours(chosen: list[dict[str, Any]], head: str) -> Judge:
             f"  - {{id: {one['id']}, on: request, when: {wanted[one['id']]}, action: {one['action']}}}\n"
             for one in chosen[at : at + 10]
         )
-        files.append((f"p{at}.yaml", f"policy: p{at}\n{head}checks: {{{checks}}}\nrules:\n{lines}"))
+        files.append(
+            (f"p{at}.yaml", f"policy: p{at}\n{head.replace('%s', str(at))}checks: {{{checks}}}\nrules:\n{lines}")
+        )
     policies = parse_all(files)
     it = PolicySet(policies, build_checks(policies, Resources()), "")
 

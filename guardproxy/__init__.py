@@ -10,7 +10,9 @@ answered by the same exchange: tests that policy files carry (`trials`), two set
 
 The exchange is a machine in two halves: `exchange` (the request) and `answering` (the answers; a rule may want another one,
 `attempts`), over what they share (`machine`). `forms` knows what an answer must look like, `schemas` judges whether it does;
-`operators` says what stands for a value, `shapes` what a schema asks of one place, `stand_ins` what fits there.
+`operators` says what stands for a value, `shapes` what a schema asks of one place, `stand_ins` what fits there. `receipt` tells
+the client what was looked at; `plugins` finds what other packages bring, `remote` asks services that judge texts elsewhere,
+`testing` holds checks to their promise.
 
     client -> server -> exchange: codec -> gate -> policy -> placeholders -> server -> model
     client <- server <- exchange: placeholders <- policy <- gate <- codec <- server <- model

@@ -9,8 +9,8 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from functools import cached_property
+from fnmatch import translate
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from guardproxy.policy.cel import CREDENTIALS, About, Cel, CelError, compile_cel
@@ -24,7 +24,6 @@ both cases: a policy that applies can only make a decision stronger, never weake
 KEYS = ("routes", "models", "tenants", "headers", "when")
 _ROUTE = re.compile(r"([A-Z]+|\*) /\S*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_GLOB = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
@@ -76,11 +75,12 @@ class Match:
 
 def is_any(globs: tuple[str, ...] | None, value: str) -> bool:
     """Whether one of the globs, or none being asked for, matches."""
-    return globs is None or any(fnmatchcase(value, glob) for glob in globs)
+    return globs is None or _pattern(globs).match(value) is not None
 
 
-def is_glob(text: str) -> bool:
-    return bool(_GLOB.search(text))
+@lru_cache(maxsize=4096)
+def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, globs)) or r"(?!)")
 
 
 def read_match(reading: Reading, node: Node | None) -> Match:

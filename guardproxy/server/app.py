@@ -21,7 +21,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
-from guardproxy import placeholders
+from guardproxy import placeholders, plugins
 from guardproxy.config import Config
 from guardproxy.errors import DownstreamError, PolicyError
 from guardproxy.exchange import Exchange, Limits, Setting
@@ -138,7 +138,8 @@ class Server:
 
     def version(self) -> dict[str, object]:
         checks = {check.name: check.digest for check in self.policies.checks.values()}
-        return {"engine": self._engine, "policies": self.policies.digest, "checks": checks}
+        brought = [str(one) for group in plugins.GROUPS for one in plugins.installed(group)]
+        return {"engine": self._engine, "policies": self.policies.digest, "checks": checks, "plugins": brought}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, to the end of its answer."""

@@ -24,6 +24,7 @@ import stat
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -120,13 +121,14 @@ class Reload:
     async def run(self, every_s: float) -> None:
         """Looks for ever. With 0 it only waits for `ask`."""
         while True:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._asked.wait(), every_s or None)
-            except TimeoutError:
-                await self.step()
-            else:
-                self._asked.clear()
-                await self.now()
+            asked = self._asked.is_set()
+            self._asked.clear()
+            try:
+                await (self.now() if asked else self.step())
+            except Exception as error:  # nobody would notice that a watch has died
+                _log.error("unexpected fault", extra={"error": type(error).__name__}, exc_info=error)
 
     def ask(self) -> None:
         """Has the folder loaded soon, changed or not: for a signal."""

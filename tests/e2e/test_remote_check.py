@@ -41,7 +41,7 @@ def test_what_it_finds_is_taken_out_and_the_record_replays_without_it(
 ) -> None:
     policy = POLICY.format(url=f"{stub.url}/fine", more="", on="request")
     proxy = proxy_with(policy, "--remote-check-host", stub.url)
-    assert ask(openai_at(proxy.url), "echo: hello") == "hello"
+    assert ask(openai_at(proxy.url), "hello there") == "You wrote: hello there"
     (seen,) = upstream.journal.wait(lambda entries: entries)
     assert seen.tree["messages"][0]["content"].startswith("[FIRST_")
     (record,) = proxy.records()

@@ -338,6 +338,50 @@ async def test_the_watch_looks_by_itself(folder: Path, start: Start, monkeypatch
         await watching
 
 
+async def test_a_fault_does_not_end_the_watch(
+    folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reload = start(folder)
+    looked = asyncio.Event()
+    looks: list[int] = []
+
+    async def step() -> None:
+        looks.append(1)
+        if len(looks) == 1:
+            raise RuntimeError("once")
+        looked.set()
+
+    monkeypatch.setattr(reload, "step", step)
+    watching = asyncio.create_task(reload.run(0.001))
+    async with asyncio.timeout(10):
+        await looked.wait()
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+    assert [one.error for one in caplog.records] == ["RuntimeError"]  # type: ignore[attr-defined]
+
+
+async def test_a_named_file_of_a_config_map_is_read_through_its_links(tmp_path: Path, start: Start) -> None:
+    folder = tmp_path / "mounted"
+    (folder / "..one").mkdir(parents=True)
+    (folder / "..one" / "order.json").write_text('{"type": "object"}')
+    (folder / "..one" / "shape.yaml").write_text(
+        "policy: shape\nchecks:\n  shape: {use: json_schema, schema: {file: order.json}}\n"
+        "rules:\n  - {id: shape, on: response, when: shape, action: block}\n"
+    )
+    (folder / "..data").symlink_to("..one")
+    for name in ("order.json", "shape.yaml"):
+        (folder / name).symlink_to(f"..data/{name}")
+    reload = start(folder)
+    before = reload.policies.digest
+    shutil.copytree(folder / "..one", folder / "..two")
+    (folder / "..two" / "order.json").write_text('{"type": "array"}')
+    (folder / "..data_tmp").symlink_to("..two")
+    (folder / "..data_tmp").rename(folder / "..data")
+    assert await looks(reload) != before
+    assert not reload.errors
+
+
 def test_contents_follow_links_but_not_in_circles_and_open_no_pipe(folder: Path, tmp_path: Path) -> None:
     plain = contents(folder)
     (folder / "up").symlink_to(folder)

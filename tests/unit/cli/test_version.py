@@ -1,0 +1,20 @@
+"""`guardproxy --version`: the version, and who brings what."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from typer.testing import CliRunner
+
+from guardproxy.cli import app
+from tests.support_plugins import Install
+
+
+def test_the_version_comes_first_and_plug_ins_after_it(install: Install) -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"{version('guardproxy')}\n"
+    install("guardproxy.sinks", "kafka", None, "acme-sinks 3.0")
+    install("guardproxy.checks", "badge", None)
+    assert CliRunner().invoke(app, ["--version"]).stdout.splitlines()[1:] == [
+        "plug-in `badge` (guardproxy.checks) of acme 1.0",
+        "plug-in `kafka` (guardproxy.sinks) of acme-sinks 3.0",
+    ]
