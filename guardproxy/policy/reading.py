@@ -37,16 +37,14 @@ class Reading:
         self.fail(node.place, f"expected {wanted}, found {node.found()}{hint}")
 
     def entries(
-        self, node: Node, wanted: str, allowed: Sequence[str], later: Sequence[str] = (), needed: Sequence[str] = ()
+        self, node: Node, wanted: str, allowed: Sequence[str], needed: Sequence[str] = ()
     ) -> Mapping[str, Node]:
-        """The allowed entries of a mapping. Notes unknown keys, keys of a `later` version, missing `needed` keys."""
+        """The allowed entries of a mapping. Notes unknown keys, and missing `needed` keys."""
         entries = self.mapping(node, wanted)
         if entries is None:
             return {}
         for key, value in entries.items():
-            if key in later:
-                self.fail(value.key, f"`{key}` {LATER}")
-            elif key not in allowed:
+            if key not in allowed:
                 self.fail(value.key, f"unknown key `{key}`{did_you_mean(key, allowed)} (allowed here: {join(allowed)})")
         for key in needed:
             if key not in entries:

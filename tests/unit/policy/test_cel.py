@@ -105,6 +105,15 @@ KNOWN = (
         ("request.stream | true", [(1, 16, "`|` is not CEL; write `||`")]),
         ("request.stream)", [(1, 15, "not CEL from `)` on")]),
         ("(request.stream", [(1, 16, "expected more, found the end")]),
+        (
+            "request.model.exists(t, t == 'a')",
+            [
+                (
+                    *(1, 8),
+                    "expression of type 'string' cannot be the range of a comprehension (must be list, map, or dynamic)",
+                )
+            ],
+        ),
         ('tenant.name == "and', [(1, 16, "a text without its closing quote")]),
         ('"and" tenant.name', [(1, 7, "not CEL from `tenant` on")]),
         ("(" * 40 + "true" + ")" * 40, [(1, 1, "more than 32 parts inside each other")]),
