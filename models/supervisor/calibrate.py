@@ -52,6 +52,13 @@ def logits(folder: Path, rows: list[Row]) -> Array:
     return np.log(clipped / (1 - clipped))
 
 
+def ordinary(row: Row) -> bool:
+    """Whether a harmless text counts for the points. Not so what content sets left over, whose labels are in doubt, and own
+    documents with a sentence to people dropped in anywhere, of which many are ambiguous on purpose."""
+    odd = row["source"].endswith(":rest") or row["source"] == "own/documents:held"
+    return not odd and not any(row["targets"].values()) and "jailbreak" in row["targets"]
+
+
 def weights(sources: NDArray[np.str_], chosen: NDArray[np.bool_]) -> Array:
     """Each source weighs the same, together 1."""
     names, counts = np.unique(sources[chosen], return_counts=True)
@@ -61,19 +68,25 @@ def weights(sources: NDArray[np.str_], chosen: NDArray[np.bool_]) -> Array:
 
 def fit(values: Array, wanted: Array, weight: Array) -> tuple[float, float]:
     """Bias and temperature of least log loss, by Newton's method on slope and offset; attacks and harmless weigh the same."""
+
+    def loss(slope: float, offset: float) -> float:
+        scaled = slope * values + offset
+        return float((weight * (np.logaddexp(0, scaled) - wanted * scaled)).sum() + 0.5e-4 * (slope - 1) ** 2)
+
     slope, offset = 1.0, 0.0
     for _ in range(100):
-        share = 1 / (1 + np.exp(-(slope * values + offset)))
+        share = 1 / (1 + np.exp(-np.clip(slope * values + offset, -60, 60)))
         gap, curve = weight * (share - wanted), weight * share * (1 - share)
         gradient = np.array([(gap * values).sum() + 1e-4 * (slope - 1), gap.sum()])
-        hessian = np.array(
-            [
-                [(curve * values**2).sum() + 1e-4, (curve * values).sum()],
-                [(curve * values).sum(), curve.sum() + 1e-6],
-            ]
-        )
-        step = np.linalg.solve(hessian, gradient)
-        slope, offset = max(0.05, slope - step[0]), offset - step[1]
+        cross = (curve * values).sum()
+        hessian = np.array([[(curve * values**2).sum() + 1e-4, cross], [cross, curve.sum() + 1e-6]])
+        step, reach = np.linalg.solve(hessian, gradient), 1.0
+        now = loss(slope, offset)
+        while reach > 1e-6 and loss(slope - reach * step[0], offset - reach * step[1]) > now:
+            reach /= 2  # a full step may lead further away
+        slope, offset = slope - reach * step[0], offset - reach * step[1]
+    if slope <= 0:
+        raise SystemExit("the scores order attacks below harmless texts: nothing to calibrate")
     return float(-offset / slope), float(1 / slope)
 
 
@@ -127,11 +140,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("build/supervisor"))
     parser.add_argument("--folder", type=Path, default=HERE)
+    parser.add_argument("--again", action="store_true", help="use the logits of the run before, which take minutes")
     args = parser.parse_args()
     rows = read(args.data / "validation.jsonl")
-    values = logits(args.folder, rows)
-    sources = np.array([row["source"] for row in rows])
-    fine = np.array([not any(row["targets"].values()) and "jailbreak" in row["targets"] for row in rows])
+    kept = args.data / "validation-logits.npy"
+    values = np.load(kept) if args.again else logits(args.folder, rows)
+    np.save(kept, values)
+    sources = np.array(["own" if row["source"].startswith("own/") else row["source"] for row in rows])
+    fine = np.array([ordinary(row) for row in rows])
     level = points(values, fine, weights(sources, fine))
     calibration, scored = {}, {}
     for at, name in enumerate(OUTPUTS):
@@ -140,9 +156,9 @@ def main() -> None:
         bias, temperature = fit(values[:, at], bad.astype(float), weight)
         bias, temperature = round(bias, 3), round(temperature, 3)
         calibration[name] = {"bias": bias, "temperature": temperature}
-        # Four digits, rounded up: a text that the point must not reach stays below it.
+        # Six digits, rounded up: a text that the point must not reach stays below it.
         scored[name] = {
-            point: float(np.ceil(1e4 / (1 + np.exp(-(logit - bias) / temperature))) / 1e4)
+            point: float(np.ceil(1e6 / (1 + np.exp(-(logit - bias) / temperature))) / 1e6)
             for point, logit in level[name].items()
         }
         found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
