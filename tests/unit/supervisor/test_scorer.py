@@ -104,8 +104,8 @@ def test_an_attack_anywhere_in_a_long_text_is_found(before: int) -> None:
 def test_a_text_of_more_tokens_than_the_network_takes_is_not_cut_short() -> None:
     """Scored directly, without the check's segments."""
     alone, hidden, fine = scorer().score([ATTACKS[0], PASSAGE * 60 + ATTACKS[0], PASSAGE * 60])
-    threshold = scorer().points["injection"]["1%"]
-    assert fine["injection"] < threshold <= min(alone["injection"], hidden["injection"])
+    threshold = scorer().points["jailbreak"]["1%"]
+    assert fine["jailbreak"] < threshold <= min(alone["jailbreak"], hidden["jailbreak"])
 
 
 @pytest.mark.parametrize("count", [0, 1, 253, 254, 255, 300, 460, 461, 2000])
@@ -145,7 +145,7 @@ def test_many_threads_get_the_scores_of_one() -> None:
 
 def test_odd_text_is_scored() -> None:
     for text in ("", "\x00", "\ud800", "\u200b" * 500, "😀" * 700, "a" * 5000):
-        assert 0.0 <= scorer().score([text])[0]["injection"] <= 1.0
+        assert all(0.0 <= score <= 1.0 for score in scorer().score([text])[0].values())
 
 
 def test_no_texts_no_scores() -> None:
@@ -158,7 +158,7 @@ def test_it_says_what_runs_it() -> None:
 
 
 def copy_of_the_model(folder: Path, **changes: Any) -> Path:
-    """The shipped model with another config, its sums made to match."""
+    """The shipped model without its first stage and with another config, its sums made to match."""
     import hashlib
 
     shipped = find()
@@ -175,7 +175,8 @@ def copy_of_the_model(folder: Path, **changes: Any) -> Path:
 
 
 def test_a_network_with_other_outputs_than_its_config_is_refused(tmp_path: Path) -> None:
-    two = {"outputs": ["a", "b"], "operating_points": {"a": {"1%": 0.5}, "b": {"1%": 0.5}}, "calibration": {}}
+    points = {"a": {"1%": 0.5}, "b": {"1%": 0.5}}
+    two = {"outputs": ["a", "b"], "labels": {}, "operating_points": points, "calibration": {}}
     with pytest.raises(ConfigError, match="not as many outputs"):
         load(copy_of_the_model(tmp_path, config=two))
 
@@ -192,8 +193,16 @@ def test_a_tokenizer_without_the_special_tokens_is_refused(tmp_path: Path) -> No
         load(copy_of_the_model(tmp_path, tokenizer_json=tokenizer))
 
 
+OUTPUTS = len(read(find()).outputs)
+
+
+def across(first: float) -> list[float]:
+    """Logits of a row: this one for the first output, which is `jailbreak`, and another for each of the others."""
+    return [first - column for column in range(OUTPUTS)]
+
+
 class Counting:
-    """A network of one output that keeps the rows it ran. A row's logit is the number of its tokens, less 10."""
+    """A network that keeps the rows it ran. A row's first logit is the number of its tokens, less 10."""
 
     provider = "test"
     budget = 1
@@ -212,16 +221,17 @@ class Counting:
         self.begun.set()
         assert self.hold.wait(10)
         self.ran += rows
-        return [[len(row) - 10.0] for row in rows]
+        return [across(len(row) - 10.0) for row in rows]
 
 
 def made(
     network: Counting, remembered: int = 1000, queue: int = 10, folder: Path | None = None
 ) -> tuple[ModelScorer, CollectorRegistry]:
-    """A scorer on the network, and what it counts in."""
+    """A scorer on the network, and what it counts in. Of the shipped model, where no `folder` is given, without its first
+    stage: every row is run."""
     registry = CollectorRegistry()
     meters = Registry(registry).meters("m")
-    model = read(folder or find())
+    model = read(folder) if folder else replace(read(find()), files=frozenset())
     it = ModelScorer(model, lambda pad, rows: network, meters, queue, remembered)
     network.ran.clear()
     network.begun.clear()
@@ -229,7 +239,7 @@ def made(
 
 
 def ask(text: str, first_stage: bool = True) -> Query:
-    return Query(text, ("injection",), first_stage)
+    return Query(text, ("jailbreak",), first_stage)
 
 
 def counted(registry: CollectorRegistry, name: str, **labels: str) -> float:
@@ -246,7 +256,7 @@ def test_pieces_say_where_they_stand_in_the_text() -> None:
     for before, after in pairwise(pieces):
         assert text[before.end - 1] != " "
         assert text[after.start - 1] == " "
-        assert before.end - after.start > 40 * 5, "at least 48 tokens are in both"
+        assert len(text[after.start : before.end].split()) >= it.model.overlap_tokens == 64, "each word is a token"
 
 
 def test_a_text_is_judged_once_whoever_asks() -> None:
@@ -286,7 +296,7 @@ def test_what_was_judged_meanwhile_is_not_read_again() -> None:
 def test_equal_pieces_of_a_text_are_run_once() -> None:
     network = Counting()
     it, _ = made(network, remembered=0)
-    (pieces,) = it.judge([ask("word " * 254 + "word " * (254 - 48) * 3)])
+    (pieces,) = it.judge([ask("word " * 254 + "word " * (254 - it.model.overlap_tokens) * 3)])
     assert (len(pieces), len(network.ran)) == (4, 1)
 
 
@@ -334,13 +344,13 @@ def with_first_stage(folder: Path, threshold: float) -> Path:
     """The shipped model with a first stage that says of a piece how many of its tokens are `attack`, as a share."""
     copy_of_the_model(folder)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    weights = np.zeros((40_000, 1), np.float16)
+    weights = np.zeros((40_000, OUTPUTS), np.float16)
     weights[tokenizer.token_to_id("attack")] = 1
     np.savez(
         folder / "first_stage.npz",
         weights=weights,
-        bias=np.zeros(1, np.float32),
-        thresholds=np.array([threshold], np.float32),
+        bias=np.zeros(OUTPUTS, np.float32),
+        thresholds=np.full(OUTPUTS, threshold, np.float32),
         span=np.array(48),
         unigrams=np.array(30_522),
     )
@@ -352,11 +362,11 @@ def test_the_first_stage_clears_what_is_below_its_threshold(tmp_path: Path) -> N
     network = Counting()
     it, registry = made(network, folder=with_first_stage(tmp_path, 0.1))
     fine, attack = "one two three four five six seven eight nine", "one attack three four five six seven eight nine"
-    scores = [pieces[0].scores["injection"] for pieces in it.judge([ask(fine), ask(attack)])]
-    assert scores == [0.0, it.reader.scores([1.0])[0]]
+    scores = [pieces[0].scores["jailbreak"] for pieces in it.judge([ask(fine), ask(attack)])]
+    assert scores == [0.0, it.reader.scores(across(1.0))[0]]
     assert len(network.ran) == 1
     assert counted(registry, "pieces", by="first_stage") == 1
-    assert it.judge([ask(fine)])[0][0].scores == {"injection": 0.0}
+    assert it.judge([ask(fine)])[0][0].scores == {"jailbreak": 0.0}
     assert len(network.ran) == 1
 
 
@@ -364,10 +374,10 @@ def test_a_policy_may_do_without_the_first_stage_and_changes_no_other_answer(tmp
     network = Counting()
     it, _ = made(network, folder=with_first_stage(tmp_path, 0.1))
     text = "one two three four five six seven eight nine ten"
-    assert it.judge([ask(text)])[0][0].scores == {"injection": 0.0}
+    assert it.judge([ask(text)])[0][0].scores == {"jailbreak": 0.0}
     without = it.judge([ask(text, first_stage=False)])[0][0].scores
-    assert without["injection"] > 0
-    assert it.judge([ask(text)])[0][0].scores == {"injection": 0.0}, "though the encoder's score is known by now"
+    assert without["jailbreak"] > 0
+    assert it.judge([ask(text)])[0][0].scores == {"jailbreak": 0.0}, "though the encoder's score is known by now"
     assert it.judge([ask(text, first_stage=False)])[0][0].scores == without
     assert len(network.ran) == 1
 
@@ -376,7 +386,7 @@ def test_each_piece_of_a_long_text_is_cleared_by_itself(tmp_path: Path) -> None:
     network = Counting()
     it, _ = made(network, folder=with_first_stage(tmp_path, 0.1))
     (pieces,) = it.judge([ask("word " * 600 + "attack")])
-    assert [piece.scores["injection"] > 0 for piece in pieces] == [False, False, True]
+    assert [piece.scores["jailbreak"] > 0 for piece in pieces] == [False, False, True]
     assert len(network.ran) == 1
 
 
@@ -406,6 +416,7 @@ def test_scores_are_the_activation_of_scaled_logits(
 ) -> None:
     model = replace(
         read(find()),
+        files=frozenset(),
         outputs=("a", "b"),
         activation=activation,
         calibration={"a": Calibration(), "b": Calibration(1.0, 0.5)},
@@ -442,7 +453,7 @@ class Plain(Counting):
     workers = 2
 
     def run(self, rows: Sequence[Row]) -> list[list[float]]:
-        return [[sum(row) % 17 - 8.0] for row in rows]
+        return [across(sum(row) % 17 - 8.0) for row in rows]
 
 
 lines = st.sampled_from([*ATTACKS[:4], *ORDINARY[:4], PASSAGE * 12, "", " ", "attack attack"])

@@ -22,8 +22,18 @@ from guardproxy.supervisor.scorer import ModelScorer
 from guardproxy.supervisor.serving import Serving, SharedError, SharedScorer
 
 
+@cache
+def shipped() -> Model:
+    return read(find())
+
+
+def across(first: float) -> list[float]:
+    """Logits of a row: this one for the first output, which is `jailbreak`, and another for each of the others."""
+    return [first - column for column in range(len(shipped().outputs))]
+
+
 class Lengths:
-    """A row's logit is how many tokens it has. It waits for `hold`."""
+    """A row's first logit is how many tokens it has. It waits for `hold`."""
 
     provider = "test"
     budget = 1
@@ -42,12 +52,7 @@ class Lengths:
         self.begun.set()
         assert self.hold.wait(10)
         self.ran += rows
-        return [[float(len(row))] for row in rows]
-
-
-@cache
-def shipped() -> Model:
-    return read(find())
+        return [across(float(len(row))) for row in rows]
 
 
 class Served:
@@ -93,23 +98,26 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     await it.close()
 
 
-def ask(text: str) -> list[Query]:
-    return [Query(text, ("injection",))]
+def ask(text: str, first_stage: bool = False) -> list[Query]:
+    """Whatever the first stage would say, so that the network runs it."""
+    return [Query(text, ("jailbreak",), first_stage)]
 
 
 async def judge(scorer: SharedScorer, text: str) -> float:
     (pieces,) = await asyncio.wrap_future(scorer.submit(ask(text)))
-    return pieces[0].scores["injection"]
+    return pieces[0].scores["jailbreak"]
 
 
 async def test_the_answers_are_those_of_the_scorer_behind_it(served: Served) -> None:
     scorer = await served.client()
     own = served.scorer("supervisor")
-    queries = [Query("one two \ud800", ("injection",), False), Query("word " * 700, ("injection",)), *ask("")]
+    texts = ("one two \ud800", "word " * 700, "")
+    queries = [query for text in texts for first_stage in (False, True) for query in ask(text, first_stage)]
     expected = await asyncio.wrap_future(own.submit(queries))
     assert await asyncio.wrap_future(scorer.submit(queries)) == expected
     assert await asyncio.to_thread(scorer.judge, queries) == expected
-    assert [len(pieces) for pieces in expected] == [1, 4, 1]
+    assert [len(pieces) for pieces in expected] == [1, 1, 4, 4, 1, 1]
+    assert expected[0][0].scores["jailbreak"] > expected[1][0].scores["jailbreak"] == 0.0, "the first stage cleared it"
     assert (scorer.digest, scorer.outputs, scorer.default_point) == (own.digest, own.outputs, "1%")
     assert (scorer.labels, scorer.points) == (own.labels, own.points)
 
@@ -117,7 +125,7 @@ async def test_the_answers_are_those_of_the_scorer_behind_it(served: Served) -> 
 async def test_answers_come_in_any_order(served: Served) -> None:
     scorer = await served.client()
     scores = await asyncio.gather(*(judge(scorer, "word " * number) for number in (3, 1, 2)))
-    assert scores == [served.scorer("supervisor").reader.scores([n + 2.0])[0] for n in (3, 1, 2)]
+    assert scores == [served.scorer("supervisor").reader.scores(across(n + 2.0))[0] for n in (3, 1, 2)]
 
 
 async def test_what_nobody_waits_for_is_not_run(served: Served) -> None:
