@@ -1,8 +1,8 @@
 """Set what scores mean: temperature and bias of each output, its operating points, what the first stage may clear.
 
 In: the exported folder, `validation.jsonl`, and `first_stage.npz` of first.py. Out: `config.json` with calibration and
-operating points, `first_stage.npz` with thresholds, SHA256SUMS; `first-stage.json` in the build folder: what each threshold
-would clear and lose. Everything is measured on the int8 file as it runs, on validation texts alone; the report sources are
+operating points, SHA256SUMS; `first-stage.json` in the build folder: what each threshold of the first stage would clear and
+lose, and with `--first-stage` the first stage itself. Everything is measured on the int8 file as it runs, on validation texts alone; the report sources are
 not looked at.
 """
 
@@ -140,6 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("build/supervisor"))
     parser.add_argument("--folder", type=Path, default=HERE)
+    parser.add_argument("--first-stage", action="store_true", help="put the first stage into the folder")
     parser.add_argument("--again", action="store_true", help="use the logits of the run before, which take minutes")
     args = parser.parse_args()
     rows = read(args.data / "validation.jsonl")
@@ -174,7 +175,8 @@ def main() -> None:
     cleared = (first[np.ix_(fine, both)] < np.array(clear)[both]).all(1).mean()
     print(f"the first stage clears {cleared:.1%} of the harmless validation texts for `injection`")
     (args.data / "first-stage.json").write_text(json.dumps({"cleared": float(cleared), "curve": shown}, indent=1))
-    write_first_stage(args.folder, args.data / "first_stage.npz", np.array(clear, np.float32))
+    if args.first_stage:
+        write_first_stage(args.folder, args.data / "first_stage.npz", np.array(clear, np.float32))
     write_config(args.folder, calibration, scored)
 
 
