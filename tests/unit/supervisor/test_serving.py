@@ -99,7 +99,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 
 def ask(text: str, first_stage: bool = False) -> list[Query]:
-    """Whatever the first stage would say, so that the network runs it."""
+    """Whatever a first stage would say, so that the network runs it."""
     return [Query(text, ("jailbreak",), first_stage)]
 
 
@@ -117,7 +117,6 @@ async def test_the_answers_are_those_of_the_scorer_behind_it(served: Served) -> 
     assert await asyncio.wrap_future(scorer.submit(queries)) == expected
     assert await asyncio.to_thread(scorer.judge, queries) == expected
     assert [len(pieces) for pieces in expected] == [1, 1, 4, 4, 1, 1]
-    assert expected[0][0].scores["jailbreak"] > expected[1][0].scores["jailbreak"] == 0.0, "the first stage cleared it"
     assert (scorer.digest, scorer.outputs, scorer.default_point) == (own.digest, own.outputs, "1%")
     assert (scorer.labels, scorer.points) == (own.labels, own.points)
 
