@@ -86,7 +86,11 @@ def _rule() -> Schema:
     ]
     rule = _mapping(tables.RULE)
     rule["properties"]["action"] |= with_variables(tables.choice(acting.known()))
-    return {**rule, "required": ["id"], "allOf": belong}
+    shadow = {
+        "if": {"required": ["mode", "enforce"]},
+        "then": {"properties": {"mode": {"not": {"const": "shadow"}}}},
+    }
+    return {**rule, "required": ["id"], "allOf": [*belong, shadow]}
 
 
 def _check() -> Schema:
