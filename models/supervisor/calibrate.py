@@ -2,8 +2,8 @@
 
 In: the exported folder, `validation.jsonl`, and `first_stage.npz` of first.py. Out: `config.json` with calibration and
 operating points, SHA256SUMS; `first-stage.json` in the build folder: what each threshold of the first stage would clear and
-lose, and with `--first-stage` the first stage itself. Everything is measured on the int8 file as it runs, on validation texts alone; the report sources are
-not looked at.
+lose, and with `--first-stage` the first stage itself. Everything is measured on the int8 file as it runs, on validation texts
+alone; the report sources are not looked at.
 """
 
 from __future__ import annotations
