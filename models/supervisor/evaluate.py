@@ -21,6 +21,8 @@ from guardproxy.workbench.plots import draw_reliability, draw_roc
 
 HERE = Path(__file__).parent
 Row = dict[str, Any]
+SYSTEM_PROMPTS = "injection/tensor_trust_system_prompts"
+"""Judged as users' messages, the hardest case; no user sends such texts, so the figures are given without them too."""
 START, END = "<!-- figures: written by evaluate.py -->\n", "<!-- end of figures -->"
 
 
@@ -79,6 +81,15 @@ def main() -> None:
         found = report(verdicts)
         figures[f"{label}, {kind}"] = found.as_json()
         lines += [*markdown(found, label, kind, scorer.default_point), ""]
+        if label in groups and kind == "user":
+            rest = report([one for one in verdicts if one.source != SYSTEM_PROMPTS])
+            figures[f"{label}, {kind}, without system prompts"] = rest.as_json()
+            shown_rest = markdown(rest, label, kind, scorer.default_point)
+            lines += [
+                "Without the system prompts among the harmless texts:",
+                "",
+                *shown_rest[2 : shown_rest.index("", 2) + 1],
+            ]
         bins[f"{label}, {kind}"] = found.bins
         drawn[f"{label}, {kind}"] = verdicts
         print(f"{label}, {kind}: {interval(list(found.attacks.values())[-1].found)} found")
