@@ -139,11 +139,12 @@ class Exchange(Answering):
         self._time("request_scanned", at_s)
         self._entry = next(self._request.gate.release())
         self._request.note(self._entry)
-        stop = None
-        for piece in self._entry.pieces:
-            for _, finding in piece.findings():
-                stop = self._tally.see(piece.lane.channel, finding) or stop
-        if stop:
+        seen = [
+            self._tally.see(piece.lane.channel, finding)
+            for piece in self._entry.pieces
+            for _, finding in piece.findings()
+        ]
+        if stop := self._tally.most_severe(decision for decision in seen if decision):
             return self._blocked(stop, at_s)
         texts, changed = self._entry.texts()
         body = self.setting.codec.edited(self._entry.frame, texts) if changed else self._entry.frame.data

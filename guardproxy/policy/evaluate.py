@@ -7,7 +7,7 @@ in the order in which their text leaves, so that a decision never depends on tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -218,6 +218,11 @@ class Tally:
                 elif isinstance(bound.decision, Retry) and bound.enforced:
                     retry = retry or bound.decision
         return stop or retry
+
+    def most_severe(self, decisions: Iterable[Stop | Retry]) -> Stop | Retry | None:
+        """The one that speaks for a whole request, wherever in it each was found; a failed check before all rules."""
+        order = [bound.decision for bound in self.bound.rules]
+        return min(decisions, key=lambda one: order.index(one) if one in order else -1, default=None)
 
     def _failed(self, bound: BoundRule, channel: Channel, finding: Finding) -> Stop | None:
         """What a policy wants done when a check that one of its rules counts on has failed."""

@@ -43,6 +43,7 @@ def explain(
     Exit code 0: nothing was found; 1: something was; 2: wrong use.
     """
     from guardproxy.scanning import DISTANT, judges_alone, leaving_out, loader, using  # noqa: PLC0415
+    from guardproxy.supervisor import Models, Settings  # noqa: PLC0415
     from guardproxy.trials.explaining import explain as run  # noqa: PLC0415
 
     if text == "-":
@@ -50,7 +51,8 @@ def explain(
     scene, told = _scene(text, on, kind, route, model, tenant)
     try:
         lowest = loader(asked=judges_alone)(policies)
-        rules = loader(asked=leaving_out(DISTANT))(policies)
+        # Nothing is remembered: what a check costs is what it costs for a text that is new.
+        rules = loader(runtime=Models(settings=Settings(remembered=0)), asked=leaving_out(DISTANT))(policies)
         explained = run(rules, scene, told, time.perf_counter, lowest=lowest)
     except PolicyError as error:
         _wrong_use(str(error))

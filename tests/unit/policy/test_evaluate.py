@@ -123,6 +123,25 @@ def test_an_and_holds_from_the_finding_that_completes_it(when: str, checks: list
     assert seen(it, *checks)[0] == stops
 
 
+def test_of_all_findings_of_a_request_the_most_severe_rule_speaks() -> None:
+    rules = (
+        "  - {id: mild, when: one, action: block, severity: low}\n"
+        "  - {id: grave, when: two, action: block, severity: critical}\n"
+    )
+    for order in permutations(["one", "two", CHECK_ERROR]):
+        tally = Tally(bound(policies(rules)))
+        found = [finding("one", label=CHECK_ERROR) if one == CHECK_ERROR else finding(one) for one in order]
+        stops = [stop for one in found if (stop := tally.see(channel(), one))]
+        assert len(stops) == 3
+        spoken = tally.most_severe(stops)
+        assert spoken
+        assert spoken.rule == "on_error", "that a check failed comes before all rules"
+        without = tally.most_severe(stop for stop in stops if stop.rule != "on_error")
+        assert without
+        assert without.rule == "grave"
+    assert Tally(bound(policies(rules))).most_severe([]) is None
+
+
 def test_shadow_notes_and_does_nothing() -> None:
     it = bound(policies("  - {id: r, when: one, action: block, mode: shadow}\n"))
     assert seen(it, "one") == ([None], [("r", "block", False)])
