@@ -16,7 +16,7 @@ else
 endif
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -q --durations=5 --numprocesses auto --maxprocesses 8 --dist loadgroup
+	$(BIN)/python -m pytest -q --durations=5 --numprocesses auto --maxprocesses 8 --dist loadfile
 
 test-export: $(VENV)/.train
 	$(BIN)/python -m pytest -q -m export tests/unit

@@ -186,6 +186,8 @@ def _workers(config: Any, inference: int = 0) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until a worker can answer it: it is reading the policies anyhow
     for worker in range(config.workers):
         if (child := os.fork()) == 0:
+            for number in (signal.SIGTERM, signal.SIGINT):  # until it serves there is nothing to drain
+                signal.signal(number, lambda *_: os._exit(0))
             _run(lambda worker=worker: _one(config, worker))  # type: ignore[misc]
         children.append(child)
 

@@ -1,6 +1,6 @@
 """Prepare the supervisor's data: from the data folder to `train.jsonl`, `validation.jsonl` and `report.jsonl`.
 
-In: the folder named by GUARDPROXY_DATA (see README.md beside this file for its format); the own texts in `own/`. Out: rows
+In: the folder named by GUARDPROXY_DATA (its README says what each file holds); the own texts in `own/`. Out: rows
 `{"text", "targets", "source", "span"}`, see sources.py. Whole sources are held out: thresholds are chosen on `validation`, the
 figures of the card come from `report`, no training on either. Sets under terms that forbid shipping (`-nc`) and sets whose
 repository states no licence are never trained on, only measured on. A training row that shares text with a held-out row is

@@ -19,8 +19,6 @@ import pytest
 
 from tests.e2e.rig import ROOT, free_port, wait_ready
 
-pytestmark = pytest.mark.xdist_group("readme")  # in the order of a reader, one after the other
-
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 README = (ROOT / "README.md").read_text("utf-8")
 
