@@ -17,6 +17,7 @@ from guardproxy.events import Path
 from guardproxy.gate import Entry
 from guardproxy.lanes import CHECK_ERROR, Lane
 from guardproxy.noted import Attempt, Notes, Side, is_unmapped, saved
+from guardproxy.placeholders import PLACEHOLDER
 from guardproxy.policy.evaluate import Bound, Outcome
 from guardproxy.wire import Seen
 from guardproxy.wire.json_text import View, apart, rewrite, stand_in, view
@@ -117,8 +118,15 @@ class Writer:
             values = [value for value, token in self.tokens.items() if value and value != token]  # the same: a replay
             longest_first = "|".join(map(re.escape, sorted(values, key=len, reverse=True)))
             self._pattern = re.compile(f"(?=({longest_first}))" if values else r"(?!)")
-        # At every place, so that a value that begins inside another one is covered too.
-        found = ((match.start(), match.end(1), self.tokens[match[1]]) for match in self._pattern.finditer(text))
+        # At every place, so that a value that begins inside another one is covered too. What stands for a value says nothing
+        # of it, though its letters may be another short value, and cut up it would be restored no more.
+        own = frozenset(self.tokens.values())
+        standing = [match.span() for match in PLACEHOLDER.finditer(text) if match[0] in own]
+        found = (
+            (match.start(), match.end(1), self.tokens[match[1]])
+            for match in self._pattern.finditer(text)
+            if not any(low <= match.start() and match.end(1) <= high for low, high in standing)
+        )
         return merge(found)
 
     def masked(self, lane: Lane) -> Masked:

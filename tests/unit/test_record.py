@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy import placeholders
 from guardproxy import record as record_module
 from guardproxy.audit.masking import Span
 from guardproxy.exchange import Exchange, Setting
-from guardproxy.record import Masked, beside, merge
+from guardproxy.record import Masked, Writer, beside, merge
 from guardproxy.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.wire import codec_for
 from tests.support import CHAT, MESSAGES, Play, chat_frames, hashed, message_frames, mint, policy_set
@@ -279,3 +280,15 @@ def test_a_text_that_is_not_kept_has_its_own_offsets() -> None:
     assert Masked(None).span(3, 5) == (3, 5)
     assert Masked(None).wire_end(7) == 7
     assert Masked("").wire_end(0) == 0
+
+
+@given(
+    st.binary(min_size=16, max_size=16), st.sampled_from(placeholders.LETTERS), st.sampled_from(placeholders.LETTERS)
+)
+def test_what_stands_for_a_value_is_whole_though_its_letters_are_one(key: bytes, first: str, second: str) -> None:
+    tokens = {one: placeholders.mint(key, "t", "FIRST", one) for one in (first, second)}
+    writer = Writer(True, (), tokens)
+    assert writer.scrub(f"{tokens[first]}. {first}") == f"{tokens[first]}. {tokens[first]}"
+    assert writer.scrub(f"{tokens[first]}{tokens[second]}") == f"{tokens[first]}{tokens[second]}"
+    nobodys = f"[OTHER_{first * 12}]"  # looks like one, and is none of this exchange
+    assert writer.scrub(nobodys) == f"[OTHER_{tokens[first] * 12}]"
