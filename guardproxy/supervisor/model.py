@@ -71,6 +71,33 @@ class Model:
     default_point: str
 
 
+class Described:
+    """What a `guardproxy.checks.Scorer` tells of its model, wherever that runs."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    @property
+    def digest(self) -> str:
+        return self.model.digest
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.model.outputs
+
+    @property
+    def labels(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        return self.model.labels
+
+    @property
+    def points(self) -> Mapping[str, Mapping[str, float]]:
+        return self.model.points
+
+    @property
+    def default_point(self) -> str:
+        return self.model.default_point
+
+
 def read(folder: Path, remote: bool = False) -> Model:
     """Checks and reads the folder of a model that gives scores. Raises `ConfigError`.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from threading import Lock
@@ -19,7 +19,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.supervisor.batching import Batcher, Network, Row
 from guardproxy.supervisor.cache import Cache, Verdicts
 from guardproxy.supervisor.meters import Meters
-from guardproxy.supervisor.model import Model
+from guardproxy.supervisor.model import Described, Model
 from guardproxy.supervisor.reader import Reader
 
 Answer = Future[list[tuple[Judged, ...]]]
@@ -27,7 +27,7 @@ Answer = Future[list[tuple[Judged, ...]]]
 _WARM_UP = ("", *("warm up " * count for count in (1, 12, 24, 48, 96, 192)))
 
 
-class ModelScorer:
+class ModelScorer(Described):
     """Implements `guardproxy.checks.Scorer`.
 
     `connect(pad, rows)`: the network, warmed up with these rows; `pad` is the token that fills a row up. `queue`: how many
@@ -50,7 +50,7 @@ class ModelScorer:
         network = connect(self.reader.pad, rows)
         if len(network.run(rows[:1])[0]) != len(model.outputs):
             raise ConfigError(f"{model.folder}: the network has not as many outputs as `outputs` in config.json")
-        self.model = model
+        super().__init__(model)
         self.meters = meters
         self.provider = network.provider
         self.cache = Cache(remembered)
@@ -58,26 +58,6 @@ class ModelScorer:
         self._batcher = Batcher(network, queue, meters)
         # The workers' threads know the queue alone, so a scorer that nobody uses any more goes, and they with it.
         self.close = weakref.finalize(self, self._batcher.close)
-
-    @property
-    def digest(self) -> str:
-        return self.model.digest
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return self.model.outputs
-
-    @property
-    def labels(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
-        return self.model.labels
-
-    @property
-    def points(self) -> Mapping[str, Mapping[str, float]]:
-        return self.model.points
-
-    @property
-    def default_point(self) -> str:
-        return self.model.default_point
 
     def score(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """For each text the highest score of each output, whatever a first stage would say."""

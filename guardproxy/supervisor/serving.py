@@ -16,7 +16,7 @@ import itertools
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ import orjson
 
 from guardproxy.checks import Judged, Query
 from guardproxy.errors import ConfigError, GuardproxyError
-from guardproxy.supervisor.model import Model
+from guardproxy.supervisor.model import Described, Model
 from guardproxy.supervisor.scorer import Answer, ModelScorer
 
 _log = logging.getLogger(__name__)
@@ -112,14 +112,14 @@ async def _judge(scorer: ModelScorer, number: int, asked: Any, writer: asyncio.S
         await writer.drain()
 
 
-class SharedScorer:
+class SharedScorer(Described):
     """Implements `guardproxy.checks.Scorer` by asking the process behind a socket. `model`: as its folder here says."""
 
     provider = "a process of its own"
 
     def __init__(self, model: Model, path: Path) -> None:
         """Raises `ConfigError` when the process does not answer, or serves another model under that name."""
-        self.model = model
+        super().__init__(model)
         self._loop = asyncio.new_event_loop()
         self._line = _Line(model, path)
         self.thread = threading.Thread(target=_live, args=(self._loop, self._line), name="supervisor-line", daemon=True)
@@ -132,26 +132,6 @@ class SharedScorer:
             raise ConfigError(
                 f"the process that runs the models does not serve `{model.folder.name}`: {error}"
             ) from error
-
-    @property
-    def digest(self) -> str:
-        return self.model.digest
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return self.model.outputs
-
-    @property
-    def labels(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
-        return self.model.labels
-
-    @property
-    def points(self) -> Mapping[str, Mapping[str, float]]:
-        return self.model.points
-
-    @property
-    def default_point(self) -> str:
-        return self.model.default_point
 
     def judge(self, queries: Sequence[Query]) -> list[tuple[Judged, ...]]:
         """See `guardproxy.checks.Scorer.judge`."""

@@ -59,7 +59,7 @@ class Stub:
                 await response.prepare(request)
                 while True:
                     await response.write(b" ")
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.01)  # the server's own slowness, which no event of a client ends
             case "huge":
                 return web.Response(body=b" " * (LIMIT_BYTES + 1))
             case "elsewhere":

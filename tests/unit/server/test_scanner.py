@@ -49,6 +49,13 @@ def fine(windows: Sequence[Window]) -> list[Scan]:
     return [Scan((), one.start + len(one.text), one.start + len(one.text)) for one in windows]
 
 
+async def over(future: Future[Any]) -> None:
+    """Waits until the future is done or cancelled, without looking at how."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    future.add_done_callback(lambda _: loop.call_soon_threadsafe(done.set))
+    await asyncio.wait_for(done.wait(), 10)
+
+
 class Waiting(FakeScorer):
     """A scorer whose answers come when the test says so."""
 
@@ -202,7 +209,7 @@ async def test_a_model_that_is_late_is_an_error_and_is_not_asked_on() -> None:
     it = Scanner(1, 0.01)
     (scan,) = await it.scan([Job(supervisor(scorer), window("attack"))])
     assert (scan.error, scan.settled) == ("timeout", 0)
-    await asyncio.sleep(0)
+    await over(scorer.asked[0][1])
     assert scorer.asked[0][1].cancelled()
     it.close()
 
@@ -229,7 +236,7 @@ async def test_who_does_not_wait_any_more_asks_nothing(it: Scanner) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.sleep(0)
+    await over(scorer.asked[0][1])
     assert scorer.asked[0][1].cancelled()
 
 
