@@ -83,6 +83,7 @@ class Writer:
     tokens: dict[str, str] = field(default_factory=dict)
     _masked: dict[int, Masked] = field(default_factory=dict)
     _pattern: re.Pattern[str] | None = None
+    _own: frozenset[str] = frozenset()
     _keys: dict[str, str] = field(default_factory=dict)  # paths of keys that are text -> as the record shows them
 
     def __post_init__(self) -> None:
@@ -118,10 +119,10 @@ class Writer:
             values = [value for value, token in self.tokens.items() if value and value != token]  # the same: a replay
             longest_first = "|".join(map(re.escape, sorted(values, key=len, reverse=True)))
             self._pattern = re.compile(f"(?=({longest_first}))" if values else r"(?!)")
+            self._own = frozenset(self.tokens.values())
         # At every place, so that a value that begins inside another one is covered too. What stands for a value says nothing
         # of it, though its letters may be another short value, and cut up it would be restored no more.
-        own = frozenset(self.tokens.values())
-        standing = [match.span() for match in PLACEHOLDER.finditer(text) if match[0] in own]
+        standing = [match.span() for match in PLACEHOLDER.finditer(text) if match[0] in self._own]
         found = (
             (match.start(), match.end(1), self.tokens[match[1]])
             for match in self._pattern.finditer(text)
