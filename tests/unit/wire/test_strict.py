@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guardproxy.wire.strict import DEPTH_LIMIT, JsonFault, read, skim, write
@@ -49,7 +50,13 @@ def refused_class(text: str) -> str | None:
             found.append("duplicate_key")
         return dict(items)
 
-    json.loads(text, object_pairs_hook=pairs, parse_constant=lambda _: found.append("invalid_number"))
+    def number(written: str) -> float:
+        if math.isinf(float(written)):  # no float is so large
+            found.append("invalid_number")
+        return float(written)
+
+    constant = lambda _: found.append("invalid_number")  # noqa: E731
+    json.loads(text, object_pairs_hook=pairs, parse_constant=constant, parse_float=number)
     if re.search(r"\\ud8(?!3d\\ude00)", json.dumps(json.loads(text))):
         found.append("invalid_encoding")
     if text.startswith("\ufeff"):
@@ -75,6 +82,8 @@ def test_every_tree_that_json_writes_is_read_with_the_same_value(tree: Any, esca
 
 
 @given(text=PARTS)
+@example("1e900")
+@example("-1e999")
 def test_what_json_refuses_is_refused_and_what_it_accepts_has_the_same_value(text: str) -> None:
     got, fault = attempt(text.encode())
     try:
@@ -83,7 +92,7 @@ def test_what_json_refuses_is_refused_and_what_it_accepts_has_the_same_value(tex
         assert fault
         return
     if fault:
-        assert refused_class(text) or "1e999" in text or "9" * 5000 in text
+        assert refused_class(text) or "9" * 5000 in text
     else:
         assert refused_class(text) is None
         assert same(got, plain)
