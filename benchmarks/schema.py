@@ -34,7 +34,7 @@ from guardproxy.gate import Job
 from guardproxy.schemas.compiled import LIMIT_OBJECTS, Compiled, SchemaError, compile_schema
 from guardproxy.schemas.drafts import STEPS_A_CHAR, CostError
 from guardproxy.schemas.prefix import Prefix
-from guardproxy.server.app import SWITCH_S
+from guardproxy.server.running import SWITCH_S
 from guardproxy.server.scanner import Scanner
 from tests.support_schema import HAS_DATA, MASKBENCH, ORDER, OWN, rows
 

@@ -113,10 +113,10 @@ def serve(
 def _one(config: Any, worker: int) -> None:
     import uvloop  # noqa: PLC0415
 
-    from guardproxy.server import app, logs  # noqa: PLC0415
+    from guardproxy.server import logs, running  # noqa: PLC0415
 
     logs.configure(config.log_level)
-    uvloop.run(app.serve(config, worker))
+    uvloop.run(running.serve(config, worker))
 
 
 def _several(config: Any) -> int:

@@ -15,7 +15,8 @@ from typing import cast
 from aiohttp import web
 
 from guardproxy.config import Config
-from guardproxy.server.app import LagClock, engine, settings
+from guardproxy.server.app import engine, settings
+from guardproxy.server.running import LagClock
 from guardproxy.server.status import Metrics, admin_app
 from guardproxy.supervisor import Models
 from guardproxy.supervisor.meters import Registry

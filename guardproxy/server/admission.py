@@ -1,0 +1,163 @@
+"""Admits requests: what a request must be before it becomes an exchange, and the exchange that it becomes.
+
+A request is looked at in this order: head, route, credential, capacity, body. What fails becomes an exchange as well, one that
+only refuses, so that it is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+from multidict import CIMultiDict
+
+from guardproxy import placeholders
+from guardproxy.config import Config
+from guardproxy.errors import DownstreamError
+from guardproxy.exchange import Exchange, Limits, Setting
+from guardproxy.passing import PassThrough
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.server.headers import (
+    asked_for,
+    check_body_headers,
+    check_head,
+    check_query,
+    credential,
+    fallback_headers,
+    named,
+    upstream_headers,
+)
+from guardproxy.transcript import Refused, RequestReceived
+from guardproxy.wire import Codec, codec_for, codecs
+
+UNKNOWN = "unknown"  # what records and metrics call a route that is not listed: clients must not make up labels
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that became an exchange. `first`: what the exchange is told first. `targets`: for each upstream by its name
+    (the request's own has none) the URL and the headers to send."""
+
+    exchange: Exchange | PassThrough
+    first: RequestReceived | Refused
+    targets: dict[str, tuple[str, CIMultiDict[str]]]
+
+
+class Admission:
+    """`policies`: gives those in force. `healthy`: whether records can be kept. `key`: the secret behind placeholders and
+    tenants' pseudonyms. `engine`: the version that records name."""
+
+    def __init__(
+        self, config: Config, policies: Callable[[], PolicySet], healthy: Callable[[], bool], key: bytes, engine: str
+    ) -> None:
+        self._config = config
+        self._policies = policies
+        self._healthy = healthy
+        self._key = key
+        self._engine = engine
+        self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s)
+        self._pass_through = frozenset(config.pass_through)
+
+    async def admit(self, request: web.BaseRequest, under_way: int) -> Admitted:
+        """The exchange of a request. `under_way`: how many requests are, with this one."""
+        path = request.message.path.partition("?")[0]
+        route = f"{request.method} {path}"
+        policies = self._policies()
+        codec = codec_for(route)
+        known = codec is not None or route in self._pass_through
+        tenant = ""
+        first: RequestReceived | Refused
+        query = ""
+        try:
+            path, query = check_head(request)
+            if codec:
+                check_query(query)
+            if not self._healthy():
+                raise DownstreamError(503, "audit_unavailable", "the audit log cannot be written")
+            if not known:
+                raise self._unknown(route, path)
+            tenant = self._tenant(credential(request.headers))
+            if under_way > self._config.limit_exchanges:
+                raise DownstreamError(503, "no_capacity", "too many requests are under way")
+            body = await self._body(request, read=codec is not None)
+            asked = asked_for(request.headers, policies.headers)
+            first = RequestReceived(body, time.perf_counter(), time.time(), *named(request.headers), asked)
+        except DownstreamError as error:
+            first = Refused(error.status, error.code, str(error), error.field, time.perf_counter(), time.time())
+        chosen = codec or _dialect(request, path)
+        setting = Setting(
+            id=secrets.token_hex(12),
+            route=route if known else UNKNOWN,
+            tenant=tenant,
+            codec=chosen,
+            policies=policies,
+            mint=lambda label, value: placeholders.mint(self._key, tenant, label, value),
+            seal=self._seal,
+            hashed=lambda kind, value: placeholders.hashed(self._key, tenant, kind, value),
+            limits=self._limits,
+            engine=self._engine,
+            receipts=self._config.receipts == "on",
+        )
+        exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
+        where = path + (f"?{query}" if query else "")
+        headers = upstream_headers(request.headers.items(), request.headers.get("Connection", ""))
+        targets = {"": (self._config.upstream_for(chosen.provider) + where, headers)}
+        for name in policies.fallbacks:
+            own = fallback_headers(headers, chosen.provider, self._config.key_for(name))
+            targets[name] = self._config.upstream_for(name) + where, own
+        return Admitted(exchange, first, targets)
+
+    def _unknown(self, route: str, path: str) -> DownstreamError:
+        guarded = sorted(route for codec in codecs() for route in codec.routes)
+        if any(one.split(" ", 1)[1] == path for one in (*guarded, *self._pass_through)):
+            return DownstreamError(405, "method_not_allowed", "this path does not take this method")
+        return DownstreamError(
+            404,
+            "unknown_route",
+            f"this route is not guarded: guardproxy reads {', '.join(guarded)}. To let a route through unread, start it "
+            f"with --pass-through '{route}'",
+        )
+
+    def _tenant(self, secret: str) -> str:
+        """A pseudonym of the credential, so that placeholders of one tenant mean nothing to another."""
+        return self._seal(b"tenant:" + secret.encode())[:16] if secret else ""
+
+    def _seal(self, data: bytes) -> str:
+        """A keyed digest: commits to the bytes, and cannot be guessed back from."""
+        return hashlib.blake2b(data, digest_size=16, key=self._key[:64]).hexdigest()
+
+    async def _body(self, request: web.BaseRequest, *, read: bool) -> bytes:
+        if read:
+            check_body_headers(request)
+        length = request.content_length
+        if length is not None and length > self._config.limit_body_bytes:
+            raise self._too_large()
+        try:
+            async with asyncio.timeout(self._config.timeout_body_s):
+                return await request.read()
+        except TimeoutError:
+            raise DownstreamError(408, "body_timeout", "the request body did not arrive in time") from None
+        except HTTPRequestEntityTooLarge:
+            raise self._too_large() from None
+        except (ContentEncodingError, web.RequestPayloadError):
+            raise DownstreamError(
+                400, "invalid_body", "the request body is cut off or not encoded as it says"
+            ) from None
+
+    def _too_large(self) -> DownstreamError:
+        limit = self._config.limit_body_bytes
+        return DownstreamError(413, "request_too_large", f"the request body is larger than {limit} bytes")
+
+
+def _dialect(request: web.BaseRequest, path: str) -> Codec:
+    """The format to refuse in, for a route that has none."""
+    anthropic = path.startswith("/v1/messages") or "anthropic-version" in request.headers
+    wanted = "anthropic" if anthropic else "openai"
+    return next(codec for codec in codecs() if codec.provider == wanted)
