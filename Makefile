@@ -6,7 +6,7 @@ UPSTREAM ?=
 PORT ?= 8080
 ADMIN_PORT ?= 9090
 
-.PHONY: run test test-export lint test-long test-differential bench wheel clean
+.PHONY: run quick test test-export lint test-long test-differential bench wheel clean
 
 run: $(VENV)/.demo
 ifeq ($(UPSTREAM),)
@@ -15,11 +15,19 @@ else
 	$(BIN)/guardproxy serve --upstream $(UPSTREAM) --port $(PORT) --admin-port $(ADMIN_PORT)
 endif
 
+# Every run sees the same examples and the same order of sets; `make test-long` explores.
+PYTEST = PYTHONHASHSEED=0 $(BIN)/python -m pytest -q
+PARALLEL = --numprocesses auto --maxprocesses 8
+
+# The unit tests, for the time between two edits: few examples, and none of those that load the shipped models.
+quick: $(VENV)/.test
+	HYPOTHESIS_PROFILE=quick $(PYTEST) -m 'not export and not weights' $(PARALLEL) --dist worksteal tests/unit
+
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -q --durations=5 --numprocesses auto --maxprocesses 8 --dist loadfile
+	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile
 
 test-export: $(VENV)/.train
-	$(BIN)/python -m pytest -q -m export tests/unit
+	$(PYTEST) -m export tests/unit
 
 test-long: $(VENV)/.test
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/property

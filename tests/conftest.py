@@ -1,5 +1,8 @@
-"""Hypothesis profiles: `dev` is quick and looks at new examples each time, `ci` at the same ones, so that a change is judged
-by itself; `long` has the promises' own number of examples."""
+"""Hypothesis profiles. A test run judges a change by itself, so by default every run looks at the same examples:
+
+`fixed`, the default, derives them from the test; `quick` does so with few; `long` explores: it looks at new examples each time,
+as many as the promises name. `HYPOTHESIS_PROFILE` chooses one.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ from hypothesis import HealthCheck, settings
 from tests.support_plugins import Install, forget, installer
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-settings.register_profile("dev", max_examples=150, deadline=None, suppress_health_check=_QUIET)
-settings.register_profile("ci", settings.get_profile("dev"), derandomize=True)
+settings.register_profile("fixed", max_examples=150, deadline=None, suppress_health_check=_QUIET, derandomize=True)
+settings.register_profile("quick", settings.get_profile("fixed"), max_examples=20)
 settings.register_profile("long", max_examples=20_000, deadline=None, suppress_health_check=_QUIET)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ def test_plain_and_packed_files_are_read_alike(tmp_path: Path) -> None:
     [
         ("none.jsonl", None, "none.jsonl cannot be read: No such file"),
         ("bad.jsonl.gz", b"no gzip", "bad.jsonl.gz cannot be read: Not a gzipped file"),
-        ("cut.jsonl.gz", gzip.compress(LINES)[:30], "cut.jsonl.gz cannot be read"),
-        ("wrong.jsonl.gz", gzip.compress(LINES)[:12] + b"\xff\xff\xff", "wrong.jsonl.gz cannot be read"),
+        ("cut.jsonl.gz", gzip.compress(LINES, mtime=0)[:30], "cut.jsonl.gz cannot be read"),
+        ("wrong.jsonl.gz", gzip.compress(LINES, mtime=0)[:12] + b"\xff\xff\xff", "wrong.jsonl.gz cannot be read"),
         ("empty.jsonl", b"\n\n", "empty.jsonl: not one row"),
         ("line.jsonl", LINES + b"{", "line.jsonl:3: not a line of JSON"),
     ],
