@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from guardproxy import placeholders
+from guardproxy.decisions import Restoration
 from guardproxy.differences import UNTOUCHED, differences
-from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.exchange import Exchange, Setting
-from guardproxy.findings import Channel, Finding, Scan, Window
+from guardproxy.findings import Finding, Kind, Scan, Window
 from guardproxy.gate import Job
 from guardproxy.placeholders import PLACEHOLDER, RESTORE, Restoring
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.shapes import NO_SHAPES, Shapes
+from guardproxy.recorded import Recorded
 from guardproxy.transcript import (
     Command,
     DataReceived,
@@ -37,7 +37,7 @@ from guardproxy.transcript import (
     Waited,
 )
 from guardproxy.transcript import Scan as ScanCommand
-from guardproxy.wire import Codec, Decoder, Request, Seen, codec_for
+from guardproxy.wire import codec_for
 from guardproxy.wire.json_text import view
 from guardproxy.wire.strict import write
 
@@ -67,101 +67,6 @@ class Rerun:
     rescanned: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Recorded:
-    """Stands for the upstream: its codec reads requests as ever, its decoder gives the recorded texts, one `answer` after the
-    other."""
-
-    codec: Codec
-    answer: Mapping[str, Any]
-    stopped: bool
-    usage: Mapping[str, Any] = field(default_factory=dict)
-    seen: Seen = field(default_factory=Seen)
-    shapes: Shapes = NO_SHAPES
-
-    @property
-    def name(self) -> str:
-        return self.codec.name
-
-    @property
-    def provider(self) -> str:
-        return self.codec.provider
-
-    @property
-    def routes(self) -> tuple[str, ...]:
-        return self.codec.routes
-
-    def read_request(self, body: bytes) -> Request:
-        return self.codec.read_request(body)
-
-    def decoder(
-        self,
-        *,
-        streamed: bool,
-        failed: bool,
-        limit_bytes: int,
-        read: bool = True,
-        guarded: bool = False,
-        shapes: Shapes = NO_SHAPES,
-    ) -> Decoder:
-        self.shapes = shapes
-        return self
-
-    def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        return self.codec.edited(frame, texts) if frame.tree is not None else b""
-
-    def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        return b""
-
-    def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
-        return self.codec.error(status, code, message, field)
-
-    def error_event(self, code: str, message: str) -> bytes:
-        return self.codec.error_event(code, message)
-
-    def filtered(self, decoder: Decoder, message: str) -> bytes:
-        return b""
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The recorded texts, in the order in which their frames left. The rest of an answer that was stopped comes
-        last, for another policy may not stop it; of one that was cut off it never leaves."""
-        self.seen = Seen(dict(self.usage), self.answer["model"], list(self.answer["finish"]))
-        texts, streamed = self.answer["texts"], self.answer["streamed"]
-        runs = [(number, size) for number, size in self.answer["runs"]]
-        if self.stopped:
-            runs += [(number, len(one["text"] or "")) for number, one in enumerate(texts)]
-        at = [0] * len(texts)
-        events: list[Event] = []
-        whole = Frame(b"", terminal=True)
-        for number, size in runs:
-            frame = Frame(b"", streamed=True) if streamed else whole
-            if number < 0:
-                events.append(Opaque(frame))
-                continue
-            one = texts[number]
-            channel = Channel("response", one["kind"], one["path"])
-            if one.get("judged"):  # only what was found in it is known
-                if not at[number]:
-                    at[number] = one["chars"]
-                    events += [Text(channel, " " * one["chars"], frame, (), judged=True), End(channel)]
-                continue
-            part = (one["text"] or "")[at[number] : at[number] + size]
-            if part:
-                at[number] += len(part)
-                encoded, is_number = one.get("encoded", False), one.get("number", False)
-                key, shape = one["path"].endswith("#key"), self.shapes.named(*one.get("shape", ("", ())))
-                events.append(Text(channel, part, frame, (), encoded, key, is_number, shape=shape))
-                if at[number] == len(one["text"]) and not one.get("open"):
-                    events.append(End(channel))
-        return events
-
-    def end(self) -> list[Event]:
-        return []
-
-    def sent(self, frame: Frame) -> None:
-        """The client of a replay has seen nothing."""
-
-
 def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
     """Runs the record's exchange again under `policies`, and compares."""
     again = rerun(record, policies)
@@ -183,7 +88,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
         return "its wire format is not installed"
     memory, attempts = _Memory(record), _attempts(record)
     stopped = record["outcome"] == "blocked_response" and attempts[-1]["decision"] != "late"
-    recorded = _Recorded(codec, record["response"], stopped)
+    recorded = Recorded(codec, record["response"], stopped)
     exchange = Exchange(
         Setting(
             id=record["id"],
@@ -197,7 +102,8 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
             seal=lambda data: "",
             hashed=lambda kind, value: placeholders.hashed(_KEY, "", kind, value),
             engine=record["engine"],
-            restoring=lambda values: _Restored(values, memory),
+            restoring=lambda values, where: _Restored(values, where, memory, record.get("restore")),
+            restores_system="restore" not in record,
             conversation=record.get("conversation", ""),
             replayed=tuple(one["tokens"] for one in attempts),
             matched=record.get("matched", {}),
@@ -226,7 +132,7 @@ def _attempts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _answer(
-    exchange: Exchange, memory: _Memory, recorded: _Recorded, attempt: Mapping[str, Any], ending: Input
+    exchange: Exchange, memory: _Memory, recorded: Recorded, attempt: Mapping[str, Any], ending: Input
 ) -> list[Command]:
     """One recorded answer, to its end or until it is discarded. The times are the recorded ones: a budget may be of time."""
     number, at_s = exchange.attempt, attempt["ended"] / 1000
@@ -374,10 +280,14 @@ def settled(window: Window, found: tuple[Finding, ...]) -> Scan:
 
 @dataclass(frozen=True, slots=True)
 class _Restored:
-    """Finds the placeholders that were found: a masked value looks like one in the record, and is none."""
+    """Finds the placeholders that were found: a masked value looks like one in the record, and is none. What was said of each
+    holds again, unless the policies let values come back in other places than those that are `told` in the record (`None`: the
+    record was written by a version that knew no places)."""
 
     values: Mapping[str, str]
+    restorations: Mapping[str, Restoration]
     memory: _Memory
+    told: Sequence[Mapping[str, Any]] | None = None
     name: str = RESTORE
     digest: str = ""
 
@@ -387,5 +297,18 @@ class _Restored:
     def _scan(self, window: Window) -> Scan:
         found = self.memory.findings(window, self.name)
         if found is None:
-            return Restoring(self.values).scan([window])[0]
-        return settled(window, tuple(one for one in found if window.text[one.start : one.end] in self.values))
+            return Restoring(self.values, self.restorations).scan([window])[0]
+        if self.told is not None and self._differs():
+            again = Restoring(self.values, self.restorations).scan([replace(window, last=True, state=None)])[0]
+            labels = {finding.start: finding.label for finding in again.findings}
+            found = tuple(replace(finding, label=labels.get(finding.start, finding.label)) for finding in found)
+        own = (finding for finding in found if window.text[finding.start : finding.end] in self.values)
+        return settled(window, tuple(own))
+
+    def _differs(self) -> bool:
+        where = {Restoration(_kinds(place["in"]), frozenset(place["urls"])) for place in self.told or ()}
+        return where != set(self.restorations.values())
+
+
+def _kinds(kinds: Sequence[Kind] | None) -> frozenset[Kind] | None:
+    return None if kinds is None else frozenset(kinds)

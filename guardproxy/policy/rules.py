@@ -10,7 +10,7 @@ from itertools import product
 
 from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
-from guardproxy.policy import acting, retrying, rollout
+from guardproxy.policy import acting, restoring, retrying, rollout
 from guardproxy.policy import keys as tables
 from guardproxy.policy.document import ACTIONS, KINDS_OF, MODES, SEVERITIES, Rule
 from guardproxy.policy.expression import Expression, has_and, parse_expression
@@ -45,7 +45,7 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
     when = _when(reading, keys.get("when"), checks)
     action = reading.choice(keys.get("action"), acting.known())
     options = keys["with"].plain() if "with" in keys and reading.mapping(keys["with"], "a mapping") is not None else {}
-    restore = reading.boolean(keys.get("restore"))
+    restore, restoration = restoring.read_restore(reading, keys.get("restore"))
     operators = read_operators(reading, keys.get("operators"))
     message = reading.word(keys.get("message"), "a text, written as words")
     mode = reading.choice(keys.get("mode"), MODES)
@@ -78,6 +78,7 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
         when=when,
         action=action,
         restore=action == "redact" and goes_out and restore is not False,
+        restoration=restoration,
         operators=operators,
         mode=mode or "enforce",
         message=message or "",

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from guardproxy.findings import Scan as ScanResult
-from guardproxy.replay import _Recorded, replay
+from guardproxy.recorded import Recorded
+from guardproxy.replay import replay
 from guardproxy.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.wire import codec_for
 from tests.support import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
@@ -196,7 +197,7 @@ def test_the_stand_in_of_the_upstream_keeps_to_the_protocol() -> None:
 def test_the_recorded_answer_stands_in_for_a_wire_format() -> None:
     codec = codec_for(CHAT)
     assert codec
-    stands = _Recorded(codec, {}, stopped=False)
+    stands = Recorded(codec, {}, stopped=False)
     assert (stands.name, stands.provider, stands.routes) == (codec.name, codec.provider, codec.routes)
 
 
