@@ -35,7 +35,7 @@ class Restoration:
 
     def __str__(self) -> str:
         kinds = "every text" if self.kinds is None else ", ".join(sorted(self.kinds))
-        return f"{kinds}; in URLs of {', '.join(sorted(self.hosts))}" if self.hosts else f"{kinds}; in no URL"
+        return f"{kinds} (in URLs: {', '.join(sorted(self.hosts)) or 'never'})"
 
 
 EVERYWHERE = Restoration()

@@ -162,7 +162,7 @@ class _Bare:
         before = self.run[start - 1 : start] if start else self.lead if self.lead in _QUOTES else ""
         earlier = self.run[start - 2 : start - 1] if start > 1 else self.lead if self.lead == before else "="
         # A quote behind a letter or another quote may be a closing one, which a shell takes for a part of the word.
-        doubtful = before in _QUOTES and (not start or earlier not in _BEFORE_QUOTE)
+        doubtful = before != "" and before in _QUOTES and (not start or earlier not in _BEFORE_QUOTE)
         closer = _CLOSERS.get(before, "")
         url = self.run[start:end]
         self._reset()
