@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from guardproxy import placeholders
+from guardproxy.checks import Check, labels
 from guardproxy.decisions import Restoration
-from guardproxy.differences import UNTOUCHED, differences
+from guardproxy.differences import UNTOUCHED, Masked, differences, moved_decisions
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Finding, Kind, Scan, Window
 from guardproxy.gate import Job
@@ -41,14 +42,18 @@ from guardproxy.wire import codec_for
 from guardproxy.wire.json_text import view
 from guardproxy.wire.strict import write
 
-Verdict = Literal["identical", "different", "not replayable"]
+Verdict = Literal["identical", "different", "cannot be told", "not replayable"]
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()
+_WHY = "the value stands masked in the record, and the check that found it is another one now"
+# Checks whose labels mean the same in every policy: what one found, another that looks for the same label finds too.
+_CATALOGUES = frozenset(("pii", "secrets"))
 _KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`differences`: one line each, in words; `rescanned`: checks that were run again because they are new or changed;
+    """`differences`: one line each, in words; `cannot be told`: each of them is about a value that stands masked in the record,
+    which a new or changed check could not read. `rescanned`: checks that were run again because they are new or changed;
     `assumed`: policies that were taken to apply, as their condition asks for headers, of which a record holds none."""
 
     verdict: Verdict
@@ -59,12 +64,14 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """A record's exchange, run again. `record`: the new one; `done`: what it asked of the outside; `rescanned`: as above."""
+    """A record's exchange, run again. `record`: the new one; `done`: what it asked of the outside; `rescanned`: as above;
+    `blind`: what stands masked and could not be read again."""
 
     exchange: Exchange
     record: Mapping[str, Any]
     done: tuple[Command, ...]
     rescanned: tuple[str, ...] = ()
+    blind: frozenset[Masked] = frozenset()
 
 
 def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
@@ -73,9 +80,19 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
     if isinstance(again, str):
         return Replayed("not replayable", (again,))
     found = tuple(differences(record, again.record))
+    moved = list(moved_decisions(record, again.record, again.blind))
+    untold = {decision["rule"] for decision, way in moved if way == "cannot be told"}
+    untold -= {decision["rule"] for decision, way in moved if way != "cannot be told"}
+    told = [decision for decision, way in moved if way != "cannot be told"]
     matched = again.record.get("matched", {})
     assumed = (one.name for one in policies.policies if matched.get(one.match.digest) == "unknown")
+    if untold:
+        lines = (f"rule `{rule}`: whether it still holds cannot be told; {_WHY}" for rule in sorted(untold))
+        gone = {f"{word} `{rule}` no longer holds" for rule in untold for word in ("rule", "shadow rule")}
+        found = (*lines, *(line for line in found if told and line not in gone))
     verdict: Verdict = "different" if found else "identical"
+    if untold and not told:
+        verdict = "cannot be told"
     return Replayed(verdict, found, again.rescanned, tuple(sorted(assumed)))
 
 
@@ -86,7 +103,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
     codec = codec_for(record["route"])
     if codec is None:
         return "its wire format is not installed"
-    memory, attempts = _Memory(record), _attempts(record)
+    memory, attempts = _Memory(record, policies), _attempts(record)
     stopped = record["outcome"] == "blocked_response" and attempts[-1]["decision"] != "late"
     recorded = Recorded(codec, record["response"], stopped)
     exchange = Exchange(
@@ -119,7 +136,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
     if memory.unreadable:
         return f"the record keeps no text of a call that `{memory.unreadable}` would read"
     new = done[-1].record if done and isinstance(done[-1], Finish) else exchange.record("sent upstream")
-    return Rerun(exchange, new, tuple(done), tuple(sorted(memory.rescanned)))
+    return Rerun(exchange, new, tuple(done), tuple(sorted(memory.rescanned)), frozenset(memory.blind))
 
 
 def _attempts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -199,7 +216,14 @@ def _run(exchange: Exchange, memory: _Memory, happened: Input) -> list[Command]:
 class _Memory:
     """What the recorded checks found, by attempt, place and text. `attempt`: which answer is looked at now."""
 
-    def __init__(self, record: Mapping[str, Any]) -> None:
+    def __init__(self, record: Mapping[str, Any], policies: PolicySet) -> None:
+        self._specs = {
+            check.name: policy.checks[name]
+            for policy in policies.policies
+            for name in policy.checks
+            if (check := policies.checks.get((policy.name, name)))
+        }
+        self.blind: set[Masked] = set()
         self._digests: Mapping[str, str] = record["checks"]
         self._texts: dict[tuple[int, str, str, str], list[tuple[str, Mapping[str, Any]]]] = {}
         self._values: dict[tuple[str, str], tuple[str, float]] = {}
@@ -232,8 +256,46 @@ class _Memory:
             return settled(window, ())
         self.rescanned.add(check.name)
         scan = check.scan([window])[0]
-        more = self._masked(window, scan, check.name) if same and not gives_way else ()
-        return replace(scan, findings=tuple(sorted((*scan.findings, *more))))
+        if same:
+            more = () if gives_way else tuple(self._masked(window, scan, check.name))
+            return replace(scan, findings=tuple(sorted((*scan.findings, *more))))
+        return self._recorded(window, scan, check)
+
+    def _recorded(self, window: Window, scan: Scan, check: Check) -> Scan:
+        """The scan with what the record says of masked values that a new or changed check looks for as well."""
+        found, done = list(scan.findings), scan.settled
+        for finding in self._masks_in(window):
+            where = (window.channel.direction, window.channel.path, finding.label)
+            wanted = labels(check)
+            if wanted is not None and finding.label not in wanted:
+                continue
+            if not self._surely_finds(check.name, wanted, finding):
+                self.blind.add(where)
+            elif finding.end <= done:
+                found.append(replace(finding, check=check.name))
+            elif finding.start < done:
+                done = finding.start
+        found = [finding for finding in found if finding.end <= done]
+        return replace(scan, findings=tuple(sorted(found)), settled=done, keep=min(scan.keep, done))
+
+    def _surely_finds(self, name: str, wanted: frozenset[str] | None, finding: Finding) -> bool:
+        spec = self._specs.get(name)
+        if spec is None or spec.use not in _CATALOGUES or wanted is None:
+            return False
+        least = spec.options.get("threshold", 0.0)
+        return not isinstance(least, int | float) or finding.score >= least
+
+    def _masks_in(self, window: Window) -> Iterator[Finding]:
+        """What was found in the window's text and stands masked in it."""
+        for text, one in self._at(window):
+            seen = view(text).text if one.get("encoded") else text
+            if not seen.startswith(window.text, window.start):
+                continue
+            for finding in one["findings"]:
+                start, end = finding["start"], finding["end"]
+                if finding["check"] != RESTORE and start >= window.settled and PLACEHOLDER.fullmatch(seen, start, end):
+                    yield Finding(start, end, finding["check"], finding["label"], finding["score"])
+            return
 
     def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
         """The masked values that this very check found in another text: it would find them here too."""
