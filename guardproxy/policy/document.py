@@ -51,6 +51,19 @@ KINDS_OF: Mapping[Direction, frozenset[Kind]] = {
 }
 
 
+# The words of `on`: a direction, a kind in both directions, or a kind in one.
+WORDS_OF_ON: Mapping[str, frozenset[tuple[Direction, Kind]]] = {
+    **{direction: frozenset((direction, kind) for kind in kinds) for direction, kinds in KINDS_OF.items()},
+    **{kind: frozenset((direction, kind) for direction, kinds in KINDS_OF.items() if kind in kinds) for kind in KINDS},
+    **{
+        f"{direction}.{kind}": frozenset([(direction, kind)])
+        for direction, kinds in KINDS_OF.items()
+        for kind in KINDS
+        if kind in kinds
+    },
+}
+
+
 @dataclass(frozen=True, slots=True)
 class CheckSpec:
     """A check as a file asks for it: which one (`use`), and its options as plain YAML values.

@@ -13,7 +13,7 @@ from guardproxy.findings import KINDS
 from guardproxy.operators import HASH_TYPES
 from guardproxy.operators import KINDS as OPERATORS
 from guardproxy.policy import retrying, trial
-from guardproxy.policy.document import ACTIONS, KEEP, KINDS_OF, MODES, ON_ERROR, SEVERITIES, UNMAPPED, Action
+from guardproxy.policy.document import ACTIONS, KEEP, MODES, ON_ERROR, SEVERITIES, UNMAPPED, WORDS_OF_ON, Action
 
 Schema = Mapping[str, Any]
 
@@ -111,11 +111,11 @@ _RESTORE: Schema = {
 RULE: Table = {
     "id": Key("The rule's name in records, headers and metrics.", NAME, needed=True),
     "on": Key(
-        "Which texts: a direction, or kinds. Everything by default.",
+        "Which texts: a direction, kinds, or both, like `request.assistant`. Everything by default.",
         {
             "anyOf": [
-                choice([*KINDS_OF, *KINDS]),
-                {"type": "array", "minItems": 1, "items": choice([*KINDS_OF, *KINDS])},
+                choice([*WORDS_OF_ON]),
+                {"type": "array", "minItems": 1, "items": choice([*WORDS_OF_ON])},
             ]
         },
     ),

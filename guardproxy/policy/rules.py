@@ -12,7 +12,7 @@ from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.policy import acting, restoring, retrying, rollout
 from guardproxy.policy import keys as tables
-from guardproxy.policy.document import ACTIONS, KINDS_OF, MODES, SEVERITIES, Rule
+from guardproxy.policy.document import ACTIONS, KINDS_OF, MODES, SEVERITIES, WORDS_OF_ON, Rule
 from guardproxy.policy.expression import Expression, has_and, parse_expression
 from guardproxy.policy.operators import read_operators, unrestorable
 from guardproxy.policy.reading import Reading, did_you_mean, join
@@ -107,24 +107,21 @@ def _belong(reading: Reading, keys: Mapping[str, Node], action: str) -> None:
 
 
 def read_on(reading: Reading, node: Node | None) -> frozenset[tuple[Direction, Kind]]:
-    directions = tuple(KINDS_OF)
     if node is None:
-        return frozenset(pair for direction in directions for pair in product([direction], KINDS_OF[direction]))
+        return frozenset(pair for direction in KINDS_OF for pair in product([direction], KINDS_OF[direction]))
     if node.value == ():
         reading.fail(node.place, "an empty list sees nothing; leave `on` out to see everything")
     words = reading.word_or_words(node)
-    options = (*directions, *KINDS)
     places = node.value if isinstance(node.value, tuple) else (node,)
     for item in places:
-        if isinstance(item.value, str) and item.value and item.value not in options:
-            hint = did_you_mean(item.value, options)
-            reading.fail(item.place, f"unknown word `{item.value}`{hint} (expected any of {join(options)})")
-    return frozenset(
-        (direction, kind)
-        for direction in directions
-        for kind in KINDS_OF[direction]
-        if direction in words or kind in words
-    )
+        if isinstance(item.value, str) and item.value and item.value not in WORDS_OF_ON:
+            hint = did_you_mean(item.value, tuple(WORDS_OF_ON))
+            options = (*KINDS_OF, *KINDS)
+            reading.fail(
+                item.place,
+                f"unknown word `{item.value}`{hint} (expected any of {join(options)}, or both, like `request.assistant`)",
+            )
+    return frozenset(pair for word in words for pair in WORDS_OF_ON.get(word, ()))
 
 
 def _when(reading: Reading, node: Node | None, checks: tuple[str, ...]) -> Expression | None:
