@@ -15,9 +15,9 @@ from guardproxy.scanning import loader, shipped_folder, shipped_names
 PAGE = Path(__file__).parents[1] / "docs" / "policy-coverage.md"
 HEAD = """# What the shipped policies look at
 
-Which checks look at which texts, over all wire formats. `(name)`: for rules in shadow mode only, which change nothing. This page is
-made by `python -m tests.support_coverage`; `guardproxy policy lint DIR --coverage` prints the same for your policies, by wire
-format.
+Which checks look at which texts, over all wire formats. `(name)`: for rules in shadow mode only, which change nothing.
+`guardproxy policy lint DIR --coverage` prints the same for your policies, by wire format. This page is made by
+`python -m tests.support_coverage`.
 """
 
 
