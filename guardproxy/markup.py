@@ -20,9 +20,10 @@ _HARMLESS = frozenset(
     )
 )
 _RAW = ("script", "style")  # what they hold is code
-_IN_NAME = re.compile(r"[\s/>]")
-_IN_ATTRIBUTE = re.compile(r"[\s/>=]")
-_IN_VALUE = {'"': re.compile(r"[\"<]"), "'": re.compile(r"['<]"), "": re.compile(r"[\s><]")}
+_WHITE = " \t\n\f\r"  # as HTML has it; other white space is a part of names and values
+_IN_NAME = re.compile(rf"[{_WHITE}/>]")
+_IN_ATTRIBUTE = re.compile(rf"[{_WHITE}/>=]")
+_IN_VALUE = {'"': re.compile(r"[\"<]"), "'": re.compile(r"['<]"), "": re.compile(rf"[{_WHITE}><]")}
 
 
 @dataclass(slots=True)
@@ -91,7 +92,7 @@ class TagReading:
             return self._restart(at)
         if char == "=" and self.attribute:
             return self._to("equals", at + 1)
-        if char.isspace():
+        if char in _WHITE:
             return at + 1
         self.attribute = ""
         return self._to("between", at + 1) if char == "/" else self._to("attribute", at)
@@ -106,7 +107,7 @@ class TagReading:
     def _equals(self, text: str, at: int) -> int:
         char = text[at]
         self.value, self.is_doubtful = "", False
-        if char.isspace():
+        if char in _WHITE:
             return at + 1
         if char == ">":
             return self._close(at)

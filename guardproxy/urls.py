@@ -49,14 +49,15 @@ _TURN = re.compile(
     r"[:/\\?#.。．｡;]|%(?:2[fe]|5c|3a)|\\(?:u00|x)(?:2[fe]|5c|3a)|(?P<mark>[\"'`<>()\[{}|,=&@!*])", _FLAGS
 )
 _SHORT = 96  # no beginning but that of a host name is longer
-_SPACE = re.compile(r"\s")
-_SPECIAL = re.compile(r"[\s\"'`()\[\]{}<>\\]")
+_WHITE = " \t\n\r\f\v"  # where a shell or a renderer ends a word; other white space can be a part of a URL
+_SPACE = re.compile(rf"[{_WHITE}]")
+_SPECIAL = re.compile(rf"[{_WHITE}\"'`()\[\]{{}}<>\\]")
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "<": ">", '"': '"', "'": "'", "`": "`"}
 _QUOTES = "\"'`"
 _BEFORE_QUOTE = "=:([{,;>\\"
 _OPENS = re.compile(r"\]\(|(?<![\w\-])(?:url|src)\(", re.IGNORECASE)
-_TARGET = re.compile(r"[\s()<>\"'\\]")
-_SPACE_OR_ANGLE = re.compile(r"[\s>]")
+_TARGET = re.compile(rf"[{_WHITE}()<>\"'\\]")
+_SPACE_OR_ANGLE = re.compile(rf"[{_WHITE}>]")
 _LEAF = re.compile(
     rf"""(?:{_SCHEMES}{_COLON}\S|[a-z][a-z0-9+.\-]*{_COLON}{_SLASH}{_SLASH}\S|{_SLASH}{_SLASH}\S|www{_DOT}\S"""
     rf"""|(?:{_LABEL}+{_DOT})+{_LABEL}+{_DOT}?(?::\d+)?(?:[?#]|{_SLASH})\S|{_LABEL}+:\d+{_SLASH})""",
@@ -97,6 +98,8 @@ def host_follows(text: str, at: int, end: int, *, last: bool) -> bool | None:
         return True
     if len(match[0]) == _LIMIT_AFTER:
         return True
+    if match[0].endswith(":") and text[match.end() : match.end() + 1] in ("/", "\\", "?", "#"):
+        return True  # the end of a scheme
     return None if match.end() == end and not last else False
 
 
@@ -194,7 +197,7 @@ class _Bare:
             self.lines += 1
             if self.lines > 1 and not self.stuck and not (self.base and self.stack[0] in _QUOTES):
                 return True
-        elif not char.isspace():
+        elif not char in _WHITE:
             self.lines = 0
         if self.escaped:
             self.escaped = False
@@ -202,7 +205,7 @@ class _Bare:
         if char == "\\":
             self.escaped = True
             return False
-        if char.isspace():
+        if char in _WHITE:
             return not self.stack and not self.stuck
         if char in self.stack and (char in _QUOTES or not any(closer in _QUOTES for closer in self._above(char))):
             if self.doubtful and len(self.stack) == 1:
@@ -263,7 +266,7 @@ class _Target:
             if self._ends(char):
                 self.url, self.tail = None, char
                 return at
-            self.empty = self.empty and char.isspace()
+            self.empty = self.empty and char in _WHITE
             self.last = char
         if at < len(text):
             self.escaped, self.lines, self.empty, self.last = False, 0, False, "x"
@@ -275,7 +278,7 @@ class _Target:
             self.lines += 1
             if self.lines > 1 and not self.css:
                 return True
-        elif not char.isspace():
+        elif not char in _WHITE:
             self.lines = 0
         if self.escaped:
             self.escaped = False
@@ -286,7 +289,7 @@ class _Target:
                 self.quote = ""
         elif char == "<" and self.empty:
             self.quote = ">"
-        elif char in "\"'" and (self.css or self.last == "(" or self.last.isspace()):
+        elif char in "\"'" and (self.css or self.last == "(" or self.last in _WHITE):
             self.quote = char
         elif char == "(":
             self.depth += 1
@@ -328,7 +331,7 @@ class _Definition:
 
     def _begin(self, text: str, at: int) -> int:
         char = text[at]
-        if char.isspace():
+        if char in _WHITE:
             self.lines += char == "\n"
             self.wait = self.lines < 2
             return at + 1
@@ -381,7 +384,8 @@ class Reading:
 
     def is_inside(self, hosts: Collection[str] = ()) -> bool:
         """Whether what comes next lies inside a URL whose host is none of `hosts`."""
-        urls = [self._bare.url, self._target.url, self._definition.url, *(tags.url for tags in self._tags)]
+        defined = "" if self._definition.wait else self._definition.url
+        urls = [self._bare.url, self._target.url, defined, *(tags.url for tags in self._tags)]
         if self._leaf and self._leaf.found:
             urls.append(self._leaf.url)
         return any(url is not None and not is_allowed(url.lstrip(" \t\r\n<"), hosts) for url in urls)
