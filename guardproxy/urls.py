@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from guardproxy.markup import TagReading
 
 LIMIT_URL = 4096  # characters of a URL that are kept to compare its host; a longer URL counts as not allowed
+_LIMIT_HOST = 300
 _LIMIT_RUN = 512  # characters before a place that can still be the beginning of a URL
 _LIMIT_NESTED = 32
 _LIMIT_AFTER = 256
@@ -40,13 +41,16 @@ _SLASHES = re.compile(
     rf"(?:[a-z][a-z0-9+.\-]{{0,30}}{_NOTHING}{_COLON})?{_NOTHING}{_SLASH}{_NOTHING}{_SLASH}{_END}", _FLAGS
 )
 _WWW = re.compile(rf"www{_NOTHING}{_DOT}{_END}", _FLAGS)
+_V6 = re.compile(rf"\[[0-9a-f:.]{{2,45}}\](?::\d{{1,5}})?(?:[:?#]|{_SLASH}){_END}", _FLAGS)
+_HOST_CHARS = re.compile(rf"[\w\-.。．｡%]+(?::\d{{0,5}})?(?:[:?#]|{_SLASH}){_END}", _FLAGS)
 _HOST = re.compile(
-    rf"(?:(?:{_LABEL}{{0,63}}{_DOT}){{1,30}}{_LABEL}{{1,63}}{_DOT}?(?::\d{{0,5}})?|{_LABEL}{{1,63}}:\d{{1,5}}|0x[0-9a-f]{{1,16}}|\d{{8,12}}"
-    rf"|[0-9a-f:.]{{2,45}}\](?::\d{{1,5}})?)(?:[:?#]|{_SLASH}){_END}",
+    rf"(?:(?:{_LABEL}{{0,63}}{_DOT}){{1,30}}{_LABEL}{{1,63}}{_DOT}?(?::\d{{0,5}})?|{_LABEL}{{1,63}}:\d{{1,5}}|0x[0-9a-f]{{1,16}}|\d{{8,12}})"
+    rf"(?:[:?#]|{_SLASH})",
     _FLAGS,
 )
+_ENDS_HOST = (":", "/", "\\", "?", "#", "2f", "2F", "5c", "5C")
 _TURN = re.compile(
-    r"[:/\\?#.。．｡;]|%(?:2[fe]|5c|3a)|\\(?:u00|x)(?:2[fe]|5c|3a)|(?P<mark>[\"'`<>()\[{}|,=&@!*])", _FLAGS
+    r"[:/\\?#.。．｡;]|%(?:2[fe]|5c|3a)|\\(?:u00|x)(?:2[fe]|5c|3a)|(?P<mark>[\"'`<>()\[\]{}|,=&@!*$^~])", _FLAGS
 )
 _SHORT = 96  # no beginning but that of a host name is longer
 _WHITE = " \t\n\r\f\v"  # where a shell or a renderer ends a word; other white space can be a part of a URL
@@ -152,14 +156,17 @@ class _Bare:
     def _begin(self, end: int) -> int | None:
         """Where a URL begins that is certain at `end`."""
         short = self.run[max(0, end - _SHORT) : end]
-        for pattern in (_SLASHES, _SCHEME, _WWW):
+        for pattern in (_SLASHES, _SCHEME, _WWW, _V6):
             if match := pattern.search(short):
                 return end - len(short) + match.start()
-        start = self.mark + 1
-        is_path = self.mark >= 0 and self.run[self.mark] in "/\\"
-        if start < end and not is_path and end - start <= _LIMIT_RUN and _HOST.match(self.run[start:end]):
-            return start
-        return None
+        if not self.run.endswith(_ENDS_HOST, 0, end):
+            return None
+        low = max(self.mark + 1, end - _LIMIT_HOST, 0)
+        match = _HOST_CHARS.search(self.run[low:end])
+        if match is None or not _HOST.fullmatch(match[0]):
+            return None
+        start = low + match.start()
+        return None if start and self.run[start - 1] in "/\\" else start  # a part of a path
 
     def _open(self, start: int, end: int) -> None:
         before = self.run[start - 1 : start] if start else self.lead if self.lead in _QUOTES else ""
@@ -197,7 +204,7 @@ class _Bare:
             self.lines += 1
             if self.lines > 1 and not self.stuck and not (self.base and self.stack[0] in _QUOTES):
                 return True
-        elif not char in _WHITE:
+        elif char not in _WHITE:
             self.lines = 0
         if self.escaped:
             self.escaped = False
@@ -212,8 +219,9 @@ class _Bare:
                 self.doubtful, self.base = False, 0  # then this one is the opening one
                 return False
             del self.stack[len(self.stack) - 1 - self.stack[::-1].index(char) :]
-            return len(self.stack) < self.base
-        if char == "<" and not self.stack and not self.stuck:
+            # Behind a quote or a bracket a shell, and some renderers, go on to the next white space.
+            return char == ">" and len(self.stack) < self.base
+        if not self.stack and not self.stuck and (char == "<" or (char == ">" and self.base)):
             return True
         if char in _CLOSERS:
             if len(self.stack) < _LIMIT_NESTED:
@@ -278,7 +286,7 @@ class _Target:
             self.lines += 1
             if self.lines > 1 and not self.css:
                 return True
-        elif not char in _WHITE:
+        elif char not in _WHITE:
             self.lines = 0
         if self.escaped:
             self.escaped = False

