@@ -5,8 +5,17 @@ In: both records. Out: one line for each difference: outcome, rules, decisions, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from guardproxy.placeholders import PLACEHOLDER
+from guardproxy.wire.json_text import view
+
+Way = Literal["holds now", "holds no longer", "does something else", "cannot be told"]
+"""`cannot be told`: the value stands masked in the log, and the check that found it has changed since."""
+Masked = tuple[str, str, str]
+"""A masked value that no check could read again: the direction, path and label of what was found."""
 
 UNTOUCHED = frozenset(("answered", "blocked_request", "blocked_response"))
 """Outcomes that nothing from outside brought about."""
@@ -52,4 +61,54 @@ def _left(text: Mapping[str, Any], name: str, cut_off: bool) -> Any:
 
 
 def _counted(decisions: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    return sorted(tuple(str(value) for _, value in sorted(one.items())) for one in decisions)
+    """What was decided, whatever the check is called by now."""
+    return sorted(tuple(str(value) for key, value in sorted(one.items()) if key != "check") for one in decisions)
+
+
+def moved_decisions(
+    before: Mapping[str, Any], after: Mapping[str, Any], blind: Collection[Masked] = ()
+) -> Iterator[tuple[Mapping[str, Any], Way]]:
+    """The decisions that only one of two records has. Where a text is masked otherwise, offsets move, so a decision is the same
+    if it is about the same label of the same text, in the same order. `blind`: what checks that are new or changed look for and
+    could not read."""
+    old, new = (_numbered(record["decisions"]) for record in (before, after))
+    for key, decision in old.items():
+        if key not in new:
+            named = (decision["direction"], decision["path"], decision["label"]) in blind
+            yield decision, "cannot be told" if named and _is_masked(before, decision) else "holds no longer"
+    for key, decision in new.items():
+        if key not in old:
+            yield decision, "holds now"
+
+
+def _is_masked(record: Mapping[str, Any], decision: Mapping[str, Any]) -> bool:
+    """Whether what was found is a placeholder, which another check cannot take for what it stands for."""
+    text = text_at(record, decision["direction"], decision["path"], decision.get("attempt", 0), decoded=True) or ""
+    return PLACEHOLDER.fullmatch(text[decision["start"] : decision["end"]]) is not None
+
+
+def _numbered(decisions: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    """Each decision by what it is, whatever its policy is called by now."""
+    counts: Counter[tuple[Any, ...]] = Counter()
+    out = {}
+    for decision in decisions:
+        names = ("rule", "action", "mode", "direction", "path", "label", "attempt")
+        key = tuple(decision.get(name) for name in names)
+        out[(*key, counts[key])] = decision
+        counts[key] += 1
+    return out
+
+
+def text_at(
+    record: Mapping[str, Any], direction: str, path: str, attempt: int = 0, *, decoded: bool = False
+) -> str | None:
+    """The text of a record at a path; `None` where it keeps none. `attempt`: of which answer; `decoded`: JSON as checks read
+    it, in which findings count."""
+    sides: Sequence[Mapping[str, Any]] = [record["request"]]
+    if direction == "response":
+        sides = [*(one["response"] for one in record.get("attempts", ())[:-1]), record["response"]]
+    side = sides[attempt if attempt < len(sides) else -1]
+    text = next((text for text in side["texts"] if text["path"] == path), None)
+    if text is None or text["text"] is None:
+        return None
+    return view(text["text"]).text if decoded and text.get("encoded") else str(text["text"])

@@ -7,16 +7,19 @@ exchange, so that the answer's reader gets them back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
+from typing import Any
 
 from guardproxy.checks import Check
-from guardproxy.decisions import Stop
+from guardproxy.decisions import EVERYWHERE, Restoration, Stop
 from guardproxy.events import Path
 from guardproxy.findings import Finding
 from guardproxy.lanes import CHECK_ERROR, Lane
 from guardproxy.operators import MASK_ALL, PLACEHOLDER, Operator
-from guardproxy.placeholders import RESTORE, Restoring
+from guardproxy.placeholders import RESTORE, WITHHELD, Restoring
 from guardproxy.policy.evaluate import Bound
 from guardproxy.record import merge
 from guardproxy.stand_ins import stand_in
@@ -34,6 +37,7 @@ class _Cut:
     operator: Operator = PLACEHOLDER
     back: bool = False
     rule: str = ""
+    restoration: Restoration = EVERYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +55,22 @@ class _Part:
 @dataclass(slots=True)
 class Editor:
     """`mint(label, value)` makes a placeholder, `hashed(hash_type, value)` a keyed hash. `values`: what stands for a value
-    -> the value, to restore. `tokens`: value -> placeholder, for the record."""
+    -> the value, to restore; `restorations`: where it may come back. `tokens`: value -> placeholder, for the record.
+    `from_system`: values of system messages come back too, as when a record was written by an older version."""
 
     mint: Callable[[str, str], str]
     hashed: Callable[[str, str], str]
-    restoring_of: Callable[[Mapping[str, str]], Check] = Restoring
+    restoring_of: Callable[[Mapping[str, str], Mapping[str, Restoration]], Check] = Restoring
     bound: Bound | None = None
+    from_system: bool = False
     values: dict[str, str] = field(default_factory=dict)
+    restorations: dict[str, Restoration] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     restoring: Check = field(init=False)
     _sensitive: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.restoring = self.restoring_of(self.values)
+        self.restoring = self.restoring_of(self.values, self.restorations)
 
     def edit(self, lane: Lane, found: Sequence[Finding]) -> None:
         """Decides the edits and masks of newly settled findings, which lie after all earlier ones."""
@@ -72,6 +79,8 @@ class Editor:
         for finding in found:
             start, end = finding.start, finding.end
             if finding.check == RESTORE:
+                if finding.label in WITHHELD:
+                    continue
                 cuts.append(_Cut(start, end, RESTORE, finding))
                 continue
             if finding.label == CHECK_ERROR:
@@ -79,8 +88,8 @@ class Editor:
             edit = self.bound.edit(lane.channel, finding) if self.bound else None
             if edit:
                 operator = edit.operators.of(finding.label)
-                back = edit.restore and operator.type == "placeholder" and lane.channel.direction == "request"
-                cuts.append(_Cut(start, end, finding.label, finding, operator, back, edit.rule))
+                back = edit.restore and operator.type == "placeholder" and self._knows(lane)
+                cuts.append(_Cut(start, end, finding.label, finding, operator, back, edit.rule, edit.restoration))
             if edit or self._is_sensitive(finding.check):
                 masks.append((start, end, finding.label))
         gone = [group for group in _groups(cuts) if not self._restored(lane, group)]
@@ -101,8 +110,25 @@ class Editor:
         token = self._token("VALUE" if first.label == RESTORE else first.label, text)
         lane.edit(start, end, self._put(lane, group, text, token))
         if all(cut.back for cut in group) and not lane.stand_in(start, end):
-            self.values[token] = text
+            self._keep(token, text, group)
         return False
+
+    def _knows(self, lane: Lane) -> bool:
+        """Whether the client's user may see the values of a text. A system message is the application's own."""
+        return lane.channel.direction == "request" and (lane.channel.kind != "system" or self.from_system)
+
+    def _keep(self, token: str, value: str, cuts: Iterable[_Cut]) -> None:
+        """Takes note of a value that may come back, in the places that all who took it out agree on."""
+        where = reduce(and_, (cut.restoration for cut in cuts))
+        self.restorations[token] = self.restorations[token] & where if token in self.restorations else where
+        self.values[token] = value
+
+    def told(self) -> list[dict[str, Any]]:
+        """Where values may come back, for the record: each different answer once."""
+        return [
+            {"in": where.kinds and sorted(where.kinds), "urls": sorted(where.hosts)}
+            for where in sorted(set(self.restorations.values()), key=str)
+        ]
 
     def _put(self, lane: Lane, group: Sequence[_Cut], text: str, token: str) -> str:
         """What an operator puts there. A key gets its placeholder: with a constant, two keys would become one."""
@@ -161,7 +187,7 @@ class Editor:
             if found and found.own and self.values.get(found.text, part.text) == part.text:
                 lane.fitted[part.index or 0] = found.text
                 if all(cut.back for group in gone for cut in group):
-                    self.values[found.text] = part.text
+                    self._keep(found.text, part.text, (cut for group in gone for cut in group))
         elif found:
             lane.fitted[part.index or 0] = found.text
         elif not free:

@@ -91,6 +91,7 @@ NO_FACTS = Facts()
 class Window:
     """Text handed to a check.
 
+    `leaves`: of JSON that was read as one text, where each of its strings and numbers begins in `text`.
     `text` begins at offset `start` of the channel's text. What lies before `settled` (`start <= settled`) was reported
     by earlier scans and is here as context only. `last`: no more text will come. `state`: what the scan before gave as
     its `state`; each is used once.
@@ -103,6 +104,7 @@ class Window:
     last: bool = True
     facts: Facts = field(default=NO_FACTS, compare=False)
     state: Any = field(default=None, compare=False, repr=False)
+    leaves: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

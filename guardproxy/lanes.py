@@ -24,6 +24,7 @@ from guardproxy.shapes import Shape
 from guardproxy.wire.json_text import Leaf, View, rewrite, stand_in, view
 
 CHECK_ERROR = "check_error"
+RESTORE = "@restore"  # the check that finds placeholders; no check of a policy can be called so
 
 
 def is_raw(check: Check) -> bool:
@@ -114,7 +115,10 @@ class Lane:
         if facts is None:
             return None
         if self.held and not is_raw(check):
-            return Window(self.channel, self.seen.text if self.seen else self.tail, facts=facts) if self.ended else None
+            if not self.ended:
+                return None
+            leaves = tuple(leaf.at for leaf in self.seen.leaves) if self.seen and check.name == RESTORE else ()
+            return Window(self.channel, self.seen.text if self.seen else self.tail, facts=facts, leaves=leaves)
         text, state = self.tail[keep - self.base :], self._states[number]
         return Window(self.channel, text, keep, self._at[number], self.ended, facts, state)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from guardproxy import receipt
 from guardproxy.attempts import Answer, Attempts
 from guardproxy.checks import Check
-from guardproxy.decisions import Retry, Stop
+from guardproxy.decisions import Restoration, Retry, Stop
 from guardproxy.editing import Editor
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Fault
@@ -48,7 +48,8 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
-    `restoring(values)` the check that finds placeholders; `hashed(hash_type, value)` the keyed hash of a value. `replayed`:
+    `restoring(values, restorations)` the check that finds placeholders, `restores_system` whether those of system messages too;
+    `hashed(hash_type, value)` the keyed hash of a value. `replayed`:
     the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer.
     `conversation`: the pseudonym that the record names. `receipts`: whether the client gets one. `matched`: what became of the
     policies' conditions, where that was recorded."""
@@ -62,7 +63,8 @@ class Setting:
     seal: Callable[[bytes], str]
     limits: Limits = Limits()
     engine: str = ""
-    restoring: Callable[[Mapping[str, str]], Check] = Restoring
+    restoring: Callable[[Mapping[str, str], Mapping[str, Restoration]], Check] = Restoring
+    restores_system: bool = False
     replayed: tuple[int, ...] | None = None
     conversation: str = ""
     receipts: bool = False
@@ -95,7 +97,8 @@ class Machine:
 
     def __post_init__(self) -> None:
         name = self.setting.codec.name
-        self._editor = Editor(self.setting.mint, self.setting.hashed, self.setting.restoring)
+        setting = self.setting
+        self._editor = Editor(setting.mint, setting.hashed, setting.restoring, from_system=setting.restores_system)
         self._attempts = Attempts(name, known=self.setting.replayed or ())
         self._forms = Forms(name)
         self._request = self._side()
@@ -155,7 +158,8 @@ class Machine:
         sides = (self._request, self._answer.side)
         attempts = self._attempts.every(self._answer, outcome, self._notes.times.get("finished", 0.0))
         tokens, seen = self._editor.tokens, self._answer.decoder.seen
-        return compose(about, self._notes, self._bound, self.outcomes, sides, self._entry, tokens, seen, attempts)
+        record = compose(about, self._notes, self._bound, self.outcomes, sides, self._entry, tokens, seen, attempts)
+        return {**record, "restore": self._editor.told()}
 
     # Scanning.
 

@@ -12,16 +12,35 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from guardproxy.decisions import EVERYWHERE, Restoration
 from guardproxy.findings import Finding, Scan, Window
+from guardproxy.lanes import RESTORE
+from guardproxy.urls import Reading, host_follows
+
+__all__ = [
+    "IN_OTHER_TEXT",
+    "IN_URL",
+    "LABEL_LIMIT",
+    "LETTERS",
+    "PLACEHOLDER",
+    "RESTORE",
+    "WITHHELD",
+    "Restoring",
+    "hashed",
+    "mint",
+]
 
 LETTERS = "bcdfghjkmnpqrtvz"  # sixteen consonants without l and s: no words, no look-alikes
 _COUNT = 12
 LABEL_LIMIT = 40
 PLACEHOLDER = re.compile(rf"\[[A-Z][A-Z0-9_]{{0,{LABEL_LIMIT}}}_[{LETTERS}]{{{_COUNT}}}\]")
 _BEGUN = re.compile(rf"\[(?:[A-Z][A-Z0-9_]{{0,{LABEL_LIMIT}}}(?:_[{LETTERS}]{{0,{_COUNT}}})?)?\Z")
-RESTORE = "@restore"  # no check of a policy can be called so
+IN_URL = "PLACEHOLDER_IN_URL"
+IN_OTHER_TEXT = "PLACEHOLDER_IN_OTHER_TEXT"
+WITHHELD = frozenset((IN_URL, IN_OTHER_TEXT))
+"""Labels of placeholders that stay: it would be part of a URL, or it stands in a kind of text that the policy leaves out."""
 
 
 def mint(key: bytes, tenant: str, label: str, value: str) -> str:
@@ -40,13 +59,23 @@ def hashed(key: bytes, tenant: str, hash_type: str, value: str) -> str:
 
 
 @dataclass(slots=True)
+class _Reader:
+    """A text that was read up to `at`."""
+
+    reading: Reading
+    at: int
+
+
+@dataclass(slots=True)
 class Restoring:
     """A check that finds this exchange's own placeholders and stand-ins, so that they are put back like any other edit.
 
-    `values`: what stands for a value -> the value.
+    `values`: what stands for a value -> the value. `restorations`: where it may come back; everywhere but in URLs by default. A
+    placeholder that stays is a finding too, with a label of `WITHHELD`.
     """
 
     values: Mapping[str, str]
+    restorations: Mapping[str, Restoration] = field(default_factory=dict)
     name: str = RESTORE
     digest: str = ""
     _known: int = 0  # how many values the two below were made of
@@ -57,25 +86,63 @@ class Restoring:
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         if self._known != len(self.values):
             self._known = len(self.values)
-            others = sorted((one for one in self.values if not PLACEHOLDER.fullmatch(one)), key=len, reverse=True)
+            others = sorted((token for token in self.values if not PLACEHOLDER.fullmatch(token)), key=len, reverse=True)
             # A placeholder first, whosever it is: the letters inside of it are not the stand-in that they may also be.
             self._pattern = re.compile("|".join([PLACEHOLDER.pattern, *map(re.escape, others)]))
-            self._begun = frozenset(one[:size] for one in others for size in range(1, len(one)))
+            self._begun = frozenset(token[:size] for token in others for size in range(1, len(token)))
             self._longest = max(map(len, self._begun), default=0)
         return [self._scan(window) for window in windows]
 
     def _scan(self, window: Window) -> Scan:
-        text = window.text
-        matches = list(self._pattern.finditer(text))
+        text, begun = window.text, window.settled - window.start
+        matches = [match for match in self._pattern.finditer(text) if match.start() >= begun]
         end = len(text) if window.last else self._unfinished(text, [match.span() for match in matches])
+        found: list[Finding] = []
+        state = window.state
+        if not isinstance(state, _Reader):
+            state = _Reader(Reading(leaf=window.channel.kind == "tool_arguments"), begun)
+        else:
+            state.at = begun
+        leaves = iter(window.leaves)
+        leaf = next(leaves, None)
+        for match in matches:
+            if match.start() >= end:
+                break
+            begins = None
+            while leaf is not None and leaf <= match.start():
+                begins, leaf = leaf, next(leaves, None)
+            if begins is not None:
+                state.reading, state.at = Reading(leaf=True), begins
+            label = self._label(window, match, state, leaf - 1 if leaf is not None else len(text))
+            if label is None:
+                end = match.start()
+                break
+            put = self.values.get(match[0])
+            if put is not None:
+                found.append(Finding(window.start + match.start(), window.start + match.end(), self.name, label, 1.0))
+            # Values may be URLs themselves. Inside a URL that may hold values, what stands for them reads better.
+            stays = put is None or label in WITHHELD or state.reading.is_inside()
+            state.reading.feed(match[0] if stays or put is None else put)
+            state.at = match.end()
+        if not window.last:  # what comes next begins in the text as it will be read then
+            state.reading.feed(text[state.at : end])
+            state.at = end
         settled = max(window.start + end, window.settled)
-        spans = (
-            (window.start + match.start(), window.start + match.end())
-            for match in matches
-            if match.end() <= end and match[0] in self.values
-        )
-        own = (Finding(low, high, self.name, "PLACEHOLDER", 1.0) for low, high in spans if low >= window.settled)
-        return Scan(tuple(own), settled, settled)
+        return Scan(tuple(found), settled, settled, state=state)
+
+    def _label(self, window: Window, match: re.Match[str], state: _Reader, end: int) -> str | None:
+        """What becomes of a placeholder, or `None` where more text is needed. `end`: where its string ends."""
+        state.reading.feed(window.text[state.at : match.start()])
+        state.at = match.start()
+        if match[0] not in self.values:
+            return "PLACEHOLDER"
+        where = self.restorations.get(match[0], EVERYWHERE)
+        if where.kinds is not None and window.channel.kind not in where.kinds:
+            return IN_OTHER_TEXT
+        if state.reading.is_inside():
+            return "PLACEHOLDER" if where.hosts and not state.reading.is_inside(where.hosts) else IN_URL
+        follows = host_follows(window.text, match.end(), end, last=window.last or end < len(window.text))
+        return None if follows is None else IN_URL if follows else "PLACEHOLDER"
 
     def _unfinished(self, text: str, found: Sequence[tuple[int, int]]) -> int:
         """Where something begins that more text could make one of ours, or a longer one; else the end."""

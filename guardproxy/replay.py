@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from guardproxy import placeholders
-from guardproxy.differences import UNTOUCHED, differences
-from guardproxy.events import End, Event, Frame, Opaque, Text
+from guardproxy.checks import Check, labels
+from guardproxy.decisions import Restoration
+from guardproxy.differences import UNTOUCHED, Masked, differences, moved_decisions
 from guardproxy.exchange import Exchange, Setting
-from guardproxy.findings import Channel, Finding, Scan, Window
+from guardproxy.findings import Finding, Kind, Scan, Window
 from guardproxy.gate import Job
 from guardproxy.placeholders import PLACEHOLDER, RESTORE, Restoring
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.shapes import NO_SHAPES, Shapes
+from guardproxy.recorded import Recorded
 from guardproxy.transcript import (
     Command,
     DataReceived,
@@ -37,18 +38,22 @@ from guardproxy.transcript import (
     Waited,
 )
 from guardproxy.transcript import Scan as ScanCommand
-from guardproxy.wire import Codec, Decoder, Request, Seen, codec_for
+from guardproxy.wire import codec_for
 from guardproxy.wire.json_text import view
 from guardproxy.wire.strict import write
 
-Verdict = Literal["identical", "different", "not replayable"]
+Verdict = Literal["identical", "different", "cannot be told", "not replayable"]
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()
+_WHY = "the value stands masked in the record, and the check that found it is another one now"
+# Checks whose labels mean the same in every policy: what one found, another that looks for the same label finds too.
+_CATALOGUES = frozenset(("pii", "secrets"))
 _KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`differences`: one line each, in words; `rescanned`: checks that were run again because they are new or changed;
+    """`differences`: one line each, in words; `cannot be told`: each of them is about a value that stands masked in the record,
+    which a new or changed check could not read. `rescanned`: checks that were run again because they are new or changed;
     `assumed`: policies that were taken to apply, as their condition asks for headers, of which a record holds none."""
 
     verdict: Verdict
@@ -59,107 +64,14 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """A record's exchange, run again. `record`: the new one; `done`: what it asked of the outside; `rescanned`: as above."""
+    """A record's exchange, run again. `record`: the new one; `done`: what it asked of the outside; `rescanned`: as above;
+    `blind`: what stands masked and could not be read again."""
 
     exchange: Exchange
     record: Mapping[str, Any]
     done: tuple[Command, ...]
     rescanned: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class _Recorded:
-    """Stands for the upstream: its codec reads requests as ever, its decoder gives the recorded texts, one `answer` after the
-    other."""
-
-    codec: Codec
-    answer: Mapping[str, Any]
-    stopped: bool
-    usage: Mapping[str, Any] = field(default_factory=dict)
-    seen: Seen = field(default_factory=Seen)
-    shapes: Shapes = NO_SHAPES
-
-    @property
-    def name(self) -> str:
-        return self.codec.name
-
-    @property
-    def provider(self) -> str:
-        return self.codec.provider
-
-    @property
-    def routes(self) -> tuple[str, ...]:
-        return self.codec.routes
-
-    def read_request(self, body: bytes) -> Request:
-        return self.codec.read_request(body)
-
-    def decoder(
-        self,
-        *,
-        streamed: bool,
-        failed: bool,
-        limit_bytes: int,
-        read: bool = True,
-        guarded: bool = False,
-        shapes: Shapes = NO_SHAPES,
-    ) -> Decoder:
-        self.shapes = shapes
-        return self
-
-    def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        return self.codec.edited(frame, texts) if frame.tree is not None else b""
-
-    def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        return b""
-
-    def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
-        return self.codec.error(status, code, message, field)
-
-    def error_event(self, code: str, message: str) -> bytes:
-        return self.codec.error_event(code, message)
-
-    def filtered(self, decoder: Decoder, message: str) -> bytes:
-        return b""
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The recorded texts, in the order in which their frames left. The rest of an answer that was stopped comes
-        last, for another policy may not stop it; of one that was cut off it never leaves."""
-        self.seen = Seen(dict(self.usage), self.answer["model"], list(self.answer["finish"]))
-        texts, streamed = self.answer["texts"], self.answer["streamed"]
-        runs = [(number, size) for number, size in self.answer["runs"]]
-        if self.stopped:
-            runs += [(number, len(one["text"] or "")) for number, one in enumerate(texts)]
-        at = [0] * len(texts)
-        events: list[Event] = []
-        whole = Frame(b"", terminal=True)
-        for number, size in runs:
-            frame = Frame(b"", streamed=True) if streamed else whole
-            if number < 0:
-                events.append(Opaque(frame))
-                continue
-            one = texts[number]
-            channel = Channel("response", one["kind"], one["path"])
-            if one.get("judged"):  # only what was found in it is known
-                if not at[number]:
-                    at[number] = one["chars"]
-                    events += [Text(channel, " " * one["chars"], frame, (), judged=True), End(channel)]
-                continue
-            part = (one["text"] or "")[at[number] : at[number] + size]
-            if part:
-                at[number] += len(part)
-                encoded, is_number = one.get("encoded", False), one.get("number", False)
-                key, shape = one["path"].endswith("#key"), self.shapes.named(*one.get("shape", ("", ())))
-                events.append(Text(channel, part, frame, (), encoded, key, is_number, shape=shape))
-                if at[number] == len(one["text"]) and not one.get("open"):
-                    events.append(End(channel))
-        return events
-
-    def end(self) -> list[Event]:
-        return []
-
-    def sent(self, frame: Frame) -> None:
-        """The client of a replay has seen nothing."""
+    blind: frozenset[Masked] = frozenset()
 
 
 def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
@@ -168,9 +80,19 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
     if isinstance(again, str):
         return Replayed("not replayable", (again,))
     found = tuple(differences(record, again.record))
+    moved = list(moved_decisions(record, again.record, again.blind))
+    untold = {decision["rule"] for decision, way in moved if way == "cannot be told"}
+    untold -= {decision["rule"] for decision, way in moved if way != "cannot be told"}
+    told = [decision for decision, way in moved if way != "cannot be told"]
     matched = again.record.get("matched", {})
     assumed = (one.name for one in policies.policies if matched.get(one.match.digest) == "unknown")
+    if untold:
+        lines = (f"rule `{rule}`: whether it still holds cannot be told; {_WHY}" for rule in sorted(untold))
+        gone = {f"{word} `{rule}` no longer holds" for rule in untold for word in ("rule", "shadow rule")}
+        found = (*lines, *(line for line in found if told and line not in gone))
     verdict: Verdict = "different" if found else "identical"
+    if untold and not told:
+        verdict = "cannot be told"
     return Replayed(verdict, found, again.rescanned, tuple(sorted(assumed)))
 
 
@@ -181,9 +103,9 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
     codec = codec_for(record["route"])
     if codec is None:
         return "its wire format is not installed"
-    memory, attempts = _Memory(record), _attempts(record)
+    memory, attempts = _Memory(record, policies), _attempts(record)
     stopped = record["outcome"] == "blocked_response" and attempts[-1]["decision"] != "late"
-    recorded = _Recorded(codec, record["response"], stopped)
+    recorded = Recorded(codec, record["response"], stopped)
     exchange = Exchange(
         Setting(
             id=record["id"],
@@ -197,7 +119,8 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
             seal=lambda data: "",
             hashed=lambda kind, value: placeholders.hashed(_KEY, "", kind, value),
             engine=record["engine"],
-            restoring=lambda values: _Restored(values, memory),
+            restoring=lambda values, where: _Restored(values, where, memory, record.get("restore")),
+            restores_system="restore" not in record,
             conversation=record.get("conversation", ""),
             replayed=tuple(one["tokens"] for one in attempts),
             matched=record.get("matched", {}),
@@ -213,7 +136,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
     if memory.unreadable:
         return f"the record keeps no text of a call that `{memory.unreadable}` would read"
     new = done[-1].record if done and isinstance(done[-1], Finish) else exchange.record("sent upstream")
-    return Rerun(exchange, new, tuple(done), tuple(sorted(memory.rescanned)))
+    return Rerun(exchange, new, tuple(done), tuple(sorted(memory.rescanned)), frozenset(memory.blind))
 
 
 def _attempts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -226,7 +149,7 @@ def _attempts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _answer(
-    exchange: Exchange, memory: _Memory, recorded: _Recorded, attempt: Mapping[str, Any], ending: Input
+    exchange: Exchange, memory: _Memory, recorded: Recorded, attempt: Mapping[str, Any], ending: Input
 ) -> list[Command]:
     """One recorded answer, to its end or until it is discarded. The times are the recorded ones: a budget may be of time."""
     number, at_s = exchange.attempt, attempt["ended"] / 1000
@@ -293,7 +216,14 @@ def _run(exchange: Exchange, memory: _Memory, happened: Input) -> list[Command]:
 class _Memory:
     """What the recorded checks found, by attempt, place and text. `attempt`: which answer is looked at now."""
 
-    def __init__(self, record: Mapping[str, Any]) -> None:
+    def __init__(self, record: Mapping[str, Any], policies: PolicySet) -> None:
+        self._specs = {
+            check.name: policy.checks[name]
+            for policy in policies.policies
+            for name in policy.checks
+            if (check := policies.checks.get((policy.name, name)))
+        }
+        self.blind: set[Masked] = set()
         self._digests: Mapping[str, str] = record["checks"]
         self._texts: dict[tuple[int, str, str, str], list[tuple[str, Mapping[str, Any]]]] = {}
         self._values: dict[tuple[str, str], tuple[str, float]] = {}
@@ -326,8 +256,46 @@ class _Memory:
             return settled(window, ())
         self.rescanned.add(check.name)
         scan = check.scan([window])[0]
-        more = self._masked(window, scan, check.name) if same and not gives_way else ()
-        return replace(scan, findings=tuple(sorted((*scan.findings, *more))))
+        if same:
+            more = () if gives_way else tuple(self._masked(window, scan, check.name))
+            return replace(scan, findings=tuple(sorted((*scan.findings, *more))))
+        return self._recorded(window, scan, check)
+
+    def _recorded(self, window: Window, scan: Scan, check: Check) -> Scan:
+        """The scan with what the record says of masked values that a new or changed check looks for as well."""
+        found, done = list(scan.findings), scan.settled
+        for finding in self._masks_in(window):
+            where = (window.channel.direction, window.channel.path, finding.label)
+            wanted = labels(check)
+            if wanted is not None and finding.label not in wanted:
+                continue
+            if not self._surely_finds(check.name, wanted, finding):
+                self.blind.add(where)
+            elif finding.end <= done:
+                found.append(replace(finding, check=check.name))
+            elif finding.start < done:
+                done = finding.start
+        found = [finding for finding in found if finding.end <= done]
+        return replace(scan, findings=tuple(sorted(found)), settled=done, keep=min(scan.keep, done))
+
+    def _surely_finds(self, name: str, wanted: frozenset[str] | None, finding: Finding) -> bool:
+        spec = self._specs.get(name)
+        if spec is None or spec.use not in _CATALOGUES or wanted is None:
+            return False
+        least = spec.options.get("threshold", 0.0)
+        return not isinstance(least, int | float) or finding.score >= least
+
+    def _masks_in(self, window: Window) -> Iterator[Finding]:
+        """What was found in the window's text and stands masked in it."""
+        for text, one in self._at(window):
+            seen = view(text).text if one.get("encoded") else text
+            if not seen.startswith(window.text, window.start):
+                continue
+            for finding in one["findings"]:
+                start, end = finding["start"], finding["end"]
+                if finding["check"] != RESTORE and start >= window.settled and PLACEHOLDER.fullmatch(seen, start, end):
+                    yield Finding(start, end, finding["check"], finding["label"], finding["score"])
+            return
 
     def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
         """The masked values that this very check found in another text: it would find them here too."""
@@ -374,10 +342,14 @@ def settled(window: Window, found: tuple[Finding, ...]) -> Scan:
 
 @dataclass(frozen=True, slots=True)
 class _Restored:
-    """Finds the placeholders that were found: a masked value looks like one in the record, and is none."""
+    """Finds the placeholders that were found: a masked value looks like one in the record, and is none. What was said of each
+    holds again, unless the policies let values come back in other places than those that are `told` in the record (`None`: the
+    record was written by a version that knew no places)."""
 
     values: Mapping[str, str]
+    restorations: Mapping[str, Restoration]
     memory: _Memory
+    told: Sequence[Mapping[str, Any]] | None = None
     name: str = RESTORE
     digest: str = ""
 
@@ -387,5 +359,18 @@ class _Restored:
     def _scan(self, window: Window) -> Scan:
         found = self.memory.findings(window, self.name)
         if found is None:
-            return Restoring(self.values).scan([window])[0]
-        return settled(window, tuple(one for one in found if window.text[one.start : one.end] in self.values))
+            return Restoring(self.values, self.restorations).scan([window])[0]
+        if self.told is not None and self._differs():
+            again = Restoring(self.values, self.restorations).scan([replace(window, last=True, state=None)])[0]
+            labels = {finding.start: finding.label for finding in again.findings}
+            found = tuple(replace(finding, label=labels.get(finding.start, finding.label)) for finding in found)
+        own = (finding for finding in found if window.text[finding.start : finding.end] in self.values)
+        return settled(window, tuple(own))
+
+    def _differs(self) -> bool:
+        where = {Restoration(_kinds(place["in"]), frozenset(place["urls"])) for place in self.told or ()}
+        return where != set(self.restorations.values())
+
+
+def _kinds(kinds: Sequence[Kind] | None) -> frozenset[Kind] | None:
+    return None if kinds is None else frozenset(kinds)

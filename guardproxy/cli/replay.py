@@ -21,7 +21,8 @@ def replay(
     """Run recorded exchanges again and list what would be different.
 
     What a recorded check found is taken from the record where the check is unchanged; a new or changed check scans the
-    recorded text, in which sensitive values are placeholders. Exit code 0: no difference; 1: differences; 2: wrong use.
+    recorded text, in which sensitive values are placeholders: it counts what was found there if it looks for the same entities,
+    and else says that it cannot be told. Exit code 0: no difference; 1: differences, or some cannot be told; 2: wrong use.
     """
     from guardproxy.audit.chain import open_line  # noqa: PLC0415
     from guardproxy.replay import replay as run  # noqa: PLC0415
@@ -36,7 +37,7 @@ def replay(
     except GuardproxyError as error:
         typer.echo(f"guardproxy: {error}", err=True)
         raise typer.Exit(2) from None
-    counts = {"identical": 0, "different": 0, "not replayable": 0}
+    counts = {"identical": 0, "different": 0, "cannot be told": 0, "not replayable": 0}
     for file in files:
         for line in file.read_bytes().splitlines():
             record = open_line(line)
@@ -55,4 +56,4 @@ def replay(
                     typer.echo(f"    (`{policy}` is taken to apply: it asks for headers, and a record holds none)")
     if not as_json:
         typer.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
-    raise typer.Exit(1 if counts["different"] else 0)
+    raise typer.Exit(1 if counts["different"] or counts["cannot be told"] else 0)

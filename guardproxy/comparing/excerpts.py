@@ -5,8 +5,8 @@ In: the text as the record shows it (masked), and spans. Out: parts in order. No
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 AROUND_CHARS = 60
 LIMIT_CHARS = 400
@@ -53,12 +53,3 @@ def _after(text: str, low: int, around: int) -> list[Piece]:
 
 def _short(text: str) -> str:
     return text if len(text) <= LIMIT_CHARS else f"{text[: LIMIT_CHARS // 2]} … {text[-LIMIT_CHARS // 2 :]}"
-
-
-def text_at(record: Mapping[str, Any], direction: str, path: str, attempt: int = 0) -> str | None:
-    """The text of a record at a path; `None` where it keeps none. `attempt`: of which answer."""
-    sides: Sequence[Mapping[str, Any]] = [record["request"]]
-    if direction == "response":
-        sides = [*(one["response"] for one in record.get("attempts", ())[:-1]), record["response"]]
-    side = sides[attempt if attempt < len(sides) else -1]
-    return next((one["text"] for one in side["texts"] if one["path"] == path), None)

@@ -34,7 +34,21 @@ _ORDERS: Mapping[str, tuple[Any, ...]] = {
     "then": ("pass_flagged", "fallback", "block"),
 }
 _NEUTRAL = ("keep", "message", "severity", "template", "price")
-_BY_HAND = ("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "strength")
+_BY_HAND: tuple[str, ...] = (
+    "name",
+    "match",
+    "checks",
+    "rules",
+    "tests",
+    "id",
+    "on",
+    "when",
+    "retry",
+    "operators",
+    "rule",
+    "strength",
+)
+_BY_HAND += ("restoration",)
 _NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "root", "unused")
 
 
@@ -223,6 +237,10 @@ def _rule(old: Rule, new: Rule) -> Iterator[Changed]:
     if more := new.on - old.on:
         yield Changed(f"now looks at {_places(more)}", "tightens")
     yield from _operators(old.operators, new.operators)
+    if old.restore and new.restore and old.restoration != new.restoration:
+        fewer_places, more_places = new.restoration <= old.restoration, old.restoration <= new.restoration
+        effect: Effect = "tightens" if fewer_places else "loosens" if more_places else "either"
+        yield Changed(f"values come back in {old.restoration} -> {new.restoration}", effect)
     yield from _fields(old, new, "")
     if old.retry and new.retry:
         yield from _fields(old.retry, new.retry, "retry ")

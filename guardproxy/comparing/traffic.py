@@ -7,18 +7,14 @@ where it was recorded under the first one, it stands for itself. What is shown o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from guardproxy.comparing.excerpts import Piece, excerpt, text_at
-from guardproxy.differences import differences
-from guardproxy.placeholders import PLACEHOLDER
+from guardproxy.comparing.excerpts import Piece, excerpt
+from guardproxy.differences import Masked, Way, differences, moved_decisions, text_at
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.replay import rerun
-
-Way = Literal["holds now", "holds no longer", "does something else", "cannot be told"]
-"""`cannot be told`: the value stands masked in the log, and the check that found it has changed since."""
 
 EXAMPLES = 5
 COUNTS = ("the same", "different", "cannot be told", "not replayable")
@@ -55,10 +51,10 @@ class Group:
 
 
 class _Run(NamedTuple):
-    """A record under some policies, and the checks that had to look at its texts again."""
+    """A record under some policies, and what of it the checks that had to look again could not read."""
 
     record: Mapping[str, Any]
-    rescanned: tuple[str, ...] = ()
+    blind: frozenset[Masked] = frozenset()
 
 
 @dataclass(slots=True)
@@ -88,13 +84,13 @@ class Traffic:
             return
         before, after = old.record, new.record
         found = tuple(one for one in differences(before, after) if not one.startswith("decisions: "))
-        moved = list(_moved(before, after, {*old.rescanned, *new.rescanned}))
+        moved = list(moved_decisions(before, after, {*old.blind, *new.blind}))
         if not found and not moved:
             self.counts["the same"] += 1
             return
-        blind = bool(moved) and all(way == "cannot be told" for _, way in moved)
-        self.counts["cannot be told" if blind else "different"] += 1
-        if not blind:
+        untold = bool(moved) and all(way == "cannot be told" for _, way in moved)
+        self.counts["cannot be told" if untold else "different"] += 1
+        if not untold:
             self.outcomes[before["outcome"], after["outcome"]] += 1
         seen: set[tuple[str, str, Way, str]] = set()
         for decision, way in moved:
@@ -114,7 +110,7 @@ class Traffic:
         if isinstance(again, str):
             return again
         self.rescanned.update(again.rescanned)
-        return _Run(again.record, again.rescanned)
+        return _Run(again.record, again.blind)
 
     def _add(
         self,
@@ -132,38 +128,6 @@ class Traffic:
             where, pieces = _excerpt(shown, decisions)
             about = (after["id"], after["at"], after["route"], after["model"], before["outcome"], after["outcome"])
             group.examples.append(Example(*about, where, found, pieces))
-
-
-def _moved(
-    before: Mapping[str, Any], after: Mapping[str, Any], rescanned: Container[str]
-) -> Iterator[tuple[Mapping[str, Any], Way]]:
-    """The decisions that only one of two records has. Where a text is masked otherwise, offsets move, so a decision is the same
-    if it is about the same label of the same text, in the same order."""
-    old, new = (_numbered(record["decisions"]) for record in (before, after))
-    for key, decision in old.items():
-        if key not in new:
-            blind = decision["check"] in rescanned and _is_masked(before, decision)
-            yield decision, "cannot be told" if blind else "holds no longer"
-    for key, decision in new.items():
-        if key not in old:
-            yield decision, "holds now"
-
-
-def _is_masked(record: Mapping[str, Any], decision: Mapping[str, Any]) -> bool:
-    """Whether what was found is a placeholder, which another check cannot take for what it stands for."""
-    text = text_at(record, decision["direction"], decision["path"], decision.get("attempt", 0)) or ""
-    return PLACEHOLDER.fullmatch(text[decision["start"] : decision["end"]]) is not None
-
-
-def _numbered(decisions: list[Mapping[str, Any]]) -> dict[tuple[Any, ...], Mapping[str, Any]]:
-    """Each decision by what it is, whatever its policy is called by now."""
-    counts: Counter[tuple[Any, ...]] = Counter()
-    out = {}
-    for one in decisions:
-        key = tuple(one.get(name) for name in ("rule", "action", "mode", "direction", "path", "label", "attempt"))
-        out[(*key, counts[key])] = one
-        counts[key] += 1
-    return out
 
 
 def _key(decision: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from guardproxy.decisions import Retry
+from guardproxy.decisions import EVERYWHERE, Restoration, Retry
 from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.operators import PLACEHOLDERS, Operators
 from guardproxy.policy.expression import Expression
@@ -51,6 +51,19 @@ KINDS_OF: Mapping[Direction, frozenset[Kind]] = {
 }
 
 
+# The words of `on`: a direction, a kind in both directions, or a kind in one.
+WORDS_OF_ON: Mapping[str, frozenset[tuple[Direction, Kind]]] = {
+    **{direction: frozenset((direction, kind) for kind in kinds) for direction, kinds in KINDS_OF.items()},
+    **{kind: frozenset((direction, kind) for direction, kinds in KINDS_OF.items() if kind in kinds) for kind in KINDS},
+    **{
+        f"{direction}.{kind}": frozenset([(direction, kind)])
+        for direction, kinds in KINDS_OF.items()
+        for kind in KINDS
+        if kind in kinds
+    },
+}
+
+
 @dataclass(frozen=True, slots=True)
 class CheckSpec:
     """A check as a file asks for it: which one (`use`), and its options as plain YAML values.
@@ -70,7 +83,8 @@ class CheckSpec:
 class Rule:
     """What happens (`action`) where a text of one of the kinds in `on` makes `when` hold.
 
-    `retry`: how, for that action. `early`: what is right so far of an answer leaves, though a later fault can then only end
+    `restoration`: where values come back, where `restore` is true. `retry`: how, for that action.
+    `early`: what is right so far of an answer leaves, though a later fault can then only end
     it with an error. `share`: of how many conversations in a million it is enforced; `None`: of all. `options`: of an action of
     another package. `places`: where its keys stand.
     """
@@ -90,6 +104,7 @@ class Rule:
     options: Mapping[str, Any] = field(default_factory=dict)
     place: Place = field(default=Place(), compare=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
+    restoration: Restoration = EVERYWHERE
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import and_
 from typing import NamedTuple
 
 from guardproxy.checks import Check, with_partner
@@ -117,7 +118,7 @@ class Bound:
         )
 
     def edit(self, channel: Channel, finding: Finding) -> Edit | None:
-        """What is done to the finding's span; of several rules, what shows least of it and does not restore."""
+        """What is done to the finding's span; of several rules, what shows least of it and restores it in the fewest places."""
         edits = [
             bound.decision
             for bound in self.concerned(channel, finding.check)
@@ -127,7 +128,8 @@ class Bound:
             return edits[0] if edits else None
         operator = strictest([edit.operators.of(finding.label) for edit in edits])
         strict = min(edits, key=lambda edit: edit.restore)
-        return Edit(strict.rule, strict.restore, Operators(operator))
+        restoration = reduce(and_, (edit.restoration for edit in edits))
+        return Edit(strict.rule, strict.restore, Operators(operator), restoration)
 
     def holds_back(self, judges: Callable[[Check], bool]) -> bool:
         """Whether some rule needs the whole answer before any of it leaves: one that may ask for another answer, or that

@@ -4,7 +4,8 @@ In: the entries of two trees; then the two policies that were read from them. Ou
 where the second is weaker than the first, or where it cannot be shown that it is not. Kept: nothing.
 
 What may change, and only so: `action` to a stronger one, `mode` from shadow to enforce, `enforce` to a larger share, `on` to
-more, `when` to more, `restore` to false, `operators` to what shows less, `severity` up, `early` to false, `then` to a stronger
+more, `when` to more, `restore` to false or to fewer places,
+`operators` to what shows less, `severity` up, `early` to false, `then` to a stronger
 one, `on_error` to block, `unmapped` to refuse; options of a check as the check itself declares them (`Option.tighter`).
 `message`, `template` and the budget of a retry are free. Nothing can be taken away.
 """
@@ -225,6 +226,8 @@ def _rule_loosened(before: Policy, was: Rule, now: Rule) -> Iterator[Found]:
     if was.action == now.action:
         if now.restore and not was.restore:
             weak["restore"] = " may not be switched on"
+        elif now.restore and not now.restoration <= was.restoration:
+            weak["restore"] = f" may not be given more places (was: {was.restoration})"
         if now.early and not was.early:
             weak["early"] = " may not be switched on"
         if label := _shows_more(was, now):

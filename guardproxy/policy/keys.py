@@ -13,7 +13,7 @@ from guardproxy.findings import KINDS
 from guardproxy.operators import HASH_TYPES
 from guardproxy.operators import KINDS as OPERATORS
 from guardproxy.policy import retrying, trial
-from guardproxy.policy.document import ACTIONS, KEEP, KINDS_OF, MODES, ON_ERROR, SEVERITIES, UNMAPPED, Action
+from guardproxy.policy.document import ACTIONS, KEEP, MODES, ON_ERROR, SEVERITIES, UNMAPPED, WORDS_OF_ON, Action
 
 Schema = Mapping[str, Any]
 
@@ -89,14 +89,33 @@ _OPERATOR: Schema = {
     ]
 }
 
+_RESTORE: Schema = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": False,
+    "properties": {
+        "in": {
+            "type": "array",
+            "minItems": 1,
+            "items": choice(KINDS),
+            "description": "The kinds of texts of an answer that get values back; all by default.",
+        },
+        "urls": {
+            "type": "array",
+            "items": {"type": "string", "pattern": r"^\s*(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?\s*$"},
+            "description": "Hosts whose URLs may hold values, like `api.example.com`; none by default.",
+        },
+    },
+}
+
 RULE: Table = {
     "id": Key("The rule's name in records, headers and metrics.", NAME, needed=True),
     "on": Key(
-        "Which texts: a direction, or kinds. Everything by default.",
+        "Which texts: a direction, kinds, or both, like `request.assistant`. Everything by default.",
         {
             "anyOf": [
-                choice([*KINDS_OF, *KINDS]),
-                {"type": "array", "minItems": 1, "items": choice([*KINDS_OF, *KINDS])},
+                choice([*WORDS_OF_ON]),
+                {"type": "array", "minItems": 1, "items": choice([*WORDS_OF_ON])},
             ]
         },
     ),
@@ -115,7 +134,11 @@ RULE: Table = {
         },
         actions=("redact",),
     ),
-    "restore": Key("Whether the answer's reader gets the values back.", BOOL, actions=("redact",)),
+    "restore": Key(
+        "Whether, and where, the answer's reader gets the values back; never inside URLs of hosts that `urls` does not list.",
+        {"anyOf": [BOOL, _RESTORE]},
+        actions=("redact",),
+    ),
     "mode": Key("`shadow` records what would have happened and changes nothing.", choice(MODES)),
     "enforce": Key("Of how many conversations it is enforced, as in `10 %`; the others are watched.", SHARE),
     "message": Key("What the client is told.", TEXT, actions=("block", "retry")),

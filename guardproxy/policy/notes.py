@@ -32,6 +32,7 @@ Code = Literal[
     "option",
     "retry-cost",
     "not-scanned",
+    "restores-in-urls",
 ]
 
 
@@ -104,6 +105,13 @@ def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Note]:
         if label not in known:
             message = f"no check of `{rule.id}` finds `{label}`{did_you_mean(label, sorted(known))}"
             yield _note(policy, rule.places.get("operators", rule.place), "warning", "unknown-label", message)
+    if rule.restore and rule.restoration.hosts:
+        hosts = ", ".join(sorted(rule.restoration.hosts))
+        message = (
+            f"`{rule.id}` restores values inside URLs of {hosts}: whoever can read the requests or the logs of these hosts, or "
+            "finds an open redirect there, reads the values"
+        )
+        yield _note(policy, rule.places.get("restore", rule.place), "note", "restores-in-urls", message)
     if rule.retry and rule.mode == "enforce":
         yield _note(policy, rule.place, "note", "retry-cost", _cost(rule, rule.retry))
 

@@ -10,9 +10,9 @@ from itertools import product
 
 from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
-from guardproxy.policy import acting, retrying, rollout
+from guardproxy.policy import acting, restoring, retrying, rollout
 from guardproxy.policy import keys as tables
-from guardproxy.policy.document import ACTIONS, KINDS_OF, MODES, SEVERITIES, Rule
+from guardproxy.policy.document import ACTIONS, KINDS_OF, MODES, SEVERITIES, WORDS_OF_ON, Rule
 from guardproxy.policy.expression import Expression, has_and, parse_expression
 from guardproxy.policy.operators import read_operators, unrestorable
 from guardproxy.policy.reading import Reading, did_you_mean, join
@@ -45,7 +45,7 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
     when = _when(reading, keys.get("when"), checks)
     action = reading.choice(keys.get("action"), acting.known())
     options = keys["with"].plain() if "with" in keys and reading.mapping(keys["with"], "a mapping") is not None else {}
-    restore = reading.boolean(keys.get("restore"))
+    restore, restoration = restoring.read_restore(reading, keys.get("restore"))
     operators = read_operators(reading, keys.get("operators"))
     message = reading.word(keys.get("message"), "a text, written as words")
     mode = reading.choice(keys.get("mode"), MODES)
@@ -78,6 +78,7 @@ def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], n
         when=when,
         action=action,
         restore=action == "redact" and goes_out and restore is not False,
+        restoration=restoration,
         operators=operators,
         mode=mode or "enforce",
         message=message or "",
@@ -106,24 +107,21 @@ def _belong(reading: Reading, keys: Mapping[str, Node], action: str) -> None:
 
 
 def read_on(reading: Reading, node: Node | None) -> frozenset[tuple[Direction, Kind]]:
-    directions = tuple(KINDS_OF)
     if node is None:
-        return frozenset(pair for direction in directions for pair in product([direction], KINDS_OF[direction]))
+        return frozenset(pair for direction in KINDS_OF for pair in product([direction], KINDS_OF[direction]))
     if node.value == ():
         reading.fail(node.place, "an empty list sees nothing; leave `on` out to see everything")
     words = reading.word_or_words(node)
-    options = (*directions, *KINDS)
     places = node.value if isinstance(node.value, tuple) else (node,)
     for item in places:
-        if isinstance(item.value, str) and item.value and item.value not in options:
-            hint = did_you_mean(item.value, options)
-            reading.fail(item.place, f"unknown word `{item.value}`{hint} (expected any of {join(options)})")
-    return frozenset(
-        (direction, kind)
-        for direction in directions
-        for kind in KINDS_OF[direction]
-        if direction in words or kind in words
-    )
+        if isinstance(item.value, str) and item.value and item.value not in WORDS_OF_ON:
+            hint = did_you_mean(item.value, tuple(WORDS_OF_ON))
+            options = (*KINDS_OF, *KINDS)
+            reading.fail(
+                item.place,
+                f"unknown word `{item.value}`{hint} (expected any of {join(options)}, or both, like `request.assistant`)",
+            )
+    return frozenset(pair for word in words for pair in WORDS_OF_ON.get(word, ()))
 
 
 def _when(reading: Reading, node: Node | None, checks: tuple[str, ...]) -> Expression | None:

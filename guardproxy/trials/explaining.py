@@ -152,7 +152,8 @@ def _ruled(bound: BoundRule, played: Played, scores: Scores) -> Ruled:
         return Ruled(*about, "shadow", f"{found}; in shadow mode")
     strongest = max(_STRENGTH.get(one.action, 0) for one in played.held if one.enforced)
     if _STRENGTH.get(bound.rule.action, 0) == strongest:
-        return Ruled(*about, "decided", found)
+        back = f"; values come back in {bound.rule.restoration}" if bound.rule.restore else ""
+        return Ruled(*about, "decided", found + back)
     stronger = next(one for one in played.held if one.enforced and _STRENGTH.get(one.action, 0) == strongest)
     return Ruled(*about, "held", f"{found}; `{stronger.rule}` ({stronger.action}) is stronger")
 

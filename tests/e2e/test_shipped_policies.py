@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.policy.document import Policy
+from guardproxy.policy.coverage import coverage
+from guardproxy.policy.document import KINDS_OF, Policy
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import Files
 from guardproxy.policy.notes import notes
 from guardproxy.scanning import loader, shipped_folder, shipped_names
 from guardproxy.trials.running import Ran, run_tests, untested
 from tests.e2e.rig import ROOT, free_port, wait_ready
+from tests.support_coverage import PAGE, page
 
 NAMES = (
     "default",
@@ -90,6 +92,21 @@ def test_it_is_called_as_its_file_and_says_what_it_is_for(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_in_it_is_likely_to_be_a_mistake(name: str) -> None:
     assert [str(note) for note in notes(loaded(name)) if note.weight == "warning"] == []
+
+
+def test_the_page_says_what_they_look_at() -> None:
+    assert PAGE.read_text("utf-8") == page(
+        lambda folder: loaded("default" if folder.name == "policies" else folder.name)
+    )
+
+
+@pytest.mark.parametrize("name", ["default", "agents", "strict"])
+@pytest.mark.parametrize("kind", sorted({*KINDS_OF["request"]}))
+def test_an_attack_is_looked_for_in_every_text_of_a_request(name: str, kind: str) -> None:
+    attacks = {"attack", "attack_sure", "override"}
+    rows = [row for row in coverage(loaded(name)) if (row.direction, row.kind) == ("request", kind)]
+    for row in rows:
+        assert attacks & {looking.check for looking in row.checks if not looking.shadow}, row
 
 
 def test_a_server_takes_a_shipped_policy_by_its_name(tmp_path: Path) -> None:

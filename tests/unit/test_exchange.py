@@ -114,7 +114,7 @@ def test_a_request_is_redacted_and_its_answer_restored() -> None:
     play = (
         Play(rules())
         .ask(ask(f"I am {MAIL}"))
-        .stream(chat_frames([{"content": f"Dear {TOKEN[:5]}"}, {"content": f"{TOKEN[5:]}!"}]))
+        .stream(chat_frames([{"content": f"Dear {TOKEN[:5]}"}, {"content": f"{TOKEN[5:]})"}]))
     )
     assert play.lines == [
         ">> RequestReceived 74 bytes",
@@ -145,7 +145,7 @@ def test_a_request_is_redacted_and_its_answer_restored() -> None:
         ">> ResponseEnded",
     ]
     assert play.upstream["messages"][0]["content"] == f"I am {TOKEN}"
-    assert chat_texts(play.client) == {"content0": f"Dear {MAIL}!", "finish0": "stop", "done": "!"}
+    assert chat_texts(play.client) == {"content0": f"Dear {MAIL})", "finish0": "stop", "done": "!"}
     assert play.record["rules"] == ["mail"]
 
 

@@ -8,4 +8,4 @@ from guardproxy.policy.document import Rule
 
 
 def decide(rule: Rule) -> Decision:
-    return Edit(rule.id, rule.restore, rule.operators)
+    return Edit(rule.id, rule.restore, rule.operators, rule.restoration)

@@ -262,3 +262,23 @@ def test_a_file_that_extends_a_circle_is_not_blamed_for_it() -> None:
 def test_variables_that_nothing_uses_are_known() -> None:
     policy = parse(OK + "vars: {a: 1, b: m}\nmatch: {models: ['${b}']}\n", "p.yaml")
     assert policy.unused == (("a", Place(4, 8, "p.yaml")),)
+
+
+@pytest.mark.parametrize(
+    ("on", "places"),
+    [
+        ("request.assistant", {("request", "assistant")}),
+        (
+            "[request.system, tool_result]",
+            {("request", "system"), ("request", "tool_result"), ("response", "tool_result")},
+        ),
+        ("[response.error]", {("response", "error")}),
+    ],
+)
+def test_a_rule_looks_at_a_kind_in_one_direction(on: str, places: set[tuple[str, str]]) -> None:
+    assert parse(rule(f"on: {on}, when: pii, action: flag"), "p.yaml").rules[0].on == places
+
+
+def test_a_request_holds_no_error() -> None:
+    with pytest.raises(PolicyErrors, match=r"unknown word `request\.error`"):
+        parse(rule("on: request.error, when: pii, action: flag"), "p.yaml")

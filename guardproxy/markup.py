@@ -1,0 +1,161 @@
+"""The tags of HTML in a growing text: whether a place lies in the value of an attribute that may hold a URL.
+
+In: the text in pieces, in order. Out: `TagReading.url`, the value so far, or `None`. Kept: the tag that is open.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_LIMIT = 4096
+_LIMIT_NAME = 32
+# Attributes whose values no browser loads. Every other attribute counts as one that may hold a URL or a script.
+_HARMLESS = frozenset(
+    (
+        *("abbr", "align", "alt", "autocomplete", "checked", "class", "color", "colspan", "cols", "datetime", "dir"),
+        *("disabled", "for", "headers", "height", "hidden", "id", "label", "lang", "max", "maxlength", "min", "name"),
+        *("placeholder", "role", "rows", "rowspan", "scope", "size", "span", "summary", "tabindex", "title", "type"),
+        *("valign", "value", "width"),
+    )
+)
+_RAW = ("script", "style")  # what they hold is code
+_WHITE = " \t\n\f\r"  # as HTML has it; other white space is a part of names and values
+_IN_NAME = re.compile(rf"[{_WHITE}/>]")
+_IN_ATTRIBUTE = re.compile(rf"[{_WHITE}/>=]")
+_IN_VALUE = {'"': re.compile(r"[\"<]"), "'": re.compile(r"['<]"), "": re.compile(rf"[{_WHITE}><]")}
+
+
+@dataclass(slots=True)
+class TagReading:
+    """`restarts`: a `<` with a letter begins a tag wherever it stands, as for a renderer that did not take what is around it
+    for a tag."""
+
+    restarts: bool = False
+    mode: str = "text"  # text, open, name, between, attribute, equals, value, raw
+    back: str = ""  # the mode before `open`
+    tag: str = ""
+    attribute: str = ""
+    quote: str = ""
+    value: str = ""
+    is_doubtful: bool = False  # a `<` stands in the value
+    tail: str = ""  # of what a script or style holds
+
+    @property
+    def url(self) -> str | None:
+        """The attribute's value so far; empty where a script stands or the value has not begun."""
+        mode = self.back if self.mode == "open" else self.mode
+        if mode == "raw" or (mode == "name" and ":" in self.tag):
+            return ""
+        if mode not in ("equals", "value"):
+            return None
+        if not self.is_doubtful and (self.attribute in _HARMLESS or self.attribute.startswith("aria-")):
+            return None
+        return self.value
+
+    def feed(self, text: str) -> None:
+        at = 0
+        while at < len(text):
+            at = getattr(self, f"_{self.mode}")(text, at)
+
+    def _text(self, text: str, at: int) -> int:
+        found = text.find("<", at)
+        if found < 0:
+            return len(text)
+        self.mode, self.back = "open", "text"
+        return found + 1
+
+    def _open(self, text: str, at: int) -> int:
+        """After a `<`."""
+        char = text[at]
+        if char.isascii() and char.isalpha():
+            self.mode, self.tag, self.attribute, self.value, self.is_doubtful = "name", char.lower(), "", "", False
+            return at + 1
+        self.mode = self.back
+        if self.back == "value":
+            self._add("<")
+            self.is_doubtful = True
+        return at
+
+    def _name(self, text: str, at: int) -> int:
+        end = self._until(_IN_NAME, text, at)
+        self.tag = (self.tag + text[at:end].lower())[:_LIMIT_NAME] if ":" not in self.tag else self.tag
+        if end == len(text):
+            return end
+        return self._close(end) if text[end] == ">" else self._to("between", end + 1)
+
+    def _between(self, text: str, at: int) -> int:
+        char = text[at]
+        if char == ">":
+            return self._close(at)
+        if char == "<" and self.restarts:
+            return self._restart(at)
+        if char == "=" and self.attribute:
+            return self._to("equals", at + 1)
+        if char in _WHITE:
+            return at + 1
+        self.attribute = ""
+        return self._to("between", at + 1) if char == "/" else self._to("attribute", at)
+
+    def _attribute(self, text: str, at: int) -> int:
+        end = self._until(_IN_ATTRIBUTE, text, at)
+        if end == at and not self.attribute and text[at] == "=":
+            end = at + 1  # a name may begin so
+        self.attribute = (self.attribute + text[at:end].lower())[:_LIMIT_NAME]
+        return self._to("between", end) if end < len(text) and _IN_ATTRIBUTE.match(text, end) else max(end, at)
+
+    def _equals(self, text: str, at: int) -> int:
+        char = text[at]
+        self.value, self.is_doubtful = "", False
+        if char in _WHITE:
+            return at + 1
+        if char == ">":
+            return self._close(at)
+        self.quote = char if char in "\"'" else ""
+        return self._to("value", at + 1 if self.quote else at)
+
+    def _value(self, text: str, at: int) -> int:
+        found = _IN_VALUE[self.quote].search(text, at)
+        end = found.start() if found else len(text)
+        self._add(text[at:end])
+        if found is None:
+            return end
+        if text[end] == "<":
+            self.is_doubtful = True
+            if self.restarts:
+                return self._restart(end)
+            self._add("<")
+            return end + 1
+        self.attribute, self.value, self.is_doubtful = "", "", False
+        return self._close(end) if text[end] == ">" and not self.quote else self._to("between", end + 1)
+
+    def _raw(self, text: str, at: int) -> int:
+        """The content of a script or style, up to its end tag."""
+        joined = self.tail + text[at:]
+        found = re.search(f"</{self.tag}", joined, re.IGNORECASE)
+        if found is None:
+            self.tail = joined[-len(self.tag) - 1 :]
+            return len(text)
+        end = at + found.end() - len(self.tail)
+        self.tail = ""
+        return self._to("text", end)
+
+    def _add(self, text: str) -> None:
+        self.value = (self.value + text)[:_LIMIT]
+
+    def _restart(self, at: int) -> int:
+        self.back, self.mode = self.mode, "open"
+        return at + 1
+
+    def _to(self, mode: str, at: int) -> int:
+        self.mode = mode
+        return at
+
+    def _close(self, at: int) -> int:
+        self.mode = "raw" if self.tag in _RAW else "text"
+        self.tail = ""
+        return at + 1
+
+    def _until(self, pattern: re.Pattern[str], text: str, at: int) -> int:
+        found = pattern.search(text, at)
+        return found.start() if found else len(text)

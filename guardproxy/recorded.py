@@ -1,0 +1,107 @@
+"""The upstream of a replay: a codec whose decoder gives the texts of a record instead of decoding bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardproxy.events import End, Event, Frame, Opaque, Text
+from guardproxy.findings import Channel
+from guardproxy.shapes import NO_SHAPES, Shapes
+from guardproxy.wire import Codec, Decoder, Request, Seen
+
+
+@dataclass(slots=True)
+class Recorded:
+    """Stands for the upstream: its codec reads requests as ever, its decoder gives the recorded texts, one `answer` after the
+    other."""
+
+    codec: Codec
+    answer: Mapping[str, Any]
+    stopped: bool
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    seen: Seen = field(default_factory=Seen)
+    shapes: Shapes = NO_SHAPES
+
+    @property
+    def name(self) -> str:
+        return self.codec.name
+
+    @property
+    def provider(self) -> str:
+        return self.codec.provider
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        return self.codec.routes
+
+    def read_request(self, body: bytes) -> Request:
+        return self.codec.read_request(body)
+
+    def decoder(
+        self,
+        *,
+        streamed: bool,
+        failed: bool,
+        limit_bytes: int,
+        read: bool = True,
+        guarded: bool = False,
+        shapes: Shapes = NO_SHAPES,
+    ) -> Decoder:
+        self.shapes = shapes
+        return self
+
+    def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
+        return self.codec.edited(frame, texts) if frame.tree is not None else b""
+
+    def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
+        return b""
+
+    def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
+        return self.codec.error(status, code, message, field)
+
+    def error_event(self, code: str, message: str) -> bytes:
+        return self.codec.error_event(code, message)
+
+    def filtered(self, decoder: Decoder, message: str) -> bytes:
+        return b""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The recorded texts, in the order in which their frames left. The rest of an answer that was stopped comes
+        last, for another policy may not stop it; of one that was cut off it never leaves."""
+        self.seen = Seen(dict(self.usage), self.answer["model"], list(self.answer["finish"]))
+        texts, streamed = self.answer["texts"], self.answer["streamed"]
+        runs = [(number, size) for number, size in self.answer["runs"]]
+        if self.stopped:
+            runs += [(number, len(one["text"] or "")) for number, one in enumerate(texts)]
+        at = [0] * len(texts)
+        events: list[Event] = []
+        whole = Frame(b"", terminal=True)
+        for number, size in runs:
+            frame = Frame(b"", streamed=True) if streamed else whole
+            if number < 0:
+                events.append(Opaque(frame))
+                continue
+            one = texts[number]
+            channel = Channel("response", one["kind"], one["path"])
+            if one.get("judged"):  # only what was found in it is known
+                if not at[number]:
+                    at[number] = one["chars"]
+                    events += [Text(channel, " " * one["chars"], frame, (), judged=True), End(channel)]
+                continue
+            part = (one["text"] or "")[at[number] : at[number] + size]
+            if part:
+                at[number] += len(part)
+                encoded, is_number = one.get("encoded", False), one.get("number", False)
+                key, shape = one["path"].endswith("#key"), self.shapes.named(*one.get("shape", ("", ())))
+                events.append(Text(channel, part, frame, (), encoded, key, is_number, shape=shape))
+                if at[number] == len(one["text"]) and not one.get("open"):
+                    events.append(End(channel))
+        return events
+
+    def end(self) -> list[Event]:
+        return []
+
+    def sent(self, frame: Frame) -> None:
+        """The client of a replay has seen nothing."""
