@@ -49,7 +49,8 @@ _KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """`differences`: one line each, in words; `rescanned`: checks that were run again because they are new or changed;
-    `assumed`: policies that were taken to apply, as their condition asks for headers, of which a record holds none."""
+    `assumed`: policies that were taken to apply, as their condition asks for headers, of which a record holds none, or for the
+    tenant's name, of which an old record holds none."""
 
     verdict: Verdict
     differences: tuple[str, ...] = ()
@@ -201,6 +202,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
             conversation=record.get("conversation", ""),
             replayed=tuple(one["tokens"] for one in attempts),
             matched=record.get("matched", {}),
+            tenant_name=record.get("tenant_name", None if record["tenant"] else ""),  # older records hold no names
         )
     )
     body, language = write(record["request"]["body"]), record.get("language", "")
