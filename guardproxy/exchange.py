@@ -122,16 +122,14 @@ class Exchange(Answering):
         said = stated(request.frame.tree) if setting.policies.asks_body else Stated()
         about = About(
             *(setting.route, request.model, setting.tenant_name, happened.headers, request.stream),
-            *(
-                said.max_tokens,
-                said.messages,
-                said.tools,
-                said.models,
-                said.limits,
-                said.counts,
-                said.offered,
-                said.unclear,
-            ),
+            max_tokens=said.max_tokens,
+            messages=said.messages,
+            tools=said.tools,
+            models=said.models,
+            limits=said.limits,
+            counts=said.counts,
+            offered=said.offered,
+            unclear=said.unclear,
         )
         known, conversation = setting.matched, self._notes.conversation
         return setting.policies.bind(setting.route, request.model, setting.tenant_name, conversation, about, known)
