@@ -27,7 +27,12 @@ _AMOUNT = re.compile(  # 12, 0.5, 1760000000 (seconds or milliseconds of a clock
 )
 _MEDIA = re.compile(r"[a-z]+/[a-z0-9.+-]+(?:; ?charset=[A-Za-z0-9-]+)?", re.ASCII | re.IGNORECASE)
 _WORD = re.compile(r"(?:true|false)", re.ASCII)
-_STATE = re.compile(r"[a-z]{1,20}(?:[_-][a-z]{1,20}){0,3}", re.ASCII)  # allowed_warning, five_hour
+_STATE_WORD = (
+    r"(?:allowed|rejected|warning|available|unavailable|active|inactive|enabled|disabled|exceeded|limited|ok"
+    r"|one|five|seven|thirty|minute|hour|day|week|month|out|of|credits|org|organization|member|seat|group|level|zero|no|limit"
+    r"|limits|overage|fallback|opus|sonnet|haiku|not|provisioned|configured|spend|cap|reached|unknown|none)"
+)
+_STATE = re.compile(rf"{_STATE_WORD}(?:[_-]{_STATE_WORD}){{0,5}}", re.ASCII)  # allowed_warning, five_hour, out_of_credits
 _REGION = re.compile(r"[A-Za-z]{2,20}(?:[ -][A-Za-z0-9]{1,12}){0,4}", re.ASCII)  # East US 2, swedencentral
 _DOWNSTREAM: Mapping[str, re.Pattern[str]] = {
     "content-type": _MEDIA,
