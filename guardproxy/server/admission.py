@@ -88,7 +88,7 @@ class Admission:
             tenant, name = self._tenant(credential.secret), self._tenants.name(credential.secret)
             if not name and self._config.unknown_tenant == "refuse":
                 raise DownstreamError(401, "unknown_credential", "the credential of the request is not known here")
-            about = request.headers.items(), request.headers.get("Connection", "")
+            about = request.headers.items(), ",".join(request.headers.getall("Connection", []))
             headers = upstream_headers(*about, credential.headers, self._seal, self._more)
             asked = asked_for(request.headers, policies.headers)
             if under_way > self._config.limit_exchanges:

@@ -32,7 +32,9 @@ _STATE_WORD = (
     r"|one|five|seven|thirty|minute|hour|day|week|month|out|of|credits|org|organization|member|seat|group|level|zero|no|limit"
     r"|limits|overage|fallback|opus|sonnet|haiku|not|provisioned|configured|spend|cap|reached|unknown|none)"
 )
-_STATE = re.compile(rf"{_STATE_WORD}(?:[_-]{_STATE_WORD}){{0,5}}", re.ASCII)  # allowed_warning, five_hour, out_of_credits
+_STATE = re.compile(
+    rf"{_STATE_WORD}(?:[_-]{_STATE_WORD}){{0,5}}", re.ASCII
+)  # allowed_warning, five_hour, out_of_credits
 _REGION = re.compile(r"[A-Za-z]{2,20}(?:[ -][A-Za-z0-9]{1,12}){0,4}", re.ASCII)  # East US 2, swedencentral
 _DOWNSTREAM: Mapping[str, re.Pattern[str]] = {
     "content-type": _MEDIA,
@@ -99,7 +101,7 @@ def downstream_headers(
 ) -> CIMultiDict[str]:
     """The answer's headers that go on. `known`: values that were found in the exchange; what repeats one stays behind. `more`:
     names that settings let through."""
-    drop = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
+    drop = {name.strip().lower() for each in CIMultiDict(headers).getall("Connection", []) for name in each.split(",")}
     values = [value.lower() for value in known if value]
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
