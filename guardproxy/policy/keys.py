@@ -58,8 +58,8 @@ MATCH: Table = {
         {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": r"^([A-Z]+|\*) /\S*$"}},
     ),
     "models": Key(
-        "Names of models; `*` is any text, as in `gpt-*`. Case and a provider's prefix do not matter. A request without a model "
-        "that can be read is covered.",
+        "Names of models; `*` is any text, as in `gpt-*`. Case and a provider's prefix do not matter. A request without a "
+        "model that can be read is covered.",
         WORDS,
     ),
     "tenants": Key(
