@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 LIMIT_CHARS = 200
-LIMIT_PARTS = 16
+LIMIT_PARTS = 12
 # A model behind such a name is chosen by the upstream.
 _CHOSEN_UPSTREAM = frozenset(("auto", "default", "router"))
 _MODEL = re.compile(r"[a-z0-9._:/@+~#-]+", re.ASCII)

@@ -31,6 +31,7 @@ NEVER = frozenset(
 """Names that no setting lets through: they belong to one connection, or to us."""
 NEVER_BEGINS = ("x-forwarded-", "x-guardproxy-", "proxy-", "sec-")
 LIMIT_CHARS = 512
+LIMIT_ENTRIES = 32
 
 Shape = Callable[[str], bool]
 
@@ -42,7 +43,7 @@ def _like(pattern: str) -> Shape:
 
 def _each(shape: Shape) -> Shape:
     """A list, of which each entry has the shape."""
-    return lambda value: all(shape(part.strip()) for part in value.split(","))
+    return lambda value: value.count(",") < LIMIT_ENTRIES and all(shape(part.strip()) for part in value.split(","))
 
 
 _DATE = r"20\d\d-?[01]\d-?[0-3]\d"

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 LARGEST = 2**63 - 1
-LIMIT_MODELS = 64
+LIMIT_MODELS = 16
+LIMIT_NAMES = 512
 _TOKENS = ("max_completion_tokens", "max_output_tokens", "max_tokens", "max_new_tokens", "max_tokens_to_sample")
 _MODELS = ("model", "models", "fallback_model", "fallback_models", "fallbacks", "engine", "deployment_id", "model_id")
 _CARRIERS = frozenset(("function", "custom", "tool", "namespace"))  # types that say nothing of what a tool does
 _LISTS = ("tools", "functions", "mcp_servers", "toolsets", "additional_tools")
 _NAMES = ("name", "server_label", "mcp_server_name", "connector_id")
+_NESTED = ("tools", "functionDeclarations", "function_declarations")
 _INSIDE = ("function", "custom", "tool", "mcp", "mcp_server")
 
 
@@ -24,8 +26,9 @@ _INSIDE = ("function", "custom", "tool", "mcp", "mcp_server")
 class Stated:
     """`max_tokens`: 0 where none are named; `limits`: every limit that is named. `messages`: how many; `counts`: of every field
     that can hold them. `tools`: their names, or kinds where they have none; `offered`: every name and kind of every tool, in
-    every field that can hold tools. `models`: every model that is named, where it is more than one or is not named by `model`.
-    `unclear`: the facts (`model`, `max_tokens`, `messages`, `tools`) of which some part has a type that cannot be read.
+    every field that can hold tools. `models`: every model that is named, where it is more than one or is not named by
+    `model`. `unclear`: the facts (`model`, `max_tokens`, `messages`, `tools`) of which some part has a type that cannot be
+    read, or which have more parts than are read.
     """
 
     max_tokens: int = 0
@@ -47,7 +50,7 @@ def stated(tree: Any) -> Stated:
     counts = tuple(dict.fromkeys(_counts(tree, unclear)))
     models = tuple(dict.fromkeys(_models(tree, unclear)))
     tools = tree.get("tools")
-    names = (_name(tool) for tool in tools) if isinstance(tools, list) else ()
+    names = (_name(tool) for tool in tools[:LIMIT_NAMES]) if isinstance(tools, list) else ()
     return Stated(
         max_tokens=limits[0] if limits else 0,
         messages=counts[0] if counts else 0,
@@ -103,37 +106,50 @@ def _name(tool: Any) -> str:
 
 
 def _offered(tree: Mapping[str, Any], unclear: set[str]) -> Iterator[str]:
+    count = 0
     for key in _LISTS:
         tools = tree.get(key)
         if tools is not None and not isinstance(tools, list):
             unclear.add("tools")
             continue
         for tool in tools or ():
-            names = list(_names_of(tool))
-            if not names:
+            before = count
+            for name in _names_of(tool):
+                count += 1
+                if count > LIMIT_NAMES:
+                    unclear.add("tools")
+                    return
+                yield name
+            if before == count:
                 unclear.add("tools")
-            yield from names
 
 
 def _names_of(tool: Any) -> Iterator[str]:
     """Every name in one entry: its own, its kind's, those of the tools that a server or a namespace brings."""
-    if isinstance(tool, str):
+    if isinstance(tool, str) and tool:
         yield tool
     if not isinstance(tool, Mapping):
         return
-    inside = [tool[key] for key in _INSIDE if isinstance(tool.get(key), Mapping)]
-    for one in (tool, *inside):
-        yield from (one[key] for key in _NAMES if isinstance(one.get(key), str) and one[key])
-        yield from _allowed(one.get("allowed_tools"))
-        nested = one.get("tools", one.get("functionDeclarations", one.get("function_declarations")))
-        for each in nested if isinstance(nested, list) else ():
-            if isinstance(each, Mapping):
-                yield from (each[key] for key in _NAMES if isinstance(each.get(key), str) and each[key])
+    for one in (tool, *(tool.get(key) for key in _INSIDE)):
+        if isinstance(one, Mapping):
+            yield from _own_names(one)
+            allowed = one.get("allowed_tools")
+            yield from _texts(allowed.get("tool_names") if isinstance(allowed, Mapping) else allowed)
+            for key in _NESTED:
+                nested = one.get(key)
+                for each in nested if isinstance(nested, list) else ():
+                    if isinstance(each, Mapping):
+                        yield from _own_names(each)
     kind = tool.get("type")
     if isinstance(kind, str) and kind and kind not in _CARRIERS:
         yield kind
 
 
-def _allowed(value: Any) -> Iterator[str]:
-    names = value.get("tool_names") if isinstance(value, Mapping) else value
-    yield from (name for name in (names if isinstance(names, list) else ()) if isinstance(name, str) and name)
+def _own_names(tool: Mapping[str, Any]) -> Iterator[str]:
+    return _texts([tool.get(key) for key in _NAMES])
+
+
+def _texts(values: Any) -> Iterator[str]:
+    for value in values if isinstance(values, list) else ():
+        if isinstance(value, str) and value:
+            yield value

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.stated import Stated, stated
+from guardproxy.wire.stated import LIMIT_NAMES, Stated, stated
 
 TWO = frozenset(("max_tokens", "tools"))
 
@@ -31,7 +31,7 @@ TWO = frozenset(("max_tokens", "tools"))
         ({"models": "b"}, Stated(models=("b",))),
         ({"model": "a", "fallbacks": [{"model": "c"}, "d"]}, Stated(models=("a", "c", "d"))),
         ({"model": "a", "models": ["b", 3, ""]}, Stated(models=("a", "b"), unclear=frozenset(("model",)))),
-        ({"model": "a", "models": ["a"] * 65}, Stated(unclear=frozenset(("model",)))),
+        ({"model": "a", "models": ["a"] * 17}, Stated(unclear=frozenset(("model",)))),
     ],
 )
 def test_everything_that_a_request_states_is_given(tree: Any, said: Stated) -> None:
@@ -53,6 +53,18 @@ def test_every_name_and_kind_of_a_tool_is_given() -> None:
     names = ("a", "b", "c", "web_search", "bash", "bash_20250124", "files", "read", "mcp", "n", "inner", "old", "s")
     assert said.offered == names
     assert said.unclear == frozenset()
+
+
+def test_more_tools_than_are_read_are_unclear() -> None:
+    many = [f"a{at}" for at in range(LIMIT_NAMES + 1)]
+    for tools in (
+        [{"name": name} for name in many],
+        [{"name": "b", "allowed_tools": many}],
+        [{"name": "b", "tools": [{"name": "c"}] * 999}],
+    ):
+        said = stated({"tools": tools})
+        assert (len(said.offered) <= LIMIT_NAMES, said.unclear) == (True, {"tools"})
+    assert stated({"tools": [{"name": name} for name in many[1:]]}).unclear == frozenset()
 
 
 @pytest.mark.parametrize("tool", [3, {}, {"name": 4}, {"function": "d"}, {"type": "function"}, None])
