@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from guardproxy.replay import replay
 from guardproxy.scanning import load
 from guardproxy.server.credentials import digest
 from tests.e2e import rawhttp
-from tests.e2e.rig import ROOT, Proxy, Upstream, free_port, serve
+from tests.e2e.rig import PASS, ROOT, Proxy, Upstream, free_port, serve
 
 KEYS = {"acme": "sk-acme-1", "support": "sk-support-1", "": "sk-nobody"}
 POLICY = """\
@@ -235,3 +236,25 @@ def test_a_policy_that_names_code_stops_the_start_and_every_command(tmp_path: Pa
     )  # fmt: skip
     assert mark.exists()
     assert "cannot import `evil:Thing`" in ran.stdout
+
+
+def test_the_example_of_the_readme_is_for_the_tenant_that_it_names(shared_upstream: Upstream, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```yaml\n(# company/(\S+)\n.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+    (tmp_path / "policies").mkdir()
+    for text, name in blocks:
+        (tmp_path / "policies" / name).write_text(text)
+    keys = ("support", "acme")
+    running = serve(shared_upstream.url, tmp_path, PASS, *(f"--tenant={key}={digest(f'sk-{key}')}" for key in keys))
+    try:
+        for key, hidden in (("support", True), ("acme", False)):
+            asked = [{"role": "user", "content": "echo: It is called Falcon."}]
+            body = {"model": "scripted", "models": ["openai/GPT-5"], "messages": asked}
+            sent = {"authorization": f"Bearer sk-{key}"}
+            answer = httpx.post(f"{running.url}/v1/chat/completions", json=body, headers=sent, timeout=60)
+            assert answer.status_code == 200
+            assert ("Falcon" not in answer.json()["choices"][0]["message"]["content"]) is hidden, key
+    finally:
+        running.stop()
+    command = [sys.executable, "-m", "guardproxy", "policy", "test", "--no-model", str(tmp_path / "policies")]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
