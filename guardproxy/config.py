@@ -6,9 +6,11 @@ TOML file.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +28,11 @@ class Config:
     is sent to the upstream `backup`, which policies name as a fallback, in place of the client's own key. `quiet_s`: how long
     a stream says nothing while its answer is held back. `reload_s`: how often the policies' folder is looked at; 0: only when
     told to. `receipts`: `on` or `off`, whether answers say what was looked at. `remote_check_host`: hosts that checks may send
-    texts to, `remote_check_key`: `dlp.example=KEY`, what they want to be shown. `supervisor_*`: how models are run, see
+    texts to, `remote_check_key`: `dlp.example=KEY`, what they want to be shown. `tenants`: `acme=sha256:HEX`, the name of the
+    tenant whose credential has this digest (in TOML also a table of names and digests); `unknown_tenant`: `allow` or `refuse`,
+    what becomes of credentials without a name. `trusted_hop`: networks such as `10.0.0.0/8` whose requests may name their
+    conversation and their language in headers. `request_header`, `answer_header`: more names of headers that go on.
+    `allow_code`: whether policies may name classes to import. `supervisor_*`: how models are run, see
     `guardproxy.supervisor.Settings`; `supervisor_shared`: several workers ask one process that runs the models, which they
     find at `supervisor_socket`.
     """
@@ -59,6 +65,12 @@ class Config:
     reload_s: float = 2.0
     remote_check_host: tuple[str, ...] = ()
     remote_check_key: tuple[str, ...] = field(default=(), repr=False)
+    tenants: tuple[str, ...] = ()
+    unknown_tenant: str = "allow"
+    trusted_hop: tuple[str, ...] = ()
+    request_header: tuple[str, ...] = ()
+    answer_header: tuple[str, ...] = ()
+    allow_code: bool = False
     receipts: str = "on"
     scan_threads: int = 1
     supervisor_threads: int = 0
@@ -75,6 +87,11 @@ class Config:
         """The upstreams that have a name."""
         return dict(one.split("=", 1) for one in self.upstream if "=" in one.split("://", 1)[0])
 
+    @property
+    def tenant_names(self) -> tuple[str, ...]:
+        """The names that tenants have."""
+        return tuple(dict.fromkeys(entry.partition("=")[0] for entry in self.tenants))
+
     def key_for(self, name: str) -> str:
         """The key for a named upstream; empty when it has none."""
         return dict(one.split("=", 1) for one in self.upstream_key).get(name, "")
@@ -87,6 +104,8 @@ class Config:
         return url.rstrip("/").removesuffix("/v1")
 
 
+_TENANT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})=sha256:([0-9A-Fa-f]{64})", re.ASCII)
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+", re.ASCII)
 _SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _NAMES = {one.name: one for one in fields(Config)}
 
@@ -115,6 +134,9 @@ def _checked(name: str, value: Any, where: str) -> Any:
         raise ConfigError(f"{where}: unknown setting `{name}` (known: {', '.join(sorted(_NAMES))})")
     default = _NAMES[name].default
     try:
+        if name == "tenants" and isinstance(value, dict):
+            each = ((key, [digest] if isinstance(digest, str) else digest) for key, digest in value.items())
+            return tuple(f"{key}={digest}" for key, digests in each for digest in digests)
         if isinstance(default, tuple):
             items = value.split(",") if isinstance(value, str) else value
             return tuple(str(item).strip() for item in items)
@@ -149,6 +171,16 @@ def _check(config: Config) -> None:
             raise ConfigError(
                 "a remote check's key must be like dlp.example=KEY, for a host given as --remote-check-host"
             )
+    _check_tenants(config)
+    for hop in config.trusted_hop:
+        try:
+            ip_network(hop)
+        except ValueError:
+            raise ConfigError(f"a trusted hop is an address or a network, like 10.0.0.0/8, not `{hop}`") from None
+    for setting in ("request_header", "answer_header"):
+        for name in getattr(config, setting):
+            if not _HEADER.fullmatch(name):
+                raise ConfigError(f"`{setting}` must name headers, like x-team, not `{name}`")
     if config.receipts not in ("on", "off"):
         raise ConfigError("`receipts` must be on or off")
     if config.reload_s and config.reload_s < 0.1:
@@ -163,6 +195,29 @@ def _check(config: Config) -> None:
             raise ConfigError(f"a pass-through route is a method and a path, like `GET /v1/models`, not `{route}`")
     if config.key and len(config.key) < 16:
         raise ConfigError("the key must have at least 16 characters")
+
+
+def _check_tenants(config: Config) -> None:
+    if config.unknown_tenant not in ("allow", "refuse"):
+        raise ConfigError("`unknown_tenant` must be allow or refuse")
+    if config.unknown_tenant == "refuse" and not config.tenants:
+        raise ConfigError("`unknown_tenant` refuses every request: give --tenant NAME=sha256:HEX")
+    owners: dict[str, str] = {}
+    spelled: dict[str, str] = {}
+    for entry in config.tenants:
+        found = _TENANT.fullmatch(entry)
+        if not found:
+            raise ConfigError(
+                "a tenant must be like acme=sha256:HEX; `guardproxy tenant digest` prints the digest of a credential. A name "
+                "has 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`, and begins with a letter or a digit"
+            )
+        name, digest = found[1], found[2].lower()
+        if owners.setdefault(digest, name) != name:
+            raise ConfigError(f"the tenants `{owners[digest]}` and `{name}` have the same credential")
+        if spelled.setdefault(name.lower(), name) != name:
+            raise ConfigError(
+                f"the tenants `{spelled[name.lower()]}` and `{name}` differ only in case: policies ignore it"
+            )
 
 
 def shipped(name: str) -> Path:

@@ -21,7 +21,7 @@ from guardproxy.events import Fault, Opaque
 from guardproxy.findings import Facts
 from guardproxy.forms import with_own
 from guardproxy.machine import Limits, Setting
-from guardproxy.policy.cel import About
+from guardproxy.policy.about import About
 from guardproxy.policy.evaluate import Bound, Tally
 from guardproxy.transcript import (
     Aborted,
@@ -121,17 +121,18 @@ class Exchange(Answering):
         setting = self.setting
         said = stated(request.frame.tree) if setting.policies.asks_body else Stated()
         about = About(
-            setting.route,
-            request.model,
-            setting.tenant,
-            happened.headers,
-            request.stream,
-            said.max_tokens,
-            said.messages,
-            said.tools,
+            *(setting.route, request.model, setting.tenant_name, happened.headers, request.stream),
+            max_tokens=said.max_tokens,
+            messages=said.messages,
+            tools=said.tools,
+            models=said.models,
+            limits=said.limits,
+            counts=said.counts,
+            offered=said.offered,
+            unclear=said.unclear,
         )
         known, conversation = setting.matched, self._notes.conversation
-        return setting.policies.bind(setting.route, request.model, setting.tenant, conversation, about, known)
+        return setting.policies.bind(setting.route, request.model, setting.tenant_name, conversation, about, known)
 
     def _advance_request(self, at_s: float) -> list[Command]:
         if scan := self._pump(self._request.gate):

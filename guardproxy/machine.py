@@ -52,7 +52,8 @@ class Setting:
     `hashed(hash_type, value)` the keyed hash of a value. `replayed`:
     the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer.
     `conversation`: the pseudonym that the record names. `receipts`: whether the client gets one. `matched`: what became of the
-    policies' conditions, where that was recorded."""
+    policies' conditions, where that was recorded. `tenant`: the pseudonym of the credential, which keys placeholders;
+    `tenant_name`: what policies call its owner, empty where it has no name, `None` where that is not known."""
 
     id: str
     route: str
@@ -69,6 +70,7 @@ class Setting:
     conversation: str = ""
     receipts: bool = False
     matched: Mapping[str, Verdict] = field(default_factory=dict)
+    tenant_name: str | None = ""
     hashed: Callable[[str, str], str] = field(kw_only=True)
 
 
@@ -150,6 +152,7 @@ class Machine:
             "id": self.setting.id,
             "engine": self.setting.engine,
             "tenant": self.setting.tenant,
+            **({} if self.setting.tenant_name is None else {"tenant_name": self.setting.tenant_name}),
             "route": self.setting.route,
             "codec": self.setting.codec.name,
             "policies": self.setting.policies.digest,

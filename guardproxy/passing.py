@@ -89,6 +89,7 @@ class PassThrough:
             "at": self._unix_s,
             "engine": self.setting.engine,
             "tenant": self.setting.tenant,
+            "tenant_name": self.setting.tenant_name,
             "route": self.setting.route,
             "policies": self.setting.policies.digest,
             "outcome": outcome,

@@ -54,7 +54,8 @@ _KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
 class Replayed:
     """`differences`: one line each, in words; `cannot be told`: each of them is about a value that stands masked in the record,
     which a new or changed check could not read. `rescanned`: checks that were run again because they are new or changed;
-    `assumed`: policies that were taken to apply, as their condition asks for headers, of which a record holds none."""
+    `assumed`: policies that were taken to apply, as their condition asks for headers, of which a record holds none, or for the
+    tenant's name, of which an old record holds none."""
 
     verdict: Verdict
     differences: tuple[str, ...] = ()
@@ -124,6 +125,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
             conversation=record.get("conversation", ""),
             replayed=tuple(one["tokens"] for one in attempts),
             matched=record.get("matched", {}),
+            tenant_name=record.get("tenant_name", None if record["tenant"] else ""),  # older records hold no names
         )
     )
     body, language = write(record["request"]["body"]), record.get("language", "")

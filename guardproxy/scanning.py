@@ -147,15 +147,16 @@ def loader(
     runtime: Models | None = None,
     remote: Remote | None = None,
     asked: Asked = whole,
+    code: bool = False,
 ) -> Callable[[Path | None], PolicySet]:
     """What loads policies (`load`), with models that are loaded once for all of them. Checks that `asked` leaves out find
-    nothing."""
+    nothing. `code`: whether policies may name classes to import; else reading one runs nothing."""
     runtime = runtime or Models((models,) if models else ())
 
     def load_one(named: Path | None) -> PolicySet:
         _refuse_clashes()
         policies, digest, files = read_policies(named)
-        resources = Resources(runtime.scorer, runtime.tagger, files.read, remote)
+        resources = Resources(runtime.scorer, runtime.tagger, files.read, remote, code)
         checks = dict(build_checks(tuple(map(asked, policies)), resources))
         for policy in policies:
             for name in policy.checks:
@@ -166,14 +167,20 @@ def loader(
 
 
 def load(
-    folder: Path | None, models: Path | None = None, runtime: Models | None = None, remote: Remote | None = None
+    folder: Path | None,
+    models: Path | None = None,
+    runtime: Models | None = None,
+    remote: Remote | None = None,
+    *,
+    code: bool = False,
 ) -> PolicySet:
     """The policies of a folder, or those shipped under a name (`None`: `default`), checks built. Raises `PolicyError`.
 
     `models`: a folder of models that come before the shipped ones. `runtime`: runs them, where a process has one. `remote`: the
-    services that checks may ask; without it no check asks anybody, and one that would fails.
+    services that checks may ask; without it no check asks anybody, and one that would fails. `code`: whether policies may name
+    classes to import.
     """
-    return loader(models, runtime, remote)(folder)
+    return loader(models, runtime, remote, code=code)(folder)
 
 
 def _refuse_clashes() -> None:

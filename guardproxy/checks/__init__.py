@@ -142,13 +142,15 @@ class Resources:
     """What a check may be handed so that the checks' room stays pure.
 
     `scorer(name)` and `tagger(name)` load or find a model. `read(path)` gives a file of the policies' folder, by its path
-    below it, or raises `OSError`. `remote(url, timeout_s)` gives a service that may be asked, or raises `OptionError`.
+    below it, or raises `OSError`. `remote(url, timeout_s)` gives a service that may be asked, or raises `OptionError`. `code`:
+    whether an option may name a class to import.
     """
 
     scorer: Callable[[str], Scorer] | None = None
     tagger: Callable[[str], Tagger] | None = None
     read: Callable[[str], bytes] | None = None
     remote: Callable[[str, float], Any] | None = None
+    code: bool = False
 
 
 def with_partner(check: Check) -> tuple[Check, ...]:

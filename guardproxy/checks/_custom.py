@@ -35,9 +35,10 @@ _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 
 class Custom:
-    """What `recognizers` names: `made(language)` gives recognizers, `digest` tells them from others."""
+    """What `recognizers` names: `made(language)` gives recognizers, `digest` tells them from others. `code`: whether a class
+    may be imported."""
 
-    def __init__(self, entries: list[str], read: Callable[[str], bytes] | None) -> None:
+    def __init__(self, entries: list[str], read: Callable[[str], bytes] | None, code: bool = False) -> None:
         self._makers: list[Callable[[str], list[Any]]] = []
         parts: list[str] = []
         for entry in entries:
@@ -46,7 +47,7 @@ class Custom:
                 parts.append(hashlib.sha256(content).hexdigest())
                 self._makers.append(_file(entry, content))
             else:
-                kind = _class(entry)
+                kind = _class(entry, code)
                 parts.append(f"{entry}={_code(kind)}")
                 self._makers.append(_instances(entry, kind))
         self.digest = " ".join(parts)
@@ -80,7 +81,7 @@ def _file(path: str, content: bytes) -> Callable[[str], list[Any]]:
         raise OptionError("recognizers", f"`{path}` must have a list `recognizers`, as Presidio's own files have")
 
     def made(language: str) -> list[Any]:
-        presidio()
+        _refuse_models(path, tree["recognizers"])
         from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider  # noqa: PLC0415
 
         flags = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
@@ -91,20 +92,36 @@ def _file(path: str, content: bytes) -> Callable[[str], list[Any]]:
                 registry = RecognizerRegistryProvider(registry_configuration=asked).create_recognizer_registry()
         except Exception as error:
             raise OptionError("recognizers", f"Presidio refuses `{path}`: {' '.join(str(error).split())}") from None
-        found = [one for one in registry.recognizers if one.supported_language == language]
-        for one in found:
-            kind = type(one)
-            if kind.__module__.startswith("presidio_analyzer.predefined") and kind not in classes().values():
-                raise OptionError("recognizers", f"`{path}`: {kind.__name__} needs a model or a service; disable it")
-        return found
+        return [one for one in registry.recognizers if one.supported_language == language]
 
     return made
 
 
-def _class(entry: str) -> Any:
+def _refuse_models(path: str, entries: list[Any]) -> None:
+    """Refuses Presidio's classes that load a model or ask a service. They are never made: making one runs code and may fetch
+    files."""
+    presidio()
+    from presidio_analyzer.recognizer_registry.recognizers_loader_utils import RecognizerListLoader  # noqa: PLC0415
+
+    known = {kind.__name__: kind for kind in RecognizerListLoader.get_all_existing_recognizers()}
+    for entry in entries:
+        told = entry if isinstance(entry, dict) else {"name": entry}
+        kinds = (known.get(name) for key in ("class_name", "name") if isinstance(name := told.get(key), str))
+        for kind in kinds:
+            if kind is not None and kind not in classes().values() and told.get("enabled", True) is not False:
+                raise OptionError("recognizers", f"`{path}`: {kind.__name__} needs a model or a service; disable it")
+
+
+def _class(entry: str, code: bool) -> Any:
     module, _, name = entry.partition(":")
     if not module or not name:
         raise OptionError("recognizers", f"`{entry}` is neither a file `name.yaml` nor a class `package.module:Class`")
+    if not code:
+        raise OptionError(
+            "recognizers",
+            f"`{entry}` is code, which reading a policy does not run; where you trust it, add --allow-code (for the proxy "
+            "also the setting `allow_code`)",
+        )
     presidio()
     from presidio_analyzer import EntityRecognizer  # noqa: PLC0415
 

@@ -75,7 +75,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     ):
         raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
     languages, how = _languages(options.get("language", "en"))
-    own = Custom(_entries(options), resources.read)
+    own = Custom(_entries(options), resources.read, resources.code)
     asked = _entities(options)
     names = _names(options, asked, threshold, resources)
     structured = [each for each in asked if each not in NAMED]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from guardproxy.cli import audit, demo, model, policy, replay, scan, serve
+from guardproxy.cli import audit, demo, model, policy, replay, scan, serve, tenant
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,6 +46,7 @@ app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("scan")(scan.scan)
 app.add_typer(policy.app, name="policy")
+app.add_typer(tenant.app, name="tenant")
 app.add_typer(model.app, name="model")
 app.add_typer(audit.app, name="audit")
 app.command("replay")(replay.replay)

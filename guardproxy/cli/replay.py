@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from guardproxy.cli.policy.arguments import AllowCode
 from guardproxy.errors import GuardproxyError
 
 
@@ -17,6 +18,7 @@ def replay(
         Path | None, typer.Option(help="A folder of policies, or one that is shipped: strict, ...")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a record.")] = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Run recorded exchanges again and list what would be different.
 
@@ -33,7 +35,7 @@ def replay(
         typer.echo(f"guardproxy: {log}: no log here", err=True)
         raise typer.Exit(2)
     try:
-        rules = load(policies)
+        rules = load(policies, code=allow_code)
     except GuardproxyError as error:
         typer.echo(f"guardproxy: {error}", err=True)
         raise typer.Exit(2) from None

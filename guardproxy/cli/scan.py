@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from guardproxy.cli.policy.arguments import AllowCode
 from guardproxy.errors import PolicyError
 
 
@@ -17,6 +18,7 @@ def scan(
         Path | None, typer.Option(help="A folder of policies, or one that is shipped: strict, ...")
     ] = None,
     on: Annotated[str, typer.Option(help="request: as a user's message; response: as a model's answer.")] = "request",
+    allow_code: AllowCode = False,
 ) -> None:
     """Read {"id", "text"} lines, write {"id", "decision", "rules", "findings", "text"} lines.
 
@@ -29,7 +31,7 @@ def scan(
         raise typer.Exit(2)
     direction: Literal["request", "response"] = "request" if on == "request" else "response"
     try:
-        rules = load(policies)
+        rules = load(policies, code=allow_code)
     except PolicyError as error:
         typer.echo(f"guardproxy: {error}", err=True)
         raise typer.Exit(2) from None

@@ -58,6 +58,28 @@ def serve(
         list[str] | None,
         typer.Option(help="A host that checks may send texts to (`use: http`), like dlp.example:8443."),
     ] = None,
+    tenant: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="`NAME=sha256:HEX`: what policies call the owner of a credential; see `guardproxy tenant digest`."
+        ),
+    ] = None,
+    unknown_tenant: Annotated[
+        str | None, typer.Option(help="allow or refuse: a credential that has no name. Default: allow")
+    ] = None,
+    trusted_hop: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A network like 10.0.0.0/8 whose requests may name their conversation and language in headers."
+        ),
+    ] = None,
+    request_header: Annotated[
+        list[str] | None, typer.Option(help="One more header of requests that goes on, with any value.")
+    ] = None,
+    answer_header: Annotated[list[str] | None, typer.Option(help="One more header of answers that goes on.")] = None,
+    allow_code: Annotated[
+        bool | None, typer.Option("--allow-code/--no-code", help="Let policies import classes that they name.")
+    ] = None,
     receipts: Annotated[
         str | None, typer.Option(help="on or off: whether answers say what was looked at. Default: on")
     ] = None,
@@ -95,6 +117,12 @@ def serve(
         "quiet_s": quiet_s,
         "reload_s": reload_s,
         "remote_check_host": tuple(remote_check_host) if remote_check_host else None,
+        "tenants": tuple(tenant) if tenant else None,
+        "unknown_tenant": unknown_tenant,
+        "trusted_hop": tuple(trusted_hop) if trusted_hop else None,
+        "request_header": tuple(request_header) if request_header else None,
+        "answer_header": tuple(answer_header) if answer_header else None,
+        "allow_code": allow_code,
         "receipts": receipts,
         "supervisor_url": supervisor_url,
         "supervisor_shared": supervisor_shared,

@@ -160,7 +160,7 @@ def _scope(old: Match, new: Match) -> str:
 def _match(old: Match, new: Match) -> Iterator[Changed]:
     for field in fields(Match):
         before, after = getattr(old, field.name), getattr(new, field.name)
-        if before == after:
+        if before == after or not field.compare:
             continue
         if field.name == "when":
             was, now = (value.text if value else "always" for value in (before, after))

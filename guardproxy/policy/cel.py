@@ -1,8 +1,9 @@
 """The `when` of a `match`: an expression of CEL over what is known of a request.
 
-In: its text, then `About` of each request. Out: a compiled expression that is asked whether it holds; `CelError`s with the
-column of each mistake. The library (`cel-expr-python`, the C++ implementation of the language's own authors) is imported
-where a policy has such an expression; it knows the types of all names, so that what cannot be evaluated is refused here.
+In: its text, then `About` of each request, of which it is asked about every reading (`about.py`). Out: a compiled expression
+that is asked whether it holds; `CelError`s with the column of each mistake. The library (`cel-expr-python`, the C++
+implementation of the language's own authors) is imported where a policy has such an expression; it knows the types of all
+names, so that what cannot be evaluated is refused here.
 
 What would not be the same for the same request, or could take long, is refused: patterns that are not written out,
 quantifiers inside each other, headers that are not named, `dyn`. The language has no clock, no randomness and no loops.
@@ -18,6 +19,9 @@ from functools import cache
 from typing import Any
 
 import re2
+
+from guardproxy.policy.about import About
+from guardproxy.policy.naming import small
 
 LIMIT_CHARS = 2000
 
@@ -75,50 +79,30 @@ class CelError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """What is known of a request when policies are chosen for it.
-
-    `headers`: by their names, written small; `None`: they are not known (a record holds none). `max_tokens`: 0 where the
-    request names none. `messages`: how many there are. `tools`: the names of those that it offers.
-    """
-
-    route: str = ""
-    model: str = ""
-    tenant: str = ""
-    headers: Mapping[str, str] | None = field(default_factory=dict)
-    stream: bool = False
-    max_tokens: int = 0
-    messages: int = 0
-    tools: tuple[str, ...] = ()
-    _cel: list[Any] = field(default_factory=list, compare=False, repr=False)  # the activation, once it is made
-
-    def values(self) -> Any:
-        """In the library's form; made once for all expressions."""
-        if not self._cel:
-            method, _, path = self.route.partition(" ")
-            of = {"route": self.route, "method": method, "path": path, "model": self.model, "stream": self.stream}
-            of |= {"max_tokens": self.max_tokens, "messages": self.messages, "tools": list(self.tools)}
-            of["headers"] = dict(self.headers or {})
-            named = {f"request.{name}": value for name, value in of.items()} | {"tenant.name": self.tenant}
-            self._cel.append(_environment().Activation(named))
-        return self._cel[0]
-
-
-@dataclass(frozen=True, slots=True)
 class Cel:
-    """A compiled expression. `headers`: the names of those that it asks for."""
+    """A compiled expression. `headers`: the names of those that it asks for. `names`: those of `NAMES` that it speaks of.
+    `_normal`: the same with its texts in small letters, for values in normal form."""
 
     text: str
     headers: tuple[str, ...] = ()
+    names: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
     _compiled: Any = field(default=None, compare=False, repr=False)
+    _normal: Any = field(default=None, compare=False, repr=False)
 
     def holds(self, about: About) -> bool | None:
-        """Whether it holds; `None` where it cannot be evaluated, as where a header is not there."""
-        try:
-            value = self._compiled.eval(about.values()).plain_value()
-        except (RuntimeError, ValueError, TypeError):  # half of a surrogate pair is no text to the library
-            return None
-        return value if isinstance(value, bool) else None
+        """Whether it holds for one reading of the request; `None` where it does not, and cannot be evaluated for one of
+        them, as where a header is not there."""
+        unsure = False
+        for normal, values in about.readings(self.names, self.headers):
+            try:
+                activation = _environment().Activation(values)
+                value = (self._normal if normal else self._compiled).eval(activation).plain_value()
+            except (RuntimeError, ValueError, TypeError):  # half of a surrogate pair is no text to the library
+                value = None
+            if value is True:
+                return True
+            unsure = unsure or value is not False
+        return None if unsure else False
 
 
 @cache
@@ -146,7 +130,39 @@ def compile_cel(text: str) -> Cel:
     if (kind := compiled.return_type().name()) != "BOOL":
         found = _TYPES.get(kind.lower(), f"a {kind.partition('<')[0].lower()}")
         raise _all([CelError(f"expected a condition that holds or not, found {found}; compare it with something")])
-    return Cel(text, tuple(sorted(headers)), compiled)
+    names = frozenset(_names(tokens))
+    lower = _in_small_letters(text, tokens)
+    return Cel(
+        text, tuple(sorted(headers)), names, compiled, _environment().compile(lower) if lower != text else compiled
+    )
+
+
+def _names(tokens: list[Token]) -> Iterator[str]:
+    """The names of `NAMES` in an expression."""
+    for first, dot, last in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if dot.text == "." and f"{first.text}.{last.text}" in NAMES:
+            yield f"{first.text}.{last.text}"
+
+
+def _in_small_letters(text: str, tokens: list[Token]) -> str:
+    """The expression with its texts in the normal form of names, its patterns with the case ignored. A text with an escape in
+    it stays as it is written."""
+    out, at = "", 0
+    for number, token in enumerate(tokens):
+        if token.kind != "text" or token.text[0] in "bB":
+            continue
+        before = [one.text for one in tokens[max(0, number - 2) : number]]
+        quote = 1 + (token.text[0] in "rR")
+        quote += 2 * (token.text[quote - 1 : quote + 2] in ("'''", '"""'))
+        ends = 3 if quote > 2 else 1
+        head, inner, tail = token.text[:quote], token.text[quote:-ends], token.text[-ends:]
+        if before == ["matches", "("]:
+            inner = f"(?i){inner}"
+        elif "\\" not in inner:
+            inner = small(inner)
+        out += text[at : token.at] + head + inner + tail
+        at = token.at + len(token.text)
+    return out + text[at:]
 
 
 def _all(errors: list[CelError]) -> ExceptionGroup[CelError]:

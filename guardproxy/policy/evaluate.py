@@ -18,8 +18,8 @@ from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.operators import Operators, strictest
 from guardproxy.policy import rollout
+from guardproxy.policy.about import About
 from guardproxy.policy.acting import decide
-from guardproxy.policy.cel import About
 from guardproxy.policy.document import SEVERITIES, Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.matching import Verdict
@@ -260,8 +260,8 @@ class PolicySet:
 
     @cached_property
     def asks_body(self) -> bool:
-        """Whether a condition speaks of more of a request than its route, model and tenant."""
-        return any(policy.match.when for policy in self.policies)
+        """Whether a condition speaks of what a request's body states."""
+        return any(policy.match.when or policy.match.models is not None for policy in self.policies)
 
     @property
     def fallbacks(self) -> frozenset[str]:
@@ -277,7 +277,7 @@ class PolicySet:
         self,
         route: str,
         model: str,
-        tenant: str,
+        tenant: str | None,
         conversation: str = "",
         about: About | None = None,
         known: Mapping[str, Verdict] | None = None,

@@ -57,10 +57,16 @@ MATCH: Table = {
         "Methods and paths, like `POST /v1/messages`; `*` is any text.",
         {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": r"^([A-Z]+|\*) /\S*$"}},
     ),
-    "models": Key("Names of models; `*` is any text, as in `gpt-*`.", WORDS),
-    "tenants": Key("Names of tenants; `*` is any text.", WORDS),
+    "models": Key(
+        "Names of models; `*` is any text, as in `gpt-*`. Case and a provider's prefix do not matter. A request without a "
+        "model that can be read is covered.",
+        WORDS,
+    ),
+    "tenants": Key(
+        "Names of tenants, as `serve --tenant` gives them; `*` is any text, and also a client without a name.", WORDS
+    ),
     "headers": Key(
-        "Headers that must be there, with their values; `*` is any text.",
+        "Headers and their values; `*` is any text. Case is ignored; a request without the header is covered.",
         {"type": "object", "minProperties": 1, "additionalProperties": TEXT_OR_TEXTS},
     ),
     "when": Key('A condition in CEL, like `tenant.name == "acme" && request.model.startsWith("gpt-")`.', TEXT),

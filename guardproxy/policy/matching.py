@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from guardproxy.policy.cel import CREDENTIALS, About, Cel, CelError, compile_cel
+from guardproxy.policy.about import About
+from guardproxy.policy.cel import CREDENTIALS, Cel, CelError, compile_cel
+from guardproxy.policy.naming import small, value_readings
 from guardproxy.policy.reading import Reading
 from guardproxy.policy.tree import Node, Place
 
 Verdict = Literal["yes", "no", "failed", "unknown"]
-"""`failed`: a condition could not be evaluated; `unknown`: it asks for headers, and a record holds none. The policy applies in
-both cases: a policy that applies can only make a decision stronger, never weaker."""
+"""`failed`: a condition could not be evaluated, or the request does not say what it asks for in a form that can be read (no
+model, no header, an unreadable name); `unknown`: it asks for headers or a tenant's name, and a record holds none. The policy
+applies in both cases: a policy that applies can only make a decision stronger, never weaker."""
 
 KEYS = ("routes", "models", "tenants", "headers", "when")
+_TENANT = "tenant.name"
 _ROUTE = re.compile(r"([A-Z]+|\*) /\S*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -29,33 +33,58 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 @dataclass(frozen=True)
 class Match:
     """`None` is any. `routes` (`POST /v1/messages`), `models`, `tenants` and the values of `headers` are globs: `*` is any
-    text, `?` any character. `headers`: each must be there. `when`: a condition in CEL. All of them must hold."""
+    text, `?` any character. `when`: a condition in CEL. All of them must hold. `places`: where `when` and each entry of
+    `tenants` stand (`tenants[0]`).
+
+    A client writes its model and its headers. They are compared as they stand and in normal form (`naming.py`), and a request
+    that names none, or none that can be read, is covered by every glob. The name of a tenant follows from the credential; a
+    client without a name is covered by the globs that match the empty text (`*`).
+    """
 
     routes: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
     tenants: tuple[str, ...] | None = None
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     when: Cel | None = None
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
 
     def verdict(self, about: About) -> Verdict:
-        """Whether the policy is for this request. An unknown model or tenant is the empty text, which only `*` matches."""
+        """Whether the policy is for this request."""
         if not self.digest:
             return "yes"
-        simple = (
-            is_any(self.routes, about.route) and is_any(self.models, about.model) and is_any(self.tenants, about.tenant)
-        )
-        if not simple:
+        verdicts: list[Verdict] = ["yes" if is_any(self.routes, about.route) else "no", self._model(about)]
+        verdicts += [self._tenant(about), *self._told(about)]
+        if "no" in verdicts:
             return "no"
-        if about.headers is None and self.asks:
+        return next((verdict for verdict in ("unknown", "failed") if verdict in verdicts), "yes")
+
+    def _model(self, about: About) -> Verdict:
+        if self.models is None:
+            return "yes"
+        spellings = about.model_spellings()
+        if spellings is None:
+            return "failed"
+        return "yes" if _fits(self.models, spellings) else "no"
+
+    def _tenant(self, about: About) -> Verdict:
+        if self.tenants is not None and about.tenant is None:
             return "unknown"
+        return "yes" if self.tenants is None or _fits(self.tenants, (about.tenant or "",)) else "no"
+
+    def _told(self, about: About) -> Iterator[Verdict]:
+        """What the headers and `when` say."""
+        if (about.headers is None and self.asks) or (about.tenant is None and self.when and _TENANT in self.when.names):
+            yield "unknown"
+            return
         for name, globs in self.headers.items():
             value = (about.headers or {}).get(name)
-            if value is None or not is_any(globs, value):
-                return "no"
-        if self.when is None:
-            return "yes"
-        holds = self.when.holds(about)
-        return "failed" if holds is None else "yes" if holds else "no"
+            if value is None:
+                yield "failed"
+            else:
+                yield "yes" if _fits(globs, (value, *value_readings(value))) else "no"
+        if self.when is not None:
+            holds = self.when.holds(about)
+            yield "failed" if holds is None else "yes" if holds else "no"
 
     def holds(self, about: About) -> bool:
         """Whether the policy applies."""
@@ -76,6 +105,17 @@ class Match:
 def is_any(globs: tuple[str, ...] | None, value: str) -> bool:
     """Whether one of the globs, or none being asked for, matches."""
     return globs is None or _pattern(globs).match(value) is not None
+
+
+def _fits(globs: tuple[str, ...], spellings: Iterable[str]) -> bool:
+    """Whether a glob matches one of the spellings, the case of letters left aside."""
+    patterns = (_pattern(globs), _pattern(_small(globs)))
+    return any(pattern.match(text) for text in spellings for pattern in patterns)
+
+
+@lru_cache(maxsize=4096)
+def _small(globs: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(small, globs))
 
 
 @lru_cache(maxsize=4096)
@@ -101,7 +141,10 @@ def read_match(reading: Reading, node: Node | None) -> Match:
                 reading.fail(item.place, "a route is a method and a path, like `POST /v1/chat/completions`")
     headers = _headers(reading, keys.get("headers"))
     when = read_condition(reading, keys.get("when"))
-    return Match(found.get("routes"), found.get("models"), found.get("tenants"), headers, when)
+    places = {"when": keys["when"].place} if "when" in keys else {}
+    if "tenants" in keys and isinstance(keys["tenants"].value, tuple):
+        places |= {f"tenants[{number}]": item.place for number, item in enumerate(keys["tenants"].value)}
+    return Match(found.get("routes"), found.get("models"), found.get("tenants"), headers, when, places)
 
 
 def _headers(reading: Reading, node: Node | None) -> dict[str, tuple[str, ...]]:

@@ -21,10 +21,13 @@ from guardproxy.policy.reading import did_you_mean
 from guardproxy.policy.tree import Place
 from guardproxy.wire import codecs
 
+# Facts that a client cannot choose without asking for something else: its credential, and what the request is for.
+_FIXED = frozenset(("tenant.name", "request.route", "request.method", "request.path"))
 Weight = Literal["warning", "note"]
 Code = Literal[
     "never-matches",
     "fails-without-header",
+    "client-chooses",
     "never-fires",
     "unused-check",
     "unused-variable",
@@ -64,6 +67,7 @@ def _of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
     if policy.tenant:
         return
     yield from _match(policy)
+    yield from _chosen(policy)
     used = {name for rule in policy.rules for name in asked(policy, rule)}
     for name in sorted(policy.checks.keys() - used):
         message = f"no rule asks for the check `{name}`; name it in a `when`, or take it out"
@@ -89,6 +93,21 @@ def _match(policy: Policy) -> Iterator[Note]:
             f'`"{name}" in request.headers && ...`'
         )
         yield _note(policy, place, "warning", "fails-without-header", message)
+
+
+def _chosen(policy: Policy) -> Iterator[Note]:
+    """The parts of `match` whose values a client writes itself, so that it can leave the policy."""
+    match = policy.match
+    said = sorted(match.when.names if match.when else ())
+    asked = {"models": match.models is not None, "headers": bool(match.headers)}
+    parts = [f"`{name}`" for name, found in asked.items() if found]
+    parts += [f"`{name}`" for name in said if name not in _FIXED]
+    if parts:
+        message = (
+            f"a client chooses {' and '.join(parts)}, and can choose a value that this policy is not for; a policy that must "
+            "hold for a client goes by `tenants`, which follow from its credential"
+        )
+        yield _note(policy, policy.places.get("match", policy.place), "note", "client-chooses", message)
 
 
 def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Note]:

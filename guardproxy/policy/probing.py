@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from guardproxy.policy.cel import NAMES, About, literal, tokens_of
+from guardproxy.policy.about import About
+from guardproxy.policy.cel import NAMES, literal, tokens_of
 from guardproxy.policy.matching import Match, is_any
+from guardproxy.policy.naming import model_readings
 
 LIMIT_REQUESTS = 20_000
 _WORDS = frozenset(
@@ -22,7 +24,7 @@ _WORDS = frozenset(
     )
 )
 _MARKS = frozenset("()[],.!?:") | {"&&", "||", "==", "!=", "<", ">", "<=", ">="}
-_OTHER = "something else"
+_OTHER = "something-else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,15 @@ def _requests(
     said = match.when.text if match.when else ""
     counts = sorted({0, 1, *(n + step for n in numbers for step in (-1, 0, 1) if n + step >= 0)})
     headers: list[list[str | None]] = [
-        [None, *(value for glob in match.headers[name] for value in _of_glob(glob, values))]
+        [*(value for glob in match.headers[name] for value in _of_glob(glob, values))]
         if name in match.headers
         else [None, *values]
         for name in sorted(match.asks)
     ]
     asked = routes if any(f"request.{name}" in said for name in ("route", "method", "path")) else routes[:1]
-    models = _fitting(match.models, values if "request.model" in said else [_OTHER])
+    models = [
+        one for one in _fitting(match.models, values if "request.model" in said else [_OTHER]) if model_readings(one)
+    ]
     tenants = _fitting(match.tenants, values if "tenant.name" in said else [_OTHER])
     streams = (False, True) if "request.stream" in said else (False,)
     tokens = counts if "request.max_tokens" in said else [0]
@@ -98,7 +102,7 @@ def _requests(
         return None
     names = sorted(match.asks)
     return (
-        About(route, model, tenant, _named(names, chosen), stream, most, count, names_of_tools)
+        About(route, model, tenant, _named(names, chosen), stream, most, count, names_of_tools, limits=(most,))
         for route, model, tenant, stream, most, count, names_of_tools in product(*choices)
         for chosen in product(*headers)
     )

@@ -187,7 +187,9 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
     name = file.name
     if tenant:
         name = f"{name}@{tenant}"
-        match = replace(match, tenants=(_exactly(tenant),))
+        key = overrides[-1][0].tenants()[tenant].key
+        where = Place(key.line, key.column, key.path or overrides[-1][0].path)
+        match = replace(match, tenants=(_exactly(tenant),), places={**match.places, "tenants[0]": where})
     place = file.keys["policy"].place if "policy" in file.keys else file.root.place
     return Policy(
         name=name,

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from aiohttp import web
 from aiohttp.http_exceptions import ContentEncodingError
@@ -24,16 +25,10 @@ from guardproxy.errors import DownstreamError
 from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.passing import PassThrough
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.server.headers import (
-    asked_for,
-    check_body_headers,
-    check_head,
-    check_query,
-    credential,
-    fallback_headers,
-    named,
-    upstream_headers,
-)
+from guardproxy.server.credentials import read_credential, refuse_in_query
+from guardproxy.server.headers import asked_for, check_body_headers, check_head, check_query, is_trusted, named
+from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
+from guardproxy.server.tenants import Tenants
 from guardproxy.transcript import Refused, RequestReceived
 from guardproxy.wire import Codec, codec_for, codecs
 
@@ -64,6 +59,10 @@ class Admission:
         self._engine = engine
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s)
         self._pass_through = frozenset(config.pass_through)
+        self._tenants = Tenants(config.tenants)
+        self._hops = tuple(map(ip_network, config.trusted_hop))
+        self._more = frozenset(map(str.lower, config.request_header))
+        refuse_names(config)
 
     async def admit(self, request: web.BaseRequest, under_way: int) -> Admitted:
         """The exchange of a request. `under_way`: how many requests are, with this one."""
@@ -72,23 +71,30 @@ class Admission:
         policies = self._policies()
         codec = codec_for(route)
         known = codec is not None or route in self._pass_through
-        tenant = ""
+        tenant, name = "", ""
+        headers: CIMultiDict[str] = CIMultiDict()
         first: RequestReceived | Refused
         query = ""
         try:
             path, query = check_head(request)
+            refuse_in_query(query)
             if codec:
                 check_query(query)
             if not self._healthy():
                 raise DownstreamError(503, "audit_unavailable", "the audit log cannot be written")
             if not known:
                 raise self._unknown(route, path)
-            tenant = self._tenant(credential(request.headers))
+            credential = read_credential(request.headers)
+            tenant, name = self._tenant(credential.secret), self._tenants.name(credential.secret)
+            if not name and self._config.unknown_tenant == "refuse":
+                raise DownstreamError(401, "unknown_credential", "the credential of the request is not known here")
+            about = request.headers.items(), ",".join(request.headers.getall("Connection", []))
+            headers = upstream_headers(*about, credential.headers, self._seal, self._more)
+            asked = asked_for(request.headers, policies.headers)
             if under_way > self._config.limit_exchanges:
                 raise DownstreamError(503, "no_capacity", "too many requests are under way")
             body = await self._body(request, read=codec is not None)
-            asked = asked_for(request.headers, policies.headers)
-            first = RequestReceived(body, time.perf_counter(), time.time(), *named(request.headers), asked)
+            first = RequestReceived(body, time.perf_counter(), time.time(), *self._named(request), asked)
         except DownstreamError as error:
             first = Refused(error.status, error.code, str(error), error.field, time.perf_counter(), time.time())
         chosen = codec or _dialect(request, path)
@@ -96,6 +102,7 @@ class Admission:
             id=secrets.token_hex(12),
             route=route if known else UNKNOWN,
             tenant=tenant,
+            tenant_name=name,
             codec=chosen,
             policies=policies,
             mint=lambda label, value: placeholders.mint(self._key, tenant, label, value),
@@ -107,12 +114,16 @@ class Admission:
         )
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
         where = path + (f"?{query}" if query else "")
-        headers = upstream_headers(request.headers.items(), request.headers.get("Connection", ""))
         targets = {"": (self._config.upstream_for(chosen.provider) + where, headers)}
-        for name in policies.fallbacks:
-            own = fallback_headers(headers, chosen.provider, self._config.key_for(name))
-            targets[name] = self._config.upstream_for(name) + where, own
+        for other in policies.fallbacks:
+            own = fallback_headers(headers, chosen.provider, self._config.key_for(other))
+            targets[other] = self._config.upstream_for(other) + where, own
         return Admitted(exchange, first, targets)
+
+    def _named(self, request: web.BaseRequest) -> tuple[str, str]:
+        """The language and the conversation that a trusted hop names; a client's own words for them do not count."""
+        peer = request.transport.get_extra_info("peername") if request.transport else None
+        return named(request.headers) if is_trusted(peer, self._hops) else ("", "")
 
     def _unknown(self, route: str, path: str) -> DownstreamError:
         guarded = sorted(route for codec in codecs() for route in codec.routes)

@@ -19,6 +19,7 @@ from guardproxy.config import Config
 from guardproxy.errors import PolicyError
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import PolicyErrors
+from guardproxy.policy.tenancy import refuse_strangers
 from guardproxy.remote import Remotes
 from guardproxy.scanning import folder_of, load
 from guardproxy.server.admission import UNKNOWN, Admission, Admitted
@@ -84,8 +85,10 @@ class Server:
 
     def _load(self) -> PolicySet:
         """The policies as they lie in their folder. Raises `PolicyError`."""
-        policies = load(self.config.policies, self.config.models, self._models, self._remotes)
+        code = self.config.allow_code
+        policies = load(self.config.policies, self.config.models, self._models, self._remotes, code=code)
         check_fallbacks(policies, self.config)
+        refuse_strangers(policies, self.config.tenant_names)
         return policies
 
     def trouble(self) -> list[str]:

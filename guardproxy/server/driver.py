@@ -89,6 +89,7 @@ class Driver:
         self._head: SendHead | None = None
         self._response: web.StreamResponse | None = None
         self._aborted = False
+        self._more = frozenset(map(str.lower, config.answer_header))
         self._scan_s = 0.0
         self.finished: Finish | None = None
 
@@ -220,7 +221,7 @@ class Driver:
             headers = CIMultiDict(head.headers if head else ())
             headers["Content-Type"] = "application/json"
         else:
-            headers = downstream_headers(upstream.headers, self._exchange.found)
+            headers = downstream_headers(upstream.headers, self._exchange.found, self._more)
             if head.streamed:
                 headers["Cache-Control"] = "no-cache, no-transform"
                 headers["X-Accel-Buffering"] = "no"

@@ -1,58 +1,93 @@
-"""Which headers go on, and which requests are refused for theirs (RFC 9110 section 7.6.1, RFC 9112 section 6)."""
+"""Which headers of an answer go on, and which requests are refused for theirs (RFC 9110 section 7.6.1, RFC 9112 section 6).
+
+The headers of a request that go on are in `onward.py`, its credentials in `credentials.py`."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import unquote
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from multidict import CIMultiDict
 
 from guardproxy.errors import DownstreamError
+from guardproxy.server.listener import VERSION
+from guardproxy.server.shapes import is_harmless, without_ids
 
-_HOP_BY_HOP = frozenset(
-    (
-        *("connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te"),
-        *("trailer", "transfer-encoding", "upgrade"),
-    )
-)
-_NOT_UPSTREAM = _HOP_BY_HOP | frozenset(
-    (
-        *(
-            "host",
-            "content-length",
-            "content-encoding",
-            "accept-encoding",
-            "expect",
-            "cookie",
-            "forwarded",
-            "x-real-ip",
-        ),
-        *("x-original-url", "x-rewrite-url", "x-http-method-override", "origin", "referer"),
-    )
-)
 # The answer's headers that go on, and what their values may look like: no check reads them, so none may hold a text. What
 # SDKs and operators use is here; anything else an upstream says of itself stays behind.
 _TOKEN = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}", re.ASCII)
-_AMOUNT = re.compile(r"[0-9.]{1,20}(?:[A-Za-z0-9.:+-]{0,40})", re.ASCII)  # 12, 0.5s, 6m0s, 2026-11-25T10:00:00Z
+_AMOUNT = re.compile(  # 12, 0.5, 1760000000 (seconds or milliseconds of a clock), 6m0.5s, 2026-11-25T10:00:00Z
+    r"\d{1,9}(?:\.\d{1,9})?|1[6-9]\d{8}(?:\d{3})?(?:\.\d{1,6})?|(?:\d{1,6}(?:\.\d{1,9})?(?:ms|s|m|h|d)){1,5}"
+    r"|20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d(?:\.\d{1,9})?(?:Z|[+-][0-2]\d:?[0-5]\d)",
+    re.ASCII,
+)
 _MEDIA = re.compile(r"[a-z]+/[a-z0-9.+-]+(?:; ?charset=[A-Za-z0-9-]+)?", re.ASCII | re.IGNORECASE)
 _WORD = re.compile(r"(?:true|false)", re.ASCII)
+_STATE_WORD = (
+    r"(?:allowed|rejected|warning|available|unavailable|active|inactive|enabled|disabled|exceeded|limited|ok"
+    r"|one|five|seven|thirty|minute|hour|day|week|month|out|of|credits|org|organization|member|seat|group|level|zero|no|limit"
+    r"|limits|overage|fallback|opus|sonnet|haiku|not|provisioned|configured|spend|cap|reached|unknown|none)"
+)
+_STATE = re.compile(
+    rf"{_STATE_WORD}(?:[_-]{_STATE_WORD}){{0,5}}", re.ASCII
+)  # allowed_warning, five_hour, out_of_credits
+_REGION = re.compile(r"[A-Za-z]{2,20}(?:[ -][A-Za-z0-9]{1,12}){0,4}", re.ASCII)  # East US 2, swedencentral
 _DOWNSTREAM: Mapping[str, re.Pattern[str]] = {
     "content-type": _MEDIA,
     "retry-after": _AMOUNT,
     "retry-after-ms": _AMOUNT,
     "x-should-retry": _WORD,
     "openai-processing-ms": _AMOUNT,
-    **dict.fromkeys(("x-request-id", "request-id", "cf-ray", "x-ms-region", "openai-version", "openai-model"), _TOKEN),
+    **dict.fromkeys(("x-request-id", "request-id", "cf-ray", "openai-version", "openai-model"), _TOKEN),
     **dict.fromkeys(("openai-organization", "openai-project", "anthropic-organization-id"), _TOKEN),
+    **dict.fromkeys(("apim-request-id", "x-ms-request-id", "x-ms-client-request-id", "traceparent"), _TOKEN),
+    "x-ms-region": _REGION,
 }
-_LIMITS = re.compile(
-    r"(?:x-ratelimit|anthropic-ratelimit|anthropic-priority)(?:-(?:limit|remaining|reset|requests|input|output|tokens))+",
+_PERIOD = r"[1-9]\d{0,2}[smhdw]"
+# Families of names: a value is an amount, a switch, a state or, where the last column says so, an identifier.
+_FAMILIES: tuple[tuple[re.Pattern[str], tuple[re.Pattern[str], ...]], ...] = (
+    (
+        re.compile(
+            r"(?:x-ratelimit|ratelimit|anthropic-ratelimit|anthropic-priority|anthropic-fast)(?:-(?:limit|remaining|reset|used"
+            r"|requests?|input|output|cached|tokens?|images?|audio|project|unified|fallback|percentage|representative|claim"
+            r"|overage|disabled|reason|status|utilization|surpassed|threshold|in|use|day|minute|period|policy|renewal"
+            rf"|{_PERIOD}))+",
+            re.ASCII,
+        ),
+        (_AMOUNT, _WORD, _STATE),
+    ),
+    (re.compile(r"azureml-[a-z]+(?:-[a-z]+){0,5}|x-ms-[a-z]+(?:-[a-z]+){0,6}", re.ASCII), (_AMOUNT, _WORD, _TOKEN)),
+    (re.compile(r"x-envoy-[a-z]+(?:-[a-z]+){0,6}", re.ASCII), (_AMOUNT, _WORD)),
+)
+NEVER_DOWNSTREAM = frozenset(
+    (
+        *("connection", "keep-alive", "proxy-connection", "proxy-authenticate", "te", "trailer", "transfer-encoding"),
+        *(
+            "upgrade",
+            "content-length",
+            "content-encoding",
+            "content-type",
+            "set-cookie",
+            "set-cookie2",
+            "location",
+            "server",
+        ),
+        *("date", "cache-control", "x-accel-buffering", "access-control-allow-credentials"),
+    )
+)
+"""Names that no setting lets through: they belong to one connection, or to us."""
+_LIMIT_VALUE = 256
+_ONCE = ("Host", "Content-Type", "Content-Length", "anthropic-version", "x-guardproxy-conversation", "Content-Language")
+_HOST = re.compile(
+    r"(?:(?P<name>[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9.])?)|\[(?P<address>[0-9A-Fa-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?",
     re.ASCII,
 )
 _LANGUAGE = re.compile(r"\s*([A-Za-z]{2,3})(?=[\s,;-]|\Z)", re.ASCII)
+_LAST_PORT = 65535
 _RETRY_LIMIT_S = 3600.0
 _BAD_VALUE = re.compile(r"[^\t\x20-\x7e]")
 _PATH = re.compile(r"/[A-Za-z0-9_.~:/@-]*", re.ASCII)
@@ -61,34 +96,37 @@ _QUERY = re.compile(r"[A-Za-z0-9_.~=&%:,+-]{0,2000}", re.ASCII)
 _GUARDED_QUERY = re.compile(r"(?:beta=(?:true|false)|api-version=[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?|&)*", re.ASCII)
 
 
-def upstream_headers(headers: Iterable[tuple[str, str]], named: str) -> CIMultiDict[str]:
-    """The request headers that go on. `named`: the value of `Connection`, whose names stay behind."""
-    drop = {name.strip().lower() for name in named.split(",")} - {"authorization", "x-api-key", "api-key"}
-    kept: CIMultiDict[str] = CIMultiDict()
-    for name, value in headers:
-        low = name.lower()
-        if low not in _NOT_UPSTREAM and low not in drop and not low.startswith(("x-forwarded-", "x-guardproxy-")):
-            kept.add(name, value)
-    kept["Accept-Encoding"] = "identity"
-    return kept
-
-
-def downstream_headers(headers: Mapping[str, str], known: Iterable[str] = ()) -> CIMultiDict[str]:
-    """The answer's headers that go on. `known`: values that were found in the exchange; what repeats one stays behind."""
-    drop = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
+def downstream_headers(
+    headers: Mapping[str, str], known: Iterable[str] = (), more: Collection[str] = ()
+) -> CIMultiDict[str]:
+    """The answer's headers that go on. `known`: values that were found in the exchange; what repeats one stays behind. `more`:
+    names that settings let through."""
+    drop = {name.strip().lower() for each in CIMultiDict(headers).getall("Connection", []) for name in each.split(",")}
     values = [value.lower() for value in known if value]
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         low = name.lower()
-        shape = _DOWNSTREAM.get(low) or (_AMOUNT if _LIMITS.fullmatch(low) else None)
-        if low in drop or shape is None or not shape.fullmatch(value):
+        if low in drop or not (
+            _has_shape(low, value) or (low in more and low not in NEVER_DOWNSTREAM and _is_plain(value))
+        ):
             continue
-        if any(one in unquote(value).lower() for one in values):
+        if any(found in unquote(value).lower() for found in values):
             continue
         if low in ("retry-after", "retry-after-ms") and not _sane_delay(value, 1000 if low.endswith("ms") else 1):
             continue
         kept.add(name, value)
     return kept
+
+
+def _has_shape(name: str, value: str) -> bool:
+    """Whether a header is known and has a value that holds no text."""
+    families = (each for family, each in _FAMILIES if family.fullmatch(name))
+    shapes = (_DOWNSTREAM[name],) if name in _DOWNSTREAM else next(families, ())
+    return any(shape.fullmatch(value) for shape in shapes) and is_harmless(without_ids(value))
+
+
+def _is_plain(value: str) -> bool:
+    return len(value) <= _LIMIT_VALUE and not _BAD_VALUE.search(value) and is_harmless(value)
 
 
 def _sane_delay(value: str, unit: int) -> bool:
@@ -97,18 +135,6 @@ def _sane_delay(value: str, unit: int) -> bool:
     except ValueError:
         return False  # a date in an unknown clock: SDKs fall back to their own delay
     return math.isfinite(delay) and 0 <= delay <= _RETRY_LIMIT_S * unit
-
-
-def fallback_headers(headers: CIMultiDict[str], provider: str, key: str) -> CIMultiDict[str]:
-    """The headers for another upstream than the client's: its own key, never the client's."""
-    own = headers.copy()
-    for name in ("Authorization", "x-api-key", "api-key"):
-        own.popall(name, None)
-    if key and provider == "anthropic":
-        own["x-api-key"] = key
-    elif key:
-        own["Authorization"] = f"Bearer {key}"
-    return own
 
 
 def language(headers: Mapping[str, str]) -> str:
@@ -122,9 +148,21 @@ def named(headers: Mapping[str, str]) -> tuple[str, str]:
     return language(headers), headers.get("x-guardproxy-conversation", "")
 
 
+def is_trusted(peer: object, hops: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """Whether a connection comes from a hop that may name conversations and languages. `peer`: its address, as the transport
+    gives it."""
+    try:
+        address = ip_address(str(peer[0]).partition("%")[0]) if isinstance(peer, (tuple, list)) and peer else None
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    return address is not None and any(address in hop for hop in hops)
+
+
 def check_head(request: web.BaseRequest) -> tuple[str, str]:
     """The raw path and query of a request that may be read. Raises `DownstreamError`."""
-    if request.version not in (HttpVersion10, HttpVersion11):
+    if VERSION in request or request.version not in (HttpVersion10, HttpVersion11):
         raise DownstreamError(505, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
     path, _, query = request.message.path.partition("?")
     if not _PATH.fullmatch(path) or "//" in path or "/." in path or not _QUERY.fullmatch(query):
@@ -132,12 +170,36 @@ def check_head(request: web.BaseRequest) -> tuple[str, str]:
     coding = request.headers.getall("Transfer-Encoding", [])
     if coding and (request.version == HttpVersion10 or [one.lower() for one in coding] != ["chunked"]):
         raise DownstreamError(400, "invalid_transfer_encoding", "only chunked transfer encoding is accepted")
+    for name in _ONCE:
+        if len(request.headers.getall(name, [])) > 1:
+            raise DownstreamError(
+                400, "invalid_header", f"the header `{name.lower()}` stands in the request twice", name.lower()
+            )
+    _check_host(request)
     if "Upgrade" in request.headers:
         raise DownstreamError(400, "upgrade_refused", "protocol upgrades are not accepted", "upgrade")
     for name, value in request.headers.items():
         if _BAD_VALUE.search(value) or "_" in name:
             raise DownstreamError(400, "invalid_header", "a header has characters that are not accepted")
     return path, query
+
+
+def _check_host(request: web.BaseRequest) -> None:
+    """Raises `DownstreamError` (400) where the request does not say in one way whom it is for (RFC 9112, 3.2)."""
+    host = request.headers.get("Host")
+    if host is None and request.version == HttpVersion10:
+        return
+    found = _HOST.fullmatch(host or "")
+    fine = (
+        found is not None and ".." not in found[0] and (found["port"] is None or 0 < int(found["port"]) <= _LAST_PORT)
+    )
+    if found and found["address"] is not None:
+        try:
+            IPv6Address(found["address"])
+        except ValueError:
+            fine = False
+    if not fine:
+        raise DownstreamError(400, "invalid_host", "the header `host` must be a name or an address, and a port", "host")
 
 
 def check_query(query: str) -> None:
@@ -161,24 +223,15 @@ def check_body_headers(request: web.BaseRequest) -> None:
         raise DownstreamError(415, "unsupported_encoding", message, "content-encoding")
 
 
-def credential(headers: Mapping[str, str]) -> str:
-    """What the client authenticates with. Raises `DownstreamError` when there are two different ones."""
-    bearer = headers.get("Authorization", "")
-    found = {
-        value
-        for value in (
-            bearer.split(" ", 1)[1].strip() if bearer.lower().startswith("bearer ") else bearer,
-            headers.get("x-api-key", ""),
-            headers.get("api-key", ""),
-        )
-        if value
-    }
-    if len(found) > 1:
-        raise DownstreamError(400, "two_credentials", "the request has two different credentials")
-    return next(iter(found), "")
-
-
 def asked_for(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """The headers of these names, written small; one that stands there several times has all its values, joined by commas."""
+    """The headers of these names, written small. Raises `DownstreamError` (400) for one that stands there twice: nobody could
+    tell which value counts."""
     every = CIMultiDict(headers)
-    return {name: ", ".join(every.getall(name)) for name in names if name in every}
+    found: dict[str, str] = {}
+    for name in names:
+        if len(values := every.getall(name, [])) > 1:
+            message = f"the header `{name}`, which a policy asks for, stands in the request twice"
+            raise DownstreamError(400, "repeated_header", message, name)
+        if values:
+            found[name] = values[0]
+    return found

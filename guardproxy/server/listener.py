@@ -9,10 +9,12 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 _log = logging.getLogger(__name__)
+VERSION = "guardproxy.version"
 
 
 class Connection(RequestHandler):
@@ -40,6 +42,19 @@ class Connection(RequestHandler):
         response = web.json_response(error, status=status)
         response.force_close()
         return response
+
+
+def request_of(
+    message: RawRequestMessage, payload: Any, protocol: Any, writer: Any, task: Any, limit_bytes: int
+) -> web.BaseRequest:
+    """The request of a message. An answer repeats the version of its request, so a version that is not spoken here becomes
+    HTTP/1.1, and `VERSION` holds it for whoever refuses the request."""
+    spoken = message.version in (HttpVersion10, HttpVersion11)
+    shown = message if spoken else message._replace(version=HttpVersion11, should_close=True)
+    request = web.BaseRequest(shown, payload, protocol, writer, task, protocol._loop, client_max_size=limit_bytes)
+    if not spoken:
+        request[VERSION] = message.version
+    return request
 
 
 class Listener(web.Server):

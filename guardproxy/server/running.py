@@ -13,7 +13,7 @@ from aiohttp import web
 
 from guardproxy.config import Config
 from guardproxy.server.app import Server
-from guardproxy.server.listener import Listener
+from guardproxy.server.listener import Listener, request_of
 from guardproxy.server.status import Metrics, admin_app
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], Non
     limit = config.limit_body_bytes
 
     def factory(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        return web.BaseRequest(message, payload, protocol, writer, task, protocol._loop, client_max_size=limit)
+        return request_of(message, payload, protocol, writer, task, limit)
 
     low = Listener(
         server.handle,

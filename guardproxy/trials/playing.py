@@ -198,6 +198,7 @@ def _exchange(policies: PolicySet, told: Told) -> tuple[Exchange, Codec]:
         id="test",
         route=told.route,
         tenant=told.tenant,
+        tenant_name=told.tenant,
         codec=codec,
         policies=policies,
         mint=lambda label, value: placeholders.mint(_KEY, told.tenant, label, value),

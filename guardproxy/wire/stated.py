@@ -1,41 +1,100 @@
-"""What a request states of itself, whatever its dialect: how much it asks for, how many messages it has, which tools it offers.
+"""What a request states of itself, whatever its dialect: models, how much it asks for, how many messages, which tools.
 
-In: the tree of a request. Out: numbers and names for conditions of policies. What has another type than it should counts as
-absent: the dialects' own readers say what is wrong with it.
+In: the tree of a request. Out: numbers and names for conditions of policies. Where a request says the same thing twice, in two
+fields that different servers read, everything that it says is given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_LARGEST = 2**63 - 1
+LARGEST = 2**63 - 1
+LIMIT_MODELS = 16
+LIMIT_NAMES = 512
+_TOKENS = ("max_completion_tokens", "max_output_tokens", "max_tokens", "max_new_tokens", "max_tokens_to_sample")
+_MODELS = ("model", "models", "fallback_model", "fallback_models", "fallbacks", "engine", "deployment_id", "model_id")
+_CARRIERS = frozenset(("function", "custom", "tool", "namespace"))  # types that say nothing of what a tool does
+_LISTS = ("tools", "functions", "mcp_servers", "toolsets", "additional_tools")
+_NAMES = ("name", "server_label", "mcp_server_name", "connector_id")
+_NESTED = ("tools", "functionDeclarations", "function_declarations")
+_INSIDE = ("function", "custom", "tool", "mcp", "mcp_server")
 
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """`max_tokens`: 0 where none are named. `tools`: their names, or kinds where they have none."""
+    """`max_tokens`: 0 where none are named; `limits`: every limit that is named. `messages`: how many; `counts`: of every field
+    that can hold them. `tools`: their names, or kinds where they have none; `offered`: every name and kind of every tool, in
+    every field that can hold tools. `models`: every model that is named, where it is more than one or is not named by
+    `model`. `unclear`: the facts (`model`, `max_tokens`, `messages`, `tools`) of which some part has a type that cannot be
+    read, or which have more parts than are read.
+    """
 
     max_tokens: int = 0
     messages: int = 0
     tools: tuple[str, ...] = ()
+    limits: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+    offered: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    unclear: frozenset[str] = frozenset()
 
 
 def stated(tree: Any) -> Stated:
     """What the tree of a request says."""
     if not isinstance(tree, Mapping):
         return Stated()
-    asked = (tree.get(key) for key in ("max_completion_tokens", "max_output_tokens", "max_tokens"))
-    tokens = next((one for one in asked if isinstance(one, int) and not isinstance(one, bool)), 0)
-    messages = tree.get("messages", tree.get("input"))
+    unclear: set[str] = set()
+    limits = tuple(dict.fromkeys(_limits(tree, unclear)))
+    counts = tuple(dict.fromkeys(_counts(tree, unclear)))
+    models = tuple(dict.fromkeys(_models(tree, unclear)))
     tools = tree.get("tools")
-    names = (_name(tool) for tool in tools) if isinstance(tools, list) else ()
+    names = (_name(tool) for tool in tools[:LIMIT_NAMES]) if isinstance(tools, list) else ()
     return Stated(
-        max_tokens=max(0, min(tokens, _LARGEST)),
-        messages=len(messages) if isinstance(messages, list) else int(isinstance(messages, str)),
+        max_tokens=limits[0] if limits else 0,
+        messages=counts[0] if counts else 0,
         tools=tuple(name for name in names if name),
+        limits=limits,
+        counts=counts,
+        offered=tuple(dict.fromkeys(_offered(tree, unclear))),
+        models=models if models != (tree.get("model"),) else (),
+        unclear=frozenset(unclear),
     )
+
+
+def _limits(tree: Mapping[str, Any], unclear: set[str]) -> Iterator[int]:
+    for key in _TOKENS:
+        value = tree.get(key)
+        if isinstance(value, int) and not isinstance(value, bool):
+            yield max(0, min(value, LARGEST))
+        elif value is not None:
+            unclear.add("max_tokens")
+
+
+def _counts(tree: Mapping[str, Any], unclear: set[str]) -> Iterator[int]:
+    for key in ("messages", "input", "contents", "prompt"):
+        value = tree.get(key)
+        if isinstance(value, list):
+            yield len(value)
+        elif isinstance(value, str):
+            yield 1
+        elif value is not None:
+            unclear.add("messages")
+
+
+def _models(tree: Mapping[str, Any], unclear: set[str]) -> Iterator[str]:
+    for key in _MODELS:
+        value = tree.get(key)
+        items = value if isinstance(value, list) else [] if value is None else [value]
+        if len(items) > LIMIT_MODELS:
+            unclear.add("model")
+        for item in items[:LIMIT_MODELS]:
+            name = item.get("model") if isinstance(item, Mapping) else item
+            if isinstance(name, str) and name:
+                yield name
+            else:
+                unclear.add("model")
 
 
 def _name(tool: Any) -> str:
@@ -44,3 +103,53 @@ def _name(tool: Any) -> str:
     inner = (tool.get(key) for key in ("function", "custom"))
     places = (tool.get("name"), *(one.get("name") for one in inner if isinstance(one, Mapping)), tool.get("type"))
     return next((one for one in places if isinstance(one, str)), "")
+
+
+def _offered(tree: Mapping[str, Any], unclear: set[str]) -> Iterator[str]:
+    count = 0
+    for key in _LISTS:
+        tools = tree.get(key)
+        if tools is not None and not isinstance(tools, list):
+            unclear.add("tools")
+            continue
+        for tool in tools or ():
+            before = count
+            for name in _names_of(tool):
+                count += 1
+                if count > LIMIT_NAMES:
+                    unclear.add("tools")
+                    return
+                yield name
+            if before == count:
+                unclear.add("tools")
+
+
+def _names_of(tool: Any) -> Iterator[str]:
+    """Every name in one entry: its own, its kind's, those of the tools that a server or a namespace brings."""
+    if isinstance(tool, str) and tool:
+        yield tool
+    if not isinstance(tool, Mapping):
+        return
+    for one in (tool, *(tool.get(key) for key in _INSIDE)):
+        if isinstance(one, Mapping):
+            yield from _own_names(one)
+            allowed = one.get("allowed_tools")
+            yield from _texts(allowed.get("tool_names") if isinstance(allowed, Mapping) else allowed)
+            for key in _NESTED:
+                nested = one.get(key)
+                for each in nested if isinstance(nested, list) else ():
+                    if isinstance(each, Mapping):
+                        yield from _own_names(each)
+    kind = tool.get("type")
+    if isinstance(kind, str) and kind and kind not in _CARRIERS:
+        yield kind
+
+
+def _own_names(tool: Mapping[str, Any]) -> Iterator[str]:
+    return _texts([tool.get(key) for key in _NAMES])
+
+
+def _texts(values: Any) -> Iterator[str]:
+    for value in values if isinstance(values, list) else ():
+        if isinstance(value, str) and value:
+            yield value

@@ -43,12 +43,12 @@ def ask(proxy: Proxy, text: str, messages: int = 1, **headers: str) -> int:
 
 
 def test_a_header_chooses_the_stricter_policy(proxy: Proxy) -> None:
-    assert ask(proxy, "echo: falcon") == 200, "the baseline only watches"
+    assert ask(proxy, "echo: falcon", x_team="blue") == 200, "the baseline only watches"
     assert ask(proxy, "echo: falcon", x_team="red-7") == 400
     assert ask(proxy, "echo: umbrella", X_Team="red-7") == 400, "an entry of the list"
     assert ask(proxy, "echo: umbrella", x_team="blue") == 200
     assert ask(proxy, "echo: umbrella", messages=3, x_team="red-7") == 200, "the condition does not hold"
-    assert ask(proxy, "echo: umbrella") == 200
+    assert ask(proxy, "echo: umbrella") == 400, "a client does not leave the policy by leaving out the header"
 
 
 def test_a_record_says_which_policy_spoke_and_no_header(proxy: Proxy) -> None:

@@ -73,7 +73,7 @@ def test_what_was_recorded_replays_alike(proxy: Proxy, openai_at: Callable[[str]
 
 def test_a_header_names_the_language(upstream: Upstream, proxy_with: Callable[..., Proxy]) -> None:
     policy = POLICY.replace("entities: [PERSON, LOCATION, PHONE_NUMBER]", "language: header")
-    proxy = proxy_with(policy)
+    proxy = proxy_with(policy, "--trusted-hop", "127.0.0.1")
     client = openai.OpenAI(base_url=f"{proxy.url}/v1", api_key="test", max_retries=0)
     asked = chat("echo: el NIF es 12345678Z, y nada más que se pueda decir de esta persona")
     for code, hidden in (("es", True), ("en", False), ("es", True)):  # the third is in the cache of verdicts

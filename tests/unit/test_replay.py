@@ -299,7 +299,11 @@ def by_header(headers: dict[str, str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("headers", "outcome"),
-    [({"x-team": "red-1"}, "blocked_request"), ({"x-team": "red-1", "x-debug": "1"}, "answered"), ({}, "answered")],
+    [
+        ({"x-team": "red-1"}, "blocked_request"),
+        ({"x-team": "red-1", "x-debug": "1"}, "answered"),
+        ({"x-team": "blue"}, "answered"),
+    ],
 )
 def test_a_replay_chooses_the_policies_that_were_chosen(headers: dict[str, str], outcome: str) -> None:
     record = by_header(headers)

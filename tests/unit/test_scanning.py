@@ -63,8 +63,13 @@ def test_what_becomes_of_a_text(direction: Any) -> None:
     assert placeholder(redacted).startswith("[MAIL_")
 
 
-def test_a_policy_for_other_models_does_nothing() -> None:
-    assert scan_text(policy_set(POLICY), "forbidden", "request").decision == "pass"
+def test_a_text_without_a_model_is_covered_by_every_policy_for_models() -> None:
+    assert scan_text(policy_set(POLICY), "forbidden", "request").decision == "block"
+
+
+def test_a_policy_for_other_tenants_does_nothing() -> None:
+    it = policy_set(POLICY.replace("models:", "tenants:"))
+    assert scan_text(it, "forbidden", "request").decision == "pass"
 
 
 def test_a_folder_is_loaded_with_its_checks(tmp_path: Path) -> None:

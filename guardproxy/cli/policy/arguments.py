@@ -11,3 +11,6 @@ _WHAT = "A folder of policy files, or the name of a shipped policy."
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help=_WHAT)]
 Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help=_WHAT)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Let policies import classes that they name: that runs their code.")
+]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from guardproxy.cli.policy.arguments import AsJson
+from guardproxy.cli.policy.arguments import AllowCode, AsJson
 from guardproxy.cli.printing import console, plain, styled
 from guardproxy.errors import GuardproxyError
 
@@ -36,6 +36,7 @@ def diff(
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write one HTML page as well.")] = None,
     examples: Annotated[int, typer.Option(min=0, max=100, help="How many exchanges to show for each rule.")] = 5,
     as_json: AsJson = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Say what B says otherwise than A, and with --log which recorded exchanges it would change.
 
@@ -47,7 +48,7 @@ def diff(
     out = console()
     try:
         changed = changes(read_policies(old)[0], read_policies(new)[0])
-        traffic = _traffic(old, new, log, examples) if log else None
+        traffic = _traffic(old, new, log, examples, allow_code) if log else None
     except GuardproxyError as error:
         _wrong_use(str(error))
     if report is not None:
@@ -71,14 +72,14 @@ def _wrong_use(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _traffic(old: Path, new: Path, log: Path, examples: int) -> Traffic:
+def _traffic(old: Path, new: Path, log: Path, examples: int, code: bool) -> Traffic:
     from guardproxy.comparing.traffic import Traffic  # noqa: PLC0415
     from guardproxy.scanning import loader  # noqa: PLC0415
 
     files = sorted(log.glob("*.jsonl")) if log.is_dir() else [log]
     if not files or not all(file.is_file() for file in files):
         _wrong_use(f"{log}: no log here")
-    load = loader()
+    load = loader(code=code)
     traffic = Traffic(load(old), load(new), examples)
     with progress(sum(file.stat().st_size for file in files)) as advance:
         for file in files:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
-from guardproxy.cli.policy.arguments import AsJson
+from guardproxy.cli.policy.arguments import AllowCode, AsJson
 from guardproxy.cli.printing import console, plain, styled
 from guardproxy.errors import PolicyError
 
@@ -37,6 +37,7 @@ def explain(
     model: Annotated[str, typer.Option(help="The model that is asked, for `match`.")] = "",
     tenant: Annotated[str, typer.Option(help="Who asks, for `match`.")] = "",
     as_json: AsJson = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Say what each check finds in a text, which rules hold, which decides, why the others do not, and what each check costs.
 
@@ -50,9 +51,11 @@ def explain(
         text = sys.stdin.read()
     scene, told = _scene(text, on, kind, route, model, tenant)
     try:
-        lowest = loader(asked=judges_alone)(policies)
+        lowest = loader(asked=judges_alone, code=allow_code)(policies)
         # Nothing is remembered: what a check costs is what it costs for a text that is new.
-        rules = loader(runtime=Models(settings=Settings(remembered=0)), asked=leaving_out(DISTANT))(policies)
+        rules = loader(runtime=Models(settings=Settings(remembered=0)), asked=leaving_out(DISTANT), code=allow_code)(
+            policies
+        )
         explained = run(rules, scene, told, time.perf_counter, lowest=lowest)
     except PolicyError as error:
         _wrong_use(str(error))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from guardproxy.cli.policy.arguments import AsJson, Folder
-from guardproxy.errors import PolicyError
+from guardproxy.cli.policy.arguments import AllowCode, AsJson, Folder
+from guardproxy.errors import ConfigError, PolicyError
 
 
 def lint(
@@ -19,6 +20,14 @@ def lint(
     covered: Annotated[
         bool, typer.Option("--coverage", help="Print which checks look at which texts of which wire formats.")
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The proxy's TOML file: its tenants are those that policies may name."),
+    ] = None,
+    tenant: Annotated[
+        list[str] | None, typer.Option(help="A tenant, as `serve --tenant` takes it; the digest may be left out.")
+    ] = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Load a folder as the proxy would; say what is wrong, with file, line and column.
 
@@ -27,6 +36,7 @@ def lint(
     """
     from guardproxy.policy.coverage import coverage, table  # noqa: PLC0415
     from guardproxy.policy.notes import Note, notes  # noqa: PLC0415
+    from guardproxy.policy.tenancy import refuse_strangers  # noqa: PLC0415
     from guardproxy.scanning import load  # noqa: PLC0415
 
     errors: list[PolicyError] = []
@@ -34,7 +44,9 @@ def lint(
     rows = []
     count = 0
     try:
-        policies = load(folder)
+        policies = load(folder, code=allow_code)
+        if config or tenant:
+            refuse_strangers(policies, _tenants(config, tenant or []))
         count, said = sum(not policy.tenant for policy in policies.policies), notes(policies)
         rows = coverage(policies) if covered else []
     except PolicyError as wrong:
@@ -57,6 +69,19 @@ def lint(
         if not errors:
             typer.echo(f"{count} {'policy' if count == 1 else 'policies'}, no errors{_counted(said)}")
     raise typer.Exit(1 if errors or (strict and said) else 0)
+
+
+def _tenants(file: Path | None, named: list[str]) -> tuple[str, ...]:
+    """The names of the tenants that the settings give."""
+    from guardproxy import config as settings  # noqa: PLC0415
+
+    try:
+        # No upstream is asked for here.
+        found = settings.load({"upstream": ("http://127.0.0.1",)}, file=file).tenant_names if file else ()
+    except ConfigError as error:
+        typer.echo(f"guardproxy: {error}", err=True)
+        raise typer.Exit(2) from None
+    return (*found, *(entry.partition("=")[0] for entry in named))
 
 
 def _counted(said: list[Any]) -> str:

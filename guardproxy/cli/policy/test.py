@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from guardproxy.cli.policy.arguments import AsJson, Folders
+from guardproxy.cli.policy.arguments import AllowCode, AsJson, Folders
 from guardproxy.cli.printing import console, contrasted, plain, styled
 from guardproxy.errors import PolicyError
 
@@ -33,6 +33,7 @@ def run(
     ] = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit's XML.")] = None,
     as_json: AsJson = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Run the `tests:` of every policy file, each against its own policy alone. Needs no network.
 
@@ -47,7 +48,7 @@ def run(
     out = console()
     results: list[Ran] = []
     policies: list[Policy] = []
-    for one in _results(folders, only, policies, judged=not no_model):
+    for one in _results(folders, only, policies, judged=not no_model, code=allow_code):
         results.append(one)
         if not as_json:
             for line in _lines(one):
@@ -73,13 +74,13 @@ def run(
     raise typer.Exit(1 if failed or missed else 0)
 
 
-def _results(folders: list[Path], only: str, policies: list[Policy], *, judged: bool) -> Iterator[Ran]:
+def _results(folders: list[Path], only: str, policies: list[Policy], *, judged: bool, code: bool) -> Iterator[Ran]:
     from guardproxy.policy.load import Files  # noqa: PLC0415
     from guardproxy.scanning import DISTANT, JUDGES, folder_of, leaving_out, loader  # noqa: PLC0415
     from guardproxy.trials.running import run_tests  # noqa: PLC0415
 
     left_out = DISTANT if judged else (*DISTANT, *JUDGES)
-    load = loader(asked=leaving_out(left_out))
+    load = loader(asked=leaving_out(left_out), code=code)
     try:
         sets = [(load(folder), Files(folder_of(folder)).read) for folder in folders]
     except PolicyError as error:

@@ -40,7 +40,10 @@ recognizers:
 
 def _check(recognizers: Any, content: bytes = b"", **options: Any) -> Any:
     return build(
-        "pii", "pii", {"recognizers": recognizers, **options}, Resources(read={"own.yaml": content}.__getitem__)
+        "pii",
+        "pii",
+        {"recognizers": recognizers, **options},
+        Resources(read={"own.yaml": content}.__getitem__, code=True),
     )
 
 
@@ -163,6 +166,37 @@ def test_a_class_that_will_not_do_is_refused_with_the_reason(entry: str, words: 
     assert caught.value.key == "recognizers"
 
 
+@pytest.mark.parametrize("entry", [f"{OWN}:BadgeRecognizer", "tests.nowhere:Class", "json:JSONDecoder"])
+def test_no_class_is_imported_unless_code_is_allowed(entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def imported(name: str) -> None:
+        raise AssertionError(name)
+
+    monkeypatch.setattr("importlib.import_module", imported)
+    with pytest.raises(OptionError, match="--allow-code"):
+        Custom([entry], None)
+
+
+def test_a_check_imports_no_class_by_default() -> None:
+    with pytest.raises(OptionError, match="--allow-code"):
+        build("pii", "pii", {"recognizers": [f"{OWN}:BadgeRecognizer"]}, Resources())
+
+
+def test_a_class_that_loads_a_model_is_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    from presidio_analyzer.predefined_recognizers import SpacyRecognizer
+
+    def made(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(SpacyRecognizer, "__init__", made)
+    for entry in (
+        "SpacyRecognizer",
+        "{name: x, class_name: SpacyRecognizer}",
+        "{name: SpacyRecognizer, type: predefined}",
+    ):
+        with pytest.raises(OptionError, match="needs a model"):
+            _check("own.yaml", f"recognizers: [{entry}]".encode())
+
+
 def test_a_class_for_another_language_finds_nothing() -> None:
     with pytest.raises(OptionError, match="no recognizer for the language de"):
         _check([f"{OWN}:ShoutRecognizer"], language="de")
@@ -170,16 +204,20 @@ def test_a_class_for_another_language_finds_nothing() -> None:
 
 def test_the_digest_knows_files_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _check("own.yaml", FILE).digest == _check("own.yaml", FILE).digest != _check("own.yaml", FILE + b"#").digest
-    before = Custom([f"{OWN}:BadgeRecognizer"], None).digest
-    assert before == Custom([f"{OWN}:BadgeRecognizer"], None).digest != Custom([f"{OWN}:ShoutRecognizer"], None).digest
+    before = Custom([f"{OWN}:BadgeRecognizer"], None, code=True).digest
+    assert (
+        before
+        == Custom([f"{OWN}:BadgeRecognizer"], None, code=True).digest
+        != Custom([f"{OWN}:ShoutRecognizer"], None, code=True).digest
+    )
     monkeypatch.setattr("inspect.getsource", lambda module: "other code")
-    assert Custom([f"{OWN}:BadgeRecognizer"], None).digest != before
+    assert Custom([f"{OWN}:BadgeRecognizer"], None, code=True).digest != before
 
     def gone(module: object) -> str:
         raise OSError
 
     monkeypatch.setattr("inspect.getsource", gone)
-    assert Custom([f"{OWN}:BadgeRecognizer"], None).digest != before
+    assert Custom([f"{OWN}:BadgeRecognizer"], None, code=True).digest != before
 
 
 def test_attacks_reach_every_repeat() -> None:

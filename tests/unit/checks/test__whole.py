@@ -15,7 +15,7 @@ OWN = "tests.own_recognizers"
 
 
 def _check(*names: str, **options: Any) -> Any:
-    return build("pii", "pii", {"recognizers": [f"{OWN}:{name}" for name in names], **options}, Resources())
+    return build("pii", "pii", {"recognizers": [f"{OWN}:{name}" for name in names], **options}, Resources(code=True))
 
 
 def _found(check: Any, text: str) -> list[tuple[str, str, float]]:

@@ -317,7 +317,7 @@ def test_a_request_as_json(folder: Path) -> None:
 
 
 def test_what_is_for_others_and_what_is_refused(folder: Path) -> None:
-    other = change(folder, "policy: mine", "match: {models: [x]}\npolicy: mine")
+    other = change(folder, "policy: mine", "match: {tenants: [x]}\npolicy: mine")
     assert "for other requests: mine" in run("explain", "plain", "--policies", other).stdout
     shown = run("explain", '{"messages": [3]}', "--policies", folder)
     assert "decision block (refused: invalid_type at `messages[0]`)" in shown.stdout

@@ -203,9 +203,10 @@ def test_bind_takes_the_policies_that_match() -> None:
         return [policy.name for policy in it.bind(route, model, tenant).policies]
 
     assert names(ROUTE, "gpt-4", "acme") == ["models", "tenants", "all"]
-    assert names("POST /v1/messages", "", "") == ["routes", "all"]
+    assert names("POST /v1/messages", "claude-3", "") == ["routes", "all"]
+    assert names(ROUTE, "", "") == ["models", "all"]
     assert names(ROUTE, "x", "y") == ["all"]
-    assert it.bind(ROUTE, "x", "y") is it.bind("GET /", "", "z"), "one value for one choice of policies"
+    assert it.bind(ROUTE, "x", "y") is it.bind("GET /", "z", "z"), "one value for one choice of policies"
 
 
 def test_the_strictest_policy_decides_on_unmapped_and_on_keeping() -> None:

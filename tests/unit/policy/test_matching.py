@@ -23,13 +23,12 @@ RED = About("POST /a", "m", "t", {"x-team": "red-1"})
         (Match(routes=("POST /v1/*", "* /b")), About("PUT /b"), True),
         (Match(models=("gpt-*", "claude-?")), About("POST /a", "gpt-4"), True),
         (Match(models=("gpt-*", "claude-?")), About("POST /a", "claude-3"), True),
-        (Match(models=("gpt-*",)), About("POST /a", "GPT-4"), False),
+        (Match(models=("gpt-*",)), About("POST /a", "claude-3"), False),
         (Match(tenants=("acme",)), About("POST /a", "m", "acme"), True),
         (Match(tenants=("acme",)), About("POST /a", "m"), False),
         (Match(tenants=("*",)), About("POST /a", "m"), True),
         (Match(headers={"x-team": ("blue", "red-*")}), RED, True),
         (Match(headers={"x-team": ("blue",)}), RED, False),
-        (Match(headers={"x-other": ("*",)}), RED, False),
         (Match(when=compile_cel('request.model == "m"')), RED, True),
         (Match(when=compile_cel('request.model == "n"')), RED, False),
         (Match(models=("n",), when=compile_cel('request.headers["x-other"] == "n"')), RED, False),
@@ -46,6 +45,7 @@ def test_all_of_a_match_must_hold(match: Match, about: About, holds: bool) -> No
         (Match(when=compile_cel('request.headers["x-other"] == "red"')), "failed"),
         (Match(when=compile_cel("1 / request.max_tokens > 0")), "failed"),
         (Match(headers={"x-team": ("red",)}), "unknown"),
+        (Match(headers={"x-other": ("*",)}), "failed"),
         (Match(when=compile_cel('"x-team" in request.headers')), "unknown"),
         (Match(models=("n",), headers={"x-team": ("red",)}), "no"),
     ],
@@ -116,6 +116,6 @@ def test_a_recorded_verdict_counts_instead_of_what_is_known_now() -> None:
 
 
 def test_nobody_counts_messages_where_no_condition_asks() -> None:
-    assert not policy_set(policy("{models: [m]}")).asks_body
+    assert not policy_set(policy("{tenants: [m]}")).asks_body
     assert policy_set(policy("{when: 'request.messages > 1'}")).asks_body
     assert Stated().messages == 0

@@ -19,7 +19,7 @@ def loaded(*texts: str) -> PolicySet:
 
 
 def told(*texts: str) -> list[Note]:
-    return [note for note in notes(loaded(*texts)) if note.code != "not-scanned"]
+    return [note for note in notes(loaded(*texts)) if note.code not in ("not-scanned", "client-chooses")]
 
 
 def policy(checks: str, *rules: str, more: str = "") -> str:
@@ -108,6 +108,24 @@ WORDS = "w: {use: pattern, words: [x], label: WORD}"
 )  # fmt: skip
 def test_what_is_likely_to_be_a_mistake_is_told_with_its_place(text: str, note: str) -> None:
     assert [str(one) for one in told(text)] == [f"p.yaml:{note}"]
+
+
+@pytest.mark.parametrize(
+    ("match", "parts"),
+    [
+        ("{models: [m]}", "`models`"),
+        ("{headers: {x-a: b}, models: [m]}", "`models` and `headers`"),
+        ("{when: 'request.stream && tenant.name == \"a\"'}", "`request.stream`"),
+        ("{tenants: [a], routes: ['POST /*'], when: 'request.path != \"/\"'}", ""),
+        ("{}", ""),
+    ],
+)
+def test_a_reviewer_is_told_what_a_client_chooses(match: str, parts: str) -> None:
+    it = loaded(policy(WORDS, "id: r, when: w, action: flag", more=f"match: {match}\n"))
+    found = [note for note in notes(it) if note.code == "client-chooses"]
+    assert [(note.line, note.column, note.weight) for note in found] == ([(5, 1, "note")] if parts else [])
+    assert all(note.message.startswith(f"a client chooses {parts}, ") for note in found)
+    assert all("`tenants`" in note.message for note in found)
 
 
 def test_a_pattern_that_is_slow_is_told() -> None:

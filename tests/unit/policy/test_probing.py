@@ -102,7 +102,7 @@ CONDITIONS = st.recursive(
 ABOUTS = st.builds(
     About,
     route=st.just(ROUTES[0]),
-    model=st.text("abgpt-", max_size=6),
+    model=st.text("abgpt-", min_size=1, max_size=6),
     tenant=st.text("ab", max_size=2),
     messages=st.integers(0, 5),
 )

@@ -3,12 +3,15 @@ text, and none that repeats what was found."""
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 from multidict import CIMultiDict
 
 from guardproxy.config import Config, load
-from guardproxy.errors import ConfigError
-from guardproxy.server.headers import asked_for, downstream_headers, fallback_headers, language, named, upstream_headers
+from guardproxy.errors import ConfigError, DownstreamError
+from guardproxy.server.headers import asked_for, downstream_headers, is_trusted, language, named
+from guardproxy.server.onward import fallback_headers
 
 USUAL = {
     "Content-Type": "application/json; charset=utf-8",
@@ -31,7 +34,7 @@ def test_the_key_of_a_client_never_reaches_another_upstream(provider: str) -> No
     sent = CIMultiDict(
         {"Authorization": "Bearer mine", "X-Api-Key": "mine", "api-key": "mine", "x-stainless-lang": "python"}
     )
-    assert dict(fallback_headers(sent, provider, "")) == {"x-stainless-lang": "python"}
+    assert dict(fallback_headers(sent, provider, "")) == {"x-stainless-lang": "python", "Accept-Encoding": "identity"}
     own = fallback_headers(sent, provider, "theirs")
     assert "mine" not in str(own)
     assert own["x-api-key" if provider == "anthropic" else "authorization"].endswith("theirs")
@@ -123,14 +126,76 @@ def test_the_conversation_that_a_client_names_stays_here() -> None:
     headers = CIMultiDict({"x-guardproxy-conversation": "c-1", "content-language": "de", "x-other": "a"})
     assert named(headers) == ("de", "c-1")
     assert named(CIMultiDict()) == ("", "")
-    assert dict(upstream_headers(headers.items(), "")) == {
-        "content-language": "de",
-        "x-other": "a",
-        "Accept-Encoding": "identity",
-    }
 
 
 def test_only_the_headers_that_policies_ask_for_are_taken() -> None:
-    headers = CIMultiDict([("X-Team", "red"), ("x-team", "blue"), ("Authorization", "Bearer secret"), ("x-other", "1")])
-    assert asked_for(headers, ["x-team", "x-none"]) == {"x-team": "red, blue"}
+    headers = CIMultiDict([("X-Team", "red"), ("Authorization", "Bearer secret"), ("x-other", "1")])
+    assert asked_for(headers, ["x-team", "x-none"]) == {"x-team": "red"}
     assert asked_for(headers, []) == {}
+
+
+def test_a_header_that_decides_stands_there_once() -> None:
+    headers = CIMultiDict([("X-Team", "red"), ("x-team", "blue")])
+    with pytest.raises(DownstreamError, match="twice"):
+        asked_for(headers, ["x-team"])
+    assert asked_for(headers, ["x-other"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("anthropic-ratelimit-unified-status", "allowed_warning"),
+        ("anthropic-ratelimit-unified-5h-reset", "1760000000"),
+        ("anthropic-ratelimit-unified-7d-utilization", "0.23"),
+        ("anthropic-ratelimit-unified-representative-claim", "five_hour"),
+        ("anthropic-ratelimit-unified-overage-disabled-reason", "out_of_credits"),
+        ("x-ratelimit-limit-project-tokens", "150000000"),
+        ("x-ratelimit-remaining-project-requests", "12"),
+        ("x-ratelimit-reset-project-tokens", "6m0s"),
+        ("apim-request-id", "0d8f0c4e-6f3c-4b7e-9a53-0a2f4f1f3b11"),
+        ("x-ms-region", "East US 2"),
+        ("x-ms-rai-invoked", "true"),
+        ("x-ms-deployment-name", "gpt-4o-mini"),
+        ("azureml-model-session", "d060-20250101"),
+        ("x-envoy-upstream-service-time", "512"),
+        ("x-request-id", "1c4f41111111111111118f0c4e6f3c4b"),
+    ],
+)
+def test_the_families_that_providers_send_go_on(name: str, value: str) -> None:
+    assert kept(**{name: value}) == {name: value}
+
+
+CARD, TELEPHONE, ADDRESS = "4111-1111-1111-1111", "555-123-4567", "jane@corp.example"
+
+
+@pytest.mark.parametrize("value", [CARD, CARD.replace("-", ""), TELEPHONE, ADDRESS, "jane roe lives here", "x" * 200])
+@pytest.mark.parametrize(
+    "name",
+    ["x-request-id", "anthropic-ratelimit-unified-status", "x-ratelimit-limit-tokens", "x-ms-note", "azureml-model-note",
+     "x-envoy-note", "x-ms-region", "apim-request-id", "retry-after"],
+)  # fmt: skip
+def test_no_family_carries_a_text(name: str, value: str) -> None:
+    assert (value in ("jane roe lives here",) and name == "x-ms-region") or kept(**{name: value}) == {}
+
+
+def test_a_setting_lets_more_names_of_answers_through() -> None:
+    headers = CIMultiDict({"x-mine": "a b", "x-other": "1", "set-cookie": "a", "X-Card": CARD})
+    assert dict(downstream_headers(headers, (), {"x-mine", "set-cookie", "x-card"})) == {"x-mine": "a b"}
+    assert dict(downstream_headers(headers, ["A B"], {"x-mine"})) == {}
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted"),
+    [
+        (("10.1.2.3", 5), True),
+        (("::ffff:10.1.2.3", 5, 0, 0), True),
+        (("11.1.2.3", 5), False),
+        (("fe80::1%eth0", 5, 0, 0), True),
+        ("", False),
+        (None, False),
+        (("name", 1), False),
+    ],
+)
+def test_only_a_named_network_is_trusted(peer: object, trusted: bool) -> None:
+    assert is_trusted(peer, [ip_network("10.0.0.0/8"), ip_network("fe80::/10")]) is trusted
+    assert not is_trusted(peer, [])

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.stated import Stated, stated
+from guardproxy.wire.stated import LIMIT_NAMES, Stated, stated
+
+TWO = frozenset(("max_tokens", "tools"))
 
 
 @pytest.mark.parametrize(
@@ -16,31 +18,58 @@ from guardproxy.wire.stated import Stated, stated
     [
         ({}, Stated()),
         ([], Stated()),
-        ({"max_tokens": 5, "messages": [{}, {}]}, Stated(5, 2)),
-        ({"max_completion_tokens": 7, "max_tokens": 5}, Stated(7)),
-        ({"max_output_tokens": 9, "input": "hello"}, Stated(9, 1)),
-        ({"max_tokens": True, "messages": "x", "tools": {}}, Stated(0, 1)),
-        ({"max_tokens": -1}, Stated()),
-        ({"max_tokens": 10**30}, Stated(2**63 - 1)),
-        ({"messages": 3, "max_tokens": 1.5}, Stated()),
-        (
-            {
-                "tools": [
-                    {"type": "function", "function": {"name": "a"}},
-                    {"type": "custom", "custom": {"name": "b"}},
-                    {"name": "c", "type": "custom"},
-                    {"type": "web_search"},
-                    {"function": "d"},
-                    3,
-                    {"name": 4},
-                ]
-            },
-            Stated(tools=("a", "b", "c", "web_search")),
-        ),
+        ({"model": "m"}, Stated()),
+        ({"max_tokens": 5, "messages": [{}, {}]}, Stated(5, 2, limits=(5,), counts=(2,))),
+        ({"max_completion_tokens": 7, "max_tokens": 5}, Stated(7, limits=(7, 5))),
+        ({"max_output_tokens": 9, "input": "hello"}, Stated(9, 1, limits=(9,), counts=(1,))),
+        ({"messages": [{}], "input": "hello"}, Stated(0, 1, counts=(1,))),
+        ({"max_tokens": True, "messages": "x", "tools": {}}, Stated(0, 1, counts=(1,), unclear=TWO)),
+        ({"max_tokens": -1}, Stated(limits=(0,))),
+        ({"max_tokens": 10**30}, Stated(2**63 - 1, limits=(2**63 - 1,))),
+        ({"messages": 3, "max_tokens": 1.5}, Stated(unclear=frozenset(("messages", "max_tokens")))),
+        ({"model": "a", "models": ["b", "a"]}, Stated(models=("a", "b"))),
+        ({"models": "b"}, Stated(models=("b",))),
+        ({"model": "a", "fallbacks": [{"model": "c"}, "d"]}, Stated(models=("a", "c", "d"))),
+        ({"model": "a", "models": ["b", 3, ""]}, Stated(models=("a", "b"), unclear=frozenset(("model",)))),
+        ({"model": "a", "models": ["a"] * 17}, Stated(unclear=frozenset(("model",)))),
     ],
 )
-def test_what_has_another_type_counts_as_absent(tree: Any, said: Stated) -> None:
+def test_everything_that_a_request_states_is_given(tree: Any, said: Stated) -> None:
     assert stated(tree) == said
+
+
+def test_every_name_and_kind_of_a_tool_is_given() -> None:
+    tools = [
+        {"type": "function", "function": {"name": "a"}},
+        {"type": "custom", "custom": {"name": "b"}},
+        {"name": "c", "type": "custom"},
+        {"type": "web_search"},
+        {"type": "bash_20250124", "name": "bash"},
+        {"type": "mcp", "server_label": "files", "allowed_tools": ["read", 3]},
+        {"type": "namespace", "name": "n", "tools": [{"name": "inner"}]},
+    ]
+    said = stated({"tools": tools, "functions": [{"name": "old"}], "mcp_servers": [{"name": "s", "url": "u"}]})
+    assert said.tools == ("a", "b", "c", "web_search", "bash", "mcp", "n")
+    names = ("a", "b", "c", "web_search", "bash", "bash_20250124", "files", "read", "mcp", "n", "inner", "old", "s")
+    assert said.offered == names
+    assert said.unclear == frozenset()
+
+
+def test_more_tools_than_are_read_are_unclear() -> None:
+    many = [f"a{at}" for at in range(LIMIT_NAMES + 1)]
+    for tools in (
+        [{"name": name} for name in many],
+        [{"name": "b", "allowed_tools": many}],
+        [{"name": "b", "tools": [{"name": "c"}] * 999}],
+    ):
+        said = stated({"tools": tools})
+        assert (len(said.offered) <= LIMIT_NAMES, said.unclear) == (True, {"tools"})
+    assert stated({"tools": [{"name": name} for name in many[1:]]}).unclear == frozenset()
+
+
+@pytest.mark.parametrize("tool", [3, {}, {"name": 4}, {"function": "d"}, {"type": "function"}, None])
+def test_a_tool_without_a_name_is_unclear(tool: Any) -> None:
+    assert stated({"tools": [tool]}).unclear == {"tools"}
 
 
 JSON = st.recursive(

@@ -1,0 +1,35 @@
+"""`guardproxy tenant`: what settings call a credential by."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from guardproxy.errors import GuardproxyError
+
+app = typer.Typer(no_args_is_help=True, help="Give the clients of the proxy names that policies can use.")
+
+
+@app.callback()
+def _main() -> None:
+    pass
+
+
+@app.command("digest")
+def digest() -> None:
+    """Print the digest of a credential that is read from standard input, for `--tenant NAME=sha256:HEX`.
+
+    The credential is a bare key, or what stands in an Authorization header. It is never an argument: others can read those.
+    """
+    from guardproxy.server import credentials  # noqa: PLC0415
+
+    text = typer.prompt("credential", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
+    try:
+        secret = credentials.read_secret(text)
+    except GuardproxyError:
+        secret = ""
+    if not secret:
+        typer.echo("guardproxy: standard input must hold one credential: a key, or `Bearer KEY`", err=True)
+        raise typer.Exit(2)
+    typer.echo(credentials.digest(secret))

@@ -1,0 +1,115 @@
+"""What is known of a request when policies are chosen for it, and the ways to read it.
+
+In: the facts of one request. Out: `readings`, the values that a condition in CEL is asked about. A client writes most of these
+facts, and servers read them differently (`gpt-4`, `GPT-4`, `openai/gpt-4`; two limits of tokens). So a condition is asked
+about every reading, as it stands and in normal form, and it holds where it holds for one of them. Kept: nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+from typing import Any
+
+from guardproxy.policy.naming import folded, model_readings, tool_readings, value_readings
+from guardproxy.wire.stated import LARGEST
+
+LIMIT_READINGS = 256
+_ABSENT: Any = object()  # stands for a fact that cannot be told
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The facts of a request.
+
+    `model`: empty where none is named; `models`: more that are named. `tenant`: the name of the client, empty where it has
+    none, `None` where it is not known (a record that was written before names were kept). `headers`: by their names in small
+    letters; `None`: they are not known (a record holds none). `max_tokens`: 0 where the request names none; `limits`: every
+    limit that it names. `messages`: how many there are; `counts`: of every field that holds messages. `tools`: their names;
+    `offered`: every name and kind of every tool. `unclear`: the facts that have a type which cannot be read.
+    """
+
+    route: str = ""
+    model: str = ""
+    tenant: str | None = ""
+    headers: Mapping[str, str] | None = field(default_factory=dict)
+    stream: bool = False
+    max_tokens: int = 0
+    messages: int = 0
+    tools: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    limits: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+    offered: tuple[str, ...] = ()
+    unclear: frozenset[str] = frozenset()
+
+    @property
+    def named_models(self) -> tuple[str, ...]:
+        """Every model that may answer, as the request spells it."""
+        return tuple(dict.fromkeys(name for name in (self.model, *self.models) if name))
+
+    def model_spellings(self) -> tuple[str, ...] | None:
+        """Every model that may answer, as it is spelled and in normal form; `None` where one of them cannot be told."""
+        found = [model_readings(name) for name in self.named_models]
+        if not found or "model" in self.unclear or None in found:
+            return None
+        return (*self.named_models, *(reading for each in found for reading in each or ()))
+
+    def readings(self, names: Iterable[str], headers: Sequence[str]) -> Iterator[tuple[bool, Mapping[str, Any]]]:
+        """The values by name that an expression is asked about which speaks of `names` and of these `headers`, and whether they
+        are in normal form. A name without a value cannot be told."""
+        wanted = frozenset(names)
+        for normal in (False, True):
+            choices = {name: self._values(name, normal) for name in sorted(wanted & _CHOICES)}
+            held = {name: self._header(name, normal) for name in headers if name in (self.headers or {})}
+            if prod(map(len, (*choices.values(), *held.values()))) > LIMIT_READINGS:
+                yield normal, {key: value for key, value in self._plain().items() if key not in wanted}
+                continue
+            for chosen in product(*choices.values(), *held.values()):
+                values = self._plain() | dict(zip(choices, chosen, strict=False))
+                values["request.headers"] = dict(zip(held, chosen[len(choices) :], strict=True))
+                yield normal, {key: value for key, value in values.items() if value is not _ABSENT}
+
+    def _plain(self) -> dict[str, Any]:
+        method, _, path = self.route.partition(" ")
+        of = {"route": self.route, "method": method, "path": path, "model": self.model, "stream": self.stream}
+        of |= {"max_tokens": self.max_tokens, "messages": self.messages, "tools": list(self.tools), "headers": {}}
+        tenant = _ABSENT if self.tenant is None else self.tenant
+        return {f"request.{name}": value for name, value in of.items()} | {"tenant.name": tenant}
+
+    def _values(self, name: str, normal: bool) -> list[Any]:
+        match name:
+            case "request.model":
+                told = self.model_spellings()
+                unsure = [_ABSENT] if told is None else []
+                return [*(told or ("",)), *unsure] if normal else [*(self.named_models or ("",)), *unsure]
+            case "request.max_tokens":
+                told_limits = self.limits or ((self.max_tokens,) if self.max_tokens else (0, LARGEST))
+                return [*told_limits, *self._unsure("max_tokens")]
+            case "request.messages":
+                return [*(self.counts or (self.messages,)), *self._unsure("messages")]
+            case "request.tools":
+                return self._tools(normal)
+        return [_ABSENT if self.tenant is None else folded(self.tenant) if normal else self.tenant]
+
+    def _tools(self, normal: bool) -> list[Any]:
+        offered = self.offered or self.tools
+        found = [(name, tool_readings(name)) for name in offered]
+        unsure = [_ABSENT] if any(readings is None for _, readings in found) else self._unsure("tools")
+        if not normal:
+            return [list(self.tools), *([list(offered)] if offered != self.tools else []), *unsure]
+        every = list(dict.fromkeys(reading for _, readings in found for reading in readings or ()))
+        own = [folded(name) for name in self.tools]
+        return [own, *([every] if every != own else []), *unsure]
+
+    def _unsure(self, fact: str) -> list[Any]:
+        return [_ABSENT] if fact in self.unclear else []
+
+    def _header(self, name: str, normal: bool) -> list[Any]:
+        value = (self.headers or {})[name]
+        return list(value_readings(value)) if normal else [value]
+
+
+_CHOICES = frozenset(("request.model", "request.max_tokens", "request.messages", "request.tools", "tenant.name"))

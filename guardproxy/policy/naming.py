@@ -1,0 +1,87 @@
+"""Normal forms of the names that a client writes: models, tools, values of headers.
+
+In: a name as it stands in a request. Out: its readings, the spellings that a condition is compared with. A condition that
+holds for one reading holds. `None` is a name that cannot be read: every condition on it is taken to hold, because nobody can
+tell what the upstream makes of it. Nothing is kept but a cache of pure results.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+
+LIMIT_CHARS = 200
+LIMIT_PARTS = 12
+# A model behind such a name is chosen by the upstream.
+_CHOSEN_UPSTREAM = frozenset(("auto", "default", "router"))
+_MODEL = re.compile(r"[a-z0-9._:/@+~#-]+", re.ASCII)
+_TOOL = re.compile(r"[a-z0-9._:/-]+", re.ASCII)
+# What stands between a provider and its model: `openai/`, `models/`, `us.anthropic.`, `ft:`. A dot counts between letters only:
+# `gpt-3.5` is one name.
+_BREAK = re.compile(r"--|__|[/:@~#+]|(?<=[a-z])\.(?=[a-z])", re.ASCII)
+_VARIANT = re.compile(r"[:@#~+]", re.ASCII)
+_VERSION = re.compile(r"(?:[-@]20\d\d-?\d\d-?\d\d|-\d{4}|-latest|-v\d{1,2})\Z", re.ASCII)
+_SPACES = re.compile(r"\s+")
+
+
+def small(text: str) -> str:
+    """The text in small letters and compatibility form (NFKC)."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def folded(text: str) -> str:
+    """The text in small letters and compatibility form (NFKC), without white space, control and format characters."""
+    return "".join(char for char in small(text) if unicodedata.category(char) not in ("Cc", "Cf", "Zs", "Zl", "Zp"))
+
+
+def folded_value(text: str) -> str:
+    """The value of a header in small letters, with single spaces and none at its ends."""
+    return _SPACES.sub(" ", small(text)).strip()
+
+
+@lru_cache(maxsize=4096)
+def model_readings(name: str) -> tuple[str, ...] | None:
+    """The name in normal form, the parts after each separator, each also without its variant and its version."""
+    if not name or len(name) > LIMIT_CHARS:
+        return None
+    plain = folded(name)
+    if not _MODEL.fullmatch(plain):
+        return None
+    breaks = list(_BREAK.finditer(plain))
+    parts = [part for part in (plain, *(plain[found.end() :] for found in breaks)) if part]
+    if len(breaks) > LIMIT_PARTS or not parts or plain.startswith("@") or parts[-1] in _CHOSEN_UPSTREAM:
+        return None
+    return tuple(dict.fromkeys(reading for part in parts for reading in _shortened(part)))
+
+
+def _shortened(part: str) -> Iterator[str]:
+    yield part
+    for whole in (part, _VARIANT.split(part, maxsplit=1)[0]):
+        short = whole
+        while short:
+            yield short
+            shorter = _VERSION.sub("", short)
+            if shorter == short:
+                break
+            short = shorter
+
+
+@lru_cache(maxsize=4096)
+def tool_readings(name: str) -> tuple[str, ...] | None:
+    """The name of a tool in normal form, and the parts after each separator (`server__shell`, `functions.shell`)."""
+    if not name or len(name) > LIMIT_CHARS:
+        return None
+    plain = folded(name)
+    breaks = list(_BREAK.finditer(plain))
+    if not _TOOL.fullmatch(plain) or len(breaks) > LIMIT_PARTS:
+        return None
+    return tuple(dict.fromkeys(part for part in (plain, *(plain[found.end() :] for found in breaks)) if part))
+
+
+@lru_cache(maxsize=4096)
+def value_readings(value: str) -> tuple[str, ...]:
+    """The value of a header in normal form, and each of the values that commas join in it."""
+    parts = [folded_value(part) for part in value.split(",")[:LIMIT_PARTS]]
+    return tuple(dict.fromkeys((folded_value(value), *parts)))

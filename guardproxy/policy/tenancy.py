@@ -1,0 +1,102 @@
+"""Whether the tenants that policies name can ever ask: each name must be one that the settings give to a credential.
+
+In: policies and the names of tenants. Out: `PolicyErrors` with the place of each name that no credential can produce: a policy
+for it would look green and never count. Kept: nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from guardproxy.errors import PolicyError
+from guardproxy.policy.cel import Token, literal, tokens_of
+from guardproxy.policy.document import Policy
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import PolicyErrors
+from guardproxy.policy.matching import is_any
+from guardproxy.policy.naming import small
+from guardproxy.policy.reading import did_you_mean, join
+from guardproxy.policy.tree import Place
+
+_METHODS: dict[str, Callable[[str, str], bool]] = {
+    "startsWith": str.startswith,
+    "endsWith": str.endswith,
+    "contains": str.__contains__,
+}
+
+
+def refuse_strangers(policies: PolicySet, names: Sequence[str]) -> None:
+    """Raises `PolicyErrors` for the names of tenants in policies that are none of `names`. A glob must match one of them, or
+    the empty name of a client without one."""
+    found: dict[tuple[Place, str], PolicyError] = {}
+    for policy in policies.policies:
+        for place, text, fits in _named(policy):
+            if not any(fits(small(name)) for name in (*names, "")):
+                path = place.path or policy.source
+                error = PolicyError(_message(text, names), path, place.line, place.column)
+                found.setdefault((Place(place.line, place.column, path), text), error)
+    if found:
+        raise PolicyErrors(sorted(found.values(), key=lambda error: (error.path, error.line, error.column)))
+
+
+def _message(text: str, names: Sequence[str]) -> str:
+    if not names:
+        return f"no credential belongs to the tenant `{text}`: no tenant has a name; give --tenant {text}=sha256:HEX"
+    near = did_you_mean(text, names)
+    return f"no credential belongs to the tenant `{text}`{near or f' (tenants: {join(sorted(names))})'}"
+
+
+Named = tuple[Place, str, Callable[[str], bool]]
+
+
+def _named(policy: Policy) -> Iterator[Named]:
+    """Each name in a policy with its place, and whether a tenant's name in small letters fits it."""
+    match = policy.match
+    for number, glob in enumerate(match.tenants or ()):
+        place = match.places.get(f"tenants[{number}]", match.places.get("tenants[0]", policy.place))
+        shown = policy.tenant or glob
+        yield place, shown, partial(is_any, (small(glob),))
+    if match.when is None:
+        return
+    place = match.places.get("when", policy.place)
+    tokens = list(tokens_of(match.when.text))
+    for at in range(len(tokens) - 2):
+        if [token.text for token in tokens[at : at + 3]] == ["tenant", ".", "name"]:
+            for token, fits in _compared(tokens, at):
+                yield place, literal(token), fits
+
+
+def _compared(tokens: Sequence[Token], at: int) -> Iterator[tuple[Token, Callable[[str], bool]]]:
+    """The texts that the name of a tenant is compared with, which stands at a place of an expression."""
+    before, after = tokens[max(0, at - 2) : at], tokens[at + 3 :]
+    words = [token.text for token in after[:3]]
+    if len(before) == 2 and before[1].text in ("==", "!=") and before[0].kind == "text":
+        yield before[0], _equal(before[0])
+    if words[:1] in (["=="], ["!="]) and len(after) > 1 and after[1].kind == "text":
+        yield after[1], _equal(after[1])
+    elif words[:2] == ["in", "["]:
+        for token in after[2:]:
+            if token.text == "]":
+                break
+            if token.kind == "text":
+                yield token, _equal(token)
+    elif len(after) > 3 and words[:1] == ["."] and words[2:] == ["("] and after[3].kind == "text":
+        text = literal(after[3])
+        if words[1] == "matches":
+            # The expression was compiled: the pattern is one of RE2, which `re` may not take.
+            yield after[3], lambda name: _matches(text, name)
+        elif words[1] in _METHODS:
+            yield after[3], lambda name: _METHODS[words[1]](name, small(text))
+
+
+def _equal(token: Token) -> Callable[[str], bool]:
+    return lambda name: name == small(literal(token))
+
+
+def _matches(pattern: str, name: str) -> bool:
+    try:
+        return re.search(pattern, name, re.IGNORECASE) is not None
+    except re.error:
+        return True

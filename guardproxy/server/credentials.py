@@ -1,0 +1,115 @@
+"""Credentials of a request: one list of the headers that carry them, one normal form, and the headers to send in their place.
+
+In: the headers of a request. Out: the secret that a client authenticates with and the headers that say it upstream, rebuilt, so
+that guardproxy and the upstream read the same. What could be read in two ways is refused. Kept: nothing. `digest` is what
+settings call a credential by.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from guardproxy.errors import DownstreamError
+
+HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+"""Every header that a provider takes a key from."""
+_QUERY = frozenset(
+    ("key", "api_key", "api-key", "apikey", "access_token", "token", "subscription-key", "authorization")
+)
+_SECRET = re.compile(r"[!#$%&'*+./0-9:=?@A-Z^_`a-z|~-]{1,8192}", re.ASCII)  # no space, comma, quote or bracket
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,30})(?: +(.*))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """`secret`: empty where a request has none. `headers`: what to send upstream, in normal form."""
+
+    secret: str
+    headers: Mapping[str, str]
+
+
+def read_credential(headers: Mapping[str, str]) -> Credential:
+    """What the client authenticates with. An empty header counts as absent. Raises `DownstreamError` (400) for a credential
+    that is repeated, contradictory or in a form that the upstream could read otherwise."""
+    every = headers if isinstance(headers, (CIMultiDict, CIMultiDictProxy)) else CIMultiDict(headers)
+    sent: dict[str, str] = {}
+    secrets: set[str] = set()
+    for name in HEADERS:
+        values = every.getall(name, [])
+        if len(values) > 1:
+            raise DownstreamError(400, "repeated_credential", f"the header `{name}` stands in the request twice", name)
+        value = values[0].strip(" \t") if values else ""
+        if name == "authorization":
+            secret, value = _authorization(value)
+        else:
+            secret = _checked(value, name) if value else ""
+        if secret:
+            secrets.add(secret)
+            sent[name] = value
+    if len(secrets) > 1:
+        raise DownstreamError(400, "two_credentials", "the request has two different credentials")
+    return Credential(next(iter(secrets), ""), sent)
+
+
+def _authorization(value: str) -> tuple[str, str]:
+    """The secret and the normal form of an `Authorization` header."""
+    if not value:
+        return "", ""
+    found = _SCHEME.fullmatch(value)
+    scheme, rest = (found[1].lower(), found[2] or "") if found else ("", "")
+    if scheme == "bearer":
+        return (token := _checked(rest, "authorization") if rest else ""), f"Bearer {token}"
+    if scheme == "basic" and rest:
+        pair = _basic(rest)
+        return f"Basic {pair}", f"Basic {pair}"
+    message = "the header `authorization` must be `Bearer KEY` or `Basic PAIR`, with spaces between the two words"
+    raise DownstreamError(400, "invalid_credential", message, "authorization")
+
+
+def _basic(value: str) -> str:
+    """User and password in the one way to write them in base64."""
+    try:
+        plain = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        plain = b""
+    if not plain or (written := base64.b64encode(plain).decode()) != value:
+        message = "the header `authorization` does not hold base64 of a user and a password"
+        raise DownstreamError(400, "invalid_credential", message, "authorization")
+    return written
+
+
+def _checked(value: str, name: str) -> str:
+    if not _SECRET.fullmatch(value):
+        message = f"the header `{name}` must hold one key, without spaces, tabs, commas, quotes or brackets"
+        raise DownstreamError(400, "invalid_credential", message, name)
+    return value
+
+
+def refuse_in_query(query: str) -> None:
+    """Raises `DownstreamError` (400) where a query holds a credential: addresses end up in logs, and it would choose an account
+    that no policy knows of."""
+    for part in query.split("&"):
+        name = unquote(part.partition("=")[0]).strip().lower()
+        if name in _QUERY:
+            message = f"a credential belongs into a header (one of {', '.join(HEADERS)}), not into the query"
+            raise DownstreamError(400, "credential_in_query", message, "query")
+
+
+def digest(secret: str) -> str:
+    """What settings call a credential by: `sha256:` and the digest of its characters."""
+    return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
+
+
+def read_secret(text: str) -> str:
+    """The secret that somebody hands to a command: a bare key, or the whole value of an `Authorization` header. Raises
+    `DownstreamError` as above."""
+    value = text.strip()
+    return _authorization(value)[0] if " " in value else _checked(value, "authorization")

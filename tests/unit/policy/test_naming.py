@@ -1,0 +1,70 @@
+"""Normal forms of names that a client writes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.policy.naming import LIMIT_CHARS, model_readings, tool_readings, value_readings
+
+
+@pytest.mark.parametrize(
+    ("name", "reading"),
+    [
+        ("GPT-4", "gpt-4"),
+        (" gpt-4\t", "gpt-4"),
+        ("g\u200bp\u00adt-4", "gpt-4"),
+        ("\uff47\uff50\uff54-4", "gpt-4"),
+        ("gpt-4\x00", "gpt-4"),
+        ("openai/gpt-4", "gpt-4"),
+        ("models/gpt-4", "gpt-4"),
+        ("accounts/x/models/gpt-4", "gpt-4"),
+        ("us.anthropic.claude-3-5-sonnet-20241022-v2:0", "claude-3-5-sonnet"),
+        ("arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-3", "claude-3"),
+        ("gpt-4:free", "gpt-4"),
+        ("gpt-4@2024-06-01", "gpt-4"),
+        ("gpt-4-0613", "gpt-4"),
+        ("gpt-4-latest", "gpt-4"),
+        ("ft:gpt-4:org::id", "gpt-4"),
+        ("anthropic--claude-3", "claude-3"),
+        ("gpt-3.5-turbo", "gpt-3.5-turbo"),
+    ],
+)
+def test_a_model_is_read_in_every_way(name: str, reading: str) -> None:
+    assert reading in (model_readings(name) or ())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "g\u0440t-4",
+        "gpt%2D4",
+        "gpt\\4",
+        "openrouter/auto",
+        "@preset/a",
+        "\u200b",
+        "x" * (LIMIT_CHARS + 1),
+        "a/" * 17 + "b",
+        "\ud800",
+    ],
+)
+def test_a_model_that_nobody_can_read_has_no_reading(name: str) -> None:
+    assert model_readings(name) is None
+
+
+@given(st.text(max_size=2 * LIMIT_CHARS), st.sampled_from([model_readings, tool_readings, value_readings]))
+def test_the_readings_of_any_name_are_few(name: str, read: object) -> None:
+    found = read(name)  # type: ignore[operator]
+    assert found is None or len(found) <= 120
+
+
+def test_a_tool_is_read_with_and_without_its_server() -> None:
+    assert tool_readings("Files__Shell") == ("files__shell", "shell")
+    assert "shell" in (tool_readings("functions.shell") or ())
+    assert tool_readings("\u0455hell") is None
+
+
+def test_a_value_is_read_whole_and_in_parts() -> None:
+    assert value_readings(" Red , blue  one") == ("red , blue one", "red", "blue one")
