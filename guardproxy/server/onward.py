@@ -85,12 +85,13 @@ _STAINLESS_VALUE = _like(
 )
 # Whose account it is: for the upstream that the credential is for.
 _ACCOUNT: Mapping[str, Shape] = {
-    "openai-organization": _like(r"org-[A-Za-z0-9]{1,40}"),
-    "openai-project": _like(r"proj_[A-Za-z0-9_]{1,64}"),
+    "openai-organization": _like(r"org-(?!.*\d{7})[A-Za-z0-9]{1,40}"),
+    "openai-project": _like(r"proj_(?!.*\d{7})[A-Za-z0-9_]{1,64}"),
 }
 # An upstream only compares them. One that is no UUID is replaced with a digest: equal values stay equal.
 _OPAQUE = frozenset(("idempotency-key", "x-idempotency-key", "x-request-id", "x-client-request-id"))
 _OPAQUE_VALUE = _like(rf"(?:[a-z][a-z-]{{0,40}}-)?{_UUID}")
+_UNKNOWN = re.compile(r"x(?:-[a-z]{1,20}){1,4}", re.ASCII)  # a name can say something, too
 _SMALL = re.compile(r"\d{1,4}|true|false|on|off", re.ASCII)
 _FALLBACK = frozenset((*_MEANT, "accept", "accept-language", "content-language", "user-agent"))
 
@@ -143,7 +144,9 @@ def _goes_on(name: str, value: str) -> bool:
             raise DownstreamError(400, "invalid_header", message, name)
         return True
     known = _SAID.get(name) or _ACCOUNT.get(name) or (_STAINLESS_VALUE if _STAINLESS.fullmatch(name) else None)
-    return known(value) if known is not None else _SMALL.fullmatch(value) is not None
+    if known is not None:
+        return known(value)
+    return _UNKNOWN.fullmatch(name) is not None and _SMALL.fullmatch(value) is not None
 
 
 def fallback_headers(headers: CIMultiDict[str], provider: str, key: str) -> CIMultiDict[str]:

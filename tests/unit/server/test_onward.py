@@ -94,6 +94,14 @@ def test_an_unknown_header_goes_on_where_a_setting_says_so() -> None:
         refuse_names(Config(answer_header=("Set-Cookie",)))
 
 
+@pytest.mark.parametrize(
+    "name", ["x-4111111111111111", "x-AKIA1OSFODNN7EXAMPLE", "x-5551234567", "jane-roe", "x-" + "a" * 21, "x-a-b-c-d-e"]
+)
+def test_the_name_of_an_unknown_header_says_nothing_either(name: str) -> None:
+    assert onward({name: "1"}) == {}
+    assert onward({"openai-organization": "org-a5551234567"}) == {}
+
+
 def test_what_the_connection_names_stays_behind_and_cannot_be_the_credential() -> None:
     assert onward({"x-chunk": "1", "x-bytes": "2"}, named="close, X-Chunk") == {"x-bytes": "2"}
     for name in ("authorization", "X-API-Key", "content-type"):
