@@ -32,6 +32,7 @@ from typing import Any
 
 from guardproxy.checks import Advice, Check, Option, advice, labels, options_digest
 from guardproxy.checks._folding import ASCII, Table, spaced_open, table
+from guardproxy.checks._stopping import stop_point
 from guardproxy.checks._views import Reading, View, as_it_stands, hidden, long_words, plain, read, together
 from guardproxy.errors import OptionError
 from guardproxy.findings import Finding, Scan, Window
@@ -138,6 +139,7 @@ class Unfolding:
     def _scan(self, window: Window) -> Scan:
         findings: tuple[Finding, ...] = ()
         while True:
+            stop_point()
             text, behind = window.text, self._behind(window)
             giants = self._giants(text, bool(window.start) and not behind)
             pieces = [piece for giant in giants for piece in giant.pieces(window.last or giant.end < len(text))]
@@ -252,6 +254,7 @@ class Unfolding:
             place = min(state.high for state in states)
             for view in views:
                 place = view.floor(place)
+            stop_point()
             place = min((low for low, high in unread if low < place < high), default=place)
             late = [number for number, state in enumerate(states) if not state.low <= place <= state.high]
             if not late:
