@@ -1,9 +1,9 @@
 """Stop points: places in a check's long loops where a scan can be given up or can let other scans run.
 
-A check calls `stop_point()` once for each piece of work that takes a few hundred microseconds (a pattern over a block of text, a
-few thousand characters, a few dozen findings). Whoever runs the scan installs a function with `stoppable`, which `stop_point`
-calls. The function returns when the scan may go on. It raises `ScanStopped` when nobody waits for the scan any more. Without
-such a function `stop_point` does nothing, so a check can be called from anywhere.
+A check calls `stop_point()` once for each piece of work that takes a few hundred microseconds (a pattern over a block of
+text, a few thousand characters, a few dozen findings). Whoever runs the scan installs a function with `stoppable`, which
+`stop_point` calls. The function returns when the scan may go on. It raises `ScanStopped` when nobody waits for the scan any
+more. Without such a function `stop_point` does nothing, so a check can be called from anywhere.
 
 `ScanStopped` is no `Exception`, so that a check that handles the errors of its parts does not handle it by accident.
 """
