@@ -262,7 +262,7 @@ class Scanner:
 
     async def _judged(self, scorer: Any, queries: Sequence[Query], same: Sequence[_Batch], tenant: str) -> Any:
         """What a model says. Raises what it raises, and `NoCapacityError`."""
-        chars = sum(len(query.text) for query in queries)
+        chars = sum(batch.chars for batch in same)
         by_tenant = self._outstanding.setdefault(id(scorer), Counts())
         if not any(batch.urgent for batch in same):
             self._admit(scorer, chars, by_tenant, tenant)
