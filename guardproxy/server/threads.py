@@ -87,6 +87,11 @@ class _Line:
     def __bool__(self) -> bool:
         return bool(self.fresh or self.paused)
 
+    def pause(self, work: _Work) -> None:
+        """Puts a scan back that has had its slice. Where it is the only one, one that has not begun comes first."""
+        self._fresh_next = self._fresh_next or not self.paused
+        self.paused.append(work)
+
     def next(self, may_begin: bool) -> _Work | None:
         """The scan whose turn it is, taken out. `may_begin`: whether it may be one that has not begun."""
         fresh = self.fresh if may_begin else None
@@ -226,7 +231,7 @@ class ScanThreads:
             work.began_s = now
             if not work.holds or not self._lines:
                 return
-            self._lines.setdefault(work.tenant, _Line()).paused.append(work)
+            self._lines.setdefault(work.tenant, _Line()).pause(work)
             self._free += 1
             work.holds = False
             work.turn.clear()
