@@ -88,7 +88,7 @@ def test_a_short_scan_does_not_wait_for_a_long_one_of_its_own_tenant(it: ScanThr
 def test_many_short_scans_do_not_stop_a_long_one(it: ScanThreads, clock: Clock) -> None:
     steps = Steps(clock)
     futures = [it.submit(steps.first), it.submit(steps.scan("long", 10))]
-    futures += [it.submit(steps.scan("short", 1)) for _ in range(40)]
+    futures += [it.submit(lambda: steps.done.append("short")) for _ in range(40)]
     steps.go.set()
     for future in futures:
         future.result(10)
