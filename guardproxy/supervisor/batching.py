@@ -115,8 +115,8 @@ class Batcher:
         self._network = network
         self._wait_s = wait_s
         self._clock = clock
-        self._seconds = Ratio(GUESS_S, 500)  # of tokens
-        self._tokens = Ratio(GUESS_TOKENS, 1000)  # of characters
+        self._seconds = Ratio(GUESS_S, 50)  # of tokens
+        self._tokens = Ratio(GUESS_TOKENS, 100)  # of characters
         self._unfinished: dict[_Waiting, None] = {}
         self._limit = limit
         self._meters = meters
