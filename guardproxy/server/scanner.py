@@ -163,7 +163,9 @@ class Scanner:
                 batch.numbers.append(at)
                 batch.windows.append(job.window)
         await self._scan(list(waiting.values()), scans, tenant)
-        for key, scan in zip(keys, scans, strict=True):
+        for at, (key, scan) in enumerate(zip(keys, scans, strict=True)):
+            if at and at % KEYS == 0:
+                await asyncio.sleep(0)
             if key is not None and scan is not None:
                 self._remembered.put(key, scan)
         told = tuple(scan for scan in scans if scan is not None)
