@@ -34,7 +34,9 @@ class Config:
     conversation and their language in headers. `request_header`, `answer_header`: more names of headers that go on.
     `allow_code`: whether policies may name classes to import. `supervisor_*`: how models are run, see
     `guardproxy.supervisor.Settings`; `supervisor_shared`: several workers ask one process that runs the models, which they
-    find at `supervisor_socket`.
+    find at `supervisor_socket`. `timeout_scan_s` and, for each million characters of its texts, `timeout_scan_s_per_million`:
+    how long the checks of a request or of a piece of an answer may take. `limit_scan_wait_s`: how long a request may have to
+    wait for a scan thread or a model, as far as that can be told; if it is longer, the request is refused at once with 503.
     """
 
     upstream: tuple[str, ...] = ()
@@ -59,6 +61,8 @@ class Config:
     timeout_idle_s: float = 600.0
     timeout_total_s: float = 3600.0
     timeout_scan_s: float = 10.0
+    timeout_scan_s_per_million: float = 60.0
+    limit_scan_wait_s: float = 2.0
     timeout_write_s: float = 30.0
     quiet_s: float = 10.0
     drain_s: float = 30.0
@@ -163,6 +167,10 @@ def _check(config: Config) -> None:
             raise ConfigError(f"`supervisor_{name}` must be at least {least}")
     if config.supervisor_url and urlsplit(config.supervisor_url).scheme not in ("http", "https"):
         raise ConfigError("`supervisor_url` must be like http://triton:8000, a server that speaks KServe v2")
+    if config.limit_scan_wait_s <= 0 or config.timeout_scan_s <= 0 or config.timeout_scan_s_per_million < 0:
+        raise ConfigError(
+            "`limit_scan_wait_s` and `timeout_scan_s` must be above 0, `timeout_scan_s_per_million` at least 0"
+        )
     if config.quiet_s < 0.1:
         raise ConfigError("`quiet_s` must be at least 0.1")
     for one in config.remote_check_key:

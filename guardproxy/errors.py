@@ -5,6 +5,11 @@ Messages are lower case, without a full stop, and never hold text of a request o
 
 from __future__ import annotations
 
+from enum import StrEnum
+
+NO_CAPACITY = "no_capacity"
+"""The code and the outcome of an exchange that was refused because a check could not be asked, or not in time."""
+
 
 class GuardproxyError(Exception):
     """Any error that guardproxy raises on purpose. `status` is the HTTP status that it maps to."""
@@ -65,8 +70,32 @@ class PluginError(ConfigError):
     """A part that another package brings and that cannot be used; the message names the package."""
 
 
+class Shortage(StrEnum):
+    """Why a check gave no verdict although nothing is wrong with it."""
+
+    FULL = "queue_full"  # so much work waits that more would only be late
+    SHARE = "tenant_share"  # the same, and most of what waits is this tenant's
+    LATE = "late"  # no verdict within the time allowed
+    GONE = "unreachable"  # the process or the service that gives verdicts cannot be reached
+
+
+class NoCapacityError(GuardproxyError):
+    """A check could not be asked, or did not answer in time. That is no verdict and no fault of the check: the request is
+    refused so that the client sends it again, whatever `on_error` says."""
+
+    status = 503
+
+    def __init__(self, shortage: Shortage, message: str) -> None:
+        super().__init__(message)
+        self.shortage = shortage
+
+
 class RemoteError(GuardproxyError):
-    """A service that a check asks, and that gave no usable answer. The check has failed; `on_error` decides."""
+    """A service that a check asks, and that gave a wrong answer. The check has failed; `on_error` decides."""
+
+
+class RemoteCapacityError(NoCapacityError, RemoteError):
+    """A service that a check asks, and that gave no answer: it is overloaded, late or cannot be reached."""
 
 
 class AuditError(GuardproxyError):

@@ -170,6 +170,8 @@ class Exchange(Answering):
     def _scanned(self, happened: Scanned) -> list[Command]:
         if self._proving:
             self._proving = False
+            if missing := self._unanswered(self._forms.jobs, happened.scans):
+                return self._no_capacity(*missing, happened.at_s)
             self._forms.learn(happened.scans)
             if self._forms.refused:
                 error = DownstreamError(400, "schema_refused", self._forms.refused)
@@ -177,6 +179,9 @@ class Exchange(Answering):
             return self._send_upstream(happened.at_s)
         if self._pending_gate is None:  # of an answer that was discarded meanwhile
             return []
+        asked = [job for job in self._pending if job.check is not self._editor.restoring]
+        if missing := self._unanswered(asked, happened.scans):
+            return self._no_capacity(*missing, happened.at_s)
         of_request = self._pending_gate is self._request.gate
         self._learn(happened.scans)
         return self._advance_request(happened.at_s) if of_request else self._advance_answer(happened.at_s)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from guardproxy.errors import NoCapacityError, Shortage
+
 Direction = Literal["request", "response"]
 
 Kind = Literal[
@@ -147,6 +149,8 @@ class Scan:
     below the window's `settled`; the end of the text when the window is the last.
     `keep`: the next window of this channel must begin here (`keep <= settled`), so that words before it still count.
     `error`: the check failed (a class name, never text); then `settled` is that of the window and `findings` is empty.
+    `no_capacity`: the check was not asked, or not in time, so there is no verdict; `error` is set too, so that code that does
+    not look at this member takes it for a failure, never for a verdict.
     `state`: what the check wants back with the next window of this text.
     """
 
@@ -155,6 +159,13 @@ class Scan:
     keep: int
     error: str = ""
     state: Any = field(default=None, compare=False, repr=False)
+    no_capacity: Shortage | None = field(default=None, kw_only=True)
+
+
+def failed(window: Window, error: Exception) -> Scan:
+    """The scan of a window whose check raised `error`. Only the name of its class is kept: a message may quote the text."""
+    shortage = error.shortage if isinstance(error, NoCapacityError) else None
+    return Scan((), window.settled, window.start, type(error).__name__, no_capacity=shortage)
 
 
 def give_way(weak: Sequence[Finding], strong: Sequence[Finding], text_of: Callable[[int, int], str]) -> list[Finding]:

@@ -90,6 +90,11 @@ class Forms:
             for check in asking
             for place, form in self.asked.forms()
         ]
+        return self.jobs
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """The jobs that `proofs` made."""
         return tuple(job for _, job in self._jobs)
 
     def learn(self, scans: Sequence[Any]) -> None:

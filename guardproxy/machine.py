@@ -15,7 +15,7 @@ from guardproxy.attempts import Answer, Attempts
 from guardproxy.checks import Check
 from guardproxy.decisions import Restoration, Retry, Stop
 from guardproxy.editing import Editor
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import NO_CAPACITY, DownstreamError, Shortage
 from guardproxy.events import Fault
 from guardproxy.findings import Channel, Direction, Scan
 from guardproxy.forms import Forms
@@ -31,6 +31,7 @@ from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Codec, turns
 
 Phase = Literal["request", "waiting", "answer", "over"]
+RETRY_STATUS = (429, 503)  # the same request may go through a moment later
 NO_RETRY = ("x-should-retry", "false")  # SDKs send a refused request again else, twice
 RETRY_SOON = ("Retry-After", "1")
 
@@ -196,6 +197,30 @@ class Machine:
         for lane, found in gate.learn(merged):
             self._editor.edit(lane, found)
 
+    def _unanswered(self, jobs: Sequence[Job], scans: Sequence[Scan]) -> tuple[str, Shortage] | None:
+        """The first check of `jobs` that gave no verdict for want of capacity, and why; `None` where none matters. A check that
+        only rules in shadow mode count on decides nothing, so its silence is recorded as its failure and changes nothing."""
+        for job, scan in zip(jobs, scans, strict=True):
+            if scan.no_capacity is not None and self._is_enforced(job):
+                return job.check.name, scan.no_capacity
+        return None
+
+    def _is_enforced(self, job: Job) -> bool:
+        if self._bound is None:
+            return True
+        concerned = self._bound.concerned(job.window.channel, job.check.name)
+        return not concerned or any(bound.enforced for bound in concerned)
+
+    def _no_capacity(self, check: str, shortage: Shortage, at_s: float) -> list[Command]:
+        """Ends the exchange because a check gave no verdict: nothing was decided, so the client may send the request again."""
+        self._notes.no_capacity = check, shortage
+        self._pending, self._pending_gate = [], None
+        status = 429 if shortage is Shortage.SHARE else 503
+        message = (
+            f"the proxy is overloaded and cannot check this text now ({shortage.value}); send the request again later"
+        )
+        return self._fail(Fault(NO_CAPACITY, message), at_s, status)
+
     # What leaves for the client.
 
     def _begin(self, at_s: float) -> list[Command]:
@@ -247,7 +272,7 @@ class Machine:
     def _refuse(self, error: DownstreamError, at_s: float) -> list[Command]:
         self._notes.refusal = error
         body = self.setting.codec.error(error.status, error.code, str(error), error.field)
-        return self._own(error.status, body, "refused", at_s, RETRY_SOON if error.status == 503 else NO_RETRY)
+        return self._own(error.status, body, "refused", at_s, RETRY_SOON if error.status in RETRY_STATUS else NO_RETRY)
 
     def _blocked(self, stop: Stop | Retry, at_s: float) -> list[Command]:
         """A refusal of which nothing was sent yet, but for signs of life."""
@@ -266,7 +291,8 @@ class Machine:
             ending = self.setting.codec.error_event(fault.code, fault.message)
             return self._last(fault.code, self._trailer(fault.code) + ending, at_s)
         body = self.setting.codec.error(status, fault.code, fault.message)
-        return [*self._cancel(), *self._own(status, body, fault.code, at_s)]
+        soon = (RETRY_SOON,) if fault.code == NO_CAPACITY else ()
+        return [*self._cancel(), *self._own(status, body, fault.code, at_s, *soon)]
 
     def _cancel(self) -> list[Command]:
         return [CancelUpstream()] if self.phase == "answer" and not self._answer.ended else []

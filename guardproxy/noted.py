@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, Shortage
 from guardproxy.events import Fault
 from guardproxy.findings import Detail
 from guardproxy.gate import Entry, Gate
@@ -79,6 +79,7 @@ class Notes:
     signs: int = 0  # of life, while an answer was held back
     refusal: DownstreamError | None = None
     fault: Fault | None = None
+    no_capacity: tuple[str, Shortage] | None = None  # the check that gave no verdict, and why
 
 
 def is_unmapped(lane: Lane) -> bool:

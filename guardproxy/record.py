@@ -370,6 +370,9 @@ def compose(
     if attempts:
         record["attempts"] = writer.attempts(attempts, began)
         record["saved"] = saved(attempts)
+    if notes.no_capacity:
+        check, shortage = notes.no_capacity
+        record["no_capacity"] = {"check": check, "reason": shortage.value}
     if notes.refusal:
         record["error"] = {"code": notes.refusal.code, "field": writer.scrub(notes.refusal.field or "") or None}
     elif notes.fault:

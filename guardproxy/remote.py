@@ -20,12 +20,14 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from guardproxy.checks.http import VERSION
-from guardproxy.errors import ConfigError, OptionError, RemoteError
+from guardproxy.errors import ConfigError, OptionError, RemoteCapacityError, RemoteError, Shortage
 
 _log = logging.getLogger(__name__)
 LIMIT_BYTES = 4 << 20
 CLOSE_S = 5.0
 _PORTS = {"https": 443, "http": 80}
+_SHORT = {429: Shortage.FULL, 502: Shortage.GONE, 503: Shortage.FULL, 504: Shortage.LATE}
+"""Statuses that say nothing of a text: the service, or what stands before it, has no capacity."""
 
 Origin = tuple[str, str, int]
 
@@ -92,6 +94,10 @@ class Remotes:
             async with self._session.post(
                 url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as answer:
+                if answer.status in _SHORT:
+                    raise RemoteCapacityError(
+                        _SHORT[answer.status], f"the service answered with status {answer.status}"
+                    )
                 if answer.status != 200:
                     raise RemoteError(f"the service answered with status {answer.status}")
                 return _results(await _read(answer))
@@ -100,7 +106,10 @@ class Remotes:
             raise
         except (aiohttp.ClientError, OSError) as error:  # a timeout is an `OSError`
             _log.warning("a remote check failed", extra={"host": urlsplit(url).netloc, "error": type(error).__name__})
-            raise RemoteError(f"the service cannot be asked: {type(error).__name__}") from None
+            message = f"the service cannot be asked: {type(error).__name__}"
+            if (shortage := _shortage(error)) is not None:
+                raise RemoteCapacityError(shortage, message) from None
+            raise RemoteError(message) from None
 
     def close(self) -> None:
         """Ends the connections and the thread."""
@@ -129,6 +138,15 @@ class Remote:
         texts = [{name: value for name, value in one.items() if name != "check"} for one in queries]
         asked = {"version": VERSION, "check": queries[0]["check"], "texts": texts}
         return self.remotes.submit(self.url, self.timeout_s, self.key, json.dumps(asked).encode())
+
+
+def _shortage(error: Exception) -> Shortage | None:
+    """Why there was no answer; `None` where the connection itself is wrong (a certificate) or an answer was cut off."""
+    if isinstance(error, TimeoutError):
+        return Shortage.LATE
+    if isinstance(error, aiohttp.ClientSSLError):
+        return None
+    return Shortage.GONE if isinstance(error, (aiohttp.ClientConnectionError, OSError)) else None
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

@@ -18,6 +18,7 @@ from guardproxy import placeholders
 from guardproxy.checks import Check, labels
 from guardproxy.decisions import Restoration
 from guardproxy.differences import UNTOUCHED, Masked, differences, moved_decisions
+from guardproxy.errors import NO_CAPACITY
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.findings import Finding, Kind, Scan, Window
 from guardproxy.gate import Job
@@ -25,6 +26,7 @@ from guardproxy.placeholders import PLACEHOLDER, RESTORE, Restoring
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.recorded import Recorded
 from guardproxy.transcript import (
+    Aborted,
     Command,
     DataReceived,
     DownstreamGone,
@@ -99,7 +101,7 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
 
 def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
     """The record's exchange under `policies`, or why it cannot be run again."""
-    if reason := _missing(record):
+    if reason := _missing(record, policies):
         return reason
     codec = codec_for(record["route"])
     if codec is None:
@@ -128,6 +130,9 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
             tenant_name=record.get("tenant_name", None if record["tenant"] else ""),  # older records hold no names
         )
     )
+    if record["request"]["body"] is None:
+        done = exchange.receive(_ending(record, attempts[-1]))
+        return Rerun(exchange, exchange.record(NO_CAPACITY), tuple(done))
     body, language = write(record["request"]["body"]), record.get("language", "")
     done = _run(exchange, memory, RequestReceived(body, unix_s=record["at"], language=language, headers=None))
     for number, attempt in enumerate(attempts):
@@ -178,10 +183,12 @@ def _next(attempt: Mapping[str, Any]) -> Input:
     return ResponseEnded(at_s) if decision in _KNOWN else UpstreamFailed(decision, "", at_s=at_s)
 
 
-def _missing(record: Mapping[str, Any]) -> str:
+def _missing(record: Mapping[str, Any], policies: PolicySet) -> str:
     if record["outcome"] in ("passed", "refused"):
         return f"the exchange was {record['outcome']}: no check saw it"
     if record["request"]["body"] is None:
+        if record["outcome"] == NO_CAPACITY and record["policies"] == policies.digest:
+            return ""  # no check gave a verdict, so nothing was decided
         return "the record keeps no text of the request"
     for answer in (record["response"], *(one["response"] for one in record.get("attempts", ())[:-1])):
         asked = (answer["texts"][number] for number, _ in answer["runs"] if number >= 0)
@@ -197,7 +204,8 @@ def _ending(record: Mapping[str, Any], attempt: Mapping[str, Any]) -> Input:
     if outcome == "client_closed":
         return DownstreamGone()
     if outcome not in UNTOUCHED:
-        return UpstreamFailed(outcome, record.get("error", {}).get("message", ""), record["status"])
+        kind = Aborted if outcome == NO_CAPACITY else UpstreamFailed  # no policy decides about the first
+        return kind(outcome, record.get("error", {}).get("message", ""), record["status"])
     return ResponseEnded()
 
 

@@ -17,7 +17,7 @@ from guardproxy.checks import Check, Resources, own_names, with_partner
 from guardproxy.config import shipped
 from guardproxy.errors import PluginError, PolicyError
 from guardproxy.exchange import Exchange, Setting
-from guardproxy.findings import Channel, Finding, Window
+from guardproxy.findings import Channel, Finding, Window, failed
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.gate import Job
 from guardproxy.lanes import Lane
@@ -204,11 +204,10 @@ def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
 
 def scanned(job: Job) -> ScanResult:
     """What a check says of a window; where it fails, that it did: its class of error, as in the proxy."""
-    window = job.window
     try:
-        return job.check.scan([window])[0]
+        return job.check.scan([job.window])[0]
     except Exception as error:
-        return ScanResult((), window.settled, window.start, type(error).__name__)
+        return failed(job.window, error)
 
 
 def perform(exchange: Exchange, commands: list[Command]) -> Iterator[Command]:

@@ -23,6 +23,7 @@ import regex
 
 from guardproxy.checks._cover import UNBOUNDED, Cover, trace
 from guardproxy.checks._phone import Phones
+from guardproxy.checks._stopping import stop_point
 from guardproxy.checks._words import LOOK, Around, Words
 
 BEHIND = LOOK + 1  # characters before `settled` that a search needs
@@ -114,6 +115,7 @@ class Engine:
         settled = undecided
         around: dict[str, Around] = {}
         for source in self.sources:
+            stop_point()
             spans, torn = source.look(text, traced, at, first.start(), undecided)
             taken += torn
             for span in without_contained(spans) if source.single else spans:
@@ -247,6 +249,7 @@ class PatternSource:
         for which in hits(self.bodies, traced, first):
             pattern = self.patterns[which]
             for match in pattern.matches(text, traced, first, undecided):
+                stop_point()
                 taken.append(match.span())
                 if judged := self.judge(match, text, pattern.score):
                     start, end, score, proven = judged

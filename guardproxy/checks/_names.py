@@ -18,11 +18,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from guardproxy.checks import Tag, Tagger
+from guardproxy.checks._stopping import stop_point
 from guardproxy.findings import Direction
 
 CONTEXT_WORDS = 24
 MOST_CHARS = 480
 """A piece ends with the word that makes it this long."""
+AT_ONCE = 8
+"""Pieces that the tagger is asked about in one call, between two stop points."""
 WORD_CHARS = 64
 """A longer run without white space counts as several words, so that a text without any is tagged as well."""
 
@@ -96,7 +99,10 @@ class Names:
             for at, part in enumerate(parts)
             if part.whole and part.end > settled and part.candidate < part.end
         ]
-        tagged = self.tagger.tag([text[start : part.end] for start, part in asked]) if asked else []
+        tagged: list[list[Tag]] = []
+        for first in range(0, len(asked), AT_ONCE):
+            stop_point()
+            tagged += self.tagger.tag([text[start : part.end] for start, part in asked[first : first + AT_ONCE]])
         spans = [
             span
             for (start, part), tags in zip(asked, tagged, strict=True)

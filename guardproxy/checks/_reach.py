@@ -22,6 +22,7 @@ from typing import Any
 import re2
 
 from guardproxy.checks._shape import UnreadableError, shape
+from guardproxy.checks._stopping import stop_point
 from guardproxy.findings import Finding, Scan, Window
 
 CHAIN = 4096  # characters that a finding made of overlapping matches may have before it is cut
@@ -135,6 +136,7 @@ class Reach:
         at = window.settled - window.start
         findings: list[Finding] = []
         while True:
+            stop_point()
             low, high = max(0, at - CONTEXT), min(len(text), at + size)
             last = window.last and high == len(text)
             found, settled = self._step(text[low:high], at - low, last)
@@ -164,6 +166,7 @@ class Reach:
             matches: list[Match] = []
             undecided = len(text)
             for rank, each in enumerate(self.rules):
+                stop_point()
                 more, open_at = _walk(each, rank, text, at, last)
                 matches += more
                 undecided = min(undecided, open_at)

@@ -32,8 +32,9 @@ from typing import Any
 
 from guardproxy.checks import Advice, Check, Option, advice, labels, options_digest
 from guardproxy.checks._folding import ASCII, Table, spaced_open, table
+from guardproxy.checks._stopping import stop_point
 from guardproxy.checks._views import Reading, View, as_it_stands, hidden, long_words, plain, read, together
-from guardproxy.errors import OptionError
+from guardproxy.errors import NoCapacityError, OptionError
 from guardproxy.findings import Finding, Scan, Window
 
 VERSION = 1
@@ -44,7 +45,6 @@ EVASIONS = Option(
 )
 _ROUNDS = 16
 _PATIENCE = 512  # characters that are held before a scan is not tried at each window
-_REMEMBERED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,13 @@ class Giant:
         return Giant(self.start, min(self.end, end), self.inside, self.limit)
 
 
+@dataclass(frozen=True, slots=True)
+class _Stuck:
+    """A scan of so many characters that were held led nowhere."""
+
+    held: int
+
+
 class _Failed(Exception):
     """The inner check failed; the argument is its error."""
 
@@ -97,7 +104,6 @@ class Unfolding:
     digest: str
     sensitive: bool
     slow: bool
-    _stuck: dict[tuple[int, int], str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -118,26 +124,22 @@ class Unfolding:
 
     def _paced(self, window: Window) -> Scan:
         """The scan of a window. Where much is held and a scan led nowhere, it is not tried again until what is held has
-        grown by a quarter, so that a text in which the views never agree costs linear time. What is remembered changes no
-        finding, only when."""
+        grown by a quarter, so that a text in which the views never agree costs linear time. How much was held is the state of
+        this text alone: no other text, and no other exchange, changes when a text is scanned."""
         if (quick := self._quick(window)) is not None:
             return quick
-        key, text = (window.start, window.settled), window.text
-        done = window.settled - window.start
-        before = self._stuck.get(key, "")
-        if before and not window.last and (len(text) - done) * 4 < (len(before) - done) * 5 and text.startswith(before):
-            return Scan((), window.settled, window.start)
+        held = window.start + len(window.text) - window.settled
+        if isinstance(window.state, _Stuck) and not window.last and held * 4 < window.state.held * 5:
+            return Scan((), window.settled, window.start, state=window.state)
         scan = self._scan(window)
-        if not window.last and not scan.error and scan.settled == window.settled and len(text) - done > _PATIENCE:
-            if len(self._stuck) >= _REMEMBERED:
-                self._stuck.clear()
-            self._stuck[key] = text
-            return Scan((), window.settled, window.start)
+        if not window.last and not scan.error and scan.settled == window.settled and held > _PATIENCE:
+            return Scan((), window.settled, window.start, state=_Stuck(held))
         return scan
 
     def _scan(self, window: Window) -> Scan:
         findings: tuple[Finding, ...] = ()
         while True:
+            stop_point()
             text, behind = window.text, self._behind(window)
             giants = self._giants(text, bool(window.start) and not behind)
             pieces = [piece for giant in giants for piece in giant.pieces(window.last or giant.end < len(text))]
@@ -252,6 +254,7 @@ class Unfolding:
             place = min(state.high for state in states)
             for view in views:
                 place = view.floor(place)
+            stop_point()
             place = min((low for low, high in unread if low < place < high), default=place)
             late = [number for number, state in enumerate(states) if not state.low <= place <= state.high]
             if not late:
@@ -279,6 +282,8 @@ class Unfolding:
             ]
         states = []
         for view, scan in zip(views, self.inner.scan(asked), strict=True):
+            if scan.no_capacity is not None:
+                raise NoCapacityError(scan.no_capacity, "the check that is unfolded gave no verdict")
             if scan.error:
                 raise _Failed(scan.error)
             states.append(_state(view, scan, window.start, limit))

@@ -12,9 +12,10 @@ and answers, with one result for each text in their order,
 
     {"results": [{"findings": [{"start": 3, "end": 9, "label": "CUSTOMER", "score": 0.9}]}]}
 
-Offsets count code points, `end` exclusive; `score` (0 to 1) may be left out. Whatever else it answers, or nothing within
-`timeout_s`, is a check that failed: `on_error` of the check or of the policy decides. Findings are in the record, so a replay
-asks nobody.
+Offsets count code points, `end` exclusive; `score` (0 to 1) may be left out. Any other answer is a check that failed:
+`on_error` of the check or of the policy decides. No answer is no verdict: a service that is overloaded (status 429 or 503),
+late (`timeout_s`, status 504) or not reachable (status 502) has the request refused with 503, whatever `on_error` says.
+Findings are in the record, so a replay asks nobody.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from urllib.parse import urlsplit
 
 from guardproxy.checks import Check, Option, Resources, options_digest, unknown
 from guardproxy.errors import OptionError, RemoteError
-from guardproxy.findings import Finding, Scan, Window
+from guardproxy.findings import Finding, Scan, Window, failed
 
 VERSION = 1
 TIMEOUT_S = 2.0
@@ -91,10 +92,10 @@ class Http:
             judged = self.scorer.submit(asked.queries).result() if asked.queries and self.scorer else []
             return self.answer(windows, asked, judged)
         except RemoteError as error:
-            failed = set(asked.numbers)
+            unanswered = set(asked.numbers)
             return [
-                Scan((), one.settled, one.start, type(error).__name__ if number in failed else "")
-                for number, one in enumerate(windows)
+                failed(window, error) if number in unanswered else Scan((), window.settled, window.start)
+                for number, window in enumerate(windows)
             ]
 
     def ask(self, windows: Sequence[Window]) -> Asked:

@@ -29,6 +29,7 @@ from guardproxy.checks import Check, Resources, labels
 from guardproxy.checks._engine import BEHIND, Engine, Span
 from guardproxy.checks._names import Names
 from guardproxy.checks._setup import OPTIONS, setup
+from guardproxy.checks._stopping import stop_point
 from guardproxy.checks._unfolding import unfolding
 from guardproxy.checks._whole import Whole
 from guardproxy.findings import Finding, Scan, Window
@@ -72,6 +73,7 @@ class PiiCheck:
         text, at = window.text, window.settled - window.start
         found: list[Span] = []
         while True:
+            stop_point()
             end = min(at + MOST, len(text))
             low = max(0, at - BEHIND)
             last = window.last and end == len(text)
@@ -149,6 +151,7 @@ def resolve(spans: Sequence[Span]) -> list[Span]:
     """
     kept: list[Span] = []
     for span in sorted(spans, key=_strength):
+        stop_point()
         if all(span.end <= other.start or span.start >= other.end for other in kept):
             kept.append(span)
     return sorted(kept)

@@ -26,7 +26,7 @@ from guardproxy.server.admission import UNKNOWN, Admission, Admitted
 from guardproxy.server.driver import Driver
 from guardproxy.server.recorder import Recorder, key_of
 from guardproxy.server.reload import Reload
-from guardproxy.server.scanner import Scanner
+from guardproxy.server.scanner import Allowed, Scanner
 from guardproxy.server.status import Metrics
 from guardproxy.server.upstream import Upstream, session
 from guardproxy.supervisor import Models, Settings, cores
@@ -55,6 +55,7 @@ def settings(config: Config) -> Settings:
         threads=config.supervisor_threads,
         workers=workers,
         queue=config.supervisor_queue,
+        wait_s=config.limit_scan_wait_s,
         remembered=config.supervisor_remembered,
         url=config.supervisor_url,
         timeout_s=config.timeout_scan_s,
@@ -77,7 +78,8 @@ class Server:
         key = key_of(config.audit, config.key)
         self._engine = engine()
         self._recorder = Recorder(config.audit, worker, self._engine, config.audit_sink)
-        self._scanner = Scanner(config.scan_threads, config.timeout_scan_s, self.metrics.remembered)
+        allowed = Allowed(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
+        self._scanner = Scanner(config.scan_threads, allowed, meters=self.metrics.scanner)
         self._client = session(config)
         self._admission = Admission(config, lambda: self.policies, lambda: self._recorder.healthy, key, self._engine)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}

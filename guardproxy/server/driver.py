@@ -179,7 +179,7 @@ class Driver:
         match command:
             case Scan():
                 began = _clock()
-                scans = await self._patiently(self._scanner.scan(command.jobs))
+                scans = await self._patiently(self._scanner.scan(command.jobs, self._exchange.setting.tenant))
                 now = _clock()
                 self._scan_s += now - began
                 return self._receive(Scanned(scans, now))

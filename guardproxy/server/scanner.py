@@ -1,35 +1,43 @@
-"""Runs checks: jobs in, scans out. Where a check runs is this file's secret.
+"""The scanner: jobs in, scans out. It decides where each check runs, and what it means that one gives no answer.
 
-Small windows run at once, for a trip to another thread would cost more than the scan; all others run in threads, off the
-loop. A check that asks a model waits for it without a thread, beside whoever else asks. Answers for whole texts are
-remembered by a keyed digest (the text is not kept), so an agent's history is scanned once. A check that raises or takes too
-long gives a `Scan` with an error, which the policy's `on_error` decides; what nobody waits for any more is not begun.
+- A few small windows are scanned at once, on the event loop, in slices of `INLINE_CHARS` with a pause of the loop after each: a
+  trip to a thread would cost more than the scan. All others are scanned in threads (`threads.py`).
+- A check that asks a model is waited for without a thread. Checks that ask the same model ask it once.
+- Scans of whole texts are remembered (`remembered.py`).
+- A check that raises, or breaks its contract, gives a `Scan` with an error, which the policy's `on_error` decides. A check that
+  could not be asked, or not in time, gives a `Scan` with `no_capacity`: the exchange ends with 503, whatever a policy says.
+- The time that a command may take grows with its text. Work that nobody waits for any more is not begun, or is stopped.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
-import secrets
-from collections import OrderedDict
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from collections import Counter as Counts
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from guardproxy.checks import Check, Query, Scorer
-from guardproxy.findings import Scan, Window
+from guardproxy.errors import NoCapacityError, Shortage
+from guardproxy.findings import Scan, Window, failed
 from guardproxy.gate import Job
+from guardproxy.server.calls import broken, checked, run, run_slices
+from guardproxy.server.remembered import Remembered
+from guardproxy.server.threads import Load, ScanThreads
 
-_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
 
 INLINE_CHARS = 300  # measured: under a millisecond for every check without a model
+INLINE_WINDOWS = 8  # as many calls cost as much as so much text
+INLINE_SLICES = 4  # after so many the rest is scanned in threads
 ASK_CHARS = 20_000  # what a model is asked is cut out of so much text in under a millisecond
+ASK_WINDOWS = 64
 CACHE_ENTRIES = 20_000
-_CACHE_FROM_CHARS = 40  # shorter texts are scanned faster than they are looked up
+KEYS = 64  # jobs that are looked up before the loop may do other things
 
 
 @runtime_checkable
@@ -37,6 +45,13 @@ class _Patient(Protocol):
     """A scorer that can be waited for without a thread; see `guardproxy.supervisor.scorer.ModelScorer.submit`."""
 
     def submit(self, queries: Sequence[Query]) -> Future[Any]: ...
+
+
+@runtime_checkable
+class _Measured(Protocol):
+    """A scorer that can tell how long a new text would wait."""
+
+    def wait_s(self, chars: int) -> float: ...
 
 
 @runtime_checkable
@@ -50,148 +65,277 @@ class _Asking(Protocol):
     def answer(self, windows: Sequence[Window], asked: Any, judged: Any) -> list[Scan]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """How long things may take. `timeout_s`: all jobs of one command, and `timeout_s_per_million` more for each million
+    characters of their texts; `wait_s`: how long a job may wait for its turn before it is refused at once."""
+
+    timeout_s: float
+    timeout_s_per_million: float = 60.0
+    wait_s: float = 2.0
+
+    def for_chars(self, chars: int) -> float:
+        return self.timeout_s + self.timeout_s_per_million * chars / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Meters:
+    """`known`: whole texts by whether their scan was remembered (`hit`, `miss`). `refused`: commands that got no verdict, by
+    the reason. `waiting`: scans that wait for a thread or are under way."""
+
+    known: Counter | None = None
+    refused: Counter | None = None
+    waiting: Gauge | None = None
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The windows of one command that one check looks at. `numbers`: those of their jobs."""
+
+    check: Check
+    numbers: list[int]
+    windows: list[Window]
+
+    @property
+    def chars(self) -> int:
+        return sum(len(window.text) for window in self.windows)
+
+    @property
+    def load(self) -> Load:
+        return Load(self.check.digest, self.chars)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether an answer that has begun waits for it."""
+        return any(window.channel.direction == "response" for window in self.windows)
+
+
+class _Question:
+    """What a model is asked, perhaps from a thread. Whenever it is dropped, the model does not work on it any longer."""
+
+    def __init__(self, scorer: Any, queries: Sequence[Query]) -> None:
+        self._scorer = scorer
+        self._queries = queries
+        self._answer: Future[Any] | None = None
+        self._dropped = False
+
+    def submit(self) -> Future[Any]:
+        """The answer, to be waited for."""
+        answer: Future[Any] = self._scorer.submit(self._queries)
+        self._answer = answer
+        if self._dropped:  # meanwhile, by another thread
+            answer.cancel()
+        return answer
+
+    def drop(self) -> None:
+        """Nobody waits any more; an answer that is there stays."""
+        self._dropped = True
+        if self._answer is not None:
+            self._answer.cancel()
+
+
 class Scanner:
-    """`threads`: how many scans may run beside the loop. `timeout_s`: for all jobs of one command. `known`: counts whole
-    texts by whether their scan was remembered (`hit`, `miss`)."""
+    """`threads`: how many scans may run beside the loop. `timeout_s`: for all jobs of one command with little text."""
 
-    def __init__(self, threads: int, timeout_s: float, known: Counter | None = None) -> None:
-        self._pool = ThreadPoolExecutor(threads, "scan")
-        self._timeout_s = timeout_s
-        self._key = secrets.token_bytes(16)
-        self._cache: OrderedDict[bytes, Scan] = OrderedDict()
-        self._known = known
+    def __init__(
+        self, threads: int, timeout_s: float | Allowed, known: Counter | None = None, meters: Meters | None = None
+    ) -> None:
+        self._allowed = timeout_s if isinstance(timeout_s, Allowed) else Allowed(timeout_s)
+        self._meters = meters or Meters(known)
+        self._threads = ScanThreads(threads, self._allowed.wait_s, waiting=self._meters.waiting)
+        self._remembered = Remembered(CACHE_ENTRIES)
+        self._outstanding: dict[int, Counts[str]] = {}  # characters that models are judging, by scorer and tenant
 
-    async def scan(self, jobs: Sequence[Job]) -> tuple[Scan, ...]:
-        """The answers, in order."""
+    async def scan(self, jobs: Sequence[Job], tenant: str = "") -> tuple[Scan, ...]:
+        """The answers, in order. `tenant`: whose texts they are."""
         scans: list[Scan | None] = [None] * len(jobs)
-        keys = [self._cache_key(job) for job in jobs]
-        waiting: dict[int, tuple[Check, list[int]]] = {}
-        for at, (job, key) in enumerate(zip(jobs, keys, strict=True)):
-            hit = self._cache.get(key) if key is not None else None
-            if self._known and key is not None:
-                self._known.labels("hit" if hit else "miss").inc()
-            if key is not None and hit is not None:
-                self._cache.move_to_end(key)
-                scans[at] = hit
+        keys: list[bytes | None] = []
+        waiting: dict[int, _Batch] = {}
+        for at, job in enumerate(jobs):
+            if at and at % KEYS == 0:
+                await asyncio.sleep(0)
+            key = self._remembered.key(job, tenant)
+            keys.append(key)
+            if key is not None:
+                scans[at] = self._known(key)
+            if scans[at] is None:
+                batch = waiting.setdefault(id(job.check), _Batch(job.check, [], []))
+                batch.numbers.append(at)
+                batch.windows.append(job.window)
+        await self._scan(list(waiting.values()), scans, tenant)
+        for at, (key, scan) in enumerate(zip(keys, scans, strict=True)):
+            if at and at % KEYS == 0:
+                await asyncio.sleep(0)
+            if key is not None and scan is not None:
+                self._remembered.put(key, scan)
+        told = tuple(scan for scan in scans if scan is not None)
+        if len(told) != len(jobs):
+            raise RuntimeError("a job was not answered; this is a bug")
+        if self._meters.refused:
+            for shortage in {scan.no_capacity for scan in told if scan.no_capacity is not None}:
+                self._meters.refused.labels(shortage.value).inc()
+        return told
+
+    def _known(self, key: bytes) -> Scan | None:
+        scan = self._remembered.get(key)
+        if self._meters.known:
+            self._meters.known.labels("miss" if scan is None else "hit").inc()
+        return scan
+
+    async def _scan(self, batches: Sequence[_Batch], scans: list[Scan | None], tenant: str) -> None:
+        """Fills in what the checks say."""
+        far: dict[asyncio.Future[list[Scan]], list[_Batch]] = {}
+        small: list[_Batch] = []
+        asking: dict[int, list[_Batch]] = {}
+        for batch in batches:
+            if isinstance(batch.check, _Asking) and isinstance(batch.check.scorer, _Patient):
+                asking.setdefault(id(batch.check.scorer), []).append(batch)
+            elif _is_small(batch) and len(small) < INLINE_SLICES:
+                small.append(batch)
             else:
-                waiting.setdefault(id(job.check), (job.check, []))[1].append(at)
-        batches = [(check, numbers, [jobs[at].window for at in numbers]) for check, numbers in waiting.values()]
-        far: dict[asyncio.Future[list[Scan]], tuple[list[int], list[Window]]] = {}
-        asking: dict[int, list[tuple[_Asking, list[int], list[Window]]]] = {}
-        for check, numbers, windows in batches:
-            if isinstance(check, _Asking) and isinstance(check.scorer, _Patient):
-                asking.setdefault(id(check.scorer), []).append((check, numbers, windows))
-            elif not getattr(check, "slow", False) and sum(len(window.text) for window in windows) <= INLINE_CHARS:
-                self._take(scans, numbers, _run(check, windows))
-            else:
-                work = asyncio.get_running_loop().run_in_executor(self._pool, _run, check, windows)
-                far[work] = numbers, windows
+                far[self._in_thread(batch, tenant)] = [batch]
         for same in asking.values():
-            numbers = [at for _, own, _ in same for at in own]
-            windows = [window for *_, own in same for window in own]
-            far[asyncio.ensure_future(self._asked([(check, own) for check, _, own in same]))] = numbers, windows
+            far[asyncio.ensure_future(self._asked(same, tenant))] = same
         try:
-            done, late = await asyncio.wait(far, timeout=self._timeout_s) if far else (set(), set())
-        except asyncio.CancelledError:
+            await self._inline(small, scans)
+            timeout_s = self._allowed.for_chars(sum(batch.chars for same in far.values() for batch in same))
+            done, _ = await asyncio.wait(far, timeout=timeout_s) if far else (set(), set())
+        finally:
             for work in far:
                 work.cancel()
-            raise
-        for work in late:
-            work.cancel()
-        for work, (numbers, windows) in far.items():
-            late_scans = [_failed(window, "timeout") for window in windows]
-            self._take(scans, numbers, work.result() if work in done else late_scans)
-        for at, key in enumerate(keys):
-            scan = scans[at]
-            if key is not None and scan is not None and not scan.error:
-                self._cache[key] = scan
-        while len(self._cache) > CACHE_ENTRIES:
-            self._cache.popitem(last=False)
-        return tuple(scan for scan in scans if scan is not None)
+        for work, same in far.items():
+            answers = _result(work, same) if work in done else [_late(window) for window in _windows(same)]
+            _fill(scans, [at for batch in same for at in batch.numbers], answers)
 
-    async def _asked(self, asking: Sequence[tuple[Any, list[Window]]]) -> list[Scan]:
+    async def _inline(self, small: Sequence[_Batch], scans: list[Scan | None]) -> None:
+        """Scans small windows on the loop, which may do other things after each slice."""
+        chars = 0
+        for batch in small:
+            if chars and chars + batch.chars > INLINE_CHARS:
+                await asyncio.sleep(0)
+                chars = 0
+            chars += batch.chars
+            _fill(scans, batch.numbers, run(batch.check, batch.windows))
+
+    def _in_thread(self, batch: _Batch, tenant: str) -> asyncio.Future[list[Scan]]:
+        """The batch's scans, from a thread."""
+        try:
+            run = partial(run_slices, batch.check, batch.windows)
+            return asyncio.wrap_future(self._threads.submit(run, tenant, batch.load, urgent=batch.urgent))
+        except NoCapacityError as error:
+            refused: asyncio.Future[list[Scan]] = asyncio.get_running_loop().create_future()
+            refused.set_result([failed(window, error) for window in batch.windows])
+            return refused
+
+    async def _beside(self, run: Callable[[], _Result], batches: Sequence[_Batch], tenant: str) -> _Result:
+        """The result of a part of what is asked of a model: here where it is small, else from a thread."""
+        chars, windows = sum(batch.chars for batch in batches), sum(len(batch.windows) for batch in batches)
+        if chars <= ASK_CHARS and windows <= ASK_WINDOWS:
+            return run()
+        urgent = any(batch.urgent for batch in batches)
+        result: _Result = await asyncio.wrap_future(
+            self._threads.submit(run, tenant, Load("a question to a model", chars), urgent=urgent)
+        )
+        return result
+
+    async def _asked(self, same: Sequence[_Batch], tenant: str) -> list[Scan]:
         """The scans of checks that ask the same model, which is asked once: checks that read the same texts share what
-        it says of them. As `_run`, but the answer is waited for here."""
+        it says of them. As `calls.run`, but the answer is waited for here."""
         queries: list[Query] = []
         asked: list[Any] = []
-        for check, windows in asking:
+        checks: list[Any] = [batch.check for batch in same]
+        for check, batch in zip(checks, same, strict=True):
             try:
-                if sum(len(window.text) for window in windows) <= ASK_CHARS:
-                    own = check.ask(windows)
-                else:
-                    own = await asyncio.get_running_loop().run_in_executor(self._pool, check.ask, windows)
+                own = await self._beside(partial(check.ask, batch.windows), [batch], tenant)
                 queries += own.queries
                 asked.append(own)
             except Exception as error:
                 asked.append(error)
         judged: Any = []
         try:
-            judged = await asyncio.wrap_future(asking[0][0].scorer.submit(queries)) if queries else []
+            if queries:
+                judged = await self._judged(checks[0].scorer, queries, same, tenant)
         except Exception as error:
             judged = error
-        scans: list[Scan] = []
-        at = 0
-        for (check, windows), own in zip(asking, asked, strict=True):
-            try:
-                for failed in (own, judged):
-                    if isinstance(failed, Exception):
-                        raise failed
-                part = judged[at : at + len(own.queries)]
-                at += len(part)
-                scans += _checked(check, windows, check.answer(windows, own, part))
-            except Exception as error:
-                scans += _broken(check, windows, error)
-        return scans
+        try:
+            return await self._beside(partial(_answers, same, asked, judged), same, tenant)
+        except NoCapacityError as error:
+            return [failed(window, error) for window in _windows(same)]
 
-    @staticmethod
-    def _take(scans: list[Scan | None], numbers: list[int], answers: Sequence[Scan]) -> None:
-        for at, answer in zip(numbers, answers, strict=True):
-            scans[at] = answer
+    async def _judged(self, scorer: Any, queries: Sequence[Query], same: Sequence[_Batch], tenant: str) -> Any:
+        """What a model says. Raises what it raises, and `NoCapacityError`."""
+        chars = sum(batch.chars for batch in same)
+        by_tenant = self._outstanding.setdefault(id(scorer), Counts())
+        if not any(batch.urgent for batch in same):
+            self._admit(scorer, chars, by_tenant, tenant)
+        by_tenant[tenant] += chars
+        question = _Question(scorer, queries)
+        try:
+            return await asyncio.wrap_future(await self._beside(question.submit, same, tenant))
+        finally:
+            question.drop()
+            by_tenant[tenant] -= chars
+            if not by_tenant[tenant]:
+                del by_tenant[tenant]
+            if not by_tenant:
+                self._outstanding.pop(id(scorer), None)
 
-    def _cache_key(self, job: Job) -> bytes | None:
-        """`None` for windows that are not a whole text (a stream's are never seen twice), or that are to have a form."""
-        window = job.window
-        if window.start or not window.last or window.facts.form or len(window.text) < _CACHE_FROM_CHARS:
-            return None
-        digest = hashlib.blake2b(window.text.encode("utf-8", "surrogatepass"), digest_size=24, key=self._key)
-        channel = window.channel
-        known = (job.check.name, job.check.digest, window.facts.language, channel.direction, channel.kind)
-        digest.update("\0".join(known).encode())
-        return digest.digest()
+    def _admit(self, scorer: Any, chars: int, by_tenant: Counts[str], tenant: str) -> None:
+        """Refuses to ask a model that would only answer late. A tenant that waits for nothing is let through, for others have
+        filled the queue, and so are answers that have begun: the model's own queue has room for them. Raises
+        `NoCapacityError`."""
+        if not isinstance(scorer, _Measured) or scorer.wait_s(chars) <= self._allowed.wait_s:
+            return
+        own, others = by_tenant[tenant], by_tenant.total() - by_tenant[tenant]
+        if own or not others:
+            shortage = Shortage.SHARE if 0 < others < own else Shortage.FULL
+            raise NoCapacityError(shortage, "too many texts wait for the model")
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
 
-def _failed(window: Window, error: str) -> Scan:
-    return Scan((), window.settled, window.start, error)
+def _is_small(batch: _Batch) -> bool:
+    if getattr(batch.check, "slow", False) or len(batch.windows) > INLINE_WINDOWS:
+        return False
+    return batch.chars <= INLINE_CHARS
 
 
-def _run(check: Check, windows: list[Window]) -> list[Scan]:
+def _fill(scans: list[Scan | None], numbers: Sequence[int], answers: Sequence[Scan]) -> None:
+    for at, answer in zip(numbers, answers, strict=True):
+        scans[at] = answer
+
+
+def _windows(same: Sequence[_Batch]) -> list[Window]:
+    return [window for batch in same for window in batch.windows]
+
+
+def _late(window: Window) -> Scan:
+    return Scan((), window.settled, window.start, "timeout", no_capacity=Shortage.LATE)
+
+
+def _result(work: asyncio.Future[list[Scan]], same: Sequence[_Batch]) -> list[Scan]:
     try:
-        return _checked(check, windows, check.scan(windows))
+        return work.result()
     except Exception as error:
-        return _broken(check, windows, error)
+        return [scan for batch in same for scan in broken(batch.check, batch.windows, error)]
+    except asyncio.CancelledError:  # the threads are closed
+        return [_late(window) for window in _windows(same)]
 
 
-def _broken(check: Check, windows: list[Window], error: Exception) -> list[Scan]:
-    name = type(error).__name__  # never the message: it may quote the text
-    _log.error("check failed", extra={"check": check.name, "error": name})
-    return [_failed(window, name) for window in windows]
-
-
-def _checked(check: Check, windows: list[Window], scans: list[Scan]) -> list[Scan]:
-    if len(scans) != len(windows):
-        raise ValueError("a check must answer every window")
-    return [_sound(window, scan) for window, scan in zip(windows, scans, strict=True)]
-
-
-def _sound(window: Window, scan: Scan) -> Scan:
-    """Holds a check to its contract, so that a careless plug-in fails closed instead of leaking."""
-    end = window.start + len(window.text)
-    settled = end if window.last else scan.settled
-    fine = scan.keep <= scan.settled and window.settled <= scan.settled <= end and scan.keep >= window.start
-    fine = fine and all(window.settled <= one.start <= one.end <= end for one in scan.findings)
-    if not fine:
-        return _failed(window, "broken_contract")
-    return scan if settled == scan.settled else replace(scan, settled=settled)
+def _answers(same: Sequence[_Batch], asked: Sequence[Any], judged: Any) -> list[Scan]:
+    """What checks make of the answer of the model that they have asked together. Errors are in the place of what they made."""
+    scans: list[Scan] = []
+    at = 0
+    for batch, own in zip(same, asked, strict=True):
+        check: Any = batch.check
+        try:
+            for part in (own, judged):
+                if isinstance(part, Exception):
+                    raise part
+            part = judged[at : at + len(own.queries)]
+            at += len(part)
+            scans += checked(batch.windows, check.answer(batch.windows, own, part))
+        except Exception as error:
+            scans += broken(check, batch.windows, error)
+    return scans

@@ -7,6 +7,8 @@ from typing import Protocol
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from guardproxy.server.scanner import Meters
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -44,8 +46,17 @@ class Metrics:
         )
         self.duration = seconds("exchange_duration", "From request to end.", ("route",))
         self.scan = seconds("scan", "Time that one exchange waited for scans.")
-        self.remembered = Counter(
-            name("scan_cache"), "Whole texts by whether their scan was remembered.", ("result",), registry=registry
+        self.scanner = Meters(
+            Counter(
+                name("scan_cache"), "Whole texts by whether their scan was remembered.", ("result",), registry=registry
+            ),
+            Counter(
+                name("scan_no_capacity"),
+                "Scans that gave no verdict for want of capacity, by the reason.",
+                ("reason",),
+                registry=registry,
+            ),
+            Gauge(name("scans_waiting"), "Scans that wait for a thread or are under way.", registry=registry),
         )
         self.commit = seconds("audit_commit", "Time until a record was durable.")
         self.open = Gauge(name("open_exchanges"), "Exchanges under way.", registry=registry)

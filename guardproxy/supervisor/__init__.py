@@ -46,7 +46,8 @@ class Settings:
     `threads`: CPU threads of one forward pass; `workers`: forward passes at the same time. 0 is one thread, and as many
     passes as there are cores: with 8 requests at once that gave the best 99th percentile, for more threads in one pass help
     a request that is alone and slow all others down.
-    `queue`: how many requests may wait for a model. `remembered`: of how many pieces of texts the verdicts are kept.
+    `queue`: how many requests may wait for a model, and `wait_s` how long they may have to. `remembered`: of how many pieces
+    of texts the verdicts are kept.
     `url`: of a server that speaks KServe v2 and runs the network instead. `timeout_s`: how long it may take. `socket`: of
     the process of this machine that runs the models instead.
     """
@@ -54,6 +55,7 @@ class Settings:
     threads: int = 0
     workers: int = 0
     queue: int = 256
+    wait_s: float = 2.0
     remembered: int = 50_000
     url: str = ""
     timeout_s: float = 10.0
@@ -81,11 +83,12 @@ def load(
         from guardproxy.supervisor.remote import DIGITS, KServe  # noqa: PLC0415 - as above
 
         served = lambda pad, rows: KServe.connected(settings.url, model, pad, rows, settings.timeout_s)  # noqa: E731
-        return ModelScorer(model, served, counted, settings.queue, settings.remembered, min(digits, DIGITS))
+        digits = min(digits, DIGITS)
+        return ModelScorer(model, served, counted, settings.queue, settings.remembered, digits, settings.wait_s)
     from guardproxy.supervisor import session  # noqa: PLC0415 - as above
 
     own = lambda pad, rows: session.local(model, pad, rows, settings.threads or 1, settings.workers or cores())  # noqa: E731
-    return ModelScorer(model, own, counted, settings.queue, settings.remembered, digits)
+    return ModelScorer(model, own, counted, settings.queue, settings.remembered, digits, settings.wait_s)
 
 
 def shared(folder: Path, socket: Path) -> SharedScorer:

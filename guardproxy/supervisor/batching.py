@@ -1,27 +1,41 @@
 """Rows of many requests to the network without a timer: a free worker takes what waits, and never waits for more.
 
 In: jobs, each with rows of token numbers to run. Out: each job told the logits of its rows, or what went wrong. Kept: the
-jobs that wait, so many at most, and the workers' threads. A worker takes rows from the jobs in turn, up to a budget of
-tokens, so that a long document does not keep a short question waiting; a job whose waiter is gone is dropped. Under no load
-a row starts at once; under load batches grow by themselves.
+jobs that wait, no more than are done in a given time, and the workers' threads. A worker takes rows from the jobs in turn,
+up to a budget of tokens, so that a long document does not keep a short question waiting; a job whose waiter is gone is
+dropped. Under no load a row starts at once; under load batches grow by themselves.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Condition, Thread
 from typing import Protocol
 
-from guardproxy.errors import GuardproxyError
+from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.supervisor.meters import Meters
+from guardproxy.supervisor.pace import Ratio, before
 
 Row = tuple[int, ...]
 
 
-class QueueFull(GuardproxyError):
+class QueueFull(NoCapacityError):
     """So much waits for the model already that more would only be late."""
+
+    def __init__(self, message: str, shortage: Shortage = Shortage.FULL) -> None:
+        super().__init__(shortage, message)
+
+
+WAIT_S = 2.0
+"""How long a text may have to wait for its turn, by default."""
+TURN_CHARS = 8000
+"""About how many characters a worker takes from one job before it goes on to the next."""
+GUESS_S = 0.0002
+"""How long the network takes for a token, until that was measured."""
+GUESS_TOKENS = 0.3
+"""How many tokens a character leads to, until that was measured."""
 
 
 class Network(Protocol):
@@ -74,21 +88,36 @@ class _Waiting:
     """A job in the queue, since when, and of its rows those that were read but not taken yet. It is over when a worker
     that took it put all its rows into batches, and all of them were run."""
 
-    __slots__ = ("job", "left", "rows", "since", "taken")
+    __slots__ = ("chars", "job", "left", "rows", "since", "taken", "tokens")
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, chars: int, now: float) -> None:
         self.job = job
-        self.since: float | None = time.perf_counter()
+        self.chars = chars
+        self.since: float | None = now
         self.rows: deque[Row] = deque()
         self.left = 0  # rows that are being run
+        self.tokens = 0  # that were taken so far
         self.taken = False  # a worker is reading it
 
 
 class Batcher:
-    """`limit`: how many jobs may wait. The workers' threads end when `close` is called."""
+    """`limit`: how many jobs may wait. `wait_s`: how long a new job may have to wait for its turn, as far as that can be told;
+    a longer queue is refused at once, for its jobs would be late. The workers' threads end when `close` is called."""
 
-    def __init__(self, network: Network, limit: int, meters: Meters) -> None:
+    def __init__(
+        self,
+        network: Network,
+        limit: int,
+        meters: Meters,
+        wait_s: float = WAIT_S,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._network = network
+        self._wait_s = wait_s
+        self._clock = clock
+        self._seconds = Ratio(GUESS_S, 50)  # of tokens
+        self._tokens = Ratio(GUESS_TOKENS, 100)  # of characters
+        self._unfinished: dict[_Waiting, None] = {}
         self._limit = limit
         self._meters = meters
         self._queue: deque[_Waiting] = deque()
@@ -98,15 +127,45 @@ class Batcher:
         for number in range(network.workers):
             Thread(target=self._work, name=f"supervisor-{number}", daemon=True).start()
 
-    def put(self, job: Job) -> None:
-        """Queues a job. Raises `QueueFull`."""
+    def put(self, job: Job, chars: int = 0) -> None:
+        """Queues a job of so many characters. Raises `QueueFull`."""
         with self._ready:
-            if len(self._queue) >= self._limit or self._closed:
+            if self._closed:
+                raise QueueFull("the supervisor was stopped", Shortage.GONE)
+            if self._is_full(chars):
+                self._forget_dropped()
+            if self._is_full(chars):
                 self._meters.refused.inc()
                 raise QueueFull("too many texts wait for the supervisor")
-            self._queue.append(_Waiting(job))
+            waiting = _Waiting(job, chars, self._clock())
+            self._unfinished[waiting] = None
+            self._queue.append(waiting)
             self._meters.waiting.set(len(self._queue))
             self._ready.notify()
+
+    def wait_s(self, chars: int) -> float:
+        """How long a new job of so many characters would wait for its turn, in seconds."""
+        with self._ready:
+            return self._wait(chars)
+
+    def _wait(self, chars: int) -> float:
+        ahead = before(chars, (waiting.chars for waiting in self._unfinished), TURN_CHARS)
+        return self._seconds.of(self._tokens.of(ahead)) / max(1, self._network.workers)
+
+    def _is_full(self, chars: int) -> bool:
+        return len(self._queue) >= self._limit or self._wait(chars) > self._wait_s
+
+    def _forget_dropped(self) -> None:
+        """Takes jobs out of the queue for which nobody waits any more: they would keep others out."""
+        gone = [waiting for waiting in self._queue if waiting.job.dropped()]
+        for waiting in gone:
+            self._queue.remove(waiting)
+            self._unfinished.pop(waiting, None)
+            self._meters.dropped.inc()
+
+    def _leave(self, waiting: _Waiting) -> None:
+        with self._ready:
+            self._unfinished.pop(waiting, None)
 
     def close(self) -> None:
         """Ends the threads; jobs that still wait fail."""
@@ -114,9 +173,10 @@ class Batcher:
             self._closed = True
             left = list(self._queue)
             self._queue.clear()
+            self._unfinished.clear()
             self._ready.notify_all()
         for waiting in left:
-            waiting.job.fail(QueueFull("the supervisor was stopped"))
+            waiting.job.fail(QueueFull("the supervisor was stopped", Shortage.GONE))
 
     def _work(self) -> None:
         while self._step():
@@ -133,16 +193,20 @@ class Batcher:
         if not batch:
             return False
         rows = list(dict.fromkeys(row for _, row in batch))
-        began = time.perf_counter()
+        began = self._clock()
         try:
             logits = dict(zip(rows, self._network.run(rows), strict=True))
-            self._meters.ran(len(rows), time.perf_counter() - began)
+            took = self._clock() - began
+            self._meters.ran(len(rows), took)
+            with self._ready:
+                self._seconds.measured(sum(map(len, rows)), took)
             for waiting, row in batch:
                 waiting.job.done(row, logits[row])
                 self._settle(waiting, ran=1)
         except Exception as error:  # whatever a provider raises must reach those who wait
             for waiting, _ in batch:
                 waiting.job.fail(error)
+                self._leave(waiting)
         return True
 
     def _take(self) -> list[tuple[_Waiting, Row]]:
@@ -157,12 +221,14 @@ class Batcher:
                 break
             if waiting.job.dropped():
                 self._meters.dropped.inc()
+                self._leave(waiting)
                 continue
             try:
                 while not waiting.rows and not waiting.job.ready:
                     waiting.rows = waiting.job.prepare()
             except Exception as error:  # as above
                 waiting.job.fail(error)
+                self._leave(waiting)
                 continue
             with self._ready:  # what is taken is counted before anybody can think that the job is over
                 while waiting.rows and tokens < self._network.budget:
@@ -170,6 +236,7 @@ class Batcher:
                     if not waiting.job.known(row):
                         batch.append((waiting, row))
                         waiting.left += 1
+                        waiting.tokens += len(row)
                         tokens += len(row)
                 waiting.taken = False
                 if waiting.rows or not waiting.job.ready:
@@ -188,7 +255,7 @@ class Batcher:
                 waiting.taken = True
             self._meters.waiting.set(len(self._queue))
         if waiting and waiting.since is not None:
-            self._meters.waited.observe(time.perf_counter() - waiting.since)
+            self._meters.waited.observe(self._clock() - waiting.since)
             waiting.since = None
         return waiting
 
@@ -196,5 +263,8 @@ class Batcher:
         with self._ready:
             waiting.left -= ran
             over = not waiting.taken and not waiting.rows and not waiting.left and waiting.job.ready
+            if over and waiting in self._unfinished:
+                del self._unfinished[waiting]
+                self._tokens.measured(waiting.chars, waiting.tokens)
         if over:
             waiting.job.end()

@@ -1,8 +1,8 @@
 """A network that another server runs: Triton, onnxruntime-server, whatever speaks KServe v2 over HTTP.
 
 In: rows of token numbers. Out: the logits of each. Kept: connections that are not in use. Texts are cut to tokens here and
-never leave: the server gets numbers. A server that does not answer in time, or not what was asked, is an error of the
-check, which the policy's `on_error` decides.
+never leave: the server gets numbers. A wrong answer is an error of the check, which the policy's `on_error` decides. No
+answer (overloaded, late, not reachable) is no verdict: the request is refused with 503.
 
 Rows of about one length share a call. At the start the server shows that neighbours change no logit by more than
 `NEAR`, and scores are told with three digits; where they do (an int8 network scales its activations over a whole batch),
@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 
-from guardproxy.errors import ConfigError, GuardproxyError
+from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError, Shortage
 from guardproxy.supervisor.batching import Row
 from guardproxy.supervisor.model import Model
 
@@ -34,6 +34,18 @@ _LIMIT_BYTES = 4 * 1024 * 1024
 
 class RemoteError(GuardproxyError):
     """The server of the model did not do what was asked."""
+
+
+class BusyError(NoCapacityError, RemoteError):
+    """The server of the model is overloaded or cannot be reached."""
+
+
+class LateError(NoCapacityError, RemoteError, TimeoutError):
+    """The server of the model did not answer in time."""
+
+
+_SHORT = {429: Shortage.FULL, 502: Shortage.GONE, 503: Shortage.FULL, 504: Shortage.LATE}
+"""Statuses that say nothing of the rows: the server, or what stands before it, has no capacity."""
 
 
 class KServe:
@@ -132,15 +144,18 @@ class KServe:
                 content = response.read(_LIMIT_BYTES)
             except TimeoutError:
                 connection.close()
-                raise
+                raise LateError(Shortage.LATE, "the server does not answer in time") from None
             except (http.client.HTTPException, OSError) as error:
                 connection.close()
                 if not kept:
-                    raise RemoteError(f"the server does not answer ({type(error).__name__})") from error
+                    raise BusyError(Shortage.GONE, f"the server does not answer ({type(error).__name__})") from error
                 continue
             if response.status != 200 or not response.isclosed():
                 connection.close()
-                raise RemoteError(f"the server answered with status {response.status}, {len(content)} bytes or more")
+                message = f"the server answered with status {response.status}, {len(content)} bytes or more"
+                if response.status in _SHORT:
+                    raise BusyError(_SHORT[response.status], message)
+                raise RemoteError(message)
             self._idle.append(connection)
             try:
                 return orjson.loads(content)

@@ -16,7 +16,7 @@ from threading import Lock
 
 from guardproxy.checks import Judged, Query
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor.batching import Batcher, Network, Row
+from guardproxy.supervisor.batching import WAIT_S, Batcher, Network, Row
 from guardproxy.supervisor.cache import Cache, Verdicts
 from guardproxy.supervisor.meters import Meters
 from guardproxy.supervisor.model import Described, Model
@@ -31,8 +31,8 @@ class ModelScorer(Described):
     """Implements `guardproxy.checks.Scorer`.
 
     `connect(pad, rows)`: the network, warmed up with these rows; `pad` is the token that fills a row up. `queue`: how many
-    requests may wait for it. `remembered`: of how many pieces the verdicts are kept. `provider`: what runs it, for a status
-    page.
+    requests may wait for it, for about `wait_s` each. `remembered`: of how many pieces the verdicts are kept. `provider`: what
+    runs it, for a status page.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class ModelScorer(Described):
         queue: int,
         remembered: int,
         digits: int = 6,
+        wait_s: float = WAIT_S,
     ) -> None:
         """Loads and warms up. Raises `ConfigError` when the tokenizer, the first stage or the network cannot be used."""
         self.reader = Reader(model, digits)
@@ -55,7 +56,8 @@ class ModelScorer(Described):
         self.provider = network.provider
         self.cache = Cache(remembered)
         self.filling = Lock()
-        self._batcher = Batcher(network, queue, meters)
+        # Requests wait for `wait_s` at the most (see `wait_s` below); what is asked of answers that have begun comes on top.
+        self._batcher = Batcher(network, queue, meters, 2 * wait_s)
         # The workers' threads know the queue alone, so a scorer that nobody uses any more goes, and they with it.
         self.close = weakref.finalize(self, self._batcher.close)
 
@@ -74,8 +76,12 @@ class ModelScorer(Described):
         if job.ready:
             job.end()
         else:
-            self._batcher.put(job)
+            self._batcher.put(job, job.chars)
         return job.answer
+
+    def wait_s(self, chars: int) -> float:
+        """How long a new text of so many characters would wait for its turn, in seconds."""
+        return self._batcher.wait_s(chars)
 
 
 class _Job:
@@ -90,6 +96,7 @@ class _Job:
             for query, verdicts in self._verdicts
             if not verdicts.spans or reader.open(verdicts, query)
         )
+        self.chars = sum(len(query.text) for query, _ in self._unread)  # that are to be judged
         self._places: dict[Row, list[tuple[Verdicts, int]]] = {}  # what a row that was not run yet will answer
         self._placing = Lock()
         self.answer: Answer = Future()

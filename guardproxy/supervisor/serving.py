@@ -25,7 +25,7 @@ from typing import Any
 import orjson
 
 from guardproxy.checks import Judged, Query
-from guardproxy.errors import ConfigError, GuardproxyError
+from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError, Shortage
 from guardproxy.supervisor.model import Described, Model
 from guardproxy.supervisor.scorer import Answer, ModelScorer
 
@@ -36,7 +36,11 @@ CONNECT_S = 60.0  # the first who asks for a model waits until it is loaded
 
 
 class SharedError(GuardproxyError):
-    """The process that runs the models did not answer."""
+    """The process that runs the models did not answer what was asked."""
+
+
+class SharedCapacityError(NoCapacityError, SharedError):
+    """The process that runs the models has no capacity, or cannot be reached."""
 
 
 async def _read(reader: asyncio.StreamReader) -> Any:
@@ -104,6 +108,8 @@ async def _judge(scorer: ModelScorer, number: int, asked: Any, writer: asyncio.S
         judged = await asyncio.wrap_future(scorer.submit(queries))
         pieces = [[(one.start, one.end, one.scores) for one in text] for text in judged]
         answer: dict[str, Any] = {"id": number, "judged": pieces}
+    except NoCapacityError as error:
+        answer = {"id": number, "error": type(error).__name__, "no_capacity": error.shortage.value}
     except Exception as error:
         answer = {"id": number, "error": type(error).__name__}  # never the message: it may quote the text
         _log.error("a model failed", extra={"error": answer["error"]})
@@ -171,7 +177,7 @@ class _Line:
                 writer.write(_written({"model": self._model.folder.name, "digest": self._model.digest}))
                 answer = await _read(reader)
             except (OSError, EOFError) as error:
-                raise SharedError(type(error).__name__) from error
+                raise SharedCapacityError(Shortage.GONE, type(error).__name__) from error
             if answer["error"]:
                 writer.close()
                 raise SharedError(answer["error"])
@@ -196,6 +202,8 @@ class _Line:
             raise
         finally:
             del self._pending[number]
+        if "no_capacity" in message:
+            raise SharedCapacityError(Shortage(message["no_capacity"]), message["error"])
         if "error" in message:
             raise SharedError(message["error"])
         return [tuple(Judged(start, end, scores) for start, end, scores in text) for text in message["judged"]]
@@ -216,7 +224,7 @@ class _Line:
         self._writer = None
         for waiting in self._pending.values():
             if not waiting.done():
-                waiting.set_exception(SharedError("the process that runs the models is gone"))
+                waiting.set_exception(SharedCapacityError(Shortage.GONE, "the process that runs the models is gone"))
 
     async def close(self) -> None:
         """Hangs up for good. Who still waits is told."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from guardproxy.errors import NO_CAPACITY
 from guardproxy.events import Count, Event, Frame, Text
 from guardproxy.findings import Kind
 from guardproxy.shapes import NO_SHAPES, Shape, Shapes
@@ -342,6 +343,8 @@ class AnthropicMessages:
 
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+        if code == NO_CAPACITY and status >= 500:
+            kind = _ERROR_TYPES[529]
         detail = {"type": kind, "message": f"{message} ({code})"}
         return write({"type": "error", "error": detail})
 

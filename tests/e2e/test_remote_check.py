@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -51,7 +52,25 @@ def test_what_it_finds_is_taken_out_and_the_record_replays_without_it(
     assert len(stub.asked) == asked
 
 
-@pytest.mark.parametrize("what", ["slow", "broken", "huge", "error"])
+@pytest.mark.parametrize(("what", "reason"), [("slow", "late"), ("busy", "queue_full")])
+def test_a_service_that_gives_no_answer_is_no_verdict(
+    what: str, reason: str, stub: Stub, proxy_with: Callable[..., Proxy], openai_at: Clients
+) -> None:
+    policy = POLICY.format(url=f"{stub.url}/{what}", more=", on_error: flag", on="request")
+    proxy = proxy_with(policy, "--remote-check-host", stub.url)
+    with pytest.raises(openai.InternalServerError) as raised:
+        ask(openai_at(proxy.url), "hello there")
+    assert raised.value.status_code == 503
+    assert raised.value.response.headers["Retry-After"] == "1"
+    assert raised.value.code == "no_capacity"
+    (record,) = proxy.records()
+    assert (record["outcome"], record["no_capacity"]) == ("no_capacity", {"check": "dlp", "reason": reason})
+    assert replay(record, load(proxy.audit.parent / "policies")).verdict == "identical"
+    metrics = urllib.request.urlopen(f"{proxy.admin_url}/metrics", timeout=5).read().decode()
+    assert f'guardproxy_scan_no_capacity_total{{reason="{reason}"}} 1.0' in metrics
+
+
+@pytest.mark.parametrize("what", ["broken", "huge", "error"])
 def test_a_failure_closes(what: str, stub: Stub, proxy_with: Callable[..., Proxy], openai_at: Clients) -> None:
     policy = POLICY.format(url=f"{stub.url}/{what}", more="", on="request")
     proxy = proxy_with(policy, "--remote-check-host", stub.url)

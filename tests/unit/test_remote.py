@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from guardproxy.checks import Resources, build
-from guardproxy.errors import ConfigError, OptionError, RemoteError
+from guardproxy.errors import ConfigError, OptionError, RemoteCapacityError, RemoteError
 from guardproxy.findings import Channel, Window
 from guardproxy.remote import LIMIT_BYTES, Remotes, origin
 
@@ -52,6 +52,8 @@ class Stub:
             case "fine":
                 found = [{"start": 0, "end": 1, "label": "FIRST"}]
                 return web.json_response({"results": [{"findings": found if one["text"] else []} for one in texts]})
+            case "busy":
+                return web.Response(status=503)
             case "slow":
                 await asyncio.Event().wait()
             case "drips":
@@ -138,6 +140,20 @@ def test_what_is_no_answer_is_a_failure(
     (logged,) = [one for one in caplog.records if one.message == "a remote check failed"]
     assert logged.host.startswith("127.0.0.1:")  # type: ignore[attr-defined]
     assert "falcon" not in str(vars(logged))
+
+
+@pytest.mark.parametrize(("what", "timeout_s", "shortage"), [("slow", 0.1, "late"), ("busy", 10, "queue_full")])
+def test_a_service_that_gives_no_answer_has_no_capacity(what: str, timeout_s: float, shortage: str, ask: Ask) -> None:
+    with pytest.raises(RemoteCapacityError) as raised:
+        ask(what, timeout_s)
+    assert raised.value.shortage.value == shortage
+
+
+@pytest.mark.parametrize("what", ["broken", "error", "elsewhere", "huge"])
+def test_a_wrong_answer_is_a_failure_of_the_check(what: str, ask: Ask) -> None:
+    with pytest.raises(RemoteError) as raised:
+        ask(what, 10)
+    assert not isinstance(raised.value, RemoteCapacityError)
 
 
 def test_a_service_that_is_gone_is_a_failure() -> None:

@@ -7,7 +7,7 @@ import random
 import time
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -242,15 +242,16 @@ def test_text_in_a_run_that_is_too_long_is_said_to_be_there() -> None:
     assert scan_in_chunks(CHECKS["secrets", "standard"], text, range(9000, len(text), 9000)) == found
 
 
+class Counting(Fake):
+    seen = 0
+
+    def _scan(self, window: Window) -> Scan:
+        self.seen += len(window.text)
+        keep = window.settled if "\u200b" in window.text else window.start + len(window.text)
+        return Scan((), window.start + len(window.text) if window.last else keep, window.settled)
+
+
 def test_a_text_in_which_the_views_never_agree_costs_linear_time() -> None:
-    class Counting(Fake):
-        seen = 0
-
-        def _scan(self, window: Window) -> Scan:
-            self.seen += len(window.text)
-            keep = window.settled if "\u200b" in window.text else window.start + len(window.text)
-            return Scan((), window.start + len(window.text) if window.last else keep, window.settled)
-
     seen = []
     for count in (1000, 4000):
         inner = Counting()
@@ -258,10 +259,18 @@ def test_a_text_in_which_the_views_never_agree_costs_linear_time() -> None:
         assert scan_in_chunks(unfolding(inner, {}), text, range(5, len(text), 5)) == []
         seen.append(inner.seen)
     assert seen[1] < 5 * seen[0]
-    paced: Any = unfolding(Counting(), {})
-    for start in range(40):
-        paced.scan([Window(CHANNEL, "\u200ba " * 400, start * 7, start * 7, False)])
-    assert 0 < len(paced._stuck) <= 32
+
+
+def test_what_is_held_of_one_text_does_not_change_when_another_is_scanned() -> None:
+    inner = Counting()
+    check = unfolding(inner, {})
+    window = Window(CHANNEL, "\u200ba " * 400, 0, 0, False)
+    (stuck,) = check.scan([window])
+    asked = inner.seen
+    check.scan([window])
+    assert inner.seen == 2 * asked, "the same text of another exchange is scanned as if it were the first"
+    check.scan([replace(window, state=stuck.state)])
+    assert inner.seen == 2 * asked, "the text itself is not scanned again before it has grown"
 
 
 def test_a_run_is_said_to_be_undecoded_once() -> None:

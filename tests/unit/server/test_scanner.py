@@ -308,3 +308,65 @@ async def test_a_scorer_that_cannot_be_waited_for_has_a_thread(it: Scanner) -> N
     scorer = FakeScorer(words)
     (scan,) = await it.scan([Job(supervisor(scorer), window("attack"))])
     assert scan.findings
+
+
+async def test_the_time_allowed_grows_with_the_text() -> None:
+    allowed = scanner.Allowed(10.0, 60.0)
+    assert (allowed.for_chars(0), allowed.for_chars(500_000)) == (10.0, 40.0)
+
+
+async def test_a_late_check_and_a_full_queue_are_no_verdict_and_a_broken_check_is_a_failure(it: Scanner) -> None:
+    from guardproxy.errors import Shortage
+    from guardproxy.supervisor.batching import QueueFull
+
+    def raises(windows: Sequence[Window]) -> list[Scan]:
+        raise OSError
+
+    late = Scanner(1, 0.01)
+    scans = [
+        *await late.scan([Job(supervisor(Waiting()), window("attack"))]),
+        *await it.scan([Job(supervisor(Waiting(QueueFull("full"))), window("attack"))]),
+        *await it.scan([Job(Own(raises), window("attack"))]),
+    ]
+    assert [scan.no_capacity for scan in scans] == [Shortage.LATE, Shortage.FULL, None]
+    assert all(scan.error for scan in scans)
+    late.close()
+
+
+async def test_a_model_that_would_be_late_is_not_asked_unless_an_answer_has_begun_or_the_tenant_waits_for_nothing(
+    it: Scanner,
+) -> None:
+    class Busy(Waiting):
+        def wait_s(self, chars: int) -> float:
+            return 0.0 if not self.asked else 9.0
+
+    scorer = Busy()
+    check = supervisor(scorer)
+    answer = Window(Channel("response", "assistant", "choices[0].message.content"), "attack")
+    first = asyncio.create_task(it.scan([Job(check, window("first"))], "one"))
+    await scorer.arrivals.get()
+    (refused,) = await it.scan([Job(check, window("second"))], "one")
+    assert refused.no_capacity is not None
+    more = [
+        asyncio.create_task(it.scan([Job(check, answer)], "one")),
+        asyncio.create_task(it.scan([Job(check, window("other"))], "two")),
+    ]
+    for _ in more:
+        await scorer.arrivals.get()
+    for queries, future in scorer.asked:
+        future.set_result(scorer.judge(queries))
+    assert all(scan.no_capacity is None for (scan,) in [await first, *(await asyncio.gather(*more))])
+
+
+async def test_many_small_texts_are_scanned_in_slices_beside_the_loop(it: Scanner) -> None:
+    sizes: list[int] = []
+
+    def counts(windows: Sequence[Window]) -> list[Scan]:
+        sizes.append(len(windows))
+        return fine(windows)
+
+    check = Own(counts)
+    scans = await it.scan([Job(check, window(f"tool {number}")) for number in range(1000)])
+    assert (len(scans), sum(sizes)) == (1000, 1000)
+    assert max(sizes) <= 32
+    assert get_ident() not in check.threads

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from guardproxy.errors import Shortage
 from guardproxy.supervisor.batching import Batcher, QueueFull, Row
 from guardproxy.supervisor.meters import Registry
 
@@ -263,3 +264,33 @@ def test_every_row_gets_its_logits_whoever_runs_beside_it(
         assert job.got == {row: [float(sum(row))] for row in wanted}
         assert job.error is None
     it.close()
+
+
+def test_a_job_that_would_wait_too_long_is_refused_at_once() -> None:
+    """Whatever the queue's length: what counts is how long the network takes for what waits."""
+    now = [0.0]
+
+    class Slow(Rows):
+        def run(self, rows: Sequence[Row]) -> list[list[float]]:
+            now[0] += 0.5 * len(rows)
+            return super().run(rows)
+
+    it = Batcher(Slow(), 100, Registry(CollectorRegistry()).meters("m"), 2.0, lambda: now[0])
+    for number in range(20):  # until its speed is known
+        it.put(Texts([(number,) * 20]), 60)
+        assert it._step()
+    jobs = [Texts([(number,) * 20]) for number in range(6)]
+    for job in jobs[:5]:
+        it.put(job, 60)
+    with pytest.raises(QueueFull) as raised:  # before the fifth there are two seconds of work, before this one more
+        it.put(jobs[5], 60)
+    assert raised.value.shortage is Shortage.FULL
+    long = Texts([(7,) * 20])
+    with pytest.raises(QueueFull):
+        it.put(long, 6000)
+    jobs[0].gone = True
+    it.put(jobs[5], 60)
+    assert it.wait_s(60) > 2.0
+    drain(it)
+    assert it.wait_s(60) == 0.0, "nothing is left that others would wait for"
+    assert [job.ended for job in jobs] == [0, 1, 1, 1, 1, 1]

@@ -13,13 +13,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from guardproxy.checks import Query
-from guardproxy.errors import ConfigError
+from guardproxy.errors import ConfigError, Shortage
 from guardproxy.supervisor import Models, Settings, find, read
 from guardproxy.supervisor.batching import Row
 from guardproxy.supervisor.meters import Registry
 from guardproxy.supervisor.model import Model
 from guardproxy.supervisor.scorer import ModelScorer
-from guardproxy.supervisor.serving import Serving, SharedError, SharedScorer
+from guardproxy.supervisor.serving import Serving, SharedCapacityError, SharedScorer
 
 
 @cache
@@ -150,8 +150,9 @@ async def test_an_error_over_there_is_one_here(served: Served) -> None:
     await asyncio.to_thread(served.network.begun.wait, 10)
     waiting = [asyncio.create_task(judge(scorer, f"waiting {number}")) for number in range(2)]
     done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    with pytest.raises(SharedError, match=r"^QueueFull$"):
+    with pytest.raises(SharedCapacityError, match=r"^QueueFull$") as raised:
         done.pop().result()
+    assert raised.value.shortage is Shortage.FULL
     served.network.hold.set()
     await busy
     await asyncio.wait(waiting)
@@ -167,10 +168,10 @@ async def test_a_process_that_goes_fails_those_who_wait_and_is_asked_again_when_
     writer = scorer._line._writer
     assert writer
     scorer._loop.call_soon_threadsafe(writer.transport.abort)
-    with pytest.raises(SharedError, match="is gone"):
+    with pytest.raises(SharedCapacityError, match="is gone"):
         await waiting
     served.path.unlink(missing_ok=True)
-    with pytest.raises(SharedError, match="FileNotFoundError"):
+    with pytest.raises(SharedCapacityError, match="FileNotFoundError"):
         await judge(scorer, "again")
     served.network.hold.set()
     served.server = await Serving(served.scorer).start(served.path)

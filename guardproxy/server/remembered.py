@@ -1,0 +1,90 @@
+"""Scans of whole texts that were made before, so that a conversation's history is scanned once and not at every turn.
+
+In: jobs and their scans. Out: the scan of an equal job, where one is remembered. Kept: for a bounded number of jobs a keyed
+digest and the scan; no text, nothing that another process could look up. The digest covers everything that the check is told
+(every member of `Window`, `Channel` and `Facts`, whatever members they get) and the tenant, so that what one tenant sends
+shows in nothing that another one sees, not even in the time it takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from guardproxy.findings import Scan
+from guardproxy.gate import Job
+
+ENTRIES = 20_000
+LEAST_CHARS = 40  # shorter texts are scanned faster than they are looked up
+MOST_CHARS = 200_000  # a longer text takes too long to be hashed on the event loop
+_PLAIN = (str, int, float, bool, type(None))
+
+
+class Remembered:
+    """`entries`: how many scans are kept; what was used longest ago goes first."""
+
+    def __init__(self, entries: int = ENTRIES) -> None:
+        self._entries = entries
+        self._key = secrets.token_bytes(32)
+        self._scans: OrderedDict[bytes, Scan] = OrderedDict()
+
+    def key(self, job: Job, tenant: str) -> bytes | None:
+        """What identifies the job; `None` for a job that must not be remembered.
+
+        Only a text that is scanned as a whole, in one look, is remembered. A later window of a stream is not, the last one
+        included: it may hold all of the text, but its scan leaves out what earlier windows reported. Nor is a text remembered
+        if the check is told something that cannot be written out, such as a form.
+        """
+        window = job.window
+        whole = window.start == 0 and window.settled == 0 and window.last and window.state is None
+        if not whole or not LEAST_CHARS <= len(window.text) <= MOST_CHARS:
+            return None
+        digest = hashlib.blake2b(digest_size=24, key=self._key)
+        check = job.check
+        kind = f"{type(check).__module__}.{type(check).__qualname__}"
+        try:
+            for part in (tenant, kind, check.name, check.digest, window):
+                for word in _words(part):
+                    data = word.encode("utf-8", "surrogatepass")
+                    digest.update(b"%d:" % len(data) + data)
+        except TypeError:
+            return None
+        return digest.digest()
+
+    def get(self, key: bytes) -> Scan | None:
+        """The scan of an equal job."""
+        scan = self._scans.get(key)
+        if scan is not None:
+            self._scans.move_to_end(key)
+        return scan
+
+    def put(self, key: bytes, scan: Scan) -> None:
+        """Remembers a scan. A failure, or a verdict that was not given, is not remembered."""
+        if scan.error or scan.no_capacity is not None:
+            return
+        self._scans[key] = scan
+        while len(self._scans) > self._entries:
+            self._scans.popitem(last=False)
+
+
+def _words(value: Any) -> Iterator[str]:
+    """A value, member by member, so that different values give different words. Raises `TypeError` for a value that cannot be
+    written out, such as a `Form`."""
+    if isinstance(value, _PLAIN):
+        yield type(value).__name__
+        yield str(value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield type(value).__name__
+        for field in fields(value):
+            yield field.name
+            yield from _words(getattr(value, field.name))
+    elif isinstance(value, tuple):
+        yield f"tuple {len(value)}"
+        for item in value:
+            yield from _words(item)
+    else:
+        raise TypeError(f"a {type(value).__name__} cannot be part of a key")

@@ -1,0 +1,295 @@
+"""The threads in which checks scan: fair between tenants and between scans, stopped when nobody waits, bounded in work.
+
+In: functions that scan, each with its tenant and how much work it is. Out: futures of what they return. Kept: the scans that
+wait or are under way, and how long each check takes for a character.
+
+At most `threads` scans run at a time. At a stop point (`guardproxy.checks._stopping`) a scan that has run for `SLICE_S` lets
+the next scan run and waits for its turn. Tenants take turns. Within a tenant, scans that have not begun and scans that wait
+for their next slice take turns, so neither a long text nor many short ones keep the others waiting.
+
+A scan whose future is cancelled is dropped, or stops at its next stop point. A scan that has no stop points, as a plug-in's,
+keeps its thread until it returns; another thread takes its place, for at most `MOST_STRAY` such scans.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from threading import Event, Lock
+from typing import Any
+
+from prometheus_client import Gauge
+
+from guardproxy.checks._stopping import ScanStopped, stoppable
+from guardproxy.errors import NoCapacityError, Shortage
+from guardproxy.supervisor.pace import Ratio, before
+
+SLICE_S = 0.01
+"""How long a scan runs before it lets others run."""
+MOST_BEGUN = 64
+"""Scans that are under way at most, those included that wait for their next slice: each has a thread."""
+MOST_STRAY = 4
+SMALL_SHARE = 0.125
+"""The part of the allowed wait that a tenant may use even when others have filled the queue."""
+GUESS_S = 0.000005
+"""How long a check takes for a character, until that was measured."""
+_MOST_MEASURED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much work a scan is. `what`: identifies the code that runs, as far as its speed depends on it; `chars`: of text."""
+
+    what: str = ""
+    chars: int = 0
+
+
+class _Work:
+    """One scan. `estimate_s`: how long it takes. `busy_s`: how long it has run so far, in all its slices."""
+
+    __slots__ = (
+        *("began_s", "begun", "busy_s", "estimate_s", "future", "given_up", "holds", "load", "run", "tenant", "turn"),
+    )
+
+    def __init__(self, run: Callable[[], Any], tenant: str, load: Load, estimate_s: float) -> None:
+        self.run = run
+        self.tenant = tenant
+        self.load = load
+        self.estimate_s = estimate_s
+        self.future: Future[Any] = Future()
+        self.busy_s = 0.0
+        self.began_s = 0.0  # its slice
+        self.begun = False
+        self.holds = False  # one of the places of those that run
+        self.given_up = False
+        self.turn = Event()
+
+    @property
+    def left_s(self) -> float:
+        return max(0.0, self.estimate_s - self.busy_s)
+
+
+class _Line:
+    """The scans of one tenant that wait for a turn."""
+
+    __slots__ = ("_fresh_next", "fresh", "paused")
+
+    def __init__(self) -> None:
+        self.fresh: deque[_Work] = deque()
+        self.paused: deque[_Work] = deque()
+        self._fresh_next = True
+
+    def __bool__(self) -> bool:
+        return bool(self.fresh or self.paused)
+
+    def pause(self, work: _Work) -> None:
+        """Puts a scan back that has had its slice. Where it is the only one, one that has not begun comes first."""
+        self._fresh_next = self._fresh_next or not self.paused
+        self.paused.append(work)
+
+    def next(self, may_begin: bool) -> _Work | None:
+        """The scan whose turn it is, taken out. `may_begin`: whether it may be one that has not begun."""
+        fresh = self.fresh if may_begin else None
+        chosen = (fresh or self.paused) if self._fresh_next else (self.paused or fresh)
+        if not chosen:
+            return None
+        self._fresh_next = chosen is self.paused
+        return chosen.popleft()
+
+
+class ScanThreads:
+    """`threads`: how many scans run at a time. `wait_s`: how long a new scan may have to wait for its turn, as far as that can
+    be told; more is refused at once, for it would be late."""
+
+    def __init__(
+        self,
+        threads: int,
+        wait_s: float = 2.0,
+        clock: Callable[[], float] = time.perf_counter,
+        waiting: Gauge | None = None,
+    ) -> None:
+        self._threads = max(1, threads)
+        self._wait_s = wait_s
+        self._clock = clock
+        self._waiting = waiting
+        self._pool = ThreadPoolExecutor(self._threads + MOST_BEGUN + MOST_STRAY, "scan")
+        self._lock = Lock()
+        self._lines: OrderedDict[str, _Line] = OrderedDict()
+        self._works: dict[str, dict[_Work, None]] = {}  # by tenant; all that are not over
+        self._seconds: OrderedDict[str, Ratio] = OrderedDict()  # of characters, by what runs
+        self._free = self._threads
+        self._begun = 0
+        self._stray = 0
+        self._closed = False
+
+    def submit(
+        self, run: Callable[[], Any], tenant: str = "", load: Load = Load(), *, urgent: bool = False
+    ) -> Future[Any]:
+        """Runs a scan when its turn comes. `urgent`: it belongs to an answer that has begun, so it may wait twice as long
+        before it is refused. Raises `NoCapacityError`."""
+        with self._lock:
+            work = _Work(run, tenant, load, self._ratio(load.what).of(load.chars))
+            if self._closed:
+                raise NoCapacityError(Shortage.GONE, "the proxy is shutting down")
+            self._admit(work, urgent)
+            self._works.setdefault(tenant, {})[work] = None
+            self._lines.setdefault(tenant, _Line()).fresh.append(work)
+            self._note()
+            self._dispatch()
+        work.future.add_done_callback(partial(self._done, work))
+        return work.future
+
+    def _ratio(self, what: str) -> Ratio:
+        if what not in self._seconds:
+            self._seconds[what] = Ratio(GUESS_S, 10_000)
+        self._seconds.move_to_end(what)
+        while len(self._seconds) > _MOST_MEASURED:
+            self._seconds.popitem(last=False)
+        return self._seconds[what]
+
+    def _wait(self, tenant: str, estimate_s: float) -> float:
+        own = before(estimate_s, (work.left_s for work in self._works.get(tenant, ())), SLICE_S)
+        others = (sum(work.left_s for work in works) for name, works in self._works.items() if name != tenant)
+        return (own + before(own + estimate_s, others, SLICE_S)) / self._threads
+
+    def _admit(self, work: _Work, urgent: bool) -> None:
+        """Raises `NoCapacityError` where the work would have to wait for too long."""
+        limit = self._wait_s * (2 if urgent else 1)
+        if self._wait(work.tenant, work.estimate_s) <= limit:
+            return
+        own = sum(other.left_s for other in self._works.get(work.tenant, ()))
+        others = sum(other.left_s for works in self._works.values() for other in works) - own
+        if others > 0 and own <= SMALL_SHARE * self._wait_s * self._threads:
+            return  # the others have filled the queue
+        shortage = Shortage.SHARE if 0 < others < own else Shortage.FULL
+        raise NoCapacityError(shortage, "too much text waits to be scanned")
+
+    def _dispatch(self) -> None:
+        """Gives free places to those whose turn it is."""
+        while self._free > 0 and (work := self._next()) is not None:
+            self._free -= 1
+            work.holds = True
+            if work.begun:
+                work.turn.set()
+            else:
+                work.begun = True
+                self._begun += 1
+                self._pool.submit(self._work, work)
+
+    def _next(self) -> _Work | None:
+        for tenant in list(self._lines):
+            line = self._lines[tenant]
+            work = line.next(self._begun < self._threads + MOST_BEGUN)
+            if line:
+                self._lines.move_to_end(tenant)
+            else:
+                del self._lines[tenant]
+            if work is not None:
+                return work
+        return None
+
+    def _work(self, work: _Work) -> None:
+        """In a thread: the whole scan."""
+        result: Any = None
+        error: Exception | None = None
+        work.began_s = self._clock()
+        try:
+            with stoppable(partial(self._pause, work)):
+                self._pause(work)
+                result = work.run()
+        except Exception as raised:
+            error = raised
+        except BaseException as raised:  # whatever it is, the one who waits must be told, and must not end with it
+            error = RuntimeError(type(raised).__name__)
+        with self._lock:
+            work.busy_s += self._clock() - work.began_s
+            if error is None and not work.given_up:
+                self._ratio(work.load.what).measured(work.load.chars, work.busy_s)
+            self._begun -= 1
+            self._leave(work)
+            self._dispatch()
+        with suppress(InvalidStateError):  # nobody waits any more
+            if error is None:
+                work.future.set_result(result)
+            else:
+                work.future.set_exception(error)
+
+    def _pause(self, work: _Work) -> None:
+        """At a stop point of a scan."""
+        if work.given_up:
+            raise ScanStopped
+        now = self._clock()
+        if now - work.began_s < SLICE_S:
+            return
+        with self._lock:
+            work.busy_s += now - work.began_s
+            work.began_s = now
+            if not work.holds or not self._lines:
+                return
+            self._lines.setdefault(work.tenant, _Line()).pause(work)
+            self._free += 1
+            work.holds = False
+            work.turn.clear()
+            self._dispatch()
+        work.turn.wait()
+        work.began_s = self._clock()
+        if work.given_up:
+            raise ScanStopped
+
+    def _done(self, work: _Work, future: Future[Any]) -> None:
+        """The future is done: where it was cancelled, the scan is given up."""
+        if not future.cancelled():
+            return
+        with self._lock:
+            work.given_up = True
+            line = self._lines.get(work.tenant)
+            if not work.begun:
+                if line and work in line.fresh:
+                    line.fresh.remove(work)
+                    if not line:
+                        del self._lines[work.tenant]
+                self._leave(work)
+            elif work.holds and self._stray < MOST_STRAY:
+                work.holds = False  # it stops at its next stop point; its place is free now
+                self._stray += 1
+                self._free += 1
+                work.estimate_s = 0.0
+            elif line and work in line.paused:
+                line.paused.remove(work)
+                if not line:
+                    del self._lines[work.tenant]
+                work.estimate_s = 0.0
+                self._stray += 1
+                work.turn.set()  # it stops at once
+            self._dispatch()
+
+    def _leave(self, work: _Work) -> None:
+        """The work is over."""
+        works = self._works[work.tenant]
+        del works[work]
+        if not works:
+            del self._works[work.tenant]
+        if work.holds:
+            work.holds = False
+            self._free += 1
+        elif work.begun:
+            self._stray -= 1
+        self._note()
+
+    def _note(self) -> None:
+        if self._waiting is not None:
+            self._waiting.set(sum(len(works) for works in self._works.values()))
+
+    def close(self) -> None:
+        """Drops what waits, stops what runs."""
+        with self._lock:
+            self._closed = True
+            works = [work for group in self._works.values() for work in group]
+        for work in works:
+            work.future.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)

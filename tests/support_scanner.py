@@ -1,0 +1,104 @@
+"""Exchanges that are driven through a real `Scanner`, with checks whose answers depend on everything that a check is told."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardproxy import placeholders
+from guardproxy.checks import Resources
+from guardproxy.exchange import Exchange, Setting
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import build_checks, parse
+from guardproxy.server.scanner import Scanner
+from guardproxy.transcript import RequestReceived, Scanned
+from guardproxy.wire import codec_for
+from tests.support import CHAT, KEY, Play
+from tests.support_supervisor import FakeScorer, words
+
+POLICY = """\
+policy: everything
+checks:
+  pii: {use: pii, entities: [EMAIL_ADDRESS, CREDIT_CARD]}
+  secrets: {use: secrets}
+  word: {use: pattern, words: [falcon]}
+  again: {use: pattern, words: [marmot]}
+  attack: {use: supervisor, threshold: 0.5}
+  far: {use: http, url: "https://dlp.example/check"}
+rules:
+  - {id: identifiers, when: pii or secrets, action: redact, restore: true}
+  - {id: words, on: response, when: word, action: redact}
+  - {id: far, on: [user, assistant], when: far, action: redact}
+  - {id: attacks, on: [user, assistant], when: attack, action: flag}
+  - {id: once-more, on: response, when: again, action: retry, attempts: 1}
+"""
+
+
+class Service:
+    """A service that finds one character, which depends on everything it is told of a text."""
+
+    def submit(self, queries: Sequence[Mapping[str, Any]]) -> Future[Any]:
+        answer: Future[Any] = Future()
+        answer.set_result([{"findings": [self._finding(query)]} for query in queries])
+        return answer
+
+    @staticmethod
+    def _finding(query: Mapping[str, Any]) -> dict[str, Any]:
+        at = hashlib.sha256(repr(sorted(query.items())).encode()).digest()[0] % len(query["text"])
+        return {"start": at, "end": at + 1, "label": "FAR"}
+
+
+def resources() -> Resources:
+    scorer, service = FakeScorer(words), Service()
+    return Resources(scorer=lambda name: scorer, remote=lambda url, timeout_s: service)
+
+
+def policies(*texts: str, using: Resources | None = None) -> PolicySet:
+    parsed = tuple(parse(text, f"policy{number}.yaml") for number, text in enumerate(texts or (POLICY,)))
+    return PolicySet(parsed, build_checks(parsed, using or resources()), "sha256:test")
+
+
+@dataclass
+class Driven(Play):
+    """A `Play` whose scans a real scanner answers."""
+
+    scanner: Scanner = field(kw_only=True)
+    runner: asyncio.Runner = field(kw_only=True)
+    tenant: str = "tenant"
+
+    def __post_init__(self) -> None:
+        codec = codec_for(self.route)
+        assert codec
+        self.exchange = Exchange(
+            Setting(
+                id="id",
+                route=self.route,
+                tenant=self.tenant,
+                codec=codec,
+                policies=self.policies,
+                mint=lambda label, value: placeholders.mint(KEY, self.tenant, label, value),
+                seal=lambda data: "seal",
+                hashed=lambda kind, value: placeholders.hashed(KEY, self.tenant, kind, value),
+                limits=self.limits,
+                engine="test",
+            )
+        )
+
+    def scan(self) -> None:
+        while self.pending:
+            jobs, self.pending = self.pending.jobs, None
+            scans = self.runner.run(self.scanner.scan(jobs, self.tenant))
+            self.tell(Scanned(scans, self.clock()))
+
+    def said(self, body: bytes, language: str = "") -> Driven:
+        self.tell(RequestReceived(body, language=language))
+        self.scan()
+        return self
+
+
+def driven(policy: PolicySet, scanner: Scanner, runner: asyncio.Runner, route: str = CHAT, tenant: str = "t") -> Driven:
+    return Driven(policy, route, scanner=scanner, runner=runner, tenant=tenant)

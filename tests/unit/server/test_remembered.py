@@ -1,0 +1,135 @@
+"""What is remembered of scans: whole texts in one look alone, told apart by everything that a check is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import pytest
+
+from guardproxy.errors import Shortage
+from guardproxy.findings import Channel, Facts, Form, Scan, Window
+from guardproxy.gate import Job
+from guardproxy.server.remembered import MOST_CHARS, Remembered
+
+TEXT = "a text that is long enough for its scan to be remembered"
+WINDOW = Window(Channel("request", "user", "messages[0].content"), TEXT, facts=Facts("POST /v1/messages", "m"))
+
+
+@dataclass
+class Check:
+    name: str = "check"
+    digest: str = "sha256:check"
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        raise NotImplementedError
+
+
+def key(window: Window = WINDOW, check: Any = None, tenant: str = "t") -> bytes | None:
+    return KEPT.key(Job(check or Check(), window), tenant)
+
+
+KEPT = Remembered()
+OTHERS: dict[type, Any] = {str: "another", bool: True}
+
+
+def changed(value: Any) -> list[Any]:
+    """The value with each of its members changed that is not a value itself, one at a time."""
+    out = []
+    for member in fields(value):
+        old = getattr(value, member.name)
+        if type(old) in OTHERS:
+            out.append(replace(value, **{member.name: OTHERS[type(old)] if old != OTHERS[type(old)] else not old}))
+    return out
+
+
+def test_equal_jobs_have_one_key() -> None:
+    assert key() == key(replace(WINDOW))
+    assert key() is not None
+
+
+@pytest.mark.parametrize("channel", changed(WINDOW.channel), ids=str)
+def test_another_place_is_another_key(channel: Channel) -> None:
+    assert key(replace(WINDOW, channel=channel)) not in (None, key())
+
+
+@pytest.mark.parametrize("facts", changed(WINDOW.facts), ids=str)
+def test_another_fact_is_another_key(facts: Facts) -> None:
+    assert key(replace(WINDOW, facts=facts)) not in (None, key())
+
+
+def test_another_check_tenant_or_text_is_another_key() -> None:
+    @dataclass
+    class Other(Check):
+        pass
+
+    keys = [
+        key(),
+        key(check=Check("other")),
+        key(check=Check(digest="sha256:other")),
+        key(check=Other()),
+        key(tenant="u"),
+        key(replace(WINDOW, text=TEXT + ".")),
+        key(replace(WINDOW, facts=Facts("POST /v1/messagesm", ""))),
+    ]
+    assert None not in keys
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"start": 3, "settled": 3},
+        {"settled": 3},
+        {"last": False},
+        {"state": object()},
+        {"text": "short"},
+        {"text": "x" * (MOST_CHARS + 1)},
+        {"facts": Facts(form=Form({"type": "object"}))},
+    ],
+)
+def test_what_is_not_a_whole_text_in_one_look_has_no_key(more: dict[str, Any]) -> None:
+    assert key(replace(WINDOW, **more)) is None
+
+
+def test_a_new_member_of_the_facts_is_part_of_the_key_or_prevents_it() -> None:
+    @dataclass(frozen=True, slots=True)
+    class More(Facts):
+        region: str = ""
+        tools: tuple[str, ...] = ()
+        handle: Any = None
+
+    found = {
+        key(replace(WINDOW, facts=facts))
+        for facts in (More(), More(region="eu"), More(tools=("a", "b")), More(tools=("ab",)), More(handle=3))
+    }
+    assert None not in found
+    assert len(found) == 5
+    assert key(replace(WINDOW, facts=More(handle=[3]))) is None
+
+
+def test_a_new_member_of_a_window_is_part_of_the_key() -> None:
+    @dataclass(frozen=True, slots=True)
+    class More(Window):
+        turn: int = field(default=0)
+
+    first, second = (More(WINDOW.channel, TEXT, turn=turn) for turn in (1, 2))
+    assert key(first) != key(second)
+
+
+def test_what_gave_no_verdict_is_not_remembered() -> None:
+    kept = Remembered()
+    kept.put(b"a", Scan((), 0, 0, "OSError"))
+    kept.put(b"b", Scan((), 0, 0, no_capacity=Shortage.LATE))
+    assert kept.get(b"a") is kept.get(b"b") is None
+
+
+def test_what_was_used_longest_ago_goes_first() -> None:
+    kept = Remembered(2)
+    for name in (b"a", b"b"):
+        kept.put(name, Scan((), 1, 1))
+    assert kept.get(b"a")
+    kept.put(b"c", Scan((), 1, 1))
+    assert kept.get(b"b") is None
+    assert kept.get(b"a")
