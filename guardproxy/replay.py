@@ -25,6 +25,7 @@ from guardproxy.placeholders import PLACEHOLDER, RESTORE, Restoring
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.recorded import Recorded
 from guardproxy.transcript import (
+    Aborted,
     Command,
     DataReceived,
     DownstreamGone,
@@ -179,6 +180,8 @@ def _next(attempt: Mapping[str, Any]) -> Input:
 
 
 def _missing(record: Mapping[str, Any]) -> str:
+    if record["outcome"] == "unknown":
+        return "the end of the exchange is unknown: the process ended before its record was kept"
     if record["outcome"] in ("passed", "refused"):
         return f"the exchange was {record['outcome']}: no check saw it"
     if record["request"]["body"] is None:
@@ -196,6 +199,8 @@ def _ending(record: Mapping[str, Any], attempt: Mapping[str, Any]) -> Input:
         return Waited(attempt["ended"] / 1000)
     if outcome == "client_closed":
         return DownstreamGone()
+    if outcome == "audit_unavailable":
+        return Aborted(outcome, record.get("error", {}).get("message", ""), record["status"])
     if outcome not in UNTOUCHED:
         return UpstreamFailed(outcome, record.get("error", {}).get("message", ""), record["status"])
     return ResponseEnded()

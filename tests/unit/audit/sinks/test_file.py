@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from guardproxy.audit import segment
 from guardproxy.audit.chain import Head, read_head, verify
-from guardproxy.audit.sinks import file as module
+from guardproxy.audit.disk import Disk
 from guardproxy.audit.sinks.file import FileSink
 from guardproxy.errors import AuditError
 
@@ -198,7 +199,7 @@ def test_a_header_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 def test_a_long_log_is_verified_at_its_end_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TAIL_BYTES", 64)
+    monkeypatch.setattr(segment, "TAIL_BYTES", 64)
     fill(tmp_path, 5)
     for size in (70_000, 1000, 1):
         sink = opened(tmp_path)
@@ -227,8 +228,8 @@ def test_a_long_header_is_read_again(tmp_path: Path) -> None:
         sink.close()
 
 
-class Disk:
-    """Stands in for the system's calls; `held` syncs wait for `go`."""
+class Scripted(Disk):
+    """The system's calls; held syncs wait for `go`."""
 
     def __init__(self) -> None:
         self.writes: list[int] = []
@@ -258,8 +259,8 @@ class Disk:
         os.fdatasync(fd)
 
 
-def on_disk(folder: Path, disk: Disk, **options: Any) -> FileSink:
-    sink = opened(folder, write=disk.write, sync=disk.sync, **options)
+def on_disk(folder: Path, disk: Scripted, **options: Any) -> FileSink:
+    sink = opened(folder, disk=disk, **options)
     disk.writes.clear()
     disk.syncs = 0
     disk.syncing.clear()
@@ -267,7 +268,7 @@ def on_disk(folder: Path, disk: Disk, **options: Any) -> FileSink:
 
 
 def test_what_gathers_during_a_sync_is_one_batch(tmp_path: Path) -> None:
-    disk = Disk()
+    disk = Scripted()
     sink = on_disk(tmp_path, disk)
     disk.go.clear()
     first = sink.append({"id": "first"})
@@ -283,7 +284,7 @@ def test_what_gathers_during_a_sync_is_one_batch(tmp_path: Path) -> None:
 
 
 def test_short_writes_are_gone_on_with(tmp_path: Path) -> None:
-    disk = Disk()
+    disk = Scripted()
     disk.most = 7
     sink = on_disk(tmp_path, disk)
     sink.append({"id": "x0"}).result(WAIT_S)
@@ -302,7 +303,7 @@ REASONS = {
 
 @pytest.mark.parametrize("fail", REASONS)
 def test_a_failure_ends_the_log(tmp_path: Path, fail: str) -> None:
-    disk = Disk()
+    disk = Scripted()
     sink = on_disk(tmp_path, disk)
     sink.append({"id": "kept"}).result(WAIT_S)
     head = sink.head
@@ -338,7 +339,7 @@ def test_a_failure_ends_the_log(tmp_path: Path, fail: str) -> None:
 
 
 def test_a_failure_while_a_log_begins(tmp_path: Path) -> None:
-    disk = Disk()
+    disk = Scripted()
     disk.fail = "sync"
     with pytest.raises(AuditError, match="input/output error"):
         on_disk(tmp_path, disk)
@@ -357,7 +358,7 @@ def test_a_record_that_is_not_json_fails_alone(tmp_path: Path) -> None:
 
 
 def test_a_closed_log_takes_nothing_and_keeps_what_it_took(tmp_path: Path) -> None:
-    disk = Disk()
+    disk = Scripted()
     sink = on_disk(tmp_path, disk)
     disk.go.clear()
     futures = [sink.append({"id": f"x{index}"}) for index in range(10)]
@@ -375,7 +376,7 @@ def test_a_closed_log_takes_nothing_and_keeps_what_it_took(tmp_path: Path) -> No
 
 
 async def test_a_record_is_kept_when_nobody_waits_for_it_any_more(tmp_path: Path) -> None:
-    disk = Disk()
+    disk = Scripted()
     sink = on_disk(tmp_path, disk)
     disk.go.clear()
     waiter = asyncio.wrap_future(sink.append({"id": "abandoned"}))
