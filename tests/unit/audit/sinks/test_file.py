@@ -22,6 +22,7 @@ from guardproxy.audit.disk import Disk
 from guardproxy.audit.folder import verify_folder
 from guardproxy.audit.sinks.file import GONE, FileSink
 from guardproxy.errors import AuditError
+from tests.unit.audit.support_disk import wait_healthy
 
 HEADER = {"log": "0123abcd", "engine": "0.1.0"}
 WAIT_S = 30
@@ -352,12 +353,6 @@ def test_a_failure_refuses_records_until_the_log_can_be_written(tmp_path: Path, 
     again.close()
 
 
-def wait_healthy(sink: FileSink) -> None:
-    """Returns when the writer thread has recovered, which it does by itself."""
-    while not sink.healthy:
-        assert sink._thread.is_alive()
-
-
 def entries(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_bytes().splitlines()]
 
@@ -395,6 +390,7 @@ def test_a_log_that_is_taken_away_is_noticed_and_named(tmp_path: Path, how: str,
         case _:
             shutil.rmtree(folder)
     while idle and not sink.remarks:
+        sink._thread.join(0.0005)
         assert sink._thread.is_alive()
     assert sink.append({"id": "after"}).result(WAIT_S)[0] == 0
     assert sink.healthy
