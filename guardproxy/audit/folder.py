@@ -134,7 +134,7 @@ def _take_head(
         log.expected.append(head)  # its header is a problem of its own
     elif not same:
         log.note("gone", f"expected the log {origin} with record {head.seq} ({path.name}): it was removed")
-    else:
+    elif not log.there:
         log.note("gone", f"the log {origin} is now {same[0].path.name}")
 
 
