@@ -96,10 +96,21 @@ class Recorder:
             _, intent = self._lost.popitem()
             self._watch(closing(intent, time.time(), self._engine, "its record could not be kept"), intent)
         if record.get("kind") == INTENT:
-            future = self._sink.append(record)
-            self._intents[record["id"]] = record
-            return future
+            return self._begin(record)
         return self._watch(record, self._intents.pop(record["id"], None))
+
+    def _begin(self, intent: Mapping[str, Any]) -> Future[tuple[int, str]]:
+        """Appends an intent. One that was not kept needs no record that closes it."""
+        name = intent["id"]
+        self._intents[name] = intent
+        future = self._sink.append(intent)
+
+        def kept(done: Future[tuple[int, str]]) -> None:
+            if done.exception() is not None:
+                self._intents.pop(name, None)
+
+        future.add_done_callback(kept)
+        return future
 
     def _watch(self, record: Mapping[str, Any], intent: Mapping[str, Any] | None) -> Future[tuple[int, str]]:
         """Appends the record that closes `intent`. Where it cannot be kept, the exchange is closed when the log recovers."""

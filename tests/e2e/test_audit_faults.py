@@ -112,7 +112,7 @@ def test_a_kill_leaves_what_the_upstream_was_sent(
     def stream() -> None:
         try:
             for _ in openai_at(proxy.url).chat.completions.create(
-                model="scripted", stream=True, messages=[{"role": "user", "content": "stall: now"}]
+                model="scripted", stream=True, messages=[{"role": "user", "content": "words: 20, hang"}]
             ):
                 begun.set()
         except Exception as error:
@@ -120,7 +120,7 @@ def test_a_kill_leaves_what_the_upstream_was_sent(
 
     client = threading.Thread(target=stream)
     client.start()
-    upstream.journal.wait(lambda entries: [entry for entry in entries if "stall" in str(entry.tree)])
+    upstream.journal.wait(lambda entries: [entry for entry in entries if "hang" in str(entry.tree)])
     proxy.stop(signal.SIGKILL)
     client.join(20)
     assert failures

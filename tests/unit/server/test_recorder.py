@@ -85,6 +85,10 @@ async def test_what_the_log_could_not_keep_is_closed_when_it_can(
         await recorder.keep({"id": "x0", "outcome": "answered"})
     recorder.take({"id": "x1", "outcome": "client_closed"})
     with pytest.raises(AuditError):
+        await recorder.keep(intent("never"))
+    with pytest.raises(AuditError):
+        await recorder.keep({"id": "never", "outcome": "audit_unavailable"})
+    with pytest.raises(AuditError):
         await recorder.keep({"id": "x2", "outcome": "refused"})
     sink.healthy = True
     await recorder.keep({"id": "x3", "outcome": "answered"})
