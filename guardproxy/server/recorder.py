@@ -19,6 +19,7 @@ from typing import Any
 
 from guardproxy.audit.disk import reason
 from guardproxy.audit.intents import INTENT, abandoned, closing
+from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.sinks import opened
 from guardproxy.errors import AuditError
 
@@ -40,7 +41,7 @@ class Recorder:
         self._intents: dict[str, Mapping[str, Any]] = {}
         self._lost: dict[str, Mapping[str, Any]] = {}
         try:
-            self.unknown = self._close_abandoned(folder, getattr(self._sink, "path", folder / f"{name}.jsonl"))
+            self.unknown = self._close_abandoned(folder, path_of(folder, name, max(numbers(folder, name), default=0)))
         except BaseException:
             self._sink.close()
             raise
