@@ -134,7 +134,8 @@ def test_a_kill_leaves_what_the_upstream_was_sent(
     command = [sys.executable, "-m", "guardproxy", "replay", str(again.audit), "--policies", str(tmp_path / "policies")]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert f"1 identical, 0 different, {int(known)} not replayable" in ran.stdout
+    assert "1 identical, 0 different, " in ran.stdout
+    assert f"{int(known)} not replayable" in ran.stdout
     third = serve(upstream.url, tmp_path, policy)
     assert "guardproxy_unknown_exchanges_total 0.0" in body_of(f"{third.admin_url}/metrics")[1]
     assert third.stop() == 0
