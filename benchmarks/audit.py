@@ -4,7 +4,8 @@
 
 Each of 1, 16 and 128 concurrent appenders (tasks of one event loop, as in the proxy) appends, waits until its record is
 durable, and appends again. Both ways seal the same records and use the same system calls (`write`, `fdatasync`); the
-naive way takes a thread's turn for each record. The two ways alternate in rounds, so that a busy machine hits both.
+naive way takes a thread's turn for each record. A third way is what one exchange keeps: its intent, durable before its record
+is appended; `intent_ratio_p50` is what that costs. The ways alternate in rounds, so that a busy machine hits all.
 Writes `audit.json` and `audit.png` to --out.
 """
 
@@ -24,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.audit.chain import begin, seal, verify
-from guardproxy.audit.sinks.file import FileSink, data_sync
+from guardproxy.audit.disk import Disk
+from guardproxy.audit.sinks.file import FileSink
 
 APPENDERS = (1, 16, 128)
 ROUNDS = 3
@@ -61,6 +63,15 @@ class Grouped:
         await asyncio.wrap_future(self.sink.append(entry))
 
 
+class Exchanges(Grouped):
+    """What one exchange keeps: its intent, and then its record."""
+
+    async def append(self, entry: dict[str, Any]) -> None:
+        intent = {"kind": "intent", "v": 1, **{key: entry[key] for key in ("id", "at", "route", "policies")}}
+        await super().append({**intent, "tenant": "0123456789abcdef", "seals": {"request": "ab" * 16}})
+        await super().append(entry)
+
+
 class Naive:
     """A write and a sync for each record, one after the other, in a thread of its own."""
 
@@ -73,7 +84,7 @@ class Naive:
     def keep(self, entry: dict[str, Any]) -> None:
         line, self.head = seal(entry, self.head)
         os.write(self.fd, line)
-        data_sync(self.fd)
+        Disk().sync(self.fd)
 
     async def append(self, entry: dict[str, Any]) -> None:
         await asyncio.get_running_loop().run_in_executor(self.thread, self.keep, entry)
@@ -114,17 +125,22 @@ def summary(rounds: list[tuple[float, list[float]]]) -> dict[str, float]:
 def measure(folder: Path, seconds: float) -> dict[str, Any]:
     results: dict[str, Any] = {}
     for appenders in APPENDERS:
-        rounds: dict[str, list[tuple[float, list[float]]]] = {"group": [], "naive": []}
+        rounds: dict[str, list[tuple[float, list[float]]]] = {"group": [], "intent": [], "naive": []}
         for at in range(ROUNDS):
             sink = FileSink(folder, f"group-{appenders}-{at}", {"log": "group"})
             rounds["group"].append(asyncio.run(load(Grouped(sink).append, appenders, seconds)))
             sink.close()
             with sink.path.open("rb") as lines:
                 assert not verify(lines).problems
+            sink = FileSink(folder, f"intent-{appenders}-{at}", {"log": "intent"})
+            rounds["intent"].append(asyncio.run(load(Exchanges(sink).append, appenders, seconds)))
+            sink.close()
             naive = Naive(folder / f"naive-{appenders}-{at}.jsonl")
             rounds["naive"].append(asyncio.run(load(naive.append, appenders, seconds)))
             naive.close()
         results[str(appenders)] = {way: summary(found) for way, found in rounds.items()}
+        p50_ms = {way: results[str(appenders)][way]["p50_ms"] for way in rounds}
+        results[str(appenders)]["intent_ratio_p50"] = round(p50_ms["intent"] / p50_ms["group"], 2)
         print(appenders, json.dumps(results[str(appenders)]))
     return results
 
@@ -146,10 +162,14 @@ def draw(results: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    names = {"group": "one sync a group (guardproxy)", "naive": "one sync a record"}
+    names = {
+        "group": "one sync a group (guardproxy)",
+        "intent": "an intent and a record (guardproxy)",
+        "naive": "one sync a record",
+    }
     for index, (way, label) in enumerate(names.items()):
-        places = [at + (index - 0.5) * 0.38 for at in range(len(results))]
-        bars = left.bar(places, [found[way]["records_per_s"] for found in results.values()], 0.36, label=label)
+        places = [at + (index - 1) * 0.27 for at in range(len(results))]
+        bars = left.bar(places, [found[way]["records_per_s"] for found in results.values()], 0.25, label=label)
         left.bar_label(bars, fmt="{:,.0f}")
         p50 = [found[way]["p50_ms"] for found in results.values()]
         p99 = [found[way]["p99_ms"] for found in results.values()]

@@ -20,6 +20,9 @@ Masked = tuple[str, str, str]
 UNTOUCHED = frozenset(("answered", "blocked_request", "blocked_response"))
 """Outcomes that nothing from outside brought about."""
 
+UNSEEN = frozenset(("passed", "refused", "unknown"))
+"""Outcomes of which the record shows no text: no check saw it, or the process ended before."""
+
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The differences; what `new` shows of an answer that was cut off is compared as far as `old` goes."""

@@ -146,6 +146,13 @@ class Machine:
         """Every rule that held so far, in order."""
         return self._tally.outcomes if self._bound else []
 
+    @property
+    def intent(self) -> dict[str, Any] | None:
+        """What the log keeps before the first byte goes upstream, without any text; `None` where the policies say so."""
+        if self._bound is not None and not self._bound.intent:
+            return None
+        return intent(self.setting, self._notes.unix_s, self._notes.seals)
+
     def record(self, outcome: str) -> dict[str, Any]:
         """The record as it stands; a `Finish` carries the last one."""
         self._notes.seals["client"] = self.setting.seal(self._sent.digest())
@@ -308,6 +315,21 @@ class Machine:
 
     def _time(self, name: str, at_s: float) -> None:
         self._notes.times.setdefault(name, at_s)
+
+
+def intent(setting: Setting, unix_s: float, seals: Mapping[str, str]) -> dict[str, Any]:
+    """The record of an exchange that is about to go upstream: who, where, when, under which policies; no text."""
+    return {
+        "kind": "intent",
+        "v": 1,
+        "id": setting.id,
+        "at": unix_s,
+        "engine": setting.engine,
+        "tenant": setting.tenant,
+        "route": setting.route,
+        "policies": setting.policies.digest,
+        "seals": {name: seals[name] for name in ("request", "upstream") if name in seals},
+    }
 
 
 def because(stop: Stop | Retry) -> str:

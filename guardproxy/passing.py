@@ -6,9 +6,11 @@ The record says `passed`: nobody can take what went through here for inspected.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from guardproxy import receipt
 from guardproxy.exchange import Setting
+from guardproxy.machine import intent
 from guardproxy.record import VERSION
 from guardproxy.transcript import (
     Aborted,
@@ -37,6 +39,7 @@ class PassThrough:
     _unix_s: float = 0.0
     _status: int = 0
     _started: bool = False
+    _seals: dict[str, str] = field(default_factory=dict)
     _sizes: dict[str, int] = field(default_factory=lambda: {"upstream": 0, "client": 0})
 
     @property
@@ -50,6 +53,7 @@ class PassThrough:
             case RequestReceived():
                 self._began, self._unix_s = happened.at_s, happened.unix_s
                 self._sizes["upstream"] = len(happened.body)
+                self._seals["request"] = self.setting.seal(happened.body)
                 return [SendUpstream(happened.body)]
             case ResponseStarted():
                 self._status, self._started = happened.status, True
@@ -76,6 +80,11 @@ class PassThrough:
     def _receipt(self) -> str:
         about = (self.setting.id, self.setting.policies.digest)
         return receipt.unread(*about) if self.setting.receipts else ""
+
+    @property
+    def intent(self) -> dict[str, Any] | None:
+        """What the log keeps before the first byte goes upstream."""
+        return intent(self.setting, self._unix_s, self._seals)
 
     def patience_s(self, at_s: float) -> float | None:
         """As long as it takes."""

@@ -184,6 +184,8 @@ def _next(attempt: Mapping[str, Any]) -> Input:
 
 
 def _missing(record: Mapping[str, Any], policies: PolicySet) -> str:
+    if record["outcome"] == "unknown":
+        return "the end of the exchange is unknown: the process ended before its record was kept"
     if record["outcome"] in ("passed", "refused"):
         return f"the exchange was {record['outcome']}: no check saw it"
     if record["request"]["body"] is None:
@@ -203,6 +205,8 @@ def _ending(record: Mapping[str, Any], attempt: Mapping[str, Any]) -> Input:
         return Waited(attempt["ended"] / 1000)
     if outcome == "client_closed":
         return DownstreamGone()
+    if outcome == "audit_unavailable":
+        return Aborted(outcome, record.get("error", {}).get("message", ""), record["status"])
     if outcome not in UNTOUCHED:
         kind = Aborted if outcome == NO_CAPACITY else UpstreamFailed  # no policy decides about the first
         return kind(outcome, record.get("error", {}).get("message", ""), record["status"])

@@ -35,7 +35,8 @@ _OPTIONS = (
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
 
-Code = Literal["header", "unreadable", "altered", "missing", "order", "link", "torn", "cut", "rewritten", "stopped"]
+Line = Literal["header", "unreadable", "altered", "missing", "order", "link", "torn", "cut", "rewritten", "stopped"]
+Code = Literal[Line, "gone", "renamed", "replaced", "twice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,9 @@ class Problem:
     `code`: `header` the first line is no header; `unreadable` not a sealed JSON object; `altered` the line is not what
     was sealed; `missing` lines were taken out before it; `order` it was put in, repeated or moved; `link` the line
     before it was replaced, or it comes from another log; `torn` the last line was not finished, as after a crash;
-    `cut` lines are missing at the end; `rewritten` the expected record is another one; `stopped` too many problems.
+    `cut` lines are missing at the end; `rewritten` the expected record is another one; `stopped` too many problems. Of whole
+    logs (`folder.py`): `gone` the log is not there; `renamed` it has another name; `replaced` another log is in its place;
+    `twice` two logs have one id.
     """
 
     line: int
@@ -148,10 +151,22 @@ def write_head(log: str, head: Head) -> bytes:
 
 def read_head(data: bytes) -> Head:
     """The head that `write_head` wrote. Raises `AuditError`."""
+    return read_named_head(data)[1]
+
+
+def read_named_head(data: bytes) -> tuple[str, Head]:
+    """The head that `write_head` wrote, after the id of its log. Raises `AuditError`."""
     found = open_line(data)
-    if found is None or not _is_seq(found.get("seq"), -1) or not _is_hash(found.get("hash")):
+    if found is None or not isinstance(found.get("log"), str) or (head := head_of(found)) is None:
         raise AuditError("not the head of a log")
-    return Head(found["seq"], found["hash"])
+    return found["log"], head
+
+
+def head_of(entry: Mapping[str, Any]) -> Head | None:
+    """The head that `seq` and `hash` of a JSON object name; `None` where they name none."""
+    if not _is_seq(entry.get("seq"), -1) or not _is_hash(entry.get("hash")):
+        return None
+    return Head(entry["seq"], entry["hash"])
 
 
 def _is_seq(value: object, least: int = 0) -> TypeGuard[int]:
@@ -162,13 +177,14 @@ def _is_hash(value: object) -> bool:
     return isinstance(value, str) and _HEX.fullmatch(value) is not None
 
 
-def verify(lines: Iterable[bytes], expected: Head | None = None, *, whole: bool = True) -> Report:
+def verify(lines: Iterable[bytes], expected: Head | Iterable[Head] | None = None, *, whole: bool = True) -> Report:
     """What is wrong with the lines of a log, each with its newline (the way a binary file gives them).
 
-    `expected`: a head known from elsewhere, which may be older than the end of the log: that record must be there.
+    `expected`: heads known from elsewhere, which may be older than the end of the log: those records must be there.
     `whole`: `False` for lines from the middle of a log, whose first line is taken as it stands.
     """
-    verifier = _Verifier(expected, whole)
+    heads = () if expected is None else (expected,) if isinstance(expected, Head) else tuple(dict.fromkeys(expected))
+    verifier = _Verifier(heads, whole)
     for number, line in enumerate(lines, 1):
         if len(verifier.problems) >= LIMIT_PROBLEMS:
             verifier.note(number, "stopped", f"more than {LIMIT_PROBLEMS} problems; not read further")
@@ -181,8 +197,8 @@ def verify(lines: Iterable[bytes], expected: Head | None = None, *, whole: bool 
 class _Verifier:
     """Where the reading of a log stands: the seq that must come next, and the hashes that its `prev` may have."""
 
-    def __init__(self, expected: Head | None, whole: bool) -> None:
-        self.expected = expected
+    def __init__(self, expected: tuple[Head, ...], whole: bool) -> None:
+        self.expected = dict.fromkeys(expected)  # those that were not met yet
         self.whole = whole
         self.problems: list[Problem] = []
         self.log = ""
@@ -194,7 +210,6 @@ class _Verifier:
         self.next_seq: int | None = 0 if whole else None
         self.links: tuple[str, ...] | None = None
         self.first: int | None = -1 if whole else None
-        self.seen_expected = False
 
     def note(self, line: int, code: Code, message: str) -> None:
         self.problems.append(Problem(line, code, message))
@@ -266,16 +281,15 @@ class _Verifier:
         self.first = head.seq if self.first is None else self.first
         self.next_seq = head.seq + 1
         self.links = (head.hash, stated) if isinstance(stated, str) and stated != head.hash else (head.hash,)
-        if head == self.expected:
-            self.seen_expected = True
+        self.expected.pop(head, None)
 
     def finish(self) -> None:
         if self.unfinished:
             self.note(self.last, "torn", "the last line is not finished: a crash, or a write that is going on")
         elif self.last == 0:
             self.note(1, "header", "expected the header of a log, found an empty file")
-        if self.expected is not None and not self.seen_expected:
-            self.miss(self.expected)
+        for expected in self.expected:
+            self.miss(expected)
 
     def miss(self, expected: Head) -> None:
         """Notes why the expected record was not met; it may lie before lines that begin in the middle."""

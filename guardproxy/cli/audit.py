@@ -1,6 +1,6 @@
 """`guardproxy audit`: verify the audit logs of a folder, and show their records.
 
-In: a folder that holds `*.jsonl` logs, and their heads beside them or in a folder of copies. Out: text or JSON on
+In: a folder that holds `*.jsonl` logs, and their heads beside them and in a folder of copies. Out: text or JSON on
 stdout; exit code 0 fine, 1 something is wrong with a log, 2 wrong use. Reads only; works while the proxy writes.
 """
 
@@ -17,8 +17,9 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from guardproxy.audit.chain import Problem, Report, open_line, read_head, verify
-from guardproxy.errors import AuditError
+from guardproxy.audit.chain import open_line
+from guardproxy.audit.folder import NO_KEY, Finding, logs_of, verify_folder
+from guardproxy.audit.intents import INTENT, unclosed
 
 app = typer.Typer(no_args_is_help=True, help="Verify and read the audit log.")
 
@@ -36,27 +37,48 @@ def verify_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that nothing was edited, deleted, put in, moved or cut off."""
+    """Check that nothing was edited, deleted, put in, moved or cut off, and that no log was removed, renamed or replaced.
+
+    The logs have no signature: whoever can write the folder can write logs anew that verify. Only copies of the *.head files
+    that are kept elsewhere show that. Keep the names of the copies.
+    """
+    if not folder.is_dir():
+        _wrong_use(f"{folder}: no such folder")
     if heads is not None and not heads.is_dir():
         _wrong_use(f"{heads}: no such folder")
-    reports = {path.name: _verify(path, heads or folder) for path in _logs(folder)}
+    if heads is not None and not any(heads.glob("*.head")):
+        _wrong_use(f"{heads}: no *.head files here")
+    try:
+        findings = verify_folder(folder, heads)
+    except OSError as error:
+        _wrong_use(f"{error.filename or folder}: {error.strerror}")
+    if not findings:
+        _wrong_use(f"{folder}: no *.jsonl logs here")
+    open_intents = len(unclosed(logs_of(folder), logs_of(folder)))
+    ok = not any(finding.report.problems for finding in findings)
     if as_json:
         found = [
             {
-                "file": name,
-                "ok": not report.problems,
-                "torn": report.torn,
-                "tampered": report.tampered,
-                **asdict(report),
+                "file": finding.file,
+                "ok": not finding.report.problems,
+                "torn": finding.report.torn,
+                "tampered": finding.report.tampered,
+                **asdict(finding.report),
+                "notes": list(finding.notes),
             }
-            for name, report in reports.items()
+            for finding in findings
         ]
-        typer.echo(json.dumps({"ok": not _any_wrong(reports), "logs": found}, indent=2))
+        typer.echo(json.dumps({"ok": ok, "signed": False, "open_intents": open_intents, "logs": found}, indent=2))
     else:
-        for name, report in reports.items():
-            for line in _lines_of(name, report):
+        for finding in findings:
+            for line in _lines_of(finding):
                 typer.echo(line)
-    raise typer.Exit(1 if _any_wrong(reports) else 0)
+        if open_intents:
+            typer.echo(
+                f"{open_intents} exchanges have no end yet: under way, or cut off until the next start closes them"
+            )
+        typer.echo(NO_KEY, err=True)
+    raise typer.Exit(0 if ok else 1)
 
 
 @app.command("show")
@@ -76,11 +98,15 @@ def show_command(
             for record in _records(path):
                 if record is None:
                     unread += 1
+                elif record.get("kind") == INTENT and record_id is None:
+                    continue  # the record of its exchange follows, or it is among the open ones
                 elif record_id is None or record.get("id") == record_id:
                     newest.append(record)
         except OSError as error:
             _wrong_use(f"{path}: {error.strerror}")
         records += newest
+    if record_id is None:
+        records += unclosed(logs_of(folder), logs_of(folder))
     records = sorted(records, key=_time_of)[-last:]
     if as_json:
         for record in records:
@@ -100,7 +126,7 @@ def _wrong_use(message: str) -> NoReturn:
 def _logs(folder: Path) -> list[Path]:
     if not folder.is_dir():
         _wrong_use(f"{folder}: no such folder")
-    logs = sorted(folder.glob("*.jsonl"))
+    logs = logs_of(folder)
     # a head without its log is what is left of a log that was deleted
     logs += sorted(path for head in folder.glob("*.head") if (path := head.with_suffix(".jsonl")) not in logs)
     if not logs:
@@ -108,31 +134,16 @@ def _logs(folder: Path) -> list[Path]:
     return logs
 
 
-def _verify(path: Path, heads: Path) -> Report:
-    # The head is read before the log, so that a log that grows meanwhile is only longer than its head says.
-    head = heads / path.with_suffix(".head").name
-    try:
-        expected = read_head(head.read_bytes()) if head.exists() else None
-        with path.open("rb") as lines:
-            return verify(lines, expected)
-    except FileNotFoundError:
-        return verify((), expected)
-    except AuditError as error:
-        return Report("", 0, None, (Problem(0, "rewritten", f"{head.name}: {error}"),))
-    except OSError as error:
-        _wrong_use(f"{path}: {error.strerror}")
-
-
-def _any_wrong(reports: Mapping[str, Report]) -> bool:
-    return any(report.problems for report in reports.values())
-
-
-def _lines_of(name: str, report: Report) -> Iterator[str]:
+def _lines_of(finding: Finding) -> Iterator[str]:
+    report = finding.report
     state = "changed" if report.tampered else "torn" if report.torn else "intact"
     end = f", head {report.head.seq} {report.head.hash}" if report.head else ""
-    yield f"{_plain(name)}: {state}, {report.records} records{end}"
+    yield f"{_plain(finding.file)}: {state}, {report.records} records{end}"
     for problem in report.problems:
-        yield f"  line {problem.line}: {problem.message} ({problem.code})"
+        where = f"line {problem.line}: " if problem.line else ""
+        yield f"  {where}{_plain(problem.message)} ({problem.code})"
+    for note in finding.notes:
+        yield f"  note: {_plain(note)}"
 
 
 def _records(path: Path) -> Iterator[Mapping[str, Any] | None]:
@@ -155,7 +166,8 @@ def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
     rules = record.get("rules")
     return (
         _clock(record.get("at")),
-        *(_plain(record.get(key)) for key in ("id", "route", "model", "outcome")),
+        *(_plain(record.get(key)) for key in ("id", "route", "model")),
+        _plain(record.get("outcome", record.get("kind"))),
         ",".join(map(_plain, rules)) if isinstance(rules, list) else _plain(rules),
         str(len(findings)) if isinstance(findings, list) else _plain(findings),
         _ms(record.get("timings")),

@@ -27,6 +27,7 @@ _LIMIT_NAMES = 10  # of an expression, for all their combinations to be tried
 _ORDERS: Mapping[str, tuple[Any, ...]] = {
     "on_error": ("flag", "block"),
     "unmapped": ("scan", "refuse"),
+    "intent": ("off", "on"),
     "action": ACTIONS,
     "mode": ("shadow", "enforce"),
     "restore": (True, False),

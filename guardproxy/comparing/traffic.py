@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from guardproxy.comparing.excerpts import Piece, excerpt
-from guardproxy.differences import Masked, Way, differences, moved_decisions, text_at
+from guardproxy.differences import UNSEEN, Masked, Way, differences, moved_decisions, text_at
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.replay import rerun
 
@@ -104,7 +104,7 @@ class Traffic:
             self._add(("", OTHERWISE, "does something else", ""), before, after, found, after, [])
 
     def _under(self, policies: PolicySet, record: Mapping[str, Any]) -> _Run | str:
-        if record["policies"] == policies.digest and record["outcome"] not in ("passed", "refused"):
+        if record["policies"] == policies.digest and record["outcome"] not in UNSEEN:
             return _Run(record)
         again = rerun(record, policies)
         if isinstance(again, str):

@@ -18,6 +18,7 @@ from guardproxy.policy.trial import VERDICTS, PolicyTest, Verdict
 
 __all__ = [
     "ACTIONS",
+    "INTENT",
     "KEEP",
     "KINDS_OF",
     "MODES",
@@ -28,11 +29,24 @@ __all__ = [
     "Action",
     "CheckSpec",
 ]
-__all__ += ["Keep", "Match", "Mode", "OnError", "Policy", "PolicyTest", "Rule", "Severity", "Unmapped", "Verdict"]
+__all__ += [
+    "Intent",
+    "Keep",
+    "Match",
+    "Mode",
+    "OnError",
+    "Policy",
+    "PolicyTest",
+    "Rule",
+    "Severity",
+    "Unmapped",
+    "Verdict",
+]
 
 OnError = Literal["block", "flag"]
 Unmapped = Literal["scan", "refuse"]
 Keep = Literal["none", "redacted"]
+Intent = Literal["off", "on"]
 Action = Literal["flag", "redact", "retry", "block"]
 Mode = Literal["enforce", "shadow"]
 Severity = Literal["low", "medium", "high", "critical"]
@@ -40,6 +54,7 @@ Severity = Literal["low", "medium", "high", "critical"]
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)
 UNMAPPED: tuple[Unmapped, ...] = get_args(Unmapped)
 KEEP: tuple[Keep, ...] = get_args(Keep)
+INTENT: tuple[Intent, ...] = get_args(Intent)
 ACTIONS: tuple[Action, ...] = get_args(Action)
 MODES: tuple[Mode, ...] = get_args(Mode)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -124,6 +139,7 @@ class Policy:
     on_error: OnError = "block"
     unmapped: Unmapped = "scan"
     keep: Keep = "redacted"
+    intent: Intent = "on"
     tests: tuple[PolicyTest, ...] = ()
     source: str = ""
     tenant: str = ""

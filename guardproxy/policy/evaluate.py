@@ -178,6 +178,11 @@ class Bound:
         """How much of the text the record keeps: the least that any policy wants."""
         return "none" if any(policy.keep == "none" for policy in self.policies) else "redacted"
 
+    @property
+    def intent(self) -> bool:
+        """Whether the log names the exchange before it goes upstream: where any policy wants it, or no policy applies."""
+        return not self.policies or any(policy.intent == "on" for policy in self.policies)
+
 
 def _name(bound: BoundRule, finding: Finding) -> str:
     """What the finding is called in a rule that counts on its check."""

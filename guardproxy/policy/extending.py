@@ -22,7 +22,7 @@ from guardproxy import checks
 from guardproxy.operators import DEFAULT
 from guardproxy.operators import KINDS as OPERATORS
 from guardproxy.policy import keys as tables
-from guardproxy.policy.document import ACTIONS, MODES, ON_ERROR, SEVERITIES, UNMAPPED, CheckSpec, Policy, Rule
+from guardproxy.policy.document import ACTIONS, INTENT, MODES, ON_ERROR, SEVERITIES, UNMAPPED, CheckSpec, Policy, Rule
 from guardproxy.policy.expression import And, Expression, Name
 from guardproxy.policy.rollout import reach
 from guardproxy.policy.tree import Node, Place
@@ -130,6 +130,7 @@ def _whole(before: Policy, after: Policy) -> Iterator[Found]:
         ("on_error", _order("`on_error`", tuple(reversed(ON_ERROR)), before.on_error, after.on_error)),
         ("unmapped", _order("`unmapped`", UNMAPPED, before.unmapped, after.unmapped)),
         ("audit", "" if before.keep == after.keep else f"`audit` stays as it is, keep: {before.keep}"),
+        ("audit", _order("`intent` of `audit`", INTENT, before.intent, after.intent)),
     ):
         if weaker:
             yield after.places[key], f"{weaker} ({_there(before, before.places.get(key))})"

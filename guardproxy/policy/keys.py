@@ -13,7 +13,7 @@ from guardproxy.findings import KINDS
 from guardproxy.operators import HASH_TYPES
 from guardproxy.operators import KINDS as OPERATORS
 from guardproxy.policy import retrying, trial
-from guardproxy.policy.document import ACTIONS, KEEP, MODES, ON_ERROR, SEVERITIES, UNMAPPED, WORDS_OF_ON, Action
+from guardproxy.policy.document import ACTIONS, INTENT, KEEP, MODES, ON_ERROR, SEVERITIES, UNMAPPED, WORDS_OF_ON, Action
 
 Schema = Mapping[str, Any]
 
@@ -180,7 +180,10 @@ TENANT: Table = {
     "unmapped": Key("`refuse` where the policy says `scan`.", choice(UNMAPPED)),
 }
 
-AUDIT: Table = {"keep": Key("How much of the texts records keep.", choice(KEEP))}
+AUDIT: Table = {
+    "keep": Key("How much of the texts records keep.", choice(KEEP)),
+    "intent": Key("Whether the log names a request before its first byte goes upstream.", choice(INTENT)),
+}
 
 _TEXTS: Schema = {"anyOf": [TEXT, {"type": "object", "minProperties": 1, "additionalProperties": TEXT}]}
 _FIND: Schema = {
@@ -223,6 +226,6 @@ POLICY: Table = {
     "on_error": Key("What a check that fails or takes too long leads to.", choice(ON_ERROR)),
     "unmapped": Key("What happens to fields that guardproxy does not know.", choice(UNMAPPED)),
     "enforce": Key("Of how many conversations all its rules are enforced, as in `10 %`.", SHARE),
-    "audit": Key("What records keep.", {"type": "object"}),
+    "audit": Key("What records keep, and when.", {"type": "object"}),
     "tests": Key("Examples, and what must come of them.", {"type": "array", "items": _TEST}),
 }

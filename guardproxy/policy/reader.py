@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from guardproxy.errors import PolicyError
 from guardproxy.policy import keys as tables
 from guardproxy.policy import rollout
-from guardproxy.policy.document import KEEP, ON_ERROR, UNMAPPED, CheckSpec, Keep, Policy
+from guardproxy.policy.document import INTENT, KEEP, ON_ERROR, UNMAPPED, CheckSpec, Intent, Keep, Policy
 from guardproxy.policy.expression import RESERVED
 from guardproxy.policy.extending import loosened, overlaid
 from guardproxy.policy.matching import is_any, read_match
@@ -191,6 +191,7 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         where = Place(key.line, key.column, key.path or overrides[-1][0].path)
         match = replace(match, tenants=(_exactly(tenant),), places={**match.places, "tenants[0]": where})
     place = file.keys["policy"].place if "policy" in file.keys else file.root.place
+    keep, intent = _audit(reading, merged.get("audit"))
     return Policy(
         name=name,
         description=reading.word(file.keys.get("description"), "a text, written as words") or "",
@@ -201,7 +202,8 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         ),
         on_error=reading.choice(merged.get("on_error"), ON_ERROR) or "block",
         unmapped=reading.choice(merged.get("unmapped"), UNMAPPED) or "scan",
-        keep=_keep(reading, merged.get("audit")),
+        keep=keep,
+        intent=intent,
         tests=() if tenant else read_tests(reading, file.keys.get("tests"), tuple(rules), tuple(checks)),
         source=file.path,
         tenant=tenant,
@@ -246,8 +248,9 @@ def _check(reading: Reading, name: str, node: Node) -> CheckSpec | None:
     return CheckSpec(use or "", options, node.key, places, on_error=on_error)
 
 
-def _keep(reading: Reading, node: Node | None) -> Keep:
+def _audit(reading: Reading, node: Node | None) -> tuple[Keep, Intent]:
     if node is None:
-        return "redacted"
+        return "redacted", "on"
     keys = reading.entries(node, "a mapping like `{keep: redacted}`", tuple(tables.AUDIT))
-    return reading.choice(keys.get("keep"), KEEP, later=("sealed", "full")) or "redacted"
+    keep = reading.choice(keys.get("keep"), KEEP, later=("sealed", "full")) or "redacted"
+    return keep, reading.choice(keys.get("intent"), INTENT) or "on"

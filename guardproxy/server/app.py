@@ -80,6 +80,9 @@ class Server:
         self._recorder = Recorder(config.audit, worker, self._engine, config.audit_sink)
         allowed = Allowed(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
         self._scanner = Scanner(config.scan_threads, allowed, meters=self.metrics.scanner)
+        self.metrics.unknown.inc(self._recorder.unknown)
+        self.metrics.audit_writable.set_function(lambda: self._recorder.healthy)
+        self.metrics.audit_recoveries.set_function(lambda: self._recorder.recoveries)
         self._client = session(config)
         self._admission = Admission(config, lambda: self.policies, lambda: self._recorder.healthy, key, self._engine)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
@@ -95,8 +98,18 @@ class Server:
 
     def trouble(self) -> list[str]:
         """Why no traffic should come."""
-        reasons = [] if self._recorder.healthy else ["the audit log cannot be written"]
+        reasons = self._audit_trouble()
         return [*reasons, *(["draining"] if self._draining else [])]
+
+    def ailments(self) -> list[str]:
+        """What does not work though the process lives. A restart would not help: the log recovers by itself."""
+        failing_s = self._recorder.failing_s
+        return [f"{reason} (for {failing_s:.0f} s)" for reason in self._audit_trouble()]
+
+    def _audit_trouble(self) -> list[str]:
+        """Why no record can be kept."""
+        trouble = self._recorder.trouble
+        return [f"the audit {trouble.removeprefix('the ')}"] if trouble else []
 
     @property
     def policies(self) -> PolicySet:
@@ -105,10 +118,11 @@ class Server:
 
     def remarks(self) -> list[str]:
         """What somebody should know though traffic may come."""
+        remarks = list(self._recorder.remarks)
         if not self.reloading.errors:
-            return []
+            return remarks
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"
-        return [stays, *(str(error) for error in self.reloading.errors)]
+        return [*remarks, stays, *(str(error) for error in self.reloading.errors)]
 
     async def reload(self) -> dict[str, object]:
         """Loads the policies anew, for the admin port."""

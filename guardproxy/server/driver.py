@@ -91,6 +91,7 @@ class Driver:
         self._aborted = False
         self._more = frozenset(map(str.lower, config.answer_header))
         self._scan_s = 0.0
+        self._is_intended = False
         self.finished: Finish | None = None
 
     async def run(self, first: Input) -> web.StreamResponse:
@@ -184,6 +185,9 @@ class Driver:
                 self._scan_s += now - began
                 return self._receive(Scanned(scans, now))
             case SendUpstream():
+                if not await self._intended():
+                    message = "the audit log cannot be written"
+                    return self._receive(Aborted("audit_unavailable", message, 503, _clock()))
                 url, headers = self.targets[command.target]
                 try:
                     sending = self._upstream.send(self._request.method, url, headers, command.body)
@@ -200,6 +204,21 @@ class Driver:
             case Finish():
                 await self._finish(command)
         return []
+
+    async def _intended(self) -> bool:
+        """Whether the log has, or needs not, the intent of this exchange: one for all its attempts."""
+        intent = None if self._is_intended else self._exchange.intent
+        if intent is not None:
+            began = _clock()
+            try:
+                await self._recorder.keep(intent)
+            except AuditError as error:
+                _log.error("intent not kept", extra={"id": self._exchange.setting.id, "error": str(error)})
+                return False
+            finally:
+                self._metrics.intent.observe(_clock() - began)
+        self._is_intended = True
+        return True
 
     async def _send(self, data: bytes) -> None:
         response = self._response or await self._begin()

@@ -1,28 +1,76 @@
-"""Keeps records: one log a process, durable before the caller goes on. When the log cannot be written, traffic is
-refused (`healthy` is false) until the process is restarted on a working disk.
+"""Keeps records: one log a process, durable before the caller goes on. While the log cannot be written `healthy` is false, and
+traffic is refused. The log recovers by itself (`audit/sinks/file.py`).
+
+At start the recorder looks for exchanges that an earlier process named as intents and did not end, and closes them as
+`unknown`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
+import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from guardproxy.audit.disk import reason
+from guardproxy.audit.intents import INTENT, abandoned, closing
+from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.sinks import opened
+from guardproxy.errors import AuditError
+
+CLOSE_TIMEOUT_S = 60.0
+_log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """`folder`: where logs live. `worker`: tells the logs of several processes apart. `sink`: what keeps them."""
+    """`folder`: where logs live. `worker`: tells the logs of several processes apart. `engine`: the version that records name.
+    `sink`: what keeps them. `unknown`: how many exchanges of an earlier process were closed at start.
+
+    Any thread may read `healthy`, `trouble`, `failing_s`, `remarks` and `recoveries`.
+    """
 
     def __init__(self, folder: Path, worker: int, engine: str, sink: str = "file") -> None:
-        self._sink = opened(sink, folder, f"audit-{worker}", {"log": secrets.token_hex(8), "engine": engine})
+        name = f"audit-{worker}"
+        self._engine = engine
+        self._sink = opened(sink, folder, name, {"log": secrets.token_hex(8), "engine": engine})
+        self._intents: dict[str, Mapping[str, Any]] = {}
+        self._lost: dict[str, Mapping[str, Any]] = {}
+        try:
+            self.unknown = self._close_abandoned(folder, path_of(folder, name, max(numbers(folder, name), default=0)))
+        except BaseException:
+            self._sink.close()
+            raise
 
     @property
     def healthy(self) -> bool:
+        """Whether a record can be kept now."""
         return self._sink.healthy
+
+    @property
+    def trouble(self) -> str:
+        """Why no record can be kept now; empty where it can."""
+        said = str(getattr(self._sink, "trouble", ""))
+        return said or ("" if self.healthy else "the log cannot be written")
+
+    @property
+    def failing_s(self) -> float:
+        """For how many seconds no record could be kept."""
+        return float(getattr(self._sink, "failing_s", 0.0))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What happened to the log since the start that somebody should know."""
+        return tuple(getattr(self._sink, "remarks", ()))
+
+    @property
+    def recoveries(self) -> int:
+        """How often the log could be written again after it could not."""
+        return int(getattr(self._sink, "recoveries", 0))
 
     @property
     def head(self) -> tuple[int, str]:
@@ -35,14 +83,63 @@ class Recorder:
     async def keep(self, record: Mapping[str, Any]) -> None:
         """Returns when the record is on disk. Raises `AuditError`. A record that was taken is kept even if the caller
         is cancelled."""
-        await asyncio.wrap_future(self._sink.append(record))
+        await asyncio.wrap_future(self._append(record))
 
     def take(self, record: Mapping[str, Any]) -> None:
         """Keeps a record whose client is gone: nobody waits."""
-        self._sink.append(record)
+        self._append(record)
 
     def close(self) -> None:
         self._sink.close()
+
+    def _append(self, record: Mapping[str, Any]) -> Future[tuple[int, str]]:
+        while self._lost and self._sink.healthy:
+            _, intent = self._lost.popitem()
+            self._watch(closing(intent, time.time(), self._engine, "its record could not be kept"), intent)
+        if record.get("kind") == INTENT:
+            return self._begin(record)
+        return self._watch(record, self._intents.pop(record["id"], None))
+
+    def _begin(self, intent: Mapping[str, Any]) -> Future[tuple[int, str]]:
+        """Appends an intent. One that was not kept needs no record that closes it."""
+        name = intent["id"]
+        self._intents[name] = intent
+        future = self._sink.append(intent)
+
+        def kept(done: Future[tuple[int, str]]) -> None:
+            if done.exception() is not None:
+                self._intents.pop(name, None)
+
+        future.add_done_callback(kept)
+        return future
+
+    def _watch(self, record: Mapping[str, Any], intent: Mapping[str, Any] | None) -> Future[tuple[int, str]]:
+        """Appends the record that closes `intent`. Where it cannot be kept, the exchange is closed when the log recovers."""
+        future = self._sink.append(record)
+        if intent is not None:
+
+            def ended(done: Future[tuple[int, str]]) -> None:
+                if done.exception() is not None:
+                    self._lost[intent["id"]] = intent
+
+            future.add_done_callback(ended)
+        return future
+
+    def _close_abandoned(self, folder: Path, own: Path) -> int:
+        """Closes the exchanges that an earlier process did not end. Gives their number. Raises `AuditError`."""
+        try:
+            with abandoned(folder, own) as intents:
+                futures = [
+                    self._sink.append(closing(intent, time.time(), self._engine, "the process ended before"))
+                    for intent in intents
+                ]
+                for future in futures:
+                    future.result(CLOSE_TIMEOUT_S)
+        except OSError as error:
+            raise AuditError(f"{folder}: {reason(error)}") from None
+        if futures:
+            _log.warning("exchanges of an earlier process have no end", extra={"count": len(futures)})
+        return len(futures)
 
 
 def key_of(folder: Path, key: str) -> bytes:

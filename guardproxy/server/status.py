@@ -59,6 +59,16 @@ class Metrics:
             Gauge(name("scans_waiting"), "Scans that wait for a thread or are under way.", registry=registry),
         )
         self.commit = seconds("audit_commit", "Time until a record was durable.")
+        self.intent = seconds("audit_intent", "Time until an intent was durable: what it adds to an exchange.")
+        self.unknown = Counter(
+            name("unknown_exchanges"), "Exchanges of an earlier process that had no end.", registry=registry
+        )
+        self.audit_writable = Gauge(
+            name("audit_writable"), "1, or 0 while the audit log cannot be written.", registry=registry
+        )
+        self.audit_recoveries = Gauge(
+            name("audit_recoveries"), "How often the audit log could be written again.", registry=registry
+        )
         self.open = Gauge(name("open_exchanges"), "Exchanges under way.", registry=registry)
         self.lag = seconds("event_loop_lag", "How late the loop's clock ticks.")
         self.policies = Gauge(name("policy_info"), "The policies in force.", ("digest",), registry=registry)
@@ -87,10 +97,14 @@ class State(Protocol):
 
 
 class Reloading(Protocol):
-    """What has policies that can be loaded anew."""
+    """What has policies that can be loaded anew, and an audit log."""
 
     def remarks(self) -> list[str]:
         """What somebody should know though traffic may come."""
+        ...
+
+    def ailments(self) -> list[str]:
+        """What does not work though the process lives; empty when all does. A restart would not help."""
         ...
 
     async def reload(self) -> dict[str, object]:
@@ -100,7 +114,7 @@ class Reloading(Protocol):
 
 def admin_app(state: State, reloading: Reloading | None = None) -> web.Application:
     async def livez(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+        return web.Response(text="".join(f"{line}\n" for line in ["ok", *(reloading.ailments() if reloading else ())]))
 
     async def readyz(_: web.Request) -> web.Response:
         trouble = state.trouble()

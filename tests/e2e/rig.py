@@ -120,7 +120,7 @@ class Proxy:
         found = []
         for log in sorted(self.audit.glob("*.jsonl")):
             lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-            found += [line for line in lines if "seq" in line]
+            found += [line for line in lines if "outcome" in line]
         return found
 
     def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = 15.0) -> int:

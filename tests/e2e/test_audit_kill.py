@@ -11,8 +11,45 @@ import pytest
 
 from guardproxy.audit.chain import verify
 from guardproxy.audit.sinks.file import FileSink
+from tests.unit.audit.support_disk import kept, problems
 
 ROOT = Path(__file__).parents[2]
+
+# Is killed at one step of its disk. Says what was acknowledged. Its third record has a failing sync, so that the log goes on in
+# a second file: those steps are among the ones that it is killed at.
+STEPPER = """
+import errno, sys
+from guardproxy.audit.sinks.file import FileSink
+from guardproxy.errors import AuditError
+from tests.unit.audit.support_disk import Faulty, wait_healthy
+
+class Killing(Faulty):
+    fail = False
+
+    def sync(self, fd):
+        if self.fail:
+            self.fail = False
+            raise OSError(errno.EIO, "Input/output error")
+        super().sync(fd)
+
+folder, when, at, last = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+for run in range(at, last):
+    if __import__("os").fork() == 0:
+        disk = Killing(run, kill=when)
+        sink = FileSink(f"{folder}/{run}", "a", {"log": "killed"}, head_every=2, disk=disk, watch_s=600)
+        for number in range(5):
+            disk.fail = number == 2
+            try:
+                sink.append({"id": f"x{number}"}).result()
+                print(run, f"x{number}", flush=True)
+            except AuditError:
+                wait_healthy(sink)
+        sink.close()
+        print(run, "end", disk.steps, flush=True)
+        __import__("os")._exit(0)
+    __import__("os").wait()
+"""
+STEPS = 80
 
 WRITER = """
 import sys
@@ -45,3 +82,22 @@ def test_acknowledged_records_survive_a_kill(tmp_path: Path, acknowledged: int) 
     assert [[str(entry["seq"]), entry["hash"]] for entry in kept[: len(answers)]] == [
         [seq.decode(), digest.decode()] for seq, digest in answers
     ]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_every_step_loses_no_acknowledged_record(tmp_path: Path, when: str) -> None:
+    command = [sys.executable, "-c", STEPPER, str(tmp_path), when, "0", str(STEPS)]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, timeout=120)
+    acknowledged: dict[int, list[str]] = {}
+    for run, name in (line.split()[:2] for line in ran.stdout.splitlines()):
+        acknowledged.setdefault(int(run), []).append(name)
+    assert "end" in acknowledged[STEPS - 1]  # so many steps are all
+    assert "x4" in acknowledged[STEPS - 1]
+    for run in range(STEPS):
+        folder = tmp_path / str(run)
+        sink = FileSink(folder, "a", {"log": "new"})
+        sink.append({"id": "after"}).result(30)
+        sink.close()
+        names = [name for name in acknowledged.get(run, []) if name != "end"]
+        assert set(names) <= set(kept(folder)), run
+        assert problems(folder) == [], run

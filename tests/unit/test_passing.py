@@ -55,6 +55,18 @@ def play(*inputs: Input) -> tuple[list[str], list[Command]]:
     return [line(command) for command in done], done
 
 
+def test_the_intent_holds_no_text() -> None:
+    codec = codec_for(CHAT)
+    assert codec
+    setting = Setting("id", "GET /v1/x", "tenant", codec, policy_set(POLICY), mint, lambda data: "seal", hashed=hashed)
+    passing = PassThrough(setting)
+    passing.receive(RequestReceived(b"forbidden text", 1.0, 5.0))
+    assert passing.intent == {
+        **{"kind": "intent", "v": 1, "id": "id", "at": 5.0, "engine": "", "tenant": "tenant", "route": "GET /v1/x"},
+        **{"policies": setting.policies.digest, "seals": {"request": "seal"}},
+    }
+
+
 def finish(done: list[Command]) -> Finish:
     (last,) = [command for command in done if isinstance(command, Finish)]
     return last

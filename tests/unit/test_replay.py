@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from guardproxy.audit.intents import closing
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.recorded import Recorded
 from guardproxy.replay import replay
-from guardproxy.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
+from guardproxy.transcript import Aborted, DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.wire import codec_for
 from tests.support import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
 
@@ -164,6 +165,28 @@ def test_what_cannot_be_replayed_says_why(change: dict[str, Any], reason: str) -
     assert (again.verdict, again.differences) == ("not replayable", (reason,))
 
 
+def test_an_exchange_without_an_end_is_not_replayable() -> None:
+    intent = {"id": "x", "at": 1.0, "route": CHAT, "policies": "p"}
+    again = replay(closing(intent, 2.0, "e", "why"), policy_set(SIMPLE))
+    assert again.verdict == "not replayable"
+    assert "the end of the exchange is unknown" in again.differences[0]
+
+
+FALLBACK = SIMPLE + "  - {id: again, on: response, when: word, action: retry, attempts: 2, then: block}\n"
+
+
+@pytest.mark.parametrize("policy", [SIMPLE, FALLBACK])
+def test_an_exchange_whose_intent_was_not_kept_is_replayed(policy: str) -> None:
+    play = Play(policy_set(policy)).ask({"model": "m", "messages": [{"role": "user", "content": MAIL}]})
+    intent = play.exchange.intent
+    assert intent
+    assert MAIL not in json.dumps(intent)
+    play.tell(Aborted("audit_unavailable", "the audit log cannot be written", 503))
+    record = kept(play)
+    assert (record["outcome"], record["status"]) == ("audit_unavailable", 503)
+    assert replay(record, policy_set(policy)).verdict == "identical"
+
+
 def test_a_record_without_texts_is_not_replayable() -> None:
     kept = recorded(SIMPLE + "audit: {keep: none}\n")
     assert kept["request"]["body"] is None
@@ -314,5 +337,7 @@ def test_a_replay_chooses_the_policies_that_were_chosen(headers: dict[str, str],
 
 
 def test_a_policy_that_asks_for_headers_no_record_has_is_taken_to_apply_and_named() -> None:
-    again = replay(by_header({"x-team": "blue"}), policy_set(BY_HEADER.format(name="blue").replace("red-*", "blue-*"), SIMPLE))
+    again = replay(
+        by_header({"x-team": "blue"}), policy_set(BY_HEADER.format(name="blue").replace("red-*", "blue-*"), SIMPLE)
+    )
     assert (again.verdict, again.assumed) == ("different", ("blue",))

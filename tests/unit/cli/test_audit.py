@@ -78,6 +78,8 @@ def test_verify_as_json(tmp_path: Path) -> None:
     assert code == 0
     assert json.loads(out) == {
         "ok": True,
+        "signed": False,
+        "open_intents": 0,
         "logs": [
             {
                 "file": "a.jsonl",
@@ -88,6 +90,7 @@ def test_verify_as_json(tmp_path: Path) -> None:
                 "records": 1,
                 "head": {"seq": seq, "hash": digest},
                 "problems": [],
+                "notes": [],
             }
         ],
     }
@@ -131,7 +134,7 @@ def test_verify_finds_a_broken_head(tmp_path: Path) -> None:
     (tmp_path / "a.head").write_text("junk")
     code, out, _ = run("verify", tmp_path)
     assert code == 1
-    assert "  line 0: a.head: not the head of a log (rewritten)\n" in out
+    assert "  a.head: not the head of a log (rewritten)\n" in out
 
 
 @pytest.mark.parametrize("command", ["verify", "show"])

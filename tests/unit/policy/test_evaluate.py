@@ -218,8 +218,17 @@ def test_the_strictest_policy_decides_on_unmapped_and_on_keeping() -> None:
         assert (bound(*order).refuses_unmapped, bound(*order).keep) == (True, "none")
 
 
+def test_an_intent_is_kept_where_any_policy_wants_it() -> None:
+    rule = "  - {id: r, when: one, action: flag}\n"
+    wants, without = policies(rule), policies(rule, "audit: {intent: off}\n", "q")
+    assert (bound(wants).intent, bound(without).intent) == (True, False)
+    assert bound(wants, without).intent
+    assert bound(without, wants).intent
+
+
 def test_no_policies_ask_nothing() -> None:
     it = PolicySet((), {}, "").bind(ROUTE, "m", "t")
+    assert it.intent
     assert it.checks_for(channel()) == ()
     assert it.edit(channel(), finding("one")) is None
     assert Tally(it).see(channel(), finding("one")) is None

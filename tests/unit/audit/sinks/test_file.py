@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,10 +16,13 @@ from typing import Any
 
 import pytest
 
+from guardproxy.audit import segment
 from guardproxy.audit.chain import Head, read_head, verify
-from guardproxy.audit.sinks import file as module
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.disk import Disk
+from guardproxy.audit.folder import verify_folder
+from guardproxy.audit.sinks.file import GONE, FileSink
 from guardproxy.errors import AuditError
+from tests.unit.audit.support_disk import wait_healthy
 
 HEADER = {"log": "0123abcd", "engine": "0.1.0"}
 WAIT_S = 30
@@ -198,7 +202,7 @@ def test_a_header_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 def test_a_long_log_is_verified_at_its_end_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TAIL_BYTES", 64)
+    monkeypatch.setattr(segment, "TAIL_BYTES", 64)
     fill(tmp_path, 5)
     for size in (70_000, 1000, 1):
         sink = opened(tmp_path)
@@ -227,8 +231,8 @@ def test_a_long_header_is_read_again(tmp_path: Path) -> None:
         sink.close()
 
 
-class Disk:
-    """Stands in for the system's calls; `held` syncs wait for `go`."""
+class Scripted(Disk):
+    """The system's calls; held syncs wait for `go`."""
 
     def __init__(self) -> None:
         self.writes: list[int] = []
@@ -258,8 +262,8 @@ class Disk:
         os.fdatasync(fd)
 
 
-def on_disk(folder: Path, disk: Disk, **options: Any) -> FileSink:
-    sink = opened(folder, write=disk.write, sync=disk.sync, **options)
+def on_disk(folder: Path, disk: Scripted, **options: Any) -> FileSink:
+    sink = opened(folder, disk=disk, **options)
     disk.writes.clear()
     disk.syncs = 0
     disk.syncing.clear()
@@ -267,7 +271,7 @@ def on_disk(folder: Path, disk: Disk, **options: Any) -> FileSink:
 
 
 def test_what_gathers_during_a_sync_is_one_batch(tmp_path: Path) -> None:
-    disk = Disk()
+    disk = Scripted()
     sink = on_disk(tmp_path, disk)
     disk.go.clear()
     first = sink.append({"id": "first"})
@@ -283,12 +287,12 @@ def test_what_gathers_during_a_sync_is_one_batch(tmp_path: Path) -> None:
 
 
 def test_short_writes_are_gone_on_with(tmp_path: Path) -> None:
-    disk = Disk()
+    disk = Scripted()
     disk.most = 7
     sink = on_disk(tmp_path, disk)
     sink.append({"id": "x0"}).result(WAIT_S)
-    sink.close()
     assert disk.syncs == 1
+    sink.close()
     assert verify(log_of(tmp_path).read_bytes().splitlines(keepends=True)).problems == ()
 
 
@@ -301,9 +305,9 @@ REASONS = {
 
 
 @pytest.mark.parametrize("fail", REASONS)
-def test_a_failure_ends_the_log(tmp_path: Path, fail: str) -> None:
-    disk = Disk()
-    sink = on_disk(tmp_path, disk)
+def test_a_failure_refuses_records_until_the_log_can_be_written(tmp_path: Path, fail: str) -> None:
+    disk = Scripted()
+    sink = on_disk(tmp_path, disk, retry_s=0.001)
     sink.append({"id": "kept"}).result(WAIT_S)
     head = sink.head
     disk.syncing.clear()
@@ -314,31 +318,140 @@ def test_a_failure_ends_the_log(tmp_path: Path, fail: str) -> None:
     waiting = [sink.append({"id": "waiting"}) for _ in range(3)]
     disk.fail = fail
     disk.go.set()
-    refusal = rf"worker-0\.jsonl: the log failed and takes no more records: {REASONS[fail]}$"
     # a failing sync takes down the held batch, a failing write the one after it
-    failed = [held, *waiting] if fail in ("sync", "bug") else waiting
+    failed = [held] if fail in ("sync", "bug") else waiting
     for future in failed:
-        with pytest.raises(AuditError, match=refusal):
+        with pytest.raises(AuditError, match=rf"worker-0\.jsonl: the log cannot be written: {REASONS[fail]}$"):
             future.result(WAIT_S)
     with pytest.raises(AuditError):
         bad.result(WAIT_S)
-    disk.fail = ""
-    calls = len(disk.writes), disk.syncs
-    with pytest.raises(AuditError, match=refusal):
-        sink.append({"id": "later"}).result(WAIT_S)
+    for future in waiting:
+        with pytest.raises(AuditError, match=f"the log cannot be written: {REASONS[fail]}$"):
+            future.result(WAIT_S)
     assert not sink.healthy
-    assert (len(disk.writes), disk.syncs) == calls
+    assert sink.trouble == f"the log cannot be written: {REASONS[fail]}"
+    with pytest.raises(AuditError, match=REASONS[fail]):
+        sink.append({"id": "later"}).result(WAIT_S)
     if held in failed:
         assert sink.head == head
+    disk.fail = ""
+    wait_healthy(sink)
+    assert sink.append({"id": "after"}).result(WAIT_S)
+    assert (sink.trouble, sink.failing_s, sink.recoveries) == ("", 0.0, 1)
     sink.close()
+    assert whole(tmp_path) == []
+    assert {"kept", "after"} <= set(every_id(tmp_path))
+    assert "later" not in every_id(tmp_path)
+    if fail == "write":
+        (gap,) = [entry for entry in entries(log_of(tmp_path)) if entry.get("kind") == "gap"]
+        assert (gap["why"], gap["since"] <= gap["at"]) == (REASONS[fail], True)
+    if held in failed:  # after a failed sync nothing is written to that file again
+        (follows,) = [entry["follows"] for entry in entries(tmp_path / "worker-0.1.jsonl") if "follows" in entry]
+        assert (follows["file"], follows["seq"], follows["why"]) == ("worker-0.jsonl", head[0], REASONS[fail])
     again = opened(tmp_path)
-    assert ids(tmp_path)[0] == "kept"
-    assert again.append({"id": "after"}).result(WAIT_S)
+    assert again.append({"id": "again"}).result(WAIT_S)
     again.close()
 
 
+def entries(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_bytes().splitlines()]
+
+
+def every_id(folder: Path) -> list[str]:
+    return [entry["id"] for log in sorted(folder.glob("*.jsonl")) for entry in entries(log) if "id" in entry]
+
+
+def whole(folder: Path) -> list[str]:
+    """What verifying the folder finds wrong."""
+    return [problem.message for found in verify_folder(folder) for problem in found.report.problems]
+
+
+@pytest.mark.parametrize("idle", [True, False])
+@pytest.mark.parametrize("how", ["removed", "renamed", "replaced", "emptied", "added to", "folder removed"])
+def test_a_log_that_is_taken_away_is_noticed_and_named(tmp_path: Path, how: str, idle: bool) -> None:
+    folder = tmp_path / "logs"
+    sink = opened(folder, watch_s=0.001 if idle else 600.0)
+    seq, digest = sink.append({"id": "before"}).result(WAIT_S)
+    log = log_of(folder)
+    match how:
+        case "removed":
+            log.unlink()
+        case "renamed":
+            log.rename(folder / "elsewhere.jsonl")
+        case "replaced":
+            other = folder / "other"
+            other.write_bytes(log.read_bytes())
+            other.rename(log)
+        case "emptied":
+            os.truncate(log, 0)
+        case "added to":
+            with log.open("ab") as file:
+                file.write(b"x")
+        case _:
+            shutil.rmtree(folder)
+    while idle and not sink.remarks:
+        sink._thread.join(0.0005)
+        assert sink._thread.is_alive()
+    assert sink.append({"id": "after"}).result(WAIT_S)[0] == 0
+    assert sink.healthy
+    assert sink.remarks == (f"audit log worker-0.jsonl ended ({GONE}); records go on in worker-0.1.jsonl",)
+    sink.close()
+    header, after = entries(folder / "worker-0.1.jsonl")
+    assert header["follows"] == {"file": "worker-0.jsonl", "log": "0123abcd", "seq": seq, "hash": digest, "why": GONE}
+    assert after["id"] == "after"
+    found = " ".join(whole(folder))
+    said = {"renamed": "which was renamed", "replaced": "", "emptied": "not here", "added to": ""}
+    assert said.get(how, "not here") in found
+    assert bool(found) is (
+        how not in ("replaced", "added to")
+    )  # an equal copy is the same log; what was added is no record
+    if how in ("replaced", "added to"):
+        opened(folder).close()
+
+
+def test_a_log_that_vanishes_under_a_batch_keeps_the_batch(tmp_path: Path) -> None:
+    class Vanishing(Disk):
+        armed = False
+
+        def sync(self, fd: int) -> None:
+            super().sync(fd)
+            if self.armed:
+                self.armed = False
+                log_of(tmp_path).unlink()
+
+    disk = Vanishing()
+    sink = opened(tmp_path, disk=disk)
+    disk.armed = True
+    assert sink.append({"id": "x0"}).result(WAIT_S)[0] == 0
+    sink.close()
+    assert every_id(tmp_path) == ["x0"]
+    assert sink.path.name == "worker-0.1.jsonl"
+
+
+def test_a_log_that_vanishes_again_and_again_is_no_endless_loop(tmp_path: Path) -> None:
+    class Vanishing(Disk):
+        armed = False
+
+        def sync(self, fd: int) -> None:
+            super().sync(fd)
+            if self.armed:
+                for path in tmp_path.glob("*.jsonl"):
+                    path.unlink()
+
+    disk = Vanishing()
+    sink = opened(tmp_path, disk=disk, retry_s=0.001)
+    disk.armed = True
+    with pytest.raises(AuditError):
+        sink.append({"id": "x0"}).result(WAIT_S)
+    disk.armed = False
+    wait_healthy(sink)
+    assert sink.append({"id": "x1"}).result(WAIT_S)
+    sink.close()
+    assert every_id(tmp_path) == ["x1"]
+
+
 def test_a_failure_while_a_log_begins(tmp_path: Path) -> None:
-    disk = Disk()
+    disk = Scripted()
     disk.fail = "sync"
     with pytest.raises(AuditError, match="input/output error"):
         on_disk(tmp_path, disk)
@@ -357,7 +470,7 @@ def test_a_record_that_is_not_json_fails_alone(tmp_path: Path) -> None:
 
 
 def test_a_closed_log_takes_nothing_and_keeps_what_it_took(tmp_path: Path) -> None:
-    disk = Disk()
+    disk = Scripted()
     sink = on_disk(tmp_path, disk)
     disk.go.clear()
     futures = [sink.append({"id": f"x{index}"}) for index in range(10)]
@@ -375,7 +488,7 @@ def test_a_closed_log_takes_nothing_and_keeps_what_it_took(tmp_path: Path) -> No
 
 
 async def test_a_record_is_kept_when_nobody_waits_for_it_any_more(tmp_path: Path) -> None:
-    disk = Disk()
+    disk = Scripted()
     sink = on_disk(tmp_path, disk)
     disk.go.clear()
     waiter = asyncio.wrap_future(sink.append({"id": "abandoned"}))

@@ -1,0 +1,114 @@
+"""The system calls that keep a log, in one place, so that tests can let each of them fail.
+
+In: paths, file descriptors, bytes. Out: what the system answers; its errors are `OSError`. Kept: nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from guardproxy.errors import AuditError
+
+
+class Stat(NamedTuple):
+    """Which file it is, and its size in bytes."""
+
+    device: int
+    inode: int
+    size_bytes: int
+
+
+class Disk:
+    """The real disk. Every method is one step that can fail."""
+
+    def make_folder(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def open(self, path: Path, flags: int) -> int:
+        return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+    def lock(self, fd: int) -> None:
+        """Takes the file for this process alone. Raises `BlockingIOError` where another process has it."""
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def stat(self, where: Path | int) -> Stat:
+        found = os.stat(where)
+        return Stat(found.st_dev, found.st_ino, found.st_size)
+
+    def read(self, fd: int, size_bytes: int, offset: int) -> bytes:
+        return os.pread(fd, size_bytes, offset)
+
+    def write(self, fd: int, data: memoryview) -> int:
+        return os.write(fd, data)
+
+    def sync(self, fd: int) -> None:
+        """Forces a file's data to disk, and its size, but not its times where the system can tell them apart."""
+        getattr(os, "fdatasync", os.fsync)(fd)
+
+    def truncate(self, fd: int, size_bytes: int) -> None:
+        os.ftruncate(fd, size_bytes)
+
+    def replace(self, old: Path, new: Path) -> None:
+        old.replace(new)
+
+    def remove(self, path: Path) -> None:
+        path.unlink()
+
+    def sync_folder(self, folder: Path) -> None:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def close(self, fd: int) -> None:
+        os.close(fd)
+
+
+def put(disk: Disk, fd: int, data: bytes) -> None:
+    """Writes all of `data`, however short each write is."""
+    rest = memoryview(data)
+    while rest:
+        written = disk.write(fd, rest)
+        if written <= 0:
+            raise OSError("nothing was written")
+        rest = rest[written:]
+
+
+def write_file(disk: Disk, path: Path, data: bytes, how: int) -> None:
+    """Writes a small file, durably. `how`: `O_TRUNC` or `O_APPEND`."""
+    fd = disk.open(path, os.O_WRONLY | os.O_CREAT | how)
+    try:
+        put(disk, fd, data)
+        disk.sync(fd)
+    finally:
+        disk.close(fd)
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed, in the system's words, without any path or text of a record."""
+    if isinstance(error, AuditError):
+        return str(error)
+    text = error.strerror if isinstance(error, OSError) else None
+    return (text or type(error).__name__).lower()
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[bool]:
+    """Waits until no other process of guardproxy opens logs in this folder. Gives whether the lock was taken: some file
+    systems have no locks on folders."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(fd)

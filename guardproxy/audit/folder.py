@@ -1,0 +1,181 @@
+"""Verifies a folder of logs as a whole: every log, its names, the logs that follow each other, and copies of heads.
+
+In: the folder, and one with copies of `*.head` files. Out: a finding for each log that is there or should be there. Kept:
+nothing. Reads only; works while the proxy writes.
+
+A log is known by the id in its header (`log`), not by its file's name. What a head says is asked of the log with its id: a head
+whose id no log has is a log that was removed, and a log of another name is one that was renamed. A header's `follows` is a
+head as well, of the file before it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from guardproxy.audit.chain import Code, Head, Problem, Report, head_of, open_line, read_named_head, verify
+from guardproxy.errors import AuditError
+
+LIMIT_HEADER_BYTES = 1 << 24
+NO_KEY = (
+    "These logs have no signature: whoever can write this folder can write logs anew that verify. Only copies of *.head files "
+    "kept elsewhere (--heads) show that."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What verifying found of one log. `notes`: what somebody should know that is no problem."""
+
+    file: str
+    report: Report
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Log:
+    """One file, and what others say of it. `ended`: its last record before another file followed it, and why it ended."""
+
+    path: Path
+    header: Mapping[str, Any]
+    there: bool = True
+    expected: list[Head] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    ended: tuple[Head, str] | None = None
+
+    @property
+    def origin(self) -> str:
+        return str(self.header.get("log", ""))
+
+    @property
+    def follows(self) -> Mapping[str, Any]:
+        found = self.header.get("follows")
+        return found if isinstance(found, Mapping) else {}
+
+    def note(self, code: Code, message: str) -> None:
+        problem = Problem(0, code, message)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def logs_of(folder: Path) -> list[Path]:
+    """The logs of a folder, by their names."""
+    return sorted(folder.glob("*.jsonl"))
+
+
+def header_of(path: Path) -> Mapping[str, Any]:
+    """The header of a log; empty where there is none. Raises `OSError`."""
+    with path.open("rb") as lines:
+        header = open_line(lines.readline(LIMIT_HEADER_BYTES))
+    return header if header is not None and isinstance(header.get("log"), str) and "seq" not in header else {}
+
+
+def verify_folder(folder: Path, copies: Path | None = None) -> list[Finding]:
+    """Every log of the folder, and every one that a head or another log names. Raises `OSError`."""
+    # Heads are read before the logs, so that a log that grows meanwhile is only longer than its head says.
+    heads = [(path, _read(path)) for place in (folder, copies) if place for path in sorted(place.glob("*.head"))]
+    logs = {path.name: _Log(path, header_of(path)) for path in logs_of(folder)}
+    by_origin: defaultdict[str, list[_Log]] = defaultdict(list)
+    for log in logs.values():
+        if log.origin:
+            by_origin[log.origin].append(log)
+    for path, found in heads:
+        _take_head(path, found, folder, logs, by_origin)
+    for log in list(logs.values()):
+        if log.follows:
+            _take_follows(log, by_origin)
+    for same in by_origin.values():
+        for log in same[1:]:
+            log.note("twice", f"two logs have the id {log.origin}: this one and {same[0].path.name}")
+    if copies:
+        copied = {found[0] for path, found in heads if path.parent == copies and isinstance(found, tuple)}
+        for log in logs.values():
+            if log.there and log.origin not in copied:
+                log.notes.append("no copy of its head was given: nothing shows whether its end is whole")
+    return [_verified(log) for _, log in sorted(logs.items())]
+
+
+def _read(path: Path) -> tuple[str, Head] | str:
+    """The log's id and the head, or what is wrong."""
+    try:
+        return read_named_head(path.read_bytes())
+    except AuditError as error:
+        return str(error)
+
+
+def _take_head(
+    path: Path,
+    found: tuple[str, Head] | str,
+    folder: Path,
+    logs: dict[str, _Log],
+    by_origin: Mapping[str, Sequence[_Log]],
+) -> None:
+    name = f"{path.stem}.jsonl"
+    if isinstance(found, str):
+        _named(folder, name, logs).note("rewritten", f"{path.name}: {found}")
+        return
+    origin, head = found
+    same = by_origin.get(origin, ())
+    for log in same:
+        log.expected.append(head)
+    if any(log.path.name == name for log in same):
+        return
+    for log in same:
+        log.note("renamed", f"this is the log {origin}, which {path.name} knows as {name}: it was renamed")
+    log = _named(folder, name, logs)
+    if not same and log.there and log.origin:
+        message = f"expected the log {origin} with record {head.seq} ({path.name}), found the log {log.origin}"
+        log.note("replaced", f"{message}: it was replaced")
+    elif not same and log.there:
+        log.expected.append(head)  # its header is a problem of its own
+    elif not same:
+        log.note("gone", f"expected the log {origin} with record {head.seq} ({path.name}): it was removed")
+    elif not log.there:
+        log.note("gone", f"the log {origin} is now {same[0].path.name}")
+
+
+def _named(folder: Path, name: str, logs: dict[str, _Log]) -> _Log:
+    if name not in logs:
+        logs[name] = _Log(folder / name, {}, there=False)
+    return logs[name]
+
+
+def _take_follows(log: _Log, by_origin: Mapping[str, Sequence[_Log]]) -> None:
+    follows = log.follows
+    origin, file, why = (str(follows.get(key, "")) for key in ("log", "file", "why"))
+    head = head_of(follows)
+    same = by_origin.get(origin, ())
+    if head is None:
+        log.note("header", "`follows` names no record")
+        return
+    if not same:
+        log.note("gone", f"follows {file} (log {origin}, record {head.seq}), which is not here: {why}")
+    for before in same:
+        before.expected.append(head)
+        before.ended = head, f"ended ({why}); records go on in {log.path.name}"
+        if before.path.name != file:
+            before.note("renamed", f"this is {file}, which was renamed: {log.path.name} follows it")
+
+
+def _verified(log: _Log) -> Finding:
+    if not log.there:
+        return Finding(log.path.name, Report("", 0, None, tuple(log.problems)))
+    with log.path.open("rb") as lines:
+        report = verify(lines, log.expected)
+    problems = report.problems
+    if log.ended:
+        # What stands after the record that the next file follows was never acknowledged: a write or a sync of it failed.
+        head, ended = log.ended
+        last_line = head.seq + 2
+        before = tuple(
+            problem for problem in problems if problem.line <= last_line or problem.code in ("cut", "rewritten")
+        )
+        log.notes.append(ended)
+        if not before and (len(problems) or (report.head and report.head.seq > head.seq)):
+            log.notes.append(f"what stands after record {head.seq} was never acknowledged")
+        problems = before
+    return Finding(log.path.name, replace(report, problems=(*problems, *log.problems)), tuple(log.notes))

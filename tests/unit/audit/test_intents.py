@@ -1,0 +1,80 @@
+"""Intents without an end: found in every log of no live process, closed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from guardproxy.audit.intents import abandoned, closing, unclosed
+from guardproxy.audit.sinks.file import FileSink
+
+
+def intent(name: str, at: float = 1.0) -> dict[str, Any]:
+    return {"kind": "intent", "id": name, "at": at, "route": "POST /v1/x", "seals": {"request": "s"}}
+
+
+def final(name: str, **more: Any) -> dict[str, Any]:
+    return {"id": name, "outcome": "answered", **more}
+
+
+def log(folder: Path, name: str, *records: dict[str, Any]) -> FileSink:
+    sink = FileSink(folder, name, {"log": f"log-of-{name}"})
+    for record in records:
+        sink.append(record).result(30)
+    return sink
+
+
+def open_ids(folder: Path, own: Path | None = None) -> list[str]:
+    with abandoned(folder, own or folder / "own.jsonl") as found:
+        return [one["id"] for one in found]
+
+
+def test_only_intents_without_a_record_are_open(tmp_path: Path) -> None:
+    log(tmp_path, "a", intent("x0", 2.0), intent("x1"), final("x0"), intent("x2", 0.5), final("other")).close()
+    assert open_ids(tmp_path) == ["x2", "x1"]
+
+
+def test_a_record_in_another_log_closes_an_intent(tmp_path: Path) -> None:
+    log(tmp_path, "a", final("x1")).close()
+    log(tmp_path, "b", intent("x0"), intent("x1"), intent("x2")).close()
+    log(tmp_path, "c", closing(intent("x2"), 5.0, "e", "why")).close()
+    assert open_ids(tmp_path) == ["x0"]
+
+
+def test_logs_of_live_processes_are_left_alone_and_those_they_follow(tmp_path: Path) -> None:
+    live = log(tmp_path, "live", intent("x0"))
+    (tmp_path / "live.jsonl").rename(tmp_path / "renamed.jsonl")
+    live.append(intent("x1")).result(30)
+    log(tmp_path, "dead", intent("x2")).close()
+    assert live.path.name == "live.1.jsonl"
+    assert open_ids(tmp_path) == ["x2"]
+    assert open_ids(tmp_path, live.path) == ["x0", "x1", "x2"]  # the own log is no other's
+    live.close()
+    assert open_ids(tmp_path) == ["x0", "x1", "x2"]
+
+
+def test_what_a_client_writes_closes_and_opens_nothing(tmp_path: Path) -> None:
+    body = {"id": "x0", "outcome": "answered", "kind": "intent", "list": [{"id": "x0", "outcome": "answered"}]}
+    said = '"id":"x0","outcome":"answered" "kind":"intent"'
+    log(tmp_path, "a", intent("x0"), final("x1", request={"body": body, "text": said})).close()
+    assert open_ids(tmp_path) == ["x0"]
+
+
+def test_records_that_one_reader_does_not_take_close_as_well(tmp_path: Path) -> None:
+    log(tmp_path, "a", intent("x0"), final("x0", text="\ud800"), intent("x1"), final("x1", number=1 << 70)).close()
+    assert open_ids(tmp_path) == []
+
+
+def test_lines_that_are_no_records_are_passed_over(tmp_path: Path) -> None:
+    log(tmp_path, "a", intent("x0")).close()
+    with (tmp_path / "a.jsonl").open("ab") as file:
+        file.write(b'{"kind":"intent","id":"x1"}\n["kind"]\n{"id":"x0","outcome":1}\n{"kind":"intent" \xff\n{"half')
+    assert open_ids(tmp_path) == ["x0"]
+    assert unclosed([tmp_path / "none.jsonl"], []) == []
+
+
+def test_a_closing_says_what_is_known_and_no_more() -> None:
+    assert closing(intent("x0"), 7.5, "engine", "why") == {
+        **{"kind": "closing", "v": 1, "id": "x0", "at": 7.5, "began": 1.0, "engine": "engine", "tenant": ""},
+        **{"route": "POST /v1/x", "policies": "", "outcome": "unknown", "why": "why", "seals": {"request": "s"}},
+    }

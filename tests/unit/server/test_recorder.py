@@ -1,0 +1,98 @@
+"""The recorder closes what an earlier process left open, once, and what its log could not keep."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guardproxy.errors import AuditError
+from guardproxy.server.recorder import Recorder
+
+
+def intent(name: str) -> dict[str, Any]:
+    return {"kind": "intent", "id": name, "at": 1.0}
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    found = [json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_bytes().splitlines()]
+    return [record for record in found if "seq" in record]
+
+
+async def test_exchanges_without_an_end_are_closed_once(tmp_path: Path) -> None:
+    earlier = [Recorder(tmp_path, worker, "e") for worker in (0, 1)]
+    for worker, before in enumerate(earlier):
+        await before.keep(intent(f"x{worker}"))
+        await before.keep(intent(f"y{worker}"))
+        await before.keep({"id": f"y{worker}", "outcome": "answered"})
+    for before in earlier:
+        before.close()
+    first, second = Recorder(tmp_path, 0, "e"), Recorder(tmp_path, 1, "e")
+    assert (first.unknown, second.unknown) == (2, 0)  # worker 1 was not alive yet
+    first.close()
+    second.close()
+    closed = [record for record in records(tmp_path) if record.get("outcome") == "unknown"]
+    assert sorted(record["id"] for record in closed) == ["x0", "x1"]
+
+
+async def test_exchanges_of_a_live_worker_go_on(tmp_path: Path) -> None:
+    live = Recorder(tmp_path, 1, "e")
+    await live.keep(intent("x0"))
+    other = Recorder(tmp_path, 0, "e")
+    assert other.unknown == 0
+    await live.keep({"id": "x0", "outcome": "answered"})
+    live.close()
+    other.close()
+
+
+class Failing:
+    """A sink that fails when told to, and has no more than a sink must have."""
+
+    def __init__(self) -> None:
+        self.healthy = True
+        self.head = (-1, "")
+        self.waiting = 0
+        self.kept: list[Any] = []
+
+    def append(self, record: Any) -> Future[tuple[int, str]]:
+        future: Future[tuple[int, str]] = Future()
+        if self.healthy:
+            self.kept.append(record)
+            future.set_result((0, ""))
+        else:
+            future.set_exception(AuditError("full"))
+        return future
+
+    def close(self) -> None:
+        self.healthy = False
+
+
+async def test_what_the_log_could_not_keep_is_closed_when_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = Failing()
+    monkeypatch.setattr("guardproxy.server.recorder.opened", lambda *_: sink)
+    recorder = Recorder(tmp_path, 0, "e")
+    assert (recorder.trouble, recorder.failing_s, recorder.remarks, recorder.recoveries) == ("", 0.0, (), 0)
+    await recorder.keep(intent("x0"))
+    await recorder.keep(intent("x1"))
+    sink.healthy = False
+    assert recorder.trouble == "the log cannot be written"
+    with pytest.raises(AuditError):
+        await recorder.keep({"id": "x0", "outcome": "answered"})
+    recorder.take({"id": "x1", "outcome": "client_closed"})
+    with pytest.raises(AuditError):
+        await recorder.keep(intent("never"))
+    with pytest.raises(AuditError):
+        await recorder.keep({"id": "never", "outcome": "audit_unavailable"})
+    with pytest.raises(AuditError):
+        await recorder.keep({"id": "x2", "outcome": "refused"})
+    sink.healthy = True
+    await recorder.keep({"id": "x3", "outcome": "answered"})
+    outcomes = {record["id"]: record.get("outcome") for record in sink.kept}
+    assert outcomes == {"x0": "unknown", "x1": "unknown", "x3": "answered"}
+    await recorder.keep({"id": "x4", "outcome": "answered"})
+    assert len(sink.kept) == 6
