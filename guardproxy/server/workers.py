@@ -152,7 +152,7 @@ class Parent:
                 self._become(child, ready)
         os.close(ready.write)
         child.pid, child.ready, child.started_s = pid, ready.read, time.monotonic()
-        _log.info("started", extra={"process": child.name, "pid": pid})
+        _log.info("started", extra={"child": child.name, "pid": pid})
 
     def _become(self, child: Child, ready: Pipe) -> NoReturn:
         """The whole life of a child, which must never go on as its parent. Signals are blocked at the beginning."""
@@ -235,7 +235,7 @@ class Parent:
             self.worst = self.worst or (abs(code) if child.worker >= 0 else 0)
             return
         again_s = round(child.due_s - now_s, 1)
-        _log.error("ended", extra={"process": child.name, "pid": pid, "code": code, "starts_again_in_s": again_s})
+        _log.error("ended", extra={"child": child.name, "pid": pid, "code": code, "starts_again_in_s": again_s})
         if reason := self._hopeless(child, code, served=served):
             sys.stderr.write(f"guardproxy: {reason}\n")
             self.worst = WRONG_USE if child.worker < 0 else abs(code) or 1

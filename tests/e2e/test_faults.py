@@ -10,7 +10,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.e2e.rig import KEY, Failed, Proxy, Upstream, free_port, outcome, stream_outcome
+from tests.e2e.rig import KEY, Failed, Proxy, Upstream, outcome, refusing_url, stream_outcome
 
 OpenAIs = Callable[[str], openai.OpenAI]
 Anthropics = Callable[[str], anthropic.Anthropic]
@@ -157,7 +157,8 @@ def test_a_client_that_leaves_before_the_answer_ends_the_call_to_the_model(proxy
 def test_no_model_at_all(proxy_with: Callable[..., Proxy], openai_at: OpenAIs, anthropic_at: Anthropics) -> None:
     from tests.e2e.rig import PASS
 
-    proxy = proxy_with(PASS, upstream_url=f"http://127.0.0.1:{free_port()}")
+    held, url = refusing_url()
+    proxy = proxy_with(PASS, upstream_url=url)
     with pytest.raises(openai.InternalServerError) as caught:
         openai_at(proxy.url).chat.completions.create(**chat("hello"))
     assert caught.value.status_code == 502
@@ -166,3 +167,4 @@ def test_no_model_at_all(proxy_with: Callable[..., Proxy], openai_at: OpenAIs, a
         anthropic_at(proxy.url).messages.create(**message("hello"))
     assert refused.value.status_code == 502
     assert refused.value.type
+    held.close()
