@@ -115,7 +115,8 @@ class Connection(RequestHandler):
     @property
     def idle_since_s(self) -> float | None:
         """Since when nothing is under way here; `None` where something is."""
-        if self._waiter is None or self._waiter.done() or self._messages or self._head_timer:
+        waiting = self._request_count == 0 or (self._waiter is not None and not self._waiter.done())
+        if not waiting or self._messages or self._head_timer or self._force_close:
             return None
         return max(self._opened_s, self._next_keepalive_close_time - self._keepalive_timeout)
 
@@ -231,11 +232,12 @@ class Listener(web.Server):
         now_s = self._loop.time()
         if now_s < self._reaped_s + REAP_EVERY_S:
             return
-        self._reaped_s = now_s
         idle: list[tuple[float, int, Connection]] = []
         for number, connection in enumerate(self.connections):
             if isinstance(connection, Connection) and (since_s := connection.idle_since_s) is not None:
                 idle.append((since_s, number, connection))
-        wanted = self.shares.used - int(CALM * self.shares.total)
-        for *_, connection in sorted(idle)[: max(0, wanted)]:
+        wanted = max(1, self.shares.used - int(CALM * self.shares.total))
+        for *_, connection in sorted(idle)[:wanted]:
             connection.force_close()
+        if len(idle) < wanted:  # looking again at once would find as little
+            self._reaped_s = now_s

@@ -299,8 +299,9 @@ def run_models(config: Config, ready: int, alive: int) -> None:
 
     from guardproxy.server import inference  # noqa: PLC0415
 
-    assert config.supervisor_socket is not None  # noqa: S101 - `several` sets it
-    uvloop.run(inference.serve(config, config.supervisor_socket, ready, alive))
+    path = config.supervisor_socket
+    assert path is not None  # noqa: S101 - `several` sets it
+    uvloop.run(inference.serve(replace(config, supervisor_socket=None), path, ready, alive))
 
 
 class Leash:
