@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import math
 import time
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from guardproxy.errors import UpstreamError
 from guardproxy.server.breaker import Breaker, Result, State, Thresholds, Ticket
 
 OVERLOADED = 529  # what Anthropic answers instead of 429 when all of its customers together are too many
+SLICED_BYTES = 512 * 1024
 _OUR_SHORTAGE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
 _clock = time.monotonic
 
@@ -97,7 +99,10 @@ class Upstream:
             raise UpstreamError("upstream_unavailable", message, 503, retry_s=wait_s)
         try:
             async with asyncio.timeout(None if math.isinf(self._first_byte_s) else self._first_byte_s):
-                response = await self._client.request(method, url, headers=headers, data=body, allow_redirects=False)
+                data = (
+                    io.BytesIO(body) if body and len(body) >= SLICED_BYTES else body
+                )  # aiohttp sends it in slices then
+                response = await self._client.request(method, url, headers=headers, data=data, allow_redirects=False)
         except (aiohttp.ClientConnectorError, OSError) as error:
             raise self._failure(error) from None
         except ValueError:  # headers or a URL that cannot be sent: not the upstream's fault
