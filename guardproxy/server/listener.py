@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 VERSION = "guardproxy.version"
 NEAR = 0.75  # of all connections: idle ones are closed from here on
 CALM = 0.625  # and until so many are left
+WAITING_REQUESTS = 2  # on one connection: it is not read any further then
 REAP_EVERY_S = 0.1  # looking for idle connections takes time for each of them
 
 
@@ -111,6 +112,9 @@ class Connection(RequestHandler):
         self._opened_s = self._loop.time()
         self._refused = False
         self.owner = ""
+        # Requests that wait behind another one hold memory that nobody counts, and no client of a model needs them.
+        self._max_msg_queue_size = WAITING_REQUESTS
+        self._msg_queue_resume_size = WAITING_REQUESTS - 1
 
     @property
     def idle_since_s(self) -> float | None:
