@@ -186,7 +186,7 @@ def _check(config: Config) -> None:
     if config.supervisor_url and urlsplit(config.supervisor_url).scheme not in ("http", "https"):
         raise ConfigError("`supervisor_url` must be like http://triton:8000, a server that speaks KServe v2")
     for name, least in (
-        *(("limit_connections", 0), ("limit_bodies_bytes", config.limit_body_bytes), ("limit_body_ratio", 1)),
+        *(("limit_connections", 0), ("limit_bodies_bytes", 2 * config.limit_body_bytes), ("limit_body_ratio", 1)),
         *(("limit_body_rate", 0), ("body_grace_s", 0), ("breaker_failures", 0), ("limit_exchanges", 1)),
         *(
             ("timeout_head_s", 0.01),

@@ -2,7 +2,7 @@
 
 In: owners that take and give back. Out: whether an owner may take. Kept: what each owner holds.
 
-An owner may hold at most `weight` times what is free. So an owner that is alone gets `weight / (weight + 1)` of the total,
+An owner may hold at most `weight` times what is free then. So an owner that is alone gets `weight / (weight + 1)` of the total,
 two greedy owners get `weight / (2 * weight + 1)` each, and the rest stays free for an owner that comes later. While little
 is in use the share restricts nobody.
 """
@@ -22,14 +22,15 @@ class Shares:
     def fits(self, owner: str, amount: int) -> bool:
         """Whether `take` would succeed."""
         free = self.total - self.used - amount
-        return free >= 0 and self._held.get(owner, 0) + amount <= max(1, self._weight * (free + amount))
+        return free >= 0 and self._held.get(owner, 0) + amount <= max(1, self._weight * free)
 
     def take(self, owner: str, amount: int) -> bool:
         """Takes `amount` for `owner`; false, and nothing is taken, where that is more than there is or than its share."""
         if not self.fits(owner, amount):
             return False
-        self.used += amount
-        self._held[owner] = self._held.get(owner, 0) + amount
+        if amount:
+            self.used += amount
+            self._held[owner] = self._held.get(owner, 0) + amount
         return True
 
     def give(self, owner: str, amount: int) -> None:
