@@ -37,6 +37,14 @@ class Config:
     find at `supervisor_socket`. `timeout_scan_s` and, for each million characters of its texts, `timeout_scan_s_per_million`:
     how long the checks of a request or of a piece of an answer may take. `limit_scan_wait_s`: how long a request may have to
     wait for a scan thread or a model, as far as that can be told; if it is longer, the request is refused at once with 503.
+
+    `limit_connections`: open client connections; 0 derives it from the limit of file descriptors. `limit_bodies_bytes`: memory
+    for the request bodies of one process. `limit_body_ratio`: what one compressed byte may become. `limit_body_rate`: the
+    least bytes per second of a body after `body_grace_s`; 0 for none. `timeout_head_s`: for the head of a request, from its
+    first byte. `timeout_first_byte_s`: for the head of the upstream's answer. `breaker_failures`: failures in a row that open
+    an upstream's circuit breaker, 0 for no breaker; `breaker_share` of the requests in `breaker_window_s` opens it too; it
+    stays open for `breaker_open_s`, longer each time. `readyz_upstreams`: `/readyz` fails while every breaker is open.
+    `livez_stall_s`: `/livez` fails when the event loop has not run for this time.
     """
 
     upstream: tuple[str, ...] = ()
@@ -56,7 +64,20 @@ class Config:
     limit_answer_bytes: int = 64 * 1024 * 1024
     limit_held_chars: int = 2_000_000
     limit_exchanges: int = 2000
+    limit_connections: int = 0
+    limit_bodies_bytes: int = 512 * 1024 * 1024
+    limit_body_ratio: int = 100
+    limit_body_rate: int = 1024
+    body_grace_s: float = 5.0
+    timeout_head_s: float = 10.0
     timeout_body_s: float = 30.0
+    timeout_first_byte_s: float = 600.0
+    breaker_failures: int = 5
+    breaker_share: float = 0.5
+    breaker_window_s: float = 30.0
+    breaker_open_s: float = 5.0
+    readyz_upstreams: bool = False
+    livez_stall_s: float = 30.0
     timeout_connect_s: float = 10.0
     timeout_idle_s: float = 600.0
     timeout_total_s: float = 3600.0
@@ -162,6 +183,7 @@ def _check(config: Config) -> None:
         parts = urlsplit(one.split("=", 1)[1] if "=" in one.split("://", 1)[0] else one)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise ConfigError("an upstream must be like https://api.openai.com or anthropic=https://api.anthropic.com")
+    least: float
     for name, least in (("threads", 0), ("workers", 0), ("queue", 1), ("remembered", 0)):
         if getattr(config, f"supervisor_{name}") < least:
             raise ConfigError(f"`supervisor_{name}` must be at least {least}")
@@ -171,6 +193,21 @@ def _check(config: Config) -> None:
         raise ConfigError(
             "`limit_scan_wait_s` and `timeout_scan_s` must be above 0, `timeout_scan_s_per_million` at least 0"
         )
+    for name, least in (
+        *(("limit_connections", 0), ("limit_bodies_bytes", 2 * config.limit_body_bytes), ("limit_body_ratio", 1)),
+        *(("limit_body_rate", 0), ("body_grace_s", 0), ("breaker_failures", 0), ("limit_exchanges", 1)),
+        *(
+            ("timeout_head_s", 0.01),
+            ("timeout_first_byte_s", 0.01),
+            ("breaker_window_s", 0.1),
+            ("breaker_open_s", 0.01),
+        ),
+        ("livez_stall_s", 1),
+    ):
+        if not getattr(config, name) >= least:
+            raise ConfigError(f"`{name}` must be at least {least}")
+    if not 0 < config.breaker_share <= 1:
+        raise ConfigError("`breaker_share` must be above 0 and at most 1")
     if config.quiet_s < 0.1:
         raise ConfigError("`quiet_s` must be at least 0.1")
     for one in config.remote_check_key:

@@ -32,12 +32,16 @@ class DownstreamError(GuardproxyError):
 
 
 class UpstreamError(GuardproxyError):
-    """The model's fault: a typed error in the client's dialect, 502 or 504 when nothing was sent yet."""
+    """The model's fault: a typed error in the client's dialect, 502 or 504 when nothing was sent yet.
 
-    def __init__(self, code: str, message: str, status: int = 502) -> None:
+    `retry_s`: after how many seconds the client may ask again, where that is known (503).
+    """
+
+    def __init__(self, code: str, message: str, status: int = 502, retry_s: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.retry_s = retry_s
 
 
 class PolicyError(GuardproxyError):

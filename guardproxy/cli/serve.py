@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from guardproxy.errors import ConfigError, GuardproxyError
+from guardproxy.errors import GuardproxyError
 
 
 def serve(
@@ -94,6 +88,17 @@ def serve(
             help="With several workers: one process runs the models for all (the default), or each has its own.",
         ),
     ] = None,
+    limit_connections: Annotated[
+        int | None,
+        typer.Option(help="Open client connections. Default: 0, which is what the limit of file descriptors allows."),
+    ] = None,
+    readyz_upstreams: Annotated[
+        bool | None,
+        typer.Option(
+            "--readyz-upstreams/--no-readyz-upstreams",
+            help="/readyz fails while the circuit breaker of every upstream is open. Default: no",
+        ),
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug prints every exchange's transcript.")] = None,
 ) -> None:
     """Guard an LLM endpoint: clients change their base URL to this one and nothing else.
@@ -126,114 +131,26 @@ def serve(
         "receipts": receipts,
         "supervisor_url": supervisor_url,
         "supervisor_shared": supervisor_shared,
+        "limit_connections": limit_connections,
+        "readyz_upstreams": readyz_upstreams,
         "log_level": log_level,
     }
     try:
         found = settings.load(flags, file=config)
         if found.workers > 1:
-            raise typer.Exit(_several(found))
-        _one(found, 0)
+            from guardproxy.server import workers as supervised  # noqa: PLC0415
+
+            raise typer.Exit(supervised.several(found))
+        _one(found)
     except GuardproxyError as error:
         typer.echo(f"guardproxy: {error}", err=True)
         raise typer.Exit(2) from None
 
 
-def _one(config: Any, worker: int) -> None:
+def _one(config: Any) -> None:
     import uvloop  # noqa: PLC0415
 
     from guardproxy.server import logs, running  # noqa: PLC0415
 
     logs.configure(config.log_level)
-    uvloop.run(running.serve(config, worker))
-
-
-def _several(config: Any) -> int:
-    """Forks the workers, and before them the process that runs the models for all, where there is to be one."""
-    if not config.supervisor_shared or config.supervisor_url:
-        return _workers(config)
-    import tempfile  # noqa: PLC0415
-
-    with tempfile.TemporaryDirectory(prefix="guardproxy-") as folder:  # of this user alone
-        shared = replace(config, supervisor_socket=Path(folder) / "models")
-        inference, alive = _inference(config, shared.supervisor_socket)
-        try:
-            return _workers(shared, inference)
-        finally:
-            with suppress(OSError):
-                os.close(alive)
-            with suppress(ChildProcessError):
-                os.waitpid(inference, 0)
-
-
-def _inference(config: Any, path: Path) -> tuple[int, int]:
-    """Starts the process that runs the models. Its number, and the pipe at whose end it ends: when it was closed here and
-    in every worker."""
-    ready, told = os.pipe()
-    alive, held = os.pipe()
-    if (child := os.fork()) == 0:
-        os.close(ready)
-        os.close(held)
-        _run(lambda: _serve_models(config, path, told, alive))
-    os.close(told)
-    os.close(alive)
-    with open(ready, "rb") as pipe:
-        if not pipe.read(1):
-            raise ConfigError("the process that runs the models did not start")
-    return child, held
-
-
-def _serve_models(config: Any, path: Path, ready: int, alive: int) -> None:
-    import uvloop  # noqa: PLC0415
-
-    from guardproxy.server import inference, logs  # noqa: PLC0415
-
-    logs.configure(config.log_level)
-    uvloop.run(inference.serve(config, path, ready, alive))
-
-
-def _run(work: Callable[[], None]) -> NoReturn:
-    """The whole life of a forked process, which must never go on as its parent."""
-    code = 1
-    try:
-        work()
-        code = 0
-    except GuardproxyError as error:
-        sys.stderr.write(f"guardproxy: {error}\n")
-        code = 2
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _workers(config: Any, inference: int = 0) -> int:
-    """Forks the workers and passes signals on; a process that dies takes the others down, so that whoever watches starts
-    all anew instead of running on with half the capacity. `inference`: the process that runs the models, it outlives them."""
-    children: list[int] = []
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until a worker can answer it: it is reading the policies anyhow
-    for worker in range(config.workers):
-        if (child := os.fork()) == 0:
-            for number in (signal.SIGTERM, signal.SIGINT):  # until it serves there is nothing to drain
-                signal.signal(number, lambda *_: os._exit(0))
-            _run(lambda worker=worker: _one(config, worker))  # type: ignore[misc]
-        children.append(child)
-
-    def forward(number: int, _: object) -> None:
-        for child in children:
-            os.kill(child, number)
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, forward)
-    worst = 0
-    while children:
-        child, status = os.wait()
-        code = os.waitstatus_to_exitcode(status)
-        if child == inference:
-            code = code or 1
-        else:
-            children.remove(child)
-        if code and not worst:
-            worst = abs(code)
-            forward(signal.SIGTERM, None)
-    return worst
+    uvloop.run(running.serve(config))

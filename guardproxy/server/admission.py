@@ -1,22 +1,19 @@
 """Admits requests: what a request must be before it becomes an exchange, and the exchange that it becomes.
 
-A request is looked at in this order: head, route, credential, capacity, body. What fails becomes an exchange as well, one that
-only refuses, so that it is recorded.
+A request is looked at in this order: head, route, credential, capacity, body, capacity. It takes a slot for its exchange when
+its body is there. A request that fails becomes an exchange as well, one that only refuses, so that it is recorded.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_network
+from typing import Protocol
 
-from aiohttp import web
-from aiohttp.http_exceptions import ContentEncodingError
-from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 from multidict import CIMultiDict
 
 from guardproxy import placeholders
@@ -25,8 +22,10 @@ from guardproxy.errors import DownstreamError
 from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.passing import PassThrough
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.server.body import Bodies, Held
 from guardproxy.server.credentials import read_credential, refuse_in_query
 from guardproxy.server.headers import asked_for, check_body_headers, check_head, check_query, is_trusted, named
+from guardproxy.server.listener import Request
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
 from guardproxy.server.tenants import Tenants
 from guardproxy.transcript import Refused, RequestReceived
@@ -43,6 +42,20 @@ class Admitted:
     exchange: Exchange | PassThrough
     first: RequestReceived | Refused
     targets: dict[str, tuple[str, CIMultiDict[str]]]
+
+
+class Slots(Protocol):
+    """How many exchanges may still begin."""
+
+    draining: bool
+
+    def full(self) -> bool:
+        """Whether none may begin now."""
+        ...
+
+    def take(self) -> bool:
+        """Takes a slot for the exchange of the current task; false where none is free."""
+        ...
 
 
 class Admission:
@@ -63,9 +76,10 @@ class Admission:
         self._hops = tuple(map(ip_network, config.trusted_hop))
         self._more = frozenset(map(str.lower, config.request_header))
         refuse_names(config)
+        self.bodies = Bodies(config)
 
-    async def admit(self, request: web.BaseRequest, under_way: int) -> Admitted:
-        """The exchange of a request. `under_way`: how many requests are, with this one."""
+    async def admit(self, request: Request, slots: Slots, held: Held) -> Admitted:
+        """The exchange of a request. `held`: counts the memory of its body."""
         path = request.message.path.partition("?")[0]
         route = f"{request.method} {path}"
         policies = self._policies()
@@ -80,6 +94,8 @@ class Admission:
             refuse_in_query(query)
             if codec:
                 check_query(query)
+            if slots.draining:
+                raise DownstreamError(503, "shutting_down", "the proxy is shutting down")
             if not self._healthy():
                 raise DownstreamError(503, "audit_unavailable", "the audit log cannot be written")
             if not known:
@@ -91,11 +107,18 @@ class Admission:
             about = request.headers.items(), ",".join(request.headers.getall("Connection", []))
             headers = upstream_headers(*about, credential.headers, self._seal, self._more)
             asked = asked_for(request.headers, policies.headers)
-            if under_way > self._config.limit_exchanges:
-                raise DownstreamError(503, "no_capacity", "too many requests are under way")
-            body = await self._body(request, read=codec is not None)
+            if slots.full():
+                raise _no_slot()
+            if codec:
+                check_body_headers(request)
+            await request.go_on()
+            held.credential = tenant
+            body = await self.bodies.read(request, held)
+            if not slots.take():
+                raise _no_slot()
             first = RequestReceived(body, time.perf_counter(), time.time(), *self._named(request), asked)
         except DownstreamError as error:
+            request.closing |= error.status in (408, 413, 505) or not request.content.is_eof() or slots.draining
             first = Refused(error.status, error.code, str(error), error.field, time.perf_counter(), time.time())
         chosen = codec or _dialect(request, path)
         setting = Setting(
@@ -120,7 +143,7 @@ class Admission:
             targets[other] = self._config.upstream_for(other) + where, own
         return Admitted(exchange, first, targets)
 
-    def _named(self, request: web.BaseRequest) -> tuple[str, str]:
+    def _named(self, request: Request) -> tuple[str, str]:
         """The language and the conversation that a trusted hop names; a client's own words for them do not count."""
         peer = request.transport.get_extra_info("peername") if request.transport else None
         return named(request.headers) if is_trusted(peer, self._hops) else ("", "")
@@ -144,30 +167,12 @@ class Admission:
         """A keyed digest: commits to the bytes, and cannot be guessed back from."""
         return hashlib.blake2b(data, digest_size=16, key=self._key[:64]).hexdigest()
 
-    async def _body(self, request: web.BaseRequest, *, read: bool) -> bytes:
-        if read:
-            check_body_headers(request)
-        length = request.content_length
-        if length is not None and length > self._config.limit_body_bytes:
-            raise self._too_large()
-        try:
-            async with asyncio.timeout(self._config.timeout_body_s):
-                return await request.read()
-        except TimeoutError:
-            raise DownstreamError(408, "body_timeout", "the request body did not arrive in time") from None
-        except HTTPRequestEntityTooLarge:
-            raise self._too_large() from None
-        except (ContentEncodingError, web.RequestPayloadError):
-            raise DownstreamError(
-                400, "invalid_body", "the request body is cut off or not encoded as it says"
-            ) from None
 
-    def _too_large(self) -> DownstreamError:
-        limit = self._config.limit_body_bytes
-        return DownstreamError(413, "request_too_large", f"the request body is larger than {limit} bytes")
+def _no_slot() -> DownstreamError:
+    return DownstreamError(503, "no_capacity", "too many requests are under way")
 
 
-def _dialect(request: web.BaseRequest, path: str) -> Codec:
+def _dialect(request: Request, path: str) -> Codec:
     """The format to refuse in, for a route that has none."""
     anthropic = path.startswith("/v1/messages") or "anthropic-version" in request.headers
     wanted = "anthropic" if anthropic else "openai"

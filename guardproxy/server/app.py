@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -24,19 +25,17 @@ from guardproxy.remote import Remotes
 from guardproxy.scanning import folder_of, load
 from guardproxy.server.admission import UNKNOWN, Admission, Admitted
 from guardproxy.server.driver import Driver
+from guardproxy.server.listener import Listener, Request, owner_of
 from guardproxy.server.recorder import Recorder, key_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Allowed, Scanner
-from guardproxy.server.status import Metrics
-from guardproxy.server.upstream import Upstream, session
+from guardproxy.server.status import Metrics, Pulse
+from guardproxy.server.upstream import Breakers, Upstream, session
 from guardproxy.supervisor import Models, Settings, cores
 from guardproxy.supervisor.meters import Registry
 from guardproxy.transcript import Finish
 
 _log = logging.getLogger(__name__)
-KEEP_ALIVE_S = 75.0
-LAG_EVERY_S = 0.25
-SWITCH_S = 0.001  # how long a thread that scans may keep the loop waiting, at the most
 
 
 def engine() -> str:
@@ -84,9 +83,13 @@ class Server:
         self.metrics.audit_writable.set_function(lambda: self._recorder.healthy)
         self.metrics.audit_recoveries.set_function(lambda: self._recorder.recoveries)
         self._client = session(config)
+        self._breakers = Breakers(config)
+        self.pulse = Pulse(self.metrics)
         self._admission = Admission(config, lambda: self.policies, lambda: self._recorder.healthy, key, self._engine)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
-        self._draining = False
+        self._slots: set[asyncio.Task[Any]] = set()
+        self.draining = False
+        self._show_breakers()
 
     def _load(self) -> PolicySet:
         """The policies as they lie in their folder. Raises `PolicyError`."""
@@ -99,7 +102,30 @@ class Server:
     def trouble(self) -> list[str]:
         """Why no traffic should come."""
         reasons = self._audit_trouble()
-        return [*reasons, *(["draining"] if self._draining else [])]
+        states = self._breakers.states() if self.config.readyz_upstreams else {}
+        if states and all(state == "open" for state in states.values()):
+            reasons.append("no upstream answers")
+        return [*reasons, *(["draining"] if self.draining else [])]
+
+    def stuck(self) -> list[str]:
+        """Why this process should be restarted."""
+        still_s = self.pulse.still_s()
+        return [f"the event loop has not run for {still_s:.0f} s"] if still_s > self.config.livez_stall_s else []
+
+    def watch(self, listener: Listener) -> None:
+        """Shows the connections of `listener` in the metrics."""
+        self.metrics.connections.set_function(lambda: listener.shares.used)
+        self.metrics.refused_connections.set_function(lambda: listener.refused)
+        self.metrics.body_bytes.set_function(lambda: self._admission.bodies.by_address.used)
+
+    def _show_breakers(self) -> None:
+        for name in self._breakers.states():
+            for state in ("closed", "open", "half_open"):
+                shown = self.metrics.breakers.labels(name, state)
+                shown.set_function(partial(self._breaker_is, name, state))
+
+    def _breaker_is(self, name: str, state: str) -> float:
+        return float(self._breakers.states()[name] == state)
 
     def ailments(self) -> list[str]:
         """What does not work though the process lives. A restart would not help: the log recovers by itself."""
@@ -118,7 +144,13 @@ class Server:
 
     def remarks(self) -> list[str]:
         """What somebody should know though traffic may come."""
-        remarks = list(self._recorder.remarks)
+        states = self._breakers.states()
+        down = [
+            f"the upstream `{name}` is not asked: its circuit breaker is {state.replace('_', '-')}"
+            for name, state in states.items()
+            if state != "closed"
+        ]
+        remarks = [*self._recorder.remarks, *down]
         if not self.reloading.errors:
             return remarks
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"
@@ -138,22 +170,38 @@ class Server:
         brought = [str(one) for group in plugins.GROUPS for one in plugins.installed(group)]
         return {"engine": self._engine, "policies": self.policies.digest, "checks": checks, "plugins": brought}
 
+    def full(self) -> bool:
+        """Whether as many exchanges are under way as there may be."""
+        return len(self._slots) >= self.config.limit_exchanges
+
+    def take(self) -> bool:
+        """Takes the slot of an exchange for the current task; false where none is free."""
+        task = asyncio.current_task()
+        if task is None or self.full():
+            return False
+        self._slots.add(task)
+        return True
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, to the end of its answer."""
+        assert isinstance(request, Request)  # noqa: S101 - the listener makes them
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
         self.metrics.open.inc()
         began = time.perf_counter()
         route, driver = UNKNOWN, None
+        held = self._admission.bodies.hold(owner_of(request.remote or ""))
         try:
-            admitted = await self._admission.admit(request, len(self._open))
+            admitted = await self._admission.admit(request, self, held)
             route = admitted.exchange.setting.route
             driver = self._driver(request, admitted)
             self._open[task] = driver
             return await driver.run(admitted.first)
         finally:
+            held.release()
             del self._open[task]
+            self._slots.discard(task)
             self.metrics.open.dec()
             if driver and driver.finished:
                 self._note(route, driver.finished, time.perf_counter() - began)
@@ -162,7 +210,7 @@ class Server:
         driver = Driver(
             admitted.exchange,
             request,
-            Upstream(self._client),
+            Upstream(self._client, self._breakers, self.config.timeout_first_byte_s),
             self._scanner,
             self._recorder,
             self.metrics,
@@ -205,12 +253,16 @@ class Server:
     def stop_coming(self) -> None:
         """Traffic should go elsewhere from now on: `/readyz` says so."""
         _log.info("draining", extra={"open": len(self._open)})
-        self._draining = True
+        self.draining = True
 
-    async def drain(self) -> None:
-        """Waits for open exchanges; those that are still open after `drain_s` are cancelled."""
+    async def drain(self, hurry: asyncio.Event | None = None) -> None:
+        """Waits for open exchanges. Those that are still open after `drain_s`, or when `hurry` is set, are cancelled."""
         if self._open:
-            await asyncio.wait(self._open, timeout=self.config.drain_s)
+            ended = asyncio.create_task(asyncio.wait(list(self._open)))
+            hurried = asyncio.create_task((hurry or asyncio.Event()).wait())
+            await asyncio.wait({ended, hurried}, timeout=self.config.drain_s, return_when=asyncio.FIRST_COMPLETED)
+            ended.cancel()
+            hurried.cancel()
         for task, driver in list(self._open.items()):
             if driver:
                 driver.abort()

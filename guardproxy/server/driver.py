@@ -92,6 +92,7 @@ class Driver:
         self._more = frozenset(map(str.lower, config.answer_header))
         self._scan_s = 0.0
         self._is_intended = False
+        self._retry_s = 1  # what a 503 says in `Retry-After`
         self.finished: Finish | None = None
 
     async def run(self, first: Input) -> web.StreamResponse:
@@ -193,6 +194,7 @@ class Driver:
                     sending = self._upstream.send(self._request.method, url, headers, command.body)
                     response = await self._patiently(sending)
                 except UpstreamError as error:
+                    self._retry_s = error.retry_s or self._retry_s
                     return self._receive(UpstreamFailed(error.code, str(error), error.status, _clock()))
                 return self._receive(ResponseStarted(response.status, response.content_type, _clock()))
             case SendHead():
@@ -239,6 +241,8 @@ class Driver:
         if head is None or head.own or upstream is None:
             headers = CIMultiDict(head.headers if head else ())
             headers["Content-Type"] = "application/json"
+            if head is None or head.status == 503:  # no capacity, no upstream, no audit log: all of them pass
+                headers["Retry-After"] = str(self._retry_s)
         else:
             headers = downstream_headers(upstream.headers, self._exchange.found, self._more)
             if head.streamed:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-from aiohttp import web
-
 from guardproxy.config import Config
 from guardproxy.server.app import engine, settings
-from guardproxy.server.running import LagClock
-from guardproxy.server.status import Metrics, admin_app
+from guardproxy.server.probes import AdminPort
+from guardproxy.server.status import Metrics, Pulse, admin_app
 from guardproxy.supervisor import Models
 from guardproxy.supervisor.meters import Registry
 from guardproxy.supervisor.scorer import ModelScorer
@@ -29,8 +28,14 @@ _log = logging.getLogger(__name__)
 class _State:
     """What the admin port shows of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, stall_s: float) -> None:
         self.metrics = Metrics()
+        self.pulse = Pulse(self.metrics)
+        self._stall_s = stall_s
+
+    def stuck(self) -> list[str]:
+        still_s = self.pulse.still_s()
+        return [f"the event loop has not run for {still_s:.0f} s"] if still_s > self._stall_s else []
 
     def trouble(self) -> list[str]:
         return []
@@ -53,22 +58,28 @@ async def serve(config: Config, path: Path, ready: int, alive: int) -> None:
     """Serves on the socket `path`. A byte is written to the pipe `ready` when it listens; it ends with the pipe `alive`."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    state = _State()
+    state = _State(config.livez_stall_s)
     models = Models((config.models,) if config.models else (), settings(config), Registry(state.metrics.registry))
     server = await Serving(lambda name: cast(ModelScorer, models.scorer(name))).start(path)
-    admin = web.AppRunner(admin_app(state), access_log=None)
-    await admin.setup()
     port = config.admin_port + config.workers if config.admin_port else 0
-    await web.TCPSite(admin, config.admin_host, port).start()
-    _log.info("models are served", extra={"admin_port": admin.addresses[0][1]})
+    admin = AdminPort(admin_app(state), config.admin_host, port)
+    _log.info("models are served", extra={"admin_port": admin.port})
     loop = asyncio.get_running_loop()
-    lag = LagClock(loop, state.metrics)
+    state.pulse.start(loop)
     over = asyncio.Event()
     loop.add_reader(alive, over.set)  # nothing is ever written to it
     with open(ready, "wb") as pipe:  # noqa: ASYNC230 - one byte into an empty pipe
         pipe.write(b"1")
     await over.wait()
     loop.remove_reader(alive)
-    lag.stop()
+    state.pulse.stop()
     server.close()
-    await admin.cleanup()
+    admin.close()
+    _tidy(path)
+
+
+def _tidy(path: Path) -> None:
+    """Removes the socket and its folder, which a parent that was killed leaves behind."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()

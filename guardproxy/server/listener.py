@@ -1,26 +1,171 @@
-"""The listening side of aiohttp with our own manners: a malformed request is refused in one fixed JSON body.
+"""The listening side: aiohttp's, with limits on connections and with our own answers to what is no HTTP.
 
-aiohttp's page quotes the bytes that it could not read, and its log does too; neither may hold what a client sent.
+A malformed request is refused in one fixed JSON body. aiohttp's page quotes the bytes that it could not read, and its log
+does too; neither may hold what a client sent.
+
+Connections are bounded. Each address has a share (`shares.py`), so one address cannot take all of them. When most of them
+are in use, those that are idle (kept alive, or without a byte so far) are closed, the oldest first; a connection for which
+there is no room gets 503. The head of a request must be complete `timeout_head_s` after its first byte.
+
+A client that shuts down its sending side has left: TCP does not tell this from a close. Its exchange ends as `client_closed`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
+import json
 import logging
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
-from aiohttp import HttpVersion10, HttpVersion11, web
-from aiohttp.http_parser import RawRequestMessage
+from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.web_protocol import RequestHandler
+
+from guardproxy.errors import DownstreamError
+from guardproxy.server.shares import Shares
 
 _log = logging.getLogger(__name__)
 VERSION = "guardproxy.version"
+NEAR = 0.75  # of all connections: idle ones are closed from here on
+CALM = 0.625  # and until so many are left
+WAITING_REQUESTS = 2  # on one connection: it is not read any further then
+REAP_EVERY_S = 0.1  # looking for idle connections takes time for each of them
+
+
+def error_body(code: str, message: str) -> bytes:
+    """A refusal before any route, and so any dialect, is known."""
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    return json.dumps({"error": error}).encode()
+
+
+def _canned(status: HTTPStatus, code: str, message: str, *headers: str) -> bytes:
+    body = error_body(code, message)
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        "Server: guardproxy",
+        *headers,
+    )
+    return "\r\n".join((*head, "", "")).encode("ascii") + body
+
+
+_FULL = _canned(HTTPStatus.SERVICE_UNAVAILABLE, "no_capacity", "too many connections are open", "Retry-After: 1")
+_LATE = _canned(HTTPStatus.REQUEST_TIMEOUT, "head_timeout", "the head of the request did not arrive in time")
+
+
+def owner_of(address: str) -> str:
+    """Who a peer address belongs to: an IPv4 address, or the /64 network of an IPv6 one."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address  # of a unix socket
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+class Request(web.BaseRequest):
+    """A request. `closing`: whether its connection ends with its answer.
+
+    An answer repeats the version of its request, so a version that is not spoken here becomes HTTP/1.1, and `VERSION` holds
+    it for whoever refuses the request.
+    """
+
+    def __init__(self, message: Any, *rest: Any, **options: Any) -> None:
+        spoken = message.version in (HttpVersion10, HttpVersion11)
+        shown = message if spoken else message._replace(version=HttpVersion11)
+        super().__init__(shown, *rest, **options)
+        self.closing = not spoken
+        if not spoken:
+            self[VERSION] = message.version
+
+    @property
+    def keep_alive(self) -> bool:
+        return not self.closing and super().keep_alive
+
+    async def go_on(self) -> None:
+        """Tells a client that waits with its body to send it (`Expect: 100-continue`). Raises `DownstreamError` (417)."""
+        expected = self.headers.get("Expect", "")
+        if not expected or self.version == HttpVersion10:
+            return
+        if expected.lower() != "100-continue":
+            raise DownstreamError(417, "unknown_expectation", "only 100-continue may be expected", "expect")
+        if not self.content.is_eof() and not self.content.total_bytes and self.transport is not None:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 class Connection(RequestHandler):
     """One client connection."""
 
-    __slots__ = ()
+    __slots__ = ("_body", "_head_timer", "_listener", "_opened_s", "_refused", "owner")
+
+    def __init__(self, listener: Listener, **options: Any) -> None:
+        super().__init__(listener, **options)
+        self._listener = listener
+        self._body: StreamReader | None = None  # of the last request that came
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._opened_s = self._loop.time()
+        self._refused = False
+        self.owner = ""
+        # Requests that wait behind another one hold memory that nobody counts, and no client of a model needs them.
+        self._max_msg_queue_size = WAITING_REQUESTS
+        self._msg_queue_resume_size = WAITING_REQUESTS - 1
+
+    @property
+    def idle_since_s(self) -> float | None:
+        """Since when nothing is under way here; `None` where something is."""
+        waiting = self._request_count == 0 or (self._waiter is not None and not self._waiter.done())
+        if not waiting or self._messages or self._head_timer or self._force_close:
+            return None
+        return max(self._opened_s, self._next_keepalive_close_time - self._keepalive_timeout)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        self.owner = owner_of(peer[0]) if isinstance(peer, tuple) else ""
+        if self._listener.welcome(self):
+            super().connection_made(transport)
+            return
+        self._refused = self._force_close = True
+        self._manager = None
+        stream = cast(asyncio.Transport, transport)
+        stream.write(_FULL)
+        stream.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if not self._refused:
+            self._listener.leave(self)
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        before = self._request_count
+        in_body = self._body is not None and not self._body.is_eof()
+        super().data_received(data)
+        if self._request_count != before:
+            self._stop_head_timer()
+            if self._messages:
+                self._body = self._messages[-1][1]
+        elif data and not in_body and not self._head_timer and not self._force_close:
+            self._head_timer = self._loop.call_later(self._listener.timeout_head_s, self._head_late)
+
+    def _head_late(self) -> None:
+        self._head_timer = None
+        if self._waiter is None or self._waiter.done():  # an earlier request is still being answered
+            self._head_timer = self._loop.call_later(self._listener.timeout_head_s, self._head_late)
+            return
+        if self.transport is not None:
+            self.transport.write(_LATE)
+        self.force_close()
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def handle_error(
         self,
@@ -29,37 +174,74 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What a client gets whose request is no HTTP (400), or which met a fault of ours (500)."""
+        """What a client gets whose request is no HTTP (400), is of another version (505), or met a fault of ours (500)."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("unexpected fault", extra={"error": type(exc).__name__}, exc_info=exc)
+            code, text = "internal_error", "the proxy met a fault of its own"
+        elif "HTTP version" in str(exc):  # the parser knows a few versions and names this fault so
+            status, code, text = 505, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken here"
         else:
+            code, text = "malformed_http", "the request is not well-formed HTTP"
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR or code == "http_version":
             _log.info("malformed HTTP", extra={"status": status, "error": type(exc).__name__})
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun: only closing the connection is left")
-        code = "malformed_http" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "internal_error"
-        text = "the request is not well-formed HTTP" if code == "malformed_http" else "the proxy met a fault of its own"
-        error = {"error": {"message": text, "type": "invalid_request_error", "param": None, "code": code}}
-        response = web.json_response(error, status=status)
+        body = error_body(code, text)
+        response = web.Response(status=status, body=body, content_type="application/json")
+        response.headers["Server"] = "guardproxy"
         response.force_close()
         return response
 
 
-def request_of(
-    message: RawRequestMessage, payload: Any, protocol: Any, writer: Any, task: Any, limit_bytes: int
-) -> web.BaseRequest:
-    """The request of a message. An answer repeats the version of its request, so a version that is not spoken here becomes
-    HTTP/1.1, and `VERSION` holds it for whoever refuses the request."""
-    spoken = message.version in (HttpVersion10, HttpVersion11)
-    shown = message if spoken else message._replace(version=HttpVersion11, should_close=True)
-    request = web.BaseRequest(shown, payload, protocol, writer, task, protocol._loop, client_max_size=limit_bytes)
-    if not spoken:
-        request[VERSION] = message.version
-    return request
-
-
 class Listener(web.Server):
-    """Makes a `Connection` for each client."""
+    """Makes a `Connection` for each client. `limit`: how many there may be."""
+
+    def __init__(self, handler: Any, *, limit: int, timeout_head_s: float, **options: Any) -> None:
+        super().__init__(handler, request_factory=self._make, handler_cancellation=True, **options)
+        self.timeout_head_s = timeout_head_s
+        self.shares = Shares(limit)
+        self.refused = 0
+        self._reaped_s = 0.0
+
+    def _make(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
+        if message.method == "UNKNOWN" and not message.raw_headers:  # aiohttp's own, for what is no HTTP
+            message = message._replace(version=HttpVersion(1, 1))
+        return Request(message, payload, protocol, writer, task, self._loop)
 
     def __call__(self) -> RequestHandler:
         options: dict[str, Any] = self._kwargs
         return Connection(self, loop=self._loop, **options)
+
+    def welcome(self, connection: Connection) -> bool:
+        """Whether there is room for a connection; it is counted then."""
+        if self.shares.used >= NEAR * self.shares.total:
+            self._reap()
+        if self.shares.take(connection.owner, 1):
+            return True
+        self.refused += 1
+        return False
+
+    def leave(self, connection: Connection) -> None:
+        """A connection that was welcome is gone."""
+        self.shares.give(connection.owner, 1)
+
+    def close_idle(self) -> None:
+        """Closes every connection on which nothing is under way."""
+        for connection in self.connections:
+            if isinstance(connection, Connection) and connection.idle_since_s is not None:
+                connection.force_close()
+
+    def _reap(self) -> None:
+        """Closes idle connections, the oldest first, until few enough are left."""
+        now_s = self._loop.time()
+        if now_s < self._reaped_s + REAP_EVERY_S:
+            return
+        idle: list[tuple[float, int, Connection]] = []
+        for number, connection in enumerate(self.connections):
+            if isinstance(connection, Connection) and (since_s := connection.idle_since_s) is not None:
+                idle.append((since_s, number, connection))
+        wanted = max(1, self.shares.used - int(CALM * self.shares.total))
+        for *_, connection in sorted(idle)[:wanted]:
+            connection.force_close()
+        if len(idle) < wanted:  # looking again at once would find as little
+            self._reaped_s = now_s

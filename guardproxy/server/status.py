@@ -1,13 +1,21 @@
-"""The admin port: `/livez`, `/readyz`, `/metrics`, `/version`, and `POST /reload`, which loads the policies anew."""
+"""The admin port: `/livez`, `/readyz`, `/metrics`, `/version`, and `POST /reload`, which loads the policies anew.
+
+The application runs in a thread of its own (`probes.py`). So everything that it reads of the proxy is a plain attribute.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from guardproxy.server.scanner import Meters
+
+LAG_EVERY_S = 0.25
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -70,6 +78,17 @@ class Metrics:
             name("audit_recoveries"), "How often the audit log could be written again.", registry=registry
         )
         self.open = Gauge(name("open_exchanges"), "Exchanges under way.", registry=registry)
+        self.connections = Gauge(name("open_connections"), "Client connections.", registry=registry)
+        self.refused_connections = Gauge(
+            name("refused_connections"), "Client connections that there was no room for.", registry=registry
+        )
+        self.body_bytes = Gauge(name("held_body_bytes"), "Memory that request bodies take.", registry=registry)
+        self.breakers = Gauge(
+            name("upstream_breaker"),
+            "1 for the state of an upstream's circuit breaker.",
+            ("upstream", "state"),
+            registry=registry,
+        )
         self.lag = seconds("event_loop_lag", "How late the loop's clock ticks.")
         self.policies = Gauge(name("policy_info"), "The policies in force.", ("digest",), registry=registry)
         self.reloads = Counter(name("policy_reloads"), "Policies that took the place of others.", registry=registry)
@@ -84,10 +103,44 @@ class Metrics:
         )
 
 
+class Pulse:
+    """Whether the event loop runs. A timer of the loop says how late it runs what is due; nothing is polled."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._ticked_s = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begins to measure `loop`; to be called on it."""
+        self._ticked_s = time.monotonic()
+        self._timer = loop.call_later(LAG_EVERY_S, self._tick, loop, loop.time() + LAG_EVERY_S)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        now = loop.time()
+        self._ticked_s = time.monotonic()
+        self._metrics.lag.observe(max(0.0, now - due))
+        self._timer = loop.call_at(now + LAG_EVERY_S, self._tick, loop, now + LAG_EVERY_S)
+
+    def still_s(self) -> float:
+        """How long the loop has not run, in seconds; from any thread. 0 before it starts and after it ended."""
+        return time.monotonic() - self._ticked_s if self._timer else 0.0
+
+    def stop(self) -> None:
+        """Ends measuring."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+
 class State(Protocol):
     """What the admin port shows."""
 
     metrics: Metrics
+
+    def stuck(self) -> list[str]:
+        """Why the process should be restarted; empty when it is well."""
+        ...
 
     def trouble(self) -> list[str]:
         """Why no traffic should come; empty when ready."""
@@ -112,9 +165,28 @@ class Reloading(Protocol):
         ...
 
 
-def admin_app(state: State, reloading: Reloading | None = None) -> web.Application:
+def on_loop(
+    loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, dict[str, object]]]
+) -> Callable[[], Coroutine[Any, Any, dict[str, object]]]:
+    """`work`, to be awaited on another loop than `loop`, on which it runs."""
+
+    async def awaited() -> dict[str, object]:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), loop))
+
+    return awaited
+
+
+def admin_app(
+    state: State,
+    reloading: Reloading | None = None,
+    reload_now: Callable[[], Coroutine[Any, Any, dict[str, object]]] | None = None,
+) -> web.Application:
+    """The routes. `reload_now`: used in place of `reloading.reload`, which belongs to another loop."""
+
     async def livez(_: web.Request) -> web.Response:
-        return web.Response(text="".join(f"{line}\n" for line in ["ok", *(reloading.ailments() if reloading else ())]))
+        stuck = state.stuck()
+        lines = [*(stuck or ["ok"]), *(reloading.ailments() if reloading else ())]
+        return web.Response(text="".join(f"{line}\n" for line in lines), status=503 if stuck else 200)
 
     async def readyz(_: web.Request) -> web.Response:
         trouble = state.trouble()
@@ -131,7 +203,7 @@ def admin_app(state: State, reloading: Reloading | None = None) -> web.Applicati
         if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
             return web.json_response({"ok": False, "error": "not from a web page"}, status=403)
         assert reloading is not None  # noqa: S101 - there is no such route else
-        done = await reloading.reload()
+        done = await (reload_now or reloading.reload)()
         return web.json_response(done, status=200 if done["ok"] else 422)
 
     app = web.Application()

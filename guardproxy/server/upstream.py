@@ -1,16 +1,32 @@
 """The one client session: forwards a request, reads its answer. No cookies, no redirects, no proxies from the
 environment; TLS is always verified; errors of aiohttp become `UpstreamError` here.
+
+Each configured upstream has a circuit breaker (`breaker.py`). These count as failures: a connection that cannot be made, no
+first byte in time, a status of 500 or more, an answer that breaks off or stalls. These do not: a status below 500 (429 and
+404 among them) and 529, which says that the upstream is full; a request that this process could not send for lack of file
+descriptors; a client that leaves.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
+import math
+import time
+from collections.abc import Mapping
 
 import aiohttp
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
 from guardproxy.errors import UpstreamError
+from guardproxy.server.breaker import Breaker, Result, State, Thresholds, Ticket
+
+OVERLOADED = 529  # what Anthropic answers instead of 429 when all of its customers together are too many
+SLICED_BYTES = 512 * 1024
+_OUR_SHORTAGE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
+_clock = time.monotonic
 
 
 def session(config: Config) -> aiohttp.ClientSession:
@@ -27,30 +43,108 @@ def session(config: Config) -> aiohttp.ClientSession:
     )
 
 
-class Upstream:
-    """One request's upstream side."""
+class Breakers:
+    """The breakers of all configured upstreams, by base URL."""
 
-    def __init__(self, client: aiohttp.ClientSession) -> None:
+    def __init__(self, config: Config) -> None:
+        thresholds = Thresholds(
+            failures=config.breaker_failures,
+            share=config.breaker_share,
+            window_s=config.breaker_window_s,
+            open_s=config.breaker_open_s,
+        )
+        self._names: dict[str, str] = {}
+        for number, entry in enumerate(config.upstream):
+            name, url = entry.split("=", 1) if "=" in entry.split("://", 1)[0] else ("", entry)
+            default = "default" if number == 0 else f"default-{number}"
+            self._names.setdefault(url.rstrip("/").removesuffix("/v1"), name or default)
+        self._breakers = {base: Breaker(thresholds) for base in sorted(self._names, key=len, reverse=True)}
+        self._spare = Breaker(thresholds)
+
+    def of(self, url: str) -> Breaker:
+        """The breaker of the upstream that a URL belongs to."""
+        for base, breaker in self._breakers.items():
+            if url.startswith(base):
+                return breaker
+        return self._spare
+
+    def states(self) -> Mapping[str, State]:
+        """The state of each upstream now, by its name."""
+        now_s = _clock()
+        return {self._names[base]: breaker.state(now_s) for base, breaker in self._breakers.items()}
+
+
+class Upstream:
+    """One request's upstream side. `first_byte_s`: how long the head of an answer may take, with connecting."""
+
+    def __init__(self, client: aiohttp.ClientSession, breakers: Breakers, first_byte_s: float = math.inf) -> None:
         self._client = client
+        self._breakers = breakers
+        self._first_byte_s = first_byte_s
+        self._breaker: Breaker | None = None
+        self._ticket: Ticket | None = None
         self.response: aiohttp.ClientResponse | None = None
 
     async def send(
         self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None
     ) -> aiohttp.ClientResponse:
-        """The answer's head. Raises `UpstreamError`."""
+        """The answer's head. Raises `UpstreamError`; at once while the breaker of this upstream is open."""
+        self.close()
+        self.response = None
+        self._breaker = self._breakers.of(url)
+        self._ticket = self._breaker.enter(_clock())
+        if self._ticket is None:
+            wait_s = max(1, math.ceil(self._breaker.wait_s(_clock())))
+            message = "the upstream failed several times in a row and is not asked for a while"
+            raise UpstreamError("upstream_unavailable", message, 503, retry_s=wait_s)
         try:
-            self.response = await self._client.request(method, url, headers=headers, data=body, allow_redirects=False)
-        except aiohttp.ClientConnectorError:
-            raise UpstreamError("upstream_unreachable", "the upstream cannot be reached") from None
-        except TimeoutError:
-            raise UpstreamError("upstream_timeout", "the upstream did not answer in time", 504) from None
-        except (aiohttp.ClientError, OSError, ValueError):
+            async with asyncio.timeout(None if math.isinf(self._first_byte_s) else self._first_byte_s):
+                data = (
+                    io.BytesIO(body) if body and len(body) >= SLICED_BYTES else body
+                )  # aiohttp sends it in slices then
+                response = await self._client.request(method, url, headers=headers, data=data, allow_redirects=False)
+        except (aiohttp.ClientConnectorError, OSError) as error:
+            raise self._failure(error) from None
+        except ValueError:  # headers or a URL that cannot be sent: not the upstream's fault
+            self._settle("unknown")
+            raise UpstreamError("upstream_failed", "the request cannot be sent to the upstream") from None
+        except aiohttp.ClientError:
+            self._settle("failed")
             raise UpstreamError("upstream_failed", "the upstream closed the connection or spoke no HTTP") from None
-        if self.response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
+        self.response = response
+        self._note_head(response.status)
+        if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
             raise UpstreamError("upstream_encoding", "the upstream compressed its answer without being asked")
-        if 300 <= self.response.status < 400 or self.response.status < 200:
-            raise UpstreamError("upstream_redirect", f"the upstream answered with status {self.response.status}")
-        return self.response
+        if 300 <= response.status < 400 or response.status < 200:
+            raise UpstreamError("upstream_redirect", f"the upstream answered with status {response.status}")
+        return response
+
+    def _failure(self, error: OSError) -> UpstreamError:
+        """What an error of the connection means to the client, and to the breaker."""
+        if error.errno in _OUR_SHORTAGE:
+            self._settle("unknown")
+            return UpstreamError("no_capacity", "this proxy can open no further connection", 503, retry_s=1)
+        self._settle("failed")
+        if isinstance(error, TimeoutError):
+            return UpstreamError("upstream_timeout", "the upstream did not answer in time", 504)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return UpstreamError("upstream_unreachable", "the upstream cannot be reached")
+        return UpstreamError("upstream_failed", "the upstream closed the connection or spoke no HTTP")
+
+    def _note_head(self, status: int) -> None:
+        failed = status >= 500 and status != OVERLOADED
+        if failed:
+            self._settle("failed")
+        elif self._ticket and self._ticket.probe:
+            self._settle("answered")  # others need not wait for the end of a long answer
+        elif status >= 400:
+            self._settle("unknown")
+
+    def _settle(self, result: Result) -> None:
+        """Tells the breaker the result, once a request."""
+        ticket, self._ticket = self._ticket, None
+        if ticket and self._breaker:
+            self._breaker.leave(ticket, result, _clock())
 
     async def read(self) -> bytes:
         """The next bytes, as many as wait; empty at the end. Raises `UpstreamError`."""
@@ -58,13 +152,15 @@ class Upstream:
         try:
             return await self.response.content.readany()
         except TimeoutError:
+            self._settle("failed")
             raise UpstreamError("upstream_timeout", "the upstream stopped sending", 504) from None
-        except (aiohttp.ClientError, OSError):
-            raise UpstreamError("upstream_truncated", "the upstream closed the connection in the middle") from None
-        except asyncio.IncompleteReadError:
+        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError):
+            self._settle("failed")
             raise UpstreamError("upstream_truncated", "the upstream closed the connection in the middle") from None
 
     def close(self) -> None:
         """Closes the connection, unless the answer was read to its end (then it goes back to the pool)."""
         if self.response is not None:
+            self._settle("answered")  # nothing broke while it was read
             self.response.close()
+        self._settle("unknown")

@@ -30,6 +30,11 @@ def exchange(port: int, data: bytes, timeout_s: float = 10.0) -> Answer:
         with suppress(ConnectionResetError):
             while piece := client.recv(65536):
                 received += piece
+    return parsed(received)
+
+
+def parsed(received: bytes) -> Answer:
+    """The one answer that these bytes are."""
     head, _, body = received.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}

@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,11 +62,11 @@ rules:
 """
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def refusing_url() -> tuple[socket.socket, str]:
+    """An address where nobody listens, and the socket that keeps it so: connections to it are refused."""
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    return held, f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 class Upstream:
@@ -106,6 +105,8 @@ class Proxy:
     admin_port: int
     audit: Path
     log: Path
+    admin_ports: tuple[int, ...] = ()  # of each worker
+    models_port: int = 0  # the admin port of the process that runs the models
 
     @property
     def url(self) -> str:
@@ -122,6 +123,14 @@ class Proxy:
             lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
             found += [line for line in lines if "outcome" in line]
         return found
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What the program's own log says of one kind of event so far."""
+        return logged(self.log, name)
+
+    def wait_for(self, name: str, **wanted: Any) -> dict[str, Any]:
+        """The first event of this name with these values; waits for it."""
+        return wait_logged(self.process, self.log, name, 1, **wanted)[0]
 
     def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = 15.0) -> int:
         """Ends the process; gives its exit code."""
@@ -140,39 +149,71 @@ def serve(upstream_url: str, folder: Path, policy: str, *options: str) -> Proxy:
     policies, audit, log = folder / "policies", folder / "audit", folder / "output.txt"
     policies.mkdir(parents=True, exist_ok=True)
     (policies / "policy.yaml").write_text(policy, encoding="utf-8")
-    port, admin_port = free_port(), free_port()
     command = [sys.executable, "-m", "guardproxy", "serve", "--upstream", upstream_url, "--policies", str(policies)]
-    command += ["--port", str(port), "--admin-port", str(admin_port), "--audit", str(audit), *options]
+    command += ["--port", "0", "--admin-port", "0", "--audit", str(audit), *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), PLUGINS)))}
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-    proxy = Proxy(process, port, admin_port, audit, log)
+    workers = int(options[options.index("--workers") + 1]) if "--workers" in options else 1
     try:
-        wait_ready(process, f"{proxy.admin_url}/readyz", START_TIMEOUT_S)
+        said = sorted(wait_logged(process, log, "listening", workers), key=lambda event: event["worker"])
     except BaseException:
         process.kill()
         process.wait()
         sys.stderr.write(log.read_text(encoding="utf-8", errors="replace")[-4000:])
         raise
-    return proxy
+    admin_ports = tuple(event["admin_port"] for event in said)
+    models = logged(log, "models are served")
+    models_port = models[0]["admin_port"] if models else 0
+    return Proxy(process, said[0]["port"], admin_ports[0], audit, log, admin_ports, models_port)
 
 
-def wait_ready(process: subprocess.Popen[bytes], url: str, timeout_s: float) -> None:
-    """Returns when `url` answers 200. Raises when the process ends before, or the time is up."""
-    tries = int(timeout_s / 0.1)
-    for _ in range(tries):
+def logged(log: Path, name: str, **wanted: Any) -> list[dict[str, Any]]:
+    """The events of one name, and with these values, that a program has logged so far."""
+    found = []
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        if not line.startswith("{"):
+            continue
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:
-                if response.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            pass
+            event = json.loads(line)
+        except ValueError:  # not written to its end yet
+            continue
+        if event.get("event") == name and all(event.get(key) == value for key, value in wanted.items()):
+            found.append(event)
+    return found
+
+
+def wait_logged(
+    process: subprocess.Popen[bytes], log: Path, name: str, count: int = 1, **wanted: Any
+) -> list[dict[str, Any]]:
+    """Waits until a program has logged `count` events of a name. Raises when it ends before, or the time is up."""
+    for _ in range(int(START_TIMEOUT_S / 0.05)):
+        if len(found := logged(log, name, **wanted)) >= count:
+            return found
         try:
-            code = process.wait(timeout=0.1)  # the pause between two looks, which ends early if the process does
+            code = process.wait(timeout=0.05)  # the pause between two looks, which ends early if the process does
         except subprocess.TimeoutExpired:
             continue
-        raise RuntimeError(f"the proxy ended with exit code {code} before it was ready")
-    raise TimeoutError(f"not ready within {timeout_s} s")
+        if len(found := logged(log, name, **wanted)) >= count:
+            return found
+        raise RuntimeError(f"the program ended with exit code {code} before it said `{name}`")
+    raise TimeoutError(f"`{name}` was not said within {START_TIMEOUT_S} s")
+
+
+def wait_demo(process: subprocess.Popen[bytes], log: Path) -> tuple[int, int]:
+    """The ports of a `guardproxy demo`, once it has printed them and all that follows them."""
+    for _ in range(int(START_TIMEOUT_S / 0.05)):
+        text = log.read_text(encoding="utf-8", errors="replace")
+        proxy = re.search(r"proxy +http://127\.0\.0\.1:(\d+)", text)
+        admin = re.search(r"metrics +http://127\.0\.0\.1:(\d+)", text)
+        if proxy and admin and "Ctrl-C stops" in text:
+            return int(proxy[1]), int(admin[1])
+        try:
+            code = process.wait(timeout=0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        raise RuntimeError(f"the demo ended with exit code {code}: {text[-2000:]}")
+    raise TimeoutError(f"the demo printed no ports within {START_TIMEOUT_S} s")
 
 
 def dumped(value: Any) -> Any:

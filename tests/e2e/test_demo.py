@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.rig import KEY, MAIL, ROOT, free_port, wait_ready
+from tests.e2e.rig import KEY, MAIL, ROOT, wait_demo
 
 
 @dataclass(slots=True)
@@ -31,17 +31,15 @@ class Demo:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
-    port, admin_port, output = free_port(), free_port(), tmp_path / "output.txt"
-    command = [sys.executable, "-m", "guardproxy", "demo", "--port", str(port), "--admin-port", str(admin_port)]
+    output = tmp_path / "output.txt"
+    command = [sys.executable, "-m", "guardproxy", "demo", "--port", "0", "--admin-port", "0"]
     command += ["--audit", str(tmp_path / "audit"), "--no-model"]
     with output.open("wb") as file:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=file, stderr=subprocess.STDOUT
         )
-    running = Demo(process, port, admin_port, output)
     try:
-        wait_ready(process, f"http://127.0.0.1:{admin_port}/readyz", 60)
-        yield running
+        yield Demo(process, *wait_demo(process, output), output)
     finally:
         if process.poll() is None:
             process.kill()
@@ -84,7 +82,7 @@ def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         command = [sys.executable, "-m", "guardproxy", "demo", "--no-model", "--audit", str(tmp_path)]
-        command += ["--port", str(holder.getsockname()[1]), "--admin-port", str(free_port())]
+        command += ["--port", str(holder.getsockname()[1]), "--admin-port", "0"]
         done = subprocess.run(
             command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60, check=False
         )

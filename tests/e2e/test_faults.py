@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -10,7 +13,8 @@ import anthropic
 import openai
 import pytest
 
-from tests.e2e.rig import KEY, Failed, Proxy, Upstream, free_port, outcome, stream_outcome
+from tests.e2e.rawhttp import post
+from tests.e2e.rig import KEY, PASS, Failed, Proxy, Upstream, outcome, refusing_url, stream_outcome
 
 OpenAIs = Callable[[str], openai.OpenAI]
 Anthropics = Callable[[str], anthropic.Anthropic]
@@ -155,9 +159,8 @@ def test_a_client_that_leaves_before_the_answer_ends_the_call_to_the_model(proxy
 
 
 def test_no_model_at_all(proxy_with: Callable[..., Proxy], openai_at: OpenAIs, anthropic_at: Anthropics) -> None:
-    from tests.e2e.rig import PASS
-
-    proxy = proxy_with(PASS, upstream_url=f"http://127.0.0.1:{free_port()}")
+    held, url = refusing_url()
+    proxy = proxy_with(PASS, upstream_url=url)
     with pytest.raises(openai.InternalServerError) as caught:
         openai_at(proxy.url).chat.completions.create(**chat("hello"))
     assert caught.value.status_code == 502
@@ -166,3 +169,31 @@ def test_no_model_at_all(proxy_with: Callable[..., Proxy], openai_at: OpenAIs, a
         anthropic_at(proxy.url).messages.create(**message("hello"))
     assert refused.value.status_code == 502
     assert refused.value.type
+    held.close()
+
+
+def test_an_upstream_that_is_dead_is_not_asked_for_a_while(
+    proxy_with: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 at once, in the dialect of each route, with a time to come back; metrics and the probes say so."""
+    monkeypatch.setenv("GUARDPROXY_BREAKER_FAILURES", "2")
+    monkeypatch.setenv("GUARDPROXY_BREAKER_OPEN_S", "60")
+    held, url = refusing_url()
+    proxy = proxy_with(PASS, "--readyz-upstreams", upstream_url=url)
+    body = json.dumps(message("hello")).encode()
+    assert [post(proxy.port, "/v1/messages", body).status for _ in range(2)] == [502, 502]
+    for path in ("/v1/chat/completions", "/v1/messages"):
+        answer = post(proxy.port, path, body)
+        assert answer.status == 503
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert "x-should-retry" not in answer.headers
+        assert "upstream_unavailable" in answer.body.decode()
+        assert (answer.tree.get("type") == "error") == (path == "/v1/messages")
+    assert [record["outcome"] for record in proxy.records()][-1] == "upstream_unavailable"
+    with urllib.request.urlopen(f"{proxy.admin_url}/metrics", timeout=10) as metrics:
+        assert b'guardproxy_upstream_breaker{state="open",upstream="default"} 1.0' in metrics.read()
+    with pytest.raises(urllib.error.HTTPError, match="503") as caught:
+        urllib.request.urlopen(f"{proxy.admin_url}/readyz", timeout=10)
+    with caught.value as refused:
+        assert b"no upstream answers" in refused.read()
+    held.close()

@@ -159,6 +159,23 @@ RAW: dict[str, bytes] = {
     "signed length": b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: +3\r\n\r\nabc",
     "compressed transfer": b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n"
     b"Content-Type: application/json\r\nConnection: close\r\n\r\n0\r\n\r\n",
+    **{
+        f"length {length!r}": b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: "
+        + length
+        + b"\r\n\r\nabc"
+        for length in (b"3_0", b"0x3", b"-3", "\u0663".encode(), b"3, 3", b"")
+    },
+    **{
+        f"chunk size {size!r}": b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\nabc\r\n0\r\n\r\n"
+        for size in (b"FFFFFFFFFFFFFFFFF", b"-3", b"0x3", b"3 3", b"", b"g")
+    },
+    "transfer encoding of http/1.0": b"POST /v1/chat/completions HTTP/1.0\r\nHost: x\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "bare line feeds": b"POST /v1/chat/completions HTTP/1.1\nHost: x\n\n",
+    "carriage return in a header": b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n",
+    "h2c": b"GET /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n",
     "space before the colon": b"POST /v1/chat/completions HTTP/1.1\r\nHost : x\r\n\r\n",
     "folded header": b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n",
     "http/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -178,6 +195,34 @@ def test_a_hostile_head(name: str, upstream: Upstream, guarding: Proxy) -> None:
     assert answer.tree["error"]["message"]
     assert b"\x1b" not in answer.body
     assert upstream.journal.all() == []
+
+
+CHUNKED = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+
+
+def test_a_body_in_chunks_of_one_byte(upstream: Upstream, guarding: Proxy) -> None:
+    body = json.dumps(GOOD).encode()
+    data = CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in body + b" " * 100_000) + b"0\r\n\r\n"
+    assert exchange(guarding.port, data, 60).status == 200
+
+
+def test_ten_megabytes_of_chunk_extensions(upstream: Upstream, guarding: Proxy) -> None:
+    body = json.dumps(GOOD).encode()
+    data = CHUNKED + b"%x;%s\r\n%s\r\n0\r\n\r\n" % (len(body), b"a=b;" * 2_500_000 + b"a=b", body)
+    assert exchange(guarding.port, data, 60).status in (200, 400, 413)
+    assert post(guarding.port, "/v1/chat/completions", body).status == 200
+
+
+def test_trailers_go_nowhere(upstream: Upstream, guarding: Proxy) -> None:
+    body = json.dumps(GOOD).encode()
+    trailer = b"Authorization: Bearer trailing\r\nHost: elsewhere\r\nX-Trailing: yes\r\n"
+    answer = exchange(guarding.port, CHUNKED + b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(body), body, trailer))
+    assert answer.status in (200, 400)
+    for entry in upstream.journal.all():
+        assert "trailing" not in str(entry.headers).lower()
 
 
 def test_a_refused_head_is_not_quoted(upstream: Upstream, guarding: Proxy) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.rig import ROOT, free_port, wait_ready
+from tests.e2e.rig import ROOT, wait_demo, wait_logged
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 README = (ROOT / "README.md").read_text("utf-8")
@@ -83,13 +83,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     shim.chmod(0o755)
     python_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     env = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": python_path}
-    port, admin_port = free_port(), free_port()
-    command = ["guardproxy", "demo", "--no-model", "--port", str(port), "--admin-port", str(admin_port)]
+    command = ["guardproxy", "demo", "--no-model", "--port", "0", "--admin-port", "0"]
     with (folder / "demo.txt").open("wb") as output:
         demo = subprocess.Popen([*command, "--audit", "audit"], cwd=folder, env=env, stdout=output, stderr=output)
         try:
-            wait_ready(demo, f"http://127.0.0.1:{admin_port}/readyz", 60)
-            yield Desk(folder, port, env)
+            yield Desk(folder, wait_demo(demo, folder / "demo.txt")[0], env)
         finally:
             demo.send_signal(signal.SIGINT)
             assert demo.wait(30) == 0
@@ -154,13 +152,12 @@ def test_a_make_target_exists(line: str) -> None:
 
 @pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("guardproxy serve")])
 def test_a_served_command_starts(desk: Desk, line: str) -> None:
-    port, admin_port = free_port(), free_port()
     words = shlex.split(line.replace("--audit audit", "--audit served"))
-    command = [*words, "--port", str(port), "--admin-port", str(admin_port)]
+    command = [*words, "--port", "0", "--admin-port", "0"]
     with (desk.folder / "served.txt").open("wb") as output:
         server = subprocess.Popen(command, cwd=desk.folder, env=desk.env, stdout=output, stderr=output)
         try:
-            wait_ready(server, f"http://127.0.0.1:{admin_port}/readyz", 60)
+            wait_logged(server, desk.folder / "served.txt", "listening")
         finally:
             server.terminate()
         assert server.wait(30) == 0

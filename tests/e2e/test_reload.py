@@ -20,7 +20,7 @@ import pytest
 from guardproxy.audit.chain import verify
 from guardproxy.replay import replay as run_again
 from guardproxy.scanning import load
-from tests.e2e.rig import Proxy, Upstream, serve, wait_ready
+from tests.e2e.rig import Proxy, Upstream, serve
 
 MAIL = "mara.lindqvist" + "@" + "example.com"  # made up
 POLICY = """\
@@ -190,8 +190,7 @@ def test_a_web_page_cannot_order_it(proxy_with: Callable[..., Proxy]) -> None:
 @pytest.mark.parametrize("how", ["looks", "signal"])
 def test_every_worker_reloads(how: str, proxy_with: Callable[..., Proxy]) -> None:
     proxy = proxy_with(POLICY.format(word="one"), "--workers", "2", "--reload-s", "0.1" if how == "looks" else "0")
-    workers = [replace(proxy, admin_port=proxy.admin_port + number) for number in range(2)]
-    wait_ready(proxy.process, f"{workers[1].admin_url}/readyz", 60)
+    workers = [replace(proxy, admin_port=port) for port in proxy.admin_ports]
     put(policies_of(proxy), POLICY.format(word="two"))
     digest = load(policies_of(proxy)).digest
     if how == "signal":

@@ -18,7 +18,7 @@ from guardproxy.policy.load import Files
 from guardproxy.policy.notes import notes
 from guardproxy.scanning import loader, shipped_folder, shipped_names
 from guardproxy.trials.running import Ran, run_tests, untested
-from tests.e2e.rig import ROOT, free_port, wait_ready
+from tests.e2e.rig import ROOT, wait_logged
 from tests.support_coverage import PAGE, page
 
 NAMES = (
@@ -110,16 +110,18 @@ def test_an_attack_is_looked_for_in_every_text_of_a_request(name: str, kind: str
 
 
 def test_a_server_takes_a_shipped_policy_by_its_name(tmp_path: Path) -> None:
-    port, admin_port = free_port(), free_port()
     words = ["serve", "--upstream", "http://127.0.0.1:9", "--policies", "payments", "--audit", "audit"]
-    command = [sys.executable, "-m", "guardproxy", *words, "--port", str(port), "--admin-port", str(admin_port)]
-    server = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
-    )
+    command = [sys.executable, "-m", "guardproxy", *words, "--port", "0", "--admin-port", "0"]
+    output = tmp_path / "output.txt"
+    with output.open("wb") as file:
+        server = subprocess.Popen(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=file, stderr=file
+        )
     try:
-        wait_ready(server, f"http://127.0.0.1:{admin_port}/readyz", 60)
+        wait_logged(server, output, "listening")
     finally:
         server.terminate()
-    _, said = server.communicate(timeout=30)
+        server.wait(30)
+    said = output.read_bytes()
     assert server.returncode == 0, said
     assert loaded("payments").digest.encode() in said

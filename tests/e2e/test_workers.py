@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from tests.e2e.rig import ROOT, Proxy
+from tests.e2e.rig import PASS, ROOT, Proxy, serve, wait_logged
 
 POLICY = """
 policy: attacks
@@ -35,8 +36,37 @@ def blocked(client: openai.OpenAI) -> None:
         client.chat.completions.create(model="scripted", messages=[{"role": "user", "content": ATTACK}])
 
 
-def first_child(process: int) -> int:
-    return int(Path(f"/proc/{process}/task/{process}/children").read_text().split()[0])
+def children(process: int) -> set[int]:
+    """The processes that a process has started and that have not ended."""
+    return {int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()}
+
+
+def running(process: int) -> bool:
+    """Whether a process is there, and no zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    """Returns when something holds."""
+    pause = threading.Event()
+    for _ in range(600):
+        if holds():
+            return
+        pause.wait(0.05)
+    pytest.fail(f"not within 30 s: {what}")
+
+
+def process_of(proxy: Proxy, name: str) -> int:
+    """The number of the process that was started last under a name."""
+    return int([event for event in proxy.events("started") if event["child"] == name][-1]["pid"])
+
+
+def ask(client: openai.OpenAI) -> str | None:
+    made = client.chat.completions.create(model="scripted", messages=[{"role": "user", "content": "hello"}])
+    return made.choices[0].message.content
 
 
 def test_one_process_runs_the_model_for_all_workers_and_outlives_them(
@@ -45,21 +75,99 @@ def test_one_process_runs_the_model_for_all_workers_and_outlives_them(
     proxy = proxy_with(POLICY, "--workers", "2")
     for _ in range(3):
         blocked(openai_at(proxy.url))
-    shared = metrics(proxy.admin_port + 2)
-    with urllib.request.urlopen(f"http://127.0.0.1:{proxy.admin_port + 2}/readyz", timeout=10) as ready:
+    shared = metrics(proxy.models_port)
+    with urllib.request.urlopen(f"http://127.0.0.1:{proxy.models_port}/readyz", timeout=10) as ready:
         assert ready.read() == b"ready\n"
     assert 'guardproxy_supervisor_pieces_total{by="encoder",model="supervisor"} 1.0' in shared
     assert "guardproxy_supervisor_pieces_total{" not in metrics(proxy.admin_port), "a worker runs no model"
     assert proxy.stop() == 0
     with pytest.raises(urllib.error.URLError):
-        metrics(proxy.admin_port + 2)
+        metrics(proxy.models_port)
     assert "Traceback" not in proxy.log.read_text()
 
 
-def test_workers_do_not_go_on_without_it(proxy_with: Callable[..., Proxy]) -> None:
+def test_it_is_started_again_and_workers_find_it(
+    proxy_with: Callable[..., Proxy], openai_at: Callable[[str], openai.OpenAI]
+) -> None:
     proxy = proxy_with(POLICY, "--workers", "2")
-    os.kill(first_child(proxy.process.pid), signal.SIGKILL)
-    assert proxy.process.wait(30) == signal.SIGKILL
+    workers = {process_of(proxy, f"worker {number}") for number in range(2)}
+    for _ in range(2):
+        os.kill(killed := process_of(proxy, "models"), signal.SIGKILL)
+        until(lambda killed=killed: process_of(proxy, "models") != killed, "a new process for the models")
+        served = len(proxy.events("started")) - 2
+        wait_logged(proxy.process, proxy.log, "models are served", served)
+        blocked(openai_at(proxy.url))
+    assert workers <= children(proxy.process.pid), "no worker has ended"
+    assert proxy.stop() == 0
+    assert "Traceback" not in proxy.log.read_text()
+
+
+def test_a_worker_that_dies_is_started_again_while_others_serve(
+    proxy_with: Callable[..., Proxy], openai_at: Callable[[str], openai.OpenAI]
+) -> None:
+    proxy = proxy_with(PASS, "--workers", "2", "--supervisor-each")
+    for number in (0, 1, 0):
+        os.kill(process_of(proxy, f"worker {number}"), signal.SIGKILL)
+        until(lambda number=number: not port_open(proxy, number), "its admin port is closed")
+        client = openai_at(proxy.url).with_options(max_retries=1)  # its accept queue died with it
+        assert all(ask(client) for _ in range(5)), "the other one serves"
+        wait_logged(proxy.process, proxy.log, "listening", 2 + len(proxy.events("ended")))
+    assert [event["code"] for event in proxy.events("ended")] == [-9, -9, -9]
+    assert proxy.stop() == 0
+
+
+def port_open(proxy: Proxy, worker: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", proxy.admin_ports[worker])) == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
+def test_children_end_with_their_parent(how: signal.Signals, proxy_with: Callable[..., Proxy], tmp_path: Path) -> None:
+    """Also those with an exchange under way, so that a new parent can begin on the same log."""
+    proxy = proxy_with(POLICY, "--workers", "2")
+    orphans = children(proxy.process.pid)
+    assert len(orphans) == 3
+    body = b'{"model":"scripted","stream":true,"messages":[{"role":"user","content":"words: 20, hang"}]}'
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as client:
+        client.sendall(head.encode() + b"\r\n" + body)
+        assert client.recv(65536)
+        proxy.process.send_signal(how)
+        assert proxy.process.wait(30) == -how
+        received = b""
+        while piece := client.recv(65536):
+            received += piece
+    assert b"shutting_down" in received, "a typed error ends the stream"
+    until(lambda: not any(running(orphan) for orphan in orphans), "no child is left")
+    assert len(proxy.records()) == 1
+    again = serve("http://127.0.0.1:9", proxy.audit.parent, POLICY, "--workers", "2")
+    assert again.stop() == 0
+
+
+def test_workers_that_cannot_start_are_given_up(tmp_path: Path) -> None:
+    """The admin port of each is taken, though no setting is wrong."""
+    (tmp_path / "policy.yaml").write_text(PASS)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "guardproxy", "serve", "--upstream", "http://127.0.0.1:9", "--workers", "2"]
+        command += ["--policies", str(tmp_path), "--audit", str(tmp_path / "audit"), "--supervisor-each"]
+        command += ["--port", "0", "--admin-port", port]
+        with socket.socket() as next_taken:
+            next_taken.bind(("127.0.0.1", int(port) + 1))
+            next_taken.listen()
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert b"no worker stays alive" in done.stderr
+
+
+def test_a_policy_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("policy: [")
+    command = [sys.executable, "-m", "guardproxy", "serve", "--upstream", "http://127.0.0.1:9", "--workers", "2"]
+    command += ["--policies", str(tmp_path), "--audit", str(tmp_path / "audit"), "--port", "0", "--admin-port", "0"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert b"policy.yaml:" in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 def test_a_start_without_it_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,141 @@
+"""The circuit breaker of one upstream: stops sending requests to an upstream that fails.
+
+In: what happened to each request, with the time. Out: whether the next request may be sent. It is a pure state machine: the
+caller hands in the time, in seconds of any monotonic clock.
+
+    closed ---- failures ----> open ---- open_s is over ----> half-open
+      ^                          ^                               |
+      |                          +---- the one probe failed -----+
+      +--------------------------------- the one probe was answered
+
+- Closed: every request is sent. The breaker opens after `failures` failures in a row, or when at least `share` of the
+  requests that ended in the last `window_s` failed and these were at least `least`.
+- Open: no request is sent. Each opening without an answer in between doubles the time, up to `open_limit_s`.
+- Half-open: exactly one request is sent, the probe. An answer closes the breaker, a failure opens it again. A probe that
+  tells nothing (the client left) makes room for the next one.
+
+A result of a request that was sent before the breaker last changed its state is ignored.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["closed", "open", "half_open"]
+Result = Literal["answered", "failed", "unknown"]
+"""What a request tells of the upstream: it works, it does not, or nothing (a refusal that the client caused, a client that
+left)."""
+
+SLICES = 10  # of the window: the failure share is exact to a tenth of `window_s`
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """When a breaker opens, and for how long. `failures`: in a row; 0 switches the breaker off."""
+
+    failures: int = 5
+    share: float = 0.5
+    least: int = 20
+    window_s: float = 30.0
+    open_s: float = 5.0
+    open_limit_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The permission to send one request. `generation`: counts the changes of state before it."""
+
+    generation: int
+    probe: bool = False
+
+
+class Breaker:
+    """The breaker of one upstream."""
+
+    def __init__(self, thresholds: Thresholds) -> None:
+        self._thresholds = thresholds
+        self._generation = 0
+        self._state: State = "closed"
+        self._opened_s = 0.0
+        self._openings = 0  # since the upstream last answered
+        self._probing = False
+        self._in_a_row = 0
+        self._window: deque[list[int]] = deque()  # [number of the slice, requests, failures]
+
+    def state(self, now_s: float) -> State:
+        """The state at this time."""
+        if self._state == "open" and now_s >= self._opened_s + self._open_s:
+            return "half_open"
+        return self._state
+
+    def enter(self, now_s: float) -> Ticket | None:
+        """The permission to send a request; `None` where none may be sent."""
+        state = self.state(now_s)
+        if state == "closed":
+            return Ticket(self._generation)
+        if state == "open" or self._probing:
+            return None
+        if self._state == "open":
+            self._change("half_open")
+        self._probing = True
+        return Ticket(self._generation, probe=True)
+
+    def wait_s(self, now_s: float) -> float:
+        """How long a client should wait before it asks again, where `enter` gave no permission."""
+        if self._state == "open":
+            return max(0.0, self._opened_s + self._open_s - now_s)
+        return 1.0
+
+    def leave(self, ticket: Ticket, result: Result, now_s: float) -> None:
+        """Takes the result of a request. A ticket may be used twice: an answer that began well can break off later."""
+        if ticket.generation != self._generation:
+            return
+        if ticket.probe:
+            self._probing = False
+            if result == "answered":
+                self._openings = 0
+                self._change("closed")
+            elif result == "failed":
+                self._open(now_s)
+            return
+        if result == "unknown":
+            return
+        failed = result == "failed"
+        self._in_a_row = self._in_a_row + 1 if failed else 0
+        requests, failures = self._count(now_s, failed=failed)
+        limits = self._thresholds
+        if not limits.failures or not failed:
+            return
+        if self._in_a_row >= limits.failures or (requests >= limits.least and failures >= limits.share * requests):
+            self._open(now_s)
+
+    def _count(self, now_s: float, *, failed: bool) -> tuple[int, int]:
+        """Adds a request to the window. The requests and failures that the window holds."""
+        number = int(now_s * SLICES / self._thresholds.window_s)
+        window = self._window
+        while window and window[0][0] <= number - SLICES:
+            window.popleft()
+        if not window or window[-1][0] != number:
+            window.append([number, 0, 0])
+        window[-1][1] += 1
+        window[-1][2] += failed
+        return sum(part[1] for part in window), sum(part[2] for part in window)
+
+    def _open(self, now_s: float) -> None:
+        self._openings += 1
+        self._opened_s = now_s
+        self._change("open")
+
+    @property
+    def _open_s(self) -> float:
+        doubled: float = self._thresholds.open_s * 2 ** min(self._openings - 1, 30)
+        return min(doubled, self._thresholds.open_limit_s)
+
+    def _change(self, state: State) -> None:
+        self._state = state
+        self._generation += 1
+        self._probing = False
+        self._in_a_row = 0
+        self._window.clear()

@@ -1,0 +1,44 @@
+"""The admin port, in a thread of its own: it answers while the event loop of the proxy is blocked.
+
+In: an application, an address. Out: a listening port. What the application shows is read from plain attributes; what has to
+run on the proxy's loop (a reload) is handed over to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+from aiohttp import web
+
+
+class AdminPort:
+    """Listens from the start to `close`. Raises `OSError` where the address cannot be had."""
+
+    def __init__(self, app: web.Application, host: str, port: int) -> None:
+        family, _, _, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        self._socket = socket.create_server(address[:2], family=family)
+        self.port = int(self._socket.getsockname()[1])
+        self._loop = asyncio.new_event_loop()
+        self._over = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, args=(app,), name="admin", daemon=True)
+        self._thread.start()
+
+    def _run(self, app: web.Application) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve(app))
+
+    async def _serve(self, app: web.Application) -> None:
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
+        await runner.setup()
+        await web.SockSite(runner, self._socket).start()
+        await self._over.wait()
+        await runner.cleanup()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(timeout=5)

@@ -1,0 +1,394 @@
+"""Several workers, and the process that runs the models for them: starts them, watches over them, starts them again.
+
+In: settings. Out: an exit code, when all have ended. Kept: the children, and when each of them was started.
+
+- A worker that dies is started again, after a delay that doubles with each quick death. The others keep serving.
+- So is the process that runs the models. Its socket comes back at the same path, and workers connect to it again.
+- A start that never succeeds is given up: at once where the settings or policies cannot be used (exit code 2), after
+  `QUICK_DEATHS` deaths otherwise. Later the parent gives up only when no worker serves and each new one dies quickly.
+- SIGTERM and SIGINT end all, SIGHUP reloads all. The models end last, for a worker that drains still needs them.
+- Children die with their parent, however it dies: a thread in each child reads a pipe whose other end only the parent holds.
+  On Linux the kernel signals the child too.
+
+The parent stays small and has one thread, so that it can fork at any time. It imports nothing that starts threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn
+
+from guardproxy.config import Config
+from guardproxy.errors import ConfigError, GuardproxyError
+from guardproxy.server import logs, signals
+
+_log = logging.getLogger(__name__)
+QUICK_S = 10.0  # a child that dies within this time of its start died quickly
+QUICK_DEATHS = 5
+DELAY_S = 0.1
+DELAY_LIMIT_S = 10.0
+ORPHAN_S = 5.0  # how long a worker without a parent may take to end
+MODELS_END_S = 5.0
+PR_SET_PDEATHSIG = 1
+WRONG_USE = 2
+
+
+@dataclass(slots=True)
+class Child:
+    """One process that is to run. `worker`: its number, or -1 for the models. `ready`: the pipe on which it says that it
+    serves."""
+
+    worker: int
+    pid: int = 0
+    ready: int = -1
+    serves: bool = False
+    started_s: float = 0.0
+    due_s: float = 0.0  # when to start it
+    quick_deaths: int = 0
+
+    @property
+    def name(self) -> str:
+        return "models" if self.worker < 0 else f"worker {self.worker}"
+
+    def died(self, now_s: float) -> None:
+        """Plans the next start."""
+        quick = now_s - self.started_s < QUICK_S
+        self.quick_deaths = self.quick_deaths + 1 if quick else 1
+        self.due_s = now_s + min(DELAY_LIMIT_S, DELAY_S * 2 ** (self.quick_deaths - 1))
+        self.pid, self.serves = 0, False
+
+
+@dataclass(slots=True)
+class Pipe:
+    """Both ends of a pipe. Nothing is ever written; its end is the message."""
+
+    read: int
+    write: int
+
+    @classmethod
+    def new(cls) -> Pipe:
+        return cls(*os.pipe())
+
+
+@dataclass(slots=True)
+class Parent:
+    """Watches over the children of one `guardproxy serve --workers N`."""
+
+    config: Config
+    children: list[Child] = field(default_factory=list)
+    leash: Pipe = field(default_factory=Pipe.new)  # the parent holds its write end: children end with it
+    alive: Pipe = field(
+        default_factory=Pipe.new
+    )  # the parent and the workers hold its write end: the models end with it
+    wake: Pipe = field(default_factory=Pipe.new)
+    received: list[int] = field(default_factory=list)
+    stopping: bool = False
+    worst: int = 0  # the exit code
+    ever_served: bool = False
+
+    def listen(self) -> None:
+        """Takes over the signals."""
+        os.set_blocking(self.wake.write, False)
+        os.set_blocking(self.wake.read, False)
+        signal.set_wakeup_fd(self.wake.write, warn_on_full_buffer=False)
+        for number in (*signals.ALL, signal.SIGCHLD):
+            signal.signal(number, lambda number, _: self.received.append(number))
+
+    def run(self) -> int:
+        """Runs until all have ended. The exit code."""
+        models = self.config.supervisor_shared and not self.config.supervisor_url
+        first = [Child(-1)] if models else []
+        self.children = [*first, *(Child(number) for number in range(self.config.workers))]
+        while not self._over():
+            self._start_due()
+            self._wait()
+            self._pass_on()
+            self._collect()
+        self._end_models()
+        return self.worst
+
+    def _workers(self) -> list[Child]:
+        return [child for child in self.children if child.worker >= 0]
+
+    def _over(self) -> bool:
+        return self.stopping and not any(child.pid for child in self._workers())
+
+    # Starting.
+
+    def _start_due(self) -> None:
+        if self.stopping:
+            return
+        now_s = time.monotonic()
+        for child in self.children:
+            if not child.pid and child.due_s <= now_s:
+                if child.worker >= 0 and not self.ever_served and not self._models_serve():
+                    continue  # policies may need the models
+                self._start(child)
+
+    def _models_serve(self) -> bool:
+        return all(child.serves for child in self.children if child.worker < 0)
+
+    def _start(self, child: Child) -> None:
+        ready = Pipe.new()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with signals_blocked():
+            pid = os.fork()
+            if pid == 0:
+                self._become(child, ready)
+        os.close(ready.write)
+        child.pid, child.ready, child.started_s = pid, ready.read, time.monotonic()
+        _log.info("started", extra={"child": child.name, "pid": pid})
+
+    def _become(self, child: Child, ready: Pipe) -> NoReturn:
+        """The whole life of a child, which must never go on as its parent. Signals are blocked at the beginning."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (self.leash.write, self.wake.read, self.wake.write, ready.read):
+            os.close(number)
+        for other in self.children:
+            if other.ready >= 0:
+                os.close(other.ready)
+        if child.worker >= 0:
+            os.close(self.alive.read)
+            signals.install()
+            die_with_parent(signal.SIGTERM)
+            live(lambda: run_worker(self.config, child.worker, ready.write, self.leash.read))
+        os.close(self.alive.write)
+        os.close(self.leash.read)
+        for number in signals.ALL:
+            signal.signal(number, signal.SIG_IGN)
+        live(lambda: run_models(self.config, ready.write, self.alive.read))
+
+    # Waiting.
+
+    def _wait(self) -> None:
+        """Returns when a signal came, a child said that it serves or ended, or one is due."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.wake.read, selectors.EVENT_READ)
+            for child in self.children:
+                if child.ready >= 0:
+                    selector.register(child.ready, selectors.EVENT_READ, child)
+            now_s = time.monotonic()
+            due = [] if self.stopping else [child.due_s - now_s for child in self.children if not child.pid]
+            blocked = not self.ever_served and not self._models_serve()
+            timeout_s = max(0.05 if blocked else 0.0, min(due)) if due else None
+            for key, _ in selector.select(timeout_s):
+                if key.data is None:
+                    with suppress(BlockingIOError):
+                        os.read(self.wake.read, 4096)
+                else:
+                    self._hear(key.data)
+
+    def _hear(self, child: Child) -> None:
+        """Reads what a child says: one byte when it serves, the end when it ends."""
+        if os.read(child.ready, 1):
+            child.serves = True
+            self.ever_served |= child.worker >= 0
+        os.close(child.ready)
+        child.ready = -1
+
+    def _pass_on(self) -> None:
+        received, self.received[:] = list(self.received), []
+        for number in received:
+            if number in signals.ENDING:
+                self.stopping = True
+            if number != signal.SIGCHLD:
+                self._tell(signal.Signals(number))
+
+    def _tell(self, number: signal.Signals) -> None:
+        for child in self._workers():
+            if child.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid, number)
+
+    # Ends.
+
+    def _collect(self) -> None:
+        for child in self.children:
+            if not child.pid:
+                continue
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid:
+                if child.ready >= 0:
+                    self._hear(child)
+                self._ended(child, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, child: Child, code: int) -> None:
+        now_s, pid, served = time.monotonic(), child.pid, child.serves
+        child.died(now_s)
+        if self.stopping:
+            self.worst = self.worst or (abs(code) if child.worker >= 0 else 0)
+            return
+        again_s = round(child.due_s - now_s, 1)
+        _log.error("ended", extra={"child": child.name, "pid": pid, "code": code, "starts_again_in_s": again_s})
+        if reason := self._hopeless(child, code, served=served):
+            sys.stderr.write(f"guardproxy: {reason}\n")
+            self.worst = WRONG_USE if child.worker < 0 else abs(code) or 1
+            self.stopping = True
+            self._tell(signal.SIGTERM)
+
+    def _hopeless(self, child: Child, code: int, *, served: bool) -> str:
+        """Why there is no point in starting a child again; empty where there is."""
+        if not self.ever_served and child.worker < 0 and not served:
+            return "the process that runs the models did not start"
+        if not self.ever_served and code == WRONG_USE:
+            return f"{child.name} cannot start with these settings and policies"
+        workers = self._workers()
+        if any(other.serves for other in workers) or any(other.quick_deaths < QUICK_DEATHS for other in workers):
+            return ""
+        return (
+            f"no worker stays alive: {child.name} ended {child.quick_deaths} times within {QUICK_S:.0f} s of its start"
+        )
+
+    def _end_models(self) -> None:
+        """Ends the process that runs the models, gently first."""
+        os.close(self.alive.write)
+        for child in self.children:
+            if not child.pid:
+                continue
+            until_s = time.monotonic() + MODELS_END_S
+            while time.monotonic() < until_s:
+                if os.waitpid(child.pid, os.WNOHANG)[0]:
+                    return
+                with selectors.DefaultSelector() as selector:
+                    selector.register(self.wake.read, selectors.EVENT_READ)
+                    if selector.select(0.05):
+                        os.read(self.wake.read, 4096)
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
+
+
+# What a child does.
+
+
+def run_worker(config: Config, worker: int, ready: int, leash: int) -> None:
+    """A worker's life."""
+    watch = Leash(leash)
+    import uvloop  # noqa: PLC0415 - not in the parent
+
+    from guardproxy.server import running  # noqa: PLC0415
+
+    def serves(*_: int) -> None:
+        os.write(ready, b"1")
+        os.close(ready)
+
+    async def serve() -> None:
+        await running.serve(config, worker, serves, watch.on_loop())
+
+    uvloop.run(serve())
+
+
+def run_models(config: Config, ready: int, alive: int) -> None:
+    """The life of the process that runs the models."""
+    import uvloop  # noqa: PLC0415 - not in the parent
+
+    from guardproxy.server import inference  # noqa: PLC0415
+
+    path = config.supervisor_socket
+    assert path is not None  # noqa: S101 - `several` sets it
+    uvloop.run(inference.serve(replace(config, supervisor_socket=None), path, ready, alive))
+
+
+class Leash:
+    """Watches for the end of the parent in a thread, from the start on and also while the event loop is blocked."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._orphaned: asyncio.Event | None = None
+        threading.Thread(target=self._watch, name="leash", daemon=True).start()
+
+    def on_loop(self) -> asyncio.Event:
+        """An event of the running loop that is set when the parent is gone."""
+        self._orphaned, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        return self._orphaned
+
+    def _watch(self) -> None:
+        os.read(self._pipe, 1)  # returns at the end of the parent: nothing is ever written
+        if self._loop and self._orphaned:
+            with suppress(RuntimeError):  # the loop is closed: this process is ending
+                self._loop.call_soon_threadsafe(self._orphaned.set)
+            time.sleep(ORPHAN_S)
+        os._exit(1)
+
+
+def live(work: Callable[[], None]) -> NoReturn:
+    """Does a child's work, with signals no longer blocked, and ends the process. Exit code 2: wrong use."""
+    code = 1
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.ALL)
+        work()
+        code = 0
+    except GuardproxyError as error:
+        sys.stderr.write(f"guardproxy: {error}\n")
+        code = WRONG_USE
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def die_with_parent(number: signal.Signals) -> None:
+    """Has the kernel send a signal when the parent ends (Linux; elsewhere the pipe alone says so)."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Holds signals back, so that a child that was just forked loses none."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals.ALL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.ALL)
+
+
+def several(config: Config) -> int:
+    """Serves with `config.workers` workers. The exit code."""
+    logs.configure(config.log_level)
+    with ExitStack() as stack:
+        with signals_blocked():
+            port = stack.enter_context(held_port(config))
+            folder = tempfile.TemporaryDirectory(prefix="guardproxy-", ignore_cleanup_errors=True)
+            socket_path = _socket(config, Path(stack.enter_context(folder)))
+            parent = Parent(replace(config, port=port, supervisor_socket=socket_path))
+            parent.listen()
+        return parent.run()
+
+
+def _socket(config: Config, folder: Path) -> Path | None:
+    """Where the models are asked; the folder is this user's alone."""
+    return folder / "models" if config.supervisor_shared and not config.supervisor_url else config.supervisor_socket
+
+
+@contextmanager
+def held_port(config: Config) -> Iterator[int]:
+    """The port that the workers share, held by a socket that does not listen. Port 0 becomes a free one."""
+    family, _, _, _, address = socket.getaddrinfo(
+        config.host or None, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, socket.SOCK_STREAM) as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            held.bind(address)
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from None
+        yield int(held.getsockname()[1])
