@@ -48,6 +48,14 @@ _HOST = re.compile(
     rf"(?:[:?#]|{_SLASH})",
     _FLAGS,
 )
+# How each beginning ends, which is quick to see, and the beginning.
+_ENDS_SLASH = ("/", "\\", ";", "2f", "2F", "5c", "5C")
+_BEGINNINGS = (
+    (_ENDS_SLASH, _SLASHES),
+    ((":", ";", "3a", "3A"), _SCHEME),
+    ((".", "。", "．", "｡", ";", "2e", "2E"), _WWW),
+    (("]:", "]?", "]#", *(f"]{ending}" for ending in _ENDS_SLASH)), _V6),
+)
 _ENDS_HOST = (":", "/", "\\", "?", "#", "2f", "2F", "5c", "5C")
 _TURN = re.compile(
     r"[:/\\?#.。．｡;]|%(?:2[fe]|5c|3a)|\\(?:u00|x)(?:2[fe]|5c|3a)|(?P<mark>[\"'`<>()\[\]{}|,=&@!*$^~])", _FLAGS
@@ -155,10 +163,11 @@ class _Bare:
 
     def _begin(self, end: int) -> int | None:
         """Where a URL begins that is certain at `end`."""
-        short = self.run[max(0, end - _SHORT) : end]
-        for pattern in (_SLASHES, _SCHEME, _WWW, _V6):
-            if match := pattern.search(short):
-                return end - len(short) + match.start()
+        for endings, pattern in _BEGINNINGS:
+            if self.run.endswith(endings, 0, end):
+                low = max(0, end - _SHORT)
+                if match := pattern.search(self.run, low, end):
+                    return match.start()
         if not self.run.endswith(_ENDS_HOST, 0, end):
             return None
         low = max(self.mark + 1, end - _LIMIT_HOST, 0)

@@ -287,7 +287,7 @@ def test_why_a_text_is_treated_as_it_is(folder: Path) -> None:
         "    I am «jo@ab.io»",
         "    mail: MAIL at 5 to 13, score 1.00",
         "decision redact",
-        "    decided mine: mail  redact  `mail` found MAIL",
+        "    decided mine: mail  redact  `mail` found MAIL; values come back in every text (in URLs: never)",
         "    -       mine: word  flag    `word` found nothing",
         "the model sees",
         "    messages[0].content: I am [MAIL_1]",
