@@ -14,6 +14,8 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,6 +200,23 @@ def wait_logged(
             return found
         raise RuntimeError(f"the program ended with exit code {code} before it said `{name}`")
     raise TimeoutError(f"`{name}` was not said within {START_TIMEOUT_S} s")
+
+
+def wait_ready(process: subprocess.Popen[bytes], url: str, timeout_s: float) -> None:
+    """Returns when `url` answers 200. Raises when the process ends before, or the time is up."""
+    for _ in range(int(timeout_s / 0.1)):
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                if response.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            pass
+        try:
+            code = process.wait(timeout=0.1)  # the pause between two looks, which ends early if the process does
+        except subprocess.TimeoutExpired:
+            continue
+        raise RuntimeError(f"the program ended with exit code {code} before it was ready")
+    raise TimeoutError(f"not ready within {timeout_s} s")
 
 
 def wait_demo(process: subprocess.Popen[bytes], log: Path) -> tuple[int, int]:
