@@ -29,6 +29,7 @@ from guardproxy.checks import Check, Resources, labels
 from guardproxy.checks._engine import BEHIND, Engine, Span
 from guardproxy.checks._names import Names
 from guardproxy.checks._setup import OPTIONS, setup
+from guardproxy.checks._spans import Taken
 from guardproxy.checks._stopping import stop_point
 from guardproxy.checks._unfolding import unfolding
 from guardproxy.checks._whole import Whole
@@ -150,9 +151,10 @@ def resolve(spans: Sequence[Span]) -> list[Span]:
     and the one whose entity comes first in the alphabet.
     """
     kept: list[Span] = []
+    taken = Taken(span.start for span in spans)
     for span in sorted(spans, key=_strength):
         stop_point()
-        if all(span.end <= other.start or span.start >= other.end for other in kept):
+        if taken.add(span.start, span.end):
             kept.append(span)
     return sorted(kept)
 
