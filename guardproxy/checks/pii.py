@@ -150,13 +150,9 @@ def resolve(spans: Sequence[Span]) -> list[Span]:
     Of spans that overlap, a proven one stays before a guess, then the one with the higher score, the longer, the earlier,
     and the one whose entity comes first in the alphabet.
     """
-    kept: list[Span] = []
+    stop_point()
     taken = Taken(span.start for span in spans)
-    for span in sorted(spans, key=_strength):
-        stop_point()
-        if taken.add(span.start, span.end):
-            kept.append(span)
-    return sorted(kept)
+    return sorted(span for span in sorted(spans, key=_strength) if taken.add(span.start, span.end))
 
 
 def _strength(span: Span) -> tuple[bool, float, int, int, str]:
