@@ -121,7 +121,7 @@ class Engine:
             taken += torn
             for span in without_contained(spans) if source.single else spans:
                 language = told or (self.detect(text, span.start) if self.detect else None)
-                if language and language != source.words.language:
+                if language and source.words.language not in ("", language):
                     continue
                 score = self._score(text, source, span, last, around)
                 if score is None:

@@ -31,6 +31,7 @@ _ODD = re.compile(
 _PLUS = re.compile(r"[+\uff0b\d]")
 _LONG = re.compile(r"\d{20}|(?:\d+\D+){20}")
 _MOST_DIGITS = 48  # more than a way out of a country, a code, a prefix with a carrier, and 17 digits of a number
+_DIALLED = 3  # letters from which the matcher takes letters for digits; fewer are dropped
 _ABROAD = 5  # digits: a country code and the shortest number of any country
 _TYPES = (
     "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan", "voicemail",
@@ -160,11 +161,9 @@ class Phones:
         if not self._exact:
             return regions, False
         if _ODD.search(part):
-            extension, number = _maybe_strip_extension(part)
-            if not extension or _ODD.search(number):
-                # Letters may be dialled as digits. There may not be enough digits even so.
-                enough = sum(letter.isdigit() or letter.isalpha() for letter in part) >= self.digits
-                return (regions if enough else ()), False
+            _, number = _maybe_strip_extension(part)
+            if sum(map(str.isalpha, number)) >= _DIALLED:
+                return regions, False
             part, traced = number, traced[: len(number)]  # what is dialled is what stands before the extension
         digits = traced.translate(None, _NO_DIGITS)
         if not self.digits <= len(digits) <= _MOST_DIGITS:
