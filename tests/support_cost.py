@@ -40,7 +40,8 @@ UNITS: dict[str, str] = {
     "Cyrillic": "а", "ligatures": "\ufb01", "controls": "1\x00", "backspaces": "1\b", "braille blanks": "1\u2800",
     "one word": "a", "words": "hello there ", "quotes": "\"'", "brackets": "[", "objects": '{"a":', "assignments": "password=",
     "keys": "sk-", "key ids": "AKIA", "PEM": "-----BEGIN ", "token": "eyJhbGciOiJ.", "URLs": "http://", "spaced": "a b c d ",
-    "signed": "a-b-c-", "CJK": "一", "coins": "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "context": "passport 9", "colons of words": "to:5 ",
+    "signed": "a-b-c-", "CJK": "一", "coins": "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "context": "passport 9",
+    "colons of words": "to:5 ",
     "IDN": "xn--", "percent at": "a%40b", "open mails": "a@b", "quoted mails": '"a b"@c.d ', "IP literals": "a@[1.2.3.4] ",
 }  # fmt: skip
 

@@ -15,9 +15,9 @@ from guardproxy.checks import SCORE, Option, Resources, options_digest, unknown
 from guardproxy.checks._cover import UncoveredError
 from guardproxy.checks._custom import Custom
 from guardproxy.checks._engine import Engine, Source
+from guardproxy.checks._extended import own
 from guardproxy.checks._language import LANGUAGES, detector
 from guardproxy.checks._names import Names
-from guardproxy.checks._own import own
 from guardproxy.checks._recognizers import (
     MODEL_ENTITIES,
     boost,

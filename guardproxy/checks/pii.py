@@ -12,11 +12,12 @@ Options
   request names in `Content-Language`, and all of `_language.LANGUAGES` where it names none of them.
 - `model`: what finds PERSON, LOCATION, ORGANIZATION and NRP, where one of them is among `entities`: `names` (the default), or
   `spacy:` and a pipeline. It looks for DATE_TIME as well where that is asked for beside them.
-- `parity`: `extended` (the default) adds the recognizers of `_own.py` to Presidio's; `strict` does not.
+- `parity`: `extended` (the default) adds the recognizers of `_extended.py` to Presidio's; `strict` does not.
 - `evasions`: see `_unfolding.py`.
 
-With `parity: strict`, what is found in a text is what Presidio finds in it (see `_engine.py`), less what is under the threshold, and overlaps are
-resolved (`resolve`). Names are looked for by a partner of the check, which reads the text at its own pace; they give way.
+With `parity: strict`, what is found in a text is what Presidio finds in it (see `_engine.py`), less what is under the
+threshold, and overlaps are resolved (`resolve`). Names are looked for by a partner of the check, which reads the text at
+its own pace; they give way.
 A match that may still grow when it has `MOST` characters ends there, and the search goes on from there as in a new text.
 """
 

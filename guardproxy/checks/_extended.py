@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import regex
@@ -135,7 +136,7 @@ def _card(match: Any) -> Span | None:
         sizes = tuple(high - low for low, high in taken)
         if not 13 <= sum(sizes) <= 19 or min(sizes[:-1]) < 4:
             continue
-        signs = {match[0][before[1] : after[0]] for before, after in zip(taken, taken[1:], strict=False)}
+        signs = {match[0][before[1] : after[0]] for before, after in pairwise(taken)}
         if len(signs) > 1 and sizes not in _USUAL:
             continue
         digits = "".join(match[0][low:high] for low, high in taken)
