@@ -40,6 +40,7 @@ _IBAN = (
     rf"(?<![0-9A-Za-z])[A-Z]{{2}}[0-9]{{2}}(?:{SEPARATOR}[A-Z0-9]{{4}}){{2,7}}"
     rf"(?:{SEPARATOR}[A-Z0-9]{{1,4}})?(?![0-9A-Za-z])"
 )
+_COMMIT = regex.compile("(?=.*[0-9])[0-9a-f]{7,40}")
 _GROUP = regex.compile("[0-9]+")
 _LIKELY, _CERTAIN, _GUESS = 0.6, 1.0, 0.5
 _TAGS = frozenset(
@@ -122,7 +123,11 @@ def _email(match: Any) -> Span | None:
     elif labels[0].isdigit() and not host.startswith("["):
         if len(labels) < 2 or not labels[-1].isalpha():
             return None  # `3.0.0-rc`
-    elif len(labels) == 1 and not host.startswith("[") and (len(host) < 3 or host.lower() in _TAGS):
+    elif (
+        len(labels) == 1
+        and not host.startswith("[")
+        and (len(host) < 3 or host.lower() in _TAGS or _COMMIT.fullmatch(host))
+    ):
         return None
     usual = len(labels) > 1 and labels[-1].isalpha() and len(labels[-1]) > 1
     return Span(low, high, "EMAIL_ADDRESS", _CERTAIN if usual else _LIKELY, False)

@@ -31,6 +31,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+import regex
+
 from guardproxy.checks import Advice, Check, Option, advice, labels, options_digest
 from guardproxy.checks._folding import ASCII, Table, spaced_open, table
 from guardproxy.checks._stopping import stop_point
@@ -38,7 +40,7 @@ from guardproxy.checks._views import Reading, View, as_it_stands, hidden, long_w
 from guardproxy.errors import NoCapacityError, OptionError
 from guardproxy.findings import Finding, Scan, Window
 
-VERSION = 1
+VERSION = 2
 PROFILES = ("off", "standard", "strict")
 UNDECODED = "UNDECODED"
 EVASIONS = Option(
@@ -324,7 +326,9 @@ def unfolding(check: Check, options: Mapping[str, Any]) -> Check:
         raise OptionError("evasions", f"`evasions` must be one of {', '.join(PROFILES)}")
     if profile == "off":
         return check
-    digest = options_digest("evasions", VERSION, {"profile": profile}, check.digest, unicodedata.unidata_version)
+    digest = options_digest(
+        "evasions", VERSION, {"profile": profile}, check.digest, unicodedata.unidata_version, regex.__version__
+    )
     sensitive, slow = bool(getattr(check, "sensitive", True)), bool(getattr(check, "slow", False))
     return Unfolding(check, table(profile == "strict"), digest, sensitive, slow)
 
