@@ -199,7 +199,7 @@ class Unfolding:
             states, place = self._agreed(reading.distinct(), window, behind, max(limit, done), unread)
         except _Failed as failed:
             return Scan((), window.settled, window.start, str(failed))
-        findings = _merged([state.findings for state in states])
+        findings = merged([state.findings for state in states])
         findings += [
             Finding(window.start + low, window.start + high, self.name, UNDECODED, 1.0)
             for low, high in sorted(set(unread))
@@ -364,7 +364,7 @@ def _joined(spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
     return lows, highs
 
 
-def _merged(views: Sequence[Sequence[Finding]]) -> list[Finding]:
+def merged(views: Sequence[Sequence[Finding]]) -> list[Finding]:
     """The findings of all views. One that the first view lacks becomes one with those of its label that it overlaps."""
     first = list(views[0])
     known = set(first)
