@@ -164,7 +164,7 @@ def _float(match: Any) -> Span | None:
         return None  # the usual form of a number between 0 and 10
     if not is_card(digits) or digits.count("0") > 12:
         return None
-    return Span(*match.span(), "CREDIT_CARD", _LIKELY, False)
+    return Span(match.start(), match.end(), "CREDIT_CARD", _LIKELY, False)
 
 
 def is_card(digits: str) -> bool:
