@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -174,15 +175,28 @@ def give_way(weak: Sequence[Finding], strong: Sequence[Finding], text_of: Callab
     `text_of(start, end)`: the scanned text.
     """
     left: list[Finding] = []
+    covered = {check: _joined(strong, check) for check in {finding.check for finding in weak}} if strong else {}
     for finding in weak:
         at = finding.start
-        over = [
-            one for one in strong if one.check == finding.check and one.start < finding.end and finding.start < one.end
-        ]
-        for start, end in [*sorted((one.start, one.end) for one in over), (finding.end, finding.end)]:
+        starts, ends = covered.get(finding.check, ((), ()))
+        first, after = bisect_right(ends, finding.start), bisect_left(starts, finding.end)
+        for start, end in [*zip(starts[first:after], ends[first:after], strict=True), (finding.end, finding.end)]:
             rest = text_of(at, start) if start > at else ""
             if any(map(str.isalnum, rest)):
                 low, high = start - len(rest.lstrip()), at + len(rest.rstrip())
                 left.append(replace(finding, start=low, end=high))
             at = max(at, end)
     return left
+
+
+def _joined(findings: Sequence[Finding], check: str) -> tuple[list[int], list[int]]:
+    """The starts and the ends of what the findings of a check cover, in order and apart."""
+    starts: list[int] = []
+    ends: list[int] = []
+    for start, end in sorted((finding.start, finding.end) for finding in findings if finding.check == check):
+        if ends and start <= ends[-1]:
+            ends[-1] = max(ends[-1], end)
+        else:
+            starts.append(start)
+            ends.append(end)
+    return starts, ends

@@ -200,10 +200,17 @@ def _many(one: _Part, least: int, most: int | None) -> _Part:
 
 
 class _Reader:
-    """Reads a parsed pattern. `groups`: what a back-reference stands for."""
+    """Reads a parsed pattern. `groups`: the groups read so far, each as its tree with its flags.
 
-    def __init__(self) -> None:
-        self.groups: dict[int, tuple[_Part, int]] = {}
+    `again`: the pattern is a group that a back-reference repeats. A reference takes the characters that the group took, and
+    it asks none of the group's assertions again: what held there need not hold here. `folds`: letters count in any case.
+    """
+
+    def __init__(
+        self, groups: dict[int, tuple[Any, int]] | None = None, *, again: bool = False, folds: bool = False
+    ) -> None:
+        self.groups = {} if groups is None else groups
+        self.again, self.folds = again, folds
 
     def sequence(self, tree: Iterable[Any], flags: int) -> _Part:
         return _seq(
@@ -212,7 +219,8 @@ class _Reader:
 
     def part(self, kind: str, value: Any, flags: int) -> _Part:
         if kind in ("LITERAL", "NOT_LITERAL", "ANY", "IN"):
-            source = _class(_set(kind, value, flags))
+            bits = _set(kind, value, flags)
+            source = _class(_folded(bits) if self.folds else bits)
             return _Part(source, source, "", False, 1)
         if kind == "BRANCH":
             return _either([self.sequence(branch, flags) for branch in value[1]])
@@ -222,19 +230,23 @@ class _Reader:
             return _many(one, int(value[0]), None if most >= UNBOUNDED else most)
         if kind == "SUBPATTERN":
             group, added, removed, inside = value
-            found = self.sequence(inside, (flags | added) & ~removed)
+            within = (flags | added) & ~removed
             if group is not None:
-                self.groups[group] = found, flags
-            return found
+                self.groups[group] = inside, within
+            return self.sequence(inside, within)
         if kind == "ATOMIC_GROUP":
             return self.sequence(value, flags)
         if kind == "GROUPREF":
-            if value not in self.groups or self.groups[value][1] != flags:
-                raise UncoveredError("a back-reference must stand behind its group, with the same flags")
-            return self.groups[value][0]
+            if value not in self.groups:
+                raise UncoveredError("a back-reference must stand behind its group")
+            inside, within = self.groups[value]
+            folds = self.folds or bool(flags & regex.IGNORECASE)
+            return _Reader(self.groups, again=True, folds=folds).sequence(inside, within)
         if kind == "GROUPREF_EXISTS":
             _, yes, no = value
             return _either([self.sequence(yes, flags), self.sequence(no or [], flags)])
+        if self.again and kind in ("ASSERT", "ASSERT_NOT", "AT"):
+            return _NOTHING
         if kind in ("ASSERT", "ASSERT_NOT"):
             direction, inside = value
             seen = self.sequence(inside, flags)
@@ -260,6 +272,20 @@ def _set(kind: str, value: Any, flags: int) -> int:
     for one, what in items:
         bits |= _outer(one, what, flags)
     return bits
+
+
+def _folded(bits: int) -> int:
+    """`bits`, and the bytes of all other cases of their letters. Never too few."""
+    found = bits
+    for code in range(128):
+        if bits >> code & 1 and chr(code).isalpha():
+            found |= 1 << ord(chr(code).swapcase())
+    odd = sum(1 << ord(letter) for letter in "iksIKS")  # letters that have other cases beyond ASCII
+    if found & odd:
+        found |= 1 << _WORD
+    if found >> _WORD & 1:
+        found |= odd
+    return found
 
 
 def _letters(kind: str, value: Any) -> tuple[int, int]:

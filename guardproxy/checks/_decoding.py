@@ -31,10 +31,11 @@ _LEAST_HEX = 18
 _ESCAPE = re.compile(
     r"%[0-7][0-9A-Fa-f]|%[C-Fc-f][0-9A-Fa-f](?:%[89ABab][0-9A-Fa-f]){1,3}|%u[0-9A-Fa-f]{4}"
     r"|&(?:#[0-9]{1,7}(?![0-9]);?|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f]);?|[A-Za-z][A-Za-z0-9]{1,24};)"
+    r"|\x1b(?:\[[0-9;?]{0,16}[A-Za-z])?"
     r"|\\u[dD][89ABab][0-9A-Fa-f]{2}\\u[dD][C-Fc-f][0-9A-Fa-f]{2}"
     r"|\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|u\{[0-9A-Fa-f]{1,6}\}|[0-3][0-7]{2}|[nrt\"'/\\])"
 )
-_ESCAPE_OPEN = re.compile(r"\\u\{[0-9A-Fa-f]{0,6}\Z")
+_ESCAPE_OPEN = re.compile(r"\\u\{[0-9A-Fa-f]{0,6}\Z|\x1b(?:\[[0-9;?]{0,16})?\Z")
 _SHORT = {"n": "\n", "r": "\r", "t": "\t"}
 _LINE = rf"\r?\n[ \t]{{0,8}}[{RUN}]"
 _LINES = (
@@ -78,7 +79,7 @@ def unescape(text: str) -> list[Edit]:
 
 def escape_open(text: str) -> int:
     """From where on a text that goes on may turn out to be an escape that holds signs of punctuation."""
-    match = _ESCAPE_OPEN.search(text, max(0, len(text) - 10))
+    match = _ESCAPE_OPEN.search(text, max(0, len(text) - 18))
     return match.start() if match else len(text)
 
 
@@ -113,6 +114,8 @@ def says(text: str, joined: bool) -> bool:
 
 def _plain(escape: str) -> str:
     """The character that an escape stands for; the escape itself if there is none."""
+    if escape[0] == "\x1b":
+        return ""  # colours and the like
     if escape[0] == "&":
         return html.unescape(escape)
     if escape[0] == "%":

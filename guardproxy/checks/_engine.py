@@ -23,6 +23,7 @@ import regex
 
 from guardproxy.checks._cover import UNBOUNDED, Cover, trace
 from guardproxy.checks._phone import Phones
+from guardproxy.checks._spans import untorn
 from guardproxy.checks._stopping import stop_point
 from guardproxy.checks._words import LOOK, Around, Words
 
@@ -120,15 +121,14 @@ class Engine:
             taken += torn
             for span in without_contained(spans) if source.single else spans:
                 language = told or (self.detect(text, span.start) if self.detect else None)
-                if language and language != source.words.language:
+                if language and source.words.language not in ("", language):
                     continue
                 score = self._score(text, source, span, last, around)
                 if score is None:
                     settled = min(settled, span.start)
                 elif score >= source.least:
                     found.append(span._replace(score=score))
-        while moved := [low for low, high in taken if low < settled < high]:
-            settled = min(moved)
+        settled = untorn(taken, settled)
         return sorted(without_contained([span for span in found if span.end <= settled])), settled
 
     def _score(self, text: str, source: Source, span: Span, last: bool, around: dict[str, Around]) -> float | None:
@@ -150,12 +150,14 @@ def without_contained(spans: list[Span]) -> list[Span]:
     if len(spans) < 2:
         return spans
     kept: list[Span] = []
-    active: list[Span] = []
+    furthest: dict[float, int] = {}  # for each score, the furthest end of the kept spans of this entity
+    entity = ""
     for span in sorted(spans, key=lambda span: (span.entity, span.start, -span.end, -span.score, not span.proven)):
-        active = [one for one in active if one.entity == span.entity and one.end >= span.start]
-        if not any(span.end <= one.end and span.score <= one.score for one in active):
+        if span.entity != entity:
+            entity, furthest = span.entity, {}
+        if not any(span.end <= end and span.score <= score for score, end in furthest.items()):
             kept.append(span)
-            active.append(span)
+            furthest[span.score] = max(span.end, furthest.get(span.score, span.end))
     return kept
 
 

@@ -9,8 +9,13 @@ A character that stands for one other keeps its place. Folded in both profiles:
 - invisible characters between ASCII characters: format characters (Cf) such as zero-width spaces, bidirectional
   controls and soft hyphens, variation selectors and overlays (Mn, Me), Hangul fillers (Lo);
 - tag characters, which spell ASCII out of sight (not those of a flag);
+- all that shows nothing between ASCII characters, by its Unicode properties: controls (but tab and line ends), code points that
+  are ignored by default, private use, no characters, braille and other blanks;
 - between letters and digits: spaces of every width, dashes, dots, full-width signs. An en dash, an em dash or a bar
   counts between digits only.
+Some of these may be read in two ways: tag characters may be left out or spell text, a backspace may show nothing or erase,
+and blanks may join or part what is around them. `fold` does the one, and with `other` the other.
+
 In `strict` too: letters of other scripts that look Latin, in words of which every letter does; combining marks; every
 dash; letters and digits that stand one by one with the same thing between them.
 
@@ -23,21 +28,29 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import re2
+import regex
 
 Edit = tuple[int, int, str]  # start, end, what is to be read in its place
 
 RUN = "A-Za-z0-9+/_\\-"  # the characters of base64, both alphabets
 _END = 0x20000  # beyond are ideographs, tags and variation selectors
 RUN_LIMIT = 65536  # characters without punctuation or space that are too many to be read as one
-INVISIBLE_LIMIT = 64  # so many invisible characters in a row are taken out; more are a finding of their own
+INVISIBLE_LIMIT = (
+    64  # so many invisible characters in a row are taken out; more are a finding of their own, but for tags
+)
 
 _ESCAPES = "%&#;\\"  # of which escapes are made
-ASCII = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/_-" + _ESCAPES
+_KEPT_CONTROLS = "\t\n\r"
+CONTROLS = "".join(chr(code) for code in (*range(32), 127) if chr(code) not in _KEPT_CONTROLS)
+_ESCAPE = "\x1b"  # begins an escape sequence, which is read as a whole
+ASCII = CONTROLS + "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/_-" + _ESCAPES
 _FLAG = "\U0001f3f4"
 _VISIBLE_FORMATS = "\u0600-\u0605\u06dd\u070f\u08e2\U000110bd\U000110cd"  # signs of numbers and ends of verses
 _INVISIBLE_MARKS = "\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef\u0334-\u0338\u20d0-\u20f0"
@@ -45,8 +58,12 @@ _FILLERS = "\u115f\u1160\u3164\uffa0"
 _TAGS = "\U000e0020-\U000e007e"
 _DASHES = "\u02d7\u05be\u1806\u2010-\u2012\u2043\u207b\u208b\u2212\u2796\ufe58\ufe63\uff0d"
 _LONG_DASHES = "\u2013\u2014\u2015"
-_SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000"
+_SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_BLANKS = "\u2800\u2028\u2029\ufffc\u0080-\u009f"  # with controls and fillers; they may part what is around them
+_HIGHEST = "\U000f0000"  # from here on all is private use, or no character
 _DOTS = "\u2024\u3002\ufe52\uff0e\uff61"
+_NOTHING = r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}]"
+_NO_CONTROLS = bytes(code for code in range(256) if chr(code) not in CONTROLS)
 _NOT_LETTERS = "\u2122\u2120\u00aa\u00ba\u2026\u2025"  # trade marks, ordinals, ellipses: ordinary in prose
 
 # Each Latin letter or digit, and the letters that pass for it.
@@ -80,6 +97,8 @@ class Table:
     between: re.Pattern[str]
     signs: dict[int, str]
     tags: re.Pattern[str]
+    blanks: dict[int, str]
+    twofold: re.Pattern[str]
     words: re.Pattern[str] | None
     units: Any
     look_alikes: dict[int, str]
@@ -108,6 +127,7 @@ def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
     signs |= {code: to for code, to in same.items() if not to.isalnum() and code not in signs}
     same = {code: to for code, to in same.items() if code not in signs}
     invisible = _invisible()
+    blanks = dict.fromkeys(_codes(_BLANKS + _FILLERS) | {ord(each) for each in CONTROLS if each not in "\b\x1b"}, " ")
     look_alikes = {ord(each): to for to, letters in _LOOK_ALIKES.items() for each in letters} if strict else {}
     if strict:
         for code in _codes("\U0001d6a8-\U0001d7cb"):  # mathematical Greek looks like Greek, which looks Latin
@@ -116,10 +136,12 @@ def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
                 same[code] = look_alikes[ord(plain[0])]
     codes = {*same, *signs, *map(ord, longer), *invisible, *look_alikes, *_codes(_TAGS), ord(_FLAG)}
     codes |= _codes(_MARKS) if strict else set()
-    gone, by, two = _class(invisible), _class(set(signs)), _class(set(map(ord, longer)))
+    beyond = f"{_BEYOND}{_HIGHEST}-\U0010ffff{_class({code for code in codes if 0x20000 <= code < 0xE0000})}"
+    gone = f"{_class(invisible)}{_HIGHEST}-\U0010ffff"
+    by, two = _class(set(signs)), _class(set(map(ord, longer)))
     alone = _class(set(same) | set(look_alikes) | set(map(ord, longer))) + _TAGS
     short = _class(set(signs) - (set() if strict else _codes(_LONG_DASHES)))
-    some = f"[{_class({code for code in codes if code < 0x10000})}{_BEYOND}]"
+    some = f"[{_class({code for code in codes if code < 0x10000})}{beyond}]"
     # A class comes first and what stands before it second: so most of a text is passed over quickly.
     after_sign = "(?=[0-9A-Za-z \"'(+])"
     long_dash = f"[{_LONG_DASHES}](?<=[0-9].)(?=[0-9])"
@@ -132,17 +154,19 @@ def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
             f"{some}(?:(?<=[{alone}])|(?<=[ -~][{gone}])(?=[ -~{by}{gone}])|(?<=[0-9A-Za-z)][{short}])(?=[ -~{by}])"
             f"|(?<=[0-9][{_LONG_DASHES}])(?=[0-9])|{behind_mark})"
         ),
-        chars=frozenset(ASCII) | {chr(code) for code in codes},
-        word=re.compile(f"[{re.escape(ASCII)}{_class(codes)}]*"),
-        long=re.compile(f"[{re.escape(ASCII)}{_class(codes)}]{{{limit},}}"),
+        chars=_Chars(frozenset(ASCII) | {chr(code) for code in codes}),
+        word=re.compile(f"[{re.escape(ASCII)}{_class(codes)}{_HIGHEST}-\U0010ffff]*"),
+        long=re.compile(f"[{re.escape(ASCII)}{_class(codes)}{_HIGHEST}-\U0010ffff]{{{limit},}}"),
         same=same,
         longer=longer,
         edits=re.compile(
-            f"(?P<gone>[{gone}](?<=[ -~{by}].)[{gone}]{{0,{INVISIBLE_LIMIT - 1}}}(?=[ -~{by}]))"
+            f"(?P<gone>[{gone}](?<=[ -~{by}].)(?:[{gone}]{{0,{INVISIBLE_LIMIT - 1}}}|[{_TAGS}]{{0,4096}})(?=[ -~{by}]))"
             f"|(?P<longer>[{two}])|(?P<marks>{marks}[{_MARKS}]{{0,15}})"
         ),
         between=re.compile(f"[{short}](?<=[0-9A-Za-z)].)[{short}]{{0,3}}{after_sign}|{long_dash}", re.DOTALL),
         signs=signs,
+        blanks=blanks,
+        twofold=re.compile(f"[\b{_class(set(blanks))}{_TAGS}]"),
         tags=re.compile(f"{_FLAG}[{_TAGS}]{{1,6}}\U000e007f|[{_TAGS}]+"),
         words=re.compile(f"(?<!\\w)[A-Za-z0-9_{_class(set(look_alikes))}]{{1,4096}}+(?!\\w)") if strict else None,
         units=re2.compile(_UNITS) if strict else None,
@@ -152,21 +176,57 @@ def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
 
 def has_hidden(text: str, using: Table) -> bool:
     """Whether `fold` may change anything."""
-    return not text.isascii() and bool(using.hidden.search(text))
+    return (not text.isascii() or _has_controls(text)) and bool(using.hidden.search(text))
 
 
-def fold(text: str, using: Table) -> tuple[str, list[Edit]]:
-    """`text` with what keeps its place folded, and the edits to be made to it, in order and apart."""
+def has_twofold(text: str, using: Table) -> bool:
+    """Whether something in a text may be read in two ways."""
+    return (not text.isascii() or _has_controls(text)) and bool(using.twofold.search(text))
+
+
+def _has_controls(text: str) -> bool:
+    return bool(text.encode("utf-8", "surrogatepass").translate(None, _NO_CONTROLS))
+
+
+def fold(text: str, using: Table, other: bool = False) -> tuple[str, list[Edit]]:
+    """`text` with what keeps its place folded, and the edits to be made to it, in order and apart. `other`: what may be read
+    in two ways is read in the other one."""
     if has_hidden(text, using):
-        text = using.tags.sub(_untagged, text.translate(using.same))
+        erased: list[Edit] = []
+        text = text.translate(using.same)
+        if other:
+            text = using.tags.sub(_untagged, text.translate(using.blanks))
+            erased = _erased(text, using) if "\b" in text else []
         if using.words:
             text = using.words.sub(lambda word: word[0].translate(using.look_alikes), text)
         edits = [
             (match.start(), match.end(), using.longer[match[0]] if match.lastgroup == "longer" else "")
             for match in using.edits.finditer(text)
         ]
+        if erased:
+            edits = _apart(edits, erased)
         return using.between.sub(lambda sign: sign[0].translate(using.signs), text), edits
     return text, []
+
+
+def _erased(text: str, using: Table) -> list[Edit]:
+    """Edits that take out backspaces, and before each of them the last character of the same word that is left."""
+    kept: list[int] = []
+    for at, letter in enumerate(text):
+        if letter != "\b":
+            kept.append(at)
+        elif kept and text[kept[-1]] in using.chars:
+            kept.pop()
+    bounds = [-1, *kept, len(text)]
+    return [(low + 1, high, "") for low, high in pairwise(bounds) if high > low + 1]
+
+
+def _apart(edits: list[Edit], erased: list[Edit]) -> list[Edit]:
+    """All edits in order; one that touches what is erased gives way."""
+    starts = [start for start, _, _ in erased]
+    ends = [end for _, end, _ in erased]
+    left = [(start, end, new) for start, end, new in edits if bisect_right(ends, start) == bisect_left(starts, end)]
+    return sorted(left + erased)
 
 
 def squeeze(text: str) -> list[Edit]:
@@ -182,10 +242,17 @@ def spaced_open(text: str) -> int:
     return match.start() if match else len(text)
 
 
+class _Chars(frozenset[str]):
+    """Characters, and all from `_HIGHEST` on, which are too many for a set."""
+
+    def __contains__(self, char: object) -> bool:
+        return super().__contains__(char) or (isinstance(char, str) and char >= _HIGHEST)
+
+
 @cache
 def padding() -> re.Pattern[str]:
     """More invisible characters in a row than are taken out."""
-    gone = _class(_invisible())
+    gone = f"{_class(_invisible() - _codes(_TAGS))}{_HIGHEST}-\U0010ffff"
     return re.compile(f"(?<![{gone}])[{gone}]{{{INVISIBLE_LIMIT + 1}}}")
 
 
@@ -229,9 +296,13 @@ def _compatible() -> tuple[dict[int, str], dict[str, str]]:
 
 @cache
 def _invisible() -> frozenset[int]:
-    formats = {code for code in range(0x80, _END) if unicodedata.category(chr(code)) == "Cf"}
-    shown = _codes(_VISIBLE_FORMATS)
-    return frozenset((formats - shown) | _codes(_INVISIBLE_MARKS) | _codes(_FILLERS) | {0xE0001, 0xE007F})
+    """What shows nothing, or no more than a box: by properties, but for a few marks and blanks that have none."""
+    every = "".join(map(chr, (*range(_END), *range(0xE0000, 0xE1000)))) + "".join(
+        chr(plane | last) for plane in range(0x20000, 0xF0000, 0x10000) for last in (0xFFFE, 0xFFFF)
+    )
+    found = set(map(ord, regex.findall(_NOTHING, every)))
+    shown = _codes(_VISIBLE_FORMATS) | {ord(each) for each in _KEPT_CONTROLS + _ESCAPE}
+    return frozenset((found - shown) | _codes(_INVISIBLE_MARKS) | _codes(_BLANKS))
 
 
 def _codes(ranges: str) -> set[int]:

@@ -30,6 +30,8 @@ _ODD = re.compile(
 )  # letters and signs of extensions: not only digits count then
 _PLUS = re.compile(r"[+\uff0b\d]")
 _LONG = re.compile(r"\d{20}|(?:\d+\D+){20}")
+_MOST_DIGITS = 48  # more than a way out of a country, a code, a prefix with a carrier, and 17 digits of a number
+_DIALLED = 3  # letters from which the matcher takes letters for digits; fewer are dropped
 _ABROAD = 5  # digits: a country code and the shortest number of any country
 _TYPES = (
     "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan", "voicemail",
@@ -156,10 +158,15 @@ class Phones:
 
     def _possible(self, part: str, traced: bytes, regions: Sequence[str]) -> tuple[Sequence[str], bool]:
         """The regions that must be asked about `part`, never too few, and whether the first speaks for all."""
-        if not self._exact or _ODD.search(part):
+        if not self._exact:
             return regions, False
+        if _ODD.search(part):
+            _, number = _maybe_strip_extension(part)
+            if sum(map(str.isalpha, number)) >= _DIALLED:
+                return regions, False
+            part, traced = number, traced[: len(number)]  # what is dialled is what stands before the extension
         digits = traced.translate(None, _NO_DIGITS)
-        if len(digits) < self.digits:
+        if not self.digits <= len(digits) <= _MOST_DIGITS:
             return (), False
         if not part.isascii():
             digits = self._m.normalize_digits_only(part).encode()
@@ -171,6 +178,13 @@ class Phones:
         assert self._sieve is not None  # noqa: S101 - there is one where numbers must be valid
         possible = self._sieve.possible(digits)
         return [region for region in regions if region in possible], False
+
+
+def _maybe_strip_extension(part: str) -> tuple[str | None, str]:
+    from phonenumbers.phonenumberutil import _maybe_strip_extension as strip  # noqa: PLC0415
+
+    found: tuple[str | None, str] = strip(part)
+    return found
 
 
 def _has_code(digits: bytes) -> bool:

@@ -22,6 +22,7 @@ from typing import Any
 import re2
 
 from guardproxy.checks._shape import UnreadableError, shape
+from guardproxy.checks._spans import untorn
 from guardproxy.checks._stopping import stop_point
 from guardproxy.findings import Finding, Scan, Window
 
@@ -175,10 +176,8 @@ class Reach:
                 found += [(front, back, rank) for _, front, back, rank in chains]
                 at = chains[-1][2]
                 continue
-            settled = undecided
             # Chains are ordered by their fronts, but what they needed may begin earlier and reach over others.
-            while moved := [start for start, _, back, _ in chains if start < settled < back]:
-                settled = min(moved)
+            settled = untorn([(start, back) for start, _, back, _ in chains], undecided)
             found += [(front, back, rank) for _, front, back, rank in chains if back <= settled]
             return found, max(settled, at)
 
@@ -186,8 +185,10 @@ class Reach:
 def _walk(each: Rule, rank: int, text: str, at: int, last: bool) -> tuple[list[Match], int]:
     """The decided matches from `at` on, and the first place that is undecided."""
     matches: list[Match] = []
+    undecided = _undecided(each, text, at, last)
     while True:
-        undecided = _undecided(each, text, at, last)
+        if undecided < at:  # a place inside of a match: the beginning of another is looked for behind it
+            undecided = _undecided(each, text, at, last)
         span = _first(each, text, at)
         if span is None or span[0] >= undecided:
             return matches, undecided

@@ -7,7 +7,7 @@ and a digest go out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -15,6 +15,7 @@ from guardproxy.checks import SCORE, Option, Resources, options_digest, unknown
 from guardproxy.checks._cover import UncoveredError
 from guardproxy.checks._custom import Custom
 from guardproxy.checks._engine import Engine, Source
+from guardproxy.checks._extended import own
 from guardproxy.checks._language import LANGUAGES, detector
 from guardproxy.checks._names import Names
 from guardproxy.checks._recognizers import (
@@ -32,11 +33,12 @@ from guardproxy.checks._whole import Whole, whole
 from guardproxy.checks._words import words
 from guardproxy.errors import ConfigError, OptionError
 
-VERSION = 2
+VERSION = 3
 THRESHOLD = 0.4
 NAMED = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
 """What only a model finds."""
 MODEL = "names"
+PARITY = ("strict", "extended")
 _NAMES = {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}
 _NAME_OR_NAMES = {"anyOf": [{"type": "string", "minLength": 1}, _NAMES]}
 OPTIONS: Mapping[str, Option] = {
@@ -47,6 +49,12 @@ OPTIONS: Mapping[str, Option] = {
     "threshold": Option("The least score; a recognizer's own, or 0.4, by default.", SCORE, "less"),
     "language": Option("A code like `en`, a list of them, `auto`, or `header`.", _NAME_OR_NAMES, "more"),
     "model": Option("What finds names: `names`, or `spacy:` and a pipeline.", {"type": "string", "minLength": 1}),
+    "parity": Option(
+        "`strict`: Presidio's recognizers and no others; `extended`: also recognizers for what its patterns leave out.",
+        {"enum": list(PARITY)},
+        PARITY,
+        "extended",
+    ),
     "evasions": EVASIONS,
 }
 
@@ -75,17 +83,18 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     ):
         raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
     languages, how = _languages(options.get("language", "en"))
-    own = Custom(_entries(options), resources.read, resources.code)
+    custom = Custom(_entries(options), resources.read, resources.code)
     asked = _entities(options)
     names = _names(options, asked, threshold, resources)
     structured = [each for each in asked if each not in NAMED]
     made: list[Source] = []
     seeing_all: list[tuple[str, list[Any]]] = []
     entities: dict[str, list[str]] = {}
+    known_entities: set[str] = set()
     labels = set(names.labels if names else ())
     for language in languages:
         cut = _words(language)
-        brought = own.made(language)
+        brought = custom.made(language)
         entities[language] = structured if asked or "recognizers" in options else defaults(language)
         replaced = {type(one) for one in brought}
         found = {
@@ -98,12 +107,18 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
             raise OptionError("recognizers", str(error)) from None
         made += known
         seeing_all.append((language, all_of_it))
+        known_entities.update(entity for one in found.values() for entity in one.supported_entities)
+    parity = options.get("parity", "extended")
+    if parity not in PARITY:
+        raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
+    if parity == "extended":
+        made += own(frozenset(known_entities), replace(_words(languages[0]), language=""), threshold, THRESHOLD)
     if not made and not names and not any(found for _, found in seeing_all):
         raise OptionError("recognizers", f"there is no recognizer for the language {', '.join(languages)}")
     engine = Engine(made, boost(), _detector(languages) if how == "auto" else None)
-    plain = {"entities": entities, "threshold": threshold, "languages": languages, "how": how}
+    plain = {"entities": entities, "threshold": threshold, "languages": languages, "how": how, "parity": parity}
     more = (names.tagger.digest, str(sorted(names.labels.items()))) if names else ()
-    digest = options_digest("pii", VERSION, plain, versions(how == "auto"), own.digest, *more)
+    digest = options_digest("pii", VERSION, plain, versions(how == "auto"), custom.digest, *more)
     by_header = tuple(languages) if how == "header" else ()
     return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names, by_header, frozenset(labels))
 

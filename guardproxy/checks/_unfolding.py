@@ -25,10 +25,13 @@ one-letter words in `strict`. A word of
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
+
+import regex
 
 from guardproxy.checks import Advice, Check, Option, advice, labels, options_digest
 from guardproxy.checks._folding import ASCII, Table, spaced_open, table
@@ -37,7 +40,7 @@ from guardproxy.checks._views import Reading, View, as_it_stands, hidden, long_w
 from guardproxy.errors import NoCapacityError, OptionError
 from guardproxy.findings import Finding, Scan, Window
 
-VERSION = 1
+VERSION = 2
 PROFILES = ("off", "standard", "strict")
 UNDECODED = "UNDECODED"
 EVASIONS = Option(
@@ -45,6 +48,7 @@ EVASIONS = Option(
 )
 _ROUNDS = 16
 _PATIENCE = 512  # characters that are held before a scan is not tried at each window
+_STEP = 64  # characters of a word that are looked at together, at first
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +83,9 @@ class Giant:
             if ended or low + self.limit <= self.end
         ]
 
-    def until(self, end: int) -> Giant:
-        """What of it lies before `end`."""
-        return Giant(self.start, min(self.end, end), self.inside, self.limit)
+    def part(self, low: int, high: int) -> Giant:
+        """What of it lies in characters `low` to `high`, counted from `low`, which is one of its breaks if it lies in it."""
+        return Giant(max(self.start - low, 0), min(self.end, high) - low, self.inside or self.start < low, self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,37 +141,38 @@ class Unfolding:
         return scan
 
     def _scan(self, window: Window) -> Scan:
+        """The scan of a window, part by part where a giant holds pieces that say something."""
+        text, behind, done = window.text, self._behind(window), window.settled - window.start
+        giants = self._giants(text, bool(window.start) and not behind)
+        pieces = [piece for giant in giants for piece in giant.pieces(window.last or giant.end < len(text))]
+        unread = [(low, high) for low, high, joined in pieces if hidden(text[low:high], joined)]
+        edges = {place for span in unread for place in span}
+        cuts = [low for low, _, joined in pieces if joined and low in edges and low >= max(done, 1)]
         findings: tuple[Finding, ...] = ()
-        while True:
+        scan = Scan((), window.settled, window.start)
+        for low, high in pairwise([0, *cuts, len(text)]):
             stop_point()
-            text, behind = window.text, self._behind(window)
-            giants = self._giants(text, bool(window.start) and not behind)
-            pieces = [piece for giant in giants for piece in giant.pieces(window.last or giant.end < len(text))]
-            unread = [(low, high) for low, high, joined in pieces if hidden(text[low:high], joined)]
-            edges = {place for span in unread for place in span}
-            done = window.settled - window.start
-            cuts = [low for low, _, joined in pieces if joined and low in edges and low >= max(done, 1)]
-            if not cuts:
-                scan = self._part(window, behind, giants, unread)
-                return Scan(findings + scan.findings, scan.settled, scan.keep, scan.error)
-            cut = min(cuts)
-            if cut > done:
-                before = replace(window, text=text[:cut], last=True)
-                scan = self._part(before, behind, giants, [span for span in unread if span[1] <= cut])
-                if scan.error:
-                    return Scan(findings, scan.settled, scan.keep, scan.error)
-                findings += scan.findings
-            at = window.start + cut
-            window = replace(window, text=text[cut:], start=at, settled=at)
+            if low < high <= done and cuts:
+                continue
+            part = replace(window, text=text[low:high], last=window.last or high < len(text))
+            if low:
+                part = replace(part, start=window.start + low, settled=window.start + low)
+            inside = [giant.part(low, high) for giant in giants if giant.start < high and low < giant.end]
+            spans = [(start - low, end - low) for start, end in unread if low <= start and end <= high]
+            scan = self._part(part, 0 if low else behind, inside, spans)
+            findings += scan.findings
+            if scan.error:
+                break
+        return Scan(findings, scan.settled, scan.keep, scan.error)
 
     def _quick(self, window: Window) -> Scan | None:
         """The scan of a window in which nothing is hidden, as most are: there is one view, the text itself."""
         text, behind = window.text, self._behind(window)
         if len(text) >= self.using.limit or (window.start and not behind):
             return None
-        end = len(text) if window.last else self._word(text, ())
+        end = len(text) if window.last else self._word(text, len(text), ())
         if self.using.strict and not window.last:
-            end = self._word(text[: spaced_open(text[:end])], ())
+            end = self._word(text, spaced_open(text[:end]), ())
         if end < window.settled - window.start or not plain(text[:end], self.using):
             return None
         if not window.last or behind:
@@ -181,21 +186,20 @@ class Unfolding:
     def _part(self, window: Window, behind: int, giants: Sequence[Giant], unread: Sequence[tuple[int, int]]) -> Scan:
         """A scan of a window in which nothing that is not read ends or begins inside of a giant."""
         text, done = window.text, window.settled - window.start
-        giants = [giant.until(len(text)) for giant in giants if giant.start < len(text)]
         breaks = [at for giant in giants for at in giant.breaks()]
-        end = len(text) if window.last else self._word(text, breaks)
+        end = len(text) if window.last else self._word(text, len(text), breaks)
         reading = self._read(text[:end], giants, not window.last)
         limit = end
         if not window.last:
-            limit = self._word(text[: reading.limit], breaks)
+            limit = self._word(text, reading.limit, breaks)
             if self.using.strict:
-                limit = self._word(text[: spaced_open(text[:limit])], breaks)
+                limit = self._word(text, spaced_open(text[:limit]), breaks)
         unread = [*unread, *reading.unread]
         try:
             states, place = self._agreed(reading.distinct(), window, behind, max(limit, done), unread)
         except _Failed as failed:
             return Scan((), window.settled, window.start, str(failed))
-        findings = _merged([state.findings for state in states])
+        findings = merged([state.findings for state in states])
         findings += [
             Finding(window.start + low, window.start + high, self.name, UNDECODED, 1.0)
             for low, high in sorted(set(unread))
@@ -209,12 +213,19 @@ class Unfolding:
         begins at the break of a giant, or with the text."""
         return int(0 < window.start < window.settled and window.text[0] not in self.using.chars)
 
-    def _word(self, text: str, breaks: Sequence[int]) -> int:
-        """Where the word begins that `text` ends with; or its last break."""
-        low = max((each for each in breaks if each <= len(text)), default=0)
-        at = max(low, len(text.rstrip(ASCII)))
-        while at > low and text[at - 1] in self.using.chars:
-            at -= 1
+    def _word(self, text: str, end: int, breaks: Sequence[int]) -> int:
+        """Where the word begins that ends at `end`; or its last break. `breaks`: in order."""
+        number = bisect_right(breaks, end)
+        low = breaks[number - 1] if number else 0
+        at, size = end, _STEP
+        while at > low:
+            start = max(low, at - size)
+            at = start + len(text[start:at].rstrip(ASCII))
+            if at > start:
+                if text[at - 1] not in self.using.chars:
+                    break
+                at, size = at - 1, _STEP
+            size *= 2
         return at
 
     def _giants(self, text: str, inside: bool) -> list[Giant]:
@@ -292,19 +303,19 @@ class Unfolding:
     def _kept(self, text: str, keep: int, spans: Sequence[tuple[int, int]], breaks: Sequence[int]) -> int:
         """The last place up to `keep` from which all views can be read on: at a break, or one before, at a character
         that is part of nothing."""
-        inside = [span for span in spans if span[0] < keep]
+        lows, highs = _joined([span for span in spans if span[0] < keep])
         at = keep
         while at > 0:
-            at = self._word(text[:at], breaks)
+            at = self._word(text, at, breaks)
             if at in breaks:
                 if text[at : at + 1] in self.using.chars:
                     return at
                 at -= 1  # the giant ends here: a window that began here would not know that it was one
                 continue
-            over = [low for low, high in inside if low < at <= high]
-            if at and not over:
-                return at - 1
-            at = min(over, default=0)
+            number = bisect_left(lows, at) - 1
+            if number < 0 or highs[number] < at:
+                return max(at - 1, 0)
+            at = lows[number]
         return 0
 
 
@@ -315,7 +326,9 @@ def unfolding(check: Check, options: Mapping[str, Any]) -> Check:
         raise OptionError("evasions", f"`evasions` must be one of {', '.join(PROFILES)}")
     if profile == "off":
         return check
-    digest = options_digest("evasions", VERSION, {"profile": profile}, check.digest, unicodedata.unidata_version)
+    digest = options_digest(
+        "evasions", VERSION, {"profile": profile}, check.digest, unicodedata.unidata_version, regex.__version__
+    )
     sensitive, slow = bool(getattr(check, "sensitive", True)), bool(getattr(check, "slow", False))
     return Unfolding(check, table(profile == "strict"), digest, sensitive, slow)
 
@@ -338,24 +351,40 @@ def _state(view: View, scan: Scan, shift: int, limit: int) -> State:
     return State(findings, low, min(high, limit) if places else high, kept[0] if kept else view.start_of(keep))
 
 
-def _merged(views: Sequence[Sequence[Finding]]) -> list[Finding]:
+def _joined(spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """The starts and the ends of what spans cover, in order and apart. A span covers places behind its start, up to its end."""
+    lows: list[int] = []
+    highs: list[int] = []
+    for low, high in sorted(spans):
+        if highs and low <= highs[-1]:
+            highs[-1] = max(highs[-1], high)
+        else:
+            lows.append(low)
+            highs.append(high)
+    return lows, highs
+
+
+def merged(views: Sequence[Sequence[Finding]]) -> list[Finding]:
     """The findings of all views. One that the first view lacks becomes one with those of its label that it overlaps."""
     first = list(views[0])
-    more = [each for view in views[1:] for each in view if each not in first]
+    known = set(first)
+    more = {finding for view in views[1:] for finding in view} - known
     if not more:
         return first
     groups: dict[str, list[list[Finding]]] = {}
-    for each in sorted(first + more):
-        of_label = groups.setdefault(each.label, [])
-        if of_label and each.start < max(one.end for one in of_label[-1]):
-            of_label[-1].append(each)
+    ends: dict[str, int] = {}
+    for finding in sorted([*first, *more]):
+        of_label = groups.setdefault(finding.label, [])
+        if finding.start < ends.get(finding.label, 0):
+            of_label[-1].append(finding)
         else:
-            of_label.append([each])
+            of_label.append([finding])
+        ends[finding.label] = max(finding.end, ends.get(finding.label, 0))
     out: list[Finding] = []
     for group in (group for of_label in groups.values() for group in of_label):
-        if not any(each in more for each in group):
+        if more.isdisjoint(group):
             out += group
             continue
-        end, score = max(each.end for each in group), max(each.score for each in group)
+        end, score = max(finding.end for finding in group), max(finding.score for finding in group)
         out.append(Finding(group[0].start, end, group[0].check, group[0].label, score))
     return out

@@ -4,7 +4,8 @@ A text comes in, views go out; nothing is kept. A view's patches say which of it
 of the text, as a whole; outside of patches one character stands for one.
 
 The views of a text: itself; with folded characters and read escapes; with its runs decoded, what comes out folded and
-unescaped again; and so once more (`DEPTH`). A check is asked about each that differs from the one before, because
+unescaped again; and so once more (`DEPTH`). Where something may be read in two ways (see `_folding.py`), there are as
+many again. A check is asked about each that differs from those before, because
 what one layer shows another may hide: a JSON web token is found as it stands, and what is in it once it is decoded.
 """
 
@@ -24,12 +25,14 @@ from guardproxy.checks._folding import (
     Table,
     fold,
     has_hidden,
+    has_twofold,
     padding,
     spaced_open,
     squeeze,
 )
 
 DEPTH = 2  # layers of runs that are decoded
+_VIEWS = 2 * DEPTH + 3  # the text; it with its layers; and these once more, where something may be read in two ways
 
 _RUN_BYTES = bytes(97 if re.match(f"[{RUN}]", chr(code)) else code for code in range(256))
 _WORD_BYTES = bytes(97 if chr(code) in ASCII or code > 127 else code for code in range(256))
@@ -163,12 +166,12 @@ class Reading:
     unread: list[tuple[int, int]]
 
     def distinct(self) -> list[View]:
-        """The views that differ from the one before."""
-        return [
-            view
-            for number, view in enumerate(self.views)
-            if not number or view.text != self.views[number - 1].text or view.patches != self.views[number - 1].patches
-        ]
+        """The views without those that equal one before."""
+        found: list[View] = []
+        for view in self.views:
+            if not any(view.text == known.text and view.patches == known.patches for known in found):
+                found.append(view)
+        return found
 
 
 def plain(text: str, using: Table) -> bool:
@@ -178,7 +181,7 @@ def plain(text: str, using: Table) -> bool:
 
 def as_it_stands(text: str) -> Reading:
     """The reading of a text in which nothing is hidden."""
-    return Reading([View(text)] * (DEPTH + 2), len(text), [], [])
+    return Reading([View(text)] * _VIEWS, len(text), [], [])
 
 
 def long_words(text: str, using: Table) -> list[tuple[int, int]]:
@@ -206,11 +209,20 @@ def hidden(piece: str, joined: bool) -> bool:
 def read(text: str, using: Table, more: bool) -> Reading:
     """The views of a text. `more`: text may follow."""
     reading = Reading([View(text)], len(text), [], [])
-    view = _marked(reading, reading.views[0], [] if text.isascii() else _spans(padding().finditer(text)))
-    view = _tidied(reading, view, using, more)
+    view = _marked(reading, reading.views[0], _spans(padding().finditer(text)) if has_hidden(text, using) else [])
+    _deepen(reading, view, using, more, other=False)
+    if any(has_twofold(each.text, using) for each in reading.views):
+        _deepen(reading, view, using, more, other=True)
+    reading.views += reading.views[-1:] * (_VIEWS - len(reading.views))
+    return reading
+
+
+def _deepen(reading: Reading, view: View, using: Table, more: bool, other: bool) -> None:
+    """Adds the layers of a text to its reading. `other`: see `fold`."""
+    view = _tidied(reading, view, using, more, other)
     reading.views.append(view)
     for _ in range(DEPTH):
-        deeper = _tidied(reading, _decoded(reading, view, using, more), using, more)
+        deeper = _tidied(reading, _decoded(reading, view, using, more), using, more, other)
         reading.views.append(deeper)
         if deeper.text == view.text:
             break
@@ -218,8 +230,8 @@ def read(text: str, using: Table, more: bool) -> Reading:
     else:
         left = runs(view.text, False, False).edits + unescape(view.text)
         reading.views[-1] = _marked(reading, view, sorted((start, end) for start, end, _ in left))
-    reading.views += reading.views[-1:] * (DEPTH + 2 - len(reading.views))
-    return reading
+    if not other:
+        reading.views += reading.views[-1:] * (DEPTH + 2 - len(reading.views))
 
 
 def together(pieces: Sequence[Reading], starts: Sequence[int]) -> Reading:
@@ -227,7 +239,7 @@ def together(pieces: Sequence[Reading], starts: Sequence[int]) -> Reading:
     if len(pieces) == 1:
         return pieces[0]
     whole = Reading([], starts[len(pieces) - 1] + pieces[-1].limit, [], [])
-    whole.views = [View.joined([piece.views[layer] for piece in pieces], starts) for layer in range(DEPTH + 2)]
+    whole.views = [View.joined([piece.views[layer] for piece in pieces], starts) for layer in range(_VIEWS)]
     for at, piece in zip(starts, pieces, strict=False):
         whole.spans += [(at + low, at + high) for low, high in piece.spans]
         whole.unread += [(at + low, at + high) for low, high in piece.unread]
@@ -249,7 +261,7 @@ def _marked(reading: Reading, view: View, spans: list[tuple[int, int]]) -> View:
 
 
 def _has_escapes(text: str) -> bool:
-    return "%" in text or "&" in text or "\\" in text
+    return "%" in text or "&" in text or "\\" in text or "\x1b" in text
 
 
 def _has_units(text: str, using: Table) -> bool:
@@ -261,14 +273,14 @@ def _has_runs(text: str) -> bool:
     return _ENOUGH in text.encode("utf-8", "surrogatepass").translate(_RUN_BYTES)
 
 
-def _tidied(reading: Reading, view: View, using: Table, more: bool) -> View:
+def _tidied(reading: Reading, view: View, using: Table, more: bool, other: bool) -> View:
     """`view` with its characters folded and its escapes read."""
-    view = view.edited(*fold(view.text, using))
+    view = view.edited(*fold(view.text, using, other))
     if _has_escapes(view.text):
         escapes = unescape(view.text)
         _note(reading, view, [edit[:2] for edit in escapes], escape_open(view.text) if more else len(view.text))
         view = view.edited(view.text, escapes)
-        view = view.edited(*fold(view.text, using))
+        view = view.edited(*fold(view.text, using, other))
     if using.strict:
         edits = squeeze(view.text) if _has_units(view.text, using) else []
         _note(reading, view, [edit[:2] for edit in edits], spaced_open(view.text) if more else len(view.text))

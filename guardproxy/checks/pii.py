@@ -12,10 +12,12 @@ Options
   request names in `Content-Language`, and all of `_language.LANGUAGES` where it names none of them.
 - `model`: what finds PERSON, LOCATION, ORGANIZATION and NRP, where one of them is among `entities`: `names` (the default), or
   `spacy:` and a pipeline. It looks for DATE_TIME as well where that is asked for beside them.
+- `parity`: `extended` (the default) adds the recognizers of `_extended.py` to Presidio's; `strict` does not.
 - `evasions`: see `_unfolding.py`.
 
-What is found in a text is what Presidio finds in it (see `_engine.py`), less what is under the threshold, and overlaps are
-resolved (`resolve`). Names are looked for by a partner of the check, which reads the text at its own pace; they give way.
+With `parity: strict`, what is found in a text is what Presidio finds in it (see `_engine.py`), less what is under the
+threshold, and overlaps are resolved (`resolve`). Names are looked for by a partner of the check, which reads the text at
+its own pace; they give way.
 A match that may still grow when it has `MOST` characters ends there, and the search goes on from there as in a new text.
 """
 
@@ -29,6 +31,7 @@ from guardproxy.checks import Check, Resources, labels
 from guardproxy.checks._engine import BEHIND, Engine, Span
 from guardproxy.checks._names import Names
 from guardproxy.checks._setup import OPTIONS, setup
+from guardproxy.checks._spans import Taken
 from guardproxy.checks._stopping import stop_point
 from guardproxy.checks._unfolding import unfolding
 from guardproxy.checks._whole import Whole
@@ -149,12 +152,9 @@ def resolve(spans: Sequence[Span]) -> list[Span]:
     Of spans that overlap, a proven one stays before a guess, then the one with the higher score, the longer, the earlier,
     and the one whose entity comes first in the alphabet.
     """
-    kept: list[Span] = []
-    for span in sorted(spans, key=_strength):
-        stop_point()
-        if all(span.end <= other.start or span.start >= other.end for other in kept):
-            kept.append(span)
-    return sorted(kept)
+    stop_point()
+    taken = Taken(span.start for span in spans)
+    return sorted(span for span in sorted(spans, key=_strength) if taken.add(span.start, span.end))
 
 
 def _strength(span: Span) -> tuple[bool, float, int, int, str]:

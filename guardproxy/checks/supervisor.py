@@ -10,16 +10,20 @@ at early sentence ends, so that little of a stream is held back.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
 from guardproxy.checks import SCORE, TEXTS, Advice, Check, Judged, Option, Query, Resources, Scorer, options_digest
+from guardproxy.checks._readings import PROFILES, other_views
+from guardproxy.checks._unfolding import EVASIONS, merged
+from guardproxy.checks._views import View
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import KINDS, Direction, Finding, Kind, Scan, Window
 
-VERSION = 2
+VERSION = 3
 WINDOW_CHARS = 900
 """Characters of an answer judged together, context included: about 200 tokens of English, one piece for the model."""
 SMALLEST_WINDOW_CHARS = 200
@@ -35,6 +39,7 @@ OPTIONS: Mapping[str, Option] = {
     "first_stage": Option(
         "Whether a cheap model may judge the evidently harmless.", {"type": "boolean"}, (True, False), True
     ),
+    "evasions": EVASIONS,
     "label": Option("What the model is asked for; `injection` by default.", {"type": "string", "minLength": 1}),
     "labels": Option("Several of the model's labels.", TEXTS, "more"),
     "model": Option("The model's name; `supervisor` by default.", {"type": "string", "minLength": 1}),
@@ -126,17 +131,27 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Text to be judged as one: `start` to `end` of its channel, and the query, which begins at `begin`."""
+    """Text to be judged as one: `start` to `end` of its channel, and the query, which begins at `begin`.
+
+    `views`: other readings of the query's text (see `_readings.py`); a query is made of each.
+    """
 
     start: int
     end: int
     begin: int
     query: Query | None
+    views: tuple[View, ...] = ()
 
-    def span(self, piece: Judged) -> tuple[int, int] | None:
-        """Where a piece stands in the channel, without the context. `None` for one that is all context: its words were
-        judged with the segment before."""
-        start, end = max(self.start, self.begin + piece.start), min(self.end, self.begin + piece.end)
+    @property
+    def queries(self) -> list[Query]:
+        """The query, then one for each view."""
+        return [self.query, *(replace(self.query, text=view.text) for view in self.views)] if self.query else []
+
+    def span(self, piece: Judged, view: View | None = None) -> tuple[int, int] | None:
+        """Where a piece of the query, or of a view of it, stands in the channel, without the context. `None` for one that is
+        all context: its words were judged with the segment before."""
+        low, high = (view.start_of(piece.start), view.stop_of(piece.end)) if view else (piece.start, piece.end)
+        start, end = max(self.start, self.begin + low), min(self.end, self.begin + high)
         return (start, end) if start < end else None
 
 
@@ -148,7 +163,7 @@ class Asked:
 
     @property
     def queries(self) -> list[Query]:
-        return [segment.query for segments in self.segments for segment in segments if segment.query]
+        return [query for segments in self.segments for segment in segments for query in segment.queries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +179,7 @@ class Supervisor:
     scorer: Scorer
     cut: Mapping[Direction, Segments]
     first_stage: bool = True
+    evasions: str = "standard"
     sensitive: bool = False
     slow: bool = True
 
@@ -208,7 +224,8 @@ class Supervisor:
             begin = segments.begin(text, start, offset)
             asks = bool(outputs) and not text[start:end].isspace()
             query = Query(text[begin:end], outputs, self.first_stage) if asks else None
-            yield Segment(offset + start, offset + end, offset + begin, query)
+            views = tuple(other_views(query.text, self.evasions)) if query else ()
+            yield Segment(offset + start, offset + end, offset + begin, query, views)
             start = end
 
     def _answer(self, window: Window, segments: Sequence[Segment], answers: Iterator[Sequence[Judged]]) -> Scan:
@@ -216,15 +233,22 @@ class Supervisor:
         for segment in segments:
             if segment.query is None:
                 continue
-            spans = [(span, piece) for piece in next(answers) if (span := segment.span(piece))]
-            for wanted in self.wanted[window.channel.kind]:
-                scores = [(span, wanted.found(piece.scores)) for span, piece in spans]
-                findings += [
-                    Finding(*span, self.name, wanted.label, score) for span, score in scores if score is not None
-                ]
+            found = []
+            for view in (None, *segment.views):
+                spans = [(span, piece) for piece in next(answers) if (span := segment.span(piece, view))]
+                found.append(self._found(spans, self.wanted[window.channel.kind]))
+            findings += merged(found)
         settled = segments[-1].end if segments else window.settled
         keep = max(window.start, settled - self.cut[window.channel.direction].context_chars)
         return Scan(tuple(findings), settled, keep)
+
+    def _found(self, spans: Sequence[tuple[tuple[int, int], Judged]], asked: Sequence[Wanted]) -> list[Finding]:
+        return [
+            Finding(*span, self.name, wanted.label, score)
+            for wanted in asked
+            for span, piece in spans
+            if (score := wanted.found(piece.scores)) is not None
+        ]
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
@@ -232,7 +256,8 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
 
     Options: `label` or `labels` (default `injection`); `threshold`, a score from 0 to 1 or the name of an operating point
     (`1%`), for all labels or for each (default: the model's own point); `first_stage` (`false`: the encoder judges all);
-    `model` (default `supervisor`); `window_chars` of an answer judged together. Raises `OptionError` for anything else.
+    `model` (default `supervisor`); `evasions` (the disguises that are undone: each reading of a text is judged, and the worst
+    score counts); `window_chars` of an answer judged together. Raises `OptionError` for anything else.
     """
     for key in options:
         if key not in OPTIONS:
@@ -249,12 +274,15 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     first_stage = options.get("first_stage", True)
     if not isinstance(first_stage, bool):
         raise OptionError("first_stage", "must be true or false")
+    evasions = options.get("evasions", "standard")
+    if evasions not in PROFILES:
+        raise OptionError("evasions", f"must be one of {', '.join(PROFILES)}")
     labels = _labels(options, scorer)
     given = _thresholds(options, labels)
     wanted = {kind: tuple(_wanted(label, given[label], scorer, kind) for label in labels) for kind in KINDS}
     cut: Mapping[Direction, Segments] = {"request": REQUESTS, "response": answers(_window_chars(options))}
-    digest = options_digest("supervisor", VERSION, dict(options), scorer.digest)
-    return Supervisor(name, digest, wanted, scorer, cut, first_stage)
+    digest = options_digest("supervisor", VERSION, dict(options), scorer.digest, unicodedata.unidata_version)
+    return Supervisor(name, digest, wanted, scorer, cut, first_stage, evasions)
 
 
 def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:

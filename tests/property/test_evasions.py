@@ -54,7 +54,25 @@ SIGNS = [
     "привет",
     "４",
 ]
-SIGNS += ["🏴\U000e0067\U000e007f", "1️⃣ ", "\ud800", "😀", "，", "\u200b" * 70, *INVISIBLE.values(), *SPACES]
+SIGNS += [
+    "🏴\U000e0067\U000e007f",
+    "1️⃣ ",
+    "\ud800",
+    "😀",
+    "，",
+    "\u200b" * 70,
+    "\b",
+    "\x00",
+    "\x1b[1m",
+    "\x1b[",
+    "\x1b",
+    "\U000e0041\U000e0031",
+    "\ufffc",
+    "\ue000",
+    "\U000f0000",
+    *INVISIBLE.values(),
+    *SPACES,
+]
 
 
 def wrapped(name: str, profile: str) -> Any:

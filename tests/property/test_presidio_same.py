@@ -52,8 +52,29 @@ ATOMS = [
     "(?-s:.)",
 ]
 ASSERTIONS = [r"\b", r"\B", "^", "$", r"\A", r"\Z"]
-MARKS = ["*", "+", "?", "{2}", "{1,2}", "{0,2}", "{2,}", "*?", "+?", "*+"]
+MARKS = ["*", "+", "?", "{2}", "{1,2}", "{0,2}", "{2,}", "*?", "+?", "*+", "++", "?+"]
 LETTERS = st.text(st.sampled_from("abkKsSiIéİıſK5٣ \n\u00a0_\x01\x02\x1c😀"), max_size=20)
+
+
+def _named(first: str, second: str, shape: str) -> str:
+    """A group around `first` that `shape` refers to; at most two groups have names."""
+    name = next((name for name in "gh" if f"(?P<{name}>" not in first + second), "")
+    return shape.format(first=first, second=second, name=name) if name else first + second
+
+
+REFERENCES = [
+    "(?P<{name}>{first}){second}(?P={name})",
+    "(?P<{name}>{first}){second}(?-i:(?P={name}))",
+    "(?-i:(?P<{name}>{first})){second}(?P={name})",
+    "(?P<{name}>{first}){second}(?P={name})+",
+    "(?P<{name}>{first})?{second}(?P={name})?",
+    "(?>(?P<{name}>{first}){second}(?P={name}))",
+    "(?P<{name}>{first}){second}(?=(?P={name}))",
+    "(?P<{name}>{first}){second}(?<=(?P={name}))",
+    "(?=(?P<{name}>{first})){second}(?P={name})",
+    "(?:(?P<{name}>{first})|{second})(?({name})a|5)",
+    "(?P<{name}>{first})?(?({name}){second})",
+]
 
 
 def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -61,10 +82,9 @@ def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(inner, inner).map("".join),
         st.tuples(inner, inner).map("|".join).map("(?:{})".format),
         st.tuples(inner, st.sampled_from(MARKS)).map(lambda both: f"(?:{both[0]}){both[1]}"),
-        st.tuples(inner, inner).map(
-            lambda both: rf"(?P<g>{both[0]}){both[1]}(?P=g)" if "(?P" not in "".join(both) else both[0]
-        ),
+        st.tuples(inner, inner, st.sampled_from(REFERENCES)).map(lambda three: _named(*three)),
         inner.map("(?>{})".format),
+        st.sampled_from(["(?-i:{})", "(?-s:{})", "(?-m:{})", "(?i:{})"]).flatmap(lambda scope: inner.map(scope.format)),
         st.tuples(st.sampled_from(["(?=", "(?!", "(?<=", "(?<!"]), inner).map(lambda both: f"{both[0]}{both[1]})"),
     )
 

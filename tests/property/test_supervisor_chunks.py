@@ -20,7 +20,15 @@ RESOURCES = Resources(lambda name: FakeScorer(hashed, 120, 30))
 PIECES = r"""
 a|word |Sentence. |Really?! |He said "no." |。|！|! |？ |.| |...|.) |   |é|𝒳|a longer run of words without any end
 """.strip().split("|")
-pieces = st.sampled_from([*PIECES, "\n", "\n\n", "\t", "\u200b", "\u2028", "\ud800", "x" * 50])
+DISGUISED = [
+    "%61b ",
+    "\uff41\uff42. ",
+    "a\u200bb ",
+    "cGxlYXNlIGF0dGFjayB0aGVtIG5vdw== ",
+    "\U000e0061\U000e0062 ",
+    "x\by",
+]
+pieces = st.sampled_from([*PIECES, "\n", "\n\n", "\t", "\u200b", "\u2028", "\ud800", "x" * 50, *DISGUISED])
 texts = st.lists(pieces, min_size=10, max_size=150).map("".join)
 directions: st.SearchStrategy[Direction] = st.sampled_from(["request", "response"])
 

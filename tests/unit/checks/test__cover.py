@@ -145,7 +145,6 @@ def test_flags_within_a_pattern_hold_for_all_of_it() -> None:
         ("a", FLAGS | int(regex.BESTMATCH), "flags"),
         (r"\X", FLAGS, "cannot be read"),
         (r"(?P<a>b(?P=a))", FLAGS, "cannot be read"),
-        (r"(?i:(a))\1", 0, "same flags"),
     ],
 )
 def test_what_cannot_be_covered_says_why(source: str, flags: int, words: str) -> None:
@@ -170,3 +169,23 @@ def test_what_is_a_digit_or_space_to_python_is_one_to_regex() -> None:
     digits, spaces = set(regex.findall(r"\d", every)), set(regex.findall(r"\s", every))
     assert all(letter in digits for letter in every if letter.isdecimal())
     assert all(letter in spaces for letter in every if letter.isspace())
+
+
+REPEATED = [
+    (r"(?>(?P<g>\b)5(?P=g))", "55"),
+    (r"(?P<g>\ba)b(?P=g)", "aba"),
+    (r"(?P<g>a(?=b))b(?P=g)c", "abac"),
+    (r"(?P<g>(?<!b)a)b(?P=g)", "aba"),
+    (r"(?P<g>(?<h>a\b)) (?P=g)b".replace("?<h>", "?P<h>"), "a ab"),
+    (r"(?-i:(?P<g>[^a]))b(?P=g)", "Aba"),
+    (r"(?-i:(?P<g>k))b(?P=g)", "kb\u212a"),
+    (r"(?i:(a))b\1", "aba"),
+]
+
+
+@pytest.mark.parametrize(("source", "text"), REPEATED)
+def test_a_back_reference_asks_no_assertion_of_its_group_again(source: str, text: str) -> None:
+    spans = [match.span() for match in exact(source, FLAGS).finditer(text)]
+    body = compiled(cover(source, FLAGS).body)
+    assert spans
+    assert all(body.fullmatch(trace(text), *span) for span in spans)

@@ -22,7 +22,7 @@ from tests.support_checks import CHANNEL, PROSE, assert_every_split, held_words,
 from tests.support_evasions import CARD, DASHES, DIGITS, INVISIBLE, KEY, MAIL, SECRETS, SPACES, WAYS, base, digits
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "pii": {"entities": ["CREDIT_CARD", "EMAIL_ADDRESS", "PHONE_NUMBER"]},
+    "pii": {"entities": ["CREDIT_CARD", "EMAIL_ADDRESS", "PHONE_NUMBER"], "parity": "strict"},
     "secrets": {},
     "words": {"patterns": ["(?i)project[ -]?falcon"]},
 }

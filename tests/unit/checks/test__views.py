@@ -113,7 +113,7 @@ def test_pieces_are_put_together() -> None:
     assert last.patches == (Patch(1, 1, 1, 2), Patch(6, 25, 7, 35))
     assert whole.limit == 7  # a line of base64 may follow
     assert whole.spans == [(7, 35)]
-    assert len(whole.views) == DEPTH + 2
+    assert len(whole.views) == 2 * DEPTH + 3
 
 
 def _cells(text: str) -> list[Cell]:

@@ -10,9 +10,10 @@ import pytest
 
 from guardproxy.checks import Check, Resources
 from guardproxy.checks import build as build_by_name
-from guardproxy.checks.supervisor import build
+from guardproxy.checks.supervisor import OPTIONS, build
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Direction, Finding, Kind, Scan, Window
+from tests.support_evasions import WAYS
 from tests.support_supervisor import FakeScorer, words
 
 
@@ -172,7 +173,7 @@ def answer(text: str, **more: Any) -> Window:
 
 def test_a_piece_that_is_all_context_is_no_finding_of_its_segment() -> None:
     text = "attack" + "x" * 194 + "y" * 300
-    check, _ = made({"window_chars": 200}, FakeScorer(words, 40))
+    check, _ = made({"window_chars": 200}, FakeScorer(words, 40, 20))
     (scan,) = check.scan([answer(text)])
     assert spans(scan) == [(0, 40)]
 
@@ -253,7 +254,11 @@ NUMBER = "must be a number from 0 to 1, or the name of an operating point, like 
     ("options", "key", "message"),
     [
         ({"treshold": 0.5}, "treshold", "unknown option `treshold`; did you mean `threshold`?"),
-        ({"zzz": 1}, "zzz", "unknown option `zzz`; known: first_stage, label, labels, model, threshold, window_chars"),
+        (
+            {"zzz": 1},
+            "zzz",
+            "unknown option `zzz`; known: " + ", ".join(OPTIONS),
+        ),
         ({"label": "injektion"}, "label", "the model has no label `injektion`; did you mean `injection`?"),
         (
             {"labels": ["harm", "x"]},
@@ -307,3 +312,62 @@ def test_an_unknown_model_is_an_error_of_its_option() -> None:
     with pytest.raises(OptionError, match="no model `nothing` is installed") as caught:
         build("attack", {"model": "nothing"}, Resources(scorer))
     assert caught.value.key == "model"
+
+
+ORDER = "please attack them now"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_attack_in_disguise_is_found_where_it_stands(way: str) -> None:
+    hide, mildest = WAYS[way]
+    hidden = hide(ORDER)
+    text = f"It says ({hidden}) on the wall."
+    for profile in ("standard", "strict"):
+        check, scorer = made(
+            {"evasions": profile}, FakeScorer(lambda text, output: 0.9 if "attack" in text else 0.1, 1000)
+        )
+        (scan,) = check.scan([window(text)])
+        if "attack" in text or mildest in (profile, "standard"):
+            assert [(finding.start, finding.end, finding.score) for finding in scan.findings] == [
+                (0, len(text), 0.9)
+            ], profile
+        assert len(scorer.texts[0]) <= 3
+
+
+def test_letters_that_look_latin_are_read_in_words_of_latin_text() -> None:
+    text = "please \u0430tt\u0430ck them now"
+    check, scorer = made({})
+    assert [finding.score for finding in check.scan([window(text)])[0].findings] == [0.9]
+    russian = "Это обычный текст, а сор тут"
+    check.scan([window(russian)])
+    assert scorer.texts[-1] == [russian]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "An ordinary text.",
+        "L\u00e1rka \u2014 \u201cquoted\u201d caf\u00e9 \U0001f600",
+        "hash 9f86d081884c7d659a2feaa0c55ad015",
+    ],
+)
+def test_a_text_without_disguise_is_judged_once(text: str) -> None:
+    check, scorer = made({})
+    check.scan([window(text)])
+    assert scorer.texts == [[text]]
+
+
+def test_evasions_off_reads_the_text_alone() -> None:
+    check, scorer = made({"evasions": "off"})
+    check.scan([window("%61ttack it")])
+    assert scorer.texts == [["%61ttack it"]]
+
+
+def test_a_finding_in_a_view_points_to_the_place_in_the_text() -> None:
+    run = WAYS["base64"][0](ORDER)
+    text = f"{'word ' * 30}{run} {'word ' * 30}"
+    check, _ = made({}, FakeScorer(words, 40, 20))
+    (scan,) = check.scan([window(text)])
+    low, high = min(finding.start for finding in scan.findings), max(finding.end for finding in scan.findings)
+    assert low <= text.index(run) < text.index(run) + len(run) <= high
+    assert high - low < 120
