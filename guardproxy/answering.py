@@ -20,7 +20,7 @@ from guardproxy.machine import Machine, because
 from guardproxy.offsets import moved
 from guardproxy.transcript import Command, ResponseStarted, SendUpstream, UpstreamFailed
 from guardproxy.wire import turns
-from guardproxy.wire.decoding import unmapped
+from guardproxy.wire.decoding import uninspected, unmapped
 
 
 @dataclass(slots=True)
@@ -79,6 +79,8 @@ class Answering(Machine):
         answer, bound = self._answer, self._bound
         if bound and bound.refuses_unmapped and unmapped(events):
             events = [Fault("unmapped_field", "the answer has a field that this proxy does not know")]
+        elif bound and bound.refuses_opaque and (refused := uninspected(events, bound.refuses_opaque, False)):
+            events = [Fault(refused[0], "the answer has content that no check can read, and the policy refuses it")]
         if bound and bound.judging and answer.status == 200:
             events = self._judged(events, bound.judging)
         if bound and bound.mends and not answer.mended and self.setting.replayed is None:

@@ -79,14 +79,16 @@ class Editor:
         for finding in found:
             start, end = finding.start, finding.end
             if finding.check == RESTORE:
-                if finding.label in WITHHELD:
+                if finding.label in WITHHELD or lane.fixed:
                     continue
                 cuts.append(_Cut(start, end, RESTORE, finding))
                 continue
             if finding.label == CHECK_ERROR:
                 continue
             edit = self.bound.edit(lane.channel, finding) if self.bound else None
-            if edit:
+            if edit and lane.fixed:
+                self._stop_at(lane, finding, edit.rule)
+            elif edit:
                 operator = edit.operators.of(finding.label)
                 back = edit.restore and operator.type == "placeholder" and self._knows(lane)
                 cuts.append(_Cut(start, end, finding.label, finding, operator, back, edit.rule, edit.restoration))
@@ -197,6 +199,14 @@ class Editor:
     def _stop(lane: Lane, cut: _Cut) -> None:
         message = f"the policy rule `{cut.rule}` redacts a value where the schema takes nothing in its place"
         lane.stops[cut.finding] = Stop(cut.rule, message)
+
+    @staticmethod
+    def _stop_at(lane: Lane, finding: Finding, rule: str) -> None:
+        field = lane.channel.path.rpartition(".")[2]
+        message = (
+            f"the policy rule `{rule}` redacts a value in `{field}`, which cannot be edited; leave the value out there"
+        )
+        lane.stops[finding] = Stop(rule, message)
 
     def _token(self, label: str, text: str) -> str:
         return self.tokens.setdefault(text, self.mint(label, text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,9 @@ class Text:
     `number`: it is a JSON number's digits. `again`: the channel's last text, which is complete, said once more: it is
     not scanned again, and what became of it becomes of this. `judged`: what the frame says elsewhere in parts, or does not
     say at all, as one text for the checks that judge a form; it is never sent. `altered`: the frame itself says something
-    else, and is to be written with this text. `shape`: what a schema of the request asks of it.
+    else, and is to be written with this text. `shape`: what a schema of the request asks of it. `fixed`: the place takes no
+    edited text, so what would be an edit is a stop. `unmapped`: the format does not know the place. `parts`: the text is a
+    row of short numbers, which stand at these places. `encode`: writes an edited text as it stands in the frame.
     """
 
     channel: Channel
@@ -61,17 +64,23 @@ class Text:
     judged: bool = False
     altered: bool = False
     shape: Shape | None = None
+    fixed: bool = False
+    unmapped: bool = False
+    parts: tuple[Path, ...] = ()
+    encode: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
     """A frame without checkable text (a role, a usage count, a ping), or one whose content cannot be inspected.
 
-    `uninspected`: where in the tree content is that no check can read (images, signatures, encrypted content).
+    `uninspected`: where in the tree content is that no check can read (images, signatures, encrypted content); `media`: of
+    which kind each is.
     """
 
     frame: Frame
     uninspected: tuple[Path, ...] = ()
+    media: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from guardproxy.transcript import (
 )
 from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Request, turns, wanted
-from guardproxy.wire.decoding import unmapped
+from guardproxy.wire.decoding import UNINSPECTED, uninspected, unmapped
 from guardproxy.wire.stated import Stated, stated
 from guardproxy.wire.strict import read
 
@@ -107,6 +107,9 @@ class Exchange(Answering):
         if self._bound.refuses_unmapped and (found := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
             return self._refuse(DownstreamError(400, "unmapped_field", message, found), happened.at_s)
+        if refused := uninspected(events, self._bound.refuses_opaque, self._bound.refuses_token_ids):
+            code, field = refused
+            return self._refuse(DownstreamError(400, code, UNINSPECTED[code].format(field=field), field), happened.at_s)
         self._request.gate.push(events)
         return self._advance_request(happened.at_s)
 
@@ -141,7 +144,7 @@ class Exchange(Answering):
         self._entry = next(self._request.gate.release())
         self._request.note(self._entry)
         seen = [
-            self._tally.see(piece.lane.channel, finding)
+            self._tally.see(piece.lane.channel, finding) or piece.lane.stops.get(finding)
             for piece in self._entry.pieces
             for _, finding in piece.findings()
         ]

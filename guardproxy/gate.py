@@ -60,6 +60,7 @@ class Entry:
     frame: Frame
     pieces: list[Piece] = field(default_factory=list)
     opaque: tuple[Path, ...] = ()
+    media: tuple[str, ...] = ()  # of which kind each opaque place is
 
     def ready(self) -> bool:
         return all(piece.end <= piece.lane.settled and piece.lane.is_quotable for piece in self.pieces)
@@ -109,7 +110,9 @@ class Gate:
                 case Text():
                     self._push_text(event)
                 case Opaque():
-                    self._entry(event.frame).opaque += event.uninspected
+                    entry = self._entry(event.frame)
+                    entry.opaque += event.uninspected
+                    entry.media += event.media or ("",) * len(event.uninspected)
                 case End():
                     if lane := self._open.pop(event.channel, None):
                         lane.ended = True
@@ -155,6 +158,8 @@ class Gate:
             event.judged,
             json,
             self.facts_for,
+            fixed=event.fixed,
+            unmapped=event.unmapped,
         )
         if self.quotes and (event.judged or (lane.held and event.frame.streamed)):
             lane.quoting = tuple(check for check in asked if not is_raw(check) and check.name != RESTORE)

@@ -21,7 +21,8 @@ from guardproxy.checks import Check
 from guardproxy.decisions import Stop
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window, give_way
 from guardproxy.shapes import Shape
-from guardproxy.wire.json_text import Leaf, View, rewrite, stand_in, view
+from guardproxy.wire.json_text import Leaf, View, rewrite, view
+from guardproxy.wire.numbers import stand_in, stand_ins
 
 CHECK_ERROR = "check_error"
 RESTORE = "@restore"  # the check that finds placeholders; no check of a policy can be called so
@@ -37,7 +38,8 @@ class Lane:
     """One text: what of it is held, how far each check has come, what was found and what is to be put in its place.
 
     All offsets count from the text's beginning. For an encoded lane `findings` and `edits` count in the decoded view.
-    `json`: the text is JSON; `encoded`: and it is scanned decoded. `shape`: what a schema of the request asks of it.
+    `json`: the text is JSON; `encoded`: and it is scanned decoded. `shape`: what a schema of the request asks of it. `fixed`:
+    no edited text can stand at its place. `unmapped`: the format does not know the place.
     """
 
     channel: Channel
@@ -50,6 +52,8 @@ class Lane:
     judged: bool = False
     json: bool = False
     facts: Callable[[Lane, Check], Facts | None] = lambda lane, check: NO_FACTS
+    fixed: bool = False
+    unmapped: bool = False
     tail: str = ""  # text from `base` on
     base: int = 0
     total: int = 0
@@ -141,6 +145,8 @@ class Lane:
             return []
         done = self._done(min(self._at))
         self.findings += done
+        if self.seen is not None:  # rows stand at the end of the view, and their numbers before it in the text
+            self.findings.sort(key=self.raw_start)
         return done
 
     def _done(self, settled: int) -> list[Finding]:
@@ -193,8 +199,11 @@ class Lane:
 
     def stand_in(self, start: int, end: int) -> str:
         """What must stand for a span of a number, whatever the value; empty where a placeholder can stand."""
+        if self.number:
+            span = "".join(self.whole)[start:end]
+            return stand_ins(span) if " " in span else stand_in(end - start)
         leaf = self._leaf(start)
-        return stand_in(end - start) if self.number or (leaf and leaf.number) else ""
+        return stand_in(end - start) if leaf and leaf.number else ""
 
     def edit(self, start: int, end: int, replacement: str) -> None:
         """Puts `replacement` in place of a settled span; edits must come in order."""

@@ -287,7 +287,7 @@ class Machine:
         outcome = "blocked_request" if self.phase == "request" else "blocked_response"
         if self._head_sent:
             nothing = codec.decoder(streamed=True, failed=False, limit_bytes=0)
-            opening = turns.opening(codec.name, self._answer.decoder.seen.model or self._notes.model)
+            opening = turns.opening(codec.name, self._notes.model)
             return self._last(outcome, opening + self._trailer(outcome) + codec.filtered(nothing, message), at_s)
         cancel: list[Command] = [] if self.phase == "request" else [CancelUpstream()]
         return [*cancel, *self._own(400, codec.error(400, "content_filter", message), outcome, at_s, NO_RETRY)]

@@ -22,12 +22,13 @@ class Side:
     gate: Gate
     read: bool = True
     runs: list[tuple[int, int]] = field(default_factory=list)
-    uninspected: dict[str, None] = field(default_factory=dict)
+    uninspected: dict[str, str] = field(default_factory=dict)  # places -> the kind of what stands there
     _ends: dict[int, int] = field(default_factory=dict)
 
     def note(self, entry: Entry) -> None:
         """A frame leaves."""
-        self.uninspected.update(dict.fromkeys(dotted(path) for path in entry.opaque))
+        for path, media in zip(entry.opaque, entry.media, strict=True):
+            self.uninspected[dotted(path)] = media
         texts = [(piece.lane.index, piece.end) for piece in entry.pieces if not piece.text.again]
         for lane, end in texts or [(-1, 0)]:
             if self._ends.get(lane) == end:  # noted before
@@ -84,7 +85,7 @@ class Notes:
 
 def is_unmapped(lane: Lane) -> bool:
     """Whether a text stands in a field that its format does not have; a new field's plain name is none."""
-    return lane.channel.kind == "unmapped" and not (lane.key and is_plain_key("".join(lane.whole)))
+    return (lane.unmapped or lane.channel.kind == "unmapped") and not (lane.key and is_plain_key("".join(lane.whole)))
 
 
 def saved(attempts: Sequence[Attempt]) -> dict[str, float]:

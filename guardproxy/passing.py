@@ -91,7 +91,7 @@ class PassThrough:
         return None
 
     def _finish(self, outcome: str, data: bytes, at_s: float) -> Finish:
-        nothing = {"texts": [], "uninspected": ["*"], "unmapped": []}
+        nothing = {"texts": [], "uninspected": ["*"], "uninspected_kinds": ["*"], "unmapped": []}
         record = {
             "v": VERSION,
             "id": self.setting.id,

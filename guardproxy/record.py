@@ -20,11 +20,14 @@ from guardproxy.noted import Attempt, Notes, Side, is_unmapped, saved
 from guardproxy.placeholders import PLACEHOLDER
 from guardproxy.policy.evaluate import Bound, Outcome
 from guardproxy.wire import Seen
-from guardproxy.wire.json_text import View, apart, rewrite, stand_in, view
+from guardproxy.wire.decoding import found_of
+from guardproxy.wire.json_text import View, apart, rewrite, view
+from guardproxy.wire.numbers import stand_in
+from guardproxy.wire.opaque import NOT_KEPT
+from guardproxy.wire.protocol_words import is_short, undated
 from guardproxy.wire.walk import UNMAPPED, Found, edited, is_word
 
 VERSION = 1
-NOT_KEPT = "data:;base64,(not inspected, not kept)"  # opaque once more when the record is replayed
 KEY = "#key"  # how the path of a text ends that is an object's key
 KEPT_LIMIT_CHARS = 2_000_000  # a longer text is left out of the record, which says so
 _BORDER = re.compile(r"[.\[#]")
@@ -108,9 +111,10 @@ class Writer:
         return path
 
     def word(self, text: str, side: Side) -> str:
-        """A model's name: a word of the protocol, or a text that was scanned; empty otherwise."""
+        """A model's name, where it was scanned or is too short to say anything; empty otherwise."""
         scanned = (lane.whole for lane in side.gate.lanes if lane.settled == lane.total)
-        return self.scrub(text) if is_word(text) or [text] in scanned else ""
+        known = is_short(text) or [undated(text)] in scanned or (is_word(text) and not side.read)
+        return self.scrub(text) if known else ""
 
     def _known(self, text: str) -> list[Span]:
         if not self.tokens:
@@ -145,6 +149,8 @@ class Writer:
             return self._mask_as_it_stands(lane, whole[: lane.settled])
         scanned = lane.seen.text if lane.seen else whole[: lane.settled]
         spans = merge([*lane.masks, *beside(self._known(scanned), lane.masks)])
+        if lane.fixed:  # a word stays one, as it could be edited otherwise when the record is replayed
+            spans = [(start, end, token.strip("[]")) for start, end, token in spans]
         if lane.number:
             spans = [(start, end, lane.stand_in(start, end)) for start, end, _ in spans]
         if lane.seen is None:
@@ -172,6 +178,7 @@ class Writer:
         return {
             "texts": [self._text(lane) for lane in lanes],
             "uninspected": [self.path(path) for path in side.uninspected] if side.read else ["*"],
+            "uninspected_kinds": list(side.uninspected.values()) if side.read else ["*"],
             "unmapped": sorted({self.path(lane.channel.path) for lane in lanes if is_unmapped(lane)}),
         }
 
@@ -200,6 +207,10 @@ class Writer:
             text["encoded"] = True
         if lane.number:
             text["number"] = True
+        if lane.unmapped and lane.channel.kind != "unmapped":
+            text["unmapped"] = True
+        if lane.fixed:
+            text["fixed"] = True
         if lane.judged or (lane.fault_end and not lane.ended):
             text["judged"] = True
         if lane.shape and shown.text is not None:
@@ -269,11 +280,12 @@ class Writer:
             shown = self.masked(piece.lane)
             if shown.text is None:
                 return None
-            old = piece.text
-            changes.append((Found(old.path, old.text, UNMAPPED, old.key, old.number), shown.text))
+            changes.append((found_of(piece.text), shown.text))
         changes += [(Found(path, "", UNMAPPED), NOT_KEPT) for path in entry.opaque]
         if self.tokens:
-            changes += self._words(entry.frame.tree, (), {found.path for found, _ in changes if not found.key})
+            changes += self._words(
+                entry.frame.tree, (), {found.path for found, _ in changes if not found.key and not found.parts}
+            )
         return edited(entry.frame.tree, changes)
 
     def _words(self, node: Any, path: Path, done: set[Path]) -> Iterator[tuple[Found, str]]:

@@ -10,6 +10,7 @@ from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.findings import Channel
 from guardproxy.shapes import NO_SHAPES, Shapes
 from guardproxy.wire import Codec, Decoder, Request, Seen
+from guardproxy.wire.decoding import without_kinds
 
 
 @dataclass(slots=True)
@@ -23,6 +24,7 @@ class Recorded:
     usage: Mapping[str, Any] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
     shapes: Shapes = NO_SHAPES
+    names_kinds: bool = True  # the record says of which kind what was not inspected is; older ones do not
 
     @property
     def name(self) -> str:
@@ -37,7 +39,8 @@ class Recorded:
         return self.codec.routes
 
     def read_request(self, body: bytes) -> Request:
-        return self.codec.read_request(body)
+        request = self.codec.read_request(body)
+        return request if self.names_kinds else without_kinds(request)
 
     def decoder(
         self,
@@ -95,7 +98,8 @@ class Recorded:
                 at[number] += len(part)
                 encoded, is_number = one.get("encoded", False), one.get("number", False)
                 key, shape = one["path"].endswith("#key"), self.shapes.named(*one.get("shape", ("", ())))
-                events.append(Text(channel, part, frame, (), encoded, key, is_number, shape=shape))
+                about = {"shape": shape, "fixed": one.get("fixed", False), "unmapped": one.get("unmapped", False)}
+                events.append(Text(channel, part, frame, (), encoded, key, is_number, **about))
                 if at[number] == len(one["text"]) and not one.get("open"):
                     events.append(End(channel))
         return events

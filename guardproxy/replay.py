@@ -108,7 +108,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
         return "its wire format is not installed"
     memory, attempts = _Memory(record, policies), _attempts(record)
     stopped = record["outcome"] == "blocked_response" and attempts[-1]["decision"] != "late"
-    recorded = Recorded(codec, record["response"], stopped)
+    recorded = Recorded(codec, record["response"], stopped, names_kinds="uninspected_kinds" in record["request"])
     exchange = Exchange(
         Setting(
             id=record["id"],
@@ -240,6 +240,7 @@ class _Memory:
         self.blind: set[Masked] = set()
         self._digests: Mapping[str, str] = record["checks"]
         self._texts: dict[tuple[int, str, str, str], list[tuple[str, Mapping[str, Any]]]] = {}
+        self._elsewhere: dict[tuple[int, str, str], list[tuple[str, Mapping[str, Any]]]] = {}  # of any kind
         self._values: dict[tuple[str, str], tuple[str, float]] = {}
         self.attempt = 0
         self.at_s = 0.0  # when that was over
@@ -252,6 +253,7 @@ class _Memory:
                 text = " " * one["chars"] if one.get("judged") else one["text"]
                 if text is not None:
                     self._texts.setdefault(place, []).append((text, one))
+                    self._elsewhere.setdefault((place[0], place[1], place[3]), []).append((text, one))
                     seen = view(text).text if one.get("encoded") else text
                     for finding in one["findings"]:
                         value = seen[finding["start"] : finding["end"]]
@@ -322,7 +324,9 @@ class _Memory:
     def _at(self, window: Window, later: int = 0) -> list[tuple[str, Mapping[str, Any]]]:
         channel = window.channel
         attempt = self.attempt + later if channel.direction == "response" else 0
-        return self._texts.get((attempt, channel.direction, channel.kind, channel.path), [])
+        found = self._texts.get((attempt, channel.direction, channel.kind, channel.path))
+        # An older record may call the kind of a place by another name.
+        return found or self._elsewhere.get((attempt, channel.direction, channel.path), [])
 
     def findings(self, window: Window, name: str) -> tuple[Finding, ...] | None:
         """What the check of this name found in the window's text, which may be the beginning of a recorded one; `None`

@@ -28,6 +28,7 @@ _ORDERS: Mapping[str, tuple[Any, ...]] = {
     "on_error": ("flag", "block"),
     "unmapped": ("scan", "refuse"),
     "intent": ("off", "on"),
+    "token_ids": ("pass", "refuse"),
     "action": ACTIONS,
     "mode": ("shadow", "enforce"),
     "restore": (True, False),
@@ -49,7 +50,7 @@ _BY_HAND: tuple[str, ...] = (
     "rule",
     "strength",
 )
-_BY_HAND += ("restoration",)
+_BY_HAND += ("restoration", "opaque")
 _NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "root", "unused")
 
 
@@ -145,6 +146,7 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from told(_named_checks(old, new))
     yield from told(_rules(old, new))
     yield from told(_fields(old, new, ""))
+    yield from told(_opaque(old, new))
     if not new.tenant and old.stands_for != new.stands_for:
         was, now = (_listed(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
         yield from told([Changed(f"extends {was} -> {now}", "neutral")])
@@ -269,6 +271,14 @@ def _fields(old: Policy | Rule | Retry, new: Policy | Rule | Retry, prefix: str)
             yield Changed(f"enforce {' -> '.join(percents)}", "tightens" if now > was else "loosens")
         elif before != after:
             yield Changed(f"{prefix}{name} {shown(before)} -> {shown(after)}", _ranked(name, before, after))
+
+
+def _opaque(old: Policy, new: Policy) -> Iterator[Changed]:
+    """Content that no check can read, by kind."""
+    for kind in sorted(old.opaque ^ new.opaque):
+        fresh = kind in new.opaque
+        was, now = ("pass", "refuse") if fresh else ("refuse", "pass")
+        yield Changed(f"opaque {kind} {was} -> {now}", "tightens" if fresh else "loosens")
 
 
 def _ranked(name: str, old: Any, new: Any) -> Effect:

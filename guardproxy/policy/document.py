@@ -21,8 +21,10 @@ __all__ = [
     "INTENT",
     "KEEP",
     "KINDS_OF",
+    "MEDIA",
     "MODES",
     "ON_ERROR",
+    "PASSES",
     "SEVERITIES",
     "UNMAPPED",
     "VERDICTS",
@@ -35,6 +37,7 @@ __all__ += [
     "Match",
     "Mode",
     "OnError",
+    "Passes",
     "Policy",
     "PolicyTest",
     "Rule",
@@ -45,6 +48,7 @@ __all__ += [
 
 OnError = Literal["block", "flag"]
 Unmapped = Literal["scan", "refuse"]
+Passes = Literal["pass", "refuse"]
 Keep = Literal["none", "redacted"]
 Intent = Literal["off", "on"]
 Action = Literal["flag", "redact", "retry", "block"]
@@ -53,11 +57,15 @@ Severity = Literal["low", "medium", "high", "critical"]
 
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)
 UNMAPPED: tuple[Unmapped, ...] = get_args(Unmapped)
+PASSES: tuple[Passes, ...] = get_args(Passes)
 KEEP: tuple[Keep, ...] = get_args(Keep)
 INTENT: tuple[Intent, ...] = get_args(Intent)
 ACTIONS: tuple[Action, ...] = get_args(Action)
 MODES: tuple[Mode, ...] = get_args(Mode)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+# The kinds of content that no check can read, as far as a wire format tells them apart.
+MEDIA = ("image", "audio", "video", "file", "signature", "encrypted")
 
 # An answer can echo every part of its request (some APIs do), so `response` leaves no kind out; a request is no error.
 KINDS_OF: Mapping[Direction, frozenset[Kind]] = {
@@ -128,7 +136,10 @@ class Policy:
 
     `tenant`: whose overrides are in it; empty for the file as it stands. `stands_for`: the policies that it is at least as
     strict as (those that it extends, the file without the tenant's overrides); where it applies they need not. `root`: the
-    first of those that extend each other; their shares take the same conversations. `unused`: the variables that nothing uses.
+    first of those that extend each other; their shares take the same conversations.
+    `opaque`: the kinds of content that no
+    check can read and that are refused; `token_ids`: what happens to integers that stand for a text.
+    `unused`: the variables that nothing uses.
     """
 
     name: str
@@ -138,6 +149,8 @@ class Policy:
     rules: tuple[Rule, ...]
     on_error: OnError = "block"
     unmapped: Unmapped = "scan"
+    opaque: frozenset[str] = frozenset()
+    token_ids: Passes = "refuse"  # noqa: S105 - not a password
     keep: Keep = "redacted"
     intent: Intent = "on"
     tests: tuple[PolicyTest, ...] = ()

@@ -104,8 +104,10 @@ class Bound:
         """Whether any rule looks at texts of this direction. Otherwise they are neither scanned nor kept."""
         if direction not in self._reads:
             asked = (bound for bound in self.rules if any(place[0] == direction for place in bound.rule.on))
-            self._reads[direction] = self.refuses_unmapped or any(
-                bound.names and bound.rule.when.names() - {CHECK_ERROR} for bound in asked
+            self._reads[direction] = (
+                self.refuses_unmapped
+                or bool(self.refuses_opaque)
+                or any(bound.names and bound.rule.when.names() - {CHECK_ERROR} for bound in asked)
             )
         return self._reads[direction]
 
@@ -172,6 +174,16 @@ class Bound:
     @property
     def refuses_unmapped(self) -> bool:
         return any(policy.unmapped == "refuse" for policy in self.policies)
+
+    @property
+    def refuses_opaque(self) -> frozenset[str]:
+        """The kinds of uninspected content that some policy refuses."""
+        return frozenset(kind for policy in self.policies for kind in policy.opaque)
+
+    @property
+    def refuses_token_ids(self) -> bool:
+        """Whether some policy refuses integers that stand for a text."""
+        return any(policy.token_ids != "pass" for policy in self.policies)  # noqa: S105 - not a password
 
     @property
     def keep(self) -> Keep:

@@ -6,7 +6,8 @@ where the second is weaker than the first, or where it cannot be shown that it i
 What may change, and only so: `action` to a stronger one, `mode` from shadow to enforce, `enforce` to a larger share, `on` to
 more, `when` to more, `restore` to false or to fewer places,
 `operators` to what shows less, `severity` up, `early` to false, `then` to a stronger
-one, `on_error` to block, `unmapped` to refuse; options of a check as the check itself declares them (`Option.tighter`).
+one, `on_error` to block, `unmapped`, `opaque` and `token_ids` to refuse; options of a check as the check itself
+declares them (`Option.tighter`).
 `message`, `template` and the budget of a retry are free. Nothing can be taken away.
 """
 
@@ -22,12 +23,23 @@ from guardproxy import checks
 from guardproxy.operators import DEFAULT
 from guardproxy.operators import KINDS as OPERATORS
 from guardproxy.policy import keys as tables
-from guardproxy.policy.document import ACTIONS, INTENT, MODES, ON_ERROR, SEVERITIES, UNMAPPED, CheckSpec, Policy, Rule
+from guardproxy.policy.document import (
+    ACTIONS,
+    INTENT,
+    MODES,
+    ON_ERROR,
+    PASSES,
+    SEVERITIES,
+    UNMAPPED,
+    CheckSpec,
+    Policy,
+    Rule,
+)
 from guardproxy.policy.expression import And, Expression, Name
 from guardproxy.policy.rollout import reach
 from guardproxy.policy.tree import Node, Place
 
-INHERITED = ("checks", "rules", "on_error", "unmapped", "enforce", "audit")
+INHERITED = ("checks", "rules", "on_error", "unmapped", "opaque", "token_ids", "enforce", "audit")
 _THEN = ("pass_flagged", "fallback", "block")
 _LIMIT_TERMS = 256
 
@@ -129,11 +141,18 @@ def _whole(before: Policy, after: Policy) -> Iterator[Found]:
     for key, weaker in (
         ("on_error", _order("`on_error`", tuple(reversed(ON_ERROR)), before.on_error, after.on_error)),
         ("unmapped", _order("`unmapped`", UNMAPPED, before.unmapped, after.unmapped)),
+        ("token_ids", _order("`token_ids`", PASSES, before.token_ids, after.token_ids)),
+        ("opaque", _opaque(before, after)),
         ("audit", "" if before.keep == after.keep else f"`audit` stays as it is, keep: {before.keep}"),
         ("audit", _order("`intent` of `audit`", INTENT, before.intent, after.intent)),
     ):
         if weaker:
             yield after.places[key], f"{weaker} ({_there(before, before.places.get(key))})"
+
+
+def _opaque(before: Policy, after: Policy) -> str:
+    gone = sorted(before.opaque - after.opaque)
+    return f"`opaque` may not be weakened: {gone[0]} is refused there" if gone else ""
 
 
 def _check(before: Policy, after_on_error: str, name: str, was: CheckSpec, now: CheckSpec) -> Iterator[Found]:

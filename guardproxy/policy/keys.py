@@ -13,7 +13,19 @@ from guardproxy.findings import KINDS
 from guardproxy.operators import HASH_TYPES
 from guardproxy.operators import KINDS as OPERATORS
 from guardproxy.policy import retrying, trial
-from guardproxy.policy.document import ACTIONS, INTENT, KEEP, MODES, ON_ERROR, SEVERITIES, UNMAPPED, WORDS_OF_ON, Action
+from guardproxy.policy.document import (
+    ACTIONS,
+    INTENT,
+    KEEP,
+    MEDIA,
+    MODES,
+    ON_ERROR,
+    PASSES,
+    SEVERITIES,
+    UNMAPPED,
+    WORDS_OF_ON,
+    Action,
+)
 
 Schema = Mapping[str, Any]
 
@@ -170,6 +182,20 @@ _LISTS: Schema = {
     "additionalProperties": TEXT,
 }
 
+_OPAQUE: Schema = {
+    "anyOf": [
+        choice(PASSES),
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": False,
+            "properties": {name: choice(PASSES) for name in MEDIA},
+        },
+    ]
+}
+_OPAQUE_KEY = Key("What happens to content that no check can read, such as images: all of it, or by kind.", _OPAQUE)
+_TOKEN_IDS_KEY = Key("What happens to integers that stand for a text; refused by default.", choice(PASSES))
+
 # What a tenant's overrides may change.
 TENANT: Table = {
     "vars": Key("Variables with other values for this tenant.", _VARIABLES),
@@ -178,6 +204,8 @@ TENANT: Table = {
     "rules": Key("Stricter rules by their `id`, or more rules.", {"type": "array"}),
     "on_error": Key("`block` where the policy says `flag`.", choice(ON_ERROR)),
     "unmapped": Key("`refuse` where the policy says `scan`.", choice(UNMAPPED)),
+    "opaque": _OPAQUE_KEY,
+    "token_ids": _TOKEN_IDS_KEY,
 }
 
 AUDIT: Table = {
@@ -225,6 +253,8 @@ POLICY: Table = {
     "tenants": Key("What is stricter for one tenant.", {"type": "object"}),
     "on_error": Key("What a check that fails or takes too long leads to.", choice(ON_ERROR)),
     "unmapped": Key("What happens to fields that guardproxy does not know.", choice(UNMAPPED)),
+    "opaque": _OPAQUE_KEY,
+    "token_ids": _TOKEN_IDS_KEY,
     "enforce": Key("Of how many conversations all its rules are enforced, as in `10 %`.", SHARE),
     "audit": Key("What records keep, and when.", {"type": "object"}),
     "tests": Key("Examples, and what must come of them.", {"type": "array", "items": _TEST}),

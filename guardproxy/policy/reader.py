@@ -17,7 +17,18 @@ from dataclasses import dataclass, field, replace
 from guardproxy.errors import PolicyError
 from guardproxy.policy import keys as tables
 from guardproxy.policy import rollout
-from guardproxy.policy.document import INTENT, KEEP, ON_ERROR, UNMAPPED, CheckSpec, Intent, Keep, Policy
+from guardproxy.policy.document import (
+    INTENT,
+    KEEP,
+    MEDIA,
+    ON_ERROR,
+    PASSES,
+    UNMAPPED,
+    CheckSpec,
+    Intent,
+    Keep,
+    Policy,
+)
 from guardproxy.policy.expression import RESERVED
 from guardproxy.policy.extending import loosened, overlaid
 from guardproxy.policy.matching import is_any, read_match
@@ -204,6 +215,8 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         unmapped=reading.choice(merged.get("unmapped"), UNMAPPED) or "scan",
         keep=keep,
         intent=intent,
+        opaque=_opaque(reading, merged.get("opaque")),
+        token_ids=reading.choice(merged.get("token_ids"), PASSES) or "refuse",
         tests=() if tenant else read_tests(reading, file.keys.get("tests"), tuple(rules), tuple(checks)),
         source=file.path,
         tenant=tenant,
@@ -246,6 +259,16 @@ def _check(reading: Reading, name: str, node: Node) -> CheckSpec | None:
             places |= {f"{key}[{number}]": item.place for number, item in enumerate(value.value)}
     on_error = reading.choice(entries.get("on_error"), ON_ERROR)
     return CheckSpec(use or "", options, node.key, places, on_error=on_error)
+
+
+def _opaque(reading: Reading, node: Node | None) -> frozenset[str]:
+    """The kinds of content that are refused."""
+    if node is None:
+        return frozenset()
+    if not isinstance(node.value, Mapping):
+        return frozenset(MEDIA if reading.choice(node, PASSES) == "refuse" else ())
+    keys = reading.entries(node, "`pass`, `refuse`, or a mapping like `{image: pass, audio: refuse}`", MEDIA)
+    return frozenset(name for name, value in keys.items() if reading.choice(value, PASSES) == "refuse")
 
 
 def _audit(reading: Reading, node: Node | None) -> tuple[Keep, Intent]:

@@ -3,7 +3,8 @@
 In: the nodes of a file, and the lists' bytes. Out: a `Scope`, and nodes in which every `${name}` has its value. Kept: nothing.
 
 `${name}` alone is the value as it is, a number as a number; within a longer text it is its text; a list that stands in a list
-is spliced into it. `$${` is a plain `${`. Variables count in `match`, `checks`, `rules`, `on_error`, `unmapped` and `audit`.
+is spliced into it. `$${` is a plain `${`. Variables count in `match`, `checks`, `rules`, `on_error`, `unmapped`,
+`opaque`, `token_ids` and `audit`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from guardproxy.policy.tree import Node, Place, unseen
 
 Scope = dict[str, Node]
 
-PLACES = ("match", "checks", "rules", "on_error", "unmapped", "enforce", "audit")
+PLACES = ("match", "checks", "rules", "on_error", "unmapped", "opaque", "token_ids", "enforce", "audit")
 LIMIT_ENTRIES = 10_000
 LIMIT_ENTRY_CHARS = 1000
 

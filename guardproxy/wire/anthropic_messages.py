@@ -13,9 +13,9 @@ from typing import Any
 
 from guardproxy.errors import NO_CAPACITY
 from guardproxy.events import Count, Event, Frame, Text
-from guardproxy.findings import Kind
 from guardproxy.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Decoder, Request, Seen
+from guardproxy.wire.anthropic_messages_map import ERROR, JSON_EVENTS, JSON_RESPONSE, REQUEST, RESPONSE, TEXT_EVENTS
 from guardproxy.wire.citations import cited
 from guardproxy.wire.decoding import (
     Place,
@@ -24,6 +24,7 @@ from guardproxy.wire.decoding import (
     counts,
     edited_frame,
     events_of,
+    found_of,
     indexed,
     is_delta,
 )
@@ -32,164 +33,15 @@ from guardproxy.wire.schemas import messages_shape_of, messages_shapes, shape_of
 from guardproxy.wire.sse import frame
 from guardproxy.wire.strict import write
 from guardproxy.wire.walk import (
-    KEYS,
-    OPAQUE,
-    OTHERS,
     STRUCTURE,
-    UNMAPPED,
     Found,
-    Leaf,
     Map,
     dotted,
     edited,
     is_word,
-    text,
     walk,
 )
 
-_CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
-_ROLES: dict[str, Kind] = {"user": "user", "assistant": "assistant", "system": "system"}
-
-
-def _source(kind: Kind) -> Map:
-    def choose(value: Any) -> Map:
-        plain = isinstance(value, dict) and value.get("type") == "text"
-        return {
-            "type": STRUCTURE,
-            "media_type": STRUCTURE,
-            "file_id": STRUCTURE,
-            "data": text(kind) if plain else OPAQUE,
-            "url": text(kind),
-            "content": _content(kind),
-        }
-
-    return choose
-
-
-_SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout")
-
-
-def _payload(value: Any) -> Map:
-    """A server tool's result: all text, but for what only the provider can read."""
-    if isinstance(value, dict):
-        return {**dict.fromkeys(_SEALED, OPAQUE), OTHERS: _payload, KEYS: text("tool_result")}
-    return [_payload] if isinstance(value, list) else text("tool_result")
-
-
-def _block(kind: Kind, said: Leaf | None = None) -> Map:
-    """`said`: how the text of a text block is read, if it is not just text of its kind."""
-
-    def choose(value: Any) -> Map:
-        name = value.get("type") if isinstance(value, dict) else None
-        if isinstance(name, str) and name.endswith("_tool_result"):
-            return {"type": STRUCTURE, "tool_use_id": STRUCTURE, "cache_control": _CACHE, "content": _payload}
-        shared = {"type": STRUCTURE, "cache_control": _CACHE}
-        match name:
-            case "text" | "mid_conv_system":
-                return {**shared, "text": said or text(kind), "citations": text(kind), "content": _content(kind)}
-            case "image":
-                return {**shared, "source": _source(kind)}
-            case "document":
-                return {**shared, "source": _source(kind), "title": text(kind), "context": text(kind)}
-            case "search_result":
-                return {**shared, **dict.fromkeys(("title", "source", "content"), text("tool_result"))}
-            case "thinking":
-                return {**shared, "thinking": text("reasoning"), "signature": OPAQUE}
-            case "redacted_thinking":
-                return {**shared, "data": OPAQUE}
-            case "tool_use" | "server_tool_use":
-                called = dict.fromkeys(("name", "input"), text("tool_arguments"))
-                return {**shared, "id": STRUCTURE, "caller": {"type": STRUCTURE, "tool_id": STRUCTURE}, **called}
-            case "tool_result":
-                return {**shared, "tool_use_id": STRUCTURE, "content": _content("tool_result")}
-        return UNMAPPED
-
-    return choose
-
-
-def _content(kind: Kind) -> Map:
-    return lambda value: [_block(kind)] if isinstance(value, list) else text(kind)
-
-
-def _message(value: Any) -> Map:
-    role = value.get("role") if isinstance(value, dict) else None
-    kind = _ROLES.get(role, "unmapped") if isinstance(role, str) else "unmapped"
-    return {"role": STRUCTURE, "content": _content(kind)}
-
-
-_REQUEST: dict[Any, Map] = {
-    **dict.fromkeys(
-        (
-            *("model", "stream", "max_tokens", "temperature", "top_p", "top_k", "service_tier", "container", "speed"),
-            "inference_geo",
-        ),
-        STRUCTURE,
-    ),
-    "system": _content("system"),
-    "messages": [_message],
-    "tools": [
-        {
-            "type": STRUCTURE,
-            "cache_control": _CACHE,
-            OTHERS: text("tool_definition"),
-            KEYS: text("tool_definition"),
-        }
-    ],
-    "tool_choice": {"type": STRUCTURE, "name": text("tool_definition")},
-    "metadata": text("metadata"),
-    "stop_sequences": text("metadata"),
-    "thinking": {"type": STRUCTURE, "budget_tokens": STRUCTURE, "display": STRUCTURE},
-    "output_config": {"effort": STRUCTURE, "format": text("tool_definition")},
-    "output_format": text("tool_definition"),
-    "cache_control": _CACHE,
-}
-
-_STOP = {"stop_reason": STRUCTURE, "stop_sequence": text("assistant"), "stop_details": text("refusal")}
-_USAGE = {"service_tier": STRUCTURE, "inference_geo": STRUCTURE}
-_JSON = Leaf("json", "assistant")
-
-
-def _response(said: Leaf | None = None) -> dict[str, Map]:
-    words = dict.fromkeys(("id", "type", "role", "model"), STRUCTURE)
-    return {**words, "content": [_block("assistant", said)], "usage": _USAGE, **_STOP}
-
-
-_RESPONSE, _JSON_RESPONSE = _response(), _response(_JSON)
-_ERROR: dict[str, Map] = {
-    "type": STRUCTURE,
-    "error": {"type": STRUCTURE, "message": text("error"), "details": text("error")},
-    "request_id": STRUCTURE,
-}
-_DELTAS: dict[str, Map] = {
-    "input_json_delta": {"type": STRUCTURE, "partial_json": Leaf("json", "tool_arguments")},
-    "thinking_delta": {"type": STRUCTURE, "thinking": text("reasoning"), "estimated_tokens": STRUCTURE},
-    "signature_delta": {"type": STRUCTURE, "signature": OPAQUE},
-    "citations_delta": {"type": STRUCTURE, "citation": text("assistant")},
-}
-
-
-def _events(said: Leaf | None = None) -> dict[str, Map]:
-    deltas = {**_DELTAS, "text_delta": {"type": STRUCTURE, "text": said or text("assistant")}}
-    return {
-        **_EVENTS,
-        "message_start": {"type": STRUCTURE, "message": _response(said)},
-        "content_block_start": {"type": STRUCTURE, "index": STRUCTURE, "content_block": _block("assistant", said)},
-        "content_block_delta": {
-            "type": STRUCTURE,
-            "index": STRUCTURE,
-            "delta": lambda one: deltas.get(str(one.get("type")), UNMAPPED) if isinstance(one, dict) else UNMAPPED,
-        },
-    }
-
-
-_EVENTS: dict[str, Map] = {
-    "content_block_stop": {"type": STRUCTURE, "index": STRUCTURE},
-    "message_delta": {"type": STRUCTURE, "delta": {**_STOP, "container": text("metadata")}, "usage": _USAGE},
-    "message_stop": {"type": STRUCTURE},
-    "ping": {"type": STRUCTURE},
-    "error": _ERROR,
-}
-_TEXT_EVENTS, _JSON_EVENTS = _events(), _events(_JSON)
 _FLOWING = {"text": "text", "thinking": "thinking", "partial_json": "input"}
 
 
@@ -220,7 +72,7 @@ class MessagesDecoder(StreamDecoder):
     shown_usage: dict[str, Any] = field(default_factory=dict)  # not `seen`: how far that is depends on chunks
 
     def how(self, tree: Any) -> Map:
-        events = _JSON_EVENTS if self.shapes.answer else _TEXT_EVENTS
+        events = JSON_EVENTS if self.shapes.answer else TEXT_EVENTS
         return events.get(_type(tree), {"type": STRUCTURE})
 
     def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
@@ -313,7 +165,7 @@ class AnthropicMessages:
             tree.get("model") or "",
             bool(tree.get("stream")),
             whole,
-            lambda: events_of(walk(tree, _REQUEST), whole, "request", partial(messages_shape_of, shapes)),
+            lambda: events_of(walk(tree, REQUEST), whole, "request", partial(messages_shape_of, shapes)),
             shapes,
         )
 
@@ -329,7 +181,7 @@ class AnthropicMessages:
     ) -> Decoder:
         if streamed:
             return MessagesDecoder(limit_bytes, read, shapes)
-        how = _ERROR if failed else _JSON_RESPONSE if shapes.answer else _RESPONSE
+        how = ERROR if failed else JSON_RESPONSE if shapes.answer else RESPONSE
         counts_of = partial(cited, shapes=shapes)
         return WholeDecoder(how, _notice, limit_bytes, partial(messages_shape_of, shapes), read, counts_of=counts_of)
 
@@ -365,7 +217,7 @@ class AnthropicMessages:
 
 
 def _tree(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
-    return edited(frame.tree, [(Found(old.path, old.text, UNMAPPED, old.key, old.number), new) for old, new in texts])
+    return edited(frame.tree, [(found_of(old), new) for old, new in texts])
 
 
 CODEC = AnthropicMessages()

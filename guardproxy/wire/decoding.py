@@ -7,18 +7,19 @@ in a thousand frames is one text. What belongs to a delta flows; any other strin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.shapes import NO_SHAPES, Shape, Shapes
-from guardproxy.wire import Seen
+from guardproxy.wire import Request, Seen
 from guardproxy.wire.sse import KEEP_ALIVE, Framer, SseEvent, frame
 from guardproxy.wire.strict import JsonFault, read, skim, write
-from guardproxy.wire.walk import NUMBER_LIMIT, Found, Map, dotted, is_plain_key, walk
+from guardproxy.wire.walk import NUMBER_LIMIT, UNMAPPED, Found, Map, dotted, is_plain_key, walk
 from guardproxy.wire.words import WORDS
 
+_OPAQUE = frozenset(("opaque", "tokens", "token_ids"))
 ShapeOf = Callable[[Any, Found], Shape | None]
 
 
@@ -32,20 +33,49 @@ def events_of(found: Iterable[Found], whole: Frame, direction: Direction, shape_
     what a schema of the request asks of it."""
     events: list[Event] = []
     opaque: list[Path] = []
+    media: list[str] = []
     for leaf in found:
-        name = dotted(leaf.path)
-        if leaf.leaf.how in ("opaque", "tokens"):
+        if leaf.leaf.how in _OPAQUE:
             opaque.append(leaf.path)
+            media.append(leaf.leaf.media or leaf.leaf.how)
             continue
-        channel = Channel(direction, leaf.leaf.kind, name + "#key" if leaf.key else name)
-        encoded = leaf.leaf.how == "json"
-        shape = shape_of(whole.tree, leaf)
-        text = Text(channel, leaf.text, whole, leaf.path, encoded, key=leaf.key, number=leaf.number, shape=shape)
-        events.append(text)
+        channel = Channel(direction, leaf.leaf.kind, dotted(leaf.path) + _suffix(leaf))
+        shape = None if leaf.parts else shape_of(whole.tree, leaf)
+        events.append(text_of(channel, leaf, whole, shape))
         events.append(End(channel))  # at once: two places may have one name (`a.b` is a key, or two)
     if not events or opaque:
-        events.append(Opaque(whole, tuple(opaque)))
+        events.append(Opaque(whole, tuple(opaque), tuple(media)))
     return events
+
+
+def _suffix(found: Found) -> str:
+    """What tells the text of a leaf from the text of the place itself."""
+    return "#key" if found.key else "#row" if found.parts else ""
+
+
+def text_of(channel: Channel, found: Found, whole: Frame, shape: Shape | None, *, again: bool = False) -> Text:
+    """The event of one leaf."""
+    return Text(
+        channel,
+        found.text,
+        whole,
+        found.path,
+        found.leaf.how == "json",
+        key=found.key,
+        number=found.number,
+        again=again,
+        shape=shape,
+        fixed=found.leaf.fixed,
+        unmapped=found.leaf.unmapped,
+        parts=found.parts,
+        encode=found.encode,
+    )
+
+
+def found_of(text: Text) -> Found:
+    """The leaf of an event, for `walk.edited`."""
+    stands = "\0" if text.altered else text.text  # of an altered text the frame says something else
+    return Found(text.path, stands, UNMAPPED, text.key, text.number, text.parts, text.encode)
 
 
 def uncounted(tree: Any) -> tuple[Count, ...]:
@@ -269,15 +299,17 @@ class StreamDecoder:
     def _texts(self, tree: Any, whole: Frame) -> list[Event]:
         events: list[Event] = []
         opaque: list[Path] = []
+        media: list[str] = []
         touched: dict[str, set[Channel]] = {}
         for found in walk(tree, self.how(tree)):
-            if found.leaf.how in ("opaque", "tokens"):
-                if found.leaf.how == "opaque" or self.withhold is nothing:
+            if found.leaf.how in _OPAQUE:
+                if found.leaf.how != "tokens" or self.withhold is nothing:
                     opaque.append(found.path)
+                    media.append(found.leaf.media or found.leaf.how)
                 continue
             place = self.place(tree, found)
-            channel = Channel("response", place.kind, place.path + "#key" if found.key else place.path)
-            flows = place.flows and not found.key and not found.number
+            channel = Channel("response", place.kind, place.path + _suffix(found))
+            flows = place.flows and not (found.key or found.number or found.leaf.fixed or found.encode)
             again = not flows and self._constant.get(channel) == found.text
             if flows:
                 self._constant.pop(channel, None)
@@ -287,19 +319,8 @@ class StreamDecoder:
                     del self._open[channel]
                     self._soft.discard(channel)
                     events.append(End(channel))
-            events.append(
-                Text(
-                    channel,
-                    found.text,
-                    whole,
-                    found.path,
-                    found.leaf.how == "json",
-                    key=found.key,
-                    number=found.number,
-                    again=again,
-                    shape=self.shape_of(tree, found, place),
-                )
-            )
+            shape = None if found.parts else self.shape_of(tree, found, place)
+            events.append(text_of(channel, found, whole, shape, again=again))
             if flows:
                 touched.setdefault(place.run, set()).add(channel)
                 self._open[channel] = place.run
@@ -314,7 +335,7 @@ class StreamDecoder:
                 self._soft.discard(channel)
                 del self._open[channel]
         if not events or opaque:
-            events.append(Opaque(whole, tuple(opaque)))
+            events.append(Opaque(whole, tuple(opaque), tuple(media)))
         return before + events
 
 
@@ -329,6 +350,37 @@ def unmapped(events: Sequence[Event]) -> str | None:
     found = (
         event
         for event in events
-        if isinstance(event, Text) and event.channel.kind == "unmapped" and not (event.key and is_plain_key(event.text))
+        if isinstance(event, Text)
+        and (event.unmapped or event.channel.kind == "unmapped")
+        and not (event.key and is_plain_key(event.text))
     )
     return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in found), None)
+
+
+UNINSPECTED = {
+    "opaque_content": "`{field}` holds content that no check can read, and the policy refuses it; send text",
+    "token_ids": "`{field}` holds integers that stand for a text, which no check can read; send the text, or allow them with "
+    "`token_ids: pass` in the policy",
+}
+
+
+def uninspected(events: Sequence[Event], kinds: frozenset[str], token_ids: bool) -> tuple[str, str] | None:
+    """The first place that is not inspected and is refused: the code of `UNINSPECTED`, and the field. `kinds`: those of
+    content that are refused; `token_ids`: whether integers that stand for a text are."""
+    for event in events:
+        if isinstance(event, Opaque):
+            for path, media in zip(event.uninspected, event.media, strict=False):
+                if media in kinds:
+                    return "opaque_content", dotted(path)
+                if token_ids and media == "token_ids":
+                    return "token_ids", dotted(path)
+    return None
+
+
+def without_kinds(request: Request) -> Request:
+    """The request of an older record, which does not say what of it was not inspected: that passed, and passes again."""
+
+    def events() -> list[Event]:
+        return [replace(event, media=()) if isinstance(event, Opaque) else event for event in request.events()]
+
+    return replace(request, events=events)

@@ -2,7 +2,11 @@
 took out of the text beside it, cut into tokens.
 
 `withhold` is for answers that a rule may edit or stop. Log probabilities stay where they provably say nothing but a text
-of their own frame, which is checked: their tokens, joined, are that text. Alternatives are other texts, so they go.
+of their own frame, which is checked: their tokens, joined, are that text. An alternative is another text: its number
+stays, its token becomes empty, unless it is the token that was chosen.
+
+`trim` is for a frame whose texts were edited: the entries stay whose tokens lie in a part of the text that goes on as it
+was.
 """
 
 from __future__ import annotations
@@ -71,20 +75,77 @@ def _prove(choice: dict[str, Any], gone: Callable[[str], object]) -> None:
     for entries in lists.values():
         for one in entries or ():
             if one.get("top_logprobs"):
-                one["top_logprobs"] = []
-                gone("top_logprobs")
+                numbers = _alternatives(one)
+                if numbers != one["top_logprobs"]:
+                    one["top_logprobs"] = numbers
+                    gone("top_logprobs")
             for key in one.keys() - _ENTRY:
                 del one[key]
                 gone("logprobs")
+
+
+def _alternatives(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """The alternatives of a token as numbers; of its own token, which the text says, all of them."""
+    out: list[dict[str, Any]] = []
+    listed = entry["top_logprobs"]
+    for other in listed if isinstance(listed, list) else []:
+        logprob = other.get("logprob") if isinstance(other, dict) else None
+        if isinstance(logprob, bool) or not isinstance(logprob, (int, float)) or abs(logprob) >= NUMBER_LIMIT:
+            continue
+        if other.get("token") == entry["token"] and other.get("bytes") in (None, entry.get("bytes")):
+            out.append({key: other[key] for key in ("token", "bytes", "logprob") if key in other})
+        else:
+            out.append({"token": "", "bytes": [], "logprob": logprob})
+    return out
+
+
+def trim(choice: dict[str, Any], edits: dict[str, tuple[str, str]]) -> None:
+    """Takes what an edit took out of a choice's texts out of its log probabilities. `edits`: by the name of a text, what it
+    was and what it is. Where the entries cannot be matched with a text, all of them go."""
+    lists = choice.get("logprobs")
+    if not lists:
+        return
+    if not isinstance(lists, dict):
+        choice["logprobs"] = None
+        return
+    for name, entries in lists.items():
+        if not entries:
+            continue
+        old = _joined(entries)
+        pairs = {pair for text, pair in edits.items() if pair[0] == old and text == name}
+        pairs = pairs or {pair for pair in edits.values() if pair[0] == old}
+        if name not in ("content", "refusal") or len(pairs) != 1:
+            choice["logprobs"] = None
+            return
+        lists[name] = _outside(entries, *pairs.pop())
+
+
+def _outside(entries: list[dict[str, Any]], old: str, new: str) -> list[dict[str, Any]]:
+    """The entries whose tokens lie before the first and behind the last difference of two texts."""
+    before, after = old.encode(), new.encode()
+    most = min(len(before), len(after))
+    head = next((at for at in range(most) if before[at] != after[at]), most)
+    tail = next((at for at in range(most - head) if before[-1 - at] != after[-1 - at]), most - head)
+    out: list[dict[str, Any]] = []
+    start = 0
+    for entry in entries:
+        end = start + len(_bytes_of(entry))
+        if end <= head or start >= len(before) - tail:
+            out.append(entry)
+        start = end
+    return out
+
+
+def _bytes_of(entry: dict[str, Any]) -> bytes:
+    return bytes(entry["bytes"]) if entry.get("bytes") is not None else str(entry["token"]).encode()
 
 
 def _joined(entries: Any) -> str | None:
     """The text that entries' tokens add up to; `None` unless their bytes, where they are given, say the same."""
     if not isinstance(entries, list) or not all(_is_entry(one) for one in entries):
         return None
-    parts = [bytes(one["bytes"]) if one.get("bytes") is not None else one["token"].encode() for one in entries]
     try:
-        return b"".join(parts).decode()
+        return b"".join(map(_bytes_of, entries)).decode()
     except UnicodeDecodeError:
         return None
 

@@ -4,6 +4,9 @@ Works on any text, whole or cut off or broken: what stands between strings and i
 piece, so nothing hides in a malformed part. `view` joins the leaves by line ends: that is what checks scan, so that
 `\\u0034` is a `4` and a key is context for its value. `rewrite` puts edits of the view back, escaped, and touches
 nothing else.
+
+A card number can be written `4.111111111111111e15` or `[4111, 1111, 1111, 1111]`, so a number is read in plain decimal form,
+and short numbers that follow each other stand in a row of their own at the end of the view (`numbers.py`).
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from guardproxy.events import Path
+from guardproxy.wire.numbers import LEAST_DIGITS, digits_of_token, is_row, part_of, stand_in
 
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)(?:"|\\?\Z)|([^"\[\]{}]+)', re.DOTALL)
 _PART = re.compile(r"[^\s,:](?:[^,:]*[^\s,:])?")
@@ -26,13 +30,14 @@ _SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
 _LITERALS = frozenset(("true", "false", "null"))
-_DIGITS_THAT_MATTER = 9  # shorter numbers cannot hold a card, an account or a social security number
+_IS_KEY = re.compile(r'"?\s*:')
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """A string or number: `raw[start:end]` is its text inside the quotes, `text` the decoded one, `at` its place in the
-    view. `number`: it stands without quotes and is a number."""
+    view. `number`: it is a number, and only another number can stand there. `row`: it is a part of a row; the same string may
+    be a leaf of its own as well."""
 
     start: int
     end: int
@@ -40,6 +45,7 @@ class Leaf:
     at: int
     quoted: bool
     number: bool = False
+    row: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +73,41 @@ def _decode(raw: str) -> str:
 def view(raw: str) -> View:
     """The leaves of `raw`, which may be any text."""
     leaves: list[Leaf] = []
+    rows: list[list[tuple[int, int, bool]]] = []
+    row: list[tuple[int, int, bool]] = []
+    keyed = False
     at = 0
     for start, end, quoted in _spans(raw):
         text = _decode(raw[start:end]) if quoted else raw[start:end]
         number = not quoted and _NUMBER.fullmatch(text) is not None
-        short = number and sum(char.isdigit() for char in text) < _DIGITS_THAT_MATTER
+        short = number and sum(char.isdigit() for char in text) < LEAST_DIGITS
         if text and not short and (quoted or text not in _LITERALS):
+            if number:
+                text = digits_of_token(text).ljust(len(text)) or text  # as long, so that nothing behind it moves
+                text = text if text.strip() else raw[start:end]
             leaves.append(Leaf(start, end, text, at, quoted, number))
             at += len(text) + 1
-    return View(raw, tuple(leaves), "\n".join(leaf.text for leaf in leaves))
+        if quoted and _IS_KEY.match(raw, end):
+            keyed = True
+        elif part_of(raw[start:end]):
+            row.append((start, end, quoted))
+        elif quoted or text not in _LITERALS:
+            _end_row(rows, row, keyed=keyed)
+            row, keyed = [], False
+    _end_row(rows, row, keyed=keyed)
+    texts = ["\n".join(leaf.text for leaf in leaves)]
+    for row in rows:
+        parts = [Leaf(start, end, raw[start:end], 0, quoted, number=True, row=True) for start, end, quoted in row]
+        for part in parts:
+            leaves.append(replace(part, at=at))
+            at += len(part.text) + 1
+        texts.append(" ".join(part.text for part in parts))
+    return View(raw, tuple(leaves), "\n".join(texts) if texts[0] else "\n".join(texts[1:]))
+
+
+def _end_row(rows: list[list[tuple[int, int, bool]]], row: list[tuple[int, int, bool]], *, keyed: bool) -> None:
+    if len(row) > 1 and is_row(sum(end - start for start, end, _ in row), len(row), keyed=keyed):
+        rows.append(row)
 
 
 def _spans(raw: str) -> Iterator[tuple[int, int, bool]]:
@@ -121,11 +153,6 @@ def places(raw: str) -> dict[int, tuple[Path, bool]]:
     return out
 
 
-def stand_in(digits: int) -> str:
-    """What stands for so many digits of a number that must not pass: the type and length stay, the value is gone."""
-    return "1" + "0" * (digits - 1)
-
-
 def apart(seen: View, edits: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     """Edits of the view (sorted, apart), cut at the borders of leaves. The first part of an edit gets its replacement,
     the others nothing; in a number each part gets a stand-in, or the whole number does where it would break."""
@@ -169,9 +196,13 @@ def rewrite(
     seen: View, edits: Sequence[tuple[int, int, str]], fitted: Mapping[int, str] | None = None
 ) -> list[tuple[int, int, str]]:
     """Edits of the view (sorted, apart) as edits of the raw text. `fitted`: what some leaves become instead."""
-    out: list[tuple[int, int, str]] = []
+    out: dict[int, tuple[int, int, str]] = {}
     for index, text in {**edited_leaves(seen, edits), **(fitted or {})}.items():
         leaf = seen.leaves[index]
         written = text if leaf.number else json.dumps(text, ensure_ascii=False)
-        out.append((leaf.start, leaf.end, written[1:-1] if leaf.quoted else written))
-    return out
+        if leaf.quoted and not leaf.number:
+            written = written[1:-1]
+        if leaf.start in out:  # by itself and in a row: neither edit may undo the other
+            written = stand_in(leaf.end - leaf.start)
+        out[leaf.start] = (leaf.start, leaf.end, written)
+    return [out[start] for start in sorted(out)]

@@ -6,7 +6,6 @@ its index, closed by `finish_reason` and `[DONE]`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +13,6 @@ from typing import Any
 
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Count, Event, Frame, Opaque, Text
-from guardproxy.findings import Kind
 from guardproxy.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Decoder, Request, Seen
 from guardproxy.wire.decoding import (
@@ -24,22 +22,19 @@ from guardproxy.wire.decoding import (
     counts,
     edited_frame,
     events_of,
+    found_of,
     indexed,
     is_delta,
     nothing,
 )
-from guardproxy.wire.echoes import withhold
+from guardproxy.wire.echoes import trim, withhold
+from guardproxy.wire.openai_chat_map import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.schemas import chat_shape_of, chat_shapes
 from guardproxy.wire.sse import SseEvent, frame
 from guardproxy.wire.strict import write
 from guardproxy.wire.walk import (
-    OPAQUE,
-    STRUCTURE,
-    TOKENS,
-    UNMAPPED,
     Found,
-    Leaf,
     Map,
     dotted,
     edited,
@@ -48,142 +43,6 @@ from guardproxy.wire.walk import (
     text,
     walk,
 )
-
-_ROLES: dict[str, Kind] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool_result",
-    "function": "tool_result",
-}
-_JSON_ARGUMENTS = Leaf("json", "tool_arguments")
-
-
-_BASE64 = re.compile(r"data:[^,\s]{0,200};base64,")
-
-
-def _url(value: Any) -> Map:
-    """What is in a `data:` URL can only be read where it is not base64."""
-    return OPAQUE if isinstance(value, str) and _BASE64.match(value) else text("user")
-
-
-_CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
-
-
-def _part(kind: Kind) -> Map:
-    def choose(value: Any) -> Map:
-        return {
-            "type": STRUCTURE,
-            "text": text(kind),
-            "refusal": text("refusal"),
-            "image_url": lambda image: (
-                {"url": _url, "detail": STRUCTURE} if isinstance(image, dict) else _url  # both forms are in use
-            ),
-            "input_audio": {"data": OPAQUE, "format": STRUCTURE},
-            "file": {"file_data": OPAQUE, "file_id": STRUCTURE, "filename": text("metadata")},
-            "cache_control": _CACHE,
-        }
-
-    return choose
-
-
-def _content(kind: Kind) -> Map:
-    return lambda value: [_part(kind)] if isinstance(value, list) else text(kind)
-
-
-_CALL = {
-    "index": STRUCTURE,
-    "id": STRUCTURE,
-    "type": STRUCTURE,
-    "function": {"name": text("tool_arguments"), "arguments": _JSON_ARGUMENTS},
-    "custom": {"name": text("tool_arguments"), "input": text("tool_arguments")},
-}
-
-
-def _texts_of(kind: Kind, content: Map) -> dict[str, Map]:
-    return {
-        "role": STRUCTURE,
-        "content": content,
-        "refusal": text("refusal"),
-        "reasoning_content": text("reasoning"),
-        "reasoning": text("reasoning"),
-        "tool_calls": [_CALL],
-        "function_call": {"name": text("tool_arguments"), "arguments": _JSON_ARGUMENTS},
-    }
-
-
-def _message(value: Any) -> Map:
-    role = value.get("role") if isinstance(value, dict) else None
-    kind = _ROLES.get(role, "unmapped") if isinstance(role, str) else "unmapped"
-    return {
-        **_texts_of(kind, _content(kind)),
-        "name": text("metadata"),
-        "tool_call_id": STRUCTURE,
-        "audio": {"id": STRUCTURE},
-        "cache_control": _CACHE,
-    }
-
-
-def _choice_of_tool(value: Any) -> Map:
-    name = text("tool_definition")  # a tool's own name, which becomes the same as in its definition
-    return {"type": STRUCTURE, "name": name, "function": {"name": name}} if isinstance(value, dict) else STRUCTURE
-
-
-_REQUEST: dict[str, Map] = {
-    **dict.fromkeys(
-        (
-            *("model", "stream", "n", "seed", "temperature", "top_p", "max_tokens", "max_completion_tokens"),
-            *("frequency_penalty", "presence_penalty", "logprobs", "top_logprobs", "store", "parallel_tool_calls"),
-            *("reasoning_effort", "verbosity", "service_tier", "prompt_cache_retention"),
-        ),
-        STRUCTURE,
-    ),
-    "messages": [_message],
-    "tools": [
-        {
-            "type": STRUCTURE,
-            "function": text("tool_definition"),
-            "custom": text("tool_definition"),
-            "cache_control": _CACHE,
-        }
-    ],
-    "functions": text("tool_definition"),
-    "tool_choice": _choice_of_tool,
-    "function_call": _choice_of_tool,
-    "response_format": {"type": STRUCTURE, "json_schema": text("tool_definition")},
-    "prediction": {"type": STRUCTURE, "content": _content("assistant")},
-    "modalities": [STRUCTURE],
-    "logit_bias": text("metadata"),
-    "audio": {"voice": STRUCTURE, "format": STRUCTURE},
-    "stream_options": {"include_usage": STRUCTURE, "include_obfuscation": STRUCTURE},
-    **dict.fromkeys(
-        ("stop", "user", "metadata", "safety_identifier", "prompt_cache_key", "web_search_options", "moderation"),
-        text("metadata"),
-    ),
-}
-
-
-def _response(content: Map) -> dict[str, Map]:
-    answer = {
-        **_texts_of("assistant", content),
-        "audio": {"id": STRUCTURE, "data": OPAQUE, "transcript": text("assistant"), "expires_at": STRUCTURE},
-        "annotations": text("assistant"),
-    }
-    choice = {"index": STRUCTURE, "finish_reason": STRUCTURE, "message": answer, "delta": answer, "logprobs": TOKENS}
-    words = ("id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation")
-    return {
-        **dict.fromkeys(words, STRUCTURE),
-        **dict.fromkeys(_TOKENS, TOKENS),
-        "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],
-        "error": text("error"),
-        "usage": UNMAPPED,
-    }
-
-
-_TOKENS = ("token_ids", "prompt_token_ids", "prompt_logprobs")
-_RESPONSE = _response(_content("assistant"))
-_JSON_RESPONSE = _response(lambda value: [_part("assistant")] if isinstance(value, list) else Leaf("json", "assistant"))
 
 
 def _counts_of(tree: Any) -> tuple[Count, ...]:
@@ -238,7 +97,7 @@ class ChatDecoder(StreamDecoder):
     _calls: dict[str, str] = field(default_factory=dict)  # places of tool calls -> the tools' names
 
     def how(self, tree: Any) -> Map:
-        return _JSON_RESPONSE if self.shapes.answer else _RESPONSE
+        return JSON_RESPONSE if self.shapes.answer else RESPONSE
 
     def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
         if place.kind == "tool_arguments":
@@ -278,12 +137,13 @@ class ChatDecoder(StreamDecoder):
         if tree.get("error"):
             self.complete = True
             events += self.close_all()
-        if not self.head and tree.get("id"):
-            self.head = {key: tree[key] for key in ("id", "object", "created", "model") if _is_plain(tree.get(key))}
         return events
 
     def sent(self, frame: Frame) -> None:
-        for choice in _choices(frame.tree) if isinstance(frame.tree, dict) else []:
+        tree = frame.tree if isinstance(frame.tree, dict) else {}
+        if not self.head and tree.get("id"):  # of a frame that was sent: its words were scanned
+            self.head = {key: tree[key] for key in ("id", "object", "created", "model") if _is_plain(tree.get(key))}
+        for choice in _choices(tree):
             (self.shown.discard if choice.get("finish_reason") else self.shown.add)(_index(choice))
 
 
@@ -311,7 +171,7 @@ class OpenAIChat:
             tree.get("model") or "",
             bool(tree.get("stream")),
             whole,
-            lambda: events_of(walk(tree, _REQUEST), whole, "request", partial(chat_shape_of, shapes)),
+            lambda: events_of(walk(tree, REQUEST), whole, "request", partial(chat_shape_of, shapes)),
             shapes,
         )
 
@@ -328,7 +188,7 @@ class OpenAIChat:
         without = withhold if guarded else nothing
         if streamed:
             return ChatDecoder(limit_bytes, read, shapes, without)
-        how = text("error") if failed else _JSON_RESPONSE if shapes.answer else _RESPONSE
+        how = text("error") if failed else JSON_RESPONSE if shapes.answer else RESPONSE
         return WholeDecoder(how, _notice, limit_bytes, partial(chat_shape_of, shapes), read, without, _counts_of)
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
@@ -361,15 +221,28 @@ class OpenAIChat:
 
 def _without_echoes(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
     """The edited tree, less what repeats the old text or its length: token probabilities, size padding."""
-    found = [(Found(old.path, old.text, UNMAPPED, old.key, old.number), new) for old, new in texts]
-    tree = edited(frame.tree, found)
-    if texts and texts[0][0].channel.direction == "response":
-        tree.pop("obfuscation", None)
-        for choice in _choices(tree):
-            choice.pop("token_ids", None)
-            if choice.get("logprobs"):
-                choice["logprobs"] = None
+    tree = edited(frame.tree, [(found_of(old), new) for old, new in texts])
+    if not texts or texts[0][0].channel.direction != "response":
+        return tree
+    tree.pop("obfuscation", None)
+    for number, choice in enumerate(tree["choices"] if isinstance(tree.get("choices"), list) else []):
+        mine = [(old, new) for old, new in texts if old.path[:2] == ("choices", number)] if _speaks(choice) else []
+        if not any(old.altered or old.text != new for old, new in mine):
+            continue
+        choice.pop("token_ids", None)
+        if any(old.altered for old, _ in mine):
+            choice["logprobs"] = None
+        elif choice.get("logprobs"):
+            trim(choice, {str(old.path[-1]): (old.text, new) for old, new in mine if len(old.path) == _OF_ANSWER})
     return tree
+
+
+_OF_ANSWER = 4  # `choices[0].message.content`
+
+
+def _speaks(choice: Any) -> bool:
+    """Whether a choice says of its own tokens anything."""
+    return isinstance(choice, dict) and bool(choice.get("token_ids") or choice.get("logprobs"))
 
 
 CODEC = OpenAIChat()

@@ -1,66 +1,112 @@
-"""The walk over a JSON tree by a map of its format: every string leaf is text of a kind, structure, opaque, or unmapped.
+"""The walk over a JSON tree by a map of its format: every leaf is text of a kind, a known word, opaque, or unmapped.
 
 A map is made of: `Leaf`s; dicts (known keys of an object); one-element lists (every item of an array); functions that
 choose a map by the value (a block's type, a message's role). What the map does not know is walked as `unmapped` text, or
-as the dict's `OTHERS` says: nothing is passed over because it is new.
+as the dict's `OTHERS` says: nothing is passed over because it is new. A place of structure passes the words of
+`protocol_words.py`; an opaque place passes what looks opaque (`opaque.py`). All else at these places is text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 from guardproxy.events import Path
 from guardproxy.findings import Kind
+from guardproxy.wire.numbers import NUMBER_LIMIT, digits_of, is_row, part_of
+from guardproxy.wire.opaque import NOT_KEPT, inspect
+from guardproxy.wire.protocol_words import is_known, is_short, undated
 from guardproxy.wire.words import WORDS
 
-How = Literal["text", "json", "structure", "opaque", "tokens"]
+__all__ = ["NUMBER_LIMIT"]
+
+How = Literal["text", "json", "structure", "name", "opaque", "tokens", "token_ids"]
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """How a place is read. `text`: text of `kind`, with all strings, long numbers and keys below it, but for words. `json`: the
-    same, written as JSON in a string. `structure`: a word of the protocol, not scanned, but held to a word's shape.
-    `opaque`: a string that no check can read; counted, not changed. `tokens`: all below it is token data, of which none
-    is a text."""
+    same, written as JSON in a string. `structure`: a word of the protocol, which is scanned unless it is a known one.
+    `name`: the same, but no word is known. `opaque`: content that no check can read, of the kind `media`, text where it does
+    not look like that; `declared` is the media type beside it. `tokens`: all below it is token data of an answer, of which
+    none is a text. `token_ids`: integers that stand for text.
+
+    `unmapped`: the format does not know the place, whatever the kind. `fixed`: an edit would break the protocol.
+    """
 
     how: How
     kind: Kind = "unmapped"
+    media: str = ""
+    declared: str | None = None
+    unmapped: bool = False
+    fixed: bool = False
 
 
 Map = Any  # Leaf | dict[str, Map] | list[Map] | Callable[[Any], Map]; a recursive alias that mypy cannot hold
 OTHERS = object()  # in a dict: the map of the keys that it does not name; they themselves are text of `KEYS`
 KEYS = object()
-UNMAPPED = Leaf("text", "unmapped")
+UNMAPPED = Leaf("text", "unmapped", unmapped=True)
 STRUCTURE = Leaf("structure")
-OPAQUE = Leaf("opaque")
+NAME = Leaf("name")
 TOKENS = Leaf("tokens")
+TOKEN_IDS = Leaf("token_ids")
+_FIXED = Leaf("text", "metadata", fixed=True)
 
-# Identifiers, model names, enum words. Spaces, @ and most punctuation make a "word" text, to be scanned.
+# Identifiers, model names, enum words. Spaces, @ and most punctuation make a "word" text.
 _WORD = re.compile(r"[A-Za-z0-9_.:/+=-]{0,256}", re.ASCII)
 _PLAIN_KEY = re.compile(r"[A-Za-z_$-]{1,40}", re.ASCII)
-NUMBER_LIMIT = 10**8  # nine digits: shorter numbers cannot hold a card, an account or a social security number
+_NUMBERS = (int, float)
+_FEW_NUMBERS = 8  # a longer array of numbers at an unknown place can stand for a text
+# Fields under which servers take token ids in place of a text.
+_TOKEN_FIELDS = frozenset(
+    (
+        "prompt_token_ids",
+        "input_ids",
+        "token_ids",
+        "prompt_tokens_ids",
+        "input_token_ids",
+        "context",
+        "prompt",
+        "content",
+    )
+)
+_NO_TOKENS: frozenset[Kind] = frozenset(("tool_arguments", "tool_definition", "metadata", "error"))
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One leaf of a tree."""
+    """One leaf of a tree. `number`: the text is a number's digits. `parts`: the text is a row of short numbers, which stand
+    at these places. `encode`: writes an edited text as it stands in the tree."""
 
     path: Path
     text: str
     leaf: Leaf
     key: bool = False
     number: bool = False
+    parts: tuple[Path, ...] = ()
+    encode: Callable[[str], str] | None = None
 
 
+@cache
 def text(kind: Kind) -> Leaf:
     return Leaf("text", kind)
 
 
+@cache
+def unknown(kind: Kind) -> Leaf:
+    """Text of a kind at a place that the format does not know."""
+    return Leaf("text", kind, unmapped=True)
+
+
+def opaque(media: str, kind: Kind, declared: str | None = None) -> Leaf:
+    return Leaf("opaque", kind, media, declared)
+
+
 def is_word(text: str) -> bool:
-    """Whether a string has the shape of a protocol's word, which is all that a place of structure lets pass unscanned."""
+    """Whether a string has the shape of a protocol's word."""
     return _WORD.fullmatch(text) is not None
 
 
@@ -70,73 +116,241 @@ def is_plain_key(key: str) -> bool:
 
 
 def walk(value: Any, how: Map, path: Path = ()) -> Iterator[Found]:
-    """Every leaf below `value` that is text or opaque, in document order."""
+    """Every leaf below `value` that is text or opaque, in document order. A row of short numbers comes after its last one."""
+    out: list[Found | None] = []
+    row = _Row(out)
+    _walk(value, how, path, out, row)
+    row.end()
+    return (found for found in out if found is not None)
+
+
+def _walk(value: Any, how: Map, path: Path, out: list[Found | None], row: _Row) -> None:
     while callable(how):
         how = how(value)
     if isinstance(how, dict):
         if isinstance(value, dict):
-            others = how.get(OTHERS, UNMAPPED)
-            for key, child in value.items():
-                if key not in how and key not in WORDS:
-                    yield Found((*path, key), key, how.get(KEYS, UNMAPPED), key=True)
-                yield from walk(child, how.get(key, others), (*path, key))
+            _object(value, how, path, out, row)
             return
-        how = UNMAPPED
+        others = how.get(OTHERS, UNMAPPED)
+        how = others if isinstance(others, Leaf) else UNMAPPED
     elif isinstance(how, list):
-        if isinstance(value, list):
+        item = how[0]
+        if isinstance(value, list) and _fits(value, item):
             for index, child in enumerate(value):
-                yield from walk(child, how[0], (*path, index))
+                _walk(child, item, (*path, index), out, row)
             return
-        how = UNMAPPED
-    yield from _below(value, how, path)
+        how = _scalar_map(item) if isinstance(value, list) else UNMAPPED
+    _below(value, how, path, out, row)
 
 
-def _below(value: Any, leaf: Leaf, path: Path) -> Iterator[Found]:
-    if leaf.how == "tokens":
+def _object(value: dict[str, Any], how: dict[Any, Map], path: Path, out: list[Found | None], row: _Row) -> None:
+    others = how.get(OTHERS, UNMAPPED)
+    its = how.get(KEYS, others if isinstance(others, Leaf) else UNMAPPED)
+    for key, child in value.items():
+        if key not in how:
+            if key not in WORDS:
+                out.append(Found((*path, key), key, its, key=True))
+            if key in _TOKEN_FIELDS and _holds_tokens(child):
+                out.append(Found((*path, key), "", TOKEN_IDS))
+                continue
+        _walk(child, how.get(key, others), (*path, key), out, row)
+
+
+def _fits(value: list[Any], item: Map) -> bool:
+    """Whether an array holds some of what the map expects: words, or objects. Numbers are neither."""
+    if isinstance(item, Leaf):
+        return not any(part_of(child) or isinstance(child, list) for child in value)
+    return any(isinstance(child, dict) for child in value)
+
+
+def _scalar_map(item: Map) -> Leaf:
+    """How the items of an array are read where objects should stand and none does."""
+    while callable(item):
+        item = item("")
+    leaf = item.get(OTHERS, UNMAPPED) if isinstance(item, dict) else item
+    return leaf if isinstance(leaf, Leaf) and leaf.how == "text" else UNMAPPED
+
+
+class _Row:
+    """Collects short numbers that follow each other. Keys, `null`, `true` and `false` between them do not part them."""
+
+    __slots__ = ("_digits", "_keyed", "_leaf", "_out", "_own", "_parts")
+
+    def __init__(self, out: list[Found | None]) -> None:
+        self._out = out
+        self._leaf = UNMAPPED
+        self._parts: list[tuple[Path, str]] = []
+        self._own: list[int] = []  # where in `out` the parts stand by themselves
+        self._digits = 0
+        self._keyed = False
+
+    def see(self, value: Any, leaf: Leaf, path: Path) -> None:
+        """Takes the next scalar, before it is added to `out` by itself."""
+        part = part_of(value)
+        if not part:
+            self.end()
+            return
+        if not self._parts:
+            self._leaf = leaf
+        if isinstance(value, str):
+            self._own.append(len(self._out))
+        self._keyed = self._keyed or isinstance(path[-1] if path else "", str)
+        self._digits += len(part)
+        self._parts.append((path, part))
+
+    def end(self) -> None:
+        """Something else follows."""
+        if self._parts:
+            if is_row(self._digits, len(self._parts), keyed=self._keyed):
+                for index in self._own:
+                    self._out[index] = None
+                digits = " ".join(part for _, part in self._parts)
+                parts = tuple(path for path, _ in self._parts)
+                self._out.append(Found(parts[0], digits, self._leaf, number=True, parts=parts))
+            self._parts, self._own, self._digits, self._keyed = [], [], 0, False
+
+
+def _below(value: Any, leaf: Leaf, path: Path, out: list[Found | None], row: _Row) -> None:
+    if leaf.how in ("tokens", "token_ids"):
         if value:
-            yield Found(path, "", leaf)
+            out.append(Found(path, "", leaf))
+    elif value is None or value is True or value is False:
+        pass
     elif isinstance(value, str):
-        if leaf.how == "structure":
-            if not is_word(value):
-                yield Found(path, value, UNMAPPED)
-        elif value:
-            yield Found(path, value, leaf)
+        if leaf.how == "text":
+            if value:
+                row.see(value, leaf, path)
+                out.append(Found(path, value, leaf))
+        else:
+            row.end()
+            _string(value, leaf, path, out)
     elif isinstance(value, dict):
         leaf = _inside(leaf)
+        takes_tokens = leaf.kind not in _NO_TOKENS
         for key, child in value.items():
             if key and key not in WORDS:
-                yield Found((*path, key), key, leaf, key=True)
-            yield from _below(child, leaf, (*path, key))
+                out.append(Found((*path, key), key, leaf, key=True))
+            if takes_tokens and key in _TOKEN_FIELDS and _holds_tokens(child):
+                out.append(Found((*path, key), "", TOKEN_IDS))
+            else:
+                _below(child, leaf, (*path, key), out, row)
     elif isinstance(value, list):
         leaf = _inside(leaf)
+        if leaf.kind not in _NO_TOKENS and _are_tokens(value):
+            out.append(Found(path, "", TOKEN_IDS))
+            return
         for index, child in enumerate(value):
-            yield from _below(child, leaf, (*path, index))
-    elif leaf.how in ("text", "json") and isinstance(value, (int, float)) and abs(value) >= NUMBER_LIMIT:
-        digits = str(value) if isinstance(value, int) else f"{value:.0f}"
-        yield Found(path, digits, _inside(leaf), number=True)
+            _below(child, leaf, (*path, index), out, row)
+    else:
+        _number_at(value, leaf, path, out, row)
+
+
+def _number_at(value: float, leaf: Leaf, path: Path, out: list[Found | None], row: _Row) -> None:
+    is_text = leaf.how in ("text", "json")
+    if is_text:
+        row.see(value, _inside(leaf), path)
+    else:
+        row.end()
+    digits = digits_of(value)
+    if digits and (is_text or not _is_plain_number(value)):
+        out.append(Found(path, digits, _inside(leaf) if is_text else _FIXED, number=True))
+
+
+def _is_plain_number(value: float) -> bool:
+    """Whether a long number at a place of structure is a time of this century in seconds."""
+    return isinstance(value, int) and 10**9 <= value < 2**32
+
+
+def _string(value: str, leaf: Leaf, path: Path, out: list[Found | None]) -> None:
+    """A string at a place that is not just text."""
+    match leaf.how:
+        case "name":
+            if not is_short(value):
+                out.append(Found(path, undated(value), _FIXED if is_word(value) else UNMAPPED))
+        case "structure":
+            if is_known(value):
+                return
+            # What cannot be a word breaks nothing when it is edited.
+            out.append(Found(path, value, _FIXED if is_word(value) else UNMAPPED))
+        case "opaque" if value:
+            look = inspect(value, leaf.media, leaf.declared)
+            if look.media:
+                out.append(Found(path, "", replace(leaf, media=look.media)))
+            else:
+                said = value if look.text is None else look.text
+                if said:
+                    its = Leaf("text", leaf.kind, fixed=look.fixed)
+                    out.append(Found(path, said, its, encode=look.encode))
+        case _ if value:
+            out.append(Found(path, value, leaf))
+
+
+def _holds_tokens(value: Any) -> bool:
+    """Whether what stands in a field of token ids is more than a text."""
+    if isinstance(value, str):
+        return value == NOT_KEPT
+    if isinstance(value, list):
+        inner = (item[: _FEW_NUMBERS + 1] if isinstance(item, list) else (item,) for item in value)
+        return any(_is_number(number) for items in inner for number in items)
+    return False
+
+
+def _are_tokens(value: list[Any]) -> bool:
+    """Whether an array at an unknown place can stand for a text: more numbers than a few, in it or in its own arrays."""
+    count = 0
+    for item in value:
+        if _is_number(item):
+            count += 1
+        elif isinstance(item, list):
+            count += sum(1 for inner in item[: _FEW_NUMBERS + 1] if _is_number(inner))
+        if count > _FEW_NUMBERS:
+            return True
+    return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool)
 
 
 def _inside(leaf: Leaf) -> Leaf:
     """How the parts of an array or object are read that stands where a string should."""
     if leaf.how == "text":
         return leaf
-    return text(leaf.kind) if leaf.how == "json" else UNMAPPED
+    return Leaf("text", leaf.kind) if leaf.how == "json" else UNMAPPED
 
 
-def edited(tree: Any, texts: list[tuple[Found, str]]) -> Any:
-    """A copy of `tree` with the leaves' texts replaced; values first, then keys, the deepest first."""
+def edited(tree: Any, texts: Sequence[tuple[Found, str]]) -> Any:
+    """A copy of `tree` with the leaves' texts replaced where they differ; rows of numbers first, then values, then keys, the
+    deepest first."""
     copy = _copy(tree)
-    for found, replacement in texts:
-        if not found.key:
+    changed = [(found, replacement) for found, replacement in texts if found.text != replacement]
+    for found, replacement in changed:
+        if found.parts:
+            _put_row(copy, found, replacement)
+    for found, replacement in changed:
+        if not found.key and not found.parts:
             parent = reach(copy, found.path[:-1])
-            parent[found.path[-1]] = _number(replacement) if found.number else replacement
-    for found, replacement in sorted(texts, key=lambda pair: -len(pair[0].path)):
+            if found.number:
+                parent[found.path[-1]] = _number(replacement)
+            else:
+                parent[found.path[-1]] = found.encode(replacement) if found.encode else replacement
+    for found, replacement in sorted(changed, key=lambda pair: -len(pair[0].path)):
         if found.key:
             parent = reach(copy, found.path[:-1])
             renamed = {(replacement if key == found.path[-1] else key): child for key, child in parent.items()}
             parent.clear()
             parent.update(renamed)
     return copy
+
+
+def _put_row(copy: Any, found: Found, replacement: str) -> None:
+    """Puts the numbers of an edited row back; a stop may have cut it off."""
+    old, new = found.text.split(" "), replacement.split(" ")
+    for index, path in enumerate(found.parts):
+        part = new[index] if index < len(new) else ""
+        if part != old[index]:
+            parent = reach(copy, path[:-1])
+            parent[path[-1]] = part if isinstance(parent[path[-1]], str) else _number(part)
 
 
 def _number(digits: str) -> int:

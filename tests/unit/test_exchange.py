@@ -911,7 +911,13 @@ def test_a_policy_that_looks_at_answers_only_leaves_requests_unread() -> None:
     it = rules(ONE_CHECK.replace("when: bad", "on: response, when: bad"))
     play = Play(it).ask(ask("forbidden", new={"deep": CARD}))
     assert play.lines[1].startswith("<< SendUpstream")
-    assert play.exchange.record("")["request"] == {"body": None, "texts": [], "uninspected": ["*"], "unmapped": []}
+    assert play.exchange.record("")["request"] == {
+        "body": None,
+        "texts": [],
+        "uninspected": ["*"],
+        "uninspected_kinds": ["*"],
+        "unmapped": [],
+    }
     play.stream(chat_frames([{"content": "a forbidden b"}]))
     assert chat_texts(play.client)["content0"] == "a "
 

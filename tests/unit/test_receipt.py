@@ -26,6 +26,7 @@ from tests.support import (
     policy_set,
 )
 from tests.support_checks import promise
+from tests.support_media import IMAGE_URL
 
 MAIL = "mara" + "@" + "example.com"  # made up
 RULES = policy_set(
@@ -140,7 +141,7 @@ def test_a_route_that_nobody_reads_has_one_too() -> None:
 
 
 def test_texts_without_a_check_and_what_none_can_read() -> None:
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    image = {"type": "image_url", "image_url": {"url": IMAGE_URL}}
     messages = [
         {"role": "system", "content": "be kind"},
         {"role": "user", "content": [{"type": "text", "text": "a"}, image]},

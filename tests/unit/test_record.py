@@ -18,6 +18,7 @@ from guardproxy.transcript import DataReceived, DownstreamGone, RequestReceived,
 from guardproxy.wire import codec_for
 from tests.support import CHAT, MESSAGES, Play, chat_frames, hashed, message_frames, mint, policy_set
 from tests.support_checks import promise
+from tests.support_media import IMAGE_URL, SIGNATURE
 
 MAIL = "jo@ab.io"
 TOKEN = mint("MAIL", MAIL)
@@ -119,7 +120,6 @@ def test_a_value_is_masked_wherever_it_stands() -> None:
     }
     body["messages"].append({"role": "assistant", "tool_calls": [call]})
     play = Play(policy_set(POLICY)).ask(body)
-    play.stream(chat_frames([{"content": "a K-1234 b"}], "K-1234"))
     record = json.loads(json.dumps(play.finish.record))
     assert "K-1234" not in json.dumps(record)
     assert "12345" not in json.dumps(record)
@@ -128,9 +128,14 @@ def test_a_value_is_masked_wherever_it_stands() -> None:
     assert (kept["model"], kept["messages"][1]["tool_calls"][0]["id"], kept["seed"]) == (word, word, 10000)
     arguments = json.loads(kept["messages"][1]["tool_calls"][0]["function"]["arguments"])
     assert arguments == {"a": 10000, "b": mint("PIN", "12345"), "c": 0.5}
+    assert record["outcome"] == "blocked_request", "an identifier cannot be edited"
+    assert record["model"] == mint("CODE", "K-1234")
+    play = Play(policy_set(POLICY)).ask(ask("codes K-1234"))
+    play.stream(chat_frames([{"content": "a K-1234 b"}], "K-1234"))
+    record = play.finish.record
     assert record["response"]["texts"][0]["text"] == f"a {mint('CODE', 'K-1234')} b"
     assert record["response"]["finish"] == [mint("CODE", "K-1234")]
-    assert record["model"] == mint("CODE", "K-1234")
+    assert "K-1234" not in json.dumps(record)
 
 
 def test_a_number_is_masked_by_a_number() -> None:
@@ -211,13 +216,13 @@ def test_a_text_above_the_limit_is_left_out(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_cannot_be_inspected_is_named_and_not_kept() -> None:
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    image = {"type": "image_url", "image_url": {"url": IMAGE_URL}}
     record = asked({"messages": [{"role": "user", "content": [image]}]})
     assert record["request"]["uninspected"] == ["messages[0].content[0].image_url.url"]
     assert record["request"]["body"]["messages"][0]["content"][0]["image_url"] == {
         "url": "data:;base64,(not inspected, not kept)"
     }
-    search = {"type": "web_search_tool_result", "content": {f"of {MAIL}": {"encrypted_content": "AAAA"}}}
+    search = {"type": "web_search_tool_result", "content": {f"of {MAIL}": {"encrypted_content": SIGNATURE}}}
     record = asked({"max_tokens": 1, "messages": [{"role": "user", "content": [search]}]}, route=MESSAGES)
     assert record["request"]["uninspected"] == [f"messages[0].content[0].content.of {TOKEN}.encrypted_content"]
 

@@ -13,6 +13,7 @@ from guardproxy.findings import Channel
 from guardproxy.wire.anthropic_messages import CODEC, MessagesDecoder
 from guardproxy.wire.walk import is_plain_key
 from tests.support import events, message_frames, sse
+from tests.support_media import PNG, SIGNATURE
 
 
 def kinds(found: Any) -> dict[str, str]:
@@ -79,7 +80,7 @@ def test_what_a_request_holds() -> None:
     }
     assert kinds(read(system="s"))["system"] == "system"
     body = b'{"messages": [{"role": "new", "content": "x"}, {"role": "assistant", "content": "y"}]}'
-    assert set(kinds(CODEC.read_request(body).events()).values()) == {"unmapped", "assistant"}
+    assert set(kinds(CODEC.read_request(body).events()).values()) == {"user", "assistant"}
 
 
 @pytest.mark.parametrize(
@@ -87,27 +88,27 @@ def test_what_a_request_holds() -> None:
     [
         ({"type": "text", "text": "t", "citations": [{"cited_text": "c"}]},
          {"text": "user", "citations[0].cited_text": "user"}, []),
-        ({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}, {}, ["source.data"]),
+        ({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}, {}, ["source.data"]),
         ({"type": "image", "source": {"type": "url", "url": "https://a.example"}}, {"source.url": "user"}, []),
         ({"type": "document", "title": "t", "source": {"type": "text", "data": "d"}},
-         {"title": "user", "source.data": "user"}, []),
-        ({"type": "document", "source": {"type": "content", "content": "d"}}, {"source.content": "user"}, []),
-        ({"type": "document", "source": "x"}, {"source": "unmapped"}, []),
+         {"title": "tool_result", "source.data": "tool_result"}, []),
+        ({"type": "document", "source": {"type": "content", "content": "d"}}, {"source.content": "tool_result"}, []),
+        ({"type": "document", "source": "x"}, {"source": "tool_result"}, []),
         ({"type": "search_result", "title": "t", "source": "s"}, {"title": "tool_result", "source": "tool_result"}, []),
-        ({"type": "thinking", "thinking": "t", "signature": "AAAA"}, {"thinking": "reasoning"}, ["signature"]),
-        ({"type": "redacted_thinking", "data": "AAAA"}, {}, ["data"]),
+        ({"type": "thinking", "thinking": "t", "signature": SIGNATURE}, {"thinking": "reasoning"}, ["signature"]),
+        ({"type": "redacted_thinking", "data": SIGNATURE}, {}, ["data"]),
         ({"type": "tool_use", "id": "i", "name": "n", "input": {"a": "b"}},
          {"name": "tool_arguments", "input.a": "tool_arguments"}, []),
         ({"type": "tool_result", "tool_use_id": "i", "content": [{"type": "text", "text": "t"}]},
          {"content[0].text": "tool_result"}, []),
         ({"type": "tool_result", "tool_use_id": "i", "content": "t"}, {"content": "tool_result"}, []),
-        ({"type": "web_search_tool_result", "content": [{"title": "t", "encrypted_content": "AAAA", "encrypted x y": "z"}]},
+        ({"type": "web_search_tool_result", "content": [{"title": "t", "encrypted_content": SIGNATURE, "encrypted x y": "z"}]},
          {"content[0].title": "tool_result", "content[0].encrypted x y": "tool_result",
           "content[0].encrypted x y#key": "tool_result"},
          ["content.0.encrypted_content"]),
-        ({"type": "new", "about": "a"}, {"type": "unmapped", "about": "unmapped"}, []),
+        ({"type": "new", "about": "a"}, {"about": "user"}, []),
         ({"type": 5}, {}, []),
-        ("just a string", {"": "unmapped"}, []),
+        ("just a string", {"": "user"}, []),
     ],
 )  # fmt: skip
 def test_the_blocks_of_a_message(block: Any, expected: dict[str, str], hidden: list[str]) -> None:
@@ -176,7 +177,7 @@ def test_what_the_events_hold() -> None:
             "content_block": {"type": "tool_use", "name": "n", "input": {"a": "b"}},
         },
         delta(0, type="citations_delta", citation={"cited_text": "c"}),
-        delta(0, type="signature_delta", signature="AAAA"),
+        delta(0, type="signature_delta", signature=SIGNATURE),
         delta(0, type="news_delta", news="n"),
         {"type": "content_block_delta", "index": 0, "delta": "d"},
         {"type": "message_delta", "delta": {"stop_sequence": "s", "container": {"id": "i"}}, "usage": {"x": "y"}},
@@ -196,6 +197,7 @@ def test_what_the_events_hold() -> None:
         "content[0].delta": "unmapped",
         "stop_sequence": "assistant",
         "container.id": "metadata",
+        "news.type": "metadata",
         "news.text_delta.more": "unmapped",
         ".no": "unmapped",
         ".a": "unmapped",

@@ -74,7 +74,10 @@ def test_what_says_anything_else_goes(logprobs: Any) -> None:
 def test_alternatives_and_what_is_beside_a_token_go() -> None:
     tree = answer("hello", {"content": [entry("hello", top_logprobs=[entry("secret")], id=17)], "refusal": []})
     assert withhold(tree) == ["top_logprobs", "logprobs"]
-    assert tree["choices"][0]["logprobs"] == {"content": [entry("hello", top_logprobs=[])], "refusal": []}
+    assert tree["choices"][0]["logprobs"] == {
+        "content": [entry("hello", top_logprobs=[{"token": "", "bytes": [], "logprob": -0.5}])],
+        "refusal": [],
+    }
     assert kept(tree), "once is enough"
 
 

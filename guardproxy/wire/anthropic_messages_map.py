@@ -1,0 +1,202 @@
+"""The maps of Anthropic Messages: what stands at each place of a request and of an answer."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from guardproxy.findings import Kind
+from guardproxy.wire.walk import KEYS, NAME, OTHERS, STRUCTURE, TOKEN_IDS, UNMAPPED, Leaf, Map, opaque, text, unknown
+
+_CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
+_ROLES: dict[str, Kind] = {"user": "user", "assistant": "assistant", "system": "system"}
+
+
+_MEDIA = {"image": "image", "document": "file"}
+
+
+def _source(kind: Kind, block: str) -> Map:
+    def choose(value: Any) -> Map:
+        source = value if isinstance(value, dict) else {}
+        declared = source.get("media_type")
+        plain = source.get("type") == "text"
+        data = opaque(_MEDIA.get(block, "file"), kind, declared if isinstance(declared, str) else None)
+        return {
+            "type": STRUCTURE,
+            "media_type": STRUCTURE,
+            "file_id": STRUCTURE,
+            "data": text(kind) if plain else data,
+            "url": opaque("url", kind),
+            "content": _content(kind, unknown(kind)),
+            OTHERS: unknown(kind),
+        }
+
+    return choose
+
+
+_SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout")
+
+
+def _payload(value: Any) -> Map:
+    """A server tool's result: all text, but for what only the provider can read."""
+    if isinstance(value, dict):
+        return {
+            **dict.fromkeys(_SEALED, opaque("encrypted", "tool_result")),
+            OTHERS: _payload,
+            KEYS: text("tool_result"),
+        }
+    return [_payload] if isinstance(value, list) else text("tool_result")
+
+
+def _block(kind: Kind, said: Leaf | None = None, others: Leaf = UNMAPPED) -> Map:
+    """`said`: how the text of a text block is read, if it is not just text of its kind; `others`: unknown fields and types."""
+
+    def choose(value: Any) -> Map:
+        name = value.get("type") if isinstance(value, dict) else None
+        if isinstance(name, str) and name.endswith("_tool_result"):
+            return {
+                "type": STRUCTURE,
+                "tool_use_id": STRUCTURE,
+                "cache_control": _CACHE,
+                "content": _payload,
+                OTHERS: others,
+            }
+        shared: dict[Any, Map] = {"type": STRUCTURE, "cache_control": _CACHE, OTHERS: others}
+        match name:
+            case "text" | "mid_conv_system":
+                return {
+                    **shared,
+                    "text": said or text(kind),
+                    "citations": text(kind),
+                    "content": _content(kind, others),
+                }
+            case "image":
+                return {**shared, "source": _source(kind, "image")}
+            case "document":
+                given = _GIVEN.get(kind, kind)
+                return {**shared, "source": _source(given, "document"), "title": text(given), "context": text(given)}
+            case "search_result":
+                return {**shared, **dict.fromkeys(("title", "source", "content"), text("tool_result"))}
+            case "thinking":
+                return {**shared, "thinking": text("reasoning"), "signature": opaque("signature", "reasoning")}
+            case "redacted_thinking":
+                return {**shared, "data": opaque("encrypted", "reasoning")}
+            case "tool_use" | "server_tool_use":
+                called = dict.fromkeys(("name", "input"), text("tool_arguments"))
+                return {**shared, "id": STRUCTURE, "caller": {"type": STRUCTURE, "tool_id": STRUCTURE}, **called}
+            case "tool_result":
+                return {**shared, "tool_use_id": STRUCTURE, "content": _content("tool_result", unknown("tool_result"))}
+            case "mcp_tool_use":
+                called = dict.fromkeys(("name", "server_name", "input"), text("tool_arguments"))
+                return {**shared, "id": STRUCTURE, **called}
+            case "container_upload":
+                return {**shared, "file_id": STRUCTURE}
+        if isinstance(value, (dict, str)) or value is None or isinstance(value, bool):
+            return {"type": STRUCTURE, OTHERS: others, KEYS: others} if isinstance(value, dict) else others
+        return TOKEN_IDS
+
+    return choose
+
+
+# A document that a user hands over is not what the user says: it comes from elsewhere, as what a tool gives does.
+_GIVEN: dict[Kind, Kind] = {"user": "tool_result"}
+
+
+def _content(kind: Kind, others: Leaf = UNMAPPED) -> Map:
+    def choose(value: Any) -> Map:
+        if not isinstance(value, list):
+            return text(kind)
+        if any(isinstance(item, dict) for item in value):
+            return [_block(kind, None, others)]
+        numbers = any(not isinstance(item, str) and item is not None for item in value)
+        return TOKEN_IDS if numbers else unknown(kind)
+
+    return choose
+
+
+def _message(value: Any) -> Map:
+    role = value.get("role") if isinstance(value, dict) else None
+    return _message_of(_ROLES.get(role) if isinstance(role, str) else None)
+
+
+@cache
+def _message_of(known: Kind | None) -> Map:
+    kind = known or "user"  # who is not known may be anybody
+    content: Map = _content(kind, unknown(kind)) if known else unknown(kind)
+    return {"role": STRUCTURE, "content": content, OTHERS: unknown(kind)}
+
+
+REQUEST: dict[Any, Map] = {
+    **dict.fromkeys(
+        (
+            *("stream", "max_tokens", "temperature", "top_p", "top_k", "service_tier", "container", "speed"),
+            "inference_geo",
+        ),
+        STRUCTURE,
+    ),
+    "model": NAME,
+    "system": _content("system", unknown("system")),
+    "messages": [_message],
+    "tools": [
+        {
+            "type": STRUCTURE,
+            "cache_control": _CACHE,
+            OTHERS: text("tool_definition"),
+            KEYS: text("tool_definition"),
+        }
+    ],
+    "tool_choice": {"type": STRUCTURE, "name": text("tool_definition")},
+    "metadata": text("metadata"),
+    "stop_sequences": text("metadata"),
+    "thinking": {"type": STRUCTURE, "budget_tokens": STRUCTURE, "display": STRUCTURE},
+    "output_config": {"effort": STRUCTURE, "format": text("tool_definition")},
+    "output_format": text("tool_definition"),
+    "cache_control": _CACHE,
+}
+
+_STOP = {"stop_reason": STRUCTURE, "stop_sequence": text("assistant"), "stop_details": text("refusal")}
+_USAGE = {"service_tier": STRUCTURE, "inference_geo": STRUCTURE}
+_JSON = Leaf("json", "assistant")
+
+
+def _response(said: Leaf | None = None) -> dict[Any, Map]:
+    words = dict.fromkeys(("id", "type", "role"), STRUCTURE)
+    return {**words, "model": NAME, "content": [_block("assistant", said)], "usage": _USAGE, **_STOP}
+
+
+RESPONSE, JSON_RESPONSE = _response(), _response(_JSON)
+ERROR: dict[Any, Map] = {
+    "type": STRUCTURE,
+    "error": {"type": STRUCTURE, "message": text("error"), "details": text("error")},
+    "request_id": STRUCTURE,
+}
+_DELTAS: dict[Any, Map] = {
+    "input_json_delta": {"type": STRUCTURE, "partial_json": Leaf("json", "tool_arguments")},
+    "thinking_delta": {"type": STRUCTURE, "thinking": text("reasoning"), "estimated_tokens": STRUCTURE},
+    "signature_delta": {"type": STRUCTURE, "signature": opaque("signature", "reasoning")},
+    "citations_delta": {"type": STRUCTURE, "citation": text("assistant")},
+}
+
+
+def _events(said: Leaf | None = None) -> dict[Any, Map]:
+    deltas = {**_DELTAS, "text_delta": {"type": STRUCTURE, "text": said or text("assistant")}}
+    return {
+        **_EVENTS,
+        "message_start": {"type": STRUCTURE, "message": _response(said)},
+        "content_block_start": {"type": STRUCTURE, "index": STRUCTURE, "content_block": _block("assistant", said)},
+        "content_block_delta": {
+            "type": STRUCTURE,
+            "index": STRUCTURE,
+            "delta": lambda one: deltas.get(str(one.get("type")), UNMAPPED) if isinstance(one, dict) else UNMAPPED,
+        },
+    }
+
+
+_EVENTS: dict[Any, Map] = {
+    "content_block_stop": {"type": STRUCTURE, "index": STRUCTURE},
+    "message_delta": {"type": STRUCTURE, "delta": {**_STOP, "container": text("metadata")}, "usage": _USAGE},
+    "message_stop": {"type": STRUCTURE},
+    "ping": {"type": STRUCTURE},
+    "error": ERROR,
+}
+TEXT_EVENTS, JSON_EVENTS = _events(), _events(_JSON)

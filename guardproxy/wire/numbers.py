@@ -1,0 +1,72 @@
+"""The digits of numbers as text: what checks scan of a JSON number, and of short numbers that follow each other.
+
+A card number can be written `4.111111111111111e15`, `4111111.111111111` or `[4111, 1111, 1111, 1111]`. In: numbers, as
+values or as JSON tokens. Out: their digits in plain decimal form, or an empty text where they are too few to matter.
+"""
+
+from __future__ import annotations
+
+import re
+
+NUMBER_LIMIT = 10**8  # nine digits: shorter numbers cannot hold a card, an account or a social security number
+LEAST_DIGITS = 9
+_FRACTION_DIGITS = 13  # with a fraction, the digits of a card; computed numbers with fewer are left alone
+_MOST_INTEGRAL = 10**19
+_PART = re.compile(r"[0-9]{1,8}", re.ASCII)
+_TOKEN = re.compile(r"-?(\d+)(?:\.(\d+))?(?:[eE]([-+]?\d{1,9}))?", re.ASCII)
+LEAST_IN_ARRAY = 9
+LEAST_IN_OBJECT = 13  # numbers of an object that are unlike each other read like telephone numbers too easily
+MOST_DIGITS = 64  # a longer row of numbers is a series; in one of thousands, some would look like a card by chance
+
+
+def digits_of(value: float) -> str:
+    """The text to scan of a number; empty where it is too short. A whole number keeps its sign."""
+    if isinstance(value, int):
+        return str(value) if abs(value) >= NUMBER_LIMIT else ""
+    return digits_of_token(repr(value))
+
+
+def digits_of_token(token: str) -> str:
+    """The text to scan of a JSON number as it is written; empty where it is too short."""
+    match = _TOKEN.fullmatch(token)
+    if match is None:
+        return token if sum(map(str.isdigit, token)) >= LEAST_DIGITS else ""
+    whole, fraction, exponent = match[1], (match[2] or ""), int(match[3] or 0)
+    if match[2] is None and match[3] is None:
+        return token if len(whole) >= LEAST_DIGITS else ""
+    significant = (whole + fraction).strip("0")
+    point = len(whole) + exponent - (len(whole + fraction) - len((whole + fraction).lstrip("0")))
+    if len(significant) <= point <= 19:
+        plain = significant.ljust(point, "0")
+        return plain if len(plain) >= LEAST_DIGITS else ""
+    if len(significant) >= _FRACTION_DIGITS:
+        return significant
+    return significant[:point] if LEAST_DIGITS <= point <= len(significant) else ""
+
+
+def part_of(value: object) -> str:
+    """The digits of a scalar that can be one part of a longer number; empty where it cannot."""
+    if isinstance(value, str):
+        return value if _PART.fullmatch(value) else ""
+    if isinstance(value, bool):
+        return ""
+    if isinstance(value, int):
+        return str(value) if 0 <= value < NUMBER_LIMIT else ""
+    if isinstance(value, float) and 0 <= value < NUMBER_LIMIT and value.is_integer():
+        return f"{value:.0f}"
+    return ""
+
+
+def is_row(digits: int, parts: int, *, keyed: bool) -> bool:
+    """Whether parts that follow each other are scanned as one number. `keyed`: some are values of objects."""
+    return parts > 1 and (LEAST_IN_OBJECT if keyed else LEAST_IN_ARRAY) <= digits <= MOST_DIGITS
+
+
+def stand_in(digits: int) -> str:
+    """What stands for so many digits of a number that must not pass: the type and length stay, the value is gone."""
+    return "1" + "0" * (digits - 1)
+
+
+def stand_ins(text: str) -> str:
+    """The same for each number of a row, which stays a row."""
+    return re.sub("[0-9]+", lambda found: stand_in(len(found[0])), text)

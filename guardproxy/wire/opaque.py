@@ -1,0 +1,289 @@
+"""Decides whether content that no check can read looks like what it claims to be.
+
+In: the string at a place for an image, audio, a file, a signature or encrypted content, and the media type that the
+request declares for it. Out: a `Look`: either the content is opaque (`media` names its kind), or it is text, with the
+text to scan and how an edited text is written back.
+
+Opaque content is canonical base64. An image, audio or a file must begin as a known format of the declared family does.
+Signatures and encrypted content must be base64 of bytes that are not text. What stands behind the first bytes of a
+known format is not proven to be an image: it counts as not inspected. All steps are linear in the string's length.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+from urllib.parse import quote, unquote_to_bytes
+
+Media = Literal["image", "audio", "video", "file", "signature", "encrypted"]
+MEDIA: tuple[Media, ...] = get_args(Media)
+
+NOT_KEPT = "data:;base64,(not inspected, not kept)"
+"""Stands in a record for content that was not inspected; it is opaque again when the record is replayed."""
+
+Encode = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a string turned out to be. `media`: the kind of opaque content; `None`: it is text.
+
+    `text`: what to scan, where it is not the string itself. `encode`: writes an edited `text` at the place. `fixed`: an
+    edit cannot be written back.
+    """
+
+    media: str | None = None
+    text: str | None = None
+    encode: Encode | None = None
+    fixed: bool = False
+
+
+_PLAIN = Look()
+# The first bytes of formats, by family. `ftyp` and `RIFF` name the format behind a length.
+_MAGIC: tuple[tuple[Media, re.Pattern[bytes]], ...] = (
+    (
+        "image",
+        re.compile(
+            rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|RIFF.{4}WEBP|BM.{4}\0\0\0\0|II\*\0|MM\0\*|\0\0\x01\0"
+            rb"|.{4}ftyp(?:heic|heix|hevc|mif1|msf1|avif|avis)",
+            re.DOTALL,
+        ),
+    ),
+    (
+        "audio",
+        re.compile(
+            rb"RIFF.{4}WAVE|ID3|\xff[\xe2\xe3\xf2\xf3\xf6\xf7\xfa\xfb\xf1\xf9]|fLaC|OggS|FORM.{4}AIF[FC]"
+            rb"|.{4}ftypM4A |\x1a\x45\xdf\xa3|#!AMR",
+            re.DOTALL,
+        ),
+    ),
+    ("video", re.compile(rb".{4}ftyp|RIFF.{4}AVI |\0\0\x01[\xb3\xba]|FLV\x01", re.DOTALL)),
+    (
+        "file",
+        re.compile(
+            rb"%PDF-|PK\x03\x04|\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1|\x1f\x8b\x08|7z\xbc\xaf\x27\x1c|BZh[1-9]|\xfd7zXZ\0"
+        ),
+    ),
+)
+_TYPES: dict[str, tuple[Media, ...]] = {
+    **dict.fromkeys(
+        ("image/png", "image/jpeg", "image/jpg", "image/gif", "image/webp", "image/bmp", "image/tiff", "image/heic"),
+        ("image",),
+    ),
+    **dict.fromkeys(("image/heif", "image/avif", "image/x-icon", "image/vnd.microsoft.icon", "image/*"), ("image",)),
+    **dict.fromkeys(("audio/wav", "audio/wave", "audio/x-wav", "audio/mp3", "audio/mpeg", "audio/flac"), ("audio",)),
+    **dict.fromkeys(("audio/ogg", "audio/opus", "audio/aac", "audio/aiff", "audio/amr"), ("audio",)),
+    **dict.fromkeys(("audio/mp4", "audio/m4a", "audio/x-m4a", "audio/webm"), ("audio", "video")),
+    **dict.fromkeys(
+        ("video/mp4", "video/mpeg", "video/webm", "video/quicktime", "video/x-msvideo"), ("video", "audio")
+    ),
+    "video/x-flv": ("video",),
+    **dict.fromkeys(("application/pdf", "application/zip", "application/gzip", "application/msword"), ("file",)),
+    **dict.fromkeys(
+        (
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+            "application/vnd.ms-excel",
+            "application/vnd.ms-powerpoint",
+            "application/vnd.oasis.opendocument.text",
+            "application/epub+zip",
+            "application/x-7z-compressed",
+        ),
+        ("file",),
+    ),
+    "application/octet-stream": ("image", "audio", "video", "file"),
+}
+MEDIA_TYPES = frozenset(_TYPES)
+_SUBTYPES = (
+    "plain csv tab-separated-values markdown x-markdown html xml css javascript calendar rtf richtext yaml x-python"
+)
+_TEXT_TYPES = frozenset(
+    (
+        *(f"text/{name}" for name in _SUBTYPES.split()),
+        *(
+            f"application/{name}"
+            for name in [
+                "json",
+                "xml",
+                "yaml",
+                "x-yaml",
+                "javascript",
+                "rtf",
+                "xhtml+xml",
+                "sql",
+                "csv",
+                "x-ndjson",
+                "jsonl",
+                "toml",
+            ]
+        ),
+        "image/svg+xml",
+    )
+)
+TEXT_TYPES = _TEXT_TYPES
+# Nothing but a known type and a character set stands before the comma.
+_DATA_URL = re.compile(r"\s*data:", re.IGNORECASE)
+_HEAD = re.compile(r"data:([a-z0-9.+*/-]{0,100})((?:;charset=(?:utf-8|UTF-8|us-ascii|US-ASCII))?)((?:;base64)?)")
+_HEAD_LIMIT_CHARS = 300
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
+_DIGITS = re.compile(r"[0-9]{9}")
+_LEAST_CHARS = 24  # a shorter string is shorter than any signature, and may be a number or a key
+_SAMPLE_BYTES = 4096
+_AFTER_MAGIC_BYTES = 16
+_RUNS = re.compile(rb"[\x20-\x7e]{8,}")
+_LONG_RUN = re.compile(rb"[\x20-\x7e]{16}")  # among random bytes there is one in ten million places
+_CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
+
+
+def inspect(value: str, media: str, declared: str | None = None) -> Look:
+    """Looks at the string of an opaque place. `media`: the kind that belongs there, `url` for a place that takes a data
+    URL or an address; `declared`: the media type that stands beside it, if any."""
+    if value == NOT_KEPT:
+        return Look("file" if media == "url" else media)
+    if _DATA_URL.match(value):
+        return _data_url(value)
+    if media == "url":
+        return _PLAIN
+    if media in ("signature", "encrypted", "pieces"):
+        return Look("audio" if media == "pieces" else media) if is_binary(value) else _both(value, value)
+    declared = (declared or "").strip().lower()
+    if declared.split(";")[0].strip() in _TEXT_TYPES or declared.startswith("text/"):
+        return _media_text("", value)
+    families = _TYPES.get(declared) if declared else _families(media)
+    return _binary(value, families or ()) or _both(value, value)
+
+
+def _families(media: str) -> tuple[Media, ...]:
+    return (
+        ("image", "audio", "video", "file")
+        if media == "file"
+        else ("audio", "video")
+        if media == "audio"
+        else ("image",)
+    )
+
+
+def _data_url(value: str) -> Look:
+    head, comma, payload = value.partition(",")
+    if not comma or len(head) > _HEAD_LIMIT_CHARS:
+        return _both(value, value.rpartition(",")[2])
+    match = _HEAD.fullmatch(head)
+    if match is None:
+        return _both(value, payload)
+    media_type, coded = match[1], bool(match[3])
+    if media_type in _TEXT_TYPES or (not media_type and not coded):
+        return _media_text(f"{head},", payload) if coded else _percent(f"{head},", payload)
+    if coded and (look := _binary(payload, _TYPES.get(media_type, ()))):
+        return look
+    return _both(value, payload)
+
+
+def _binary(payload: str, families: tuple[Media, ...]) -> Look | None:
+    """Opaque content of one of these families; `None` where it is not."""
+    if not families or (data := decoded(payload)) is None:
+        return None
+    for family, magic in _MAGIC:
+        if magic.match(data):
+            rest = data[_AFTER_MAGIC_BYTES : _AFTER_MAGIC_BYTES + _SAMPLE_BYTES]
+            hidden = family != "file" and len(rest) >= _LEAST_CHARS and printable(rest) is not None
+            if family in families and not hidden and printable(data) is None:
+                return Look(family)
+            if family in families:
+                return None
+    return None
+
+
+def _media_text(head: str, payload: str) -> Look:
+    """The text of a text medium in base64, which can be written back; or else all that the string may say."""
+    data = decoded(payload)
+    if data is None:
+        return _both(head + payload, payload)
+    try:
+        return Look(text=data.decode(), encode=partial(_in_base64, head))
+    except UnicodeDecodeError:
+        return Look(text=printable(data) or data.decode("latin-1"), fixed=True)
+
+
+def _percent(head: str, payload: str) -> Look:
+    data = unquote_to_bytes(payload)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return Look(text=f"{payload}\n{data.decode('latin-1')}", fixed=True)
+    return Look(text=text, encode=partial(_in_percent, head))
+
+
+def _in_base64(head: str, text: str) -> str:
+    return head + base64.b64encode(text.encode()).decode()
+
+
+def _in_percent(head: str, text: str) -> str:
+    return head + quote(text)
+
+
+def _both(value: str, payload: str) -> Look:
+    """A string as it stands, with the text that a part of it decodes to."""
+    data = decoded(payload, strict=False)
+    text = printable(data) or "\n".join(run.decode() for run in _RUNS.findall(data)) if data else None
+    if text is None and "%" in payload:
+        text = unquote_to_bytes(payload).decode("utf-8", "replace")
+    return Look(text=f"{value}\n{text}", fixed=True) if text else _PLAIN
+
+
+def decoded(payload: str, *, strict: bool = True) -> bytes | None:
+    """The bytes of base64; `None` where it is not valid and canonical. Not `strict`: any alphabet, spaces, no padding."""
+    if not payload.isascii():
+        return None
+    if not strict:
+        payload = re.sub(r"\s", "", payload).translate({45: 43, 95: 47}).rstrip("=")
+        payload += "=" * (-len(payload) % 4)
+    try:
+        data = binascii.a2b_base64(payload, strict_mode=True)
+    except (binascii.Error, ValueError):
+        return None
+    last = payload[-4:]
+    if strict and last and base64.b64encode(data[len(payload) // 4 * 3 - 3 :]).decode() != last:
+        return None
+    return data
+
+
+def is_binary(value: str) -> bool:
+    """Whether a string looks like base64 of bytes that are not text. A piece of a longer string counts as well."""
+    body = value.rstrip("=")
+    if len(body) < _LEAST_CHARS or len(value) - len(body) > 2 or not body.isascii() or _NOT_BASE64.search(body):
+        return False
+    if _DIGITS.search(body) or not (
+        re.search("[a-z]", body) and re.search("[A-Z]", body) and re.search("[0-9+/]", body)
+    ):
+        return False
+    for phase in range(4):  # a piece may begin anywhere in a group of four
+        piece = base64.b64decode(body[phase : phase + min(_SAMPLE_BYTES, (len(body) - phase) // 4 * 4)])
+        if piece and (printable(piece) is not None or _LONG_RUN.search(piece)):
+            return False
+    return True
+
+
+def printable(data: bytes) -> str | None:
+    """The text that bytes are: UTF-8 (cut off anywhere) without control characters, or UTF-16; `None`: they are not text."""
+    if not data:
+        return None
+    if not _CONTROLS.search(data):
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            if error.start >= len(data) - 3 and error.reason == "unexpected end of data":
+                return data[: error.start].decode() or None
+            return None
+    for order, every in (("utf-16-le", data[1::2]), ("utf-16-be", data[::2])):
+        if len(data) >= 4 and every.count(0) * 2 > len(every):
+            rest = data.removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff")
+            text = rest.decode(order, "replace")
+            if not _CONTROLS.search(text.encode("utf-8", "replace")):
+                return text
+    return None

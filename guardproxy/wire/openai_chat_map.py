@@ -1,0 +1,184 @@
+"""The maps of OpenAI Chat Completions: what stands at each place of a request and of an answer."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from guardproxy.findings import Kind
+from guardproxy.wire.walk import NAME, OTHERS, STRUCTURE, TOKEN_IDS, TOKENS, UNMAPPED, Leaf, Map, opaque, text, unknown
+
+_ROLES: dict[str, Kind] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool_result",
+    "function": "tool_result",
+}
+_JSON_ARGUMENTS = Leaf("json", "tool_arguments")
+
+_CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
+
+
+def _part(kind: Kind, others: Leaf) -> Map:
+    def choose(value: Any) -> Map:
+        if not isinstance(value, (dict, str)):
+            return TOKEN_IDS if isinstance(value, (int, float, list)) and not isinstance(value, bool) else others
+        return {
+            "type": STRUCTURE,
+            "text": text(kind),
+            "refusal": text("refusal"),
+            "image_url": _url(kind),
+            "video_url": _url(kind),
+            "audio_url": _url(kind),
+            "input_audio": _audio(kind),
+            "file": {
+                "file_data": opaque("file", kind),
+                "file_id": STRUCTURE,
+                "filename": text("metadata"),
+                OTHERS: others,
+            },
+            "cache_control": _CACHE,
+            OTHERS: others,
+        }
+
+    return choose
+
+
+def _url(kind: Kind) -> Map:
+    """An image or the like: an object, or its address alone. Both are in use; a `data:` URL holds the content itself."""
+    url = opaque("url", kind)
+    return lambda value: {"url": url, "detail": STRUCTURE, OTHERS: unknown(kind)} if isinstance(value, dict) else url
+
+
+def _audio(kind: Kind) -> Map:
+    def choose(value: Any) -> Map:
+        form = value.get("format") if isinstance(value, dict) else None
+        raw = form in ("pcm16", "pcm", "g711_ulaw", "g711_alaw")  # samples, without any first bytes to know them by
+        return {"data": opaque("pieces" if raw else "audio", kind), "format": STRUCTURE, OTHERS: unknown(kind)}
+
+    return choose
+
+
+def _content(kind: Kind, others: Leaf = UNMAPPED) -> Map:
+    """`others`: how parts of unknown types are read."""
+
+    def choose(value: Any) -> Map:
+        if not isinstance(value, list):
+            return text(kind)
+        if any(isinstance(item, dict) for item in value):
+            return [_part(kind, others)]
+        numbers = any(not isinstance(item, str) and item is not None for item in value)
+        return TOKEN_IDS if numbers else unknown(kind)
+
+    return choose
+
+
+_CALL = {
+    "index": STRUCTURE,
+    "id": STRUCTURE,
+    "type": STRUCTURE,
+    "function": {"name": text("tool_arguments"), "arguments": _JSON_ARGUMENTS},
+    "custom": {"name": text("tool_arguments"), "input": text("tool_arguments")},
+}
+
+
+def _texts_of(kind: Kind, content: Map) -> dict[Any, Map]:
+    return {
+        "role": STRUCTURE,
+        "content": content,
+        "refusal": text("refusal"),
+        "reasoning_content": text("reasoning"),
+        "reasoning": text("reasoning"),
+        "tool_calls": [_CALL],
+        "function_call": {"name": text("tool_arguments"), "arguments": _JSON_ARGUMENTS},
+    }
+
+
+def _message(value: Any) -> Map:
+    role = value.get("role") if isinstance(value, dict) else None
+    return _message_of(_ROLES.get(role) if isinstance(role, str) else None)
+
+
+@cache
+def _message_of(known: Kind | None) -> Map:
+    kind = known or "user"  # who is not known may be anybody
+    content: Map = _content(kind, unknown(kind)) if known else unknown(kind)
+    return {
+        **_texts_of(kind, content),
+        "name": text("metadata"),
+        "tool_call_id": STRUCTURE,
+        "audio": {"id": STRUCTURE},
+        "cache_control": _CACHE,
+        OTHERS: unknown(kind),
+    }
+
+
+def _choice_of_tool(value: Any) -> Map:
+    name = text("tool_definition")  # a tool's own name, which becomes the same as in its definition
+    return {"type": STRUCTURE, "name": name, "function": {"name": name}} if isinstance(value, dict) else STRUCTURE
+
+
+REQUEST: dict[str, Map] = {
+    **dict.fromkeys(
+        (
+            *("stream", "n", "seed", "temperature", "top_p", "max_tokens", "max_completion_tokens"),
+            *("frequency_penalty", "presence_penalty", "logprobs", "top_logprobs", "store", "parallel_tool_calls"),
+            *("reasoning_effort", "verbosity", "service_tier", "prompt_cache_retention"),
+        ),
+        STRUCTURE,
+    ),
+    "model": NAME,
+    "models": [NAME],
+    "messages": [_message],
+    "tools": [
+        {
+            "type": STRUCTURE,
+            "function": text("tool_definition"),
+            "custom": text("tool_definition"),
+            "cache_control": _CACHE,
+        }
+    ],
+    "functions": text("tool_definition"),
+    "tool_choice": _choice_of_tool,
+    "function_call": _choice_of_tool,
+    "response_format": {"type": STRUCTURE, "json_schema": text("tool_definition")},
+    "prediction": {"type": STRUCTURE, "content": _content("assistant")},
+    "modalities": [STRUCTURE],
+    "logit_bias": text("metadata"),
+    "audio": {"voice": STRUCTURE, "format": STRUCTURE},
+    "stream_options": {"include_usage": STRUCTURE, "include_obfuscation": STRUCTURE},
+    **dict.fromkeys(
+        ("stop", "user", "metadata", "safety_identifier", "prompt_cache_key", "web_search_options", "moderation"),
+        text("metadata"),
+    ),
+}
+
+
+def _response(content: Map) -> dict[str, Map]:
+    answer = {
+        **_texts_of("assistant", content),
+        "audio": {
+            "id": STRUCTURE,
+            "data": opaque("pieces", "assistant"),
+            "transcript": text("assistant"),
+            "expires_at": STRUCTURE,
+        },
+        "annotations": text("assistant"),
+    }
+    choice = {"index": STRUCTURE, "finish_reason": STRUCTURE, "message": answer, "delta": answer, "logprobs": TOKENS}
+    words = ("id", "object", "created", "system_fingerprint", "service_tier", "obfuscation")
+    return {
+        **dict.fromkeys(words, STRUCTURE),
+        "model": NAME,
+        **dict.fromkeys(_TOKENS, TOKENS),
+        "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],
+        "error": text("error"),
+        "usage": UNMAPPED,
+    }
+
+
+_TOKENS = ("token_ids", "prompt_token_ids", "prompt_logprobs")
+RESPONSE = _response(_content("assistant"))
+JSON_RESPONSE = _response(lambda value: _content("assistant") if isinstance(value, list) else Leaf("json", "assistant"))

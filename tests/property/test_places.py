@@ -1,0 +1,258 @@
+"""Every place of every format: what stands there is found, recorded as not inspected, withheld or refused.
+
+The places come from the maps themselves, so a field that is added to a map is tested without another line here. At each
+place stand values that a check knows, in several shapes: as text, as a key, as numbers, in objects and arrays.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+import pytest
+
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.transcript import DataReceived, ResponseEnded, ResponseStarted
+from guardproxy.wire import anthropic_messages_map, openai_chat_map
+from guardproxy.wire.walk import Leaf
+from tests.support import CHAT, MESSAGES, Play, policy_set, sse
+from tests.support_media import SIGNATURE
+
+POLICY = """
+policy: places
+checks:
+  card: {use: pattern, patterns: ['\\b[0-9](?: ?[0-9]){15}\\b']}
+  mail: {use: pattern, patterns: ['[a-z]+@[a-z]+\\.[a-z]+']}
+  key: {use: pattern, patterns: ['\\bAKIA[0-9A-Z]{16}\\b']}
+  phone: {use: pattern, patterns: ['\\+[0-9]{10,12}\\b']}
+rules: [{id: seen, when: card or mail or key or phone, action: redact}]
+"""
+CARD = 4111222233334444
+PARTS = [4111, 2222, 3333, 4444]
+IDS = [106, 111, 64, 97, 98, 46, 105, 111, 10, 106, 111]  # more than a few integers can stand for a text
+TEXTS = [str(CARD), "jo@ab.io", "AKIAIOSFODNN7EXAMPLE", "+12125550123"]
+SHAPES: dict[str, Any] = {
+    **{f"text {text}": text for text in TEXTS},
+    "sentence": f"so {CARD}!",
+    "number": CARD,
+    "negative": -CARD,
+    "exponent": float(CARD),
+    "fraction": 41112222.33334444,
+    "row": PARTS,
+    "row of texts": [str(part) for part in PARTS],
+    "row of arrays": [[part] for part in PARTS],
+    "object of numbers": dict(zip("abcd", PARTS, strict=True)),
+    "objects": [{"n": part} for part in PARTS],
+    "in an object": {"a": str(CARD)},
+    "in an array": ["x", str(CARD)],
+    "deeper": [{"a": [[{"b": str(CARD)}]]}],
+    "key": {str(CARD): 1},
+    "word of the format as key": {"type": str(CARD), "id": str(CARD), "text": str(CARD)},
+    "null beside": [None, str(CARD)],
+    "ids": IDS,
+    "data URL": f"data:text/plain,{CARD}",
+    "false image": f"data:image/png;base64,{CARD}",
+}
+ROLES = ("system", "developer", "user", "assistant", "tool", "function", "somebody")
+TYPES = (
+    *("text", "image", "document", "search_result", "thinking", "redacted_thinking", "tool_use", "server_tool_use"),
+    *("tool_result", "web_search_tool_result", "mcp_tool_use", "container_upload", "image_url", "input_audio", "file"),
+    *(
+        "mid_conv_system",
+        "novelty",
+        "text_delta",
+        "input_json_delta",
+        "thinking_delta",
+        "signature_delta",
+        "base64",
+        "url",
+    ),
+    *("citations_delta", "content"),
+)
+DEEPEST = 4
+EVERY = 5
+
+Build = Callable[[Any], Any]
+Case = tuple[str, Build, Any]
+
+
+def probes() -> list[Any]:
+    """Values by which maps choose what stands below them."""
+    return ["x", [{"type": "text"}], {}, *({"role": role} for role in ROLES), *({"type": kind} for kind in TYPES)]
+
+
+def cases(how: Any, build: Build, at: str = "", depth: int = 0) -> Iterator[Case]:
+    """Each place of a map: its name, how to build a tree with a value there, and how the place is read."""
+    if depth > DEEPEST:
+        return
+    if callable(how):
+        seen: set[str] = set()
+        for probe in probes():
+            chosen = how(probe)
+            mark = json.dumps(probe) if callable(chosen) else shape(chosen)
+            if mark not in seen:
+                seen.add(mark)
+                frame = probe if isinstance(probe, dict) else {}
+                yield from below(chosen, frame, build, f"{at}<{next(iter(frame.values()), '')}>", depth)
+    else:
+        yield from below(how, {}, build, at, depth)
+
+
+def shape(how: Any) -> str:
+    """Tells maps apart without following the functions in them."""
+    if isinstance(how, dict):
+        return "{" + ",".join(f"{key}:{shape(child)}" for key, child in how.items()) + "}"
+    return f"[{shape(how[0])}]" if isinstance(how, list) else "()" if callable(how) else repr(how)
+
+
+def below(how: Any, frame: dict[str, Any], build: Build, at: str, depth: int) -> Iterator[Case]:
+    if isinstance(how, dict):
+        for key, child in how.items():
+            if isinstance(key, str):
+                into: Build = lambda value, key=key: build({**frame, key: value})  # type: ignore[misc] # noqa: E731
+                yield from cases(child, into, f"{at}.{key}", depth + 1)
+        yield f"{at}.novelty", lambda value: build({**frame, "novelty": value}), None
+        for name in ("prompt_token_ids", "input_ids", "context", "prompt"):
+            yield f"{at}.{name}", lambda value, name=name: build({**frame, name: value}), None  # type: ignore[misc]
+        yield f"{at} itself", build, None
+    elif isinstance(how, list):
+        yield f"{at} itself", build, None
+        yield from cases(how[0], lambda value: build([value]), f"{at}[]", depth + 1)
+    elif isinstance(how, Leaf):
+        yield at, build, how
+    else:
+        yield from cases(how, build, at, depth + 1)
+
+
+def some(found: Iterator[Any], name: str) -> Iterator[Any]:
+    """Every fifth place, another fifth for each shape: all of them take minutes."""
+    first = list(SHAPES).index(name)
+    return (case for number, case in enumerate(found) if (number + first) % EVERY == 0)
+
+
+@cache
+def rules() -> PolicySet:
+    return policy_set(POLICY)
+
+
+def says(data: str) -> bool:
+    """Whether a text says one of the values, in one piece or in parts."""
+    bare = re.sub(r"[^0-9a-zA-Z@+.-]", "", data)
+    digits = re.sub(r"[^0-9]", "", data)
+    return str(CARD) in digits or str(IDS)[1:-1].replace(" ", "") in data or any(text in bare for text in TEXTS[1:])
+
+
+REQUESTS = {
+    CHAT: (openai_chat_map.REQUEST, {"model": "m", "messages": [{"role": "user", "content": "hi"}]}),
+    MESSAGES: (
+        anthropic_messages_map.REQUEST,
+        {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("route", REQUESTS)
+def test_every_place_of_a_request(route: str, name: str) -> None:
+    how, plain = REQUESTS[route]
+    passed = []
+    for at, build, _ in some(cases(how, lambda value: {**plain, **value} if isinstance(value, dict) else value), name):
+        tree = build(deepcopy(SHAPES[name]))
+        if not isinstance(tree, dict):
+            continue
+        for message in tree["messages"] if isinstance(tree.get("messages"), list) else []:
+            if isinstance(message, dict) and "n" not in message:
+                message.setdefault("role", "user")
+                message.setdefault("content", "hi")
+        play = Play(rules(), route).ask(tree)
+        sent = any(line.startswith("<< SendUpstream") for line in play.lines)
+        record = play.exchange.record("sent upstream" if sent else "refused")
+        if sent and says(json.dumps(play.upstream, separators=(",", ":"))) and not listed(record["request"]):
+            passed.append(at)
+        if says(json.dumps([record["request"], record["model"]], separators=(",", ":"))):
+            passed.append(f"{at} in the record")
+    assert passed == []
+
+
+def listed(side: dict[str, Any]) -> bool:
+    """Whether the record lists something that was not inspected."""
+    assert len(side["uninspected"]) == len(side["uninspected_kinds"])
+    return bool(side["uninspected"]) and "" not in side["uninspected_kinds"]
+
+
+ANSWERS = {
+    CHAT: (openai_chat_map.RESPONSE, {"id": "c", "choices": [{"index": 0, "message": {"content": "hi"}}]}),
+    MESSAGES: (
+        anthropic_messages_map.RESPONSE,
+        {"id": "m", "type": "message", "content": [], "stop_reason": "end_turn"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in SHAPES if name != "ids"])
+@pytest.mark.parametrize("route", ANSWERS)
+def test_every_place_of_an_answer(route: str, name: str) -> None:
+    how, plain = ANSWERS[route]
+    passed = []
+    for at, build, _ in some(cases(how, lambda value: {**plain, **value} if isinstance(value, dict) else value), name):
+        tree = build(deepcopy(SHAPES[name]))
+        if isinstance(tree, dict):
+            passed += said(route, at, json.dumps(tree).encode(), "application/json")
+    assert passed == []
+
+
+def said(route: str, at: str, data: bytes, media: str) -> list[str]:
+    play = Play(rules(), route).ask(REQUESTS[route][1])
+    play.tell(ResponseStarted(200, media))
+    play.tell(DataReceived(data))
+    play.scan()
+    play.tell(ResponseEnded())
+    play.scan()
+    response = play.finish.record["response"]
+    if says(play.client.decode()) and not listed(response):
+        return [at]
+    return [f"{at} in the record"] if says(json.dumps(response, separators=(",", ":"))) else []
+
+
+def event_cases() -> Iterator[tuple[str, str, Build]]:
+    """Places of streams: the frames around which end them."""
+    for at, build, _ in cases(openai_chat_map.RESPONSE, lambda value: {"id": "c", **value}):
+        if "message" not in at:
+            yield CHAT, at, build
+    for kind, how in anthropic_messages_map.TEXT_EVENTS.items():
+        frame = {"type": kind, "index": 0}
+        for at, build, _ in cases(how, lambda value, frame=frame: {**frame, **value}):  # type: ignore[misc]
+            yield MESSAGES, f"{kind}{at}", build
+
+
+@pytest.mark.parametrize("name", [name for name in SHAPES if name != "ids"])
+def test_every_place_of_a_stream(name: str) -> None:
+    passed = []
+    for route, at, build in some(event_cases(), name):
+        try:
+            tree = build(deepcopy(SHAPES[name]))
+        except TypeError:  # the whole frame is no object
+            continue
+        if route == CHAT:
+            last = {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+            data = sse(tree) + sse(last) + b"data: [DONE]\n\n"
+        else:
+            kind = tree["type"] if isinstance(tree.get("type"), str) else "x"
+            data = sse(tree, kind) + sse({"type": "message_stop"}, "message_stop")
+        passed += said(route, at, data, "text/event-stream")
+    assert passed == []
+
+
+def test_the_maps_are_walked() -> None:
+    """The list is long, and holds what reading of a format must not forget."""
+    for route, least in ((CHAT, 200), (MESSAGES, 200)):
+        names = [at for at, _, _ in cases(REQUESTS[route][0], lambda value: value)]
+        assert len(names) > least
+        assert any(at.endswith(".text") for at in names)
+    hows = {leaf.how for how, _ in REQUESTS.values() for _, _, leaf in cases(how, lambda value: value) if leaf}
+    assert {"text", "json", "structure", "name", "opaque"} <= hows
+    assert SIGNATURE

@@ -1,0 +1,100 @@
+"""What no check can read: named by its kind in the record, or refused where a policy says so."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support import CHAT, MESSAGES, Play, policy_set
+from tests.support_media import IMAGE_URL, SIGNATURE, WAV
+
+RULES = "checks: {bad: {use: pattern, words: [forbidden]}}\nrules: [{id: bads, when: bad, action: block}]\n"
+
+
+def play(more: str = "", route: str = CHAT, **body: Any) -> Play:
+    plain = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    return Play(policy_set(f"policy: p\n{more}\n{RULES}"), route).ask({**plain, **body})
+
+
+def parts(*content: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": list(content)}]}
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": IMAGE_URL}}
+SOUND = {"type": "input_audio", "input_audio": {"data": WAV, "format": "wav"}}
+
+
+def refused(done: Play) -> str:
+    """The code of a refusal; empty where the request went on."""
+    if any(line.startswith("<< SendUpstream") for line in done.lines):
+        return ""
+    return str(done.finish.record["error"]["code"])
+
+
+def test_the_record_names_the_kinds() -> None:
+    request = play(**parts(IMAGE, SOUND)).exchange.record("")["request"]
+    assert request["uninspected_kinds"] == ["image", "audio"]
+
+
+@pytest.mark.parametrize(
+    ("more", "codes"),
+    [
+        ("", ("", "")),
+        ("opaque: pass", ("", "")),
+        ("opaque: refuse", ("opaque_content", "opaque_content")),
+        ("opaque: {image: pass, audio: refuse}", ("", "opaque_content")),
+    ],
+)
+def test_a_policy_refuses_kinds(more: str, codes: tuple[str, str]) -> None:
+    assert (refused(play(more, **parts(IMAGE))), refused(play(more, **parts(SOUND)))) == codes
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"prompt_token_ids": [1]},
+        {"input_ids": [[1, 2]]},
+        {"context": [1, 2, 3]},
+        {"prompt": [[1, 2]]},
+        {"new": {"deep": list(range(9))}},
+        {"messages": [{"role": "user", "content": [1, 2, 3]}]},
+        {"messages": [{"role": "user", "content": "hi", "prompt_token_ids": [1.0]}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "input_ids": [1]}]}]},
+    ],
+)
+def test_integers_that_stand_for_a_text_are_refused(body: dict[str, Any]) -> None:
+    done = play(**body)
+    assert refused(done) == "token_ids"
+    assert done.finish.record["error"]["field"]
+    passed = play("token_ids: pass", **body)
+    assert refused(passed) == ""
+    assert passed.exchange.record("")["request"]["uninspected_kinds"] == ["token_ids"]
+
+
+def test_integers_of_tools_are_no_text() -> None:
+    numbers = list(range(100))
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"enum": numbers}}}
+    assert refused(play(tools=[tool], logit_bias={str(number): 1 for number in numbers}, stop=["x"])) == ""
+    used = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"prompt": numbers}}
+    assert refused(play(route=MESSAGES, messages=[{"role": "assistant", "content": [used]}])) == ""
+
+
+def test_an_answer_with_refused_content_ends() -> None:
+    block = {"type": "thinking", "thinking": "so", "signature": SIGNATURE}
+    answer = {"type": "message", "content": [block], "stop_reason": "end_turn"}
+    for more, outcome in (("", "answered"), ("opaque: {signature: refuse}", "opaque_content")):
+        done = play(more, MESSAGES).stream([json.dumps(answer).encode()], media="application/json")
+        assert done.finish.outcome == outcome
+
+
+def test_an_identifier_that_holds_a_value_is_refused_and_said_so() -> None:
+    policy = policy_set("policy: p\nchecks: {card: {use: pii}}\nrules: [{id: cards, when: card, action: redact}]\n")
+    call = {"id": "4111111111111111", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    body = {"model": "m", "messages": [{"role": "assistant", "tool_calls": [call]}]}
+    done = Play(policy, CHAT).ask(body)
+    assert done.finish.outcome == "blocked_request"
+    assert b"`id`, which cannot be edited" in done.client
+    assert "4111111111111111" not in str(done.finish.record)
+    assert b"4111111111111111" not in done.client
