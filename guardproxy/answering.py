@@ -100,7 +100,7 @@ class Answering(Machine):
         if self._pending:
             return []
         answer, gate = self._answer, self._answer.side.gate
-        scan = self._pump(gate)
+        scan = self._pump(gate, all_text=gate.held > self.setting.limits.held_chars)
         commands = self._release(at_s)
         if self.phase == "over" or answer is not self._answer:
             return commands

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -162,13 +163,23 @@ def give_way(weak: Sequence[Finding], strong: Sequence[Finding], text_of: Callab
 
     `text_of(start, end)`: the scanned text.
     """
+    strong_spans: dict[str, list[tuple[int, int]]] = {}
+    for finding in sorted(strong):
+        spans = strong_spans.setdefault(finding.check, [])
+        if spans and finding.start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], finding.end))
+        else:
+            spans.append((finding.start, finding.end))
     left: list[Finding] = []
     for finding in weak:
         at = finding.start
-        over = [
-            one for one in strong if one.check == finding.check and one.start < finding.end and finding.start < one.end
-        ]
-        for start, end in [*sorted((one.start, one.end) for one in over), (finding.end, finding.end)]:
+        spans = strong_spans.get(finding.check, [])
+        number = bisect_right(spans, at, key=lambda span: span[1])
+        over: list[tuple[int, int]] = []
+        while number < len(spans) and spans[number][0] < finding.end:
+            over.append(spans[number])
+            number += 1
+        for start, end in [*over, (finding.end, finding.end)]:
             rest = text_of(at, start) if start > at else ""
             if any(map(str.isalnum, rest)):
                 low, high = start - len(rest.lstrip()), at + len(rest.rstrip())

@@ -174,9 +174,9 @@ class Machine:
             return (*checks, self._editor.restoring)
         return checks
 
-    def _pump(self, gate: Gate) -> ScanCommand | None:
-        """Scans what can be scanned at once; gives the command for what needs the driver."""
-        while jobs := gate.jobs():
+    def _pump(self, gate: Gate, *, all_text: bool = False) -> ScanCommand | None:
+        """Scans what can be scanned at once; gives the command for what needs the driver. `all_text`: see `Gate.jobs`."""
+        while jobs := gate.jobs(all_text=all_text):
             distant = tuple(job for job in jobs if job.check is not self._editor.restoring)
             self._pending, self._pending_gate = jobs, gate
             if distant:

@@ -95,8 +95,10 @@ def _side(name: str, side: Side) -> list[str]:
         return [f"{name}-unread=(*)"]
     # Of an answer only what was cleared counts: how much more had come of one that was stopped is chance.
     lanes = [lane for lane in side.gate.lanes if not lane.judged and (name == "request" or lane.released)]
-    scanned = [lane for lane in lanes if any(check.name != RESTORE for check in lane.checks)]
-    others = [lane for lane in lanes if lane not in scanned]
+    scanned: list[Lane] = []
+    others: list[Lane] = []
+    for lane in lanes:
+        (scanned if any(check.name != RESTORE for check in lane.checks) else others).append(lane)
     members = []
     if scanned:
         counts = {

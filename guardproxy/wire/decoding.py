@@ -163,7 +163,8 @@ class StreamDecoder:
     seen: Seen = field(default_factory=Seen)
     _framer: Framer = field(init=False)
     _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
-    _soft: set[Channel] = field(default_factory=set)  # those that end when their run goes on elsewhere
+    _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # of each run its flowing channels, in order
+    _soft: dict[str, dict[Channel, None]] = field(default_factory=dict)  # and those that end when it goes on elsewhere
     _constant: dict[Channel, str] = field(default_factory=dict)  # the last text of those that do not flow
     _over: bool = False
     complete: bool = False
@@ -232,16 +233,32 @@ class StreamDecoder:
     def close_all(self) -> list[Event]:
         events: list[Event] = [End(channel) for channel in self._open]
         self._open.clear()
+        self._runs.clear()
         self._soft.clear()
         return events
 
     def close_run(self, run: str) -> list[Event]:
         """Ends every channel of a run."""
-        ended = [channel for channel, its in self._open.items() if its == run]
+        ended = self._runs.pop(run, {})
+        self._soft.pop(run, None)
         for channel in ended:
             del self._open[channel]
-            self._soft.discard(channel)
         return [End(channel) for channel in ended]
+
+    def _begin(self, channel: Channel, run: str, *, soft: bool) -> None:
+        """A channel's text flows on after this frame."""
+        if (before := self._open.get(channel, run)) != run:  # two places may have one name
+            for channels in (self._runs, self._soft):
+                channels.get(before, {}).pop(channel, None)
+        self._open[channel] = run
+        self._runs.setdefault(run, {}).setdefault(channel)
+        if soft:
+            self._soft.setdefault(run, {}).setdefault(channel)
+
+    def _close(self, channel: Channel) -> None:
+        run = self._open.pop(channel)
+        for channels in (self._runs, self._soft):
+            channels.get(run, {}).pop(channel, None)
 
     def _decode(self, event: SseEvent) -> list[Event]:
         if event.data is None:
@@ -284,8 +301,7 @@ class StreamDecoder:
             else:
                 self._constant[channel] = found.text
                 if channel in self._open:
-                    del self._open[channel]
-                    self._soft.discard(channel)
+                    self._close(channel)
                     events.append(End(channel))
             events.append(
                 Text(
@@ -302,17 +318,14 @@ class StreamDecoder:
             )
             if flows:
                 touched.setdefault(place.run, set()).add(channel)
-                self._open[channel] = place.run
-                if place.kind in ("reasoning", "unmapped"):
-                    self._soft.add(channel)
+                self._begin(channel, place.run, soft=place.kind in ("reasoning", "unmapped"))
             elif not again:
                 events.append(End(channel))
         before: list[Event] = []
         for run, channels in touched.items():
-            for channel in [c for c in self._soft if self._open[c] == run and c not in channels]:
+            for channel in [channel for channel in self._soft.get(run, ()) if channel not in channels]:
                 before.append(End(channel))
-                self._soft.discard(channel)
-                del self._open[channel]
+                self._close(channel)
         if not events or opaque:
             events.append(Opaque(whole, tuple(opaque)))
         return before + events

@@ -8,7 +8,7 @@ as the dict's `OTHERS` says: nothing is passed over because it is new.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -123,20 +123,41 @@ def _inside(leaf: Leaf) -> Leaf:
     return text(leaf.kind) if leaf.how == "json" else UNMAPPED
 
 
-def edited(tree: Any, texts: list[tuple[Found, str]]) -> Any:
+def edited(tree: Any, texts: Sequence[tuple[Found, str]]) -> Any:
     """A copy of `tree` with the leaves' texts replaced; values first, then keys, the deepest first."""
     copy = _copy(tree)
+    keys: dict[Path, list[tuple[str, str]]] = {}
     for found, replacement in texts:
-        if not found.key:
+        if found.key:
+            keys.setdefault(found.path[:-1], []).append((str(found.path[-1]), replacement))
+        else:
             parent = reach(copy, found.path[:-1])
             parent[found.path[-1]] = _number(replacement) if found.number else replacement
-    for found, replacement in sorted(texts, key=lambda pair: -len(pair[0].path)):
-        if found.key:
-            parent = reach(copy, found.path[:-1])
-            renamed = {(replacement if key == found.path[-1] else key): child for key, child in parent.items()}
-            parent.clear()
-            parent.update(renamed)
+    for path, renames in sorted(keys.items(), key=lambda item: -len(item[0])):
+        _rename(reach(copy, path), renames)
     return copy
+
+
+def _rename(node: dict[str, Any], renames: Sequence[tuple[str, str]]) -> None:
+    """Renames keys one after the other, each in its place. A key that is renamed to one that the object has takes over its
+    value: the later of the two in the object's order stays, where the earlier one stood."""
+    at = {key: number for number, key in enumerate(node)}
+    entries: list[tuple[str, Any] | None] = list(node.items())
+    for old, new in renames:
+        number = at.pop(old, None)
+        if number is None or (entry := entries[number]) is None:
+            continue
+        other = at.get(new)
+        value = entry[1]
+        if other is not None and (clash := entries[other]) is not None:
+            value = value if number > other else clash[1]
+            first, second = sorted((number, other))
+            entries[second] = None
+            number = first
+        entries[number] = (new, value)
+        at[new] = number
+    node.clear()
+    node.update(entry for entry in entries if entry is not None)
 
 
 def _number(digits: str) -> int:
