@@ -19,7 +19,7 @@ from guardproxy.gate import Entry, Lane, Piece
 from guardproxy.machine import Machine, because
 from guardproxy.offsets import moved
 from guardproxy.transcript import Command, ResponseStarted, SendUpstream, UpstreamFailed
-from guardproxy.wire import turns
+from guardproxy.wire import Bounded, turns
 from guardproxy.wire.decoding import unmapped
 
 
@@ -64,6 +64,8 @@ class Answering(Machine):
             guarded=bool(bound and bound.guards),
             shapes=self._shapes,
         )
+        if isinstance(answer.decoder, Bounded):
+            answer.decoder.bounds = self.setting.limits.bounds
         return []
 
     def _upstream_failed(self, happened: UpstreamFailed) -> list[Command]:

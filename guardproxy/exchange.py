@@ -42,7 +42,7 @@ from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Request, turns, wanted
 from guardproxy.wire.decoding import unmapped
 from guardproxy.wire.stated import Stated, stated
-from guardproxy.wire.strict import read
+from guardproxy.wire.strict import JsonFault, read
 
 __all__ = ["Exchange", "Limits", "Setting"]
 
@@ -91,7 +91,7 @@ class Exchange(Answering):
         self._notes.sizes["request"] = len(happened.body)
         self._notes.seals["request"] = self.setting.seal(happened.body)
         try:
-            request = self.setting.codec.read_request(happened.body)
+            request = self._read(happened.body)
         except DownstreamError as error:
             return self._refuse(error, happened.at_s)
         self._notes.model, self._notes.stream = request.model, request.stream
@@ -108,7 +108,20 @@ class Exchange(Answering):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
             return self._refuse(DownstreamError(400, "unmapped_field", message, found), happened.at_s)
         self._request.gate.push(events)
+        if fault := self._request.gate.fault:
+            return self._refuse(DownstreamError(413, fault.code, f"the request body: {fault.message}"), happened.at_s)
         return self._advance_request(happened.at_s)
+
+    def _read(self, body: bytes) -> Request:
+        """The request of a body that holds no more than the limits. Raises `DownstreamError`."""
+        bounds = self.setting.limits.bounds
+        try:
+            bounds.check(body)
+            request = self.setting.codec.read_request(body)
+            bounds.check_tree(request.frame.tree)
+        except JsonFault as fault:
+            raise DownstreamError(413, fault.code, f"the request body: {fault}") from None
+        return request
 
     def _conversation(self, request: Request, happened: RequestReceived) -> str:
         """A pseudonym of the conversation that the request belongs to: by its header, or by its first words."""

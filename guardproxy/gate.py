@@ -92,6 +92,7 @@ class Gate:
     checks_for: Callable[[Channel], tuple[Check, ...]]
     facts_for: Callable[[Lane, Check], Facts | None] = lambda lane, check: NO_FACTS
     quotes: bool = False
+    most: int = 1 << 62  # lanes; with one more, the rest is a fault
     lanes: list[Lane] = field(default_factory=list)  # every lane that held text, in order
     fault: Fault | None = None
     held: int = 0  # characters not yet released
@@ -133,6 +134,9 @@ class Gate:
             return
         lane = self._open.get(event.channel)
         if lane is None:
+            if len(self.lanes) >= self.most:
+                self.fault = Fault("too_many_texts", f"more than {self.most} texts (the setting limit_texts)")
+                return
             lane = self._lane(event)
             self._open[event.channel] = self._last[event.channel] = lane
             self._by_path[lane.channel.path] = lane

@@ -29,6 +29,7 @@ from guardproxy.shapes import NO_SHAPES, Shapes
 from guardproxy.transcript import CancelUpstream, Command, Finish, SendData, SendHead
 from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Codec, turns
+from guardproxy.wire.bounds import BOUNDS, Bounds
 
 Phase = Literal["request", "waiting", "answer", "over"]
 NO_RETRY = ("x-should-retry", "false")  # SDKs send a refused request again else, twice
@@ -38,11 +39,12 @@ RETRY_SOON = ("Retry-After", "1")
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`held_chars`: text that one answer may hold back; `answer_bytes`: a whole answer, or one event of a stream;
-    `quiet_s`: how long a stream says nothing while its answer is held back."""
+    `quiet_s`: how long a stream says nothing while its answer is held back; `bounds`: what one body may hold."""
 
     held_chars: int = 2_000_000
     answer_bytes: int = 64 * 1024 * 1024
     quiet_s: float = 10.0
+    bounds: Bounds = BOUNDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class Machine:
         self._answer = self._next_answer(0.0)
 
     def _side(self) -> Side:
-        gate = Gate(self._checks_for)
+        gate = Gate(self._checks_for, most=self.setting.limits.bounds.texts)
         gate.facts_for = lambda lane, check: self._forms.facts_for(gate, lane, check)
         return Side(gate)
 

@@ -11,7 +11,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from ipaddress import ip_network
 
 from aiohttp import web
@@ -31,6 +31,7 @@ from guardproxy.server.onward import fallback_headers, refuse_names, upstream_he
 from guardproxy.server.tenants import Tenants
 from guardproxy.transcript import Refused, RequestReceived
 from guardproxy.wire import Codec, codec_for, codecs
+from guardproxy.wire.bounds import Bounds
 
 UNKNOWN = "unknown"  # what records and metrics call a route that is not listed: clients must not make up labels
 
@@ -57,7 +58,7 @@ class Admission:
         self._healthy = healthy
         self._key = key
         self._engine = engine
-        self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s)
+        self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s, bounds_of(config))
         self._pass_through = frozenset(config.pass_through)
         self._tenants = Tenants(config.tenants)
         self._hops = tuple(map(ip_network, config.trusted_hop))
@@ -165,6 +166,11 @@ class Admission:
     def _too_large(self) -> DownstreamError:
         limit = self._config.limit_body_bytes
         return DownstreamError(413, "request_too_large", f"the request body is larger than {limit} bytes")
+
+
+def bounds_of(config: Config) -> Bounds:
+    """How much one body may hold."""
+    return Bounds(**{limit.name: getattr(config, f"limit_{limit.name}") for limit in fields(Bounds)})
 
 
 def _dialect(request: web.BaseRequest, path: str) -> Codec:

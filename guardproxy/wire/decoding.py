@@ -14,6 +14,7 @@ from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Tex
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Seen
+from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.sse import KEEP_ALIVE, Framer, SseEvent, frame
 from guardproxy.wire.strict import JsonFault, read, skim, write
 from guardproxy.wire.walk import NUMBER_LIMIT, Found, Map, dotted, is_plain_key, walk
@@ -70,6 +71,17 @@ def counts(usage: Any) -> dict[str, Any]:
     return out
 
 
+def _bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
+    """The tree of an answer's JSON. Raises `JsonFault`, also for what holds too much."""
+    bounds.check(data)
+    if not reads:
+        return skim(data)
+    tree = read(data)
+    if len(data) > bounds.path_chars or len(data) > bounds.texts:
+        bounds.check_places(tree)
+    return tree
+
+
 @dataclass(slots=True)
 class WholeDecoder:
     """A JSON body that is read when it is complete. `notice` looks at the tree for usage and the like."""
@@ -82,6 +94,7 @@ class WholeDecoder:
     withhold: Callable[[Any], list[str]] = nothing
     counts_of: Callable[[Any], tuple[Count, ...]] = uncounted
     seen: Seen = field(default_factory=Seen)
+    bounds: Bounds = BOUNDS
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
     _faulty: bool = False
@@ -101,7 +114,7 @@ class WholeDecoder:
             return []
         body = b"".join(self._parts)
         try:
-            tree = read(body) if self.reads else skim(body)
+            tree = _bounded(body, self.bounds, self.reads)
         except JsonFault as fault:
             return [Fault("upstream_invalid_json", f"the answer's body: {fault}")]
         if not isinstance(tree, dict):
@@ -161,6 +174,7 @@ class StreamDecoder:
     shapes: Shapes = NO_SHAPES
     withhold: Callable[[Any], list[str]] = nothing
     seen: Seen = field(default_factory=Seen)
+    bounds: Bounds = BOUNDS
     _framer: Framer = field(init=False)
     _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
     _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # of each run its flowing channels, in order
@@ -266,7 +280,7 @@ class StreamDecoder:
         if (special := self.special(event)) is not None:
             return special
         try:
-            tree = read(event.data) if self.reads else skim(event.data)
+            tree = _bounded(event.data, self.bounds, self.reads)
         except JsonFault as fault:
             return self.fault("upstream_invalid_json", f"an event of the stream: {fault}")
         if not isinstance(tree, dict):
