@@ -65,6 +65,7 @@ class Exchange(Answering):
             case ResponseStarted():
                 return self._response_started(happened)
             case DataReceived():
+                self._answer.bytes += len(happened.data)
                 return self._events(self._answer.decoder.feed(happened.data), happened.at_s)
             case ResponseEnded():
                 self._answer.ended = True
@@ -120,7 +121,8 @@ class Exchange(Answering):
             request = self.setting.codec.read_request(body)
             bounds.check_tree(request.frame.tree)
         except JsonFault as fault:
-            raise DownstreamError(413, fault.code, f"the request body: {fault}") from None
+            status = 400 if fault.code == "too_deep" else 413
+            raise DownstreamError(status, fault.code, f"the request body: {fault}") from None
         return request
 
     def _conversation(self, request: Request, happened: RequestReceived) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from guardproxy import receipt
@@ -45,6 +46,19 @@ class Limits:
     answer_bytes: int = 64 * 1024 * 1024
     quiet_s: float = 10.0
     bounds: Bounds = BOUNDS
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large an exchange is: texts of the request and of the answer, sensitive values, bytes of both, characters of the
+    answer that are held back. `begun`: the head of the answer was sent."""
+
+    request_texts: int = 0
+    answer_texts: int = 0
+    values: int = 0
+    bytes: int = 0
+    held_chars: int = 0
+    begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +110,7 @@ class Machine:
     _notes: Notes = field(default_factory=Notes)
     _fault_status: int = 502
     _head_sent: bool = False
+    _request_told: list[str] = field(default_factory=list)  # what receipts say of the request
     _shown: bool = False  # some of an answer was sent, not only signs of life
     _sent: Any = field(default_factory=hashlib.sha256)
 
@@ -212,6 +227,18 @@ class Machine:
         self._notes.sizes["client"] = self._notes.sizes.get("client", 0) + len(data)
         return [SendData(data)] if data else []
 
+    @property
+    def size(self) -> Size:
+        """How large the exchange is, for whoever decides where its next step runs."""
+        return Size(
+            len(self._request.gate.lanes),
+            len(self._answer.side.gate.lanes),
+            len(self._editor.tokens),
+            self._notes.sizes.get("request", 0) + self._answer.bytes,
+            self._answer.side.gate.held + self._answer.held_chars,
+            self._head_sent,
+        )
+
     def _receipt(self, outcome: str) -> str:
         """What the client is told with the head of its answer; of a stream, without `outcome`, the request's part."""
         about = (self.setting.id, self.setting.policies.digest)
@@ -222,7 +249,10 @@ class Machine:
         known: Mapping[Direction, Side] = {"request": self._request}
         if outcome and self._notes.upstream_status is not None:
             known = self.sides
-        return receipt.receipt(*about, outcome, known, self.outcomes, self.attempt + 1)
+        if self.phase != "request" and not self._request_told:  # nothing changes there any more
+            self._request_told = receipt.members_of("request", self._request)
+        told: Mapping[Direction, list[str]] = {"request": self._request_told} if self._request_told else {}
+        return receipt.receipt(*about, outcome, known, self.outcomes, self.attempt + 1, told)
 
     def _trailer(self, outcome: str) -> bytes:
         """The same at the end of a stream, before what ends it in its dialect."""
@@ -280,7 +310,7 @@ class Machine:
         code, message = "audit_unavailable", "the record of this exchange could not be kept"
         codec, streaming = self.setting.codec, self._head_sent and self._notes.streamed
         failed = codec.error_event(code, message) if streaming else codec.error(503, code, message)
-        return Finish(outcome, data, self.record(outcome), failed)
+        return Finish(outcome, data, partial(self.record, outcome), failed)
 
     def _time(self, name: str, at_s: float) -> None:
         self._notes.times.setdefault(name, at_s)

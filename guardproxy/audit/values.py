@@ -49,10 +49,10 @@ class ValueMatcher:
             longest[state] = len(value)
         # By depth, so that what a state falls back to is known before the state.
         edges.sort(key=lambda edge: depths[edge[2]])
-        for state, char, child in edges:
+        for state, code, child in edges:
             if state:
                 back = fail[state]
-                while (found := following.get(back << _SHIFT | char)) is None and back:
+                while (found := following.get(back << _SHIFT | code)) is None and back:
                     back = fail[back]
                 fail[child] = found or 0
             longest[child] = longest[child] or longest[fail[child]]

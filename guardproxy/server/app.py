@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -28,6 +30,7 @@ from guardproxy.server.recorder import Recorder, key_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner
 from guardproxy.server.status import Metrics
+from guardproxy.server.steps import Steps, is_small
 from guardproxy.server.upstream import Upstream, session
 from guardproxy.supervisor import Models, Settings, cores
 from guardproxy.supervisor.meters import Registry
@@ -78,6 +81,7 @@ class Server:
         self._engine = engine()
         self._recorder = Recorder(config.audit, worker, self._engine, config.audit_sink)
         self._scanner = Scanner(config.scan_threads, config.timeout_scan_s, self.metrics.remembered)
+        self._steps = Steps()
         self._client = session(config)
         self._admission = Admission(config, lambda: self.policies, lambda: self._recorder.healthy, key, self._engine)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
@@ -140,7 +144,11 @@ class Server:
             del self._open[task]
             self.metrics.open.dec()
             if driver and driver.finished:
-                self._note(route, driver.finished, time.perf_counter() - began)
+                seconds = time.perf_counter() - began
+                if is_small(driver.exchange):
+                    self._note(route, driver.finished, seconds)
+                else:
+                    self._steps.later(partial(self._note, route, driver.finished, seconds))
 
     def _driver(self, request: web.BaseRequest, admitted: Admitted) -> Driver:
         driver = Driver(
@@ -151,6 +159,7 @@ class Server:
             self._recorder,
             self.metrics,
             self.config,
+            self._steps,
         )
         driver.targets = admitted.targets
         return driver
@@ -159,8 +168,9 @@ class Server:
         record = finished.record
         self.metrics.exchanges.labels(route, finished.outcome).inc()
         self.metrics.duration.labels(route).observe(seconds)
-        for one in record["decisions"]:
-            self.metrics.rules.labels(one["policy"], one["rule"], one["action"], one["mode"]).inc()
+        rules = Counter((held["policy"], held["rule"], held["action"], held["mode"]) for held in record["decisions"])
+        for rule, count in rules.items():
+            self.metrics.rules.labels(*rule).inc(count)
         for one in record.get("attempts", ())[:-1]:
             self.metrics.attempts.labels(route, one["decision"]).inc()
         self.metrics.saved_tokens.inc(record.get("saved", {}).get("tokens", 0))
@@ -204,6 +214,7 @@ class Server:
 
     async def close(self) -> None:
         await self._client.close()
+        self._steps.close()
         self._scanner.close()
         self.reloading.close()
         self._remotes.close()

@@ -44,6 +44,7 @@ class Bounds:
             commas += part.count(b",")
         if quotes <= 2 * self.texts and commas < self.values:
             return
+        bound_nesting(data, self.depth)  # says more of a body that is both
         texts = others = 0  # the exact count, as quotes and commas may stand in strings
         for match in _TOKEN.finditer(data):
             if match[0] == b",":
