@@ -99,7 +99,8 @@ class Gate:
     _queue: deque[Entry] = field(default_factory=deque)
     _open: dict[Channel, Lane] = field(default_factory=dict)
     _last: dict[Channel, Lane] = field(default_factory=dict)  # of each channel the lane that began last
-    _active: dict[Lane, None] = field(default_factory=dict)  # not fully settled, in order
+    _active: dict[Lane, None] = field(default_factory=dict)  # of which something is new, in order
+    _patient: dict[Lane, None] = field(default_factory=dict)  # that wait for more text, see `Lane.windows`
     _by_path: dict[str, Lane] = field(default_factory=dict)  # the last lane that began there
     _in_flight: list[tuple[Lane, list[tuple[int, Window]]]] = field(default_factory=list)
 
@@ -174,12 +175,17 @@ class Gate:
         wait for more text; so it is when a fault ends the answer, for what leaves before it must not depend on chunks."""
         jobs: list[Job] = []
         all_text = all_text or self.fault is not None
-        for lane in list(self._active):
+        if all_text:
+            self._active |= self._patient
+        for lane in self._active:
             if windows := lane.windows(all_text=all_text):
                 self._in_flight.append((lane, windows))
                 jobs += [Job(lane.checks[number], window) for number, window in windows]
-            elif lane.settled == lane.total:
-                del self._active[lane]
+            if lane.is_patient:
+                self._patient[lane] = None
+            else:
+                self._patient.pop(lane, None)
+        self._active.clear()
         return jobs
 
     def learn(self, scans: Sequence[Scan]) -> Iterator[tuple[Lane, list[Finding]]]:

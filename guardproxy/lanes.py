@@ -69,6 +69,7 @@ class Lane:
     fault_end: int = 0  # where the first thing ends that was found in a held or judged text as it stands
     quoting: tuple[Check, ...] = ()  # that must have read what is quoted of a text which they do not read otherwise
     quote: Lane | None = None  # the text up to its fault, for them
+    is_patient: bool = False  # whether text waits to be scanned until more of it is there
     held: bool = field(init=False)  # to its end, for some check
     _starts: list[int] = field(default_factory=list)  # where each part of `whole` begins
     _waiting: list[Finding] = field(default_factory=list)
@@ -117,8 +118,12 @@ class Lane:
         if mark == self._scanned or (self.held and not self.ended and not any(map(is_raw, self.checks))):
             return []
         unsettled = self._scanned - min(self._at, default=0)
-        patient = unsettled > PATIENT_CHARS and not (self.ended or all_text)
-        if patient and mark - self._scanned < unsettled // PATIENT_SHARE:
+        self.is_patient = (
+            not (self.ended or all_text)
+            and unsettled > PATIENT_CHARS
+            and mark - self._scanned < unsettled // PATIENT_SHARE
+        )
+        if self.is_patient:
             return []
         self._scanned = mark
         if not self.checks:

@@ -56,7 +56,8 @@ class Size:
     request_texts: int = 0
     answer_texts: int = 0
     values: int = 0
-    bytes: int = 0
+    request_bytes: int = 0
+    answer_bytes: int = 0
     held_chars: int = 0
     begun: bool = True
 
@@ -234,7 +235,8 @@ class Machine:
             len(self._request.gate.lanes),
             len(self._answer.side.gate.lanes),
             len(self._editor.tokens),
-            self._notes.sizes.get("request", 0) + self._answer.bytes,
+            self._notes.sizes.get("request", 0),
+            self._answer.bytes,
             self._answer.side.gate.held + self._answer.held_chars,
             self._head_sent,
         )
