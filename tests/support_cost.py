@@ -164,6 +164,7 @@ PLAIN: Mapping[str, Answer] = {
     CHAT: (STREAM, chat_frames([{"content": "Fine."}])),
     MESSAGES: (STREAM, message_frames([("text", ["Fine."])])),
 }
+LINE = "some words " * 10  # checks look back a thousand characters: of more text, each costs the same
 USER = {"role": "user", "content": "hello there"}
 
 
@@ -392,11 +393,11 @@ def _cited(n: int) -> list[bytes]:
     """Texts to edit and annotations that count in them, in turns."""
     note = {
         "type": "url_citation",
-        "url_citation": {"start_index": 1, "end_index": 3, "url": "https://a.io", "title": "t"},
+        "url_citation": {"start_index": 1, "end_index": 3, "url": "https://a.io ", "title": "t "},
     }
     deltas: list[dict[str, Any]] = []
     for mail in mails(n):
-        deltas += {"content": f"{mail} "}, {"annotations": [note]}
+        deltas += {"content": f"{LINE}{mail} "}, {"annotations": [note]}
     return chat_frames(deltas)
 
 
@@ -406,16 +407,16 @@ def _bytes(frames: list[bytes], size: int) -> list[bytes]:
 
 
 ANSWERS: dict[str, tuple[str, Callable[[int], Answer]]] = {
-    "frames": (CHAT, lambda n: (STREAM, chat_frames([{"content": "word "}] * n))),
+    "frames": (CHAT, lambda n: (STREAM, chat_frames([{"content": LINE}] * n))),
     "frames without spaces": (CHAT, lambda n: (STREAM, chat_frames([{"content": "abcdefghi"}] * (8 * n)))),
     "frames of one match": (CHAT, lambda n: (STREAM, chat_frames([{"content": "@" * 9}] * (8 * n)))),
-    "bytes": (CHAT, lambda n: (STREAM, _bytes(chat_frames([{"content": "word "}] * n), 7))),
+    "bytes": (CHAT, lambda n: (STREAM, _bytes(chat_frames([{"content": LINE}] * n), 7))),
     "one frame": (CHAT, lambda n: (STREAM, chat_frames([{"content": "some words " * n}]))),
     "one frame in bytes": (CHAT, lambda n: (STREAM, _bytes(chat_frames([{"content": "words " * 20 * n}]), 64))),
     "frames of addresses": (CHAT, lambda n: (STREAM, chat_frames([{"content": f"{mail} "} for mail in mails(n)]))),
-    "reasoning": (CHAT, lambda n: (STREAM, chat_frames([{"reasoning_content": "word "}] * n))),
-    "choices": (CHAT, lambda n: (STREAM, _choices(n, lambda turn: {"content": "word "}))),
-    "choices that reason": (CHAT, lambda n: (STREAM, _choices(n, lambda turn: {"reasoning": "word "}))),
+    "reasoning": (CHAT, lambda n: (STREAM, chat_frames([{"reasoning_content": LINE}] * n))),
+    "choices": (CHAT, lambda n: (STREAM, _choices(n, lambda turn: {"content": LINE}))),
+    "choices that reason": (CHAT, lambda n: (STREAM, _choices(n, lambda turn: {"reasoning": LINE}))),
     "calls": (CHAT, lambda n: (STREAM, _calls(n))),
     "arguments": (
         CHAT,
@@ -436,12 +437,12 @@ ANSWERS: dict[str, tuple[str, Callable[[int], Answer]]] = {
             chat_frames(
                 [
                     {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "s", "arguments": '{"a": "'}}]},
-                    *([{"content": "word "}] * n),
+                    *([{"content": LINE}] * n),
                 ]
             ),
         ),
     ),
-    "unknown fields of frames": (CHAT, lambda n: (STREAM, chat_frames([{"new": t} for t in strings(n)]))),
+    "unknown fields of frames": (CHAT, lambda n: (STREAM, chat_frames([{"new": LINE + t} for t in strings(n)]))),
     "unknown fields beside frames": (
         CHAT,
         lambda n: (STREAM, [*(_chunk([], new=text) for text in strings(n)), *chat_frames([{"content": "x"}])]),
@@ -463,7 +464,7 @@ ANSWERS: dict[str, tuple[str, Callable[[int], Answer]]] = {
         ),
     ),
     "blocks": (MESSAGES, lambda n: (STREAM, message_frames([("text", ["some words"])] * n))),
-    "parts of a block": (MESSAGES, lambda n: (STREAM, message_frames([("text", ["word "] * n)]))),
+    "parts of a block": (MESSAGES, lambda n: (STREAM, message_frames([("text", [LINE] * n)]))),
     "calls of blocks": (MESSAGES, lambda n: (STREAM, message_frames([("tool", ['{"a": "jo@ab.io"}'])] * n))),
 }
 
