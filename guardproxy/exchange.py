@@ -65,7 +65,7 @@ class Exchange(Answering):
             case ResponseStarted():
                 return self._response_started(happened)
             case DataReceived():
-                self._answer.bytes += len(happened.data)
+                self._answer.size_bytes += len(happened.data)
                 return self._events(self._answer.decoder.feed(happened.data), happened.at_s)
             case ResponseEnded():
                 self._answer.ended = True

@@ -236,7 +236,7 @@ class Machine:
             len(self._answer.side.gate.lanes),
             len(self._editor.tokens),
             self._notes.sizes.get("request", 0),
-            self._answer.bytes,
+            self._answer.size_bytes,
             self._answer.side.gate.held + self._answer.held_chars,
             self._head_sent,
         )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from unittest.mock import patch
 
 from guardproxy import record
@@ -102,6 +102,7 @@ class Meter:
     """Plays one exchange, scans included, and counts."""
 
     route: str = CHAT
+    counted: bool = True  # else the exchange is played without being looked at
     counter: _Counter = field(default_factory=_Counter)
     work: Work = field(default_factory=Work)
 
@@ -123,6 +124,8 @@ class Meter:
         return commands
 
     def _step(self, step: Callable[[], Any], *, on_loop: bool) -> Any:
+        if not self.counted:
+            return step()
         before = self.counter.calls
         sys.setprofile(self.counter.see)
         try:
@@ -473,9 +476,9 @@ def _restored(n: int) -> bytes:
     return json.dumps({**_call(json.dumps({"to": mails(n)})), "tools": [_EMAIL_TOOL]}).encode()
 
 
-def restoring(n: int) -> Work:
+def restoring(n: int, *, counted: bool = True) -> Work:
     """An answer that repeats all that stands for the addresses of the request."""
-    meter = Meter()
+    meter = Meter(counted=counted)
     stand = Play(POLICIES)
     stand.ask(_restored(n))
     said = stand.upstream["messages"][1]["tool_calls"][0]["function"]["arguments"]
@@ -484,16 +487,22 @@ def restoring(n: int) -> Work:
     return meter.run(_restored(n), (STREAM, frames))
 
 
-def _request(route: str, body: Body, n: int) -> Work:
-    return Meter(route).run(json.dumps(body(n)).encode())
+def _request(route: str, body: Body, n: int, *, counted: bool = True) -> Work:
+    return Meter(route, counted).run(json.dumps(body(n)).encode())
 
 
-def _answer(route: str, answer: Callable[[int], Answer], n: int) -> Work:
+def _answer(route: str, answer: Callable[[int], Answer], n: int, *, counted: bool = True) -> Work:
     asked = chat(stream=True) if route == CHAT else messages(stream=True)
-    return Meter(route).run(json.dumps(asked).encode(), answer(n))
+    return Meter(route, counted).run(json.dumps(asked).encode(), answer(n))
 
 
-SHAPES: dict[str, Callable[[int], Work]] = {
+class Shape(Protocol):
+    """Plays an exchange whose repeated part is there `n` times."""
+
+    def __call__(self, n: int, *, counted: bool = True) -> Work: ...
+
+
+SHAPES: dict[str, Shape] = {
     **{name: partial(_request, *shape) for name, shape in {**REQUESTS, **FIELDS}.items()},
     **{f"answer: {name}": partial(_answer, *shape) for name, shape in ANSWERS.items()},
     "answer: what stands for addresses": restoring,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -19,6 +20,7 @@ from guardproxy.server.status import Metrics, admin_app
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75.0
 LAG_EVERY_S = 0.25
+GC_THRESHOLDS = 10_000, 50, 100  # a full collection looks at every object of all open exchanges, and holds the loop
 SWITCH_S = 0.001  # how long a thread that scans may keep the loop waiting, at the most
 
 
@@ -74,6 +76,9 @@ async def serve(config: Config, worker: int = 0, ready: Callable[[int, int], Non
     lag = LagClock(loop, server.metrics)
     port, admin_port = runner.addresses[0][1], admin.addresses[0][1]
     _log.info("listening", extra={"port": port, "admin_port": admin_port, "policies": server.policies.digest})
+    gc.collect()
+    gc.freeze()  # what was loaded stays; to look at it again in each full collection would hold the loop
+    gc.set_threshold(*GC_THRESHOLDS)
     if ready:
         ready(port, admin_port)
     await stop.wait()
