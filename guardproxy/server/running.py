@@ -20,7 +20,7 @@ from guardproxy.server.status import Metrics, admin_app
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75.0
 LAG_EVERY_S = 0.25
-GC_THRESHOLDS = 10_000, 50, 100  # a full collection looks at every object of all open exchanges, and holds the loop
+GC_THRESHOLDS = 5_000, 10, 200  # a full collection looks at every object of all open exchanges, and holds the loop
 SWITCH_S = 0.001  # how long a thread that scans may keep the loop waiting, at the most
 
 

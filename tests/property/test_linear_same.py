@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from guardproxy.audit.masking import Moves, mask, merge
 from guardproxy.findings import Channel, Finding, give_way
 from guardproxy.lanes import Lane
+from guardproxy.placeholders import alternation
 from guardproxy.wire.walk import UNMAPPED, Found, _copy, edited, reach
 
 KEYS = st.text("abc", max_size=2)
@@ -55,6 +57,14 @@ def test_keys_are_renamed_as_one_by_one(tree: Any, data: st.DataObject) -> None:
     texts = [(one, data.draw(KEYS)) for one in chosen]
     new, old = edited(tree, texts), plainly_edited(tree, texts)
     assert repr(new) == repr(old), "and in the same order"
+
+
+@given(st.lists(st.text("ab[", min_size=1, max_size=6), min_size=1, max_size=40), st.text("ab[", max_size=60))
+def test_the_longest_of_many_texts_is_found(texts: list[str], text: str) -> None:
+    plain = "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))
+    assert [match.span() for match in re.finditer(alternation(texts), text)] == [
+        match.span() for match in re.finditer(plain, text)
+    ]
 
 
 SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), max_size=12)
