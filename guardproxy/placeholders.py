@@ -65,7 +65,7 @@ def alternation(texts: Sequence[str], depth: int = 6) -> str:
     together, `depth` times at most: a place of a text costs the logarithm of their number, not the number."""
     if depth == 0 or len(texts) <= _FEW:
         return "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))
-    if shared := commonprefix(texts):
+    if shared := commonprefix(texts):  # noqa: RUF071 - of characters is meant
         return f"{re.escape(shared)}(?:{alternation([text[len(shared) :] for text in texts], depth)})"
     by_first: dict[str, list[str]] = {}
     for text in texts:
