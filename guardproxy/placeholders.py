@@ -29,6 +29,7 @@ __all__ = [
     "RESTORE",
     "WITHHELD",
     "Restoring",
+    "alternation",
     "hashed",
     "mint",
 ]

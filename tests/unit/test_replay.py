@@ -314,5 +314,7 @@ def test_a_replay_chooses_the_policies_that_were_chosen(headers: dict[str, str],
 
 
 def test_a_policy_that_asks_for_headers_no_record_has_is_taken_to_apply_and_named() -> None:
-    again = replay(by_header({"x-team": "blue"}), policy_set(BY_HEADER.format(name="blue").replace("red-*", "blue-*"), SIMPLE))
+    again = replay(
+        by_header({"x-team": "blue"}), policy_set(BY_HEADER.format(name="blue").replace("red-*", "blue-*"), SIMPLE)
+    )
     assert (again.verdict, again.assumed) == ("different", ("blue",))
