@@ -19,7 +19,7 @@ from guardproxy.gate import Entry, Lane, Piece
 from guardproxy.machine import Machine, because
 from guardproxy.offsets import moved
 from guardproxy.transcript import Command, ResponseStarted, SendUpstream, UpstreamFailed
-from guardproxy.wire import turns
+from guardproxy.wire import Bounded, turns
 from guardproxy.wire.decoding import uninspected, unmapped
 
 
@@ -64,6 +64,8 @@ class Answering(Machine):
             guarded=bool(bound and bound.guards),
             shapes=self._shapes,
         )
+        if isinstance(answer.decoder, Bounded):
+            answer.decoder.bounds = self.setting.limits.bounds
         return []
 
     def _upstream_failed(self, happened: UpstreamFailed) -> list[Command]:
@@ -102,7 +104,7 @@ class Answering(Machine):
         if self._pending:
             return []
         answer, gate = self._answer, self._answer.side.gate
-        scan = self._pump(gate)
+        scan = self._pump(gate, all_text=gate.held > self.setting.limits.held_chars)
         commands = self._release(at_s)
         if self.phase == "over" or answer is not self._answer:
             return commands

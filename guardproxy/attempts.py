@@ -46,6 +46,7 @@ class Answer:
     hold: Hold = "none"
     held: list[tuple[Frame, bytes]] = field(default_factory=list)
     held_chars: int = 0
+    size_bytes: int = 0  # that came so far
     events: list[Event] = field(default_factory=list)
     mended: bool = False
     late: bool = False  # the time for it was over

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from guardproxy.errors import ConfigError
+from guardproxy.wire.strict import DEPTH_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,9 @@ class Config:
     `GET /v1/models` that go on unread. `key`: the secret behind placeholders and tenants' pseudonyms; made and kept
     in the audit folder when empty. `audit`: the folder of the log; `audit_sink`: what keeps it. `upstream_key`: `backup=KEY`
     is sent to the upstream `backup`, which policies name as a fallback, in place of the client's own key. `quiet_s`: how long
-    a stream says nothing while its answer is held back. `reload_s`: how often the policies' folder is looked at; 0: only when
+    a stream says nothing while its answer is held back. `limit_texts`, `limit_values`, `limit_messages`, `limit_tools`,
+    `limit_path_chars`, `limit_depth`: how much one request, or one event of an answer, may hold; see
+    `guardproxy.wire.bounds.Bounds`. `reload_s`: how often the policies' folder is looked at; 0: only when
     told to. `receipts`: `on` or `off`, whether answers say what was looked at. `remote_check_host`: hosts that checks may send
     texts to, `remote_check_key`: `dlp.example=KEY`, what they want to be shown. `tenants`: `acme=sha256:HEX`, the name of the
     tenant whose credential has this digest (in TOML also a table of names and digests); `unknown_tenant`: `allow` or `refuse`,
@@ -70,6 +73,12 @@ class Config:
     limit_body_rate: int = 1024
     body_grace_s: float = 5.0
     timeout_head_s: float = 10.0
+    limit_texts: int = 100_000
+    limit_values: int = 1_000_000
+    limit_messages: int = 20_000
+    limit_tools: int = 4_000
+    limit_path_chars: int = 4_000
+    limit_depth: int = 100
     timeout_body_s: float = 30.0
     timeout_first_byte_s: float = 600.0
     breaker_failures: int = 5
@@ -208,6 +217,11 @@ def _check(config: Config) -> None:
             raise ConfigError(f"`{name}` must be at least {least}")
     if not 0 < config.breaker_share <= 1:
         raise ConfigError("`breaker_share` must be above 0 and at most 1")
+    for name in ("texts", "values", "messages", "tools", "path_chars", "depth"):
+        if getattr(config, f"limit_{name}") < 1:
+            raise ConfigError(f"`limit_{name}` must be at least 1")
+    if config.limit_depth > DEPTH_LIMIT:
+        raise ConfigError(f"`limit_depth` must be at most {DEPTH_LIMIT}, which is what the parser takes")
     if config.quiet_s < 0.1:
         raise ConfigError("`quiet_s` must be at least 0.1")
     for one in config.remote_check_key:

@@ -7,12 +7,15 @@ exchange, so that the answer's reader gets them back.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import and_
+from functools import cached_property, reduce
+from itertools import islice, takewhile
+from operator import and_, attrgetter
 from typing import Any
 
+from guardproxy.audit.masking import mask, merge
 from guardproxy.checks import Check
 from guardproxy.decisions import EVERYWHERE, Restoration, Stop
 from guardproxy.events import Path
@@ -21,7 +24,6 @@ from guardproxy.lanes import CHECK_ERROR, Lane
 from guardproxy.operators import MASK_ALL, PLACEHOLDER, Operator
 from guardproxy.placeholders import RESTORE, WITHHELD, Restoring
 from guardproxy.policy.evaluate import Bound
-from guardproxy.record import merge
 from guardproxy.stand_ins import stand_in
 from guardproxy.wire.json_text import edited_leaves, places
 
@@ -38,6 +40,34 @@ class _Cut:
     back: bool = False
     rule: str = ""
     restoration: Restoration = EVERYWHERE
+
+
+@dataclass
+class _Group:
+    """Cuts that overlap. The first of them, and of those the longest, comes first. `end`: where the last of them ends."""
+
+    cuts: list[_Cut]
+    end: int
+    token: str = ""  # what stands for its text, once that was asked
+
+    @property
+    def first(self) -> _Cut:
+        return self.cuts[0]
+
+    @cached_property
+    def back(self) -> bool:
+        """Whether the value may be restored."""
+        return all(cut.back for cut in self.cuts)
+
+    @cached_property
+    def restoration(self) -> Restoration:
+        """Where the value may come back: where all agree."""
+        return reduce(and_, (cut.restoration for cut in self.cuts))
+
+    @cached_property
+    def is_placeholder(self) -> bool:
+        """Whether nothing but placeholders are put there."""
+        return all(cut.operator == PLACEHOLDER for cut in self.cuts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,27 +131,27 @@ class Editor:
             token = self._token(label, lane.text_of(start, end))
             lane.masks.append((start, end, lane.stand_in(start, end) or token))
 
-    def _restored(self, lane: Lane, group: Sequence[_Cut]) -> bool:
+    def _restored(self, lane: Lane, group: _Group) -> bool:
         """Makes the edit of cuts that overlap. Whether it gives a value back and takes none away."""
-        first = group[0]
-        start, end = first.start, _end(group)
+        first = group.first
+        start, end = first.start, group.end
         text = lane.text_of(start, end)
-        if text in self.values and any(cut.label == RESTORE and cut.end == end for cut in group):
+        if text in self.values and any(cut.label == RESTORE and cut.end == end for cut in group.cuts):
             lane.edit(start, end, self.values[text])  # nothing but a placeholder of ours: the client knows the value
             return True
         token = self._token("VALUE" if first.label == RESTORE else first.label, text)
         lane.edit(start, end, self._put(lane, group, text, token))
-        if all(cut.back for cut in group) and not lane.stand_in(start, end):
-            self._keep(token, text, group)
+        if group.back and not lane.stand_in(start, end):
+            self._keep(token, text, [group])
         return False
 
     def _knows(self, lane: Lane) -> bool:
         """Whether the client's user may see the values of a text. A system message is the application's own."""
         return lane.channel.direction == "request" and (lane.channel.kind != "system" or self.from_system)
 
-    def _keep(self, token: str, value: str, cuts: Iterable[_Cut]) -> None:
+    def _keep(self, token: str, value: str, groups: Iterable[_Group]) -> None:
         """Takes note of a value that may come back, in the places that all who took it out agree on."""
-        where = reduce(and_, (cut.restoration for cut in cuts))
+        where = reduce(and_, (group.restoration for group in groups))
         self.restorations[token] = self.restorations[token] & where if token in self.restorations else where
         self.values[token] = value
 
@@ -132,10 +162,10 @@ class Editor:
             for where in sorted(set(self.restorations.values()), key=str)
         ]
 
-    def _put(self, lane: Lane, group: Sequence[_Cut], text: str, token: str) -> str:
+    def _put(self, lane: Lane, group: _Group, text: str, token: str) -> str:
         """What an operator puts there. A key gets its placeholder: with a constant, two keys would become one."""
-        operator = PLACEHOLDER if lane.key else group[0].operator
-        if operator.shows and len(group) > 1:
+        operator = PLACEHOLDER if lane.key else group.first.operator
+        if operator.shows and len(group.cuts) > 1:
             operator = MASK_ALL  # of values that overlap, what one mask leaves may be what another takes
         put = operator.apply(text, token, self.hashed)
         if operator.shows and put.strip(operator.masking_char):
@@ -144,11 +174,12 @@ class Editor:
 
     # Places that cannot hold any text.
 
-    def _fit(self, lane: Lane, gone: Sequence[Sequence[_Cut]]) -> None:
+    def _fit(self, lane: Lane, gone: Sequence[_Group]) -> None:
         """Where a schema does not take what an edit puts there, something that it does take; or a stop."""
         spots = places(lane.seen.raw) if lane.seen else {}
         for part in _parts(lane):
-            cuts = [group for group in gone if group[0].start < part.end and part.start < _end(group)]
+            first = bisect_right(gone, part.start, key=attrgetter("end"))  # groups lie apart and are sorted
+            cuts = list(takewhile(lambda group: group.first.start < part.end, islice(gone, first, None)))  # noqa: B023
             if not cuts:  # nothing but what was restored
                 continue
             start = lane.seen.leaves[part.index].start if lane.seen and part.index is not None else 0
@@ -160,36 +191,37 @@ class Editor:
             elif lane.shape:
                 self._fit_value(lane, part, cuts, path)
 
-    def _fit_key(self, lane: Lane, part: _Part, gone: Sequence[Sequence[_Cut]], path: Path) -> None:
+    def _fit_key(self, lane: Lane, part: _Part, gone: Sequence[_Group], path: Path) -> None:
         answers = lane.channel.direction == "response"
         if answers and lane.shape and lane.shape.declares(path):
             lane.fitted[part.index or 0] = part.text  # the client's own word for it, which it must find
-        elif part.index is not None and any(cut.operator != PLACEHOLDER for group in gone for cut in group):
-            lane.fitted[part.index or 0] = self.mint(
-                gone[0][0].label, part.text
-            )  # no value: a record masks it in parts
+        elif part.index is not None and not all(group.is_placeholder for group in gone):
+            # no value: a record masks it in parts
+            lane.fitted[part.index or 0] = self.mint(gone[0].first.label, part.text)
 
-    def _fit_number(self, lane: Lane, part: _Part, gone: Sequence[Sequence[_Cut]], path: Path) -> None:
+    def _fit_number(self, lane: Lane, part: _Part, gone: Sequence[_Group], path: Path) -> None:
         if lane.shape and lane.channel.direction == "response":
             constraints = lane.shape.constraints(path, "number", "integer")
             if not any(one.takes(float(part.edited)) for one in constraints):
-                self._stop(lane, gone[0][0])
+                self._stop(lane, gone[0].first)
 
-    def _fit_value(self, lane: Lane, part: _Part, gone: Sequence[Sequence[_Cut]], path: Path) -> None:
+    def _fit_value(self, lane: Lane, part: _Part, gone: Sequence[_Group], path: Path) -> None:
         assert lane.shape is not None  # noqa: S101 - asked by the caller
         constraints = lane.shape.constraints(path)
         free = all(one.free for one in constraints)
         if free and any(one.has_length(part.edited) for one in constraints):
             return
-        first = gone[0][0]
-        found = stand_in(constraints, self._token(first.label, lane.text_of(first.start, _end(gone[0]))))
+        first = gone[0].first
+        if not gone[0].token:
+            gone[0].token = self._token(first.label, lane.text_of(first.start, gone[0].end))
+        found = stand_in(constraints, gone[0].token)
         if lane.channel.direction == "request":
             # No API checks with what arguments a tool was called before, so a placeholder can stand anywhere; what can be
             # given back is better, what could not be is worse.
             if found and found.own and self.values.get(found.text, part.text) == part.text:
                 lane.fitted[part.index or 0] = found.text
-                if all(cut.back for group in gone for cut in group):
-                    self._keep(found.text, part.text, (cut for group in gone for cut in group))
+                if all(group.back for group in gone):
+                    self._keep(found.text, part.text, gone)
         elif found:
             lane.fitted[part.index or 0] = found.text
         elif not free:
@@ -209,7 +241,9 @@ class Editor:
         lane.stops[finding] = Stop(rule, message)
 
     def _token(self, label: str, text: str) -> str:
-        return self.tokens.setdefault(text, self.mint(label, text))
+        if text not in self.tokens:
+            self.tokens[text] = self.mint(label, text)
+        return self.tokens[text]
 
     def _is_sensitive(self, check: str) -> bool:
         """Whether the record must not show what the check found. One that judges whole texts says `sensitive = False`."""
@@ -220,31 +254,25 @@ class Editor:
         return self._sensitive[check]
 
 
-def _groups(cuts: Sequence[_Cut]) -> Iterator[list[_Cut]]:
-    """Cuts that overlap, together; of each group the first, and of those the longest, comes first."""
-    group: list[_Cut] = []
+def _groups(cuts: Sequence[_Cut]) -> Iterator[_Group]:
+    """Cuts that overlap, together, in the order of the text."""
+    group: _Group | None = None
     for cut in sorted(cuts, key=lambda cut: (cut.start, -cut.end)):
-        if group and cut.start >= _end(group):
-            yield group
-            group = []
-        group.append(cut)
-    if group:
+        if group is None or cut.start >= group.end:
+            if group is not None:
+                yield group
+            group = _Group([], cut.end)
+        group.cuts.append(cut)
+        group.end = max(group.end, cut.end)
+    if group is not None:
         yield group
-
-
-def _end(group: Sequence[_Cut]) -> int:
-    return max(cut.end for cut in group)
 
 
 def _parts(lane: Lane) -> Iterator[_Part]:
     """The strings and numbers of a lane that its edits touch."""
     if lane.seen is None:
         whole = lane.text_of(0, lane.total)
-        text, done = "", 0
-        for start, end, put in lane.edits:
-            text += whole[done:start] + put
-            done = end
-        yield _Part(0, lane.total, whole, text + whole[done:], lane.number)
+        yield _Part(0, lane.total, whole, mask(whole, lane.edits)[0], lane.number)
         return
     for index, text in edited_leaves(lane.seen, lane.edits).items():
         leaf = lane.seen.leaves[index]

@@ -42,7 +42,7 @@ from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Request, turns, wanted
 from guardproxy.wire.decoding import UNINSPECTED, uninspected, unmapped
 from guardproxy.wire.stated import Stated, stated
-from guardproxy.wire.strict import read
+from guardproxy.wire.strict import JsonFault, read
 
 __all__ = ["Exchange", "Limits", "Setting"]
 
@@ -65,6 +65,7 @@ class Exchange(Answering):
             case ResponseStarted():
                 return self._response_started(happened)
             case DataReceived():
+                self._answer.size_bytes += len(happened.data)
                 return self._events(self._answer.decoder.feed(happened.data), happened.at_s)
             case ResponseEnded():
                 self._answer.ended = True
@@ -91,7 +92,7 @@ class Exchange(Answering):
         self._notes.sizes["request"] = len(happened.body)
         self._notes.seals["request"] = self.setting.seal(happened.body)
         try:
-            request = self.setting.codec.read_request(happened.body)
+            request = self._read(happened.body)
         except DownstreamError as error:
             return self._refuse(error, happened.at_s)
         self._notes.model, self._notes.stream = request.model, request.stream
@@ -111,7 +112,21 @@ class Exchange(Answering):
             code, field = refused
             return self._refuse(DownstreamError(400, code, UNINSPECTED[code].format(field=field), field), happened.at_s)
         self._request.gate.push(events)
+        if fault := self._request.gate.fault:
+            return self._refuse(DownstreamError(413, fault.code, f"the request body: {fault.message}"), happened.at_s)
         return self._advance_request(happened.at_s)
+
+    def _read(self, body: bytes) -> Request:
+        """The request of a body that holds no more than the limits. Raises `DownstreamError`."""
+        bounds = self.setting.limits.bounds
+        try:
+            bounds.check(body)
+            request = self.setting.codec.read_request(body)
+            bounds.check_tree(request.frame.tree)
+        except JsonFault as fault:
+            status = 400 if fault.code == "too_deep" else 413
+            raise DownstreamError(status, fault.code, f"the request body: {fault}") from None
+        return request
 
     def _conversation(self, request: Request, happened: RequestReceived) -> str:
         """A pseudonym of the conversation that the request belongs to: by its header, or by its first words."""

@@ -93,14 +93,20 @@ class Gate:
     checks_for: Callable[[Channel], tuple[Check, ...]]
     facts_for: Callable[[Lane, Check], Facts | None] = lambda lane, check: NO_FACTS
     quotes: bool = False
+    most: int = 1 << 62  # lanes; with one more, the rest is a fault
     lanes: list[Lane] = field(default_factory=list)  # every lane that held text, in order
     fault: Fault | None = None
     held: int = 0  # characters not yet released
     _queue: deque[Entry] = field(default_factory=deque)
     _open: dict[Channel, Lane] = field(default_factory=dict)
     _last: dict[Channel, Lane] = field(default_factory=dict)  # of each channel the lane that began last
-    _active: dict[Lane, None] = field(default_factory=dict)  # not fully settled, in order
+    _active: dict[Lane, None] = field(default_factory=dict)  # of which something is new, in order
+    _patient: dict[Lane, None] = field(default_factory=dict)  # that wait for more text, see `Lane.windows`
+    _by_path: dict[str, Lane] = field(default_factory=dict)  # the last lane that began there
     _in_flight: list[tuple[Lane, list[tuple[int, Window]]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._by_path = {lane.channel.path: lane for lane in self.lanes}
 
     def push(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -132,8 +138,12 @@ class Gate:
             return
         lane = self._open.get(event.channel)
         if lane is None:
+            if len(self.lanes) >= self.most:
+                self.fault = Fault("too_many_texts", f"more than {self.most} texts (the setting limit_texts)")
+                return
             lane = self._lane(event)
             self._open[event.channel] = self._last[event.channel] = lane
+            self._by_path[lane.channel.path] = lane
             self.lanes.append(lane)
         start = lane.total
         lane.append(event.text)
@@ -165,15 +175,22 @@ class Gate:
             lane.quoting = tuple(check for check in asked if not is_raw(check) and check.name != RESTORE)
         return lane
 
-    def jobs(self) -> list[Job]:
-        """What must be scanned now. `learn` must take the answer before `jobs` is asked again."""
+    def jobs(self, *, all_text: bool = False) -> list[Job]:
+        """What must be scanned now. `learn` must take the answer before `jobs` is asked again. `all_text`: also what could
+        wait for more text; so it is when a fault ends the answer, for what leaves before it must not depend on chunks."""
         jobs: list[Job] = []
-        for lane in list(self._active):
-            if windows := lane.windows():
+        all_text = all_text or self.fault is not None
+        if all_text:
+            self._active |= self._patient
+        for lane in self._active:
+            if windows := lane.windows(all_text=all_text):
                 self._in_flight.append((lane, windows))
                 jobs += [Job(lane.checks[number], window) for number, window in windows]
-            elif lane.settled == lane.total:
-                del self._active[lane]
+            if lane.is_patient:
+                self._patient[lane] = None
+            else:
+                self._patient.pop(lane, None)
+        self._active.clear()
         return jobs
 
     def learn(self, scans: Sequence[Scan]) -> Iterator[tuple[Lane, list[Finding]]]:
@@ -195,7 +212,6 @@ class Gate:
             yield entry
             for piece in entry.pieces:
                 self.held -= piece.end - piece.start
-                piece.lane.forget()
 
     def ahead(self) -> Iterator[tuple[Entry, Piece, int, Finding]]:
         """What is known of the first frame that is held, where a text that is held to its end keeps it from leaving: what is
@@ -211,7 +227,7 @@ class Gate:
 
     def lane_at(self, path: str) -> Lane | None:
         """The last text of an answer that began at this path."""
-        return next((lane for lane in reversed(self.lanes) if lane.channel.path == path), None)
+        return self._by_path.get(path)
 
     @property
     def empty(self) -> bool:

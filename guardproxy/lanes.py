@@ -11,12 +11,13 @@ Rules that must hold
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
+from guardproxy.audit.masking import Moves
 from guardproxy.checks import Check
 from guardproxy.decisions import Stop
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window, give_way
@@ -26,6 +27,8 @@ from guardproxy.wire.numbers import stand_in, stand_ins
 
 CHECK_ERROR = "check_error"
 RESTORE = "@restore"  # the check that finds placeholders; no check of a policy can be called so
+PATIENT_CHARS = 1024  # so much unsettled text may be scanned again for each part of a stream
+PATIENT_SHARE = 16  # beyond that, the next scan waits for this share of it in new text
 
 
 def is_raw(check: Check) -> bool:
@@ -54,25 +57,25 @@ class Lane:
     facts: Callable[[Lane, Check], Facts | None] = lambda lane, check: NO_FACTS
     fixed: bool = False
     unmapped: bool = False
-    tail: str = ""  # text from `base` on
-    base: int = 0
     total: int = 0
     ended: bool = False
     settled: int = 0
     findings: list[Finding] = field(default_factory=list)  # settled, sorted
     edits: list[tuple[int, int, str]] = field(default_factory=list)  # settled, sorted, apart
     masks: list[tuple[int, int, str]] = field(default_factory=list)  # what a record must not show, sorted, apart
-    whole: list[str] = field(default_factory=list)  # all of the text, in parts, for the record
+    whole: list[str] = field(default_factory=list)  # all of the text, in parts
     seen: View | None = None
     fitted: dict[int, str] = field(default_factory=dict)  # leaves (0: the whole text) that become something else
     stops: dict[Finding, Stop] = field(default_factory=dict)  # findings for which nothing could be put there
     shown: int = 0  # findings that have been given to whoever releases
+    moves: Moves = field(default_factory=Moves)  # of offsets, by the edits of what was released
     released: int = 0  # how much of the text has gone on, edits applied (in raw offsets)
     fault_end: int = 0  # where the first thing ends that was found in a held or judged text as it stands
     quoting: tuple[Check, ...] = ()  # that must have read what is quoted of a text which they do not read otherwise
     quote: Lane | None = None  # the text up to its fault, for them
+    is_patient: bool = False  # whether text waits to be scanned until more of it is there
     held: bool = field(init=False)  # to its end, for some check
-    _fresh: list[str] = field(default_factory=list)
+    _starts: list[int] = field(default_factory=list)  # where each part of `whole` begins
     _waiting: list[Finding] = field(default_factory=list)
     _weak: list[Finding] = field(default_factory=list)  # those that give way, waiting as well
     _at: list[int] = field(default_factory=list)  # settled, by check
@@ -90,27 +93,48 @@ class Lane:
         self.held = self.encoded or (self.shape is not None and not all(map(is_raw, self.checks)))
 
     def append(self, text: str) -> None:
-        self._fresh.append(text)
+        self._starts.append(self.total)
         self.whole.append(text)
         self.total += len(text)
 
-    def _join(self) -> None:
-        if self._fresh:
-            self.tail += "".join(self._fresh)
-            self._fresh.clear()
+    def part(self, start: int, end: int) -> str:
+        """`text[start:end]`. It costs as much as it is long, however long the text is."""
+        if start >= end:
+            return ""
+        first = bisect_right(self._starts, start) - 1
+        last = bisect_left(self._starts, end)
+        if last - first == 1:
+            begin = self._starts[first]
+            return self.whole[first][start - begin : end - begin]
+        parts = self.whole[first:last]
+        parts[0] = parts[0][start - self._starts[first] :]
+        parts[-1] = parts[-1][: end - self._starts[last - 1]]
+        return "".join(parts)
 
-    def windows(self) -> list[tuple[int, Window]]:
-        """The windows to scan, each with the number of its check; empty when nothing new can be learned."""
+    def windows(self, *, all_text: bool = False) -> list[tuple[int, Window]]:
+        """The windows to scan, each with the number of its check; empty when nothing new can be learned.
+
+        A scan reads again what no check has settled. Where that is much, the next scan waits for a share of it in new text:
+        if each small part of a stream led to a scan of everything before it, the cost would be squared. `all_text`: it does
+        not wait.
+        """
         mark = self.total + self.ended
         if mark == self._scanned or (self.held and not self.ended and not any(map(is_raw, self.checks))):
+            return []
+        unsettled = self._scanned - min(self._at, default=0)
+        self.is_patient = (
+            not (self.ended or all_text)
+            and unsettled > PATIENT_CHARS
+            and mark - self._scanned < unsettled // PATIENT_SHARE
+        )
+        if self.is_patient:
             return []
         self._scanned = mark
         if not self.checks:
             self.settled = self.total
             return []
-        self._join()
         if self.encoded and self.ended:
-            self.seen = view(self.tail)
+            self.seen = view(self.part(0, self.total))
         return [(number, window) for number in range(len(self.checks)) if (window := self._window(number))]
 
     def _window(self, number: int) -> Window | None:
@@ -122,8 +146,9 @@ class Lane:
             if not self.ended:
                 return None
             leaves = tuple(leaf.at for leaf in self.seen.leaves) if self.seen and check.name == RESTORE else ()
-            return Window(self.channel, self.seen.text if self.seen else self.tail, facts=facts, leaves=leaves)
-        text, state = self.tail[keep - self.base :], self._states[number]
+            text = self.seen.text if self.seen else self.part(0, self.total)
+            return Window(self.channel, text, facts=facts, leaves=leaves)
+        text, state = self.part(keep, self.total), self._states[number]
         return Window(self.channel, text, keep, self._at[number], self.ended, facts, state)
 
     def learn(self, windows: Sequence[tuple[int, Window]], scans: Sequence[Scan]) -> list[Finding]:
@@ -152,16 +177,14 @@ class Lane:
     def _done(self, settled: int) -> list[Finding]:
         """The findings that no continuation can change, in order. `settled`: how far every check has come."""
         waiting = (*self._waiting, *self._weak)
-        inside = not self.held
-        while inside:
-            inside = False
-            for finding in waiting:
-                if finding.start < settled < finding.end:
-                    settled, inside = finding.start, True
         if self.held:
-            settled = max((one.end for one in waiting), default=0)
+            settled = max((finding.end for finding in waiting), default=0)
             self.settled = self.total
         else:
+            # From the last to begin: what has moved `settled` back can only be overtaken by one that begins before it.
+            for finding in sorted(waiting, key=attrgetter("start"), reverse=True):
+                if finding.start < settled < finding.end:
+                    settled = finding.start
             self.settled = max(settled, self.settled)
         done = sorted(finding for finding in self._waiting if finding.end <= settled)
         self._waiting = [finding for finding in self._waiting if finding.end > settled]
@@ -195,7 +218,7 @@ class Lane:
         """The scanned text of a span that has not been released."""
         if self.seen is not None:
             return self.seen.text[start:end]
-        return self.tail[start - self.base : end - self.base]
+        return self.part(start, end)
 
     def stand_in(self, start: int, end: int) -> str:
         """What must stand for a span of a number, whatever the value; empty where a placeholder can stand."""
@@ -224,18 +247,16 @@ class Lane:
 
     def render(self, start: int, end: int) -> str:
         """What goes on in place of `text[start:end]`; pieces must be rendered in order, each once."""
-        self._join()
-        if self._raw_edits is None or self.seen is None:
-            self._raw_edits = self.rewritten()
+        edits = self.rewritten()
         out: list[str] = []
         at = max(start, self._skip)
-        while self._next_edit < len(self._raw_edits) and self._raw_edits[self._next_edit][0] < end:
-            low, high, replacement = self._raw_edits[self._next_edit]
-            out.append(self.tail[at - self.base : max(at, low) - self.base] + replacement)
+        while self._next_edit < len(edits) and edits[self._next_edit][0] < end:
+            low, high, replacement = edits[self._next_edit]
+            out.append(self.part(at, max(at, low)) + replacement)
             at = max(at, high)
             self._next_edit += 1
         if at < end:
-            out.append(self.tail[at - self.base : end - self.base])
+            out.append(self.part(at, end))
         self._skip = max(at, self._skip)
         self.released = end
         return "".join(out)
@@ -243,24 +264,16 @@ class Lane:
     def rewritten(self) -> list[tuple[int, int, str]]:
         """The edits of the raw text."""
         if self.seen is not None:
-            return rewrite(self.seen, self.edits, self.fitted)
+            if self._raw_edits is None or self.settled < self.total:
+                self._raw_edits = rewrite(self.seen, self.edits, self.fitted)
+            return self._raw_edits
         return [(0, self.total, self.fitted[0])] if self.fitted else self.edits
 
     def again(self) -> str:
         """What goes on in place of the whole text when it is said once more."""
-        whole = "".join(self.whole)
-        out, at = "", 0
+        out: list[str] = []
+        at = 0
         for low, high, replacement in self.rewritten():
-            out += whole[at:low] + replacement
+            out += self.part(at, low), replacement
             at = high
-        return out + whole[at:]
-
-    def forget(self) -> None:
-        """Drops text that is released and that no check looks back at."""
-        if self.encoded:
-            return
-        floor = min([self.released, self.settled, *self._keep])
-        if floor - self.base > 512 or self.ended:  # in larger steps: a slice for each frame would cost more
-            self._join()
-            self.tail = self.tail[floor - self.base :]
-            self.base = floor
+        return "".join((*out, self.part(at, self.total)))

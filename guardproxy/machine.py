@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from guardproxy import receipt
@@ -29,6 +30,7 @@ from guardproxy.shapes import NO_SHAPES, Shapes
 from guardproxy.transcript import CancelUpstream, Command, Finish, SendData, SendHead
 from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Codec, turns
+from guardproxy.wire.bounds import BOUNDS, Bounds
 
 Phase = Literal["request", "waiting", "answer", "over"]
 RETRY_STATUS = (429, 503)  # the same request may go through a moment later
@@ -39,11 +41,26 @@ RETRY_SOON = ("Retry-After", "1")
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`held_chars`: text that one answer may hold back; `answer_bytes`: a whole answer, or one event of a stream;
-    `quiet_s`: how long a stream says nothing while its answer is held back."""
+    `quiet_s`: how long a stream says nothing while its answer is held back; `bounds`: what one body may hold."""
 
     held_chars: int = 2_000_000
     answer_bytes: int = 64 * 1024 * 1024
     quiet_s: float = 10.0
+    bounds: Bounds = BOUNDS
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large an exchange is: texts of the request and of the answer, sensitive values, bytes of both, characters of the
+    answer that are held back. `begun`: the head of the answer was sent."""
+
+    request_texts: int = 0
+    answer_texts: int = 0
+    values: int = 0
+    request_bytes: int = 0
+    answer_bytes: int = 0
+    held_chars: int = 0
+    begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +112,7 @@ class Machine:
     _notes: Notes = field(default_factory=Notes)
     _fault_status: int = 502
     _head_sent: bool = False
+    _request_told: list[str] = field(default_factory=list)  # what receipts say of the request
     _shown: bool = False  # some of an answer was sent, not only signs of life
     _sent: Any = field(default_factory=hashlib.sha256)
 
@@ -108,7 +126,7 @@ class Machine:
         self._answer = self._next_answer(0.0)
 
     def _side(self) -> Side:
-        gate = Gate(self._checks_for)
+        gate = Gate(self._checks_for, most=self.setting.limits.bounds.texts)
         gate.facts_for = lambda lane, check: self._forms.facts_for(gate, lane, check)
         return Side(gate)
 
@@ -182,9 +200,9 @@ class Machine:
             return (*checks, self._editor.restoring)
         return checks
 
-    def _pump(self, gate: Gate) -> ScanCommand | None:
-        """Scans what can be scanned at once; gives the command for what needs the driver."""
-        while jobs := gate.jobs():
+    def _pump(self, gate: Gate, *, all_text: bool = False) -> ScanCommand | None:
+        """Scans what can be scanned at once; gives the command for what needs the driver. `all_text`: see `Gate.jobs`."""
+        while jobs := gate.jobs(all_text=all_text):
             distant = tuple(job for job in jobs if job.check is not self._editor.restoring)
             self._pending, self._pending_gate = jobs, gate
             if distant:
@@ -242,6 +260,19 @@ class Machine:
         self._notes.sizes["client"] = self._notes.sizes.get("client", 0) + len(data)
         return [SendData(data)] if data else []
 
+    @property
+    def size(self) -> Size:
+        """How large the exchange is, for whoever decides where its next step runs."""
+        return Size(
+            len(self._request.gate.lanes),
+            len(self._answer.side.gate.lanes),
+            len(self._editor.tokens),
+            self._notes.sizes.get("request", 0),
+            self._answer.size_bytes,
+            self._answer.side.gate.held + self._answer.held_chars,
+            self._head_sent,
+        )
+
     def _receipt(self, outcome: str) -> str:
         """What the client is told with the head of its answer; of a stream, without `outcome`, the request's part."""
         about = (self.setting.id, self.setting.policies.digest)
@@ -252,7 +283,10 @@ class Machine:
         known: Mapping[Direction, Side] = {"request": self._request}
         if outcome and self._notes.upstream_status is not None:
             known = self.sides
-        return receipt.receipt(*about, outcome, known, self.outcomes, self.attempt + 1)
+        if self.phase != "request" and not self._request_told:  # nothing changes there any more
+            self._request_told = receipt.members_of("request", self._request)
+        told: Mapping[Direction, list[str]] = {"request": self._request_told} if self._request_told else {}
+        return receipt.receipt(*about, outcome, known, self.outcomes, self.attempt + 1, told)
 
     def _trailer(self, outcome: str) -> bytes:
         """The same at the end of a stream, before what ends it in its dialect."""
@@ -311,7 +345,7 @@ class Machine:
         code, message = "audit_unavailable", "the record of this exchange could not be kept"
         codec, streaming = self.setting.codec, self._head_sent and self._notes.streamed
         failed = codec.error_event(code, message) if streaming else codec.error(503, code, message)
-        return Finish(outcome, data, self.record(outcome), failed)
+        return Finish(outcome, data, partial(self.record, outcome), failed)
 
     def _time(self, name: str, at_s: float) -> None:
         self._notes.times.setdefault(name, at_s)

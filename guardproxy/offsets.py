@@ -7,7 +7,10 @@ replaced is the whole replacement.
 
 from __future__ import annotations
 
-from guardproxy.audit.masking import OffsetMap, mask
+from bisect import bisect_left
+from operator import itemgetter
+
+from guardproxy.audit.masking import OffsetMap
 from guardproxy.events import Count, Frame, Text
 from guardproxy.gate import Gate, Lane
 from guardproxy.wire.walk import reach
@@ -18,7 +21,7 @@ def moved(frame: Frame, answer: Gate, request: Gate) -> list[tuple[Text, str]]:
     out: list[tuple[Text, str]] = []
     for count in frame.counts:
         gate = request if count.of_request else answer
-        lane = next((lane for lane in reversed(gate.lanes) if lane.channel.path == count.text), None)
+        lane = gate.lane_at(count.text)
         if lane is not None and lane.edits:
             out += _changes(frame, count, lane)
     return out
@@ -41,7 +44,8 @@ def _map(lane: Lane, count: Count) -> OffsetMap:
     """From what the model said or saw to what the client sees or has."""
     edits = lane.rewritten()
     if count.of_request:  # the model saw the edited text, the client has the other
-        there = mask("".join(lane.whole), edits)[1]
-        return OffsetMap(there.masked_starts, there.masked_ends, there.starts, there.ends)
+        lane.moves.take(edits, len(edits))
+        return lane.moves.back
     # Not how far edits are known, which depends on chunks, but what has left.
-    return mask("".join(lane.whole), [edit for edit in edits if edit[0] < lane.released])[1]
+    lane.moves.take(edits, bisect_left(edits, lane.released, key=itemgetter(0)))
+    return lane.moves.there

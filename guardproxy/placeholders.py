@@ -13,6 +13,7 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from os.path import commonprefix
 
 from guardproxy.decisions import EVERYWHERE, Restoration
 from guardproxy.findings import Finding, Scan, Window
@@ -28,6 +29,7 @@ __all__ = [
     "RESTORE",
     "WITHHELD",
     "Restoring",
+    "alternation",
     "hashed",
     "mint",
 ]
@@ -35,6 +37,7 @@ __all__ = [
 LETTERS = "bcdfghjkmnpqrtvz"  # sixteen consonants without l and s: no words, no look-alikes
 _COUNT = 12
 LABEL_LIMIT = 40
+_FEW = 6  # texts that are tried one after the other
 PLACEHOLDER = re.compile(rf"\[[A-Z][A-Z0-9_]{{0,{LABEL_LIMIT}}}_[{LETTERS}]{{{_COUNT}}}\]")
 _BEGUN = re.compile(rf"\[(?:[A-Z][A-Z0-9_]{{0,{LABEL_LIMIT}}}(?:_[{LETTERS}]{{0,{_COUNT}}})?)?\Z")
 IN_URL = "PLACEHOLDER_IN_URL"
@@ -56,6 +59,21 @@ def mint(key: bytes, tenant: str, label: str, value: str) -> str:
 def hashed(key: bytes, tenant: str, hash_type: str, value: str) -> str:
     """The keyed hash of `value` in hexadecimal digits: `hash_type` is `sha256` or `sha512`."""
     return hmac.new(key, f"hash {len(tenant)}:{tenant}{value}".encode(), hash_type).hexdigest()
+
+
+def alternation(texts: Sequence[str], depth: int = 6) -> str:
+    """The regular expression of any of `texts`, of which the longest that is there matches. What begins alike is tried
+    together, `depth` times at most: a place of a text costs the logarithm of their number, not the number."""
+    if depth == 0 or len(texts) <= _FEW:
+        return "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))
+    if shared := commonprefix(texts):  # noqa: RUF071 - of characters is meant
+        return f"{re.escape(shared)}(?:{alternation([text[len(shared) :] for text in texts], depth)})"
+    by_first: dict[str, list[str]] = {}
+    for text in texts:
+        by_first.setdefault(text[:1], []).append(text[1:])
+    ends = by_first.pop("", None)
+    parts = [f"{re.escape(first)}(?:{alternation(rest, depth - 1)})" for first, rest in by_first.items()]
+    return "|".join([*parts, *([""] if ends else [])])
 
 
 @dataclass(slots=True)
@@ -86,10 +104,10 @@ class Restoring:
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         if self._known != len(self.values):
             self._known = len(self.values)
-            others = sorted((token for token in self.values if not PLACEHOLDER.fullmatch(token)), key=len, reverse=True)
+            others = [value for value in self.values if not PLACEHOLDER.fullmatch(value)]
             # A placeholder first, whosever it is: the letters inside of it are not the stand-in that they may also be.
-            self._pattern = re.compile("|".join([PLACEHOLDER.pattern, *map(re.escape, others)]))
-            self._begun = frozenset(token[:size] for token in others for size in range(1, len(token)))
+            self._pattern = re.compile("|".join([PLACEHOLDER.pattern, *([alternation(others)] if others else [])]))
+            self._begun = frozenset(one[:size] for one in others for size in range(1, len(one)))
             self._longest = max(map(len, self._begun), default=0)
         return [self._scan(window) for window in windows]
 

@@ -48,8 +48,10 @@ def receipt(
     sides: Mapping[Direction, Side],
     outcomes: Sequence[Outcome],
     attempts: int = 1,
+    known: Mapping[Direction, Sequence[str]] = {},
 ) -> str:
-    """The receipt of an exchange. `sides`: the directions that it is to speak of; `outcome` is empty while it goes on."""
+    """The receipt of an exchange. `sides`: the directions that it is to speak of; `outcome` is empty while it goes on;
+    `known`: what `members_of` gave for some of them."""
     told = [one for one in outcomes if one.channel.direction in sides]
     members = [*_about(exchange, policies)]
     if outcome:
@@ -62,7 +64,7 @@ def receipt(
     if not outcome:
         members.append("partial")
     for name, side in sides.items():
-        members += _side(name, side)
+        members += known[name] if name in known else members_of(name, side)
     return ", ".join(members)
 
 
@@ -90,13 +92,16 @@ def _strongest(decisions: Iterable[Decision]) -> str:
             return "block"
 
 
-def _side(name: str, side: Side) -> list[str]:
+def members_of(name: str, side: Side) -> list[str]:
+    """What a receipt says of one direction."""
     if not side.read:
         return [f"{name}-unread=(*)"]
     # Of an answer only what was cleared counts: how much more had come of one that was stopped is chance.
     lanes = [lane for lane in side.gate.lanes if not lane.judged and (name == "request" or lane.released)]
-    scanned = [lane for lane in lanes if any(check.name != RESTORE for check in lane.checks)]
-    others = [lane for lane in lanes if lane not in scanned]
+    scanned: list[Lane] = []
+    others: list[Lane] = []
+    for lane in lanes:
+        (scanned if any(check.name != RESTORE for check in lane.checks) else others).append(lane)
     members = []
     if scanned:
         counts = {

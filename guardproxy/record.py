@@ -8,11 +8,14 @@ through the exchange again: to it, the placeholder is the value. Text that was n
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter, itemgetter
 from typing import Any
 
-from guardproxy.audit.masking import OffsetMap, Span, mask
+from guardproxy.audit.masking import OffsetMap, Span, beside, mask, merge
+from guardproxy.audit.values import ValueMatcher
 from guardproxy.events import Path
 from guardproxy.gate import Entry
 from guardproxy.lanes import CHECK_ERROR, Lane
@@ -30,36 +33,9 @@ from guardproxy.wire.walk import UNMAPPED, Found, edited, is_word
 VERSION = 1
 KEY = "#key"  # how the path of a text ends that is an object's key
 KEPT_LIMIT_CHARS = 2_000_000  # a longer text is left out of the record, which says so
-_BORDER = re.compile(r"[.\[#]")
+VALUES_LIMIT_CHARS = 500_000  # of longer sensitive values in all, no text is kept: they could not be found in time
 _DIGITS = re.compile(r"[-.]*[0-9][-.0-9]*")
 _SAME = OffsetMap((), (), (), ())
-
-
-def merge(spans: Iterable[Span]) -> list[Span]:
-    """Sorted spans that lie apart; of overlapping ones the first, and of those the longest, gives the replacement."""
-    out: list[Span] = []
-    for start, end, token in sorted(spans, key=lambda span: (span[0], -span[1])):
-        if out and start < out[-1][1]:
-            out[-1] = (out[-1][0], max(end, out[-1][1]), out[-1][2])
-        else:
-            out.append((start, end, token))
-    return out
-
-
-def beside(spans: Iterable[Span], others: Sequence[Span]) -> Iterator[Span]:
-    """What of `spans` lies outside of `others`; both are sorted and lie apart."""
-    first = 0
-    for start, end, token in spans:
-        while first < len(others) and others[first][1] <= start:
-            first += 1
-        at, number = start, first
-        while number < len(others) and others[number][0] < end:
-            if at < others[number][0]:
-                yield at, others[number][0], token
-            at = others[number][1]
-            number += 1
-        if at < end:
-            yield at, end, token
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +61,16 @@ class Writer:
     sides: tuple[Side, ...]
     tokens: dict[str, str] = field(default_factory=dict)
     _masked: dict[int, Masked] = field(default_factory=dict)
-    _pattern: re.Pattern[str] | None = None
+    _matcher: ValueMatcher | None = None
     _own: frozenset[str] = frozenset()
     _keys: dict[str, str] = field(default_factory=dict)  # paths of keys that are text -> as the record shows them
+    _shown_paths: dict[str, str] = field(default_factory=dict)  # of other objects and arrays, where a key is text
+    _scanned: dict[int, frozenset[str]] = field(default_factory=dict)  # by side: its texts that came in one piece
+    _blind: bool = False  # nothing is shown that may hold a value
 
     def __post_init__(self) -> None:
+        if sum(map(len, self.tokens)) > VALUES_LIMIT_CHARS:
+            self.keep, self._blind = False, True
         keys = [lane for side in self.sides for lane in side.gate.lanes if lane.channel.path.endswith(KEY)]
         for lane in sorted(keys, key=lambda lane: len(lane.channel.path)):
             path = lane.channel.path.removesuffix(KEY)
@@ -98,41 +79,59 @@ class Writer:
 
     def scrub(self, text: str) -> str:
         """`text` without any sensitive value."""
-        return mask(text, self._known(text))[0]
+        return "*" if self._blind else mask(text, self._known(text))[0]
 
     def path(self, path: str) -> str:
         """A path with masked keys; one that is text and was not scanned, or must not be kept, is `*`."""
         return self.scrub(self._shown(path))
 
     def _shown(self, path: str) -> str:
-        for end in reversed([*(match.start() for match in _BORDER.finditer(path)), len(path)]):
-            if (begin := self._keys.get(path[:end])) is not None:
-                return begin + path[end:]
-        return path
+        if not self._keys:
+            return path
+        waiting = []  # what stands behind each border that was looked at, the last first
+        while (begin := self._keys.get(path) or self._shown_paths.get(path)) is None:
+            border = max(path.rfind("."), path.rfind("["), path.rfind("#"))
+            if border < 0:
+                begin = path
+                break
+            waiting.append(path[border:])
+            path = path[:border]
+        for rest in reversed(waiting):
+            path += rest
+            begin += rest
+            if rest is not waiting[0]:  # siblings share what stands before their last step
+                self._shown_paths[path] = begin
+        return begin
 
     def word(self, text: str, side: Side) -> str:
         """A model's name, where it was scanned or is too short to say anything; empty otherwise."""
-        scanned = (lane.whole for lane in side.gate.lanes if lane.settled == lane.total)
-        known = is_short(text) or [undated(text)] in scanned or (is_word(text) and not side.read)
+        if id(side) not in self._scanned:
+            lanes = (lane for lane in side.gate.lanes if lane.settled == lane.total and len(lane.whole) == 1)
+            self._scanned[id(side)] = frozenset(lane.whole[0] for lane in lanes)
+        scanned = undated(text) in self._scanned[id(side)]
+        known = is_short(text) or scanned or (is_word(text) and not side.read)
         return self.scrub(text) if known else ""
 
     def _known(self, text: str) -> list[Span]:
         if not self.tokens:
             return []
-        if self._pattern is None:
-            values = [value for value, token in self.tokens.items() if value and value != token]  # the same: a replay
-            longest_first = "|".join(map(re.escape, sorted(values, key=len, reverse=True)))
-            self._pattern = re.compile(f"(?=({longest_first}))" if values else r"(?!)")
+        if self._matcher is None:
+            # Equal: a replay, to which a placeholder is the value.
+            self._matcher = ValueMatcher([value for value, token in self.tokens.items() if value and value != token])
             self._own = frozenset(self.tokens.values())
-        # At every place, so that a value that begins inside another one is covered too. What stands for a value says nothing
-        # of it, though its letters may be another short value, and cut up it would be restored no more.
+        # What stands for a value says nothing of it, though its letters may be another short value, and cut up it would be
+        # restored no more.
         standing = [match.span() for match in PLACEHOLDER.finditer(text) if match[0] in self._own]
-        found = (
-            (match.start(), match.end(1), self.tokens[match[1]])
-            for match in self._pattern.finditer(text)
-            if not any(low <= match.start() and match.end(1) <= high for low, high in standing)
-        )
-        return merge(found)
+        return merge(self._outside(self._matcher.find(text), standing, text))
+
+    def _outside(
+        self, found: Iterable[tuple[int, int]], standing: Sequence[tuple[int, int]], text: str
+    ) -> Iterator[Span]:
+        """The spans of values that lie in no span of `standing`, which are sorted and lie apart."""
+        for start, end in found:
+            number = bisect_right(standing, start, key=itemgetter(0)) - 1
+            if number < 0 or end > standing[number][1]:
+                yield start, end, self.tokens[text[start:end]]
 
     def masked(self, lane: Lane) -> Masked:
         if id(lane) not in self._masked:
@@ -167,9 +166,11 @@ class Writer:
 
     def _between(self, seen: View) -> Iterator[Span]:
         """Numbers that are too short to be scanned, where they are sensitive values."""
-        leaves = [(leaf.start, leaf.end) for leaf in seen.leaves]
         for start, end, _ in self._known(seen.raw):
-            if _DIGITS.fullmatch(seen.raw, start, end) and not any(start < high and low < end for low, high in leaves):
+            if not _DIGITS.fullmatch(seen.raw, start, end):
+                continue
+            number = bisect_right(seen.leaves, start, key=attrgetter("end"))
+            if number == len(seen.leaves) or end <= seen.leaves[number].start:
                 yield start, end, stand_in(end - start)
 
     def side(self, side: Side) -> dict[str, Any]:

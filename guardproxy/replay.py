@@ -19,7 +19,7 @@ from guardproxy.checks import Check, labels
 from guardproxy.decisions import Restoration
 from guardproxy.differences import UNTOUCHED, Masked, differences, moved_decisions
 from guardproxy.errors import NO_CAPACITY
-from guardproxy.exchange import Exchange, Setting
+from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.findings import Finding, Kind, Scan, Window
 from guardproxy.gate import Job
 from guardproxy.placeholders import PLACEHOLDER, RESTORE, Restoring
@@ -41,6 +41,7 @@ from guardproxy.transcript import (
 )
 from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import codec_for
+from guardproxy.wire.bounds import UNBOUNDED
 from guardproxy.wire.json_text import view
 from guardproxy.wire.strict import write
 
@@ -128,6 +129,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
             replayed=tuple(one["tokens"] for one in attempts),
             matched=record.get("matched", {}),
             tenant_name=record.get("tenant_name", None if record["tenant"] else ""),  # older records hold no names
+            limits=Limits(bounds=UNBOUNDED),  # of its own time
         )
     )
     if record["request"]["body"] is None:

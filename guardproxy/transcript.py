@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from guardproxy.findings import Scan as ScanResult
@@ -161,14 +162,21 @@ class CancelUpstream:
     """Close the connection to the upstream."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Finish:
-    """Keep the record; when it is durable, send `data` and end. `failed`: what to send when it cannot be kept."""
+    """Keep the record; when it is durable, send `data` and end. `failed`: what to send when it cannot be kept. `composing`:
+    the record, or what composes it. That takes as long as the exchange is large, so whoever asks chooses where it runs;
+    the exchange is over, so it is the same whenever it is asked for."""
 
     outcome: str
     data: bytes = b""
-    record: dict[str, Any] = field(default_factory=dict, compare=False)
+    composing: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict, compare=False)
     failed: bytes = b""
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The record; composed once."""
+        return self.composing() if callable(self.composing) else self.composing
 
 
 Command = Scan | SendUpstream | SendHead | SendData | CancelUpstream | Finish

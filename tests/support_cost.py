@@ -1,100 +1,511 @@
-"""What a scan costs, counted instead of timed, and texts on which a check may cost more than their length.
+"""Shapes of bodies that repeat one part, and how much work an exchange does for each: what the cost tests and the benchmark
+of growth share.
 
-`work` counts the steps of Python code: lines run and turns of loops, those of comprehensions and generators too.
-To these it adds the characters that `guardproxy.checks._engine` hands to RE2, divided by `_CHARACTERS_A_STEP`.
+Work is counted, not timed: `calls` are calls of functions in Python and C, `chars` the characters that pass through the
+functions whose work is inside the interpreter (windows, slices of texts, masks, paths, JSON). Both are the same in
+every run. A format or field joins by standing in its codec's map; a shape of another kind joins `REQUESTS` or `ANSWERS`.
 """
 
 from __future__ import annotations
 
-import base64
-import random
+import gc
+import json
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+from unittest.mock import patch
 
-import pytest
+from guardproxy import record
+from guardproxy.audit import values
+from guardproxy.lanes import Lane
+from guardproxy.server.steps import is_short, is_small
+from guardproxy.transcript import (
+    DataReceived,
+    Finish,
+    Input,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    Scan,
+    Scanned,
+    SendUpstream,
+)
+from guardproxy.wire import anthropic_messages_map, decoding, openai_chat_map, walk
+from tests.support import CHAT, MESSAGES, Play, chat_frames, message_frames, policy_set, sse
 
-from guardproxy.checks import Check, _engine
-from guardproxy.testing import scan_in_chunks, whole
+POLICY = """
+policy: cost
+match: {}
+checks:
+  pii: {use: pii, entities: [EMAIL_ADDRESS, CREDIT_CARD, US_SSN, IP_ADDRESS]}
+  secrets: {use: secrets}
+  order: {use: pattern, patterns: ['order-[0-9]{4}', 'v{1,20}']}
+rules:
+  - {id: out, on: request, when: pii or secrets or order, action: redact, restore: true}
+  - {id: back, on: response, when: pii or secrets or order, action: redact}
+"""
+POLICIES = policy_set(POLICY)
+COUNTS_SCANS = False  # whether the work of checks counts too; they run in threads, and have harnesses of their own
+LOOP_CALLS = 30_000  # measured: so many calls take about 5 ms
 
-_CHARACTERS_A_STEP = 32
-_RUN = base64.b64encode(random.Random(3).randbytes(6000)).decode()
-_SAYS = base64.b64encode(bytes(random.Random(4).choices(range(32, 127), k=6000))).decode()
-
-# name -> what is repeated
-UNITS: dict[str, str] = {
-    "digits": "1234567890", "one digit": "1", "dots": ".", "addresses without end": "1.2.3.4.", "IP": "1.2.3.4 ",
-    "IPv6": "2001:db8:", "colons": ":", "MAC": "aa:bb:cc:", "at": "@", "letter at": "a@", "mails": "jane@example.com ",
-    "mail without end": "jane@example.", "local part": "a.b.", "hyphens": "a-b-", "underscores": "a_b_", "digit dot": "1.",
-    "digit dash": "1-", "digit space": "1 ", "digit slash": "1/", "pairs of digits": "12-34-", "cards": "4111 1111 1111 1111 ",
-    "card lines": "4111\n", "cards joined": "4111-1111-1111-1111-", "stars": "**4111** ", "quoted numbers": '"4111", ',
-    "floats": "4.111111111111111e15 ", "phones": "(212) 555-0147 ", "plus": "+", "plus digit": "+1", "abroad": "+49 30 1",
-    "extensions": "1 ext ", "parentheses": "(", "digits in parentheses": "(1)", "open parentheses": "(123", "x": "123x",
-    "tildes": "1~", "slashes": "/", "hashes": "1#", "dates": "2024-01-02 ", "times": "2024-01-02 12:00", "SSN": "536-22-8726 ",
-    "IBAN": "GB82WEST12345698765432", "IBANs": "GB82 WEST ", "base64 of bytes": _RUN, "base64 of text": _SAYS,
-    "base64 lines": "\n".join(_SAYS[at : at + 76] for at in range(0, len(_SAYS), 76)), "padded runs": "QUJDREVGR0hJSktM=",
-    "runs and signs": "QUJDREVGR0hJSktM=;", "hex": "41", "hex pairs": "41 ", "hex bytes": "0x41,", "percent": "%41",
-    "percent of percent": "%2541", "ampersands": "&", "entities": "&#49;", "entities of entities": "&amp;", "backslashes": "\\",
-    "escapes": "\\x41", "open escapes": "\\u{000", "spaces": " ", "lines": "\n", "zero width": "\u200b",
-    "letters and zero width": "a\u200b", "tags": "\U000e0041", "combining": "a\u0301", "full width": "\uff11\uff0e",
-    "Cyrillic": "а", "ligatures": "\ufb01", "controls": "1\x00", "backspaces": "1\b", "braille blanks": "1\u2800",
-    "one word": "a", "words": "hello there ", "quotes": "\"'", "brackets": "[", "objects": '{"a":', "assignments": "password=",
-    "keys": "sk-", "key ids": "AKIA", "PEM": "-----BEGIN ", "token": "eyJhbGciOiJ.", "URLs": "http://", "spaced": "a b c d ",
-    "signed": "a-b-c-", "CJK": "一", "coins": "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "context": "passport 9",
-    "colons of words": "to:5 ",
-    "IDN": "xn--", "percent at": "a%40b", "open mails": "a@b", "quoted mails": '"a b"@c.d ', "IP literals": "a@[1.2.3.4] ",
-}  # fmt: skip
-
-
-class _Counted:
-    """A compiled RE2 pattern that counts the characters which it reads."""
-
-    def __init__(self, pattern: Any, count: list[float]) -> None:
-        self._pattern, self._count = pattern, count
-
-    def search(self, text: bytes, at: int = 0) -> Any:
-        found = self._pattern.search(text, at)
-        self._count[0] += max((found.start() + 1 if found else len(text)) - at, 0) / _CHARACTERS_A_STEP
-        return found
+Body = Callable[[int], Any]
+Answer = tuple[str, list[bytes]]
 
 
-def work(monkeypatch: pytest.MonkeyPatch, size: int, call: Callable[[], object]) -> float:
-    """The steps that `call` takes for a text of `size` characters, of which four take a step at least."""
-    count = [float(size) / 4]
-    before = sys.gettrace()
+@dataclass
+class Work:
+    """What an exchange cost. `on_loop`: the calls of the longest step that the server runs on its loop."""
 
-    def trace(frame: Any, event: str, argument: Any) -> Any:
-        count[0] += 1
-        return trace
+    calls: int = 0
+    chars: int = 0
+    on_loop: int = 0
 
-    compiled = _engine.compiled
-    with monkeypatch.context() as patched:
-        patched.setattr(_engine, "compiled", lambda pattern: _Counted(compiled(pattern), count))
-        sys.settrace(trace)
+
+@dataclass
+class _Counter:
+    calls: int = 0
+    chars: int = 0
+
+    def see(self, frame: Any, event: str, argument: Any) -> None:
+        if event in ("call", "c_call"):
+            self.calls += 1
+
+
+@contextmanager
+def _counted(counter: _Counter) -> Iterator[None]:
+    """Counts the characters that pass through functions whose work calls do not show."""
+
+    def counting(function: Callable[..., Any], size: Callable[..., int]) -> Callable[..., Any]:
+        def call(*args: Any, **named: Any) -> Any:
+            result = function(*args, **named)
+            counter.chars += size(result, *args)
+            return result
+
+        return call
+
+    part, find = Lane.part, values.ValueMatcher.find
+    with (
+        patch.object(Lane, "part", counting(part, lambda out, *_: len(out))),
+        patch.object(values.ValueMatcher, "find", counting(find, lambda out, it, text: len(text))),
+        patch.object(record, "mask", counting(record.mask, lambda out, text, *_: len(text))),
+        patch.object(decoding, "dotted", counting(decoding.dotted, lambda out, *_: len(out))),
+        patch.object(decoding, "read", counting(decoding.read, lambda out, data: len(data))),
+        patch.object(walk, "reach", counting(walk.reach, lambda out, node, path: len(path))),
+    ):
+        yield
+
+
+@dataclass
+class Meter:
+    """Plays one exchange, scans included, and counts."""
+
+    route: str = CHAT
+    counted: bool = True  # else the exchange is played without being looked at
+    counter: _Counter = field(default_factory=_Counter)
+    work: Work = field(default_factory=Work)
+
+    def __post_init__(self) -> None:
+        self.play = Play(POLICIES, self.route, receipts=True)
+        self.play.tell = self._tell  # type: ignore[method-assign]
+
+    def _tell(self, happened: Input) -> list[Any]:
+        exchange = self.play.exchange
+        short = is_short(happened, exchange)
+        commands: list[Any] = self._step(partial(exchange.receive, happened), on_loop=short)
+        for command in commands:
+            if isinstance(command, Scan):
+                self.play.pending = command
+            elif isinstance(command, Finish):
+                self._step(lambda finish=command: finish.record, on_loop=is_small(exchange))  # type: ignore[misc]
+                self._step(lambda: None, on_loop=True)
+        self.play.done += commands
+        return commands
+
+    def _step(self, step: Callable[[], Any], *, on_loop: bool) -> Any:
+        if not self.counted:
+            return step()
+        before = self.counter.calls
+        sys.setprofile(self.counter.see)
         try:
-            call()
+            return step()
         finally:
-            sys.settrace(before)
-    return count[0]
+            sys.setprofile(None)
+            if on_loop:
+                self.work.on_loop = max(self.work.on_loop, self.counter.calls - before)
+
+    def scan(self) -> None:
+        while self.play.pending:
+            jobs, self.play.pending = self.play.pending.jobs, None
+            self.counter.chars += sum(len(job.window.text) for job in jobs)
+            scanning = lambda jobs=jobs: tuple(job.check.scan([job.window])[0] for job in jobs)  # noqa: E731
+            self._tell(Scanned(self._step(scanning, on_loop=False) if COUNTS_SCANS else scanning()))
+
+    def run(self, body: bytes, answer: Answer | None = None) -> Work:
+        gc.disable()
+        try:
+            with _counted(self.counter):
+                self._tell(RequestReceived(body))
+                self.scan()
+                if any(isinstance(command, SendUpstream) for command in self.play.done):
+                    media, chunks = answer or PLAIN[self.route]
+                    self._tell(ResponseStarted(200, media))
+                    for chunk in chunks:
+                        self._tell(DataReceived(chunk))
+                        self.scan()
+                    self._tell(ResponseEnded())
+                    self.scan()
+        finally:
+            gc.enable()
+        assert self.play.exchange.phase == "over"
+        self.work.calls, self.work.chars = self.counter.calls, self.counter.chars
+        return self.work
 
 
-def text_of(unit: str, size: int) -> str:
-    """`unit` repeated up to `size` characters."""
-    return (unit * (size // len(unit) + 1))[:size]
+STREAM, JSON = "text/event-stream", "application/json"
+PLAIN: Mapping[str, Answer] = {
+    CHAT: (STREAM, chat_frames([{"content": "Fine."}])),
+    MESSAGES: (STREAM, message_frames([("text", ["Fine."])])),
+}
+LINE = "some words " * 10  # checks look back a thousand characters: of more text, each costs the same
+USER = {"role": "user", "content": "hello there"}
 
 
-def costs(
-    monkeypatch: pytest.MonkeyPatch, check: Check, unit: str, sizes: Iterable[int], streamed: int = 0
-) -> list[float]:
-    """The steps for texts of these sizes. `streamed`: they come in pieces of so many characters, each scanned."""
-    found = []
-    for size in sizes:
-        text = text_of(unit, size)
-        if streamed:
-            steps = work(
-                monkeypatch, size, lambda text=text: scan_in_chunks(check, text, range(streamed, len(text), streamed))
-            )  # type: ignore[misc]
-        else:
-            steps = work(monkeypatch, size, lambda text=text: whole(check, text))  # type: ignore[misc]
-        found.append(steps)
-    return found
+def chat(**more: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": [USER], **more}
+
+
+def messages(**more: Any) -> dict[str, Any]:
+    return {"model": "m", "max_tokens": 9, "messages": [USER], **more}
+
+
+def strings(n: int) -> list[str]:
+    return [f"some text {number}" for number in range(n)]
+
+
+def mails(n: int) -> list[str]:
+    return [f"user{number}@example.com" for number in range(n)]
+
+
+def keys(n: int) -> dict[str, Any]:
+    return {f"a key {number}": number for number in range(n)}
+
+
+def nested(n: int, leaf: Any = "deep text") -> Any:
+    return leaf if n <= 0 else {"in": nested(n - 1, leaf)}
+
+
+def _call(arguments: str, n: int = 1) -> dict[str, Any]:
+    calls = [
+        {"id": f"c{at}", "type": "function", "function": {"name": "send", "arguments": arguments}} for at in range(n)
+    ]
+    return chat(messages=[USER, {"role": "assistant", "content": None, "tool_calls": calls}])
+
+
+def _tool(number: int) -> dict[str, Any]:
+    properties = {"to": {"type": "string", "description": "who"}}
+    parameters = {"type": "object", "properties": properties}
+    return {
+        "type": "function",
+        "function": {"name": f"t{number}", "description": "does it", "parameters": parameters},
+    }
+
+
+_EMAIL_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "send",
+        "parameters": {
+            "type": "object",
+            "properties": {"to": {"type": "array", "items": {"type": "string", "format": "email"}}},
+        },
+    },
+}
+
+REQUESTS: dict[str, tuple[str, Body]] = {
+    "chat messages": (CHAT, lambda n: chat(messages=[USER] * n)),
+    "chat roles": (CHAT, lambda n: chat(messages=[{"role": f"role {at}", "content": "x"} for at in range(n)])),
+    "chat message names": (CHAT, lambda n: chat(messages=[{**USER, "name": text} for text in strings(n)])),
+    "chat parts": (
+        CHAT,
+        lambda n: chat(messages=[{"role": "user", "content": [{"type": "text", "text": t} for t in strings(n)]}]),
+    ),
+    "chat unknown parts": (
+        CHAT,
+        lambda n: chat(messages=[{"role": "user", "content": [{"type": "new", "x": t} for t in strings(n)]}]),
+    ),
+    "chat images": (
+        CHAT,
+        lambda n: chat(
+            messages=[
+                {
+                    "role": "user",
+                    "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}] * n,
+                }
+            ]
+        ),
+    ),
+    "chat unknown fields of a message": (CHAT, lambda n: chat(messages=[{**USER, "new": strings(n)}])),
+    "chat tools": (CHAT, lambda n: chat(tools=[_tool(at) for at in range(n)])),
+    "chat tool calls": (CHAT, partial(_call, '{"to": "you"}')),
+    "chat tool results": (
+        CHAT,
+        lambda n: chat(messages=[USER, *({"role": "tool", "tool_call_id": "c", "content": t} for t in strings(n))]),
+    ),
+    "properties of a tool": (
+        CHAT,
+        lambda n: chat(tools=[{"type": "function", "function": {"name": "t", "parameters": {"properties": keys(n)}}}]),
+    ),
+    "keys": (CHAT, lambda n: chat(metadata=keys(n))),
+    "keys with values to mask": (CHAT, lambda n: chat(metadata=dict.fromkeys(mails(n), 1))),
+    "objects": (CHAT, lambda n: chat(metadata=[{"a key": text} for text in strings(n)])),
+    "objects of one key": (CHAT, lambda n: chat(metadata=[{"the key": {"the key": "x"}}] * n)),
+    "unknown keys": (CHAT, lambda n: chat(**{f"unknown {at}": at for at in range(n)})),
+    "a long key": (CHAT, lambda n: chat(metadata={"k " * n: ["x"] * 10})),
+    "long keys": (CHAT, lambda n: chat(metadata={"k " * 100 + str(at): "x" for at in range(n)})),
+    "keys of dots": (CHAT, lambda n: chat(metadata={"a.b@c.de" * 10: {f"k {at}": "v" for at in range(n)}})),
+    "nesting": (CHAT, lambda n: chat(metadata=nested(min(n, 90)))),
+    "nests": (CHAT, lambda n: chat(metadata=[nested(20)] * n)),
+    "numbers": (CHAT, lambda n: chat(metadata=[1234567890123 + at for at in range(n)])),
+    "short numbers": (CHAT, lambda n: chat(metadata=list(range(n)))),
+    "empty lists": (CHAT, lambda n: chat(metadata=[[]] * n)),
+    "empty strings": (CHAT, lambda n: chat(metadata=[""] * n)),
+    "text": (CHAT, lambda n: chat(messages=[{"role": "user", "content": "some words " * n}])),
+    "text without spaces": (CHAT, lambda n: chat(messages=[{"role": "user", "content": "abcdefghi" * n}])),
+    "quotes in text": (CHAT, lambda n: chat(messages=[{"role": "user", "content": '"' * 10 * n}])),
+    "escapes in text": (CHAT, lambda n: chat(messages=[{"role": "user", "content": "\\\n\t" * 10 * n}])),
+    "distinct addresses": (CHAT, lambda n: chat(messages=[{"role": "user", "content": " ".join(mails(n))}])),
+    "the same address": (CHAT, lambda n: chat(messages=[{"role": "user", "content": "jo@ab.io " * n}])),
+    "addresses in many texts": (CHAT, lambda n: chat(metadata=mails(n))),
+    "values that hold each other": (
+        CHAT,
+        lambda n: chat(metadata=["v" * (at % 19 + 1) + " " for at in range(n)], user="v" * n),
+    ),
+    "addresses beside words": (CHAT, lambda n: chat(metadata=[*mails(n), *(f"word{at}" for at in range(n))])),
+    "escapes in arguments": (CHAT, lambda n: _call('\\"' * 10 * n + " jo@ab.io")),
+    "broken arguments": (CHAT, lambda n: _call('{"a": "' + '\\"' * 10 * n)),
+    "brackets in arguments": (CHAT, lambda n: _call("[" * n + '"jo@ab.io"')),
+    "strings in arguments": (CHAT, lambda n: _call(json.dumps(strings(n)))),
+    "keys in arguments": (CHAT, lambda n: _call(json.dumps(keys(n)))),
+    "numbers in arguments": (CHAT, lambda n: _call(json.dumps([1234567890123 + at for at in range(n)]))),
+    "addresses in arguments": (CHAT, lambda n: _call(json.dumps({"to": mails(n)}))),
+    "addresses in shaped arguments": (CHAT, lambda n: {**_call(json.dumps({"to": mails(n)})), "tools": [_EMAIL_TOOL]}),
+    "deep addresses in arguments": (
+        CHAT,
+        lambda n: _call("[" * n + json.dumps(mails(n))[1:-1] + "]" * n),
+    ),
+    "one value in many leaves": (CHAT, lambda n: _call(json.dumps({"a": ["v" * 3] * n}))),
+    "messages of blocks": (
+        MESSAGES,
+        lambda n: messages(messages=[{"role": "user", "content": [{"type": "text", "text": t} for t in strings(n)]}]),
+    ),
+    "messages of documents": (
+        MESSAGES,
+        lambda n: messages(
+            messages=[
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": t}}
+                        for t in mails(n)
+                    ],
+                }
+            ]
+        ),
+    ),
+    "messages of tool results": (
+        MESSAGES,
+        lambda n: messages(
+            messages=[
+                {
+                    "role": "user",
+                    "content": [{"type": "tool_result", "tool_use_id": "t", "content": t} for t in strings(n)],
+                }
+            ]
+        ),
+    ),
+    "messages of tool uses": (
+        MESSAGES,
+        lambda n: messages(
+            messages=[
+                USER,
+                {
+                    "role": "assistant",
+                    "content": [{"type": "tool_use", "id": "t", "name": "send", "input": {"to": t}} for t in mails(n)],
+                },
+            ]
+        ),
+    ),
+    "tools of messages": (
+        MESSAGES,
+        lambda n: messages(
+            tools=[{"name": f"t{at}", "description": "x y", "input_schema": {"type": "object"}} for at in range(n)]
+        ),
+    ),
+}
+
+
+def _fields() -> Iterator[tuple[str, tuple[str, Body]]]:
+    """Every field of each format's request, as the one that holds many strings."""
+    for module, route, whole in ((openai_chat_map, CHAT, chat), (anthropic_messages_map, MESSAGES, messages)):
+        for name in module.REQUEST:
+            if name not in ("model", "stream", "n", "max_tokens", "messages"):
+                yield f"{module.__name__.rpartition('.')[2]} {name}", (route, _field(whole, str(name)))
+
+
+def _field(whole: Callable[..., Any], name: str) -> Body:
+    if name in ("tools", "functions"):
+        return lambda n: whole(**{name: [{"type": "function", "name": text} for text in strings(n)]})
+    if name == "system":
+        return lambda n: whole(**{name: [{"type": "text", "text": text} for text in strings(n)]})
+    return lambda n: whole(**{name: strings(n)})
+
+
+FIELDS = dict(_fields())
+
+
+def _chunk(choices: list[Any], **more: Any) -> bytes:
+    return sse({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices, **more})
+
+
+def _delta(index: int, delta: Any, finish: str | None = None) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "finish_reason": finish}
+
+
+def _choices(n: int, delta: Callable[[int], Any], rounds: int = 2) -> list[bytes]:
+    """Many choices, their frames interleaved."""
+    out = [_chunk([_delta(at, delta(turn))]) for turn in range(rounds) for at in range(n)]
+    return [*out, *(_chunk([_delta(at, {}, "stop")]) for at in range(n)), b"data: [DONE]\n\n"]
+
+
+def _calls(n: int, rounds: int = 2) -> list[bytes]:
+    """Many tool calls, their frames interleaved."""
+    begun = [{"index": at, "id": f"c{at}", "type": "function", "function": {"name": "send"}} for at in range(n)]
+    parts = [{"index": at, "function": {"arguments": '{"a": "b'}} for at in range(n)] * rounds
+    return chat_frames([{"tool_calls": [call]} for call in [*begun, *parts]], "tool_calls")
+
+
+def _whole(**message: Any) -> bytes:
+    answer = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
+    return json.dumps(
+        {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [answer]}
+    ).encode()
+
+
+def _cited(n: int) -> list[bytes]:
+    """Texts to edit and annotations that count in them, in turns."""
+    note = {
+        "type": "url_citation",
+        "url_citation": {"start_index": 1, "end_index": 3, "url": "https://a.io ", "title": "t "},
+    }
+    deltas: list[dict[str, Any]] = []
+    for mail in mails(n):
+        deltas += {"content": f"{LINE}{mail} "}, {"annotations": [note]}
+    return chat_frames(deltas)
+
+
+def _bytes(frames: list[bytes], size: int) -> list[bytes]:
+    data = b"".join(frames)
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+ANSWERS: dict[str, tuple[str, Callable[[int], Answer]]] = {
+    "frames": (CHAT, lambda n: (STREAM, chat_frames([{"content": LINE}] * n))),
+    "frames without spaces": (CHAT, lambda n: (STREAM, chat_frames([{"content": "abcdefghi"}] * (8 * n)))),
+    "frames of one match": (CHAT, lambda n: (STREAM, chat_frames([{"content": "@" * 9}] * (8 * n)))),
+    "bytes": (CHAT, lambda n: (STREAM, _bytes(chat_frames([{"content": LINE}] * n), 7))),
+    "one frame": (CHAT, lambda n: (STREAM, chat_frames([{"content": "some words " * n}]))),
+    "one frame in bytes": (CHAT, lambda n: (STREAM, _bytes(chat_frames([{"content": "words " * 20 * n}]), 64))),
+    "frames of addresses": (CHAT, lambda n: (STREAM, chat_frames([{"content": f"{mail} "} for mail in mails(n)]))),
+    "reasoning": (CHAT, lambda n: (STREAM, chat_frames([{"reasoning_content": LINE}] * n))),
+    "choices": (CHAT, lambda n: (STREAM, _choices(n, lambda turn: {"content": LINE}))),
+    "choices that reason": (CHAT, lambda n: (STREAM, _choices(n, lambda turn: {"reasoning": LINE}))),
+    "calls": (CHAT, lambda n: (STREAM, _calls(n))),
+    "arguments": (
+        CHAT,
+        lambda n: (
+            STREAM,
+            chat_frames(
+                [
+                    {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "s", "arguments": '{"a": "'}}]},
+                    *([{"tool_calls": [{"index": 0, "function": {"arguments": "jo@ab.io "}}]}] * n),
+                ]
+            ),
+        ),
+    ),
+    "a text beside a call": (
+        CHAT,
+        lambda n: (
+            STREAM,
+            chat_frames(
+                [
+                    {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "s", "arguments": '{"a": "'}}]},
+                    *([{"content": LINE}] * n),
+                ]
+            ),
+        ),
+    ),
+    "unknown fields of frames": (CHAT, lambda n: (STREAM, chat_frames([{"new": LINE + t} for t in strings(n)]))),
+    "unknown fields beside frames": (
+        CHAT,
+        lambda n: (STREAM, [*(_chunk([], new=text) for text in strings(n)), *chat_frames([{"content": "x"}])]),
+    ),
+    "the same text again": (
+        CHAT,
+        lambda n: (STREAM, [*([_chunk([], new="to jo@ab.io")] * n), *chat_frames([{"content": "x"}])]),
+    ),
+    "annotations": (CHAT, lambda n: (STREAM, _cited(n))),
+    "a body": (CHAT, lambda n: (JSON, [_whole(content="to jo@ab.io " * n)])),
+    "a body in bytes": (CHAT, lambda n: (JSON, _bytes([_whole(content="some words " * n)], 7))),
+    "a body of parts": (CHAT, lambda n: (JSON, [_whole(content=[{"type": "text", "text": t} for t in strings(n)])])),
+    "a body of keys": (CHAT, lambda n: (JSON, [_whole(content="x", new=dict.fromkeys(mails(n), "y"))])),
+    "a body of calls": (
+        CHAT,
+        lambda n: (
+            JSON,
+            [_whole(content=None, tool_calls=_call('{"to": "jo@ab.io"}', n)["messages"][1]["tool_calls"])],
+        ),
+    ),
+    "blocks": (MESSAGES, lambda n: (STREAM, message_frames([("text", ["some words"])] * n))),
+    "parts of a block": (MESSAGES, lambda n: (STREAM, message_frames([("text", [LINE] * n)]))),
+    "calls of blocks": (MESSAGES, lambda n: (STREAM, message_frames([("tool", ['{"a": "jo@ab.io"}'])] * n))),
+}
+
+
+def _restored(n: int) -> bytes:
+    return json.dumps({**_call(json.dumps({"to": mails(n)})), "tools": [_EMAIL_TOOL]}).encode()
+
+
+def restoring(n: int, *, counted: bool = True) -> Work:
+    """An answer that repeats all that stands for the addresses of the request."""
+    meter = Meter(counted=counted)
+    stand = Play(POLICIES)
+    stand.ask(_restored(n))
+    said = stand.upstream["messages"][1]["tool_calls"][0]["function"]["arguments"]
+    words = " ".join(json.loads(said)["to"]) if said.startswith("{") else said
+    frames = chat_frames([{"content": words[at : at + 50]} for at in range(0, len(words), 50)])
+    return meter.run(_restored(n), (STREAM, frames))
+
+
+def _request(route: str, body: Body, n: int, *, counted: bool = True) -> Work:
+    return Meter(route, counted).run(json.dumps(body(n)).encode())
+
+
+def _answer(route: str, answer: Callable[[int], Answer], n: int, *, counted: bool = True) -> Work:
+    asked = chat(stream=True) if route == CHAT else messages(stream=True)
+    return Meter(route, counted).run(json.dumps(asked).encode(), answer(n))
+
+
+class Shape(Protocol):
+    """Plays an exchange whose repeated part is there `n` times."""
+
+    def __call__(self, n: int, *, counted: bool = True) -> Work: ...
+
+
+SHAPES: dict[str, Shape] = {
+    **{name: partial(_request, *shape) for name, shape in {**REQUESTS, **FIELDS}.items()},
+    **{f"answer: {name}": partial(_answer, *shape) for name, shape in ANSWERS.items()},
+    "answer: what stands for addresses": restoring,
+}

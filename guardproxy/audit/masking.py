@@ -7,8 +7,9 @@ of the text that is logged. Kept: nothing. Offsets are code points, end exclusiv
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 Span = tuple[int, int, str]
 
@@ -20,10 +21,10 @@ class OffsetMap:
     `starts`, `ends`: the replaced spans in the text; `masked_starts`, `masked_ends`: their placeholders.
     """
 
-    starts: tuple[int, ...]
-    ends: tuple[int, ...]
-    masked_starts: tuple[int, ...]
-    masked_ends: tuple[int, ...]
+    starts: Sequence[int]
+    ends: Sequence[int]
+    masked_starts: Sequence[int]
+    masked_ends: Sequence[int]
 
     def translate(self, offset: int) -> int:
         """The same place in the masked text; an offset inside of a replaced span gives its placeholder's start."""
@@ -39,6 +40,35 @@ class OffsetMap:
         at = bisect_right(self.starts, end) - 1
         inside = at >= 0 and self.starts[at] < end < self.ends[at]
         return self.translate(start), self.masked_ends[at] if inside else self.translate(end)
+
+
+class Moves:
+    """The offsets of a text whose edits become known one after the other."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._masked_starts: list[int] = []
+        self._masked_ends: list[int] = []
+
+    def take(self, edits: Sequence[Span], number: int) -> None:
+        """Takes the first `number` edits, of which some may be known."""
+        for start, end, replacement in islice(edits, len(self._starts), number):
+            shift = self._masked_ends[-1] - self._ends[-1] if self._ends else 0
+            self._starts.append(start)
+            self._ends.append(end)
+            self._masked_starts.append(start + shift)
+            self._masked_ends.append(start + shift + len(replacement))
+
+    @property
+    def there(self) -> OffsetMap:
+        """From the text to the edited text."""
+        return OffsetMap(self._starts, self._ends, self._masked_starts, self._masked_ends)
+
+    @property
+    def back(self) -> OffsetMap:
+        """From the edited text to the text."""
+        return OffsetMap(self._masked_starts, self._masked_ends, self._starts, self._ends)
 
 
 def mask(text: str, spans: Sequence[Span]) -> tuple[str, OffsetMap]:
@@ -61,3 +91,30 @@ def mask(text: str, spans: Sequence[Span]) -> tuple[str, OffsetMap]:
     parts.append(text[done:])
     starts, ends = tuple(start for start, _, _ in spans), tuple(end for _, end, _ in spans)
     return "".join(parts), OffsetMap(starts, ends, tuple(masked_starts), tuple(masked_ends))
+
+
+def merge(spans: Iterable[Span]) -> list[Span]:
+    """Sorted spans that lie apart; of overlapping ones the first, and of those the longest, gives the replacement."""
+    out: list[Span] = []
+    for start, end, token in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if out and start < out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]), out[-1][2])
+        else:
+            out.append((start, end, token))
+    return out
+
+
+def beside(spans: Iterable[Span], others: Sequence[Span]) -> Iterator[Span]:
+    """What of `spans` lies outside of `others`; both are sorted and lie apart."""
+    first = 0
+    for start, end, token in spans:
+        while first < len(others) and others[first][1] <= start:
+            first += 1
+        at, number = start, first
+        while number < len(others) and others[number][0] < end:
+            if at < others[number][0]:
+                yield at, others[number][0], token
+            at = others[number][1]
+            number += 1
+        if at < end:
+            yield at, end, token

@@ -240,8 +240,11 @@ class Tally:
 
     def most_severe(self, decisions: Iterable[Stop | Retry]) -> Stop | Retry | None:
         """The one that speaks for a whole request, wherever in it each was found; a failed check before all rules."""
-        order = [bound.decision for bound in self.bound.rules]
-        return min(decisions, key=lambda one: order.index(one) if one in order else -1, default=None)
+        order: dict[Decision, int] = {}
+        for number, bound in enumerate(self.bound.rules):
+            if isinstance(bound.decision, (Stop, Retry)):
+                order.setdefault(bound.decision, number)
+        return min(decisions, key=lambda decision: order.get(decision, -1), default=None)
 
     def _failed(self, bound: BoundRule, channel: Channel, finding: Finding) -> Stop | None:
         """What a policy wants done when a check that one of its rules counts on has failed."""

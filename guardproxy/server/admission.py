@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from ipaddress import ip_network
 from typing import Protocol
 
@@ -30,6 +30,7 @@ from guardproxy.server.onward import fallback_headers, refuse_names, upstream_he
 from guardproxy.server.tenants import Tenants
 from guardproxy.transcript import Refused, RequestReceived
 from guardproxy.wire import Codec, codec_for, codecs
+from guardproxy.wire.bounds import Bounds
 
 UNKNOWN = "unknown"  # what records and metrics call a route that is not listed: clients must not make up labels
 
@@ -70,7 +71,7 @@ class Admission:
         self._healthy = healthy
         self._key = key
         self._engine = engine
-        self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s)
+        self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s, bounds_of(config))
         self._pass_through = frozenset(config.pass_through)
         self._tenants = Tenants(config.tenants)
         self._hops = tuple(map(ip_network, config.trusted_hop))
@@ -170,6 +171,11 @@ class Admission:
 
 def _no_slot() -> DownstreamError:
     return DownstreamError(503, "no_capacity", "too many requests are under way")
+
+
+def bounds_of(config: Config) -> Bounds:
+    """How much one body may hold."""
+    return Bounds(**{limit.name: getattr(config, f"limit_{limit.name}") for limit in fields(Bounds)})
 
 
 def _dialect(request: Request, path: str) -> Codec:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -30,6 +31,7 @@ from guardproxy.server.recorder import Recorder, key_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Allowed, Scanner
 from guardproxy.server.status import Metrics, Pulse
+from guardproxy.server.steps import Steps, is_small
 from guardproxy.server.upstream import Breakers, Upstream, session
 from guardproxy.supervisor import Models, Settings, cores
 from guardproxy.supervisor.meters import Registry
@@ -82,6 +84,7 @@ class Server:
         self.metrics.unknown.inc(self._recorder.unknown)
         self.metrics.audit_writable.set_function(lambda: self._recorder.healthy)
         self.metrics.audit_recoveries.set_function(lambda: self._recorder.recoveries)
+        self._steps = Steps()
         self._client = session(config)
         self._breakers = Breakers(config)
         self.pulse = Pulse(self.metrics)
@@ -204,7 +207,11 @@ class Server:
             self._slots.discard(task)
             self.metrics.open.dec()
             if driver and driver.finished:
-                self._note(route, driver.finished, time.perf_counter() - began)
+                seconds = time.perf_counter() - began
+                if is_small(driver.exchange):
+                    self._note(route, driver.finished, seconds)
+                else:
+                    self._steps.later(partial(self._note, route, driver.finished, seconds))
 
     def _driver(self, request: web.BaseRequest, admitted: Admitted) -> Driver:
         driver = Driver(
@@ -215,6 +222,7 @@ class Server:
             self._recorder,
             self.metrics,
             self.config,
+            self._steps,
         )
         driver.targets = admitted.targets
         return driver
@@ -223,8 +231,9 @@ class Server:
         record = finished.record
         self.metrics.exchanges.labels(route, finished.outcome).inc()
         self.metrics.duration.labels(route).observe(seconds)
-        for one in record["decisions"]:
-            self.metrics.rules.labels(one["policy"], one["rule"], one["action"], one["mode"]).inc()
+        rules = Counter((held["policy"], held["rule"], held["action"], held["mode"]) for held in record["decisions"])
+        for rule, count in rules.items():
+            self.metrics.rules.labels(*rule).inc(count)
         for one in record.get("attempts", ())[:-1]:
             self.metrics.attempts.labels(route, one["decision"]).inc()
         self.metrics.saved_tokens.inc(record.get("saved", {}).get("tokens", 0))
@@ -272,6 +281,7 @@ class Server:
 
     async def close(self) -> None:
         await self._client.close()
+        self._steps.close()
         self._scanner.close()
         self.reloading.close()
         self._remotes.close()

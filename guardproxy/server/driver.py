@@ -12,8 +12,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -28,6 +29,7 @@ from guardproxy.server.headers import downstream_headers
 from guardproxy.server.recorder import Recorder
 from guardproxy.server.scanner import Scanner
 from guardproxy.server.status import Metrics
+from guardproxy.server.steps import Interrupted, Steps, is_short, is_small
 from guardproxy.server.upstream import Upstream
 from guardproxy.transcript import (
     Aborted,
@@ -77,14 +79,17 @@ class Driver:
         recorder: Recorder,
         metrics: Metrics,
         config: Config,
+        steps: Steps | None = None,
     ) -> None:
-        self._exchange = exchange
+        self.exchange = exchange
         self._request = request
         self._upstream = upstream
         self._scanner = scanner
         self._recorder = recorder
         self._metrics = metrics
         self._config = config
+        self._steps = steps
+        self._unseen: list[Command] = []  # of a step that ended after its waiter was cancelled
         self.targets: dict[str, tuple[str, CIMultiDict[str]]] = {}
         self._head: SendHead | None = None
         self._response: web.StreamResponse | None = None
@@ -100,20 +105,20 @@ class Driver:
         try:
             try:
                 async with asyncio.timeout(self._config.timeout_total_s):
-                    await self._loop(self._receive(first))
+                    await self._loop(await self._receive(first))
             except TimeoutError:
-                await self._loop(self._receive(Aborted("timeout", "the exchange took too long", 504, _clock())))
+                await self._abort("timeout", "the exchange took too long", 504)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if not self._aborted or task is None:
                     raise
                 task.uncancel()
-                await self._loop(self._receive(Aborted("shutting_down", "the proxy is shutting down", 503, _clock())))
+                await self._abort("shutting_down", "the proxy is shutting down", 503)
         except asyncio.CancelledError:
-            self._gone()
+            await self._gone()
             raise
         except ConnectionError:
-            self._gone()
+            await self._gone()
         finally:
             self._upstream.close()
             self._metrics.scan.observe(self._scan_s)
@@ -130,12 +135,25 @@ class Driver:
                 todo.extend(await self._do(todo.popleft()))
             if self.finished is None:
                 try:
-                    todo.extend(self._receive(await self._patiently(self._next())))
+                    todo.extend(await self._receive(await self._patiently(self._next())))
                 except _Overtaken as overtaken:
                     todo.extend(overtaken.commands)
 
-    def _receive(self, happened: Input) -> list[Command]:
-        commands = self._exchange.receive(happened)
+    async def _abort(self, code: str, message: str, status: int) -> None:
+        commands = await self._receive(Aborted(code, message, status, _clock()))
+        await self._loop(commands or self._unseen)  # it may have come to its end just then
+
+    async def _receive(self, happened: Input) -> list[Command]:
+        """What follows from an input. A long step runs in a thread; nothing else touches the exchange meanwhile."""
+        if self._steps is None or is_short(happened, self.exchange):
+            commands = self.exchange.receive(happened)
+        else:
+            step = partial(self.exchange.receive, happened)
+            try:
+                commands = await self._steps.run(self.exchange.setting.tenant, step)
+            except Interrupted as interrupted:
+                self._unseen = interrupted.result
+                raise
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug(">> " + line(happened))
             for command in commands:
@@ -144,18 +162,18 @@ class Driver:
 
     async def _patiently(self, work: Coroutine[Any, Any, Result]) -> Result:
         """The result of `work`, and a sign to the exchange as often as it wants one. Raises `_Overtaken`."""
-        wait_s = self._exchange.patience_s(_clock())
+        wait_s = self.exchange.patience_s(_clock())
         if wait_s is None:
             return await work
         task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait({task}, timeout=wait_s))[0]:
-                commands = self._receive(Waited(_clock()))
+                commands = await self._receive(Waited(_clock()))
                 if not all(isinstance(command, (SendHead, SendData)) for command in commands):
                     raise _Overtaken(commands)
                 for command in commands:
                     await self._do(command)
-                wait_s = self._exchange.patience_s(_clock())
+                wait_s = self.exchange.patience_s(_clock())
             return task.result()
         finally:
             if not task.done():
@@ -181,22 +199,22 @@ class Driver:
         match command:
             case Scan():
                 began = _clock()
-                scans = await self._patiently(self._scanner.scan(command.jobs, self._exchange.setting.tenant))
+                scans = await self._patiently(self._scanner.scan(command.jobs, self.exchange.setting.tenant))
                 now = _clock()
                 self._scan_s += now - began
-                return self._receive(Scanned(scans, now))
+                return await self._receive(Scanned(scans, now))
             case SendUpstream():
                 if not await self._intended():
                     message = "the audit log cannot be written"
-                    return self._receive(Aborted("audit_unavailable", message, 503, _clock()))
+                    return await self._receive(Aborted("audit_unavailable", message, 503, _clock()))
                 url, headers = self.targets[command.target]
                 try:
                     sending = self._upstream.send(self._request.method, url, headers, command.body)
                     response = await self._patiently(sending)
                 except UpstreamError as error:
                     self._retry_s = error.retry_s or self._retry_s
-                    return self._receive(UpstreamFailed(error.code, str(error), error.status, _clock()))
-                return self._receive(ResponseStarted(response.status, response.content_type, _clock()))
+                    return await self._receive(UpstreamFailed(error.code, str(error), error.status, _clock()))
+                return await self._receive(ResponseStarted(response.status, response.content_type, _clock()))
             case SendHead():
                 self._head = command
             case SendData():
@@ -209,13 +227,13 @@ class Driver:
 
     async def _intended(self) -> bool:
         """Whether the log has, or needs not, the intent of this exchange: one for all its attempts."""
-        intent = None if self._is_intended else self._exchange.intent
+        intent = None if self._is_intended else self.exchange.intent
         if intent is not None:
             began = _clock()
             try:
                 await self._recorder.keep(intent)
             except AuditError as error:
-                _log.error("intent not kept", extra={"id": self._exchange.setting.id, "error": str(error)})
+                _log.error("intent not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
                 return False
             finally:
                 self._metrics.intent.observe(_clock() - began)
@@ -236,6 +254,12 @@ class Driver:
                 self._request.transport.abort()
             raise ConnectionResetError("the client stopped reading") from None
 
+    async def _beside(self, step: Callable[[], Result]) -> Result:
+        """What `step` gives, which only looks at the exchange; in a thread where the exchange is large."""
+        if self._steps is None or is_small(self.exchange):
+            return step()
+        return await self._steps.run(self.exchange.setting.tenant, step)
+
     def _headers(self) -> CIMultiDict[str]:
         head, upstream = self._head, self._upstream.response
         if head is None or head.own or upstream is None:
@@ -244,19 +268,20 @@ class Driver:
             if head is None or head.status == 503:  # no capacity, no upstream, no audit log: all of them pass
                 headers["Retry-After"] = str(self._retry_s)
         else:
-            headers = downstream_headers(upstream.headers, self._exchange.found, self._more)
+            headers = downstream_headers(upstream.headers, self.exchange.found, self._more)
             if head.streamed:
                 headers["Cache-Control"] = "no-cache, no-transform"
                 headers["X-Accel-Buffering"] = "no"
         if head and head.receipt:
             headers[receipt.HEADER] = head.receipt
-        headers["x-guardproxy-id"] = self._exchange.setting.id
+        headers["x-guardproxy-id"] = self.exchange.setting.id
         headers["Server"] = "guardproxy"
         return headers
 
     async def _begin(self) -> web.StreamResponse:
         status = self._head.status if self._head else 500
-        self._response = web.StreamResponse(status=status, headers=self._headers())
+        headers = await self._beside(self._headers)
+        self._response = web.StreamResponse(status=status, headers=headers)
         if self._request.version >= (1, 1):
             self._response.enable_chunked_encoding()
         await self._response.prepare(self._request)
@@ -268,24 +293,31 @@ class Driver:
         began = _clock()
         data, kept = command.data, True
         try:
-            await self._recorder.keep(command.record)
+            await self._recorder.keep(await self._beside(lambda: command.record))
         except AuditError as error:
-            _log.error("record not kept", extra={"id": self._exchange.setting.id, "error": str(error)})
+            _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
             data, kept = command.failed, False
         self._metrics.commit.observe(_clock() - began)
         if self._response is None:
             status = self._head.status if self._head and kept else 503
             if not kept:
                 self._head = None
-            self._response = web.Response(status=status, body=data, headers=self._headers())
+            self._response = web.Response(status=status, body=data, headers=await self._beside(self._headers))
             return
         if data:
             await self._send(data)
         await self._written(self._response.write_eof())
 
-    def _gone(self) -> None:
+    async def _gone(self) -> None:
         """The client went away: its record is kept, nobody waits for it."""
-        for command in self._receive(DownstreamGone(_clock())):
+        if self.finished is not None:
+            return
+        commands: list[Command] = []
+        with suppress(Interrupted):
+            commands = await self._receive(DownstreamGone(_clock()))
+        for command in commands or self._unseen:
             if isinstance(command, Finish):
                 self.finished = command
+                with suppress(Interrupted):
+                    await self._beside(lambda finish=command: finish.record)  # type: ignore[misc]
                 self._recorder.take(command.record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from guardproxy.server.status import admin_app, on_loop
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75.0
 LINGER_S = 2.0  # how long the rest of a refused body is read, so that the refusal arrives
+GC_THRESHOLDS = 5_000, 10, 200  # a full collection looks at every object of all open exchanges, and holds the loop
 SWITCH_S = 0.001  # how long a thread that scans may keep the loop waiting, at the most
 BACKLOG = 1024
 
@@ -65,6 +67,9 @@ async def serve(
         server.pulse.start(loop)
         said = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
         _log.info("listening", extra=said)
+        gc.collect()
+        gc.freeze()  # what was loaded stays; to look at it again in each full collection would hold the loop
+        gc.set_threshold(*GC_THRESHOLDS)
         if ready:
             ready(port, admin.port)
         await _first(stop, *([orphaned] if orphaned else []))

@@ -10,12 +10,13 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from guardproxy import plugins
 from guardproxy.errors import PluginError
 from guardproxy.events import Event, Frame, Text
 from guardproxy.shapes import NO_SHAPES, Shapes
+from guardproxy.wire.bounds import Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,13 @@ class Decoder(Protocol):
     def sent(self, frame: Frame) -> None:
         """The frame has gone to the client: what `filtered` must still close follows from that."""
         ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A decoder that bounds how much one event or body may hold."""
+
+    bounds: Bounds
 
 
 class Codec(Protocol):

@@ -6,6 +6,7 @@ name and `type` are written from one value. A text lives in a content block and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -67,7 +68,7 @@ def _index(tree: Any) -> int:
 class MessagesDecoder(StreamDecoder):
     """A stream of message events."""
 
-    shown: list[int] = field(default_factory=list)  # blocks that the client has seen begin, and not end
+    shown: Counter[int] = field(default_factory=Counter)  # blocks that the client has seen begin, and not end
     called: dict[int, Any] = field(default_factory=dict)  # blocks that call a tool -> its name
     shown_usage: dict[str, Any] = field(default_factory=dict)  # not `seen`: how far that is depends on chunks
 
@@ -125,9 +126,9 @@ class MessagesDecoder(StreamDecoder):
             usage = frame.tree["message"].get("usage")
             self.shown_usage = counts(usage) if isinstance(usage, dict) else {}
         elif frame.event == "content_block_start":
-            self.shown.append(_index(frame.tree))
-        elif frame.event == "content_block_stop" and _index(frame.tree) in self.shown:
-            self.shown.remove(_index(frame.tree))
+            self.shown[_index(frame.tree)] += 1
+        elif frame.event == "content_block_stop" and self.shown[_index(frame.tree)]:
+            self.shown[_index(frame.tree)] -= 1
 
 
 _ERROR_TYPES = {
@@ -205,7 +206,9 @@ class AnthropicMessages:
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:
         shown, known = (
-            (sorted(decoder.shown), decoder.shown_usage) if isinstance(decoder, MessagesDecoder) else ([], {})
+            (sorted(decoder.shown.elements()), decoder.shown_usage)
+            if isinstance(decoder, MessagesDecoder)
+            else ([], {})
         )
         stops = [frame(write({"type": "content_block_stop", "index": index}), "content_block_stop") for index in shown]
         details = {"type": "refusal", "category": None, "explanation": message}

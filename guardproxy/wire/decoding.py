@@ -14,6 +14,7 @@ from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Tex
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Request, Seen
+from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.sse import KEEP_ALIVE, Framer, SseEvent, frame
 from guardproxy.wire.strict import JsonFault, read, skim, write
 from guardproxy.wire.walk import NUMBER_LIMIT, UNMAPPED, Found, Map, dotted, is_plain_key, walk
@@ -100,6 +101,17 @@ def counts(usage: Any) -> dict[str, Any]:
     return out
 
 
+def _bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
+    """The tree of an answer's JSON. Raises `JsonFault`, also for what holds too much."""
+    bounds.check(data)
+    if not reads:
+        return skim(data)
+    tree = read(data)
+    if len(data) > bounds.path_chars or len(data) > bounds.texts:
+        bounds.check_places(tree)
+    return tree
+
+
 @dataclass(slots=True)
 class WholeDecoder:
     """A JSON body that is read when it is complete. `notice` looks at the tree for usage and the like."""
@@ -112,6 +124,7 @@ class WholeDecoder:
     withhold: Callable[[Any], list[str]] = nothing
     counts_of: Callable[[Any], tuple[Count, ...]] = uncounted
     seen: Seen = field(default_factory=Seen)
+    bounds: Bounds = BOUNDS
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
     _faulty: bool = False
@@ -131,7 +144,7 @@ class WholeDecoder:
             return []
         body = b"".join(self._parts)
         try:
-            tree = read(body) if self.reads else skim(body)
+            tree = _bounded(body, self.bounds, self.reads)
         except JsonFault as fault:
             return [Fault("upstream_invalid_json", f"the answer's body: {fault}")]
         if not isinstance(tree, dict):
@@ -191,9 +204,11 @@ class StreamDecoder:
     shapes: Shapes = NO_SHAPES
     withhold: Callable[[Any], list[str]] = nothing
     seen: Seen = field(default_factory=Seen)
+    bounds: Bounds = BOUNDS
     _framer: Framer = field(init=False)
     _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
-    _soft: set[Channel] = field(default_factory=set)  # those that end when their run goes on elsewhere
+    _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # of each run its flowing channels, in order
+    _soft: dict[str, dict[Channel, None]] = field(default_factory=dict)  # and those that end when it goes on elsewhere
     _constant: dict[Channel, str] = field(default_factory=dict)  # the last text of those that do not flow
     _over: bool = False
     complete: bool = False
@@ -262,16 +277,32 @@ class StreamDecoder:
     def close_all(self) -> list[Event]:
         events: list[Event] = [End(channel) for channel in self._open]
         self._open.clear()
+        self._runs.clear()
         self._soft.clear()
         return events
 
     def close_run(self, run: str) -> list[Event]:
         """Ends every channel of a run."""
-        ended = [channel for channel, its in self._open.items() if its == run]
+        ended = self._runs.pop(run, {})
+        self._soft.pop(run, None)
         for channel in ended:
             del self._open[channel]
-            self._soft.discard(channel)
         return [End(channel) for channel in ended]
+
+    def _begin(self, channel: Channel, run: str, *, soft: bool) -> None:
+        """A channel's text flows on after this frame."""
+        if (before := self._open.get(channel, run)) != run:  # two places may have one name
+            for channels in (self._runs, self._soft):
+                channels.get(before, {}).pop(channel, None)
+        self._open[channel] = run
+        self._runs.setdefault(run, {}).setdefault(channel)
+        if soft:
+            self._soft.setdefault(run, {}).setdefault(channel)
+
+    def _close(self, channel: Channel) -> None:
+        run = self._open.pop(channel)
+        for channels in (self._runs, self._soft):
+            channels.get(run, {}).pop(channel, None)
 
     def _decode(self, event: SseEvent) -> list[Event]:
         if event.data is None:
@@ -279,7 +310,7 @@ class StreamDecoder:
         if (special := self.special(event)) is not None:
             return special
         try:
-            tree = read(event.data) if self.reads else skim(event.data)
+            tree = _bounded(event.data, self.bounds, self.reads)
         except JsonFault as fault:
             return self.fault("upstream_invalid_json", f"an event of the stream: {fault}")
         if not isinstance(tree, dict):
@@ -316,24 +347,20 @@ class StreamDecoder:
             else:
                 self._constant[channel] = found.text
                 if channel in self._open:
-                    del self._open[channel]
-                    self._soft.discard(channel)
+                    self._close(channel)
                     events.append(End(channel))
             shape = None if found.parts else self.shape_of(tree, found, place)
             events.append(text_of(channel, found, whole, shape, again=again))
             if flows:
                 touched.setdefault(place.run, set()).add(channel)
-                self._open[channel] = place.run
-                if place.kind in ("reasoning", "unmapped"):
-                    self._soft.add(channel)
+                self._begin(channel, place.run, soft=place.kind in ("reasoning", "unmapped"))
             elif not again:
                 events.append(End(channel))
         before: list[Event] = []
         for run, channels in touched.items():
-            for channel in [c for c in self._soft if self._open[c] == run and c not in channels]:
+            for channel in [channel for channel in self._soft.get(run, ()) if channel not in channels]:
                 before.append(End(channel))
-                self._soft.discard(channel)
-                del self._open[channel]
+                self._close(channel)
         if not events or opaque:
             events.append(Opaque(whole, tuple(opaque), tuple(media)))
         return before + events

@@ -31,6 +31,8 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
 _LITERALS = frozenset(("true", "false", "null"))
 _IS_KEY = re.compile(r'"?\s*:')
+PATH_LIMIT = 128  # steps; what lies deeper is told apart no more: each place would cost its depth
+_DIGITS_THAT_MATTER = 9  # shorter numbers cannot hold a card, an account or a social security number
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,8 @@ def _spans(raw: str) -> Iterator[tuple[int, int, bool]]:
             yield parts[0][0], parts[-1][1], False
 
 
-_STRUCTURE = re.compile(r'"((?:[^"\\]|\\.)*)"|([\[\]{},:])|[^\s"\[\]{},:]+', re.DOTALL)
+# As in `_TOKEN`, a string that does not end reaches to the end: to look again at each quote in it would take squared time.
+_STRUCTURE = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)|([\[\]{},:])|[^\s"\[\]{},:]+', re.DOTALL)
 
 
 def places(raw: str) -> dict[int, tuple[Path, bool]]:
@@ -149,7 +152,9 @@ def places(raw: str) -> dict[int, tuple[Path, bool]]:
                 is_key = bool(keys and keys[-1])
                 if is_key:
                     path[-1], keys[-1] = _decode(match[1] or ""), False
-                out[match.start() + (match[1] is not None)] = (tuple(path), is_key)
+                deep = len(path) > PATH_LIMIT
+                where = (*path[:PATH_LIMIT], "") if deep else tuple(path)
+                out[match.start() + (match[1] is not None)] = (where, is_key)
     return out
 
 
@@ -178,11 +183,12 @@ def apart(seen: View, edits: Sequence[tuple[int, int, str]]) -> list[tuple[int, 
 
 
 def _replaced(leaf: Leaf, parts: Sequence[tuple[int, int, str]]) -> str:
-    text, done = "", 0
+    out: list[str] = []
+    done = 0
     for low, high, put in parts:
-        text += leaf.text[done : low - leaf.at] + put
+        out += leaf.text[done : low - leaf.at], put
         done = high - leaf.at
-    return text + leaf.text[done:]
+    return "".join((*out, leaf.text[done:]))
 
 
 def edited_leaves(seen: View, edits: Sequence[tuple[int, int, str]]) -> dict[int, str]:

@@ -92,7 +92,7 @@ class ChatDecoder(StreamDecoder):
 
     head: dict[str, Any] = field(default_factory=dict)
     shown: set[int] = field(default_factory=set)  # choices that the client has seen begin, and not end
-    _unfinished: set[int] = field(default_factory=set)
+    _unfinished: set[int] = field(default_factory=set)  # choices that began and are not in `_finished`
     _finished: set[int] = field(default_factory=set)
     _calls: dict[str, str] = field(default_factory=dict)  # places of tool calls -> the tools' names
 
@@ -130,10 +130,11 @@ class ChatDecoder(StreamDecoder):
         for choice in _choices(tree):
             if choice.get("finish_reason"):
                 self._finished.add(_index(choice))
+                self._unfinished.discard(_index(choice))
                 events += self.close_run(f"choices[{_index(choice)}]")
-            else:
+            elif _index(choice) not in self._finished:
                 self._unfinished.add(_index(choice))
-            self.complete = self._unfinished <= self._finished
+            self.complete = not self._unfinished
         if tree.get("error"):
             self.complete = True
             events += self.close_all()

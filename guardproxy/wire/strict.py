@@ -61,7 +61,7 @@ _decoder = json.JSONDecoder(
 def read(data: bytes) -> Any:
     """The tree of `data`. Raises `JsonFault`."""
     if data.count(b"[") + data.count(b"{") > DEPTH_LIMIT:
-        _bound_nesting(data)
+        bound_nesting(data)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -99,15 +99,15 @@ def _skip_space(text: str, at: int) -> int:
 _BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
 
 
-def _bound_nesting(data: bytes) -> None:
-    """Refuses deep nesting before the parser recurses into it; linear in the size of `data`."""
+def bound_nesting(data: bytes, limit: int = DEPTH_LIMIT) -> None:
+    """Refuses deep nesting before the parser recurses into it; linear in the size of `data`. Raises `JsonFault`."""
     depth = 0
     for match in _BRACKETS.finditer(data):
         match match[0]:
             case b"[" | b"{":
                 depth += 1
-                if depth > DEPTH_LIMIT:
-                    raise JsonFault("too_deep", f"nested deeper than {DEPTH_LIMIT}")
+                if depth > limit:
+                    raise JsonFault("too_deep", f"nested deeper than {limit}")
             case b"]" | b"}":
                 depth -= 1
 

@@ -334,12 +334,12 @@ def edited(tree: Any, texts: Sequence[tuple[Found, str]]) -> Any:
                 parent[found.path[-1]] = _number(replacement)
             else:
                 parent[found.path[-1]] = found.encode(replacement) if found.encode else replacement
-    for found, replacement in sorted(changed, key=lambda pair: -len(pair[0].path)):
+    keys: dict[Path, list[tuple[str, str]]] = {}
+    for found, replacement in changed:
         if found.key:
-            parent = reach(copy, found.path[:-1])
-            renamed = {(replacement if key == found.path[-1] else key): child for key, child in parent.items()}
-            parent.clear()
-            parent.update(renamed)
+            keys.setdefault(found.path[:-1], []).append((str(found.path[-1]), replacement))
+    for path, renames in sorted(keys.items(), key=lambda item: -len(item[0])):
+        _rename(reach(copy, path), renames)
     return copy
 
 
@@ -351,6 +351,28 @@ def _put_row(copy: Any, found: Found, replacement: str) -> None:
         if part != old[index]:
             parent = reach(copy, path[:-1])
             parent[path[-1]] = part if isinstance(parent[path[-1]], str) else _number(part)
+
+
+def _rename(node: dict[str, Any], renames: Sequence[tuple[str, str]]) -> None:
+    """Renames keys one after the other, each in its place. A key that is renamed to one that the object has takes over its
+    value: the later of the two in the object's order stays, where the earlier one stood."""
+    at = {key: number for number, key in enumerate(node)}
+    entries: list[tuple[str, Any] | None] = list(node.items())
+    for old, new in renames:
+        number = at.pop(old, None)
+        if number is None or (entry := entries[number]) is None:
+            continue
+        other = at.get(new)
+        value = entry[1]
+        if other is not None and (clash := entries[other]) is not None:
+            value = value if number > other else clash[1]
+            first, second = sorted((number, other))
+            entries[second] = None
+            number = first
+        entries[number] = (new, value)
+        at[new] = number
+    node.clear()
+    node.update(entry for entry in entries if entry is not None)
 
 
 def _number(digits: str) -> int:

@@ -14,7 +14,7 @@ from guardproxy.checks._spans import untorn
 from guardproxy.checks.pii import _strength, resolve
 from guardproxy.findings import Finding, give_way
 from guardproxy.testing import whole
-from tests.support_cost import UNITS, costs, work
+from tests.support_check_cost import UNITS, costs, work
 
 MOST = 2.3  # times the steps for twice the text
 PROBE = 2000

@@ -39,7 +39,6 @@ def editor() -> Editor:
 def lane(text: str, direction: Direction = "request", **more: Any) -> Lane:
     made = Lane(Channel(direction, "user", "x"), (), False, **more)
     made.append(text)
-    made._join()
     made.ended = True
     return made
 
@@ -189,7 +188,6 @@ TREE = Shape(
 def encoded(text: str, shape: Shape | None, direction: Direction = "response") -> Lane:
     made = Lane(Channel(direction, "user", "x"), (), True, shape=shape)
     made.append(text)
-    made._join()
     made.ended, made.seen = True, view(text)
     return made
 

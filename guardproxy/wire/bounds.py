@@ -1,0 +1,92 @@
+"""How much a body may hold, counted before anything is built of it: a small body can hold a quarter of a million strings.
+
+In: the bytes of a body or of one event. Out: nothing, or a `JsonFault` that names the setting. `check` reads the bytes in
+parts, so that no single step is long; `check_tree` reads what was parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from typing import Any
+
+from guardproxy.wire.strict import DEPTH_LIMIT, JsonFault, bound_nesting
+from guardproxy.wire.walk import NUMBER_LIMIT
+
+_HOLDERS = (dict, list)
+_NUMBERS = (int, float)
+_STEP_BYTES = 1 << 18
+# A string without its end reaches to the end of the data: to look again at each quote in it would take squared time.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|,', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much one JSON body may hold; each is a setting named `limit_...`. `texts`: strings, keys included; `values`:
+    strings, keys, numbers and other values; `messages` and `tools`: items of those lists; `path_chars`: characters of the
+    keys that lead to one place, for each text below is known by all of them; `depth`: objects and arrays in each other."""
+
+    texts: int = 100_000
+    values: int = 1_000_000
+    messages: int = 20_000
+    tools: int = 4_000
+    path_chars: int = 4_000
+    depth: int = DEPTH_LIMIT
+
+    def check(self, data: bytes) -> None:
+        """Whether `data` may be parsed. Raises `JsonFault`."""
+        if self.depth < DEPTH_LIMIT:  # else the parser says so
+            bound_nesting(data, self.depth)
+        quotes = commas = 0
+        for at in range(0, len(data), _STEP_BYTES):
+            part = data[at : at + _STEP_BYTES]
+            quotes += part.count(b'"')
+            commas += part.count(b",")
+        if quotes <= 2 * self.texts and commas < self.values:
+            return
+        bound_nesting(data, self.depth)  # says more of a body that is both
+        texts = others = 0  # the exact count, as quotes and commas may stand in strings
+        for match in _TOKEN.finditer(data):
+            if match[0] == b",":
+                others += 1
+            else:
+                texts += 1
+            if texts > self.texts:
+                raise self._fault("texts", "strings")
+            if others >= self.values:
+                raise self._fault("values", "values")
+
+    def check_tree(self, tree: Any) -> None:
+        """Whether the texts of a request may be looked at. Raises `JsonFault`."""
+        if not isinstance(tree, dict):
+            return
+        for name in ("messages", "input", "tools", "functions"):
+            limit = "tools" if name in ("tools", "functions") else "messages"
+            if isinstance(tree.get(name), list) and len(tree[name]) > getattr(self, limit):
+                raise self._fault(limit, limit)
+        self.check_places(tree)
+
+    def check_places(self, tree: Any) -> None:
+        """Whether the places of all texts can be named, and whether there are not too many numbers that are texts. Raises
+        `JsonFault`."""
+        numbers = 0
+        waiting: list[tuple[Any, int]] = [(tree, 0)]
+        while waiting:
+            node, above = waiting.pop()
+            if isinstance(node, dict):
+                if any(above + len(key) > self.path_chars for key in node):
+                    raise self._fault("path_chars", "characters in the keys that lead to one value")
+                waiting += ((child, above + len(key)) for key, child in node.items() if type(child) in _HOLDERS)
+                numbers += sum(1 for child in node.values() if type(child) in _NUMBERS and abs(child) >= NUMBER_LIMIT)
+            elif isinstance(node, list):
+                waiting += ((child, above) for child in node if type(child) in _HOLDERS)
+                numbers += sum(1 for child in node if type(child) in _NUMBERS and abs(child) >= NUMBER_LIMIT)
+            if numbers > self.texts:
+                raise self._fault("texts", "strings and long numbers")
+
+    def _fault(self, limit: str, words: str) -> JsonFault:
+        return JsonFault(f"too_many_{limit}", f"more than {getattr(self, limit)} {words} (the setting limit_{limit})")
+
+
+BOUNDS = Bounds()
+UNBOUNDED = Bounds(*(1 << 62 for _ in fields(Bounds)))
