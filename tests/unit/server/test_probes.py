@@ -31,6 +31,9 @@ class State:
     def remarks(self) -> list[str]:
         return ["a remark"]
 
+    def ailments(self) -> list[str]:
+        return ["an ailment"]
+
     def version(self) -> dict[str, object]:
         return {"engine": "test"}
 
@@ -53,14 +56,14 @@ async def test_every_route_answers_while_the_loop_is_blocked() -> None:
     state, loop = State(), asyncio.get_running_loop()
     port = AdminPort(admin_app(state, state, on_loop(loop, state.reload)), "127.0.0.1", 0)
     try:
-        assert get(port.port, "/livez") == (200, "ok\n"), "before the start nothing is stuck"
+        assert get(port.port, "/livez") == (200, "ok\nan ailment\n"), "before the start nothing is stuck"
         state.pulse.start(loop)
-        assert get(port.port, "/livez") == (503, "the event loop has not run\n")
+        assert get(port.port, "/livez") == (503, "the event loop has not run\nan ailment\n")
         assert get(port.port, "/readyz") == (200, "ready\na remark\n")
         assert get(port.port, "/metrics")[0] == 200
         assert json.loads(get(port.port, "/version")[1]) == {"engine": "test"}
         state.limit_s = 60.0
-        assert get(port.port, "/livez") == (200, "ok\n")
+        assert get(port.port, "/livez") == (200, "ok\nan ailment\n")
         state.pulse.stop()
     finally:
         port.close()
