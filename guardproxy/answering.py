@@ -137,7 +137,7 @@ class Answering(Machine):
             data = entry.frame.data
             if changed or places:
                 data = self.setting.codec.edited(entry.frame, [*texts, *places])
-            if answer.hold == "start" and texts:
+            if answer.hold == "start" and any(not text.fixed for text, _ in texts):
                 self._let_go(out)
             if entry.frame.terminal:
                 parts = [*answer.held_data, *out, self._trailer("answered"), data]
@@ -182,7 +182,7 @@ class Answering(Machine):
                 continue
             # What stands before the fault counts as seen, however it was cut into frames.
             texts, _ = entry.texts(until=(piece, at))
-            if self._answer.hold == "start" and any(new for _, new in texts):
+            if self._answer.hold == "start" and any(new for text, new in texts if not text.fixed):
                 self._let_go(out)
             if self._shown:
                 return self._stop(entry, texts, decision, out, at_s)

@@ -92,6 +92,10 @@ def serve(
         int | None,
         typer.Option(help="Open client connections. Default: 0, which is what the limit of file descriptors allows."),
     ] = None,
+    breaker_failures: Annotated[
+        int | None,
+        typer.Option(help="Failures in a row that open an upstream's circuit breaker. Default: 5; 0 for no breaker."),
+    ] = None,
     readyz_upstreams: Annotated[
         bool | None,
         typer.Option(
@@ -132,6 +136,7 @@ def serve(
         "supervisor_url": supervisor_url,
         "supervisor_shared": supervisor_shared,
         "limit_connections": limit_connections,
+        "breaker_failures": breaker_failures,
         "readyz_upstreams": readyz_upstreams,
         "log_level": log_level,
     }

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from guardproxy.demo import llama
-from tests.e2e.rig import GUARD, PASS, UNREAD, Proxy, Upstream, serve
+from tests.e2e.rig import GUARD, NO_BREAKER, PASS, UNREAD, Proxy, Upstream, serve
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def tiny() -> Iterator[Upstream]:
 @pytest.fixture(scope="session")
 def unread(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """A proxy whose policy looks at nothing."""
-    proxy = serve(shared_upstream.url, tmp_path_factory.mktemp("unread"), UNREAD)
+    proxy = serve(shared_upstream.url, tmp_path_factory.mktemp("unread"), UNREAD, *NO_BREAKER)
     yield proxy
     proxy.stop()
 
@@ -58,7 +58,7 @@ def unread(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session")
 def watching(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """A proxy whose policy reads everything and finds nothing."""
-    proxy = serve(shared_upstream.url, tmp_path_factory.mktemp("watching"), PASS)
+    proxy = serve(shared_upstream.url, tmp_path_factory.mktemp("watching"), PASS, *NO_BREAKER)
     yield proxy
     proxy.stop()
 
@@ -66,7 +66,7 @@ def watching(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def guarding(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """A proxy that redacts e-mail addresses and secrets and blocks an attack."""
-    proxy = serve(shared_upstream.url, tmp_path_factory.mktemp("guarding"), GUARD)
+    proxy = serve(shared_upstream.url, tmp_path_factory.mktemp("guarding"), GUARD, *NO_BREAKER)
     yield proxy
     proxy.stop()
 

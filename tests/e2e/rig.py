@@ -25,6 +25,8 @@ from guardproxy.demo.journal import Journal
 from guardproxy.demo.scripted import Scripted, start
 
 ROOT = Path(__file__).parents[2]
+# For an upstream that fails in one test after the other, of which each wants to see its own failure.
+NO_BREAKER = ("--breaker-failures", "0")
 START_TIMEOUT_S = 60.0
 PLUGINS = ""  # a folder with packages that proxies find
 

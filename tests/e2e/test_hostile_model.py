@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.rawhttp import Answer, RawUpstream, post
-from tests.e2e.rig import GUARD, KEY, Proxy, serve
+from tests.e2e.rig import GUARD, KEY, NO_BREAKER, Proxy, serve
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 ESCAPED = "".join(f"\\u{ord(letter):04x}" for letter in KEY)
@@ -31,7 +31,7 @@ def model(raw_upstream: RawUpstream) -> RawUpstream:
 
 @pytest.fixture(scope="module")
 def proxy(raw_upstream: RawUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    running = serve(raw_upstream.url, tmp_path_factory.mktemp("hostile"), GUARD)
+    running = serve(raw_upstream.url, tmp_path_factory.mktemp("hostile"), GUARD, *NO_BREAKER)
     yield running
     running.stop()
 

@@ -43,7 +43,8 @@ def test_the_log_has_what_the_receipt_names(guarding: Proxy, openai_at: OpenAiCl
     assert (str(found["outcome"]), str(found["decision"])) == ("answered", "redact")
     assert found["id"] == raw.headers["x-guardproxy-id"]
     shown = CliRunner().invoke(app, ["audit", "show", str(guarding.audit), "--id", found["id"], "--json"])
-    (record,) = map(json.loads, shown.stdout.splitlines())
+    intent, record = map(json.loads, shown.stdout.splitlines())
+    assert (intent["kind"], intent["id"]) == ("intent", found["id"])
     assert record["policies"] == found["policies"]
     assert record["rules"] == ["no-identifiers-out"]
 

@@ -40,7 +40,7 @@ def ask(client: openai.OpenAI, text: str) -> str:
 def test_what_it_finds_is_taken_out_and_the_record_replays_without_it(
     stub: Stub, proxy_with: Callable[..., Proxy], upstream: Upstream, openai_at: Clients
 ) -> None:
-    policy = POLICY.format(url=f"{stub.url}/fine", more="", on="request")
+    policy = POLICY.format(url=f"{stub.url}/fine", more="", on="user")
     proxy = proxy_with(policy, "--remote-check-host", stub.url)
     assert ask(openai_at(proxy.url), "hello there") == "You wrote: hello there"
     (seen,) = upstream.journal.wait(lambda entries: entries)

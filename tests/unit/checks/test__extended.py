@@ -101,3 +101,8 @@ def test_a_card_has_an_issuer_and_a_checksum() -> None:
     assert is_card("378282246310005")
     assert not is_card("4111111111111112")
     assert not is_card("1111111111111117")
+
+
+def test_what_stands_for_an_address_is_none() -> None:
+    found = _found("write to khkzmfpcdfbk@redacted.example or jane.roe@redacted.example")
+    assert found == [("EMAIL_ADDRESS", "jane.roe@redacted.example")]
