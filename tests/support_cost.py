@@ -197,9 +197,15 @@ def nested(n: int, leaf: Any = "deep text") -> Any:
     return leaf if n <= 0 else {"in": nested(n - 1, leaf)}
 
 
+# Identifiers of a known shape and identifiers of three characters are no texts. Those of calls are texts of one length: else
+# the first hundred would cost less than the next.
+CALL_ID = "the call "
+
+
 def _call(arguments: str, n: int = 1) -> dict[str, Any]:
     calls = [
-        {"id": f"c{at}", "type": "function", "function": {"name": "send", "arguments": arguments}} for at in range(n)
+        {"id": f"{CALL_ID}{at:05}", "type": "function", "function": {"name": "send", "arguments": arguments}}
+        for at in range(n)
     ]
     return chat(messages=[USER, {"role": "assistant", "content": None, "tool_calls": calls}])
 
@@ -382,7 +388,9 @@ def _choices(n: int, delta: Callable[[int], Any], rounds: int = 2) -> list[bytes
 
 def _calls(n: int, rounds: int = 2) -> list[bytes]:
     """Many tool calls, their frames interleaved."""
-    begun = [{"index": at, "id": f"c{at}", "type": "function", "function": {"name": "send"}} for at in range(n)]
+    begun = [
+        {"index": at, "id": f"{CALL_ID}{at:05}", "type": "function", "function": {"name": "send"}} for at in range(n)
+    ]
     parts = [{"index": at, "function": {"arguments": '{"a": "b'}} for at in range(n)] * rounds
     return chat_frames([{"tool_calls": [call]} for call in [*begun, *parts]], "tool_calls")
 
