@@ -1,7 +1,8 @@
 """What a scan costs, counted instead of timed, and texts on which a check may cost more than their length.
 
-`work` counts the steps of Python code: lines run and turns of loops, those of comprehensions and generators too.
-To these it adds the characters that `guardproxy.checks._engine` hands to RE2, divided by `_CHARACTERS_A_STEP`.
+`steps` counts the steps of Python code: lines run and turns of loops, those of comprehensions and generators too. To these
+it adds the characters that RE2 reads for a check, divided by `_CHARACTERS_A_STEP`. What `re` and `regex` do inside of one
+call is not seen: patterns of users are tried in `_custom.py`, our own must be written so that each start fails soon.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import base64
 import random
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from guardproxy.checks import Check, _engine
+from guardproxy.checks import Check, Resources, _engine, _reach, _unfolding, build, pii
+from guardproxy.checks._folding import table
 from guardproxy.testing import scan_in_chunks, whole
 
 _CHARACTERS_A_STEP = 32
@@ -46,36 +50,80 @@ UNITS: dict[str, str] = {
 }  # fmt: skip
 
 
+_count = [0.0]
+
+
 class _Counted:
     """A compiled RE2 pattern that counts the characters which it reads."""
 
-    def __init__(self, pattern: Any, count: list[float]) -> None:
-        self._pattern, self._count = pattern, count
+    def __init__(self, pattern: Any) -> None:
+        self._pattern = pattern
 
-    def search(self, text: bytes, at: int = 0) -> Any:
-        found = self._pattern.search(text, at)
-        self._count[0] += max((found.start() + 1 if found else len(text)) - at, 0) / _CHARACTERS_A_STEP
+    def search(self, text: Any, at: int = 0, end: int | None = None) -> Any:
+        end = len(text) if end is None else min(end, len(text))
+        found = self._pattern.search(text, at, end)
+        _count[0] += max((found.end() if found else end) - at, 0) / _CHARACTERS_A_STEP
         return found
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pattern, name)
 
-def work(monkeypatch: pytest.MonkeyPatch, size: int, call: Callable[[], object]) -> float:
-    """The steps that `call` takes for a text of `size` characters, of which four take a step at least."""
-    count = [float(size) / 4]
+
+@contextmanager
+def counted() -> Iterator[None]:
+    """Checks that are built and used inside count what RE2 reads."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (_engine, _reach):
+            compiled = module.compiled
+            patched.setattr(module, "compiled", lambda pattern, compiled=compiled: _Counted(compiled(pattern)))
+        yield
+
+
+@contextmanager
+def short_blocks() -> Iterator[None]:
+    """Makes the blocks that checks work in an eighth as long, so that a text of a few thousand characters has many, and lets
+    views look for a place that all agree on in fewer rounds, as more and more are used until a text is long.
+
+    Within one block the cost of a stream is squared by design, as an open match is looked at again with each piece. That is
+    a constant for each character: a block's length divided by a piece's. Texts of less than a few blocks show the square.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        for module, name in (
+            (pii, "MOST"),
+            (_reach, "CHAIN"),
+            (_reach, "_BLOCK"),
+            (_unfolding, "_PATIENCE"),
+            (_unfolding, "_AGAIN"),
+            (_unfolding, "_ROUNDS"),
+        ):
+            patched.setattr(module, name, getattr(module, name) // 8)
+        yield
+
+
+def built(use: str, options: Mapping[str, Any], word_limit: int | None = None) -> Check:
+    """A check that has made what it makes once. `word_limit`: the characters of a word that is too long to be read."""
+    check = build(use, use, options, Resources())
+    if word_limit is not None and isinstance(check, _unfolding.Unfolding):
+        check = replace(check, using=table(check.using.strict, word_limit))
+    whole(check, "ada@example.org +1 212 555 0147 4111 1111 1111 1111 \u200b a b c d e f g h 41 41 41")
+    return check
+
+
+def steps(call: Callable[[], object]) -> float:
+    """The steps that a call takes."""
     before = sys.gettrace()
+    _count[0] = 0
 
     def trace(frame: Any, event: str, argument: Any) -> Any:
-        count[0] += 1
+        _count[0] += 1
         return trace
 
-    compiled = _engine.compiled
-    with monkeypatch.context() as patched:
-        patched.setattr(_engine, "compiled", lambda pattern: _Counted(compiled(pattern), count))
-        sys.settrace(trace)
-        try:
-            call()
-        finally:
-            sys.settrace(before)
-    return count[0]
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return _count[0]
 
 
 def text_of(unit: str, size: int) -> str:
@@ -83,18 +131,10 @@ def text_of(unit: str, size: int) -> str:
     return (unit * (size // len(unit) + 1))[:size]
 
 
-def costs(
-    monkeypatch: pytest.MonkeyPatch, check: Check, unit: str, sizes: Iterable[int], streamed: int = 0
-) -> list[float]:
-    """The steps for texts of these sizes. `streamed`: they come in pieces of so many characters, each scanned."""
-    found = []
-    for size in sizes:
-        text = text_of(unit, size)
-        if streamed:
-            steps = work(
-                monkeypatch, size, lambda text=text: scan_in_chunks(check, text, range(streamed, len(text), streamed))
-            )  # type: ignore[misc]
-        else:
-            steps = work(monkeypatch, size, lambda text=text: whole(check, text))  # type: ignore[misc]
-        found.append(steps)
-    return found
+def cost(check: Check, unit: str, size: int, piece: int = 0) -> float:
+    """The steps for a text of this size, of which four characters take one at least: so cheap a text may grow as it will.
+    `piece`: it comes in pieces of so many characters, each scanned."""
+    text = text_of(unit, size)
+    if piece:
+        return size / 4 + steps(lambda: scan_in_chunks(check, text, range(piece, size, piece)))
+    return size / 4 + steps(lambda: whole(check, text))

@@ -104,9 +104,11 @@ class Table:
     look_alikes: dict[int, str]
 
 
-_UNIT = r"(?<![0-9A-Za-z])(?:0x)?(?:[0-9A-Fa-f]{2}|[0-9A-Za-z])(?![0-9A-Za-z])[^0-9A-Za-z\n]{0,5}"
-_LAST_UNIT = re.compile(rf"{_UNIT}\Z")
-_SPACED_OPEN = re.compile(rf"(?:{_UNIT}){{1,256}}\Z")
+# Up to 256 units from the end of a text backwards. In this order a unit can be read in one way only, so the cost is linear.
+_UNITS_BACKWARDS = re.compile(
+    r"(?>[^0-9A-Za-z\n]{0,5}+(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{2}|[0-9A-Za-z])(?:x0)?(?![0-9A-Za-z])){1,256}+"
+)
+_UNITS_CHARS = 2400  # no less than 256 units have
 _SPACED = (
     r"(?<![0-9A-Za-z])[0-9A-Za-z](?:(?: {1,3}| [@._+-] )[0-9A-Za-z]){7,80}(?![0-9A-Za-z])"
     r"|(?<![0-9A-Za-z])[0-9A-Za-z](?P<by>[-._/|*,~+:] ?)(?:[@._+-](?P=by))?[0-9A-Za-z]"
@@ -236,10 +238,8 @@ def squeeze(text: str) -> list[Edit]:
 
 def spaced_open(text: str) -> int:
     """From where on a text that goes on may turn out to be characters, or pairs of hexadecimal digits, one by one."""
-    if not _LAST_UNIT.search(text, max(0, len(text) - 12)):
-        return len(text)
-    match = _SPACED_OPEN.search(text, max(0, len(text) - 2400))
-    return match.start() if match else len(text)
+    match = _UNITS_BACKWARDS.match(text[: -_UNITS_CHARS - 1 : -1])
+    return len(text) - match.end() if match else len(text)
 
 
 class _Chars(frozenset[str]):

@@ -48,6 +48,7 @@ EVASIONS = Option(
 )
 _ROUNDS = 16
 _PATIENCE = 512  # characters that are held before a scan is not tried at each window
+_AGAIN = 5120  # characters that a scan may leave to be read again, held or not, before the same holds
 _STEP = 64  # characters of a word that are looked at together, at first
 
 
@@ -89,10 +90,10 @@ class Giant:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stuck:
-    """A scan of so many characters that were held led nowhere."""
+class _Pause:
+    """No scan before the text has so many characters."""
 
-    held: int
+    until: int
 
 
 class _Failed(Exception):
@@ -127,18 +128,21 @@ class Unfolding:
         return [self._paced(window) for window in windows]
 
     def _paced(self, window: Window) -> Scan:
-        """The scan of a window. Where much is held and a scan led nowhere, it is not tried again until what is held has
-        grown by a quarter, so that a text in which the views never agree costs linear time. How much was held is the state of
-        this text alone: no other text, and no other exchange, changes when a text is scanned."""
-        if (quick := self._quick(window)) is not None:
-            return quick
-        held = window.start + len(window.text) - window.settled
-        if isinstance(window.state, _Stuck) and not window.last and held * 4 < window.state.held * 5:
+        """The scan of a window. Where a scan leads nowhere, or leaves much that the next one reads again, the next one waits
+        until that has grown by a quarter, so that a text in which the views never agree costs linear time. How long to wait
+        is the state of this text alone: no other text, and no other exchange, changes when a text is scanned."""
+        end = window.start + len(window.text)
+        if isinstance(window.state, _Pause) and not window.last and end < window.state.until:
             return Scan((), window.settled, window.start, state=window.state)
-        scan = self._scan(window)
-        if not window.last and not scan.error and scan.settled == window.settled and held > _PATIENCE:
-            return Scan((), window.settled, window.start, state=_Stuck(held))
-        return scan
+        scan = self._quick(window)
+        if scan is None:
+            scan = self._scan(window)
+        if window.last or scan.error:
+            return scan
+        held, again = end - scan.settled, end - scan.keep
+        if scan.settled == window.settled and held > _PATIENCE:
+            return replace(scan, state=_Pause(end + held // 4))
+        return replace(scan, state=_Pause(end + again // 4)) if again > _AGAIN else scan
 
     def _scan(self, window: Window) -> Scan:
         """The scan of a window, part by part where a giant holds pieces that say something."""
