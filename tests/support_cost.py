@@ -48,7 +48,7 @@ rules:
   - {id: back, on: response, when: pii or secrets or order, action: redact}
 """
 POLICIES = policy_set(POLICY)
-COUNTS_SCANS = False  # whether the work of checks counts too; they run in threads, and have harnesses of their own
+COUNTS_SCANS = True
 LOOP_CALLS = 30_000  # measured: so many calls take about 5 ms
 
 Body = Callable[[int], Any]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from guardproxy.checks._folding import (
     _LOOK_ALIKES,
@@ -179,3 +182,24 @@ def test_one_by_one(text: str, edits: list[tuple[int, int, str]]) -> None:
 )
 def test_what_may_go_on_one_by_one(text: str, at: int) -> None:
     assert spaced_open(text) == at
+
+
+# What `spaced_open` is defined as: the first place from which such units follow each other up to the end of the text.
+_UNIT = r"(?<![0-9A-Za-z])(?:0x)?(?:[0-9A-Fa-f]{2}|[0-9A-Za-z])(?![0-9A-Za-z])[^0-9A-Za-z\n]{0,5}"
+_UNITS = re.compile(rf"(?:{_UNIT}){{1,256}}\Z")
+
+
+@given(
+    st.lists(st.sampled_from(["0x", "a", "1", "4g", "41", "x", "0", " ", "-", ", ", "\n", "@", "é", "   "])).map(
+        "".join
+    )
+)
+def test_units_are_found_from_the_end_as_from_the_front(text: str) -> None:
+    match = _UNITS.search(text)
+    assert spaced_open(text) == (match.start() if match else len(text))
+
+
+@pytest.mark.parametrize("unit", ["a ", "41 ", "0x41, ", "0x41     "])
+def test_no_more_than_so_many_units_may_go_on(unit: str) -> None:
+    for count in (255, 256, 257, 600):
+        assert spaced_open(unit * count) == len(unit) * max(count - 256, 0)

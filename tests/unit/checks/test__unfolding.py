@@ -273,6 +273,35 @@ def test_what_is_held_of_one_text_does_not_change_when_another_is_scanned() -> N
     assert inner.seen == 2 * asked, "the text itself is not scanned again before it has grown"
 
 
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("pii", "QUJDREVGR0hJSktM=;"),  # always something settled, but all is to be read again
+        ("pii", "\u200b"),  # one word without end
+        ("pii", "aa:bb:cc:"),  # the check itself waits
+        ("secrets", "&#49;%41"),
+    ],
+)
+def test_what_is_read_again_grows_with_the_text_alone(name: str, unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows are counted by their characters where a scan was made; in a square, four times the text is sixteen times."""
+    seen = []
+    for size in (16_384, 65_536):
+        read = 0
+        quick = Unfolding._quick
+
+        def counting(check: Unfolding, window: Window, quick: Any = quick) -> Scan | None:
+            nonlocal read
+            read += len(window.text)
+            return quick(check, window)  # type: ignore[no-any-return]
+
+        monkeypatch.setattr(Unfolding, "_quick", counting)
+        text = (unit * (size // len(unit) + 1))[:size]
+        scan_in_chunks(CHECKS[name, "standard"], text, range(512, size, 512))
+        monkeypatch.setattr(Unfolding, "_quick", quick)
+        seen.append(read)
+    assert seen[1] < 6 * seen[0]
+
+
 def test_a_run_is_said_to_be_undecoded_once() -> None:
     run = base(base("%25" + b"ABCDEFGHIJKL".hex()))
     assert _found("words", "standard", f"x {run} y") == [run]
