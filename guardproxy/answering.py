@@ -20,7 +20,7 @@ from guardproxy.machine import Machine, because
 from guardproxy.offsets import moved
 from guardproxy.transcript import Command, ResponseStarted, SendUpstream, UpstreamFailed
 from guardproxy.wire import Bounded, turns
-from guardproxy.wire.decoding import uninspected, unmapped
+from guardproxy.wire.uninspected import uninspected, unmapped
 
 
 @dataclass(slots=True)

@@ -40,9 +40,9 @@ from guardproxy.transcript import (
 )
 from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Request, turns, wanted
-from guardproxy.wire.decoding import UNINSPECTED, uninspected, unmapped
 from guardproxy.wire.stated import Stated, stated
 from guardproxy.wire.strict import JsonFault, read
+from guardproxy.wire.uninspected import UNINSPECTED, uninspected, unmapped
 
 __all__ = ["Exchange", "Limits", "Setting"]
 

@@ -28,7 +28,8 @@ from guardproxy.wire.json_text import View, apart, rewrite, view
 from guardproxy.wire.numbers import stand_in
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.protocol_words import is_short, undated
-from guardproxy.wire.walk import UNMAPPED, Found, edited, is_word
+from guardproxy.wire.replacing import edited
+from guardproxy.wire.walk import UNMAPPED, Found, is_word
 
 VERSION = 1
 KEY = "#key"  # how the path of a text ends that is an object's key

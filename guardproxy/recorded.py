@@ -10,7 +10,7 @@ from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.findings import Channel
 from guardproxy.shapes import NO_SHAPES, Shapes
 from guardproxy.wire import Codec, Decoder, Request, Seen
-from guardproxy.wire.decoding import without_kinds
+from guardproxy.wire.uninspected import without_kinds
 
 
 @dataclass(slots=True)

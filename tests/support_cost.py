@@ -33,7 +33,7 @@ from guardproxy.transcript import (
     Scanned,
     SendUpstream,
 )
-from guardproxy.wire import anthropic_messages_map, decoding, openai_chat_map, walk
+from guardproxy.wire import anthropic_messages_map, decoding, openai_chat_map, replacing
 from tests.support import CHAT, MESSAGES, Play, chat_frames, message_frames, policy_set, sse
 
 POLICY = """
@@ -93,7 +93,7 @@ def _counted(counter: _Counter) -> Iterator[None]:
         patch.object(record, "mask", counting(record.mask, lambda out, text, *_: len(text))),
         patch.object(decoding, "dotted", counting(decoding.dotted, lambda out, *_: len(out))),
         patch.object(decoding, "read", counting(decoding.read, lambda out, data: len(data))),
-        patch.object(walk, "reach", counting(walk.reach, lambda out, node, path: len(path))),
+        patch.object(replacing, "reach", counting(replacing.reach, lambda out, node, path: len(path))),
     ):
         yield
 

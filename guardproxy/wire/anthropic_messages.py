@@ -29,6 +29,7 @@ from guardproxy.wire.decoding import (
     indexed,
     is_delta,
 )
+from guardproxy.wire.replacing import edited
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.schemas import messages_shape_of, messages_shapes, shape_of_block
 from guardproxy.wire.sse import frame
@@ -38,7 +39,6 @@ from guardproxy.wire.walk import (
     Found,
     Map,
     dotted,
-    edited,
     is_word,
     walk,
 )

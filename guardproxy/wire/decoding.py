@@ -6,18 +6,18 @@ in a thousand frames is one text. What belongs to a delta flows; any other strin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.shapes import NO_SHAPES, Shape, Shapes
-from guardproxy.wire import Request, Seen
+from guardproxy.wire import Seen
 from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.sse import KEEP_ALIVE, Framer, SseEvent, frame
 from guardproxy.wire.strict import JsonFault, read, skim, write
-from guardproxy.wire.walk import NUMBER_LIMIT, UNMAPPED, Found, Map, dotted, is_plain_key, walk
+from guardproxy.wire.walk import NUMBER_LIMIT, UNMAPPED, Found, Map, dotted, walk
 from guardproxy.wire.words import WORDS
 
 _OPAQUE = frozenset(("opaque", "tokens", "token_ids"))
@@ -74,7 +74,7 @@ def text_of(channel: Channel, found: Found, whole: Frame, shape: Shape | None, *
 
 
 def found_of(text: Text) -> Found:
-    """The leaf of an event, for `walk.edited`."""
+    """The leaf of an event, for `replacing.edited`."""
     stands = "\0" if text.altered else text.text  # of an altered text the frame says something else
     return Found(text.path, stands, UNMAPPED, text.key, text.number, text.parts, text.encode)
 
@@ -370,44 +370,3 @@ def edited_frame(whole: Frame, tree: Any) -> bytes:
     """A frame's bytes with another tree, framed as before."""
     data = write(tree)
     return frame(data, whole.event) if whole.streamed else data
-
-
-def unmapped(events: Sequence[Event]) -> str | None:
-    """Where the first text stands that the format does not know; of a key that is text, only the object's place."""
-    found = (
-        event
-        for event in events
-        if isinstance(event, Text)
-        and (event.unmapped or event.channel.kind == "unmapped")
-        and not (event.key and is_plain_key(event.text))
-    )
-    return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in found), None)
-
-
-UNINSPECTED = {
-    "opaque_content": "`{field}` holds content that no check can read, and the policy refuses it; send text",
-    "token_ids": "`{field}` holds integers that stand for a text, which no check can read; send the text, or allow them with "
-    "`token_ids: pass` in the policy",
-}
-
-
-def uninspected(events: Sequence[Event], kinds: frozenset[str], token_ids: bool) -> tuple[str, str] | None:
-    """The first place that is not inspected and is refused: the code of `UNINSPECTED`, and the field. `kinds`: those of
-    content that are refused; `token_ids`: whether integers that stand for a text are."""
-    for event in events:
-        if isinstance(event, Opaque):
-            for path, media in zip(event.uninspected, event.media, strict=False):
-                if media in kinds:
-                    return "opaque_content", dotted(path)
-                if token_ids and media == "token_ids":
-                    return "token_ids", dotted(path)
-    return None
-
-
-def without_kinds(request: Request) -> Request:
-    """The request of an older record, which does not say what of it was not inspected: that passed, and passes again."""
-
-    def events() -> list[Event]:
-        return [replace(event, media=()) if isinstance(event, Opaque) else event for event in request.events()]
-
-    return replace(request, events=events)

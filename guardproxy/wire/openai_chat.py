@@ -29,6 +29,7 @@ from guardproxy.wire.decoding import (
 )
 from guardproxy.wire.echoes import trim, withhold
 from guardproxy.wire.openai_chat_map import JSON_RESPONSE, REQUEST, RESPONSE
+from guardproxy.wire.replacing import edited
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.schemas import chat_shape_of, chat_shapes
 from guardproxy.wire.sse import SseEvent, frame
@@ -37,7 +38,6 @@ from guardproxy.wire.walk import (
     Found,
     Map,
     dotted,
-    edited,
     is_word,
     listed,
     text,

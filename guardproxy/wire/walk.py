@@ -9,7 +9,7 @@ as the dict's `OTHERS` says: nothing is passed over because it is new. A place o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
@@ -317,75 +317,6 @@ def _inside(leaf: Leaf) -> Leaf:
     if leaf.how == "text":
         return leaf
     return Leaf("text", leaf.kind) if leaf.how == "json" else UNMAPPED
-
-
-def edited(tree: Any, texts: Sequence[tuple[Found, str]]) -> Any:
-    """A copy of `tree` with the leaves' texts replaced where they differ; rows of numbers first, then values, then keys, the
-    deepest first."""
-    copy = _copy(tree)
-    changed = [(found, replacement) for found, replacement in texts if found.text != replacement]
-    for found, replacement in changed:
-        if found.parts:
-            _put_row(copy, found, replacement)
-    for found, replacement in changed:
-        if not found.key and not found.parts:
-            parent = reach(copy, found.path[:-1])
-            if found.number:
-                parent[found.path[-1]] = _number(replacement)
-            else:
-                parent[found.path[-1]] = found.encode(replacement) if found.encode else replacement
-    keys: dict[Path, list[tuple[str, str]]] = {}
-    for found, replacement in changed:
-        if found.key:
-            keys.setdefault(found.path[:-1], []).append((str(found.path[-1]), replacement))
-    for path, renames in sorted(keys.items(), key=lambda item: -len(item[0])):
-        _rename(reach(copy, path), renames)
-    return copy
-
-
-def _put_row(copy: Any, found: Found, replacement: str) -> None:
-    """Puts the numbers of an edited row back; a stop may have cut it off."""
-    old, new = found.text.split(" "), replacement.split(" ")
-    for index, path in enumerate(found.parts):
-        part = new[index] if index < len(new) else ""
-        if part != old[index]:
-            parent = reach(copy, path[:-1])
-            parent[path[-1]] = part if isinstance(parent[path[-1]], str) else _number(part)
-
-
-def _rename(node: dict[str, Any], renames: Sequence[tuple[str, str]]) -> None:
-    """Renames keys one after the other, each in its place. A key that is renamed to one that the object has takes over its
-    value: the later of the two in the object's order stays, where the earlier one stood."""
-    at = {key: number for number, key in enumerate(node)}
-    entries: list[tuple[str, Any] | None] = list(node.items())
-    for old, new in renames:
-        number = at.pop(old, None)
-        if number is None or (entry := entries[number]) is None:
-            continue
-        other = at.get(new)
-        value = entry[1]
-        if other is not None and (clash := entries[other]) is not None:
-            value = value if number > other else clash[1]
-            first, second = sorted((number, other))
-            entries[second] = None
-            number = first
-        entries[number] = (new, value)
-        at[new] = number
-    node.clear()
-    node.update(entry for entry in entries if entry is not None)
-
-
-def _number(digits: str) -> int:
-    """What is left of a number, which a stop may have cut off before or after its sign."""
-    return int(digits) if digits.strip("-") else 0
-
-
-def _copy(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {key: _copy(child) for key, child in node.items()}
-    if isinstance(node, list):
-        return [_copy(child) for child in node]
-    return node
 
 
 def listed(tree: Any, key: str) -> list[Any]:

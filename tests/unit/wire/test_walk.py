@@ -13,11 +13,8 @@ from guardproxy.wire.walk import (
     KEYS,
     OTHERS,
     STRUCTURE,
-    UNMAPPED,
-    Found,
     Leaf,
     dotted,
-    edited,
     is_plain_key,
     is_word,
     opaque,
@@ -119,36 +116,6 @@ def test_no_string_is_passed_over_but_words_in_places_for_words(tree: Any) -> No
     seen = {one.path for one in found} | {path for one in found for path in one.parts}
     for path, value in strings(tree):
         assert path in seen or not value or (path[-1] == "id" and is_known(value))
-
-
-@given(tree=TREES)
-def test_edits_change_what_they_name_and_nothing_else(tree: Any) -> None:
-    tree = {"x": tree, "text": tree}
-    ones = list(walk(tree, MAP))
-    assert edited(tree, []) == tree
-    same = edited(tree, [(one, one.text) for one in ones if not one.number])
-    assert same == tree
-    values = [one for one in ones if not one.key and not one.parts]
-    copy = edited(tree, [(one, "7" if one.number else "new") for one in values])
-    for one in values:
-        at = copy
-        for step in one.path:
-            at = at[step]
-        assert at == (7 if one.number else "new")
-
-
-def test_keys_are_renamed_in_their_place_the_deepest_first() -> None:
-    tree = {"first": 1, "a b": {"c d": {"e f": "x"}}, "last": 2}
-    keys = [(one, one.text.upper()) for one in walk(tree, MAP) if one.key and " " in one.text]
-    changed = edited(tree, [*keys, (Found(("a b", "c d", "e f"), "x", UNMAPPED), "y")])
-    assert changed == {"first": 1, "A B": {"C D": {"E F": "y"}}, "last": 2}
-    assert list(changed) == ["first", "A B", "last"]
-    assert tree == {"first": 1, "a b": {"c d": {"e f": "x"}}, "last": 2}, "the tree itself stays"
-
-
-@pytest.mark.parametrize(("left", "number"), [("1000", 1000), ("-12", -12), ("", 0), ("-", 0)])
-def test_what_a_stop_leaves_of_a_number_is_a_number(left: str, number: int) -> None:
-    assert edited({"a": CARD}, [(Found(("a",), str(CARD), UNMAPPED, number=True), left)]) == {"a": number}
 
 
 def test_shapes() -> None:
