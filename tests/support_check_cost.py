@@ -82,7 +82,7 @@ def counted() -> Iterator[None]:
 @contextmanager
 def short_blocks() -> Iterator[None]:
     """Makes the blocks that checks work in an eighth as long, so that a text of a few thousand characters has many, and lets
-    views look for a place that all agree on in fewer rounds, as more and more are used until a text is long.
+    views look for a place that all agree on in one round, as more and more are used until a text is long.
 
     Within one block the cost of a stream is squared by design, as an open match is looked at again with each piece. That is
     a constant for each character: a block's length divided by a piece's. Texts of less than a few blocks show the square.

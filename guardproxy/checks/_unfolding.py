@@ -46,7 +46,7 @@ UNDECODED = "UNDECODED"
 EVASIONS = Option(
     "What values are hidden by is undone before they are looked for.", {"enum": list(PROFILES)}, PROFILES, "standard"
 )
-_ROUNDS = 16
+_ROUNDS = 8  # each of them reads all that is held once more
 _PATIENCE = 512  # characters that are held before a scan is not tried at each window
 _AGAIN = 5120  # characters that a scan may leave to be read again, held or not, before the same holds
 _STEP = 64  # characters of a word that are looked at together, at first
@@ -129,7 +129,7 @@ class Unfolding:
 
     def _paced(self, window: Window) -> Scan:
         """The scan of a window. Where a scan leads nowhere, or leaves much that the next one reads again, the next one waits
-        until that has grown by a quarter, so that a text in which the views never agree costs linear time. How long to wait
+        until that has grown by a half, so that a text in which the views never agree costs linear time. How long to wait
         is the state of this text alone: no other text, and no other exchange, changes when a text is scanned."""
         end = window.start + len(window.text)
         if isinstance(window.state, _Pause) and not window.last and end < window.state.until:
@@ -141,8 +141,8 @@ class Unfolding:
             return scan
         held, again = end - scan.settled, end - scan.keep
         if scan.settled == window.settled and held > _PATIENCE:
-            return replace(scan, state=_Pause(end + held // 4))
-        return replace(scan, state=_Pause(end + again // 4)) if again > _AGAIN else scan
+            return replace(scan, state=_Pause(end + held // 2))
+        return replace(scan, state=_Pause(end + again // 2)) if again > _AGAIN else scan
 
     def _scan(self, window: Window) -> Scan:
         """The scan of a window, part by part where a giant holds pieces that say something."""
