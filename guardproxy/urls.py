@@ -16,13 +16,12 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from guardproxy.hosts import LIMIT_URL, is_allowed
 from guardproxy.markup import TagReading
 
-LIMIT_URL = 4096  # characters of a URL that are kept to compare its host; a longer URL counts as not allowed
 _LIMIT_HOST = 300
 _LIMIT_RUN = 512  # characters before a place that can still be the beginning of a URL
 _LIMIT_NESTED = 32
-_LIMIT_AFTER = 256
 
 _SCHEMES = (
     r"(?:https?|wss?|s?ftps?|file|filesystem|data|blob|javascript|vbscript|livescript|mailto|tel|sms|mms|sip|xmpp|about"
@@ -76,43 +75,6 @@ _LEAF = re.compile(
     _FLAGS,
 )
 _DROPPED = re.compile("[\x00-\x1f\x7f\u00ad\u200b-\u200d\u2060\ufeff]+")
-_AFTER = re.compile(rf"[\w\-.~%:+!$&*=@\[\]。．｡]{{0,{_LIMIT_AFTER}}}")
-_HOST_AFTER = re.compile(r"@[^\s@]|(?<![.。．｡])(?:[.。．｡]|%2e)[\w\[%]", _FLAGS)
-_PLAIN = re.compile(
-    r"https?://(?P<host>[a-z0-9.\-]+(?::\d{1,5})?)(?:[/?#](?:(?!//)[a-z0-9\-._~!$*+,;=:/?#&%\[\]|])*)", _FLAGS
-)
-HOST = re.compile(
-    r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?(?::\d{1,5})?"
-)
-"""A host as a policy names it: `api.example.com`, `api.example.com:8443`, or `*.example.com` for all names below it."""
-
-
-def covers(allowed: str, host: str) -> bool:
-    """Whether an entry of an allow-list covers a host, or another entry. Both are lower-case."""
-    if allowed == host:
-        return True
-    return allowed.startswith("*.") and host.endswith(allowed[1:])
-
-
-def is_allowed(url: str, hosts: Collection[str]) -> bool:
-    """Whether a URL, as far as it is known, leads to one of these hosts however it is read and however it goes on."""
-    match = _PLAIN.fullmatch(url) if hosts and len(url) < LIMIT_URL else None
-    return match is not None and any(covers(allowed, match["host"].lower()) for allowed in hosts)
-
-
-def host_follows(text: str, at: int, end: int, *, last: bool) -> bool | None:
-    """Whether `text[at:end]` begins so that it makes a host name, or the user part of one, of what stands before it
-    (`value.example.com`, `value@example.com`). `None`: more text is needed. A name of more than 256 characters counts as one.
-    `last`: no more text follows."""
-    match = _AFTER.match(text, at, end)
-    assert match is not None  # noqa: S101 - it may be empty
-    if _HOST_AFTER.search(match[0]):
-        return True
-    if len(match[0]) == _LIMIT_AFTER:
-        return True
-    if match[0].endswith(":") and text[match.end() : match.end() + 1] in ("/", "\\", "?", "#"):
-        return True  # the end of a scheme
-    return None if match.end() == end and not last else False
 
 
 @dataclass(slots=True)

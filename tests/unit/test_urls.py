@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from guardproxy.decisions import Restoration
 from guardproxy.findings import Channel, Scan, Window
 from guardproxy.placeholders import IN_OTHER_TEXT, IN_URL, Restoring, mint
-from guardproxy.urls import Reading, covers, is_allowed
+from guardproxy.urls import Reading
 from tests.support_checks import promise
 
 KEY = b"sixteen secret bytes"
@@ -180,6 +180,12 @@ OUTSIDE = (
     "Write to ✱.",
     "Write to ✱. Then wait.",
     "(✱)",
+    "✱.✱",
+    "✱.✱.✱.",
+    "✱✱",
+    "✱-✱",
+    "([✱])",
+    "a:✱",
     '"✱"',
     "**✱**",
     "Mail: ✱",
@@ -414,15 +420,6 @@ def test_the_strings_of_a_call_are_read_apart() -> None:
     window = Window(Channel("response", "tool_arguments", "x"), text, leaves=starts)
     found = Restoring({TOKEN: "jo@ab.io"}).scan([window])[0].findings
     assert [finding.label for finding in found] == ["PLACEHOLDER", IN_URL]
-
-
-def test_a_host_is_covered_by_itself_and_by_a_star() -> None:
-    assert covers("a.example", "a.example")
-    assert covers("*.example", "a.b.example")
-    assert not covers("*.example", "example")
-    assert not covers("a.example", "*.a.example")
-    assert covers("*.example", "*.a.example")
-    assert not is_allowed("https://a.example/" + "x" * 5000, {"a.example"})
 
 
 def test_where_two_policies_agree_is_where_both_agree() -> None:
