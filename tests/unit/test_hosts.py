@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from guardproxy.hosts import HOST, covers, host_follows, is_allowed
 from guardproxy.placeholders import Restoring, mint
 from tests.support_checks import promise
-from tests.unit.test_urls import INSIDE, PIECES, RENDERERS, Loads, scans
+from tests.support_urls import INSIDE, PIECES, RENDERERS, Loads, scans
 
 KEY = b"sixteen secret bytes"
 SECRET = "jo4ab7io"
