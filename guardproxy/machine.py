@@ -52,7 +52,7 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Size:
     """How large an exchange is: texts of the request and of the answer, sensitive values, bytes of both, characters of the
-    answer that are held back. `begun`: the head of the answer was sent."""
+    answer that are held back. `begun`: the head of the answer was sent. `restorable`: values that may come back in it."""
 
     request_texts: int = 0
     answer_texts: int = 0
@@ -61,6 +61,7 @@ class Size:
     answer_bytes: int = 0
     held_chars: int = 0
     begun: bool = True
+    restorable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +272,7 @@ class Machine:
             self._answer.size_bytes,
             self._answer.side.gate.held + self._answer.held_chars,
             self._head_sent,
+            len(self._editor.values),
         )
 
     def _receipt(self, outcome: str) -> str:

@@ -17,8 +17,9 @@ from os.path import commonprefix
 
 from guardproxy.decisions import EVERYWHERE, Restoration
 from guardproxy.findings import Finding, Scan, Window
+from guardproxy.hosts import host_follows
 from guardproxy.lanes import RESTORE
-from guardproxy.urls import Reading, host_follows
+from guardproxy.urls import Reading
 
 __all__ = [
     "IN_OTHER_TEXT",
@@ -159,7 +160,8 @@ class Restoring:
             return IN_OTHER_TEXT
         if state.reading.is_inside():
             return "PLACEHOLDER" if where.hosts and not state.reading.is_inside(where.hosts) else IN_URL
-        follows = host_follows(window.text, match.end(), end, last=window.last or end < len(window.text))
+        is_last = window.last or end < len(window.text)
+        follows = host_follows(window.text, match.end(), end, self.values, last=is_last)
         return None if follows is None else IN_URL if follows else "PLACEHOLDER"
 
     def _unfinished(self, text: str, found: Sequence[tuple[int, int]]) -> int:

@@ -14,233 +14,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from guardproxy.bare_urls import COLON, DOT, LABEL, LIMIT_RUN, SCHEMES, SLASH, WHITE, BareUrl
+from guardproxy.hosts import LIMIT_URL, is_allowed
 from guardproxy.markup import TagReading
 
-LIMIT_URL = 4096  # characters of a URL that are kept to compare its host; a longer URL counts as not allowed
-_LIMIT_HOST = 300
-_LIMIT_RUN = 512  # characters before a place that can still be the beginning of a URL
-_LIMIT_NESTED = 32
-_LIMIT_AFTER = 256
-
-_SCHEMES = (
-    r"(?:https?|wss?|s?ftps?|file|filesystem|data|blob|javascript|vbscript|livescript|mailto|tel|sms|mms|sip|xmpp|about"
-    r"|view-source|intent|git|ssh|svn|ldaps?|gopher|dict|telnet|news|nntp|irc|ircs|magnet|feed|jar|smb|nfs|rsync|webcal)"
-)
-_DOT = r"(?:[.。．｡]|&period;|&#0*46;|&#x0*2e;|%2e|\\u002e|\\x2e)"
-_SLASH = r"(?:[/\\]|&(?:sol|bsol);|&#0*(?:47|92);|&#x0*(?:2f|5c);|%2f|%5c|\\u00(?:2f|5c)|\\x(?:2f|5c))"
-_COLON = r"(?::|&colon;|&#0*58;|&#x0*3a;|%3a|\\u003a|\\x3a)"
-_NOTHING = "[\u00ad\u200b-\u200d\u2060\ufeff]*"  # characters that nobody sees and some parsers drop
-_LABEL = r"[\w\-]"
-_END = r"\Z"
-_FLAGS = re.IGNORECASE
-# Each of these matches where a URL begins, up to the place where that is certain.
-_SCHEME = re.compile(rf"{_SCHEMES}{_NOTHING}{_COLON}{_END}", _FLAGS)
-_SLASHES = re.compile(
-    rf"(?:[a-z][a-z0-9+.\-]{{0,30}}{_NOTHING}{_COLON})?{_NOTHING}{_SLASH}{_NOTHING}{_SLASH}{_END}", _FLAGS
-)
-_WWW = re.compile(rf"www{_NOTHING}{_DOT}{_END}", _FLAGS)
-_V6 = re.compile(rf"\[[0-9a-f:.]{{2,45}}\](?::\d{{1,5}})?(?:[:?#]|{_SLASH}){_END}", _FLAGS)
-_HOST_CHARS = re.compile(rf"[\w\-.。．｡%]+(?::\d{{0,5}})?(?:[:?#]|{_SLASH}){_END}", _FLAGS)
-_HOST = re.compile(
-    rf"(?:(?:{_LABEL}{{0,63}}{_DOT}){{1,30}}{_LABEL}{{1,63}}{_DOT}?(?::\d{{0,5}})?|{_LABEL}{{1,63}}:\d{{1,5}}|0x[0-9a-f]{{1,16}}|\d{{8,12}})"
-    rf"(?:[:?#]|{_SLASH})",
-    _FLAGS,
-)
-# How each beginning ends, which is quick to see, and the beginning.
-_ENDS_SLASH = ("/", "\\", ";", "2f", "2F", "5c", "5C")
-_BEGINNINGS = (
-    (_ENDS_SLASH, _SLASHES),
-    ((":", ";", "3a", "3A"), _SCHEME),
-    ((".", "。", "．", "｡", ";", "2e", "2E"), _WWW),
-    (("]:", "]?", "]#", *(f"]{ending}" for ending in _ENDS_SLASH)), _V6),
-)
-_ENDS_HOST = (":", "/", "\\", "?", "#", "2f", "2F", "5c", "5C")
-_TURN = re.compile(
-    r"[:/\\?#.。．｡;]|%(?:2[fe]|5c|3a)|\\(?:u00|x)(?:2[fe]|5c|3a)|(?P<mark>[\"'`<>()\[\]{}|,=&@!*$^~])", _FLAGS
-)
-_SHORT = 96  # no beginning but that of a host name is longer
-_WHITE = " \t\n\r\f\v"  # where a shell or a renderer ends a word; other white space can be a part of a URL
-_SPACE = re.compile(rf"[{_WHITE}]")
-_SPECIAL = re.compile(rf"[{_WHITE}\"'`()\[\]{{}}<>\\]")
-_CLOSERS = {"(": ")", "[": "]", "{": "}", "<": ">", '"': '"', "'": "'", "`": "`"}
-_QUOTES = "\"'`"
-_BEFORE_QUOTE = "=:([{,;>\\"
+_LIMIT_PIECE = 256
 _OPENS = re.compile(r"\]\(|(?<![\w\-])(?:url|src)\(", re.IGNORECASE)
-_TARGET = re.compile(rf"[{_WHITE}()<>\"'\\]")
-_SPACE_OR_ANGLE = re.compile(rf"[{_WHITE}>]")
+_TARGET = re.compile(rf"[{WHITE}()<>\"'\\]")
+_SPACE_OR_ANGLE = re.compile(rf"[{WHITE}>]")
 _LEAF = re.compile(
-    rf"""(?:{_SCHEMES}{_COLON}\S|[a-z][a-z0-9+.\-]*{_COLON}{_SLASH}{_SLASH}\S|{_SLASH}{_SLASH}\S|www{_DOT}\S"""
-    rf"""|(?:{_LABEL}+{_DOT})+{_LABEL}+{_DOT}?(?::\d+)?(?:[?#]|{_SLASH})\S|{_LABEL}+:\d+{_SLASH})""",
-    _FLAGS,
+    rf"""(?:{SCHEMES}{COLON}\S|[a-z][a-z0-9+.\-]*{COLON}{SLASH}{SLASH}\S|{SLASH}{SLASH}\S|www{DOT}\S"""
+    rf"""|(?:{LABEL}+{DOT})+{LABEL}+{DOT}?(?::\d+)?(?:[?#]|{SLASH})\S|{LABEL}+:\d+{SLASH})""",
+    re.IGNORECASE,
 )
 _DROPPED = re.compile("[\x00-\x1f\x7f\u00ad\u200b-\u200d\u2060\ufeff]+")
-_AFTER = re.compile(rf"[\w\-.~%:+!$&*=@\[\]。．｡]{{0,{_LIMIT_AFTER}}}")
-_HOST_AFTER = re.compile(r"@[^\s@]|(?<![.。．｡])(?:[.。．｡]|%2e)[\w\[%]", _FLAGS)
-_PLAIN = re.compile(
-    r"https?://(?P<host>[a-z0-9.\-]+(?::\d{1,5})?)(?:[/?#](?:(?!//)[a-z0-9\-._~!$*+,;=:/?#&%\[\]|])*)", _FLAGS
-)
-HOST = re.compile(
-    r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?(?::\d{1,5})?"
-)
-"""A host as a policy names it: `api.example.com`, `api.example.com:8443`, or `*.example.com` for all names below it."""
-
-
-def covers(allowed: str, host: str) -> bool:
-    """Whether an entry of an allow-list covers a host, or another entry. Both are lower-case."""
-    if allowed == host:
-        return True
-    return allowed.startswith("*.") and host.endswith(allowed[1:])
-
-
-def is_allowed(url: str, hosts: Collection[str]) -> bool:
-    """Whether a URL, as far as it is known, leads to one of these hosts however it is read and however it goes on."""
-    match = _PLAIN.fullmatch(url) if hosts and len(url) < LIMIT_URL else None
-    return match is not None and any(covers(allowed, match["host"].lower()) for allowed in hosts)
-
-
-def host_follows(text: str, at: int, end: int, *, last: bool) -> bool | None:
-    """Whether `text[at:end]` begins so that it makes a host name, or the user part of one, of what stands before it
-    (`value.example.com`, `value@example.com`). `None`: more text is needed. A name of more than 256 characters counts as one.
-    `last`: no more text follows."""
-    match = _AFTER.match(text, at, end)
-    assert match is not None  # noqa: S101 - it may be empty
-    if _HOST_AFTER.search(match[0]):
-        return True
-    if len(match[0]) == _LIMIT_AFTER:
-        return True
-    if match[0].endswith(":") and text[match.end() : match.end() + 1] in ("/", "\\", "?", "#"):
-        return True  # the end of a scheme
-    return None if match.end() == end and not last else False
-
-
-@dataclass(slots=True)
-class _Bare:
-    """A URL that stands in the text as it is: it begins with a scheme, two slashes, `www.` or a host name, and ends at white
-    space; where a quote or a bracket stands before it, where that is closed."""
-
-    run: str = ""  # what stands since the last white space
-    seen: int = 0  # how much of it was looked at
-    mark: int = -1  # the last character in it that no host name holds
-    lead: str = ""  # the last character before it
-    url: str | None = None
-    stack: list[str] = field(default_factory=list)
-    base: int = 0  # how many closers of `stack` were opened before the URL began
-    escaped: bool = False
-    lines: int = 0  # line ends since the last visible character
-    stuck: bool = False  # nested too deeply to follow
-    doubtful: bool = False  # the quote before the URL may be a closing one
-
-    def feed(self, text: str) -> None:
-        at = 0
-        while at < len(text):
-            at = self._search(text, at) if self.url is None else self._follow(text, at)
-
-    def _search(self, text: str, at: int) -> int:
-        space = _SPACE.search(text, at)
-        end = space.start() if space else len(text)
-        self.run += text[at:end]
-        for turn in _TURN.finditer(self.run, max(0, self.seen - 5)):
-            if turn.end() <= self.seen:
-                continue
-            start = self._begin(turn.end())
-            if turn["mark"] or turn[0] in "/\\?#;":
-                self.mark = turn.end() - 1
-            if start is not None:
-                taken = at + turn.end() - (len(self.run) - (end - at))
-                self._open(start, turn.end())
-                return taken
-        self.seen = len(self.run)
-        if space:
-            self.lead = self.run[-1:] or self.lead
-            self._reset()
-            return space.end()
-        if len(self.run) > 2 * _LIMIT_RUN:
-            gone = len(self.run) - _LIMIT_RUN
-            self.run, self.seen, self.mark = self.run[gone:], self.seen - gone, self.mark - gone
-        return end
-
-    def _begin(self, end: int) -> int | None:
-        """Where a URL begins that is certain at `end`."""
-        for endings, pattern in _BEGINNINGS:
-            if self.run.endswith(endings, 0, end):
-                low = max(0, end - _SHORT)
-                if match := pattern.search(self.run, low, end):
-                    return match.start()
-        if not self.run.endswith(_ENDS_HOST, 0, end):
-            return None
-        low = max(self.mark + 1, end - _LIMIT_HOST, 0)
-        match = _HOST_CHARS.search(self.run[low:end])
-        if match is None or not _HOST.fullmatch(match[0]):
-            return None
-        start = low + match.start()
-        return None if start and self.run[start - 1] in "/\\" else start  # a part of a path
-
-    def _open(self, start: int, end: int) -> None:
-        before = self.run[start - 1 : start] if start else self.lead if self.lead in _QUOTES else ""
-        earlier = self.run[start - 2 : start - 1] if start > 1 else self.lead if self.lead == before else "="
-        # A quote behind a letter or another quote may be a closing one, which a shell takes for a part of the word.
-        doubtful = before != "" and before in _QUOTES and (not start or earlier not in _BEFORE_QUOTE)
-        closer = _CLOSERS.get(before, "")
-        url = self.run[start:end]
-        self._reset()
-        self.url, self.stack, self.base, self.doubtful = url, [closer] if closer else [], 1 if closer else 0, doubtful
-
-    def _reset(self) -> None:
-        self.run, self.seen, self.mark, self.url = "", 0, -1, None
-        self.stack, self.base, self.escaped, self.lines, self.stuck = [], 0, False, 0, False
-        self.doubtful = False
-
-    def _follow(self, text: str, at: int) -> int:
-        """Goes on to the end of the URL."""
-        begun = at
-        while special := _SPECIAL.search(text, at):
-            if special.start() > at:
-                self.escaped, self.lines = False, 0
-            char, at = special[0], special.end()
-            if self._ends(char):
-                self._reset()
-                self.lead = char if char in _QUOTES else ""
-                return special.start() if char == "<" else at
-        if at < len(text):
-            self.escaped, self.lines = False, 0
-        self.url = ((self.url or "") + text[begun:])[:LIMIT_URL]
-        return len(text)
-
-    def _ends(self, char: str) -> bool:
-        if char == "\n":
-            self.lines += 1
-            if self.lines > 1 and not self.stuck and not (self.base and self.stack[0] in _QUOTES):
-                return True
-        elif char not in _WHITE:
-            self.lines = 0
-        if self.escaped:
-            self.escaped = False
-            return False
-        if char == "\\":
-            self.escaped = True
-            return False
-        if char in _WHITE:
-            return not self.stack and not self.stuck
-        if char in self.stack and (char in _QUOTES or not any(closer in _QUOTES for closer in self._above(char))):
-            if self.doubtful and len(self.stack) == 1:
-                self.doubtful, self.base = False, 0  # then this one is the opening one
-                return False
-            del self.stack[len(self.stack) - 1 - self.stack[::-1].index(char) :]
-            # Behind a quote or a bracket a shell, and some renderers, go on to the next white space.
-            return char == ">" and len(self.stack) < self.base
-        if not self.stack and not self.stuck and (char == "<" or (char == ">" and self.base)):
-            return True
-        if char in _CLOSERS:
-            if len(self.stack) < _LIMIT_NESTED:
-                self.stack.append(_CLOSERS[char])
-            else:
-                self.stuck = True
-        return False
-
-    def _above(self, closer: str) -> list[str]:
-        return self.stack[len(self.stack) - self.stack[::-1].index(closer) :]
 
 
 @dataclass(slots=True)
@@ -283,7 +72,7 @@ class _Target:
             if self._ends(char):
                 self.url, self.tail = None, char
                 return at
-            self.empty = self.empty and char in _WHITE
+            self.empty = self.empty and char in WHITE
             self.last = char
         if at < len(text):
             self.escaped, self.lines, self.empty, self.last = False, 0, False, "x"
@@ -295,7 +84,7 @@ class _Target:
             self.lines += 1
             if self.lines > 1 and not self.css:
                 return True
-        elif char not in _WHITE:
+        elif char not in WHITE:
             self.lines = 0
         if self.escaped:
             self.escaped = False
@@ -306,7 +95,7 @@ class _Target:
                 self.quote = ""
         elif char == "<" and self.empty:
             self.quote = ">"
-        elif char in "\"'" and (self.css or self.last == "(" or self.last in _WHITE):
+        elif char in "\"'" and (self.css or self.last == "(" or self.last in WHITE):
             self.quote = char
         elif char == "(":
             self.depth += 1
@@ -348,7 +137,7 @@ class _Definition:
 
     def _begin(self, text: str, at: int) -> int:
         char = text[at]
-        if char in _WHITE:
+        if char in WHITE:
             self.lines += char == "\n"
             self.wait = self.lines < 2
             return at + 1
@@ -374,8 +163,8 @@ class _Leaf:
 
     def feed(self, text: str) -> None:
         self.url = (self.url + text)[:LIMIT_URL] if len(self.url) < LIMIT_URL else self.url
-        if not self.found and len(self.head) < _LIMIT_RUN:
-            self.head = (self.head + _DROPPED.sub("", text)).lstrip()[:_LIMIT_RUN]
+        if not self.found and len(self.head) < LIMIT_RUN:
+            self.head = (self.head + _DROPPED.sub("", text)).lstrip()[:LIMIT_RUN]
             self.found = _LEAF.match(self.head) is not None
 
 
@@ -383,14 +172,16 @@ class Reading:
     """One text, read so far. `leaf`: it is a string or a number of a tool call."""
 
     def __init__(self, *, leaf: bool = False) -> None:
-        self._bare, self._target, self._definition = _Bare(), _Target(), _Definition()
+        self._bare, self._target, self._definition = BareUrl(), _Target(), _Definition()
         self._tags = (TagReading(), TagReading(restarts=True))
         self._leaf = _Leaf() if leaf else None
 
     def feed(self, text: str) -> None:
         """Takes the next piece of the text."""
-        if not text:
-            return
+        for at in range(0, len(text), _LIMIT_PIECE):  # each reading copies what is left of a piece, at every beginning
+            self._feed(text[at : at + _LIMIT_PIECE])
+
+    def _feed(self, text: str) -> None:
         self._bare.feed(text)
         self._target.feed(text)
         self._definition.feed(text)

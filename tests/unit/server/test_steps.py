@@ -4,10 +4,59 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 
-from guardproxy.server.steps import Interrupted, Steps
+from guardproxy.exchange import Exchange
+from guardproxy.server.steps import SHORT_DATA_BYTES, SHORT_RESTORED_BYTES, Interrupted, Steps, is_short
+from guardproxy.transcript import DataReceived, ResponseStarted, Scanned
+from tests.support import Play, chat_frames, policy_set
+
+POLICY = """
+policy: p
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\\\.io"]}
+rules:
+  - {id: mail, on: request, when: mail, action: redact}
+"""
+
+
+def answering(user: str) -> Exchange:
+    """An exchange whose answer has begun."""
+    play = Play(policy_set(POLICY))
+    play.ask({"model": "m", "stream": True, "messages": [{"role": "user", "content": user}]})
+    play.tell(ResponseStarted(200, "text/event-stream"))
+    play.tell(DataReceived(chat_frames([{"content": "Hi"}])[0]))
+    play.scan()
+    return play.exchange
+
+
+def test_many_values_that_come_back_at_once_are_a_long_step() -> None:
+    """A frame of 4 KiB holds two hundred placeholders, and each costs some tens of microseconds."""
+    plain, restoring = answering("hello"), answering("I am jo@ab.io")
+    assert plain.size.restorable == 0
+    assert restoring.size.restorable == 1
+    for size, without, those in (
+        (SHORT_RESTORED_BYTES, True, True),
+        (SHORT_RESTORED_BYTES + 1, True, False),
+        (SHORT_DATA_BYTES + 1, False, False),
+    ):
+        data = DataReceived(b"x" * size)
+        assert is_short(data, plain) == without
+        assert is_short(data, restoring) == those
+
+
+def test_values_in_what_was_held_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    exchange = answering("I am jo@ab.io")
+    assert is_short(Scanned(()), exchange)
+    size = replace(exchange.size, held_chars=SHORT_RESTORED_BYTES + 1)
+    monkeypatch.setattr(Exchange, "size", size)
+    assert not is_short(Scanned(()), exchange)
+    assert not is_short(DataReceived(b""), exchange)
+    monkeypatch.setattr(Exchange, "size", replace(size, restorable=0))
+    assert is_short(Scanned(()), exchange)
+    assert is_short(DataReceived(b""), exchange)
 
 
 async def test_a_step_gives_its_result() -> None:

@@ -1,0 +1,94 @@
+"""The hosts of URLs: which of them a policy allows, and whether the text behind a value makes a host name of it.
+
+In: a URL as far as it is known, or the text behind a placeholder. Out: a yes, a no, or `None` where more text is needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+
+LIMIT_URL = 4096  # characters of a URL that are kept to compare its host; a longer URL counts as not allowed
+_LIMIT_AFTER = 256  # characters behind a value that can still be a part of its host name
+
+_PLAIN = re.compile(
+    r"https?://(?P<host>[a-z0-9.\-]+(?::\d{1,5})?)(?:[/?#](?:(?!//)[a-z0-9\-._~!$*+,;=:/?#&%\[\]|])*)", re.IGNORECASE
+)
+HOST = re.compile(
+    r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?(?::\d{1,5})?"
+)
+"""A host as a policy names it: `api.example.com`, `api.example.com:8443`, or `*.example.com` for all names below it."""
+
+_AFTER = re.compile(rf"[\w\-.~%:+!$&*=@\[\]。．｡]{{0,{_LIMIT_AFTER}}}")
+_HOST_AFTER = re.compile(r"@[^\s@]|(?<![.。．｡])(?:[.。．｡]|%2e)[\w\[%]", re.IGNORECASE)
+_BRACKETED = re.compile(r"\[\w+\]")
+_UNCLOSED = re.compile(r"\[\w*\Z")
+_ADDRESS = re.compile(r"[\w.+\-]{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,8}")
+_MASK, _ADDRESS_MASK = "*", "\0"  # characters that are a part of no host name
+_PATH_AFTER = re.compile(rf"{_ADDRESS_MASK}(?:[/\\?#]|:\S)")
+
+
+def covers(allowed: str, host: str) -> bool:
+    """Whether an entry of an allow-list covers a host, or another entry. Both are lower-case."""
+    if allowed == host:
+        return True
+    return allowed.startswith("*.") and host.endswith(allowed[1:])
+
+
+def is_allowed(url: str, hosts: Collection[str]) -> bool:
+    """Whether a URL, as far as it is known, leads to one of these hosts however it is read and however it goes on."""
+    match = _PLAIN.fullmatch(url) if hosts and len(url) < LIMIT_URL else None
+    return match is not None and any(covers(allowed, match["host"].lower()) for allowed in hosts)
+
+
+def host_follows(text: str, at: int, end: int, values: Mapping[str, str], *, last: bool) -> bool | None:
+    """Whether `text[at:end]` begins so that it makes a host name, or the user part of one, of what stands before it
+    (`value.example.com`, `value@example.com`). `None`: more text is needed. A name of more than 256 characters counts as one.
+
+    `values`: the placeholders that can stand in the text, and what the client may read in place of each. Both the placeholder
+    and its value are looked at. An e-mail address of which the value before it becomes the beginning is no host that anything
+    loads, unless a port, a path or a host name stands behind it. `last`: no more text follows.
+    """
+    match = _AFTER.match(text, at, end)
+    assert match is not None  # noqa: S101 - it may be empty
+    run, behind = match[0], text[match.end() : min(match.end() + 1, end)]
+    if len(run) == _LIMIT_AFTER:
+        return True
+    is_open = match.end() == end and not last
+    if is_open and (unclosed := _UNCLOSED.search(run)):
+        run = run[: unclosed.start()]  # it may become a placeholder, or may not
+    if any(_makes_host(*reading) for reading in _readings(run, behind, values)):
+        return True
+    return None if is_open else False
+
+
+def _makes_host(run: str, behind: str) -> bool:
+    """Whether a run of characters makes a host name of what stands before it. `behind`: the character after the run."""
+    if run.endswith(":") and behind and behind in "/\\?#":
+        return True  # the end of a scheme
+    return _HOST_AFTER.search(run) is not None or _PATH_AFTER.search(run + behind) is not None
+
+
+def _readings(run: str, behind: str, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The run with its placeholders, which are masked; and, if there are any, with their values, up to the first character
+    of a value that no host name holds. Each with the character behind it."""
+    masked = _BRACKETED.sub(lambda found: _MASK if found[0] in values else found[0], run)
+    yield masked, behind
+    if masked == run:
+        return
+    shown, at = "", 0
+    for found in _BRACKETED.finditer(run):
+        value = values.get(found[0])
+        if value is None:
+            continue
+        shown, at = shown + run[at : found.start()], found.end()
+        if _BRACKETED.fullmatch(value) or _ADDRESS.fullmatch(value):
+            shown += _ADDRESS_MASK
+            continue
+        part = _AFTER.match(value)
+        assert part is not None  # noqa: S101 - it may be empty
+        shown += part[0]
+        if part.end() < len(value):
+            yield shown, value[part.end()]
+            return
+    yield shown + run[at:], behind
