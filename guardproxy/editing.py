@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
+from functools import reduce
 from itertools import islice, takewhile
 from operator import and_, attrgetter
 from typing import Any
@@ -21,6 +21,7 @@ from guardproxy.decisions import EVERYWHERE, Restoration, Stop
 from guardproxy.events import Path
 from guardproxy.findings import Finding
 from guardproxy.lanes import CHECK_ERROR, Lane
+from guardproxy.lazy import lazy
 from guardproxy.operators import MASK_ALL, PLACEHOLDER, Operator
 from guardproxy.placeholders import RESTORE, WITHHELD, Restoring
 from guardproxy.policy.evaluate import Bound
@@ -54,17 +55,17 @@ class _Group:
     def first(self) -> _Cut:
         return self.cuts[0]
 
-    @cached_property
+    @lazy
     def back(self) -> bool:
         """Whether the value may be restored."""
         return all(cut.back for cut in self.cuts)
 
-    @cached_property
+    @lazy
     def restoration(self) -> Restoration:
         """Where the value may come back: where all agree."""
         return reduce(and_, (cut.restoration for cut in self.cuts))
 
-    @cached_property
+    @lazy
     def is_placeholder(self) -> bool:
         """Whether nothing but placeholders are put there."""
         return all(cut.operator == PLACEHOLDER for cut in self.cuts)

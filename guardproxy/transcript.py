@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.gate import Job
+from guardproxy.lazy import lazy
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class Finish:
     composing: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict, compare=False)
     failed: bytes = b""
 
-    @cached_property
+    @lazy
     def record(self) -> dict[str, Any]:
         """The record; composed once."""
         return self.composing() if callable(self.composing) else self.composing

@@ -146,6 +146,9 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     return Paired(check, NamesCheck(name, f"{check.digest} names", check.digest, made.names))
 
 
+_SPANS = 512  # that are looked at between two stop points
+
+
 def resolve(spans: Sequence[Span]) -> list[Span]:
     """The spans that stay when overlaps are settled, in the order of the text; none overlaps another.
 
@@ -154,7 +157,13 @@ def resolve(spans: Sequence[Span]) -> list[Span]:
     """
     stop_point()
     taken = Taken(span.start for span in spans)
-    return sorted(span for span in sorted(spans, key=_strength) if taken.add(span.start, span.end))
+    kept: list[Span] = []
+    for count, span in enumerate(sorted(spans, key=_strength)):
+        if count % _SPANS == 0:
+            stop_point()
+        if taken.add(span.start, span.end):
+            kept.append(span)
+    return sorted(kept)
 
 
 def _strength(span: Span) -> tuple[bool, float, int, int, str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
+from functools import reduce
 from operator import and_
 from typing import NamedTuple
 
 from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
+from guardproxy.lazy import lazy
 from guardproxy.operators import Operators, strictest
 from guardproxy.policy import rollout
 from guardproxy.policy.about import About
@@ -273,12 +274,12 @@ class PolicySet:
     digest: str
     _bound: dict[tuple[tuple[Verdict, int], ...], Bound] = field(default_factory=dict)
 
-    @cached_property
+    @lazy
     def headers(self) -> frozenset[str]:
         """The names of the headers that some policy's `match` asks for; nobody needs to know the others."""
         return frozenset(name for policy in self.policies for name in policy.match.asks)
 
-    @cached_property
+    @lazy
     def asks_body(self) -> bool:
         """Whether a condition speaks of what a request's body states."""
         return any(policy.match.when or policy.match.models is not None for policy in self.policies)
@@ -289,7 +290,7 @@ class PolicySet:
         retries = (rule.retry for policy in self.policies for rule in policy.rules if rule.retry)
         return frozenset(retry.upstream for retry in retries if retry.upstream)
 
-    @cached_property
+    @lazy
     def _shares(self) -> tuple[tuple[int, ...], ...]:
         return tuple(rollout.shares(policy.rules) for policy in self.policies)
 

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Literal
 
+from guardproxy.lazy import lazy
 from guardproxy.policy.about import About
 from guardproxy.policy.cel import CREDENTIALS, Cel, CelError, compile_cel
 from guardproxy.policy.naming import small, value_readings
@@ -90,12 +91,12 @@ class Match:
         """Whether the policy applies."""
         return self.verdict(about) != "no"
 
-    @cached_property
+    @lazy
     def asks(self) -> frozenset[str]:
         """The names of the headers whose values decide."""
         return frozenset((*self.headers, *(self.when.headers if self.when else ())))
 
-    @cached_property
+    @lazy
     def digest(self) -> str:
         """What a record calls this condition by; empty for one that always holds."""
         said = [self.routes, self.models, self.tenants, sorted(self.headers.items()), self.when and self.when.text]

@@ -47,12 +47,18 @@ def run(check: Check, windows: list[Window]) -> list[Scan]:
 
 
 def broken(check: Check, windows: Sequence[Window], error: Exception) -> list[Scan]:
+    """The scans of a check that raised an error, which is logged."""
+    report(check, error)
+    return [failed(window, error) for window in windows]
+
+
+def report(check: Check, error: Exception) -> None:
+    """Logs that a check raised an error."""
     name = type(error).__name__  # never the message: it may quote the text
     if isinstance(error, NoCapacityError):
         _log.info("no capacity", extra={"check": check.name, "reason": error.shortage.value})
     else:
         _log.error("check failed", extra={"check": check.name, "error": name})
-    return [failed(window, error) for window in windows]
 
 
 def checked(windows: Sequence[Window], scans: list[Scan]) -> list[Scan]:

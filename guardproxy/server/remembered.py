@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import Any
 
 from guardproxy.findings import Scan
@@ -43,17 +43,16 @@ class Remembered:
         whole = window.start == 0 and window.settled == 0 and window.last and window.state is None
         if not whole or not LEAST_CHARS <= len(window.text) <= MOST_CHARS:
             return None
-        digest = hashlib.blake2b(digest_size=24, key=self._key)
         check = job.check
-        kind = f"{type(check).__module__}.{type(check).__qualname__}"
+        words = ["", tenant, f"{type(check).__module__}.{type(check).__qualname__}", check.name, check.digest]
         try:
-            for part in (tenant, kind, check.name, check.digest, window):
-                for word in _words(part):
-                    data = word.encode("utf-8", "surrogatepass")
-                    digest.update(b"%d:" % len(data) + data)
+            _write(window, words)
         except TypeError:
             return None
-        return digest.digest()
+        # The lengths come first, so that different words never give the same bytes.
+        words[0] = ",".join(map(str, map(len, words)))
+        data = "\n".join(words).encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(data, digest_size=24, key=self._key).digest()
 
     def get(self, key: bytes) -> Scan | None:
         """The scan of an equal job."""
@@ -71,20 +70,26 @@ class Remembered:
             self._scans.popitem(last=False)
 
 
-def _words(value: Any) -> Iterator[str]:
-    """A value, member by member, so that different values give different words. Raises `TypeError` for a value that cannot be
-    written out, such as a `Form`."""
+@lru_cache(64)
+def _members(kind: type) -> tuple[str, ...]:
+    """The names of the members of a dataclass."""
+    return tuple(field.name for field in fields(kind))
+
+
+def _write(value: Any, words: list[str]) -> None:
+    """Adds a value to `words`, member by member, so that different values give different words. Raises `TypeError` for a value
+    that cannot be written out, such as a `Form`."""
+    kind = type(value)
     if isinstance(value, _PLAIN):
-        yield type(value).__name__
-        yield str(value)
-    elif is_dataclass(value) and not isinstance(value, type):
-        yield type(value).__name__
-        for field in fields(value):
-            yield field.name
-            yield from _words(getattr(value, field.name))
+        words += kind.__name__, str(value)
     elif isinstance(value, tuple):
-        yield f"tuple {len(value)}"
+        words.append(f"tuple {len(value)}")
         for item in value:
-            yield from _words(item)
+            _write(item, words)
+    elif is_dataclass(kind):
+        names = _members(kind)
+        words += kind.__name__, *names
+        for name in names:
+            _write(getattr(value, name), words)
     else:
-        raise TypeError(f"a {type(value).__name__} cannot be part of a key")
+        raise TypeError(f"a {kind.__name__} cannot be part of a key")

@@ -21,7 +21,8 @@ from guardproxy.server.status import admin_app, on_loop
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75.0
 LINGER_S = 2.0  # how long the rest of a refused body is read, so that the refusal arrives
-GC_THRESHOLDS = 5_000, 10, 200  # a full collection looks at every object of all open exchanges, and holds the loop
+# The frequent collections take below 5 ms each. A full one looks at every object of all open exchanges, and holds the loop.
+GC_THRESHOLDS = 1_000, 10, 1_000
 SWITCH_S = 0.001  # how long a thread that scans may keep the loop waiting, at the most
 BACKLOG = 1024
 

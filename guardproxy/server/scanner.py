@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter as Counts
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, repeat
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from prometheus_client import Counter, Gauge
@@ -25,7 +26,7 @@ from guardproxy.checks import Check, Query, Scorer
 from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.findings import Scan, Window, failed
 from guardproxy.gate import Job
-from guardproxy.server.calls import broken, checked, run, run_slices
+from guardproxy.server.calls import broken, checked, report, run, run_slices
 from guardproxy.server.remembered import Remembered
 from guardproxy.server.threads import Load, ScanThreads
 
@@ -37,7 +38,9 @@ INLINE_SLICES = 4  # after so many the rest is scanned in threads
 ASK_CHARS = 20_000  # what a model is asked is cut out of so much text in under a millisecond
 ASK_WINDOWS = 64
 CACHE_ENTRIES = 20_000
-KEYS = 64  # jobs that are looked up before the loop may do other things
+KEYS = 32  # jobs that are looked up before the loop may do other things
+KEY_CHARS = 256 * 1024  # the same, of their texts: hashed in half a millisecond
+ANSWERS = 256  # scans that are put in their places before the loop may do other things
 
 
 @runtime_checkable
@@ -90,24 +93,25 @@ class Meters:
 
 @dataclass(slots=True)
 class _Batch:
-    """The windows of one command that one check looks at. `numbers`: those of their jobs."""
+    """The windows of one command that one check looks at. `numbers`: those of their jobs; `chars`: of all their texts;
+    `urgent`: an answer that has begun waits for them."""
 
     check: Check
-    numbers: list[int]
-    windows: list[Window]
-
-    @property
-    def chars(self) -> int:
-        return sum(len(window.text) for window in self.windows)
+    numbers: list[int] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
+    chars: int = 0
+    urgent: bool = False
 
     @property
     def load(self) -> Load:
         return Load(self.check.digest, self.chars)
 
-    @property
-    def urgent(self) -> bool:
-        """Whether an answer that has begun waits for it."""
-        return any(window.channel.direction == "response" for window in self.windows)
+    def add(self, number: int, window: Window) -> None:
+        """Adds the window of the job `number`."""
+        self.numbers.append(number)
+        self.windows.append(window)
+        self.chars += len(window.text)
+        self.urgent = self.urgent or window.channel.direction == "response"
 
 
 class _Question:
@@ -149,32 +153,43 @@ class Scanner:
     async def scan(self, jobs: Sequence[Job], tenant: str = "") -> tuple[Scan, ...]:
         """The answers, in order. `tenant`: whose texts they are."""
         scans: list[Scan | None] = [None] * len(jobs)
-        keys: list[bytes | None] = []
+        keys: dict[int, bytes] = {}
         waiting: dict[int, _Batch] = {}
+        chars = 0
         for at, job in enumerate(jobs):
-            if at and at % KEYS == 0:
+            chars += len(job.window.text)
+            if (at and at % KEYS == 0) or chars > KEY_CHARS:
                 await asyncio.sleep(0)
+                chars = 0
             key = self._remembered.key(job, tenant)
-            keys.append(key)
             if key is not None:
+                keys[at] = key
                 scans[at] = self._known(key)
             if scans[at] is None:
-                batch = waiting.setdefault(id(job.check), _Batch(job.check, [], []))
-                batch.numbers.append(at)
-                batch.windows.append(job.window)
+                if (batch := waiting.get(id(job.check))) is None:
+                    batch = waiting[id(job.check)] = _Batch(job.check)
+                batch.add(at, job.window)
         await self._scan(list(waiting.values()), scans, tenant)
-        for at, (key, scan) in enumerate(zip(keys, scans, strict=True)):
-            if at and at % KEYS == 0:
+        return await self._told(scans, keys)
+
+    async def _told(self, scans: list[Scan | None], keys: Mapping[int, bytes]) -> tuple[Scan, ...]:
+        """The answers, once they are remembered. `keys`: of the jobs, by number, whose scans may be remembered."""
+        told: list[Scan] = []
+        shortages: set[Shortage] = set()
+        for at, scan in enumerate(scans):
+            if at and at % ANSWERS == 0:
                 await asyncio.sleep(0)
-            if key is not None and scan is not None:
+            if scan is None:
+                raise RuntimeError("a job was not answered; this is a bug")
+            if (key := keys.get(at)) is not None:
                 self._remembered.put(key, scan)
-        told = tuple(scan for scan in scans if scan is not None)
-        if len(told) != len(jobs):
-            raise RuntimeError("a job was not answered; this is a bug")
+            if scan.no_capacity is not None:
+                shortages.add(scan.no_capacity)
+            told.append(scan)
         if self._meters.refused:
-            for shortage in {scan.no_capacity for scan in told if scan.no_capacity is not None}:
+            for shortage in shortages:
                 self._meters.refused.labels(shortage.value).inc()
-        return told
+        return tuple(told)
 
     def _known(self, key: bytes) -> Scan | None:
         scan = self._remembered.get(key)
@@ -186,14 +201,18 @@ class Scanner:
         """Fills in what the checks say."""
         far: dict[asyncio.Future[list[Scan]], list[_Batch]] = {}
         small: list[_Batch] = []
+        refused: list[tuple[_Batch, NoCapacityError]] = []
         asking: dict[int, list[_Batch]] = {}
         for batch in batches:
-            if isinstance(batch.check, _Asking) and isinstance(batch.check.scorer, _Patient):
-                asking.setdefault(id(batch.check.scorer), []).append(batch)
+            if (scorer := _asks(batch.check)) is not None:
+                asking.setdefault(id(scorer), []).append(batch)
             elif _is_small(batch) and len(small) < INLINE_SLICES:
                 small.append(batch)
             else:
-                far[self._in_thread(batch, tenant)] = [batch]
+                try:
+                    far[self._in_thread(batch, tenant)] = [batch]
+                except NoCapacityError as error:
+                    refused.append((batch, error))
         for same in asking.values():
             far[asyncio.ensure_future(self._asked(same, tenant))] = same
         try:
@@ -203,9 +222,11 @@ class Scanner:
         finally:
             for work in far:
                 work.cancel()
+        for batch, shortage in refused:
+            await _fill(scans, batch.numbers, map(failed, batch.windows, repeat(shortage)))
         for work, same in far.items():
-            answers = _result(work, same) if work in done else [_late(window) for window in _windows(same)]
-            _fill(scans, [at for batch in same for at in batch.numbers], answers)
+            answers = _result(work, same) if work in done else map(_late, _windows(same))
+            await _fill(scans, chain.from_iterable(batch.numbers for batch in same), answers)
 
     async def _inline(self, small: Sequence[_Batch], scans: list[Scan | None]) -> None:
         """Scans small windows on the loop, which may do other things after each slice."""
@@ -215,17 +236,12 @@ class Scanner:
                 await asyncio.sleep(0)
                 chars = 0
             chars += batch.chars
-            _fill(scans, batch.numbers, run(batch.check, batch.windows))
+            await _fill(scans, batch.numbers, run(batch.check, batch.windows))
 
     def _in_thread(self, batch: _Batch, tenant: str) -> asyncio.Future[list[Scan]]:
-        """The batch's scans, from a thread."""
-        try:
-            run = partial(run_slices, batch.check, batch.windows)
-            return asyncio.wrap_future(self._threads.submit(run, tenant, batch.load, urgent=batch.urgent))
-        except NoCapacityError as error:
-            refused: asyncio.Future[list[Scan]] = asyncio.get_running_loop().create_future()
-            refused.set_result([failed(window, error) for window in batch.windows])
-            return refused
+        """The batch's scans, from a thread. Raises `NoCapacityError`."""
+        run = partial(run_slices, batch.check, batch.windows)
+        return asyncio.wrap_future(self._threads.submit(run, tenant, batch.load, urgent=batch.urgent))
 
     async def _beside(self, run: Callable[[], _Result], batches: Sequence[_Batch], tenant: str) -> _Result:
         """The result of a part of what is asked of a model: here where it is small, else from a thread."""
@@ -257,10 +273,7 @@ class Scanner:
                 judged = await self._judged(checks[0].scorer, queries, same, tenant)
         except Exception as error:
             judged = error
-        try:
-            return await self._beside(partial(_answers, same, asked, judged), same, tenant)
-        except NoCapacityError as error:
-            return [failed(window, error) for window in _windows(same)]
+        return await self._beside(partial(_answers, same, asked, judged), same, tenant)
 
     async def _judged(self, scorer: Any, queries: Sequence[Query], same: Sequence[_Batch], tenant: str) -> Any:
         """What a model says. Raises what it raises, and `NoCapacityError`."""
@@ -301,26 +314,38 @@ def _is_small(batch: _Batch) -> bool:
     return batch.chars <= INLINE_CHARS
 
 
-def _fill(scans: list[Scan | None], numbers: Sequence[int], answers: Sequence[Scan]) -> None:
-    for at, answer in zip(numbers, answers, strict=True):
+def _asks(check: Check) -> Any:
+    """The model that a check asks, where its answer can be waited for without a thread."""
+    scorer = getattr(check, "scorer", None)
+    return scorer if isinstance(check, _Asking) and isinstance(scorer, _Patient) else None
+
+
+async def _fill(scans: list[Scan | None], numbers: Iterable[int], answers: Iterable[Scan]) -> None:
+    """Puts answers in their places. The loop does other things after each slice: answers may be made only when they are
+    asked for."""
+    for count, (at, answer) in enumerate(zip(numbers, answers, strict=True), 1):
         scans[at] = answer
+        if count % ANSWERS == 0:
+            await asyncio.sleep(0)
 
 
-def _windows(same: Sequence[_Batch]) -> list[Window]:
-    return [window for batch in same for window in batch.windows]
+def _windows(same: Sequence[_Batch]) -> Iterator[Window]:
+    return chain.from_iterable(batch.windows for batch in same)
 
 
 def _late(window: Window) -> Scan:
     return Scan((), window.settled, window.start, "timeout", no_capacity=Shortage.LATE)
 
 
-def _result(work: asyncio.Future[list[Scan]], same: Sequence[_Batch]) -> list[Scan]:
+def _result(work: asyncio.Future[list[Scan]], same: Sequence[_Batch]) -> Iterable[Scan]:
     try:
         return work.result()
     except Exception as error:
-        return [scan for batch in same for scan in broken(batch.check, batch.windows, error)]
+        for batch in same:
+            report(batch.check, error)
+        return map(failed, _windows(same), repeat(error))
     except asyncio.CancelledError:  # the threads are closed
-        return [_late(window) for window in _windows(same)]
+        return map(_late, _windows(same))
 
 
 def _answers(same: Sequence[_Batch], asked: Sequence[Any], judged: Any) -> list[Scan]:

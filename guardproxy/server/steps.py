@@ -111,6 +111,8 @@ def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
             few = size.answer_texts <= SHORT_TEXTS and size.held_chars <= SHORT_BYTES
             return few and _restores_few(size, len(data)) and (size.begun or is_small(exchange))
         case Scanned(scans):
+            if len(scans) > 2 * SHORT_TEXTS:
+                return False
             found = sum(len(scan.findings) for scan in scans)
             few = len(scans) + 2 * found <= 2 * SHORT_TEXTS and _restores_few(exchange.size, 0)
             return few and is_small(exchange)

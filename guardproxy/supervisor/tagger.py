@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 
 from guardproxy.checks import Tag
+from guardproxy.checks._stopping import stop_point
 from guardproxy.errors import ConfigError
 from guardproxy.supervisor import tokens
 from guardproxy.supervisor.session import Session
@@ -98,7 +99,11 @@ class OnnxTagger:
         # A lone surrogate, legal in JSON, is no text for the tokenizer.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         encodings = self._tokenizer.encode_batch(clean, add_special_tokens=False)
-        return [self._tags(text, encoding) for text, encoding in zip(clean, encodings, strict=True)]
+        found: list[list[Tag]] = []
+        for text, encoding in zip(clean, encodings, strict=True):
+            stop_point()
+            found.append(self._tags(text, encoding))
+        return found
 
     def _tags(self, text: str, encoding: Encoding) -> list[Tag]:
         words = words_of(text, encoding)
@@ -148,6 +153,7 @@ class OnnxTagger:
         parts: list[NDArray[np.float32]] = []
         done = 0
         while done < len(ids):
+            stop_point()
             low = min(max(0, done - half), max(0, len(ids) - room))
             high = min(len(ids), low + room)
             found = self._logits([self._first, *ids[low:high], self._last], [0, *cases[low:high], 0])[1:-1]

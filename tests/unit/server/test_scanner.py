@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -15,10 +16,12 @@ from prometheus_client import CollectorRegistry, Counter
 
 from guardproxy.checks import Check, Judged, Query, Resources
 from guardproxy.checks.supervisor import build
+from guardproxy.errors import Shortage
 from guardproxy.findings import Channel, Facts, Finding, Kind, Scan, Window
 from guardproxy.gate import Job
 from guardproxy.server import scanner
-from guardproxy.server.scanner import Scanner
+from guardproxy.server.scanner import Allowed, Meters, Scanner
+from tests.support_cost import LOOP_CALLS
 from tests.support_supervisor import FakeScorer, words
 
 LONG = "an attack that is longer than what is scanned at once; " * 10
@@ -370,3 +373,92 @@ async def test_many_small_texts_are_scanned_in_slices_beside_the_loop(it: Scanne
     assert (len(scans), sum(sizes)) == (1000, 1000)
     assert max(sizes) <= 32
     assert get_ident() not in check.threads
+
+
+class Slices:
+    """Counts the calls between two points at which the loop may do other things. `longest`: the most calls in a row."""
+
+    def __init__(self) -> None:
+        self.longest = self._calls = 0
+
+    def _see(self, frame: Any, event: str, argument: Any) -> None:
+        if event in ("call", "c_call"):
+            self._calls += 1
+            self.longest = max(self.longest, self._calls)
+
+    async def of(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """The result of `work`. A task beside it takes each turn that it leaves."""
+        task = asyncio.ensure_future(work)
+        sys.setprofile(self._see)
+        try:
+            while not task.done():
+                self._calls = 0
+                await asyncio.sleep(0)
+        finally:
+            sys.setprofile(None)
+        return task.result()
+
+
+def many(check: Check, texts: Sequence[str]) -> list[Job]:
+    return [Job(check, window(text)) for text in texts]
+
+
+MANY = 2000
+SCANNED = {
+    "short texts": lambda: (Own(fine), ["some text"] * MANY),
+    "texts that are remembered": lambda: (Own(fine), [f"{LONG}{number}" for number in range(MANY)]),
+    "a check that raises": lambda: (Own(lambda windows: [fine(windows)[len(windows)]]), ["some text"] * MANY),
+    "a model": lambda: (supervisor(FakeScorer(words)), ["some text"] * MANY),
+}
+
+
+@pytest.mark.parametrize("name", SCANNED)
+async def test_many_jobs_do_not_hold_the_loop(name: str) -> None:
+    """Whatever their number, the loop does other things after each slice: before they are scanned and after."""
+    check, texts = SCANNED[name]()
+    scanner = Scanner(1, 60.0, meters=Meters())
+    try:
+        for _ in range(2):  # the second time from memory
+            slices = Slices()
+            scans = await slices.of(scanner.scan(many(check, texts)))
+            assert len(scans) == MANY
+            assert slices.longest <= LOOP_CALLS // 4
+    finally:
+        scanner.close()
+
+
+async def test_many_jobs_that_are_refused_or_late_do_not_hold_the_loop() -> None:
+    block = Event()
+
+    def stuck(windows: Sequence[Window]) -> list[Scan]:
+        block.wait()
+        return fine(windows)
+
+    for allowed, shortage in ((Allowed(0.001, 0.0), Shortage.LATE), (Allowed(60.0, wait_s=-1.0), Shortage.FULL)):
+        scanner = Scanner(1, allowed)
+        slices = Slices()
+        try:
+            scans = await slices.of(scanner.scan(many(Own(stuck), ["some text"] * MANY)))
+        finally:
+            block.set()
+            scanner.close()
+        assert {scan.no_capacity for scan in scans} == {shortage}
+        assert slices.longest <= LOOP_CALLS // 4
+
+
+async def test_texts_are_looked_up_in_slices_of_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = 0
+    pause = asyncio.sleep
+
+    async def counting(delay: float) -> None:
+        nonlocal turns
+        turns += 1
+        await pause(delay)
+
+    monkeypatch.setattr(scanner.asyncio, "sleep", counting)
+    it = Scanner(1, 60.0)
+    try:
+        await it.scan(many(Own(fine), ["some text " * 10_000] * 10))
+    finally:
+        it.close()
+    assert turns >= 3

@@ -14,8 +14,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from guardproxy.checks import Tag
+from guardproxy.checks._stopping import stoppable
 from guardproxy.errors import ConfigError
 from guardproxy.supervisor import find, load, load_tagger, read_tags
+from guardproxy.supervisor.session import Session
 from guardproxy.supervisor.tagger import OVERLAP_TOKENS, OnnxTagger, case_of, words_of
 from guardproxy.supervisor.tags import FILES
 from models.encoder import write_sums
@@ -222,3 +224,25 @@ def test_a_model_that_scores_is_no_tagger_nor_the_other_way_round() -> None:
         load_tagger("supervisor")
     with pytest.raises(ConfigError, match="gives `tags`; one that gives `scores` is needed"):
         load(find("names"))
+
+
+def test_each_pass_of_the_network_can_be_stopped_before() -> None:
+    """Texts without spaces make many tokens, and so many passes: others must not wait for all of them."""
+    passes: list[int] = []
+    stops: list[int] = []
+
+    class Counting(Session):
+        def __init__(self, session: Session) -> None:
+            self._real = session
+            self.provider = session.provider
+
+        def rows(self, output: str, **inputs: Any) -> Any:
+            passes.append(len(stops))
+            return self._real.rows(output, **inputs)
+
+    counting = OnnxTagger(read_tags(find("names")), 1)
+    counting._session = Counting(counting._session)
+    with stoppable(lambda: stops.append(1)):
+        counting.tag(["Ada.", "\\u0041" * 400, "Mara."])
+    assert len(passes) > 4
+    assert len(set(passes)) == len(passes)  # between any two passes there is a stop point
