@@ -134,12 +134,16 @@ class Unfolding:
         end = window.start + len(window.text)
         if isinstance(window.state, _Pause) and not window.last and end < window.state.until:
             return Scan((), window.settled, window.start, state=window.state)
-        scan = self._quick(window)
-        if scan is None:
-            scan = self._scan(window)
+        quick = self._quick(window)
+        scan = self._scan(window) if quick is None else quick
         if window.last or scan.error:
             return scan
         held, again = end - scan.settled, end - scan.keep
+        if quick is not None and max(held, again) > _PATIENCE:
+            # The check itself reads on, as far as its own cap, unless all that is new belongs to one word without an end.
+            word = len(window.text) - self._word(window.text, len(window.text), ())
+            if 2 * word < min(held, again):
+                return scan
         if scan.settled == window.settled and held > _PATIENCE:
             return replace(scan, state=_Pause(end + held // 2))
         return replace(scan, state=_Pause(end + again // 2)) if again > _AGAIN else scan

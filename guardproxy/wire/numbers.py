@@ -40,8 +40,24 @@ def digits_of_token(token: str) -> str:
         plain = significant.ljust(point, "0")
         return plain if len(plain) >= LEAST_DIGITS else ""
     if len(significant) >= _FRACTION_DIGITS:
-        return significant
+        return _more_like_a_card(significant[: max(point, 0)], significant)
     return significant[:point] if LEAST_DIGITS <= point <= len(significant) else ""
+
+
+def _more_like_a_card(integral: str, significant: str) -> str:
+    """The reading of a number with a fraction: `4111111111111111.5` and `41111111111111.11` hide the same card. What is found
+    in one of them replaces the whole number."""
+    if _is_card(integral) or (len(integral) >= _FRACTION_DIGITS and not _is_card(significant)):
+        return integral
+    return significant
+
+
+def _is_card(digits: str) -> bool:
+    """Whether digits have the length and the check digit of a card's number (ISO/IEC 7812-1)."""
+    if not 13 <= len(digits) <= 19:
+        return False
+    doubled = (divmod(2 * int(digit), 10) for digit in digits[-2::-2])
+    return (sum(map(sum, doubled)) + sum(map(int, digits[-1::-2]))) % 10 == 0
 
 
 def part_of(value: object) -> str:

@@ -106,10 +106,6 @@ def test_what_a_file_finds_is_what_presidio_finds_with_it() -> None:
             "too long",
         ),
         (
-            b"recognizers: [{name: X, supported_entity: X, patterns: [{name: x, regex: '(?-i:(a))\\1', score: 1}]}]",
-            "same flags",
-        ),
-        (
             b"recognizers: [{name: X, supported_entity: X, patterns: [{name: x, regex: '(?:\\w|\\w\\w)*=', score: 1}]}]",
             "too long",
         ),
