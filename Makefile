@@ -19,9 +19,9 @@ endif
 PYTEST = PYTHONHASHSEED=0 $(BIN)/python -m pytest -q
 PARALLEL = --numprocesses auto --maxprocesses 8
 
-# The unit tests, for the time between two edits: few examples, and none of those that load the shipped models.
+# The unit tests, for the time between two edits: few examples, and none of those that load models or count work.
 quick: $(VENV)/.test
-	HYPOTHESIS_PROFILE=quick $(PYTEST) -m 'not export and not weights' $(PARALLEL) --dist worksteal tests/unit
+	HYPOTHESIS_PROFILE=quick $(PYTEST) -m 'not export and not heavy' $(PARALLEL) --dist worksteal tests/unit
 
 test: $(VENV)/.test
 	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile

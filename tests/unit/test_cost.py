@@ -10,6 +10,8 @@ import pytest
 
 from tests.support_cost import LOOP_CALLS, SHAPES, Work
 
+pytestmark = pytest.mark.heavy
+
 SIZE = 40
 MOST_PER_DOUBLING = 2.3
 SLACK = 2000  # calls or characters: what is the same for every size is not there at once

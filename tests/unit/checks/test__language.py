@@ -13,6 +13,8 @@ from guardproxy.errors import OptionError
 from guardproxy.findings import Facts, Finding, Window
 from tests.support_checks import CHANNEL, assert_every_split, whole
 
+pytestmark = pytest.mark.heavy
+
 GERMAN = "Guten Tag, ich schreibe Ihnen wegen meiner Steuererklärung, bitte antworten Sie bald. "
 SPANISH = "Buenos días, le escribo por mi declaración de impuestos, por favor conteste pronto. "
 

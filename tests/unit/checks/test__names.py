@@ -15,6 +15,8 @@ from guardproxy.checks._names import CONTEXT_WORDS, CUTS, MOST_CHARS, Names, Par
 from guardproxy.findings import Direction
 from tests.support_checks import PROSE, promise
 
+pytestmark = pytest.mark.heavy
+
 PLAIN = frozenset(
     "the a of and is to in my name we met at with was it he she said that walked down harbour dr see".split()  # noqa: SIM905 - reads best as one text
 )

@@ -17,6 +17,8 @@ from guardproxy.scanning import load
 from guardproxy.server.reload import TRIES, Reload, at_rest, contents
 from guardproxy.server.status import Metrics
 
+pytestmark = pytest.mark.heavy
+
 POLICY = """\
 policy: words
 checks:

@@ -13,6 +13,8 @@ from guardproxy.findings import Channel
 from guardproxy.scanning import findings_of
 from guardproxy.supervisor import load_tagger
 
+pytestmark = pytest.mark.heavy
+
 SENTENCES = [
     ("Ada lives in Hull today", [(0, 3, "PERSON"), (13, 17, "GPE"), (18, 23, "DATE")]),
     ("Bob met Ada at Acme", [(0, 3, "PERSON"), (8, 11, "PERSON"), (15, 19, "PRODUCT")]),

@@ -20,6 +20,8 @@ from guardproxy.supervisor.remote import KServe, RemoteError
 from guardproxy.supervisor.scorer import ModelScorer
 from guardproxy.supervisor.session import CPU, Session
 
+pytestmark = pytest.mark.heavy
+
 
 @cache
 def session() -> Session:

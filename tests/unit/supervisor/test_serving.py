@@ -21,6 +21,8 @@ from guardproxy.supervisor.model import Model
 from guardproxy.supervisor.scorer import ModelScorer
 from guardproxy.supervisor.serving import Serving, SharedCapacityError, SharedScorer
 
+pytestmark = pytest.mark.heavy
+
 
 @cache
 def shipped() -> Model:

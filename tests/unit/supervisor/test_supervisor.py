@@ -19,6 +19,8 @@ from guardproxy.supervisor import Models, Settings, find, read
 from guardproxy.supervisor.model import FILES
 from models.encoder import write_sums
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
