@@ -27,6 +27,7 @@ from guardproxy.placeholders import RESTORE, WITHHELD, Restoring
 from guardproxy.policy.evaluate import Bound
 from guardproxy.stand_ins import stand_in
 from guardproxy.wire.json_text import edited_leaves, places
+from guardproxy.wire.protocol_words import is_chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,8 @@ class Editor:
             if finding.label == CHECK_ERROR:
                 continue
             edit = self.bound.edit(lane.channel, finding) if self.bound else None
+            if edit and lane.fixed and is_chance("".join(lane.whole), lane.text_of(start, end)):
+                continue
             if edit and lane.fixed:
                 self._stop_at(lane, finding, edit.rule)
             elif edit:

@@ -52,13 +52,29 @@ _IDENTIFIER = re.compile(
     r"|(?:call|toolu)_again_[0-9]{1,5}_[0-9]{1,3}"
 )
 # What an identifier may not hold though its shape fits: enough digits for a number that means something, or a key.
+# 128 or 96 random bits in hexadecimal have runs of seven digits in every third identifier; a number that matters has nine.
+_RANDOM = re.compile(
+    rf"(?:(?:{'|'.join(re.escape(prefix) for prefix in _PREFIXES.split())})[-_])?(?:{_UUID}|[0-9a-f]{{32}}|[0-9a-f]{{24}})"
+)
+_NUMBER = re.compile("[0-9]{9}")
+_CHANCE_CHARS = 16
+_CHANCE_DIGITS = 9
 _TELLING = re.compile(r"[0-9]{7}|AKIA|ASIA|AIza|eyJ|gh[pousr]_|xox[bpars]|sk[-_]")
 
 
 def is_identifier(text: str) -> bool:
     """Whether a text is an identifier of a known shape that can hold neither a number that matters nor a key."""
+    if _RANDOM.fullmatch(text):
+        return _NUMBER.search(text.replace("-", "")) is None
     match = _IDENTIFIER.fullmatch(text)
     return match is not None and _TELLING.search(text.replace("-", "")) is None
+
+
+def is_chance(identifier: str, found: str) -> bool:
+    """Whether what a check found in an identifier of random bits stands there by chance: too few digits for a number that
+    matters, with the hexadecimal letters beside them, read like a licence or an account in one of a hundred identifiers."""
+    is_random = _RANDOM.fullmatch(identifier) is not None
+    return is_random and len(found) < _CHANCE_CHARS and sum(map(str.isdigit, found)) < _CHANCE_DIGITS
 
 
 def is_short(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.wire.protocol_words import WORDS, is_identifier, is_known, is_short, undated
+from guardproxy.wire.protocol_words import WORDS, is_chance, is_identifier, is_known, is_short, undated
 
 UUID = "0b1c2d3e-aaaa-4bbb-8ccc-0d1e2f3a4b5c"
 
@@ -78,3 +78,12 @@ def test_words() -> None:
     assert not is_short("a1Z4")
     assert not is_short("a-b")
     assert not is_short("é")
+
+
+def test_random_bits_hold_a_licence_by_chance() -> None:
+    bits = "chatcmpl-0f1e2d3cab12345674e5f6a7b8c9d0e1"
+    assert is_identifier(bits)
+    assert not is_identifier("chatcmpl-0f1e2d3cab123456789e5f6a7b8c9d0e")
+    assert is_chance(bits, "ab1234567")
+    assert not is_chance(bits, "123456789")
+    assert not is_chance("ab1234567", "ab1234567")
