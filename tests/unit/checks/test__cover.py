@@ -6,6 +6,7 @@ import itertools
 import sys
 
 import pytest
+import re2
 import regex
 
 from guardproxy.checks._cover import UNBOUNDED, UncoveredError, _Reader, cover, trace
@@ -189,3 +190,13 @@ def test_a_back_reference_asks_no_assertion_of_its_group_again(source: str, text
     body = compiled(cover(source, FLAGS).body)
     assert spans
     assert all(body.fullmatch(trace(text), *span) for span in spans)
+
+
+@pytest.mark.parametrize("pattern", [r"(?-i:(a))\1", r"(a)(?-i:\1)", r"(?>(?P<g>\b)5(?P=g))", r"(\ba)\1"])
+def test_a_reference_under_other_flags_than_its_group_loses_nothing(pattern: str) -> None:
+    flags = int(regex.IGNORECASE | regex.MULTILINE | regex.DOTALL)
+    exact, body = regex.compile(pattern, flags), re2.compile(cover(pattern, flags).body)
+    texts = ["".join(letters) for size in range(1, 6) for letters in itertools.product("aA5 ", repeat=size)]
+    found = [text for text in texts if exact.search(text)]
+    assert found
+    assert [text for text in found if not body.search(text)] == []
