@@ -229,6 +229,7 @@ def test_a_bomb_is_refused_while_it_is_unpacked(path: str, packed: tuple[str, by
         ("br", b"anything", 415),
         ("zstd", b"anything", 415),
     ],
+    ids=lambda value: "" if isinstance(value, bytes) else None,  # gzip writes the time into a body
 )
 def test_codings(coding: str, body: bytes, status: int, guarding: Proxy) -> None:
     assert post(guarding.port, "/v1/chat/completions", body, content_encoding=coding).status == status
