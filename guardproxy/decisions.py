@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from guardproxy.findings import Kind
-from guardproxy.hosts import covers
 from guardproxy.operators import PLACEHOLDERS, Operators
+from guardproxy.urls.hosts import covers
 
 Then = Literal["block", "pass_flagged", "fallback"]
 

@@ -17,9 +17,9 @@ from os.path import commonprefix
 
 from guardproxy.decisions import EVERYWHERE, Restoration
 from guardproxy.findings import Finding, Scan, Window
-from guardproxy.hosts import host_follows
 from guardproxy.lanes import RESTORE
-from guardproxy.urls import Reading
+from guardproxy.urls.hosts import host_follows
+from guardproxy.urls.reading import Reading
 
 __all__ = [
     "IN_OTHER_TEXT",

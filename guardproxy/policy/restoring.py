@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from guardproxy.decisions import EVERYWHERE, Restoration
 from guardproxy.findings import KINDS, Kind
-from guardproxy.hosts import HOST
 from guardproxy.policy.document import KINDS_OF
 from guardproxy.policy.reading import Reading, did_you_mean, join
 from guardproxy.policy.tree import Node
+from guardproxy.urls.hosts import HOST
 
 _KEYS = ("in", "urls")
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from guardproxy import bare_urls, urls
-from guardproxy.bare_urls import BareUrl
+from guardproxy.urls import bare as bare_urls
+from guardproxy.urls import reading as urls
+from guardproxy.urls.bare import BareUrl
 
 
 def url(text: str) -> str | None:

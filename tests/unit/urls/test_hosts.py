@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.hosts import HOST, covers, host_follows, is_allowed
 from guardproxy.placeholders import Restoring, mint
+from guardproxy.urls.hosts import HOST, covers, host_follows, is_allowed
 from tests.support_checks import promise
 from tests.support_urls import INSIDE, PIECES, RENDERERS, Loads, scans
 

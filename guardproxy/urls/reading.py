@@ -16,9 +16,9 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from guardproxy.bare_urls import COLON, DOT, LABEL, LIMIT_RUN, SCHEMES, SLASH, WHITE, BareUrl
-from guardproxy.hosts import LIMIT_URL, is_allowed
-from guardproxy.markup import TagReading
+from guardproxy.urls.bare import COLON, DOT, LABEL, LIMIT_RUN, SCHEMES, SLASH, WHITE, BareUrl
+from guardproxy.urls.hosts import LIMIT_URL, is_allowed
+from guardproxy.urls.markup import TagReading
 
 _LIMIT_PIECE = 256
 _OPENS = re.compile(r"\]\(|(?<![\w\-])(?:url|src)\(", re.IGNORECASE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from guardproxy.hosts import LIMIT_URL
+from guardproxy.urls.hosts import LIMIT_URL
 
 _LIMIT_HOST = 300
 LIMIT_RUN = 512  # characters before a place that can still be the beginning of a URL
