@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from guardproxy.findings import Kind
-from guardproxy.operators import PLACEHOLDERS, Operators
+from guardproxy.redaction.operators import PLACEHOLDERS, Operators
 from guardproxy.urls.hosts import covers
 
 Then = Literal["block", "pass_flagged", "fallback"]

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from guardproxy.placeholders import PLACEHOLDER
+from guardproxy.redaction.placeholders import PLACEHOLDER
 from guardproxy.wire.json_text import view
 
 Way = Literal["holds now", "holds no longer", "does something else", "cannot be told"]

@@ -22,10 +22,10 @@ from guardproxy.events import Path
 from guardproxy.findings import Finding
 from guardproxy.lanes import CHECK_ERROR, Lane
 from guardproxy.lazy import lazy
-from guardproxy.operators import MASK_ALL, PLACEHOLDER, Operator
-from guardproxy.placeholders import RESTORE, WITHHELD, Restoring
 from guardproxy.policy.evaluate import Bound
-from guardproxy.stand_ins import stand_in
+from guardproxy.redaction.operators import MASK_ALL, PLACEHOLDER, Operator
+from guardproxy.redaction.placeholders import RESTORE, WITHHELD, Restoring
+from guardproxy.redaction.stand_ins import stand_in
 from guardproxy.wire.json_text import edited_leaves, places
 from guardproxy.wire.protocol_words import is_chance
 

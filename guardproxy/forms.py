@@ -14,7 +14,7 @@ from guardproxy.checks import Check
 from guardproxy.events import End, Event, Frame, Text
 from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Window
 from guardproxy.gate import Gate, Job, Lane
-from guardproxy.shapes import Shape, Shapes
+from guardproxy.redaction.shapes import Shape, Shapes
 from guardproxy.wire import wanted
 
 _SCHEMA_PLACE = Channel("request", "tool_definition", "schema")

@@ -19,7 +19,7 @@ from guardproxy.checks import Check
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window
 from guardproxy.lanes import CHECK_ERROR, Lane, is_raw
-from guardproxy.placeholders import RESTORE
+from guardproxy.redaction.placeholders import RESTORE
 
 __all__ = ["CHECK_ERROR", "Entry", "Gate", "Job", "Lane", "Piece"]
 

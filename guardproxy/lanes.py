@@ -21,7 +21,7 @@ from guardproxy.audit.masking import Moves
 from guardproxy.checks import Check
 from guardproxy.decisions import Stop
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window, give_way
-from guardproxy.shapes import Shape
+from guardproxy.redaction.shapes import Shape
 from guardproxy.wire.json_text import Leaf, View, rewrite, view
 from guardproxy.wire.numbers import stand_in, stand_ins
 

@@ -22,11 +22,11 @@ from guardproxy.findings import Channel, Direction, Scan
 from guardproxy.forms import Forms
 from guardproxy.gate import Entry, Gate, Job
 from guardproxy.noted import Notes, Side
-from guardproxy.placeholders import Restoring
 from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
 from guardproxy.policy.matching import Verdict
 from guardproxy.record import compose
-from guardproxy.shapes import NO_SHAPES, Shapes
+from guardproxy.redaction.placeholders import Restoring
+from guardproxy.redaction.shapes import NO_SHAPES, Shapes
 from guardproxy.transcript import CancelUpstream, Command, Finish, SendData, SendHead
 from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import Codec, turns

@@ -25,8 +25,8 @@ from guardproxy.decisions import Decision, Edit, Pass, Retry
 from guardproxy.findings import KINDS, Direction
 from guardproxy.lanes import CHECK_ERROR, Lane
 from guardproxy.noted import Side, is_unmapped
-from guardproxy.placeholders import RESTORE
 from guardproxy.policy.evaluate import Outcome
+from guardproxy.redaction.placeholders import RESTORE
 
 HEADER = "guardproxy-receipt"
 

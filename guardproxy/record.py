@@ -20,8 +20,8 @@ from guardproxy.events import Path
 from guardproxy.gate import Entry
 from guardproxy.lanes import CHECK_ERROR, Lane
 from guardproxy.noted import Attempt, Notes, Side, is_unmapped, saved
-from guardproxy.placeholders import PLACEHOLDER
 from guardproxy.policy.evaluate import Bound, Outcome
+from guardproxy.redaction.placeholders import PLACEHOLDER
 from guardproxy.wire import Seen
 from guardproxy.wire.decoding import found_of
 from guardproxy.wire.json_text import View, apart, rewrite, view

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from guardproxy import placeholders
 from guardproxy.checks import Check, labels
 from guardproxy.decisions import Restoration
 from guardproxy.differences import UNTOUCHED, Masked, differences, moved_decisions
@@ -22,9 +21,10 @@ from guardproxy.errors import NO_CAPACITY
 from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.findings import Finding, Kind, Scan, Window
 from guardproxy.gate import Job
-from guardproxy.placeholders import PLACEHOLDER, RESTORE, Restoring
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.recorded import Recorded
+from guardproxy.redaction import placeholders
+from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, Restoring
 from guardproxy.transcript import (
     Aborted,
     Command,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from guardproxy import placeholders, plugins
+from guardproxy import plugins
 from guardproxy.checks import Check, Resources, own_names, with_partner
 from guardproxy.config import shipped
 from guardproxy.errors import PluginError, PolicyError
@@ -25,6 +25,7 @@ from guardproxy.policy.document import ACTIONS, Policy
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder
 from guardproxy.policy.reading import did_you_mean, join
+from guardproxy.redaction import placeholders
 from guardproxy.supervisor import Models
 from guardproxy.transcript import (
     Command,

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from guardproxy import placeholders
 from guardproxy.checks import Resources
 from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
+from guardproxy.redaction import placeholders
 from guardproxy.transcript import (
     Command,
     DataReceived,

@@ -9,11 +9,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy import placeholders
 from guardproxy.checks import Resources
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
+from guardproxy.redaction import placeholders
 from guardproxy.server.scanner import Scanner
 from guardproxy.transcript import RequestReceived, Scanned
 from guardproxy.wire import codec_for

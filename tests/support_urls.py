@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from guardproxy.findings import Channel, Scan, Window
-from guardproxy.placeholders import Restoring, mint
+from guardproxy.redaction.placeholders import Restoring, mint
 
 TOKEN = mint(b"sixteen secret bytes", "t", "MAIL", "jo@ab.io")
 MARK = "✱"

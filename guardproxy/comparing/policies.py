@@ -16,11 +16,11 @@ from typing import Any
 
 from guardproxy.comparing.options import Changed, Effect, options, shown
 from guardproxy.decisions import Retry
-from guardproxy.operators import Operators
 from guardproxy.policy import rollout
 from guardproxy.policy.document import ACTIONS, KINDS_OF, Match, Policy, Rule
 from guardproxy.policy.expression import And, Expression, Name
 from guardproxy.policy.tree import Place
+from guardproxy.redaction.operators import Operators
 
 _LIMIT_NAMES = 10  # of an expression, for all their combinations to be tried
 # By field: the values in the order in which they protect more.

@@ -17,13 +17,13 @@ from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.lazy import lazy
-from guardproxy.operators import Operators, strictest
 from guardproxy.policy import rollout
 from guardproxy.policy.about import About
 from guardproxy.policy.acting import decide
 from guardproxy.policy.document import SEVERITIES, Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.matching import Verdict
+from guardproxy.redaction.operators import Operators, strictest
 
 ON_ERROR = "on_error"
 MOST_BOUND = 1000  # ways in which policies come together; with many shares, or headers, there are many

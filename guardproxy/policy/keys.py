@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.findings import KINDS
-from guardproxy.operators import HASH_TYPES
-from guardproxy.operators import KINDS as OPERATORS
 from guardproxy.policy import retrying, trial
 from guardproxy.policy.document import (
     ACTIONS,
@@ -26,6 +24,8 @@ from guardproxy.policy.document import (
     WORDS_OF_ON,
     Action,
 )
+from guardproxy.redaction.operators import HASH_TYPES
+from guardproxy.redaction.operators import KINDS as OPERATORS
 
 Schema = Mapping[str, Any]
 

@@ -8,9 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from guardproxy.operators import DEFAULT, HASH_TYPES, KINDS, PLACEHOLDER, PLACEHOLDERS, Kind, Operator, Operators
 from guardproxy.policy.reading import Reading, join
 from guardproxy.policy.tree import Node
+from guardproxy.redaction.operators import (
+    DEFAULT,
+    HASH_TYPES,
+    KINDS,
+    PLACEHOLDER,
+    PLACEHOLDERS,
+    Kind,
+    Operator,
+    Operators,
+)
 
 _PARAMETERS: Mapping[Kind, tuple[str, ...]] = {
     "redact": (),

@@ -16,12 +16,12 @@ from typing import Protocol
 
 from multidict import CIMultiDict
 
-from guardproxy import placeholders
 from guardproxy.config import Config
 from guardproxy.errors import DownstreamError
 from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.passing import PassThrough
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.redaction import placeholders
 from guardproxy.server.body import Bodies, Held
 from guardproxy.server.credentials import read_credential, refuse_in_query
 from guardproxy.server.headers import asked_for, check_body_headers, check_head, check_query, is_trusted, named

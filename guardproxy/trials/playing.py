@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy import placeholders
 from guardproxy.decisions import Edit
 from guardproxy.events import Event, Text
 from guardproxy.exchange import Exchange, Setting
@@ -21,9 +20,10 @@ from guardproxy.findings import Scan as ScanResult
 from guardproxy.gate import Job
 from guardproxy.lanes import Lane
 from guardproxy.noted import Side
-from guardproxy.placeholders import PLACEHOLDER, RESTORE
 from guardproxy.policy.evaluate import BoundRule, PolicySet
 from guardproxy.policy.trial import Texts, Told, Verdict, Written
+from guardproxy.redaction import placeholders
+from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE
 from guardproxy.replay import Rerun
 from guardproxy.scanning import scanned
 from guardproxy.transcript import (

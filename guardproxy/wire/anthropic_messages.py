@@ -14,7 +14,7 @@ from typing import Any
 
 from guardproxy.errors import NO_CAPACITY
 from guardproxy.events import Count, Event, Frame, Text
-from guardproxy.shapes import NO_SHAPES, Shape, Shapes
+from guardproxy.redaction.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Decoder, Request, Seen
 from guardproxy.wire.anthropic_messages_map import ERROR, JSON_EVENTS, JSON_RESPONSE, REQUEST, RESPONSE, TEXT_EVENTS
 from guardproxy.wire.citations import cited

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from guardproxy.events import Count, Path
-from guardproxy.shapes import Shapes
+from guardproxy.redaction.shapes import Shapes
 from guardproxy.wire.walk import dotted, listed
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
-from guardproxy.shapes import NO_SHAPES, Shape, Shapes
+from guardproxy.redaction.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Seen
 from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.sse import KEEP_ALIVE, Framer, SseEvent, frame

@@ -13,7 +13,7 @@ from typing import Any
 
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Count, Event, Frame, Opaque, Text
-from guardproxy.shapes import NO_SHAPES, Shape, Shapes
+from guardproxy.redaction.shapes import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import Decoder, Request, Seen
 from guardproxy.wire.decoding import (
     Place,

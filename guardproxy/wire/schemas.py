@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.events import Path
-from guardproxy.shapes import NAME, Shape, Shapes
+from guardproxy.redaction.shapes import NAME, Shape, Shapes
 from guardproxy.wire.citations import documents
 from guardproxy.wire.walk import Found, listed, reach
 

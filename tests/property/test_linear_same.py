@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from guardproxy.audit.masking import Moves, mask, merge
 from guardproxy.findings import Channel, Finding, give_way
 from guardproxy.lanes import Lane
-from guardproxy.placeholders import alternation
+from guardproxy.redaction.placeholders import alternation
 from guardproxy.wire.replacing import _copy, edited
 from guardproxy.wire.walk import UNMAPPED, Found, reach
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from guardproxy.exchange import Exchange, Limits
 from guardproxy.gate import CHECK_ERROR
-from guardproxy.placeholders import RESTORE
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.replay import replay
 from guardproxy.transcript import (
     Aborted,

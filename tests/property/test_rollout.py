@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy import placeholders
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.redaction import placeholders
 from guardproxy.replay import replay
 from guardproxy.scanning import perform
 from guardproxy.transcript import DataReceived, Finish, RequestReceived, ResponseEnded, ResponseStarted

@@ -8,7 +8,7 @@ from guardproxy.attempts import NOT_REPEATED, errors_of, feedback, shown, tokens
 from guardproxy.decisions import Retry
 from guardproxy.findings import Channel, Detail, Finding
 from guardproxy.lanes import CHECK_ERROR, Lane
-from guardproxy.placeholders import Restoring
+from guardproxy.redaction.placeholders import Restoring
 from guardproxy.wire.json_text import view
 
 TEXT = Lane(Channel("response", "assistant", "a"), (), encoded=False)

@@ -9,8 +9,8 @@ import pytest
 from guardproxy.editing import Editor
 from guardproxy.findings import Channel, Direction, Finding
 from guardproxy.gate import CHECK_ERROR, Lane
-from guardproxy.placeholders import RESTORE
-from guardproxy.shapes import Shape
+from guardproxy.redaction.placeholders import RESTORE
+from guardproxy.redaction.shapes import Shape
 from guardproxy.wire.json_text import view
 from tests.support import hashed, mint, policy_set
 

@@ -15,8 +15,8 @@ from guardproxy.events import End, Frame, Text
 from guardproxy.findings import Channel, Finding, Scan, Window
 from guardproxy.gate import Gate
 from guardproxy.lanes import CHECK_ERROR, Lane
-from guardproxy.placeholders import RESTORE
-from guardproxy.shapes import Shape
+from guardproxy.redaction.placeholders import RESTORE
+from guardproxy.redaction.shapes import Shape
 from tests.support_checks import promise
 
 ANSWER = Channel("response", "assistant", "answer")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy import placeholders
 from guardproxy import record as record_module
 from guardproxy.audit.masking import Span, beside, merge
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.record import Masked, Writer
+from guardproxy.redaction import placeholders
 from guardproxy.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.wire import codec_for
 from tests.support import CHAT, MESSAGES, Play, chat_frames, hashed, message_frames, mint, policy_set

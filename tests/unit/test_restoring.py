@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from guardproxy import placeholders
 from guardproxy.comparing.policies import changes
 from guardproxy.decisions import EVERYWHERE, Restoration
-from guardproxy.placeholders import IN_OTHER_TEXT, IN_URL
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import PolicyErrors, parse, parse_all
 from guardproxy.policy.notes import notes
+from guardproxy.redaction import placeholders
+from guardproxy.redaction.placeholders import IN_OTHER_TEXT, IN_URL
 from guardproxy.replay import replay
 from guardproxy.urls import reading as urls
 from tests.support import Play, chat_frames, chat_texts, mint, policy_set

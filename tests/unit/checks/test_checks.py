@@ -9,7 +9,7 @@ import pytest
 
 from guardproxy.checks import Option, Resources, build, known, options
 from guardproxy.errors import OptionError, PluginError, PolicyError
-from guardproxy.placeholders import Restoring
+from guardproxy.redaction.placeholders import Restoring
 from tests.support import policy_set
 from tests.support_plugins import Install
 

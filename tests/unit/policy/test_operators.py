@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.operators import MASK_ALL, Operator, Operators
 from guardproxy.policy.document import Policy
 from guardproxy.policy.load import PolicyErrors, parse
+from guardproxy.redaction.operators import MASK_ALL, Operator, Operators
 
 
 def read(operators: str, more: str = "", action: str = "redact") -> Policy:

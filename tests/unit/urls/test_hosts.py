@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.placeholders import Restoring, mint
+from guardproxy.redaction.placeholders import Restoring, mint
 from guardproxy.urls.hosts import HOST, covers, host_follows, is_allowed
 from tests.support_checks import promise
 from tests.support_urls import INSIDE, PIECES, RENDERERS, Loads, scans

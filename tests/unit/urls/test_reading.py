@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from guardproxy.decisions import Restoration
 from guardproxy.findings import Channel, Window
-from guardproxy.placeholders import IN_OTHER_TEXT, IN_URL, Restoring, mint
+from guardproxy.redaction.placeholders import IN_OTHER_TEXT, IN_URL, Restoring, mint
 from guardproxy.urls.reading import Reading
 from tests.support_checks import promise
 from tests.support_urls import INSIDE, MARK, PIECES, RENDERERS, TOKEN, Loads, scans

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.events import Count
-from guardproxy.shapes import Shapes
+from guardproxy.redaction.shapes import Shapes
 from guardproxy.wire.citations import cited, documents
 
 PLAIN = {"type": "document", "source": {"type": "text", "data": "x"}}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.shapes import NAME, Path, Shape
+from guardproxy.redaction.shapes import NAME, Path, Shape
 from guardproxy.wire.schemas import chat_shape_of, chat_shapes, messages_shape_of, messages_shapes
 from guardproxy.wire.walk import Found, Leaf, text
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.shapes import NAME, NO_SHAPES, Constraint, Path, Shape, Shapes
+from guardproxy.redaction.shapes import NAME, NO_SHAPES, Constraint, Path, Shape, Shapes
 
 FREE = Constraint()
 EMAIL = Constraint(formats=("email",))

@@ -15,8 +15,8 @@ from re import _constants as kinds  # type: ignore[attr-defined]  # no public mo
 from re import _parser as patterns  # type: ignore[attr-defined]
 from typing import Any
 
-from guardproxy.placeholders import LETTERS
-from guardproxy.shapes import Constraint
+from guardproxy.redaction.placeholders import LETTERS
+from guardproxy.redaction.shapes import Constraint
 
 SAMPLE_LIMIT = 256
 _NIBBLES = str.maketrans({letter: f"{number:x}" for number, letter in enumerate(LETTERS)})

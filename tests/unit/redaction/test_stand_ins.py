@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.placeholders import PLACEHOLDER
-from guardproxy.shapes import FORMATS, Constraint, Shape
-from guardproxy.stand_ins import StandIn, sample, stand_in
+from guardproxy.redaction.placeholders import PLACEHOLDER
+from guardproxy.redaction.shapes import FORMATS, Constraint, Shape
+from guardproxy.redaction.stand_ins import StandIn, sample, stand_in
 from tests.support import mint
 
 TOKEN = mint("MAIL", "jo@ab.io")

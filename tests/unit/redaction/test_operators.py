@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.operators import HASH_TYPES, KINDS, MASK_ALL, Operator, Operators, strictest
+from guardproxy.redaction.operators import HASH_TYPES, KINDS, MASK_ALL, Operator, Operators, strictest
 
 VALUES = st.text(min_size=1, max_size=30)
 OPERATORS = st.builds(
