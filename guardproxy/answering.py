@@ -19,7 +19,8 @@ from guardproxy.gate import Entry, Lane, Piece
 from guardproxy.machine import Machine, because
 from guardproxy.offsets import moved
 from guardproxy.transcript import Command, ResponseStarted, SendUpstream, UpstreamFailed
-from guardproxy.wire import Bounded, turns
+from guardproxy.wire import turns
+from guardproxy.wire.codec import Bounded
 from guardproxy.wire.uninspected import uninspected, unmapped
 
 

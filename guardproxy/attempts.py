@@ -17,9 +17,10 @@ from guardproxy.events import Event, Frame
 from guardproxy.findings import Finding
 from guardproxy.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.noted import Attempt, Side
-from guardproxy.wire import Decoder, turns, wanted
-from guardproxy.wire.json_text import rewrite
-from guardproxy.wire.strict import write
+from guardproxy.wire import turns, wanted
+from guardproxy.wire.codec import Decoder
+from guardproxy.wire.json.strict import write
+from guardproxy.wire.json.text import rewrite
 
 CHARS_A_TOKEN = 4
 NOT_REPEATED = "(not repeated)"  # what could not be checked

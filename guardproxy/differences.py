@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from guardproxy.redaction.placeholders import PLACEHOLDER
-from guardproxy.wire.json_text import view
+from guardproxy.wire.json.text import view
 
 Way = Literal["holds now", "holds no longer", "does something else", "cannot be told"]
 """`cannot be told`: the value stands masked in the log, and the check that found it has changed since."""

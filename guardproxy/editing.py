@@ -26,7 +26,7 @@ from guardproxy.policy.evaluate import Bound
 from guardproxy.redaction.operators import MASK_ALL, PLACEHOLDER, Operator
 from guardproxy.redaction.placeholders import RESTORE, WITHHELD, Restoring
 from guardproxy.redaction.stand_ins import stand_in
-from guardproxy.wire.json_text import edited_leaves, places
+from guardproxy.wire.json.text import edited_leaves, places
 from guardproxy.wire.protocol_words import is_chance
 
 

@@ -39,9 +39,10 @@ from guardproxy.transcript import (
     Waited,
 )
 from guardproxy.transcript import Scan as ScanCommand
-from guardproxy.wire import Request, turns, wanted
+from guardproxy.wire import turns, wanted
+from guardproxy.wire.codec import Request
+from guardproxy.wire.json.strict import JsonFault, read
 from guardproxy.wire.stated import Stated, stated
-from guardproxy.wire.strict import JsonFault, read
 from guardproxy.wire.uninspected import UNINSPECTED, uninspected, unmapped
 
 __all__ = ["Exchange", "Limits", "Setting"]

@@ -22,8 +22,8 @@ from guardproxy.checks import Check
 from guardproxy.decisions import Stop
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window, give_way
 from guardproxy.redaction.shapes import Shape
-from guardproxy.wire.json_text import Leaf, View, rewrite, view
-from guardproxy.wire.numbers import stand_in, stand_ins
+from guardproxy.wire.json.numbers import stand_in, stand_ins
+from guardproxy.wire.json.text import Leaf, View, rewrite, view
 
 CHECK_ERROR = "check_error"
 RESTORE = "@restore"  # the check that finds placeholders; no check of a policy can be called so

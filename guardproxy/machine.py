@@ -29,8 +29,9 @@ from guardproxy.redaction.placeholders import Restoring
 from guardproxy.redaction.shapes import NO_SHAPES, Shapes
 from guardproxy.transcript import CancelUpstream, Command, Finish, SendData, SendHead
 from guardproxy.transcript import Scan as ScanCommand
-from guardproxy.wire import Codec, turns
+from guardproxy.wire import turns
 from guardproxy.wire.bounds import BOUNDS, Bounds
+from guardproxy.wire.codec import Codec
 
 Phase = Literal["request", "waiting", "answer", "over"]
 RETRY_STATUS = (429, 503)  # the same request may go through a moment later

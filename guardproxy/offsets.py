@@ -13,7 +13,7 @@ from operator import itemgetter
 from guardproxy.audit.masking import OffsetMap
 from guardproxy.events import Count, Frame, Text
 from guardproxy.gate import Gate, Lane
-from guardproxy.wire.walk import reach
+from guardproxy.wire.json.walk import reach
 
 
 def moved(frame: Frame, answer: Gate, request: Gate) -> list[tuple[Text, str]]:

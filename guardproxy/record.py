@@ -22,14 +22,14 @@ from guardproxy.lanes import CHECK_ERROR, Lane
 from guardproxy.noted import Attempt, Notes, Side, is_unmapped, saved
 from guardproxy.policy.evaluate import Bound, Outcome
 from guardproxy.redaction.placeholders import PLACEHOLDER
-from guardproxy.wire import Seen
+from guardproxy.wire.codec import Seen
 from guardproxy.wire.decoding import found_of
-from guardproxy.wire.json_text import View, apart, rewrite, view
-from guardproxy.wire.numbers import stand_in
+from guardproxy.wire.json.numbers import stand_in
+from guardproxy.wire.json.replacing import edited
+from guardproxy.wire.json.text import View, apart, rewrite, view
+from guardproxy.wire.json.walk import UNMAPPED, Found, is_word
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.protocol_words import is_short, undated
-from guardproxy.wire.replacing import edited
-from guardproxy.wire.walk import UNMAPPED, Found, is_word
 
 VERSION = 1
 KEY = "#key"  # how the path of a text ends that is an object's key

@@ -9,7 +9,7 @@ from typing import Any
 from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.findings import Channel
 from guardproxy.redaction.shapes import NO_SHAPES, Shapes
-from guardproxy.wire import Codec, Decoder, Request, Seen
+from guardproxy.wire.codec import Codec, Decoder, Request, Seen
 from guardproxy.wire.uninspected import without_kinds
 
 

@@ -40,10 +40,10 @@ from guardproxy.transcript import (
     Waited,
 )
 from guardproxy.transcript import Scan as ScanCommand
-from guardproxy.wire import codec_for
 from guardproxy.wire.bounds import UNBOUNDED
-from guardproxy.wire.json_text import view
-from guardproxy.wire.strict import write
+from guardproxy.wire.codec import codec_for
+from guardproxy.wire.json.strict import write
+from guardproxy.wire.json.text import view
 
 Verdict = Literal["identical", "different", "cannot be told", "not replayable"]
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()

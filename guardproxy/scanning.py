@@ -38,8 +38,8 @@ from guardproxy.transcript import (
     Scanned,
     SendUpstream,
 )
-from guardproxy.wire import codec_for, codecs
-from guardproxy.wire.strict import read, write
+from guardproxy.wire.codec import codec_for, codecs
+from guardproxy.wire.json.strict import read, write
 
 ROUTE = "POST /v1/chat/completions"
 Decided = Literal["pass", "flag", "redact", "retry", "block"]

@@ -30,7 +30,7 @@ from guardproxy.transcript import (
     SendUpstream,
     line,
 )
-from guardproxy.wire import codec_for
+from guardproxy.wire.codec import codec_for
 
 CHAT = "POST /v1/chat/completions"
 MESSAGES = "POST /v1/messages"

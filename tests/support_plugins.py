@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from guardproxy import plugins, wire
+from guardproxy import plugins
+from guardproxy.wire import codec as wire
 
 Install = Callable[..., None]
 

@@ -16,7 +16,7 @@ from guardproxy.policy.load import build_checks, parse
 from guardproxy.redaction import placeholders
 from guardproxy.server.scanner import Scanner
 from guardproxy.transcript import RequestReceived, Scanned
-from guardproxy.wire import codec_for
+from guardproxy.wire.codec import codec_for
 from tests.support import CHAT, KEY, Play
 from tests.support_supervisor import FakeScorer, words
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from guardproxy.schemas.compiled import Compiled, SchemaError, compile_schema
 from guardproxy.schemas.prefix import Prefix
-from guardproxy.wire.strict import JsonFault, read
+from guardproxy.wire.json.strict import JsonFault, read
 from tests.support import pieces
 
 FOLDER = Path(os.environ.get("GUARDPROXY_DATA", "/nowhere")) / "schema"

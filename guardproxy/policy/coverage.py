@@ -14,8 +14,8 @@ from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.matching import is_any
-from guardproxy.wire import Codec, codecs
 from guardproxy.wire.carries import carried
+from guardproxy.wire.codec import Codec, codecs
 
 
 @dataclass(frozen=True, slots=True, order=True)

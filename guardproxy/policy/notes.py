@@ -19,7 +19,7 @@ from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.probing import probe
 from guardproxy.policy.reading import did_you_mean
 from guardproxy.policy.tree import Place
-from guardproxy.wire import codecs
+from guardproxy.wire.codec import codecs
 
 # Facts that a client cannot choose without asking for something else: its credential, and what the request is for.
 _FIXED = frozenset(("tenant.name", "request.route", "request.method", "request.path"))

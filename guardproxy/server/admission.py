@@ -29,8 +29,8 @@ from guardproxy.server.listener import Request
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
 from guardproxy.server.tenants import Tenants
 from guardproxy.transcript import Refused, RequestReceived
-from guardproxy.wire import Codec, codec_for, codecs
 from guardproxy.wire.bounds import Bounds
+from guardproxy.wire.codec import Codec, codec_for, codecs
 
 UNKNOWN = "unknown"  # what records and metrics call a route that is not listed: clients must not make up labels
 

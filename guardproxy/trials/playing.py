@@ -41,8 +41,8 @@ from guardproxy.transcript import (
     SendUpstream,
 )
 from guardproxy.trials.scenes import Cuts, answer_of, request_of
-from guardproxy.wire import Codec, codec_for
-from guardproxy.wire.json_text import view
+from guardproxy.wire.codec import Codec, codec_for
+from guardproxy.wire.json.text import view
 
 _KEY = hashlib.sha256(b"guardproxy policy test: placeholders that need not be secret").digest()
 _LIMIT_BYTES = 64 * 1024 * 1024

@@ -14,9 +14,9 @@ from random import Random
 from typing import Any
 
 from guardproxy.policy.trial import Texts, Told, Written
-from guardproxy.wire import codec_for
-from guardproxy.wire.sse import frame
-from guardproxy.wire.strict import write
+from guardproxy.wire.codec import codec_for
+from guardproxy.wire.framing.sse import frame
+from guardproxy.wire.json.strict import write
 
 JSON = "application/json"
 STREAM = "text/event-stream"

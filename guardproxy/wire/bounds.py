@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
-from guardproxy.wire.strict import DEPTH_LIMIT, JsonFault, bound_nesting
-from guardproxy.wire.walk import NUMBER_LIMIT
+from guardproxy.wire.json.strict import DEPTH_LIMIT, JsonFault, bound_nesting
+from guardproxy.wire.json.walk import NUMBER_LIMIT
 
 _HOLDERS = (dict, list)
 _NUMBERS = (int, float)

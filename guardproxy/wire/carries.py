@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from guardproxy.findings import KINDS, Direction, Kind
-from guardproxy.wire import Codec
+from guardproxy.wire.codec import Codec
 
 _BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "refusal", "unmapped")
 _ASKED: tuple[Kind, ...] = ("system", "user", "tool_result", "tool_definition", "metadata")

@@ -6,8 +6,8 @@ from typing import Any
 
 from guardproxy.events import Path
 from guardproxy.redaction.shapes import NAME, Shape, Shapes
-from guardproxy.wire.citations import documents
-from guardproxy.wire.walk import Found, listed, reach
+from guardproxy.wire.formats.anthropic_messages.citations import documents
+from guardproxy.wire.json.walk import Found, listed, reach
 
 
 def chat_shapes(tree: Any) -> Shapes:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guardproxy.wire.sse import KEEP_ALIVE, frame
-from guardproxy.wire.strict import write
+from guardproxy.wire.framing.sse import KEEP_ALIVE, frame
+from guardproxy.wire.json.strict import write
 
 _SILENT = "(nothing)"
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from guardproxy.events import Event, Opaque, Text
-from guardproxy.wire import Request
-from guardproxy.wire.walk import dotted, is_plain_key
+from guardproxy.wire.codec import Request
+from guardproxy.wire.json.walk import dotted, is_plain_key
 
 
 def unmapped(events: Sequence[Event]) -> str | None:

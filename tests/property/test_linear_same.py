@@ -14,8 +14,8 @@ from guardproxy.audit.masking import Moves, mask, merge
 from guardproxy.findings import Channel, Finding, give_way
 from guardproxy.lanes import Lane
 from guardproxy.redaction.placeholders import alternation
-from guardproxy.wire.replacing import _copy, edited
-from guardproxy.wire.walk import UNMAPPED, Found, reach
+from guardproxy.wire.json.replacing import _copy, edited
+from guardproxy.wire.json.walk import UNMAPPED, Found, reach
 
 KEYS = st.text("abc", max_size=2)
 TREES = st.recursive(

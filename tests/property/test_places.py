@@ -17,8 +17,9 @@ import pytest
 
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.transcript import DataReceived, ResponseEnded, ResponseStarted
-from guardproxy.wire import anthropic_messages_map, openai_chat_map
-from guardproxy.wire.walk import Leaf
+from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
+from guardproxy.wire.formats.openai_chat import places as openai_chat_map
+from guardproxy.wire.json.walk import Leaf
 from tests.support import CHAT, MESSAGES, Play, policy_set, sse
 from tests.support_media import SIGNATURE
 

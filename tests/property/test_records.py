@@ -30,7 +30,7 @@ from guardproxy.transcript import (
     ResponseStarted,
     UpstreamFailed,
 )
-from guardproxy.wire.json_text import view
+from guardproxy.wire.json.text import view
 from tests.support import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, mint, policy_set, sse
 
 MAIL = "jo@ab.io"

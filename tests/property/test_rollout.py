@@ -16,7 +16,7 @@ from guardproxy.redaction import placeholders
 from guardproxy.replay import replay
 from guardproxy.scanning import perform
 from guardproxy.transcript import DataReceived, Finish, RequestReceived, ResponseEnded, ResponseStarted
-from guardproxy.wire import codec_for
+from guardproxy.wire.codec import codec_for
 from tests.support import CHAT, KEY, MESSAGES, policy_set
 from tests.support_checks import promise
 

@@ -9,7 +9,7 @@ from guardproxy.decisions import Retry
 from guardproxy.findings import Channel, Detail, Finding
 from guardproxy.lanes import CHECK_ERROR, Lane
 from guardproxy.redaction.placeholders import Restoring
-from guardproxy.wire.json_text import view
+from guardproxy.wire.json.text import view
 
 TEXT = Lane(Channel("response", "assistant", "a"), (), encoded=False)
 CALL = Lane(Channel("response", "tool_arguments", "a"), (), encoded=True)

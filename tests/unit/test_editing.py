@@ -11,7 +11,7 @@ from guardproxy.findings import Channel, Direction, Finding
 from guardproxy.gate import CHECK_ERROR, Lane
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.redaction.shapes import Shape
-from guardproxy.wire.json_text import view
+from guardproxy.wire.json.text import view
 from tests.support import hashed, mint, policy_set
 
 POLICY = """

@@ -21,7 +21,7 @@ from guardproxy.transcript import (
     UpstreamFailed,
     line,
 )
-from guardproxy.wire import codec_for
+from guardproxy.wire.codec import codec_for
 from tests.support import CHAT, hashed, mint, policy_set
 
 POLICY = """

@@ -15,7 +15,7 @@ from guardproxy.exchange import Exchange, Setting
 from guardproxy.record import Masked, Writer
 from guardproxy.redaction import placeholders
 from guardproxy.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
-from guardproxy.wire import codec_for
+from guardproxy.wire.codec import codec_for
 from tests.support import CHAT, MESSAGES, Play, chat_frames, hashed, message_frames, mint, policy_set
 from tests.support_checks import promise
 from tests.support_media import IMAGE_URL, SIGNATURE

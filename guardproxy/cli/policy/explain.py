@@ -79,7 +79,7 @@ def _wrong_use(message: str) -> NoReturn:
 def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -> tuple[Written, Told]:
     from guardproxy.policy.trial import Told, Written  # noqa: PLC0415
     from guardproxy.trials.explaining import REQUEST_KINDS, RESPONSE_KINDS, scene_of  # noqa: PLC0415
-    from guardproxy.wire import codec_for, codecs  # noqa: PLC0415
+    from guardproxy.wire.codec import codec_for, codecs  # noqa: PLC0415
 
     if on not in ("request", "response"):
         _wrong_use("--on is request or response")

@@ -6,7 +6,7 @@ import pytest
 
 from guardproxy.findings import Channel
 from guardproxy.policy.coverage import Looking, coverage, table
-from guardproxy.wire import codecs
+from guardproxy.wire.codec import codecs
 from tests.support import policy_set
 
 POLICIES = (

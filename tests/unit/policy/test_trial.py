@@ -6,7 +6,7 @@ import pytest
 
 from guardproxy.policy.load import PolicyErrors, parse
 from guardproxy.policy.trial import Expected, Find, Logged, PolicyTest, Texts, Told, Written
-from guardproxy.wire import codecs
+from guardproxy.wire.codec import codecs
 
 OK = "policy: p\nchecks: {pii: {use: pii}}\nrules: [{id: r, when: pii, action: flag}]\n"
 KEYS = "name, request, response, exchange, record, route, model, tenant, headers, chunkings, expect"

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guardproxy.schemas.reader import DEPTH_LIMIT, DIGITS_LIMIT, Reader, alike
-from guardproxy.wire.strict import JsonFault, read
+from guardproxy.wire.json.strict import JsonFault, read
 from tests.support import pieces
 
 

@@ -10,7 +10,7 @@ import pytest
 from guardproxy.exchange import Limits
 from guardproxy.transcript import Finish
 from guardproxy.wire.bounds import BOUNDS, UNBOUNDED, Bounds
-from guardproxy.wire.strict import JsonFault
+from guardproxy.wire.json.strict import JsonFault
 from tests.support import Play, chat_frames, policy_set, sse
 
 FEW = Bounds(texts=10, values=20, messages=2, tools=2, path_chars=8, depth=4)

@@ -9,8 +9,8 @@ import pytest
 
 from guardproxy.events import Text
 from guardproxy.findings import KINDS
-from guardproxy.wire import Codec, codec_for, codecs
 from guardproxy.wire.carries import carried
+from guardproxy.wire.codec import Codec, codec_for, codecs
 
 CALL = {"id": "c", "type": "function", "function": {"name": "t", "arguments": '{"a": "x y"}'}}
 TOOL = {"type": "function", "function": {"name": "t", "description": "what it does"}}

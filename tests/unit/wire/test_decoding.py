@@ -11,7 +11,7 @@ import pytest
 from guardproxy.errors import PluginError, PolicyError
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
 from guardproxy.scanning import load
-from guardproxy.wire import Seen, codec_for, codecs
+from guardproxy.wire.codec import Seen, codec_for, codecs
 from guardproxy.wire.decoding import (
     Place,
     StreamDecoder,
@@ -22,8 +22,8 @@ from guardproxy.wire.decoding import (
     indexed,
     is_delta,
 )
-from guardproxy.wire.openai_chat import ChatDecoder
-from guardproxy.wire.walk import TOKENS, UNMAPPED, Found, Leaf, opaque, text, walk
+from guardproxy.wire.formats.openai_chat.codec import ChatDecoder
+from guardproxy.wire.json.walk import TOKENS, UNMAPPED, Found, Leaf, opaque, text, walk
 from tests.support import CHAT, MESSAGES, sse
 from tests.support_media import PNG
 from tests.support_plugins import Install

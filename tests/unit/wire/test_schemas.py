@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from guardproxy.redaction.shapes import NAME, Path, Shape
+from guardproxy.wire.json.walk import Found, Leaf, text
 from guardproxy.wire.schemas import chat_shape_of, chat_shapes, messages_shape_of, messages_shapes
-from guardproxy.wire.walk import Found, Leaf, text
 
 SCHEMA = {"properties": {"a": {"format": "email"}}}
 CHAT: dict[str, Any] = {

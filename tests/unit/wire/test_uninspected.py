@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from guardproxy.events import Opaque
-from guardproxy.wire import Request, openai_chat
+from guardproxy.wire.codec import Request
+from guardproxy.wire.formats.openai_chat import codec as openai_chat
 from guardproxy.wire.uninspected import uninspected, unmapped, without_kinds
 from tests.support_media import IMAGE_URL, WAV
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from guardproxy.wire.strict import DEPTH_LIMIT, JsonFault, read, skim, write
+from guardproxy.wire.json.strict import DEPTH_LIMIT, JsonFault, read, skim, write
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 TREES = st.recursive(
@@ -153,7 +153,7 @@ def test_a_parser_that_gives_up_on_depth_is_a_fault_too(monkeypatch: pytest.Monk
         def raw_decode(self, text: str, at: int) -> Any:
             raise RecursionError
 
-    monkeypatch.setattr("guardproxy.wire.strict._decoder", Deep())
+    monkeypatch.setattr("guardproxy.wire.json.strict._decoder", Deep())
     with pytest.raises(JsonFault, match="nested deeper"):
         read(b"[]")
 

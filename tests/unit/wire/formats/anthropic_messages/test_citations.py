@@ -6,7 +6,7 @@ from typing import Any
 
 from guardproxy.events import Count
 from guardproxy.redaction.shapes import Shapes
-from guardproxy.wire.citations import cited, documents
+from guardproxy.wire.formats.anthropic_messages.citations import cited, documents
 
 PLAIN = {"type": "document", "source": {"type": "text", "data": "x"}}
 PDF = {"type": "document", "source": {"type": "base64", "data": "x"}}

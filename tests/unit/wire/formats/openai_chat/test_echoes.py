@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.echoes import withhold
+from guardproxy.wire.formats.openai_chat.echoes import withhold
 
 
 def entry(token: str, **more: Any) -> dict[str, Any]:

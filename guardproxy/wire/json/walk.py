@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from guardproxy.events import Path
 from guardproxy.findings import Kind
-from guardproxy.wire.numbers import NUMBER_LIMIT, digits_of, is_row, part_of
+from guardproxy.wire.json.numbers import NUMBER_LIMIT, digits_of, is_row, part_of
 from guardproxy.wire.opaque import NOT_KEPT, inspect
 from guardproxy.wire.protocol_words import is_known, is_short, undated
 from guardproxy.wire.words import WORDS

@@ -7,7 +7,7 @@ from typing import Any
 
 from guardproxy.events import Count, Path
 from guardproxy.redaction.shapes import Shapes
-from guardproxy.wire.walk import dotted, listed
+from guardproxy.wire.json.walk import dotted, listed
 
 
 def documents(request: Any) -> tuple[str, ...]:

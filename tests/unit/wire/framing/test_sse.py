@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
-from guardproxy.wire.sse import KEEP_ALIVE, Framer, SseEvent, frame
+from guardproxy.wire.framing.sse import KEEP_ALIVE, Framer, SseEvent, frame
 
 LINES = st.sampled_from(
     [b"data: a", b"data:b", b"data:  two", b"data", b"data:", b'data: {"x":"\xe2\x80\xa8\xc2\x85\x0b\x0c"}', b"event: ping",

@@ -6,7 +6,19 @@ from functools import cache
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.walk import NAME, OTHERS, STRUCTURE, TOKEN_IDS, TOKENS, UNMAPPED, Leaf, Map, opaque, text, unknown
+from guardproxy.wire.json.walk import (
+    NAME,
+    OTHERS,
+    STRUCTURE,
+    TOKEN_IDS,
+    TOKENS,
+    UNMAPPED,
+    Leaf,
+    Map,
+    opaque,
+    text,
+    unknown,
+)
 
 _ROLES: dict[str, Kind] = {
     "system": "system",

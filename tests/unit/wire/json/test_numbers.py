@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.numbers import digits_of, digits_of_token, is_row, part_of, stand_ins
+from guardproxy.wire.json.numbers import digits_of, digits_of_token, is_row, part_of, stand_ins
 
 CARD = "4111222233334444"
 

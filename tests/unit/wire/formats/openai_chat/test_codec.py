@@ -10,8 +10,8 @@ import pytest
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Frame, Opaque, Text
 from guardproxy.findings import Channel
-from guardproxy.wire.openai_chat import CODEC, ChatDecoder
-from guardproxy.wire.walk import is_plain_key
+from guardproxy.wire.formats.openai_chat.codec import CODEC, ChatDecoder
+from guardproxy.wire.json.walk import is_plain_key
 from tests.support import chat_frames, events, sse
 from tests.support_media import IMAGE_URL, PDF, WAV
 

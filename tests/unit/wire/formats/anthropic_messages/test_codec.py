@@ -10,8 +10,8 @@ import pytest
 from guardproxy.errors import DownstreamError
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
 from guardproxy.findings import Channel
-from guardproxy.wire.anthropic_messages import CODEC, MessagesDecoder
-from guardproxy.wire.walk import is_plain_key
+from guardproxy.wire.formats.anthropic_messages.codec import CODEC, MessagesDecoder
+from guardproxy.wire.json.walk import is_plain_key
 from tests.support import events, message_frames, sse
 from tests.support_media import PNG, SIGNATURE
 

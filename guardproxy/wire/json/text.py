@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from guardproxy.events import Path
-from guardproxy.wire.numbers import LEAST_DIGITS, digits_of_token, is_row, part_of, stand_in
+from guardproxy.wire.json.numbers import LEAST_DIGITS, digits_of_token, is_row, part_of, stand_in
 
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)(?:"|\\?\Z)|([^"\[\]{}]+)', re.DOTALL)
 _PART = re.compile(r"[^\s,:](?:[^,:]*[^\s,:])?")

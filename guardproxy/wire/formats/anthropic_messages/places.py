@@ -6,7 +6,19 @@ from functools import cache
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.walk import KEYS, NAME, OTHERS, STRUCTURE, TOKEN_IDS, UNMAPPED, Leaf, Map, opaque, text, unknown
+from guardproxy.wire.json.walk import (
+    KEYS,
+    NAME,
+    OTHERS,
+    STRUCTURE,
+    TOKEN_IDS,
+    UNMAPPED,
+    Leaf,
+    Map,
+    opaque,
+    text,
+    unknown,
+)
 
 _CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
 _ROLES: dict[str, Kind] = {"user": "user", "assistant": "assistant", "system": "system"}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.replacing import edited
-from guardproxy.wire.walk import OTHERS, STRUCTURE, UNMAPPED, Found, text, walk
+from guardproxy.wire.json.replacing import edited
+from guardproxy.wire.json.walk import OTHERS, STRUCTURE, UNMAPPED, Found, text, walk
 
 MAP: dict[str, Any] = {"id": STRUCTURE, "text": text("user"), "free": {OTHERS: text("tool_result")}}
 CARD = 4111222233334444

@@ -15,9 +15,7 @@ from typing import Any
 from guardproxy.errors import NO_CAPACITY
 from guardproxy.events import Count, Event, Frame, Text
 from guardproxy.redaction.shapes import NO_SHAPES, Shape, Shapes
-from guardproxy.wire import Decoder, Request, Seen
-from guardproxy.wire.anthropic_messages_map import ERROR, JSON_EVENTS, JSON_RESPONSE, REQUEST, RESPONSE, TEXT_EVENTS
-from guardproxy.wire.citations import cited
+from guardproxy.wire.codec import Decoder, Request, Seen
 from guardproxy.wire.decoding import (
     Place,
     StreamDecoder,
@@ -29,19 +27,21 @@ from guardproxy.wire.decoding import (
     indexed,
     is_delta,
 )
-from guardproxy.wire.replacing import edited
+from guardproxy.wire.formats.anthropic_messages.citations import cited
+from guardproxy.wire.formats.anthropic_messages.places import (
+    ERROR,
+    JSON_EVENTS,
+    JSON_RESPONSE,
+    REQUEST,
+    RESPONSE,
+    TEXT_EVENTS,
+)
+from guardproxy.wire.framing.sse import frame
+from guardproxy.wire.json.replacing import edited
+from guardproxy.wire.json.strict import write
+from guardproxy.wire.json.walk import STRUCTURE, Found, Map, dotted, is_word, walk
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.schemas import messages_shape_of, messages_shapes, shape_of_block
-from guardproxy.wire.sse import frame
-from guardproxy.wire.strict import write
-from guardproxy.wire.walk import (
-    STRUCTURE,
-    Found,
-    Map,
-    dotted,
-    is_word,
-    walk,
-)
 
 _FLOWING = {"text": "text", "thinking": "thinking", "partial_json": "input"}
 

@@ -8,19 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.wire.json.walk import KEYS, OTHERS, STRUCTURE, Leaf, dotted, is_plain_key, is_word, opaque, text, walk
 from guardproxy.wire.protocol_words import is_known
-from guardproxy.wire.walk import (
-    KEYS,
-    OTHERS,
-    STRUCTURE,
-    Leaf,
-    dotted,
-    is_plain_key,
-    is_word,
-    opaque,
-    text,
-    walk,
-)
 from tests.support_media import PNG
 
 MAP: dict[str, Any] = {

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from guardproxy.events import Path
-from guardproxy.wire.walk import Found, reach
+from guardproxy.wire.json.walk import Found, reach
 
 
 def edited(tree: Any, texts: Sequence[tuple[Found, str]]) -> Any:
