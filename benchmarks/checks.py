@@ -21,8 +21,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from guardproxy.checks import Resources, build
-from guardproxy.checks._recognizers import DEFAULTS, versions
+from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._pii.recognizers import DEFAULTS, versions
 from guardproxy.findings import Channel, Window
 
 CHANNEL = Channel("response", "assistant", "choices[0].message.content")
@@ -47,7 +47,7 @@ def _presidio() -> Any:
         from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
         from presidio_analyzer.nlp_engine import SpacyNlpEngine
 
-        from guardproxy.checks._recognizers import recognizers
+        from guardproxy.checks._pii.recognizers import recognizers
 
         engine = SpacyNlpEngine(models=[{"lang_code": "en", "model_name": "blank"}])
         engine.nlp = {"en": spacy.blank("en")}

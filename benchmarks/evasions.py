@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checks import CHANNEL, CHAT, DENSE, _measured, _presidio, _streamed
-from guardproxy.checks import Resources, build
-from guardproxy.checks._unfolding import PROFILES
+from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._evasions.unfolding import PROFILES
 from guardproxy.findings import Window
 from tests.support_evasions import CARD, KEY, MAIL, WAYS, base, full_width, percent
 

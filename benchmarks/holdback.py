@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from guardproxy.checks import Resources, build, with_partner
-from guardproxy.checks._recognizers import DEFAULTS, configured, recognizers, versions
+from guardproxy.checks._contract import Resources, build, with_partner
+from guardproxy.checks._pii.recognizers import DEFAULTS, configured, recognizers, versions
 from guardproxy.findings import Channel
 from guardproxy.gate import Lane
 from guardproxy.supervisor import load_tagger

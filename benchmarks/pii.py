@@ -25,9 +25,9 @@ from random import Random
 from typing import Any
 
 from benchmarks.pii_texts import chat, dense
-from guardproxy.checks import Resources, build
-from guardproxy.checks._recognizers import configured, versions
-from guardproxy.checks._whole import nlp_engine
+from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._pii.recognizers import configured, versions
+from guardproxy.checks._pii.whole import nlp_engine
 from guardproxy.findings import Channel, Window
 
 CHANNEL = Channel("response", "assistant", "choices[0].message.content")

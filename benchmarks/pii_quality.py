@@ -28,7 +28,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from guardproxy.checks import Resources, build
+from guardproxy.checks._contract import Resources, build
 from guardproxy.findings import Channel, Direction
 from guardproxy.scanning import findings_of
 from guardproxy.supervisor import load_tagger

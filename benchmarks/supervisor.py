@@ -30,7 +30,7 @@ from tokenizers import Tokenizer
 
 from benchmarks import supervisor_gpu, supervisor_traffic
 from guardproxy import supervisor
-from guardproxy.checks import Query, Resources
+from guardproxy.checks._contract import Query, Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Window
 from guardproxy.supervisor import Settings

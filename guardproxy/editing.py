@@ -16,7 +16,7 @@ from operator import and_, attrgetter
 from typing import Any
 
 from guardproxy.audit.masking import mask, merge
-from guardproxy.checks import Check
+from guardproxy.checks._contract import Check
 from guardproxy.decisions import EVERYWHERE, Restoration, Stop
 from guardproxy.events import Path
 from guardproxy.findings import Finding

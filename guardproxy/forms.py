@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from guardproxy.checks import Check
+from guardproxy.checks._contract import Check
 from guardproxy.events import End, Event, Frame, Text
 from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Window
 from guardproxy.gate import Gate, Job, Lane

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from guardproxy.checks import Check
+from guardproxy.checks._contract import Check
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window
 from guardproxy.lanes import CHECK_ERROR, Lane, is_raw

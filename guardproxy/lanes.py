@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import Any
 
 from guardproxy.audit.masking import Moves
-from guardproxy.checks import Check
+from guardproxy.checks._contract import Check
 from guardproxy.decisions import Stop
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window, give_way
 from guardproxy.redaction.shapes import Shape

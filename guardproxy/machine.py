@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from guardproxy import receipt
 from guardproxy.attempts import Answer, Attempts
-from guardproxy.checks import Check
+from guardproxy.checks._contract import Check
 from guardproxy.decisions import Restoration, Retry, Stop
 from guardproxy.editing import Editor
 from guardproxy.errors import NO_CAPACITY, DownstreamError, Shortage

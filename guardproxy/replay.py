@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from guardproxy.checks import Check, labels
+from guardproxy.checks._contract import Check, labels
 from guardproxy.decisions import Restoration
 from guardproxy.differences import UNTOUCHED, Masked, differences, moved_decisions
 from guardproxy.errors import NO_CAPACITY

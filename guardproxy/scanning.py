@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from guardproxy import plugins
-from guardproxy.checks import Check, Resources, own_names, with_partner
+from guardproxy.checks._contract import Check, Resources, own_names, with_partner
 from guardproxy.config import shipped
 from guardproxy.errors import PluginError, PolicyError
 from guardproxy.exchange import Exchange, Setting

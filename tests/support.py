@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from guardproxy.checks import Resources
+from guardproxy.checks._contract import Resources
 from guardproxy.exchange import Exchange, Limits, Setting
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.policy.evaluate import PolicySet

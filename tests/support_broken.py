@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from guardproxy.checks import Resources
+from guardproxy.checks._contract import Resources
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, parse_all
 from tests.support_supervisor import FakeScorer, words
 

@@ -17,8 +17,12 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks import Check, Resources, _engine, _reach, _unfolding, build, pii
-from guardproxy.checks._folding import table
+from guardproxy.checks import pii
+from guardproxy.checks._contract import Check, Resources, build
+from guardproxy.checks._evasions import unfolding as _unfolding
+from guardproxy.checks._evasions.folding import table
+from guardproxy.checks._patterns import reach as _reach
+from guardproxy.checks._pii import engine as _engine
 from guardproxy.testing import scan_in_chunks, whole
 
 _CHARACTERS_A_STEP = 32

@@ -11,11 +11,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from guardproxy.checks import _recognizers as ours
-from guardproxy.checks._cover import parsed
-from guardproxy.checks._engine import Engine
-from guardproxy.checks._whole import nlp_engine
-from guardproxy.checks._words import words
+from guardproxy.checks._pii import recognizers as ours
+from guardproxy.checks._pii.cover import parsed
+from guardproxy.checks._pii.engine import Engine
+from guardproxy.checks._pii.whole import nlp_engine
+from guardproxy.checks._pii.words import words
 
 IDENTIFIERS = {
     "EMAIL_ADDRESS": "ada.l+x@mail.example.co.uk",

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.checks import Resources
+from guardproxy.checks._contract import Resources
 from guardproxy.exchange import Exchange, Setting
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse

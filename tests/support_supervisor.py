@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
-from guardproxy.checks import Judged, Query
+from guardproxy.checks._contract import Judged, Query
 
 POINTS: Mapping[str, Mapping[str, float]] = {
     "jailbreak": {"5%": 0.4, "1%": 0.8, "0.1%": 0.95},

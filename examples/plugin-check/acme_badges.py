@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from guardproxy.checks import Option, options_digest
+from guardproxy.checks._contract import Option, options_digest
 from guardproxy.errors import OptionError
 from guardproxy.findings import Finding, Scan
 

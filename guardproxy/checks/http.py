@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from guardproxy.checks import Check, Option, Resources, options_digest, unknown
+from guardproxy.checks._contract import Check, Option, Resources, options_digest, unknown
 from guardproxy.errors import OptionError, RemoteError
 from guardproxy.findings import Finding, Scan, Window, failed
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from guardproxy.checks import Option, Resources, options_digest, unknown
+from guardproxy.checks._contract import Option, Resources, options_digest, unknown
 from guardproxy.errors import OptionError
 from guardproxy.findings import Detail, Direction, Finding, Form, Kind, Scan, Window
 from guardproxy.schemas.compiled import Compiled, SchemaError, compile_schema

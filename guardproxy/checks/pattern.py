@@ -16,10 +16,10 @@ from typing import Any
 
 import re2
 
-from guardproxy.checks import SCORE, TEXTS, Advice, Check, Option, Resources, options_digest, unknown
-from guardproxy.checks._reach import Reach, Rule, rule
-from guardproxy.checks._shape import UnreadableError
-from guardproxy.checks._unfolding import EVASIONS, unfolding
+from guardproxy.checks._contract import SCORE, TEXTS, Advice, Check, Option, Resources, options_digest, unknown
+from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
+from guardproxy.checks._patterns.reach import Reach, Rule, rule
+from guardproxy.checks._patterns.shape import UnreadableError
 from guardproxy.errors import OptionError
 from guardproxy.findings import Scan, Window
 

@@ -27,14 +27,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guardproxy.checks import Check, Resources, labels
-from guardproxy.checks._engine import BEHIND, Engine, Span
-from guardproxy.checks._names import Names
-from guardproxy.checks._setup import OPTIONS, setup
-from guardproxy.checks._spans import Taken
+from guardproxy.checks._contract import Check, Resources, labels
+from guardproxy.checks._evasions.unfolding import unfolding
+from guardproxy.checks._patterns.spans import Taken
+from guardproxy.checks._pii.engine import BEHIND, Engine, Span
+from guardproxy.checks._pii.names import Names
+from guardproxy.checks._pii.setup import OPTIONS, setup
+from guardproxy.checks._pii.whole import Whole
 from guardproxy.checks._stopping import stop_point
-from guardproxy.checks._unfolding import unfolding
-from guardproxy.checks._whole import Whole
 from guardproxy.findings import Finding, Scan, Window
 
 __all__ = ["OPTIONS", "build"]

@@ -20,9 +20,9 @@ from typing import Any
 
 import yaml
 
-from guardproxy.checks import Check, Option, Resources, options_digest, unknown
-from guardproxy.checks._reach import Reach, Rule, rule
-from guardproxy.checks._unfolding import EVASIONS, unfolding
+from guardproxy.checks._contract import Check, Option, Resources, options_digest, unknown
+from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
+from guardproxy.checks._patterns.reach import Reach, Rule, rule
 from guardproxy.errors import OptionError
 from guardproxy.findings import Scan, Window
 

@@ -16,10 +16,21 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from guardproxy.checks import SCORE, TEXTS, Advice, Check, Judged, Option, Query, Resources, Scorer, options_digest
-from guardproxy.checks._readings import PROFILES, other_views
-from guardproxy.checks._unfolding import EVASIONS, merged
-from guardproxy.checks._views import View
+from guardproxy.checks._contract import (
+    SCORE,
+    TEXTS,
+    Advice,
+    Check,
+    Judged,
+    Option,
+    Query,
+    Resources,
+    Scorer,
+    options_digest,
+)
+from guardproxy.checks._evasions.readings import PROFILES, other_views
+from guardproxy.checks._evasions.unfolding import EVASIONS, merged
+from guardproxy.checks._evasions.views import View
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import KINDS, Direction, Finding, Kind, Scan, Window
 

@@ -13,7 +13,7 @@ from functools import reduce
 from operator import and_
 from typing import NamedTuple
 
-from guardproxy.checks import Check, with_partner
+from guardproxy.checks._contract import Check, with_partner
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.lazy import lazy

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from guardproxy.checks import advice, labels, looks_at
+from guardproxy.checks._contract import advice, labels, looks_at
 from guardproxy.decisions import Retry
 from guardproxy.policy.coverage import asked, coverage
 from guardproxy.policy.document import Policy, Rule

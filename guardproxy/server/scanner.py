@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from prometheus_client import Counter, Gauge
 
-from guardproxy.checks import Check, Query, Scorer
+from guardproxy.checks._contract import Check, Query, Scorer
 from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.findings import Scan, Window, failed
 from guardproxy.gate import Job

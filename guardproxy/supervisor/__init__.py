@@ -19,7 +19,7 @@ from guardproxy.supervisor.tags import TagModel
 from guardproxy.supervisor.tags import read as read_tags
 
 if TYPE_CHECKING:
-    from guardproxy.checks import Scorer, Tagger
+    from guardproxy.checks._contract import Scorer, Tagger
     from guardproxy.supervisor.meters import Registry
     from guardproxy.supervisor.scorer import ModelScorer
     from guardproxy.supervisor.serving import SharedScorer

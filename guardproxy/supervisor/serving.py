@@ -24,7 +24,7 @@ from typing import Any
 
 import orjson
 
-from guardproxy.checks import Judged, Query
+from guardproxy.checks._contract import Judged, Query
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError, Shortage
 from guardproxy.supervisor.model import Described, Model
 from guardproxy.supervisor.scorer import Answer, ModelScorer

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from guardproxy import supervisor
-from guardproxy.checks import Judged, Resources, Scorer
+from guardproxy.checks._contract import Judged, Resources, Scorer
 from guardproxy.checks.supervisor import Supervisor, build
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Kind, Window

@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from guardproxy.checks._names import Names
+from guardproxy.checks._pii.names import Names
 from guardproxy.supervisor import read_tags
 from guardproxy.supervisor.tagger import OnnxTagger
 from models.names.export import HERE, write_config

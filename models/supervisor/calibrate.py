@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from guardproxy import supervisor
-from guardproxy.checks import Resources
+from guardproxy.checks._contract import Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Window
 from guardproxy.supervisor.first_stage import FirstStage

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks import Check
-from guardproxy.checks._engine import Span
+from guardproxy.checks._contract import Check
+from guardproxy.checks._pii.engine import Span
 from guardproxy.checks.pii import _strength, resolve
 from guardproxy.findings import Finding, give_way
 from tests.support_check_cost import UNITS, built, cost, counted, short_blocks, steps

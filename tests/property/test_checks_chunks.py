@@ -8,11 +8,12 @@ import re2
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from guardproxy.checks import Resources, build, pii
-from guardproxy.checks._reach import compiled
-from guardproxy.checks._recognizers import recognizers
-from guardproxy.checks._shape import shape
-from guardproxy.checks._words import LOOK
+from guardproxy.checks import pii
+from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._patterns.reach import compiled
+from guardproxy.checks._patterns.shape import shape
+from guardproxy.checks._pii.recognizers import recognizers
+from guardproxy.checks._pii.words import LOOK
 from tests.support_checks import PROSE, assert_invariant, promise, whole
 from tests.support_pii import CONTEXT, IDENTIFIERS
 from tests.support_secrets import made_up

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks import Resources, build
-from guardproxy.checks._folding import table
-from guardproxy.checks._unfolding import UNDECODED, Unfolding, unfolding
+from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._evasions.folding import table
+from guardproxy.checks._evasions.unfolding import UNDECODED, Unfolding, unfolding
 from tests.support_checks import PROSE, assert_every_split, assert_invariant, promise, whole
 from tests.support_evasions import CARD, INVISIBLE, KEY, MAIL, SPACES, WAYS, base, digits, full_width, look_alikes
 

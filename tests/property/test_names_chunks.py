@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guardproxy.checks import Resources, build, with_partner
+from guardproxy.checks._contract import Resources, build, with_partner
 from guardproxy.findings import Channel, Direction, Finding
 from guardproxy.gate import Lane
 from guardproxy.supervisor import load_tagger

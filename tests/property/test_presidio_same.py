@@ -10,9 +10,9 @@ import regex
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from guardproxy.checks import _recognizers as known
-from guardproxy.checks._cover import UNBOUNDED, UncoveredError, cover, parsed, trace
-from guardproxy.checks._engine import compiled, exact
+from guardproxy.checks._pii import recognizers as known
+from guardproxy.checks._pii.cover import UNBOUNDED, UncoveredError, cover, parsed, trace
+from guardproxy.checks._pii.engine import compiled, exact
 from tests.differential import compare, texts
 from tests.support_checks import promise
 from tests.support_pii import IDENTIFIERS, analyzer, engine, mixed_text, outcome, recognizers, sample

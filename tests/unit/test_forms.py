@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks import Check, Resources, build
+from guardproxy.checks._contract import Check, Resources, build
 from guardproxy.events import End, Frame, Text
 from guardproxy.findings import Channel, Detail, Facts, Finding, Form, Scan
 from guardproxy.forms import Forms, needs_form

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from guardproxy import scanning
-from guardproxy.checks import Resources
+from guardproxy.checks._contract import Resources
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.findings import Finding
 from guardproxy.scanning import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks import Option, Resources, build, known, options
+from guardproxy.checks._contract import Option, Resources, build, known, options
 from guardproxy.errors import OptionError, PluginError, PolicyError
 from guardproxy.redaction.placeholders import Restoring
 from tests.support import policy_set

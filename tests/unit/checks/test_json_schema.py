@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks import Resources, build
+from guardproxy.checks._contract import Resources, build
 from guardproxy.checks.json_schema import REFUSED, UNKNOWN_TOOL, JsonSchema
 from guardproxy.errors import OptionError
 from guardproxy.findings import Channel, Facts, Finding, Form, Scan, Window

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks import Resources, build, known
-from guardproxy.checks._reach import CHAIN, Reach, rule
-from guardproxy.checks._shape import UnreadableError, shape
+from guardproxy.checks._contract import Resources, build, known
+from guardproxy.checks._patterns.reach import CHAIN, Reach, rule
+from guardproxy.checks._patterns.shape import UnreadableError, shape
 from guardproxy.errors import OptionError
 from guardproxy.findings import Window
 from tests.support_checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole

@@ -12,9 +12,10 @@ from unittest.mock import patch
 
 import pytest
 
-from guardproxy.checks import Resources, Tag, build, pii, with_partner
-from guardproxy.checks._engine import BEHIND, Span
-from guardproxy.checks._recognizers import DEFAULTS, recognizers
+from guardproxy.checks import pii
+from guardproxy.checks._contract import Resources, Tag, build, with_partner
+from guardproxy.checks._pii.engine import BEHIND, Span
+from guardproxy.checks._pii.recognizers import DEFAULTS, recognizers
 from guardproxy.checks.pii import MOST, resolve
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Finding, Window

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.checks._engine import Span
+from guardproxy.checks._pii.engine import Span
 from guardproxy.checks._stopping import stoppable
 from guardproxy.checks.pii import resolve
 

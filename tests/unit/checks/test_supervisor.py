@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks import Check, Resources
-from guardproxy.checks import build as build_by_name
+from guardproxy.checks._contract import Check, Resources
+from guardproxy.checks._contract import build as build_by_name
 from guardproxy.checks.supervisor import OPTIONS, build
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Direction, Finding, Kind, Scan, Window

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from guardproxy import checks
-from guardproxy.checks import Resources
+from guardproxy.checks import check as checks
+from guardproxy.checks._contract import Resources
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Scan, Window
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_folder, parse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.checks import Resources
+from guardproxy.checks._contract import Resources
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse_all
 from guardproxy.policy.notes import Note, notes

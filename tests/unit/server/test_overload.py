@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks import Judged, Query, Resources
+from guardproxy.checks._contract import Judged, Query, Resources
 from guardproxy.errors import Shortage
 from guardproxy.findings import Scan
 from guardproxy.server.scanner import Allowed, Scanner

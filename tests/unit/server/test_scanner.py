@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from guardproxy.checks import Check, Judged, Query, Resources
+from guardproxy.checks._contract import Check, Judged, Query, Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.errors import Shortage
 from guardproxy.findings import Channel, Facts, Finding, Kind, Scan, Window

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from guardproxy.checks import Judged, Query
+from guardproxy.checks._contract import Judged, Query
 from guardproxy.errors import ConfigError
 from guardproxy.supervisor import Models, Settings, find, load, read
 from guardproxy.supervisor.batching import Row

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from tokenizers import Tokenizer
 
-from guardproxy.checks import Query, Resources
+from guardproxy.checks._contract import Query, Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel, Window

@@ -12,7 +12,7 @@ from threading import Event
 import pytest
 from prometheus_client import CollectorRegistry
 
-from guardproxy.checks import Query
+from guardproxy.checks._contract import Query
 from guardproxy.errors import ConfigError, Shortage
 from guardproxy.supervisor import Models, Settings, find, read
 from guardproxy.supervisor.batching import Row

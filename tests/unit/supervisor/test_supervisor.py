@@ -13,7 +13,7 @@ from subprocess import run
 
 import pytest
 
-from guardproxy.checks import Query
+from guardproxy.checks._contract import Query
 from guardproxy.errors import ConfigError
 from guardproxy.supervisor import Models, Settings, find, read
 from guardproxy.supervisor.model import FILES

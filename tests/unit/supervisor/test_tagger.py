@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from guardproxy.checks import Tag
+from guardproxy.checks._contract import Tag
 from guardproxy.checks._stopping import stoppable
 from guardproxy.errors import ConfigError
 from guardproxy.supervisor import find, load, load_tagger, read_tags

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from guardproxy.audit.chain import canonical
-from guardproxy.checks import Resources
+from guardproxy.checks._contract import Resources
 from guardproxy.findings import Finding, Scan, Window
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse_all

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from guardproxy import supervisor
-from guardproxy.checks import Resources
+from guardproxy.checks._contract import Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.cli import app
 from guardproxy.errors import ConfigError

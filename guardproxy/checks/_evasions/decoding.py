@@ -1,0 +1,216 @@
+"""Text that is written in code: escapes of single characters, and runs of base64 or hexadecimal digits.
+
+Text comes in; `Edit`s go out: what is to be read in place of an escape or a run. Nothing is kept.
+
+Escapes: percent (`%41`, UTF-8, `%u0041`), HTML entities by name or number, `\\x41`, `\\u0041`, `\\u{41}`, `\\U00000041`, octal,
+and `\\n`, `\\t`, `\\r`, `\\"`, `\\'`, `\\/`, `\\\\`. Runs: base64 of both alphabets with or without padding, also in lines,
+and hexadecimal; what they decode to counts only when it is text: UTF-8 (or UTF-16 of ASCII) without control characters.
+Words, paths and hashes decode to nothing of the kind. `thorough` (the profile `strict`) also reads a run from its second, third
+and fourth character on, picks printable stretches out of binary data, unpacks gzip, and takes hexadecimal digits in pairs.
+
+A run in lines may have `LINES` lines; the lines after these are a run of their own.
+"""
+
+from __future__ import annotations
+
+import binascii
+import html
+import re
+import zlib
+from dataclasses import dataclass
+
+from guardproxy.checks._evasions.folding import RUN, Edit
+
+LEAST = 12  # characters of a run: 9 bytes, the digits of a social security number
+LINES = 32
+UNPACKED_LIMIT = 65536  # bytes that are unpacked from one run
+_LEAST_PART = 64  # shorter parts of an image say something by chance
+_STRETCH = 9
+_LEAST_HEX = 18
+
+_ESCAPE = re.compile(
+    r"%[0-7][0-9A-Fa-f]|%[C-Fc-f][0-9A-Fa-f](?:%[89ABab][0-9A-Fa-f]){1,3}|%u[0-9A-Fa-f]{4}"
+    r"|&(?:#[0-9]{1,7}(?![0-9]);?|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f]);?|[A-Za-z][A-Za-z0-9]{1,24};)"
+    r"|\x1b(?:\[[0-9;?]{0,16}[A-Za-z])?"
+    r"|\\u[dD][89ABab][0-9A-Fa-f]{2}\\u[dD][C-Fc-f][0-9A-Fa-f]{2}"
+    r"|\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|u\{[0-9A-Fa-f]{1,6}\}|[0-3][0-7]{2}|[nrt\"'/\\])"
+)
+_ESCAPE_OPEN = re.compile(r"\\u\{[0-9A-Fa-f]{0,6}\Z|\x1b(?:\[[0-9;?]{0,16})?\Z")
+_SHORT = {"n": "\n", "r": "\r", "t": "\t"}
+_LINE = rf"\r?\n[ \t]{{0,8}}[{RUN}]"
+_LINES = (
+    rf"(?<![{RUN}])[{RUN}]{{16,128}}(?:{_LINE}{{16,128}}){{1,{LINES - 1}}}"
+    rf"(?:{_LINE}{{2,15}}(?=[=\s\"'`)\]}},;<]|\Z))?={{0,2}}"
+)
+_SINGLE = rf"(?<![{RUN}])[{RUN}]{{{LEAST},}}={{0,2}}"
+_PAIRS = r"(?<![0-9A-Za-z])(?:0x)?[0-9A-Fa-f]{2}(?:[ :,-]{1,2}(?:0x)?[0-9A-Fa-f]{2}){8,255}(?![0-9A-Za-z])"
+_WHOLE = re.compile(rf"[{RUN}]{{{LEAST},}}")
+_RUNS = re.compile(f"{_LINES}|{_SINGLE}")
+_RUNS_AND_PAIRS = re.compile(f"(?P<pairs>{_PAIRS})|{_LINES}|{_SINGLE}")
+_MORE_LINES = re.compile(r"\r?(?:\n[ \t]{0,8})?")
+_PART = re.compile(r"[^+/_-]+")
+_PRINTABLE = re.compile(rb"[\t\n\r -~]+")
+_STRETCHES = re.compile(rb"[\t -~]{%d,}" % _STRETCH)
+_HEX = re.compile(rf"(?:[0-9A-Fa-f]{{2}}){{{_LEAST_HEX // 2},}}")
+_URL_SAFE = str.maketrans("-_", "+/")
+_BREAK = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """`edits`: what the runs that hold text stand for. `spans`: all places that were looked at as one, in order. `open`: from
+    where on text that follows may change either. `cut`: runs of which not all was decoded."""
+
+    edits: list[Edit]
+    spans: list[tuple[int, int]]
+    open: int
+    cut: list[tuple[int, int]]
+
+
+def unescape(text: str) -> list[Edit]:
+    """The edits that read the escapes in `text`."""
+    edits = []
+    for match in _ESCAPE.finditer(text):
+        plain = _plain(match[0])
+        if plain != match[0]:
+            edits.append((match.start(), match.end(), plain))
+    return edits
+
+
+def escape_open(text: str) -> int:
+    """From where on a text that goes on may turn out to be an escape that holds signs of punctuation."""
+    match = _ESCAPE_OPEN.search(text, max(0, len(text) - 18))
+    return match.start() if match else len(text)
+
+
+def runs(text: str, thorough: bool, more: bool) -> Runs:
+    """The runs in `text`. `more`: text may follow."""
+    edits: list[Edit] = []
+    spans: list[tuple[int, int]] = []
+    cut: list[tuple[int, int]] = []
+    for match in (_RUNS_AND_PAIRS if thorough else _RUNS).finditer(text):
+        spans.append(match.span())
+        for start, end, plain, whole in _read(match, thorough):
+            edits.append((start, end, plain))
+            if not whole:
+                cut.append((start, end))
+    end = len(text)
+    if more and spans and _MORE_LINES.fullmatch(text, spans[-1][1]):
+        end = spans[-1][0]
+    return Runs(edits, spans, end, cut)
+
+
+def says(text: str, joined: bool) -> bool:
+    """Whether a run in a long word says something, as a whole or in a part of at least `_LEAST_PART` characters.
+    `joined`: the word begins before `text`."""
+    for match in _WHOLE.finditer(text):
+        parts = [part for part in _PART.findall(match[0]) if len(part) >= _LEAST_PART]
+        if _decoded(match[0], False, joined and not match.start()) or any(
+            _decoded(part, False, False) for part in parts
+        ):
+            return True
+    return False
+
+
+def _plain(escape: str) -> str:
+    """The character that an escape stands for; the escape itself if there is none."""
+    if escape[0] == "\x1b":
+        return ""  # colours and the like
+    if escape[0] == "&":
+        return html.unescape(escape)
+    if escape[0] == "%":
+        if escape[1] == "u":
+            return _char(int(escape[2:], 16))
+        try:
+            return bytes.fromhex(escape.replace("%", "")).decode()
+        except UnicodeDecodeError:
+            return escape
+    if len(escape) == 12:  # a surrogate pair
+        return chr(0x10000 + (int(escape[2:6], 16) - 0xD800) * 0x400 + int(escape[8:], 16) - 0xDC00)
+    kind = escape[1]
+    if kind in "xuU":
+        return _char(int(escape[2:].strip("{}"), 16))
+    return chr(int(escape[1:], 8)) if kind in "0123" else _SHORT.get(kind, kind)
+
+
+def _char(code: int) -> str:
+    return "\ufffd" if code > 0x10FFFF or 0xD800 <= code < 0xE000 else chr(code)
+
+
+def _read(match: re.Match[str], thorough: bool) -> list[tuple[int, int, str, bool]]:
+    """What a run says, as (start, end, text, all of it): the whole run, else its lines, else its parts between signs."""
+    start, end = match.span()
+    if thorough and match["pairs"]:
+        digits = re.sub("0x|[^0-9A-Fa-f]", "", match["pairs"])
+        found = _text(bytes.fromhex(digits), thorough)
+        return [(start, end, *found)] if found else []
+    lines = [(start + line.start(), start + line.end()) for line in re.finditer(r"\S+", match[0])]
+    text = match.string
+    if len(lines) > 1:
+        for kept in (lines, lines[:-1]):
+            whole = "".join(text[low:high] for low, high in kept)
+            if found := _decoded(whole, thorough, False):
+                alone = [_decoded(text[low:high], False, False) for low, high in kept]
+                each = [plain for plain, _ in filter(None, alone)]
+                return [(start, kept[-1][1], "\n".join([found[0], *each]), found[1])]
+    out = []
+    for low, high in lines:
+        if found := _decoded(text[low:high], thorough, False):
+            out.append((low, high, *found))
+            continue
+        out += [
+            (*part.span(), *found)
+            for part in _PART.finditer(text, low, high)
+            if part.span() != (low, high) and (found := _decoded(part[0], thorough, False))
+        ]
+    return out
+
+
+def _decoded(run: str, thorough: bool, inside: bool) -> tuple[str, bool] | None:
+    """The text in a run without breaks, and whether that is all of it."""
+    digits = run.rstrip("=").removeprefix("0x")
+    if _HEX.fullmatch(digits) and (found := _text(bytes.fromhex(digits), False)):
+        return found
+    if digits.islower() and digits.isalpha() and not thorough:
+        return None  # a word
+    for skip in range(4 if thorough or inside else 1):
+        size = len(digits) - skip
+        kept = digits[skip : skip + size - (size % 4 == 1)].translate(_URL_SAFE)
+        if len(kept) < LEAST - 1:
+            return None
+        data = binascii.a2b_base64(kept + "=" * (-len(kept) % 4))
+        if found := _text(data, thorough):
+            return found
+    return None
+
+
+def _text(data: bytes, thorough: bool) -> tuple[str, bool] | None:
+    """Decoded bytes as text, and whether that is all of it; `None` when they are none."""
+    for empty, wide in ((data[1::2], data[0::2]), (data[0::2], data[1::2])):
+        if len(data) >= 8 and not any(empty):
+            data = wide  # UTF-16 of ASCII
+    if _PRINTABLE.fullmatch(data):
+        return data.decode(), True
+    # At either end may be a part of a character, when a run is read from inside.
+    plain = data.decode("utf-8", "replace").strip("\ufffd")
+    if plain and len(data) - len(plain.encode()) <= min(6, len(data) // 8) and all(map(_is_text, plain)):
+        return plain, True
+    return _picked(data) if thorough else None
+
+
+def _is_text(char: str) -> bool:
+    return char != "\ufffd" and (char.isprintable() or char in "\t\n\r")
+
+
+def _picked(data: bytes) -> tuple[str, bool] | None:
+    """Printable stretches of binary data, unpacked if need be."""
+    whole = True
+    if data[:2] == b"\x1f\x8b":
+        unpacking = zlib.decompressobj(31)
+        try:
+            data = unpacking.decompress(data, UNPACKED_LIMIT)
+        except zlib.error:
+            return None
+        whole = unpacking.eof
+    stretches = _STRETCHES.findall(data)
+    return (b"\n".join(stretches).decode(), whole) if stretches else None

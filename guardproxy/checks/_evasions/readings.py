@@ -1,0 +1,48 @@
+"""What a model is shown of a text beside the text itself: how it reads once its disguises are undone.
+
+A whole text comes in; views of it (see `_views.py`) go out, with the way back to the text. Nothing is kept. A text in which
+nothing is hidden has no other view. The views are the deepest ones: they say all that the layers before them say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+from guardproxy.checks._evasions.folding import Table, table
+from guardproxy.checks._evasions.views import DEPTH, View, plain, read
+
+PROFILES = ("off", "standard", "strict")
+
+
+def other_views(text: str, profile: str) -> list[View]:
+    """The views of `text` that differ from it; at most two. `profile`: one of `PROFILES`."""
+    if profile == "off":
+        return []
+    using = _table(profile == "strict", _is_latin(text))
+    if plain(text, using):
+        return []
+    views = read(text, using, more=False).views
+    found: list[View] = []
+    for view in (views[DEPTH + 1], views[-1]):
+        if view.text != text and all(view.text != known.text for known in found):
+            found.append(view)
+    return found
+
+
+@cache
+def _table(strict: bool, latin: bool) -> Table:
+    """`latin`: letters that look Latin are read as Latin ones, whatever the profile."""
+    if strict or not latin:
+        return table(strict)
+    return replace(table(strict=True), strict=False, units=None)
+
+
+def _is_latin(text: str) -> bool:
+    """Whether a text is not mostly written in other letters, of which many look Latin and are none."""
+    if text.isascii():
+        return False  # nothing to be read in another way
+    latin = sum(letter.isascii() and letter.isalpha() for letter in text)
+    other = [letter for letter in text if not letter.isascii() and letter.isalpha()]
+    alike = table(strict=True).look_alikes
+    return sum(ord(letter) not in alike for letter in other) * 4 <= latin + len(other)

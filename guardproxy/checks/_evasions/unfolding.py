@@ -1,0 +1,398 @@
+"""Values that are hidden from a check: any check, shown every view of a text (`_views.py`), its findings carried back.
+
+Windows come in, the inner check's findings go out, each over the characters of the text that hide the value: the whole
+of an encoded run. Nothing is kept. The findings of a text are those of the inner check in each of its views; where they
+overlap and bear one label they are one finding from the first to the last character, with the highest score. So what the
+inner check finds in the text as it stands is always covered. What holds more layers than are read, or more of something than is
+unpacked, is a finding `UNDECODED`.
+
+Option `evasions` of a check:
+- `off`: the check as it is.
+- `standard`: full-width and other compatibility forms, digits of other scripts, invisible characters, tag characters,
+  spaces and dashes of all kinds; percent, HTML and backslash escapes; base64 and hexadecimal runs of text.
+- `strict`: also look-alike letters, combining marks, letters and digits one by one, base64 that begins inside of a
+  run, and text in binary data, gzip, or hexadecimal pairs.
+Both read two layers of runs in each other. What neither reads: text backwards, rot13, leetspeak, Morse, words for signs.
+
+How it holds in a stream. The inner check keeps its own account of how far it is in each view. A scan reports only a place
+that is final in all of them, and at which the check can go on in all of them (`_agreed`): where one is ahead of
+another, it is shown less. The last word is held, as it may turn out to be the beginning of a run; so are lines of base64, and
+one-letter words in `strict`. A word of
+`RUN_LIMIT` characters or more is passed on unread, as an image is; where pieces of it turn out to say something, they are
+`UNDECODED`, and the text is cut between them.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import regex
+
+from guardproxy.checks._contract import Advice, Check, Option, advice, labels, options_digest
+from guardproxy.checks._evasions.folding import ASCII, Table, spaced_open, table
+from guardproxy.checks._evasions.views import Reading, View, as_it_stands, hidden, long_words, plain, read, together
+from guardproxy.checks._stopping import stop_point
+from guardproxy.errors import NoCapacityError, OptionError
+from guardproxy.findings import Finding, Scan, Window
+
+VERSION = 2
+PROFILES = ("off", "standard", "strict")
+UNDECODED = "UNDECODED"
+EVASIONS = Option(
+    "What values are hidden by is undone before they are looked for.", {"enum": list(PROFILES)}, PROFILES, "standard"
+)
+_ROUNDS = 8  # each of them reads all that is held once more
+_PATIENCE = 512  # characters that are held before a scan is not tried at each window
+_AGAIN = 5120  # characters that a scan may leave to be read again, held or not, before the same holds
+_STEP = 64  # characters of a word that are looked at together, at first
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far the inner check is in a view: at places `low` to `high` of the text, or (`low` > `high`) inside of what
+    stands for a run. `keep`: what it still needs to see."""
+
+    findings: tuple[Finding, ...]
+    low: int
+    high: int
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
+class Giant:
+    """A word of `RUN_LIMIT` characters or more, which is not read. `inside`: it began before the window."""
+
+    start: int
+    end: int
+    inside: bool
+    limit: int
+
+    def breaks(self) -> range:
+        """Where it is cut into pieces."""
+        return range(self.start if self.inside else self.start + self.limit, self.end + 1, self.limit)
+
+    def pieces(self, ended: bool) -> list[tuple[int, int, bool]]:
+        """Its pieces as (start, end, whether something of it comes before); the last one only when the word has ended."""
+        return [
+            (low, min(low + self.limit, self.end), self.inside or low > self.start)
+            for low in range(self.start, self.end, self.limit)
+            if ended or low + self.limit <= self.end
+        ]
+
+    def part(self, low: int, high: int) -> Giant:
+        """What of it lies in characters `low` to `high`, counted from `low`, which is one of its breaks if it lies in it."""
+        return Giant(max(self.start - low, 0), min(self.end, high) - low, self.inside or self.start < low, self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """No scan before the text has so many characters."""
+
+    until: int
+
+
+class _Failed(Exception):
+    """The inner check failed; the argument is its error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfolding:
+    """A `Check` around another."""
+
+    inner: Check
+    using: Table = field(repr=False)
+    digest: str
+    sensitive: bool
+    slow: bool
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def labels(self) -> frozenset[str] | None:
+        found = labels(self.inner)
+        return None if found is None else found | {UNDECODED}
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        return advice(self.inner)
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        """See `Check.scan`."""
+        return [self._paced(window) for window in windows]
+
+    def _paced(self, window: Window) -> Scan:
+        """The scan of a window. Where a scan leads nowhere, or leaves much that the next one reads again, the next one waits
+        until that has grown by a half, so that a text in which the views never agree costs linear time. How long to wait
+        is the state of this text alone: no other text, and no other exchange, changes when a text is scanned."""
+        end = window.start + len(window.text)
+        if isinstance(window.state, _Pause) and not window.last and end < window.state.until:
+            return Scan((), window.settled, window.start, state=window.state)
+        quick = self._quick(window)
+        scan = self._scan(window) if quick is None else quick
+        if window.last or scan.error:
+            return scan
+        held, again = end - scan.settled, end - scan.keep
+        if quick is not None and max(held, again) > _PATIENCE:
+            # The check itself reads on, as far as its own cap, unless all that is new belongs to one word without an end.
+            word = len(window.text) - self._word(window.text, len(window.text), ())
+            if 2 * word < min(held, again):
+                return scan
+        if scan.settled == window.settled and held > _PATIENCE:
+            return replace(scan, state=_Pause(end + held // 2))
+        return replace(scan, state=_Pause(end + again // 2)) if again > _AGAIN else scan
+
+    def _scan(self, window: Window) -> Scan:
+        """The scan of a window, part by part where a giant holds pieces that say something."""
+        text, behind, done = window.text, self._behind(window), window.settled - window.start
+        giants = self._giants(text, bool(window.start) and not behind)
+        pieces = [piece for giant in giants for piece in giant.pieces(window.last or giant.end < len(text))]
+        unread = [(low, high) for low, high, joined in pieces if hidden(text[low:high], joined)]
+        edges = {place for span in unread for place in span}
+        cuts = [low for low, _, joined in pieces if joined and low in edges and low >= max(done, 1)]
+        findings: tuple[Finding, ...] = ()
+        scan = Scan((), window.settled, window.start)
+        for low, high in pairwise([0, *cuts, len(text)]):
+            stop_point()
+            if low < high <= done and cuts:
+                continue
+            part = replace(window, text=text[low:high], last=window.last or high < len(text))
+            if low:
+                part = replace(part, start=window.start + low, settled=window.start + low)
+            inside = [giant.part(low, high) for giant in giants if giant.start < high and low < giant.end]
+            spans = [(start - low, end - low) for start, end in unread if low <= start and end <= high]
+            scan = self._part(part, 0 if low else behind, inside, spans)
+            findings += scan.findings
+            if scan.error:
+                break
+        return Scan(findings, scan.settled, scan.keep, scan.error)
+
+    def _quick(self, window: Window) -> Scan | None:
+        """The scan of a window in which nothing is hidden, as most are: there is one view, the text itself."""
+        text, behind = window.text, self._behind(window)
+        if len(text) >= self.using.limit or (window.start and not behind):
+            return None
+        end = len(text) if window.last else self._word(text, len(text), ())
+        if self.using.strict and not window.last:
+            end = self._word(text, spaced_open(text[:end]), ())
+        if end < window.settled - window.start or not plain(text[:end], self.using):
+            return None
+        if not window.last or behind:
+            window = replace(window, text=text[behind:end], start=window.start + behind)
+        (scan,) = self.inner.scan([window])
+        if scan.error:
+            return scan
+        shift = window.start - behind
+        return Scan(scan.findings, scan.settled, shift + self._kept(text, scan.keep - shift, (), ()), "")
+
+    def _part(self, window: Window, behind: int, giants: Sequence[Giant], unread: Sequence[tuple[int, int]]) -> Scan:
+        """A scan of a window in which nothing that is not read ends or begins inside of a giant."""
+        text, done = window.text, window.settled - window.start
+        breaks = [at for giant in giants for at in giant.breaks()]
+        end = len(text) if window.last else self._word(text, len(text), breaks)
+        reading = self._read(text[:end], giants, not window.last)
+        limit = end
+        if not window.last:
+            limit = self._word(text, reading.limit, breaks)
+            if self.using.strict:
+                limit = self._word(text, spaced_open(text[:limit]), breaks)
+        unread = [*unread, *reading.unread]
+        try:
+            states, place = self._agreed(reading.distinct(), window, behind, max(limit, done), unread)
+        except _Failed as failed:
+            return Scan((), window.settled, window.start, str(failed))
+        findings = merged([state.findings for state in states])
+        findings += [
+            Finding(window.start + low, window.start + high, self.name, UNDECODED, 1.0)
+            for low, high in sorted(set(unread))
+            if done <= low and high <= place
+        ]
+        keep = self._kept(text, min(state.keep for state in states), reading.spans, breaks)
+        return Scan(tuple(sorted(findings)), window.start + place, window.start + keep)
+
+    def _behind(self, window: Window) -> int:
+        """1 when the first character of a window was kept for what looks back one. A window that begins with another
+        begins at the break of a giant, or with the text."""
+        return int(0 < window.start < window.settled and window.text[0] not in self.using.chars)
+
+    def _word(self, text: str, end: int, breaks: Sequence[int]) -> int:
+        """Where the word begins that ends at `end`; or its last break. `breaks`: in order."""
+        number = bisect_right(breaks, end)
+        low = breaks[number - 1] if number else 0
+        at, size = end, _STEP
+        while at > low:
+            start = max(low, at - size)
+            at = start + len(text[start:at].rstrip(ASCII))
+            if at > start:
+                if text[at - 1] not in self.using.chars:
+                    break
+                at, size = at - 1, _STEP
+            size *= 2
+        return at
+
+    def _giants(self, text: str, inside: bool) -> list[Giant]:
+        """The words that are too long to be read. `inside`: the text begins in one."""
+        found = long_words(text, self.using)
+        if inside:
+            end = found[0][1] if found and not found[0][0] else len(text) - len(self.using.word.sub("", text, 1))
+            found = [(0, end), *(span for span in found if span[0])]
+        return [Giant(*span, inside and not span[0], self.using.limit) for span in found]
+
+    def _read(self, text: str, giants: Sequence[Giant], more: bool) -> Reading:
+        """The views of `text`, in which giants stand as they are."""
+        bounds = [0, *(at for giant in giants for at in (giant.start, min(giant.end, len(text)))), len(text)]
+        readings = []
+        for number, (low, high) in enumerate(pairwise(bounds)):
+            part = text[low:high]
+            if number % 2 or plain(part, self.using):
+                readings.append(as_it_stands(part))
+            else:
+                readings.append(read(part, self.using, more and high == len(text)))
+        return together(readings, bounds)
+
+    def _agreed(
+        self,
+        views: Sequence[View],
+        window: Window,
+        behind: int,
+        limit: int,
+        unread: Sequence[tuple[int, int]],
+    ) -> tuple[list[State], int]:
+        """The inner check's states in all views, and the place that is one of each."""
+        last = window.last and limit == len(window.text)
+        for view in views:
+            limit = view.floor(limit)
+        states = self._states(views, window, behind, limit, last)
+        for _ in range(_ROUNDS):
+            place = min(state.high for state in states)
+            for view in views:
+                place = view.floor(place)
+            stop_point()
+            place = min((low for low, high in unread if low < place < high), default=place)
+            late = [number for number, state in enumerate(states) if not state.low <= place <= state.high]
+            if not late:
+                return states, place
+            again = self._states([views[number] for number in late], window, behind, place, False)
+            for number, state in zip(late, again, strict=True):
+                states[number] = state
+        done = window.settled - window.start
+        return [State((), done, done, 0) for _ in views], done
+
+    def _states(self, views: Sequence[View], window: Window, behind: int, limit: int, last: bool) -> list[State]:
+        """The inner check's states in `views` when it is shown them up to a place of the text."""
+        if len(views) == 1 and not behind and limit == len(window.text) and views[0].text == window.text:
+            asked = [window]
+        else:
+            asked = [
+                replace(
+                    window,
+                    text=view.text[behind : view.offset(limit)],
+                    start=window.start + behind,
+                    settled=window.start + view.offset(window.settled - window.start),
+                    last=last,
+                )
+                for view in views
+            ]
+        states = []
+        for view, scan in zip(views, self.inner.scan(asked), strict=True):
+            if scan.no_capacity is not None:
+                raise NoCapacityError(scan.no_capacity, "the check that is unfolded gave no verdict")
+            if scan.error:
+                raise _Failed(scan.error)
+            states.append(_state(view, scan, window.start, limit))
+        return states
+
+    def _kept(self, text: str, keep: int, spans: Sequence[tuple[int, int]], breaks: Sequence[int]) -> int:
+        """The last place up to `keep` from which all views can be read on: at a break, or one before, at a character
+        that is part of nothing."""
+        lows, highs = _joined([span for span in spans if span[0] < keep])
+        at = keep
+        while at > 0:
+            at = self._word(text, at, breaks)
+            if at in breaks:
+                if text[at : at + 1] in self.using.chars:
+                    return at
+                at -= 1  # the giant ends here: a window that began here would not know that it was one
+                continue
+            number = bisect_left(lows, at) - 1
+            if number < 0 or highs[number] < at:
+                return max(at - 1, 0)
+            at = lows[number]
+        return 0
+
+
+def unfolding(check: Check, options: Mapping[str, Any]) -> Check:
+    """`check`, with the option `evasions`. Raises `OptionError` for a value that is no profile."""
+    profile = options.get("evasions", "standard")
+    if profile not in PROFILES:
+        raise OptionError("evasions", f"`evasions` must be one of {', '.join(PROFILES)}")
+    if profile == "off":
+        return check
+    digest = options_digest(
+        "evasions", VERSION, {"profile": profile}, check.digest, unicodedata.unidata_version, regex.__version__
+    )
+    sensitive, slow = bool(getattr(check, "sensitive", True)), bool(getattr(check, "slow", False))
+    return Unfolding(check, table(profile == "strict"), digest, sensitive, slow)
+
+
+def _state(view: View, scan: Scan, shift: int, limit: int) -> State:
+    """An inner scan in terms of the text."""
+    at, keep = scan.settled - shift, scan.keep - shift
+    places, kept = view.places(at), view.places(keep)
+    findings = tuple(
+        Finding(
+            shift + view.start_of(each.start - shift),
+            shift + view.stop_of(each.end - shift),
+            each.check,
+            each.label,
+            each.score,
+        )
+        for each in scan.findings
+    )
+    low, high = places if places else (limit + 1, view.start_of(at))
+    return State(findings, low, min(high, limit) if places else high, kept[0] if kept else view.start_of(keep))
+
+
+def _joined(spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """The starts and the ends of what spans cover, in order and apart. A span covers places behind its start, up to its end."""
+    lows: list[int] = []
+    highs: list[int] = []
+    for low, high in sorted(spans):
+        if highs and low <= highs[-1]:
+            highs[-1] = max(highs[-1], high)
+        else:
+            lows.append(low)
+            highs.append(high)
+    return lows, highs
+
+
+def merged(views: Sequence[Sequence[Finding]]) -> list[Finding]:
+    """The findings of all views. One that the first view lacks becomes one with those of its label that it overlaps."""
+    first = list(views[0])
+    known = set(first)
+    more = {finding for view in views[1:] for finding in view} - known
+    if not more:
+        return first
+    groups: dict[str, list[list[Finding]]] = {}
+    ends: dict[str, int] = {}
+    for finding in sorted([*first, *more]):
+        of_label = groups.setdefault(finding.label, [])
+        if finding.start < ends.get(finding.label, 0):
+            of_label[-1].append(finding)
+        else:
+            of_label.append([finding])
+        ends[finding.label] = max(finding.end, ends.get(finding.label, 0))
+    out: list[Finding] = []
+    for group in (group for of_label in groups.values() for group in of_label):
+        if more.isdisjoint(group):
+            out += group
+            continue
+        end, score = max(finding.end for finding in group), max(finding.score for finding in group)
+        out.append(Finding(group[0].start, end, group[0].check, group[0].label, score))
+    return out

@@ -1,0 +1,304 @@
+"""Views of a text: how it reads when hidden characters are folded and encoded runs decoded, with the way back.
+
+A text comes in, views go out; nothing is kept. A view's patches say which of its characters stand for which characters
+of the text, as a whole; outside of patches one character stands for one.
+
+The views of a text: itself; with folded characters and read escapes; with its runs decoded, what comes out folded and
+unescaped again; and so once more (`DEPTH`). Where something may be read in two ways (see `_folding.py`), there are as
+many again. A check is asked about each that differs from those before, because
+what one layer shows another may hide: a JSON web token is found as it stands, and what is in it once it is decoded.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from guardproxy.checks._evasions.decoding import LEAST, escape_open, runs, says, unescape
+from guardproxy.checks._evasions.folding import (
+    ASCII,
+    RUN,
+    Edit,
+    Table,
+    fold,
+    has_hidden,
+    has_twofold,
+    padding,
+    spaced_open,
+    squeeze,
+)
+
+DEPTH = 2  # layers of runs that are decoded
+_VIEWS = 2 * DEPTH + 3  # the text; it with its layers; and these once more, where something may be read in two ways
+
+_RUN_BYTES = bytes(97 if re.match(f"[{RUN}]", chr(code)) else code for code in range(256))
+_WORD_BYTES = bytes(97 if chr(code) in ASCII or code > 127 else code for code in range(256))
+_ENOUGH = b"a" * LEAST
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Characters `at` to `end` of a view stand for characters `start` to `stop` of the text."""
+
+    at: int
+    end: int
+    start: int
+    stop: int
+
+
+class View:
+    """A way to read a text. `patches`: in order and apart."""
+
+    __slots__ = ("_ats", "_starts", "patches", "text")
+
+    def __init__(self, text: str, patches: Sequence[Patch] = ()) -> None:
+        self.text = text
+        self.patches = tuple(patches)
+        self._ats = [patch.at for patch in patches]
+        self._starts = [patch.start for patch in patches]
+
+    @classmethod
+    def joined(cls, views: Sequence[View], starts: Sequence[int]) -> View:
+        """The views of pieces of a text, which begin at `starts`, as one."""
+        texts: list[str] = []
+        patches: list[Patch] = []
+        size = 0
+        for start, view in zip(starts, views, strict=False):
+            patches += [
+                Patch(size + each.at, size + each.end, start + each.start, start + each.stop) for each in view.patches
+            ]
+            texts.append(view.text)
+            size += len(view.text)
+        return cls("".join(texts), patches)
+
+    def start_of(self, at: int) -> int:
+        """Where in the text begins what the view's character `at` stands for."""
+        number = bisect_right(self._ats, at) - 1
+        if number < 0:
+            return at
+        patch = self.patches[number]
+        return patch.start if at < patch.end else at - patch.end + patch.stop
+
+    def stop_of(self, end: int) -> int:
+        """Where in the text ends what the view's character before `end` stands for."""
+        number = bisect_right(self._ats, end - 1) - 1
+        if number < 0:
+            return end
+        patch = self.patches[number]
+        return patch.stop if end <= patch.end else end - patch.end + patch.stop
+
+    def places(self, at: int) -> tuple[int, int] | None:
+        """The first and the last place of the text that is the view's place `at`; none inside of a patch."""
+        number = bisect_right(self._ats, at) - 1
+        if number >= 0 and self.patches[number].at < at < self.patches[number].end:
+            return None
+        return (self.stop_of(at) if at else 0), self.start_of(at)
+
+    def offset(self, place: int) -> int:
+        """The view's place that is a place of the text, or lies before the patch that it lies in."""
+        number = bisect_right(self._starts, place) - 1
+        if number < 0:
+            return place
+        patch = self.patches[number]
+        return patch.at if place < patch.stop else place - patch.stop + patch.end
+
+    def floor(self, place: int) -> int:
+        """`place`, or the start of the patch that it lies in."""
+        number = bisect_right(self._starts, place) - 1
+        if number < 0:
+            return place
+        patch = self.patches[number]
+        return patch.start if place < patch.stop else place
+
+    def edited(self, text: str, edits: Sequence[Edit]) -> View:
+        """This view with its text changed to `text`, of the same length, and that edited."""
+        if not edits:
+            return View(text, self.patches) if text is not self.text else self
+        parts: list[tuple[int, int, str | Patch]] = [(patch.at, patch.end, patch) for patch in self.patches]
+        parts = sorted(parts + list(edits), key=lambda part: part[:2])
+        out: list[str] = []
+        patches: list[Patch] = []
+        done = size = first = 0
+        while first < len(parts):
+            low, high, what = parts[first]
+            after = first + 1
+            while after < len(parts) and parts[after][0] < high:
+                high = max(high, parts[after][1])
+                after += 1
+            plain = _applied(text, low, high, parts[first:after])
+            out += (text[done:low], plain)
+            size += low - done
+            if after == first + 1 and isinstance(what, Patch):
+                start, stop = what.start, what.stop
+            else:
+                start, stop = self.start_of(low), self.stop_of(high)
+            patches.append(Patch(size, size + len(plain), start, stop))
+            size += len(plain)
+            done, first = high, after
+        return View("".join(out) + text[done:], patches)
+
+
+def _applied(text: str, low: int, high: int, parts: Sequence[tuple[int, int, str | Patch]]) -> str:
+    """`text[low:high]` with the edits among `parts` made."""
+    out = ""
+    for start, end, what in parts:
+        if isinstance(what, str):
+            out += text[low:start] + what
+            low = end
+    return out + text[low:high]
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read of a text.
+
+    `views`: one for each layer, the text itself first; `limit`: from where on what follows may still change them. `spans`:
+    what was looked at as one. `unread`: what holds more layers, or more of something, than are read; in the last view
+    it lies in patches.
+    """
+
+    views: list[View]
+    limit: int
+    spans: list[tuple[int, int]]
+    unread: list[tuple[int, int]]
+
+    def distinct(self) -> list[View]:
+        """The views without those that equal one before."""
+        found: list[View] = []
+        for view in self.views:
+            if not any(view.text == known.text and view.patches == known.patches for known in found):
+                found.append(view)
+        return found
+
+
+def plain(text: str, using: Table) -> bool:
+    """Whether nothing in a text can be hidden."""
+    return not (_has_escapes(text) or has_hidden(text, using) or _has_runs(text) or _has_units(text, using))
+
+
+def as_it_stands(text: str) -> Reading:
+    """The reading of a text in which nothing is hidden."""
+    return Reading([View(text)] * _VIEWS, len(text), [], [])
+
+
+def long_words(text: str, using: Table) -> list[tuple[int, int]]:
+    """The words of `using.limit` characters or more."""
+    if len(text) < using.limit:
+        return []
+    data = text.encode("utf-8", "surrogatepass").translate(_WORD_BYTES)
+    start = data.find(b"a" * using.limit)
+    if start < 0 or not text.isascii():
+        return [match.span() for match in using.long.finditer(text)] if start >= 0 else []
+    found = []
+    while start >= 0:
+        end = len(data) - len(data[start:].lstrip(b"a"))
+        found.append((start, end))
+        start = data.find(b"a" * using.limit, end)
+    return found
+
+
+@lru_cache(maxsize=4)  # a piece is asked about again with each window until the next one is whole
+def hidden(piece: str, joined: bool) -> bool:
+    """Whether a piece of a giant says something. `joined`: more of it comes before."""
+    return bool(unescape(piece)) or says(piece, joined)
+
+
+def read(text: str, using: Table, more: bool) -> Reading:
+    """The views of a text. `more`: text may follow."""
+    reading = Reading([View(text)], len(text), [], [])
+    view = _marked(reading, reading.views[0], _spans(padding().finditer(text)) if has_hidden(text, using) else [])
+    _deepen(reading, view, using, more, other=False)
+    if any(has_twofold(each.text, using) for each in reading.views):
+        _deepen(reading, view, using, more, other=True)
+    reading.views += reading.views[-1:] * (_VIEWS - len(reading.views))
+    return reading
+
+
+def _deepen(reading: Reading, view: View, using: Table, more: bool, other: bool) -> None:
+    """Adds the layers of a text to its reading. `other`: see `fold`."""
+    view = _tidied(reading, view, using, more, other)
+    reading.views.append(view)
+    for _ in range(DEPTH):
+        deeper = _tidied(reading, _decoded(reading, view, using, more), using, more, other)
+        reading.views.append(deeper)
+        if deeper.text == view.text:
+            break
+        view = deeper
+    else:
+        left = runs(view.text, False, False).edits + unescape(view.text)
+        reading.views[-1] = _marked(reading, view, sorted((start, end) for start, end, _ in left))
+    if not other:
+        reading.views += reading.views[-1:] * (DEPTH + 2 - len(reading.views))
+
+
+def together(pieces: Sequence[Reading], starts: Sequence[int]) -> Reading:
+    """The reading of a text from those of its pieces, which begin at `starts`."""
+    if len(pieces) == 1:
+        return pieces[0]
+    whole = Reading([], starts[len(pieces) - 1] + pieces[-1].limit, [], [])
+    whole.views = [View.joined([piece.views[layer] for piece in pieces], starts) for layer in range(_VIEWS)]
+    for at, piece in zip(starts, pieces, strict=False):
+        whole.spans += [(at + low, at + high) for low, high in piece.spans]
+        whole.unread += [(at + low, at + high) for low, high in piece.unread]
+    return whole
+
+
+def _spans(matches: Iterable[re.Match[str]]) -> list[tuple[int, int]]:
+    return [match.span() for match in matches]
+
+
+def _marked(reading: Reading, view: View, spans: list[tuple[int, int]]) -> View:
+    """`view` with a patch over each of `spans`, which are not read."""
+    reading.unread += [(view.start_of(start), view.stop_of(end)) for start, end in spans]
+    apart: list[Edit] = []
+    for start, end in spans:
+        if not apart or start >= apart[-1][1]:
+            apart.append((start, end, view.text[start:end]))
+    return view.edited(view.text, apart)
+
+
+def _has_escapes(text: str) -> bool:
+    return "%" in text or "&" in text or "\\" in text or "\x1b" in text
+
+
+def _has_units(text: str, using: Table) -> bool:
+    """Whether a text may hold letters, digits or pairs of them one by one, and the profile takes them together."""
+    return using.strict and bool(using.units.search(text.encode("utf-8", "surrogatepass")))
+
+
+def _has_runs(text: str) -> bool:
+    return _ENOUGH in text.encode("utf-8", "surrogatepass").translate(_RUN_BYTES)
+
+
+def _tidied(reading: Reading, view: View, using: Table, more: bool, other: bool) -> View:
+    """`view` with its characters folded and its escapes read."""
+    view = view.edited(*fold(view.text, using, other))
+    if _has_escapes(view.text):
+        escapes = unescape(view.text)
+        _note(reading, view, [edit[:2] for edit in escapes], escape_open(view.text) if more else len(view.text))
+        view = view.edited(view.text, escapes)
+        view = view.edited(*fold(view.text, using, other))
+    if using.strict:
+        edits = squeeze(view.text) if _has_units(view.text, using) else []
+        _note(reading, view, [edit[:2] for edit in edits], spaced_open(view.text) if more else len(view.text))
+        view = view.edited(view.text, edits)
+    return view
+
+
+def _decoded(reading: Reading, view: View, using: Table, more: bool) -> View:
+    """`view` with its runs decoded."""
+    if not _has_runs(view.text) and not _has_units(view.text, using):
+        return view
+    found = runs(view.text, using.strict, more)
+    _note(reading, view, found.spans, found.open)
+    reading.unread += [(view.start_of(start), view.stop_of(end)) for start, end in found.cut]
+    return view.edited(view.text, found.edits)
+
+
+def _note(reading: Reading, view: View, spans: Sequence[tuple[int, int]], undecided: int) -> None:
+    reading.spans += [(view.start_of(start), view.stop_of(end)) for start, end in spans]
+    if undecided < len(view.text):
+        reading.limit = min(reading.limit, view.start_of(undecided))

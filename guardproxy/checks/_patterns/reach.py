@@ -1,0 +1,248 @@
+"""Finding rules' matches in a text that is still growing: what is found is final, what could still change is held.
+
+Windows of a text come in, `Scan`s go out; nothing is kept between them, so every answer is a function of the text.
+
+What is found, defined on the whole text. From a place `p` (at first 0) each rule walks from match to match: leftmost
+first, at most `reach` characters long (text beyond that does not exist for the match), the next one from the end of
+the one before. Matches that overlap form one finding, whose label is that of the earliest rule. A finding
+that has grown to `CHAIN` characters is cut there, and all rules walk on from its end.
+
+What is final. A match that could begin at `i` is decided when the text from `i` on is not the beginning of a match
+(see `_shape.py`), or is longer than `reach`. `settled` is the first place that is undecided, moved to the front of any
+match across it. A rule sees one character before its match and one after it; `keep` therefore lies before `settled`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import re2
+
+from guardproxy.checks._patterns.shape import UnreadableError, shape
+from guardproxy.checks._patterns.spans import untorn
+from guardproxy.checks._stopping import stop_point
+from guardproxy.findings import Finding, Scan, Window
+
+CHAIN = 4096  # characters that a finding made of overlapping matches may have before it is cut
+CONTEXT = 4  # characters kept before `settled`; rules look back one
+_BLOCK = 4096  # characters searched at a time, so that a long text costs linear time
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Something to find.
+
+    `source`: the pattern without captures. `find`, `begin`: compiled patterns for a match and for the beginning of one
+    that ends where the text ends (`None`: not known, anything may be one). `reach`: the longest match in characters.
+    `bounded`: no match is longer than `reach` by itself. `group`: the capture that is reported. `accept`: a last word
+    on the captured text.
+    """
+
+    label: str
+    score: float
+    source: str
+    find: Any
+    begin_source: str | None
+    begin: Any
+    reach: int
+    bounded: bool
+    group: int
+    accept: Callable[[str], bool] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Characters `start` to `end` were needed; `front` to `back` are reported. `rank`: the rule's place."""
+
+    start: int
+    front: int
+    back: int
+    rank: int
+
+
+Chain = tuple[int, int, int, int]  # start of all that was needed, front, back, rank
+
+
+def compiled(pattern: str) -> Any:
+    """`pattern` compiled by RE2, which raises `re2.error` for what it cannot take."""
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 64 << 20
+    return re2.compile(pattern, options)
+
+
+def rule(
+    label: str,
+    pattern: str,
+    *,
+    cap: int,
+    score: float = 1.0,
+    group: int = 0,
+    accept: Callable[[str], bool] | None = None,
+) -> Rule:
+    """A rule from a pattern; `cap`: what a match may have when the pattern sets no bound itself.
+
+    Raises `re2.error` for a pattern that RE2 refuses and `UnreadableError` for one that also matches the empty text,
+    that can never match within `cap` characters, or whose matches have no length in characters.
+    """
+    find = compiled(pattern)
+    found = shape(pattern)
+    if found.least == 0:
+        raise UnreadableError("it also matches the empty text; write `+` for `*` where something must be there")
+    if found.most is None and found.least > cap:
+        raise UnreadableError(
+            f"its matches have at least {found.least} characters, more than `cap` ({cap}); raise `cap`"
+        )
+    begin_source: str | None = found.prefix
+    try:
+        begin = compiled(f"(?:{begin_source})\\z")
+    except re2.error:  # too large as a program: then every place within reach of the end stays undecided
+        begin_source = begin = None
+    reach = cap if found.most is None else found.most
+    return Rule(label, score, found.source, find, begin_source, begin, reach, found.most is not None, group, accept)
+
+
+class Reach:
+    """Rules, and the search for all of them in growing text."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+        self._shortest = min(each.reach for each in rules)
+        self._longest = max(each.reach for each in rules)
+        self._any, self._any_begin = self._sieves()
+
+    def _sieves(self) -> tuple[Any, Any]:
+        """One pattern that matches wherever some rule does, and one for the beginnings of all; `None` if too large."""
+        begins = [each.begin_source for each in self.rules if each.begin_source is not None]
+        if len(begins) < len(self.rules):
+            return None, None
+        try:
+            return (
+                compiled("|".join(f"(?:{each.source})" for each in self.rules)),
+                compiled(f"(?:{'|'.join(begins)})\\z"),
+            )
+        except re2.error:
+            return None, None
+
+    def scan(self, name: str, window: Window) -> Scan:
+        """What the rules find in `window`, under the check's `name`."""
+        text, size = window.text, _BLOCK
+        # Half of a surrogate pair cannot be encoded; no rule asks for one, so any other character will do.
+        if not text.isascii() and _SURROGATE.search(text):
+            text = _SURROGATE.sub("\ufffd", text)
+        at = window.settled - window.start
+        findings: list[Finding] = []
+        while True:
+            stop_point()
+            low, high = max(0, at - CONTEXT), min(len(text), at + size)
+            last = window.last and high == len(text)
+            found, settled = self._step(text[low:high], at - low, last)
+            shift = window.start + low
+            findings += [
+                Finding(shift + front, shift + back, name, self.rules[rank].label, self.rules[rank].score)
+                for front, back, rank in found
+            ]
+            size = _BLOCK if low + settled > at else size * 2
+            at = low + settled
+            if high == len(text):
+                break
+        settled = window.start + at
+        return Scan(tuple(findings), settled, max(window.start, settled - CONTEXT))
+
+    def _step(self, text: str, at: int, last: bool) -> tuple[list[tuple[int, int, int]], int]:
+        """The final findings (front, back, rank) in `text` from `at` on, and what is settled."""
+        if self._any is not None and self._any.search(text, at) is None:
+            if last:
+                return [], len(text)
+            begin = self._any_begin.search(text, max(at, len(text) - self._longest))
+            undecided = begin.start() if begin else len(text)
+            if len(text) - undecided <= self._shortest:
+                return [], undecided
+        found: list[tuple[int, int, int]] = []
+        while True:
+            matches: list[Match] = []
+            undecided = len(text)
+            for rank, each in enumerate(self.rules):
+                stop_point()
+                more, open_at = _walk(each, rank, text, at, last)
+                matches += more
+                undecided = min(undecided, open_at)
+            chains, cut = _chains(matches, undecided, last)
+            if cut:
+                found += [(front, back, rank) for _, front, back, rank in chains]
+                at = chains[-1][2]
+                continue
+            # Chains are ordered by their fronts, but what they needed may begin earlier and reach over others.
+            settled = untorn([(start, back) for start, _, back, _ in chains], undecided)
+            found += [(front, back, rank) for _, front, back, rank in chains if back <= settled]
+            return found, max(settled, at)
+
+
+def _walk(each: Rule, rank: int, text: str, at: int, last: bool) -> tuple[list[Match], int]:
+    """The decided matches from `at` on, and the first place that is undecided."""
+    matches: list[Match] = []
+    undecided = _undecided(each, text, at, last)
+    while True:
+        if undecided < at:  # a place inside of a match: the beginning of another is looked for behind it
+            undecided = _undecided(each, text, at, last)
+        span = _first(each, text, at)
+        if span is None or span[0] >= undecided:
+            return matches, undecided
+        start, front, back = span
+        if each.accept is None or each.accept(text[front:back]):
+            matches.append(Match(start, front, back, rank))
+            at = back
+        else:
+            at = front if front > start else back
+
+
+def _undecided(each: Rule, text: str, at: int, last: bool) -> int:
+    if last:
+        return len(text)
+    low = max(at, len(text) - each.reach)
+    if each.begin is None:
+        return low
+    begin = each.begin.search(text, low)
+    return len(text) if begin is None else int(begin.start())
+
+
+def _first(each: Rule, text: str, at: int) -> tuple[int, int, int] | None:
+    """The first match from `at` on as (start, front, back)."""
+    while True:
+        high = len(text) if each.bounded else min(len(text), at + 2 * each.reach)
+        match = each.find.search(text, at, high)
+        if high < len(text) and (match is None or match.start() >= at + each.reach):
+            at += each.reach  # a match that begins before this fits before `high`; of later ones only a part may show
+            continue
+        if match is None:
+            return None
+        start = match.start()
+        if match.end() - start > each.reach:
+            match = each.find.match(text, start, start + each.reach)
+        if match is not None:
+            front, back = match.span(each.group)
+            if back > front:
+                return start, front, back
+        at = start + 1
+
+
+def _chains(matches: list[Match], undecided: int, last: bool) -> tuple[list[Chain], bool]:
+    """Overlapping matches joined, and whether the last chain was cut.
+
+    A match whose front is not before `undecided` stands alone for now: one yet to come may take its place before it.
+    """
+    chains: list[Chain] = []
+    for match in sorted(matches, key=lambda match: (match.front, -match.back, match.rank)):
+        waits = match.front >= undecided and not last
+        if chains and match.front < chains[-1][2] and not waits:
+            start, front, back, rank = chains[-1]
+            chains[-1] = (min(start, match.start), front, max(back, match.back), min(rank, match.rank))
+        else:
+            chains.append((match.start, match.front, match.back, match.rank))
+        if not waits and chains[-1][2] - chains[-1][1] >= CHAIN:
+            return chains, True
+    return chains, False

@@ -1,0 +1,334 @@
+"""The findings of Presidio's recognizers in growing text.
+
+A text and a place in it come in; findings that no continuation can change, and how far that holds, go out. Nothing is
+kept. For a text as a whole the findings are those of Presidio's `AnalyzerEngine.analyze`, before any overlap is resolved.
+
+- One pass of RE2 over the text tells which patterns can match at all (`_cover.py`), and, for those, where. There the
+  pattern itself is asked, by the module that Presidio uses. What RE2 lets pass is too much at times, never too little.
+- Another looks, from the end of the text backwards, for the first place where a match could still begin or grow. What
+  begins before it is decided. `settled` is that place, moved to the front of every match across it: from there, each
+  pattern would go on as it does in the whole text.
+- A score that context can raise needs the words before the match, and the rest of the chunk that the match begins in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+import re2
+import regex
+
+from guardproxy.checks._patterns.spans import untorn
+from guardproxy.checks._pii.cover import UNBOUNDED, Cover, trace
+from guardproxy.checks._pii.phone import Phones
+from guardproxy.checks._pii.words import LOOK, Around, Words
+from guardproxy.checks._stopping import stop_point
+
+BEHIND = LOOK + 1  # characters before `settled` that a search needs
+_NEAR = 64  # characters behind a place that RE2 has named in which the pattern itself looks for a match
+
+Spans = list[tuple[int, int]]
+
+
+class Span(NamedTuple):
+    """`proven`: a checksum or a format says so, not only a pattern."""
+
+    start: int
+    end: int
+    entity: str
+    score: float
+    proven: bool
+
+
+class Source(Protocol):
+    """One recognizer: where it can find something, what it finds, and which words raise its scores.
+
+    `bodies`, `begins`: RE2 patterns over traces, one of each for a pattern. `least`: the score from which its findings
+    count. `single`: of findings that lie in others of no lower score only the others count, before context is seen.
+    """
+
+    @property
+    def bodies(self) -> Sequence[str]: ...
+    @property
+    def begins(self) -> Sequence[str]: ...
+    @property
+    def context(self) -> Sequence[str]: ...
+    @property
+    def words(self) -> Words: ...
+    @property
+    def least(self) -> float: ...
+    @property
+    def single(self) -> bool: ...
+
+    def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
+        """The findings from `at` on that begin before `undecided`, and all spans that must not be torn.
+
+        `first`: where one of all bodies matches first.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Boost:
+    """What a word of context does: `more` is added to a score, which becomes `least` if it was lower still."""
+
+    more: float
+    least: float
+
+    def of(self, score: float) -> float:
+        """`score`, raised."""
+        return min(max(score + self.more, self.least), 1.0)
+
+
+class Engine:
+    """Searches for the findings of `sources`.
+
+    `detect(text, start)`: the language of the text before `start`; where there is one, only recognizers for it count. It is
+    not asked where the language of a text is told.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], boost: Boost, detect: Callable[[str, int], str | None] | None = None
+    ) -> None:
+        self.sources, self.boost, self.detect = tuple(sources), boost, detect
+        bodies = [body for source in sources for body in source.bodies]
+        begins = [begin for source in sources for begin in source.begins if begin]
+        self._any = "|".join(dict.fromkeys(bodies))
+        self._begin = f"(?:{'|'.join(dict.fromkeys(begins))})\\z"
+        for pattern in (self._any, self._begin):  # now, not at the first text that needs it
+            compiled(pattern)
+
+    def step(self, text: str, at: int, last: bool, told: str = "") -> tuple[list[Span], int]:
+        """The final findings from `at` on, sorted, and how far the text is settled. `text` is all that can be seen; `told`:
+        its language, where that is known."""
+        traced = trace(text)
+        undecided = len(text)
+        if not last and (open_at := compiled(self._begin).search(traced, at)):
+            undecided = open_at.start()
+        first = compiled(self._any).search(traced, at)
+        if first is None:
+            return [], undecided
+        found: list[Span] = []
+        taken: Spans = []
+        settled = undecided
+        around: dict[str, Around] = {}
+        for source in self.sources:
+            stop_point()
+            spans, torn = source.look(text, traced, at, first.start(), undecided)
+            taken += torn
+            for span in without_contained(spans) if source.single else spans:
+                language = told or (self.detect(text, span.start) if self.detect else None)
+                if language and source.words.language not in ("", language):
+                    continue
+                score = self._score(text, source, span, last, around)
+                if score is None:
+                    settled = min(settled, span.start)
+                elif score >= source.least:
+                    found.append(span._replace(score=score))
+        settled = untorn(taken, settled)
+        return sorted(without_contained([span for span in found if span.end <= settled])), settled
+
+    def _score(self, text: str, source: Source, span: Span, last: bool, around: dict[str, Around]) -> float | None:
+        """The span's score, raised where context supports it; `None`: not known yet."""
+        raised = self.boost.of(span.score)
+        if not source.context or raised == span.score or raised < source.least:
+            return span.score
+        language = source.words.language
+        if language not in around:
+            around[language] = Around(source.words, text, last)
+        support = around[language].support(span.start, source.context)
+        if support is None:
+            return None
+        return raised if support else span.score
+
+
+def without_contained(spans: list[Span]) -> list[Span]:
+    """Presidio's `remove_duplicates`: a span that lies in another of its kind, of no lower score, is dropped."""
+    if len(spans) < 2:
+        return spans
+    kept: list[Span] = []
+    furthest: dict[float, int] = {}  # for each score, the furthest end of the kept spans of this entity
+    entity = ""
+    for span in sorted(spans, key=lambda span: (span.entity, span.start, -span.end, -span.score, not span.proven)):
+        if span.entity != entity:
+            entity, furthest = span.entity, {}
+        if not any(span.end <= end and span.score <= score for score, end in furthest.items()):
+            kept.append(span)
+            furthest[span.score] = max(span.end, furthest.get(span.score, span.end))
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One pattern of a recognizer. `empty`: it may match nothing. `timeout_s`: how long the pattern of a user may take."""
+
+    exact: Any
+    cover: Cover
+    empty: bool
+    score: float
+    timeout_s: float | None
+
+    def matches(self, text: str, traced: bytes, at: int, undecided: int) -> Iterator[Any]:
+        """What `finditer` gives from `at` on, as far as it begins before `undecided`."""
+        limits = {} if self.timeout_s is None else {"timeout": self.timeout_s}
+        reach = self.cover.reach
+        body = compiled(self.cover.body)
+        if self.empty:
+            yield from (match for match in self.exact.finditer(text, at, **limits) if match.start() < undecided)
+            return
+        while place := body.search(traced, at):
+            start = place.start()
+            if start >= undecided:
+                return
+            if self.cover.behind > LOOK:
+                # What it may see before itself is the same wherever the text was cut.
+                low = max(0, start - LOOK)
+                match, near = _Shifted.match(self.exact, text[low:], start - low, low, limits), 0
+            elif reach >= UNBOUNDED:
+                match, near = self.exact.search(text, start, **limits), UNBOUNDED
+            else:
+                match, near = self.exact.search(text, start, start + _NEAR + reach, **limits), _NEAR
+            if match is None or match.start() > start + near:
+                at = start + near + 1
+                continue
+            if match.start() >= undecided:
+                return
+            yield match
+            at = match.end()
+
+
+class _Shifted:
+    """A match in a part of a text, with the offsets of the whole."""
+
+    def __init__(self, match: Any, shift: int) -> None:
+        self._match, self._shift = match, shift
+
+    @classmethod
+    def match(cls, exact: Any, text: str, at: int, shift: int, limits: dict[str, float]) -> _Shifted | None:
+        found = exact.match(text, at, **limits)
+        return cls(found, shift) if found else None
+
+    def start(self) -> int:
+        return int(self._match.start()) + self._shift
+
+    def end(self) -> int:
+        return int(self._match.end()) + self._shift
+
+    def span(self, group: int = 0) -> tuple[int, int]:
+        low, high = self._match.span(group)
+        return (low + self._shift, high + self._shift) if high >= 0 else (low, high)
+
+    def groups(self) -> tuple[Any, ...]:
+        return tuple(self._match.groups())
+
+
+Judge = Callable[[Any, str, float], tuple[int, int, float, bool] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PatternSource:
+    """A recognizer made of patterns. `judge(match, text, score)`: what becomes of a match, if anything."""
+
+    entity: str
+    patterns: Sequence[Pattern]
+    judge: Judge
+    context: Sequence[str]
+    words: Words
+    least: float
+    single: bool
+    bodies: tuple[str, ...]
+
+    @property
+    def begins(self) -> list[str]:
+        return [pattern.cover.begin for pattern in self.patterns]
+
+    def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
+        found: list[Span] = []
+        taken: Spans = []
+        for which in hits(self.bodies, traced, first):
+            pattern = self.patterns[which]
+            for match in pattern.matches(text, traced, first, undecided):
+                stop_point()
+                taken.append(match.span())
+                if judged := self.judge(match, text, pattern.score):
+                    start, end, score, proven = judged
+                    found.append(Span(start, end, self.entity, score, proven))
+        return found, taken
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneSource:
+    """A recognizer of telephone numbers. `accept`: a last word on a number."""
+
+    entity: str
+    phones: Phones
+    score: float
+    accept: Callable[[Any], bool]
+    context: Sequence[str]
+    words: Words
+    least: float
+    single: bool = True
+
+    @property
+    def bodies(self) -> list[str]:
+        return [self.phones.body]
+
+    @property
+    def begins(self) -> list[str]:
+        return [self.phones.begin]
+
+    def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
+        body = compiled(self.phones.body)
+
+        def next_body(index: int) -> int:
+            place = body.search(traced, index)
+            return int(place.start()) if place else -1
+
+        numbers, spans = self.phones.search(text, traced, at, undecided, next_body)
+        found = [
+            Span(number.start, number.end, self.entity, self.score, False)
+            for number in numbers
+            if self.accept(number.parsed)
+        ]
+        return found, spans
+
+
+def options() -> Any:
+    """RE2's options for a pattern over traces."""
+    chosen = re2.Options()
+    chosen.encoding = type(chosen.encoding).LATIN1
+    chosen.never_capture = True
+    chosen.log_errors = False
+    chosen.max_mem = 64 << 20
+    return chosen
+
+
+def hits(patterns: tuple[str, ...], traced: bytes, first: int) -> Sequence[int]:
+    """Which of the patterns a trace may match from `first` on."""
+    if len(patterns) == 1:
+        return (0,)
+    return _set(patterns).Match(traced[max(0, first - 1) :]) or ()
+
+
+@lru_cache(maxsize=1024)  # policies come and go
+def _set(patterns: tuple[str, ...]) -> Any:
+    """One for each recognizer: all patterns in one set have far too many states."""
+    found = re2.Set.SearchSet(options())
+    for pattern in patterns:
+        found.Add(pattern.encode())
+    found.Compile()
+    return found
+
+
+@lru_cache(maxsize=1024)  # policies come and go
+def compiled(pattern: str) -> Any:
+    """An RE2 pattern over traces."""
+    return re2.compile(pattern.encode(), options())
+
+
+def exact(pattern: str, flags: int) -> Any:
+    """A pattern as Presidio compiles it."""
+    return regex.compile(pattern, flags=flags)

@@ -1,0 +1,226 @@
+"""Recognizers beside Presidio's, for identifiers that its patterns leave out.
+
+Words of a language and thresholds come in; the engine's sources go out. Nothing is kept.
+
+- EMAIL_ADDRESS: what stands behind the last separator before `@`, at any host: a name without a dot, a private domain, an
+  address in brackets, an internationalized name. Not versions of packages (`react@18.2.0`).
+- CREDIT_CARD: groups of digits with anything but letters and digits between them (line ends, markdown, quotes and commas),
+  and numbers with a decimal point or an exponent. The checksum and the issuer's first digits must be right.
+- US_SSN: three groups with the same signs between them.
+- IBAN_CODE: groups of four with anything between them, the country's length and the right check digits.
+
+Whether there is a finding at a place depends on the characters from the one before it up to the longest match of the
+pattern alone, so a search may begin anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import regex
+
+from guardproxy.checks._pii.cover import Cover, cover
+from guardproxy.checks._pii.engine import Source, Span, Spans, compiled, exact
+from guardproxy.checks._pii.words import Words
+
+SEPARATOR = r"[\W_]{1,16}"
+_HOST = r"(?:[^\W_](?:[^\W_]|-){0,62}(?:\.[^\W_](?:[^\W_]|-){0,62}){0,8}|\[(?:IPv6:)?[0-9A-Fa-f:.]{2,45}\])"
+# What stands for an address where a schema asks for one: a client that sends it again means the address, which is not here.
+_STAND_IN_HOST = "redacted.example"
+_STAND_IN = regex.compile("[bcdfghjkmnpqrtvz]{12}")
+_EMAIL = rf"""(?<local>[\w.+%'-]{{1,64}})"?@(?<host>{_HOST})"""
+_CARD = (
+    rf"(?<![0-9])(?:[0-9]{{4,15}}{SEPARATOR}[0-9]{{4,15}}(?:{SEPARATOR}[0-9]{{1,15}}){{0,3}}"
+    rf"|[0-9]{{12,18}}{SEPARATOR}[0-9]{{1,3}})(?![0-9])"
+)
+_FLOAT = r"(?<![\w.])[0-9]{1,15}\.[0-9]{1,18}(?:[eE]\+?[0-9]{1,2})?(?![\w])"
+_SSN = r"(?<![\w])[0-9]{3}(?<by>[\W_]{1,6})[0-9]{2}(?:[\W_]{1,6})[0-9]{4}(?![0-9A-Za-z])"
+_IBAN = (
+    rf"(?<![0-9A-Za-z])[A-Z]{{2}}[0-9]{{2}}(?:{SEPARATOR}[A-Z0-9]{{4}}){{2,7}}"
+    rf"(?:{SEPARATOR}[A-Z0-9]{{1,4}})?(?![0-9A-Za-z])"
+)
+_COMMIT = regex.compile("(?=.*[0-9])[0-9a-f]{7,40}")
+_GROUP = regex.compile("[0-9]+")
+_LIKELY, _CERTAIN, _GUESS = 0.6, 1.0, 0.5
+_TAGS = frozenset(
+    ("latest", "next", "beta", "alpha", "canary", "stable", "lts", "dev", "head", "main", "master", "workspace")
+)  # what follows the name of a package
+_USUAL = {(4, 4, 4, 4), (4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4), (4, 4, 4, 1)}
+_IBAN_SIZES = {
+    15: "NO", 16: "BE", 18: "DK FO FI GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU XK MN", 21: "CH HR LI LV",
+    22: "BG BH CR DE GB GE IE ME RS VA", 23: "AE GI IL IQ OM SO TL", 24: "AD CZ ES MD PK RO SA SE SK TN VG",
+    25: "LY PT ST", 26: "IS TR", 27: "BI DJ FR GR IT MC MR SM", 28: "AL AZ BY CY DO GT HU LB NI PL SV", 29: "BR EG PS QA UA",
+    30: "JO KW MU YE", 31: "MT SC", 32: "LC", 33: "RU",
+}  # fmt: skip
+_SIZES = {country: size for size, countries in _IBAN_SIZES.items() for country in countries.split()}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSource:
+    """A `Source` that asks `judge` about every place where a pattern matches, overlapping matches included."""
+
+    entity: str
+    pattern: Any
+    cover: Cover
+    judge: Callable[[Any], Span | None]
+    words: Words
+    least: float
+    step: bool = False
+    context: Sequence[str] = ()
+    single: bool = True
+
+    @property
+    def bodies(self) -> Sequence[str]:
+        return (self.cover.body,)
+
+    @property
+    def begins(self) -> Sequence[str]:
+        return (self.cover.begin,)
+
+    def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
+        """See `Source.look`."""
+        found = [span for match in self._matches(text, traced, first, undecided) if (span := self.judge(match))]
+        return found, [span[:2] for span in found]
+
+    def _matches(self, text: str, traced: bytes, at: int, undecided: int) -> Iterator[Any]:
+        body = compiled(self.cover.body)
+        while at < undecided and (place := body.search(traced, at)) and place.start() < undecided:
+            at = place.start()
+            match = self.pattern.match(text, at)
+            if match:
+                yield match
+            at = match.end() if match and self.step else at + 1
+
+
+def own(entities: frozenset[str], words: Words, threshold: float | None, otherwise: float) -> list[Source]:
+    """The sources for those of `entities` that there are recognizers for. `words`: of any language; they are not asked."""
+    least = otherwise if threshold is None else threshold
+    return [
+        OwnSource(entity, exact(pattern, 0), _covered(pattern), judge, words, least, entity == "EMAIL_ADDRESS")
+        for entity, pattern, judge in _RECOGNIZERS
+        if entity in entities
+    ]
+
+
+@cache
+def _covered(pattern: str) -> Cover:
+    return cover(
+        pattern.replace("(?<local>", "(?P<local>").replace("(?<host>", "(?P<host>").replace("(?<by>", "(?P<by>"), 0
+    )
+
+
+def _email(match: Any) -> Span | None:
+    local, host = match["local"], match["host"].rstrip("-.")
+    if host == _STAND_IN_HOST and _STAND_IN.fullmatch(local):
+        return None
+    low = match.start() + len(local) - len(local.lstrip("_.-+%'"))
+    high = match.start("host") + len(host)
+    if low >= match.end("local") or not any(map(str.isalnum, local)):
+        return None
+    labels = host.split(".")
+    if all(map(str.isdigit, labels)):
+        if len(labels) != 4 or any(len(label) > 3 or int(label) > 255 for label in labels):
+            return None  # the version of a package
+    elif labels[0].isdigit() and not host.startswith("["):
+        if len(labels) < 2 or not labels[-1].isalpha():
+            return None  # `3.0.0-rc`
+    elif (
+        len(labels) == 1
+        and not host.startswith("[")
+        and (len(host) < 3 or host.lower() in _TAGS or _COMMIT.fullmatch(host))
+    ):
+        return None
+    usual = len(labels) > 1 and labels[-1].isalpha() and len(labels[-1]) > 1
+    return Span(low, high, "EMAIL_ADDRESS", _CERTAIN if usual else _LIKELY, False)
+
+
+def _card(match: Any) -> Span | None:
+    text, groups = match.string, [group.span() for group in _GROUP.finditer(match[0])]
+    start = match.start()
+    for count in range(len(groups), 1, -1):
+        taken = groups[:count]
+        sizes = tuple(high - low for low, high in taken)
+        if not 13 <= sum(sizes) <= 19 or min(sizes[:-1]) < 4:
+            continue
+        signs = {match[0][before[1] : after[0]] for before, after in pairwise(taken)}
+        if len(signs) > 1 and sizes not in _USUAL:
+            continue
+        digits = "".join(match[0][low:high] for low, high in taken)
+        if is_card(digits):
+            end = start + taken[-1][1]
+            return None if text[end : end + 1].isdigit() else Span(start, end, "CREDIT_CARD", _CERTAIN, True)
+    return None
+
+
+def _float(match: Any) -> Span | None:
+    mantissa, _, exponent = match[0].lower().partition("e")
+    whole, _, part = mantissa.partition(".")
+    digits = whole + part
+    if exponent:
+        size = len(whole) + int(exponent)
+        if size > 19:
+            return None
+        digits = digits.ljust(size, "0")[:size] if size >= 13 else digits
+    elif len(whole) < 2:
+        return None  # the usual form of a number between 0 and 10
+    if not is_card(digits) or digits.count("0") > 12:
+        return None
+    return Span(match.start(), match.end(), "CREDIT_CARD", _LIKELY, False)
+
+
+def is_card(digits: str) -> bool:
+    """Whether digits can be the number of a card: its issuer's first digits, its length and its checksum."""
+    size, first, two, three, four = len(digits), digits[0], int(digits[:2]), int(digits[:3]), int(digits[:4])
+    known = (
+        (first == "4" and size in (13, 16, 19))
+        or (51 <= two <= 55 and size == 16)
+        or (2221 <= four <= 2720 and size == 16)
+        or (two in (34, 37) and size == 15)
+        or ((300 <= three <= 305 or two in (36, 38, 39)) and size == 14)
+        or (
+            (four == 6011 or two == 65 or 644 <= three <= 649 or two == 62 or 3528 <= four <= 3589) and 16 <= size <= 19
+        )
+    )
+    return known and luhn(digits) and len(set(digits)) > 1
+
+
+def luhn(digits: str) -> bool:
+    """Whether the checksum of a card is right."""
+    odd = sum(map(int, digits[-1::-2]))
+    return (odd + sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])) % 10 == 0
+
+
+def _ssn(match: Any) -> Span | None:
+    low, high = match.span()
+    text, by = match[0], match["by"]
+    area, group, serial = text[:3], text[3 + len(by) : 5 + len(by)], text[-4:]
+    if text[5 + len(by) : -4] != by or area in ("000", "666") or area[0] == "9" or group == "00" or serial == "0000":
+        return None
+    return Span(low, high, "US_SSN", _GUESS, False)
+
+
+def _iban(match: Any) -> Span | None:
+    text = match[0]
+    ends = [at + 1 for at, letter in enumerate(text) if letter.isalnum()]
+    size = _SIZES.get(text[:2], 0)
+    if not 0 < size <= len(ends):
+        return None
+    end = ends[size - 1]
+    if text[end : end + 1].isalnum():
+        return None
+    code = "".join(filter(str.isalnum, text[:end]))
+    number = "".join(str(int(letter, 36)) for letter in code[4:] + code[:4])
+    return Span(match.start(), match.start() + end, "IBAN_CODE", _CERTAIN, True) if int(number) % 97 == 1 else None
+
+
+_RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
+    ("EMAIL_ADDRESS", _EMAIL, _email),
+    ("CREDIT_CARD", _CARD, _card),
+    ("CREDIT_CARD", _FLOAT, _float),
+    ("US_SSN", _SSN, _ssn),
+    ("IBAN_CODE", _IBAN, _iban),
+)

@@ -1,0 +1,31 @@
+"""Which language the text before a place is in.
+
+A text and a place come in, a language or `None` goes out; nothing is kept. Only what stands before the place counts, at most
+`LOOK` characters of it, so the answer is the same wherever the text was cut. Where fewer than `ENOUGH` letters stand
+there, no language is named, and the recognizers of all of them count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from guardproxy.checks._pii.words import LOOK
+
+LANGUAGES = ("en", "es", "de", "fr", "it", "nl")
+ENOUGH = 40
+
+
+def detector(languages: Sequence[str]) -> Callable[[str, int], str | None]:
+    """Tells `languages` apart. Raises `ImportError` where the package that knows them is not installed."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    identifier.set_languages(list(languages))
+
+    def detect(text: str, start: int) -> str | None:
+        before = text[max(0, start - LOOK) : start]
+        if sum(map(str.isalpha, before)) < ENOUGH:
+            return None
+        return str(identifier.classify(before)[0])
+
+    return detect

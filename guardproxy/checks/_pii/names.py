@@ -1,0 +1,169 @@
+"""Names in growing text: which pieces of it a tagger is asked about, and up to where its answer is final.
+
+Text from a *border* on comes in; spans, what is settled and where the next text must begin go out. Nothing is kept.
+
+A border is a place that the words since the border before it alone decide: the end of a clause or a sentence, of a
+line, or of `Cuts.most_words` words. So whoever begins at a border finds the same ones as before. What lies between two
+borders is tagged together with up to `CONTEXT_WORDS` words before it. Text on its way to the model is there as a whole
+and is cut into sentences; an answer is cut into clauses, so that little of a stream is held back.
+
+A piece of nothing but plain words is not tagged at all, and a name begins at most one word before the first word of its
+piece that is not plain. So ordinary words go on as they come, and only a piece with a candidate is held to its end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from guardproxy.checks._contract import Tag, Tagger
+from guardproxy.checks._stopping import stop_point
+from guardproxy.findings import Direction
+
+CONTEXT_WORDS = 24
+MOST_CHARS = 480
+"""A piece ends with the word that makes it this long."""
+AT_ONCE = 8
+"""Pieces that the tagger is asked about in one call, between two stop points."""
+WORD_CHARS = 64
+"""A longer run without white space counts as several words, so that a text without any is tagged as well."""
+
+_WORD = re.compile(rf"\S{{1,{WORD_CHARS}}}")
+_FORM = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_DIGIT = re.compile(r"\d")
+_SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]*_]*\Z")
+_CLAUSE_END = re.compile(r"(?:[,;:—–。、，；：)]|--)[\"'”’)\]*_]*\Z")
+_SHORT_FORM = re.compile(
+    r"[\"'“‘(\[]*(?:(?:[^\W\d_]\.)+|[A-Z][a-z]\."
+    r"|(?:[Pp]rof|[Mm]rs|[Mm]r|[Dd]r|Inc|Ltd|Corp|Dept|Gen|Rev|Hon|Capt|Sgt|Gov|Sen|Rep|Univ|Ave|Blvd)\.)\Z"
+)
+"""Words whose full stop ends no sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """After how many words a piece may end: with its sentence, its clause (0: not at all), its line; and must."""
+
+    sentence_words: int
+    clause_words: int
+    line_words: int
+    most_words: int
+
+
+CUTS: dict[Direction, Cuts] = {"request": Cuts(12, 0, 12, 56), "response": Cuts(3, 6, 2, 24)}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Characters `start` to `end` between two borders. `words`: how many; `whole`: its end is known.
+
+    `candidate`: where a name in it may begin at the earliest; the end where none can.
+    """
+
+    start: int
+    end: int
+    words: int
+    whole: bool
+    candidate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`spans`: start, end, label and score of each name, in order and without overlaps; `settled`: up to where that is
+    final; `parts`: the pieces of the text."""
+
+    spans: list[tuple[int, int, str, float]]
+    settled: int
+    parts: tuple[Part, ...]
+
+    def keep(self, at: int) -> int:
+        """The border at which a text must begin in which all that lies at or after `at` is found again."""
+        number = next((number for number, part in enumerate(self.parts) if part.end > at), len(self.parts))
+        first = context_start(self.parts, number)
+        return self.parts[first].start if first < len(self.parts) else at
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """`labels`: what is looked for, with the score from which it counts."""
+
+    tagger: Tagger
+    labels: dict[str, float]
+
+    def find(self, text: str, settled: int, direction: Direction, last: bool) -> Found:
+        """What is final in `text`, which begins at a border; nothing before `settled` is reported again."""
+        parts = tuple(self.parts(text, direction, last))
+        asked = [
+            (parts[context_start(parts, at)].start, part)
+            for at, part in enumerate(parts)
+            if part.whole and part.end > settled and part.candidate < part.end
+        ]
+        tagged: list[list[Tag]] = []
+        for first in range(0, len(asked), AT_ONCE):
+            stop_point()
+            tagged += self.tagger.tag([text[start : part.end] for start, part in asked[first : first + AT_ONCE]])
+        spans = [
+            span
+            for (start, part), tags in zip(asked, tagged, strict=True)
+            for tag in tags
+            if (span := self._span(text, start, part, tag)) and span[0] >= settled
+        ]
+        open_at = parts[-1].candidate if parts and not parts[-1].whole else len(text)
+        return Found(spans, max(settled, open_at), parts)
+
+    def _span(self, text: str, start: int, part: Part, tag: Tag) -> tuple[int, int, str, float] | None:
+        """A tag of a piece as a span, without what lies in the context before or cannot be part of a name."""
+        low, high = max(start + tag.start, part.candidate), start + tag.end
+        while low < high and not text[low].isalnum():
+            low += 1
+        if low >= high or tag.score < self.labels.get(tag.label, 2.0):
+            return None
+        return low, high, tag.label, tag.score
+
+    def parts(self, text: str, direction: Direction, last: bool) -> Iterator[Part]:
+        """The pieces of a text that begins at a border; only the last one may be open."""
+        cuts = CUTS[direction]
+        start = end = count = 0
+        before = 0  # where the word before begins
+        candidate = -1
+        for match in _WORD.finditer(text):
+            word, end = match[0], match.end()
+            known = end < len(text) or last
+            if candidate < 0 and not (known and self.is_plain(word)):
+                candidate = before if count else start
+            before = match.start()
+            count += 1
+            if known and (end - start >= MOST_CHARS or _ends(word, count, text[end : end + 1], cuts)):
+                yield Part(start, end, count, True, end if candidate < 0 else candidate)
+                start, count, candidate = end, 0, -1
+        if start < len(text):
+            if candidate < 0:  # the next word may make the last one part of a name; no name begins with white space
+                candidate = len(text) if last or not count else before
+            yield Part(start, len(text), count, last, candidate)
+
+    def is_plain(self, word: str) -> bool:
+        """Whether a word can be no part of a name: each of its forms is known as such."""
+        words = self.tagger.timeless if "DATE_TIME" in self.labels else self.tagger.plain
+        if "DATE_TIME" in self.labels and _DIGIT.search(word):
+            return False
+        return all(form in words for form in _FORM.findall(word))
+
+
+def context_start(parts: Sequence[Part], at: int) -> int:
+    """The number of the piece with which the context of piece number `at` begins."""
+    words = 0
+    while at and (words := words + parts[at - 1].words) <= CONTEXT_WORDS:
+        at -= 1
+    return at
+
+
+def _ends(word: str, count: int, following: str, cuts: Cuts) -> bool:
+    """Whether a piece of `count` words ends with `word`."""
+    if count >= cuts.most_words:
+        return True
+    if following in ("\n", "\r") and count >= cuts.line_words:
+        return True
+    if count >= cuts.sentence_words and _SENTENCE_END.search(word) and not _SHORT_FORM.match(word):
+        return True
+    return 0 < cuts.clause_words <= count and _CLAUSE_END.search(word) is not None

@@ -1,0 +1,245 @@
+"""Presidio's recognizers: which there are, and what the engine needs to know of each.
+
+Names of entities or of recognizer classes, and what a user brings (`_custom.py`), come in; recognizers and the engine's
+`Source`s go out. Everything is read off the recognizers themselves, so that a new version of Presidio is read anew.
+Presidio (and spaCy with it) is imported here, when the first check is built, and never sees the network.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from functools import cache, partial
+from typing import Any
+
+import regex
+
+from guardproxy.checks._pii.cover import UncoveredError, cover
+from guardproxy.checks._pii.engine import Boost, Pattern, PatternSource, PhoneSource, Source, compiled, exact
+from guardproxy.checks._pii.phone import Phones
+from guardproxy.checks._pii.words import Words
+
+DEFAULTS = (
+    "EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CODE", "IP_ADDRESS", "CRYPTO", "US_PASSPORT",
+    "US_ITIN", "US_BANK_NUMBER", "UK_NHS", "MEDICAL_LICENSE", "MAC_ADDRESS",
+)  # fmt: skip
+MODEL_ENTITIES = ("PERSON", "LOCATION", "NRP", "ORGANIZATION", "AGE", "ID", "FACILITY", "PROFESSION", "USERNAME")
+_TIMEOUT_S = 1.0  # for one search with a user's pattern; then the check fails
+_DISTRIBUTIONS = ("presidio-analyzer", "phonenumbers", "tldextract", "spacy", "regex", "google-re2")
+
+
+@cache
+def presidio() -> Any:
+    """The package, with a list of public suffixes that needs no download."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import presidio_analyzer  # noqa: PLC0415
+        import tldextract.tldextract as tld  # noqa: PLC0415
+
+        tld.TLD_EXTRACTOR = tld.TLDExtract(suffix_list_urls=(), cache_dir=None)
+        tld.TLD_EXTRACTOR("example.org")  # reads the list now, not at the first address
+        # It tells about each recognizer and each entity that it loads or leaves out.
+        logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
+    return presidio_analyzer
+
+
+@cache
+def classes() -> dict[str, type]:
+    """The classes of Presidio's recognizers that need no model, by name."""
+    from presidio_analyzer import PatternRecognizer, predefined_recognizers  # noqa: PLC0415
+    from presidio_analyzer.predefined_recognizers import PhoneRecognizer  # noqa: PLC0415
+
+    found = {name: kind for name, kind in sorted(vars(predefined_recognizers).items()) if isinstance(kind, type)}
+    return {name: kind for name, kind in found.items() if issubclass(kind, (PatternRecognizer, PhoneRecognizer))}
+
+
+@cache
+def recognizers() -> dict[str, list[type]]:
+    """Every entity that a pattern recognizer of Presidio finds, with the recognizer's classes."""
+    presidio()
+    found: dict[str, list[type]] = {}
+    for kind in classes().values():
+        maker: Any = kind
+        for entity in maker(supported_language="en").supported_entities:
+            found.setdefault(entity, []).append(kind)
+    return found
+
+
+@cache
+def configured(language: str) -> tuple[Any, ...]:
+    """The recognizers that Presidio's own configuration loads for a language, less those that need a model."""
+    presidio()
+    from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        provider = RecognizerRegistryProvider(registry_configuration={"supported_languages": [language]})
+        registry = provider.create_recognizer_registry()
+    known = tuple(classes().values())
+    return tuple(one for one in registry.recognizers if one.supported_language == language and type(one) in known)
+
+
+def defaults(language: str) -> list[str]:
+    """The entities that are looked for in a language unless a policy says otherwise: for English `DEFAULTS`; for others what
+    of it belongs to no country, and what Presidio has for the language or the country of its name."""
+    if language == "en":
+        return [entity for entity in DEFAULTS if entity in recognizers()]
+    local = [one for one in configured(language) if one.country_code() is not None]
+    named = [kind for kind in classes().values() if getattr(kind, "COUNTRY_CODE", None) == language]
+    found = {entity for one in local if one.country_code() == language for entity in one.supported_entities}
+    for kind in named:
+        maker: Any = kind
+        found.update(maker(supported_language=language).supported_entities)
+    neutral = [
+        entity
+        for entity in DEFAULTS
+        if all(getattr(kind, "COUNTRY_CODE", None) is None for kind in recognizers()[entity])
+    ]
+    return sorted({*neutral, *found})
+
+
+def named(name: str, language: str) -> list[Any]:
+    """The recognizers for an entity, or of a class, as Presidio configures them for `language` where it does."""
+    kinds = [classes()[name]] if name in classes() else recognizers()[name]
+    found = []
+    for kind in kinds:
+        maker: Any = kind
+        ready = [one for one in configured(language) if type(one) is kind]
+        found += ready or [maker(supported_language=language)]
+    return found
+
+
+@cache
+def boost() -> Boost:
+    """What context does to a score in Presidio."""
+    presidio()
+    from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer  # noqa: PLC0415
+
+    enhancer = LemmaContextAwareEnhancer()
+    return Boost(float(enhancer.context_similarity_factor), float(enhancer.min_score_with_context_similarity))
+
+
+def versions(detected: bool = False) -> str:
+    """What the findings depend on besides the options; `detected`: also which language a text is in."""
+    from importlib.metadata import version  # noqa: PLC0415
+
+    names = (*_DISTRIBUTIONS, "py3langid") if detected else _DISTRIBUTIONS
+    return " ".join(f"{name}={version(name)}" for name in names)
+
+
+def least(recognizer: Any, entity: str, threshold: float | None, otherwise: float) -> float:
+    """The score from which findings count: the one asked for, or the recognizer's own, or else the engine's."""
+    if threshold is not None:
+        return threshold
+    own = recognizer.score_thresholds
+    return float(own.get(entity, own.get("default", otherwise)))
+
+
+def source(recognizer: Any, words: Words, threshold: float | None, otherwise: float) -> Source | None:
+    """What the engine needs to know of a recognizer; `None` for one that must see the whole text.
+
+    Raises `UncoveredError` for a pattern whose structure cannot be told.
+    """
+    presidio()
+    from presidio_analyzer import PatternRecognizer  # noqa: PLC0415
+    from presidio_analyzer.predefined_recognizers import IbanRecognizer, PhoneRecognizer  # noqa: PLC0415
+    from presidio_analyzer.predefined_recognizers.country_specific.south_africa import (  # noqa: PLC0415
+        za_phone_number_recognizer as za,
+    )
+
+    kind, entity = type(recognizer), recognizer.supported_entities[0]
+    if kind.enhance_using_context is not PatternRecognizer.enhance_using_context:
+        return None
+    context = tuple(dict.fromkeys(word.lower() for word in recognizer.context or ()))
+    from_score = least(recognizer, entity, threshold, otherwise)
+    if kind.analyze is PatternRecognizer.analyze or kind.analyze is IbanRecognizer.analyze:
+        trusted = kind in classes().values() and recognizer.patterns is getattr(kind, "PATTERNS", None)
+        is_iban = kind.analyze is IbanRecognizer.analyze
+        judge = partial(_judge_iban if is_iban else _judge, recognizer)
+        judged = kind.validate_result is not PatternRecognizer.validate_result
+        patterns = [
+            _pattern(one, int(recognizer.global_regex_flags), trusted)
+            for one in recognizer.patterns
+            if judged or (boost().of(one.score) if context else one.score) >= from_score
+        ]
+        bodies = tuple(pattern.cover.body for pattern in patterns)
+        return PatternSource(entity, patterns, judge, context, words, from_score, not is_iban, bodies)
+    if kind.analyze in (PhoneRecognizer.analyze, za.ZaPhoneNumberRecognizer.analyze):
+        local = kind.analyze is not PhoneRecognizer.analyze
+        regions = (kind.REGION,) if local else tuple(recognizer.supported_regions)
+        phones = Phones(regions, recognizer.leniency, every=local)
+        accept = partial(_is_local, recognizer) if local else _any
+        return PhoneSource(entity, phones, recognizer.SCORE, accept, context, words, from_score)
+    return None
+
+
+def _pattern(pattern: Any, flags: int, trusted: bool) -> Pattern:
+    try:
+        found = cover(pattern.regex, flags)
+        compiled(found.body)  # now, not at the first text that needs it
+        return Pattern(
+            exact(pattern.regex, flags),
+            found,
+            compiled(found.body).fullmatch(b"") is not None,
+            float(pattern.score),
+            None if trusted else _TIMEOUT_S,
+        )
+    except (UncoveredError, regex.error) as error:
+        raise UncoveredError(f"pattern `{pattern.name}`: {error}") from None
+
+
+def _judge(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, int, float, bool] | None:
+    """What Presidio's `PatternRecognizer` makes of a match."""
+    start, end = match.span()
+    if start == end:
+        return None
+    value = text[start:end]
+    valid = recognizer.validate_result(value)
+    if valid is not None:
+        score = float(recognizer.MAX_SCORE if valid else recognizer.MIN_SCORE)
+    if recognizer.invalidate_result(value):
+        return None
+    return (start, end, score, bool(valid)) if score > recognizer.MIN_SCORE else None
+
+
+def _judge_iban(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, int, float, bool] | None:
+    """What its `IbanRecognizer` makes of one: the longest of its groups that has the right check digits."""
+    start, end = match.span()
+    for group in range(len(match.groups()), 0, -1):
+        last = match.span(group)[1]
+        last = last if last > 0 else end
+        if last == start:
+            continue
+        valid = recognizer.validate_result(text[start:last])
+        if valid is None:
+            return start, last, score, False
+        if valid:
+            return start, last, float(recognizer.MAX_SCORE), True
+    return None
+
+
+def _any(number: Any) -> bool:
+    return True
+
+
+def _is_local(recognizer: Any, number: Any) -> bool:
+    import phonenumbers  # noqa: PLC0415
+
+    here = phonenumbers.region_code_for_number(number) == recognizer.REGION
+    return here and bool(recognizer._classify(number) == recognizer.target_classification)
+
+
+def sources(
+    found: Sequence[Any], words: Words, threshold: float | None, otherwise: float
+) -> tuple[list[Source], list[Any]]:
+    """The engine's sources, and the recognizers that must see the whole text."""
+    made: list[Source] = []
+    whole = []
+    for one in found:
+        known = source(one, words, threshold, otherwise)
+        if known is None:
+            whole.append(one)
+        elif known.bodies:  # else no score can be high enough
+            made.append(known)
+    return made, whole

@@ -1,0 +1,203 @@
+"""The options of the check `pii`, read.
+
+Options and what a check is handed come in; an engine, the recognizers that must see whole texts, what looks for names,
+and a digest go out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+from guardproxy.checks._contract import SCORE, Option, Resources, options_digest, unknown
+from guardproxy.checks._evasions.unfolding import EVASIONS
+from guardproxy.checks._pii.cover import UncoveredError
+from guardproxy.checks._pii.custom import Custom
+from guardproxy.checks._pii.engine import Engine, Source
+from guardproxy.checks._pii.extended import own
+from guardproxy.checks._pii.language import LANGUAGES, detector
+from guardproxy.checks._pii.names import Names
+from guardproxy.checks._pii.recognizers import (
+    MODEL_ENTITIES,
+    boost,
+    classes,
+    defaults,
+    named,
+    recognizers,
+    sources,
+    versions,
+)
+from guardproxy.checks._pii.whole import Whole, whole
+from guardproxy.checks._pii.words import words
+from guardproxy.errors import ConfigError, OptionError
+
+VERSION = 3
+THRESHOLD = 0.4
+NAMED = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
+"""What only a model finds."""
+MODEL = "names"
+PARITY = ("strict", "extended")
+_NAMES = {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}
+_NAME_OR_NAMES = {"anyOf": [{"type": "string", "minLength": 1}, _NAMES]}
+OPTIONS: Mapping[str, Option] = {
+    "entities": Option("What to look for, by Presidio's names of entities or recognizers.", _NAMES, "more"),
+    "recognizers": Option(
+        "Your own: a file in Presidio's format, `package.module:Class`, or a list.", _NAME_OR_NAMES, "more"
+    ),
+    "threshold": Option("The least score; a recognizer's own, or 0.4, by default.", SCORE, "less"),
+    "language": Option("A code like `en`, a list of them, `auto`, or `header`.", _NAME_OR_NAMES, "more"),
+    "model": Option("What finds names: `names`, or `spacy:` and a pipeline.", {"type": "string", "minLength": 1}),
+    "parity": Option(
+        "`strict`: Presidio's recognizers and no others; `extended`: also recognizers for what its patterns leave out.",
+        {"enum": list(PARITY)},
+        PARITY,
+        "extended",
+    ),
+    "evasions": EVASIONS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """`digest`: identifies everything that the findings depend on. `names`: `None` where no name is asked for. `by_header`: the
+    languages of which a request's header may choose. `labels`: all that can be found."""
+
+    digest: str
+    engine: Engine
+    whole: Whole | None
+    names: Names | None
+    by_header: tuple[str, ...]
+    labels: frozenset[str]
+
+
+def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
+    """Raises `OptionError` for an option that is unknown or not to be understood."""
+    for key in options:
+        if key not in OPTIONS:
+            raise OptionError(key, unknown(key, OPTIONS))
+    threshold = options.get("threshold")
+    if threshold is not None and (
+        isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1
+    ):
+        raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
+    languages, how = _languages(options.get("language", "en"))
+    custom = Custom(_entries(options), resources.read, resources.code)
+    asked = _entities(options)
+    names = _names(options, asked, threshold, resources)
+    structured = [each for each in asked if each not in NAMED]
+    made: list[Source] = []
+    seeing_all: list[tuple[str, list[Any]]] = []
+    entities: dict[str, list[str]] = {}
+    known_entities: set[str] = set()
+    labels = set(names.labels if names else ())
+    for language in languages:
+        cut = _words(language)
+        brought = custom.made(language)
+        entities[language] = structured if asked or "recognizers" in options else defaults(language)
+        replaced = {type(one) for one in brought}
+        found = {
+            id(one): one for name in entities[language] for one in named(name, language) if type(one) not in replaced
+        }
+        labels.update(entity for one in (*brought, *found.values()) for entity in one.supported_entities)
+        try:
+            known, all_of_it = sources([*brought, *found.values()], cut, threshold, THRESHOLD)
+        except UncoveredError as error:
+            raise OptionError("recognizers", str(error)) from None
+        made += known
+        seeing_all.append((language, all_of_it))
+        known_entities.update(entity for one in found.values() for entity in one.supported_entities)
+    parity = options.get("parity", "extended")
+    if parity not in PARITY:
+        raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
+    if parity == "extended":
+        made += own(frozenset(known_entities), replace(_words(languages[0]), language=""), threshold, THRESHOLD)
+    if not made and not names and not any(found for _, found in seeing_all):
+        raise OptionError("recognizers", f"there is no recognizer for the language {', '.join(languages)}")
+    engine = Engine(made, boost(), _detector(languages) if how == "auto" else None)
+    plain = {"entities": entities, "threshold": threshold, "languages": languages, "how": how, "parity": parity}
+    more = (names.tagger.digest, str(sorted(names.labels.items()))) if names else ()
+    digest = options_digest("pii", VERSION, plain, versions(how == "auto"), custom.digest, *more)
+    by_header = tuple(languages) if how == "header" else ()
+    return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names, by_header, frozenset(labels))
+
+
+def _names(options: Mapping[str, Any], asked: list[str], threshold: float | None, resources: Resources) -> Names | None:
+    """What looks for names, where an entity is asked for that needs it, or a model is named."""
+    wanted = [each for each in asked if each in NAMED]
+    if not wanted and "model" not in options:
+        return None
+    model = options.get("model", MODEL)
+    if not isinstance(model, str) or not model:
+        raise OptionError("model", "`model` must be the name of a model, or `spacy:` and the name of a pipeline")
+    if resources.tagger is None:
+        raise OptionError("entities", "this process was started without a model, so names cannot be found here")
+    try:
+        tagger = resources.tagger(model)
+    except ConfigError as error:
+        raise OptionError("model" if "model" in options else "entities", str(error)) from error
+    wanted = wanted or [each for each in NAMED if each in tagger.thresholds and not asked]
+    for each in wanted:
+        if each not in tagger.thresholds:
+            raise OptionError("entities", f"the model `{model}` does not know `{each}`")
+    if "DATE_TIME" in asked and "DATE_TIME" in tagger.thresholds:
+        wanted.append("DATE_TIME")
+    if not wanted:
+        raise OptionError(
+            "model", f"nothing that is asked for needs the model `{model}`; add one of {', '.join(NAMED)}"
+        )
+    return Names(tagger, {each: max(tagger.thresholds[each], threshold or 0.0) for each in wanted})
+
+
+def _languages(value: Any) -> tuple[list[str], str]:
+    """The languages, and what chooses among them: the text (`auto`), a header (`header`), or nothing."""
+    if value in ("auto", "header"):
+        return list(LANGUAGES), value
+    asked = [value] if isinstance(value, str) else value
+    if not isinstance(asked, list) or not asked or not all(isinstance(each, str) and each for each in asked):
+        raise OptionError("language", "`language` must be a code like `en`, a list of codes, `auto` or `header`")
+    return list(dict.fromkeys(asked)), ""
+
+
+def _words(language: str) -> Any:
+    try:
+        return words(language)
+    except ValueError as error:
+        raise OptionError("language", f"{error}; use a code like {', '.join(LANGUAGES)}") from None
+
+
+def _detector(languages: list[str]) -> Any:
+    try:
+        return detector(languages)
+    except ImportError:
+        raise OptionError("language", "`auto` needs a package: pip install 'guardproxy[languages]'") from None
+
+
+def _entries(options: Mapping[str, Any]) -> list[str]:
+    value = options.get("recognizers", [])
+    entries = [value] if isinstance(value, str) else value
+    if not isinstance(entries, list) or not all(isinstance(each, str) and each for each in entries):
+        raise OptionError("recognizers", "`recognizers` must be a file or a class, or a list of them")
+    if "recognizers" in options and not entries:
+        raise OptionError("recognizers", "`recognizers` must name at least one file or class")
+    return entries
+
+
+def _entities(options: Mapping[str, Any]) -> list[str]:
+    known = recognizers()
+    if "entities" not in options:
+        return []
+    value = options["entities"]
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+        raise OptionError("entities", "`entities` must be a list of entity names")
+    for each in value:
+        if each in NAMED:
+            continue
+        if each in MODEL_ENTITIES:
+            raise OptionError("entities", f"no model here finds `{each}`; of names there are {', '.join(NAMED)}")
+        if each not in known and each not in classes():
+            near = get_close_matches(each.upper(), known, 1) or get_close_matches(each, classes(), 1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known entities: {', '.join(sorted(known))}"
+            raise OptionError("entities", f"unknown entity `{each}`; {hint}")
+    return sorted(set(value))

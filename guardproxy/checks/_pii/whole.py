@@ -1,0 +1,73 @@
+"""Recognizers that must see the whole text, because their own code decides what they look at.
+
+A text comes in, what Presidio's engine finds with these recognizers goes out. Nothing is kept. How far such a recognizer
+looks cannot be told, so a text is held to its end for it; that is the price of a class with its own `analyze`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from guardproxy.checks._pii.engine import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Presidio's engine, for each language. `threshold`: the least score, or `None` for that of each recognizer."""
+
+    engines: Sequence[tuple[str, Any]]
+    threshold: float | None
+
+    def search(self, text: str, told: str = "") -> list[Span]:
+        """What it finds, in the language that is told, or in all. What a recognizer raises is raised."""
+        return [
+            Span(one.start, one.end, one.entity_type, float(one.score), False)
+            for language, engine in self.engines
+            if told in ("", language)
+            for one in engine.analyze(text, language, score_threshold=self.threshold)
+        ]
+
+
+def whole(by_language: Sequence[tuple[str, Sequence[Any]]], threshold: float | None, otherwise: float) -> Whole | None:
+    """`None` when there is no such recognizer."""
+    engines = [(language, _engine(language, found, otherwise)) for language, found in by_language if found]
+    return Whole(engines, threshold) if engines else None
+
+
+def _engine(language: str, recognizers: Sequence[Any], otherwise: float) -> Any:
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry  # noqa: PLC0415
+
+    registry = RecognizerRegistry(recognizers=list(recognizers), supported_languages=[language])
+    return AnalyzerEngine(
+        registry=registry,
+        nlp_engine=nlp_engine(language),
+        supported_languages=[language],
+        default_score_threshold=otherwise,
+    )
+
+
+@cache
+def nlp_engine(language: str) -> Any:
+    """spaCy without a model, for Presidio: each word is its own lemma, for without lemmas context does nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import spacy  # noqa: PLC0415
+        from presidio_analyzer.nlp_engine import SpacyNlpEngine  # noqa: PLC0415
+        from spacy.language import Language  # noqa: PLC0415
+
+    Language.component("guardproxy_lemmas", func=_lemmas)
+    pipeline = spacy.blank(language)
+    pipeline.add_pipe("guardproxy_lemmas")
+    engine: Any = SpacyNlpEngine(models=[{"lang_code": language, "model_name": "blank"}])
+    engine.nlp = {language: pipeline}
+    return engine
+
+
+def _lemmas(doc: Any) -> Any:
+    for token in doc:
+        token.lemma_ = token.text
+    return doc

@@ -1,0 +1,170 @@
+"""Decoding: escapes and runs that say something, and the many that do not."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import random
+
+import pytest
+
+from guardproxy.checks._evasions.decoding import UNPACKED_LIMIT, escape_open, runs, says, unescape
+from tests.support_checks import PROSE
+from tests.support_evasions import base, lines
+
+VALUE = "the card is 4111 1111 1111 1111"
+
+
+def _said(text: str, thorough: bool = False) -> list[str]:
+    return [plain for _, _, plain in runs(text, thorough, False).edits]
+
+
+def _unescaped(text: str) -> str:
+    for start, end, plain in reversed(unescape(text)):
+        text = text[:start] + plain + text[end:]
+    return text
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("jane%40example.com", "jane@example.com"),
+        ("%C3%A9%e2%82%ac %u0041", "é€ A"),
+        ("100% of 5%x, %zz %C3 %ff %C3%28", "100% of 5%x, %zz %C3 %ff %C3("),
+        ("%c0%80", "%c0%80"),
+        ("&#64;&#x40;&commat;&#64x&#0000065;", "@@@@xA"),
+        ("a & b &unknown; &; AT&T &amp; &#1114112;", "a & b &unknown; &; AT&T & \ufffd"),
+        (r"\x41\u0041\u{41}\U00000041\101", "AAAAA"),
+        (r"\n\r\t\"\'\/\\ \q \u12 \x4", "\n\r\t\"'/\\ \\q \\u12 \\x4"),
+        (r"\ud83d\ude00 \ud83d \UFFFFFFFF", "😀 \ufffd \ufffd"),
+    ],
+)
+def test_escapes(text: str, plain: str) -> None:
+    assert _unescaped(text) == plain
+
+
+def test_an_escape_that_ends_with_punctuation_is_waited_for() -> None:
+    assert escape_open("a \\u{00") == 2
+    assert escape_open("a \\u{00}") == 8
+    assert escape_open("a \\u0041") == 8
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        base(VALUE),
+        base(VALUE).rstrip("="),
+        base64.urlsafe_b64encode(VALUE.encode()).decode(),
+        base64.b64encode(VALUE.encode("utf-16-le")).decode(),
+        base64.b64encode(VALUE.encode("utf-16-be")).decode(),
+        VALUE.encode().hex(),
+        VALUE.encode().hex().upper(),
+        "0x" + VALUE.encode().hex(),
+    ],
+)
+def test_runs(run: str) -> None:
+    assert runs(f"see {run}, please", False, False).edits == [(4, 4 + len(run), VALUE)]
+
+
+def test_text_in_other_languages_and_of_several_lines_is_text() -> None:
+    for text in ("Ключ от маяка лежит под камнем", "鍵は灯台の石の下にある、と彼は言った", "one\ttwo\r\nthree four"):
+        assert _said(base(text)) == [text]
+
+
+@pytest.mark.parametrize("width", [16, 19, 20, 60, 76])
+def test_a_run_in_lines_is_read_as_one(width: int) -> None:
+    value = f"{VALUE}, and this is a longer text, so that there are lines"
+    for ending in ("\n", "\r\n", "\n    "):
+        run = lines(value, width).replace("\n", ending)
+        ((start, end, plain),) = runs(f"see\n{run}\nbye", False, False).edits
+        assert plain.split("\n")[0] == value
+        assert (start, end) == (4, 4 + len(run))
+
+
+def test_lines_that_are_runs_of_their_own() -> None:
+    first, second = base("jane.roe@example.com "), base("john.doe@example.org ")
+    ((_, _, plain),) = runs(f"{first}\n{second}", False, False).edits
+    assert plain.split("\n")[1:] == ["jane.roe@example.com ", "john.doe@example.org "]
+    third = hashlib.sha256(b"x").hexdigest()
+    assert runs(f"{third}\n{base(VALUE)}", False, False).edits == [(65, 65 + len(base(VALUE)), VALUE)]
+
+
+def test_a_word_after_a_run_is_no_part_of_it() -> None:
+    run = base(VALUE + "  ")
+    text = f"{run[:20]}\n{run[20:]}\nHello there"
+    ((start, end, plain),) = runs(text, False, False).edits
+    assert (start, text[end:], plain.split("\n")[0]) == (0, "\nHello there", VALUE + "  ")
+
+
+def test_a_run_behind_a_word_and_a_sign() -> None:
+    run = base(VALUE)
+    assert runs(f"token-{run}", False, False).edits == [(6, 6 + len(run), VALUE)]
+    assert runs(f"a/{run.rstrip('=')}/b", False, False).edits == [(2, 2 + len(run.rstrip("=")), VALUE)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PROSE,
+        "internationalization understanding Understandable counterrevolutionaries /usr/local/lib/python3/site-packages",
+        "3f786850e387550fdab836ed7e6dc881de23001b 123e4567-e89b-12d3-a456-426614174000 4111111111111111 1700000000000",
+        " ".join(hashlib.sha256(str(at).encode()).hexdigest() for at in range(50)),
+        " ".join(base64.b64encode(random.Random(at).randbytes(48)).decode() for at in range(200)),
+        "SELECT_ALL_FROM_TABLE MAX_CONNECTIONS camelCaseIdentifierName getElementsByClassName HTTPServerRequestHandler2",
+    ],
+)
+def test_what_says_nothing(text: str) -> None:
+    assert runs(text, False, False).edits == []
+
+
+def test_strict_reads_what_begins_inside_and_what_is_in_binary_data() -> None:
+    binary = base64.b64encode(b"\0\x81\x83" + VALUE.encode() + b"\xff\0").decode()
+    packed = base64.b64encode(gzip.compress(VALUE.encode(), mtime=0)).decode()
+    for run in (*(letters + base(VALUE) for letters in ("x", "xy", "xyz")), binary, packed):
+        assert VALUE in " ".join(_said(run, thorough=True))
+        assert VALUE not in " ".join(_said(run))
+    for pairs in (
+        VALUE.encode().hex(" "),
+        VALUE.encode().hex(":"),
+        ", ".join(f"0x{each:02x}" for each in VALUE.encode()),
+    ):
+        assert _said(f"({pairs})", thorough=True) == [VALUE]
+        assert _said(f"({pairs})") == []
+    noise = random.Random(1).randbytes(9)
+    assert _said(noise.hex(" "), thorough=True) == []
+    assert _said(base64.b64encode(b"\x1f\x8b" + noise * 2).decode(), thorough=True) == []
+    assert _said("abcdefghijkl", thorough=True) == []
+
+
+def test_a_piece_of_a_longer_run() -> None:
+    long = base(VALUE * 3)
+    assert says(base(VALUE), False)
+    assert says("x" + base(VALUE), True)
+    assert not says("x" + base(VALUE), False)
+    assert not says(".x" + base(VALUE), True)
+    assert says("_x_" + long.rstrip("="), False)
+    assert not says("_x_" + base(VALUE).rstrip("="), False)
+
+
+def test_what_is_not_unpacked_is_said() -> None:
+    packed = base64.b64encode(gzip.compress(b"4111 1111 " * UNPACKED_LIMIT, mtime=0)).decode()
+    found = runs(packed, True, False)
+    assert found.cut == [(0, len(packed))]
+    assert len(found.edits[0][2]) == UNPACKED_LIMIT
+    assert runs(base(VALUE), True, False).cut == []
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        (f"see {base(VALUE)} ", 4 + len(base(VALUE)) + 1),
+        (f"see {base(VALUE)}\n", 4),
+        (f"see {base(VALUE)[:-1]}", 4),
+        (f"see {base(VALUE)}\n  ", 4),
+        ("see this\n", 9),
+    ],
+)
+def test_what_may_still_change(text: str, at: int) -> None:
+    assert runs(text, False, True).open == at
+    assert runs(text, False, False).open == len(text)

@@ -1,0 +1,108 @@
+"""The recognizers beside Presidio's: what they find, what they leave alone, and that they can be switched off."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from guardproxy.checks._contract import Check, Resources, build
+from guardproxy.checks._pii.extended import is_card, luhn
+from guardproxy.errors import OptionError
+from guardproxy.testing import assert_every_split, whole
+
+MAILS = {
+    "users/jane.roe@example.com": "jane.roe@example.com",
+    "http://localhost/?q=jane.roe@example.com": "jane.roe@example.com",
+    "C#jane.roe@example.com": "jane.roe@example.com",
+    "_jane.roe@example.com_": "jane.roe@example.com",
+    "jane.roe@corp.local": "jane.roe@corp.local",
+    "root@localhost": "root@localhost",
+    "jane@[10.0.0.1]": "jane@[10.0.0.1]",
+    "jane@[IPv6:2001:db8::1]": "jane@[IPv6:2001:db8::1]",
+    "jane@10.0.0.1": "jane@10.0.0.1",
+    "jane@m\u00fcnchen.de": "jane@m\u00fcnchen.de",
+    "jane@\u4f8b\u3048.\u30c6\u30b9\u30c8": "jane@\u4f8b\u3048.\u30c6\u30b9\u30c8",
+    '"roe"@example.com': 'roe"@example.com',
+    "**jane.roe@example.com**": "jane.roe@example.com",
+    "jane%40example.com": "jane%40example.com",
+    "o'brien@example.com": "o'brien@example.com",
+}
+CARDS = [
+    "4111\n1111\n1111\n1111", "4111\r\n1111\r\n1111\r\n1111", "4111  1111  1111  1111", "4111_1111_1111_1111",
+    "4111/1111/1111/1111", "4111,1111,1111,1111", "4111, 1111, 1111, 1111", "4111 - 1111 - 1111 - 1111",
+    '4111","1111","1111","1111', '4111",\n    "1111",\n    "1111",\n    "1111', "4111** **1111** **1111** **1111",
+    "4111 | 1111 | 1111 | 1111", "4111\n1111 1111-1111", "41111111/11111111", "3782 / 822463 / 10005", "5555.5555.5555.4444",
+    "4.111111111111111e15", "4.111111111111111E+15", "4111111.111111111",
+]  # fmt: skip
+OTHERS = {
+    "536/22/8726": "US_SSN", "536\n22\n8726": "US_SSN", "536, 22, 8726": "US_SSN", "536_22_8726": "US_SSN",
+    "GB82.WEST.1234.5698.7654.32": "IBAN_CODE", "GB82-WEST-1234-5698-7654-32": "IBAN_CODE",
+    "DE89\n3704\n0044\n0532\n0130\n00": "IBAN_CODE",
+}  # fmt: skip
+HARMLESS = [
+    "react@18.2.0", "lodash@latest", "left-pad@^1.3.0", "repo@22abeb9", "meet @ 5", "a @ b", "@decorator", "x@y",
+    "2020, 2021, 2022, 2023", "4111 1111 1111 1112", "4,112 and 1,111", "3.141592653589793",
+    "4000 0000 0000 0000", "123/45/67890", "000-12-3456x", "AB12 CDEF GHIJ KLMN", "12:30/11:15",
+]  # fmt: skip
+
+
+@cache
+def _check(parity: str) -> Check:
+    entities = ["EMAIL_ADDRESS", "CREDIT_CARD", "US_SSN", "IBAN_CODE"]
+    return build("pii", "pii", {"entities": entities, "parity": parity}, Resources())
+
+
+def _found(text: str, parity: str = "extended") -> list[tuple[str, str]]:
+    return [(finding.label, text[finding.start : finding.end]) for finding in whole(_check(parity), text)]
+
+
+@pytest.mark.parametrize("text", MAILS)
+def test_the_part_behind_the_last_separator_is_an_address_at_any_host(text: str) -> None:
+    assert _found(f"see {text} there") == [("EMAIL_ADDRESS", MAILS[text])]
+    assert_every_split(_check("extended"), f"see {text} there")
+
+
+@pytest.mark.parametrize("text", CARDS)
+def test_a_card_is_found_whatever_parts_its_groups(text: str) -> None:
+    for around in ("pay with {} now", '["{}"]', "**{}**"):
+        assert _found(around.format(text)) == [("CREDIT_CARD", text)]
+    assert_every_split(_check("extended"), f"no. 5512 {text} 12/27")
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_other_numbers_with_odd_signs(text: str) -> None:
+    assert _found(f"it is {text}, he says") == [(OTHERS[text], text)]
+    assert_every_split(_check("extended"), f"it is {text}, he says")
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_is_none_of_these(text: str) -> None:
+    assert _found(f"see {text} there") == []
+
+
+@pytest.mark.parametrize(
+    "text", ["users/jane.roe@corp.local", CARDS[0], CARDS[6], "4.111111111111111e15", "536/22/8726"]
+)
+def test_strict_parity_switches_them_off(text: str) -> None:
+    assert _found(text, "strict") == []
+    assert _found(text) != []
+
+
+def test_only_what_is_asked_for_is_found() -> None:
+    check = build("pii", "pii", {"entities": ["US_SSN"]}, Resources())
+    assert whole(check, f"jane@corp.local {CARDS[0]}") == []
+    with pytest.raises(OptionError, match="parity"):
+        build("pii", "pii", {"parity": "loose"}, Resources())
+
+
+def test_a_card_has_an_issuer_and_a_checksum() -> None:
+    assert luhn("4111111111111111")
+    assert is_card("378282246310005")
+    assert not is_card("4111111111111112")
+    assert not is_card("1111111111111117")
+
+
+def test_what_stands_for_an_address_is_none() -> None:
+    found = _found("write to khkzmfpcdfbk@redacted.example or jane.roe@redacted.example")
+    assert found == [("EMAIL_ADDRESS", "jane.roe@redacted.example")]

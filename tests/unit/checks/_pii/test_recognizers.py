@@ -1,0 +1,92 @@
+"""Presidio's recognizers: which there are, and what is read off them."""
+
+from __future__ import annotations
+
+import pytest
+
+from guardproxy.checks._pii import recognizers as known
+from guardproxy.checks._pii.cover import UncoveredError
+from guardproxy.checks._pii.words import words
+from tests.support_pii import analyzer, engine
+
+
+def test_entities_and_classes() -> None:
+    assert {"US_SSN", "DE_TAX_ID", "ZA_MOBILE_NUMBER"} <= set(known.recognizers())
+    assert "UsSsnRecognizer" in known.classes()
+    assert "SpacyRecognizer" not in known.classes()
+
+
+def test_named_recognizers_are_those_that_presidio_configures() -> None:
+    (one,) = known.named("CREDIT_CARD", "es")
+    assert "tarjeta" in one.context
+    (other,) = known.named("CreditCardRecognizer", "en")
+    assert "card" in other.context
+    (third,) = known.named("DE_PLZ", "en")
+    assert third.supported_language == "en"
+
+
+def test_defaults() -> None:
+    assert known.defaults("en") == list(known.DEFAULTS)
+    assert {"ES_NIF", "ES_PASSPORT", "EMAIL_ADDRESS"} <= set(known.defaults("es"))
+    assert "US_SSN" not in known.defaults("es")
+    assert {"DE_TAX_ID", "IBAN_CODE"} <= set(known.defaults("de"))
+    assert "PHONE_NUMBER" in known.defaults("nl")
+
+
+def test_thresholds() -> None:
+    (one,) = known.named("US_SSN", "en")
+    assert known.least(one, "US_SSN", None, 0.4) == 0.4
+    assert known.least(one, "US_SSN", 0.7, 0.4) == 0.7
+    maker = known.classes()["UsItinRecognizer"]
+    other = maker(supported_language="en")  # type: ignore[call-arg]
+    other.score_thresholds = {"default": 0.2}  # type: ignore[attr-defined]
+    assert known.least(other, "US_ITIN", None, 0.4) == 0.2
+    other.score_thresholds = {"default": 0.2, "US_ITIN": 0.3}  # type: ignore[attr-defined]
+    assert known.least(other, "US_ITIN", None, 0.4) == 0.3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GB82 WEST 1234 5698 7654 32 2 days",
+        "gb82west12345698765432",
+        "DE89 3704 0044 0532 0130 00",
+        "DE89 3704 0044 0532 0130 00 XY",
+        "XX89 3704 0044 0532 0130 00",
+        "AB12 3456 7890",
+        "000-12-3456 536-22-8726 1.2.3.4",
+        "082 123 4567, 011 123 4567, 212 555 0147, +27 82 123 4567",
+    ],
+)
+def test_recognizers_with_code_of_their_own(text: str) -> None:
+    made = [
+        one
+        for name in ("IBAN_CODE", "US_SSN", "ZA_MOBILE_NUMBER", "ZA_TELEPHONE_NUMBER")
+        for one in known.named(name, "en")
+    ]
+    assert engine(made, "en")(text) == analyzer(made, "en")(text)
+
+
+def test_an_iban_pattern_may_have_groups_that_are_empty() -> None:
+    from presidio_analyzer import Pattern
+    from presidio_analyzer.predefined_recognizers import IbanRecognizer
+
+    made = [IbanRecognizer(patterns=[Pattern("iban", r"(?<=to\s*)([A-Z]{2}\d{20})()?", 0.5)])]
+    text = "to DE89370400440532013000 toDE00370400440532013000"
+    assert engine(made, "en")(text) == analyzer(made, "en")(text) != set()
+    made = [IbanRecognizer(patterns=[Pattern("iban", r"([A-Z]{2}\d{2})?(\d{18})?()", 0.5)])]
+    text = "DE89370400440532013000 370400440532013000"
+    assert engine(made, "en")(text) == analyzer(made, "en")(text) != set()
+
+
+def test_a_pattern_that_cannot_be_covered_is_named() -> None:
+    from presidio_analyzer import Pattern, PatternRecognizer
+
+    odd = PatternRecognizer("ODD", patterns=[Pattern("odd one", r"\X", 0.5)])
+    with pytest.raises(UncoveredError, match="pattern `odd one`"):
+        known.source(odd, words("en"), None, 0)
+
+
+def test_versions() -> None:
+    assert "presidio-analyzer=" in known.versions()
+    assert "py3langid=" in known.versions(detected=True)
