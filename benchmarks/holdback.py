@@ -21,8 +21,8 @@ from typing import Any
 
 from guardproxy.checks._contract import Resources, build, with_partner
 from guardproxy.checks._pii.recognizers import DEFAULTS, configured, recognizers, versions
+from guardproxy.exchange.gate import Lane
 from guardproxy.findings import Channel
-from guardproxy.gate import Lane
 from guardproxy.supervisor import load_tagger
 
 CHANNEL = Channel("response", "assistant", "choices[0].message.content")

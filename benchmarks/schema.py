@@ -29,8 +29,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from guardproxy.checks._contract import Resources, build
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Channel, Facts, Form, Window
-from guardproxy.gate import Job
 from guardproxy.schemas.compiled import LIMIT_OBJECTS, Compiled, SchemaError, compile_schema
 from guardproxy.schemas.drafts import STEPS_A_CHAR, CostError
 from guardproxy.schemas.prefix import Prefix

@@ -18,14 +18,9 @@ from guardproxy.checks._contract import Check, labels
 from guardproxy.decisions import Restoration
 from guardproxy.differences import UNTOUCHED, Masked, differences, moved_decisions
 from guardproxy.errors import NO_CAPACITY
-from guardproxy.exchange import Exchange, Limits, Setting
-from guardproxy.findings import Finding, Kind, Scan, Window
-from guardproxy.gate import Job
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.recorded import Recorded
-from guardproxy.redaction import placeholders
-from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, Restoring
-from guardproxy.transcript import (
+from guardproxy.exchange.exchange import Exchange, Limits, Setting
+from guardproxy.exchange.gate import Job
+from guardproxy.exchange.transcript import (
     Aborted,
     Command,
     DataReceived,
@@ -39,7 +34,12 @@ from guardproxy.transcript import (
     UpstreamFailed,
     Waited,
 )
-from guardproxy.transcript import Scan as ScanCommand
+from guardproxy.exchange.transcript import Scan as ScanCommand
+from guardproxy.findings import Finding, Kind, Scan, Window
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.recorded import Recorded
+from guardproxy.redaction import placeholders
+from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, Restoring
 from guardproxy.wire.bounds import UNBOUNDED
 from guardproxy.wire.codec import codec_for
 from guardproxy.wire.json.strict import write

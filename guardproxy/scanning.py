@@ -16,18 +16,10 @@ from guardproxy import plugins
 from guardproxy.checks._contract import Check, Resources, own_names, with_partner
 from guardproxy.config import shipped
 from guardproxy.errors import PluginError, PolicyError
-from guardproxy.exchange import Exchange, Setting
-from guardproxy.findings import Channel, Finding, Window, failed
-from guardproxy.findings import Scan as ScanResult
-from guardproxy.gate import Job
-from guardproxy.lanes import Lane
-from guardproxy.policy.document import ACTIONS, Policy
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder
-from guardproxy.policy.reading import did_you_mean, join
-from guardproxy.redaction import placeholders
-from guardproxy.supervisor import Models
-from guardproxy.transcript import (
+from guardproxy.exchange.exchange import Exchange, Setting
+from guardproxy.exchange.gate import Job
+from guardproxy.exchange.lanes import Lane
+from guardproxy.exchange.transcript import (
     Command,
     DataReceived,
     Finish,
@@ -38,6 +30,14 @@ from guardproxy.transcript import (
     Scanned,
     SendUpstream,
 )
+from guardproxy.findings import Channel, Finding, Window, failed
+from guardproxy.findings import Scan as ScanResult
+from guardproxy.policy.document import ACTIONS, Policy
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder
+from guardproxy.policy.reading import did_you_mean, join
+from guardproxy.redaction import placeholders
+from guardproxy.supervisor import Models
 from guardproxy.wire.codec import codec_for, codecs
 from guardproxy.wire.json.strict import read, write
 

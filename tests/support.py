@@ -10,12 +10,8 @@ from itertools import pairwise
 from typing import Any
 
 from guardproxy.checks._contract import Resources
-from guardproxy.exchange import Exchange, Limits, Setting
-from guardproxy.findings import Scan as ScanResult
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import build_checks, parse
-from guardproxy.redaction import placeholders
-from guardproxy.transcript import (
+from guardproxy.exchange.exchange import Exchange, Limits, Setting
+from guardproxy.exchange.transcript import (
     Command,
     DataReceived,
     Finish,
@@ -30,6 +26,10 @@ from guardproxy.transcript import (
     SendUpstream,
     line,
 )
+from guardproxy.findings import Scan as ScanResult
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import build_checks, parse
+from guardproxy.redaction import placeholders
 from guardproxy.wire.codec import codec_for
 
 CHAT = "POST /v1/chat/completions"

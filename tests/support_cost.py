@@ -18,11 +18,10 @@ from functools import partial
 from typing import Any, Protocol
 from unittest.mock import patch
 
-from guardproxy import record
 from guardproxy.audit import values
-from guardproxy.lanes import Lane
-from guardproxy.server.steps import is_short, is_small
-from guardproxy.transcript import (
+from guardproxy.exchange import recording as record
+from guardproxy.exchange.lanes import Lane
+from guardproxy.exchange.transcript import (
     DataReceived,
     Finish,
     Input,
@@ -33,6 +32,7 @@ from guardproxy.transcript import (
     Scanned,
     SendUpstream,
 )
+from guardproxy.server.steps import is_short, is_small
 from guardproxy.wire import decoding
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
 from guardproxy.wire.formats.openai_chat import places as openai_chat_map

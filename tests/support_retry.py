@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Any
 
-from guardproxy.exchange import Limits
+from guardproxy.exchange.exchange import Limits
+from guardproxy.exchange.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
 from tests.support import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, pieces
 
 PERSON = {

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.checks._contract import Resources
-from guardproxy.exchange import Exchange, Setting
+from guardproxy.exchange.exchange import Exchange, Setting
+from guardproxy.exchange.transcript import RequestReceived, Scanned
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
 from guardproxy.redaction import placeholders
 from guardproxy.server.scanner import Scanner
-from guardproxy.transcript import RequestReceived, Scanned
 from guardproxy.wire.codec import codec_for
 from tests.support import CHAT, KEY, Play
 from tests.support_supervisor import FakeScorer, words

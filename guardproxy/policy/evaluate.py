@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from guardproxy.checks._contract import Check, with_partner
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
+from guardproxy.exchange.lazy import lazy
 from guardproxy.findings import Channel, Direction, Finding, Kind
-from guardproxy.lazy import lazy
 from guardproxy.policy import rollout
 from guardproxy.policy.about import About
 from guardproxy.policy.acting import decide

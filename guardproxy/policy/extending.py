@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import PurePath
 from typing import Any
 
-from guardproxy.checks import check as checks
+from guardproxy.checks import _contract as checks
 from guardproxy.policy import keys as tables
 from guardproxy.policy.document import (
     ACTIONS,

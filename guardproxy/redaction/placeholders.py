@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from os.path import commonprefix
 
 from guardproxy.decisions import EVERYWHERE, Restoration
+from guardproxy.exchange.lanes import RESTORE
 from guardproxy.findings import Finding, Scan, Window
-from guardproxy.lanes import RESTORE
 from guardproxy.urls.hosts import host_follows
 from guardproxy.urls.reading import Reading
 

@@ -18,8 +18,9 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config
 from guardproxy.errors import DownstreamError
-from guardproxy.exchange import Exchange, Limits, Setting
-from guardproxy.passing import PassThrough
+from guardproxy.exchange.bypass import PassThrough
+from guardproxy.exchange.exchange import Exchange, Limits, Setting
+from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.redaction import placeholders
 from guardproxy.server.body import Bodies, Held
@@ -28,7 +29,6 @@ from guardproxy.server.headers import asked_for, check_body_headers, check_head,
 from guardproxy.server.listener import Request
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
 from guardproxy.server.tenants import Tenants
-from guardproxy.transcript import Refused, RequestReceived
 from guardproxy.wire.bounds import Bounds
 from guardproxy.wire.codec import Codec, codec_for, codecs
 

@@ -19,6 +19,7 @@ from aiohttp import web
 from guardproxy import plugins
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
+from guardproxy.exchange.transcript import Finish
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import PolicyErrors
 from guardproxy.policy.tenancy import refuse_strangers
@@ -35,7 +36,6 @@ from guardproxy.server.steps import Steps, is_small
 from guardproxy.server.upstream import Breakers, Upstream, session
 from guardproxy.supervisor import Models, Settings, cores
 from guardproxy.supervisor.meters import Registry
-from guardproxy.transcript import Finish
 
 _log = logging.getLogger(__name__)
 

@@ -20,18 +20,12 @@ from typing import Any, TypeVar
 from aiohttp import web
 from multidict import CIMultiDict
 
-from guardproxy import receipt
 from guardproxy.config import Config
 from guardproxy.errors import AuditError, UpstreamError
-from guardproxy.exchange import Exchange
-from guardproxy.passing import PassThrough
-from guardproxy.server.headers import downstream_headers
-from guardproxy.server.recorder import Recorder
-from guardproxy.server.scanner import Scanner
-from guardproxy.server.status import Metrics
-from guardproxy.server.steps import Interrupted, Steps, is_short, is_small
-from guardproxy.server.upstream import Upstream
-from guardproxy.transcript import (
+from guardproxy.exchange import receipt
+from guardproxy.exchange.bypass import PassThrough
+from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.transcript import (
     Aborted,
     CancelUpstream,
     Command,
@@ -50,6 +44,12 @@ from guardproxy.transcript import (
     Waited,
     line,
 )
+from guardproxy.server.headers import downstream_headers
+from guardproxy.server.recorder import Recorder
+from guardproxy.server.scanner import Scanner
+from guardproxy.server.status import Metrics
+from guardproxy.server.steps import Interrupted, Steps, is_short, is_small
+from guardproxy.server.upstream import Upstream
 
 _log = logging.getLogger(__name__)
 _clock = time.perf_counter

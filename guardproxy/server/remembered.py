@@ -15,8 +15,8 @@ from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any
 
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan
-from guardproxy.gate import Job
 
 ENTRIES = 20_000
 LEAST_CHARS = 40  # shorter texts are scanned faster than they are looked up

@@ -24,8 +24,8 @@ from prometheus_client import Counter, Gauge
 
 from guardproxy.checks._contract import Check, Query, Scorer
 from guardproxy.errors import NoCapacityError, Shortage
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan, Window, failed
-from guardproxy.gate import Job
 from guardproxy.server.calls import broken, checked, report, run, run_slices
 from guardproxy.server.remembered import Remembered
 from guardproxy.server.threads import Load, ScanThreads

@@ -15,10 +15,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from guardproxy.exchange import Exchange
-from guardproxy.machine import Size
-from guardproxy.passing import PassThrough
-from guardproxy.transcript import DataReceived, Input, RequestReceived, ResponseEnded, Scanned
+from guardproxy.exchange.bypass import PassThrough
+from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.machine import Size
+from guardproxy.exchange.transcript import DataReceived, Input, RequestReceived, ResponseEnded, Scanned
 
 Result = TypeVar("Result")
 THREADS = 4

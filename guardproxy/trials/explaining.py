@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Direction, Kind, Scan
-from guardproxy.gate import Job
 from guardproxy.policy.evaluate import BoundRule, PolicySet
 from guardproxy.policy.expression import CHECK_ERROR, Name
 from guardproxy.policy.trial import Told, Verdict, Written

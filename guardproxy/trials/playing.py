@@ -14,19 +14,11 @@ from typing import Any
 
 from guardproxy.decisions import Edit
 from guardproxy.events import Event, Text
-from guardproxy.exchange import Exchange, Setting
-from guardproxy.findings import Direction, Kind
-from guardproxy.findings import Scan as ScanResult
-from guardproxy.gate import Job
-from guardproxy.lanes import Lane
-from guardproxy.noted import Side
-from guardproxy.policy.evaluate import BoundRule, PolicySet
-from guardproxy.policy.trial import Texts, Told, Verdict, Written
-from guardproxy.redaction import placeholders
-from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE
-from guardproxy.replay import Rerun
-from guardproxy.scanning import scanned
-from guardproxy.transcript import (
+from guardproxy.exchange.exchange import Exchange, Setting
+from guardproxy.exchange.gate import Job
+from guardproxy.exchange.lanes import Lane
+from guardproxy.exchange.notes import Side
+from guardproxy.exchange.transcript import (
     Command,
     DataReceived,
     Finish,
@@ -40,6 +32,14 @@ from guardproxy.transcript import (
     SendHead,
     SendUpstream,
 )
+from guardproxy.findings import Direction, Kind
+from guardproxy.findings import Scan as ScanResult
+from guardproxy.policy.evaluate import BoundRule, PolicySet
+from guardproxy.policy.trial import Texts, Told, Verdict, Written
+from guardproxy.redaction import placeholders
+from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE
+from guardproxy.replay import Rerun
+from guardproxy.scanning import scanned
 from guardproxy.trials.scenes import Cuts, answer_of, request_of
 from guardproxy.wire.codec import Codec, codec_for
 from guardproxy.wire.json.text import view

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.audit.masking import Moves, mask, merge
+from guardproxy.exchange.lanes import Lane
 from guardproxy.findings import Channel, Finding, give_way
-from guardproxy.lanes import Lane
 from guardproxy.redaction.placeholders import alternation
 from guardproxy.wire.json.replacing import _copy, edited
 from guardproxy.wire.json.walk import UNMAPPED, Found, reach

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from guardproxy.checks._contract import Resources, build, with_partner
+from guardproxy.exchange.gate import Lane
 from guardproxy.findings import Channel, Direction, Finding
-from guardproxy.gate import Lane
 from guardproxy.supervisor import load_tagger
 from tests.support_checks import EXAMPLES, PROSE
 

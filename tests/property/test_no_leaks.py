@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.transcript import DataReceived, ResponseEnded, ResponseStarted
 from guardproxy.wire.framing.sse import Framer
 from tests.support import CHAT, MESSAGES, Play, cut, pieces, policy_set, sse
 from tests.support_media import PDF, PNG, SIGNATURE, WAV

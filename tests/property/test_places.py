@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.transcript import DataReceived, ResponseEnded, ResponseStarted
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
 from guardproxy.wire.formats.openai_chat import places as openai_chat_map
 from guardproxy.wire.json.walk import Leaf

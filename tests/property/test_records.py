@@ -15,12 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange import Exchange, Limits
-from guardproxy.gate import CHECK_ERROR
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.redaction.placeholders import RESTORE
-from guardproxy.replay import replay
-from guardproxy.transcript import (
+from guardproxy.exchange.exchange import Exchange, Limits
+from guardproxy.exchange.gate import CHECK_ERROR
+from guardproxy.exchange.transcript import (
     Aborted,
     DataReceived,
     DownstreamGone,
@@ -30,6 +27,9 @@ from guardproxy.transcript import (
     ResponseStarted,
     UpstreamFailed,
 )
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.redaction.placeholders import RESTORE
+from guardproxy.replay import replay
 from guardproxy.wire.json.text import view
 from tests.support import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, mint, policy_set, sse
 

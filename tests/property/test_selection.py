@@ -14,14 +14,14 @@ import pytest
 from multidict import CIMultiDict
 
 from guardproxy.errors import DownstreamError
-from guardproxy.exchange import Exchange, Setting
+from guardproxy.exchange.exchange import Exchange, Setting
+from guardproxy.exchange.transcript import Finish, RequestReceived, SendUpstream
 from guardproxy.policy.cel import NAMES
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.matching import KEYS
 from guardproxy.server.credentials import digest, read_credential
 from guardproxy.server.headers import asked_for
 from guardproxy.server.tenants import Tenants
-from guardproxy.transcript import Finish, RequestReceived, SendUpstream
 from guardproxy.wire.codec import codec_for
 from tests.support import CHAT, hashed, mint, policy_set
 

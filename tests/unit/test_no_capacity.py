@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import Shortage
+from guardproxy.exchange.transcript import (
+    DataReceived,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    SendHead,
+    SendUpstream,
+)
 from guardproxy.findings import Scan
 from guardproxy.replay import replay
-from guardproxy.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted, SendHead, SendUpstream
 from tests.support import CHAT, MESSAGES, Play, chat_frames, chat_texts, events, message_frames, policy_set
 
 POLICY = """\

@@ -132,7 +132,9 @@ def test_a_record_of_an_older_version_replays_as_it_was(monkeypatch: pytest.Monk
     with monkeypatch.context() as patched:
         patched.setattr(urls.Reading, "is_inside", lambda self, hosts=(): False)
         patched.setattr(placeholders, "host_follows", lambda *args, **options: False)
-        patched.setattr("guardproxy.editing.Editor._knows", lambda self, lane: lane.channel.direction == "request")
+        patched.setattr(
+            "guardproxy.exchange.editing.Editor._knows", lambda self, lane: lane.channel.direction == "request"
+        )
         kept = record(play(f"{URL}{TOKEN} and {LATER}", asked=body(system=OTHER)))
     del kept["restore"]
     assert len(kept["response"]["texts"][0]["edits"]) == 2

@@ -18,8 +18,8 @@ from guardproxy.checks._pii.engine import BEHIND, Span
 from guardproxy.checks._pii.recognizers import DEFAULTS, recognizers
 from guardproxy.checks.pii import MOST, resolve
 from guardproxy.errors import ConfigError, OptionError
+from guardproxy.exchange.gate import Lane
 from guardproxy.findings import Finding, Window
-from guardproxy.gate import Lane
 from tests.support_checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
 from tests.support_pii import CONTEXT, IDENTIFIERS
 

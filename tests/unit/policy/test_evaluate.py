@@ -7,8 +7,8 @@ from itertools import permutations
 import pytest
 
 from guardproxy.decisions import Edit, Pass, Retry, Stop
+from guardproxy.exchange.gate import CHECK_ERROR
 from guardproxy.findings import Channel, Direction, Finding, Kind
-from guardproxy.gate import CHECK_ERROR
 from guardproxy.policy import evaluate
 from guardproxy.policy.evaluate import Bound, PolicySet, Tally
 from tests.support import policy_set

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from guardproxy.checks import check as checks
+from guardproxy.checks import _contract as checks
 from guardproxy.checks import secrets
 from guardproxy.errors import PolicyError
 from guardproxy.policy import keys as tables

@@ -15,11 +15,11 @@ import pytest
 
 from guardproxy.checks._contract import Judged, Query, Resources
 from guardproxy.errors import Shortage
+from guardproxy.exchange.transcript import RequestReceived, Scanned, SendUpstream
 from guardproxy.findings import Scan
 from guardproxy.server.scanner import Allowed, Scanner
 from guardproxy.supervisor.batching import Batcher, Row
 from guardproxy.supervisor.meters import Registry
-from guardproxy.transcript import RequestReceived, Scanned, SendUpstream
 from tests.support import Play
 from tests.support_scanner import policies
 from tests.support_supervisor import FakeScorer, words

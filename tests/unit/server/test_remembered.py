@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import Shortage
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Channel, Facts, Form, Scan, Window
-from guardproxy.gate import Job
 from guardproxy.server.remembered import MOST_CHARS, Remembered
 
 TEXT = "a text that is long enough for its scan to be remembered"

@@ -17,8 +17,8 @@ from prometheus_client import CollectorRegistry, Counter
 from guardproxy.checks._contract import Check, Judged, Query, Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.errors import Shortage
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Channel, Facts, Finding, Kind, Scan, Window
-from guardproxy.gate import Job
 from guardproxy.server import scanner
 from guardproxy.server.scanner import Allowed, Meters, Scanner
 from tests.support_cost import LOOP_CALLS

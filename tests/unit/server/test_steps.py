@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from guardproxy.exchange import Exchange
+from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.transcript import DataReceived, ResponseStarted, Scanned
 from guardproxy.server.steps import SHORT_DATA_BYTES, SHORT_RESTORED_BYTES, Interrupted, Steps, is_short
-from guardproxy.transcript import DataReceived, ResponseStarted, Scanned
 from tests.support import Play, chat_frames, policy_set
 
 POLICY = """

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from guardproxy.exchange import Limits
-from guardproxy.transcript import Finish
+from guardproxy.exchange.exchange import Limits
+from guardproxy.exchange.transcript import Finish
 from guardproxy.wire.bounds import BOUNDS, UNBOUNDED, Bounds
 from guardproxy.wire.json.strict import JsonFault
 from tests.support import Play, chat_frames, policy_set, sse

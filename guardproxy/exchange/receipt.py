@@ -22,9 +22,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from guardproxy.decisions import Decision, Edit, Pass, Retry
+from guardproxy.exchange.lanes import CHECK_ERROR, Lane
+from guardproxy.exchange.notes import Side, is_unmapped
 from guardproxy.findings import KINDS, Direction
-from guardproxy.lanes import CHECK_ERROR, Lane
-from guardproxy.noted import Side, is_unmapped
 from guardproxy.policy.evaluate import Outcome
 from guardproxy.redaction.placeholders import RESTORE
 

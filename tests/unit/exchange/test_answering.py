@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange import Limits
-from guardproxy.replay import replay
-from guardproxy.transcript import (
+from guardproxy.exchange.exchange import Limits
+from guardproxy.exchange.transcript import (
     CancelUpstream,
     DataReceived,
     ResponseStarted,
@@ -21,6 +20,7 @@ from guardproxy.transcript import (
     UpstreamFailed,
     Waited,
 )
+from guardproxy.replay import replay
 from tests.support import (
     CHAT,
     MESSAGES,

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 from guardproxy.checks._contract import Check
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
+from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window
-from guardproxy.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.redaction.placeholders import RESTORE
 
 __all__ = ["CHECK_ERROR", "Entry", "Gate", "Job", "Lane", "Piece"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from guardproxy.errors import DownstreamError, Shortage
 from guardproxy.events import Fault
+from guardproxy.exchange.gate import Entry, Gate
+from guardproxy.exchange.lanes import Lane
 from guardproxy.findings import Detail
-from guardproxy.gate import Entry, Gate
-from guardproxy.lanes import Lane
 from guardproxy.wire.codec import Seen
 from guardproxy.wire.json.walk import dotted, is_plain_key
 

@@ -17,9 +17,9 @@ from typing import Any
 from guardproxy.audit.masking import OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.events import Path
-from guardproxy.gate import Entry
-from guardproxy.lanes import CHECK_ERROR, Lane
-from guardproxy.noted import Attempt, Notes, Side, is_unmapped, saved
+from guardproxy.exchange.gate import Entry
+from guardproxy.exchange.lanes import CHECK_ERROR, Lane
+from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped, saved
 from guardproxy.policy.evaluate import Bound, Outcome
 from guardproxy.redaction.placeholders import PLACEHOLDER
 from guardproxy.wire.codec import Seen

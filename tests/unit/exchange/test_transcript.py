@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.findings import Channel, Finding, Scan, Window
-from guardproxy.gate import Job
-from guardproxy.transcript import (
+from guardproxy.exchange.gate import Job
+from guardproxy.exchange.transcript import (
     Aborted,
     CancelUpstream,
     Command,
@@ -25,7 +24,8 @@ from guardproxy.transcript import (
     UpstreamFailed,
     line,
 )
-from guardproxy.transcript import Scan as ScanCommand
+from guardproxy.exchange.transcript import Scan as ScanCommand
+from guardproxy.findings import Channel, Finding, Scan, Window
 from tests.support import policy_set
 
 CHECK = next(

@@ -15,15 +15,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guardproxy.answering import Answering
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Fault, Opaque
-from guardproxy.findings import Facts
-from guardproxy.forms import with_own
-from guardproxy.machine import Limits, Setting
-from guardproxy.policy.about import About
-from guardproxy.policy.evaluate import Bound, Tally
-from guardproxy.transcript import (
+from guardproxy.exchange.answering import Answering
+from guardproxy.exchange.forms import with_own
+from guardproxy.exchange.machine import Limits, Setting
+from guardproxy.exchange.transcript import (
     Aborted,
     CancelUpstream,
     Command,
@@ -38,7 +35,10 @@ from guardproxy.transcript import (
     UpstreamFailed,
     Waited,
 )
-from guardproxy.transcript import Scan as ScanCommand
+from guardproxy.exchange.transcript import Scan as ScanCommand
+from guardproxy.findings import Facts
+from guardproxy.policy.about import About
+from guardproxy.policy.evaluate import Bound, Tally
 from guardproxy.wire import turns, wanted
 from guardproxy.wire.codec import Request
 from guardproxy.wire.json.strict import JsonFault, read

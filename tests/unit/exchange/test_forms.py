@@ -8,9 +8,9 @@ import pytest
 
 from guardproxy.checks._contract import Check, Resources, build
 from guardproxy.events import End, Frame, Text
+from guardproxy.exchange.forms import Forms, needs_form
+from guardproxy.exchange.gate import Gate, Lane
 from guardproxy.findings import Channel, Detail, Facts, Finding, Form, Scan
-from guardproxy.forms import Forms, needs_form
-from guardproxy.gate import Gate, Lane
 from guardproxy.wire.wanted import Asked
 
 SCHEMA: Any = {"type": "null"}

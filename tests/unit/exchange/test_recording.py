@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy import record as record_module
 from guardproxy.audit.masking import Span, beside, merge
-from guardproxy.exchange import Exchange, Setting
-from guardproxy.record import Masked, Writer
+from guardproxy.exchange import recording as record_module
+from guardproxy.exchange.exchange import Exchange, Setting
+from guardproxy.exchange.recording import Masked, Writer
+from guardproxy.exchange.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.redaction import placeholders
-from guardproxy.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.wire.codec import codec_for
 from tests.support import CHAT, MESSAGES, Play, chat_frames, hashed, message_frames, mint, policy_set
 from tests.support_checks import promise

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange import Exchange
+from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.receipt import HEADER, unread
+from guardproxy.exchange.transcript import Aborted, Input, Refused, RequestReceived, SendHead, UpstreamFailed
 from guardproxy.findings import Scan
-from guardproxy.receipt import HEADER, unread
-from guardproxy.transcript import Aborted, Input, Refused, RequestReceived, SendHead, UpstreamFailed
 from tests.support import (
     CHAT,
     MESSAGES,

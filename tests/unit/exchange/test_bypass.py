@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from guardproxy.exchange import Setting
-from guardproxy.passing import PassThrough
-from guardproxy.transcript import (
+from guardproxy.exchange.bypass import PassThrough
+from guardproxy.exchange.exchange import Setting
+from guardproxy.exchange.transcript import (
     Aborted,
     Command,
     DataReceived,

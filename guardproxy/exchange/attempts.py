@@ -14,9 +14,9 @@ from typing import Any, Literal
 from guardproxy.audit.masking import mask
 from guardproxy.decisions import Retry
 from guardproxy.events import Event, Frame
+from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
+from guardproxy.exchange.notes import Attempt, Side
 from guardproxy.findings import Finding
-from guardproxy.lanes import CHECK_ERROR, Lane, is_raw
-from guardproxy.noted import Attempt, Side
 from guardproxy.wire import turns, wanted
 from guardproxy.wire.codec import Decoder
 from guardproxy.wire.json.strict import write

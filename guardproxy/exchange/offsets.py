@@ -12,7 +12,7 @@ from operator import itemgetter
 
 from guardproxy.audit.masking import OffsetMap
 from guardproxy.events import Count, Frame, Text
-from guardproxy.gate import Gate, Lane
+from guardproxy.exchange.gate import Gate, Lane
 from guardproxy.wire.json.walk import reach
 
 

@@ -19,9 +19,9 @@ from guardproxy.audit.masking import mask, merge
 from guardproxy.checks._contract import Check
 from guardproxy.decisions import EVERYWHERE, Restoration, Stop
 from guardproxy.events import Path
+from guardproxy.exchange.lanes import CHECK_ERROR, Lane
+from guardproxy.exchange.lazy import lazy
 from guardproxy.findings import Finding
-from guardproxy.lanes import CHECK_ERROR, Lane
-from guardproxy.lazy import lazy
 from guardproxy.policy.evaluate import Bound
 from guardproxy.redaction.operators import MASK_ALL, PLACEHOLDER, Operator
 from guardproxy.redaction.placeholders import RESTORE, WITHHELD, Restoring

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from guardproxy.checks._contract import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
+from guardproxy.exchange.gate import Entry, Lane, Piece
+from guardproxy.exchange.machine import Machine, because
+from guardproxy.exchange.offsets import moved
+from guardproxy.exchange.transcript import Command, ResponseStarted, SendUpstream, UpstreamFailed
 from guardproxy.findings import Finding
-from guardproxy.gate import Entry, Lane, Piece
-from guardproxy.machine import Machine, because
-from guardproxy.offsets import moved
-from guardproxy.transcript import Command, ResponseStarted, SendUpstream, UpstreamFailed
 from guardproxy.wire import turns
 from guardproxy.wire.codec import Bounded
 from guardproxy.wire.uninspected import uninspected, unmapped

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy import receipt
-from guardproxy.exchange import Setting
-from guardproxy.machine import intent
-from guardproxy.record import VERSION
-from guardproxy.transcript import (
+from guardproxy.exchange import receipt
+from guardproxy.exchange.exchange import Setting
+from guardproxy.exchange.machine import intent
+from guardproxy.exchange.recording import VERSION
+from guardproxy.exchange.transcript import (
     Aborted,
     CancelUpstream,
     Command,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.attempts import NOT_REPEATED, errors_of, feedback, shown, tokens_of
 from guardproxy.decisions import Retry
+from guardproxy.exchange.attempts import NOT_REPEATED, errors_of, feedback, shown, tokens_of
+from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.findings import Channel, Detail, Finding
-from guardproxy.lanes import CHECK_ERROR, Lane
 from guardproxy.redaction.placeholders import Restoring
 from guardproxy.wire.json.text import view
 

@@ -11,24 +11,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from guardproxy import receipt
-from guardproxy.attempts import Answer, Attempts
 from guardproxy.checks._contract import Check
 from guardproxy.decisions import Restoration, Retry, Stop
-from guardproxy.editing import Editor
 from guardproxy.errors import NO_CAPACITY, DownstreamError, Shortage
 from guardproxy.events import Fault
+from guardproxy.exchange import receipt
+from guardproxy.exchange.attempts import Answer, Attempts
+from guardproxy.exchange.editing import Editor
+from guardproxy.exchange.forms import Forms
+from guardproxy.exchange.gate import Entry, Gate, Job
+from guardproxy.exchange.notes import Notes, Side
+from guardproxy.exchange.recording import compose
+from guardproxy.exchange.transcript import CancelUpstream, Command, Finish, SendData, SendHead
+from guardproxy.exchange.transcript import Scan as ScanCommand
 from guardproxy.findings import Channel, Direction, Scan
-from guardproxy.forms import Forms
-from guardproxy.gate import Entry, Gate, Job
-from guardproxy.noted import Notes, Side
 from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
 from guardproxy.policy.matching import Verdict
-from guardproxy.record import compose
 from guardproxy.redaction.placeholders import Restoring
 from guardproxy.redaction.shapes import NO_SHAPES, Shapes
-from guardproxy.transcript import CancelUpstream, Command, Finish, SendData, SendHead
-from guardproxy.transcript import Scan as ScanCommand
 from guardproxy.wire import turns
 from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.codec import Codec

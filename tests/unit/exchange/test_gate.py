@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
+from guardproxy.exchange.gate import CHECK_ERROR, Gate, Job, Lane
 from guardproxy.findings import Channel, Facts, Finding, Scan, Window
-from guardproxy.gate import CHECK_ERROR, Gate, Job, Lane
 
 A = Channel("response", "assistant", "a")
 B = Channel("response", "reasoning", "b")

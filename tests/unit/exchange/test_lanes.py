@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.events import End, Frame, Text
+from guardproxy.exchange.gate import Gate
+from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.findings import Channel, Finding, Scan, Window
-from guardproxy.gate import Gate
-from guardproxy.lanes import CHECK_ERROR, Lane
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.redaction.shapes import Shape
 from tests.support_checks import promise

@@ -8,11 +8,8 @@ from typing import Any
 
 import pytest
 
-from guardproxy.exchange import Limits
-from guardproxy.findings import Finding
-from guardproxy.findings import Scan as ScanResult
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.transcript import (
+from guardproxy.exchange.exchange import Limits
+from guardproxy.exchange.transcript import (
     Aborted,
     DataReceived,
     DownstreamGone,
@@ -23,6 +20,9 @@ from guardproxy.transcript import (
     SendHead,
     UpstreamFailed,
 )
+from guardproxy.findings import Finding
+from guardproxy.findings import Scan as ScanResult
+from guardproxy.policy.evaluate import PolicySet
 from tests.support import (
     CHAT,
     MESSAGES,

@@ -12,8 +12,8 @@ from typing import Any
 
 from guardproxy.checks._contract import Check
 from guardproxy.events import End, Event, Frame, Text
+from guardproxy.exchange.gate import Gate, Job, Lane
 from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Window
-from guardproxy.gate import Gate, Job, Lane
 from guardproxy.redaction.shapes import Shape, Shapes
 from guardproxy.wire import wanted
 

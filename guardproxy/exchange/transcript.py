@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardproxy.exchange.gate import Job
+from guardproxy.exchange.lazy import lazy
 from guardproxy.findings import Scan as ScanResult
-from guardproxy.gate import Job
-from guardproxy.lazy import lazy
 
 
 @dataclass(frozen=True, slots=True)

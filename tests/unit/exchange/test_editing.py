@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from guardproxy.editing import Editor
+from guardproxy.exchange.editing import Editor
+from guardproxy.exchange.gate import CHECK_ERROR, Lane
 from guardproxy.findings import Channel, Direction, Finding
-from guardproxy.gate import CHECK_ERROR, Lane
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.redaction.shapes import Shape
 from guardproxy.wire.json.text import view
