@@ -27,7 +27,7 @@ def replay(
     and else says that it cannot be told. Exit code 0: no difference; 1: differences, or some cannot be told; 2: wrong use.
     """
     from guardproxy.audit.chain import open_line  # noqa: PLC0415
-    from guardproxy.replay import replay as run  # noqa: PLC0415
+    from guardproxy.replay.replay import replay as run  # noqa: PLC0415
     from guardproxy.scanning import load  # noqa: PLC0415
 
     files = sorted(log.glob("*.jsonl")) if log.is_dir() else [log]

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from guardproxy.comparing.excerpts import Piece, excerpt
-from guardproxy.differences import UNSEEN, Masked, Way, differences, moved_decisions, text_at
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.replay import rerun
+from guardproxy.replay.differences import UNSEEN, Masked, Way, differences, moved_decisions, text_at
+from guardproxy.replay.replay import rerun
 
 EXAMPLES = 5
 COUNTS = ("the same", "different", "cannot be told", "not replayable")

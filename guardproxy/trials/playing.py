@@ -38,7 +38,7 @@ from guardproxy.policy.evaluate import BoundRule, PolicySet
 from guardproxy.policy.trial import Texts, Told, Verdict, Written
 from guardproxy.redaction import placeholders
 from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE
-from guardproxy.replay import Rerun
+from guardproxy.replay.replay import Rerun
 from guardproxy.scanning import scanned
 from guardproxy.trials.scenes import Cuts, answer_of, request_of
 from guardproxy.wire.codec import Codec, codec_for

@@ -14,7 +14,7 @@ from guardproxy.audit.chain import open_line
 from guardproxy.policy.document import Match, Policy
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.trial import Logged, PolicyTest
-from guardproxy.replay import rerun
+from guardproxy.replay.replay import rerun
 from guardproxy.scanning import using
 from guardproxy.trials.judging import Fault, disagreement, faults, unmet
 from guardproxy.trials.playing import Played, play, replayed

@@ -18,7 +18,7 @@ import openai
 import pytest
 
 from guardproxy.audit.chain import verify
-from guardproxy.replay import replay as run_again
+from guardproxy.replay.replay import replay as run_again
 from guardproxy.scanning import load
 from tests.e2e.rig import Proxy, Upstream, serve
 

@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from guardproxy.replay import replay
+from guardproxy.replay.replay import replay
 from guardproxy.scanning import load
 from tests.e2e.rig import Proxy, Upstream
 from tests.unit.test_remote import Stub

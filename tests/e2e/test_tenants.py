@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from guardproxy.replay import replay
+from guardproxy.replay.replay import replay
 from guardproxy.scanning import load
 from guardproxy.server.credentials import digest
 from tests.e2e import rawhttp

@@ -14,7 +14,7 @@ from guardproxy.policy.load import PolicyErrors, parse, parse_all
 from guardproxy.policy.notes import notes
 from guardproxy.redaction import placeholders
 from guardproxy.redaction.placeholders import IN_OTHER_TEXT, IN_URL
-from guardproxy.replay import replay
+from guardproxy.replay.replay import replay
 from guardproxy.urls import reading as urls
 from tests.support import Play, chat_frames, chat_texts, mint, policy_set
 

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 from guardproxy.checks._contract import Check, labels
 from guardproxy.decisions import Restoration
-from guardproxy.differences import UNTOUCHED, Masked, differences, moved_decisions
 from guardproxy.errors import NO_CAPACITY
 from guardproxy.exchange.exchange import Exchange, Limits, Setting
 from guardproxy.exchange.gate import Job
@@ -37,9 +36,10 @@ from guardproxy.exchange.transcript import (
 from guardproxy.exchange.transcript import Scan as ScanCommand
 from guardproxy.findings import Finding, Kind, Scan, Window
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.recorded import Recorded
 from guardproxy.redaction import placeholders
 from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, Restoring
+from guardproxy.replay.differences import UNTOUCHED, Masked, differences, moved_decisions
+from guardproxy.replay.recorded import Recorded
 from guardproxy.wire.bounds import UNBOUNDED
 from guardproxy.wire.codec import codec_for
 from guardproxy.wire.json.strict import write
