@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from guardproxy.trials.contrast import Part
+    from guardproxy.policytest.contrast import Part
 
 
 def console() -> Console:

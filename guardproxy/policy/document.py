@@ -10,10 +10,10 @@ from typing import Any, Literal, get_args
 
 from guardproxy.decisions import EVERYWHERE, Restoration, Retry
 from guardproxy.findings import KINDS, Direction, Kind
+from guardproxy.policy.cases import VERDICTS, PolicyTest, Verdict
 from guardproxy.policy.expression import Expression
 from guardproxy.policy.matching import Match
 from guardproxy.policy.tree import Place
-from guardproxy.policy.trial import VERDICTS, PolicyTest, Verdict
 from guardproxy.redaction.operators import PLACEHOLDERS, Operators
 
 __all__ = [

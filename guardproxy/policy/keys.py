@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.findings import KINDS
-from guardproxy.policy import retrying, trial
+from guardproxy.policy import cases as trial
+from guardproxy.policy import retrying
 from guardproxy.policy.document import (
     ACTIONS,
     INTENT,

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from guardproxy.errors import PolicyError
 from guardproxy.policy import keys as tables
 from guardproxy.policy import rollout
+from guardproxy.policy.cases import read_tests
 from guardproxy.policy.document import (
     INTENT,
     KEEP,
@@ -35,7 +36,6 @@ from guardproxy.policy.matching import is_any, read_match
 from guardproxy.policy.reading import Reading, did_you_mean
 from guardproxy.policy.rules import read_rules
 from guardproxy.policy.tree import Node, Place, entries, read_tree
-from guardproxy.policy.trial import read_tests
 from guardproxy.policy.variables import Beside, Scope, read_scope, substituted
 
 _CHECK_NAME = re.compile(tables.CHECK_NAME)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.trial import Texts, Told
-from guardproxy.trials.judging import disagreement
-from guardproxy.trials.playing import play
-from guardproxy.trials.scenes import Cuts
+from guardproxy.policy.cases import Texts, Told
+from guardproxy.policytest.judging import disagreement
+from guardproxy.policytest.playing import play
+from guardproxy.policytest.scenes import Cuts
 from tests.support import CHAT, MESSAGES, policy_set
 
 POLICIES = policy_set(r"""

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from guardproxy.findings import Direction
-    from guardproxy.policy.trial import Told, Written
-    from guardproxy.trials.explaining import Explained, Ruled
-    from guardproxy.trials.playing import Shown
+    from guardproxy.policy.cases import Told, Written
+    from guardproxy.policytest.explaining import Explained, Ruled
+    from guardproxy.policytest.playing import Shown
 
 _STYLES = {"decided": "bold green", "held": "green", "shadow": "yellow", "no": "dim"}
 
@@ -43,9 +43,9 @@ def explain(
 
     Exit code 0: nothing was found; 1: something was; 2: wrong use.
     """
+    from guardproxy.policytest.explaining import explain as run  # noqa: PLC0415
     from guardproxy.scanning import DISTANT, judges_alone, leaving_out, loader, using  # noqa: PLC0415
     from guardproxy.supervisor import Models, Settings  # noqa: PLC0415
-    from guardproxy.trials.explaining import explain as run  # noqa: PLC0415
 
     if text == "-":
         text = sys.stdin.read()
@@ -77,8 +77,8 @@ def _wrong_use(message: str) -> NoReturn:
 
 
 def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -> tuple[Written, Told]:
-    from guardproxy.policy.trial import Told, Written  # noqa: PLC0415
-    from guardproxy.trials.explaining import REQUEST_KINDS, RESPONSE_KINDS, scene_of  # noqa: PLC0415
+    from guardproxy.policy.cases import Told, Written  # noqa: PLC0415
+    from guardproxy.policytest.explaining import REQUEST_KINDS, RESPONSE_KINDS, scene_of  # noqa: PLC0415
     from guardproxy.wire.codec import codec_for, codecs  # noqa: PLC0415
 
     if on not in ("request", "response"):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from guardproxy.policy.document import Policy
-    from guardproxy.trials.judging import Fault
-    from guardproxy.trials.running import Ran
+    from guardproxy.policytest.judging import Fault
+    from guardproxy.policytest.running import Ran
 
 
 def run(
@@ -40,8 +40,8 @@ def run(
     An answer is played whole, streamed, and streamed in random pieces; all must come to the same. A check that asks a service
     (`http`) is left out, and tests that need it are skipped. Exit code 0: all passed; 1: something failed; 2: wrong use.
     """
-    from guardproxy.trials.junit import junit as as_junit  # noqa: PLC0415
-    from guardproxy.trials.running import untested  # noqa: PLC0415
+    from guardproxy.policytest.junit import junit as as_junit  # noqa: PLC0415
+    from guardproxy.policytest.running import untested  # noqa: PLC0415
 
     if show_untested and (only != "*" or no_model):
         _wrong_use("--untested looks at all tests; leave --only and --no-model out")
@@ -76,8 +76,8 @@ def run(
 
 def _results(folders: list[Path], only: str, policies: list[Policy], *, judged: bool, code: bool) -> Iterator[Ran]:
     from guardproxy.policy.load import Files  # noqa: PLC0415
+    from guardproxy.policytest.running import run_tests  # noqa: PLC0415
     from guardproxy.scanning import DISTANT, JUDGES, folder_of, leaving_out, loader  # noqa: PLC0415
-    from guardproxy.trials.running import run_tests  # noqa: PLC0415
 
     left_out = DISTANT if judged else (*DISTANT, *JUDGES)
     load = loader(asked=leaving_out(left_out), code=code)
@@ -108,7 +108,7 @@ def _lines(one: Ran) -> Iterator[Text]:
 
 
 def _fault(fault: Fault) -> Iterator[Text]:
-    from guardproxy.trials.contrast import contrast  # noqa: PLC0415
+    from guardproxy.policytest.contrast import contrast  # noqa: PLC0415
 
     yield styled(plain(fault.message))
     if fault.wanted is not None and fault.got is not None:

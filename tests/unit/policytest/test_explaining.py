@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from guardproxy.findings import Kind
-from guardproxy.policy.trial import Told, Written
-from guardproxy.trials.explaining import REQUEST_KINDS, RESPONSE_KINDS, Explained, Timed, explain, scene_of
+from guardproxy.policy.cases import Told, Written
+from guardproxy.policytest.explaining import REQUEST_KINDS, RESPONSE_KINDS, Explained, Timed, explain, scene_of
 from tests.support import policy_set
 
 POLICY = r"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.trials.contrast import Part, contrast
+from guardproxy.policytest.contrast import Part, contrast
 
 
 def test_what_differs_is_marked_word_by_word() -> None:

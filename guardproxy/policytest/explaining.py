@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import Direction, Kind, Scan
+from guardproxy.policy.cases import Told, Verdict, Written
 from guardproxy.policy.evaluate import BoundRule, PolicySet
 from guardproxy.policy.expression import CHECK_ERROR, Name
-from guardproxy.policy.trial import Told, Verdict, Written
+from guardproxy.policytest.playing import Found, Played, play
+from guardproxy.policytest.scenes import Cuts
 from guardproxy.scanning import scanned
-from guardproxy.trials.playing import Found, Played, play
-from guardproxy.trials.scenes import Cuts
 
 RUNS = 5
 REQUEST_KINDS: tuple[Kind, ...] = (

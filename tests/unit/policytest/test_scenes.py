@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.trial import Texts, Told, Written
-from guardproxy.trials.scenes import LETTERS, Answer, Cuts, answer_of, plays, request_of
+from guardproxy.policy.cases import Texts, Told, Written
+from guardproxy.policytest.scenes import LETTERS, Answer, Cuts, answer_of, plays, request_of
 from tests.support import CHAT, MESSAGES, chat_texts, events, message_texts
 
 ROUTES = (CHAT, MESSAGES)

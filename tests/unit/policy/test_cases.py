@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from guardproxy.policy.cases import Expected, Find, Logged, PolicyTest, Texts, Told, Written
 from guardproxy.policy.load import PolicyErrors, parse
-from guardproxy.policy.trial import Expected, Find, Logged, PolicyTest, Texts, Told, Written
 from guardproxy.wire.codec import codecs
 
 OK = "policy: p\nchecks: {pii: {use: pii}}\nrules: [{id: r, when: pii, action: flag}]\n"

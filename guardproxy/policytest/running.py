@@ -11,14 +11,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from guardproxy.audit.chain import open_line
+from guardproxy.policy.cases import Logged, PolicyTest
 from guardproxy.policy.document import Match, Policy
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.trial import Logged, PolicyTest
+from guardproxy.policytest.judging import Fault, disagreement, faults, unmet
+from guardproxy.policytest.playing import Played, play, replayed
+from guardproxy.policytest.scenes import plays
 from guardproxy.replay.replay import rerun
 from guardproxy.scanning import using
-from guardproxy.trials.judging import Fault, disagreement, faults, unmet
-from guardproxy.trials.playing import Played, play, replayed
-from guardproxy.trials.scenes import plays
 
 
 @dataclass(frozen=True, slots=True)

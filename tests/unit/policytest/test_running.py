@@ -14,10 +14,10 @@ import pytest
 from guardproxy.audit.chain import canonical
 from guardproxy.checks._contract import Resources
 from guardproxy.findings import Finding, Scan, Window
+from guardproxy.policy.cases import EXPECT_KEYS, KEYS
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse_all
-from guardproxy.policy.trial import EXPECT_KEYS, KEYS
-from guardproxy.trials.running import Ran, run_tests, untested
+from guardproxy.policytest.running import Ran, run_tests, untested
 from tests.support import Play, chat_frames, policy_set
 
 POLICY = r"""

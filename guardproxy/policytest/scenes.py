@@ -13,7 +13,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from guardproxy.policy.trial import Texts, Told, Written
+from guardproxy.policy.cases import Texts, Told, Written
 from guardproxy.wire.codec import codec_for
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json.strict import write

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from guardproxy.findings import Finding, Scan, Window
+from guardproxy.policy.cases import Texts, Told, Written
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.trial import Texts, Told, Written
+from guardproxy.policytest.playing import Numbers, Played, Shown, play, replayed
+from guardproxy.policytest.scenes import Cuts
 from guardproxy.replay.replay import Rerun, rerun
-from guardproxy.trials.playing import Numbers, Played, Shown, play, replayed
-from guardproxy.trials.scenes import Cuts
 from tests.support import CHAT, MESSAGES, Play, chat_frames, mint, policy_set
 
 POLICY = r"""

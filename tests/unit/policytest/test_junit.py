@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 from junitparser import Failure, JUnitXml, Skipped
 
 from guardproxy.policy.load import parse_all
-from guardproxy.trials.judging import Fault
-from guardproxy.trials.junit import junit
-from guardproxy.trials.running import Ran
+from guardproxy.policytest.judging import Fault
+from guardproxy.policytest.junit import junit
+from guardproxy.policytest.running import Ran
 
 POLICY = """
 policy: {name}

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from guardproxy.policy.trial import Expected, Find, Told
-from guardproxy.trials.playing import Found, Held, Played, Shown
+from guardproxy.policy.cases import Expected, Find, Told
+from guardproxy.policytest.playing import Found, Held, Played, Shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from guardproxy.trials.judging import Fault
-from guardproxy.trials.running import Ran
+from guardproxy.policytest.judging import Fault
+from guardproxy.policytest.running import Ran
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from guardproxy.policy.trial import Expected, Find, Told
-from guardproxy.trials.judging import Fault, disagreement, faults, unmet
-from guardproxy.trials.playing import Found, Held, Played, Shown
+from guardproxy.policy.cases import Expected, Find, Told
+from guardproxy.policytest.judging import Fault, disagreement, faults, unmet
+from guardproxy.policytest.playing import Found, Held, Played, Shown
 
 HELD = Held("p", "mail", "redact", True, "request", "m[0]", "mail", "MAIL", 3, 9, 0)
 QUIET = replace(HELD, rule="quiet", enforced=False)
