@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from guardproxy.comparing.policies import changes
 from guardproxy.decisions import EVERYWHERE, Restoration
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import PolicyErrors, parse, parse_all
 from guardproxy.policy.notes import notes
+from guardproxy.policydiff.policies import changes
 from guardproxy.redaction import placeholders
 from guardproxy.redaction.placeholders import IN_OTHER_TEXT, IN_URL
 from guardproxy.replay.replay import replay

@@ -18,9 +18,9 @@ from guardproxy.errors import GuardproxyError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from guardproxy.comparing.excerpts import Piece
-    from guardproxy.comparing.policies import Change
-    from guardproxy.comparing.traffic import Traffic
+    from guardproxy.policydiff.excerpts import Piece
+    from guardproxy.policydiff.policies import Change
+    from guardproxy.policydiff.traffic import Traffic
 
 _WHAT = "A folder of policy files, one file, or the name of a shipped policy."
 _STYLES = {"loosens": "bold red", "tightens": "green", "either": "yellow", "neutral": "dim"}
@@ -42,7 +42,7 @@ def diff(
 
     Policies, rules and lists are compared by name, whatever their order. Exit code 0: the same; 1: differences; 2: wrong use.
     """
-    from guardproxy.comparing.policies import changes  # noqa: PLC0415
+    from guardproxy.policydiff.policies import changes  # noqa: PLC0415
     from guardproxy.scanning import read_policies  # noqa: PLC0415
 
     out = console()
@@ -52,7 +52,7 @@ def diff(
     except GuardproxyError as error:
         _wrong_use(str(error))
     if report is not None:
-        from guardproxy.comparing.html import page  # noqa: PLC0415
+        from guardproxy.policydiff.html import page  # noqa: PLC0415
 
         try:
             report.write_text(page(str(old), str(new), changed, traffic), "utf-8")
@@ -73,7 +73,7 @@ def _wrong_use(message: str) -> NoReturn:
 
 
 def _traffic(old: Path, new: Path, log: Path, examples: int, code: bool) -> Traffic:
-    from guardproxy.comparing.traffic import Traffic  # noqa: PLC0415
+    from guardproxy.policydiff.traffic import Traffic  # noqa: PLC0415
     from guardproxy.scanning import loader  # noqa: PLC0415
 
     files = sorted(log.glob("*.jsonl")) if log.is_dir() else [log]
@@ -126,7 +126,7 @@ def _print_changes(out: Console, changed: list[Change]) -> None:
 def _print_traffic(out: Console, traffic: Traffic) -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    from guardproxy.comparing.traffic import COUNTS  # noqa: PLC0415
+    from guardproxy.policydiff.traffic import COUNTS  # noqa: PLC0415
 
     told = ", ".join(f"{traffic.counts[name]} {name}" for name in COUNTS)
     out.print(f"{sum(traffic.counts.values())} exchanges: {told}")

@@ -135,7 +135,7 @@ def _lines(explained: Explained) -> Iterator[Text]:
 
 
 def _marked(explained: Explained, direction: str, path: str, attempt: int, text: str) -> list[tuple[str, str] | str]:
-    from guardproxy.comparing.excerpts import excerpt  # noqa: PLC0415
+    from guardproxy.policydiff.excerpts import excerpt  # noqa: PLC0415
 
     spans = [
         (one.start, one.end, one.label)

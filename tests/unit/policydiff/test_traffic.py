@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from guardproxy.comparing.excerpts import Piece
-from guardproxy.comparing.traffic import OTHERWISE, Traffic
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import parse
+from guardproxy.policydiff.excerpts import Piece
+from guardproxy.policydiff.traffic import OTHERWISE, Traffic
 from tests.support import Play, chat_frames, mint, policy_set
 
 POLICY = r"""

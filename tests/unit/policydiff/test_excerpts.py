@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.comparing.excerpts import LIMIT_CHARS, Piece, excerpt
+from guardproxy.policydiff.excerpts import LIMIT_CHARS, Piece, excerpt
 from guardproxy.replay.differences import text_at
 
 

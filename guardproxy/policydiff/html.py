@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from guardproxy.comparing.excerpts import Piece
-from guardproxy.comparing.policies import Change
-from guardproxy.comparing.traffic import COUNTS, Example, Group, Traffic
+from guardproxy.policydiff.excerpts import Piece
+from guardproxy.policydiff.policies import Change
+from guardproxy.policydiff.traffic import COUNTS, Example, Group, Traffic
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --found: #fd06; --loose: #c33; --tight: #283; }

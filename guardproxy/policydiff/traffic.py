@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from guardproxy.comparing.excerpts import Piece, excerpt
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policydiff.excerpts import Piece, excerpt
 from guardproxy.replay.differences import UNSEEN, Masked, Way, differences, moved_decisions, text_at
 from guardproxy.replay.replay import rerun
 

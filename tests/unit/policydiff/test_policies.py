@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.comparing.policies import Change, changes, written
 from guardproxy.policy.expression import parse_expression
 from guardproxy.policy.load import parse_all
+from guardproxy.policydiff.policies import Change, changes, written
 
 POLICY = """
 policy: support

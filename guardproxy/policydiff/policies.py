@@ -14,12 +14,12 @@ from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from typing import Any
 
-from guardproxy.comparing.options import Changed, Effect, options, shown
 from guardproxy.decisions import Retry
 from guardproxy.policy import rollout
 from guardproxy.policy.document import ACTIONS, KINDS_OF, Match, Policy, Rule
 from guardproxy.policy.expression import And, Expression, Name
 from guardproxy.policy.tree import Place
+from guardproxy.policydiff.options import Changed, Effect, options, shown
 from guardproxy.redaction.operators import Operators
 
 _LIMIT_NAMES = 10  # of an expression, for all their combinations to be tried

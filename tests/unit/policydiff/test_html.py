@@ -12,10 +12,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.comparing.excerpts import Piece
-from guardproxy.comparing.html import page
-from guardproxy.comparing.policies import Change
-from guardproxy.comparing.traffic import Example, Group, Traffic
+from guardproxy.policydiff.excerpts import Piece
+from guardproxy.policydiff.html import page
+from guardproxy.policydiff.policies import Change
+from guardproxy.policydiff.traffic import Example, Group, Traffic
 from tests.support import policy_set
 
 CHANGED = [

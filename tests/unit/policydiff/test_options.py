@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.comparing.options import Changed, options, same, shown
 from guardproxy.policy.document import CheckSpec
+from guardproxy.policydiff.options import Changed, options, same, shown
 
 
 def said(old: Any, new: Any, key: str = "threshold") -> list[Changed]:
