@@ -23,7 +23,7 @@ from guardproxy.checks._contract import Resources, build, with_partner
 from guardproxy.checks._pii.recognizers import DEFAULTS, configured, recognizers, versions
 from guardproxy.exchange.gate import Lane
 from guardproxy.findings import Channel
-from guardproxy.supervisor import load_tagger
+from guardproxy.inference.models import load_tagger
 
 CHANNEL = Channel("response", "assistant", "choices[0].message.content")
 SOURCE = "benign/alpaca_eval_answers-nc.jsonl.gz"

@@ -15,9 +15,9 @@ from typing import Any
 
 import onnxruntime
 
-from guardproxy import supervisor
-from guardproxy.supervisor.batching import Row
-from guardproxy.supervisor.session import CUDA, Alone, Batched, Session, exact
+from guardproxy.inference import models as supervisor
+from guardproxy.inference.batching import Row
+from guardproxy.inference.session import CUDA, Alone, Batched, Session, exact
 
 LENGTHS = (32, 64, 128, 256)
 

@@ -34,8 +34,8 @@ from typing import Any
 from tqdm import tqdm
 
 from guardproxy.findings import Kind
+from guardproxy.inference.models import find
 from guardproxy.measure.report import ALL, Judged, Report, interval, report
-from guardproxy.supervisor import find
 from guardproxy.workbench.judging import Judge, load
 
 ROOT = Path(__file__).parents[1]

@@ -32,12 +32,12 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Channel, Finding, Window, failed
 from guardproxy.findings import Scan as ScanResult
+from guardproxy.inference.models import Models
 from guardproxy.policy.document import ACTIONS, Policy
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.redaction import placeholders
-from guardproxy.supervisor import Models
 from guardproxy.wire.codec import codec_for, codecs
 from guardproxy.wire.json.strict import read, write
 

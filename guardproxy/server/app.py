@@ -20,10 +20,12 @@ from guardproxy import plugins
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
 from guardproxy.exchange.transcript import Finish
+from guardproxy.inference.meters import Registry
+from guardproxy.inference.models import Models, Settings, cores
+from guardproxy.inference.services import Remotes
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import PolicyErrors
 from guardproxy.policy.tenancy import refuse_strangers
-from guardproxy.remote import Remotes
 from guardproxy.scanning import folder_of, load
 from guardproxy.server.admission import UNKNOWN, Admission, Admitted
 from guardproxy.server.driver import Driver
@@ -34,8 +36,6 @@ from guardproxy.server.scanner import Allowed, Scanner
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps, is_small
 from guardproxy.server.upstream import Breakers, Upstream, session
-from guardproxy.supervisor import Models, Settings, cores
-from guardproxy.supervisor.meters import Registry
 
 _log = logging.getLogger(__name__)
 

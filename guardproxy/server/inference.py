@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import cast
 
 from guardproxy.config import Config
+from guardproxy.inference.meters import Registry
+from guardproxy.inference.models import Models
+from guardproxy.inference.scorer import ModelScorer
+from guardproxy.inference.serving import Serving
 from guardproxy.server.app import engine, settings
 from guardproxy.server.probes import AdminPort
 from guardproxy.server.status import Metrics, Pulse, admin_app
-from guardproxy.supervisor import Models
-from guardproxy.supervisor.meters import Registry
-from guardproxy.supervisor.scorer import ModelScorer
-from guardproxy.supervisor.serving import Serving
 
 _log = logging.getLogger(__name__)
 

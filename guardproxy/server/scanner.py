@@ -45,7 +45,7 @@ ANSWERS = 256  # scans that are put in their places before the loop may do other
 
 @runtime_checkable
 class _Patient(Protocol):
-    """A scorer that can be waited for without a thread; see `guardproxy.supervisor.scorer.ModelScorer.submit`."""
+    """A scorer that can be waited for without a thread; see `guardproxy.inference.scorer.ModelScorer.submit`."""
 
     def submit(self, queries: Sequence[Query]) -> Future[Any]: ...
 

@@ -13,15 +13,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from guardproxy import supervisor
 from guardproxy.checks._contract import Judged, Resources, Scorer
 from guardproxy.checks.supervisor import Supervisor, build
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Kind, Window
+from guardproxy.inference import models as supervisor
 from guardproxy.workbench.texts import ANSWER_KINDS
 
 if TYPE_CHECKING:
-    from guardproxy.supervisor.scorer import ModelScorer
+    from guardproxy.inference.scorer import ModelScorer
 
 TOGETHER = 16
 """Texts that are judged in one call: pieces of about the same length can share a forward pass."""

@@ -17,8 +17,8 @@ from typing import Any
 from tqdm import tqdm
 
 from guardproxy.checks._pii.names import Names
-from guardproxy.supervisor import read_tags
-from guardproxy.supervisor.tagger import OnnxTagger
+from guardproxy.inference.models import read_tags
+from guardproxy.inference.tagger import OnnxTagger
 from models.names.export import HERE, write_config
 from models.names.network import LABELS
 from models.names.splits import OF_ALL_KINDS, rows

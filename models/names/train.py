@@ -20,7 +20,7 @@ import torch
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from guardproxy.supervisor.tagger import case_of, words_of
+from guardproxy.inference.tagger import case_of, words_of
 from models.encoder import encoder_folder
 from models.names.compose import Pool, compose
 from models.names.network import LABELS, TAGS, Names

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from guardproxy import supervisor
 from guardproxy.checks._contract import Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Window
-from guardproxy.supervisor.first_stage import FirstStage
+from guardproxy.inference import models as supervisor
+from guardproxy.inference.first_stage import FirstStage
 from models.supervisor.export import write_config, write_first_stage
 from models.supervisor.sources import INJECTION, OUTPUTS, Row
 from models.supervisor.train import read

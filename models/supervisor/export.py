@@ -34,7 +34,7 @@ LABELS = {"injection": {"any": list(INJECTION), "tool_result": ["embedded_instru
 
 
 def write_config(folder: Path, calibration: dict[str, dict[str, float]], points: dict[str, dict[str, float]]) -> None:
-    """`config.json`: see guardproxy/supervisor/model.py for what each key means. What is not given leaves logits alone."""
+    """`config.json`: see guardproxy/inference/model.py for what each key means. What is not given leaves logits alone."""
     config = {
         "format": 2,
         "kind": "scores",

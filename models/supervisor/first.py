@@ -1,7 +1,7 @@
 """Train the first stage: a linear model over the encoder's tokens and their pairs, which clears the evidently harmless.
 
 In: `train.jsonl`. Out: `first_stage.npz` in the build folder, without thresholds (calibrate.py sets them). What it computes is
-in guardproxy/supervisor/first_stage.py. A text's score is that of its worst span, in training too.
+in guardproxy/inference/first_stage.py. A text's score is that of its worst span, in training too.
 """
 
 from __future__ import annotations

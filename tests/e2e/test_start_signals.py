@@ -36,7 +36,7 @@ POINTS = [
     "uvloop",
     "guardproxy.server.app",
     "aiohttp",
-    "guardproxy.remote",
+    "guardproxy.inference.services",
 ]
 LATE = ["guardproxy.server.running", "guardproxy.policy.load"]
 

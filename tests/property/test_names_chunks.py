@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from guardproxy.checks._contract import Resources, build, with_partner
 from guardproxy.exchange.gate import Lane
 from guardproxy.findings import Channel, Direction, Finding
-from guardproxy.supervisor import load_tagger
+from guardproxy.inference.models import load_tagger
 from tests.support_checks import EXAMPLES, PROSE
 
 WORDS = st.sampled_from(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from guardproxy.checks._contract import Check, Resources, Scorer
 from guardproxy.checks.supervisor import _SENTENCE_END, FIRST_CHARS, Segments, Supervisor, Wanted, build
 from guardproxy.findings import KINDS, Channel, Direction, Finding, Window
-from guardproxy.supervisor import Settings, find, load
+from guardproxy.inference.models import Settings, find, load
 from tests.support_supervisor import FakeScorer, hashed
 
 RESOURCES = Resources(lambda name: FakeScorer(hashed, 120, 30))

@@ -9,8 +9,8 @@ import pytest
 
 from guardproxy.config import Config, load
 from guardproxy.errors import ConfigError
+from guardproxy.inference.models import Settings, cores
 from guardproxy.server.app import settings
-from guardproxy.supervisor import Settings, cores
 
 UPSTREAM = {"upstream": ("https://api.example.com",)}
 

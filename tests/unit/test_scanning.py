@@ -12,6 +12,7 @@ from guardproxy import scanning
 from guardproxy.checks._contract import Resources
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.findings import Finding
+from guardproxy.inference.models import Models
 from guardproxy.scanning import (
     JUDGES,
     Result,
@@ -24,7 +25,6 @@ from guardproxy.scanning import (
     shipped_names,
     using,
 )
-from guardproxy.supervisor import Models
 from tests.support import policy_set
 
 POLICY = r"""

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from guardproxy.cli import app
-from guardproxy.supervisor import find, read
+from guardproxy.inference.models import find, read
 
 pytestmark = pytest.mark.heavy
 

@@ -17,9 +17,9 @@ from guardproxy.checks._contract import Judged, Query, Resources
 from guardproxy.errors import Shortage
 from guardproxy.exchange.transcript import RequestReceived, Scanned, SendUpstream
 from guardproxy.findings import Scan
+from guardproxy.inference.batching import Batcher, Row
+from guardproxy.inference.meters import Registry
 from guardproxy.server.scanner import Allowed, Scanner
-from guardproxy.supervisor.batching import Batcher, Row
-from guardproxy.supervisor.meters import Registry
 from tests.support import Play
 from tests.support_scanner import policies
 from tests.support_supervisor import FakeScorer, words
@@ -60,7 +60,7 @@ class Network:
 
 
 class Text:
-    """A text that waits for the network. Implements `guardproxy.supervisor.batching.Job`."""
+    """A text that waits for the network. Implements `guardproxy.inference.batching.Job`."""
 
     def __init__(self, number: int, scorer: Slow, queries: Sequence[Query]) -> None:
         self.answer: Future[list[tuple[Judged, ...]]] = Future()

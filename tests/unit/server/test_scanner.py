@@ -244,7 +244,7 @@ async def test_who_does_not_wait_any_more_asks_nothing(it: Scanner) -> None:
 
 
 async def test_a_model_that_refuses_or_fails_is_an_error(it: Scanner) -> None:
-    from guardproxy.supervisor.batching import QueueFull
+    from guardproxy.inference.batching import QueueFull
 
     (scan,) = await it.scan([Job(supervisor(Waiting(QueueFull("full"))), window("attack"))])
     assert (scan.error, scan.settled, scan.findings) == ("QueueFull", 0, ())
@@ -320,7 +320,7 @@ async def test_the_time_allowed_grows_with_the_text() -> None:
 
 async def test_a_late_check_and_a_full_queue_are_no_verdict_and_a_broken_check_is_a_failure(it: Scanner) -> None:
     from guardproxy.errors import Shortage
-    from guardproxy.supervisor.batching import QueueFull
+    from guardproxy.inference.batching import QueueFull
 
     def raises(windows: Sequence[Window]) -> list[Scan]:
         raise OSError

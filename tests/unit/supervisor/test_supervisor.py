@@ -15,8 +15,8 @@ import pytest
 
 from guardproxy.checks._contract import Query
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor import Models, Settings, find, read
-from guardproxy.supervisor.model import FILES
+from guardproxy.inference.model import FILES
+from guardproxy.inference.models import Models, Settings, find, read
 from models.encoder import write_sums
 
 pytestmark = pytest.mark.heavy
@@ -74,7 +74,7 @@ def test_taggers_are_shared_too() -> None:
 
 def test_heavy_libraries_are_imported_when_a_model_is_loaded() -> None:
     code = (
-        "import sys, guardproxy.supervisor, guardproxy.checks.supervisor, guardproxy.scanning;"
+        "import sys, guardproxy.inference.models, guardproxy.checks.supervisor, guardproxy.scanning;"
         "sys.exit(any(name in sys.modules for name in ('onnxruntime', 'tokenizers', 'numpy')))"
     )
     assert run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from guardproxy import supervisor
 from guardproxy.checks._contract import Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.cli import app
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel, Window
+from guardproxy.inference import models as supervisor
 from guardproxy.workbench.checkpoint import load
 from guardproxy.workbench.export import ParityError, export, groups
 from tests.support_checkpoints import FAMILIES, checkpoint

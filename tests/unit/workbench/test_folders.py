@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor import find, read
+from guardproxy.inference.models import find, read
 from guardproxy.workbench.folders import configure, copy, listed, new
 
 

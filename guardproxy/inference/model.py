@@ -15,8 +15,8 @@ from typing import Any, Literal, get_args
 
 from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS
-from guardproxy.supervisor import folder as folders
-from guardproxy.supervisor.folder import number
+from guardproxy.inference import folder as folders
+from guardproxy.inference.folder import number
 
 Activation = Literal["sigmoid", "softmax"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)

@@ -20,9 +20,9 @@ from tokenizers import Encoding
 from guardproxy.checks._contract import Tag
 from guardproxy.checks._stopping import stop_point
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor import tokens
-from guardproxy.supervisor.session import Session
-from guardproxy.supervisor.tags import TagModel
+from guardproxy.inference import tokens
+from guardproxy.inference.session import Session
+from guardproxy.inference.tags import TagModel
 
 OVERLAP_TOKENS = 48
 """Tokens that two neighbouring pieces of a long text share."""

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor.first_stage import FirstStage, load, spans
+from guardproxy.inference.first_stage import FirstStage, load, spans
 
 ROWS, UNIGRAMS, OUTPUTS = 300, 100, 3
 ARRAYS: dict[str, Any] = {

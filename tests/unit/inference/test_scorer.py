@@ -24,13 +24,13 @@ from guardproxy.checks._contract import Query, Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel, Window
-from guardproxy.supervisor import Settings, find, load, read
-from guardproxy.supervisor.batching import QueueFull, Row
-from guardproxy.supervisor.cache import Cache, Verdicts
-from guardproxy.supervisor.meters import Registry
-from guardproxy.supervisor.model import Calibration
-from guardproxy.supervisor.reader import Reader
-from guardproxy.supervisor.scorer import ModelScorer, _Job
+from guardproxy.inference.batching import QueueFull, Row
+from guardproxy.inference.cache import Cache, Verdicts
+from guardproxy.inference.meters import Registry
+from guardproxy.inference.model import Calibration
+from guardproxy.inference.models import Settings, find, load, read
+from guardproxy.inference.reader import Reader
+from guardproxy.inference.scorer import ModelScorer, _Job
 from models.encoder import write_sums
 
 ATTACKS = [

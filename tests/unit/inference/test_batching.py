@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from guardproxy.errors import Shortage
-from guardproxy.supervisor.batching import Batcher, QueueFull, Row
-from guardproxy.supervisor.meters import Registry
+from guardproxy.inference.batching import Batcher, QueueFull, Row
+from guardproxy.inference.meters import Registry
 
 
 class Rows:

@@ -13,16 +13,16 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from guardproxy.supervisor.folder import find
-from guardproxy.supervisor.model import Model, read
-from guardproxy.supervisor.tags import TagModel
-from guardproxy.supervisor.tags import read as read_tags
+from guardproxy.inference.folder import find
+from guardproxy.inference.model import Model, read
+from guardproxy.inference.tags import TagModel
+from guardproxy.inference.tags import read as read_tags
 
 if TYPE_CHECKING:
     from guardproxy.checks._contract import Scorer, Tagger
-    from guardproxy.supervisor.meters import Registry
-    from guardproxy.supervisor.scorer import ModelScorer
-    from guardproxy.supervisor.serving import SharedScorer
+    from guardproxy.inference.meters import Registry
+    from guardproxy.inference.scorer import ModelScorer
+    from guardproxy.inference.serving import SharedScorer
 
 __all__ = [
     "Model",
@@ -73,19 +73,19 @@ def load(
 
     Raises `ConfigError` when the folder is incomplete, does not match its SHA256SUMS, or cannot be run.
     """
-    from guardproxy.supervisor import meters  # noqa: PLC0415 - imports heavy libraries, only now
-    from guardproxy.supervisor.scorer import ModelScorer  # noqa: PLC0415 - as above
+    from guardproxy.inference import meters  # noqa: PLC0415 - imports heavy libraries, only now
+    from guardproxy.inference.scorer import ModelScorer  # noqa: PLC0415 - as above
 
     settings = settings or Settings(threads=threads, workers=1)
     model = read(folder, remote=bool(settings.url))
     counted = (registry or meters.Registry()).meters(folder.name)
     if settings.url:
-        from guardproxy.supervisor.remote import DIGITS, KServe  # noqa: PLC0415 - as above
+        from guardproxy.inference.kserve import DIGITS, KServe  # noqa: PLC0415 - as above
 
         served = lambda pad, rows: KServe.connected(settings.url, model, pad, rows, settings.timeout_s)  # noqa: E731
         digits = min(digits, DIGITS)
         return ModelScorer(model, served, counted, settings.queue, settings.remembered, digits, settings.wait_s)
-    from guardproxy.supervisor import session  # noqa: PLC0415 - as above
+    from guardproxy.inference import session  # noqa: PLC0415 - as above
 
     own = lambda pad, rows: session.local(model, pad, rows, settings.threads or 1, settings.workers or cores())  # noqa: E731
     return ModelScorer(model, own, counted, settings.queue, settings.remembered, digits, settings.wait_s)
@@ -93,7 +93,7 @@ def load(
 
 def shared(folder: Path, socket: Path) -> SharedScorer:
     """The scorer of the model in `folder`, which the process behind `socket` runs. Raises `ConfigError`."""
-    from guardproxy.supervisor.serving import SharedScorer  # noqa: PLC0415 - as above
+    from guardproxy.inference.serving import SharedScorer  # noqa: PLC0415 - as above
 
     return SharedScorer(read(folder), socket)
 
@@ -149,9 +149,9 @@ def load_tagger(name: str, folders: tuple[Path, ...] = (), threads: int = 1) -> 
     Raises `ConfigError` when there is none, or when it cannot be used.
     """
     if name.startswith(SPACY):
-        from guardproxy.supervisor.pipeline import SpacyTagger  # noqa: PLC0415 - imports spaCy, only now
+        from guardproxy.inference.pipeline import SpacyTagger  # noqa: PLC0415 - imports spaCy, only now
 
         return SpacyTagger(name.removeprefix(SPACY))
-    from guardproxy.supervisor.tagger import OnnxTagger  # noqa: PLC0415 - imports onnxruntime, only now
+    from guardproxy.inference.tagger import OnnxTagger  # noqa: PLC0415 - imports onnxruntime, only now
 
     return OnnxTagger(read_tags(find(name, folders)), threads)

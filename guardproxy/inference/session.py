@@ -21,8 +21,8 @@ import numpy as np
 import onnxruntime
 
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor.batching import Network, Row
-from guardproxy.supervisor.model import GPU_FILE, Model
+from guardproxy.inference.batching import Network, Row
+from guardproxy.inference.model import GPU_FILE, Model
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Session:
 
 
 class Alone:
-    """A network that runs row by row: on a CPU. Implements `guardproxy.supervisor.batching.Network`."""
+    """A network that runs row by row: on a CPU. Implements `guardproxy.inference.batching.Network`."""
 
     budget = 1
 

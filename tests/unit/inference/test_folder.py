@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor import find
+from guardproxy.inference.models import find
 
 
 def test_the_shipped_model_is_found() -> None:

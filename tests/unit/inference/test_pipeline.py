@@ -10,8 +10,8 @@ import pytest
 from guardproxy.checks._contract import Resources, build
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel
+from guardproxy.inference.models import load_tagger
 from guardproxy.scanning import findings_of
-from guardproxy.supervisor import load_tagger
 
 pytestmark = pytest.mark.heavy
 

@@ -7,7 +7,7 @@ import pickle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.supervisor.cache import Cache, Verdicts
+from guardproxy.inference.cache import Cache, Verdicts
 
 
 def judged(cache: Cache, text: str, pieces: int) -> Verdicts:

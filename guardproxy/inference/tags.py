@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor import folder as folders
-from guardproxy.supervisor.folder import number
+from guardproxy.inference import folder as folders
+from guardproxy.inference.folder import number
 
 FORMAT = 1
 """The version of `config.json` that this code reads."""

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor import find, read, session
-from guardproxy.supervisor.batching import Row
-from guardproxy.supervisor.session import CPU, CUDA, Alone, Batched, Session, exact, local
+from guardproxy.inference import session
+from guardproxy.inference.batching import Row
+from guardproxy.inference.models import find, read
+from guardproxy.inference.session import CPU, CUDA, Alone, Batched, Session, exact, local
 
 ROWS: list[Row] = [(101, *range(2000, 2000 + count), 102) for count in (0, 5, 9, 60)]
 

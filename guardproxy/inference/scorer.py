@@ -16,11 +16,11 @@ from threading import Lock
 
 from guardproxy.checks._contract import Judged, Query
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor.batching import WAIT_S, Batcher, Network, Row
-from guardproxy.supervisor.cache import Cache, Verdicts
-from guardproxy.supervisor.meters import Meters
-from guardproxy.supervisor.model import Described, Model
-from guardproxy.supervisor.reader import Reader
+from guardproxy.inference.batching import WAIT_S, Batcher, Network, Row
+from guardproxy.inference.cache import Cache, Verdicts
+from guardproxy.inference.meters import Meters
+from guardproxy.inference.model import Described, Model
+from guardproxy.inference.reader import Reader
 
 Answer = Future[list[tuple[Judged, ...]]]
 
@@ -85,7 +85,7 @@ class ModelScorer(Described):
 
 
 class _Job:
-    """The queries of one request. Implements `guardproxy.supervisor.batching.Job`."""
+    """The queries of one request. Implements `guardproxy.inference.batching.Job`."""
 
     def __init__(self, scorer: ModelScorer, queries: Sequence[Query]) -> None:
         self._scorer = scorer

@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry
 
 from guardproxy.checks._contract import Query
 from guardproxy.errors import ConfigError, Shortage
-from guardproxy.supervisor import Models, Settings, find, read
-from guardproxy.supervisor.batching import Row
-from guardproxy.supervisor.meters import Registry
-from guardproxy.supervisor.model import Model
-from guardproxy.supervisor.scorer import ModelScorer
-from guardproxy.supervisor.serving import Serving, SharedCapacityError, SharedScorer
+from guardproxy.inference.batching import Row
+from guardproxy.inference.meters import Registry
+from guardproxy.inference.model import Model
+from guardproxy.inference.models import Models, Settings, find, read
+from guardproxy.inference.scorer import ModelScorer
+from guardproxy.inference.serving import Serving, SharedCapacityError, SharedScorer
 
 pytestmark = pytest.mark.heavy
 

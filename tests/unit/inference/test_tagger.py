@@ -16,10 +16,10 @@ from tokenizers import Tokenizer
 from guardproxy.checks._contract import Tag
 from guardproxy.checks._stopping import stoppable
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor import find, load, load_tagger, read_tags
-from guardproxy.supervisor.session import Session
-from guardproxy.supervisor.tagger import OVERLAP_TOKENS, OnnxTagger, case_of, words_of
-from guardproxy.supervisor.tags import FILES
+from guardproxy.inference.models import find, load, load_tagger, read_tags
+from guardproxy.inference.session import Session
+from guardproxy.inference.tagger import OVERLAP_TOKENS, OnnxTagger, case_of, words_of
+from guardproxy.inference.tags import FILES
 from models.encoder import write_sums
 
 NAMES = [

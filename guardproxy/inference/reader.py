@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from guardproxy.checks._contract import Judged, Query
-from guardproxy.supervisor import first_stage, tokens
-from guardproxy.supervisor.batching import Row
-from guardproxy.supervisor.cache import Verdicts
-from guardproxy.supervisor.model import FIRST_STAGE, Model
+from guardproxy.inference import first_stage, tokens
+from guardproxy.inference.batching import Row
+from guardproxy.inference.cache import Verdicts
+from guardproxy.inference.model import FIRST_STAGE, Model
 
 
 @dataclass(frozen=True, slots=True)

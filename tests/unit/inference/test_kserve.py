@@ -14,11 +14,11 @@ from aiohttp import web
 
 from guardproxy.checks._contract import Judged, Query
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor import Models, Settings, find, load, read
-from guardproxy.supervisor.batching import Row
-from guardproxy.supervisor.remote import KServe, RemoteError
-from guardproxy.supervisor.scorer import ModelScorer
-from guardproxy.supervisor.session import CPU, Session
+from guardproxy.inference.batching import Row
+from guardproxy.inference.kserve import KServe, RemoteError
+from guardproxy.inference.models import Models, Settings, find, load, read
+from guardproxy.inference.scorer import ModelScorer
+from guardproxy.inference.session import CPU, Session
 
 pytestmark = pytest.mark.heavy
 

@@ -15,8 +15,8 @@ from threading import Condition, Thread
 from typing import Protocol
 
 from guardproxy.errors import NoCapacityError, Shortage
-from guardproxy.supervisor.meters import Meters
-from guardproxy.supervisor.pace import Ratio, before
+from guardproxy.inference.meters import Meters
+from guardproxy.inference.pace import Ratio, before
 
 Row = tuple[int, ...]
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.supervisor import load, read
-from guardproxy.supervisor.model import Calibration, Special
+from guardproxy.inference.model import Calibration, Special
+from guardproxy.inference.models import load, read
 
 GOOD: dict[str, Any] = {
     "format": 2,

@@ -21,8 +21,8 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError, Shortage
-from guardproxy.supervisor.batching import Row
-from guardproxy.supervisor.model import Model
+from guardproxy.inference.batching import Row
+from guardproxy.inference.model import Model
 
 DIGITS = 3
 NEAR = 0.002
@@ -49,7 +49,7 @@ _SHORT = {429: Shortage.FULL, 502: Shortage.GONE, 503: Shortage.FULL, 504: Short
 
 
 class KServe:
-    """Implements `guardproxy.supervisor.batching.Network`. `outputs`: how many logits a row has."""
+    """Implements `guardproxy.inference.batching.Network`. `outputs`: how many logits a row has."""
 
     budget = 2048
     workers = 4

@@ -15,7 +15,7 @@ from aiohttp import web
 from guardproxy.checks._contract import Resources, build
 from guardproxy.errors import ConfigError, OptionError, RemoteCapacityError, RemoteError
 from guardproxy.findings import Channel, Window
-from guardproxy.remote import LIMIT_BYTES, Remotes, origin
+from guardproxy.inference.services import LIMIT_BYTES, Remotes, origin
 
 USER = Channel("request", "user", "messages[0].content")
 

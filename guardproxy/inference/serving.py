@@ -26,8 +26,8 @@ import orjson
 
 from guardproxy.checks._contract import Judged, Query
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError, Shortage
-from guardproxy.supervisor.model import Described, Model
-from guardproxy.supervisor.scorer import Answer, ModelScorer
+from guardproxy.inference.model import Described, Model
+from guardproxy.inference.scorer import Answer, ModelScorer
 
 _log = logging.getLogger(__name__)
 
