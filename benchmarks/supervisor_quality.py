@@ -35,8 +35,8 @@ from tqdm import tqdm
 
 from guardproxy.findings import Kind
 from guardproxy.inference.models import find
-from guardproxy.measure.report import ALL, Judged, Report, interval, report
-from guardproxy.workbench.judging import Judge, load
+from guardproxy.lab.judging import Judge, load
+from guardproxy.lab.report import ALL, Judged, Report, interval, report
 
 ROOT = Path(__file__).parents[1]
 SEED = 11

@@ -19,10 +19,10 @@ from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
 
 if TYPE_CHECKING:
-    from guardproxy.measure.report import Judged
-    from guardproxy.measure.rows import Keys, Row
-    from guardproxy.workbench.calibrate import Calibrated
-    from guardproxy.workbench.judging import Judge, Verdict
+    from guardproxy.lab.calibrate import Calibrated
+    from guardproxy.lab.judging import Judge, Verdict
+    from guardproxy.lab.report import Judged
+    from guardproxy.lab.rows import Keys, Row
 
 app = typer.Typer(no_args_is_help=True, help="Measure a model, choose its thresholds, bring your own.")
 
@@ -56,9 +56,9 @@ def evaluate(
 
     Prints a table, and saves evaluation.json, roc.png and calibration.png.
     """
-    from guardproxy.measure.report import Judged, report, table  # noqa: PLC0415
-    from guardproxy.workbench.judging import Judge, find, load  # noqa: PLC0415
-    from guardproxy.workbench.texts import labelled  # noqa: PLC0415
+    from guardproxy.lab.judging import Judge, find, load  # noqa: PLC0415
+    from guardproxy.lab.report import Judged, report, table  # noqa: PLC0415
+    from guardproxy.lab.texts import labelled  # noqa: PLC0415
 
     labels = label or ["injection"]
     options = {"labels": labels} if threshold is None else {"labels": labels, "threshold": _threshold(threshold)}
@@ -124,9 +124,9 @@ def calibrate(
     With labelled texts of one output, its bias and temperature are fitted too: a score of 0.8 then means that 80 % of such
     texts are attacks. Prints the lines for a policy, or writes a model folder in which `threshold: 1%` means this.
     """
-    from guardproxy.workbench.calibrate import calibrate as run  # noqa: PLC0415
-    from guardproxy.workbench.folders import configure, copy, listed  # noqa: PLC0415
-    from guardproxy.workbench.judging import Judge, find, load  # noqa: PLC0415
+    from guardproxy.lab.calibrate import calibrate as run  # noqa: PLC0415
+    from guardproxy.lab.folders import configure, copy, listed  # noqa: PLC0415
+    from guardproxy.lab.judging import Judge, find, load  # noqa: PLC0415
 
     with _wrong_use():
         if out and in_place:
@@ -188,9 +188,9 @@ def export(
     """
     from dataclasses import asdict  # noqa: PLC0415
 
-    from guardproxy.workbench.checkpoint import load, naming  # noqa: PLC0415
-    from guardproxy.workbench.export import ParityError, groups  # noqa: PLC0415
-    from guardproxy.workbench.export import export as run  # noqa: PLC0415
+    from guardproxy.lab.checkpoint import load, naming  # noqa: PLC0415
+    from guardproxy.lab.export import ParityError, groups  # noqa: PLC0415
+    from guardproxy.lab.export import export as run  # noqa: PLC0415
 
     with _wrong_use():
         if kind not in (None, "scores", "tags"):
@@ -231,7 +231,7 @@ def _own_texts(
     """The harmless texts and the attacks. Traffic that is given wins over rows that are labelled harmless."""
     from dataclasses import replace  # noqa: PLC0415
 
-    from guardproxy.workbench.texts import labelled, logged  # noqa: PLC0415
+    from guardproxy.lab.texts import labelled, logged  # noqa: PLC0415
 
     rows = labelled(data, keys) if data else []
     fine = labelled(harmless, replace(keys, label="")) if harmless else []
@@ -245,7 +245,7 @@ def _own_texts(
 def _print_chosen(found: Calibrated, fine: int, attacks: int, model: str, written: bool) -> None:
     from decimal import Decimal  # noqa: PLC0415
 
-    from guardproxy.measure.report import interval  # noqa: PLC0415
+    from guardproxy.lab.report import interval  # noqa: PLC0415
 
     lines = []
     for one in found.chosen:
@@ -286,7 +286,7 @@ def _wrong_use(code: int = 2) -> Iterator[None]:
 
 
 def _keys(text: str, label: str, source: str, positive: list[str] | None) -> Keys:
-    from guardproxy.measure.rows import Keys  # noqa: PLC0415
+    from guardproxy.lab.rows import Keys  # noqa: PLC0415
 
     return Keys(text, label, source, frozenset(positive or ()))
 
@@ -312,7 +312,7 @@ def _threshold(text: str) -> float | str:
 
 
 def _shares(texts: Sequence[str]) -> list[float]:
-    from guardproxy.measure.points import share  # noqa: PLC0415
+    from guardproxy.lab.points import share  # noqa: PLC0415
 
     found = []
     for text in texts:
@@ -334,9 +334,9 @@ def _judged(judge: Judge, rows: Sequence[Row], doing: str) -> Iterator[Verdict]:
 
 def _saved(out: Path, result: dict[str, Any], judged: Sequence[Judged], called: str) -> list[Path]:
     """Writes figures and plots; says so when there is no matplotlib."""
-    from guardproxy.measure.calibration import reliability  # noqa: PLC0415
-    from guardproxy.measure.report import curves  # noqa: PLC0415
-    from guardproxy.workbench.plots import draw_reliability, draw_roc  # noqa: PLC0415
+    from guardproxy.lab.calibration import reliability  # noqa: PLC0415
+    from guardproxy.lab.plots import draw_reliability, draw_roc  # noqa: PLC0415
+    from guardproxy.lab.report import curves  # noqa: PLC0415
 
     figures, roc, calibration = out / "evaluation.json", out / "roc.png", out / "calibration.png"
     with _wrong_use():

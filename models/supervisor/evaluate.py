@@ -15,9 +15,9 @@ from typing import Any
 from tqdm import tqdm
 
 from guardproxy.findings import Kind
-from guardproxy.measure.report import Judged, Report, curves, interval, report, table
-from guardproxy.workbench.judging import Judge, load
-from guardproxy.workbench.plots import draw_reliability, draw_roc
+from guardproxy.lab.judging import Judge, load
+from guardproxy.lab.plots import draw_reliability, draw_roc
+from guardproxy.lab.report import Judged, Report, curves, interval, report, table
 
 HERE = Path(__file__).parent
 Row = dict[str, Any]

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guardproxy.errors import ConfigError
-from guardproxy.workbench.checkpoint import MISSING, Checkpoint
-from guardproxy.workbench.folders import configure, new
+from guardproxy.lab.checkpoint import MISSING, Checkpoint
+from guardproxy.lab.folders import configure, new
 
 Rows = list[list[int]]
 Batches = list[tuple[NDArray[np.int64], NDArray[np.int64]]]

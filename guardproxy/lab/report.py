@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from guardproxy.measure.calibration import Bin, expected_error, reliability
-from guardproxy.measure.shares import Array, Share, allowed, auc, proportion, recall_at, roc
+from guardproxy.lab.calibration import Bin, expected_error, reliability
+from guardproxy.lab.shares import Array, Share, allowed, auc, proportion, recall_at, roc
 
 SHARES = (0.01, 0.001)
 """The shares of false positives that recall is given at."""

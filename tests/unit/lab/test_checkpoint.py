@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.workbench.checkpoint import load, naming
+from guardproxy.lab.checkpoint import load, naming
 from tests.support_checkpoints import FAMILIES, checkpoint
 
 PAIR = ["SAFE", "INJECTION"]

@@ -12,7 +12,7 @@ from guardproxy.checks._contract import Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel, Kind, Window
-from guardproxy.workbench.judging import TOGETHER, Judge, find, load
+from guardproxy.lab.judging import TOGETHER, Judge, find, load
 from tests.support_supervisor import FakeScorer, hashed, words
 
 TEXTS = st.lists(st.text("ab. \n", max_size=300), max_size=2 * TOGETHER)

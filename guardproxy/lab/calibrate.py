@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from guardproxy.errors import ConfigError
-from guardproxy.measure.calibration import logit
-from guardproxy.measure.points import Chosen, can_scale, choose, configured, name
-from guardproxy.measure.rows import Row
-from guardproxy.measure.shares import Share, proportion
-from guardproxy.workbench.judging import Verdict
+from guardproxy.lab.calibration import logit
+from guardproxy.lab.judging import Verdict
+from guardproxy.lab.points import Chosen, can_scale, choose, configured, name
+from guardproxy.lab.rows import Row
+from guardproxy.lab.shares import Share, proportion
 
 HIGHEST = 5
 """How many of the harmless texts that score highest are named."""

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.measure.calibration import Bin
-from guardproxy.workbench.plots import draw_reliability, draw_roc
+from guardproxy.lab.calibration import Bin
+from guardproxy.lab.plots import draw_reliability, draw_roc
 
 CURVES = {
     "game": (np.array([0, 0.001, 0.01, 1.0]), np.array([0.2, 0.4, 0.8, 1.0])),

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.measure.calibration import Scaling, sigmoid
-from guardproxy.measure.points import can_scale, choose, configured, name, share
+from guardproxy.lab.calibration import Scaling, sigmoid
+from guardproxy.lab.points import can_scale, choose, configured, name, share
 
 RNG = random.Random(4)
 FINE = [RNG.gauss(-4, 2) for _ in range(3000)]

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from guardproxy.measure.calibration import Scaling, expected_error, fit, log_loss, reliability, sigmoid
-from guardproxy.measure.report import percent
-from guardproxy.measure.shares import Share, allowed, proportion, threshold
+from guardproxy.lab.calibration import Scaling, expected_error, fit, log_loss, reliability, sigmoid
+from guardproxy.lab.report import percent
+from guardproxy.lab.shares import Share, allowed, proportion, threshold
 
 
 @dataclass(frozen=True, slots=True)

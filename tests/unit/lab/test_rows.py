@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.measure.rows import DataError, Keys, Row, rows
+from guardproxy.lab.rows import DataError, Keys, Row, rows
 
 PLAIN = Keys()
 

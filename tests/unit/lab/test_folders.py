@@ -10,7 +10,7 @@ import pytest
 
 from guardproxy.errors import ConfigError
 from guardproxy.inference.models import find, read
-from guardproxy.workbench.folders import configure, copy, listed, new
+from guardproxy.lab.folders import configure, copy, listed, new
 
 
 def test_a_copy_with_another_configuration_is_a_model(tmp_path: Path) -> None:

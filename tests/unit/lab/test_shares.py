@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.measure.shares import allowed, auc, cutoff, proportion, recall_at, roc, threshold
+from guardproxy.lab.shares import allowed, auc, cutoff, proportion, recall_at, roc, threshold
 
 SCORES = st.lists(st.integers(0, 20).map(lambda n: n / 20) | st.floats(0, 1), min_size=1, max_size=60)
 SHARES = st.sampled_from([0.001, 0.01, 0.05, 0.1, 0.29, 0.5])

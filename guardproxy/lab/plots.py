@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.errors import ConfigError
-from guardproxy.measure.calibration import Bin
-from guardproxy.measure.shares import Array
+from guardproxy.lab.calibration import Bin
+from guardproxy.lab.shares import Array
 
 MISSING = "pictures need matplotlib: pip install 'guardproxy[plots]'"
 

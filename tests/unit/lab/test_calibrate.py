@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.measure.calibration import sigmoid
-from guardproxy.measure.rows import Row
-from guardproxy.workbench.calibrate import calibrate
-from guardproxy.workbench.judging import Verdict
+from guardproxy.lab.calibrate import calibrate
+from guardproxy.lab.calibration import sigmoid
+from guardproxy.lab.judging import Verdict
+from guardproxy.lab.rows import Row
 
 RNG = random.Random(3)
 CONFIG: dict[str, Any] = {

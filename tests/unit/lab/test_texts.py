@@ -11,8 +11,8 @@ import pytest
 from guardproxy.audit.chain import begin, seal
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind
-from guardproxy.measure.rows import Keys
-from guardproxy.workbench.texts import labelled, logged
+from guardproxy.lab.rows import Keys
+from guardproxy.lab.texts import labelled, logged
 
 LINES = b'{"text": "one", "label": 1}\n{"text": "two", "label": 0, "source": "mail"}\n'
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from guardproxy.measure.report import ALL, Judged, curves, interval, report, table
-from guardproxy.measure.shares import Share
+from guardproxy.lab.report import ALL, Judged, curves, interval, report, table
+from guardproxy.lab.shares import Share
 
 FINE = [Judged("chat" if n % 2 else "mail", False, n / 2000, n >= 1990) for n in range(2000)]
 BAD = [Judged("game", True, n / 100, n > 50) for n in range(100)] + [Judged("web", True, 0.9987, True)]

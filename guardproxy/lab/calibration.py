@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from guardproxy.measure.shares import Array
+from guardproxy.lab.shares import Array
 
 BIN_COUNT = 10
 SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE, LARGEST_BIAS = 0.01, 100.0, 100.0

@@ -18,7 +18,7 @@ from guardproxy.checks.supervisor import Supervisor, build
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Kind, Window
 from guardproxy.inference import models as supervisor
-from guardproxy.workbench.texts import ANSWER_KINDS
+from guardproxy.lab.texts import ANSWER_KINDS
 
 if TYPE_CHECKING:
     from guardproxy.inference.scorer import ModelScorer

@@ -10,16 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.measure.calibration import (
-    BIN_COUNT,
-    Scaling,
-    expected_error,
-    fit,
-    log_loss,
-    logit,
-    reliability,
-    sigmoid,
-)
+from guardproxy.lab.calibration import BIN_COUNT, Scaling, expected_error, fit, log_loss, logit, reliability, sigmoid
 
 LABELLED = st.lists(st.tuples(st.floats(-8, 8), st.booleans()), min_size=2, max_size=40)
 SCALINGS = st.builds(Scaling, st.floats(-3, 3), st.floats(0.2, 5))

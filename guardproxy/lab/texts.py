@@ -15,7 +15,7 @@ from typing import Any
 from guardproxy.audit.chain import open_line
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind
-from guardproxy.measure.rows import Keys, Row, rows
+from guardproxy.lab.rows import Keys, Row, rows
 
 ANSWER_KINDS: tuple[Kind, ...] = ("assistant", "reasoning", "refusal", "tool_arguments")
 """What a model writes. All other kinds are on their way to one."""
