@@ -31,7 +31,7 @@ from tqdm import tqdm
 from guardproxy.checks._contract import Resources, build
 from guardproxy.findings import Channel, Direction
 from guardproxy.inference.models import load_tagger
-from guardproxy.scanning import findings_of
+from guardproxy.policytest.scan import findings_of
 from models.names.splits import OF_ALL_KINDS, rows
 
 NAMES = ("PERSON", "LOCATION", "ORGANIZATION")

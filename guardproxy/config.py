@@ -36,8 +36,8 @@ class Config:
     what becomes of credentials without a name. `trusted_hop`: networks such as `10.0.0.0/8` whose requests may name their
     conversation and their language in headers. `request_header`, `answer_header`: more names of headers that go on.
     `allow_code`: whether policies may name classes to import. `supervisor_*`: how models are run, see
-    `guardproxy.inference.models.Settings`; `supervisor_shared`: several workers ask one process that runs the models, which they
-    find at `supervisor_socket`. `timeout_scan_s` and, for each million characters of its texts, `timeout_scan_s_per_million`:
+    `guardproxy.inference.models.Settings`; `supervisor_shared`: several workers ask one process that runs the models, which
+    they find at `supervisor_socket`. `timeout_scan_s` and, for each million characters, `timeout_scan_s_per_million`:
     how long the checks of a request or of a piece of an answer may take. `limit_scan_wait_s`: how long a request may have to
     wait for a scan thread or a model, as far as that can be told; if it is longer, the request is refused at once with 503.
 

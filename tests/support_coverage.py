@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from guardproxy.library import loader, shipped_folder, shipped_names
 from guardproxy.policy.coverage import coverage
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.scanning import loader, shipped_folder, shipped_names
 
 PAGE = Path(__file__).parents[1] / "docs" / "policy-coverage.md"
 HEAD = """# What the shipped policies look at

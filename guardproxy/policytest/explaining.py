@@ -17,8 +17,8 @@ from guardproxy.policy.cases import Told, Verdict, Written
 from guardproxy.policy.evaluate import BoundRule, PolicySet
 from guardproxy.policy.expression import CHECK_ERROR, Name
 from guardproxy.policytest.playing import Found, Played, play
+from guardproxy.policytest.scan import scanned
 from guardproxy.policytest.scenes import Cuts
-from guardproxy.scanning import scanned
 
 RUNS = 5
 REQUEST_KINDS: tuple[Kind, ...] = (

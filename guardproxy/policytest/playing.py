@@ -36,11 +36,11 @@ from guardproxy.findings import Direction, Kind
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.policy.cases import Texts, Told, Verdict, Written
 from guardproxy.policy.evaluate import BoundRule, PolicySet
+from guardproxy.policytest.scan import scanned
 from guardproxy.policytest.scenes import Cuts, answer_of, request_of
 from guardproxy.redaction import placeholders
 from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE
 from guardproxy.replay.replay import Rerun
-from guardproxy.scanning import scanned
 from guardproxy.wire.codec import Codec, codec_for
 from guardproxy.wire.json.text import view
 

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from guardproxy.audit.chain import open_line
+from guardproxy.library import using
 from guardproxy.policy.cases import Logged, PolicyTest
 from guardproxy.policy.document import Match, Policy
 from guardproxy.policy.evaluate import PolicySet
@@ -18,7 +19,6 @@ from guardproxy.policytest.judging import Fault, disagreement, faults, unmet
 from guardproxy.policytest.playing import Played, play, replayed
 from guardproxy.policytest.scenes import plays
 from guardproxy.replay.replay import rerun
-from guardproxy.scanning import using
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ from guardproxy.exchange.transcript import Finish
 from guardproxy.inference.meters import Registry
 from guardproxy.inference.models import Models, Settings, cores
 from guardproxy.inference.services import Remotes
+from guardproxy.library import folder_of, load
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import PolicyErrors
 from guardproxy.policy.tenancy import refuse_strangers
-from guardproxy.scanning import folder_of, load
 from guardproxy.server.admission import UNKNOWN, Admission, Admitted
 from guardproxy.server.driver import Driver
 from guardproxy.server.listener import Listener, Request, owner_of

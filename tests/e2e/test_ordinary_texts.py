@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from guardproxy.library import loader, shipped_folder, shipped_names
 from guardproxy.policy.cases import Told, Written
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policytest.playing import Played, play
 from guardproxy.policytest.scenes import Cuts
-from guardproxy.scanning import loader, shipped_folder, shipped_names
 
 FILE = Path(__file__).parents[1] / "policy" / "ordinary.txt"
 LINES = FILE.read_text("utf-8").splitlines()

@@ -18,8 +18,8 @@ import openai
 import pytest
 
 from guardproxy.audit.chain import verify
+from guardproxy.library import load
 from guardproxy.replay.replay import replay as run_again
-from guardproxy.scanning import load
 from tests.e2e.rig import Proxy, Upstream, serve
 
 MAIL = "mara.lindqvist" + "@" + "example.com"  # made up

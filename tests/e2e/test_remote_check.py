@@ -8,11 +8,11 @@ from typing import Any
 
 import openai
 import pytest
-
-from guardproxy.replay.replay import replay
-from guardproxy.scanning import load
-from tests.e2e.rig import Proxy, Upstream
 from tests.unit.test_remote import Stub
+
+from guardproxy.library import load
+from guardproxy.replay.replay import replay
+from tests.e2e.rig import Proxy, Upstream
 
 Clients = Callable[[str], openai.OpenAI]
 POLICY = """\

@@ -15,8 +15,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from guardproxy.demo.script import Reply, ToolCall
+from guardproxy.library import load
 from guardproxy.replay.replay import replay
-from guardproxy.scanning import load
 from tests.e2e.answers import Answers, arguments
 from tests.e2e.rig import Proxy, serve
 

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from guardproxy.library import load
 from guardproxy.replay.replay import replay
-from guardproxy.scanning import load
 from guardproxy.server.credentials import digest
 from tests.e2e import rawhttp
 from tests.e2e.rig import PASS, ROOT, Proxy, Upstream, serve

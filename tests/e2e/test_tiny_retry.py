@@ -12,8 +12,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from guardproxy.demo import llama
+from guardproxy.library import load
 from guardproxy.replay.replay import replay
-from guardproxy.scanning import load
 from guardproxy.schemas.compiled import compile_schema
 from tests.e2e.rig import Upstream, serve
 

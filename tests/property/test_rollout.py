@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from guardproxy.exchange.exchange import Exchange, Setting
 from guardproxy.exchange.transcript import DataReceived, Finish, RequestReceived, ResponseEnded, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policytest.scan import perform
 from guardproxy.redaction import placeholders
 from guardproxy.replay.replay import replay
-from guardproxy.scanning import perform
 from guardproxy.wire.codec import codec_for
 from tests.support import CHAT, KEY, MESSAGES, policy_set
 from tests.support_checks import promise

@@ -42,8 +42,8 @@ def diff(
 
     Policies, rules and lists are compared by name, whatever their order. Exit code 0: the same; 1: differences; 2: wrong use.
     """
+    from guardproxy.library import read_policies  # noqa: PLC0415
     from guardproxy.policydiff.policies import changes  # noqa: PLC0415
-    from guardproxy.scanning import read_policies  # noqa: PLC0415
 
     out = console()
     try:
@@ -73,8 +73,8 @@ def _wrong_use(message: str) -> NoReturn:
 
 
 def _traffic(old: Path, new: Path, log: Path, examples: int, code: bool) -> Traffic:
+    from guardproxy.library import loader  # noqa: PLC0415
     from guardproxy.policydiff.traffic import Traffic  # noqa: PLC0415
-    from guardproxy.scanning import loader  # noqa: PLC0415
 
     files = sorted(log.glob("*.jsonl")) if log.is_dir() else [log]
     if not files or not all(file.is_file() for file in files):

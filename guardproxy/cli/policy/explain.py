@@ -44,8 +44,8 @@ def explain(
     Exit code 0: nothing was found; 1: something was; 2: wrong use.
     """
     from guardproxy.inference.models import Models, Settings  # noqa: PLC0415
+    from guardproxy.library import DISTANT, judges_alone, leaving_out, loader, using  # noqa: PLC0415
     from guardproxy.policytest.explaining import explain as run  # noqa: PLC0415
-    from guardproxy.scanning import DISTANT, judges_alone, leaving_out, loader, using  # noqa: PLC0415
 
     if text == "-":
         text = sys.stdin.read()

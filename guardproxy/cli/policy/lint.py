@@ -34,10 +34,10 @@ def lint(
     Warnings are likely to be mistakes, notes are costs and gaps. Exit code 0: no error; 1: errors (with --strict: or anything
     else); 2: wrong use.
     """
+    from guardproxy.library import load  # noqa: PLC0415
     from guardproxy.policy.coverage import coverage, table  # noqa: PLC0415
     from guardproxy.policy.notes import Note, notes  # noqa: PLC0415
     from guardproxy.policy.tenancy import refuse_strangers  # noqa: PLC0415
-    from guardproxy.scanning import load  # noqa: PLC0415
 
     errors: list[PolicyError] = []
     said: list[Note] = []

@@ -75,9 +75,9 @@ def run(
 
 
 def _results(folders: list[Path], only: str, policies: list[Policy], *, judged: bool, code: bool) -> Iterator[Ran]:
+    from guardproxy.library import DISTANT, JUDGES, folder_of, leaving_out, loader  # noqa: PLC0415
     from guardproxy.policy.load import Files  # noqa: PLC0415
     from guardproxy.policytest.running import run_tests  # noqa: PLC0415
-    from guardproxy.scanning import DISTANT, JUDGES, folder_of, leaving_out, loader  # noqa: PLC0415
 
     left_out = DISTANT if judged else (*DISTANT, *JUDGES)
     load = loader(asked=leaving_out(left_out), code=code)

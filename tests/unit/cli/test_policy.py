@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from guardproxy.audit.chain import canonical
 from guardproxy.cli import app
 from guardproxy.cli.policy.diff import progress
-from guardproxy.scanning import load
+from guardproxy.library import load
 from tests.support import Play, chat_frames
 
 POLICY = r"""

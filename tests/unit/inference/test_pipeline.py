@@ -11,7 +11,7 @@ from guardproxy.checks._contract import Resources, build
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel
 from guardproxy.inference.models import load_tagger
-from guardproxy.scanning import findings_of
+from guardproxy.policytest.scan import findings_of
 
 pytestmark = pytest.mark.heavy
 

@@ -13,7 +13,7 @@ from guardproxy.policy.document import Rule
 from guardproxy.policy.load import parse
 from guardproxy.policy.reader import read_policies
 from guardproxy.policy.schema import schema
-from guardproxy.scanning import scan_text
+from guardproxy.policytest.scan import scan_text
 from tests.support import policy_set
 from tests.support_plugins import Install
 

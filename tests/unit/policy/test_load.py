@@ -13,9 +13,9 @@ from guardproxy.checks import _contract as checks
 from guardproxy.checks._contract import Resources
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Scan, Window
+from guardproxy.library import load
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_folder, parse
 from guardproxy.policy.tree import LIMIT_BYTES
-from guardproxy.scanning import load
 
 
 def text(name: str, spec: str = "{pii: {use: pii}}") -> str:

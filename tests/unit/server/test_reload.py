@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from guardproxy.errors import ConfigError, PolicyError
+from guardproxy.library import load
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.scanning import load
 from guardproxy.server.reload import TRIES, Reload, at_rest, contents
 from guardproxy.server.status import Metrics
 

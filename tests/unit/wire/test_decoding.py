@@ -10,7 +10,7 @@ import pytest
 
 from guardproxy.errors import PluginError, PolicyError
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
-from guardproxy.scanning import load
+from guardproxy.library import load
 from guardproxy.wire.codec import Seen, codec_for, codecs
 from guardproxy.wire.decoding import (
     Place,

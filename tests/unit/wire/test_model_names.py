@@ -8,7 +8,7 @@ import pytest
 
 from guardproxy.checks._contract import Check
 from guardproxy.findings import Channel
-from guardproxy.scanning import findings_of
+from guardproxy.policytest.scan import findings_of
 from guardproxy.wire.protocol_words import undated
 from tests.support import policy_set
 

@@ -1,61 +1,26 @@
-"""Texts through the policies without a server: what `guardproxy scan` runs.
-
-Each text goes through the same exchange as traffic does, as the only message of a chat request or as the answer to an
-empty one, so what is printed here is what the proxy would do.
-"""
+"""Sets of policies by folder, file or shipped name, with their checks built."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from guardproxy import plugins
-from guardproxy.checks._contract import Check, Resources, own_names, with_partner
+from guardproxy.checks._contract import Resources, own_names
 from guardproxy.config import shipped
 from guardproxy.errors import PluginError, PolicyError
-from guardproxy.exchange.exchange import Exchange, Setting
-from guardproxy.exchange.gate import Job
-from guardproxy.exchange.lanes import Lane
-from guardproxy.exchange.transcript import (
-    Command,
-    DataReceived,
-    Finish,
-    RequestReceived,
-    ResponseEnded,
-    ResponseStarted,
-    Scan,
-    Scanned,
-    SendUpstream,
-)
-from guardproxy.findings import Channel, Finding, Window, failed
 from guardproxy.findings import Scan as ScanResult
+from guardproxy.findings import Window
 from guardproxy.inference.models import Models
 from guardproxy.policy.document import ACTIONS, Policy
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder
 from guardproxy.policy.reading import did_you_mean, join
-from guardproxy.redaction import placeholders
-from guardproxy.wire.codec import codec_for, codecs
-from guardproxy.wire.json.strict import read, write
+from guardproxy.wire.codec import codecs
 
-ROUTE = "POST /v1/chat/completions"
-Decided = Literal["pass", "flag", "redact", "retry", "block"]
 Remote = Callable[[str, float], Any]
-_SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secret").digest()
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of a text. `text`: after edits, empty when nothing goes on; `findings` count in the text given. A text that
-    is sent back to the model (`retry`) does not go on."""
-
-    decision: Decided
-    rules: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    text: str
 
 
 def folder_of(named: Path | None) -> Path:
@@ -192,76 +157,3 @@ def _refuse_clashes() -> None:
         codecs()
     except PluginError as error:
         raise PolicyErrors([PolicyError(str(error))]) from None
-
-
-def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
-    """What a check, and its partner where it has one, finds in a text that is there as a whole. Raises what it raises."""
-    lane = Lane(channel, with_partner(check), False)
-    lane.append(text)
-    lane.ended = True
-    windows = lane.windows()
-    return lane.learn(windows, [lane.checks[number].scan([window])[0] for number, window in windows])
-
-
-def scanned(job: Job) -> ScanResult:
-    """What a check says of a window; where it fails, that it did: its class of error, as in the proxy."""
-    try:
-        return job.check.scan([job.window])[0]
-    except Exception as error:
-        return failed(job.window, error)
-
-
-def perform(exchange: Exchange, commands: list[Command]) -> Iterator[Command]:
-    """Runs scans on the spot; gives all other commands."""
-    for command in commands:
-        if isinstance(command, Scan):
-            yield from perform(exchange, exchange.receive(Scanned(tuple(map(scanned, command.jobs)))))
-        else:
-            yield command
-
-
-def scan_text(policies: PolicySet, text: str, direction: Literal["request", "response"]) -> Result:
-    """What the policies do with one text."""
-    codec = codec_for(ROUTE)
-    assert codec is not None  # noqa: S101 - the route is our own
-    exchange = Exchange(
-        Setting(
-            id="scan",
-            route=ROUTE,
-            tenant="",
-            codec=codec,
-            policies=policies,
-            mint=lambda label, value: placeholders.mint(_SCAN_KEY, "", label, value),
-            seal=lambda data: "",
-            hashed=lambda kind, value: placeholders.hashed(_SCAN_KEY, "", kind, value),
-        )
-    )
-    asked = text if direction == "request" else ""
-    body = write({"model": "", "messages": [{"role": "user", "content": asked}]})
-    done = list(perform(exchange, exchange.receive(RequestReceived(body))))
-    if direction == "response":
-        answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
-        exchange.receive(ResponseStarted(200, "application/json"))
-        for happened in (DataReceived(write(answer)), ResponseEnded()):
-            done += perform(exchange, exchange.receive(happened))
-    shown = ""
-    again = any(isinstance(command, SendUpstream) and command.attempt for command in done)
-    match done[-1]:
-        case SendUpstream() if not again:
-            shown = read(done[-1].body)["messages"][0]["content"]
-        case Finish(outcome="answered") if not again:
-            shown = read(done[-1].data)["choices"][0]["message"]["content"]
-    gate = exchange.answers[0].gate if again else exchange.sides[direction].gate
-    path = "messages[0].content" if direction == "request" else "choices[0].message.content"
-    lane = next((lane for lane in gate.lanes if lane.channel.path == path), None)
-    decided: Decided = "pass"
-    if again:
-        decided = "retry"
-    elif any(isinstance(command, Finish) and command.outcome != "answered" for command in done):
-        decided = "block"
-    elif lane and lane.edits:
-        decided = "redact"
-    elif any(one.enforced for one in exchange.outcomes):
-        decided = "flag"
-    rules = tuple(sorted({one.rule for one in exchange.outcomes if one.enforced}))
-    return Result(decided, rules, tuple(lane.findings) if lane else (), shown)

@@ -13,18 +13,8 @@ from guardproxy.checks._contract import Resources
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.findings import Finding
 from guardproxy.inference.models import Models
-from guardproxy.scanning import (
-    JUDGES,
-    Result,
-    folder_of,
-    leaving_out,
-    load,
-    loader,
-    read_policies,
-    scan_text,
-    shipped_names,
-    using,
-)
+from guardproxy.library import JUDGES, folder_of, leaving_out, load, loader, read_policies, shipped_names, using
+from guardproxy.policytest.scan import Result, scan_text
 from tests.support import policy_set
 
 POLICY = r"""
