@@ -36,7 +36,7 @@ from tqdm import tqdm
 from guardproxy.findings import Kind
 from guardproxy.inference.models import find
 from guardproxy.lab.judging import Judge, load
-from guardproxy.lab.report import ALL, Judged, Report, interval, report
+from guardproxy.lab.reports import ALL, Judged, Report, interval, report
 
 ROOT = Path(__file__).parents[1]
 SEED = 11

@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     if "serve" in sys.argv[1:2]:  # importing the command line takes long enough for a signal to come
-        from guardproxy.server import signals  # noqa: PLC0415
+        from guardproxy import signals  # noqa: PLC0415
 
         signals.install()
     from guardproxy.cli import app  # noqa: PLC0415 - `import guardproxy` alone stays free of the command line

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from guardproxy.errors import ConfigError
-from guardproxy.wire.json.strict import DEPTH_LIMIT
+from guardproxy.wire.json import DEPTH_LIMIT
 
 
 @dataclass(frozen=True, slots=True)

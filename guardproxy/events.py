@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.findings import Channel
-from guardproxy.redaction.shapes import Shape
+from guardproxy.redaction import Shape
 
 Path = tuple[str | int, ...]
 

@@ -8,17 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy import plugins
-from guardproxy.checks._contract import Resources, own_names
+from guardproxy.checks import Resources, own_names
 from guardproxy.config import shipped
 from guardproxy.errors import PluginError, PolicyError
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.findings import Window
-from guardproxy.inference.models import Models
-from guardproxy.policy.document import ACTIONS, Policy
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder
-from guardproxy.policy.reading import did_you_mean, join
-from guardproxy.wire.codec import codecs
+from guardproxy.inference import Models
+from guardproxy.policy import (
+    ACTIONS,
+    Files,
+    Policy,
+    PolicyErrors,
+    PolicySet,
+    build_checks,
+    did_you_mean,
+    join,
+    load_file,
+    load_folder,
+)
+from guardproxy.wire import codecs
 
 Remote = Callable[[str, float], Any]
 

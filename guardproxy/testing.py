@@ -10,7 +10,7 @@ import itertools
 import random
 from collections.abc import Iterable, Sequence
 
-from guardproxy.checks._contract import Check
+from guardproxy.checks import Check
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Window
 
 CHANNEL = Channel("response", "assistant", "choices[0].message.content")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from guardproxy.library import loader, shipped_folder, shipped_names
-from guardproxy.policy.coverage import coverage
+from guardproxy.policy.coverage_table import coverage
 from guardproxy.policy.evaluate import PolicySet
 
 PAGE = Path(__file__).parents[1] / "docs" / "policy-coverage.md"

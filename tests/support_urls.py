@@ -216,6 +216,10 @@ class Loads(HTMLParser):
         super().__init__()
         self.word, self.found = word, False
 
+    def parse_marked_section(self, i: int, report: int = 1) -> int:
+        """Returns the end of `<![...>`, which a browser reads as a comment; the standard library raises."""
+        return self.parse_bogus_comment(i, report)
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found = self.found or any(
             name in self.ATTRIBUTES and self.word in unquote(value or "") for name, value in attrs

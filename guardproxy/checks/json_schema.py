@@ -22,11 +22,20 @@ from typing import Any
 from guardproxy.checks._contract import Option, Resources, options_digest, unknown
 from guardproxy.errors import OptionError
 from guardproxy.findings import Detail, Direction, Finding, Form, Kind, Scan, Window
-from guardproxy.schemas.compiled import Compiled, SchemaError, compile_schema
-from guardproxy.schemas.drafts import DRAFTS, LATEST, CostError
-from guardproxy.schemas.prefix import Prefix
-from guardproxy.schemas.reader import INCOMPLETE, MALFORMED, alike
-from guardproxy.schemas.wording import details, words
+from guardproxy.schemas import (
+    DRAFTS,
+    INCOMPLETE,
+    LATEST,
+    MALFORMED,
+    Compiled,
+    CostError,
+    Prefix,
+    SchemaError,
+    alike,
+    compile_schema,
+    details,
+    words,
+)
 
 VERSION = 1
 UNKNOWN_TOOL = "unknown_tool"

@@ -17,9 +17,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from guardproxy.audit.chain import open_line
-from guardproxy.audit.folder import NO_KEY, Finding, logs_of, verify_folder
-from guardproxy.audit.intents import INTENT, unclosed
+from guardproxy.audit import INTENT, NO_KEY, Finding, logs_of, open_line, unclosed, verify_folder
 
 app = typer.Typer(no_args_is_help=True, help="Verify and read the audit log.")
 

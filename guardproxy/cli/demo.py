@@ -56,7 +56,7 @@ def demo(
 
 async def _run(config: Config, *, model: bool) -> None:
     from guardproxy.demo import llama, scripted  # noqa: PLC0415
-    from guardproxy.server.running import serve  # noqa: PLC0415
+    from guardproxy.server import serve  # noqa: PLC0415
 
     async with AsyncExitStack() as stack:
         tiny_url, note = "", ""

@@ -19,10 +19,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
 
 if TYPE_CHECKING:
-    from guardproxy.lab.calibrate import Calibrated
-    from guardproxy.lab.judging import Judge, Verdict
-    from guardproxy.lab.report import Judged
-    from guardproxy.lab.rows import Keys, Row
+    from guardproxy.lab import Calibrated, Judge, Judged, Judgement, Keys, Row
 
 app = typer.Typer(no_args_is_help=True, help="Measure a model, choose its thresholds, bring your own.")
 
@@ -56,9 +53,15 @@ def evaluate(
 
     Prints a table, and saves evaluation.json, roc.png and calibration.png.
     """
-    from guardproxy.lab.judging import Judge, find, load  # noqa: PLC0415
-    from guardproxy.lab.report import Judged, report, table  # noqa: PLC0415
-    from guardproxy.lab.texts import labelled  # noqa: PLC0415
+    from guardproxy.lab import (  # noqa: PLC0415
+        Judge,
+        Judged,
+        find,
+        labelled,
+        load_judge,
+        report,
+        table,
+    )
 
     labels = label or ["injection"]
     options = {"labels": labels} if threshold is None else {"labels": labels, "threshold": _threshold(threshold)}
@@ -66,7 +69,7 @@ def evaluate(
         rows = labelled(data, _keys(text_key, label_key, source_key, positive))
         _some_positive(rows, positive)
         folder = find(model)
-        scorer = load(folder)
+        scorer = load_judge(folder)
         judge = Judge(scorer, options, _kind(kind))
         judged = [
             Judged(row.source, row.attack, verdict.score, verdict.found)
@@ -124,9 +127,8 @@ def calibrate(
     With labelled texts of one output, its bias and temperature are fitted too: a score of 0.8 then means that 80 % of such
     texts are attacks. Prints the lines for a policy, or writes a model folder in which `threshold: 1%` means this.
     """
-    from guardproxy.lab.calibrate import calibrate as run  # noqa: PLC0415
-    from guardproxy.lab.folders import configure, copy, listed  # noqa: PLC0415
-    from guardproxy.lab.judging import Judge, find, load  # noqa: PLC0415
+    from guardproxy.lab import Judge, configure, copy, find, listed, load_judge  # noqa: PLC0415
+    from guardproxy.lab import calibrate as run  # noqa: PLC0415
 
     with _wrong_use():
         if out and in_place:
@@ -135,7 +137,9 @@ def calibrate(
         keys = _keys(text_key, label_key, source_key, positive)
         fine, attacks = _own_texts(data or [], harmless or [], log, _kind(kind), keys)
         folder = find(model)
-        scorer = load(folder, digits=17)  # all of them: from 6 no logit could be told of a text that is quite certain
+        scorer = load_judge(
+            folder, digits=17
+        )  # all of them: from 6 no logit could be told of a text that is quite certain
         labels = label or (["injection"] if attacks and "injection" in scorer.labels else list(scorer.outputs))
         judge = Judge(scorer, {"labels": labels, "threshold": 0, "first_stage": False}, _kind(kind))
         verdicts = list(_judged(judge, [*fine, *attacks], "calibrating"))
@@ -188,14 +192,13 @@ def export(
     """
     from dataclasses import asdict  # noqa: PLC0415
 
-    from guardproxy.lab.checkpoint import load, naming  # noqa: PLC0415
-    from guardproxy.lab.export import ParityError, groups  # noqa: PLC0415
-    from guardproxy.lab.export import export as run  # noqa: PLC0415
+    from guardproxy.lab import ParityError, groups, load_checkpoint, naming  # noqa: PLC0415
+    from guardproxy.lab import export as run  # noqa: PLC0415
 
     with _wrong_use():
         if kind not in (None, "scores", "tags"):
             raise ConfigError("--kind is scores or tags")
-        found = load(checkpoint, kind, *naming(labels))  # type: ignore[arg-type]  # checked above
+        found = load_checkpoint(checkpoint, kind, *naming(labels))  # type: ignore[arg-type]  # checked above
         try:
             parity = run(
                 found, out, int8=int8, fp16=fp16, groups=groups(found, positive or [], as_label), version=version
@@ -231,7 +234,7 @@ def _own_texts(
     """The harmless texts and the attacks. Traffic that is given wins over rows that are labelled harmless."""
     from dataclasses import replace  # noqa: PLC0415
 
-    from guardproxy.lab.texts import labelled, logged  # noqa: PLC0415
+    from guardproxy.lab import labelled, logged  # noqa: PLC0415
 
     rows = labelled(data, keys) if data else []
     fine = labelled(harmless, replace(keys, label="")) if harmless else []
@@ -245,7 +248,7 @@ def _own_texts(
 def _print_chosen(found: Calibrated, fine: int, attacks: int, model: str, written: bool) -> None:
     from decimal import Decimal  # noqa: PLC0415
 
-    from guardproxy.lab.report import interval  # noqa: PLC0415
+    from guardproxy.lab import interval  # noqa: PLC0415
 
     lines = []
     for one in found.chosen:
@@ -286,7 +289,7 @@ def _wrong_use(code: int = 2) -> Iterator[None]:
 
 
 def _keys(text: str, label: str, source: str, positive: list[str] | None) -> Keys:
-    from guardproxy.lab.rows import Keys  # noqa: PLC0415
+    from guardproxy.lab import Keys  # noqa: PLC0415
 
     return Keys(text, label, source, frozenset(positive or ()))
 
@@ -312,7 +315,7 @@ def _threshold(text: str) -> float | str:
 
 
 def _shares(texts: Sequence[str]) -> list[float]:
-    from guardproxy.lab.points import share  # noqa: PLC0415
+    from guardproxy.lab import share  # noqa: PLC0415
 
     found = []
     for text in texts:
@@ -322,7 +325,7 @@ def _shares(texts: Sequence[str]) -> list[float]:
     return found
 
 
-def _judged(judge: Judge, rows: Sequence[Row], doing: str) -> Iterator[Verdict]:
+def _judged(judge: Judge, rows: Sequence[Row], doing: str) -> Iterator[Judgement]:
     """The verdicts, with a bar on a terminal."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import track  # noqa: PLC0415
@@ -334,9 +337,12 @@ def _judged(judge: Judge, rows: Sequence[Row], doing: str) -> Iterator[Verdict]:
 
 def _saved(out: Path, result: dict[str, Any], judged: Sequence[Judged], called: str) -> list[Path]:
     """Writes figures and plots; says so when there is no matplotlib."""
-    from guardproxy.lab.calibration import reliability  # noqa: PLC0415
-    from guardproxy.lab.plots import draw_reliability, draw_roc  # noqa: PLC0415
-    from guardproxy.lab.report import curves  # noqa: PLC0415
+    from guardproxy.lab import (  # noqa: PLC0415
+        curves,
+        draw_reliability,
+        draw_roc,
+        reliability,
+    )
 
     figures, roc, calibration = out / "evaluation.json", out / "roc.png", out / "calibration.png"
     with _wrong_use():

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from guardproxy.policytest.contrast import Part
+    from guardproxy.policytest import Part
 
 
 def console() -> Console:

@@ -26,9 +26,9 @@ def replay(
     recorded text, in which sensitive values are placeholders: it counts what was found there if it looks for the same entities,
     and else says that it cannot be told. Exit code 0: no difference; 1: differences, or some cannot be told; 2: wrong use.
     """
-    from guardproxy.audit.chain import open_line  # noqa: PLC0415
+    from guardproxy.audit import open_line  # noqa: PLC0415
     from guardproxy.library import load  # noqa: PLC0415
-    from guardproxy.replay.replay import replay as run  # noqa: PLC0415
+    from guardproxy.replay import replay as run  # noqa: PLC0415
 
     files = sorted(log.glob("*.jsonl")) if log.is_dir() else [log]
     if not files or not all(file.is_file() for file in files):

@@ -25,7 +25,7 @@ def scan(
     Exit code 0: nothing was found; 1: something was; 2: wrong use.
     """
     from guardproxy.library import load  # noqa: PLC0415
-    from guardproxy.policytest.scan import scan_text  # noqa: PLC0415
+    from guardproxy.policytest import scan_text  # noqa: PLC0415
 
     if on not in ("request", "response"):
         typer.echo("guardproxy: --on is request or response", err=True)

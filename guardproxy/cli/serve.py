@@ -143,9 +143,9 @@ def serve(
     try:
         found = settings.load(flags, file=config)
         if found.workers > 1:
-            from guardproxy.server import workers as supervised  # noqa: PLC0415
+            from guardproxy import server  # noqa: PLC0415
 
-            raise typer.Exit(supervised.several(found))
+            raise typer.Exit(server.several(found))
         _one(found)
     except GuardproxyError as error:
         typer.echo(f"guardproxy: {error}", err=True)
@@ -155,7 +155,7 @@ def serve(
 def _one(config: Any) -> None:
     import uvloop  # noqa: PLC0415
 
-    from guardproxy.server import logs, running  # noqa: PLC0415
+    from guardproxy import server  # noqa: PLC0415
 
-    logs.configure(config.log_level)
-    uvloop.run(running.serve(config))
+    server.configure(config.log_level)
+    uvloop.run(server.serve(config))

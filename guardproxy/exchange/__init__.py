@@ -1,1 +1,63 @@
-"""exchange."""
+"""The exchange: one request and everything that is answered to it, as a pure object. Inputs in, commands out."""
+
+from __future__ import annotations
+
+from guardproxy.exchange.bypass import PassThrough
+from guardproxy.exchange.exchange import Exchange, Limits, Setting
+from guardproxy.exchange.gate import Job
+from guardproxy.exchange.lanes import Lane
+from guardproxy.exchange.machine import Size
+from guardproxy.exchange.notes import Side
+from guardproxy.exchange.receipt import HEADER
+from guardproxy.exchange.transcript import (
+    Aborted,
+    CancelUpstream,
+    Command,
+    DataReceived,
+    DownstreamGone,
+    Finish,
+    Input,
+    Refused,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    Scan,
+    Scanned,
+    SendData,
+    SendHead,
+    SendUpstream,
+    UpstreamFailed,
+    Waited,
+    line,
+)
+
+__all__ = [
+    "HEADER",
+    "Aborted",
+    "CancelUpstream",
+    "Command",
+    "DataReceived",
+    "DownstreamGone",
+    "Exchange",
+    "Finish",
+    "Input",
+    "Job",
+    "Lane",
+    "Limits",
+    "PassThrough",
+    "Refused",
+    "RequestReceived",
+    "ResponseEnded",
+    "ResponseStarted",
+    "Scan",
+    "Scanned",
+    "SendData",
+    "SendHead",
+    "SendUpstream",
+    "Setting",
+    "Side",
+    "Size",
+    "UpstreamFailed",
+    "Waited",
+    "line",
+]

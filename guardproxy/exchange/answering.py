@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from guardproxy.checks._contract import Check
+from guardproxy import wire
+from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
 from guardproxy.exchange.gate import Entry, Lane, Piece
@@ -19,9 +20,7 @@ from guardproxy.exchange.machine import Machine, because
 from guardproxy.exchange.offsets import moved
 from guardproxy.exchange.transcript import Command, ResponseStarted, SendUpstream, UpstreamFailed
 from guardproxy.findings import Finding
-from guardproxy.wire import turns
-from guardproxy.wire.codec import Bounded
-from guardproxy.wire.uninspected import uninspected, unmapped
+from guardproxy.wire import Bounded, uninspected, unmapped
 
 
 @dataclass(slots=True)
@@ -331,5 +330,5 @@ class Answering(Machine):
         if self._is_quiet and at_s >= self._next_sign_s:
             self._sign_s = at_s
             self._notes.signs += 1
-            return [*self._begin(at_s), *self._send(turns.keep_alive(self.setting.codec.name))]
+            return [*self._begin(at_s), *self._send(wire.keep_alive(self.setting.codec.name))]
         return []

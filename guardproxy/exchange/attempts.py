@@ -11,16 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from guardproxy.audit.masking import mask
+from guardproxy import wire
+from guardproxy.audit import mask
 from guardproxy.decisions import Retry
 from guardproxy.events import Event, Frame
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.exchange.notes import Attempt, Side
 from guardproxy.findings import Finding
-from guardproxy.wire import turns, wanted
-from guardproxy.wire.codec import Decoder
-from guardproxy.wire.json.strict import write
-from guardproxy.wire.json.text import rewrite
+from guardproxy.wire import Decoder
+from guardproxy.wire.json import rewrite, write
 
 CHARS_A_TOKEN = 4
 NOT_REPEATED = "(not repeated)"  # what could not be checked
@@ -147,7 +146,7 @@ class Attempts:
         self.retries += 1
         self.retry = retry
         told = feedback(retry, lane, finding)
-        return write(turns.further(self.codec, self.tree, said(self.codec, answer, lane, finding), told))
+        return write(wire.further(self.codec, self.tree, said(self.codec, answer, lane, finding), told))
 
     def elsewhere(self, retry: Retry) -> bytes:
         """The first body, for another model."""
@@ -185,7 +184,7 @@ def errors_of(finding: Finding) -> list[str]:
     ]
 
 
-def said(codec: str, answer: Answer, lane: Lane, finding: Finding) -> turns.Said:
+def said(codec: str, answer: Answer, lane: Lane, finding: Finding) -> wire.Said:
     """The model's own answer: of one that came as a stream, what stands before and in the fault."""
     text: list[str] = []
     names: dict[str, str] = {}
@@ -197,16 +196,16 @@ def said(codec: str, answer: Answer, lane: Lane, finding: Finding) -> turns.Said
         end = one.total
         if answer.streamed:
             end = one.end_of(finding) if one is lane else one.released
-        part = wanted.part(codec, one.channel)
+        part = wire.part(codec, one.channel)
         if part == "answer" and not one.judged:
             text.append(shown(one, end))
         elif part == "tool":
-            if end or one.channel.path == wanted.name_path(lane.channel.path):
+            if end or one.channel.path == wire.name_path(lane.channel.path):
                 names[one.channel.path] = shown(one, end or len(one.whole[0]))
         elif part == "input" and end:
-            arguments[wanted.name_path(one.channel.path)] = shown(one, end)
-    calls = tuple(turns.Call(name, arguments.get(path, "{}")) for path, name in names.items())
-    return turns.Said("".join(text), calls)
+            arguments[wire.name_path(one.channel.path)] = shown(one, end)
+    calls = tuple(wire.Call(name, arguments.get(path, "{}")) for path, name in names.items())
+    return wire.Said("".join(text), calls)
 
 
 def shown(lane: Lane, end: int) -> str:

@@ -15,19 +15,27 @@ from itertools import islice, takewhile
 from operator import and_, attrgetter
 from typing import Any
 
-from guardproxy.audit.masking import mask, merge
-from guardproxy.checks._contract import Check
-from guardproxy.decisions import EVERYWHERE, Restoration, Stop
+from guardproxy.audit import mask, merge
+from guardproxy.checks import Check
+from guardproxy.decisions import Stop
 from guardproxy.events import Path
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
-from guardproxy.exchange.lazy import lazy
 from guardproxy.findings import Finding
-from guardproxy.policy.evaluate import Bound
-from guardproxy.redaction.operators import MASK_ALL, PLACEHOLDER, Operator
-from guardproxy.redaction.placeholders import RESTORE, WITHHELD, Restoring
-from guardproxy.redaction.stand_ins import stand_in
-from guardproxy.wire.json.text import edited_leaves, places
-from guardproxy.wire.protocol_words import is_chance
+from guardproxy.lazy import lazy
+from guardproxy.policy import Bound
+from guardproxy.redaction import (
+    EVERYWHERE,
+    MASK_ALL,
+    PLACEHOLDER_OPERATOR,
+    RESTORE,
+    WITHHELD,
+    Operator,
+    Restoration,
+    Restoring,
+    stand_in,
+)
+from guardproxy.wire import is_chance
+from guardproxy.wire.json import edited_leaves, places
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ class _Cut:
     end: int
     label: str
     finding: Finding
-    operator: Operator = PLACEHOLDER
+    operator: Operator = PLACEHOLDER_OPERATOR
     back: bool = False
     rule: str = ""
     restoration: Restoration = EVERYWHERE
@@ -69,7 +77,7 @@ class _Group:
     @lazy
     def is_placeholder(self) -> bool:
         """Whether nothing but placeholders are put there."""
-        return all(cut.operator == PLACEHOLDER for cut in self.cuts)
+        return all(cut.operator == PLACEHOLDER_OPERATOR for cut in self.cuts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +176,7 @@ class Editor:
 
     def _put(self, lane: Lane, group: _Group, text: str, token: str) -> str:
         """What an operator puts there. A key gets its placeholder: with a constant, two keys would become one."""
-        operator = PLACEHOLDER if lane.key else group.first.operator
+        operator = PLACEHOLDER_OPERATOR if lane.key else group.first.operator
         if operator.shows and len(group.cuts) > 1:
             operator = MASK_ALL  # of values that overlap, what one mask leaves may be what another takes
         put = operator.apply(text, token, self.hashed)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from guardproxy import wire
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Fault, Opaque
 from guardproxy.exchange.answering import Answering
@@ -37,13 +38,9 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.exchange.transcript import Scan as ScanCommand
 from guardproxy.findings import Facts
-from guardproxy.policy.about import About
-from guardproxy.policy.evaluate import Bound, Tally
-from guardproxy.wire import turns, wanted
-from guardproxy.wire.codec import Request
-from guardproxy.wire.json.strict import JsonFault, read
-from guardproxy.wire.stated import Stated, stated
-from guardproxy.wire.uninspected import UNINSPECTED, uninspected, unmapped
+from guardproxy.policy import About, Bound, Tally
+from guardproxy.wire import UNINSPECTED, Request, Stated, stated, uninspected, unmapped
+from guardproxy.wire.json import JsonFault, read
 
 __all__ = ["Exchange", "Limits", "Setting"]
 
@@ -101,7 +98,7 @@ class Exchange(Answering):
         self._forms.facts = Facts(self.setting.route, request.model, language=happened.language)
         self._notes.conversation = self._conversation(request, happened)
         self._bound = self._bind(request, happened)
-        self._shapes = with_own(request.shapes, self._bound.judging if wanted.is_answered(self.setting.route) else ())
+        self._shapes = with_own(request.shapes, self._bound.judging if wire.is_answered(self.setting.route) else ())
         self._tally = Tally(self._bound)
         self._editor.bound = self._bound
         self._request.read = self._bound.reads("request")
@@ -132,7 +129,7 @@ class Exchange(Answering):
     def _conversation(self, request: Request, happened: RequestReceived) -> str:
         """A pseudonym of the conversation that the request belongs to: by its header, or by its first words."""
         named = ("named", happened.conversation) if happened.conversation else None
-        said = named or ("", turns.first_words(request.frame.tree))
+        said = named or ("", wire.first_words(request.frame.tree))
         plain = "\0".join(("conversation", self.setting.tenant, *said)).encode("utf-8", "surrogatepass")
         return self.setting.conversation or self.setting.seal(plain)
 
@@ -173,8 +170,8 @@ class Exchange(Answering):
         self._notes.seals["upstream"] = self.setting.seal(body) if changed else self._notes.seals["request"]
         if self._bound and (self._bound.judging or self._bound.retries):
             self._attempts.tree = read(body) if changed else self._entry.frame.tree
-            if wanted.is_answered(self.setting.route):
-                self._forms.asked = wanted.read(self.setting.codec.name, self._attempts.tree)
+            if wire.is_answered(self.setting.route):
+                self._forms.asked = wire.read(self.setting.codec.name, self._attempts.tree)
             if jobs := self._forms.proofs(self._bound.judging):
                 self._proving = True
                 return [ScanCommand(jobs)]

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from guardproxy.checks._contract import Check
+from guardproxy import wire
+from guardproxy.checks import Check
 from guardproxy.events import End, Event, Frame, Text
 from guardproxy.exchange.gate import Gate, Job, Lane
 from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Window
-from guardproxy.redaction.shapes import Shape, Shapes
-from guardproxy.wire import wanted
+from guardproxy.redaction import Shape, Shapes
 
 _SCHEMA_PLACE = Channel("request", "tool_definition", "schema")
 
@@ -42,7 +42,7 @@ class Forms:
 
     codec: str
     facts: Facts = NO_FACTS
-    asked: wanted.Asked = wanted.NOTHING
+    asked: wire.Asked = wire.NOTHING
     refused: str = ""  # which schema cannot be used, and why
     _jobs: list[tuple[str, Job]] = field(default_factory=list)
 
@@ -52,14 +52,14 @@ class Forms:
 
     def expects(self, checks: Sequence[Check]) -> bool:
         """Whether an answer must say something at all."""
-        own = wanted.is_answered(self.facts.route) and any(own_form(check) for check in checks)
+        own = wire.is_answered(self.facts.route) and any(own_form(check) for check in checks)
         return own or self.asked.answer is not None
 
     def wants(self, check: Check, channel: Channel) -> bool:
         """Whether the check has something to say of a channel."""
         if not needs_form(check):
             return True
-        part = wanted.part(self.codec, channel)
+        part = wire.part(self.codec, channel)
         if own_form(check) or part == "answer":
             return part == "answer" and bool(own_form(check) or self.asked.answer)
         return part is not None and self.asked.tools is not None
@@ -68,13 +68,13 @@ class Forms:
         """What a check is told of a lane; `None` while the tool is not known whose arguments it holds."""
         if not needs_form(check):
             return self.facts
-        part = wanted.part(self.codec, lane.channel)
+        part = wire.part(self.codec, lane.channel)
         if own_form(check) or part == "answer":
             return replace(self.facts, form=own_form(check) or self.asked.answer)
         if part == "tool":
             return replace(self.facts, form=self.asked.tool_names)
         tools = self.asked.tools or {}
-        name = gate.lane_at(wanted.name_path(lane.channel.path))
+        name = gate.lane_at(wire.name_path(lane.channel.path))
         # By the first piece of a name, as nothing else of it is the same however the stream is cut.
         if name is None or name.whole[0] not in tools:
             if not lane.ended:
@@ -112,7 +112,7 @@ class Forms:
         for event in events:
             if isinstance(event, Text) and id(event.frame) not in seen and not event.frame.streamed:
                 seen.add(id(event.frame))
-                for path, name, text in wanted.inputs(self.codec, event.frame.tree):
+                for path, name, text in wire.inputs(self.codec, event.frame.tree):
                     out += _judged(Channel("response", "tool_arguments", name), text, event.frame, path)
         return out
 
@@ -120,7 +120,7 @@ class Forms:
         """A blank in place of an answer that was asked for and that is over without a word, a call or a refusal."""
         answers = ("assistant", "refusal", "tool_arguments", "error")
         said = [lane.channel for lane in lanes] + [event.channel for event in events if isinstance(event, Text)]
-        path = wanted.ANSWERS.get(self.codec)
+        path = wire.ANSWERS.get(self.codec)
         if path is None or any(channel.kind in answers for channel in said):
             return []
         return list(_judged(Channel("response", "assistant", path), " ", frame, ()))

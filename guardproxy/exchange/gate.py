@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from guardproxy.checks._contract import Check
+from guardproxy.checks import Check
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window
-from guardproxy.redaction.placeholders import RESTORE
+from guardproxy.redaction import RESTORE
 
 __all__ = ["CHECK_ERROR", "Entry", "Gate", "Job", "Lane", "Piece"]
 

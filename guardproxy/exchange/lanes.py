@@ -17,16 +17,14 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
-from guardproxy.audit.masking import Moves
-from guardproxy.checks._contract import Check
+from guardproxy.audit import Moves
+from guardproxy.checks import Check
 from guardproxy.decisions import Stop
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window, give_way
-from guardproxy.redaction.shapes import Shape
-from guardproxy.wire.json.numbers import stand_in, stand_ins
-from guardproxy.wire.json.text import Leaf, View, rewrite, view
+from guardproxy.redaction import RESTORE, Shape
+from guardproxy.wire.json import Leaf, View, rewrite, stand_in, stand_ins, view
 
 CHECK_ERROR = "check_error"
-RESTORE = "@restore"  # the check that finds placeholders; no check of a policy can be called so
 PATIENT_CHARS = 1024  # so much unsettled text may be scanned again for each part of a stream
 PATIENT_SHARE = 16  # beyond that, the next scan waits for this share of it in new text
 

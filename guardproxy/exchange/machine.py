@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from guardproxy.checks._contract import Check
-from guardproxy.decisions import Restoration, Retry, Stop
+from guardproxy import wire
+from guardproxy.checks import Check
+from guardproxy.decisions import Retry, Stop
 from guardproxy.errors import NO_CAPACITY, DownstreamError, Shortage
 from guardproxy.events import Fault
 from guardproxy.exchange import receipt
@@ -25,13 +26,9 @@ from guardproxy.exchange.recording import compose
 from guardproxy.exchange.transcript import CancelUpstream, Command, Finish, SendData, SendHead
 from guardproxy.exchange.transcript import Scan as ScanCommand
 from guardproxy.findings import Channel, Direction, Scan
-from guardproxy.policy.evaluate import Bound, Outcome, PolicySet, Tally
-from guardproxy.policy.matching import Verdict
-from guardproxy.redaction.placeholders import Restoring
-from guardproxy.redaction.shapes import NO_SHAPES, Shapes
-from guardproxy.wire import turns
-from guardproxy.wire.bounds import BOUNDS, Bounds
-from guardproxy.wire.codec import Codec
+from guardproxy.policy import Bound, MatchVerdict, Outcome, PolicySet, Tally
+from guardproxy.redaction import NO_SHAPES, Restoration, Restoring, Shapes
+from guardproxy.wire import BOUNDS, Bounds, Codec
 
 Phase = Literal["request", "waiting", "answer", "over"]
 RETRY_STATUS = (429, 503)  # the same request may go through a moment later
@@ -89,7 +86,7 @@ class Setting:
     replayed: tuple[int, ...] | None = None
     conversation: str = ""
     receipts: bool = False
-    matched: Mapping[str, Verdict] = field(default_factory=dict)
+    matched: Mapping[str, MatchVerdict] = field(default_factory=dict)
     tenant_name: str | None = ""
     hashed: Callable[[str, str], str] = field(kw_only=True)
 
@@ -324,7 +321,7 @@ class Machine:
         outcome = "blocked_request" if self.phase == "request" else "blocked_response"
         if self._head_sent:
             nothing = codec.decoder(streamed=True, failed=False, limit_bytes=0)
-            opening = turns.opening(codec.name, self._notes.model)
+            opening = wire.opening(codec.name, self._notes.model)
             return self._last(outcome, opening + self._trailer(outcome) + codec.filtered(nothing, message), at_s)
         cancel: list[Command] = [] if self.phase == "request" else [CancelUpstream()]
         return [*cancel, *self._own(400, codec.error(400, "content_filter", message), outcome, at_s, NO_RETRY)]

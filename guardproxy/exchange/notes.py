@@ -10,8 +10,8 @@ from guardproxy.events import Fault
 from guardproxy.exchange.gate import Entry, Gate
 from guardproxy.exchange.lanes import Lane
 from guardproxy.findings import Detail
-from guardproxy.wire.codec import Seen
-from guardproxy.wire.json.walk import dotted, is_plain_key
+from guardproxy.wire import Seen
+from guardproxy.wire.json import dotted, is_plain_key
 
 
 @dataclass(slots=True)

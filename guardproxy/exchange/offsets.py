@@ -10,10 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from operator import itemgetter
 
-from guardproxy.audit.masking import OffsetMap
+from guardproxy.audit import OffsetMap
 from guardproxy.events import Count, Frame, Text
 from guardproxy.exchange.gate import Gate, Lane
-from guardproxy.wire.json.walk import reach
+from guardproxy.wire.json import reach
 
 
 def moved(frame: Frame, answer: Gate, request: Gate) -> list[tuple[Text, str]]:

@@ -25,8 +25,8 @@ from guardproxy.decisions import Decision, Edit, Pass, Retry
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.exchange.notes import Side, is_unmapped
 from guardproxy.findings import KINDS, Direction
-from guardproxy.policy.evaluate import Outcome
-from guardproxy.redaction.placeholders import RESTORE
+from guardproxy.policy import Outcome
+from guardproxy.redaction import RESTORE
 
 HEADER = "guardproxy-receipt"
 

@@ -14,22 +14,15 @@ from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from guardproxy.audit.masking import OffsetMap, Span, beside, mask, merge
-from guardproxy.audit.values import ValueMatcher
+from guardproxy.audit import OffsetMap, Span, ValueMatcher, beside, mask, merge
 from guardproxy.events import Path
 from guardproxy.exchange.gate import Entry
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped, saved
-from guardproxy.policy.evaluate import Bound, Outcome
-from guardproxy.redaction.placeholders import PLACEHOLDER
-from guardproxy.wire.codec import Seen
-from guardproxy.wire.decoding import found_of
-from guardproxy.wire.json.numbers import stand_in
-from guardproxy.wire.json.replacing import edited
-from guardproxy.wire.json.text import View, apart, rewrite, view
-from guardproxy.wire.json.walk import UNMAPPED, Found, is_word
-from guardproxy.wire.opaque import NOT_KEPT
-from guardproxy.wire.protocol_words import is_short, undated
+from guardproxy.policy import Bound, Outcome
+from guardproxy.redaction import PLACEHOLDER
+from guardproxy.wire import NOT_KEPT, Seen, found_of, is_short, undated
+from guardproxy.wire.json import UNMAPPED, Found, View, apart, edited, is_word, rewrite, stand_in, view
 
 VERSION = 1
 KEY = "#key"  # how the path of a text ends that is an object's key

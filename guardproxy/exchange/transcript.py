@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.exchange.gate import Job
-from guardproxy.exchange.lazy import lazy
 from guardproxy.findings import Scan as ScanResult
+from guardproxy.lazy import lazy
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from guardproxy.inference.tags import TagModel
 from guardproxy.inference.tags import read as read_tags
 
 if TYPE_CHECKING:
-    from guardproxy.checks._contract import Scorer, Tagger
+    from guardproxy.checks import Scorer, Tagger
     from guardproxy.inference.meters import Registry
     from guardproxy.inference.scorer import ModelScorer
     from guardproxy.inference.serving import SharedScorer

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
-from guardproxy.checks._contract import Tag
+from guardproxy.checks import Tag
 from guardproxy.errors import ConfigError
 
 SCORE = 0.85

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from guardproxy.checks._contract import Judged, Query
+from guardproxy.checks import Judged, Query
 from guardproxy.inference import first_stage, tokens
 from guardproxy.inference.batching import Row
 from guardproxy.inference.cache import Verdicts

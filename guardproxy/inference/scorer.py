@@ -14,7 +14,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from threading import Lock
 
-from guardproxy.checks._contract import Judged, Query
+from guardproxy.checks import Judged, Query
 from guardproxy.errors import ConfigError
 from guardproxy.inference.batching import WAIT_S, Batcher, Network, Row
 from guardproxy.inference.cache import Cache, Verdicts

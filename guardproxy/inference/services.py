@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from guardproxy.checks.http import VERSION
+from guardproxy.checks import VERSION
 from guardproxy.errors import ConfigError, OptionError, RemoteCapacityError, RemoteError, Shortage
 
 _log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from typing import Any
 
 import orjson
 
-from guardproxy.checks._contract import Judged, Query
+from guardproxy.checks import Judged, Query
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError, Shortage
 from guardproxy.inference.model import Described, Model
 from guardproxy.inference.scorer import Answer, ModelScorer

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
-from guardproxy.checks._contract import Tag
-from guardproxy.checks._stopping import stop_point
+from guardproxy.checks import Tag, stop_point
 from guardproxy.errors import ConfigError
 from guardproxy.inference import tokens
 from guardproxy.inference.session import Session

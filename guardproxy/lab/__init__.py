@@ -1,10 +1,47 @@
-"""How well scores tell attacks from harmless texts: shares with intervals, thresholds, calibration. Pure.
+"""Measures, calibrates and exports models."""
 
-    rows.py         a line of a labelled file -> a row
-    shares.py       scores -> recall at a stated share of false positives, with its interval; ROC; AUC
-    calibration.py  scores and labels -> bias and temperature, reliability, expected calibration error
-    report.py       judged rows -> the figures of each source, as values and as a table
+from __future__ import annotations
 
-What is found is what scores at or above a threshold, as in a policy. The bootstrap's draws are seeded, so equal scores
-give equal figures.
-"""
+from guardproxy.lab.calibration import reliability
+from guardproxy.lab.calibrator import Calibrated, calibrate
+from guardproxy.lab.checkpoint import load as load_checkpoint
+from guardproxy.lab.checkpoint import naming
+from guardproxy.lab.exporter import ParityError, export, groups
+from guardproxy.lab.folders import configure, copy, listed
+from guardproxy.lab.judging import Judge, Judgement, find
+from guardproxy.lab.judging import load as load_judge
+from guardproxy.lab.plots import draw_reliability, draw_roc
+from guardproxy.lab.points import share
+from guardproxy.lab.reports import Judged, curves, interval, report, table
+from guardproxy.lab.rows import Keys, Row
+from guardproxy.lab.texts import labelled, logged
+
+__all__ = [
+    "Calibrated",
+    "Judge",
+    "Judged",
+    "Judgement",
+    "Keys",
+    "ParityError",
+    "Row",
+    "calibrate",
+    "configure",
+    "copy",
+    "curves",
+    "draw_reliability",
+    "draw_roc",
+    "export",
+    "find",
+    "groups",
+    "interval",
+    "labelled",
+    "listed",
+    "load_checkpoint",
+    "load_judge",
+    "logged",
+    "naming",
+    "reliability",
+    "report",
+    "share",
+    "table",
+]

@@ -13,22 +13,21 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from guardproxy.checks._contract import Judged, Resources, Scorer
-from guardproxy.checks.supervisor import Supervisor, build
+from guardproxy import inference
+from guardproxy.checks import Judged, Resources, Scorer, Supervisor, build_supervisor
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Kind, Window
-from guardproxy.inference import models as supervisor
 from guardproxy.lab.texts import ANSWER_KINDS
 
 if TYPE_CHECKING:
-    from guardproxy.inference.scorer import ModelScorer
+    from guardproxy.inference import ModelScorer
 
 TOGETHER = 16
 """Texts that are judged in one call: pieces of about the same length can share a forward pass."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judgement:
     """`scores`: of each output, 0.0 for a blank text; `score`: the highest of them; `found`: the check found it."""
 
     scores: Mapping[str, float]
@@ -45,7 +44,7 @@ class Judge:
     def __init__(self, scorer: Scorer, options: Mapping[str, Any], kind: Kind) -> None:
         """`options`: those of the check, in a policy. Raises `ConfigError` for what the check refuses."""
         try:
-            self.check = cast(Supervisor, build("model", options, Resources(lambda name: scorer)))
+            self.check = cast(Supervisor, build_supervisor("model", options, Resources(lambda name: scorer)))
         except OptionError as error:
             raise ConfigError(f"{error.key}: {error.message}") from None
         self._scorer = scorer
@@ -55,7 +54,7 @@ class Judge:
         if not self.outputs:
             raise ConfigError(f"the model says nothing of these labels in a text of the kind `{kind}`")
 
-    def judge(self, texts: Iterable[str]) -> Iterator[Verdict]:
+    def judge(self, texts: Iterable[str]) -> Iterator[Judgement]:
         """One verdict for each text, in order."""
         waiting = iter(texts)
         while part := list(islice(waiting, TOGETHER)):
@@ -66,7 +65,7 @@ class Judge:
             answers = iter(judged)
             for segments, scan in zip(asked.segments, scans, strict=True):
                 pairs = [(segment, piece) for segment in segments if segment.query for piece in next(answers)]
-                yield Verdict(
+                yield Judgement(
                     self._highest([piece for segment, piece in pairs if segment.span(piece)]), bool(scan.findings)
                 )
 
@@ -77,11 +76,11 @@ class Judge:
 def load(folder: Path, digits: int = 6, remembered: int = 0) -> ModelScorer:
     """The scorer of a folder, on all cores. `digits`: of a score; the proxy knows six. `remembered`: of how many pieces of
     texts, for those who ask several things of the same ones. Raises `ConfigError`."""
-    settings = supervisor.Settings(threads=supervisor.cores(), workers=1, remembered=remembered)
-    return supervisor.load(folder, settings=settings, digits=digits)
+    settings = inference.Settings(threads=inference.cores(), workers=1, remembered=remembered)
+    return inference.load(folder, settings=settings, digits=digits)
 
 
 def find(model: str) -> Path:
-    """The folder of a model: its path, or its name (see `supervisor.find`). Raises `ConfigError`."""
+    """The folder of a model: its path, or its name (see `inference.find`). Raises `ConfigError`."""
     path = Path(model)
-    return path if (path / "config.json").is_file() else supervisor.find(model)
+    return path if (path / "config.json").is_file() else inference.find(model)

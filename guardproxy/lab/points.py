@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from guardproxy.lab.calibration import Scaling, expected_error, fit, log_loss, reliability, sigmoid
-from guardproxy.lab.report import percent
+from guardproxy.lab.reports import percent
 from guardproxy.lab.shares import Share, allowed, proportion, threshold
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit.chain import open_line
+from guardproxy.audit import open_line
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind
 from guardproxy.lab.rows import Keys, Row, rows

@@ -1,0 +1,61 @@
+"""Policies: a document becomes rules, findings become a decision."""
+
+from __future__ import annotations
+
+from guardproxy.policy.about import About
+from guardproxy.policy.cases import Expected, Find, Logged, PolicyTest, Texts, Told, Verdict, Written
+from guardproxy.policy.coverage_table import coverage, table
+from guardproxy.policy.document import ACTIONS, KINDS_OF, CheckSpec, Match, Policy, Rule
+from guardproxy.policy.document_schema import schema
+from guardproxy.policy.evaluate import Bound, BoundRule, Outcome, PolicySet, Tally
+from guardproxy.policy.expression import CHECK_ERROR, And, Expression, Name
+from guardproxy.policy.lint import Note, notes
+from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder
+from guardproxy.policy.matching import MatchVerdict
+from guardproxy.policy.reading import did_you_mean, join
+from guardproxy.policy.rollout import WHOLE
+from guardproxy.policy.tenancy import refuse_strangers
+from guardproxy.policy.tree import Place
+
+__all__ = [
+    "ACTIONS",
+    "CHECK_ERROR",
+    "KINDS_OF",
+    "WHOLE",
+    "About",
+    "And",
+    "Bound",
+    "BoundRule",
+    "CheckSpec",
+    "Expected",
+    "Expression",
+    "Files",
+    "Find",
+    "Logged",
+    "Match",
+    "MatchVerdict",
+    "Name",
+    "Note",
+    "Outcome",
+    "Place",
+    "Policy",
+    "PolicyErrors",
+    "PolicySet",
+    "PolicyTest",
+    "Rule",
+    "Tally",
+    "Texts",
+    "Told",
+    "Verdict",
+    "Written",
+    "build_checks",
+    "coverage",
+    "did_you_mean",
+    "join",
+    "load_file",
+    "load_folder",
+    "notes",
+    "refuse_strangers",
+    "schema",
+    "table",
+]

@@ -14,7 +14,7 @@ from math import prod
 from typing import Any
 
 from guardproxy.policy.naming import folded, model_readings, tool_readings, value_readings
-from guardproxy.wire.stated import LARGEST
+from guardproxy.wire import LARGEST
 
 LIMIT_READINGS = 256
 _ABSENT: Any = object()  # stands for a fact that cannot be told

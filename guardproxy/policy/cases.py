@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from guardproxy.policy.reading import Reading, did_you_mean, join
 from guardproxy.policy.tree import Node, Place
-from guardproxy.wire.codec import codec_for, codecs
+from guardproxy.wire import codec_for, codecs
 
 Verdict = Literal["pass", "flag", "redact", "retry", "block"]
 

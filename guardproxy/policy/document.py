@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from guardproxy.decisions import EVERYWHERE, Restoration, Retry
+from guardproxy.decisions import Retry
 from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.policy.cases import VERDICTS, PolicyTest, Verdict
 from guardproxy.policy.expression import Expression
 from guardproxy.policy.matching import Match
 from guardproxy.policy.tree import Place
-from guardproxy.redaction.operators import PLACEHOLDERS, Operators
+from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
 
 __all__ = [
     "ACTIONS",

@@ -13,17 +13,17 @@ from functools import reduce
 from operator import and_
 from typing import NamedTuple
 
-from guardproxy.checks._contract import Check, with_partner
+from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
-from guardproxy.exchange.lazy import lazy
 from guardproxy.findings import Channel, Direction, Finding, Kind
+from guardproxy.lazy import lazy
 from guardproxy.policy import rollout
 from guardproxy.policy.about import About
 from guardproxy.policy.acting import decide
 from guardproxy.policy.document import SEVERITIES, Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
-from guardproxy.policy.matching import Verdict
-from guardproxy.redaction.operators import Operators, strictest
+from guardproxy.policy.matching import MatchVerdict
+from guardproxy.redaction import Operators, strictest
 
 ON_ERROR = "on_error"
 MOST_BOUND = 1000  # ways in which policies come together; with many shares, or headers, there are many
@@ -68,7 +68,7 @@ class Bound:
     policies: tuple[Policy, ...]
     rules: tuple[BoundRule, ...]
     checks: Mapping[tuple[str, str], Check]
-    matched: Mapping[str, Verdict] = field(default_factory=dict)
+    matched: Mapping[str, MatchVerdict] = field(default_factory=dict)
     _reads: dict[Direction, bool] = field(default_factory=dict)
     _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
     _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)
@@ -272,7 +272,7 @@ class PolicySet:
     policies: tuple[Policy, ...]
     checks: Mapping[tuple[str, str], Check]
     digest: str
-    _bound: dict[tuple[tuple[Verdict, int], ...], Bound] = field(default_factory=dict)
+    _bound: dict[tuple[tuple[MatchVerdict, int], ...], Bound] = field(default_factory=dict)
 
     @lazy
     def headers(self) -> frozenset[str]:
@@ -301,7 +301,7 @@ class PolicySet:
         tenant: str | None,
         conversation: str = "",
         about: About | None = None,
-        known: Mapping[str, Verdict] | None = None,
+        known: Mapping[str, MatchVerdict] | None = None,
     ) -> Bound:
         """The policies whose `match` holds, or cannot be evaluated: a policy more can only make a decision stronger. One that
         extends others stands for them; rules whose share leaves the conversation out are in shadow mode.
@@ -310,8 +310,8 @@ class PolicySet:
         `Match.digest`.
         """
         about = about or About(route, model, tenant)
-        told: dict[str, Verdict] = dict(known or ())  # equal conditions are asked once
-        verdicts: list[Verdict] = []
+        told: dict[str, MatchVerdict] = dict(known or ())  # equal conditions are asked once
+        verdicts: list[MatchVerdict] = []
         for one in self.policies:
             if (verdict := told.get(digest := one.match.digest)) is None:
                 verdict = told[digest] = one.match.verdict(about)
@@ -326,7 +326,7 @@ class PolicySet:
             self._bound[key] = self._chosen(key)
         return self._bound[key]
 
-    def _chosen(self, key: tuple[tuple[Verdict, int], ...]) -> Bound:
+    def _chosen(self, key: tuple[tuple[MatchVerdict, int], ...]) -> Bound:
         chosen = [
             (one, left_out) for one, (verdict, left_out) in zip(self.policies, key, strict=True) if verdict != "no"
         ]

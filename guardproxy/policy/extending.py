@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import PurePath
 from typing import Any
 
-from guardproxy.checks import _contract as checks
+from guardproxy import checks
 from guardproxy.policy import keys as tables
 from guardproxy.policy.document import (
     ACTIONS,
@@ -36,8 +36,8 @@ from guardproxy.policy.document import (
 from guardproxy.policy.expression import And, Expression, Name
 from guardproxy.policy.rollout import reach
 from guardproxy.policy.tree import Node, Place
-from guardproxy.redaction.operators import DEFAULT
-from guardproxy.redaction.operators import KINDS as OPERATORS
+from guardproxy.redaction import DEFAULT
+from guardproxy.redaction import KINDS as OPERATORS
 
 INHERITED = ("checks", "rules", "on_error", "unmapped", "opaque", "token_ids", "enforce", "audit")
 _THEN = ("pass_flagged", "fallback", "block")

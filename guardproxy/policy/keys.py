@@ -25,8 +25,8 @@ from guardproxy.policy.document import (
     WORDS_OF_ON,
     Action,
 )
-from guardproxy.redaction.operators import HASH_TYPES
-from guardproxy.redaction.operators import KINDS as OPERATORS
+from guardproxy.redaction import HASH_TYPES
+from guardproxy.redaction import KINDS as OPERATORS
 
 Schema = Mapping[str, Any]
 

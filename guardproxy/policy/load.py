@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from errno import EFBIG, ENOENT
 from pathlib import Path
 
-from guardproxy.checks import _contract as checks
+from guardproxy import checks
 from guardproxy.errors import GuardproxyError, OptionError, PolicyError
 from guardproxy.policy import acting
 from guardproxy.policy.document import CheckSpec, Policy

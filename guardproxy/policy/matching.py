@@ -13,14 +13,14 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import Literal
 
-from guardproxy.exchange.lazy import lazy
+from guardproxy.lazy import lazy
 from guardproxy.policy.about import About
 from guardproxy.policy.cel import CREDENTIALS, Cel, CelError, compile_cel
 from guardproxy.policy.naming import small, value_readings
 from guardproxy.policy.reading import Reading
 from guardproxy.policy.tree import Node, Place
 
-Verdict = Literal["yes", "no", "failed", "unknown"]
+MatchVerdict = Literal["yes", "no", "failed", "unknown"]
 """`failed`: a condition could not be evaluated, or the request does not say what it asks for in a form that can be read (no
 model, no header, an unreadable name); `unknown`: it asks for headers or a tenant's name, and a record holds none. The policy
 applies in both cases: a policy that applies can only make a decision stronger, never weaker."""
@@ -49,17 +49,17 @@ class Match:
     when: Cel | None = None
     places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
 
-    def verdict(self, about: About) -> Verdict:
+    def verdict(self, about: About) -> MatchVerdict:
         """Whether the policy is for this request."""
         if not self.digest:
             return "yes"
-        verdicts: list[Verdict] = ["yes" if is_any(self.routes, about.route) else "no", self._model(about)]
+        verdicts: list[MatchVerdict] = ["yes" if is_any(self.routes, about.route) else "no", self._model(about)]
         verdicts += [self._tenant(about), *self._told(about)]
         if "no" in verdicts:
             return "no"
         return next((verdict for verdict in ("unknown", "failed") if verdict in verdicts), "yes")
 
-    def _model(self, about: About) -> Verdict:
+    def _model(self, about: About) -> MatchVerdict:
         if self.models is None:
             return "yes"
         spellings = about.model_spellings()
@@ -67,12 +67,12 @@ class Match:
             return "failed"
         return "yes" if _fits(self.models, spellings) else "no"
 
-    def _tenant(self, about: About) -> Verdict:
+    def _tenant(self, about: About) -> MatchVerdict:
         if self.tenants is not None and about.tenant is None:
             return "unknown"
         return "yes" if self.tenants is None or _fits(self.tenants, (about.tenant or "",)) else "no"
 
-    def _told(self, about: About) -> Iterator[Verdict]:
+    def _told(self, about: About) -> Iterator[MatchVerdict]:
         """What the headers and `when` say."""
         if (about.headers is None and self.asks) or (about.tenant is None and self.when and _TENANT in self.when.names):
             yield "unknown"

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 from guardproxy.policy.reading import Reading, join
 from guardproxy.policy.tree import Node
-from guardproxy.redaction.operators import (
+from guardproxy.redaction import (
     DEFAULT,
     HASH_TYPES,
     KINDS,
-    PLACEHOLDER,
+    PLACEHOLDER_OPERATOR,
     PLACEHOLDERS,
     Kind,
     Operator,
@@ -47,7 +47,7 @@ def read_operators(reading: Reading, node: Node | None) -> Operators:
             reading.fail(value.key, f"`{label}` is no label: labels are written like CREDIT_CARD{hint}")
         if operator := _operator(reading, value):
             found[label] = operator
-    return Operators(found.pop(DEFAULT, PLACEHOLDER), found)
+    return Operators(found.pop(DEFAULT, PLACEHOLDER_OPERATOR), found)
 
 
 def unrestorable(operators: Operators) -> str:

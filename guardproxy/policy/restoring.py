@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from guardproxy.decisions import EVERYWHERE, Restoration
 from guardproxy.findings import KINDS, Kind
 from guardproxy.policy.document import KINDS_OF
 from guardproxy.policy.reading import Reading, did_you_mean, join
 from guardproxy.policy.tree import Node
-from guardproxy.urls.hosts import HOST
+from guardproxy.redaction import EVERYWHERE, Restoration
+from guardproxy.urls import HOST
 
 _KEYS = ("in", "urls")
 

@@ -1,8 +1,18 @@
-"""Policies before and after: what their files say differently, and what that does to recorded traffic.
+"""Compares two sets of policies: what their texts say, and what they decide about recorded traffic."""
 
-policies.py   two sets of policies -> changes, in words, and what each does to protection
-options.py    the same for one check's options
-traffic.py    records, run again under both -> which exchanges change, by rule, with examples
-excerpts.py   a text of a record around what was found in it
-html.py       all of that as one page
-"""
+from __future__ import annotations
+
+from guardproxy.policydiff.excerpts import Piece, excerpt
+from guardproxy.policydiff.html import page
+from guardproxy.policydiff.policies import Change, changes
+from guardproxy.policydiff.traffic import COUNTS, Traffic
+
+__all__ = [
+    "COUNTS",
+    "Change",
+    "Piece",
+    "Traffic",
+    "changes",
+    "excerpt",
+    "page",
+]

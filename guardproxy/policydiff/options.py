@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from guardproxy.policy.document import CheckSpec
+from guardproxy.policy import CheckSpec
 
 Effect = Literal["loosens", "tightens", "either", "neutral"]
 

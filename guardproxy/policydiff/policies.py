@@ -14,13 +14,11 @@ from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from typing import Any
 
+from guardproxy import policy
 from guardproxy.decisions import Retry
-from guardproxy.policy import rollout
-from guardproxy.policy.document import ACTIONS, KINDS_OF, Match, Policy, Rule
-from guardproxy.policy.expression import And, Expression, Name
-from guardproxy.policy.tree import Place
+from guardproxy.policy import ACTIONS, KINDS_OF, And, Expression, Match, Name, Place, Policy, Rule
 from guardproxy.policydiff.options import Changed, Effect, options, shown
-from guardproxy.redaction.operators import Operators
+from guardproxy.redaction import Operators
 
 _LIMIT_NAMES = 10  # of an expression, for all their combinations to be tried
 # By field: the values in the order in which they protect more.
@@ -266,8 +264,8 @@ def _fields(old: Policy | Rule | Retry, new: Policy | Rule | Retry, prefix: str)
         if name == "description" and before != after:
             yield Changed("the description is another", "neutral")
         elif name == "share" and before != after:
-            was, now = (rollout.WHOLE if share is None else share for share in (before, after))
-            percents = (f"{share * 100 / rollout.WHOLE:g} %" for share in (was, now))
+            was, now = (policy.WHOLE if share is None else share for share in (before, after))
+            percents = (f"{share * 100 / policy.WHOLE:g} %" for share in (was, now))
             yield Changed(f"enforce {' -> '.join(percents)}", "tightens" if now > was else "loosens")
         elif before != after:
             yield Changed(f"{prefix}{name} {shown(before)} -> {shown(after)}", _ranked(name, before, after))

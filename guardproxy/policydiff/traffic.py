@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy import PolicySet
 from guardproxy.policydiff.excerpts import Piece, excerpt
-from guardproxy.replay.differences import UNSEEN, Masked, Way, differences, moved_decisions, text_at
-from guardproxy.replay.replay import rerun
+from guardproxy.replay import UNSEEN, Masked, Way, differences, moved_decisions, rerun, text_at
 
 EXAMPLES = 5
 COUNTS = ("the same", "different", "cannot be told", "not replayable")

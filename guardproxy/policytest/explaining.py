@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from guardproxy.exchange.gate import Job
+from guardproxy.exchange import Job
 from guardproxy.findings import Direction, Kind, Scan
-from guardproxy.policy.cases import Told, Verdict, Written
-from guardproxy.policy.evaluate import BoundRule, PolicySet
-from guardproxy.policy.expression import CHECK_ERROR, Name
+from guardproxy.policy import CHECK_ERROR, BoundRule, Name, PolicySet, Told, Verdict, Written
 from guardproxy.policytest.playing import Found, Played, play
 from guardproxy.policytest.scan import scanned
 from guardproxy.policytest.scenes import Cuts

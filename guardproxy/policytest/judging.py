@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from guardproxy.policy.cases import Expected, Find, Told
+from guardproxy.policy import Expected, Find, Told
 from guardproxy.policytest.playing import Found, Held, Played, Shown
 
 

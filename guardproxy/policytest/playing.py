@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardproxy import redaction
 from guardproxy.decisions import Edit
 from guardproxy.events import Event, Text
-from guardproxy.exchange.exchange import Exchange, Setting
-from guardproxy.exchange.gate import Job
-from guardproxy.exchange.lanes import Lane
-from guardproxy.exchange.notes import Side
-from guardproxy.exchange.transcript import (
+from guardproxy.exchange import (
     Command,
     DataReceived,
+    Exchange,
     Finish,
     Input,
+    Job,
+    Lane,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
@@ -31,18 +31,18 @@ from guardproxy.exchange.transcript import (
     SendData,
     SendHead,
     SendUpstream,
+    Setting,
+    Side,
 )
 from guardproxy.findings import Direction, Kind
 from guardproxy.findings import Scan as ScanResult
-from guardproxy.policy.cases import Texts, Told, Verdict, Written
-from guardproxy.policy.evaluate import BoundRule, PolicySet
+from guardproxy.policy import BoundRule, PolicySet, Texts, Told, Verdict, Written
 from guardproxy.policytest.scan import scanned
 from guardproxy.policytest.scenes import Cuts, answer_of, request_of
-from guardproxy.redaction import placeholders
-from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE
-from guardproxy.replay.replay import Rerun
-from guardproxy.wire.codec import Codec, codec_for
-from guardproxy.wire.json.text import view
+from guardproxy.redaction import PLACEHOLDER, RESTORE
+from guardproxy.replay import Rerun
+from guardproxy.wire import Codec, codec_for
+from guardproxy.wire.json import view
 
 _KEY = hashlib.sha256(b"guardproxy policy test: placeholders that need not be secret").digest()
 _LIMIT_BYTES = 64 * 1024 * 1024
@@ -201,9 +201,9 @@ def _exchange(policies: PolicySet, told: Told) -> tuple[Exchange, Codec]:
         tenant_name=told.tenant,
         codec=codec,
         policies=policies,
-        mint=lambda label, value: placeholders.mint(_KEY, told.tenant, label, value),
+        mint=lambda label, value: redaction.mint(_KEY, told.tenant, label, value),
         seal=lambda data: "",
-        hashed=lambda kind, value: placeholders.hashed(_KEY, told.tenant, kind, value),
+        hashed=lambda kind, value: redaction.hashed(_KEY, told.tenant, kind, value),
     )
     return Exchange(setting), codec
 

@@ -10,15 +10,13 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from guardproxy.audit.chain import open_line
+from guardproxy.audit import open_line
 from guardproxy.library import using
-from guardproxy.policy.cases import Logged, PolicyTest
-from guardproxy.policy.document import Match, Policy
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy import Logged, Match, Policy, PolicySet, PolicyTest
 from guardproxy.policytest.judging import Fault, disagreement, faults, unmet
 from guardproxy.policytest.playing import Played, play, replayed
 from guardproxy.policytest.scenes import plays
-from guardproxy.replay.replay import rerun
+from guardproxy.replay import rerun
 
 
 @dataclass(frozen=True, slots=True)

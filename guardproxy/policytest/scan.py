@@ -11,27 +11,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from guardproxy.checks._contract import Check, with_partner
-from guardproxy.exchange.exchange import Exchange, Setting
-from guardproxy.exchange.gate import Job
-from guardproxy.exchange.lanes import Lane
-from guardproxy.exchange.transcript import (
+from guardproxy import redaction
+from guardproxy.checks import Check, with_partner
+from guardproxy.exchange import (
     Command,
     DataReceived,
+    Exchange,
     Finish,
+    Job,
+    Lane,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
     Scan,
     Scanned,
     SendUpstream,
+    Setting,
 )
 from guardproxy.findings import Channel, Finding, failed
 from guardproxy.findings import Scan as ScanResult
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.redaction import placeholders
-from guardproxy.wire.codec import codec_for
-from guardproxy.wire.json.strict import read, write
+from guardproxy.policy import PolicySet
+from guardproxy.wire import codec_for
+from guardproxy.wire.json import read, write
 
 ROUTE = "POST /v1/chat/completions"
 Decided = Literal["pass", "flag", "redact", "retry", "block"]
@@ -86,9 +87,9 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
             tenant="",
             codec=codec,
             policies=policies,
-            mint=lambda label, value: placeholders.mint(_SCAN_KEY, "", label, value),
+            mint=lambda label, value: redaction.mint(_SCAN_KEY, "", label, value),
             seal=lambda data: "",
-            hashed=lambda kind, value: placeholders.hashed(_SCAN_KEY, "", kind, value),
+            hashed=lambda kind, value: redaction.hashed(_SCAN_KEY, "", kind, value),
         )
     )
     asked = text if direction == "request" else ""

@@ -13,10 +13,9 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from guardproxy.policy.cases import Texts, Told, Written
-from guardproxy.wire.codec import codec_for
-from guardproxy.wire.framing.sse import frame
-from guardproxy.wire.json.strict import write
+from guardproxy.policy import Texts, Told, Written
+from guardproxy.wire import codec_for, frame
+from guardproxy.wire.json import write
 
 JSON = "application/json"
 STREAM = "text/event-stream"

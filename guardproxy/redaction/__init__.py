@@ -1,1 +1,46 @@
-"""redaction."""
+"""Redaction: operators, placeholders, stand-ins for values of a fixed shape, and where values come back."""
+
+from __future__ import annotations
+
+from guardproxy.redaction.operators import (
+    DEFAULT,
+    HASH_TYPES,
+    KINDS,
+    MASK_ALL,
+    PLACEHOLDER_OPERATOR,
+    PLACEHOLDERS,
+    Kind,
+    Operator,
+    Operators,
+    strictest,
+)
+from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, WITHHELD, Restoring, hashed, mint
+from guardproxy.redaction.restoration import EVERYWHERE, Restoration
+from guardproxy.redaction.shapes import NAME, NO_SHAPES, Shape, Shapes
+from guardproxy.redaction.stand_ins import stand_in
+
+__all__ = [
+    "DEFAULT",
+    "EVERYWHERE",
+    "HASH_TYPES",
+    "KINDS",
+    "MASK_ALL",
+    "NAME",
+    "NO_SHAPES",
+    "PLACEHOLDER",
+    "PLACEHOLDERS",
+    "PLACEHOLDER_OPERATOR",
+    "RESTORE",
+    "WITHHELD",
+    "Kind",
+    "Operator",
+    "Operators",
+    "Restoration",
+    "Restoring",
+    "Shape",
+    "Shapes",
+    "hashed",
+    "mint",
+    "stand_in",
+    "strictest",
+]

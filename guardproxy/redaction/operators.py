@@ -49,7 +49,7 @@ class Operator:
         return value[: len(value) - count] + veil if self.from_end else veil + value[count:]
 
 
-PLACEHOLDER = Operator()
+PLACEHOLDER_OPERATOR = Operator()
 MASK_ALL = Operator("mask")
 
 
@@ -57,7 +57,7 @@ MASK_ALL = Operator("mask")
 class Operators:
     """The operators of a rule, by label."""
 
-    default: Operator = PLACEHOLDER
+    default: Operator = PLACEHOLDER_OPERATOR
     by_label: Mapping[str, Operator] = field(default_factory=dict)
 
     def of(self, label: str) -> Operator:

@@ -15,11 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import commonprefix
 
-from guardproxy.decisions import EVERYWHERE, Restoration
-from guardproxy.exchange.lanes import RESTORE
 from guardproxy.findings import Finding, Scan, Window
-from guardproxy.urls.hosts import host_follows
-from guardproxy.urls.reading import Reading
+from guardproxy.redaction.restoration import EVERYWHERE, Restoration
+from guardproxy.urls import Reading, host_follows
 
 __all__ = [
     "IN_OTHER_TEXT",
@@ -34,6 +32,8 @@ __all__ = [
     "hashed",
     "mint",
 ]
+
+RESTORE = "@restore"  # the check that finds placeholders; no check of a policy can be called so
 
 LETTERS = "bcdfghjkmnpqrtvz"  # sixteen consonants without l and s: no words, no look-alikes
 _COUNT = 12

@@ -8,9 +8,8 @@ from typing import Any
 
 from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.findings import Channel
-from guardproxy.redaction.shapes import NO_SHAPES, Shapes
-from guardproxy.wire.codec import Codec, Decoder, Request, Seen
-from guardproxy.wire.uninspected import without_kinds
+from guardproxy.redaction import NO_SHAPES, Shapes
+from guardproxy.wire import Codec, Decoder, Request, Seen, without_kinds
 
 
 @dataclass(slots=True)

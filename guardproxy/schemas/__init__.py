@@ -1,7 +1,24 @@
-"""JSON Schema: schemas of people nobody trusts, and JSON texts that are judged while they are still being written.
+"""JSON Schema on growing text."""
 
-`compiled.py` turns a schema into a `Compiled`, or says why it is refused; `prefix.py` judges a growing text by one. Both
-ask the same `jsonschema` validators (`drafts.py`), with every search of a pattern in linear time (`patterns.py`) and every
-step counted. `reader.py` is the JSON parser that takes a text in pieces, `node.py` what can be told of a value before it
-is complete, `wording.py` what is said about a fault. Pure: no I/O; references resolve among the documents that are given.
-"""
+from __future__ import annotations
+
+from guardproxy.schemas.compiled import Compiled, SchemaError, compile_schema
+from guardproxy.schemas.drafts import DRAFTS, LATEST, CostError
+from guardproxy.schemas.prefix import Prefix
+from guardproxy.schemas.reader import INCOMPLETE, MALFORMED, alike
+from guardproxy.schemas.wording import details, words
+
+__all__ = [
+    "DRAFTS",
+    "INCOMPLETE",
+    "LATEST",
+    "MALFORMED",
+    "Compiled",
+    "CostError",
+    "Prefix",
+    "SchemaError",
+    "alike",
+    "compile_schema",
+    "details",
+    "words",
+]

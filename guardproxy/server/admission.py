@@ -16,21 +16,18 @@ from typing import Protocol
 
 from multidict import CIMultiDict
 
+from guardproxy import redaction
 from guardproxy.config import Config
 from guardproxy.errors import DownstreamError
-from guardproxy.exchange.bypass import PassThrough
-from guardproxy.exchange.exchange import Exchange, Limits, Setting
-from guardproxy.exchange.transcript import Refused, RequestReceived
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.redaction import placeholders
+from guardproxy.exchange import Exchange, Limits, PassThrough, Refused, RequestReceived, Setting
+from guardproxy.policy import PolicySet
 from guardproxy.server.body import Bodies, Held
 from guardproxy.server.credentials import read_credential, refuse_in_query
 from guardproxy.server.headers import asked_for, check_body_headers, check_head, check_query, is_trusted, named
 from guardproxy.server.listener import Request
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
 from guardproxy.server.tenants import Tenants
-from guardproxy.wire.bounds import Bounds
-from guardproxy.wire.codec import Codec, codec_for, codecs
+from guardproxy.wire import Bounds, Codec, codec_for, codecs
 
 UNKNOWN = "unknown"  # what records and metrics call a route that is not listed: clients must not make up labels
 
@@ -129,9 +126,9 @@ class Admission:
             tenant_name=name,
             codec=chosen,
             policies=policies,
-            mint=lambda label, value: placeholders.mint(self._key, tenant, label, value),
+            mint=lambda label, value: redaction.mint(self._key, tenant, label, value),
             seal=self._seal,
-            hashed=lambda kind, value: placeholders.hashed(self._key, tenant, kind, value),
+            hashed=lambda kind, value: redaction.hashed(self._key, tenant, kind, value),
             limits=self._limits,
             engine=self._engine,
             receipts=self._config.receipts == "on",

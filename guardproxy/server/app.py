@@ -19,14 +19,10 @@ from aiohttp import web
 from guardproxy import plugins
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
-from guardproxy.exchange.transcript import Finish
-from guardproxy.inference.meters import Registry
-from guardproxy.inference.models import Models, Settings, cores
-from guardproxy.inference.services import Remotes
+from guardproxy.exchange import Finish
+from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import PolicyErrors
-from guardproxy.policy.tenancy import refuse_strangers
+from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
 from guardproxy.server.admission import UNKNOWN, Admission, Admitted
 from guardproxy.server.driver import Driver
 from guardproxy.server.listener import Listener, Request, owner_of

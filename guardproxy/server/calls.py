@@ -6,8 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from guardproxy.checks._contract import Check
-from guardproxy.checks._stopping import stop_point
+from guardproxy.checks import Check, stop_point
 from guardproxy.errors import NoCapacityError
 from guardproxy.findings import Scan, Window, failed
 

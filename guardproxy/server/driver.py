@@ -20,19 +20,19 @@ from typing import Any, TypeVar
 from aiohttp import web
 from multidict import CIMultiDict
 
+from guardproxy import exchange
 from guardproxy.config import Config
 from guardproxy.errors import AuditError, UpstreamError
-from guardproxy.exchange import receipt
-from guardproxy.exchange.bypass import PassThrough
-from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.transcript import (
+from guardproxy.exchange import (
     Aborted,
     CancelUpstream,
     Command,
     DataReceived,
     DownstreamGone,
+    Exchange,
     Finish,
     Input,
+    PassThrough,
     ResponseEnded,
     ResponseStarted,
     Scan,
@@ -273,7 +273,7 @@ class Driver:
                 headers["Cache-Control"] = "no-cache, no-transform"
                 headers["X-Accel-Buffering"] = "no"
         if head and head.receipt:
-            headers[receipt.HEADER] = head.receipt
+            headers[exchange.HEADER] = head.receipt
         headers["x-guardproxy-id"] = self.exchange.setting.id
         headers["Server"] = "guardproxy"
         return headers

@@ -14,10 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from guardproxy.config import Config
-from guardproxy.inference.meters import Registry
-from guardproxy.inference.models import Models
-from guardproxy.inference.scorer import ModelScorer
-from guardproxy.inference.serving import Serving
+from guardproxy.inference import Models, ModelScorer, Registry, Serving
 from guardproxy.server.app import engine, settings
 from guardproxy.server.probes import AdminPort
 from guardproxy.server.status import Metrics, Pulse, admin_app

@@ -17,10 +17,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit.disk import reason
-from guardproxy.audit.intents import INTENT, abandoned, closing
-from guardproxy.audit.segment import numbers, path_of
-from guardproxy.audit.sinks import opened
+from guardproxy.audit import INTENT, abandoned, closing, numbers, opened, path_of, reason
 from guardproxy.errors import AuditError
 
 CLOSE_TIMEOUT_S = 60.0

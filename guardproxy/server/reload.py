@@ -30,8 +30,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from guardproxy.errors import GuardproxyError, PolicyError
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import PolicyErrors
+from guardproxy.policy import PolicyErrors, PolicySet
 from guardproxy.server.status import Metrics
 
 _log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any
 
-from guardproxy.exchange.gate import Job
+from guardproxy.exchange import Job
 from guardproxy.findings import Scan
 
 ENTRIES = 20_000

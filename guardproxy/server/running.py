@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from guardproxy import signals
 from guardproxy.config import Config
-from guardproxy.server import signals
 from guardproxy.server.app import Server
 from guardproxy.server.descriptors import connections
 from guardproxy.server.listener import Listener

@@ -22,9 +22,9 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from prometheus_client import Counter, Gauge
 
-from guardproxy.checks._contract import Check, Query, Scorer
+from guardproxy.checks import Check, Query, Scorer
 from guardproxy.errors import NoCapacityError, Shortage
-from guardproxy.exchange.gate import Job
+from guardproxy.exchange import Job
 from guardproxy.findings import Scan, Window, failed
 from guardproxy.server.calls import broken, checked, report, run, run_slices
 from guardproxy.server.remembered import Remembered

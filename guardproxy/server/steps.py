@@ -15,10 +15,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from guardproxy.exchange.bypass import PassThrough
-from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.machine import Size
-from guardproxy.exchange.transcript import DataReceived, Input, RequestReceived, ResponseEnded, Scanned
+from guardproxy.exchange import (
+    DataReceived,
+    Exchange,
+    Input,
+    PassThrough,
+    RequestReceived,
+    ResponseEnded,
+    Scanned,
+    Size,
+)
 
 Result = TypeVar("Result")
 THREADS = 4

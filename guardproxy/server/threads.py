@@ -25,9 +25,9 @@ from typing import Any
 
 from prometheus_client import Gauge
 
-from guardproxy.checks._stopping import ScanStopped, stoppable
+from guardproxy.checks import ScanStopped, stoppable
 from guardproxy.errors import NoCapacityError, Shortage
-from guardproxy.inference.pace import Ratio, before
+from guardproxy.inference import Ratio, before
 
 SLICE_S = 0.01
 """How long a scan runs before it lets others run."""

@@ -32,9 +32,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
+from guardproxy import signals
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError, GuardproxyError
-from guardproxy.server import logs, signals
+from guardproxy.server import logs
 
 _log = logging.getLogger(__name__)
 QUICK_S = 10.0  # a child that dies within this time of its start died quickly

@@ -10,8 +10,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
-from guardproxy.wire.json.strict import DEPTH_LIMIT, JsonFault, bound_nesting
-from guardproxy.wire.json.walk import NUMBER_LIMIT
+from guardproxy.wire.json import DEPTH_LIMIT, NUMBER_LIMIT, JsonFault, bound_nesting
 
 _HOLDERS = (dict, list)
 _NUMBERS = (int, float)

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from guardproxy import plugins
 from guardproxy.errors import PluginError
 from guardproxy.events import Event, Frame, Text
-from guardproxy.redaction.shapes import NO_SHAPES, Shapes
+from guardproxy.redaction import NO_SHAPES, Shapes
 from guardproxy.wire.bounds import Bounds
 
 

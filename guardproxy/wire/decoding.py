@@ -12,12 +12,11 @@ from typing import Any
 
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
-from guardproxy.redaction.shapes import NO_SHAPES, Shape, Shapes
+from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.codec import Seen
 from guardproxy.wire.framing.sse import KEEP_ALIVE, Framer, SseEvent, frame
-from guardproxy.wire.json.strict import JsonFault, read, skim, write
-from guardproxy.wire.json.walk import NUMBER_LIMIT, UNMAPPED, Found, Map, dotted, walk
+from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, Found, JsonFault, Map, dotted, read, skim, walk, write
 from guardproxy.wire.words import WORDS
 
 _OPAQUE = frozenset(("opaque", "tokens", "token_ids"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.errors import DownstreamError
-from guardproxy.wire.json.strict import JsonFault, read
+from guardproxy.wire.json import JsonFault, read
 
 _NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list", dict: "an object"}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.events import Path
-from guardproxy.redaction.shapes import NAME, Shape, Shapes
+from guardproxy.redaction import NAME, Shape, Shapes
 from guardproxy.wire.formats.anthropic_messages.citations import documents
-from guardproxy.wire.json.walk import Found, listed, reach
+from guardproxy.wire.json import Found, listed, reach
 
 
 def chat_shapes(tree: Any) -> Shapes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.wire.framing.sse import KEEP_ALIVE, frame
-from guardproxy.wire.json.strict import write
+from guardproxy.wire.json import write
 
 _SILENT = "(nothing)"
 

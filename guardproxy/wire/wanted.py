@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from guardproxy.events import Path
 from guardproxy.findings import Channel, Form
-from guardproxy.wire.json.walk import dotted
+from guardproxy.wire.json import dotted
 
 Part = Literal["answer", "tool", "input"]
 """A text of an answer: the answer itself, the name of a tool that is called, the arguments of a call."""

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from guardproxy.findings import Kind
 from guardproxy.lab.judging import Judge, load
 from guardproxy.lab.plots import draw_reliability, draw_roc
-from guardproxy.lab.report import Judged, Report, curves, interval, report, table
+from guardproxy.lab.reports import Judged, Report, curves, interval, report, table
 
 HERE = Path(__file__).parent
 Row = dict[str, Any]

@@ -19,7 +19,7 @@ import pytest
 
 from guardproxy.audit.chain import verify
 from guardproxy.library import load
-from guardproxy.replay.replay import replay as run_again
+from guardproxy.replay.replays import replay as run_again
 from tests.e2e.rig import Proxy, Upstream, serve
 
 MAIL = "mara.lindqvist" + "@" + "example.com"  # made up

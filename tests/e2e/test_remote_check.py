@@ -11,7 +11,7 @@ import pytest
 from tests.unit.test_remote import Stub
 
 from guardproxy.library import load
-from guardproxy.replay.replay import replay
+from guardproxy.replay.replays import replay
 from tests.e2e.rig import Proxy, Upstream
 
 Clients = Callable[[str], openai.OpenAI]

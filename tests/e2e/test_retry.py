@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from guardproxy.demo.script import Reply, ToolCall
 from guardproxy.library import load
-from guardproxy.replay.replay import replay
+from guardproxy.replay.replays import replay
 from tests.e2e.answers import Answers, arguments
 from tests.e2e.rig import Proxy, serve
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from guardproxy.library import loader, shipped_folder, shipped_names
-from guardproxy.policy.coverage import coverage
+from guardproxy.policy.coverage_table import coverage
 from guardproxy.policy.document import KINDS_OF, Policy
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.lint import notes
 from guardproxy.policy.load import Files
-from guardproxy.policy.notes import notes
 from guardproxy.policytest.running import Ran, run_tests, untested
 from tests.e2e.rig import ROOT, wait_logged
 from tests.support_coverage import PAGE, page

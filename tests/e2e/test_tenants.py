@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from guardproxy.library import load
-from guardproxy.replay.replay import replay
+from guardproxy.replay.replays import replay
 from guardproxy.server.credentials import digest
 from tests.e2e import rawhttp
 from tests.e2e.rig import PASS, ROOT, Proxy, Upstream, serve

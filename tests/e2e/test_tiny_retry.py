@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from guardproxy.demo import llama
 from guardproxy.library import load
-from guardproxy.replay.replay import replay
+from guardproxy.replay.replays import replay
 from guardproxy.schemas.compiled import compile_schema
 from tests.e2e.rig import Upstream, serve
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.exchange.transcript import CancelUpstream
-from guardproxy.replay.replay import replay
+from guardproxy.replay.replays import replay
 from tests.support import CHAT, MESSAGES, chat_frames, chat_texts, message_frames, message_texts, pieces, policy_set
 from tests.support_checks import promise
 from tests.support_retry import Attempts, ask, streamed

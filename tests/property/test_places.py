@@ -19,7 +19,7 @@ from guardproxy.exchange.transcript import DataReceived, ResponseEnded, Response
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
 from guardproxy.wire.formats.openai_chat import places as openai_chat_map
-from guardproxy.wire.json.walk import Leaf
+from guardproxy.wire.json.walk import MapLeaf
 from tests.support import CHAT, MESSAGES, Play, policy_set, sse
 from tests.support_media import SIGNATURE
 
@@ -123,7 +123,7 @@ def below(how: Any, frame: dict[str, Any], build: Build, at: str, depth: int) ->
     elif isinstance(how, list):
         yield f"{at} itself", build, None
         yield from cases(how[0], lambda value: build([value]), f"{at}[]", depth + 1)
-    elif isinstance(how, Leaf):
+    elif isinstance(how, MapLeaf):
         yield at, build, how
     else:
         yield from cases(how, build, at, depth + 1)

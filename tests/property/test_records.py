@@ -29,7 +29,7 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.redaction.placeholders import RESTORE
-from guardproxy.replay.replay import replay
+from guardproxy.replay.replays import replay
 from guardproxy.wire.json.text import view
 from tests.support import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, mint, policy_set, sse
 

@@ -15,7 +15,7 @@ from guardproxy.exchange.transcript import DataReceived, Finish, RequestReceived
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policytest.scan import perform
 from guardproxy.redaction import placeholders
-from guardproxy.replay.replay import replay
+from guardproxy.replay.replays import replay
 from guardproxy.wire.codec import codec_for
 from tests.support import CHAT, KEY, MESSAGES, policy_set
 from tests.support_checks import promise

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.replay.replay import replay
+from guardproxy.replay.replays import replay
 from tests.support import (
     CHAT,
     MESSAGES,

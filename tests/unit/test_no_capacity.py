@@ -17,7 +17,7 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
 )
 from guardproxy.findings import Scan
-from guardproxy.replay.replay import replay
+from guardproxy.replay.replays import replay
 from tests.support import CHAT, MESSAGES, Play, chat_frames, chat_texts, events, message_frames, policy_set
 
 POLICY = """\

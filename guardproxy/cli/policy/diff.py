@@ -18,9 +18,7 @@ from guardproxy.errors import GuardproxyError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from guardproxy.policydiff.excerpts import Piece
-    from guardproxy.policydiff.policies import Change
-    from guardproxy.policydiff.traffic import Traffic
+    from guardproxy.policydiff import Change, Piece, Traffic
 
 _WHAT = "A folder of policy files, one file, or the name of a shipped policy."
 _STYLES = {"loosens": "bold red", "tightens": "green", "either": "yellow", "neutral": "dim"}
@@ -43,7 +41,7 @@ def diff(
     Policies, rules and lists are compared by name, whatever their order. Exit code 0: the same; 1: differences; 2: wrong use.
     """
     from guardproxy.library import read_policies  # noqa: PLC0415
-    from guardproxy.policydiff.policies import changes  # noqa: PLC0415
+    from guardproxy.policydiff import changes  # noqa: PLC0415
 
     out = console()
     try:
@@ -52,7 +50,7 @@ def diff(
     except GuardproxyError as error:
         _wrong_use(str(error))
     if report is not None:
-        from guardproxy.policydiff.html import page  # noqa: PLC0415
+        from guardproxy.policydiff import page  # noqa: PLC0415
 
         try:
             report.write_text(page(str(old), str(new), changed, traffic), "utf-8")
@@ -74,7 +72,7 @@ def _wrong_use(message: str) -> NoReturn:
 
 def _traffic(old: Path, new: Path, log: Path, examples: int, code: bool) -> Traffic:
     from guardproxy.library import loader  # noqa: PLC0415
-    from guardproxy.policydiff.traffic import Traffic  # noqa: PLC0415
+    from guardproxy.policydiff import Traffic  # noqa: PLC0415
 
     files = sorted(log.glob("*.jsonl")) if log.is_dir() else [log]
     if not files or not all(file.is_file() for file in files):
@@ -92,7 +90,7 @@ def _traffic(old: Path, new: Path, log: Path, examples: int, code: bool) -> Traf
 
 def _records(file: Path) -> Iterator[tuple[int, Mapping[str, Any] | None]]:
     """Each line's length, and the record that it is."""
-    from guardproxy.audit.chain import open_line  # noqa: PLC0415
+    from guardproxy.audit import open_line  # noqa: PLC0415
 
     with file.open("rb") as lines:
         for line in lines:
@@ -126,7 +124,7 @@ def _print_changes(out: Console, changed: list[Change]) -> None:
 def _print_traffic(out: Console, traffic: Traffic) -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    from guardproxy.policydiff.traffic import COUNTS  # noqa: PLC0415
+    from guardproxy.policydiff import COUNTS  # noqa: PLC0415
 
     told = ", ".join(f"{traffic.counts[name]} {name}" for name in COUNTS)
     out.print(f"{sum(traffic.counts.values())} exchanges: {told}")

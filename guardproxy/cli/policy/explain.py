@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from guardproxy.findings import Direction
-    from guardproxy.policy.cases import Told, Written
-    from guardproxy.policytest.explaining import Explained, Ruled
-    from guardproxy.policytest.playing import Shown
+    from guardproxy.policy import Told, Written
+    from guardproxy.policytest import Explained, Ruled, Shown
 
 _STYLES = {"decided": "bold green", "held": "green", "shadow": "yellow", "no": "dim"}
 
@@ -43,9 +42,9 @@ def explain(
 
     Exit code 0: nothing was found; 1: something was; 2: wrong use.
     """
-    from guardproxy.inference.models import Models, Settings  # noqa: PLC0415
+    from guardproxy.inference import Models, Settings  # noqa: PLC0415
     from guardproxy.library import DISTANT, judges_alone, leaving_out, loader, using  # noqa: PLC0415
-    from guardproxy.policytest.explaining import explain as run  # noqa: PLC0415
+    from guardproxy.policytest import explain as run  # noqa: PLC0415
 
     if text == "-":
         text = sys.stdin.read()
@@ -77,9 +76,9 @@ def _wrong_use(message: str) -> NoReturn:
 
 
 def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -> tuple[Written, Told]:
-    from guardproxy.policy.cases import Told, Written  # noqa: PLC0415
-    from guardproxy.policytest.explaining import REQUEST_KINDS, RESPONSE_KINDS, scene_of  # noqa: PLC0415
-    from guardproxy.wire.codec import codec_for, codecs  # noqa: PLC0415
+    from guardproxy.policy import Told, Written  # noqa: PLC0415
+    from guardproxy.policytest import REQUEST_KINDS, RESPONSE_KINDS, scene_of  # noqa: PLC0415
+    from guardproxy.wire import codec_for, codecs  # noqa: PLC0415
 
     if on not in ("request", "response"):
         _wrong_use("--on is request or response")
@@ -135,7 +134,7 @@ def _lines(explained: Explained) -> Iterator[Text]:
 
 
 def _marked(explained: Explained, direction: str, path: str, attempt: int, text: str) -> list[tuple[str, str] | str]:
-    from guardproxy.policydiff.excerpts import excerpt  # noqa: PLC0415
+    from guardproxy.policydiff import excerpt  # noqa: PLC0415
 
     spans = [
         (one.start, one.end, one.label)

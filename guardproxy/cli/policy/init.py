@@ -25,7 +25,7 @@ def init(
     """
     from guardproxy.config import shipped  # noqa: PLC0415
     from guardproxy.library import shipped_folder, shipped_names  # noqa: PLC0415
-    from guardproxy.policy.load import load_folder  # noqa: PLC0415
+    from guardproxy.policy import load_folder  # noqa: PLC0415
 
     if not name:
         told = {each: load_folder(shipped_folder(each))[0][0].description for each in shipped_names()}

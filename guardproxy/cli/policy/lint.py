@@ -35,9 +35,13 @@ def lint(
     else); 2: wrong use.
     """
     from guardproxy.library import load  # noqa: PLC0415
-    from guardproxy.policy.coverage import coverage, table  # noqa: PLC0415
-    from guardproxy.policy.notes import Note, notes  # noqa: PLC0415
-    from guardproxy.policy.tenancy import refuse_strangers  # noqa: PLC0415
+    from guardproxy.policy import (  # noqa: PLC0415  # noqa: PLC0415
+        Note,
+        coverage,
+        notes,
+        refuse_strangers,
+        table,
+    )
 
     errors: list[PolicyError] = []
     said: list[Note] = []

@@ -17,9 +17,8 @@ from guardproxy.errors import PolicyError
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from guardproxy.policy.document import Policy
-    from guardproxy.policytest.judging import Fault
-    from guardproxy.policytest.running import Ran
+    from guardproxy.policy import Policy
+    from guardproxy.policytest import Fault, Ran
 
 
 def run(
@@ -40,8 +39,8 @@ def run(
     An answer is played whole, streamed, and streamed in random pieces; all must come to the same. A check that asks a service
     (`http`) is left out, and tests that need it are skipped. Exit code 0: all passed; 1: something failed; 2: wrong use.
     """
-    from guardproxy.policytest.junit import junit as as_junit  # noqa: PLC0415
-    from guardproxy.policytest.running import untested  # noqa: PLC0415
+    from guardproxy.policytest import junit as as_junit  # noqa: PLC0415
+    from guardproxy.policytest import untested  # noqa: PLC0415
 
     if show_untested and (only != "*" or no_model):
         _wrong_use("--untested looks at all tests; leave --only and --no-model out")
@@ -76,8 +75,8 @@ def run(
 
 def _results(folders: list[Path], only: str, policies: list[Policy], *, judged: bool, code: bool) -> Iterator[Ran]:
     from guardproxy.library import DISTANT, JUDGES, folder_of, leaving_out, loader  # noqa: PLC0415
-    from guardproxy.policy.load import Files  # noqa: PLC0415
-    from guardproxy.policytest.running import run_tests  # noqa: PLC0415
+    from guardproxy.policy import Files  # noqa: PLC0415
+    from guardproxy.policytest import run_tests  # noqa: PLC0415
 
     left_out = DISTANT if judged else (*DISTANT, *JUDGES)
     load = loader(asked=leaving_out(left_out), code=code)
@@ -108,7 +107,7 @@ def _lines(one: Ran) -> Iterator[Text]:
 
 
 def _fault(fault: Fault) -> Iterator[Text]:
-    from guardproxy.policytest.contrast import contrast  # noqa: PLC0415
+    from guardproxy.policytest import contrast  # noqa: PLC0415
 
     yield styled(plain(fault.message))
     if fault.wanted is not None and fault.got is not None:

@@ -1,6 +1,6 @@
 """The walk over a JSON tree by a map of its format: every leaf is text of a kind, a known word, opaque, or unmapped.
 
-A map is made of: `Leaf`s; dicts (known keys of an object); one-element lists (every item of an array); functions that
+A map is made of: `MapLeaf`s; dicts (known keys of an object); one-element lists (every item of an array); functions that
 choose a map by the value (a block's type, a message's role). What the map does not know is walked as `unmapped` text, or
 as the dict's `OTHERS` says: nothing is passed over because it is new. A place of structure passes the words of
 `protocol_words.py`; an opaque place passes what looks opaque (`opaque.py`). All else at these places is text.
@@ -27,7 +27,7 @@ How = Literal["text", "json", "structure", "name", "opaque", "tokens", "token_id
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class MapLeaf:
     """How a place is read. `text`: text of `kind`, with all strings, long numbers and keys below it, but for words. `json`: the
     same, written as JSON in a string. `structure`: a word of the protocol, which is scanned unless it is a known one.
     `name`: the same, but no word is known. `opaque`: content that no check can read, of the kind `media`, text where it does
@@ -45,15 +45,15 @@ class Leaf:
     fixed: bool = False
 
 
-Map = Any  # Leaf | dict[str, Map] | list[Map] | Callable[[Any], Map]; a recursive alias that mypy cannot hold
+Map = Any  # MapLeaf | dict[str, Map] | list[Map] | Callable[[Any], Map]; a recursive alias that mypy cannot hold
 OTHERS = object()  # in a dict: the map of the keys that it does not name; they themselves are text of `KEYS`
 KEYS = object()
-UNMAPPED = Leaf("text", "unmapped", unmapped=True)
-STRUCTURE = Leaf("structure")
-NAME = Leaf("name")
-TOKENS = Leaf("tokens")
-TOKEN_IDS = Leaf("token_ids")
-_FIXED = Leaf("text", "metadata", fixed=True)
+UNMAPPED = MapLeaf("text", "unmapped", unmapped=True)
+STRUCTURE = MapLeaf("structure")
+NAME = MapLeaf("name")
+TOKENS = MapLeaf("tokens")
+TOKEN_IDS = MapLeaf("token_ids")
+_FIXED = MapLeaf("text", "metadata", fixed=True)
 
 # Identifiers, model names, enum words. Spaces, @ and most punctuation make a "word" text.
 _WORD = re.compile(r"[A-Za-z0-9_.:/+=-]{0,256}", re.ASCII)
@@ -83,7 +83,7 @@ class Found:
 
     path: Path
     text: str
-    leaf: Leaf
+    leaf: MapLeaf
     key: bool = False
     number: bool = False
     parts: tuple[Path, ...] = ()
@@ -91,18 +91,18 @@ class Found:
 
 
 @cache
-def text(kind: Kind) -> Leaf:
-    return Leaf("text", kind)
+def text(kind: Kind) -> MapLeaf:
+    return MapLeaf("text", kind)
 
 
 @cache
-def unknown(kind: Kind) -> Leaf:
+def unknown(kind: Kind) -> MapLeaf:
     """Text of a kind at a place that the format does not know."""
-    return Leaf("text", kind, unmapped=True)
+    return MapLeaf("text", kind, unmapped=True)
 
 
-def opaque(media: str, kind: Kind, declared: str | None = None) -> Leaf:
-    return Leaf("opaque", kind, media, declared)
+def opaque(media: str, kind: Kind, declared: str | None = None) -> MapLeaf:
+    return MapLeaf("opaque", kind, media, declared)
 
 
 def is_word(text: str) -> bool:
@@ -132,7 +132,7 @@ def _walk(value: Any, how: Map, path: Path, out: list[Found | None], row: _Row) 
             _object(value, how, path, out, row)
             return
         others = how.get(OTHERS, UNMAPPED)
-        how = others if isinstance(others, Leaf) else UNMAPPED
+        how = others if isinstance(others, MapLeaf) else UNMAPPED
     elif isinstance(how, list):
         item = how[0]
         if isinstance(value, list) and _fits(value, item):
@@ -145,7 +145,7 @@ def _walk(value: Any, how: Map, path: Path, out: list[Found | None], row: _Row) 
 
 def _object(value: dict[str, Any], how: dict[Any, Map], path: Path, out: list[Found | None], row: _Row) -> None:
     others = how.get(OTHERS, UNMAPPED)
-    its = how.get(KEYS, others if isinstance(others, Leaf) else UNMAPPED)
+    its = how.get(KEYS, others if isinstance(others, MapLeaf) else UNMAPPED)
     for key, child in value.items():
         if key not in how:
             if key not in WORDS:
@@ -158,17 +158,17 @@ def _object(value: dict[str, Any], how: dict[Any, Map], path: Path, out: list[Fo
 
 def _fits(value: list[Any], item: Map) -> bool:
     """Whether an array holds some of what the map expects: words, or objects. Numbers are neither."""
-    if isinstance(item, Leaf):
+    if isinstance(item, MapLeaf):
         return not any(part_of(child) or isinstance(child, list) for child in value)
     return any(isinstance(child, dict) for child in value)
 
 
-def _scalar_map(item: Map) -> Leaf:
+def _scalar_map(item: Map) -> MapLeaf:
     """How the items of an array are read where objects should stand and none does."""
     while callable(item):
         item = item("")
     leaf = item.get(OTHERS, UNMAPPED) if isinstance(item, dict) else item
-    return leaf if isinstance(leaf, Leaf) and leaf.how == "text" else UNMAPPED
+    return leaf if isinstance(leaf, MapLeaf) and leaf.how == "text" else UNMAPPED
 
 
 class _Row:
@@ -184,7 +184,7 @@ class _Row:
         self._digits = 0
         self._keyed = False
 
-    def see(self, value: Any, leaf: Leaf, path: Path) -> None:
+    def see(self, value: Any, leaf: MapLeaf, path: Path) -> None:
         """Takes the next scalar, before it is added to `out` by itself."""
         part = part_of(value)
         if not part:
@@ -210,7 +210,7 @@ class _Row:
             self._parts, self._own, self._digits, self._keyed = [], [], 0, False
 
 
-def _below(value: Any, leaf: Leaf, path: Path, out: list[Found | None], row: _Row) -> None:
+def _below(value: Any, leaf: MapLeaf, path: Path, out: list[Found | None], row: _Row) -> None:
     if leaf.how in ("tokens", "token_ids"):
         if value:
             out.append(Found(path, "", leaf))
@@ -245,7 +245,7 @@ def _below(value: Any, leaf: Leaf, path: Path, out: list[Found | None], row: _Ro
         _number_at(value, leaf, path, out, row)
 
 
-def _number_at(value: float, leaf: Leaf, path: Path, out: list[Found | None], row: _Row) -> None:
+def _number_at(value: float, leaf: MapLeaf, path: Path, out: list[Found | None], row: _Row) -> None:
     is_text = leaf.how in ("text", "json")
     if is_text:
         row.see(value, _inside(leaf), path)
@@ -261,7 +261,7 @@ def _is_plain_number(value: float) -> bool:
     return isinstance(value, int) and 10**9 <= value < 2**32
 
 
-def _string(value: str, leaf: Leaf, path: Path, out: list[Found | None]) -> None:
+def _string(value: str, leaf: MapLeaf, path: Path, out: list[Found | None]) -> None:
     """A string at a place that is not just text."""
     match leaf.how:
         case "name":
@@ -279,7 +279,7 @@ def _string(value: str, leaf: Leaf, path: Path, out: list[Found | None]) -> None
             else:
                 said = value if look.text is None else look.text
                 if said:
-                    its = Leaf("text", leaf.kind, fixed=look.fixed)
+                    its = MapLeaf("text", leaf.kind, fixed=look.fixed)
                     out.append(Found(path, said, its, encode=look.encode))
         case _ if value:
             out.append(Found(path, value, leaf))
@@ -312,11 +312,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, _NUMBERS) and not isinstance(value, bool)
 
 
-def _inside(leaf: Leaf) -> Leaf:
+def _inside(leaf: MapLeaf) -> MapLeaf:
     """How the parts of an array or object are read that stands where a string should."""
     if leaf.how == "text":
         return leaf
-    return Leaf("text", leaf.kind) if leaf.how == "json" else UNMAPPED
+    return MapLeaf("text", leaf.kind) if leaf.how == "json" else UNMAPPED
 
 
 def listed(tree: Any, key: str) -> list[Any]:

@@ -32,7 +32,7 @@ def test_shared_files_are_no_checks() -> None:
     assert {"pattern", "secrets"} <= set(known())
     assert not [name for name in known() if name.startswith("_")]
     with pytest.raises(OptionError):
-        build("_reach", "x", {}, Resources())
+        build("_patterns", "x", {}, Resources())
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_half_of_a_surrogate_pair_does_no_harm() -> None:
 
 
 def test_a_rule_too_large_for_its_beginnings_is_still_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    import guardproxy.checks._reach as reach
+    from guardproxy.checks._patterns import reach
 
     check = _check(patterns=["ab+c", "[bc]d"], cap=6)
     real = reach.compiled
@@ -168,7 +168,7 @@ def test_a_rule_too_large_for_its_beginnings_is_still_exact(monkeypatch: pytest.
 
 
 def test_too_large_for_one_sieve(monkeypatch: pytest.MonkeyPatch) -> None:
-    import guardproxy.checks._reach as reach
+    from guardproxy.checks._patterns import reach
 
     real = reach.compiled
     monkeypatch.setattr(reach, "compiled", lambda p: (_ for _ in ()).throw(reach.re2.error()) if "|" in p else real(p))

@@ -20,7 +20,7 @@ from guardproxy.exchange.transcript import (
     UpstreamFailed,
     Waited,
 )
-from guardproxy.replay.replay import replay
+from guardproxy.replay.replays import replay
 from tests.support import (
     CHAT,
     MESSAGES,

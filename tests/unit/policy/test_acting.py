@@ -10,9 +10,9 @@ from guardproxy.decisions import Edit, Pass, Retry, Stop
 from guardproxy.errors import ConfigError, OptionError, PolicyError
 from guardproxy.policy import acting
 from guardproxy.policy.document import Rule
+from guardproxy.policy.document_schema import schema
 from guardproxy.policy.load import parse
 from guardproxy.policy.reader import read_policies
-from guardproxy.policy.schema import schema
 from guardproxy.policytest.scan import scan_text
 from tests.support import policy_set
 from tests.support_plugins import Install

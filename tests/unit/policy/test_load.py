@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks import _contract as checks
+from guardproxy import checks
 from guardproxy.checks._contract import Resources
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Scan, Window

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from guardproxy.policy.cel import About, compile_cel
-from guardproxy.policy.matching import Match, Verdict
-from guardproxy.wire.stated import Stated
+from guardproxy.policy.matching import Match, MatchVerdict
+from guardproxy.wire.statements import Stated
 from tests.support import Play, policy_set
 
 RED = About("POST /a", "m", "t", {"x-team": "red-1"})
@@ -50,7 +50,7 @@ def test_all_of_a_match_must_hold(match: Match, about: About, holds: bool) -> No
         (Match(models=("n",), headers={"x-team": ("red",)}), "no"),
     ],
 )
-def test_what_cannot_be_told_applies(match: Match, verdict: Verdict) -> None:
+def test_what_cannot_be_told_applies(match: Match, verdict: MatchVerdict) -> None:
     about = About("POST /a", "m", "t", None if verdict != "failed" else {})
     assert match.verdict(about) == verdict
     assert match.holds(about) is (verdict != "no")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.decisions import EVERYWHERE, Restoration
 from guardproxy.findings import KINDS
 from guardproxy.policy.document import KINDS_OF
 from guardproxy.policy.reading import Reading
 from guardproxy.policy.restoring import read_restore
 from guardproxy.policy.tree import read_tree
+from guardproxy.redaction.restoration import EVERYWHERE, Restoration
 
 ANSWERS = [kind for kind in KINDS if kind in KINDS_OF["response"]]
 

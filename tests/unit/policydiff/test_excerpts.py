@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.policydiff.excerpts import LIMIT_CHARS, Piece, excerpt
-from guardproxy.replay.differences import text_at
+from guardproxy.replay.comparison import text_at
 
 
 def test_what_was_found_is_marked() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy import scanning
+from guardproxy import library
 from guardproxy.checks._contract import Resources
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.findings import Finding
@@ -79,7 +79,7 @@ def test_checks_are_handed_what_runs_models(tmp_path: Path, monkeypatch: pytest.
         handed.append(resources)
         return {}
 
-    monkeypatch.setattr(scanning, "build_checks", build)
+    monkeypatch.setattr(library, "build_checks", build)
     runtime = Models()
     load(tmp_path, None, runtime)
     assert (handed[0].scorer, handed[0].tagger) == (runtime.scorer, runtime.tagger)

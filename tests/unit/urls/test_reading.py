@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.decisions import Restoration
 from guardproxy.findings import Channel, Window
 from guardproxy.redaction.placeholders import IN_OTHER_TEXT, IN_URL, Restoring, mint
+from guardproxy.redaction.restoration import Restoration
 from guardproxy.urls.reading import Reading
 from tests.support_checks import promise
 from tests.support_urls import INSIDE, MARK, PIECES, RENDERERS, TOKEN, Loads, scans

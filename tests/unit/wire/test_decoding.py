@@ -23,7 +23,7 @@ from guardproxy.wire.decoding import (
     is_delta,
 )
 from guardproxy.wire.formats.openai_chat.codec import ChatDecoder
-from guardproxy.wire.json.walk import TOKENS, UNMAPPED, Found, Leaf, opaque, text, walk
+from guardproxy.wire.json.walk import TOKENS, UNMAPPED, Found, MapLeaf, opaque, text, walk
 from tests.support import CHAT, MESSAGES, sse
 from tests.support_media import PNG
 from tests.support_plugins import Install
@@ -57,7 +57,7 @@ def choice(index: int | None = 0, **delta: Any) -> dict[str, Any]:
 
 def test_whole_bodies_give_each_text_and_its_end() -> None:
     tree = {"a": {"b": "x"}, "a.b": "y", "n": 4111222233334444, "j": "{}", "o": PNG}
-    how = {"j": Leaf("json", "tool_arguments"), "o": opaque("image", "user")}
+    how = {"j": MapLeaf("json", "tool_arguments"), "o": opaque("image", "user")}
     assert shape(events_of(list(walk(tree, how)), Frame(b"", tree), "request")) == [
         "unmapped a#key: a",
         "end a#key",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardproxy.redaction.shapes import NAME, Path, Shape
-from guardproxy.wire.json.walk import Found, Leaf, text
+from guardproxy.wire.json.walk import Found, MapLeaf, text
 from guardproxy.wire.schemas import chat_shape_of, chat_shapes, messages_shape_of, messages_shapes
 
 SCHEMA = {"properties": {"a": {"format": "email"}}}
@@ -67,11 +67,11 @@ CALLS = ("messages", 0, "tool_calls")
 @pytest.mark.parametrize(
     ("path", "leaf", "expected"),
     [
-        ((*CALLS, 0, "function", "arguments"), Leaf("json", "tool_arguments"), "tools[0]"),
+        ((*CALLS, 0, "function", "arguments"), MapLeaf("json", "tool_arguments"), "tools[0]"),
         ((*CALLS, 0, "function", "name"), text("tool_arguments"), "name"),
         ((*CALLS, 1, "custom", "name"), text("tool_arguments"), "name"),
         ((*CALLS, 1, "custom", "input"), text("tool_arguments"), None),
-        (("messages", 0, "function_call", "arguments"), Leaf("json", "tool_arguments"), "functions[0]"),
+        (("messages", 0, "function_call", "arguments"), MapLeaf("json", "tool_arguments"), "functions[0]"),
         (("tools", 0, "function", "name"), text("tool_definition"), "name"),
         (("tools", 0, "function", "description"), text("tool_definition"), None),
         (("functions", 0, "name"), text("tool_definition"), "name"),
@@ -80,11 +80,11 @@ CALLS = ("messages", 0, "tool_calls")
         (("function_call", "name"), text("tool_definition"), "name"),
         (("metadata", "function", "name"), text("metadata"), None),
         (("user",), text("metadata"), None),
-        (("choices", 0, "message", "content"), Leaf("json", "assistant"), "response_format"),
+        (("choices", 0, "message", "content"), MapLeaf("json", "assistant"), "response_format"),
         (("choices", 0, "message", "content"), text("assistant"), None),
     ],
 )
-def test_a_text_of_a_chat(path: Path, leaf: Leaf, expected: str | None) -> None:
+def test_a_text_of_a_chat(path: Path, leaf: MapLeaf, expected: str | None) -> None:
     shapes = chat_shapes({**CHAT, "response_format": {"type": "json_object"}})
     found = chat_shape_of(shapes, CHAT, Found(path, "x", leaf))
     assert (found.where if found else None) == expected
@@ -113,5 +113,5 @@ def test_a_text_of_messages(path: Path, kind: Any, expected: Shape | None) -> No
 
 def test_an_answer_that_is_json() -> None:
     shapes = messages_shapes({"output_format": {"type": "json_schema", "schema": SCHEMA}})
-    leaf = Leaf("json", "assistant")
+    leaf = MapLeaf("json", "assistant")
     assert messages_shape_of(shapes, {}, Found(("content", 0, "text"), "x", leaf)) is shapes.answer

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from guardproxy.events import Count, Path
-from guardproxy.redaction.shapes import Shapes
-from guardproxy.wire.json.walk import dotted, listed
+from guardproxy.redaction import Shapes
+from guardproxy.wire.json import dotted, listed
 
 
 def documents(request: Any) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from guardproxy.errors import NO_CAPACITY
 from guardproxy.events import Count, Event, Frame, Text
-from guardproxy.redaction.shapes import NO_SHAPES, Shape, Shapes
+from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.codec import Decoder, Request, Seen
 from guardproxy.wire.decoding import (
     Place,
@@ -37,9 +37,7 @@ from guardproxy.wire.formats.anthropic_messages.places import (
     TEXT_EVENTS,
 )
 from guardproxy.wire.framing.sse import frame
-from guardproxy.wire.json.replacing import edited
-from guardproxy.wire.json.strict import write
-from guardproxy.wire.json.walk import STRUCTURE, Found, Map, dotted, is_word, walk
+from guardproxy.wire.json import STRUCTURE, Found, Map, dotted, edited, is_word, walk, write
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.schemas import messages_shape_of, messages_shapes, shape_of_block
 

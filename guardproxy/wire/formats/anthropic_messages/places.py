@@ -6,19 +6,7 @@ from functools import cache
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.json.walk import (
-    KEYS,
-    NAME,
-    OTHERS,
-    STRUCTURE,
-    TOKEN_IDS,
-    UNMAPPED,
-    Leaf,
-    Map,
-    opaque,
-    text,
-    unknown,
-)
+from guardproxy.wire.json import KEYS, NAME, OTHERS, STRUCTURE, TOKEN_IDS, UNMAPPED, Map, MapLeaf, opaque, text, unknown
 
 _CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
 _ROLES: dict[str, Kind] = {"user": "user", "assistant": "assistant", "system": "system"}
@@ -60,7 +48,7 @@ def _payload(value: Any) -> Map:
     return [_payload] if isinstance(value, list) else text("tool_result")
 
 
-def _block(kind: Kind, said: Leaf | None = None, others: Leaf = UNMAPPED) -> Map:
+def _block(kind: Kind, said: MapLeaf | None = None, others: MapLeaf = UNMAPPED) -> Map:
     """`said`: how the text of a text block is read, if it is not just text of its kind; `others`: unknown fields and types."""
 
     def choose(value: Any) -> Map:
@@ -114,7 +102,7 @@ def _block(kind: Kind, said: Leaf | None = None, others: Leaf = UNMAPPED) -> Map
 _GIVEN: dict[Kind, Kind] = {"user": "tool_result"}
 
 
-def _content(kind: Kind, others: Leaf = UNMAPPED) -> Map:
+def _content(kind: Kind, others: MapLeaf = UNMAPPED) -> Map:
     def choose(value: Any) -> Map:
         if not isinstance(value, list):
             return text(kind)
@@ -168,10 +156,10 @@ REQUEST: dict[Any, Map] = {
 
 _STOP = {"stop_reason": STRUCTURE, "stop_sequence": text("assistant"), "stop_details": text("refusal")}
 _USAGE = {"service_tier": STRUCTURE, "inference_geo": STRUCTURE}
-_JSON = Leaf("json", "assistant")
+_JSON = MapLeaf("json", "assistant")
 
 
-def _response(said: Leaf | None = None) -> dict[Any, Map]:
+def _response(said: MapLeaf | None = None) -> dict[Any, Map]:
     words = dict.fromkeys(("id", "type", "role"), STRUCTURE)
     return {**words, "model": NAME, "content": [_block("assistant", said)], "usage": _USAGE, **_STOP}
 
@@ -183,14 +171,14 @@ ERROR: dict[Any, Map] = {
     "request_id": STRUCTURE,
 }
 _DELTAS: dict[Any, Map] = {
-    "input_json_delta": {"type": STRUCTURE, "partial_json": Leaf("json", "tool_arguments")},
+    "input_json_delta": {"type": STRUCTURE, "partial_json": MapLeaf("json", "tool_arguments")},
     "thinking_delta": {"type": STRUCTURE, "thinking": text("reasoning"), "estimated_tokens": STRUCTURE},
     "signature_delta": {"type": STRUCTURE, "signature": opaque("signature", "reasoning")},
     "citations_delta": {"type": STRUCTURE, "citation": text("assistant")},
 }
 
 
-def _events(said: Leaf | None = None) -> dict[Any, Map]:
+def _events(said: MapLeaf | None = None) -> dict[Any, Map]:
     deltas = {**_DELTAS, "text_delta": {"type": STRUCTURE, "text": said or text("assistant")}}
     return {
         **_EVENTS,

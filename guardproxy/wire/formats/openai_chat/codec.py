@@ -13,7 +13,7 @@ from typing import Any
 
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Count, Event, Frame, Opaque, Text
-from guardproxy.redaction.shapes import NO_SHAPES, Shape, Shapes
+from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.codec import Decoder, Request, Seen
 from guardproxy.wire.decoding import (
     Place,
@@ -30,9 +30,7 @@ from guardproxy.wire.decoding import (
 from guardproxy.wire.formats.openai_chat.echoes import trim, withhold
 from guardproxy.wire.formats.openai_chat.places import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.framing.sse import SseEvent, frame
-from guardproxy.wire.json.replacing import edited
-from guardproxy.wire.json.strict import write
-from guardproxy.wire.json.walk import Found, Map, dotted, is_word, listed, text, walk
+from guardproxy.wire.json import Found, Map, dotted, edited, is_word, listed, text, walk, write
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.schemas import chat_shape_of, chat_shapes
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from guardproxy.wire.json.walk import NUMBER_LIMIT
+from guardproxy.wire.json import NUMBER_LIMIT
 
 TOKENS = frozenset(
     (

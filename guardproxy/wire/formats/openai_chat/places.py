@@ -6,15 +6,15 @@ from functools import cache
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.json.walk import (
+from guardproxy.wire.json import (
     NAME,
     OTHERS,
     STRUCTURE,
     TOKEN_IDS,
     TOKENS,
     UNMAPPED,
-    Leaf,
     Map,
+    MapLeaf,
     opaque,
     text,
     unknown,
@@ -28,12 +28,12 @@ _ROLES: dict[str, Kind] = {
     "tool": "tool_result",
     "function": "tool_result",
 }
-_JSON_ARGUMENTS = Leaf("json", "tool_arguments")
+_JSON_ARGUMENTS = MapLeaf("json", "tool_arguments")
 
 _CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
 
 
-def _part(kind: Kind, others: Leaf) -> Map:
+def _part(kind: Kind, others: MapLeaf) -> Map:
     def choose(value: Any) -> Map:
         if not isinstance(value, (dict, str)):
             return TOKEN_IDS if isinstance(value, (int, float, list)) and not isinstance(value, bool) else others
@@ -73,7 +73,7 @@ def _audio(kind: Kind) -> Map:
     return choose
 
 
-def _content(kind: Kind, others: Leaf = UNMAPPED) -> Map:
+def _content(kind: Kind, others: MapLeaf = UNMAPPED) -> Map:
     """`others`: how parts of unknown types are read."""
 
     def choose(value: Any) -> Map:
@@ -193,4 +193,6 @@ def _response(content: Map) -> dict[str, Map]:
 
 _TOKENS = ("token_ids", "prompt_token_ids", "prompt_logprobs")
 RESPONSE = _response(_content("assistant"))
-JSON_RESPONSE = _response(lambda value: _content("assistant") if isinstance(value, list) else Leaf("json", "assistant"))
+JSON_RESPONSE = _response(
+    lambda value: _content("assistant") if isinstance(value, list) else MapLeaf("json", "assistant")
+)

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.json.walk import KEYS, OTHERS, STRUCTURE, Leaf, dotted, is_plain_key, is_word, opaque, text, walk
+from guardproxy.wire.json.walk import (
+    KEYS,
+    OTHERS,
+    STRUCTURE,
+    MapLeaf,
+    dotted,
+    is_plain_key,
+    is_word,
+    opaque,
+    text,
+    walk,
+)
 from guardproxy.wire.protocol_words import is_known
 from tests.support_media import PNG
 
@@ -16,7 +27,7 @@ MAP: dict[str, Any] = {
     "id": STRUCTURE,
     "text": text("user"),
     "data": opaque("image", "user", "image/png"),
-    "args": Leaf("json", "tool_arguments"),
+    "args": MapLeaf("json", "tool_arguments"),
     "items": [{"name": text("metadata")}],
     "choose": lambda value: text("system") if isinstance(value, str) else {"inner": text("user")},
     "free": {OTHERS: text("tool_result"), KEYS: text("tool_result"), "id": STRUCTURE},

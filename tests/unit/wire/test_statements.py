@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.stated import LIMIT_NAMES, Stated, stated
+from guardproxy.wire.statements import LIMIT_NAMES, Stated, stated
 
 TWO = frozenset(("max_tokens", "tools"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guardproxy.findings import Channel
-from guardproxy.policy.coverage import Looking, coverage, table
+from guardproxy.policy.coverage_table import Looking, coverage, table
 from guardproxy.wire.codec import codecs
 from tests.support import policy_set
 

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from guardproxy.redaction.placeholders import PLACEHOLDER
-from guardproxy.wire.json.text import view
+from guardproxy.redaction import PLACEHOLDER
+from guardproxy.wire.json import view
 
 Way = Literal["holds now", "holds no longer", "does something else", "cannot be told"]
 """`cannot be told`: the value stands masked in the log, and the check that found it has changed since."""

@@ -11,7 +11,7 @@ from guardproxy.audit.intents import closing
 from guardproxy.exchange.transcript import Aborted, DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.replay.recorded import Recorded
-from guardproxy.replay.replay import replay
+from guardproxy.replay.replays import replay
 from guardproxy.wire.codec import codec_for
 from tests.support import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
 

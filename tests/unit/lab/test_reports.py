@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from guardproxy.lab.report import ALL, Judged, curves, interval, report, table
+from guardproxy.lab.reports import ALL, Judged, curves, interval, report, table
 from guardproxy.lab.shares import Share
 
 FINE = [Judged("chat" if n % 2 else "mail", False, n / 2000, n >= 1990) for n in range(2000)]

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from guardproxy.decisions import EVERYWHERE, Restoration
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.lint import notes
 from guardproxy.policy.load import PolicyErrors, parse, parse_all
-from guardproxy.policy.notes import notes
 from guardproxy.policydiff.policies import changes
 from guardproxy.redaction import placeholders
 from guardproxy.redaction.placeholders import IN_OTHER_TEXT, IN_URL
-from guardproxy.replay.replay import replay
+from guardproxy.redaction.restoration import EVERYWHERE, Restoration
+from guardproxy.replay.replays import replay
 from guardproxy.urls import reading as urls
 from tests.support import Play, chat_frames, chat_texts, mint, policy_set
 

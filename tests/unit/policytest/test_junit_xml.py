@@ -9,7 +9,7 @@ from junitparser import Failure, JUnitXml, Skipped
 
 from guardproxy.policy.load import parse_all
 from guardproxy.policytest.judging import Fault
-from guardproxy.policytest.junit import junit
+from guardproxy.policytest.junit_xml import junit
 from guardproxy.policytest.running import Ran
 
 POLICY = """

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.lab.calibrate import calibrate
 from guardproxy.lab.calibration import sigmoid
-from guardproxy.lab.judging import Verdict
+from guardproxy.lab.calibrator import calibrate
+from guardproxy.lab.judging import Judgement
 from guardproxy.lab.rows import Row
 
 RNG = random.Random(3)
@@ -23,9 +23,9 @@ CONFIG: dict[str, Any] = {
 FINE = [Row("text", False, "mine", f"mine.jsonl:{n}") for n in range(1000)]
 
 
-def verdicts(*outputs: str, attacks: int = 0) -> list[Verdict]:
+def verdicts(*outputs: str, attacks: int = 0) -> list[Judgement]:
     middles = [-4] * len(FINE) + [4] * attacks
-    return [Verdict({output: sigmoid(RNG.gauss(middle, 2)) for output in outputs}, False) for middle in middles]
+    return [Judgement({output: sigmoid(RNG.gauss(middle, 2)) for output in outputs}, False) for middle in middles]
 
 
 def test_one_output_gets_points_and_a_scale() -> None:

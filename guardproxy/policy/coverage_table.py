@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from guardproxy.checks._contract import looks_at
+from guardproxy.checks import looks_at
 from guardproxy.findings import Direction, Kind
 from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.matching import is_any
-from guardproxy.wire.carries import carried
-from guardproxy.wire.codec import Codec, codecs
+from guardproxy.wire import Codec, carried, codecs
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from guardproxy.events import Event, Opaque, Text
 from guardproxy.wire.codec import Request
-from guardproxy.wire.json.walk import dotted, is_plain_key
+from guardproxy.wire.json import dotted, is_plain_key
 
 
 def unmapped(events: Sequence[Event]) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.checks import _contract as checks
+from guardproxy import checks
 from guardproxy.policy import acting
 from guardproxy.policy import keys as tables
 from guardproxy.policy.document import ON_ERROR

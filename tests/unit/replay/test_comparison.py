@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardproxy.replay.differences import differences
+from guardproxy.replay.comparison import differences
 
 
 def text(path: str, released: int = 5, edits: tuple[tuple[int, int], ...] = ()) -> dict[str, Any]:

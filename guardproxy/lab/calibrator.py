@@ -12,7 +12,7 @@ from typing import Any
 
 from guardproxy.errors import ConfigError
 from guardproxy.lab.calibration import logit
-from guardproxy.lab.judging import Verdict
+from guardproxy.lab.judging import Judgement
 from guardproxy.lab.points import Chosen, can_scale, choose, configured, name
 from guardproxy.lab.rows import Row
 from guardproxy.lab.shares import Share, proportion
@@ -55,7 +55,11 @@ class Calibrated:
 
 
 def calibrate(
-    config: Mapping[str, Any], fine: Sequence[Row], verdicts: Sequence[Verdict], shares: Sequence[float], rescale: bool
+    config: Mapping[str, Any],
+    fine: Sequence[Row],
+    verdicts: Sequence[Judgement],
+    shares: Sequence[float],
+    rescale: bool,
 ) -> Calibrated:
     """`verdicts`: on the harmless texts `fine`, then on the attacks, of all outputs that are to be calibrated. `shares`: of
     false positives. `rescale`: whether thresholds are scores on the scale that is fitted, or on that of today, for a policy
@@ -87,7 +91,7 @@ def calibrate(
     )
 
 
-def _together(chosen: Sequence[Chosen], fine: Sequence[Verdict]) -> dict[str, Share]:
+def _together(chosen: Sequence[Chosen], fine: Sequence[Judgement]) -> dict[str, Share]:
     shared = [point for point in chosen[0].points if all(point in one.points for one in chosen)]
     return {
         point: proportion(

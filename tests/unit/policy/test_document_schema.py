@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from guardproxy.checks import _contract as checks
+from guardproxy import checks
 from guardproxy.checks import secrets
 from guardproxy.errors import PolicyError
 from guardproxy.policy import keys as tables
+from guardproxy.policy.document_schema import schema, with_variables
 from guardproxy.policy.load import parse
-from guardproxy.policy.schema import schema, with_variables
 from guardproxy.policy.tree import read_tree
 from tests.support_broken import BROKEN
 from tests.support_plugins import Install

@@ -14,38 +14,37 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from guardproxy.checks._contract import Check, labels
-from guardproxy.decisions import Restoration
+from guardproxy import redaction
+from guardproxy.checks import Check, labels
 from guardproxy.errors import NO_CAPACITY
-from guardproxy.exchange.exchange import Exchange, Limits, Setting
-from guardproxy.exchange.gate import Job
-from guardproxy.exchange.transcript import (
+from guardproxy.exchange import (
     Aborted,
     Command,
     DataReceived,
     DownstreamGone,
+    Exchange,
     Finish,
     Input,
+    Job,
+    Limits,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
     Scanned,
+    Setting,
     UpstreamFailed,
     Waited,
 )
-from guardproxy.exchange.transcript import Scan as ScanCommand
+from guardproxy.exchange import Scan as ScanCommand
 from guardproxy.findings import Finding, Kind, Scan, Window
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.redaction import placeholders
-from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, Restoring
-from guardproxy.replay.differences import UNTOUCHED, Masked, differences, moved_decisions
+from guardproxy.policy import PolicySet
+from guardproxy.redaction import PLACEHOLDER, RESTORE, Restoration, Restoring
+from guardproxy.replay.comparison import UNTOUCHED, Masked, differences, moved_decisions
 from guardproxy.replay.recorded import Recorded
-from guardproxy.wire.bounds import UNBOUNDED
-from guardproxy.wire.codec import codec_for
-from guardproxy.wire.json.strict import write
-from guardproxy.wire.json.text import view
+from guardproxy.wire import UNBOUNDED, codec_for
+from guardproxy.wire.json import view, write
 
-Verdict = Literal["identical", "different", "cannot be told", "not replayable"]
+ReplayVerdict = Literal["identical", "different", "cannot be told", "not replayable"]
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()
 _WHY = "the value stands masked in the record, and the check that found it is another one now"
 # Checks whose labels mean the same in every policy: what one found, another that looks for the same label finds too.
@@ -60,7 +59,7 @@ class Replayed:
     `assumed`: policies that were taken to apply, as their condition asks for headers, of which a record holds none, or for the
     tenant's name, of which an old record holds none."""
 
-    verdict: Verdict
+    verdict: ReplayVerdict
     differences: tuple[str, ...] = ()
     rescanned: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
@@ -94,7 +93,7 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
         lines = (f"rule `{rule}`: whether it still holds cannot be told; {_WHY}" for rule in sorted(untold))
         gone = {f"{word} `{rule}` no longer holds" for rule in untold for word in ("rule", "shadow rule")}
         found = (*lines, *(line for line in found if told and line not in gone))
-    verdict: Verdict = "different" if found else "identical"
+    verdict: ReplayVerdict = "different" if found else "identical"
     if untold and not told:
         verdict = "cannot be told"
     return Replayed(verdict, found, again.rescanned, tuple(sorted(assumed)))
@@ -117,11 +116,9 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
             tenant=record["tenant"],
             codec=recorded,
             policies=policies,
-            mint=lambda label, value: (
-                value if PLACEHOLDER.fullmatch(value) else placeholders.mint(_KEY, "", label, value)
-            ),
+            mint=lambda label, value: value if PLACEHOLDER.fullmatch(value) else redaction.mint(_KEY, "", label, value),
             seal=lambda data: "",
-            hashed=lambda kind, value: placeholders.hashed(_KEY, "", kind, value),
+            hashed=lambda kind, value: redaction.hashed(_KEY, "", kind, value),
             engine=record["engine"],
             restoring=lambda values, where: _Restored(values, where, memory, record.get("restore")),
             restores_system="restore" not in record,

@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from guardproxy.checks._contract import advice, labels, looks_at
+from guardproxy.checks import advice, labels, looks_at
 from guardproxy.decisions import Retry
-from guardproxy.policy.coverage import asked, coverage
+from guardproxy.policy.coverage_table import asked, coverage
 from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.probing import probe
 from guardproxy.policy.reading import did_you_mean
 from guardproxy.policy.tree import Place
-from guardproxy.wire.codec import codecs
+from guardproxy.wire import codecs
 
 # Facts that a client cannot choose without asking for something else: its credential, and what the request is for.
 _FIXED = frozenset(("tenant.name", "request.route", "request.method", "request.path"))

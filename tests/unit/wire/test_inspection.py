@@ -10,7 +10,7 @@ import pytest
 from guardproxy.events import Opaque
 from guardproxy.wire.codec import Request
 from guardproxy.wire.formats.openai_chat import codec as openai_chat
-from guardproxy.wire.uninspected import uninspected, unmapped, without_kinds
+from guardproxy.wire.inspection import uninspected, unmapped, without_kinds
 from tests.support_media import IMAGE_URL, WAV
 
 TOKENS = list(range(1000, 1020))

@@ -17,7 +17,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel, Window
 from guardproxy.inference import models as supervisor
 from guardproxy.lab.checkpoint import load
-from guardproxy.lab.export import ParityError, export, groups
+from guardproxy.lab.exporter import ParityError, export, groups
 from tests.support_checkpoints import FAMILIES, checkpoint
 
 pytestmark = pytest.mark.export

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policytest.contrast import Part, contrast
+from guardproxy.policytest.contrasts import Part, contrast
 
 
 def test_what_differs_is_marked_word_by_word() -> None:
