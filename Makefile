@@ -33,7 +33,7 @@ test-long: $(VENV)/.test
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/property
 
 test-differential: $(VENV)/.test
-	$(BIN)/python -W ignore -m tests.differential
+	$(BIN)/python -W ignore -m tests.kit.differential
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/property/test_presidio_same.py
 
 lint: $(VENV)/.lint

@@ -1,7 +1,7 @@
 """Draws how the time of one exchange grows with the size of what it is sent, for each shape of body, on one core.
 
 `python -m benchmarks.cost_growth --out benchmarks/results` writes `cost_growth.json` and `cost_growth.png`. The shapes are
-those of the cost tests (`tests/support_cost.py`), which count work instead: times are noisy. The time is that of the
+those of the cost tests (`tests/kit/cost.py`), which count work instead: times are noisy. The time is that of the
 exchange and its checks together, without sockets. `growth` is the exponent of the curve: 1 is linear, 2 squared.
 """
 
@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests import support_cost
+from tests.kit import cost
 
 SIZES = (250, 500, 1000, 2000)
 LONGEST_S = 20.0  # a shape that takes longer is not doubled again
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     rows = {}
-    for name, shape in support_cost.SHAPES.items():
+    for name, shape in cost.SHAPES.items():
         if options.shapes and name not in options.shapes:
             continue
         rows[name] = _measured(shape)
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _draw(found["seconds"], options.out / "cost_growth.png")
 
 
-def _measured(shape: support_cost.Shape) -> dict[str, object]:
+def _measured(shape: cost.Shape) -> dict[str, object]:
     shape(SIZES[0] // 10, counted=False)
     seconds: list[float] = []
     for size in SIZES:

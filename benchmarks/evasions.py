@@ -24,7 +24,7 @@ from benchmarks.checks import CHANNEL, CHAT, DENSE, _measured, _presidio, _strea
 from guardproxy.checks._contract import Resources, build
 from guardproxy.checks._evasions.unfolding import PROFILES
 from guardproxy.findings import Window
-from tests.support_evasions import CARD, KEY, MAIL, WAYS, base, full_width, percent
+from tests.kit.evasions import CARD, KEY, MAIL, WAYS, base, full_width, percent
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "pii": {},

@@ -36,7 +36,7 @@ from guardproxy.schemas.drafts import STEPS_A_CHAR, CostError
 from guardproxy.schemas.prefix import Prefix
 from guardproxy.server.running import SWITCH_S
 from guardproxy.server.scanner import Scanner
-from tests.support_schema import HAS_DATA, MASKBENCH, ORDER, OWN, rows
+from tests.kit.schema import HAS_DATA, MASKBENCH, ORDER, OWN, rows
 
 CHANNEL = Channel("response", "assistant", "choices[0].message.content")
 TOKEN_CHARS = 4

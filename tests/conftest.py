@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support_plugins import Install, forget, installer
+from tests.kit.plugins import Install, forget, installer
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 settings.register_profile("fixed", max_examples=150, deadline=None, suppress_health_check=_QUIET, derandomize=True)

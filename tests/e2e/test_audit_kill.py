@@ -11,7 +11,7 @@ import pytest
 
 from guardproxy.audit.chain import verify
 from guardproxy.audit.sinks.file import FileSink
-from tests.unit.audit.support_disk import kept, problems
+from tests.kit.disk import kept, problems
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +21,7 @@ STEPPER = """
 import errno, sys
 from guardproxy.audit.sinks.file import FileSink
 from guardproxy.errors import AuditError
-from tests.unit.audit.support_disk import Faulty, wait_healthy
+from tests.kit.disk import Faulty, wait_healthy
 
 class Killing(Faulty):
     fail = False

@@ -19,7 +19,7 @@ from guardproxy.policy.lint import notes
 from guardproxy.policy.load import Files
 from guardproxy.policytest.running import Ran, run_tests, untested
 from tests.e2e.rig import ROOT, wait_logged
-from tests.support_coverage import PAGE, page
+from tests.kit.coverage import PAGE, page
 
 NAMES = (
     "default",

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from guardproxy.exchange.transcript import CancelUpstream
 from guardproxy.replay.replays import replay
-from tests.support import CHAT, MESSAGES, chat_frames, chat_texts, message_frames, message_texts, pieces, policy_set
-from tests.support_checks import promise
-from tests.support_retry import Attempts, ask, streamed
+from tests.kit.checks import promise
+from tests.kit.play import CHAT, MESSAGES, chat_frames, chat_texts, message_frames, message_texts, pieces, policy_set
+from tests.kit.retry import Attempts, ask, streamed
 
 MAIL = "mara@" + "example.com"
 CARD = 4111222233334444

@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from guardproxy.exchange.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.server.scanner import Scanner
-from tests.support import CHAT, MESSAGES, chat_frames, cut, message_frames, pieces
-from tests.support_scanner import Driven, driven, policies
+from tests.kit.play import CHAT, MESSAGES, chat_frames, cut, message_frames, pieces
+from tests.kit.scanner import Driven, driven, policies
 
 # Long enough to be remembered, each with something for another check, early enough that a stream settles it before its end.
 TEXTS = (

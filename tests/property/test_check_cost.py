@@ -19,7 +19,7 @@ from guardproxy.checks._contract import Check
 from guardproxy.checks._pii.engine import Span
 from guardproxy.checks.pii import _strength, resolve
 from guardproxy.findings import Finding, give_way
-from tests.support_check_cost import UNITS, built, cost, counted, short_blocks, steps
+from tests.kit.check_cost import UNITS, built, cost, counted, short_blocks, steps
 
 MOST = 2.3  # times the steps for twice the text
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"

@@ -14,9 +14,9 @@ from guardproxy.checks._patterns.reach import compiled
 from guardproxy.checks._patterns.shape import shape
 from guardproxy.checks._pii.recognizers import recognizers
 from guardproxy.checks._pii.words import LOOK
-from tests.support_checks import PROSE, assert_invariant, promise, whole
-from tests.support_pii import CONTEXT, IDENTIFIERS
-from tests.support_secrets import made_up
+from tests.kit.checks import PROSE, assert_invariant, promise, whole
+from tests.kit.pii import CONTEXT, IDENTIFIERS
+from tests.kit.secrets import made_up
 
 ATOMS = ["a", "b", "c", ".", "[ab]", "[^a]", r"\d", r"\w", r"\pL", "é", "😀", r"\x{e9}", "(?i:A)", " ", r"\n"]
 ASSERTIONS = ["^", "$", r"\b", r"\B", r"\A", r"\z"]

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.policy.evaluate import PolicySet
-from tests.support import (
+from tests.kit.play import (
     CHAT,
     MESSAGES,
     Play,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from guardproxy.checks._contract import Resources, build
 from guardproxy.checks._evasions.folding import table
 from guardproxy.checks._evasions.unfolding import UNDECODED, Unfolding, unfolding
-from tests.support_checks import PROSE, assert_every_split, assert_invariant, promise, whole
-from tests.support_evasions import CARD, INVISIBLE, KEY, MAIL, SPACES, WAYS, base, digits, full_width, look_alikes
+from tests.kit.checks import PROSE, assert_every_split, assert_invariant, promise, whole
+from tests.kit.evasions import CARD, INVISIBLE, KEY, MAIL, SPACES, WAYS, base, digits, full_width, look_alikes
 
 PATTERNS = {"patterns": [r"(?i)project[ -]?falcon", r"foo.bar", r"\bEMP-\d{6}\b"], "words": ["umbrella corp"]}
 INNER: dict[str, Any] = {

@@ -10,7 +10,7 @@ import regex
 
 from guardproxy.checks._contract import Check, Resources, build
 from guardproxy.testing import assert_invariant, whole
-from tests.support_evasions import CARD, KEY, MAIL
+from tests.kit.evasions import CARD, KEY, MAIL
 
 SSN = "536-22-8726"
 VALUES = {

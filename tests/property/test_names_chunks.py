@@ -13,7 +13,7 @@ from guardproxy.checks._contract import Resources, build, with_partner
 from guardproxy.exchange.gate import Lane
 from guardproxy.findings import Channel, Direction, Finding
 from guardproxy.inference.models import load_tagger
-from tests.support_checks import EXAMPLES, PROSE
+from tests.kit.checks import EXAMPLES, PROSE
 
 WORDS = st.sampled_from(
     [

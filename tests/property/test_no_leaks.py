@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.wire.framing.sse import Framer
-from tests.support import CHAT, MESSAGES, Play, cut, pieces, policy_set, sse
-from tests.support_media import PDF, PNG, SIGNATURE, WAV
+from tests.kit.media import PDF, PNG, SIGNATURE, WAV
+from tests.kit.play import CHAT, MESSAGES, Play, cut, pieces, policy_set, sse
 
 SECRET = "jane.doe@corp.example"  # no word of a protocol looks like it
 CARD = 4111222233334444

@@ -20,8 +20,8 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
 from guardproxy.wire.formats.openai_chat import places as openai_chat_map
 from guardproxy.wire.json.walk import MapLeaf
-from tests.support import CHAT, MESSAGES, Play, policy_set, sse
-from tests.support_media import SIGNATURE
+from tests.kit.media import SIGNATURE
+from tests.kit.play import CHAT, MESSAGES, Play, policy_set, sse
 
 POLICY = """
 policy: places

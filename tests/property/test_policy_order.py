@@ -12,7 +12,7 @@ from guardproxy.checks._contract import Resources
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse_all
 from guardproxy.policy.reading import join
-from tests.support import Play, chat_frames
+from tests.kit.play import Play, chat_frames
 
 ACTIONS = ("flag", "redact", "block", "retry")
 TEXTS = ("harmless", "apple", "apple pie and banana", "cherry banana", "apple banana cherry apple")

@@ -9,7 +9,7 @@ from guardproxy.policy.cases import Texts, Told
 from guardproxy.policytest.judging import disagreement
 from guardproxy.policytest.playing import play
 from guardproxy.policytest.scenes import Cuts
-from tests.support import CHAT, MESSAGES, policy_set
+from tests.kit.play import CHAT, MESSAGES, policy_set
 
 POLICIES = policy_set(r"""
 policy: sound

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from guardproxy.checks._pii import recognizers as known
 from guardproxy.checks._pii.cover import UNBOUNDED, UncoveredError, cover, parsed, trace
 from guardproxy.checks._pii.engine import compiled, exact
-from tests.differential import compare, texts
-from tests.support_checks import promise
-from tests.support_pii import IDENTIFIERS, analyzer, engine, mixed_text, outcome, recognizers, sample
+from tests.kit.checks import promise
+from tests.kit.differential import compare, texts
+from tests.kit.pii import IDENTIFIERS, analyzer, engine, mixed_text, outcome, recognizers, sample
 
 FLAGS = int(regex.IGNORECASE | regex.MULTILINE | regex.DOTALL)
 ATOMS = [

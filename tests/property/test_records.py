@@ -31,7 +31,7 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.replay.replays import replay
 from guardproxy.wire.json.text import view
-from tests.support import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, mint, policy_set, sse
+from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, mint, policy_set, sse
 
 MAIL = "jo@ab.io"
 OTHER = "al@cd.com"

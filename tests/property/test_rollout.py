@@ -17,8 +17,8 @@ from guardproxy.policytest.scan import perform
 from guardproxy.redaction import placeholders
 from guardproxy.replay.replays import replay
 from guardproxy.wire.codec import codec_for
-from tests.support import CHAT, KEY, MESSAGES, policy_set
-from tests.support_checks import promise
+from tests.kit.checks import promise
+from tests.kit.play import CHAT, KEY, MESSAGES, policy_set
 
 POLICIES = """\
 policy: p

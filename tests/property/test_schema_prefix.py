@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from guardproxy.schemas.compiled import SchemaError, compile_schema
 from guardproxy.schemas.prefix import Prefix
-from tests.support_checks import EXAMPLES
-from tests.support_schema import (
+from tests.kit.checks import EXAMPLES
+from tests.kit.schema import (
     HAS_DATA,
     MASKBENCH,
     OWN,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.replay.replays import replay
-from tests.support import (
+from tests.kit.play import (
     CHAT,
     MESSAGES,
     Play,
@@ -28,7 +28,7 @@ from tests.support import (
     mint,
     pieces,
 )
-from tests.support import policy_set as read
+from tests.kit.play import policy_set as read
 
 CODE = "K-12345"
 MAIL = "jo@ab.io"

@@ -23,7 +23,7 @@ from guardproxy.server.credentials import digest, read_credential
 from guardproxy.server.headers import asked_for
 from guardproxy.server.tenants import Tenants
 from guardproxy.wire.codec import codec_for
-from tests.support import CHAT, hashed, mint, policy_set
+from tests.kit.play import CHAT, hashed, mint, policy_set
 
 LEAST = 30
 POLICY = """\

@@ -13,7 +13,7 @@ from guardproxy.checks._contract import Check, Resources, Scorer
 from guardproxy.checks.supervisor import _SENTENCE_END, FIRST_CHARS, Segments, Supervisor, Wanted, build
 from guardproxy.findings import KINDS, Channel, Direction, Finding, Window
 from guardproxy.inference.models import Settings, find, load
-from tests.support_supervisor import FakeScorer, hashed
+from tests.kit.supervisor import FakeScorer, hashed
 
 RESOURCES = Resources(lambda name: FakeScorer(hashed, 120, 30))
 

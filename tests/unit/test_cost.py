@@ -1,14 +1,14 @@
 """The cost of an exchange is linear in what it is sent, for each shape of body, and no step on the loop is long.
 
 A squared path shows as work that grows fourfold when the repeated part is doubled. What a format adds to its map is a
-shape here by itself (`support_cost.FIELDS`).
+shape here by itself (`cost.FIELDS`).
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.support_cost import LOOP_CALLS, SHAPES, Work
+from tests.kit.cost import LOOP_CALLS, SHAPES, Work
 
 pytestmark = pytest.mark.heavy
 

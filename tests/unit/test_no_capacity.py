@@ -18,7 +18,7 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Scan
 from guardproxy.replay.replays import replay
-from tests.support import CHAT, MESSAGES, Play, chat_frames, chat_texts, events, message_frames, policy_set
+from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, chat_texts, events, message_frames, policy_set
 
 POLICY = """\
 policy: p

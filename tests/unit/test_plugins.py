@@ -6,7 +6,7 @@ import pytest
 
 from guardproxy import plugins
 from guardproxy.errors import PluginError
-from tests.support_plugins import Install
+from tests.kit.plugins import Install
 
 
 def test_nothing_is_installed_until_something_is(install: Install) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support import CHAT, MESSAGES, Play, policy_set
-from tests.support_media import IMAGE_URL, SIGNATURE, WAV
+from tests.kit.media import IMAGE_URL, SIGNATURE, WAV
+from tests.kit.play import CHAT, MESSAGES, Play, policy_set
 
 RULES = "checks: {bad: {use: pattern, words: [forbidden]}}\nrules: [{id: bads, when: bad, action: block}]\n"
 

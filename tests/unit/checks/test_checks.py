@@ -10,8 +10,8 @@ import pytest
 from guardproxy.checks._contract import Option, Resources, build, known, options
 from guardproxy.errors import OptionError, PluginError, PolicyError
 from guardproxy.redaction.placeholders import Restoring
-from tests.support import policy_set
-from tests.support_plugins import Install
+from tests.kit.play import policy_set
+from tests.kit.plugins import Install
 
 OPTIONS = {"word": Option("A word.", {"type": "string"})}
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from guardproxy.checks._contract import Resources, build
 from guardproxy.errors import OptionError, RemoteError
 from guardproxy.findings import Channel, Facts, Finding, Scan, Window
-from tests.support_checks import CHANNEL, assert_invariant, promise
+from tests.kit.checks import CHANNEL, assert_invariant, promise
 
 URL = "https://dlp.example/check"
 

@@ -13,7 +13,7 @@ from guardproxy.checks._contract import Resources, build
 from guardproxy.checks.json_schema import REFUSED, UNKNOWN_TOOL, JsonSchema
 from guardproxy.errors import OptionError
 from guardproxy.findings import Channel, Facts, Finding, Form, Scan, Window
-from tests.support_checks import CHANNEL, promise, scan_in_chunks
+from tests.kit.checks import CHANNEL, promise, scan_in_chunks
 
 SCHEMA = {
     "type": "object",

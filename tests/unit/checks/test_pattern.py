@@ -12,7 +12,7 @@ from guardproxy.checks._patterns.reach import CHAIN, Reach, rule
 from guardproxy.checks._patterns.shape import UnreadableError, shape
 from guardproxy.errors import OptionError
 from guardproxy.findings import Window
-from tests.support_checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
+from tests.kit.checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
 
 
 def _check(**options: Any) -> Any:

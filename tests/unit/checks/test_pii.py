@@ -20,8 +20,8 @@ from guardproxy.checks.pii import MOST, resolve
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.exchange.gate import Lane
 from guardproxy.findings import Finding, Window
-from tests.support_checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
-from tests.support_pii import CONTEXT, IDENTIFIERS
+from tests.kit.checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
+from tests.kit.pii import CONTEXT, IDENTIFIERS
 
 CHECK: Any = build("pii", "pii", {"evasions": "off"}, Resources())
 ALL: Any = build("pii", "pii", {"entities": sorted(recognizers()), "evasions": "off"}, Resources())

@@ -10,8 +10,8 @@ from guardproxy.checks._contract import Resources, build
 from guardproxy.checks.secrets import _rows, entropy, rule_ids
 from guardproxy.errors import OptionError
 from guardproxy.findings import Window
-from tests.support_checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
-from tests.support_secrets import made_up
+from tests.kit.checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
+from tests.kit.secrets import made_up
 
 CHECK = build("secrets", "secrets", {}, Resources())
 ROWS = {row["id"]: row for row in _rows()}

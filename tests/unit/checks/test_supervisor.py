@@ -13,8 +13,8 @@ from guardproxy.checks._contract import build as build_by_name
 from guardproxy.checks.supervisor import OPTIONS, build
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Direction, Finding, Kind, Scan, Window
-from tests.support_evasions import WAYS
-from tests.support_supervisor import FakeScorer, words
+from tests.kit.evasions import WAYS
+from tests.kit.supervisor import FakeScorer, words
 
 
 def made(options: Mapping[str, Any], scorer: FakeScorer | None = None) -> tuple[Check, FakeScorer]:

@@ -14,7 +14,7 @@ from guardproxy.audit.chain import canonical
 from guardproxy.cli import app
 from guardproxy.cli.policy.diff import progress
 from guardproxy.library import load
-from tests.support import Play, chat_frames
+from tests.kit.play import Play, chat_frames
 
 POLICY = r"""
 policy: mine

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typer.testing import CliRunner
 
 from guardproxy.cli import app
-from tests.support_plugins import Install
+from tests.kit.plugins import Install
 
 
 def test_the_version_comes_first_and_plug_ins_after_it(install: Install) -> None:

@@ -21,7 +21,8 @@ from guardproxy.exchange.transcript import (
     Waited,
 )
 from guardproxy.replay.replays import replay
-from tests.support import (
+from tests.kit.checks import promise
+from tests.kit.play import (
     CHAT,
     MESSAGES,
     chat_frames,
@@ -32,8 +33,7 @@ from tests.support import (
     pieces,
     policy_set,
 )
-from tests.support_checks import promise
-from tests.support_retry import PERSON, POLICY, RIGHT, RULE, Attempts, ask, streamed, ticking, whole
+from tests.kit.retry import PERSON, POLICY, RIGHT, RULE, Attempts, ask, streamed, ticking, whole
 
 WRONG = ["Sure!", '{"name": "Mara", "age": "old"}', '{"name": "Mara", "height": 1}', '{"name": "Mara"}', '{"name": "Ma']
 RETRY = policy_set(POLICY + RULE)

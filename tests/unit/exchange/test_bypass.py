@@ -22,7 +22,7 @@ from guardproxy.exchange.transcript import (
     line,
 )
 from guardproxy.wire.codec import codec_for
-from tests.support import CHAT, hashed, mint, policy_set
+from tests.kit.play import CHAT, hashed, mint, policy_set
 
 POLICY = """
 policy: test

@@ -12,7 +12,7 @@ from guardproxy.findings import Channel, Direction, Finding
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.redaction.shapes import Shape
 from guardproxy.wire.json.text import view
-from tests.support import hashed, mint, policy_set
+from tests.kit.play import hashed, mint, policy_set
 
 POLICY = """
 policy: test

@@ -23,7 +23,7 @@ from guardproxy.exchange.transcript import (
 from guardproxy.findings import Finding
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.policy.evaluate import PolicySet
-from tests.support import (
+from tests.kit.play import (
     CHAT,
     MESSAGES,
     Play,

@@ -17,7 +17,7 @@ from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.findings import Channel, Finding, Scan, Window
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.redaction.shapes import Shape
-from tests.support_checks import promise
+from tests.kit.checks import promise
 
 ANSWER = Channel("response", "assistant", "answer")
 SHAPE = Shape("response_format", {"type": "object"})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import CHAT, MESSAGES, Play, cut, events, message_frames, mint, policy_set, sse
+from tests.kit.play import CHAT, MESSAGES, Play, cut, events, message_frames, mint, policy_set, sse
 
 MAIL = "jo@ab.io"
 POLICY = r"""

@@ -14,7 +14,9 @@ from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.receipt import HEADER, unread
 from guardproxy.exchange.transcript import Aborted, Input, Refused, RequestReceived, SendHead, UpstreamFailed
 from guardproxy.findings import Scan
-from tests.support import (
+from tests.kit.checks import promise
+from tests.kit.media import IMAGE_URL
+from tests.kit.play import (
     CHAT,
     MESSAGES,
     Play,
@@ -25,8 +27,6 @@ from tests.support import (
     message_texts,
     policy_set,
 )
-from tests.support_checks import promise
-from tests.support_media import IMAGE_URL
 
 MAIL = "mara" + "@" + "example.com"  # made up
 RULES = policy_set(

@@ -16,9 +16,9 @@ from guardproxy.exchange.recording import Masked, Writer
 from guardproxy.exchange.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.redaction import placeholders
 from guardproxy.wire.codec import codec_for
-from tests.support import CHAT, MESSAGES, Play, chat_frames, hashed, message_frames, mint, policy_set
-from tests.support_checks import promise
-from tests.support_media import IMAGE_URL, SIGNATURE
+from tests.kit.checks import promise
+from tests.kit.media import IMAGE_URL, SIGNATURE
+from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, hashed, message_frames, mint, policy_set
 
 MAIL = "jo@ab.io"
 TOKEN = mint("MAIL", MAIL)

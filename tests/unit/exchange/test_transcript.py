@@ -26,7 +26,7 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.exchange.transcript import Scan as ScanCommand
 from guardproxy.findings import Channel, Finding, Scan, Window
-from tests.support import policy_set
+from tests.kit.play import policy_set
 
 CHECK = next(
     iter(

@@ -10,7 +10,7 @@ import pytest
 
 from guardproxy.errors import ConfigError
 from guardproxy.lab.checkpoint import load, naming
-from tests.support_checkpoints import FAMILIES, checkpoint
+from tests.kit.checkpoints import FAMILIES, checkpoint
 
 PAIR = ["SAFE", "INJECTION"]
 

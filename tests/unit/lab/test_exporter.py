@@ -18,7 +18,7 @@ from guardproxy.findings import Channel, Window
 from guardproxy.inference import models as supervisor
 from guardproxy.lab.checkpoint import load
 from guardproxy.lab.exporter import ParityError, export, groups
-from tests.support_checkpoints import FAMILIES, checkpoint
+from tests.kit.checkpoints import FAMILIES, checkpoint
 
 pytestmark = pytest.mark.export
 

@@ -13,7 +13,7 @@ from guardproxy.checks.supervisor import build
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel, Kind, Window
 from guardproxy.lab.judging import TOGETHER, Judge, find, load
-from tests.support_supervisor import FakeScorer, hashed, words
+from tests.kit.supervisor import FakeScorer, hashed, words
 
 TEXTS = st.lists(st.text("ab. \n", max_size=300), max_size=2 * TOGETHER)
 KINDS = st.sampled_from(["user", "tool_result", "assistant"])

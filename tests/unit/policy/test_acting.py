@@ -14,8 +14,8 @@ from guardproxy.policy.document_schema import schema
 from guardproxy.policy.load import parse
 from guardproxy.policy.reader import read_policies
 from guardproxy.policytest.scan import scan_text
-from tests.support import policy_set
-from tests.support_plugins import Install
+from tests.kit.play import policy_set
+from tests.kit.plugins import Install
 
 POLICY = """\
 policy: p

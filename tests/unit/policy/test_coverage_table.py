@@ -7,7 +7,7 @@ import pytest
 from guardproxy.findings import Channel
 from guardproxy.policy.coverage_table import Looking, coverage, table
 from guardproxy.wire.codec import codecs
-from tests.support import policy_set
+from tests.kit.play import policy_set
 
 POLICIES = (
     "policy: a\nchecks: {w: {use: pattern, words: [x]}, k: {use: secrets}}\n"

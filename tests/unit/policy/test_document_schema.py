@@ -16,8 +16,8 @@ from guardproxy.policy import keys as tables
 from guardproxy.policy.document_schema import schema, with_variables
 from guardproxy.policy.load import parse
 from guardproxy.policy.tree import read_tree
-from tests.support_broken import BROKEN
-from tests.support_plugins import Install
+from tests.kit.broken import BROKEN
+from tests.kit.plugins import Install
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "policies").rglob("*.yaml"))

@@ -11,7 +11,7 @@ from guardproxy.exchange.gate import CHECK_ERROR
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.policy import evaluate
 from guardproxy.policy.evaluate import Bound, PolicySet, Tally
-from tests.support import policy_set
+from tests.kit.play import policy_set
 
 CHECKS = """
 checks:

@@ -8,7 +8,7 @@ from guardproxy.checks._contract import Resources
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import build_checks, parse_all
-from tests.support_supervisor import FakeScorer, words
+from tests.kit.supervisor import FakeScorer, words
 
 HEAD = "policy: p\nchecks: {shape: {use: json_schema, schema: from_request}}\nrules:\n"
 

@@ -9,7 +9,7 @@ import pytest
 from guardproxy.policy.cel import About, compile_cel
 from guardproxy.policy.matching import Match, MatchVerdict
 from guardproxy.wire.statements import Stated
-from tests.support import Play, policy_set
+from tests.kit.play import Play, policy_set
 
 RED = About("POST /a", "m", "t", {"x-team": "red-1"})
 

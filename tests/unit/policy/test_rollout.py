@@ -14,8 +14,8 @@ from guardproxy.policy.document import Policy
 from guardproxy.policy.load import PolicyErrors, parse
 from guardproxy.policy.reader import read_policies
 from guardproxy.policy.rollout import WHOLE, place_of, reached, shares
-from tests.support import policy_set
-from tests.support_checks import promise
+from tests.kit.checks import promise
+from tests.kit.play import policy_set
 
 HEAD = "policy: p\n{top}checks: {{word: {{use: pattern, words: [falcon]}}}}\nrules:\n"
 RULE = "  - {{id: {id}, when: word, action: block{more}}}\n"

@@ -16,7 +16,7 @@ from guardproxy.policydiff.excerpts import Piece
 from guardproxy.policydiff.html import page
 from guardproxy.policydiff.policies import Change
 from guardproxy.policydiff.traffic import Example, Group, Traffic
-from tests.support import policy_set
+from tests.kit.play import policy_set
 
 CHANGED = [
     Change("p", "`attack` threshold 0.8 -> 0.6", "tightens"),

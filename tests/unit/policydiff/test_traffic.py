@@ -12,7 +12,7 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import parse
 from guardproxy.policydiff.excerpts import Piece
 from guardproxy.policydiff.traffic import OTHERWISE, Traffic
-from tests.support import Play, chat_frames, mint, policy_set
+from tests.kit.play import Play, chat_frames, mint, policy_set
 
 POLICY = r"""
 policy: simple

@@ -10,7 +10,7 @@ import pytest
 from guardproxy.findings import Kind
 from guardproxy.policy.cases import Told, Written
 from guardproxy.policytest.explaining import REQUEST_KINDS, RESPONSE_KINDS, Explained, Timed, explain, scene_of
-from tests.support import policy_set
+from tests.kit.play import policy_set
 
 POLICY = r"""
 policy: test

@@ -15,7 +15,7 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policytest.playing import Numbers, Played, Shown, play, replayed
 from guardproxy.policytest.scenes import Cuts
 from guardproxy.replay.replays import Rerun, rerun
-from tests.support import CHAT, MESSAGES, Play, chat_frames, mint, policy_set
+from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, mint, policy_set
 
 POLICY = r"""
 policy: test

@@ -18,7 +18,7 @@ from guardproxy.policy.cases import EXPECT_KEYS, KEYS
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse_all
 from guardproxy.policytest.running import Ran, run_tests, untested
-from tests.support import Play, chat_frames, policy_set
+from tests.kit.play import Play, chat_frames, policy_set
 
 POLICY = r"""
 policy: test

@@ -15,7 +15,7 @@ from guardproxy.findings import Finding
 from guardproxy.inference.models import Models
 from guardproxy.library import JUDGES, folder_of, leaving_out, load, loader, read_policies, shipped_names, using
 from guardproxy.policytest.scan import Result, scan_text
-from tests.support import policy_set
+from tests.kit.play import policy_set
 
 POLICY = r"""
 policy: test

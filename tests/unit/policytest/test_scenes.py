@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from guardproxy.policy.cases import Texts, Told, Written
 from guardproxy.policytest.scenes import LETTERS, Answer, Cuts, answer_of, plays, request_of
-from tests.support import CHAT, MESSAGES, chat_texts, events, message_texts
+from tests.kit.play import CHAT, MESSAGES, chat_texts, events, message_texts
 
 ROUTES = (CHAT, MESSAGES)
 

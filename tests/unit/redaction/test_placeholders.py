@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from guardproxy.findings import Channel, Scan, Window
 from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, Restoring, hashed, mint
-from tests.support_checks import assert_every_split, assert_invariant, whole
+from tests.kit.checks import assert_every_split, assert_invariant, whole
 
 KEY = b"sixteen secret bytes"
 OTHER = b"sixteen other bytes!"

@@ -16,7 +16,7 @@ from guardproxy.redaction.placeholders import IN_OTHER_TEXT, IN_URL
 from guardproxy.redaction.restoration import EVERYWHERE, Restoration
 from guardproxy.replay.replays import replay
 from guardproxy.urls import reading as urls
-from tests.support import Play, chat_frames, chat_texts, mint, policy_set
+from tests.kit.play import Play, chat_frames, chat_texts, mint, policy_set
 
 MAIL, OTHER = "jo@ab.io", "al@cd.com"
 TOKEN, LATER = mint("MAIL", MAIL), mint("MAIL", OTHER)

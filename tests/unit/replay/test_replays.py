@@ -13,7 +13,7 @@ from guardproxy.findings import Scan as ScanResult
 from guardproxy.replay.recorded import Recorded
 from guardproxy.replay.replays import replay
 from guardproxy.wire.codec import codec_for
-from tests.support import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
+from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
 
 MAIL = "jo@ab.io"
 SEEN = "S-777"

@@ -9,7 +9,7 @@ import pytest
 
 from guardproxy.schemas.compiled import compile_schema
 from guardproxy.schemas.prefix import Prefix
-from tests.support import pieces
+from tests.kit.play import pieces
 
 PERSON = {
     "type": "object",

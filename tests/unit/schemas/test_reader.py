@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from guardproxy.schemas.reader import DEPTH_LIMIT, DIGITS_LIMIT, Reader, alike
 from guardproxy.wire.json.strict import JsonFault, read
-from tests.support import pieces
+from tests.kit.play import pieces
 
 
 def reading(text: str, cuts: Any = ()) -> Reader:

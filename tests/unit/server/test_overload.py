@@ -20,9 +20,9 @@ from guardproxy.findings import Scan
 from guardproxy.inference.batching import Batcher, Row
 from guardproxy.inference.meters import Registry
 from guardproxy.server.scanner import Allowed, Scanner
-from tests.support import Play
-from tests.support_scanner import policies
-from tests.support_supervisor import FakeScorer, words
+from tests.kit.play import Play
+from tests.kit.scanner import policies
+from tests.kit.supervisor import FakeScorer, words
 
 STEP_S = 0.1  # how long the network takes for one text
 TIMEOUT_S = 10.0

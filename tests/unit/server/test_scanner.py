@@ -21,8 +21,8 @@ from guardproxy.exchange.gate import Job
 from guardproxy.findings import Channel, Facts, Finding, Kind, Scan, Window
 from guardproxy.server import scanner
 from guardproxy.server.scanner import Allowed, Meters, Scanner
-from tests.support_cost import LOOP_CALLS
-from tests.support_supervisor import FakeScorer, words
+from tests.kit.cost import LOOP_CALLS
+from tests.kit.supervisor import FakeScorer, words
 
 LONG = "an attack that is longer than what is scanned at once; " * 10
 

@@ -11,7 +11,7 @@ import pytest
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.transcript import DataReceived, ResponseStarted, Scanned
 from guardproxy.server.steps import SHORT_DATA_BYTES, SHORT_RESTORED_BYTES, Interrupted, Steps, is_short
-from tests.support import Play, chat_frames, policy_set
+from tests.kit.play import Play, chat_frames, policy_set
 
 POLICY = """
 policy: p

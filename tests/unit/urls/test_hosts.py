@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from guardproxy.redaction.placeholders import Restoring, mint
 from guardproxy.urls.hosts import HOST, covers, host_follows, is_allowed
-from tests.support_checks import promise
-from tests.support_urls import INSIDE, PIECES, RENDERERS, Loads, scans
+from tests.kit.checks import promise
+from tests.kit.urls import INSIDE, PIECES, RENDERERS, Loads, scans
 
 KEY = b"sixteen secret bytes"
 SECRET = "jo4ab7io"

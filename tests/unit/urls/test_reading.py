@@ -13,8 +13,8 @@ from guardproxy.findings import Channel, Window
 from guardproxy.redaction.placeholders import IN_OTHER_TEXT, IN_URL, Restoring, mint
 from guardproxy.redaction.restoration import Restoration
 from guardproxy.urls.reading import Reading
-from tests.support_checks import promise
-from tests.support_urls import INSIDE, MARK, PIECES, RENDERERS, TOKEN, Loads, scans
+from tests.kit.checks import promise
+from tests.kit.urls import INSIDE, MARK, PIECES, RENDERERS, TOKEN, Loads, scans
 
 KEY = b"sixteen secret bytes"
 

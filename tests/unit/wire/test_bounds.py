@@ -11,7 +11,7 @@ from guardproxy.exchange.exchange import Limits
 from guardproxy.exchange.transcript import Finish
 from guardproxy.wire.bounds import BOUNDS, UNBOUNDED, Bounds
 from guardproxy.wire.json.strict import JsonFault
-from tests.support import Play, chat_frames, policy_set, sse
+from tests.kit.play import Play, chat_frames, policy_set, sse
 
 FEW = Bounds(texts=10, values=20, messages=2, tools=2, path_chars=8, depth=4)
 POLICY = policy_set(

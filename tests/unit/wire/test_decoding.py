@@ -24,9 +24,9 @@ from guardproxy.wire.decoding import (
 )
 from guardproxy.wire.formats.openai_chat.codec import ChatDecoder
 from guardproxy.wire.json.walk import TOKENS, UNMAPPED, Found, MapLeaf, opaque, text, walk
-from tests.support import CHAT, MESSAGES, sse
-from tests.support_media import PNG
-from tests.support_plugins import Install
+from tests.kit.media import PNG
+from tests.kit.play import CHAT, MESSAGES, sse
+from tests.kit.plugins import Install
 
 
 def shape(events: list[Event]) -> list[str]:

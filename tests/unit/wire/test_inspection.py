@@ -11,7 +11,7 @@ from guardproxy.events import Opaque
 from guardproxy.wire.codec import Request
 from guardproxy.wire.formats.openai_chat import codec as openai_chat
 from guardproxy.wire.inspection import uninspected, unmapped, without_kinds
-from tests.support_media import IMAGE_URL, WAV
+from tests.kit.media import IMAGE_URL, WAV
 
 TOKENS = list(range(1000, 1020))
 IMAGE = {"type": "image_url", "image_url": {"url": IMAGE_URL}}

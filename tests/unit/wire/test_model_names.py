@@ -10,7 +10,7 @@ from guardproxy.checks._contract import Check
 from guardproxy.findings import Channel
 from guardproxy.policytest.scan import findings_of
 from guardproxy.wire.protocol_words import undated
-from tests.support import policy_set
+from tests.kit.play import policy_set
 
 NAMES = Path(__file__).with_name("model_names.txt").read_text("utf-8").split()
 WHERE = Channel("request", "metadata", "model")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.wire.opaque import NOT_KEPT, Look, decoded, inspect, is_binary, printable
-from tests.support_media import IMAGE_URL, PDF, PNG, SIGNATURE, WAV
+from tests.kit.media import IMAGE_URL, PDF, PNG, SIGNATURE, WAV
 
 SECRET = "card 4111 2222 3333 4444 of jo@ab.io"
 

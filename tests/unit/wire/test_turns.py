@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.wire.turns import Call, Said, first_words, further, keep_alive, opening
-from tests.support import events
+from tests.kit.play import events
 
 ASK = [{"role": "user", "content": "hi"}]
 CHAT = {"model": "m", "messages": ASK, "temperature": 0}

@@ -12,7 +12,7 @@ import pytest
 from guardproxy.audit.sinks import opened
 from guardproxy.audit.sinks.file import FileSink
 from guardproxy.errors import ConfigError, PluginError
-from tests.support_plugins import Install
+from tests.kit.plugins import Install
 
 
 class Copying:

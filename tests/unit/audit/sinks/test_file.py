@@ -22,7 +22,7 @@ from guardproxy.audit.disk import Disk
 from guardproxy.audit.folder import verify_folder
 from guardproxy.audit.sinks.file import GONE, FileSink
 from guardproxy.errors import AuditError
-from tests.unit.audit.support_disk import wait_healthy
+from tests.kit.disk import wait_healthy
 
 HEADER = {"log": "0123abcd", "engine": "0.1.0"}
 WAIT_S = 30

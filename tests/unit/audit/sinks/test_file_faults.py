@@ -11,7 +11,7 @@ from guardproxy.audit.chain import begin, seal
 from guardproxy.audit.disk import Disk
 from guardproxy.audit.sinks.file import FileSink
 from guardproxy.errors import AuditError
-from tests.unit.audit.support_disk import Faulty, kept, problems, wait_healthy
+from tests.kit.disk import Faulty, kept, problems, wait_healthy
 
 HEADER = {"log": "0123abcd"}
 WAIT_S = 30

@@ -10,8 +10,8 @@ import random
 import pytest
 
 from guardproxy.checks._evasions.decoding import UNPACKED_LIMIT, escape_open, runs, says, unescape
-from tests.support_checks import PROSE
-from tests.support_evasions import base, lines
+from tests.kit.checks import PROSE
+from tests.kit.evasions import base, lines
 
 VALUE = "the card is 4111 1111 1111 1111"
 

@@ -19,8 +19,8 @@ from guardproxy.checks._evasions.folding import (
     squeeze,
     table,
 )
-from tests.support_evasions import DASHES, DIGITS, INVISIBLE, SPACES, bold, full_width, look_alikes, tags
-from tests.support_evasions import digits as in_digits
+from tests.kit.evasions import DASHES, DIGITS, INVISIBLE, SPACES, bold, full_width, look_alikes, tags
+from tests.kit.evasions import digits as in_digits
 
 STANDARD, STRICT = table(False), table(True)
 

@@ -18,8 +18,8 @@ from guardproxy.checks._evasions.folding import RUN_LIMIT, table
 from guardproxy.checks._evasions.unfolding import PROFILES, UNDECODED, Unfolding, unfolding
 from guardproxy.errors import OptionError
 from guardproxy.findings import Finding, Scan, Window
-from tests.support_checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
-from tests.support_evasions import CARD, DASHES, DIGITS, INVISIBLE, KEY, MAIL, SECRETS, SPACES, WAYS, base, digits
+from tests.kit.checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
+from tests.kit.evasions import CARD, DASHES, DIGITS, INVISIBLE, KEY, MAIL, SECRETS, SPACES, WAYS, base, digits
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "pii": {"entities": ["CREDIT_CARD", "EMAIL_ADDRESS", "PHONE_NUMBER"], "parity": "strict"},

@@ -20,8 +20,8 @@ from guardproxy.checks._evasions.views import (
     read,
     together,
 )
-from tests.support_checks import promise
-from tests.support_evasions import base, percent
+from tests.kit.checks import promise
+from tests.kit.evasions import base, percent
 
 STANDARD, STRICT = table(False), table(True)
 Cell = tuple[str, int, int]  # a character of a view and what it stands for

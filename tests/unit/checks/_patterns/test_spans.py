@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.checks._patterns.spans import Taken, untorn
-from tests.support_check_cost import steps
+from tests.kit.check_cost import steps
 
 _SPANS = st.lists(
     st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda span: (span[0], span[0] + span[1])), max_size=12

@@ -11,10 +11,10 @@ from guardproxy.checks._contract import Resources, build
 from guardproxy.checks._pii.cover import parsed
 from guardproxy.checks._pii.custom import Custom, attacks
 from guardproxy.errors import OptionError
-from tests.support_checks import assert_every_split, whole
-from tests.support_pii import analyzer, mixed_text
+from tests.kit.checks import assert_every_split, whole
+from tests.kit.pii import analyzer, mixed_text
 
-OWN = "tests.own_recognizers"
+OWN = "tests.kit.own_recognizers"
 FILE = b"""
 supported_languages: [en, de]
 recognizers:

@@ -11,7 +11,7 @@ from guardproxy.checks._pii import recognizers as known
 from guardproxy.checks._pii.cover import cover
 from guardproxy.checks._pii.engine import Engine, Span, exact, hits, without_contained
 from guardproxy.checks._pii.words import LOOK, words
-from tests.support_pii import analyzer, recognizers
+from tests.kit.pii import analyzer, recognizers
 
 
 def _recognizer(*patterns: str, context: list[str] | None = None, entity: str = "X") -> Any:

@@ -11,7 +11,7 @@ from guardproxy.checks._contract import Resources, build
 from guardproxy.checks._pii.language import LANGUAGES, detector
 from guardproxy.errors import OptionError
 from guardproxy.findings import Facts, Finding, Window
-from tests.support_checks import CHANNEL, assert_every_split, whole
+from tests.kit.checks import CHANNEL, assert_every_split, whole
 
 pytestmark = pytest.mark.heavy
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from guardproxy.checks._contract import Tag
 from guardproxy.checks._pii.names import CONTEXT_WORDS, CUTS, MOST_CHARS, Names, Part
 from guardproxy.findings import Direction
-from tests.support_checks import PROSE, promise
+from tests.kit.checks import PROSE, promise
 
 pytestmark = pytest.mark.heavy
 

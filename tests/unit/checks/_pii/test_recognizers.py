@@ -7,7 +7,7 @@ import pytest
 from guardproxy.checks._pii import recognizers as known
 from guardproxy.checks._pii.cover import UncoveredError
 from guardproxy.checks._pii.words import words
-from tests.support_pii import analyzer, engine
+from tests.kit.pii import analyzer, engine
 
 
 def test_entities_and_classes() -> None:

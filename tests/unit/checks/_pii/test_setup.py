@@ -8,7 +8,7 @@ import pytest
 
 from guardproxy.checks._contract import Resources, build
 from guardproxy.errors import OptionError
-from tests.support_checks import whole
+from tests.kit.checks import whole
 
 
 def _check(**options: Any) -> Any:

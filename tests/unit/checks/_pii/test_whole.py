@@ -9,9 +9,9 @@ import pytest
 from guardproxy.checks._contract import Resources, build
 from guardproxy.checks._pii.whole import whole as make
 from guardproxy.findings import Window
-from tests.support_checks import CHANNEL, assert_every_split, whole
+from tests.kit.checks import CHANNEL, assert_every_split, whole
 
-OWN = "tests.own_recognizers"
+OWN = "tests.kit.own_recognizers"
 
 
 def _check(*names: str, **options: Any) -> Any:

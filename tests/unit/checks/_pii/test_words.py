@@ -10,7 +10,7 @@ import pytest
 
 from guardproxy.checks._pii.whole import nlp_engine
 from guardproxy.checks._pii.words import LOOK, Around, Words, closes, words
-from tests.support_checks import PROSE
+from tests.kit.checks import PROSE
 
 EN = words("en")
 SIGNS = "abcXYZ0129.,:;-_/()[]'\"!?@#€%’“”é…<>=*& "

@@ -21,7 +21,7 @@ from guardproxy.wire.json.walk import (
     walk,
 )
 from guardproxy.wire.protocol_words import is_known
-from tests.support_media import PNG
+from tests.kit.media import PNG
 
 MAP: dict[str, Any] = {
     "id": STRUCTURE,

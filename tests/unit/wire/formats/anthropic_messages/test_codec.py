@@ -12,8 +12,8 @@ from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
 from guardproxy.findings import Channel
 from guardproxy.wire.formats.anthropic_messages.codec import CODEC, MessagesDecoder
 from guardproxy.wire.json.walk import is_plain_key
-from tests.support import events, message_frames, sse
-from tests.support_media import PNG, SIGNATURE
+from tests.kit.media import PNG, SIGNATURE
+from tests.kit.play import events, message_frames, sse
 
 
 def kinds(found: Any) -> dict[str, str]:

@@ -12,8 +12,8 @@ from guardproxy.events import Event, Frame, Opaque, Text
 from guardproxy.findings import Channel
 from guardproxy.wire.formats.openai_chat.codec import CODEC, ChatDecoder
 from guardproxy.wire.json.walk import is_plain_key
-from tests.support import chat_frames, events, sse
-from tests.support_media import IMAGE_URL, PDF, WAV
+from tests.kit.media import IMAGE_URL, PDF, WAV
+from tests.kit.play import chat_frames, events, sse
 
 CALL = {"index": 0, "id": "c", "type": "function", "function": {"name": "send", "arguments": '{"a": 1}'}}
 

@@ -17,8 +17,8 @@ from guardproxy.policy.load import build_checks, parse
 from guardproxy.redaction import placeholders
 from guardproxy.server.scanner import Scanner
 from guardproxy.wire.codec import codec_for
-from tests.support import CHAT, KEY, Play
-from tests.support_supervisor import FakeScorer, words
+from tests.kit.play import CHAT, KEY, Play
+from tests.kit.supervisor import FakeScorer, words
 
 POLICY = """\
 policy: everything

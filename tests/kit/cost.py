@@ -37,7 +37,7 @@ from guardproxy.wire import decoding
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
 from guardproxy.wire.formats.openai_chat import places as openai_chat_map
 from guardproxy.wire.json import replacing
-from tests.support import CHAT, MESSAGES, Play, chat_frames, message_frames, policy_set, sse
+from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, policy_set, sse
 
 POLICY = """
 policy: cost

@@ -10,7 +10,7 @@ from typing import Any
 from guardproxy.exchange.exchange import Limits
 from guardproxy.exchange.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.policy.evaluate import PolicySet
-from tests.support import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, pieces
+from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, pieces
 
 PERSON = {
     "type": "object",

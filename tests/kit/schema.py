@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from guardproxy.schemas.compiled import Compiled, SchemaError, compile_schema
 from guardproxy.schemas.prefix import Prefix
 from guardproxy.wire.json.strict import JsonFault, read
-from tests.support import pieces
+from tests.kit.play import pieces
 
 FOLDER = Path(os.environ.get("GUARDPROXY_DATA", "/nowhere")) / "schema"
 SUITE, MASKBENCH = FOLDER / "json_schema_test_suite.jsonl.gz", FOLDER / "maskbench.jsonl.gz"

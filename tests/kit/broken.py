@@ -1,6 +1,6 @@
 """The broken policies of `tests/policy/broken` and what each of them is told.
 
-`python -m tests.support_broken` writes both down again, in `tests/policy/broken.txt` and `docs/policy-errors.md`: read the
+`python -m tests.kit.broken` writes both down again, in `tests/policy/broken.txt` and `docs/policy-errors.md`: read the
 difference before you keep it.
 """
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 from guardproxy.checks._contract import Resources
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, parse_all
-from tests.support_supervisor import FakeScorer, words
+from tests.kit.supervisor import FakeScorer, words
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BROKEN = ROOT / "tests" / "policy" / "broken"
 TOLD = ROOT / "tests" / "policy" / "broken.txt"
 TABLE = ROOT / "docs" / "policy-errors.md"
@@ -21,7 +21,7 @@ _HEAD = """\
 # What a broken policy is told
 
 Each row is a file of `tests/policy/broken`, or a folder where several files belong together; the place before each message is
-the one that `guardproxy policy lint` prints. This table is written by `python -m tests.support_broken`, and a test compares it.
+the one that `guardproxy policy lint` prints. This table is written by `python -m tests.kit.broken`, and a test compares it.
 
 | what is wrong | the line | what is said |
 |---|---|---|

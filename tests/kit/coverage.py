@@ -1,6 +1,6 @@
 """Which checks of the shipped policies look at which texts, as a table in `docs/policy-coverage.md`.
 
-`python -m tests.support_coverage` writes it again.
+`python -m tests.kit.coverage` writes it again.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from guardproxy.library import loader, shipped_folder, shipped_names
 from guardproxy.policy.coverage_table import coverage
 from guardproxy.policy.evaluate import PolicySet
 
-PAGE = Path(__file__).parents[1] / "docs" / "policy-coverage.md"
+PAGE = Path(__file__).parents[2] / "docs" / "policy-coverage.md"
 HEAD = """# What the shipped policies look at
 
 Which checks look at which texts, over all wire formats. `(name)`: for rules in shadow mode only, which change nothing.
 `guardproxy policy lint DIR --coverage` prints the same for your policies, by wire format. This page is made by
-`python -m tests.support_coverage`.
+`python -m tests.kit.coverage`.
 """
 
 

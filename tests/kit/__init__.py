@@ -1,0 +1,1 @@
+"""What the tests share: exchanges played by hand, streams, policies, faults and counts."""
