@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 import pytest
-from tests.unit.test_remote import Stub
+from tests.unit.inference.test_services import Stub
 
 from guardproxy.library import load
 from guardproxy.replay.replays import replay
