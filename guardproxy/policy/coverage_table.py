@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from guardproxy.checks import looks_at
 from guardproxy.findings import Direction, Kind
 from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.evaluate import PolicySet
@@ -61,7 +60,7 @@ def _looking(policies: PolicySet, codec: Codec, direction: Direction, kind: Kind
         always = all(routes) and not any(others)
         rules = [rule for rule in policy.rules if (direction, kind) in rule.on]
         for name in sorted({name for rule in rules for name in asked(policy, rule)}):
-            if looks_at(policies.checks[policy.name, name], direction, kind):
+            if (direction, kind) in policies.checks[policy.name, name].traits.looks_at:
                 enforced = any(rule.mode == "enforce" for rule in rules if name in asked(policy, rule))
                 yield Looking(policy.name, name, not enforced, always)
 

@@ -172,10 +172,10 @@ def _check(before: Policy, after_on_error: str, name: str, was: CheckSpec, now: 
         if key in was.options and was.options[key] == value:
             continue
         option = declared.get(key)
-        start = option.start if option else None
+        start = option.default if option else None
         old = was.options.get(key, start)
         there = _there(before, was.places.get(key, was.place))
-        if why := _option(option.tighter if option else "", old, value):
+        if why := _option(option.tighter if option else None, old, value):
             yield now.places[key], f"`{key}` of `{name}` {why.format(was=_shown(old), now=_shown(value))} ({there})"
 
 
@@ -183,19 +183,19 @@ def _shown(value: Any) -> str:
     return "nothing" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _option(tighter: str | tuple[Any, ...], was: Any, now: Any) -> str:
+def _option(tighter: str | tuple[Any, ...] | None, was: Any, now: Any) -> str:
     """Why the new value may be weaker; empty where it is not."""
     if not tighter:
         return "may only be set where the check is first named"
     if was is None:
         return "is left out in the baseline, so it cannot be shown that {now} is stricter"
-    if tighter == "less":
+    if tighter == "lower":
         return _less(was, now)
-    if tighter in ("more", "fewer"):
+    if tighter in ("longer", "shorter"):
         before, after = (one if isinstance(one, list) else [one] for one in (was, now))
-        if gone := [one for one in before if one not in after] if tighter == "more" else []:
+        if gone := [one for one in before if one not in after] if tighter == "longer" else []:
             return f"may not lose `{gone[0]}`".replace("{", "{{").replace("}", "}}")
-        if new := [one for one in after if one not in before] if tighter == "fewer" else []:
+        if new := [one for one in after if one not in before] if tighter == "shorter" else []:
             return f"may not gain `{new[0]}`".replace("{", "{{").replace("}", "}}")
         return ""
     known = was in tighter and now in tighter and tighter.index(now) >= tighter.index(was)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from guardproxy import redaction
-from guardproxy.checks import Check, labels
+from guardproxy.checks import QUICK, Check, Traits
 from guardproxy.errors import NO_CAPACITY
 from guardproxy.exchange import (
     Aborted,
@@ -260,8 +260,8 @@ class _Memory:
 
     def scan(self, job: Job) -> Scan:
         window, check = job.window, job.check
-        same = self._digests.get(check.name) == getattr(check, "pair_digest", check.digest)
-        gives_way = getattr(check, "gives_way", False)  # then what is recorded under its name is its partner's to tell
+        same = self._digests.get(check.name) == (check.traits.partner_of or check.digest)
+        gives_way = bool(check.traits.partner_of)  # then what is recorded under its name is its partner's to tell
         if same and window.facts.form and window.channel.direction == "request":
             return settled(window, ())  # the schema of a request that was sent
         if same and (found := self.findings(window, check.name)) is not None:
@@ -281,7 +281,7 @@ class _Memory:
         found, done = list(scan.findings), scan.settled
         for finding in self._masks_in(window):
             where = (window.channel.direction, window.channel.path, finding.label)
-            wanted = labels(check)
+            wanted = check.traits.labels
             if wanted is not None and finding.label not in wanted:
                 continue
             if not self._surely_finds(check.name, wanted, finding):
@@ -369,6 +369,7 @@ class _Restored:
     told: Sequence[Mapping[str, Any]] | None = None
     name: str = RESTORE
     digest: str = ""
+    traits: Traits = QUICK
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         return [self._scan(window) for window in windows]

@@ -29,23 +29,27 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import regex
 
-from guardproxy.checks._contract import Advice, Check, Option, advice, labels, options_digest
 from guardproxy.checks._evasions.folding import ASCII, Table, spaced_open, table
 from guardproxy.checks._evasions.views import Reading, View, as_it_stands, hidden, long_words, plain, read, together
+from guardproxy.checks._options import Option, options_digest
 from guardproxy.checks._stopping import stop_point
 from guardproxy.errors import NoCapacityError, OptionError
-from guardproxy.findings import Finding, Scan, Window
+from guardproxy.findings import Check, Finding, Scan, Traits, Window
 
 VERSION = 2
 PROFILES = ("off", "standard", "strict")
 UNDECODED = "UNDECODED"
 EVASIONS = Option(
-    "What values are hidden by is undone before they are looked for.", {"enum": list(PROFILES)}, PROFILES, "standard"
+    "Which ways of hiding a value are undone before values are looked for.",
+    {"enum": list(PROFILES)},
+    default="standard",
+    tighter=PROFILES,
 )
+_Inner = TypeVar("_Inner", bound=Check)
 _ROUNDS = 8  # each of them reads all that is held once more
 _PATIENCE = 512  # characters that are held before a scan is not tried at each window
 _AGAIN = 5120  # characters that a scan may leave to be read again, held or not, before the same holds
@@ -107,21 +111,11 @@ class Unfolding:
     inner: Check
     using: Table = field(repr=False)
     digest: str
-    sensitive: bool
-    slow: bool
+    traits: Traits
 
     @property
     def name(self) -> str:
         return self.inner.name
-
-    @property
-    def labels(self) -> frozenset[str] | None:
-        found = labels(self.inner)
-        return None if found is None else found | {UNDECODED}
-
-    @property
-    def advice(self) -> tuple[Advice, ...]:
-        return advice(self.inner)
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -327,9 +321,9 @@ class Unfolding:
         return 0
 
 
-def unfolding(check: Check, options: Mapping[str, Any]) -> Check:
+def unfolding(check: _Inner, options: Mapping[str, Any]) -> _Inner | Unfolding:
     """`check`, with the option `evasions`. Raises `OptionError` for a value that is no profile."""
-    profile = options.get("evasions", "standard")
+    profile = options.get("evasions", EVASIONS.default)
     if profile not in PROFILES:
         raise OptionError("evasions", f"`evasions` must be one of {', '.join(PROFILES)}")
     if profile == "off":
@@ -337,8 +331,8 @@ def unfolding(check: Check, options: Mapping[str, Any]) -> Check:
     digest = options_digest(
         "evasions", VERSION, {"profile": profile}, check.digest, unicodedata.unidata_version, regex.__version__
     )
-    sensitive, slow = bool(getattr(check, "sensitive", True)), bool(getattr(check, "slow", False))
-    return Unfolding(check, table(profile == "strict"), digest, sensitive, slow)
+    labels = None if check.traits.labels is None else check.traits.labels | {UNDECODED}
+    return Unfolding(check, table(profile == "strict"), digest, replace(check.traits, labels=labels))
 
 
 def _state(view: View, scan: Scan, shift: int, limit: int) -> State:

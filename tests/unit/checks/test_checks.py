@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from guardproxy.checks._contract import Option, Resources, build, known, options
+from guardproxy.checks import Option, Resources, Traits, build, known, options
 from guardproxy.errors import OptionError, PluginError, PolicyError
 from guardproxy.redaction.placeholders import Restoring
 from tests.kit.play import policy_set
@@ -36,6 +37,10 @@ def raising(name: str, options: Mapping[str, Any], resources: Resources) -> Rest
     raise RuntimeError("no licence")
 
 
+def paired(name: str, partner: Any) -> Restoring:
+    return Restoring({}, name=name, digest="d", traits=Traits(partner=partner))
+
+
 @pytest.mark.parametrize(
     ("what", "said"),
     [
@@ -46,6 +51,16 @@ def raising(name: str, options: Mapping[str, Any], resources: Resources) -> Rest
             "the name it was given, and a digest",
         ),
         (lambda name, options, resources: object(), "the name it was given, and a digest"),
+        (lambda name, options, resources: SimpleNamespace(name=name, digest="d"), "has traits"),
+        (lambda name, options, resources: SimpleNamespace(name=name, digest="d", traits={}), "has traits"),
+        (
+            lambda name, options, resources: paired(name, SimpleNamespace(name=name, digest="p")),
+            r"has a partner that has traits",
+        ),
+        (
+            lambda name, options, resources: paired(name, Restoring({}, name=name, digest="p")),
+            "has a partner whose `partner_of` is the digest of the check",
+        ),
     ],
 )
 def test_a_broken_check_says_whose_it_is(what: Any, said: str, install: Install) -> None:
@@ -71,4 +86,4 @@ def test_an_unknown_check_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(OptionError, match="did you mean `secrets`"):
         build("secret", "mine", {}, Resources())
     with pytest.raises(OptionError, match="known checks: http, json_schema, pattern, pii, secrets, supervisor"):
-        build("_patterns", "mine", {}, Resources())
+        build("_stopping", "mine", {}, Resources())

@@ -11,7 +11,7 @@ from guardproxy.checks._contract import Resources, build, known
 from guardproxy.checks._patterns.reach import CHAIN, Reach, rule
 from guardproxy.checks._patterns.shape import UnreadableError, shape
 from guardproxy.errors import OptionError
-from guardproxy.findings import Window
+from guardproxy.findings import Traits, Window
 from tests.kit.checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
 
 
@@ -160,6 +160,7 @@ def test_a_rule_too_large_for_its_beginnings_is_still_exact(monkeypatch: pytest.
 
     class Slow:
         name = digest = "slow"
+        traits = Traits()
 
         def scan(self, windows: list[Window]) -> list[Any]:
             return [slow.scan("words", window) for window in windows]

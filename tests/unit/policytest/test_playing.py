@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.findings import Finding, Scan, Window
+from guardproxy.findings import QUICK, Finding, Scan, Traits, Window
 from guardproxy.policy.cases import Texts, Told, Written
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policytest.playing import Numbers, Played, Shown, play, replayed
@@ -132,6 +132,7 @@ class Raising:
 
     name: str = "bad"
     digest: str = ""
+    traits: Traits = QUICK
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         raise TimeoutError
