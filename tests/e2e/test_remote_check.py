@@ -8,11 +8,11 @@ from typing import Any
 
 import openai
 import pytest
-from tests.unit.inference.test_services import Stub
 
 from guardproxy.library import load
 from guardproxy.replay.replays import replay
 from tests.e2e.rig import Proxy, Upstream
+from tests.unit.inference.test_services import Stub
 
 Clients = Callable[[str], openai.OpenAI]
 POLICY = """\
