@@ -35,6 +35,7 @@ class Config:
     tenant whose credential has this digest (in TOML also a table of names and digests); `unknown_tenant`: `allow` or `refuse`,
     what becomes of credentials without a name. `trusted_hop`: networks such as `10.0.0.0/8` whose requests may name their
     conversation and their language in headers. `request_header`, `answer_header`: more names of headers that go on.
+    `duty`: duties of other packages, in the order in which they run.
     `allow_code`: whether policies may name classes to import. `supervisor_*`: how models are run, see
     `guardproxy.inference.models.Settings`; `supervisor_shared`: several workers ask one process that runs the models, which
     they find at `supervisor_socket`. `timeout_scan_s` and, for each million characters, `timeout_scan_s_per_million`:
@@ -103,6 +104,7 @@ class Config:
     unknown_tenant: str = "allow"
     trusted_hop: tuple[str, ...] = ()
     request_header: tuple[str, ...] = ()
+    duty: tuple[str, ...] = ()
     answer_header: tuple[str, ...] = ()
     allow_code: bool = False
     receipts: str = "on"

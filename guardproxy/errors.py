@@ -21,14 +21,17 @@ class DownstreamError(GuardproxyError):
     """The client's fault: nothing is sent upstream.
 
     `status`: the HTTP status of the refusal (4xx). `code`: a stable word for programs. `field`: what is wrong, as a
-    JSON path or a header name, or `None`.
+    JSON path or a header name, or `None`. `retry_s`: after how many seconds the client may ask again, where that is known.
     """
 
-    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, field: str | None = None, *, retry_s: int | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.field = field
+        self.retry_s = retry_s
 
 
 class UpstreamError(GuardproxyError):
@@ -100,6 +103,12 @@ class RemoteError(GuardproxyError):
 
 class RemoteCapacityError(NoCapacityError, RemoteError):
     """A service that a check asks, and that gave no answer: it is overloaded, late or cannot be reached."""
+
+
+class StoreError(GuardproxyError):
+    """A store of the gateway that cannot be reached."""
+
+    status = 503
 
 
 class AuditError(GuardproxyError):

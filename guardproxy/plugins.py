@@ -1,4 +1,4 @@
-"""Parts of guardproxy that other packages bring, by entry point: checks, wire formats, actions, sinks.
+"""Parts of guardproxy that other packages bring, by entry point: checks, wire formats, actions, sinks, duties.
 
 In: a group and a name. Out: the object that the entry point names, or `PluginError`, which says whose it is. Kept: the list of
 what is installed, read once. What no policy and no setting names is not imported, but for wire formats, which all are.
@@ -21,7 +21,8 @@ CHECKS = "guardproxy.checks"
 WIRE = "guardproxy.wire"
 ACTIONS = "guardproxy.actions"
 SINKS = "guardproxy.sinks"
-GROUPS = (CHECKS, WIRE, ACTIONS, SINKS)
+DUTIES = "guardproxy.duties"
+GROUPS = (CHECKS, WIRE, ACTIONS, SINKS, DUTIES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,9 @@ def serve(
     request_header: Annotated[
         list[str] | None, typer.Option(help="One more header of requests that goes on, with any value.")
     ] = None,
+    duty: Annotated[
+        list[str] | None, typer.Option(help="A duty that another package brings, like a limit; they run in this order.")
+    ] = None,
     answer_header: Annotated[list[str] | None, typer.Option(help="One more header of answers that goes on.")] = None,
     allow_code: Annotated[
         bool | None, typer.Option("--allow-code/--no-code", help="Let policies import classes that they name.")
@@ -130,6 +133,7 @@ def serve(
         "unknown_tenant": unknown_tenant,
         "trusted_hop": tuple(trusted_hop) if trusted_hop else None,
         "request_header": tuple(request_header) if request_header else None,
+        "duty": tuple(duty) if duty else None,
         "answer_header": tuple(answer_header) if answer_header else None,
         "allow_code": allow_code,
         "receipts": receipts,

@@ -22,14 +22,14 @@ def digest() -> None:
 
     The credential is a bare key, or what stands in an Authorization header. It is never an argument: others can read those.
     """
-    from guardproxy import server  # noqa: PLC0415
+    from guardproxy import gateway  # noqa: PLC0415
 
     text = typer.prompt("credential", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
     try:
-        secret = server.read_secret(text)
+        secret = gateway.read_secret(text)
     except GuardproxyError:
         secret = ""
     if not secret:
         typer.echo("guardproxy: standard input must hold one credential: a key, or `Bearer KEY`", err=True)
         raise typer.Exit(2)
-    typer.echo(server.digest(secret))
+    typer.echo(gateway.digest(secret))

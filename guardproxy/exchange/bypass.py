@@ -11,7 +11,7 @@ from typing import Any
 from guardproxy.exchange import receipt
 from guardproxy.exchange.exchange import Setting
 from guardproxy.exchange.machine import intent
-from guardproxy.exchange.recording import VERSION
+from guardproxy.exchange.recording import VERSION, told_by_store
 from guardproxy.exchange.transcript import (
     Aborted,
     CancelUpstream,
@@ -28,6 +28,7 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
     UpstreamFailed,
 )
+from guardproxy.gateway import StoreAnswered
 
 
 @dataclass(slots=True)
@@ -39,6 +40,7 @@ class PassThrough:
     _unix_s: float = 0.0
     _status: int = 0
     _started: bool = False
+    _answers: tuple[StoreAnswered, ...] = ()
     _seals: dict[str, str] = field(default_factory=dict)
     _sizes: dict[str, int] = field(default_factory=lambda: {"upstream": 0, "client": 0})
 
@@ -51,7 +53,7 @@ class PassThrough:
         """Takes one input; gives the commands that follow from it."""
         match happened:
             case RequestReceived():
-                self._began, self._unix_s = happened.at_s, happened.unix_s
+                self._began, self._unix_s, self._answers = happened.at_s, happened.unix_s, happened.answers
                 self._sizes["upstream"] = len(happened.body)
                 self._seals["request"] = self.setting.seal(happened.body)
                 return [SendUpstream(happened.body)]
@@ -110,5 +112,7 @@ class PassThrough:
             "bytes": self._sizes,
             "timings": {"finished": round((at_s - self._began) * 1000, 3)},
         }
+        if self._answers:
+            record["duties"] = list(map(told_by_store, self._answers))
         failed = self.setting.codec.error(503, "audit_unavailable", "the record of this exchange could not be kept")
         return Finish(outcome, data, record, b"" if self._started else failed)

@@ -79,7 +79,10 @@ class Exchange(Answering):
             case _:  # Refused
                 self._time("received", happened.at_s)
                 self._notes.unix_s = happened.unix_s
-                error = DownstreamError(happened.status, happened.code, happened.message, happened.field)
+                self._notes.answers = happened.answers
+                error = DownstreamError(
+                    happened.status, happened.code, happened.message, happened.field, retry_s=happened.retry_s
+                )
                 return self._refuse(error, happened.at_s)
 
     # The request.
@@ -87,6 +90,7 @@ class Exchange(Answering):
     def _request_received(self, happened: RequestReceived) -> list[Command]:
         self._time("received", happened.at_s)
         self._notes.unix_s = happened.unix_s
+        self._notes.answers = happened.answers
         self._notes.sizes["request"] = len(happened.body)
         self._notes.seals["request"] = self.setting.seal(happened.body)
         try:

@@ -313,7 +313,8 @@ class Machine:
     def _refuse(self, error: DownstreamError, at_s: float) -> list[Command]:
         self._notes.refusal = error
         body = self.setting.codec.error(error.status, error.code, str(error), error.field)
-        return self._own(error.status, body, "refused", at_s, RETRY_SOON if error.status in RETRY_STATUS else NO_RETRY)
+        soon = RETRY_SOON if error.retry_s is None else ("Retry-After", str(error.retry_s))
+        return self._own(error.status, body, "refused", at_s, soon if error.status in RETRY_STATUS else NO_RETRY)
 
     def _blocked(self, stop: Stop | Retry, at_s: float) -> list[Command]:
         """A refusal of which nothing was sent yet, but for signs of life."""

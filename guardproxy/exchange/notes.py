@@ -10,6 +10,7 @@ from guardproxy.events import Fault
 from guardproxy.exchange.gate import Entry, Gate
 from guardproxy.exchange.lanes import Lane
 from guardproxy.findings import Detail
+from guardproxy.gateway import StoreAnswered
 from guardproxy.wire import Seen
 from guardproxy.wire.json import dotted, is_plain_key
 
@@ -79,6 +80,7 @@ class Notes:
     scans: int = 0
     signs: int = 0  # of life, while an answer was held back
     refusal: DownstreamError | None = None
+    answers: tuple[StoreAnswered, ...] = ()  # of the gateway's store, to duties
     fault: Fault | None = None
     no_capacity: tuple[str, Shortage] | None = None  # the check that gave no verdict, and why
 

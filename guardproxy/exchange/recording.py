@@ -19,6 +19,7 @@ from guardproxy.events import Path
 from guardproxy.exchange.gate import Entry
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped, saved
+from guardproxy.gateway import StoreAnswered
 from guardproxy.policy import Bound, Outcome
 from guardproxy.redaction import PLACEHOLDER
 from guardproxy.wire import NOT_KEPT, Seen, found_of, is_short, undated
@@ -326,6 +327,11 @@ class Writer:
         return out
 
 
+def told_by_store(answered: StoreAnswered) -> dict[str, Any]:
+    """A store's answers to a duty as the record keeps them."""
+    return {"duty": answered.duty, "answers": list(answered.answers)}
+
+
 def compose(
     about: dict[str, str],
     notes: Notes,
@@ -374,6 +380,8 @@ def compose(
         record["conversation"] = notes.conversation
     if notes.signs:
         record["signs"] = notes.signs
+    if notes.answers:
+        record["duties"] = list(map(told_by_store, notes.answers))
     if attempts:
         record["attempts"] = writer.attempts(attempts, began)
         record["saved"] = saved(attempts)

@@ -12,6 +12,7 @@ from typing import Any
 
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan as ScanResult
+from guardproxy.gateway import StoreAnswered
 from guardproxy.lazy import lazy
 
 
@@ -19,7 +20,7 @@ from guardproxy.lazy import lazy
 class RequestReceived:
     """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, `conversation`: the one that
     it belongs to, where headers name them; `headers`: those that policies ask for, by their names, written small (`None`:
-    they are not known)."""
+    they are not known); `answers`: what the gateway's store answered to duties."""
 
     body: bytes
     at_s: float = 0.0
@@ -27,6 +28,7 @@ class RequestReceived:
     language: str = ""
     conversation: str = ""
     headers: Mapping[str, str] | None = field(default_factory=dict)
+    answers: tuple[StoreAnswered, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class DownstreamGone:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The driver could not take the request (too large, wrong media type, draining)."""
+    """The driver could not take the request (too large, wrong media type, draining, refused by a duty). `retry_s`: after how
+    many seconds the client may ask again, where that is known; `answers`: what the gateway's store answered to duties."""
 
     status: int
     code: str
@@ -105,6 +108,8 @@ class Refused:
     field: str | None = None
     at_s: float = 0.0
     unix_s: float = 0.0
+    retry_s: int | None = None
+    answers: tuple[StoreAnswered, ...] = ()
 
 
 Input = (

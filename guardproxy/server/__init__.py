@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from guardproxy.server.credentials import digest, read_secret
 from guardproxy.server.logs import configure
 from guardproxy.server.running import serve
 from guardproxy.server.workers import several
 
 __all__ = [
     "configure",
-    "digest",
-    "read_secret",
     "serve",
     "several",
 ]

@@ -20,10 +20,11 @@ from guardproxy import plugins
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
 from guardproxy.exchange import Finish
+from guardproxy.gateway import UNKNOWN, Head
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
-from guardproxy.server.admission import UNKNOWN, Admission, Admitted
+from guardproxy.server.admission import Admission, Admitted
 from guardproxy.server.driver import Driver
 from guardproxy.server.listener import Listener, Request, owner_of
 from guardproxy.server.recorder import Recorder, key_of
@@ -84,10 +85,12 @@ class Server:
         self._client = session(config)
         self._breakers = Breakers(config)
         self.pulse = Pulse(self.metrics)
-        self._admission = Admission(config, lambda: self.policies, lambda: self._recorder.healthy, key, self._engine)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
+        self._settling: set[asyncio.Task[None]] = set()
         self.draining = False
+        is_recording = lambda: self._recorder.healthy  # noqa: E731
+        self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine)
         self._show_breakers()
 
     def _load(self) -> PolicySet:
@@ -192,7 +195,7 @@ class Server:
         route, driver = UNKNOWN, None
         held = self._admission.bodies.hold(owner_of(request.remote or ""))
         try:
-            admitted = await self._admission.admit(request, self, held)
+            admitted = await self._admission.admit(request, held)
             route = admitted.exchange.setting.route
             driver = self._driver(request, admitted)
             self._open[task] = driver
@@ -204,10 +207,25 @@ class Server:
             self.metrics.open.dec()
             if driver and driver.finished:
                 seconds = time.perf_counter() - began
+                if self._admission.duties.is_settling:
+                    self._settle(admitted.head, driver.finished)
                 if is_small(driver.exchange):
                     self._note(route, driver.finished, seconds)
                 else:
                     self._steps.later(partial(self._note, route, driver.finished, seconds))
+
+    def _settle(self, head: Head, finished: Finish) -> None:
+        """Lets the duties take note of an exchange, off the client's path."""
+
+        async def settle() -> None:
+            try:
+                await self._admission.duties.settle(head, finished.record)
+            except Exception as error:
+                _log.error("duties not settled", extra={"id": head.id, "error": f"{type(error).__name__}: {error}"})
+
+        task = asyncio.create_task(settle())
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
 
     def _driver(self, request: web.BaseRequest, admitted: Admitted) -> Driver:
         driver = Driver(
@@ -276,6 +294,8 @@ class Server:
             await asyncio.wait(self._open, timeout=self.config.timeout_write_s)
 
     async def close(self) -> None:
+        if self._settling:
+            await asyncio.wait(self._settling, timeout=self.config.timeout_write_s)
         await self._client.close()
         self._steps.close()
         self._scanner.close()

@@ -98,8 +98,6 @@ class Bodies:
         """The body, decompressed. Raises `DownstreamError`."""
         config = self._config
         length = request.content_length
-        if length is not None and length > config.limit_body_bytes:
-            raise too_large(config.limit_body_bytes)
         if length and not held.fits(length):
             raise no_memory()
         coding = ",".join(request.headers.getall("Content-Encoding", ["identity"])).strip().lower() or "identity"

@@ -266,7 +266,7 @@ class Driver:
             headers = CIMultiDict(head.headers if head else ())
             headers["Content-Type"] = "application/json"
             if head is None or head.status == 503:  # no capacity, no upstream, no audit log: all of them pass
-                headers["Retry-After"] = str(self._retry_s)
+                headers["Retry-After"] = str(max(self._retry_s, int(headers.get("Retry-After", "1"))))
         else:
             headers = downstream_headers(upstream.headers, self.exchange.found, self._more)
             if head.streamed:

@@ -209,20 +209,6 @@ def check_query(query: str) -> None:
         raise DownstreamError(400, "invalid_query", message, "query")
 
 
-def check_body_headers(request: web.BaseRequest) -> None:
-    """Whether the body is JSON that can be read. Raises `DownstreamError` (415)."""
-    kind = request.headers.get("Content-Type", "")
-    media, _, parameters = kind.partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if media.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
-        message = "the content type must be application/json, in UTF-8"
-        raise DownstreamError(415, "unsupported_media_type", message, "content-type")
-    coding = [one.strip().lower() for one in ",".join(request.headers.getall("Content-Encoding", [])).split(",")]
-    if coding not in ([""], ["identity"], ["gzip"], ["deflate"]):
-        message = "the content encoding must be identity, gzip or deflate"
-        raise DownstreamError(415, "unsupported_encoding", message, "content-encoding")
-
-
 def asked_for(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """The headers of these names, written small. Raises `DownstreamError` (400) for one that stands there twice: nobody could
     tell which value counts."""

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError, DownstreamError
-from guardproxy.server.credentials import HEADERS
+from guardproxy.gateway import CREDENTIAL_HEADERS
 from guardproxy.server.headers import NEVER_DOWNSTREAM
 from guardproxy.server.shapes import is_harmless
 
@@ -25,7 +25,7 @@ NEVER = frozenset(
         *("connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer"),
         *("transfer-encoding", "upgrade", "host", "content-length", "content-encoding", "accept-encoding", "expect"),
         *("cookie", "cookie2", "forwarded", "x-real-ip", "x-original-url", "x-rewrite-url", "origin", "referer"),
-        *("x-http-method", "x-method-override", "x-http-method-override", *HEADERS),
+        *("x-http-method", "x-method-override", "x-http-method-override", *CREDENTIAL_HEADERS),
     )
 )
 """Names that no setting lets through: they belong to one connection, or to us."""
@@ -106,7 +106,7 @@ def upstream_headers(
     """The headers for the upstream that the credential is for. `named`: the value of `Connection`, whose names stay behind;
     `seal(data)`: a keyed digest; `more`: names that settings let through. Raises `DownstreamError` (400)."""
     drop = {name.strip().lower() for name in named.split(",")}
-    if wrong := sorted(drop & {*HEADERS, "content-type", "content-encoding", "content-length", "host"}):
+    if wrong := sorted(drop & {*CREDENTIAL_HEADERS, "content-type", "content-encoding", "content-length", "host"}):
         message = f"the header `connection` names `{wrong[0]}`, which is not about the connection"
         raise DownstreamError(400, "invalid_header", message, "connection")
     kept: CIMultiDict[str] = CIMultiDict()

@@ -1,4 +1,4 @@
-"""Tenants by name: one policy file says the same in its tests and in the proxy, whatever header a credential comes in."""
+"""TenantNames by name: one policy file says the same in its tests and in the proxy, whatever header a credential comes in."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
+from guardproxy.gateway.credentials import digest
 from guardproxy.library import load
 from guardproxy.replay.replays import replay
-from guardproxy.server.credentials import digest
 from tests.e2e import rawhttp
 from tests.e2e.rig import PASS, ROOT, Proxy, Upstream, serve
 

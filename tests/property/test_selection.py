@@ -16,12 +16,12 @@ from multidict import CIMultiDict
 from guardproxy.errors import DownstreamError
 from guardproxy.exchange.exchange import Exchange, Setting
 from guardproxy.exchange.transcript import Finish, RequestReceived, SendUpstream
+from guardproxy.gateway.credentials import digest, read_credential
+from guardproxy.gateway.tenants import TenantNames
 from guardproxy.policy.cel import NAMES
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.matching import KEYS
-from guardproxy.server.credentials import digest, read_credential
 from guardproxy.server.headers import asked_for
-from guardproxy.server.tenants import Tenants
 from guardproxy.wire.codec import codec_for
 from tests.kit.play import CHAT, hashed, mint, policy_set
 
@@ -252,7 +252,7 @@ def applies(policies: PolicySet, spelling: Spelling) -> bool:
         asked = asked_for(every, policies.headers)
     except DownstreamError as error:
         return error.status == 400
-    name = Tenants([f"acme={digest(KEY)}"]).name(secret)
+    name = TenantNames([f"acme={digest(KEY)}"]).name(secret)
     about = ("id", route, "pseudonym", codec, policies, mint, lambda data: "seal")
     exchange = Exchange(Setting(*about, hashed=hashed, tenant_name=name))
     done = exchange.receive(RequestReceived(json.dumps(tree).encode(), headers=asked))

@@ -6,8 +6,8 @@ import pytest
 from multidict import CIMultiDict
 
 from guardproxy.errors import DownstreamError
-from guardproxy.server.credentials import HEADERS, digest, read_credential, read_secret, refuse_in_query
-from guardproxy.server.tenants import Tenants
+from guardproxy.gateway.credentials import CREDENTIAL_HEADERS, digest, read_credential, read_secret, refuse_in_query
+from guardproxy.gateway.tenants import TenantNames
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_credential_has_one_normal_form(sent: list[tuple[str, str]], secret: s
     assert (read.secret, dict(read.headers)) == (secret, onward)
 
 
-@pytest.mark.parametrize("name", HEADERS)
+@pytest.mark.parametrize("name", CREDENTIAL_HEADERS)
 @pytest.mark.parametrize("second", ["Bearer b", "Bearer a", "", " "])
 def test_a_repeated_header_is_refused(name: str, second: str) -> None:
     for pair in (("Bearer a", second), (second, "Bearer a")):
@@ -72,7 +72,7 @@ def test_a_credential_in_the_query_is_refused(query: str) -> None:
 @pytest.mark.parametrize("written", ["sk-a\n", "Bearer sk-a", "bearer sk-a\r\n"])
 def test_a_digest_names_a_credential_however_it_is_sent(written: str) -> None:
     named = digest(read_secret(written))
-    tenants = Tenants([f"acme={named.upper().replace('SHA256', 'sha256')}"])
+    tenants = TenantNames([f"acme={named.upper().replace('SHA256', 'sha256')}"])
     for header, value in (("authorization", "Bearer sk-a"), ("x-api-key", "sk-a"), ("x-goog-api-key", "sk-a")):
         assert tenants.name(read_credential(CIMultiDict({header: value})).secret) == "acme"
-    assert tenants.name("sk-b") == tenants.name("") == Tenants([]).name("sk-a") == ""
+    assert tenants.name("sk-b") == tenants.name("") == TenantNames([]).name("sk-a") == ""

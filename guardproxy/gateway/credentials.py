@@ -19,7 +19,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from guardproxy.errors import DownstreamError
 
-HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 """Every header that a provider takes a key from."""
 _QUERY = frozenset(
     ("key", "api_key", "api-key", "apikey", "access_token", "token", "subscription-key", "authorization")
@@ -42,7 +42,7 @@ def read_credential(headers: Mapping[str, str]) -> Credential:
     every = headers if isinstance(headers, (CIMultiDict, CIMultiDictProxy)) else CIMultiDict(headers)
     sent: dict[str, str] = {}
     secrets: set[str] = set()
-    for name in HEADERS:
+    for name in CREDENTIAL_HEADERS:
         values = every.getall(name, [])
         if len(values) > 1:
             raise DownstreamError(400, "repeated_credential", f"the header `{name}` stands in the request twice", name)
@@ -99,7 +99,7 @@ def refuse_in_query(query: str) -> None:
     for part in query.split("&"):
         name = unquote(part.partition("=")[0]).strip().lower()
         if name in _QUERY:
-            message = f"a credential belongs into a header (one of {', '.join(HEADERS)}), not into the query"
+            message = f"a credential belongs into a header (one of {', '.join(CREDENTIAL_HEADERS)}), not into the query"
             raise DownstreamError(400, "credential_in_query", message, "query")
 
 

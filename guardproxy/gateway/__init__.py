@@ -1,0 +1,68 @@
+"""The gateway: what is done for every request beside checking its texts.
+
+A duty (`duty.py`) admits a request by its head, plans where it goes, and settles what it used. Duties run in the order of a
+list (`order.py`). What they keep lies in a store (`store/`), whose answers are inputs of the exchange: they are recorded, and a
+replay decides from them again. One duty a file:
+
+    readiness.py    refuses while the proxy shuts down or cannot keep records
+    routes.py       refuses routes that are neither guarded nor passed through
+    tenants.py      turns the credential into a tenant
+    capacity.py     refuses while as many exchanges are under way as there may be
+    bodies.py       refuses bodies that are no JSON or too large, by their headers
+
+Another package adds a duty by an entry point of the group `guardproxy.duties`; the setting `--duty NAME` switches it on.
+"""
+
+from __future__ import annotations
+
+from guardproxy.gateway.bodies import BodyHeaders
+from guardproxy.gateway.capacity import Capacity, Slots
+from guardproxy.gateway.credentials import (
+    CREDENTIAL_HEADERS,
+    Credential,
+    digest,
+    read_credential,
+    read_secret,
+    refuse_in_query,
+)
+from guardproxy.gateway.duty import Duty, Head, Steps, StoreAnswered
+from guardproxy.gateway.order import Duties, Trail, load_duties, rerun
+from guardproxy.gateway.readiness import Readiness
+from guardproxy.gateway.routes import UNKNOWN, Routes
+from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Store
+from guardproxy.gateway.store.memory import MemoryStore
+from guardproxy.gateway.tenants import KnownTenants, Tenancy, TenantNames
+
+__all__ = [
+    "CREDENTIAL_HEADERS",
+    "UNKNOWN",
+    "Add",
+    "Answer",
+    "BodyHeaders",
+    "Call",
+    "Capacity",
+    "Credential",
+    "Drop",
+    "Duties",
+    "Duty",
+    "Get",
+    "Head",
+    "KnownTenants",
+    "MemoryStore",
+    "Put",
+    "Readiness",
+    "Routes",
+    "Slots",
+    "Steps",
+    "Store",
+    "StoreAnswered",
+    "Tenancy",
+    "TenantNames",
+    "Trail",
+    "digest",
+    "load_duties",
+    "read_credential",
+    "read_secret",
+    "refuse_in_query",
+    "rerun",
+]

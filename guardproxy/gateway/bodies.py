@@ -1,0 +1,41 @@
+"""Refuses bodies by what their headers say, before a byte of them is read."""
+
+from __future__ import annotations
+
+from guardproxy.errors import DownstreamError
+from guardproxy.gateway.duty import Duty, Head, Steps
+from guardproxy.wire import codec_for
+
+_CODINGS = ("", "identity", "gzip", "deflate")
+
+
+class BodyHeaders(Duty):
+    """`limit_bytes`: how large a body may be after decompression."""
+
+    name = "bodies"
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+
+    def admit(self, head: Head) -> Steps[Head]:
+        """The head. Raises `DownstreamError` (413, 415)."""
+        if codec_for(head.route):
+            self._check_form(head)
+        if head.length_bytes is not None and head.length_bytes > self._limit_bytes:
+            raise DownstreamError(
+                413, "request_too_large", f"the request body is larger than {self._limit_bytes} bytes"
+            )
+        yield from ()
+        return head
+
+    def _check_form(self, head: Head) -> None:
+        media, _, parameters = head.headers.get("Content-Type", "").partition(";")
+        charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+        if media.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
+            message = "the content type must be application/json, in UTF-8"
+            raise DownstreamError(415, "unsupported_media_type", message, "content-type")
+        getall = getattr(head.headers, "getall", None)
+        codings = getall("Content-Encoding", []) if getall else [head.headers.get("Content-Encoding", "")]
+        if ",".join(codings).strip().lower() not in _CODINGS:
+            message = "the content encoding must be identity, gzip or deflate"
+            raise DownstreamError(415, "unsupported_encoding", message, "content-encoding")

@@ -1,0 +1,27 @@
+"""Refuses requests while the proxy cannot serve them as promised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from guardproxy.errors import DownstreamError
+from guardproxy.gateway.duty import Duty, Head, Steps
+
+
+class Readiness(Duty):
+    """`is_draining`: whether the proxy shuts down. `is_recording`: whether records can be kept."""
+
+    name = "readiness"
+
+    def __init__(self, is_draining: Callable[[], bool], is_recording: Callable[[], bool]) -> None:
+        self._is_draining = is_draining
+        self._is_recording = is_recording
+
+    def admit(self, head: Head) -> Steps[Head]:
+        """The head. Raises `DownstreamError` (503)."""
+        if self._is_draining():
+            raise DownstreamError(503, "shutting_down", "the proxy is shutting down")
+        if not self._is_recording():
+            raise DownstreamError(503, "audit_unavailable", "the audit log cannot be written")
+        yield from ()
+        return head

@@ -1,0 +1,59 @@
+"""Turns the credential of a request into its tenant.
+
+In: the setting `tenants` (`acme=sha256:HEX`), then credentials. Out: a pseudonym of the credential, which keys placeholders,
+and the name that `match.tenants`, `tenants:` and `tenant.name` are compared with. Kept: digests, never a credential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from guardproxy.errors import DownstreamError
+from guardproxy.gateway.credentials import digest, read_credential
+from guardproxy.gateway.duty import Duty, Head, Steps
+
+
+class TenantNames:
+    """The names that the settings give. A tenant may have several credentials."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        pairs = (entry.partition("=")[::2] for entry in entries)
+        self._names = {wanted.lower(): name for name, wanted in pairs}
+
+    def name(self, secret: str) -> str:
+        """Whose credential it is; empty where it has no name."""
+        return self._names.get(digest(secret), "") if secret and self._names else ""
+
+
+class Tenancy(Duty):
+    """`names`: of credentials. `seal`: a keyed digest."""
+
+    name = "tenants"
+
+    def __init__(self, names: TenantNames, seal: Callable[[bytes], str]) -> None:
+        self._names = names
+        self._seal = seal
+
+    def admit(self, head: Head) -> Steps[Head]:
+        """The head with its tenant. Raises `DownstreamError` (400) for a credential that could be read in two ways."""
+        secret = read_credential(head.headers).secret
+        yield from ()
+        return replace(head, tenant=self._pseudonym(secret), tenant_name=self._names.name(secret))
+
+    def _pseudonym(self, secret: str) -> str:
+        """Placeholders of one tenant mean nothing to another."""
+        return self._seal(b"tenant:" + secret.encode())[:16] if secret else ""
+
+
+class KnownTenants(Duty):
+    """Refuses credentials that have no name in the settings (`--unknown-tenant refuse`)."""
+
+    name = "known-tenants"
+
+    def admit(self, head: Head) -> Steps[Head]:
+        """The head. Raises `DownstreamError` (401)."""
+        if not head.tenant_name:
+            raise DownstreamError(401, "unknown_credential", "the credential of the request is not known here")
+        yield from ()
+        return head

@@ -1,0 +1,124 @@
+"""Today's admission as duties: each refuses what it is there for, and lets everything else through unchanged."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from multidict import CIMultiDict
+
+from guardproxy.errors import DownstreamError
+from guardproxy.gateway import (
+    UNKNOWN,
+    BodyHeaders,
+    Capacity,
+    Duty,
+    Head,
+    KnownTenants,
+    Readiness,
+    Routes,
+    Tenancy,
+    TenantNames,
+    digest,
+    rerun,
+)
+
+JSON = CIMultiDict({"Content-Type": "application/json"})
+HEAD = Head("1", "POST", "/v1/messages", headers=JSON, route="POST /v1/messages")
+
+
+def refusal(duty: Duty, head: Head) -> tuple[int, str]:
+    with pytest.raises(DownstreamError) as refused:
+        rerun([duty], head, [])
+    return refused.value.status, refused.value.code
+
+
+class Slots:
+    draining = False
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def full(self) -> bool:
+        return self.left == 0
+
+    def take(self) -> bool:
+        self.left -= not self.full()
+        return self.left >= 0 and not self.full()
+
+
+def test_readiness() -> None:
+    assert rerun([Readiness(lambda: False, lambda: True)], HEAD, []) == HEAD
+    assert refusal(Readiness(lambda: True, lambda: False), HEAD) == (503, "shutting_down")
+    assert refusal(Readiness(lambda: False, lambda: False), HEAD) == (503, "audit_unavailable")
+
+
+def test_routes() -> None:
+    routes = Routes(["GET /v1/models"])
+    for method, path in (("POST", "/v1/messages"), ("GET", "/v1/models")):
+        head = routes.named(Head("1", method, path))
+        assert rerun([routes], head, []).route == f"{method} {path}"
+    for method, path, wanted in (
+        ("GET", "/v1/messages", (405, "method_not_allowed")),
+        ("POST", "/v1/models", (405, "method_not_allowed")),
+        ("POST", "/v1/other", (404, "unknown_route")),
+    ):
+        head = routes.named(Head("1", method, path))
+        assert head.route == UNKNOWN
+        assert refusal(routes, head) == wanted
+
+
+def test_the_credential_becomes_a_tenant() -> None:
+    tenancy = Tenancy(TenantNames([f"acme={digest('k-1')}"]), lambda data: hashlib.sha256(data).hexdigest())
+    named = rerun([tenancy], replace(HEAD, headers={"Authorization": "Bearer k-1"}), [])
+    other = rerun([tenancy], replace(HEAD, headers={"x-api-key": "k-2"}), [])
+    without = rerun([tenancy], HEAD, [])
+    assert (named.tenant_name, other.tenant_name, without.tenant_name) == ("acme", "", "")
+    assert len({named.tenant, other.tenant, without.tenant}) == 3
+    assert without.tenant == ""
+    assert "k-1" not in named.tenant
+    contradictory = replace(HEAD, headers={"Authorization": "Bearer k-1", "x-api-key": "k-2"})
+    assert refusal(tenancy, contradictory) == (400, "two_credentials")
+    assert rerun([KnownTenants()], named, []) == named
+    assert refusal(KnownTenants(), other) == (401, "unknown_credential")
+
+
+def test_capacity() -> None:
+    slots = Slots(2)
+    capacity = Capacity(slots)
+    assert rerun([capacity], HEAD, []) == HEAD
+    capacity.take()
+    slots.left = 0
+    assert refusal(capacity, HEAD) == (503, "no_capacity")
+    with pytest.raises(DownstreamError, match="too many requests are under way"):
+        capacity.take()
+
+
+@pytest.mark.parametrize(
+    ("headers", "length_bytes", "wanted"),
+    [
+        ({"Content-Type": "application/json; charset=UTF-8"}, 100, None),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, None, None),
+        ({"Content-Type": "text/plain"}, 1, (415, "unsupported_media_type")),
+        ({"Content-Type": "application/json; charset=latin-1"}, 1, (415, "unsupported_media_type")),
+        ({"Content-Type": "application/json", "Content-Encoding": "br"}, 1, (415, "unsupported_encoding")),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip, gzip"}, 1, (415, "unsupported_encoding")),
+        ({"Content-Type": "application/json"}, 101, (413, "request_too_large")),
+    ],
+)
+def test_bodies(headers: dict[str, str], length_bytes: int | None, wanted: tuple[int, str] | None) -> None:
+    mappings: Sequence[CIMultiDict[str] | dict[str, str]] = (headers, CIMultiDict(headers))
+    for mapping in mappings:
+        head = replace(HEAD, headers=mapping, length_bytes=length_bytes)
+        if wanted:
+            assert refusal(BodyHeaders(100), head) == wanted
+        else:
+            assert rerun([BodyHeaders(100)], head, []) == head
+
+
+def test_a_route_that_goes_on_unread_may_have_any_body_of_that_size() -> None:
+    head = Head("1", route="GET /v1/models", headers={"Content-Type": "text/plain"}, length_bytes=100)
+    assert rerun([BodyHeaders(100)], head, []) == head
+    assert refusal(BodyHeaders(100), replace(head, length_bytes=101)) == (413, "request_too_large")

@@ -1,0 +1,131 @@
+"""Duties in their order: who is asked, what is recorded, what a refusal and a store that is away do, and the same again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from guardproxy.errors import ConfigError, DownstreamError, PluginError, StoreError
+from guardproxy.gateway import (
+    Add,
+    Answer,
+    Call,
+    Duties,
+    Duty,
+    Get,
+    Head,
+    MemoryStore,
+    Steps,
+    StoreAnswered,
+    Trail,
+    load_duties,
+    rerun,
+)
+from tests.kit.plugins import Install
+
+HEAD = Head("1", route="POST /v1/messages", tenant="acme")
+
+
+class Counted(Duty):
+    """Admits a tenant twice; the second list of calls depends on the first answer."""
+
+    name = "counted"
+
+    def admit(self, head: Head) -> Steps[Head]:
+        (count,) = yield (Add(f"count:{head.tenant}", 1, 60),)
+        if count > 2:
+            blocked, _ = yield (Get("blocked"), Add("refused", 1, 60))
+            raise DownstreamError(429, "too_many", f"{count} requests, blocked: {blocked}", retry_s=7)
+        return replace(head, tenant_name=f"number {count}")
+
+    def settle(self, head: Head, record: Mapping[str, Any]) -> Steps[None]:
+        yield (Add(f"settled:{head.tenant}:{record['outcome']}", 1, 60),)
+
+
+class Silent(Duty):
+    """Sees heads, asks nothing."""
+
+    name = "silent"
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def admit(self, head: Head) -> Steps[Head]:
+        self.seen.append(head.tenant_name)
+        yield from ()
+        return head
+
+
+class Idle(Duty):
+    name = "idle"
+
+
+class Away:
+    async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+        raise StoreError("away")
+
+
+def test_each_sees_what_those_before_it_learned_and_a_refusal_ends_the_row() -> None:
+    silent = Silent()
+    duties = Duties([Counted(), Idle(), silent], MemoryStore())
+    trails = [Trail(HEAD) for _ in range(3)]
+
+    async def admit() -> None:
+        await duties.admit(trails[0])
+        await duties.admit(trails[1])
+        with pytest.raises(DownstreamError, match="3 requests, blocked: None") as refused:
+            await duties.admit(trails[2])
+        assert (refused.value.status, refused.value.retry_s) == (429, 7)
+
+    asyncio.run(admit())
+    assert silent.seen == ["number 1", "number 2"]
+    assert trails[0].head.tenant_name == "number 1"
+    assert trails[2].head == HEAD
+    assert trails[1].answers == [StoreAnswered("counted", (2,))]
+    assert trails[2].answers == [StoreAnswered("counted", (3,)), StoreAnswered("counted", (None, 1))]
+
+
+def test_the_same_answers_decide_the_same() -> None:
+    duties = [Counted(), Idle(), Silent()]
+    assert rerun(duties, HEAD, [StoreAnswered("counted", (2,))]).tenant_name == "number 2"
+    with pytest.raises(DownstreamError, match="9 requests, blocked: yes"):
+        rerun(duties, HEAD, [StoreAnswered("counted", (9,)), StoreAnswered("counted", ("yes", 1))])
+    with pytest.raises(ValueError, match="no further answer of the store to the duty `counted`"):
+        rerun(duties, HEAD, [StoreAnswered("counted", (9,))])
+
+
+def test_a_store_that_is_away_is_no_capacity_and_no_verdict() -> None:
+    trail = Trail(HEAD)
+    with pytest.raises(DownstreamError, match="the store of the duty `counted` cannot be reached") as refused:
+        asyncio.run(Duties([Counted()], Away()).admit(trail))
+    assert (refused.value.status, refused.value.code) == (503, "store_unavailable")
+    assert trail.answers == []
+
+
+def test_settling_asks_only_those_that_settle() -> None:
+    store = MemoryStore()
+    duties = Duties([Silent(), Counted()], store)
+    assert duties.is_settling
+    asyncio.run(duties.settle(HEAD, {"outcome": "answered"}))
+    assert asyncio.run(store.perform((Get("settled:acme:answered"),))) == (1,)
+    assert not Duties([Silent(), Idle()], store).is_settling
+
+
+def test_duties_of_other_packages(install: Install) -> None:
+    install("guardproxy.duties", "counted", Counted)
+    install("guardproxy.duties", "nameless", Duty)
+    install("guardproxy.duties", "failing", lambda: 1 / 0)
+    (counted,) = load_duties(["counted"])
+    assert isinstance(counted, Counted)
+    with pytest.raises(
+        ConfigError, match=r"--duty quota: no installed package brings this duty \(known: counted, failing, nameless\)"
+    ):
+        load_duties(["quota"])
+    with pytest.raises(PluginError, match=r"`nameless` \(guardproxy.duties\) of acme 1.0 is no duty"):
+        load_duties(["nameless"])
+    with pytest.raises(PluginError, match=r"`failing` \(guardproxy.duties\) of acme 1.0 failed: ZeroDivisionError"):
+        load_duties(["failing"])
