@@ -118,7 +118,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     check = unfolding(PiiCheck(name, made.digest, made.engine, made.whole, made.by_header, traits), options)
     if made.names is None:
         return check
-    partner = NamesCheck(name, f"{check.digest} names", made.names, Traits(partner_of=check.digest, labels=made.labels))
+    partner = NamesCheck(name, f"{check.digest} names", made.names, Traits(partner_of=check.digest))
     return replace(check, traits=replace(check.traits, partner=partner))
 
 

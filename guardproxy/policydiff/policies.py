@@ -11,45 +11,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import combinations
 from typing import Any
 
-from guardproxy import policy
 from guardproxy.decisions import Retry
-from guardproxy.policy import ACTIONS, KINDS_OF, And, Expression, Match, Name, Place, Policy, Rule
-from guardproxy.policydiff.options import Changed, Effect, options, shown
-from guardproxy.redaction import Operators
-
-_LIMIT_NAMES = 10  # of an expression, for all their combinations to be tried
-# By field: the values in the order in which they protect more.
-_ORDERS: Mapping[str, tuple[Any, ...]] = {
-    "on_error": ("flag", "block"),
-    "unmapped": ("scan", "refuse"),
-    "intent": ("off", "on"),
-    "token_ids": ("pass", "refuse"),
-    "action": ACTIONS,
-    "mode": ("shadow", "enforce"),
-    "restore": (True, False),
-    "early": (True, False),
-    "then": ("pass_flagged", "fallback", "block"),
-}
-_NEUTRAL = ("keep", "message", "severity", "template", "price")
-_BY_HAND: tuple[str, ...] = (
-    "name",
-    "match",
-    "checks",
-    "rules",
-    "tests",
-    "id",
-    "on",
-    "when",
-    "retry",
-    "operators",
-    "rule",
-    "strength",
+from guardproxy.policy import (
+    KINDS_OF,
+    SCALES,
+    WHOLE,
+    And,
+    Expression,
+    Match,
+    Name,
+    Place,
+    Policy,
+    Rule,
+    compare,
+    compare_conditions,
+    compare_operators,
+    compare_restorations,
+    compare_shares,
+    reach,
 )
-_BY_HAND += ("restoration", "opaque")
+from guardproxy.policydiff.options import EFFECTS, Difference, Effect, options, shown
+
+# Fields of a policy, a rule or a retry. The first ones change records, words and costs only: `attempts` and its like bound how
+# many answers the model gives, never what is let through.
+_NEUTRAL = ("keep", "message", "severity", "template", "price", "attempts", "total_s", "total_tokens")
+_BY_HAND = (
+    *("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "restoration"),
+    *("opaque", "share", "model", "upstream"),
+)
 _NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "root", "unused")
+_OF_THE_ACTION = ("restore", "early")
+"""Fields that go with a weaker action when a rule gets a stronger one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +127,7 @@ def _bites(rule: Rule) -> bool:
 def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     scope = _scope(old.match, new.match)
 
-    def told(found: Iterable[Changed], bites: bool = True) -> Iterator[Change]:
+    def told(found: Iterable[Difference], bites: bool = True) -> Iterator[Change]:
         for words, effect in found:
             yield Change(new.name, f"{words}{scope}", effect if bites else "neutral")
 
@@ -141,13 +135,14 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     for name in sorted({*old.checks} & {*new.checks}):
         users = [rule for policy in (old, new) for rule in policy.rules if name in rule.when.names()]
         yield from told(options(name, old.checks[name], new.checks[name]), any(map(_bites, users)))
+        yield from told(_on_error(name, old, new))
     yield from told(_named_checks(old, new))
     yield from told(_rules(old, new))
     yield from told(_fields(old, new, ""))
     yield from told(_opaque(old, new))
     if not new.tenant and old.stands_for != new.stands_for:
         was, now = (_listed(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
-        yield from told([Changed(f"extends {was} -> {now}", "neutral")])
+        yield from told([Difference(f"extends {was} -> {now}", "neutral")])
     yield from told(_tests(old, new))
 
 
@@ -158,7 +153,7 @@ def _scope(old: Match, new: Match) -> str:
     return f" for {', '.join(told)}" if told else ""
 
 
-def _match(old: Match, new: Match) -> Iterator[Changed]:
+def _match(old: Match, new: Match) -> Iterator[Difference]:
     for field in fields(Match):
         before, after = getattr(old, field.name), getattr(new, field.name)
         if before == after or not field.compare:
@@ -166,35 +161,43 @@ def _match(old: Match, new: Match) -> Iterator[Changed]:
         if field.name == "when":
             was, now = (value.text if value else "always" for value in (before, after))
             effect: Effect = "loosens" if before is None else "tightens" if after is None else "either"
-            yield Changed(f"applies when {was} -> {now}", effect)
+            yield Difference(f"applies when {was} -> {now}", effect)
             continue
         lists = [value for value in (before, after) if value is not None]
         if not all(isinstance(value, tuple) for value in lists):
-            yield Changed(f"match {field.name} {shown(before)} -> {shown(after)}", "either")
+            yield Difference(f"match {field.name} {shown(before)} -> {shown(after)}", "either")
         elif before is None:
-            yield Changed(f"only for {field.name} {_listed(after)}, was for all", "loosens")
+            yield Difference(f"only for {field.name} {_listed(after)}, was for all", "loosens")
         elif after is None:
-            yield Changed(f"for all {field.name}, was only for {_listed(before)}", "tightens")
+            yield Difference(f"for all {field.name}, was only for {_listed(before)}", "tightens")
         else:
             if more := [one for one in after if one not in before]:
-                yield Changed(f"also for {field.name} {_listed(more)}", "tightens")
+                yield Difference(f"also for {field.name} {_listed(more)}", "tightens")
             if fewer := [one for one in before if one not in after]:
-                yield Changed(f"no longer for {field.name} {_listed(fewer)}", "loosens")
+                yield Difference(f"no longer for {field.name} {_listed(fewer)}", "loosens")
 
 
 def _listed(items: Sequence[Any]) -> str:
     return ", ".join(map(str, items))
 
 
-def _named_checks(old: Policy, new: Policy) -> Iterator[Changed]:
+def _on_error(name: str, old: Policy, new: Policy) -> Iterator[Difference]:
+    """What the failure of a check leads to, if one of the policies says so of this check."""
+    said = old.checks[name].on_error, new.checks[name].on_error
+    was, now = said[0] or old.on_error, said[1] or new.on_error
+    if any(said) and was != now:
+        yield Difference(f"`{name}` on_error {was} -> {now}", EFFECTS[compare("on_error", was, now)])
+
+
+def _named_checks(old: Policy, new: Policy) -> Iterator[Difference]:
     """Checks that came or went; what that does is told by the rules that name them."""
     for name in sorted({*new.checks} - {*old.checks}):
-        yield Changed(f"the check `{name}` is new ({new.checks[name].use})", "neutral")
+        yield Difference(f"the check `{name}` is new ({new.checks[name].use})", "neutral")
     for name in sorted({*old.checks} - {*new.checks}):
-        yield Changed(f"the check `{name}` is gone", "neutral")
+        yield Difference(f"the check `{name}` is gone", "neutral")
 
 
-def _tests(old: Policy, new: Policy) -> Iterator[Changed]:
+def _tests(old: Policy, new: Policy) -> Iterator[Difference]:
     before, after = ({test.name: test for test in policy.tests} for policy in (old, new))
     counts = {
         "new": len(after.keys() - before.keys()),
@@ -202,27 +205,27 @@ def _tests(old: Policy, new: Policy) -> Iterator[Changed]:
         "changed": sum(before[name] != after[name] for name in before.keys() & after.keys()),
     }
     if told := [f"{count} {word}" for word, count in counts.items() if count]:
-        yield Changed(f"tests: {', '.join(told)}", "neutral")
+        yield Difference(f"tests: {', '.join(told)}", "neutral")
 
 
 # Rules.
 
 
-def _rules(old: Policy, new: Policy) -> Iterator[Changed]:
+def _rules(old: Policy, new: Policy) -> Iterator[Difference]:
     before, after = ({rule.id: rule for rule in policy.rules} for policy in (old, new))
     for name in sorted(before.keys() | after.keys()):
         if name not in after:
             rule = before[name]
-            yield Changed(f"the rule `{name}` is gone ({_summary(rule)})", "loosens" if _bites(rule) else "neutral")
+            yield Difference(f"the rule `{name}` is gone ({_summary(rule)})", "loosens" if _bites(rule) else "neutral")
         elif name not in before:
             rule = after[name]
-            yield Changed(f"the rule `{name}` is new ({_summary(rule)})", "tightens" if _bites(rule) else "neutral")
+            yield Difference(f"the rule `{name}` is new ({_summary(rule)})", "tightens" if _bites(rule) else "neutral")
         else:
             was, now = _bites(before[name]), _bites(after[name])
             for words, effect in _rule(before[name], after[name]):
                 # Of a rule that did nothing before, or does nothing now, what it looked for is of no matter.
                 told = (was and now) or ((was or now) and words.startswith(("mode ", "action ", "enforce ")))
-                yield Changed(f"rule `{name}`: {words}", effect if told else "neutral")
+                yield Difference(f"rule `{name}`: {words}", effect if told else "neutral")
 
 
 def _summary(rule: Rule) -> str:
@@ -230,62 +233,71 @@ def _summary(rule: Rule) -> str:
     return f"{rule.action}{quiet} when {written(rule.when)}, on {_places(rule.on)}"
 
 
-def _rule(old: Rule, new: Rule) -> Iterator[Changed]:
+def _rule(old: Rule, new: Rule) -> Iterator[Difference]:
     if old.when != new.when:
-        yield Changed(f"when {written(old.when)} -> {written(new.when)}", _implied(old.when, new.when))
+        effect = EFFECTS[compare_conditions(old.when, new.when)]
+        yield Difference(f"when {written(old.when)} -> {written(new.when)}", effect)
     if fewer := old.on - new.on:
-        yield Changed(f"no longer looks at {_places(fewer)}", "loosens")
+        yield Difference(f"no longer looks at {_places(fewer)}", "loosens")
     if more := new.on - old.on:
-        yield Changed(f"now looks at {_places(more)}", "tightens")
-    yield from _operators(old.operators, new.operators)
+        yield Difference(f"now looks at {_places(more)}", "tightens")
+    stays = old.action == new.action
+    for words, effect in _of_action(old, new):
+        yield Difference(words, effect if stays else "neutral")
+    if reach(old) != reach(new) and old.share != new.share:
+        percents = (f"{reach(rule) * 100 / WHOLE:g} %" for rule in (old, new))
+        yield Difference(f"enforce {' -> '.join(percents)}", EFFECTS[compare_shares(reach(old), reach(new))])
+    yield from _fields(old, new, "", skipped=_OF_THE_ACTION)
+
+
+def _of_action(old: Rule, new: Rule) -> Iterator[Difference]:
+    """What belongs to the action of a rule: it comes and goes with the action."""
+    for label in sorted({"DEFAULT", *old.operators.by_label, *new.operators.by_label}):
+        before, after = old.operators.of(label), new.operators.of(label)
+        if before != after:
+            effect = EFFECTS[compare_operators(before, after)]
+            yield Difference(f"what stands for {label}: {before.type} -> {after.type}", effect)
     if old.restore and new.restore and old.restoration != new.restoration:
-        fewer_places, more_places = new.restoration <= old.restoration, old.restoration <= new.restoration
-        effect: Effect = "tightens" if fewer_places else "loosens" if more_places else "either"
-        yield Changed(f"values come back in {old.restoration} -> {new.restoration}", effect)
-    yield from _fields(old, new, "")
+        effect = EFFECTS[compare_restorations(old.restoration, new.restoration)]
+        yield Difference(f"values come back in {old.restoration} -> {new.restoration}", effect)
+    for name in _OF_THE_ACTION:
+        if (before := getattr(old, name)) != (after := getattr(new, name)):
+            yield Difference(f"{name} {shown(before)} -> {shown(after)}", EFFECTS[compare(name, before, after)])
     if old.retry and new.retry:
         yield from _fields(old.retry, new.retry, "retry ")
+        for name in ("model", "upstream"):
+            if (before := getattr(old.retry, name)) != (after := getattr(new.retry, name)):
+                effect = "either" if new.retry.then == "fallback" else "neutral"
+                yield Difference(f"retry {name} {shown(before)} -> {shown(after)}", effect)
 
 
-def _operators(old: Operators, new: Operators) -> Iterator[Changed]:
-    for label in sorted({"DEFAULT", *old.by_label, *new.by_label}):
-        before, after = old.of(label), new.of(label)
-        if before != after:
-            yield Changed(f"what stands for {label}: {before.type} -> {after.type}", "either")
-
-
-def _fields(old: Policy | Rule | Retry, new: Policy | Rule | Retry, prefix: str) -> Iterator[Changed]:
+def _fields(
+    old: Policy | Rule | Retry, new: Policy | Rule | Retry, prefix: str, skipped: Sequence[str] = ()
+) -> Iterator[Difference]:
     """The fields that hold one plain value each, whatever they are."""
     for field in fields(old):
         name = field.name
-        if name in _BY_HAND or name in _NOT_SHOWN:
+        if name in _BY_HAND or name in _NOT_SHOWN or name in skipped:
             continue
         before, after = getattr(old, name), getattr(new, name)
         if name == "description" and before != after:
-            yield Changed("the description is another", "neutral")
-        elif name == "share" and before != after:
-            was, now = (policy.WHOLE if share is None else share for share in (before, after))
-            percents = (f"{share * 100 / policy.WHOLE:g} %" for share in (was, now))
-            yield Changed(f"enforce {' -> '.join(percents)}", "tightens" if now > was else "loosens")
+            yield Difference("the description is another", "neutral")
         elif before != after:
-            yield Changed(f"{prefix}{name} {shown(before)} -> {shown(after)}", _ranked(name, before, after))
+            yield Difference(f"{prefix}{name} {shown(before)} -> {shown(after)}", _ranked(name, before, after))
 
 
-def _opaque(old: Policy, new: Policy) -> Iterator[Changed]:
+def _opaque(old: Policy, new: Policy) -> Iterator[Difference]:
     """Content that no check can read, by kind."""
     for kind in sorted(old.opaque ^ new.opaque):
         fresh = kind in new.opaque
         was, now = ("pass", "refuse") if fresh else ("refuse", "pass")
-        yield Changed(f"opaque {kind} {was} -> {now}", "tightens" if fresh else "loosens")
+        yield Difference(f"opaque {kind} {was} -> {now}", "tightens" if fresh else "loosens")
 
 
 def _ranked(name: str, old: Any, new: Any) -> Effect:
     if name in _NEUTRAL:
         return "neutral"
-    order = _ORDERS.get(name, ())
-    if old not in order or new not in order:
-        return "either"
-    return "tightens" if order.index(new) > order.index(old) else "loosens"
+    return EFFECTS[compare(name, old, new)] if name in SCALES else "either"
 
 
 def _places(on: frozenset[Any]) -> str:
@@ -311,16 +323,3 @@ def written(when: Expression, inside: bool = False) -> str:
     words = " and " if isinstance(when, And) else " or "
     text = words.join(written(part, inside=True) for part in when.parts)
     return f"({text})" if inside else text
-
-
-def _implied(old: Expression, new: Expression) -> Effect:
-    """Whether one holds wherever the other does: all combinations of what may be found are tried."""
-    names = sorted(old.names() | new.names())
-    if len(names) > _LIMIT_NAMES:
-        return "either"
-    cases = [set(some) for count in range(len(names) + 1) for some in combinations(names, count)]
-    lost = any(old.holds(case) and not new.holds(case) for case in cases)
-    won = any(new.holds(case) and not old.holds(case) for case in cases)
-    if lost and won:
-        return "either"
-    return "loosens" if lost else "tightens" if won else "neutral"
