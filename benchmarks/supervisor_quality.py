@@ -209,7 +209,7 @@ def draw(results: dict[str, dict[str, tuple[Report, bool]]], path: Path) -> None
         names = list(found)[::-1]
         last = [list(found[name][0].attacks.values())[-1] for name in names]
         fine = [found[name][0].harmless for name in names]
-        panels = (
+        panels: tuple[tuple[str, list[Any]], ...] = (
             (f"{task}: attacks found at 1 % false positives", [one.recall_at[0] for one in last]),
             (f"{task}: attacks found at 0.1 % false positives", [one.recall_at[1] for one in last]),
             (

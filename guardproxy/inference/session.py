@@ -82,7 +82,7 @@ class Batched:
     a full batch does, which on a GPU is little more than starting it.
     """
 
-    LENGTHS = (32, 64, 128, 256, 512)
+    LENGTHS: tuple[int, ...] = (32, 64, 128, 256, 512)
     TOKENS = 8192
     budget = TOKENS
     workers = 2

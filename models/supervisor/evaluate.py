@@ -107,8 +107,8 @@ def main() -> None:
         if isinstance(one, dict)
     ]
     lines.append(f"Difference of the logits of the exports to torch: {'; '.join(shown)}.")
-    before, rest = (folder / "card.md").read_text("utf-8").split(START)
-    (folder / "card.md").write_text(f"{before}{START}{chr(10).join(lines)}\n{END}{rest.split(END)[1]}", "utf-8")
+    above, below = (folder / "card.md").read_text("utf-8").split(START)
+    (folder / "card.md").write_text(f"{above}{START}{chr(10).join(lines)}\n{END}{below.split(END)[1]}", "utf-8")
 
 
 if __name__ == "__main__":

@@ -89,8 +89,8 @@ def test_a_kill_at_every_step_loses_no_acknowledged_record(tmp_path: Path, when:
     command = [sys.executable, "-c", STEPPER, str(tmp_path), when, "0", str(STEPS)]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, timeout=120)
     acknowledged: dict[int, list[str]] = {}
-    for run, name in (line.split()[:2] for line in ran.stdout.splitlines()):
-        acknowledged.setdefault(int(run), []).append(name)
+    for step, name in (line.split()[:2] for line in ran.stdout.splitlines()):
+        acknowledged.setdefault(int(step), []).append(name)
     assert "end" in acknowledged[STEPS - 1]  # so many steps are all
     assert "x4" in acknowledged[STEPS - 1]
     for run in range(STEPS):
