@@ -1,6 +1,7 @@
-"""Which headers of an answer go on, and which requests are refused for theirs (RFC 9110 section 7.6.1, RFC 9112 section 6).
+"""Chooses the headers of an answer that are forwarded, and refuses requests for their headers (RFC 9110 section 7.6.1, RFC
+9112 section 6).
 
-The headers of a request that go on are in `onward.py`, its credentials in `credentials.py`."""
+`onward.py` chooses the headers of a request, `gateway/credentials.py` reads its credentials."""
 
 from __future__ import annotations
 
@@ -99,8 +100,8 @@ _GUARDED_QUERY = re.compile(r"(?:beta=(?:true|false)|api-version=[0-9]{4}-[0-9]{
 def downstream_headers(
     headers: Mapping[str, str], known: Iterable[str] = (), more: Collection[str] = ()
 ) -> CIMultiDict[str]:
-    """The answer's headers that go on. `known`: values that were found in the exchange; what repeats one stays behind. `more`:
-    names that settings let through."""
+    """The headers of the answer to forward. `known`: values that were found in the exchange; a header that repeats one of
+    them is left out. `more`: names that settings allow."""
     drop = {name.strip().lower() for each in CIMultiDict(headers).getall("Connection", []) for name in each.split(",")}
     values = [value.lower() for value in known if value]
     kept: CIMultiDict[str] = CIMultiDict()
@@ -162,7 +163,7 @@ def check_head(request: web.BaseRequest) -> tuple[str, str]:
     if not _PATH.fullmatch(path) or "//" in path or "/." in path or not _QUERY.fullmatch(query):
         raise DownstreamError(400, "invalid_path", "the path or query has characters that are not accepted")
     coding = request.headers.getall("Transfer-Encoding", [])
-    if coding and (request.version == HttpVersion10 or [one.lower() for one in coding] != ["chunked"]):
+    if coding and (request.version == HttpVersion10 or [name.lower() for name in coding] != ["chunked"]):
         raise DownstreamError(400, "invalid_transfer_encoding", "only chunked transfer encoding is accepted")
     for name in _ONCE:
         if len(request.headers.getall(name, [])) > 1:
@@ -204,8 +205,8 @@ def check_query(query: str) -> None:
 
 
 def asked_for(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """The headers of these names, written small. Raises `DownstreamError` (400) for one that stands there twice: nobody could
-    tell which value counts."""
+    """The headers of these names, in lower case. Raises `DownstreamError` (400) for a header that is sent twice, because
+    it is ambiguous."""
     every = CIMultiDict(headers)
     found: dict[str, str] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""The listening side: aiohttp's, with limits on connections and with our own answers to what is no HTTP.
+"""The listening side: aiohttp's, with limits on connections and with our own answers to malformed HTTP.
 
 A malformed request is refused in one fixed JSON body. aiohttp's page quotes the bytes that it could not read, and its log
 does too; neither may hold what a client sent.
@@ -34,7 +34,7 @@ REAP_EVERY_S = 0.1  # looking for idle connections takes time for each of them
 
 
 def error_body(code: str, message: str) -> bytes:
-    """A refusal before any route, and so any dialect, is known."""
+    """The body of a refusal before the route, and with it the dialect, is known."""
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
     return json.dumps({"error": error}).encode()
 
@@ -118,7 +118,7 @@ class Connection(RequestHandler):
 
     @property
     def idle_since_s(self) -> float | None:
-        """Since when nothing is under way here; `None` where something is."""
+        """The time since which the connection is idle; `None` if it is not."""
         waiting = self._request_count == 0 or (self._waiter is not None and not self._waiter.done())
         if not waiting or self._messages or self._head_timer or self._force_close:
             return None
@@ -174,7 +174,8 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What a client gets whose request is no HTTP (400), is of another version (505), or met a fault of ours (500)."""
+        """The answer to a request that is malformed (400), has another HTTP version (505) or met a fault of the proxy
+        (500)."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("unexpected fault", extra={"error": type(exc).__name__}, exc_info=exc)
             code, text = "internal_error", "the proxy met a fault of its own"
@@ -204,7 +205,7 @@ class Listener(web.Server):
         self._reaped_s = 0.0
 
     def _make(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
-        if message.method == "UNKNOWN" and not message.raw_headers:  # aiohttp's own, for what is no HTTP
+        if message.method == "UNKNOWN" and not message.raw_headers:  # the attribute of aiohttp for malformed requests
             message = message._replace(version=HttpVersion(1, 1))
         return Request(message, payload, protocol, writer, task, self._loop)
 

@@ -23,7 +23,7 @@ from guardproxy.config import Config
 from guardproxy.errors import UpstreamError
 from guardproxy.server.breaker import Breaker, Result, State, Thresholds, Ticket
 
-OVERLOADED = 529  # what Anthropic answers instead of 429 when all of its customers together are too many
+OVERLOADED = 529  # Anthropic answers 529 instead of 429 when it is overloaded by all customers together
 SLICED_BYTES = 512 * 1024
 _OUR_SHORTAGE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
 _clock = time.monotonic
@@ -120,7 +120,7 @@ class Upstream:
         return response
 
     def _failure(self, error: OSError) -> UpstreamError:
-        """What an error of the connection means to the client, and to the breaker."""
+        """The error for the client and the result for the breaker that an error of the connection leads to."""
         if error.errno in _OUR_SHORTAGE:
             self._settle("unknown")
             return UpstreamError("no_capacity", "this proxy can open no further connection", 503, retry_s=1)

@@ -171,8 +171,8 @@ def call_chat(client: openai.OpenAI, *, stream: bool) -> list[tuple[str, str]]:
     with client.chat.completions.stream(model="m", messages=ASK, tools=tools) as events:
         for _ in events:
             pass
-        calls = events.get_final_completion().choices[0].message.tool_calls or []
-        return [(call.function.name, call.function.arguments) for call in calls]
+        parsed = events.get_final_completion().choices[0].message.tool_calls or []
+        return [(call.function.name, call.function.arguments) for call in parsed]
 
 
 def call_claude(client: anthropic.Anthropic, *, stream: bool) -> list[tuple[str, Any]]:

@@ -193,7 +193,7 @@ def chat_texts(data: bytes) -> dict[str, str]:
 
 def message_frames(blocks: Sequence[tuple[str, Sequence[str]]], stop: str = "end_turn") -> list[bytes]:
     """An Anthropic stream: blocks of a kind (`text`, `thinking`, `tool`) and their pieces."""
-    message = {
+    message: dict[str, Any] = {
         "id": "m",
         "type": "message",
         "role": "assistant",

@@ -143,7 +143,7 @@ def chat_requests(draw: st.DrawFn) -> dict[str, Any]:
                 messages.append({"role": "tool", "tool_call_id": "c1", "content": draw(TEXTS)})
             case "system":
                 messages.append({"role": "system", "content": draw(TEXTS), "name": draw(TEXTS)})
-    body = {"model": draw(st.sampled_from(["m", CODE, MAIL])), "messages": messages}
+    body: dict[str, Any] = {"model": draw(st.sampled_from(["m", CODE, MAIL])), "messages": messages}
     if draw(st.booleans()):
         body |= {"metadata": draw(OBJECTS)}
     if draw(st.booleans()):
@@ -204,8 +204,8 @@ def chat_answers(draw: st.DrawFn, streamed: bool) -> list[bytes]:
         for part in draw(st.lists(TEXTS, max_size=3)):
             match name:
                 case "tool":
-                    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "send", "arguments": part}}
-                    deltas.append({"tool_calls": [call]})
+                    piece = {"index": 0, "id": "c", "type": "function", "function": {"name": "send", "arguments": part}}
+                    deltas.append({"tool_calls": [piece]})
                 case "list":
                     deltas.append({"content": "", "thoughts": [{"text": part, "n": draw(NUMBERS)}]})
                 case _:
@@ -219,7 +219,7 @@ def chat_answers(draw: st.DrawFn, streamed: bool) -> list[bytes]:
 @st.composite
 def message_answers(draw: st.DrawFn, streamed: bool) -> list[bytes]:
     if not streamed:
-        content = [
+        content: list[dict[str, Any]] = [
             {"type": "thinking", "thinking": draw(TEXTS), "signature": "AAAA"},
             {"type": "text", "text": draw(TEXTS)},
         ]

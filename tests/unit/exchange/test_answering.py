@@ -498,7 +498,7 @@ def test_a_call_that_is_only_flagged_arrives() -> None:
         + "  - {id: mail, on: response, when: mail, action: redact}\n"
     )
     data = called("send", f'{{"name": 1, "to": "{MAIL}"}}')
-    for cuts in (range(0, len(data), 40), []):
+    for cuts in (range(0, len(data), 40), range(0)):
         attempts = Attempts(policies, ask(stream=True, schema=None, tools=TOOLS)).answer(data, cuts)
         told = json.loads(chat_texts(attempts.play.client)["tool"])
         assert told["name"] == 1

@@ -85,7 +85,7 @@ def message(*blocks: dict[str, Any]) -> bytes:
     ).encode()
 
 
-def waiting(policies: PolicySet | None = None, route: str = CHAT, **limits: int) -> Play:
+def waiting(policies: PolicySet | None = None, route: str = CHAT, **limits: Any) -> Play:
     """An exchange whose request went upstream. Its transcript begins after that."""
     play = Play(policies or rules(ONE_CHECK), route, Limits(**limits))
     play.ask(ask(max_tokens=3))
@@ -453,7 +453,7 @@ def test_a_second_choice_that_is_cut_off_is_no_success() -> None:
 def test_values_come_back_in_texts_arguments_and_reasoning() -> None:
     arguments = json.dumps({"to": TOKEN, TOKEN: f"{TOKEN}, {TOKEN}"})
     call = {"index": 0, "id": "t", "type": "function", "function": {"name": "send", "arguments": arguments[:9]}}
-    deltas = [
+    deltas: list[dict[str, Any]] = [
         {"reasoning_content": TOKEN[:7]},
         {"reasoning_content": TOKEN[7:]},
         {"content": f"to {TOKEN}"},

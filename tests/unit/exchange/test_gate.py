@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ class Frames:
         self.names[id(frame)] = name
         return frame
 
-    def text(self, name: str, text: str, channel: Channel = A, **more: bool) -> Text:
+    def text(self, name: str, text: str, channel: Channel = A, **more: Any) -> Text:
         return Text(channel, text, self.new(name), ("x",), **more)
 
 

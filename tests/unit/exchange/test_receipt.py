@@ -50,7 +50,7 @@ NOBODY = policy_set("policy: p\nrules:\n  - {id: nothing, when: check_error, act
 
 def read(value: str) -> dict[str, Any]:
     """A receipt as plain values: lists of kinds with their parameters, words, numbers, flags."""
-    found: dict[str, Any] = http_sf.parse(value.encode(), tltype="dictionary")
+    found: Any = http_sf.parse(value.encode(), tltype="dictionary")
     return {
         name: ([str(kind) for kind, _ in one], parameters)
         if isinstance(one, list)
@@ -293,6 +293,10 @@ rules:
 def test_the_seal_of_what_the_client_got_covers_the_comment() -> None:
     sealed = []
 
+    def seal(data: bytes) -> str:
+        sealed.append(data)
+        return data.hex()
+
     class Sealing(Play):
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -303,7 +307,7 @@ def test_the_seal_of_what_the_client_got_covers_the_comment() -> None:
                         for name in self.exchange.setting.__slots__
                         if name != "seal"
                     },
-                    seal=lambda data: sealed.append(data) or data.hex(),
+                    seal=seal,
                 )
             )
 

@@ -37,6 +37,7 @@ class Counted(Duty):
 
     def admit(self, head: Head) -> Steps[Head]:
         (count,) = yield (Add(f"count:{head.tenant}", 1, 60),)
+        assert isinstance(count, int)
         if count > 2:
             blocked, _ = yield (Get("blocked"), Add("refused", 1, 60))
             raise DownstreamError(429, "too_many", f"{count} requests, blocked: {blocked}", retry_s=7)

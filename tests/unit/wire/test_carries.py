@@ -14,7 +14,7 @@ from guardproxy.wire.codec import Codec, codec_for, codecs
 
 CALL = {"id": "c", "type": "function", "function": {"name": "t", "arguments": '{"a": "x y"}'}}
 TOOL = {"type": "function", "function": {"name": "t", "description": "what it does"}}
-CHAT = {
+CHAT: dict[str, Any] = {
     "model": "m",
     "user": "a user",
     "new_field": "some words",
@@ -33,7 +33,7 @@ CHAT = {
     ],
 }
 CHAT_ANSWER = {
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {**CHAT["messages"][2], "new_field": "some words"}}],  # type: ignore[index]
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {**CHAT["messages"][2], "new_field": "some words"}}],
 }
 USE = {"type": "tool_use", "id": "u", "name": "t", "input": {"a": "x y"}}
 BLOCKS: list[Any] = [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import DownstreamError
-from guardproxy.events import Event, Frame, Opaque, Text
+from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.findings import Channel
 from guardproxy.wire.formats.openai_chat.codec import CODEC, ChatDecoder
 from guardproxy.wire.json.walk import is_plain_key
@@ -190,7 +190,7 @@ def test_when_a_stream_is_complete(trees: list[dict[str, Any]], complete: bool) 
 
 def test_what_ends_when() -> None:
     decoder, found = stream(chunk(0, content="a"), chunk(1, content="b"), chunk(0, "stop"))
-    assert [event.channel.path for event in found if type(event).__name__ == "End"] == [
+    assert [event.channel.path for event in found if isinstance(event, End)] == [
         "choices[0].message.content",
         "choices[1].message.content",
     ]
