@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 
 from guardproxy.checks import Option, known, options, options_digest, with_defaults
 from guardproxy.errors import OptionError
+from tests.kit.check_options import PAGE, page
 
 DECLARED = {"word": Option("A word.", {"type": "string"}, default="x"), "least": Option("A score.", {"type": "number"})}
 EVERY = [(use, key, option) for use in known() for key, option in options(use).items()]
@@ -54,3 +55,7 @@ def test_a_digest_tells_options_apart() -> None:
     }
     assert len(digests) == 5
     assert options_digest("a", 1, {"x": 1, "y": 2}) == options_digest("a", 1, {"y": 2, "x": 1})
+
+
+def test_the_page_of_all_options_is_the_one_that_is_made() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run `python -m tests.kit.check_options`"
