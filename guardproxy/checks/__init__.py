@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from guardproxy.checks._contract import (
-    Judged,
     Query,
     Resources,
+    ScoredPiece,
     Scorer,
     Tag,
     Tagger,
@@ -27,12 +27,12 @@ __all__ = [
     "VERSION",
     "Advice",
     "Check",
-    "Judged",
     "Option",
     "Options",
     "Query",
     "Resources",
     "ScanStopped",
+    "ScoredPiece",
     "Scorer",
     "Supervisor",
     "Tag",

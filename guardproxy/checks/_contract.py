@@ -40,7 +40,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ScoredPiece:
     """One piece of a text, its characters `start` to `end`, and for each output asked for its score, 0.0 to 1.0."""
 
     start: int
@@ -71,7 +71,7 @@ class Scorer(Protocol):
     @property
     def default_point(self) -> str: ...
 
-    def judge(self, queries: Sequence[Query]) -> list[tuple[Judged, ...]]:
+    def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
         """The pieces of each text, in order, overlapping, every character in one; they depend on the query alone."""
         ...
 

@@ -69,7 +69,7 @@ class Service(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OutgoingTexts:
     """The texts of some windows that go out; `numbers`: those of their windows."""
 
     queries: tuple[Mapping[str, Any], ...]
@@ -100,12 +100,12 @@ class Http:
                 for number, window in enumerate(windows)
             ]
 
-    def ask(self, windows: Sequence[Window]) -> Asked:
+    def ask(self, windows: Sequence[Window]) -> OutgoingTexts:
         """What of the windows is sent: texts that are complete and not blank."""
         numbers = tuple(number for number, one in enumerate(windows) if one.last and one.text.strip())
-        return Asked(tuple(_query(self.name, windows[number]) for number in numbers), numbers)
+        return OutgoingTexts(tuple(_query(self.name, windows[number]) for number in numbers), numbers)
 
-    def answer(self, windows: Sequence[Window], asked: Asked, judged: Any) -> list[Scan]:
+    def answer(self, windows: Sequence[Window], asked: OutgoingTexts, judged: Any) -> list[Scan]:
         """The scans, from what the service answered. Raises `RemoteError` for an answer that cannot be one."""
         if not isinstance(judged, list) or len(judged) != len(asked.numbers):
             raise RemoteError("the service did not give one result for each text")

@@ -5,7 +5,7 @@ Windows of text come in, findings with one label go out; nothing is kept between
 Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` any script), `words` (found in any
 case, where no letter, digit or underscore touches them), `label`, `score`, and `cap`: the most characters that a match
 of a pattern without a bound of its own may have. Text beyond `cap` characters does not exist for such a match, so
-`a.*` finds at most `cap` characters at a time. Overlapping matches are one finding (see `_reach.py`).
+`a.*` finds at most `cap` characters at a time. Overlapping matches are one finding (see `_patterns/reach.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import re2
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
 from guardproxy.checks._options import SCORE, TEXTS, Option, Options, options_digest, with_defaults
-from guardproxy.checks._patterns.reach import Reach, Rule, rule
+from guardproxy.checks._patterns.reach import Reach, SearchRule, rule
 from guardproxy.checks._patterns.shape import UnreadableError
 from guardproxy.errors import OptionError
 from guardproxy.findings import Advice, Check, Scan, Traits, Window
@@ -82,7 +82,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     return unfolding(PatternCheck(name, options_digest("pattern", VERSION, plain), Reach(rules), traits), options)
 
 
-def _advice(at: int, each: Rule) -> Iterator[Advice]:
+def _advice(at: int, each: SearchRule) -> Iterator[Advice]:
     """What a pattern costs a stream, and a reader's time."""
     if not each.bounded:
         held = f"up to {each.reach} characters of a stream are held from where it may begin"
@@ -105,7 +105,7 @@ def _strings(options: Mapping[str, Any], key: str) -> list[str]:
     return value
 
 
-def _pattern_rule(at: int, pattern: str, label: str, score: float, cap: int) -> Rule:
+def _pattern_rule(at: int, pattern: str, label: str, score: float, cap: int) -> SearchRule:
     where = f"pattern {at + 1}"
     try:
         return rule(label, pattern, cap=cap, score=score)
@@ -133,7 +133,7 @@ def _reason(error: Exception) -> str:
     return f"{text}; {hint}" if hint else text
 
 
-def _words_rule(words: Sequence[str], label: str, score: float) -> Rule:
+def _words_rule(words: Sequence[str], label: str, score: float) -> SearchRule:
     """One rule for all words. The longest come first, so that `falcon heavy` is preferred to `falcon`."""
     ordered = sorted({word.strip() for word in words}, key=lambda word: (-len(word), word))
     try:

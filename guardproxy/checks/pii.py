@@ -3,19 +3,19 @@
 Windows of text come in, findings labelled with Presidio's entity names go out; nothing is kept between scans.
 
 Options
-- `entities`: what to look for, by Presidio's names of entities or of recognizer classes. Default: `_recognizers.defaults`,
+- `entities`: what to look for, by Presidio's names of entities or of recognizer classes. Default: `_pii/recognizers.py`, `defaults`,
   or nothing but what `recognizers` names.
 - `recognizers`: one's own, as one entry or a list: a file in Presidio's format (`titles.yaml`, beside the policy), or a class
   (`package.module:Class`). All that they find is looked for, too.
 - `threshold`: the least score. Default: a recognizer's own (`score_thresholds` in its file), or else 0.4.
-- `language`: `en`, another that spaCy has rules for, or a list; `auto` (see `_language.py`); or `header`: the one that the
-  request names in `Content-Language`, and all of `_language.LANGUAGES` where it names none of them.
+- `language`: `en`, another that spaCy has rules for, or a list; `auto` (see `_pii/language.py`); or `header`: the one that the
+  request names in `Content-Language`, and all of the languages there where it names none of them.
 - `model`: what finds PERSON, LOCATION, ORGANIZATION and NRP, where one of them is among `entities`: `names` (the default), or
   `spacy:` and a pipeline. It looks for DATE_TIME as well where that is asked for beside them.
-- `parity`: `extended` (the default) adds the recognizers of `_extended.py` to Presidio's; `strict` does not.
-- `evasions`: see `_unfolding.py`.
+- `parity`: `extended` (the default) adds the recognizers of `_pii/extended.py` to Presidio's; `strict` does not.
+- `evasions`: see `_evasions/unfolding.py`.
 
-With `parity: strict`, what is found in a text is what Presidio finds in it (see `_engine.py`), less what is under the
+With `parity: strict`, what is found in a text is what Presidio finds in it (see `_pii/engine.py`), less what is under the
 threshold, and overlaps are resolved (`resolve`). Names are looked for by a partner of the check, which reads the text at
 its own pace; they give way.
 A match that may still grow when it has `MOST` characters ends there, and the search goes on from there as in a new text.

@@ -2,7 +2,7 @@
 
 Windows of text come in, findings come out, one label a kind of secret; nothing is kept between scans. The rules are
 data (`secrets_rules.yaml`); how they are found in growing text, and what happens to matches that overlap or have no
-end, is told in `_reach.py`.
+end, is in `_patterns/reach.py`.
 
 Options: `rules` (only these ids) and `skip` (all but these).
 """
@@ -23,7 +23,7 @@ import yaml
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
 from guardproxy.checks._options import Option, Options, options_digest, with_defaults
-from guardproxy.checks._patterns.reach import Reach, Rule, rule
+from guardproxy.checks._patterns.reach import Reach, SearchRule, rule
 from guardproxy.errors import OptionError
 from guardproxy.findings import Check, Scan, Traits, Window
 
@@ -106,7 +106,7 @@ def _reach(chosen: frozenset[str]) -> Reach:
     return Reach([_rule(row) for row in _rows() if row["id"] in chosen])
 
 
-def _rule(row: Mapping[str, Any]) -> Rule:
+def _rule(row: Mapping[str, Any]) -> SearchRule:
     pattern = row["pattern"].replace("{assign}", _ASSIGN).replace("{end}", _END)
     accept: Callable[[str], bool] | None = partial(_random, row["entropy"]) if "entropy" in row else None
     group = 1 if _has_group(pattern) else 0

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from guardproxy.checks._contract import Judged, Query, Resources, Scorer
+from guardproxy.checks._contract import Query, Resources, ScoredPiece, Scorer
 from guardproxy.checks._evasions.readings import PROFILES, other_views
 from guardproxy.checks._evasions.unfolding import EVASIONS, merged
-from guardproxy.checks._evasions.views import View
+from guardproxy.checks._evasions.views import TextView
 from guardproxy.checks._options import SCORE, TEXTS, Option, Options, options_digest, with_defaults
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import (
@@ -146,7 +146,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class TextSegment:
     """Text to be judged as one: `start` to `end` of its channel, and the query, which begins at `begin`.
 
     `views`: other readings of the query's text (see `_readings.py`); a query is made of each.
@@ -156,14 +156,14 @@ class Segment:
     end: int
     begin: int
     query: Query | None
-    views: tuple[View, ...] = ()
+    views: tuple[TextView, ...] = ()
 
     @property
     def queries(self) -> list[Query]:
         """The query, then one for each view."""
         return [self.query, *(replace(self.query, text=view.text) for view in self.views)] if self.query else []
 
-    def span(self, piece: Judged, view: View | None = None) -> tuple[int, int] | None:
+    def span(self, piece: ScoredPiece, view: TextView | None = None) -> tuple[int, int] | None:
         """Where a piece of the query, or of a view of it, stands in the channel, without the context. `None` for one that is
         all context: its words were judged with the segment before."""
         low, high = (view.start_of(piece.start), view.stop_of(piece.end)) if view else (piece.start, piece.end)
@@ -172,10 +172,10 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SegmentedWindows:
     """For each window its segments; those without a query are blank, or nothing is asked about them."""
 
-    segments: list[list[Segment]]
+    segments: list[list[TextSegment]]
 
     @property
     def queries(self) -> list[Query]:
@@ -200,18 +200,20 @@ class Supervisor:
         asked = self.ask(windows)
         return self.answer(windows, asked, self.scorer.judge(asked.queries) if asked.queries else [])
 
-    def ask(self, windows: Sequence[Window]) -> Asked:
+    def ask(self, windows: Sequence[Window]) -> SegmentedWindows:
         """What a scan of the windows asks the model."""
-        return Asked([list(self._cut(window)) for window in windows])
+        return SegmentedWindows([list(self._cut(window)) for window in windows])
 
-    def answer(self, windows: Sequence[Window], asked: Asked, judged: Sequence[Sequence[Judged]]) -> list[Scan]:
+    def answer(
+        self, windows: Sequence[Window], asked: SegmentedWindows, judged: Sequence[Sequence[ScoredPiece]]
+    ) -> list[Scan]:
         """The scans, given the pieces of every query, in order."""
         answers = iter(judged)
         return [
             self._answer(window, segments, answers) for window, segments in zip(windows, asked.segments, strict=True)
         ]
 
-    def _cut(self, window: Window) -> Iterator[Segment]:
+    def _cut(self, window: Window) -> Iterator[TextSegment]:
         text, offset, kind = window.text, window.start, window.channel.kind
         start = window.settled - offset
         outputs = tuple(dict.fromkeys(output for wanted in self.wanted[kind] for output in wanted.thresholds))
@@ -224,10 +226,12 @@ class Supervisor:
             asks = bool(outputs) and not text[start:end].isspace()
             query = Query(text[begin:end], outputs, self.first_stage) if asks else None
             views = tuple(other_views(query.text, self.evasions)) if query else ()
-            yield Segment(offset + start, offset + end, offset + begin, query, views)
+            yield TextSegment(offset + start, offset + end, offset + begin, query, views)
             start = end
 
-    def _answer(self, window: Window, segments: Sequence[Segment], answers: Iterator[Sequence[Judged]]) -> Scan:
+    def _answer(
+        self, window: Window, segments: Sequence[TextSegment], answers: Iterator[Sequence[ScoredPiece]]
+    ) -> Scan:
         findings: list[Finding] = []
         for segment in segments:
             if segment.query is None:
@@ -241,7 +245,7 @@ class Supervisor:
         keep = max(window.start, settled - self.cut[window.channel.direction].context_chars)
         return Scan(tuple(findings), settled, keep)
 
-    def _found(self, spans: Sequence[tuple[tuple[int, int], Judged]], asked: Sequence[Wanted]) -> list[Finding]:
+    def _found(self, spans: Sequence[tuple[tuple[int, int], ScoredPiece]], asked: Sequence[Wanted]) -> list[Finding]:
         return [
             Finding(*span, self.name, wanted.label, score)
             for wanted in asked

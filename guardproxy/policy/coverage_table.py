@@ -32,7 +32,7 @@ class Looking:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CoverageRow:
     """One kind of texts of a wire format."""
 
     format: str
@@ -41,10 +41,10 @@ class Row:
     checks: tuple[Looking, ...]
 
 
-def coverage(policies: PolicySet) -> list[Row]:
+def coverage(policies: PolicySet) -> list[CoverageRow]:
     """Every kind of text that can come, and what looks at it; overrides of tenants only look at more."""
     return [
-        Row(codec.name, direction, kind, tuple(sorted(_looking(policies, codec, direction, kind))))
+        CoverageRow(codec.name, direction, kind, tuple(sorted(_looking(policies, codec, direction, kind))))
         for codec in codecs()
         for direction, kinds in carried(codec).items()
         for kind in kinds
@@ -71,7 +71,7 @@ def asked(policy: Policy, rule: Rule) -> frozenset[str]:
     return names or frozenset(policy.checks)
 
 
-def table(rows: list[Row]) -> list[str]:
+def table(rows: list[CoverageRow]) -> list[str]:
     """The rows as lines of text, columns under each other."""
     head = ("format", "direction", "kind", "checks")
     cells = [head, *((row.format, row.direction, row.kind, ", ".join(map(str, row.checks)) or "NONE") for row in rows)]

@@ -3,8 +3,8 @@
 In: policies, in any order. Out: changes, by policy, in the order of the names; policies, checks, rules and items of lists are
 matched by name, so that moving them is no change. Kept: nothing.
 
-What a change does is told from the files alone: `tightens` (more is found, or more is done about it), `loosens`, `either`
-(it depends on the texts), `neutral` (only records and words change).
+The files alone say what a change does: `tightens` (more is found, or more is done about it), `loosens`, `either` (it depends
+on the texts), `neutral` (only records, words and costs change). `policy/strictness.py` holds the order.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
     """Everything that differs."""
     before, after = ({policy.name: policy for policy in each} for each in (old, new))
     gone, fresh = (
-        {name: policy for name, policy in one.items() if name not in other and not policy.tenant}
-        for one, other in ((before, after), (after, before))
+        {name: policy for name, policy in these.items() if name not in those and not policy.tenant}
+        for these, those in ((before, after), (after, before))
     )
     out: list[Change] = []
     if len(gone) == len(fresh) == 1 and not before.keys() & after.keys():  # two versions of one policy
@@ -71,7 +71,7 @@ def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
         out += [Change(other, f"was called {name}", "neutral"), *_policy(policy, newer)]
         gone, fresh = {}, {}
     for name, policy in sorted(gone.items()):
-        same = next((one for one in fresh if _bare(fresh[one]) == _bare(policy)), None)
+        same = next((other for other in fresh if _bare(fresh[other]) == _bare(policy)), None)
         if same is not None:
             del fresh[same]
             out.append(Change(same, f"was called {name}", "neutral"))
@@ -82,13 +82,13 @@ def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
     for name in sorted({*before} & {*after}):
         if not after[name].tenant:
             out += _policy(before[name], after[name])
-    said = {(change.policy, change.words) for change in out}
-    out += (change for change in _tenants(before, after) if (change.policy, change.words) not in said)
+    known = {(change.policy, change.words) for change in out}
+    out += (change for change in _tenants(before, after) if (change.policy, change.words) not in known)
     return sorted(out, key=lambda change: change.policy)
 
 
 def _tenants(before: Mapping[str, Policy], after: Mapping[str, Policy]) -> Iterator[Change]:
-    """What is special for one tenant, which can only be stricter than the file. What changed for all is left out."""
+    """The changes for one tenant alone, whose overrides can only be stricter than the file."""
     for name in sorted(before.keys() | after.keys()):
         policy = after.get(name) or before[name]
         if not policy.tenant or not (policy.file in before and policy.file in after):
@@ -127,30 +127,30 @@ def _bites(rule: Rule) -> bool:
 def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     scope = _scope(old.match, new.match)
 
-    def told(found: Iterable[Difference], bites: bool = True) -> Iterator[Change]:
-        for words, effect in found:
+    def changed(differences: Iterable[Difference], bites: bool = True) -> Iterator[Change]:
+        for words, effect in differences:
             yield Change(new.name, f"{words}{scope}", effect if bites else "neutral")
 
-    yield from told(_match(old.match, new.match))
+    yield from changed(_match(old.match, new.match))
     for name in sorted({*old.checks} & {*new.checks}):
         users = [rule for policy in (old, new) for rule in policy.rules if name in rule.when.names()]
-        yield from told(options(name, old.checks[name], new.checks[name]), any(map(_bites, users)))
-        yield from told(_on_error(name, old, new))
-    yield from told(_named_checks(old, new))
-    yield from told(_rules(old, new))
-    yield from told(_fields(old, new, ""))
-    yield from told(_opaque(old, new))
+        yield from changed(options(name, old.checks[name], new.checks[name]), any(map(_bites, users)))
+        yield from changed(_on_error(name, old, new))
+    yield from changed(_named_checks(old, new))
+    yield from changed(_rules(old, new))
+    yield from changed(_fields(old, new, ""))
+    yield from changed(_opaque(old, new))
     if not new.tenant and old.stands_for != new.stands_for:
         was, now = (_listed(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
-        yield from told([Difference(f"extends {was} -> {now}", "neutral")])
-    yield from told(_tests(old, new))
+        yield from changed([Difference(f"extends {was} -> {now}", "neutral")])
+    yield from changed(_tests(old, new))
 
 
 def _scope(old: Match, new: Match) -> str:
     """For whom both policies are, where that is not everybody."""
     both = (("tenant", old.tenants, new.tenants), ("model", old.models, new.models), ("route", old.routes, new.routes))
-    told = [f"{word} {' or '.join(before)}" for word, before, after in both if before and before == after]
-    return f" for {', '.join(told)}" if told else ""
+    parts = [f"{word} {' or '.join(before)}" for word, before, after in both if before and before == after]
+    return f" for {', '.join(parts)}" if parts else ""
 
 
 def _match(old: Match, new: Match) -> Iterator[Difference]:
@@ -171,9 +171,9 @@ def _match(old: Match, new: Match) -> Iterator[Difference]:
         elif after is None:
             yield Difference(f"for all {field.name}, was only for {_listed(before)}", "tightens")
         else:
-            if more := [one for one in after if one not in before]:
+            if more := [item for item in after if item not in before]:
                 yield Difference(f"also for {field.name} {_listed(more)}", "tightens")
-            if fewer := [one for one in before if one not in after]:
+            if fewer := [item for item in before if item not in after]:
                 yield Difference(f"no longer for {field.name} {_listed(fewer)}", "loosens")
 
 
@@ -182,15 +182,15 @@ def _listed(items: Sequence[Any]) -> str:
 
 
 def _on_error(name: str, old: Policy, new: Policy) -> Iterator[Difference]:
-    """What the failure of a check leads to, if one of the policies says so of this check."""
-    said = old.checks[name].on_error, new.checks[name].on_error
-    was, now = said[0] or old.on_error, said[1] or new.on_error
-    if any(said) and was != now:
-        yield Difference(f"`{name}` on_error {was} -> {now}", EFFECTS[compare("on_error", was, now)])
+    """The difference of `on_error` of a check, if one of the policies sets it for this check."""
+    own = old.checks[name].on_error, new.checks[name].on_error
+    before, after = own[0] or old.on_error, own[1] or new.on_error
+    if any(own) and before != after:
+        yield Difference(f"`{name}` on_error {before} -> {after}", EFFECTS[compare("on_error", before, after)])
 
 
 def _named_checks(old: Policy, new: Policy) -> Iterator[Difference]:
-    """Checks that came or went; what that does is told by the rules that name them."""
+    """Checks that came or went. The rules that name them say what that does."""
     for name in sorted({*new.checks} - {*old.checks}):
         yield Difference(f"the check `{name}` is new ({new.checks[name].use})", "neutral")
     for name in sorted({*old.checks} - {*new.checks}):
@@ -204,8 +204,8 @@ def _tests(old: Policy, new: Policy) -> Iterator[Difference]:
         "gone": len(before.keys() - after.keys()),
         "changed": sum(before[name] != after[name] for name in before.keys() & after.keys()),
     }
-    if told := [f"{count} {word}" for word, count in counts.items() if count]:
-        yield Difference(f"tests: {', '.join(told)}", "neutral")
+    if parts := [f"{count} {word}" for word, count in counts.items() if count]:
+        yield Difference(f"tests: {', '.join(parts)}", "neutral")
 
 
 # Rules.
@@ -221,11 +221,11 @@ def _rules(old: Policy, new: Policy) -> Iterator[Difference]:
             rule = after[name]
             yield Difference(f"the rule `{name}` is new ({_summary(rule)})", "tightens" if _bites(rule) else "neutral")
         else:
-            was, now = _bites(before[name]), _bites(after[name])
+            bit, bites = _bites(before[name]), _bites(after[name])
             for words, effect in _rule(before[name], after[name]):
-                # Of a rule that did nothing before, or does nothing now, what it looked for is of no matter.
-                told = (was and now) or ((was or now) and words.startswith(("mode ", "action ", "enforce ")))
-                yield Difference(f"rule `{name}`: {words}", effect if told else "neutral")
+                # If the rule only recorded before, or only records now, it does not matter what it looked for.
+                counts = (bit and bites) or ((bit or bites) and words.startswith(("mode ", "action ", "enforce ")))
+                yield Difference(f"rule `{name}`: {words}", effect if counts else "neutral")
 
 
 def _summary(rule: Rule) -> str:
@@ -303,17 +303,17 @@ def _ranked(name: str, old: Any, new: Any) -> Effect:
 def _places(on: frozenset[Any]) -> str:
     """Directions and kinds, as short as a file may write them."""
     left = set(on)
-    said: list[str] = []
+    words: list[str] = []
     for direction, kinds in KINDS_OF.items():
         if (whole := {(direction, kind) for kind in kinds}) <= on:
-            said.append(direction)
+            words.append(direction)
             left -= whole
-    both = {kind for direction, kind in left if {(one, kind) for one in KINDS_OF} <= left}
-    said += sorted(both)
+    both = {kind for direction, kind in left if {(each, kind) for each in KINDS_OF} <= left}
+    words += sorted(both)
     for direction in KINDS_OF:
-        kinds_left = sorted(kind for one, kind in left if one == direction and kind not in both)
-        said += [f"{', '.join(kinds_left)} of the {direction}"] if kinds_left else []
-    return ", ".join(said)
+        kinds_left = sorted(kind for where, kind in left if where == direction and kind not in both)
+        words += [f"{', '.join(kinds_left)} of the {direction}"] if kinds_left else []
+    return ", ".join(words)
 
 
 def written(when: Expression, inside: bool = False) -> str:

@@ -34,7 +34,16 @@ from typing import Any, TypeVar
 import regex
 
 from guardproxy.checks._evasions.folding import ASCII, Table, spaced_open, table
-from guardproxy.checks._evasions.views import Reading, View, as_it_stands, hidden, long_words, plain, read, together
+from guardproxy.checks._evasions.views import (
+    TextView,
+    ViewsOfText,
+    as_it_stands,
+    hidden,
+    long_words,
+    plain,
+    read,
+    together,
+)
 from guardproxy.checks._options import Option, options_digest
 from guardproxy.checks._stopping import stop_point
 from guardproxy.errors import NoCapacityError, OptionError
@@ -57,7 +66,7 @@ _STEP = 64  # characters of a word that are looked at together, at first
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ViewState:
     """How far the inner check is in a view: at places `low` to `high` of the text, or (`low` > `high`) inside of what
     stands for a run. `keep`: what it still needs to see."""
 
@@ -238,7 +247,7 @@ class Unfolding:
             found = [(0, end), *(span for span in found if span[0])]
         return [Giant(*span, inside and not span[0], self.using.limit) for span in found]
 
-    def _read(self, text: str, giants: Sequence[Giant], more: bool) -> Reading:
+    def _read(self, text: str, giants: Sequence[Giant], more: bool) -> ViewsOfText:
         """The views of `text`, in which giants stand as they are."""
         bounds = [0, *(at for giant in giants for at in (giant.start, min(giant.end, len(text)))), len(text)]
         readings = []
@@ -252,12 +261,12 @@ class Unfolding:
 
     def _agreed(
         self,
-        views: Sequence[View],
+        views: Sequence[TextView],
         window: Window,
         behind: int,
         limit: int,
         unread: Sequence[tuple[int, int]],
-    ) -> tuple[list[State], int]:
+    ) -> tuple[list[ViewState], int]:
         """The inner check's states in all views, and the place that is one of each."""
         last = window.last and limit == len(window.text)
         for view in views:
@@ -276,9 +285,11 @@ class Unfolding:
             for number, state in zip(late, again, strict=True):
                 states[number] = state
         done = window.settled - window.start
-        return [State((), done, done, 0) for _ in views], done
+        return [ViewState((), done, done, 0) for _ in views], done
 
-    def _states(self, views: Sequence[View], window: Window, behind: int, limit: int, last: bool) -> list[State]:
+    def _states(
+        self, views: Sequence[TextView], window: Window, behind: int, limit: int, last: bool
+    ) -> list[ViewState]:
         """The inner check's states in `views` when it is shown them up to a place of the text."""
         if len(views) == 1 and not behind and limit == len(window.text) and views[0].text == window.text:
             asked = [window]
@@ -335,7 +346,7 @@ def unfolding(check: _Inner, options: Mapping[str, Any]) -> _Inner | Unfolding:
     return Unfolding(check, table(profile == "strict"), digest, replace(check.traits, labels=labels))
 
 
-def _state(view: View, scan: Scan, shift: int, limit: int) -> State:
+def _state(view: TextView, scan: Scan, shift: int, limit: int) -> ViewState:
     """An inner scan in terms of the text."""
     at, keep = scan.settled - shift, scan.keep - shift
     places, kept = view.places(at), view.places(keep)
@@ -350,7 +361,7 @@ def _state(view: View, scan: Scan, shift: int, limit: int) -> State:
         for each in scan.findings
     )
     low, high = places if places else (limit + 1, view.start_of(at))
-    return State(findings, low, min(high, limit) if places else high, kept[0] if kept else view.start_of(keep))
+    return ViewState(findings, low, min(high, limit) if places else high, kept[0] if kept else view.start_of(keep))
 
 
 def _joined(spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from guardproxy.checks import Check, Judged, Query, Resources
+from guardproxy.checks import Check, Query, Resources, ScoredPiece
 from guardproxy.checks.supervisor import build
 from guardproxy.errors import Shortage
 from guardproxy.exchange.gate import Job
@@ -66,11 +66,11 @@ class Waiting(FakeScorer):
     def __init__(self, refuses: Exception | None = None) -> None:
         super().__init__(words)
         self.refuses = refuses
-        self.asked: list[tuple[Sequence[Query], Future[list[tuple[Judged, ...]]]]] = []
+        self.asked: list[tuple[Sequence[Query], Future[list[tuple[ScoredPiece, ...]]]]] = []
         self.arrived = asyncio.Event()
         self.arrivals: asyncio.Queue[int] = asyncio.Queue()
 
-    def submit(self, queries: Sequence[Query]) -> Future[list[tuple[Judged, ...]]]:
+    def submit(self, queries: Sequence[Query]) -> Future[list[tuple[ScoredPiece, ...]]]:
         if self.refuses:
             raise self.refuses
         self.asked.append((queries, Future()))
