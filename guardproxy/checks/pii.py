@@ -3,8 +3,8 @@
 Windows of text come in, findings labelled with Presidio's entity names go out; nothing is kept between scans.
 
 Options
-- `entities`: what to look for, by Presidio's names of entities or of recognizer classes. Default: `_pii/recognizers.py`, `defaults`,
-  or nothing but what `recognizers` names.
+- `entities`: what to look for, by Presidio's names of entities or of recognizer classes. Default: `defaults` in
+  `_pii/recognizers.py`, or nothing but what `recognizers` names.
 - `recognizers`: one's own, as one entry or a list: a file in Presidio's format (`titles.yaml`, beside the policy), or a class
   (`package.module:Class`). All that they find is looked for, too.
 - `threshold`: the least score. Default: a recognizer's own (`score_thresholds` in its file), or else 0.4.

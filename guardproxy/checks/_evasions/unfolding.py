@@ -34,16 +34,7 @@ from typing import Any, TypeVar
 import regex
 
 from guardproxy.checks._evasions.folding import ASCII, Table, spaced_open, table
-from guardproxy.checks._evasions.views import (
-    TextView,
-    ViewsOfText,
-    as_it_stands,
-    hidden,
-    long_words,
-    plain,
-    read,
-    together,
-)
+from guardproxy.checks._evasions.views import TextView, Views, as_it_stands, hidden, long_words, plain, read, together
 from guardproxy.checks._options import Option, options_digest
 from guardproxy.checks._stopping import stop_point
 from guardproxy.errors import NoCapacityError, OptionError
@@ -247,7 +238,7 @@ class Unfolding:
             found = [(0, end), *(span for span in found if span[0])]
         return [Giant(*span, inside and not span[0], self.using.limit) for span in found]
 
-    def _read(self, text: str, giants: Sequence[Giant], more: bool) -> ViewsOfText:
+    def _read(self, text: str, giants: Sequence[Giant], more: bool) -> Views:
         """The views of `text`, in which giants stand as they are."""
         bounds = [0, *(at for giant in giants for at in (giant.start, min(giant.end, len(text)))), len(text)]
         readings = []

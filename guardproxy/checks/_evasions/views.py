@@ -152,7 +152,7 @@ def _applied(text: str, low: int, high: int, parts: Sequence[tuple[int, int, str
 
 
 @dataclass(slots=True)
-class ViewsOfText:
+class Views:
     """What was read of a text.
 
     `views`: one for each layer, the text itself first; `limit`: from where on what follows may still change them. `spans`:
@@ -179,9 +179,9 @@ def plain(text: str, using: Table) -> bool:
     return not (_has_escapes(text) or has_hidden(text, using) or _has_runs(text) or _has_units(text, using))
 
 
-def as_it_stands(text: str) -> ViewsOfText:
+def as_it_stands(text: str) -> Views:
     """The reading of a text in which nothing is hidden."""
-    return ViewsOfText([TextView(text)] * _VIEWS, len(text), [], [])
+    return Views([TextView(text)] * _VIEWS, len(text), [], [])
 
 
 def long_words(text: str, using: Table) -> list[tuple[int, int]]:
@@ -206,9 +206,9 @@ def hidden(piece: str, joined: bool) -> bool:
     return bool(unescape(piece)) or says(piece, joined)
 
 
-def read(text: str, using: Table, more: bool) -> ViewsOfText:
+def read(text: str, using: Table, more: bool) -> Views:
     """The views of a text. `more`: text may follow."""
-    reading = ViewsOfText([TextView(text)], len(text), [], [])
+    reading = Views([TextView(text)], len(text), [], [])
     view = _marked(reading, reading.views[0], _spans(padding().finditer(text)) if has_hidden(text, using) else [])
     _deepen(reading, view, using, more, other=False)
     if any(has_twofold(each.text, using) for each in reading.views):
@@ -217,7 +217,7 @@ def read(text: str, using: Table, more: bool) -> ViewsOfText:
     return reading
 
 
-def _deepen(reading: ViewsOfText, view: TextView, using: Table, more: bool, other: bool) -> None:
+def _deepen(reading: Views, view: TextView, using: Table, more: bool, other: bool) -> None:
     """Adds the layers of a text to its reading. `other`: see `fold`."""
     view = _tidied(reading, view, using, more, other)
     reading.views.append(view)
@@ -234,11 +234,11 @@ def _deepen(reading: ViewsOfText, view: TextView, using: Table, more: bool, othe
         reading.views += reading.views[-1:] * (DEPTH + 2 - len(reading.views))
 
 
-def together(pieces: Sequence[ViewsOfText], starts: Sequence[int]) -> ViewsOfText:
+def together(pieces: Sequence[Views], starts: Sequence[int]) -> Views:
     """The reading of a text from those of its pieces, which begin at `starts`."""
     if len(pieces) == 1:
         return pieces[0]
-    whole = ViewsOfText([], starts[len(pieces) - 1] + pieces[-1].limit, [], [])
+    whole = Views([], starts[len(pieces) - 1] + pieces[-1].limit, [], [])
     whole.views = [TextView.joined([piece.views[layer] for piece in pieces], starts) for layer in range(_VIEWS)]
     for at, piece in zip(starts, pieces, strict=False):
         whole.spans += [(at + low, at + high) for low, high in piece.spans]
@@ -250,7 +250,7 @@ def _spans(matches: Iterable[re.Match[str]]) -> list[tuple[int, int]]:
     return [match.span() for match in matches]
 
 
-def _marked(reading: ViewsOfText, view: TextView, spans: list[tuple[int, int]]) -> TextView:
+def _marked(reading: Views, view: TextView, spans: list[tuple[int, int]]) -> TextView:
     """`view` with a patch over each of `spans`, which are not read."""
     reading.unread += [(view.start_of(start), view.stop_of(end)) for start, end in spans]
     apart: list[Edit] = []
@@ -273,7 +273,7 @@ def _has_runs(text: str) -> bool:
     return _ENOUGH in text.encode("utf-8", "surrogatepass").translate(_RUN_BYTES)
 
 
-def _tidied(reading: ViewsOfText, view: TextView, using: Table, more: bool, other: bool) -> TextView:
+def _tidied(reading: Views, view: TextView, using: Table, more: bool, other: bool) -> TextView:
     """`view` with its characters folded and its escapes read."""
     view = view.edited(*fold(view.text, using, other))
     if _has_escapes(view.text):
@@ -288,7 +288,7 @@ def _tidied(reading: ViewsOfText, view: TextView, using: Table, more: bool, othe
     return view
 
 
-def _decoded(reading: ViewsOfText, view: TextView, using: Table, more: bool) -> TextView:
+def _decoded(reading: Views, view: TextView, using: Table, more: bool) -> TextView:
     """`view` with its runs decoded."""
     if not _has_runs(view.text) and not _has_units(view.text, using):
         return view
@@ -298,7 +298,7 @@ def _decoded(reading: ViewsOfText, view: TextView, using: Table, more: bool) -> 
     return view.edited(view.text, found.edits)
 
 
-def _note(reading: ViewsOfText, view: TextView, spans: Sequence[tuple[int, int]], undecided: int) -> None:
+def _note(reading: Views, view: TextView, spans: Sequence[tuple[int, int]], undecided: int) -> None:
     reading.spans += [(view.start_of(start), view.stop_of(end)) for start, end in spans]
     if undecided < len(view.text):
         reading.limit = min(reading.limit, view.start_of(undecided))
