@@ -34,7 +34,8 @@ def test_what_is_left_open_is_refused(changes: dict[str, Any], message: str) -> 
 
 
 def test_kinds_are_listed_in_one_order() -> None:
-    carried = replace(CONTRACT, carries={"request": {"user", "system"}, "response": {"error", "assistant"}}).carried()
+    carries: dict[Any, Any] = {"request": {"user", "system"}, "response": {"error", "assistant"}}
+    carried = replace(CONTRACT, carries=carries).carried()
     assert carried == {"request": ("system", "user"), "response": ("assistant", "error")}
 
 
