@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from guardproxy import wire
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
@@ -34,7 +33,8 @@ class Answering(Machine):
     def _response_started(self, happened: ResponseStarted) -> list[Command]:
         self._time("upstream_answered", happened.at_s)
         self._notes.upstream_status = happened.status
-        failed, streamed = happened.status >= 400, happened.media_type == "text/event-stream"
+        media = self.setting.codec.contract.media
+        failed, streamed = happened.status >= 400, happened.media_type == media.streamed
         answer, bound = self._answer, self._bound
         answer.status, answer.streamed = happened.status, streamed
         self.phase = "answer"
@@ -42,7 +42,7 @@ class Answering(Machine):
             return commands
         if not self._head_sent:
             self._notes.status, self._notes.streamed = happened.status, streamed
-        if not streamed and (self._head_sent or happened.media_type != "application/json"):
+        if not streamed and (self._head_sent or happened.media_type != media.whole):
             if not failed:
                 message = "the upstream answered with another content type than JSON or an event stream"
                 return self._fail(Fault("upstream_content_type", message), happened.at_s)
@@ -330,5 +330,5 @@ class Answering(Machine):
         if self._is_quiet and at_s >= self._next_sign_s:
             self._sign_s = at_s
             self._notes.signs += 1
-            return [*self._begin(at_s), *self._send(wire.keep_alive(self.setting.codec.name))]
+            return [*self._begin(at_s), *self._send(self.setting.codec.keep_alive())]
         return []

@@ -59,7 +59,7 @@ class PassThrough:
                 return [SendUpstream(happened.body)]
             case ResponseStarted():
                 self._status, self._started = happened.status, True
-                streamed = happened.media_type == "text/event-stream"
+                streamed = happened.media_type == self.setting.codec.contract.media.streamed
                 return [SendHead(happened.status, streamed=streamed, receipt=self._receipt)]
             case DataReceived():
                 self._sizes["client"] += len(happened.data)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guardproxy import wire
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Fault, Opaque
 from guardproxy.exchange.answering import Answering
@@ -102,7 +101,9 @@ class Exchange(Answering):
         self._forms.facts = Facts(self.setting.route, request.model, language=happened.language)
         self._notes.conversation = self._conversation(request, happened)
         self._bound = self._bind(request, happened)
-        self._shapes = with_own(request.shapes, self._bound.judging if wire.is_answered(self.setting.route) else ())
+        self._shapes = with_own(
+            request.shapes, self._bound.judging if self.setting.codec.contract.is_answered(self.setting.route) else ()
+        )
         self._tally = Tally(self._bound)
         self._editor.bound = self._bound
         self._request.read = self._bound.reads("request")
@@ -123,8 +124,8 @@ class Exchange(Answering):
         bounds = self.setting.limits.bounds
         try:
             bounds.check(body)
-            request = self.setting.codec.read_request(body)
-            bounds.check_tree(request.frame.tree)
+            request = self.setting.codec.read_request(*self.setting.target, body)
+            bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits)
         except JsonFault as fault:
             status = 400 if fault.code == "too_deep" else 413
             raise DownstreamError(status, fault.code, f"the request body: {fault}") from None
@@ -133,13 +134,13 @@ class Exchange(Answering):
     def _conversation(self, request: Request, happened: RequestReceived) -> str:
         """A pseudonym of the conversation that the request belongs to: by its header, or by its first words."""
         named = ("named", happened.conversation) if happened.conversation else None
-        said = named or ("", wire.first_words(request.frame.tree))
+        said = named or ("", self.setting.codec.turns.first_words(request.frame.tree))
         plain = "\0".join(("conversation", self.setting.tenant, *said)).encode("utf-8", "surrogatepass")
         return self.setting.conversation or self.setting.seal(plain)
 
     def _bind(self, request: Request, happened: RequestReceived) -> Bound:
         setting = self.setting
-        said = stated(request.frame.tree) if setting.policies.asks_body else Stated()
+        said = stated(request.frame.tree, setting.codec.contract.statements) if setting.policies.asks_body else Stated()
         about = About(
             *(setting.route, request.model, setting.tenant_name, happened.headers, request.stream),
             max_tokens=said.max_tokens,
@@ -174,8 +175,8 @@ class Exchange(Answering):
         self._notes.seals["upstream"] = self.setting.seal(body) if changed else self._notes.seals["request"]
         if self._bound and (self._bound.judging or self._bound.retries):
             self._attempts.tree = read(body) if changed else self._entry.frame.tree
-            if wire.is_answered(self.setting.route):
-                self._forms.asked = wire.read(self.setting.codec.name, self._attempts.tree)
+            if self.setting.codec.contract.is_answered(self.setting.route):
+                self._forms.demand = self.setting.codec.contract.demand(self._attempts.tree)
             if jobs := self._forms.proofs(self._bound.judging):
                 self._proving = True
                 return [ScanCommand(jobs)]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from guardproxy import wire
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.errors import NO_CAPACITY, DownstreamError, Shortage
@@ -70,6 +69,7 @@ class Setting:
     the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer.
     `conversation`: the pseudonym that the record names. `receipts`: whether the client gets one. `matched`: what became of the
     policies' conditions, where that was recorded. `tenant`: the pseudonym of the credential, which keys placeholders;
+    `route`: the pattern that matched; `path`, `query`: as the client sent them.
     `tenant_name`: what policies call its owner, empty where it has no name, `None` where that is not known."""
 
     id: str
@@ -89,6 +89,13 @@ class Setting:
     matched: Mapping[str, MatchVerdict] = field(default_factory=dict)
     tenant_name: str | None = ""
     hashed: Callable[[str, str], str] = field(kw_only=True)
+    path: str = ""
+    query: str = ""
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """The path and the query of the request; without `path` a path that the pattern `route` matches."""
+        return self.path or self.route.partition(" ")[2].replace("{", "").replace("}", ""), self.query
 
 
 @dataclass(slots=True)
@@ -116,11 +123,10 @@ class Machine:
     _sent: Any = field(default_factory=hashlib.sha256)
 
     def __post_init__(self) -> None:
-        name = self.setting.codec.name
         setting = self.setting
         self._editor = Editor(setting.mint, setting.hashed, setting.restoring, from_system=setting.restores_system)
-        self._attempts = Attempts(name, known=self.setting.replayed or ())
-        self._forms = Forms(name)
+        self._attempts = Attempts(setting.codec, known=self.setting.replayed or ())
+        self._forms = Forms(setting.codec.contract)
         self._request = self._side()
         self._answer = self._next_answer(0.0)
 
@@ -179,6 +185,7 @@ class Machine:
             "tenant": self.setting.tenant,
             **({} if self.setting.tenant_name is None else {"tenant_name": self.setting.tenant_name}),
             "route": self.setting.route,
+            **({"path": self.setting.path} if "{" in self.setting.route else {}),  # a replay reads its parameters
             "codec": self.setting.codec.name,
             "policies": self.setting.policies.digest,
             "outcome": outcome,
@@ -291,7 +298,7 @@ class Machine:
     def _trailer(self, outcome: str) -> bytes:
         """The same at the end of a stream, before what ends it in its dialect."""
         streaming = self.setting.receipts and self._notes.streamed
-        return receipt.comment(self._receipt(outcome)) if streaming else b""
+        return self.setting.codec.comment(receipt.line(self._receipt(outcome))) if streaming else b""
 
     # Endings.
 
@@ -322,7 +329,7 @@ class Machine:
         outcome = "blocked_request" if self.phase == "request" else "blocked_response"
         if self._head_sent:
             nothing = codec.decoder(streamed=True, failed=False, limit_bytes=0)
-            opening = wire.opening(codec.name, self._notes.model)
+            opening = codec.opening(self._notes.model)
             return self._last(outcome, opening + self._trailer(outcome) + codec.filtered(nothing, message), at_s)
         cancel: list[Command] = [] if self.phase == "request" else [CancelUpstream()]
         return [*cancel, *self._own(400, codec.error(400, "content_filter", message), outcome, at_s, NO_RETRY)]

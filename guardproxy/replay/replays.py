@@ -113,6 +113,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
         Setting(
             id=record["id"],
             route=record["route"],
+            path=record.get("path", ""),
             tenant=record["tenant"],
             codec=recorded,
             policies=policies,
@@ -163,7 +164,8 @@ def _answer(
     memory.at_s = at_s
     done: list[Command] = []
     if exchange.phase == "waiting" and attempt["response"]["status"] is not None:
-        media = "text/event-stream" if attempt["response"]["streamed"] else "application/json"
+        types = exchange.setting.codec.contract.media
+        media = types.streamed if attempt["response"]["streamed"] else types.whole
         done += _run(exchange, memory, ResponseStarted(attempt["response"]["status"], media, at_s))
         if attempt["signs"]:
             done += _run(exchange, memory, Waited(at_s + exchange.setting.limits.quiet_s))

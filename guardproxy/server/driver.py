@@ -264,7 +264,7 @@ class Driver:
         head, upstream = self._head, self._upstream.response
         if head is None or head.own or upstream is None:
             headers = CIMultiDict(head.headers if head else ())
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = self.exchange.setting.codec.contract.media.whole
             if head is None or head.status == 503:  # no capacity, no upstream, no audit log: all of them pass
                 headers["Retry-After"] = str(max(self._retry_s, int(headers.get("Retry-After", "1"))))
         else:

@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 from guardproxy.errors import DownstreamError
 from guardproxy.server.listener import VERSION
 from guardproxy.server.shapes import is_harmless, without_ids
+from guardproxy.wire import Query
 
 # The answer's headers that go on, and what their values may look like: no check reads them, so none may hold a text. What
 # SDKs and operators use is here; anything else an upstream says of itself stays behind.
@@ -93,8 +94,6 @@ _RETRY_LIMIT_S = 3600.0
 _BAD_VALUE = re.compile(r"[^\t\x20-\x7e]")
 _PATH = re.compile(r"/[A-Za-z0-9_.~:/@-]*", re.ASCII)
 _QUERY = re.compile(r"[A-Za-z0-9_.~=&%:,+-]{0,2000}", re.ASCII)
-# No check sees a query, so a guarded route takes only what SDKs send, in a shape that holds no text.
-_GUARDED_QUERY = re.compile(r"(?:beta=(?:true|false)|api-version=[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?|&)*", re.ASCII)
 
 
 def downstream_headers(
@@ -203,10 +202,10 @@ def _check_host(request: web.BaseRequest) -> None:
         raise DownstreamError(400, "invalid_host", "the header `host` must be a name or an address, and a port", "host")
 
 
-def check_query(query: str) -> None:
-    """Whether a guarded route may have this query. Raises `DownstreamError` (400)."""
-    if not _GUARDED_QUERY.fullmatch(query):
-        message = "a guarded route takes no query but beta=true and api-version=DATE: what stands there is not checked"
+def check_query(query: str, allowed: Query) -> None:
+    """Whether a guarded route may have this query. `allowed`: what its format takes. Raises `DownstreamError` (400)."""
+    if not allowed.pattern.fullmatch(query):
+        message = f"a guarded route takes no query but {allowed.words}: what stands there is not checked"
         raise DownstreamError(400, "invalid_query", message, "query")
 
 

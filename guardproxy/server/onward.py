@@ -18,6 +18,7 @@ from guardproxy.errors import ConfigError, DownstreamError
 from guardproxy.gateway import CREDENTIAL_HEADERS
 from guardproxy.server.headers import NEVER_DOWNSTREAM
 from guardproxy.server.shapes import is_harmless
+from guardproxy.wire import KeyHeader
 
 AGENT = "guardproxy"
 NEVER = frozenset(
@@ -149,7 +150,7 @@ def _goes_on(name: str, value: str) -> bool:
     return _UNKNOWN.fullmatch(name) is not None and _SMALL.fullmatch(value) is not None
 
 
-def fallback_headers(headers: CIMultiDict[str], provider: str, key: str) -> CIMultiDict[str]:
+def fallback_headers(headers: CIMultiDict[str], key_header: KeyHeader, key: str) -> CIMultiDict[str]:
     """The headers for another upstream than the client's: those that tell a server how to answer, and its own key. No
     header that identifies the account of the client."""
     own: CIMultiDict[str] = CIMultiDict()
@@ -158,8 +159,6 @@ def fallback_headers(headers: CIMultiDict[str], provider: str, key: str) -> CIMu
         if low in _FALLBACK or _STAINLESS.fullmatch(low):
             own.add(name, value)
     own["Accept-Encoding"] = "identity"
-    if key and provider == "anthropic":
-        own["x-api-key"] = key
-    elif key:
-        own["Authorization"] = f"Bearer {key}"
+    if key:
+        own[key_header.name] = key_header.prefix + key
     return own

@@ -7,8 +7,9 @@ parts, so that no single step is long; `check_tree` reads what was parsed.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from guardproxy.wire.json import DEPTH_LIMIT, NUMBER_LIMIT, JsonFault, bound_nesting
 
@@ -17,6 +18,9 @@ _NUMBERS = (int, float)
 _STEP_BYTES = 1 << 18
 # A string without its end reaches to the end of the data: to look again at each quote in it would take squared time.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|,', re.DOTALL)
+
+Counted = Literal["messages", "tools"]
+"""A list of a request whose length a setting limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +59,15 @@ class Bounds:
             if others >= self.values:
                 raise self._fault("values", "values")
 
-    def check_tree(self, tree: Any) -> None:
-        """Whether the texts of a request may be looked at. Raises `JsonFault`."""
+    def check_tree(self, tree: Any, limits: Mapping[Counted, Sequence[str]]) -> None:
+        """Whether the texts of a request may be looked at. `limits`: by the name of a limit the fields whose items it counts.
+        Raises `JsonFault`."""
         if not isinstance(tree, dict):
             return
-        for name in ("messages", "input", "tools", "functions"):
-            limit = "tools" if name in ("tools", "functions") else "messages"
-            if isinstance(tree.get(name), list) and len(tree[name]) > getattr(self, limit):
-                raise self._fault(limit, limit)
+        for limit, names in limits.items():
+            for name in names:
+                if isinstance(tree.get(name), list) and len(tree[name]) > getattr(self, limit):
+                    raise self._fault(limit, limit)
         self.check_places(tree)
 
     def check_places(self, tree: Any) -> None:

@@ -17,7 +17,7 @@ from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.codec import Seen
 from guardproxy.wire.framing.sse import KEEP_ALIVE, Framer, SseEvent, frame
 from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, Found, JsonFault, Map, dotted, read, skim, walk, write
-from guardproxy.wire.words import WORDS
+from guardproxy.wire.words import SHARED, Words
 
 _OPAQUE = frozenset(("opaque", "tokens", "token_ids"))
 ShapeOf = Callable[[Any, Found], Shape | None]
@@ -88,13 +88,13 @@ def nothing(tree: Any) -> list[str]:
     return []
 
 
-def counts(usage: Any) -> dict[str, Any]:
+def counts(usage: Any, words: Words = SHARED) -> dict[str, Any]:
     """The numbers of a `usage` object: what else it holds is text, and this is said where no check sees it."""
     out: dict[str, Any] = {}
     for key, value in usage.items():
-        if key in WORDS:
+        if key in words.keys:
             if isinstance(value, dict):
-                out[key] = counts(value)
+                out[key] = counts(value, words)
             elif isinstance(value, (int, float)) and abs(value) < NUMBER_LIMIT:
                 out[key] = value
     return out
@@ -113,7 +113,8 @@ def _bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
 
 @dataclass(slots=True)
 class WholeDecoder:
-    """A JSON body that is read when it is complete. `notice` looks at the tree for usage and the like."""
+    """A JSON body that is read when it is complete. `notice` looks at the tree for usage and the like. `words`: the vocabulary
+    of the format."""
 
     how: Map
     notice: Callable[[Any, Seen], None]
@@ -122,6 +123,7 @@ class WholeDecoder:
     reads: bool = True
     withhold: Callable[[Any], list[str]] = nothing
     counts_of: Callable[[Any], tuple[Count, ...]] = uncounted
+    words: Words = SHARED
     seen: Seen = field(default_factory=Seen)
     bounds: Bounds = BOUNDS
     _parts: list[bytes] = field(default_factory=list)
@@ -155,7 +157,11 @@ class WholeDecoder:
         whole = Frame(body, tree, terminal=True, counts=self.counts_of(tree) if self.reads else ())
         if not self.reads:
             return [Opaque(whole)]
-        found = (one for one in walk(tree, self.how) if one.leaf.how != "tokens" or self.withhold is nothing)
+        found = (
+            one
+            for one in walk(tree, self.how, words=self.words)
+            if one.leaf.how != "tokens" or self.withhold is nothing
+        )
         return events_of(found, whole, "response", self.shape_of)
 
     def sent(self, frame: Frame) -> None:
@@ -196,12 +202,14 @@ def indexed(tree: Any, path: Path) -> Path:
 
 @dataclass(slots=True)
 class StreamDecoder:
-    """A stream of JSON events. A format's own decoder derives from it and says what its frames mean."""
+    """A stream of JSON events. A format's own decoder derives from it and says what its frames mean. `words`: the vocabulary of
+    the format."""
 
     limit_bytes: int
     reads: bool = True
     shapes: Shapes = NO_SHAPES
     withhold: Callable[[Any], list[str]] = nothing
+    words: Words = SHARED
     seen: Seen = field(default_factory=Seen)
     bounds: Bounds = BOUNDS
     _framer: Framer = field(init=False)
@@ -331,7 +339,7 @@ class StreamDecoder:
         opaque: list[Path] = []
         media: list[str] = []
         touched: dict[str, set[Channel]] = {}
-        for found in walk(tree, self.how(tree)):
+        for found in walk(tree, self.how(tree), words=self.words):
             if found.leaf.how in _OPAQUE:
                 if found.leaf.how != "tokens" or self.withhold is nothing:
                     opaque.append(found.path)

@@ -21,7 +21,7 @@ from guardproxy.exchange.transcript import (
     UpstreamFailed,
     line,
 )
-from guardproxy.wire.codec import codec_for
+from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, hashed, mint, policy_set
 
 POLICY = """

@@ -12,7 +12,7 @@ from guardproxy.exchange.transcript import Aborted, DataReceived, DownstreamGone
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.replay.recorded import Recorded
 from guardproxy.replay.replays import replay
-from guardproxy.wire.codec import codec_for
+from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
 
 MAIL = "jo@ab.io"
