@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Fault, Opaque
 from guardproxy.exchange.answering import Answering
 from guardproxy.exchange.forms import with_own
@@ -79,9 +79,7 @@ class Exchange(Answering):
                 self._time("received", happened.at_s)
                 self._notes.unix_s = happened.unix_s
                 self._notes.answers = happened.answers
-                error = DownstreamError(
-                    happened.status, happened.code, happened.message, happened.field, retry_s=happened.retry_s
-                )
+                error = DownstreamError(happened.code, happened.message, happened.field, retry_s=happened.retry_s)
                 return self._refuse(error, happened.at_s)
 
     # The request.
@@ -110,13 +108,13 @@ class Exchange(Answering):
         events = request.events() if self._request.read else [Opaque(request.frame)]
         if self._bound.refuses_unmapped and (found := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
-            return self._refuse(DownstreamError(400, "unmapped_field", message, found), happened.at_s)
+            return self._refuse(DownstreamError(ErrorCode.UNMAPPED_FIELD, message, found), happened.at_s)
         if refused := uninspected(events, self._bound.refuses_opaque, self._bound.refuses_token_ids):
             code, field = refused
-            return self._refuse(DownstreamError(400, code, UNINSPECTED[code].format(field=field), field), happened.at_s)
+            return self._refuse(DownstreamError(code, UNINSPECTED[code].format(field=field), field), happened.at_s)
         self._request.gate.push(events)
         if fault := self._request.gate.fault:
-            return self._refuse(DownstreamError(413, fault.code, f"the request body: {fault.message}"), happened.at_s)
+            return self._refuse(DownstreamError(fault.code, f"the request body: {fault.message}"), happened.at_s)
         return self._advance_request(happened.at_s)
 
     def _read(self, body: bytes) -> Request:
@@ -127,8 +125,7 @@ class Exchange(Answering):
             request = self.setting.codec.read_request(*self.setting.target, body)
             bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits)
         except JsonFault as fault:
-            status = 400 if fault.code == "too_deep" else 413
-            raise DownstreamError(status, fault.code, f"the request body: {fault}") from None
+            raise DownstreamError(fault.code, f"the request body: {fault}") from None
         return request
 
     def _conversation(self, request: Request, happened: RequestReceived) -> str:
@@ -195,7 +192,7 @@ class Exchange(Answering):
                 return self._no_capacity(*missing, happened.at_s)
             self._forms.learn(happened.scans)
             if self._forms.refused:
-                error = DownstreamError(400, "schema_refused", self._forms.refused)
+                error = DownstreamError(ErrorCode.SCHEMA_REFUSED, self._forms.refused)
                 return self._refuse(error, happened.at_s)
             return self._send_upstream(happened.at_s)
         if self._pending_gate is None:  # of an answer that was discarded meanwhile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head, Steps
 from guardproxy.wire import codecs, served
 
@@ -39,10 +39,9 @@ class Routes(Duty):
         methods = {route.split(" ", 1)[0] for route in (*guarded, *self._pass_through)}
         routes = [f"{method} {head.path}" for method in methods]
         if any(route in self._pass_through or served(route) for route in routes):
-            return DownstreamError(405, "method_not_allowed", "this path does not take this method")
+            return DownstreamError(ErrorCode.METHOD_NOT_ALLOWED)
         return DownstreamError(
-            404,
-            "unknown_route",
+            ErrorCode.UNKNOWN_ROUTE,
             f"this route is not guarded: guardproxy reads {', '.join(guarded)}. To let a route through unread, start it "
             f"with --pass-through '{head.method} {head.path}'",
         )

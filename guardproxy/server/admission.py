@@ -121,7 +121,6 @@ class Admission:
         except DownstreamError as error:
             request.closing |= error.status in (408, 413, 505) or not request.content.is_eof() or self._slots.draining
             first = Refused(
-                error.status,
                 error.code,
                 str(error),
                 error.field,

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from aiohttp import HttpVersion10, HttpVersion11, web
 from multidict import CIMultiDict
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.server.listener import VERSION
 from guardproxy.server.shapes import is_harmless, without_ids
 from guardproxy.wire import Query
@@ -163,24 +163,24 @@ def is_trusted(peer: object, hops: Iterable[IPv4Network | IPv6Network]) -> bool:
 def check_head(request: web.BaseRequest) -> tuple[str, str]:
     """The raw path and query of a request that may be read. Raises `DownstreamError`."""
     if VERSION in request or request.version not in (HttpVersion10, HttpVersion11):
-        raise DownstreamError(505, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        raise DownstreamError(ErrorCode.HTTP_VERSION)
     path, _, query = request.message.path.partition("?")
     if not _PATH.fullmatch(path) or "//" in path or "/." in path or not _QUERY.fullmatch(query):
-        raise DownstreamError(400, "invalid_path", "the path or query has characters that are not accepted")
+        raise DownstreamError(ErrorCode.INVALID_PATH)
     coding = request.headers.getall("Transfer-Encoding", [])
     if coding and (request.version == HttpVersion10 or [name.lower() for name in coding] != ["chunked"]):
-        raise DownstreamError(400, "invalid_transfer_encoding", "only chunked transfer encoding is accepted")
+        raise DownstreamError(ErrorCode.INVALID_TRANSFER_ENCODING)
     for name in _ONCE:
         if len(request.headers.getall(name, [])) > 1:
             raise DownstreamError(
-                400, "invalid_header", f"the header `{name.lower()}` stands in the request twice", name.lower()
+                ErrorCode.INVALID_HEADER, f"the header `{name.lower()}` stands in the request twice", name.lower()
             )
     _check_host(request)
     if "Upgrade" in request.headers:
-        raise DownstreamError(400, "upgrade_refused", "protocol upgrades are not accepted", "upgrade")
+        raise DownstreamError(ErrorCode.UPGRADE_REFUSED, field="upgrade")
     for name, value in request.headers.items():
         if _BAD_VALUE.search(value) or "_" in name:
-            raise DownstreamError(400, "invalid_header", "a header has characters that are not accepted")
+            raise DownstreamError(ErrorCode.INVALID_HEADER)
     return path, query
 
 
@@ -199,14 +199,14 @@ def _check_host(request: web.BaseRequest) -> None:
         except ValueError:
             fine = False
     if not fine:
-        raise DownstreamError(400, "invalid_host", "the header `host` must be a name or an address, and a port", "host")
+        raise DownstreamError(ErrorCode.INVALID_HOST, field="host")
 
 
 def check_query(query: str, allowed: Query) -> None:
     """Whether a guarded route may have this query. `allowed`: what its format takes. Raises `DownstreamError` (400)."""
     if not allowed.pattern.fullmatch(query):
         message = f"a guarded route takes no query but {allowed.words}: what stands there is not checked"
-        raise DownstreamError(400, "invalid_query", message, "query")
+        raise DownstreamError(ErrorCode.INVALID_QUERY, message, "query")
 
 
 def asked_for(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
@@ -217,7 +217,7 @@ def asked_for(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str
     for name in names:
         if len(values := every.getall(name, [])) > 1:
             message = f"the header `{name}`, which a policy asks for, stands in the request twice"
-            raise DownstreamError(400, "repeated_header", message, name)
+            raise DownstreamError(ErrorCode.REPEATED_HEADER, message, name)
         if values:
             found[name] = values[0]
     return found

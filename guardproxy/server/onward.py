@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
-from guardproxy.errors import ConfigError, DownstreamError
+from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
 from guardproxy.gateway import CREDENTIAL_HEADERS
 from guardproxy.server.headers import NEVER_DOWNSTREAM
 from guardproxy.server.shapes import is_harmless
@@ -109,7 +109,7 @@ def upstream_headers(
     drop = {name.strip().lower() for name in named.split(",")}
     if wrong := sorted(drop & {*CREDENTIAL_HEADERS, "content-type", "content-encoding", "content-length", "host"}):
         message = f"the header `connection` names `{wrong[0]}`, which is not about the connection"
-        raise DownstreamError(400, "invalid_header", message, "connection")
+        raise DownstreamError(ErrorCode.INVALID_HEADER, message, "connection")
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers:
         low = name.lower()
@@ -142,7 +142,7 @@ def _goes_on(name: str, value: str) -> bool:
             message = (
                 f"the header `{name}` has a form that is not known; --request-header {name} lets any value through"
             )
-            raise DownstreamError(400, "invalid_header", message, name)
+            raise DownstreamError(ErrorCode.INVALID_HEADER, message, name)
         return True
     known = _SAID.get(name) or _ACCOUNT.get(name) or (_STAINLESS_VALUE if _STAINLESS.fullmatch(name) else None)
     if known is not None:

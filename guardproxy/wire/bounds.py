@@ -11,11 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from guardproxy.errors import ErrorCode
 from guardproxy.wire.json import DEPTH_LIMIT, NUMBER_LIMIT, JsonFault, bound_nesting
 
 _HOLDERS = (dict, list)
 _NUMBERS = (int, float)
 _STEP_BYTES = 1 << 18
+_CODES = {
+    "texts": ErrorCode.TOO_MANY_TEXTS,
+    "values": ErrorCode.TOO_MANY_VALUES,
+    "messages": ErrorCode.TOO_MANY_MESSAGES,
+    "tools": ErrorCode.TOO_MANY_TOOLS,
+    "path_chars": ErrorCode.TOO_MANY_PATH_CHARS,
+}
 # A string without its end reaches to the end of the data: to look again at each quote in it would take squared time.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|,', re.DOTALL)
 
@@ -89,7 +97,8 @@ class Bounds:
                 raise self._fault("texts", "strings and long numbers")
 
     def _fault(self, limit: str, words: str) -> JsonFault:
-        return JsonFault(f"too_many_{limit}", f"more than {getattr(self, limit)} {words} (the setting limit_{limit})")
+        code = _CODES[limit]
+        return JsonFault(code, code.message(f"more than {getattr(self, limit)} {words}"))
 
 
 BOUNDS = Bounds()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
@@ -136,7 +137,7 @@ class WholeDecoder:
             return []
         if self._size > self.limit_bytes:
             self._faulty = True
-            return [Fault("upstream_too_large", "the answer is larger than the limit")]
+            return [Fault(ErrorCode.UPSTREAM_TOO_LARGE)]
         self._parts.append(data)
         return []
 
@@ -147,9 +148,9 @@ class WholeDecoder:
         try:
             tree = _bounded(body, self.bounds, self.reads)
         except JsonFault as fault:
-            return [Fault("upstream_invalid_json", f"the answer's body: {fault}")]
+            return [Fault(ErrorCode.UPSTREAM_INVALID_JSON, f"the answer's body: {fault}")]
         if not isinstance(tree, dict):
-            return [Fault("upstream_invalid_json", "the answer's body is not an object")]
+            return [Fault(ErrorCode.UPSTREAM_INVALID_JSON, "the answer's body is not an object")]
         self.notice(tree, self.seen)
         if gone := self.withhold(tree) if self.reads else []:
             self.seen.withheld |= dict.fromkeys(gone)
@@ -262,18 +263,18 @@ class StreamDecoder:
                 break
             events += self._decode(event)
         if self._framer.too_large and not self._over:
-            events += self.fault("upstream_event_too_large", "an event of the stream is larger than the limit")
+            events += self.fault(ErrorCode.UPSTREAM_EVENT_TOO_LARGE)
         return events
 
     def end(self) -> list[Event]:
         if self._over:
             return []
         if self._framer.pending or not self.complete:
-            return self.fault("upstream_truncated", "the answer ended before it was complete")
+            return self.fault(ErrorCode.UPSTREAM_TRUNCATED, "the answer ended before it was complete")
         self._over = True
         return self.close_all()
 
-    def fault(self, code: str, message: str) -> list[Event]:
+    def fault(self, code: ErrorCode, message: str = "") -> list[Event]:
         self._over = True
         return [Fault(code, message)]
 
@@ -319,9 +320,9 @@ class StreamDecoder:
         try:
             tree = _bounded(event.data, self.bounds, self.reads)
         except JsonFault as fault:
-            return self.fault("upstream_invalid_json", f"an event of the stream: {fault}")
+            return self.fault(ErrorCode.UPSTREAM_INVALID_JSON, f"an event of the stream: {fault}")
         if not isinstance(tree, dict):
-            return self.fault("upstream_invalid_json", "an event of the stream is not an object")
+            return self.fault(ErrorCode.UPSTREAM_INVALID_JSON, "an event of the stream is not an object")
         gone = self.withhold(tree) if self.reads else []
         self.seen.withheld |= dict.fromkeys(gone)
         data = event.data if b"\n" not in event.data and not gone else write(tree)

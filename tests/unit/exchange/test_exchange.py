@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange.exchange import Limits
 from guardproxy.exchange.transcript import (
     Aborted,
@@ -305,14 +306,14 @@ def test_a_policy_refuses_unknown_fields() -> None:
 
 def test_a_request_that_the_driver_refused_is_recorded() -> None:
     play = Play(rules())
-    play.tell(Refused(413, "too_large", "the body is larger than the limit", "content-length", unix_s=5.0))
+    play.tell(Refused(ErrorCode.REQUEST_TOO_LARGE, "the body is larger than the limit", "content-length", unix_s=5.0))
     assert play.lines == [
-        ">> Refused 413 too_large",
+        ">> Refused 413 request_too_large",
         "<< SendHead 413 own",
-        "<< Finish refused 132 bytes",
+        "<< Finish refused 171 bytes",
     ]
     assert play.record["at"] == 5.0
-    assert play.record["error"] == {"code": "too_large", "field": "content-length"}
+    assert play.record["error"] == {"code": "request_too_large", "field": "content-length"}
 
 
 # Answers.
@@ -667,7 +668,7 @@ def test_comments_keep_alive_and_say_nothing() -> None:
 
 def test_the_upstream_fails_before_it_answers() -> None:
     play = waiting()
-    play.tell(UpstreamFailed("upstream_unreachable", "no connection to the upstream", 502))
+    play.tell(UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "no connection to the upstream", 502))
     assert play.lines == [
         ">> UpstreamFailed 502 upstream_unreachable",
         "<< SendHead 502 own",
@@ -679,18 +680,18 @@ def test_the_upstream_fails_in_the_middle() -> None:
     play = waiting()
     play.tell(ResponseStarted(200, "text/event-stream"))
     play.tell(DataReceived(b"".join(chat_frames([{"content": "hi fo"}])[:2])))
-    play.tell(UpstreamFailed("upstream_closed", "the upstream closed the connection", 504))
-    assert play.lines[-1] == ">> UpstreamFailed 504 upstream_closed", "first the text that came is scanned"
+    play.tell(UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "the upstream closed the connection", 504))
+    assert play.lines[-1] == ">> UpstreamFailed 504 upstream_failed", "first the text that came is scanned"
     play.scan()
-    assert play.finish.outcome == "upstream_closed"
-    assert chat_texts(play.client) == {"error": "upstream_closed", "done": "!"}
+    assert play.finish.outcome == "upstream_failed"
+    assert chat_texts(play.client) == {"error": "upstream_failed", "done": "!"}
     play = waiting()
     play.tell(ResponseStarted(200, "application/json"))
-    play.tell(UpstreamFailed("upstream_idle", "the upstream sent nothing for too long", 504))
+    play.tell(UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "the upstream sent nothing for too long", 504))
     assert play.lines[2:] == [
         "<< CancelUpstream",
         "<< SendHead 504 own",
-        f"<< Finish upstream_idle {len(play.client)} bytes",
+        f"<< Finish upstream_timeout {len(play.client)} bytes",
     ]
 
 
@@ -705,7 +706,7 @@ def test_the_driver_gives_up(phase: str) -> None:
     if phase == "shown":
         play.tell(DataReceived(chat_frames([])[0]))
     play.lines.clear()
-    play.tell(Aborted("timeout", "the exchange took too long", 504))
+    play.tell(Aborted(ErrorCode.TIMEOUT, "the exchange took too long", 504))
     cancel = ["<< CancelUpstream"] if phase in ("answer", "shown") else []
     head = [] if phase == "shown" else ["<< SendHead 504 own"]
     assert play.lines == [

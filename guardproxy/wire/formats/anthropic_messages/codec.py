@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from guardproxy.errors import NO_CAPACITY
+from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, Event, Frame, Text
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.authoring import Author
@@ -192,7 +192,7 @@ class AnthropicMessages:
 
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         kind = ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
-        if code == NO_CAPACITY and status >= 500:
+        if code == ErrorCode.NO_CAPACITY and status >= 500:
             kind = ERROR_TYPES[529]
         detail = {"type": kind, "message": f"{message} ({code})"}
         return write({"type": "error", "error": detail})

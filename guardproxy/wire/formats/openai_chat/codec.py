@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Count, Event, Frame, Opaque, Text
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.authoring import Author
@@ -160,7 +160,7 @@ class OpenAIChat:
         expect_list(tree, "tools")
         expect_type(tree, "n", int)
         if not 1 <= (tree.get("n") or 1) <= 128:
-            raise DownstreamError(400, "invalid_value", "`n` must be 1 to 128", "n")
+            raise DownstreamError(ErrorCode.INVALID_VALUE, "`n` must be 1 to 128", "n")
         for number, message in enumerate(tree["messages"]):
             expect_type(message, "role", str, f"messages[{number}]", required=True)
             expect_type(message, "content", (str, list), f"messages[{number}]")
