@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from guardproxy.errors import ErrorCode
 from guardproxy.findings import Channel
 from guardproxy.redaction import Shape
 
@@ -92,10 +93,13 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Wire content that cannot be trusted: `code` is a stable word, `message` names the place, never the text."""
+    """Wire content that cannot be trusted. `message` names the place, never the text; the code's sentence if empty."""
 
-    code: str
-    message: str
+    code: ErrorCode
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", self.code.message(self.message))
 
 
 Event = Text | Opaque | End | Fault

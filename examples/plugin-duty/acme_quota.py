@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway import Add, Duty, Head, Steps
 
 LIMIT = 3
@@ -20,7 +20,7 @@ class Quota(Duty):
         if count > LIMIT:
             left_s = int((window + 1) * WINDOW_S - head.unix_s) + 1
             message = f"more than {LIMIT} requests in {WINDOW_S} seconds"
-            raise DownstreamError(429, "rate_limit_exceeded", message, retry_s=left_s)
+            raise DownstreamError(ErrorCode.RATE_LIMIT_EXCEEDED, message, retry_s=left_s)
         return head
 
     def settle(self, head: Head, record: Mapping[str, Any]) -> Steps[None]:

@@ -14,10 +14,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
-from guardproxy.errors import ConfigError, DownstreamError
+from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
 from guardproxy.gateway import CREDENTIAL_HEADERS
 from guardproxy.server.headers import NEVER_DOWNSTREAM
 from guardproxy.server.shapes import is_harmless
+from guardproxy.wire import KeyHeader
 
 AGENT = "guardproxy"
 NEVER = frozenset(
@@ -108,7 +109,7 @@ def upstream_headers(
     drop = {name.strip().lower() for name in named.split(",")}
     if wrong := sorted(drop & {*CREDENTIAL_HEADERS, "content-type", "content-encoding", "content-length", "host"}):
         message = f"the header `connection` names `{wrong[0]}`, which is not about the connection"
-        raise DownstreamError(400, "invalid_header", message, "connection")
+        raise DownstreamError(ErrorCode.INVALID_HEADER, message, "connection")
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers:
         low = name.lower()
@@ -141,7 +142,7 @@ def _goes_on(name: str, value: str) -> bool:
             message = (
                 f"the header `{name}` has a form that is not known; --request-header {name} lets any value through"
             )
-            raise DownstreamError(400, "invalid_header", message, name)
+            raise DownstreamError(ErrorCode.INVALID_HEADER, message, name)
         return True
     known = _SAID.get(name) or _ACCOUNT.get(name) or (_STAINLESS_VALUE if _STAINLESS.fullmatch(name) else None)
     if known is not None:
@@ -149,7 +150,7 @@ def _goes_on(name: str, value: str) -> bool:
     return _UNKNOWN.fullmatch(name) is not None and _SMALL.fullmatch(value) is not None
 
 
-def fallback_headers(headers: CIMultiDict[str], provider: str, key: str) -> CIMultiDict[str]:
+def fallback_headers(headers: CIMultiDict[str], key_header: KeyHeader, key: str) -> CIMultiDict[str]:
     """The headers for another upstream than the client's: those that tell a server how to answer, and its own key. No
     header that identifies the account of the client."""
     own: CIMultiDict[str] = CIMultiDict()
@@ -158,8 +159,6 @@ def fallback_headers(headers: CIMultiDict[str], provider: str, key: str) -> CIMu
         if low in _FALLBACK or _STAINLESS.fullmatch(low):
             own.add(name, value)
     own["Accept-Encoding"] = "identity"
-    if key and provider == "anthropic":
-        own["x-api-key"] = key
-    elif key:
-        own["Authorization"] = f"Bearer {key}"
+    if key:
+        own[key_header.name] = key_header.prefix + key
     return own

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange.exchange import Exchange, Limits
 from guardproxy.exchange.gate import CHECK_ERROR
 from guardproxy.exchange.transcript import (
@@ -287,7 +288,7 @@ def perform(case: Case) -> Play:
     if play.exchange.phase == "over":
         return play
     if case.end == "never":
-        play.tell(UpstreamFailed("upstream_unreachable", "no connection to the upstream"))
+        play.tell(UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "no connection to the upstream"))
         return play
     media = "text/html" if case.end == "html" else "text/event-stream" if case.streamed else "application/json"
     play.tell(ResponseStarted(case.status, media))
@@ -299,9 +300,9 @@ def perform(case: Case) -> Play:
         case "gone":
             play.tell(DownstreamGone())
         case "failed":
-            play.tell(UpstreamFailed("upstream_closed", "the upstream closed the connection"))
+            play.tell(UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "the upstream closed the connection"))
         case "aborted":
-            play.tell(Aborted("timeout", "the exchange took too long"))
+            play.tell(Aborted(ErrorCode.TIMEOUT, "the exchange took too long"))
         case _:
             play.tell(ResponseEnded())
     play.scan()

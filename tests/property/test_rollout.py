@@ -16,7 +16,7 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policytest.scan import perform
 from guardproxy.redaction import placeholders
 from guardproxy.replay.replays import replay
-from guardproxy.wire.codec import codec_for
+from guardproxy.wire.registry import codec_for
 from tests.kit.checks import promise
 from tests.kit.play import CHAT, KEY, MESSAGES, policy_set
 

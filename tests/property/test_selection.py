@@ -22,7 +22,7 @@ from guardproxy.policy.cel import NAMES
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.matching import KEYS
 from guardproxy.server.headers import asked_for
-from guardproxy.wire.codec import codec_for
+from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, hashed, mint, policy_set
 
 LEAST = 30

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.receipt import HEADER, unread
 from guardproxy.exchange.transcript import Aborted, Input, Refused, RequestReceived, SendHead, UpstreamFailed
@@ -186,9 +187,9 @@ def test_further_attempts_are_counted() -> None:
 @pytest.mark.parametrize(
     ("happened", "outcome"),
     [
-        (Refused(415, "unsupported_media_type", "no"), "refused"),
+        (Refused(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "no"), "refused"),
         (RequestReceived(b"{"), "refused"),
-        (Aborted("timeout", "the exchange took too long"), "timeout"),
+        (Aborted(ErrorCode.TIMEOUT, "the exchange took too long"), "timeout"),
     ],
 )
 def test_what_was_not_read_is_refused(happened: Input, outcome: str) -> None:
@@ -199,7 +200,7 @@ def test_what_was_not_read_is_refused(happened: Input, outcome: str) -> None:
 
 def test_an_upstream_that_fails_is_an_outcome() -> None:
     done = play().ask(asked("hello"))
-    done.tell(UpstreamFailed("upstream_timeout", "late", 504))
+    done.tell(UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "late", 504))
     found = read(done.head.receipt)
     assert (found["outcome"], found["decision"]) == ("upstream_timeout", "pass")
     assert "response" not in found
