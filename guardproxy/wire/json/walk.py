@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from guardproxy.events import Path
 from guardproxy.findings import Kind
+from guardproxy.stopping import stop_point
 from guardproxy.wire.json.numbers import NUMBER_LIMIT, digits_of, is_row, part_of
 from guardproxy.wire.opaque import NOT_KEPT, inspect
 from guardproxy.wire.protocol_words import is_known, is_short, undated
@@ -145,6 +146,7 @@ def _walk(value: Any, how: Map, path: Path, out: list[Found | None], row: _Row) 
 
 
 def _object(value: dict[str, Any], how: dict[Any, Map], path: Path, out: list[Found | None], row: _Row) -> None:
+    stop_point()
     others = how.get(OTHERS, UNMAPPED)
     its = how.get(KEYS, others if isinstance(others, MapLeaf) else UNMAPPED)
     for key, child in value.items():
