@@ -22,7 +22,7 @@ from guardproxy.checks._contract import (
 from guardproxy.checks.http import VERSION
 from guardproxy.checks.supervisor import Supervisor
 from guardproxy.checks.supervisor import build as build_supervisor
-from guardproxy.stopping import ScanStopped, stop_point, stoppable
+from guardproxy.concurrency import ScanStopped, stop_point, stoppable
 
 __all__ = [
     "VERSION",

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
-from guardproxy.stopping import stop_point
+from guardproxy.concurrency import stop_point
 
 Long = TypeVar("Long", str, bytes)
 

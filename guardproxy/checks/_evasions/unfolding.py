@@ -34,9 +34,9 @@ import regex
 from guardproxy.checks._contract import Advice, Check, Option, advice, labels, options_digest
 from guardproxy.checks._evasions.folding import ASCII, Table, spaced_open, table
 from guardproxy.checks._evasions.views import Reading, View, as_it_stands, hidden, long_words, plain, read, together
+from guardproxy.concurrency import stop_point
 from guardproxy.errors import NoCapacityError, OptionError
 from guardproxy.findings import Finding, Scan, Window
-from guardproxy.stopping import stop_point
 
 VERSION = 2
 PROFILES = ("off", "standard", "strict")

@@ -23,8 +23,8 @@ import re2
 
 from guardproxy.checks._patterns.shape import UnreadableError, shape
 from guardproxy.checks._patterns.spans import untorn
+from guardproxy.concurrency import stop_point
 from guardproxy.findings import Finding, Scan, Window
-from guardproxy.stopping import stop_point
 
 CHAIN = 4096  # characters that a finding made of overlapping matches may have before it is cut
 CONTEXT = 4  # characters kept before `settled`; rules look back one

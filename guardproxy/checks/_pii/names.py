@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from guardproxy.checks._contract import Tag, Tagger
+from guardproxy.concurrency import stop_point
 from guardproxy.findings import Direction
-from guardproxy.stopping import stop_point
 
 CONTEXT_WORDS = 24
 MOST_CHARS = 480

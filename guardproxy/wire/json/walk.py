@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
+from guardproxy.concurrency import stop_point
 from guardproxy.events import Path
 from guardproxy.findings import Kind
-from guardproxy.stopping import stop_point
 from guardproxy.wire.json.numbers import NUMBER_LIMIT, digits_of, is_row, part_of
 from guardproxy.wire.opaque import NOT_KEPT, inspect
 from guardproxy.wire.protocol_words import is_known, is_short, undated

@@ -14,12 +14,12 @@ import pytest
 from tokenizers import Tokenizer
 
 from guardproxy.checks._contract import Tag
+from guardproxy.concurrency import stoppable
 from guardproxy.errors import ConfigError
 from guardproxy.inference.models import find, load, load_tagger, read_tags
 from guardproxy.inference.session import Session
 from guardproxy.inference.tagger import OVERLAP_TOKENS, OnnxTagger, case_of, words_of
 from guardproxy.inference.tags import FILES
-from guardproxy.stopping import stoppable
 from models.encoder import write_sums
 
 NAMES = [

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from guardproxy.concurrency import ScanStopped, stop_point, stoppable
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.transcript import (
     DataReceived,
@@ -20,7 +21,6 @@ from guardproxy.exchange.transcript import (
     Scanned,
 )
 from guardproxy.server.steps import SHORT_DATA_BYTES, SHORT_RESTORED_BYTES, Interrupted, Steps, is_short
-from guardproxy.stopping import ScanStopped, stop_point, stoppable
 from tests.kit.media import PNG
 from tests.kit.play import Play, chat_frames, policy_set
 

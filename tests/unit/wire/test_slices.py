@@ -11,11 +11,11 @@ from urllib.parse import quote, unquote_to_bytes
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.kit.media import PDF, PNG, SIGNATURE, WAV
 
-from guardproxy.stopping import ScanStopped, stoppable
+from guardproxy.concurrency import ScanStopped, stoppable
 from guardproxy.wire import slices
 from guardproxy.wire.opaque import inspect, printable
+from tests.kit.media import PDF, PNG, SIGNATURE, WAV
 
 CODED = st.text("AQgz059+/-_= \n\x1c", max_size=60) | st.binary(max_size=60).map(
     lambda data: base64.b64encode(data).decode()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from guardproxy.checks._contract import Resources, build
+from guardproxy.concurrency import ScanStopped, stop_point, stoppable
 from guardproxy.findings import Channel, Window
-from guardproxy.stopping import ScanStopped, stop_point, stoppable
 
 USER = Channel("request", "user", "messages[0].content")
 TEXT = "write to jane.roe@example.com or call 212-555-0123, 1.2.3.4; " * 400
