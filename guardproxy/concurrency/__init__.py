@@ -1,4 +1,5 @@
-"""Small parts for code that runs in threads: attributes that are computed once without a lock, and points at which work stops."""
+"""Small parts for code that runs in threads: attributes that are computed once without a lock, and points at which work
+stops."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Runs the long steps of exchanges in threads, so that the loop serves everybody else meanwhile.
 
 A step is one call into an exchange, such as `receive` with a large request. It is pure Python, so the interpreter switches
-between it and the loop (`running.SWITCH_S`). A step that has not begun is dropped when its waiter is cancelled. One that
-runs is waited for, as nothing else may touch its exchange meanwhile. Where it may be stopped, it ends at its next stop point
-(`guardproxy.concurrency.stopping`), and then its exchange can only be ended, as it may have taken a part of the input. One tenant has at
-most `TENANT_SHARE` of the threads, so that large requests of one do not keep those of others waiting.
+between it and the loop (`running.SWITCH_S`). A step that has not begun is dropped when its waiter is cancelled. One that runs
+is waited for, as nothing else may touch its exchange meanwhile. Where it may be stopped, it ends at its next stop point
+(`guardproxy.concurrency.stopping`), and then its exchange can only be ended, as it may have taken a part of the input. One
+tenant has at most `TENANT_SHARE` of the threads, so that large requests of one do not keep those of others waiting.
 
 What stays: one call of the JSON reader holds the interpreter to its end, in a thread too. Measured for each megabyte: 1.5 to
 3 ms for plain text, 10 ms for escapes, 30 ms for arrays of a few numbers. The limits of a body bound it.
