@@ -16,10 +16,10 @@ from guardproxy.checks._contract import (
     with_partner,
 )
 from guardproxy.checks._options import Option, Options, options_digest, with_defaults
-from guardproxy.checks._stopping import ScanStopped, stop_point, stoppable
 from guardproxy.checks.http import VERSION
 from guardproxy.checks.supervisor import Supervisor
 from guardproxy.checks.supervisor import build as build_supervisor
+from guardproxy.concurrency import ScanStopped, stop_point, stoppable
 from guardproxy.findings import QUICK, Advice, Check, Traits
 
 __all__ = [
