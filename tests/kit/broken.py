@@ -1,6 +1,6 @@
 """The broken policies of `tests/policy/broken` and what each of them is told.
 
-`python -m tests.kit.broken` writes both down again, in `tests/policy/broken.txt` and `docs/policy-errors.md`: read the
+`python -m tests.kit.broken` writes both down again, in `tests/policy/broken.txt` and `docs/policies/errors.md`: read the
 difference before you keep it.
 """
 
@@ -16,7 +16,7 @@ from tests.kit.supervisor import FakeScorer, words
 ROOT = Path(__file__).resolve().parents[2]
 BROKEN = ROOT / "tests" / "policy" / "broken"
 TOLD = ROOT / "tests" / "policy" / "broken.txt"
-TABLE = ROOT / "docs" / "policy-errors.md"
+TABLE = ROOT / "docs" / "policies" / "errors.md"
 _HEAD = """\
 # What a broken policy is told
 

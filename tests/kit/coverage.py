@@ -1,4 +1,4 @@
-"""Which checks of the shipped policies look at which texts, as a table in `docs/policy-coverage.md`.
+"""Which checks of the shipped policies look at which texts, as a table in `docs/policies/coverage.md`.
 
 `python -m tests.kit.coverage` writes it again.
 """
@@ -12,7 +12,7 @@ from guardproxy.library import loader, shipped_folder, shipped_names
 from guardproxy.policy.coverage_table import coverage
 from guardproxy.policy.evaluate import PolicySet
 
-PAGE = Path(__file__).parents[2] / "docs" / "policy-coverage.md"
+PAGE = Path(__file__).parents[2] / "docs" / "policies" / "coverage.md"
 HEAD = """# What the shipped policies look at
 
 Which checks look at which texts, over all wire formats. `(name)`: for rules in shadow mode only, which change nothing.
