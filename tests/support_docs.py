@@ -39,6 +39,11 @@ class Block:
         match = _FILE.match(self.text)
         return match["path"] if match else ""
 
+    @property
+    def is_shown_file(self) -> bool:
+        """True if the block shows a file of the repository."""
+        return bool(self.file) and (ROOT / self.file).is_file()
+
 
 @cache
 def pages() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Draws the packages of guardproxy and their imports into `docs/architecture.md`.
+"""Draws the packages of guardproxy and their imports, and lists them, in `docs/architecture.md`.
 
 Run `python -m tests.support_drawing` after a module has moved. A unit test compares the page with a new drawing.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "guardproxy"
 PAGE = ROOT / "docs" / "architecture.md"
-_PART = re.compile(r"(<!-- generated: imports -->\n).*?(<!-- end -->)", re.DOTALL)
+_PART = r"(<!-- generated: {} -->\n).*?(<!-- end -->)"
 
 
 def imports(package: Path = PACKAGE) -> dict[str, set[str]]:
@@ -81,9 +81,25 @@ def drawing(graph: Mapping[str, set[str]]) -> str:
     return "\n".join([*lines, "```", ""])
 
 
+def summary(package: Path, part: str) -> str:
+    """The first sentence of the docstring of a part."""
+    file = package / part / "__init__.py" if (package / part).is_dir() else package / f"{part}.py"
+    text = " ".join((ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "").partition("\n\n")[0].split())
+    return re.split(r"(?<=\.) (?=[A-Z])", text)[0].removesuffix(".").replace("|", "\\|")
+
+
+def table(graph: Mapping[str, set[str]], package: Path = PACKAGE) -> str:
+    """A row for each part, from the highest floor to the lowest."""
+    rows = ["| part | what it is |", "|---|---|"]
+    rows += [f"| `{part}` | {summary(package, part)} |" for floor in floors(graph) for part in floor]
+    return "\n".join([*rows, ""])
+
+
 def page(text: str, graph: Mapping[str, set[str]]) -> str:
-    """The page with a new drawing between its markers."""
-    return _PART.sub(lambda match: f"{match[1]}{drawing(graph)}{match[2]}", text)
+    """The page with a new drawing and a new table between their markers."""
+    for name, part in (("imports", drawing(graph)), ("packages", table(graph))):
+        text = re.sub(_PART.format(name), lambda match, part=part: f"{match[1]}{part}{match[2]}", text, flags=re.DOTALL)
+    return text
 
 
 if __name__ == "__main__":

@@ -42,11 +42,7 @@ FINDING = (" scan", " explain ", " diff ", "policy lint wrong")
 
 def of(kind: str) -> list[Block]:
     """The blocks of a language that a test can run. A block that shows a file of the repository is compared with the file."""
-    return [block for block in blocks(kind) if block.is_run and not shows_a_file(block)]
-
-
-def shows_a_file(block: Block) -> bool:
-    return (ROOT / (block.file or "-")).is_file()
+    return [block for block in blocks(kind) if block.is_run and not block.is_shown_file]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +83,7 @@ def is_policy(block: Block) -> bool:
 
 def saved() -> dict[str, str]:
     """The files that pages have their reader save, by path: a block whose first line is a comment with a path."""
-    return {block.file: block.text for block in blocks() if block.file and not shows_a_file(block)}
+    return {block.file: block.text for block in blocks() if block.file and not block.is_shown_file}
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
@@ -169,7 +165,7 @@ def test_a_program_prints_what_the_page_says(desk: Desk, block: Block) -> None:
     assert matches(block.prints, ran.stdout)
 
 
-@pytest.mark.parametrize("block", list(filter(shows_a_file, blocks())), ids=str)
+@pytest.mark.parametrize("block", [block for block in blocks() if block.is_shown_file], ids=str)
 def test_a_shown_file_is_the_file(block: Block) -> None:
     _, _, shown = block.text.partition("\n")
     assert shown.strip("\n") == (ROOT / block.file).read_text("utf-8").strip("\n")

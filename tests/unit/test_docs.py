@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from guardproxy import checks
 from guardproxy.config import Config
+from guardproxy.inference.meters import Registry
 from guardproxy.policy import keys
 from guardproxy.server.status import Metrics
-from guardproxy.supervisor.meters import Registry
 from tests.support_docs import ROOT, pages
 
 DOCS = ROOT / "docs"

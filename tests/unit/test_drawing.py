@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_drawing import PAGE, drawing, floors, imports, page, reduced
+from tests.support_drawing import PAGE, drawing, floors, imports, page, reduced, table
 
 GRAPH = {"cli": {"server", "errors"}, "server": {"wire", "errors"}, "wire": {"errors"}, "errors": set()}
 
@@ -61,3 +61,11 @@ def test_a_drawing_has_a_row_for_each_floor_and_the_arrows() -> None:
         "  a --> b",
         "```",
     ]
+
+
+def test_a_table_has_the_first_sentence_of_each_docstring(tmp_path: Path) -> None:
+    (tmp_path / "wall").mkdir()
+    (tmp_path / "wall" / "__init__.py").write_text('"""Keeps rain\n| out. And wind.\n\nMore."""')
+    (tmp_path / "ground.py").write_text('"""Carries walls."""')
+    rows = table({"wall": {"ground"}, "ground": set()}, tmp_path).splitlines()
+    assert rows[2:] == ["| `wall` | Keeps rain \\| out |", "| `ground` | Carries walls |"]
