@@ -74,7 +74,7 @@ def drawing(graph: Mapping[str, set[str]]) -> str:
     """The graph in Mermaid's language: a box for each part, a row for each floor, an arrow to each part below."""
     lines = ["```mermaid", "flowchart TD"]
     for number, floor in enumerate(floors(graph), 1):
-        lines += [f"  subgraph floor{number}[ ]", "    direction LR"]
+        lines += [f'  subgraph floor{number}[" "]', "    direction LR"]
         lines += [f"    {part}" for part in floor]
         lines.append("  end")
     lines += [f"  {part} --> {other}" for part, others in sorted(reduced(graph).items()) for other in sorted(others)]

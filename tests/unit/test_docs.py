@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from guardproxy import checks
+from guardproxy.checks import secrets
 from guardproxy.config import Config
 from guardproxy.inference.meters import Registry
 from guardproxy.policy import keys
@@ -55,6 +56,13 @@ def test_every_option_of_a_check_is_on_its_page() -> None:
         part = re.search(rf"<!-- generated: options-{use} -->\n(.*?)<!-- end -->", text, re.DOTALL)
         assert part, use
         assert set(re.findall(r"^\| `(\w+)`", part[1], re.MULTILINE)) == checks.options(use).keys(), use
+
+
+def test_every_rule_for_secrets_is_on_its_page() -> None:
+    text = (DOCS / "policies" / "checks.md").read_text("utf-8")
+    (part,) = re.findall(r"<!-- generated: secrets-rules -->\n(.*?)<!-- end -->", text, re.DOTALL)
+    assert re.findall(r"`([\w-]+)` \(", part) == list(secrets.rule_ids())
+    assert f"{len(secrets.rule_ids())} rules for keys" in text
 
 
 @pytest.mark.parametrize("page", LINKED)

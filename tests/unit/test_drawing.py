@@ -50,11 +50,11 @@ def test_a_drawing_has_a_row_for_each_floor_and_the_arrows() -> None:
     assert text.splitlines() == [
         "```mermaid",
         "flowchart TD",
-        "  subgraph floor1[ ]",
+        '  subgraph floor1[" "]',
         "    direction LR",
         "    a",
         "  end",
-        "  subgraph floor2[ ]",
+        '  subgraph floor2[" "]',
         "    direction LR",
         "    b",
         "  end",

@@ -22,7 +22,7 @@ from tests.support_docs import blocks
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "policies").rglob("*.yaml"))
-WRITTEN = [block.text for block in blocks("yaml") if block.is_run and not block.is_shown_file]  # plug-ins have own words
+WRITTEN = [block.text for block in blocks("yaml") if block.is_run and not block.is_shown_file]
 
 # Mistakes in what a value says, which a schema cannot see.
 UNSEEN = re.compile(
