@@ -27,7 +27,7 @@ from guardproxy import config
 from guardproxy.cli import app
 from guardproxy.cli import serve as serving
 from tests.e2e.rig import ROOT, wait_demo, wait_logged
-from tests.support_docs import Block, blocks
+from tests.kit.docs import Block, blocks
 
 # The pages that have blocks which cannot run in a test, and how many.
 NOT_RUN = {

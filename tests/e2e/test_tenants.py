@@ -18,7 +18,7 @@ from guardproxy.library import load
 from guardproxy.replay.replays import replay
 from tests.e2e import rawhttp
 from tests.e2e.rig import PASS, ROOT, Proxy, Upstream, serve
-from tests.support_docs import blocks
+from tests.kit.docs import blocks
 
 KEYS = {"acme": "sk-acme-1", "support": "sk-support-1", "": "sk-nobody"}
 POLICY = """\

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_drawing import PAGE, drawing, floors, imports, page, reduced, table
+from tests.kit.drawing import PAGE, drawing, floors, imports, page, reduced, table
 
 GRAPH = {"cli": {"server", "errors"}, "server": {"wire", "errors"}, "wire": {"errors"}, "errors": set()}
 
 
 def test_the_page_shows_the_imports_as_they_are() -> None:
     text = PAGE.read_text("utf-8")
-    assert page(text, imports()) == text, "run `python -m tests.support_drawing`"
+    assert page(text, imports()) == text, "run `python -m tests.kit.drawing`"
 
 
 def test_imports_are_found_between_the_parts_of_a_package(tmp_path: Path) -> None:

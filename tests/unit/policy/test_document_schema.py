@@ -17,8 +17,8 @@ from guardproxy.policy.document_schema import schema, with_variables
 from guardproxy.policy.load import parse
 from guardproxy.policy.tree import read_tree
 from tests.kit.broken import BROKEN
+from tests.kit.docs import blocks
 from tests.kit.plugins import Install
-from tests.support_docs import blocks
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "policies").rglob("*.yaml"))

@@ -1,6 +1,6 @@
 """Draws the packages of guardproxy and their imports, and lists them, in `docs/architecture.md`.
 
-Run `python -m tests.support_drawing` after a module has moved. A unit test compares the page with a new drawing.
+Run `python -m tests.kit.drawing` after a module has moved. A unit test compares the page with a new drawing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "guardproxy"
 PAGE = ROOT / "docs" / "architecture.md"
 _PART = r"(<!-- generated: {} -->\n).*?(<!-- end -->)"
