@@ -21,11 +21,11 @@ from typing import Any
 
 import httpx
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from guardproxy import config
 from guardproxy.cli import app
-from guardproxy.cli import serve as serving
 from tests.e2e.rig import ROOT, wait_demo, wait_logged
 from tests.kit.docs import Block, blocks
 
@@ -250,10 +250,16 @@ SERVED = [line for _, line in shell_lines() if line.startswith("guardproxy serve
 
 @pytest.mark.parametrize("line", SERVED)
 def test_a_serve_command_has_settings_that_can_be_used(desk: Desk, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    """The command ends where its settings are read: only one command really starts."""
     monkeypatch.chdir(desk.folder)
+    read = config.load
     found: list[config.Config] = []
-    monkeypatch.setattr(serving, "_one", found.append)
-    monkeypatch.setattr("guardproxy.server.workers.several", lambda settings: found.append(settings) or 0)
+
+    def load_and_end(*arguments: Any, **options: Any) -> config.Config:
+        found.append(read(*arguments, **options))
+        raise typer.Exit
+
+    monkeypatch.setattr(config, "load", load_and_end)
     ran = cli(*shlex.split(line)[1:])
     assert ran.exit_code == 0, ran.output
     (settings,) = found
