@@ -1,10 +1,11 @@
 """The action `refuse_with_contact`: block, and tell the client whom to ask."""
 
-from guardproxy.decisions import Stop
+from guardproxy.decisions import Decision, Stop
 from guardproxy.errors import OptionError
+from guardproxy.policy.document import Rule
 
 
-def decide(rule):
+def decide(rule: Rule) -> Decision:
     for key in rule.options.keys() - {"contact"}:
         raise OptionError(key, "unknown option; the only option is `contact`")
     contact = rule.options.get("contact")

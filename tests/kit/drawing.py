@@ -98,8 +98,13 @@ def table(graph: Mapping[str, set[str]], package: Path = PACKAGE) -> str:
 def page(text: str, graph: Mapping[str, set[str]]) -> str:
     """The page with a new drawing and a new table between their markers."""
     for name, part in (("imports", drawing(graph)), ("packages", table(graph))):
-        text = re.sub(_PART.format(name), lambda match, part=part: f"{match[1]}{part}{match[2]}", text, flags=re.DOTALL)
+        text = re.sub(_PART.format(name), rf"\g<1>{_plain(part)}\g<2>", text, flags=re.DOTALL)
     return text
+
+
+def _plain(text: str) -> str:
+    """The text as the replacement of a pattern."""
+    return text.replace("\\", r"\\")
 
 
 if __name__ == "__main__":
