@@ -2,7 +2,7 @@
 
 from guardproxy.decisions import Decision, Stop
 from guardproxy.errors import OptionError
-from guardproxy.policy.document import Rule
+from guardproxy.policy import Rule
 
 
 def decide(rule: Rule) -> Decision:
