@@ -170,7 +170,8 @@ def test_a_program_prints_what_the_page_says(desk: Desk, block: Block) -> None:
 @pytest.mark.parametrize("block", [block for block in blocks() if block.is_shown_file], ids=str)
 def test_a_shown_file_is_the_file(block: Block) -> None:
     _, _, shown = block.text.partition("\n")
-    assert shown.strip("\n") == (ROOT / block.file).read_text("utf-8").strip("\n")
+    file = (ROOT / block.file).read_text("utf-8")
+    assert shown.strip("\n") == file.strip("\n"), "run `python -m tests.kit.docs`"
 
 
 def policy_folders() -> dict[str, dict[str, str]]:

@@ -1,4 +1,7 @@
-"""The pages of the documentation and their code blocks, in the order in which a reader meets them."""
+"""The pages of the documentation and their code blocks, in the order in which a reader meets them.
+
+`python -m tests.kit.docs` writes each file of the repository that a page shows into the page again.
+"""
 
 from __future__ import annotations
 
@@ -65,3 +68,21 @@ def blocks(kind: str = "") -> tuple[Block, ...]:
             line = text.count("\n", 0, match.start("text")) + 1
             found.append(Block(page, line, match["kind"], match["text"], prints["said"] if prints else ""))
     return tuple(block for block in found if kind in ("", block.kind))
+
+
+def with_files(text: str) -> str:
+    """The page with each file that it shows as the file is now."""
+
+    def shown(match: re.Match[str]) -> str:
+        found = _FILE.match(match["text"])
+        file = ROOT / found["path"] if found else ROOT
+        if not found or not file.is_file():
+            return match[0]
+        return f"```{match['kind']}\n{found[0]}{file.read_text('utf-8').strip()}\n```"
+
+    return _BLOCK.sub(shown, text)
+
+
+if __name__ == "__main__":
+    for name in pages():
+        (ROOT / name).write_text(with_files((ROOT / name).read_text("utf-8")), "utf-8")
