@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from guardproxy.config import SETTINGS, Setting, load
+from guardproxy.config import SETTINGS, Declaration, load
 from guardproxy.errors import GuardproxyError
 
 
@@ -27,7 +27,7 @@ class ServeCommand(TyperCommand):
                 formatter.write_dl(rows)
 
 
-def option(setting: Setting) -> Parameter:
+def option(setting: Declaration) -> Parameter:
     """The parameter of the command for a setting. It is `None` where the flag is not given."""
     flag = f"{setting.flag}/{setting.off_flag}" if setting.off_flag else setting.flag
     shown = f" Default: {setting.shown_default}" if setting.shown_default else ""

@@ -7,8 +7,8 @@
 | `loading` | reads flags, the environment and the TOML file |
 """
 
-from guardproxy.config.declaration import Setting
+from guardproxy.config.declaration import Declaration
 from guardproxy.config.loading import load, shipped
 from guardproxy.config.settings import SETTINGS, Config
 
-__all__ = ["SETTINGS", "Config", "Setting", "load", "shipped"]
+__all__ = ["SETTINGS", "Config", "Declaration", "load", "shipped"]

@@ -11,7 +11,7 @@ from guardproxy.errors import ConfigError
 
 GROUPED = 10_000  # from here on, digits are shown in groups
 Value = TypeVar("Value")
-Group = Literal[
+Section = Literal[
     "Network",
     "Upstreams",
     "Policies",
@@ -44,7 +44,7 @@ _SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AllowedValues:
     """What the values of a setting must be. `least`, `above`, `most`: bounds of a number. `choices`: the only values.
     `is_right`: whether a value, or each item of a list, has the form that `form` describes."""
 
@@ -77,11 +77,11 @@ class Rule:
         )
 
 
-ANY = Rule()
+ANY = AllowedValues()
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class Declaration:
     """The declaration of one setting. `help`: what it is for. `flag`, `off_flag`: its flag, and the one that turns a switch
     off. `is_secret`: whether the value must not be shown."""
 
@@ -90,18 +90,18 @@ class Setting:
     default: Any
     group: str
     help: str
-    rule: Rule
+    allowed: AllowedValues
     flag: str
     off_flag: str
     is_secret: bool
 
     @classmethod
-    def of(cls, declared: Field[Any]) -> Setting:
+    def of(cls, declared: Field[Any]) -> Declaration:
         """The declaration of a field of `Config`."""
         dashed, data = declared.name.replace("_", "-"), declared.metadata
         kind = _KINDS[str(declared.type)]
         off_flag = (data["off_flag"] or f"--no-{dashed}") if kind is bool else ""
-        flag, rest = data["flag"] or f"--{dashed}", (data["group"], data["help"], data["rule"])
+        flag, rest = data["flag"] or f"--{dashed}", (data["group"], data["help"], data["allowed"])
         return cls(declared.name, kind, declared.default, *rest, flag, off_flag, not declared.repr)
 
     @property
@@ -112,16 +112,16 @@ class Setting:
     @property
     def form(self) -> str:
         """What a value must be, for a value of another type."""
-        if self.rule.form or self.rule.choices:
-            return str(self.rule)
-        return ", ".join(filter(None, (_WORDS[self.kind], str(self.rule))))
+        if self.allowed.form or self.allowed.choices:
+            return str(self.allowed)
+        return ", ".join(filter(None, (_WORDS[self.kind], str(self.allowed))))
 
     @property
     def shown_default(self) -> str:
         """The default for people: `32 MiB`, `2,000`; empty if there is none."""
         default = self.default
         if isinstance(default, bool):
-            return "yes" if default else "no"
+            return str(default).lower()
         if isinstance(default, tuple):
             return ", ".join(default)
         if self.name.endswith("_bytes"):
@@ -136,12 +136,12 @@ class Setting:
             found = _typed(self, value)
         except (KeyError, TypeError, ValueError):
             raise ConfigError(f"{where}: `{self.name}` must be {self.form}") from None
-        if not self.rule.accepts(found):
-            raise ConfigError(f"{where}: `{self.name}` must be {self.rule}")
+        if not self.allowed.accepts(found):
+            raise ConfigError(f"{where}: `{self.name}` must be {self.allowed}")
         return found
 
 
-def _typed(setting: Setting, value: Any) -> Any:
+def _typed(setting: Declaration, value: Any) -> Any:
     kind = setting.kind
     if setting.name == "tenants" and isinstance(value, dict):
         each = ((key, [digest] if isinstance(digest, str) else digest) for key, digest in value.items())
@@ -161,15 +161,15 @@ def _typed(setting: Setting, value: Any) -> Any:
 
 
 def setting(
-    group: Group,
+    group: Section,
     default: Value,
     help: str,
-    rule: Rule = ANY,
+    allowed: AllowedValues = ANY,
     *,
     flag: str = "",
     off_flag: str = "",
     is_secret: bool = False,
 ) -> Value:
     """A field of `Config`. `flag`, `off_flag`: where they are not made from the name."""
-    data = {"group": group, "help": help, "rule": rule, "flag": flag, "off_flag": off_flag}
+    data = {"group": group, "help": help, "allowed": allowed, "flag": flag, "off_flag": off_flag}
     return field(default=default, repr=not is_secret, metadata=data)

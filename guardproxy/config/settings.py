@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from guardproxy.config.declaration import Rule, Setting, setting
+from guardproxy.config.declaration import AllowedValues, Declaration, setting
 
 DEPTH_MOST = 100  # what the parser of JSON takes
 KEY_CHARS = 16
@@ -54,15 +54,19 @@ def has_name(upstream: str) -> bool:
     return "=" in upstream.split("://", 1)[0]
 
 
-PORT = Rule(least=0, most=65535)
-POSITIVE = Rule(least=0.01)
-ROUTE = Rule(
+PORT = AllowedValues(least=0, most=65535)
+POSITIVE = AllowedValues(least=0.01)
+ROUTE = AllowedValues(
     form="a method and a path, like `GET /v1/models`", is_right=lambda entry: ROUTE_FORM.fullmatch(entry) is not None
 )
-NETWORK = Rule(form="an address or a network, like 10.0.0.0/8", is_right=is_network)
-HEADER = Rule(form="the name of a header, like x-team", is_right=lambda entry: HEADER_FORM.fullmatch(entry) is not None)
-UPSTREAM = Rule(form="like https://api.openai.com or anthropic=https://api.anthropic.com", is_right=is_upstream)
-TENANT = Rule(
+NETWORK = AllowedValues(form="an address or a network, like 10.0.0.0/8", is_right=is_network)
+HEADER = AllowedValues(
+    form="the name of a header, like x-team", is_right=lambda entry: HEADER_FORM.fullmatch(entry) is not None
+)
+UPSTREAM = AllowedValues(
+    form="like https://api.openai.com or anthropic=https://api.anthropic.com", is_right=is_upstream
+)
+TENANT = AllowedValues(
     form="like acme=sha256:HEX; `guardproxy tenant digest` prints the digest of a credential. A name has 1 to 64 of A-Z, a-z, "
     "0-9, `.`, `_` and `-`, and begins with a letter or a digit",
     is_right=lambda entry: TENANT_FORM.fullmatch(entry) is not None,
@@ -103,20 +107,23 @@ class Config:
         "Upstreams",
         (),
         "`NAME=KEY`: the key for an upstream that policies fall back to, in place of the client's own.",
-        Rule(form="like backup=KEY", is_right=is_pair),
+        AllowedValues(form="like backup=KEY", is_right=is_pair),
         is_secret=True,
     )
     breaker_failures: int = setting(
-        "Upstreams", 5, "Failures in a row that open an upstream's circuit breaker. 0: no breaker.", Rule(least=0)
+        "Upstreams",
+        5,
+        "Failures in a row that open an upstream's circuit breaker. 0: no breaker.",
+        AllowedValues(least=0),
     )
     breaker_share: float = setting(
         "Upstreams",
         0.5,
         "The share of failed requests in `breaker_window_s` that opens the breaker too.",
-        Rule(above=0, most=1),
+        AllowedValues(above=0, most=1),
     )
     breaker_window_s: float = setting(
-        "Upstreams", 30.0, "The time over which `breaker_share` is counted.", Rule(least=0.1)
+        "Upstreams", 30.0, "The time over which `breaker_share` is counted.", AllowedValues(least=0.1)
     )
     breaker_open_s: float = setting(
         "Upstreams",
@@ -132,7 +139,7 @@ class Config:
         "Policies",
         2.0,
         "Seconds between two looks at the policies' folder. 0: only on SIGHUP or POST /reload.",
-        Rule(form="at least 0.1, or 0 to reload only when told to", is_right=is_reload),
+        AllowedValues(form="at least 0.1, or 0 to reload only when told to", is_right=is_reload),
     )
     allow_code: bool = setting(
         "Policies", False, "Whether policies may name Python classes to import.", off_flag="--no-code"
@@ -144,7 +151,7 @@ class Config:
         "Policies",
         (),
         "`HOST=KEY`: the key that such a host expects.",
-        Rule(form="like dlp.example=KEY", is_right=is_pair),
+        AllowedValues(form="like dlp.example=KEY", is_right=is_pair),
         is_secret=True,
     )
 
@@ -154,78 +161,91 @@ class Config:
         "Audit",
         "",
         "The secret behind placeholders and pseudonyms. Without it, a random key is made and kept in the audit folder.",
-        Rule(form="at least 16 characters long", is_right=is_key),
+        AllowedValues(form="at least 16 characters long", is_right=is_key),
         is_secret=True,
     )
     receipts: str = setting(
-        "Audit", "on", "Whether answers carry a receipt that says what was inspected.", Rule(choices=("on", "off"))
+        "Audit",
+        "on",
+        "Whether answers carry a receipt that says what was inspected.",
+        AllowedValues(choices=("on", "off")),
     )
 
-    limit_body_bytes: int = setting("Limits", 32 * 1024 * 1024, "The size of a request body.", Rule(least=1))
+    limit_body_bytes: int = setting("Limits", 32 * 1024 * 1024, "The size of a request body.", AllowedValues(least=1))
     limit_answer_bytes: int = setting(
-        "Limits", 64 * 1024 * 1024, "The size of an answer, and of one event of a stream.", Rule(least=1)
+        "Limits", 64 * 1024 * 1024, "The size of an answer, and of one event of a stream.", AllowedValues(least=1)
     )
     limit_held_chars: int = setting(
-        "Limits", 2_000_000, "Characters of one answer that may be held back.", Rule(least=0)
+        "Limits", 2_000_000, "Characters of one answer that may be held back.", AllowedValues(least=0)
     )
-    limit_exchanges: int = setting("Limits", 2000, "Exchanges under way at once.", Rule(least=1))
+    limit_exchanges: int = setting("Limits", 2000, "Exchanges under way at once.", AllowedValues(least=1))
     limit_connections: int = setting(
-        "Limits", 0, "Open client connections. 0: derived from the limit of file descriptors.", Rule(least=0)
+        "Limits", 0, "Open client connections. 0: derived from the limit of file descriptors.", AllowedValues(least=0)
     )
     limit_bodies_bytes: int = setting(
         "Limits", 512 * 1024 * 1024, "Memory for the request bodies of one process. At least twice `limit_body_bytes`."
     )
-    limit_body_ratio: int = setting("Limits", 100, "How many times larger a compressed body may become.", Rule(least=1))
+    limit_body_ratio: int = setting(
+        "Limits", 100, "How many times larger a compressed body may become.", AllowedValues(least=1)
+    )
     limit_body_rate: int = setting(
         "Limits",
         1024,
         "The lowest rate of a body in bytes per second, after `body_grace_s`. 0: no limit.",
-        Rule(least=0),
+        AllowedValues(least=0),
     )
     limit_texts: int = setting(
-        "Limits", 100_000, "Strings in one request or one event of an answer, keys included.", Rule(least=1)
+        "Limits", 100_000, "Strings in one request or one event of an answer, keys included.", AllowedValues(least=1)
     )
-    limit_values: int = setting("Limits", 1_000_000, "Values in one request or one event of an answer.", Rule(least=1))
-    limit_messages: int = setting("Limits", 20_000, "Messages in one request.", Rule(least=1))
-    limit_tools: int = setting("Limits", 4_000, "Tools in one request.", Rule(least=1))
-    limit_path_chars: int = setting("Limits", 4_000, "Characters of the keys that lead to one value.", Rule(least=1))
-    limit_depth: int = setting("Limits", 100, "Objects and lists in each other.", Rule(least=1, most=DEPTH_MOST))
+    limit_values: int = setting(
+        "Limits", 1_000_000, "Values in one request or one event of an answer.", AllowedValues(least=1)
+    )
+    limit_messages: int = setting("Limits", 20_000, "Messages in one request.", AllowedValues(least=1))
+    limit_tools: int = setting("Limits", 4_000, "Tools in one request.", AllowedValues(least=1))
+    limit_path_chars: int = setting(
+        "Limits", 4_000, "Characters of the keys that lead to one value.", AllowedValues(least=1)
+    )
+    limit_depth: int = setting(
+        "Limits", 100, "Objects and lists in each other.", AllowedValues(least=1, most=DEPTH_MOST)
+    )
     limit_scan_wait_s: float = setting(
         "Limits",
         2.0,
         "The longest estimated wait for a scan thread or a model. Above it, a request gets 503 at once.",
-        Rule(above=0),
+        AllowedValues(above=0),
     )
 
     timeout_head_s: float = setting("Time-outs", 10.0, "For the head of a request, from its first byte.", POSITIVE)
-    timeout_body_s: float = setting("Time-outs", 30.0, "For the body of a request.", Rule(least=0))
-    body_grace_s: float = setting("Time-outs", 5.0, "Before `limit_body_rate` counts.", Rule(least=0))
-    timeout_connect_s: float = setting("Time-outs", 10.0, "For a connection to the upstream.", Rule(least=0))
+    timeout_body_s: float = setting("Time-outs", 30.0, "For the body of a request.", AllowedValues(least=0))
+    body_grace_s: float = setting("Time-outs", 5.0, "Before `limit_body_rate` counts.", AllowedValues(least=0))
+    timeout_connect_s: float = setting("Time-outs", 10.0, "For a connection to the upstream.", AllowedValues(least=0))
     timeout_first_byte_s: float = setting("Time-outs", 600.0, "For the head of the upstream's answer.", POSITIVE)
-    timeout_idle_s: float = setting("Time-outs", 600.0, "Between two parts of the upstream's answer.", Rule(least=0))
-    timeout_total_s: float = setting("Time-outs", 3600.0, "For a whole exchange.", Rule(least=0))
+    timeout_idle_s: float = setting(
+        "Time-outs", 600.0, "Between two parts of the upstream's answer.", AllowedValues(least=0)
+    )
+    timeout_total_s: float = setting("Time-outs", 3600.0, "For a whole exchange.", AllowedValues(least=0))
     timeout_scan_s: float = setting(
-        "Time-outs", 10.0, "For the checks of a request, or of one piece of an answer.", Rule(above=0)
+        "Time-outs", 10.0, "For the checks of a request, or of one piece of an answer.", AllowedValues(above=0)
     )
     timeout_scan_s_per_million: float = setting(
-        "Time-outs", 60.0, "Added to `timeout_scan_s` for each million characters.", Rule(least=0)
+        "Time-outs", 60.0, "Added to `timeout_scan_s` for each million characters.", AllowedValues(least=0)
     )
-    timeout_write_s: float = setting("Time-outs", 30.0, "For a client to take what is sent.", Rule(least=0))
+    timeout_write_s: float = setting("Time-outs", 30.0, "For a client to take what is sent.", AllowedValues(least=0))
     quiet_s: float = setting(
-        "Time-outs", 10.0, "Between two keep-alive events while an answer is held back.", Rule(least=0.1)
+        "Time-outs", 10.0, "Between two keep-alive events while an answer is held back.", AllowedValues(least=0.1)
     )
-    drain_s: float = setting("Time-outs", 30.0, "How long a shutdown waits for open exchanges.", Rule(least=0))
+    drain_s: float = setting("Time-outs", 30.0, "How long a shutdown waits for open exchanges.", AllowedValues(least=0))
 
     models: Path | None = setting("Models", None, "A folder with further model folders.")
-    supervisor_threads: int = setting("Models", 0, "Threads of one model run. 0: 1.", Rule(least=0))
-    supervisor_workers: int = setting("Models", 0, "Model runs at once. 0: one for each core.", Rule(least=0))
-    supervisor_queue: int = setting("Models", 256, "Requests that may wait for a model.", Rule(least=1))
-    supervisor_remembered: int = setting("Models", 50_000, "Verdicts that are remembered.", Rule(least=0))
+    supervisor_threads: int = setting("Models", 0, "Threads of one model run. 0: 1.", AllowedValues(least=0))
+    supervisor_workers: int = setting("Models", 0, "Model runs at once. 0: one for each core.", AllowedValues(least=0))
+    supervisor_queue: int = setting("Models", 256, "Requests that may wait for a model.", AllowedValues(least=1))
+    supervisor_remembered: int = setting("Models", 50_000, "Verdicts that are remembered.", AllowedValues(least=0))
     supervisor_url: str = setting(
         "Models",
         "",
         "A server that speaks KServe v2 (Triton, onnxruntime-server) and runs the models.",
-        Rule(form="like http://triton:8000, a server that speaks KServe v2", is_right=is_url),
+        AllowedValues(form="like http://triton:8000, a server that speaks KServe v2", is_right=is_url),
     )
     supervisor_shared: bool = setting(
         "Models",
@@ -246,7 +266,7 @@ class Config:
         flag="--tenant",
     )
     unknown_tenant: str = setting(
-        "Tenants", "allow", "What happens to a credential without a name.", Rule(choices=("allow", "refuse"))
+        "Tenants", "allow", "What happens to a credential without a name.", AllowedValues(choices=("allow", "refuse"))
     )
     duty: tuple[str, ...] = setting("Tenants", (), "A duty of a plug-in, such as a limit. Duties run in this order.")
 
@@ -260,7 +280,7 @@ class Config:
         "Observability", False, "Whether /readyz fails while the circuit breaker of every upstream is open."
     )
     livez_stall_s: float = setting(
-        "Observability", 30.0, "/livez fails when the event loop has not run for this time.", Rule(least=1)
+        "Observability", 30.0, "/livez fails when the event loop has not run for this time.", AllowedValues(least=1)
     )
 
     @property
@@ -285,4 +305,4 @@ class Config:
         return url.rstrip("/").removesuffix("/v1")
 
 
-SETTINGS = {declared.name: Setting.of(declared) for declared in fields(Config)}
+SETTINGS = {declared.name: Declaration.of(declared) for declared in fields(Config)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from guardproxy.config import SETTINGS, Setting
+from guardproxy.config import SETTINGS, Declaration
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 HEAD = """# Settings
@@ -25,7 +25,7 @@ variable is `GUARDPROXY_` and the name in capitals: `limit_texts` is `GUARDPROXY
 COLUMNS = ("setting", "flag", "meaning", "default", "values")
 
 
-def row(setting: Setting) -> str:
+def row(setting: Declaration) -> str:
     """The row of one setting."""
     star = "*" if setting.kind is tuple else ""
     flags = ", ".join(f"`{flag}`" for flag in (setting.flag, setting.off_flag) if flag)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.config import SETTINGS
-from guardproxy.config.declaration import Rule
+from guardproxy.config.declaration import AllowedValues
 from guardproxy.errors import ConfigError
 
 
@@ -66,10 +66,10 @@ def test_a_wrong_value_is_refused_with_what_is_right(name: str, value: Any, mess
     assert str(refused.value) == message
 
 
-def test_a_rule_without_bounds_accepts_everything() -> None:
-    assert Rule().accepts("x")
-    assert Rule().accepts(-1)
-    assert str(Rule()) == ""
+def test_a_value_without_bounds_accepts_everything() -> None:
+    assert AllowedValues().accepts("x")
+    assert AllowedValues().accepts(-1)
+    assert str(AllowedValues()) == ""
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_rule_without_bounds_accepts_everything() -> None:
         ("limit_texts", "100,000"),
         ("port", "8080"),
         ("breaker_share", "0.5"),
-        ("allow_code", "no"),
+        ("allow_code", "false"),
         ("pass_through", "GET /v1/models"),
         ("key", ""),
         ("policies", ""),

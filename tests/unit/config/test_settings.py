@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from guardproxy import server
 from guardproxy.cli import app
 from guardproxy.cli import serve as command
-from guardproxy.config import SETTINGS, Config, Setting
+from guardproxy.config import SETTINGS, Config, Declaration
 from guardproxy.config.settings import DEPTH_MOST
 from guardproxy.wire.json import DEPTH_LIMIT
 from tests.kit.settings_page import PAGE, page
@@ -40,16 +40,16 @@ SAMPLES: dict[str, Any] = {
 }
 
 
-def sample(setting: Setting) -> Any:
+def sample(setting: Declaration) -> Any:
     """A value that is right and not the default."""
     if setting.name in SAMPLES:
         return SAMPLES[setting.name]
-    if setting.rule.choices:
-        return setting.rule.choices[1]
+    if setting.allowed.choices:
+        return setting.allowed.choices[1]
     if setting.kind is bool:
         return not setting.default
     if setting.kind is int:
-        return setting.default + (-1 if setting.rule.most == setting.default else 1)
+        return setting.default + (-1 if setting.allowed.most == setting.default else 1)
     return setting.default / 2 if setting.kind is float else "other/place"
 
 
@@ -73,14 +73,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return started
 
 
-def as_flags(setting: Setting, value: Any) -> list[str]:
+def as_flags(setting: Declaration, value: Any) -> list[str]:
     if setting.kind is bool:
         return [setting.flag if value else setting.off_flag]
     return [word for item in (value if isinstance(value, list) else [value]) for word in (setting.flag, str(item))]
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
-def test_a_setting_means_the_same_in_each_place(run: Any, setting: Setting) -> None:
+def test_a_setting_means_the_same_in_each_place(run: Any, setting: Declaration) -> None:
     value = sample(setting)
     text = ",".join(value) if isinstance(value, list) else str(value)
     by_flag = run(as_flags(setting, value), {}, "")
@@ -112,9 +112,9 @@ def test_an_error_names_the_place_and_says_what_is_right(run: Any) -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
-def test_a_declaration_is_a_sentence_and_fits_its_default(setting: Setting) -> None:
+def test_a_declaration_is_a_sentence_and_fits_its_default(setting: Declaration) -> None:
     assert setting.help.endswith(".")
-    assert setting.default is None or setting.rule.accepts(setting.default)
+    assert setting.default is None or setting.allowed.accepts(setting.default)
     assert setting.variable == f"GUARDPROXY_{setting.name.upper()}"
     assert not setting.is_secret or setting.default in ("", ()), "a secret has no default"
 
