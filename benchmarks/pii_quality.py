@@ -32,7 +32,7 @@ from guardproxy.checks._contract import Resources, build
 from guardproxy.findings import Channel, Direction
 from guardproxy.inference.models import load_tagger
 from guardproxy.policytest.scan import findings_of
-from models.names.splits import OF_ALL_KINDS, rows
+from models.names.recipe.splits import OF_ALL_KINDS, rows
 
 NAMES = ("PERSON", "LOCATION", "ORGANIZATION")
 STRUCTURED = (
