@@ -25,7 +25,7 @@ class Badges:
     def _scan(self, window: Window) -> Scan:
         # A word that more text may make longer is not judged yet: that is all that chunk invariance asks for.
         text = window.text if window.last else window.text[: len(window.text) - len(window.text.split(" ")[-1])]
-        matches = (one for one in BADGE.finditer(text) if sum(map(int, one[1])) % 7 == 0)
+        matches = (match for match in BADGE.finditer(text) if sum(map(int, match[1])) % 7 == 0)
         found = (
             Finding(window.start + m.start(), window.start + m.end(), self.name, "BADGE", self.score) for m in matches
         )

@@ -19,7 +19,7 @@ from guardproxy.lab.judging import Judge, load
 from guardproxy.lab.plots import draw_reliability, draw_roc
 from guardproxy.lab.reports import EvaluationReport, JudgedRow, curves, interval, report, table
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 Row = dict[str, Any]
 SYSTEM_PROMPTS = "injection/tensor_trust_system_prompts"
 """JudgedRow as users' messages, the hardest case; no user sends such texts, so the figures are given without them too."""

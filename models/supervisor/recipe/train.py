@@ -20,8 +20,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from models.encoder import encoder_folder
-from models.supervisor.network import Supervisor
-from models.supervisor.sources import OUTPUTS
+from models.supervisor.recipe.network import Supervisor
+from models.supervisor.recipe.sources import OUTPUTS
 
 SEED = 20_26
 MAX_TOKENS = 256

@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from guardproxy.inference.tagger import case_of, words_of
 from models.encoder import encoder_folder
-from models.names.compose import Pool, compose
-from models.names.network import LABELS, TAGS, Names
-from models.names.splits import OF_ALL_KINDS, Row, rows
+from models.names.recipe.compose import Pool, compose
+from models.names.recipe.network import LABELS, TAGS, Names
+from models.names.recipe.splits import OF_ALL_KINDS, Row, rows
 
 SEED = 20_26
 MAX_TOKENS = 128

@@ -23,11 +23,11 @@ from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Window
 from guardproxy.inference import models as supervisor
 from guardproxy.inference.first_stage import FirstStage
-from models.supervisor.export import write_config, write_first_stage
-from models.supervisor.sources import INJECTION, OUTPUTS, Row
-from models.supervisor.train import read
+from models.supervisor.recipe.export import write_config, write_first_stage
+from models.supervisor.recipe.sources import INJECTION, OUTPUTS, Row
+from models.supervisor.recipe.train import read
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 SHARES = {"5%": 0.05, "1%": 0.01, "0.1%": 0.001}
 LOST = 0.005
 """Share of the attacks found by the encoder that the first stage may clear."""

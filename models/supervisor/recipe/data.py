@@ -23,8 +23,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from models.supervisor.compose import compose, documents
-from models.supervisor.sources import CONTENT, DIRECT, FINE, NO_ATTACK, PLANTED, TRAINING, Row, Targets, row
+from models.supervisor.recipe.compose import compose, documents
+from models.supervisor.recipe.sources import CONTENT, DIRECT, FINE, NO_ATTACK, PLANTED, TRAINING, Row, Targets, row
 
 SEED = 20_26
 OWN = Path(__file__).with_name("own")

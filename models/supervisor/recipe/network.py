@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from models.encoder import encoder_folder
-from models.supervisor.sources import OUTPUTS
+from models.supervisor.recipe.sources import OUTPUTS
 
 
 class Supervisor(nn.Module):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from guardproxy.checks._pii.names import _FORM
-from models.names.splits import OF_ALL_KINDS, Row, read
+from models.names.recipe.splits import OF_ALL_KINDS, Row, read
 
 UNMARKED = (
     "benign/gsm8k.jsonl.gz", "benign/p3_prompts.jsonl.gz", "benign/self_instruct_mtbench.jsonl",

@@ -14,9 +14,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from models.supervisor.data import SEED, data_folder, held_out, overlap_filter, own, own_targets, read, take, write
-from models.supervisor.network import Supervisor
-from models.supervisor.sources import (
+from models.supervisor.recipe.data import (
+    SEED,
+    data_folder,
+    held_out,
+    overlap_filter,
+    own,
+    own_targets,
+    read,
+    take,
+    write,
+)
+from models.supervisor.recipe.network import Supervisor
+from models.supervisor.recipe.sources import (
     FINE,
     INJECTION,
     NO_ATTACK,
@@ -28,8 +38,8 @@ from models.supervisor.sources import (
     row,
     synthetic_documents,
 )
-from models.supervisor.train import Cropper, tensors
-from models.supervisor.train import read as read_rows
+from models.supervisor.recipe.train import Cropper, tensors
+from models.supervisor.recipe.train import read as read_rows
 
 POOL = (
     "benign/p3_prompts", "benign/gsm8k", "content/caia_safe_sensitive", "content/davidson_hate_offensive",

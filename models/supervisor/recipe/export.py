@@ -21,11 +21,11 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from models.encoder import write_int8, write_sums, write_tokenizer
-from models.supervisor.network import Supervisor
-from models.supervisor.sources import INJECTION, OUTPUTS
-from models.supervisor.train import MAX_TOKENS, read
+from models.supervisor.recipe.network import Supervisor
+from models.supervisor.recipe.sources import INJECTION, OUTPUTS
+from models.supervisor.recipe.train import MAX_TOKENS, read
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 VERSION = "2"
 OVERLAP_TOKENS = 64
 OPTIONAL = ("model.fp16.onnx", "first_stage.npz")

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from guardproxy.checks._pii.names import Names
 from guardproxy.inference.models import read_tags
 from guardproxy.inference.tagger import OnnxTagger
-from models.names.export import HERE, write_config
-from models.names.network import LABELS
-from models.names.splits import OF_ALL_KINDS, rows
+from models.names.recipe.export import HERE, write_config
+from models.names.recipe.network import LABELS
+from models.names.recipe.splits import OF_ALL_KINDS, rows
 
 BETA = 1.5
 BIASES = (0.0, -0.7, -1.4)  # how much the tags of names are raised against that of none

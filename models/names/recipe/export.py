@@ -22,13 +22,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from models.encoder import write_int8, write_sums, write_tokenizer
-from models.names.compose import Pool, compose
-from models.names.network import CASES, LABELS, Names
-from models.names.splits import rows
-from models.names.train import COMPOSED, MAX_TOKENS, SEED, Sampler
-from models.names.words import lists
+from models.names.recipe.compose import Pool, compose
+from models.names.recipe.network import CASES, LABELS, Names
+from models.names.recipe.splits import rows
+from models.names.recipe.train import COMPOSED, MAX_TOKENS, SEED, Sampler
+from models.names.recipe.words import lists
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 VERSION = "1"
 FILES = ("config.json", "model.onnx", "tokenizer.json", "words.json")
 

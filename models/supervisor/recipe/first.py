@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from models.supervisor.sources import OUTPUTS
-from models.supervisor.train import SEED, Cropper, loss_of, read
+from models.supervisor.recipe.sources import OUTPUTS
+from models.supervisor.recipe.train import SEED, Cropper, loss_of, read
 
 UNIGRAMS = 30_522
 BUCKETS = UNIGRAMS + 2**16
