@@ -25,9 +25,9 @@ class Config:
 
     `upstream`: base URLs; a bare URL serves every format, `anthropic=URL` one provider's. `pass_through`: routes such as
     `GET /v1/models` that go on unread. `key`: the secret behind placeholders and tenants' pseudonyms; made and kept
-    in the audit folder when empty. `audit`: the folder of the log; `audit_sink`: what keeps it. `upstream_key`: `backup=KEY`
-    is sent to the upstream `backup`, which policies name as a fallback, in place of the client's own key. `quiet_s`: how long
-    a stream says nothing while its answer is held back. `limit_texts`, `limit_values`, `limit_messages`, `limit_tools`,
+    in the audit folder when empty. `audit`: the folder of the log; `audit_sink`: names of sinks beside it. `upstream_key`:
+    `backup=KEY` is sent to the upstream `backup`, which policies name as a fallback, in place of the client's own key.
+    `quiet_s`: how long a stream says nothing while its answer is held back. `limit_texts`, `limit_values`, `limit_messages`, `limit_tools`,
     `limit_path_chars`, `limit_depth`: how much one request, or one event of an answer, may hold; see
     `guardproxy.wire.bounds.Bounds`. `reload_s`: how often the policies' folder is looked at; 0: only when
     told to. `receipts`: `on` or `off`, whether answers say what was looked at. `remote_check_host`: hosts that checks may send
@@ -60,7 +60,7 @@ class Config:
     admin_host: str = "127.0.0.1"
     admin_port: int = 9090
     audit: Path = Path("audit")
-    audit_sink: str = "file"
+    audit_sink: tuple[str, ...] = ()
     key: str = field(default="", repr=False)
     workers: int = 1
     pass_through: tuple[str, ...] = ("GET /v1/models",)

@@ -115,3 +115,7 @@ class AuditError(GuardproxyError):
     """A record that could not be kept, or a log that cannot be read. Traffic is refused while it lasts."""
 
     status = 503
+
+
+class RecordError(AuditError):
+    """An entry of the audit log that this version cannot read."""

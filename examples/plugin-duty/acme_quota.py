@@ -20,7 +20,7 @@ class Quota(Duty):
         return head
 
     def settle(self, head, record):
-        yield (Add(f"quota:{head.tenant}:{record['outcome']}", 1, ttl_s=86_400),)
+        yield (Add(f"quota:{head.tenant}:{record.outcome}", 1, ttl_s=86_400),)
 
 
 def build():

@@ -33,7 +33,7 @@ def serve(
     ] = None,
     audit: Annotated[Path | None, typer.Option(help="The folder of the audit log. Default: audit")] = None,
     audit_sink: Annotated[
-        str | None, typer.Option(help="What keeps the log: `file`, or what another package brings. Default: file")
+        list[str] | None, typer.Option(help="A sink of another package that gets the lines of the log as well.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the port. Default: 1")] = None,
     pass_through: Annotated[
@@ -123,7 +123,7 @@ def serve(
         "admin_host": admin_host,
         "admin_port": admin_port,
         "audit": audit,
-        "audit_sink": audit_sink,
+        "audit_sink": tuple(audit_sink) if audit_sink else None,
         "workers": workers,
         "pass_through": tuple(pass_through) if pass_through else None,
         "quiet_s": quiet_s,
