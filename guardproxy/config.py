@@ -24,23 +24,23 @@ class Config:
     """Everything a server needs to start. Sizes in bytes, times in seconds.
 
     `upstream`: base URLs; a bare URL serves every format, `anthropic=URL` one provider's. `pass_through`: routes such as
-    `GET /v1/models` that go on unread. `key`: the secret behind placeholders and tenants' pseudonyms; made and kept
-    in the audit folder when empty. `audit`: the folder of the log; `audit_sink`: names of sinks beside it. `upstream_key`:
+    `GET /v1/models` that go on unread. `key`: the secret behind placeholders and tenants' pseudonyms; made and kept in the
+    audit folder when empty. `audit`: the folder of the log; `audit_sink`: names of sinks beside it. `upstream_key`:
     `backup=KEY` is sent to the upstream `backup`, which policies name as a fallback, in place of the client's own key.
-    `quiet_s`: how long a stream says nothing while its answer is held back. `limit_texts`, `limit_values`, `limit_messages`, `limit_tools`,
-    `limit_path_chars`, `limit_depth`: how much one request, or one event of an answer, may hold; see
-    `guardproxy.wire.bounds.Bounds`. `reload_s`: how often the policies' folder is looked at; 0: only when
-    told to. `receipts`: `on` or `off`, whether answers say what was looked at. `remote_check_host`: hosts that checks may send
-    texts to, `remote_check_key`: `dlp.example=KEY`, what they want to be shown. `tenants`: `acme=sha256:HEX`, the name of the
-    tenant whose credential has this digest (in TOML also a table of names and digests); `unknown_tenant`: `allow` or `refuse`,
-    what becomes of credentials without a name. `trusted_hop`: networks such as `10.0.0.0/8` whose requests may name their
-    conversation and their language in headers. `request_header`, `answer_header`: more names of headers that go on.
-    `duty`: duties of other packages, in the order in which they run.
-    `allow_code`: whether policies may name classes to import. `supervisor_*`: how models are run, see
-    `guardproxy.inference.models.Settings`; `supervisor_shared`: several workers ask one process that runs the models, which
-    they find at `supervisor_socket`. `timeout_scan_s` and, for each million characters, `timeout_scan_s_per_million`:
-    how long the checks of a request or of a piece of an answer may take. `limit_scan_wait_s`: how long a request may have to
-    wait for a scan thread or a model, as far as that can be told; if it is longer, the request is refused at once with 503.
+    `quiet_s`: how long a stream says nothing while its answer is held back. `limit_texts`, `limit_values`,
+    `limit_messages`, `limit_tools`, `limit_path_chars`, `limit_depth`: how much one request, or one event of an answer, may
+    hold; see `guardproxy.wire.bounds.Bounds`. `reload_s`: how often the policies' folder is looked at; 0: only when told
+    to. `receipts`: `on` or `off`, whether answers say what was looked at. `remote_check_host`: hosts that checks may send
+    texts to, `remote_check_key`: `dlp.example=KEY`, what they want to be shown. `tenants`: `acme=sha256:HEX`, the name of
+    the tenant whose credential has this digest (in TOML also a table of names and digests); `unknown_tenant`: `allow` or
+    `refuse`, what becomes of credentials without a name. `trusted_hop`: networks such as `10.0.0.0/8` whose requests may
+    name their conversation and their language in headers. `request_header`, `answer_header`: more names of headers that go
+    on. `duty`: duties of other packages, in the order in which they run. `allow_code`: whether policies may name classes to
+    import. `supervisor_*`: how models are run, see `guardproxy.inference.models.Settings`; `supervisor_shared`: several
+    workers ask one process that runs the models, which they find at `supervisor_socket`. `timeout_scan_s` and, for each
+    million characters, `timeout_scan_s_per_million`: how long the checks of a request or of a piece of an answer may take.
+    `limit_scan_wait_s`: how long a request may have to wait for a scan thread or a model, as far as that can be told; if it
+    is longer, the request is refused at once with 503.
 
     `limit_connections`: open client connections; 0 derives it from the limit of file descriptors. `limit_bodies_bytes`: memory
     for the request bodies of one process. `limit_body_ratio`: what one compressed byte may become. `limit_body_rate`: the

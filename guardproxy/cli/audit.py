@@ -208,10 +208,8 @@ def _row(entry: AnyEntry) -> tuple[str, ...]:
                 *(plain(entry.outcome), ",".join(map(plain, entry.rules)), str(entry.finding_count)),
                 "" if entry.total_ms is None else f"{entry.total_ms:.1f}",
             )
-        case Closing():
-            outcome = entry.outcome
-        case Intent():
-            outcome = "(no end yet)"
+        case Closing() | Intent():
+            outcome = "(no end yet)" if isinstance(entry, Intent) else entry.outcome
         case Gap():
             return time, "", "", "", "", f"(gap: {plain(entry.why)})", "", "", ""
     return time, plain(entry.id), plain(entry.route), "", plain(entry.tenant), outcome, "", "", ""
