@@ -2,8 +2,8 @@
 
 In: values. Out: JSON objects. Kept: nothing. `versions.py` reads entries of this version and of older ones.
 
-Times are Unix times in seconds, offsets are code points of the text as the record shows it (masked), end exclusive. A
-member with its default value is not written. A new or changed member needs a new `ENTRY_VERSION` and a reader for the version
+Times are Unix times in seconds, offsets are code points of the text as the record shows it (masked), end exclusive. An
+optional member with its default value is not written. A new or changed member needs a new `ENTRY_VERSION` and a reader for the version
 before it.
 """
 
@@ -121,12 +121,12 @@ class RecordedText(Leaf, frozen=True, kw_only=True):
 class RecordedSide(Part, frozen=True, kw_only=True):
     """One direction of an exchange."""
 
-    texts: tuple[RecordedText, ...] = ()
-    uninspected: Annotated[tuple[str, ...], Meta(description="Places that no check can read. `*`: all.")] = ()
+    texts: tuple[RecordedText, ...]
+    uninspected: Annotated[tuple[str, ...], Meta(description="Places that no check can read. `*`: all.")]
     uninspected_kinds: Annotated[
         tuple[str, ...] | None, Meta(description="The kind of each such place. Missing in old records.")
     ] = None
-    unmapped: Annotated[tuple[str, ...], Meta(description="Places of texts that the wire format does not have.")] = ()
+    unmapped: Annotated[tuple[str, ...], Meta(description="Places of texts that the wire format does not have.")]
 
 
 class RecordedRequest(RecordedSide, frozen=True, kw_only=True):
@@ -139,14 +139,14 @@ class RecordedAnswer(RecordedSide, frozen=True, kw_only=True):
     """One answer of the model."""
 
     status: Annotated[int | None, Meta(description="The HTTP status of the upstream. `null`: no answer.")]
-    streamed: bool = False
-    model: Annotated[str, Meta(description="The model that the answer names.")] = ""
-    finish: Annotated[tuple[str, ...], Meta(description="Why the answer ended, in the words of the upstream.")] = ()
+    streamed: bool
+    model: Annotated[str, Meta(description="The model that the answer names.")]
+    finish: Annotated[tuple[str, ...], Meta(description="Why the answer ended, in the words of the upstream.")]
     runs: Annotated[
         tuple[tuple[int, int], ...],
         Meta(description="The order of the texts: index in `texts` and length of each run. Index -1: no text."),
-    ] = ()
-    withheld: Annotated[tuple[str, ...], Meta(description="Fields that were left out of the answer.")] = ()
+    ]
+    withheld: Annotated[tuple[str, ...], Meta(description="Fields that were left out of the answer.")]
 
 
 class RecordedDecision(Leaf, frozen=True, kw_only=True):
@@ -271,13 +271,13 @@ class Record(Entry, frozen=True, kw_only=True, tag="exchange"):
             "`first_byte` (to the client), `finished`."
         ),
     ]
-    model: Annotated[str, Meta(description="The model that the request names.")] = ""
-    stream: Annotated[bool, Meta(description="The request asks for a stream.")] = False
-    checks: Annotated[Mapping[str, str], Meta(description="The digest of every check that applied.")] = {}
-    shadow: Annotated[tuple[str, ...], Meta(description="The rules in shadow mode that held.")] = ()
-    usage: Annotated[Mapping[str, Any], Meta(description="Tokens, in the words of the upstream.")] = {}
-    seals: Seals = {}
-    scans: Annotated[int, Meta(description="How many scans were asked for.")] = 0
+    model: Annotated[str, Meta(description="The model that the request names.")]
+    stream: Annotated[bool, Meta(description="The request asks for a stream.")]
+    checks: Annotated[Mapping[str, str], Meta(description="The digest of every check that applied.")]
+    shadow: Annotated[tuple[str, ...], Meta(description="The rules in shadow mode that held.")]
+    usage: Annotated[Mapping[str, Any], Meta(description="Tokens, in the words of the upstream.")]
+    seals: Seals
+    scans: Annotated[int, Meta(description="How many scans were asked for.")]
     tenant_name: Annotated[str | None, Meta(description="The name of the tenant, where it has one.")] = None
     matched: Annotated[
         Mapping[str, MatchedCondition], Meta(description="What each condition of `match: when` gave.")

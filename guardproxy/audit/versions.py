@@ -19,9 +19,18 @@ from guardproxy.errors import RecordError
 Members = dict[str, Any]
 
 _CHAIN = ("seq", "prev", "hash")
-_SIDE: Mapping[str, Any] = {"texts": [], "uninspected": [], "unmapped": []}
-_ANSWER: Mapping[str, Any] = {
-    **_SIDE,
+# What version 1 left out of the record of a route that was passed through.
+_PASSED: Mapping[str, Any] = {
+    "codec": "",
+    "model": "",
+    "stream": False,
+    "checks": {},
+    "shadow": [],
+    "usage": {},
+    "seals": {},
+    "scans": 0,
+}
+_PASSED_ANSWER: Mapping[str, Any] = {
     "status": None,
     "streamed": False,
     "model": "",
@@ -32,17 +41,17 @@ _ANSWER: Mapping[str, Any] = {
 
 
 def read_entry(line: bytes) -> AnyEntry | None:
-    """The entry of a line; `None` for the header of a log and for a line that is not a JSON object in canonical form. Raises
-    `RecordError` for an entry of an unknown version, and for one whose members are wrong."""
+    """The entry of a line; `None` for the header of a log and for a line that is not canonical JSON of an object with a version.
+    Raises `RecordError` for an entry of an unknown version, and for one whose members are wrong."""
     members = open_line(line)
-    return None if members is None or ("log" in members and "v" not in members) else entry_of(members)
+    return entry_of(members) if members is not None and "v" in members else None
 
 
 def read_record(line: bytes) -> Record:
     """The record of a line. Raises `RecordError` where the line is not the record of an exchange."""
     entry = read_entry(line)
     if not isinstance(entry, Record):
-        raise RecordError("the line is not the record of an exchange")
+        raise RecordError("the line is not a record of an audit log")
     return entry
 
 
@@ -82,9 +91,9 @@ def _from_version_1(members: Members) -> Members:
     """Version 2 names the kind of every entry, and writes a route that was passed through like every other exchange."""
     if "kind" in members:
         return {**members, "v": 2}
-    out = {"codec": "", **members, "kind": "exchange", "v": 2}
-    out["request"] = {"body": None, **_SIDE, **_object(members, "request")}
-    out["response"] = {**_ANSWER, **_object(members, "response")}
+    out = {**_PASSED, **members, "kind": "exchange", "v": 2}
+    out["request"] = {"body": None, **_object(members, "request")}
+    out["response"] = {**_PASSED_ANSWER, **_object(members, "response")}
     return out
 
 

@@ -6,6 +6,7 @@ count in the masked text, so a record can be run through the exchange again: to 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ from guardproxy.policy import Bound, Outcome
 from guardproxy.wire import Seen
 from guardproxy.wire.json import is_word
 
-_NOTHING = ("*",)
+_EVERYTHING = ("*",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +134,29 @@ def passed(
         policies=origin.policies,
         outcome=outcome,
         status=status,
+        model="",
+        stream=False,
+        checks={},
         rules=(),
+        shadow=(),
         decisions=(),
-        request=RecordedRequest(body=None, uninspected=_NOTHING, uninspected_kinds=_NOTHING),
-        response=RecordedAnswer(status=None, uninspected=_NOTHING, uninspected_kinds=_NOTHING),
+        request=RecordedRequest(
+            body=None, texts=(), uninspected=_EVERYTHING, uninspected_kinds=_EVERYTHING, unmapped=()
+        ),
+        response=RecordedAnswer(
+            status=None,
+            streamed=False,
+            model="",
+            finish=(),
+            runs=(),
+            withheld=(),
+            texts=(),
+            uninspected=_EVERYTHING,
+            uninspected_kinds=_EVERYTHING,
+            unmapped=(),
+        ),
+        usage={},
+        scans=0,
         sizes=dict(sizes),
         seals=dict(seals),
         timings={"finished": _since(0.0, finished_s)},
@@ -160,7 +180,7 @@ def intent(origin: Origin, unix_s: float, seals: Mapping[str, str]) -> Intent:
 
 def _since(began_s: float, at_s: float) -> float:
     """Milliseconds from `began_s` to `at_s`."""
-    return round((at_s - began_s) * 1000, 3)
+    return round((at_s - began_s) * 1000.0, 3)
 
 
 def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
@@ -169,8 +189,10 @@ def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
     last = attempts[-1]
     cut = [attempt for attempt in attempts[:-1] if attempt.cut]
     tokens = sum(max(0, last.output_tokens - attempt.output_tokens) for attempt in cut)
-    seconds = sum(max(0.0, (last.ended_s - last.began_s) - (attempt.ended_s - attempt.began_s)) for attempt in cut)
-    return RecordedSaving(tokens=tokens, seconds=round(seconds, 3), money=round(tokens * last.price / 1e6, 9))
+    seconds = math.fsum(
+        max(0.0, (last.ended_s - last.began_s) - (attempt.ended_s - attempt.began_s)) for attempt in cut
+    )
+    return RecordedSaving(tokens=tokens, seconds=round(seconds, 3), money=round(tokens * float(last.price) / 1e6, 9))
 
 
 def _duty(answered: StoreAnswered) -> RecordedDuty:
@@ -196,7 +218,7 @@ class Writer:
             body=self.masks.request_body(entry) if entry and self.masks.keep and side.read else None,
             texts=self._texts(side),
             uninspected=self._uninspected(side),
-            uninspected_kinds=tuple(side.uninspected.values()) if side.read else _NOTHING,
+            uninspected_kinds=tuple(side.uninspected.values()) if side.read else _EVERYTHING,
             unmapped=self._unmapped(side),
         )
 
@@ -211,7 +233,7 @@ class Writer:
             withheld=tuple(seen.withheld),
             texts=self._texts(side),
             uninspected=self._uninspected(side),
-            uninspected_kinds=tuple(side.uninspected.values()) if side.read else _NOTHING,
+            uninspected_kinds=tuple(side.uninspected.values()) if side.read else _EVERYTHING,
             unmapped=self._unmapped(side),
         )
 
@@ -268,7 +290,7 @@ class Writer:
         return tuple(self._text(lane) for lane in side.gate.lanes)
 
     def _uninspected(self, side: Side) -> tuple[str, ...]:
-        return tuple(self.masks.path(path) for path in side.uninspected) if side.read else _NOTHING
+        return tuple(self.masks.path(path) for path in side.uninspected) if side.read else _EVERYTHING
 
     def _unmapped(self, side: Side) -> tuple[str, ...]:
         return tuple(sorted({self.masks.path(lane.channel.path) for lane in side.gate.lanes if is_unmapped(lane)}))
@@ -303,7 +325,7 @@ class Writer:
             label=finding.label,
             start=span[0],
             end=span[1],
-            score=round(finding.score, 4),
+            score=round(float(finding.score), 4),
             repair=finding.repair is not None,
         )
 

@@ -24,7 +24,7 @@ UNTOUCHED = frozenset(("answered", "blocked_request", "blocked_response"))
 
 def is_seen(record: Record | Closing) -> TypeGuard[Record]:
     """Whether checks saw the exchange: it has a record, was not refused, and its route was not passed through."""
-    return isinstance(record, Record) and record.is_read and record.outcome != "refused"
+    return isinstance(record, Record) and record.is_read and record.outcome not in ("passed", "refused")
 
 
 def differences(old: Record, new: Record) -> list[str]:

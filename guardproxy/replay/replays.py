@@ -206,7 +206,7 @@ def _next(attempt: RecordedAttempt) -> Input:
 
 def _missing(record: Record, policies: PolicySet) -> str:
     if not is_seen(record):
-        return f"the exchange was {'refused' if record.is_read else 'passed'}: no check saw it"
+        return f"the exchange was {'refused' if record.outcome == 'refused' else 'passed'}: no check saw it"
     if record.request.body is None:
         if record.outcome == NO_CAPACITY and record.policies == policies.digest:
             return ""  # no check gave a verdict, so nothing was decided

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict
 
 from guardproxy.demo.script import Reply, ToolCall
 from guardproxy.library import load
-from guardproxy.replay.replays import replay
 from tests.e2e.answers import Answers, arguments
 from tests.e2e.rig import Proxy, serve
+from tests.kit.records import replay
 
 RETRY = """\
 policy: shapes

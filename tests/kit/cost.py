@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from unittest.mock import patch
 
 from guardproxy.audit import values
-from guardproxy.exchange import recording as record
+from guardproxy.exchange import masked
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.transcript import (
     DataReceived,
@@ -93,7 +93,7 @@ def _counted(counter: _Counter) -> Iterator[None]:
     with (
         patch.object(Lane, "part", counting(part, lambda out, *_: len(out))),
         patch.object(values.ValueMatcher, "find", counting(find, lambda out, it, text: len(text))),
-        patch.object(record, "mask", counting(record.mask, lambda out, text, *_: len(text))),
+        patch.object(masked, "mask", counting(masked.mask, lambda out, text, *_: len(text))),
         patch.object(decoding, "dotted", counting(decoding.dotted, lambda out, *_: len(out))),
         patch.object(decoding, "read", counting(decoding.read, lambda out, data: len(data))),
         patch.object(replacing, "reach", counting(replacing.reach, lambda out, node, path: len(path))),

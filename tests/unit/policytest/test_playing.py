@@ -16,6 +16,7 @@ from guardproxy.policytest.playing import Numbers, Played, Shown, play, replayed
 from guardproxy.policytest.scenes import Cuts
 from guardproxy.replay.replays import Rerun, rerun
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, mint, policy_set
+from tests.kit.records import members
 
 POLICY = r"""
 policy: test
@@ -179,7 +180,7 @@ def recorded(streamed: bool = True, text: str = "") -> dict[str, Any]:
     else:
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         it.stream([json.dumps({"choices": [choice]}).encode()], media="application/json")
-    record: dict[str, Any] = json.loads(json.dumps(it.finish.record))
+    record: dict[str, Any] = members(it.finish.record)
     return record
 
 
@@ -216,7 +217,7 @@ def test_of_a_record_that_is_stopped_only_what_has_left_is_shown() -> None:
 
 def test_a_record_of_an_unanswered_request_has_no_client() -> None:
     it = Play(policy_set(POLICY)).ask({"model": "m", "messages": [{"role": "user", "content": "hello"}]})
-    record = json.loads(json.dumps(it.exchange.record("sent upstream")))
+    record = members(it.exchange.record("sent upstream"))
     waiting = again(record, policy_set(POLICY))
     assert replayed(waiting).client is None or waiting.exchange.phase == "over"
 
