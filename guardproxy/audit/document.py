@@ -2,8 +2,8 @@
 
 In: values. Out: JSON objects. Kept: nothing. `versions.py` reads entries of this version and of older ones.
 
-Times are Unix times in seconds, offsets are code points of the text as the record shows it (masked), end exclusive. An
-optional member with its default value is not written. A new or changed member needs a new `ENTRY_VERSION` and a reader for the version
+Times are Unix times in seconds, offsets are code points of the text as the record shows it (masked), end exclusive. An optional
+member with its default value is not written. A new or changed member needs a new `ENTRY_VERSION` and a reader for the version
 before it.
 """
 

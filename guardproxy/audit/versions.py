@@ -41,7 +41,7 @@ _PASSED_ANSWER: Mapping[str, Any] = {
 
 
 def read_entry(line: bytes) -> AnyEntry | None:
-    """The entry of a line; `None` for the header of a log and for a line that is not canonical JSON of an object with a version.
+    """The entry of a line; `None` for the header of a log and for a line that is no object with a version in canonical JSON.
     Raises `RecordError` for an entry of an unknown version, and for one whose members are wrong."""
     members = open_line(line)
     return entry_of(members) if members is not None and "v" in members else None

@@ -114,8 +114,10 @@ def show_command(
     elif exchange_id is not None:
         from guardproxy.cli.audit_view import print_entry  # noqa: PLC0415
 
+        has_end = any(not isinstance(entry, Intent) for _, entry in entries)
         for _, entry in entries:
-            print_entry(entry)
+            if not (has_end and isinstance(entry, Intent)):
+                print_entry(entry)
     elif entries:
         for row in _table([_COLUMNS, *(_row(entry) for _, entry in entries)]):
             typer.echo(row)

@@ -19,6 +19,7 @@ from guardproxy.audit import (
     RecordedText,
 )
 from guardproxy.cli.printing import console, plain, styled
+from guardproxy.wire.json import view
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -136,15 +137,15 @@ def _text(text: RecordedText) -> Iterator[Text]:
     if text.text is None:
         yield styled("    ", ("(not kept)", "dim"))
     else:
-        yield styled("    ", *_marked(text.text, text))
+        yield styled("    ", *_marked(view(text.text).text if text.encoded else text.text, text))
     for finding in text.findings:
         where = f"{finding.start}-{finding.end}"
         yield styled(plain(f"    {finding.check}: {finding.label} at {where}, score {finding.score:g}"))
 
 
 def _marked(shown: str, text: RecordedText) -> Iterator[tuple[str, str] | str]:
-    """A text with its findings in brackets, cut far from them. Findings of decoded JSON have other offsets: no marks."""
-    if text.encoded or not text.findings:
+    """A text with its findings in brackets, cut far from them. `shown`: the text that checks read."""
+    if not text.findings:
         yield plain(shown[:LIMIT_CHARS]) + (" ..." if len(shown) > LIMIT_CHARS else "")
         return
     edits = set(text.edits)

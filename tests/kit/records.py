@@ -13,6 +13,7 @@ from guardproxy.audit.chain import Head, seal
 from guardproxy.audit.document import (
     ENTRY_VERSION,
     Entry,
+    Intent,
     Record,
     RecordedAnswer,
     RecordedAttempt,
@@ -104,3 +105,12 @@ def plain_record(response: RecordedAnswer | None = None, *texts: RecordedText, *
         **{"decisions": (), "usage": {}, "sizes": {}, "seals": {}, "scans": 0, "timings": {"finished": 20.04}},
     }
     return Record(**{**plain, "request": request, "response": response or plain_answer(), **changes})
+
+
+def plain_intent(name: str = "x0", **changes: Any) -> Intent:
+    """The intent of the exchange `name`."""
+    plain: dict[str, Any] = {
+        **{"v": ENTRY_VERSION, "id": name, "at": 1.0, "engine": "test", "tenant": "t1"},
+        **{"route": "POST /v1/messages", "policies": "sha256:p", "seals": {}},
+    }
+    return Intent(**{**plain, **changes})

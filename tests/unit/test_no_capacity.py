@@ -136,5 +136,5 @@ def test_a_check_that_fails_is_still_the_policys_to_decide() -> None:
 def test_under_other_policies_it_cannot_be_told() -> None:
     play = asked(Play(policy()))
     play.answer_scan(short())
-    record = {**play.finish.record, "policies": "sha256:other"}
+    record = {**members(play.finish.record), "policies": "sha256:other"}
     assert replay(record, play.policies).verdict == "not replayable"

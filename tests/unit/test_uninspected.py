@@ -35,8 +35,8 @@ def refused(done: Play) -> str:
 
 
 def test_the_record_names_the_kinds() -> None:
-    request = play(**parts(IMAGE, SOUND)).exchange.record("")["request"]
-    assert request["uninspected_kinds"] == ["image", "audio"]
+    request = play(**parts(IMAGE, SOUND)).exchange.record("").request
+    assert request.uninspected_kinds == ("image", "audio")
 
 
 @pytest.mark.parametrize(

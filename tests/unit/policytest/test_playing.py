@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from guardproxy.audit.document import Record
 from guardproxy.findings import Finding, Scan, Window
 from guardproxy.policy.cases import Texts, Told, Written
 from guardproxy.policy.evaluate import PolicySet
@@ -16,7 +17,7 @@ from guardproxy.policytest.playing import Numbers, Played, Shown, play, replayed
 from guardproxy.policytest.scenes import Cuts
 from guardproxy.replay.replays import Rerun, rerun
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, mint, policy_set
-from tests.kit.records import members
+from tests.kit.records import through_log
 
 POLICY = r"""
 policy: test
@@ -172,7 +173,7 @@ def test_numbers_of_placeholders() -> None:
 # Records.
 
 
-def recorded(streamed: bool = True, text: str = "") -> dict[str, Any]:
+def recorded(streamed: bool = True, text: str = "") -> Record:
     text = text or f"dear {mint('MAIL', 'jo@ab.io')}, look"
     it = Play(policy_set(POLICY)).ask({"model": "m", "messages": [{"role": "user", "content": "I am jo@ab.io"}]})
     if streamed:
@@ -180,11 +181,10 @@ def recorded(streamed: bool = True, text: str = "") -> dict[str, Any]:
     else:
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         it.stream([json.dumps({"choices": [choice]}).encode()], media="application/json")
-    record: dict[str, Any] = members(it.finish.record)
-    return record
+    return through_log(it.finish.record)
 
 
-def again(record: dict[str, Any], policies: PolicySet) -> Rerun:
+def again(record: Record, policies: PolicySet) -> Rerun:
     found = rerun(record, policies)
     assert isinstance(found, Rerun)
     return found
@@ -217,7 +217,7 @@ def test_of_a_record_that_is_stopped_only_what_has_left_is_shown() -> None:
 
 def test_a_record_of_an_unanswered_request_has_no_client() -> None:
     it = Play(policy_set(POLICY)).ask({"model": "m", "messages": [{"role": "user", "content": "hello"}]})
-    record = members(it.exchange.record("sent upstream"))
+    record = through_log(it.exchange.record("sent upstream"))
     waiting = again(record, policy_set(POLICY))
     assert replayed(waiting).client is None or waiting.exchange.phase == "over"
 
