@@ -161,6 +161,7 @@ rules:
   - {id: quiet, when: word, action: block, mode: shadow}
 """
 MAIL = "jo@ab.io"
+WORD = mint("WORD", "plain")
 
 
 def exchanged(text: str = f"I am {MAIL}, plain", answer: str = "a plain word") -> Record:
@@ -210,13 +211,13 @@ def test_one_exchange_is_printed_as_a_person_reads_it(tmp_path: Path) -> None:
         "  model: m",
         "  rules: mail, word",
         "  shadow rules: quiet",
-        "  messages[0].content (user, 19 characters)",
-        f"    I am ⟦{token}⟧, ⟦plain⟧",
+        "  messages[0].content (user, 20 characters)",
+        f"    I am ⟦{token}⟧, ⟦{WORD}⟧",
         f"    mail: MAIL at 5-{5 + len(token)}, score 1",
         "response: status 200, streamed, model m, finish stop",
-        "    a ⟦plain⟧ word",
-        "  guard/word: flag for word WORD at 2-7 of response choices[0].message.content",
-        "  guard/quiet: block (shadow) for word WORD at 2-7 of response choices[0].message.content",
+        f"    a ⟦{WORD}⟧ word",
+        f"  guard/word: flag for word WORD at 2-{2 + len(WORD)} of response choices[0].message.content",
+        f"  guard/quiet: block (shadow) for word WORD at 2-{2 + len(WORD)} of response choices[0].message.content",
         "  upstream_answered: 100",
         f"  client: {record.sizes['client']}",
         f"  mail: {record.checks['mail']}",
@@ -238,14 +239,14 @@ def test_marks_of_text_in_json_stand_where_it_was_found(tmp_path: Path) -> None:
     play = Play(policy_set(POLICY)).ask({"model": "m", "messages": [{"role": "assistant", "tool_calls": [call]}]})
     record = play.stream(chat_frames([{"content": "hi"}])).finish.record
     write(tmp_path, "a", record)
-    assert "⟦plain⟧ one" in run("show", tmp_path, "--id", "id")[1]
+    assert f"⟦{WORD}⟧ one" in run("show", tmp_path, "--id", "id")[1]
 
 
 def test_long_texts_are_cut_far_from_findings(tmp_path: Path) -> None:
     write(tmp_path, "a", exchanged("x" * 900 + " plain " + "y" * 900 + " plain " + "z" * 900, "w" * 5000))
     _, out, _ = run("show", tmp_path, "--id", "id")
     assert max(map(len, out.splitlines())) < 2100
-    assert out.count("plain⟧") == 3
+    assert out.count(f"⟦{WORD}⟧") == 3, "two in the message, one in `user`"
     assert "x" * 201 not in out
     assert "y" * 201 not in out
 
