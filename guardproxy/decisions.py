@@ -1,4 +1,5 @@
-"""What is done about findings: `Pass`, `Edit`, `Retry`, `Stop`, in that order of strength; the strongest of all rules wins."""
+"""Decisions about findings: `Pass`, `Edit`, `Retry`, `Stop`, in that order of strength. The strongest decision of all rules
+wins."""
 
 from __future__ import annotations
 
@@ -35,9 +36,9 @@ class Retry:
     """The answer is not sent: the model is told what is wrong and answers again.
 
     `attempts`: how many more answers it may give. `total_s`, `total_tokens`: no further attempt is made when the whole
-    exchange has taken so long, or so many tokens of all its attempts. `then`: what happens when there is none left.
-    `template`: what the model is told, `{errors}` in it being the list of faults. `model`, `upstream`: whom `fallback` asks
-    (an empty one stays as it was). `price`: of a million tokens of output, for the count of what was saved.
+    exchange has taken this many seconds or all attempts this many tokens. `then`: what happens after the last attempt.
+    `template`: what the model is told, `{errors}` in it being the list of faults. `model`, `upstream`: the model and the
+    upstream of a `fallback` (empty: unchanged). `price`: of a million tokens of output, for the count of what was saved.
     """
 
     rule: str

@@ -278,6 +278,7 @@ class Record(Entry, frozen=True, kw_only=True, tag="exchange"):
     usage: Annotated[Mapping[str, Any], Meta(description="Tokens, in the words of the upstream.")]
     seals: Seals
     scans: Annotated[int, Meta(description="How many scans were asked for.")]
+    path: Annotated[str, Meta(description="The path of the request, where `route` has parameters.")] = ""
     tenant_name: Annotated[str | None, Meta(description="The name of the tenant, where it has one.")] = None
     matched: Annotated[
         Mapping[str, MatchedCondition], Meta(description="What each condition of `match: when` gave.")

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from guardproxy import wire
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
+from guardproxy.errors import ErrorCode
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
 from guardproxy.exchange.gate import Entry, Lane, Piece
 from guardproxy.exchange.machine import Machine, because
@@ -34,7 +34,8 @@ class Answering(Machine):
     def _response_started(self, happened: ResponseStarted) -> list[Command]:
         self._time("upstream_answered", happened.at_s)
         self._notes.upstream_status = happened.status
-        failed, streamed = happened.status >= 400, happened.media_type == "text/event-stream"
+        media = self.setting.codec.contract.media
+        failed, streamed = happened.status >= 400, happened.media_type == media.streamed
         answer, bound = self._answer, self._bound
         answer.status, answer.streamed = happened.status, streamed
         self.phase = "answer"
@@ -42,12 +43,11 @@ class Answering(Machine):
             return commands
         if not self._head_sent:
             self._notes.status, self._notes.streamed = happened.status, streamed
-        if not streamed and (self._head_sent or happened.media_type != "application/json"):
+        if not streamed and (self._head_sent or happened.media_type != media.whole):
             if not failed:
-                message = "the upstream answered with another content type than JSON or an event stream"
-                return self._fail(Fault("upstream_content_type", message), happened.at_s)
+                return self._fail(Fault(ErrorCode.UPSTREAM_CONTENT_TYPE), happened.at_s)
             message = f"the upstream answered with status {happened.status} and no readable error"
-            return self._fail(Fault("upstream_error", message), happened.at_s, happened.status)
+            return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), happened.at_s, happened.status)
         answer.side.read = bool(bound and bound.reads("response")) or bool(self._editor.values)
         answer.side.gate.quotes = bool(bound and bound.retries) and self.setting.replayed is None
         if bound and not failed:
@@ -80,7 +80,7 @@ class Answering(Machine):
     def _events(self, events: Sequence[Event], at_s: float) -> list[Command]:
         answer, bound = self._answer, self._bound
         if bound and bound.refuses_unmapped and unmapped(events):
-            events = [Fault("unmapped_field", "the answer has a field that this proxy does not know")]
+            events = [Fault(ErrorCode.UNMAPPED_FIELD, "the answer has a field that this proxy does not know")]
         elif bound and bound.refuses_opaque and (refused := uninspected(events, bound.refuses_opaque, False)):
             events = [Fault(refused[0], "the answer has content that no check can read, and the policy refuses it")]
         if bound and bound.judging and answer.status == 200:
@@ -121,7 +121,7 @@ class Answering(Machine):
         return commands
 
     def _holds_too_much(self, at_s: float) -> list[Command]:
-        return self._fail(Fault("hold_limit", "more text had to be held back than the limit allows"), at_s)
+        return self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
 
     def _release(self, at_s: float) -> list[Command]:
         """Sends what may leave, in order, up to the first finding that ends the answer."""
@@ -213,7 +213,7 @@ class Answering(Machine):
         out.append(self._trailer("blocked_response"))
         if isinstance(stop, Retry):
             message = stop.message or f"the rest of the answer is not what the policy rule `{stop.rule}` asks for"
-            out.append(codec.error_event("invalid_answer", message))
+            out.append(codec.error_event(ErrorCode.INVALID_ANSWER, message))
         else:
             out.append(codec.filtered(decoder, stop.message or because(stop)))
         return [*self._begin(at_s), *self._last("blocked_response", b"".join(out), at_s)]
@@ -330,5 +330,5 @@ class Answering(Machine):
         if self._is_quiet and at_s >= self._next_sign_s:
             self._sign_s = at_s
             self._notes.signs += 1
-            return [*self._begin(at_s), *self._send(wire.keep_alive(self.setting.codec.name))]
+            return [*self._begin(at_s), *self._send(self.setting.codec.keep_alive())]
         return []

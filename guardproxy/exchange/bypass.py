@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from guardproxy.audit import Intent
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange import receipt
 from guardproxy.exchange.exchange import Setting
 from guardproxy.exchange.recording import intent, passed
@@ -58,7 +59,7 @@ class PassThrough:
                 return [SendUpstream(happened.body)]
             case ResponseStarted():
                 self._status, self._started = happened.status, True
-                streamed = happened.media_type == "text/event-stream"
+                streamed = happened.media_type == self.setting.codec.contract.media.streamed
                 return [SendHead(happened.status, streamed=streamed, receipt=self._receipt)]
             case DataReceived():
                 self._sizes["client"] += len(happened.data)
@@ -102,5 +103,6 @@ class PassThrough:
             at_s - self._began,
             self._answers,
         )
-        failed = self.setting.codec.error(503, "audit_unavailable", "the record of this exchange could not be kept")
+        code = ErrorCode.AUDIT_UNAVAILABLE
+        failed = self.setting.codec.error(code.status, code, "the record of this exchange could not be kept")
         return Finish(outcome, data, record, b"" if self._started else failed)

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guardproxy import wire
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Fault, Opaque
 from guardproxy.exchange.answering import Answering
 from guardproxy.exchange.forms import with_own
@@ -80,9 +79,7 @@ class Exchange(Answering):
                 self._time("received", happened.at_s)
                 self._notes.unix_s = happened.unix_s
                 self._notes.answers = happened.answers
-                error = DownstreamError(
-                    happened.status, happened.code, happened.message, happened.field, retry_s=happened.retry_s
-                )
+                error = DownstreamError(happened.code, happened.message, happened.field, retry_s=happened.retry_s)
                 return self._refuse(error, happened.at_s)
 
     # The request.
@@ -102,20 +99,22 @@ class Exchange(Answering):
         self._forms.facts = Facts(self.setting.route, request.model, language=happened.language)
         self._notes.conversation = self._conversation(request, happened)
         self._bound = self._bind(request, happened)
-        self._shapes = with_own(request.shapes, self._bound.judging if wire.is_answered(self.setting.route) else ())
+        self._shapes = with_own(
+            request.shapes, self._bound.judging if self.setting.codec.contract.is_answered(self.setting.route) else ()
+        )
         self._tally = Tally(self._bound)
         self._editor.bound = self._bound
         self._request.read = self._bound.reads("request")
         events = request.events() if self._request.read else [Opaque(request.frame)]
         if self._bound.refuses_unmapped and (found := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
-            return self._refuse(DownstreamError(400, "unmapped_field", message, found), happened.at_s)
+            return self._refuse(DownstreamError(ErrorCode.UNMAPPED_FIELD, message, found), happened.at_s)
         if refused := uninspected(events, self._bound.refuses_opaque, self._bound.refuses_token_ids):
             code, field = refused
-            return self._refuse(DownstreamError(400, code, UNINSPECTED[code].format(field=field), field), happened.at_s)
+            return self._refuse(DownstreamError(code, UNINSPECTED[code].format(field=field), field), happened.at_s)
         self._request.gate.push(events)
         if fault := self._request.gate.fault:
-            return self._refuse(DownstreamError(413, fault.code, f"the request body: {fault.message}"), happened.at_s)
+            return self._refuse(DownstreamError(fault.code, f"the request body: {fault.message}"), happened.at_s)
         return self._advance_request(happened.at_s)
 
     def _read(self, body: bytes) -> Request:
@@ -123,23 +122,22 @@ class Exchange(Answering):
         bounds = self.setting.limits.bounds
         try:
             bounds.check(body)
-            request = self.setting.codec.read_request(body)
-            bounds.check_tree(request.frame.tree)
+            request = self.setting.codec.read_request(*self.setting.target, body)
+            bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits)
         except JsonFault as fault:
-            status = 400 if fault.code == "too_deep" else 413
-            raise DownstreamError(status, fault.code, f"the request body: {fault}") from None
+            raise DownstreamError(fault.code, f"the request body: {fault}") from None
         return request
 
     def _conversation(self, request: Request, happened: RequestReceived) -> str:
         """A pseudonym of the conversation that the request belongs to: by its header, or by its first words."""
         named = ("named", happened.conversation) if happened.conversation else None
-        said = named or ("", wire.first_words(request.frame.tree))
+        said = named or ("", self.setting.codec.turns.first_words(request.frame.tree))
         plain = "\0".join(("conversation", self.setting.tenant, *said)).encode("utf-8", "surrogatepass")
         return self.setting.conversation or self.setting.seal(plain)
 
     def _bind(self, request: Request, happened: RequestReceived) -> Bound:
         setting = self.setting
-        said = stated(request.frame.tree) if setting.policies.asks_body else Stated()
+        said = stated(request.frame.tree, setting.codec.contract.statements) if setting.policies.asks_body else Stated()
         about = About(
             *(setting.route, request.model, setting.tenant_name, happened.headers, request.stream),
             max_tokens=said.max_tokens,
@@ -174,8 +172,8 @@ class Exchange(Answering):
         self._notes.seals["upstream"] = self.setting.seal(body) if changed else self._notes.seals["request"]
         if self._bound and (self._bound.judging or self._bound.retries):
             self._attempts.tree = read(body) if changed else self._entry.frame.tree
-            if wire.is_answered(self.setting.route):
-                self._forms.asked = wire.read(self.setting.codec.name, self._attempts.tree)
+            if self.setting.codec.contract.is_answered(self.setting.route):
+                self._forms.demand = self.setting.codec.contract.demand(self._attempts.tree)
             if jobs := self._forms.proofs(self._bound.judging):
                 self._proving = True
                 return [ScanCommand(jobs)]
@@ -194,7 +192,7 @@ class Exchange(Answering):
                 return self._no_capacity(*missing, happened.at_s)
             self._forms.learn(happened.scans)
             if self._forms.refused:
-                error = DownstreamError(400, "schema_refused", self._forms.refused)
+                error = DownstreamError(ErrorCode.SCHEMA_REFUSED, self._forms.refused)
                 return self._refuse(error, happened.at_s)
             return self._send_upstream(happened.at_s)
         if self._pending_gate is None:  # of an answer that was discarded meanwhile

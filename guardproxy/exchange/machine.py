@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from guardproxy import wire
 from guardproxy.audit import Intent, Record
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
-from guardproxy.errors import NO_CAPACITY, DownstreamError, Shortage
+from guardproxy.errors import DownstreamError, ErrorCode, Shortage
 from guardproxy.events import Fault
 from guardproxy.exchange import receipt
 from guardproxy.exchange.attempts import Answer, Attempts
@@ -32,7 +31,6 @@ from guardproxy.redaction import NO_SHAPES, Restoration, Restoring, Shapes
 from guardproxy.wire import BOUNDS, Bounds, Codec
 
 Phase = Literal["request", "waiting", "answer", "over"]
-RETRY_STATUS = (429, 503)  # the same request may go through a moment later
 NO_RETRY = ("x-should-retry", "false")  # SDKs send a refused request again else, twice
 RETRY_SOON = ("Retry-After", "1")
 
@@ -71,6 +69,7 @@ class Setting:
     the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer.
     `conversation`: the pseudonym that the record names. `receipts`: whether the client gets one. `matched`: what became of the
     policies' conditions, where that was recorded. `tenant`: the pseudonym of the credential, which keys placeholders;
+    `route`: the pattern that matched; `path`, `query`: as the client sent them.
     `tenant_name`: what policies call its owner, empty where it has no name, `None` where that is not known."""
 
     id: str
@@ -90,12 +89,27 @@ class Setting:
     matched: Mapping[str, MatchVerdict] = field(default_factory=dict)
     tenant_name: str | None = ""
     hashed: Callable[[str, str], str] = field(kw_only=True)
+    path: str = ""
+    query: str = ""
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """The path and the query of the request; without `path` a path that the pattern `route` matches."""
+        return self.path or self.route.partition(" ")[2].replace("{", "").replace("}", ""), self.query
 
     @property
     def origin(self) -> Origin:
         """What all entries of this exchange in the log name."""
-        codec, policies = self.codec.name, self.policies.digest
-        return Origin(self.id, self.engine, self.tenant, self.tenant_name, self.route, codec, policies)
+        return Origin(
+            id=self.id,
+            engine=self.engine,
+            tenant=self.tenant,
+            tenant_name=self.tenant_name,
+            route=self.route,
+            path=self.path if "{" in self.route else "",  # a replay reads its parameters
+            codec=self.codec.name,
+            policies=self.policies.digest,
+        )
 
 
 @dataclass(slots=True)
@@ -123,11 +137,10 @@ class Machine:
     _sent: Any = field(default_factory=hashlib.sha256)
 
     def __post_init__(self) -> None:
-        name = self.setting.codec.name
         setting = self.setting
         self._editor = Editor(setting.mint, setting.hashed, setting.restoring, from_system=setting.restores_system)
-        self._attempts = Attempts(name, known=self.setting.replayed or ())
-        self._forms = Forms(name)
+        self._attempts = Attempts(setting.codec, known=self.setting.replayed or ())
+        self._forms = Forms(setting.codec.contract)
         self._request = self._side()
         self._answer = self._next_answer(0.0)
 
@@ -248,7 +261,7 @@ class Machine:
         message = (
             f"the proxy is overloaded and cannot check this text now ({shortage.value}); send the request again later"
         )
-        return self._fail(Fault(NO_CAPACITY, message), at_s, status)
+        return self._fail(Fault(ErrorCode.NO_CAPACITY, message), at_s, status)
 
     # What leaves for the client.
 
@@ -296,7 +309,7 @@ class Machine:
     def _trailer(self, outcome: str) -> bytes:
         """The same at the end of a stream, before what ends it in its dialect."""
         streaming = self.setting.receipts and self._notes.streamed
-        return receipt.comment(self._receipt(outcome)) if streaming else b""
+        return self.setting.codec.comment(receipt.line(self._receipt(outcome))) if streaming else b""
 
     # Endings.
 
@@ -319,7 +332,7 @@ class Machine:
         self._notes.refusal = error
         body = self.setting.codec.error(error.status, error.code, str(error), error.field)
         soon = RETRY_SOON if error.retry_s is None else ("Retry-After", str(error.retry_s))
-        return self._own(error.status, body, "refused", at_s, soon if error.status in RETRY_STATUS else NO_RETRY)
+        return self._own(error.status, body, "refused", at_s, soon if error.code.is_retryable else NO_RETRY)
 
     def _blocked(self, stop: Stop | Retry, at_s: float) -> list[Command]:
         """A refusal of which nothing was sent yet, but for signs of life."""
@@ -327,10 +340,11 @@ class Machine:
         outcome = "blocked_request" if self.phase == "request" else "blocked_response"
         if self._head_sent:
             nothing = codec.decoder(streamed=True, failed=False, limit_bytes=0)
-            opening = wire.opening(codec.name, self._notes.model)
+            opening = codec.opening(self._notes.model)
             return self._last(outcome, opening + self._trailer(outcome) + codec.filtered(nothing, message), at_s)
+        code = ErrorCode.CONTENT_FILTER
         cancel: list[Command] = [] if self.phase == "request" else [CancelUpstream()]
-        return [*cancel, *self._own(400, codec.error(400, "content_filter", message), outcome, at_s, NO_RETRY)]
+        return [*cancel, *self._own(code.status, codec.error(code.status, code, message), outcome, at_s, NO_RETRY)]
 
     def _fail(self, fault: Fault, at_s: float, status: int = 502) -> list[Command]:
         self._notes.fault = fault
@@ -338,7 +352,7 @@ class Machine:
             ending = self.setting.codec.error_event(fault.code, fault.message)
             return self._last(fault.code, self._trailer(fault.code) + ending, at_s)
         body = self.setting.codec.error(status, fault.code, fault.message)
-        soon = (RETRY_SOON,) if fault.code == NO_CAPACITY else ()
+        soon = (RETRY_SOON,) if fault.code == ErrorCode.NO_CAPACITY else ()
         return [*self._cancel(), *self._own(status, body, fault.code, at_s, *soon)]
 
     def _cancel(self) -> list[Command]:
@@ -348,9 +362,9 @@ class Machine:
         self._time("finished", at_s)
         self._notes.sizes["client"] = self._notes.sizes.get("client", 0) + len(data)
         self.phase = "over"
-        code, message = "audit_unavailable", "the record of this exchange could not be kept"
+        code, message = ErrorCode.AUDIT_UNAVAILABLE, "the record of this exchange could not be kept"
         codec, streaming = self.setting.codec, self._head_sent and self._notes.streamed
-        failed = codec.error_event(code, message) if streaming else codec.error(503, code, message)
+        failed = codec.error_event(code, message) if streaming else codec.error(code.status, code, message)
         return Finish(outcome, data, partial(self.record, outcome), failed)
 
     def _time(self, name: str, at_s: float) -> None:

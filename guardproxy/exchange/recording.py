@@ -42,13 +42,15 @@ _EVERYTHING = ("*",)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whose exchange it is: what all its entries in the log name. `codec`: empty where no wire format reads it."""
+    """Whose exchange it is: what all its entries in the log name. `path`: of the request, where `route` has
+    parameters; `codec`: empty where no wire format reads it."""
 
     id: str
     engine: str
     tenant: str
     tenant_name: str | None
     route: str
+    path: str
     codec: str
     policies: str
 
@@ -81,8 +83,9 @@ def compose(
         tenant_name=origin.tenant_name,
         route=origin.route,
         codec=origin.codec,
+        path=origin.path,
         policies=origin.policies,
-        outcome=outcome,
+        outcome=str(outcome),
         status=notes.status,
         model=writer.masks.word(notes.model, request),
         stream=notes.stream,
@@ -132,7 +135,7 @@ def passed(
         route=origin.route,
         codec="",
         policies=origin.policies,
-        outcome=outcome,
+        outcome=str(outcome),
         status=status,
         model="",
         stream=False,

@@ -31,10 +31,9 @@ from guardproxy.exchange import (
 from guardproxy.findings import Channel, Finding, failed
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.policy import PolicySet
-from guardproxy.wire import codec_for
-from guardproxy.wire.json import read, write
+from guardproxy.wire import codecs
+from guardproxy.wire.json import dotted, reach, read, write
 
-ROUTE = "POST /v1/chat/completions"
 Decided = Literal["pass", "flag", "redact", "retry", "block"]
 _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secret").digest()
 
@@ -77,13 +76,13 @@ def perform(exchange: Exchange, commands: list[Command]) -> Iterator[Command]:
 
 
 def scan_text(policies: PolicySet, text: str, direction: Literal["request", "response"]) -> Result:
-    """What the policies do with one text."""
-    codec = codec_for(ROUTE)
-    assert codec is not None  # noqa: S101 - the route is our own
+    """What the policies do with one text. It is sent in the first of the formats."""
+    codec = codecs()[0]
+    author, contract = codec.author, codec.contract
     exchange = Exchange(
         Setting(
             id="scan",
-            route=ROUTE,
+            route=author.ROUTE,
             tenant="",
             codec=codec,
             policies=policies,
@@ -92,23 +91,22 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
             hashed=lambda kind, value: redaction.hashed(_SCAN_KEY, "", kind, value),
         )
     )
-    asked = text if direction == "request" else ""
-    body = write({"model": "", "messages": [{"role": "user", "content": asked}]})
+    body = write(author.request_with("user", text if direction == "request" else ""))
     done = list(perform(exchange, exchange.receive(RequestReceived(body))))
     if direction == "response":
-        answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
-        exchange.receive(ResponseStarted(200, "application/json"))
+        answer = author.answer_with("assistant", text)
+        exchange.receive(ResponseStarted(200, contract.media.whole))
         for happened in (DataReceived(write(answer)), ResponseEnded()):
             done += perform(exchange, exchange.receive(happened))
     shown = ""
     again = any(isinstance(command, SendUpstream) and command.attempt for command in done)
     match done[-1]:
         case SendUpstream() if not again:
-            shown = read(done[-1].body)["messages"][0]["content"]
+            shown = reach(read(done[-1].body), author.PROMPT_PATH)
         case Finish(outcome="answered") if not again:
-            shown = read(done[-1].data)["choices"][0]["message"]["content"]
+            shown = reach(read(done[-1].data), contract.answer_path)
     gate = exchange.answers[0].gate if again else exchange.sides[direction].gate
-    path = "messages[0].content" if direction == "request" else "choices[0].message.content"
+    path = dotted(author.PROMPT_PATH if direction == "request" else contract.answer_path)
     lane = next((lane for lane in gate.lanes if lane.channel.path == path), None)
     decided: Decided = "pass"
     if again:

@@ -16,12 +16,8 @@ from typing import Literal
 import msgspec
 
 from guardproxy import redaction
-from guardproxy.audit import (
-    Closing,
-    Record,
-    RecordedAttempt,
-)
-from guardproxy.errors import NO_CAPACITY
+from guardproxy.audit import Closing, Record, RecordedAttempt
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange import (
     Aborted,
     Command,
@@ -117,6 +113,7 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         Setting(
             id=record.id,
             route=record.route,
+            path=record.path,
             tenant=record.tenant,
             codec=recorded,
             policies=policies,
@@ -135,7 +132,7 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
     )
     if record.request.body is None:
         done = exchange.receive(_ending(record, attempts[-1]))
-        return Rerun(exchange, exchange.record(NO_CAPACITY), tuple(done))
+        return Rerun(exchange, exchange.record(ErrorCode.NO_CAPACITY), tuple(done))
     body, language = write(record.request.body), record.language
     done = _run(exchange, memory, RequestReceived(body, unix_s=record.at, language=language, headers=None))
     for number, attempt in enumerate(attempts):
@@ -185,7 +182,8 @@ def _answer(
     memory.at_s = at_s
     done: list[Command] = []
     if exchange.phase == "waiting" and answer.status is not None:
-        media = "text/event-stream" if answer.streamed else "application/json"
+        types = exchange.setting.codec.contract.media
+        media = types.streamed if answer.streamed else types.whole
         done += _run(exchange, memory, ResponseStarted(answer.status, media, at_s))
         if signs:
             done += _run(exchange, memory, Waited(at_s + exchange.setting.limits.quiet_s))
@@ -196,19 +194,24 @@ def _answer(
     return done
 
 
+def _code(word: str) -> ErrorCode:
+    """The code of what ended an answer. A word that is no code of this version shows as a difference."""
+    return ErrorCode.__members__.get(word.upper(), ErrorCode.UPSTREAM_FAILED)
+
+
 def _next(attempt: RecordedAttempt) -> Input:
     """What ended an answer that another one followed."""
     decision, at_s = attempt.decision, attempt.ended / 1000
     if decision == "late":
         return Waited(at_s)
-    return ResponseEnded(at_s) if decision in _KNOWN else UpstreamFailed(decision, "", at_s=at_s)
+    return ResponseEnded(at_s) if decision in _KNOWN else UpstreamFailed(_code(decision), "", at_s=at_s)
 
 
 def _missing(record: Record, policies: PolicySet) -> str:
     if not is_seen(record):
         return f"the exchange was {'refused' if record.outcome == 'refused' else 'passed'}: no check saw it"
     if record.request.body is None:
-        if record.outcome == NO_CAPACITY and record.policies == policies.digest:
+        if record.outcome == ErrorCode.NO_CAPACITY and record.policies == policies.digest:
             return ""  # no check gave a verdict, so nothing was decided
         return "the record keeps no text of the request"
     for answer in record.answers:
@@ -225,11 +228,11 @@ def _ending(record: Record, attempt: RecordedAttempt) -> Input:
         return Waited(attempt.ended / 1000)
     if outcome == "client_closed":
         return DownstreamGone()
-    if outcome == "audit_unavailable":
-        return Aborted(outcome, message, record.status)
+    if outcome == ErrorCode.AUDIT_UNAVAILABLE:
+        return Aborted(ErrorCode.AUDIT_UNAVAILABLE, message, record.status)
     if outcome not in UNTOUCHED:
-        kind = Aborted if outcome == NO_CAPACITY else UpstreamFailed  # no policy decides about the first
-        return kind(outcome, message, record.status)
+        kind = Aborted if outcome == ErrorCode.NO_CAPACITY else UpstreamFailed  # no policy decides about the first
+        return kind(_code(outcome), message, record.status)
     return ResponseEnded()
 
 

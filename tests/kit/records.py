@@ -90,7 +90,7 @@ def plain_answer(*texts: RecordedText, **changes: Any) -> RecordedAnswer:
 
 def plain_attempt(response: RecordedAnswer | None = None) -> RecordedAttempt:
     """An attempt that a rule discarded; the last one where it has no answer."""
-    times = {"began": 0.0, "ended": 1.0}
+    times: dict[str, Any] = {"began": 0.0, "ended": 1.0}
     counts: dict[str, Any] = {"tokens": 5, "output_tokens": 2, "counted": True}
     return RecordedAttempt(decision="retry", rule="r", errors=(), cut=False, response=response, **counts, **times)
 

@@ -15,7 +15,7 @@ from guardproxy.exchange.transcript import DataReceived, Finish, RequestReceived
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policytest.scan import perform
 from guardproxy.redaction import placeholders
-from guardproxy.wire.codec import codec_for
+from guardproxy.wire.registry import codec_for
 from tests.kit.checks import promise
 from tests.kit.play import CHAT, KEY, MESSAGES, policy_set
 from tests.kit.records import members, replay

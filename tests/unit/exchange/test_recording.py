@@ -15,7 +15,7 @@ from guardproxy.exchange.exchange import Exchange, Setting
 from guardproxy.exchange.masked import Masked, Masks
 from guardproxy.exchange.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.redaction import placeholders
-from guardproxy.wire.codec import codec_for
+from guardproxy.wire.registry import codec_for
 from tests.kit.checks import promise
 from tests.kit.media import IMAGE_URL, SIGNATURE
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, hashed, message_frames, mint, policy_set

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange.gate import Job
 from guardproxy.exchange.transcript import (
     Aborted,
@@ -27,6 +28,7 @@ from guardproxy.exchange.transcript import (
 from guardproxy.exchange.transcript import Scan as ScanCommand
 from guardproxy.findings import Channel, Finding, Scan, Window
 from tests.kit.play import policy_set
+from tests.kit.records import plain_record
 
 CHECK = next(
     iter(
@@ -49,9 +51,9 @@ FOUND = Scan((Finding(1, 3, "bad", "BAD", 0.5), Finding(3, 4, "bad", "BAD", 1.0)
         (ResponseStarted(200, "text/plain"), "ResponseStarted 200 text/plain"),
         (DataReceived(b"secret"), "DataReceived 6 bytes"),
         (ResponseEnded(), "ResponseEnded"),
-        (UpstreamFailed("gone", "secret"), "UpstreamFailed 502 gone"),
-        (Aborted("timeout", "secret"), "Aborted 504 timeout"),
-        (Refused(413, "too_large", "secret", "secret"), "Refused 413 too_large"),
+        (UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "secret"), "UpstreamFailed 502 upstream_failed"),
+        (Aborted(ErrorCode.TIMEOUT, "secret"), "Aborted 504 timeout"),
+        (Refused(ErrorCode.REQUEST_TOO_LARGE, "secret", "secret"), "Refused 413 request_too_large"),
         (DownstreamGone(), "DownstreamGone"),
         (ScanCommand(tuple(Job(CHECK, window) for window in WINDOWS)), "Scan bad a[0].b 4..10+, bad a[0].b 0..6"),
         (SendUpstream(b"secret", 2), "SendUpstream 6 bytes, 2 edits"),
@@ -60,7 +62,7 @@ FOUND = Scan((Finding(1, 3, "bad", "BAD", 0.5), Finding(3, 4, "bad", "BAD", 1.0)
         (SendHead(400, own=True, headers=(("secret", "secret"),)), "SendHead 400 own"),
         (SendData(b"secret"), "SendData 6 bytes"),
         (CancelUpstream(), "CancelUpstream"),
-        (Finish("answered", b"secret", {"secret": 1}, b"secret"), "Finish answered 6 bytes"),
+        (Finish("answered", b"secret", plain_record(id="secret"), b"secret"), "Finish answered 6 bytes"),
     ],
 )
 def test_one_line_each(value: Input | Command, text: str) -> None:
