@@ -194,7 +194,7 @@ def log(folder: Path) -> Path:
         lines.append(canonical(record))
     audit = folder.parent / "audit"
     audit.mkdir()
-    (audit / "audit-0.jsonl").write_bytes(b"\n".join([*lines, canonical({"v": 1}), b"torn"]) + b"\n")
+    (audit / "audit-0.jsonl").write_bytes(b"\n".join([*lines, canonical({"note": 1}), b"torn"]) + b"\n")
     return audit
 
 
