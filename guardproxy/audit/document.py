@@ -23,6 +23,7 @@ ENTRY_VERSION = 2
 
 # Above this number of findings a text is converted in steps: a call of msgspec holds the interpreter while it runs.
 _STEP_FINDINGS = 256
+_STEP_BYTES = 1 << 14  # the same of a record, by the bytes of its bodies
 
 Span = tuple[int, int]
 MatchedCondition = Literal["yes", "no", "failed", "unknown"]
@@ -298,6 +299,13 @@ class Record(Entry, frozen=True, kw_only=True, tag="exchange"):
     restore: Annotated[
         tuple[RecordedPlaces, ...] | None, Meta(description="Where values may come back. Missing in old records.")
     ] = None
+
+    def document(self) -> dict[str, Any]:
+        """The JSON object of the record."""
+        if sum(self.sizes.values()) > _STEP_BYTES:
+            return Part.document(self)
+        members: dict[str, Any] = msgspec.to_builtins(self)
+        return members
 
     @property
     def is_read(self) -> bool:

@@ -68,3 +68,9 @@ def test_counts_are_over_all_answers() -> None:
 def test_a_route_that_was_passed_through_says_so() -> None:
     assert (plain_record().is_read, plain_record(codec="").is_read) == (True, False)
     assert isinstance(through_log(plain_record(codec="")), Record)
+
+
+def test_a_large_record_is_written_like_a_small_one() -> None:
+    small = plain_record(plain_answer(plain_text(findings=findings(3))), attempts=(plain_attempt(), plain_attempt()))
+    large = msgspec.structs.replace(small, sizes={"request": 1 << 20})
+    assert {**large.document(), "bytes": {}} == small.document()
