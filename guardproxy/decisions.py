@@ -1,5 +1,7 @@
-"""Decisions about findings: `Pass`, `Edit`, `Retry`, `Stop`, in that order of strength. The strongest decision of all rules
-wins."""
+"""Decisions about findings: `Pass`, `Edit`, `Retry`, `Stop`, from the weakest to the strongest.
+
+The strongest decision of all rules wins; `policy/strictness.py` holds the order.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,6 @@ class Pass:
     """The text goes on as it is; the record says that `rule` saw something (`flag`, or a rule in shadow mode)."""
 
     rule: str
-    strength: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,6 @@ class Edit:
     restore: bool = True
     operators: Operators = PLACEHOLDERS
     restoration: Restoration = EVERYWHERE
-    strength: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,6 @@ class Retry:
     upstream: str = ""
     price: float = 0.0
     message: str = ""
-    strength: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,6 @@ class Stop:
 
     rule: str
     message: str = ""
-    strength: int = 3
 
 
 Decision = Pass | Edit | Retry | Stop

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from guardproxy.audit.chain import canonical
+from guardproxy.audit.canonical import canonical
 from guardproxy.findings import Direction
 
 ENTRY_VERSION = 2

@@ -16,11 +16,11 @@ from operator import and_, attrgetter
 
 from guardproxy.audit import RecordedPlaces, mask, merge
 from guardproxy.checks import Check
+from guardproxy.concurrency import lazy
 from guardproxy.decisions import Stop
 from guardproxy.events import Path
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.findings import Finding
-from guardproxy.lazy import lazy
 from guardproxy.policy import Bound
 from guardproxy.redaction import (
     EVERYWHERE,
@@ -259,11 +259,11 @@ class Editor:
         return self.tokens[text]
 
     def _is_sensitive(self, check: str) -> bool:
-        """Whether the record must not show what the check found. One that judges whole texts says `sensitive = False`."""
+        """Whether the record must not show what the check found."""
         if check not in self._sensitive:
             built = self.bound.checks.values() if self.bound else ()
             named = next((one for one in built if one.name == check), None)
-            self._sensitive[check] = bool(getattr(named, "sensitive", True))
+            self._sensitive[check] = named is None or named.traits.is_sensitive
         return self._sensitive[check]
 
 

@@ -31,7 +31,7 @@ PATIENT_SHARE = 16  # beyond that, the next scan waits for this share of it in n
 
 def is_raw(check: Check) -> bool:
     """Whether a check reads JSON in a string as it stands."""
-    return bool(getattr(check, "raw", False))
+    return check.traits.is_raw
 
 
 @dataclass(slots=True, eq=False)
@@ -163,7 +163,7 @@ class Lane:
             if is_raw(check) and self.held:
                 self.findings += (replace(one, start=0, end=0) for one in found)
             else:
-                (self._weak if getattr(check, "gives_way", False) else self._waiting).extend(found)
+                (self._weak if check.traits.partner_of else self._waiting).extend(found)
         if self.held and not windows[0][1].last:
             return []
         done = self._done(min(self._at))

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from guardproxy.audit import Record
+from guardproxy.concurrency import lazy
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.gateway import StoreAnswered
-from guardproxy.lazy import lazy
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._contract import Check
+from guardproxy.checks import Check
 from guardproxy.checks._pii.engine import Span
 from guardproxy.checks.pii import _strength, resolve
 from guardproxy.findings import Finding, give_way
@@ -73,6 +73,14 @@ def test_a_whole_text_costs_what_its_length_says(name: str, checks: dict[str, Ch
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_stream_costs_what_its_length_says(name: str, checks: dict[str, Check]) -> None:
     assert _steep(checks[name], PIECE) == {}
+
+
+def test_a_stream_whose_views_never_agree_costs_what_its_length_says() -> None:
+    """Addresses without an end, in a check that reads letters and digits one by one."""
+    with counted(), short_blocks():
+        check = built("pii", {"evasions": "strict"}, 1024)
+        costs = [cost(check, UNITS["addresses without end"], size, 64) for size in (8192, 32_768)]
+    assert costs[1] <= MOST**2 * costs[0]
 
 
 def _old_resolve(spans: list[Span]) -> list[Span]:

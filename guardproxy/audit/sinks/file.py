@@ -32,7 +32,8 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
-from guardproxy.audit.chain import Head, canonical, seal
+from guardproxy.audit.canonical import canonical
+from guardproxy.audit.chain import Head, seal
 from guardproxy.audit.disk import Disk, reason
 from guardproxy.audit.document import ENTRY_VERSION, Entry, Gap
 from guardproxy.audit.segment import open_last, open_next

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit.chain import canonical, verify
+from guardproxy.audit.canonical import canonical
+from guardproxy.audit.chain import verify
 from guardproxy.audit.document import Closing, Record
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 from guardproxy.errors import RecordError

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.audit.chain import canonical
+from guardproxy.audit.canonical import canonical
 from guardproxy.checks._contract import Resources
-from guardproxy.findings import Finding, Scan, Window
+from guardproxy.findings import QUICK, Finding, Scan, Traits, Window
 from guardproxy.policy.cases import EXPECT_KEYS, KEYS
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse_all
@@ -130,6 +130,7 @@ class Careless:
 
     name: str = "seen"
     digest: str = ""
+    traits: Traits = QUICK
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         return [self._scan(window) for window in windows]
@@ -242,7 +243,7 @@ class Renamed:
     """A check under another name."""
 
     def __init__(self, check: object, name: str) -> None:
-        self.check, self.name, self.digest = check, name, ""
+        self.check, self.name, self.digest, self.traits = check, name, "", QUICK
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         scans = self.check.scan(windows)  # type: ignore[attr-defined]
@@ -250,7 +251,7 @@ class Renamed:
 
 
 def test_the_example_of_the_documentation_passes() -> None:
-    text = (Path(__file__).resolve().parents[3] / "docs" / "policy-tests.md").read_text("utf-8")
+    text = (Path(__file__).resolve().parents[3] / "docs" / "policies" / "testing.md").read_text("utf-8")
     (example,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     found = list(run_tests(policy_set(example), nothing))
     assert [ran.faults for ran in found] == [()] * 6
