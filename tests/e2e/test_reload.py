@@ -21,6 +21,7 @@ import pytest
 from guardproxy.audit.chain import verify
 from guardproxy.library import load
 from tests.e2e.rig import Proxy, Upstream, serve
+from tests.kit.records import replay
 
 MAIL = "mara.lindqvist" + "@" + "example.com"  # made up
 POLICY = """\
