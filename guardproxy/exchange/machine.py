@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
+from guardproxy.audit import Intent, Record
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.errors import DownstreamError, ErrorCode, Shortage
@@ -21,7 +22,7 @@ from guardproxy.exchange.editing import Editor
 from guardproxy.exchange.forms import Forms
 from guardproxy.exchange.gate import Entry, Gate, Job
 from guardproxy.exchange.notes import Notes, Side
-from guardproxy.exchange.recording import compose
+from guardproxy.exchange.recording import Origin, compose, intent
 from guardproxy.exchange.transcript import CancelUpstream, Command, Finish, SendData, SendHead
 from guardproxy.exchange.transcript import Scan as ScanCommand
 from guardproxy.findings import Channel, Direction, Scan
@@ -96,6 +97,20 @@ class Setting:
         """The path and the query of the request; without `path` a path that the pattern `route` matches."""
         return self.path or self.route.partition(" ")[2].replace("{", "").replace("}", ""), self.query
 
+    @property
+    def origin(self) -> Origin:
+        """What all entries of this exchange in the log name."""
+        return Origin(
+            id=self.id,
+            engine=self.engine,
+            tenant=self.tenant,
+            tenant_name=self.tenant_name,
+            route=self.route,
+            path=self.path if "{" in self.route else "",  # a replay reads its parameters
+            codec=self.codec.name,
+            policies=self.policies.digest,
+        )
+
 
 @dataclass(slots=True)
 class Machine:
@@ -169,31 +184,28 @@ class Machine:
         return self._tally.outcomes if self._bound else []
 
     @property
-    def intent(self) -> dict[str, Any] | None:
+    def intent(self) -> Intent | None:
         """What the log keeps before the first byte goes upstream, without any text; `None` where the policies say so."""
         if self._bound is not None and not self._bound.intent:
             return None
-        return intent(self.setting, self._notes.unix_s, self._notes.seals)
+        return intent(self.setting.origin, self._notes.unix_s, self._notes.seals)
 
-    def record(self, outcome: str) -> dict[str, Any]:
+    def record(self, outcome: str) -> Record:
         """The record as it stands; a `Finish` carries the last one."""
         self._notes.seals["client"] = self.setting.seal(self._sent.digest())
-        about = {
-            "id": self.setting.id,
-            "engine": self.setting.engine,
-            "tenant": self.setting.tenant,
-            **({} if self.setting.tenant_name is None else {"tenant_name": self.setting.tenant_name}),
-            "route": self.setting.route,
-            **({"path": self.setting.path} if "{" in self.setting.route else {}),  # a replay reads its parameters
-            "codec": self.setting.codec.name,
-            "policies": self.setting.policies.digest,
-            "outcome": outcome,
-        }
-        sides = (self._request, self._answer.side)
-        attempts = self._attempts.every(self._answer, outcome, self._notes.times.get("finished", 0.0))
-        tokens, seen = self._editor.tokens, self._answer.decoder.seen
-        record = compose(about, self._notes, self._bound, self.outcomes, sides, self._entry, tokens, seen, attempts)
-        return {**record, "restore": self._editor.told()}
+        return compose(
+            self.setting.origin,
+            outcome,
+            self._notes,
+            self._bound,
+            self.outcomes,
+            (self._request, self._answer.side),
+            self._entry,
+            self._editor.tokens,
+            self._answer.decoder.seen,
+            self._attempts.every(self._answer, outcome, self._notes.times.get("finished", 0.0)),
+            self._editor.restored_places(),
+        )
 
     # Scanning.
 
@@ -357,21 +369,6 @@ class Machine:
 
     def _time(self, name: str, at_s: float) -> None:
         self._notes.times.setdefault(name, at_s)
-
-
-def intent(setting: Setting, unix_s: float, seals: Mapping[str, str]) -> dict[str, Any]:
-    """The record of an exchange that is about to go upstream: who, where, when, under which policies; no text."""
-    return {
-        "kind": "intent",
-        "v": 1,
-        "id": setting.id,
-        "at": unix_s,
-        "engine": setting.engine,
-        "tenant": setting.tenant,
-        "route": setting.route,
-        "policies": setting.policies.digest,
-        "seals": {name: seals[name] for name in ("request", "upstream") if name in seals},
-    }
 
 
 def because(stop: Stop | Retry) -> str:

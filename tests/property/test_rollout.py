@@ -15,10 +15,10 @@ from guardproxy.exchange.transcript import DataReceived, Finish, RequestReceived
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policytest.scan import perform
 from guardproxy.redaction import placeholders
-from guardproxy.replay.replays import replay
 from guardproxy.wire.registry import codec_for
 from tests.kit.checks import promise
 from tests.kit.play import CHAT, KEY, MESSAGES, policy_set
+from tests.kit.records import members, replay
 
 POLICIES = """\
 policy: p
@@ -60,7 +60,7 @@ def run(body: Mapping[str, Any], route: str, policies: PolicySet, named: str = "
     ):
         done += perform(exchange, exchange.receive(happened))
     (finish,) = [one for one in done if isinstance(one, Finish)]
-    return finish.record
+    return members(finish.record)
 
 
 def turns(said: list[str], blocks: bool) -> list[dict[str, Any]]:

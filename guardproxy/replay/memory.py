@@ -1,0 +1,188 @@
+"""What a record remembers: what its checks found, and which placeholders stood for restored values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from guardproxy.audit import Record, RecordedFinding, RecordedPlaces, RecordedSide, RecordedText
+from guardproxy.checks import QUICK, Check, Traits
+from guardproxy.exchange import Job
+from guardproxy.findings import Finding, Kind, Scan, Window
+from guardproxy.policy import PolicySet
+from guardproxy.redaction import PLACEHOLDER, RESTORE, Restoration, Restoring
+from guardproxy.replay.comparison import Masked
+from guardproxy.wire.json import view
+
+# Checks whose labels mean the same in every policy: what one found, another that looks for the same label finds too.
+_CATALOGUES = frozenset(("pii", "secrets"))
+
+
+class Memory:
+    """What the recorded checks found, by attempt, place and text. `attempt`: which answer is looked at now."""
+
+    def __init__(self, record: Record, policies: PolicySet) -> None:
+        self._specs = {
+            check.name: policy.checks[name]
+            for policy in policies.policies
+            for name in policy.checks
+            if (check := policies.checks.get((policy.name, name)))
+        }
+        self.blind: set[Masked] = set()
+        self._digests = record.checks
+        self._texts: dict[tuple[int, str, str, str], list[tuple[str, RecordedText]]] = {}
+        self._elsewhere: dict[tuple[int, str, str], list[tuple[str, RecordedText]]] = {}  # of any kind
+        self._values: dict[tuple[str, str], tuple[str, float]] = {}
+        self.attempt = 0
+        self.at_s = 0.0  # when that was over
+        self.rescanned: set[str] = set()
+        self.unreadable = ""  # a check that would have to read what is not kept
+        sides: tuple[RecordedSide, ...] = (record.request, *record.answers)
+        for number, side in enumerate(sides):
+            for text in side.texts:
+                place = (max(0, number - 1), "response" if number else "request", text.kind, text.path)
+                shown = " " * text.chars if text.judged else text.text
+                if shown is not None:
+                    self._texts.setdefault(place, []).append((shown, text))
+                    self._elsewhere.setdefault((place[0], place[1], place[3]), []).append((shown, text))
+                    seen = view(shown).text if text.encoded else shown
+                    for finding in text.findings:
+                        value = seen[finding.start : finding.end]
+                        self._values[finding.check, value] = (finding.label, finding.score)
+
+    def scan(self, job: Job) -> Scan:
+        window, check = job.window, job.check
+        first = check.traits.partner_of  # a partner's findings are recorded as those of the check that it belongs to
+        same = self._digests.get(check.name) == (first or check.digest)
+        if same and window.facts.form and window.channel.direction == "request":
+            return settled(window, ())  # the schema of a request that was sent
+        if same and (found := self.findings(window, check.name)) is not None:
+            return settled(window, () if first else found)
+        if any(text.judged for _, text in self._at(window)):
+            self.unreadable = check.name
+            return settled(window, ())
+        self.rescanned.add(check.name)
+        scan = check.scan([window])[0]
+        if same:
+            more = () if first else tuple(self._masked(window, scan, check.name))
+            return replace(scan, findings=tuple(sorted((*scan.findings, *more))))
+        return self._recorded(window, scan, check)
+
+    def _recorded(self, window: Window, scan: Scan, check: Check) -> Scan:
+        """The scan with what the record says of masked values that a new or changed check looks for as well."""
+        found, done, wanted = list(scan.findings), scan.settled, check.traits.labels
+        for finding in self._masks_in(window):
+            where = (window.channel.direction, window.channel.path, finding.label)
+            if wanted is not None and finding.label not in wanted:
+                continue
+            if not self._surely_finds(check.name, wanted, finding):
+                self.blind.add(where)
+            elif finding.end <= done:
+                found.append(replace(finding, check=check.name))
+            elif finding.start < done:
+                done = finding.start
+        found = [finding for finding in found if finding.end <= done]
+        return replace(scan, findings=tuple(sorted(found)), settled=done, keep=min(scan.keep, done))
+
+    def _surely_finds(self, name: str, wanted: frozenset[str] | None, finding: Finding) -> bool:
+        spec = self._specs.get(name)
+        if spec is None or spec.use not in _CATALOGUES or wanted is None:
+            return False
+        least = spec.options.get("threshold", 0.0)
+        return not isinstance(least, int | float) or finding.score >= least
+
+    def _masks_in(self, window: Window) -> Iterator[Finding]:
+        """What was found in the window's text and stands masked in it."""
+        for shown, text in self._at(window):
+            seen = view(shown).text if text.encoded else shown
+            if not seen.startswith(window.text, window.start):
+                continue
+            for finding in text.findings:
+                start, end = finding.start, finding.end
+                if finding.check != RESTORE and start >= window.settled and PLACEHOLDER.fullmatch(seen, start, end):
+                    yield Finding(start, end, finding.check, finding.label, finding.score)
+            return
+
+    def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
+        """The masked values that this very check found in another text: it would find them here too."""
+        restored = {one.start for one in self.findings(window, RESTORE) or ()}  # placeholders on the wire are no values
+        for match in PLACEHOLDER.finditer(window.text):
+            if match.end() <= scan.settled and match.start() not in restored and (name, match[0]) in self._values:
+                label, score = self._values[name, match[0]]
+                yield Finding(match.start(), match.end(), name, label, score)
+
+    def _at(self, window: Window, later: int = 0) -> list[tuple[str, RecordedText]]:
+        channel = window.channel
+        attempt = self.attempt + later if channel.direction == "response" else 0
+        found = self._texts.get((attempt, channel.direction, channel.kind, channel.path))
+        # An older record may call the kind of a place by another name.
+        return found or self._elsewhere.get((attempt, channel.direction, channel.path), [])
+
+    def findings(self, window: Window, name: str) -> tuple[Finding, ...] | None:
+        """What the check of this name found in the window's text, which may be the beginning of a recorded one; `None`
+        where it was not asked."""
+        its = self._at(window)
+        same = [text for shown, text in its if _reads(shown, text, window.text, str.__eq__)] or [
+            text for shown, text in its if _reads(shown, text, window.text, str.startswith)
+        ]
+        if not same or name not in same[0].checks:
+            return None
+        return tuple(
+            Finding(
+                finding.start, finding.end, name, finding.label, finding.score, repair=self._mended(window, finding)
+            )
+            for finding in same[0].findings
+            if finding.check == name and finding.end <= len(window.text)
+        )
+
+    def _mended(self, window: Window, finding: RecordedFinding) -> str | None:
+        """The text that was put in place of this one: it is the next answer's."""
+        return next((shown for shown, _ in self._at(window, later=1)), "") if finding.repair else None
+
+
+def _reads(shown: str, text: RecordedText, window: str, same: Callable[[str, str], bool]) -> bool:
+    """Whether a window is of a recorded text: of JSON in a string as it stands, or decoded."""
+    return same(shown, window) or (text.encoded and same(view(shown).text, window))
+
+
+def settled(window: Window, found: tuple[Finding, ...]) -> Scan:
+    """A scan that settles all of a window."""
+    return Scan(found, window.start + len(window.text), window.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Finds the placeholders that were found: a masked value looks like one in the record, and is none. What was said of each
+    holds again, unless the policies let values come back in other places than those that are `told` in the record (`None`: the
+    record was written by a version that knew no places)."""
+
+    values: Mapping[str, str]
+    restorations: Mapping[str, Restoration]
+    memory: Memory
+    told: Sequence[RecordedPlaces] | None = None
+    name: str = RESTORE
+    digest: str = ""
+    traits: Traits = QUICK
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        return [self._scan(window) for window in windows]
+
+    def _scan(self, window: Window) -> Scan:
+        found = self.memory.findings(window, self.name)
+        if found is None:
+            return Restoring(self.values, self.restorations).scan([window])[0]
+        if self.told is not None and self._differs():
+            again = Restoring(self.values, self.restorations).scan([replace(window, last=True, state=None)])[0]
+            labels = {finding.start: finding.label for finding in again.findings}
+            found = tuple(replace(finding, label=labels.get(finding.start, finding.label)) for finding in found)
+        own = (finding for finding in found if window.text[finding.start : finding.end] in self.values)
+        return settled(window, tuple(own))
+
+    def _differs(self) -> bool:
+        where = {Restoration(_kinds(place.kinds), frozenset(place.urls)) for place in self.told or ()}
+        return where != set(self.restorations.values())
+
+
+def _kinds(kinds: Sequence[str] | None) -> frozenset[Kind] | None:
+    return None if kinds is None else frozenset(cast(Sequence[Kind], kinds))
