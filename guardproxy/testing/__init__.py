@@ -10,6 +10,7 @@ from guardproxy.testing.checks import (
     assert_every_split,
     assert_invariant,
     assert_promise,
+    assert_traits,
     scan_in_chunks,
     whole,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "assert_every_split",
     "assert_invariant",
     "assert_promise",
+    "assert_traits",
     "codec",
     "scan_in_chunks",
     "whole",

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from guardproxy.testing import guarding
 from guardproxy.testing.material import (
@@ -66,6 +66,8 @@ def reads_requests(codec: Codec) -> None:
         assert WORD.encode() not in edited, f"an edit leaves the old text of the kind {kind} in the request"
         assert any(NEW in text.text for text in texts_of(codec, read(edited))), f"an edit of the kind {kind} is lost"
     request = codec.author.request(PROMPT)
+    if result := read_request(codec, request):
+        _declared(codec, result[0], "request")
     assert reach(request, codec.author.PROMPT_PATH) == WORD, "the prompt is not at the author's PROMPT_PATH"
     found = codec.read_request(path_of(codec), "", write(request))
     assert found.stream, "a request for a stream is not read as one"
@@ -115,12 +117,14 @@ def is_invariant(codec: Codec) -> None:
             continue
         data = b"".join(frames)
         whole = read_answer(codec, [data], streamed=True).summary
-        for parts in [*halves(data), tuple(data[at : at + 1] for at in range(len(data)))]:
-            found = read_answer(codec, parts, streamed=True).summary
-            assert found == whole, f"a stream ({kind}) reads differently when it is cut after {len(parts[0])} bytes"
-        for pieces in splits(WORD):
-            reading = read_answer(codec, codec.author.frames_with(kind, pieces) or [], streamed=True)
-            assert WORD in reading.of(kind), f"a text ({kind}) in the pieces {pieces} is not one text: {reading.texts}"
+        cuts: list[Sequence[bytes]] = [*halves(data), [data[at : at + 1] for at in range(len(data))]]
+        for pieces in cuts:
+            found = read_answer(codec, pieces, streamed=True).summary
+            assert found == whole, f"a stream ({kind}) reads differently when it is cut after {len(pieces[0])} bytes"
+        for words in splits(WORD):
+            reading = read_answer(codec, codec.author.frames_with(kind, words) or [], streamed=True)
+            ends = [reading.ends.get(channel) for channel, text in reading.texts.items() if text == WORD]
+            assert ends == [1], f"a text ({kind}) in the pieces {words} is not one text that ends once: {reading.texts}"
 
 
 def reads_new_frames(codec: Codec) -> None:

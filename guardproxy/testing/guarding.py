@@ -33,7 +33,7 @@ from guardproxy.testing.material import path_of, read_answer, splits, texts_of
 from guardproxy.wire import Bounds, Call, Codec, Prompt, Reply
 from guardproxy.wire.json import read, write
 
-SECRET = "zanzibar-77"
+VALUE = "zanzibar-77"
 PLACEHOLDER = "[NAME_0123456789abcdef]"
 SCHEMA = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 RIGHT, WRONG = '{"age": 41}', '{"age": "old"}'
@@ -142,9 +142,9 @@ def _said(codec: Codec, reply: Reply, *, streamed: bool) -> list[bytes]:
 def edits_requests(codec: Codec) -> None:
     """What a rule redacts does not reach the upstream, whatever the kind of text; what a rule blocks is not sent."""
     for kind in sorted(codec.contract.carries["request"]):
-        tree = codec.author.request_with(kind, f"about {SECRET} now")
+        tree = codec.author.request_with(kind, f"about {VALUE} now")
         redacted = run(codec, "{id: r, on: request, when: name, action: redact}", tree)
-        assert SECRET.encode() not in b"".join(redacted.upstream), f"a redacted text ({kind}) reaches the upstream"
+        assert VALUE.encode() not in b"".join(redacted.upstream), f"a redacted text ({kind}) reaches the upstream"
         assert redacted.upstream or redacted.outcome == "blocked_request", (
             f"a redacted request ({kind}) is {redacted.outcome}"
         )
@@ -164,41 +164,39 @@ def restores(codec: Codec) -> None:
     rule = "{id: r, on: request, when: name, action: redact, restore: true}"
     text = f"to {PLACEHOLDER}!"
     for pieces in splits(text):
-        started = run(codec, rule, _request(codec, streamed=True, text=f"write to {SECRET}"))
+        started = run(codec, rule, _request(codec, streamed=True, text=f"write to {VALUE}"))
         started.answer(codec.author.frames_with("assistant", pieces) or [], streamed=True)
         found = read_answer(codec, [started.client], streamed=True)
         assert not found.fault, f"a stream with a restored value is a fault: {found.fault}"
-        assert found.of("assistant") == [f"to {SECRET}!"], f"the pieces {pieces} become {found.of('assistant')}"
-    started = run(codec, rule, _request(codec, streamed=False, text=f"write to {SECRET}"))
+        assert found.of("assistant") == [f"to {VALUE}!"], f"the pieces {pieces} become {found.of('assistant')}"
+    started = run(codec, rule, _request(codec, streamed=False, text=f"write to {VALUE}"))
     started.answer(_said(codec, Reply(text), streamed=False), streamed=False)
-    assert read_answer(codec, [started.client], streamed=False).of("assistant") == [f"to {SECRET}!"]
+    assert read_answer(codec, [started.client], streamed=False).of("assistant") == [f"to {VALUE}!"]
 
 
 def edits_answers(codec: Codec) -> None:
     """What a rule redacts or blocks does not reach the client, in no kind of text and however the stream is cut."""
     for kind in sorted(codec.contract.carries["response"]):
-        text = f"a {SECRET} b"
+        text = f"a {VALUE} b"
         for action in ("redact", "block"):
             rule = f"{{id: r, on: response, when: name, action: {action}}}"
             tree = codec.author.answer_with(kind, text)
             if tree is not None and kind != "error":
                 whole = run(codec, rule, _request(codec, streamed=False)).answer([write(tree)], streamed=False)
-                assert SECRET.encode() not in whole.client, (
+                assert VALUE.encode() not in whole.client, (
                     f"{action}: a text ({kind}) of a plain answer reaches the client"
                 )
                 _readable(whole, streamed=False)
             for pieces in splits(text) if codec.author.frames_with(kind, [text]) is not None else ():
                 started = run(codec, rule, _request(codec, streamed=True))
                 started.answer(codec.author.frames_with(kind, pieces) or [], streamed=True)
-                assert SECRET.encode() not in started.client, (
-                    f"{action}: a text ({kind}) in {pieces} reaches the client"
-                )
+                assert VALUE.encode() not in started.client, f"{action}: a text ({kind}) in {pieces} reaches the client"
                 assert action == "redact" or started.outcome == "blocked_response", (
                     f"a text ({kind}) in {pieces} is not blocked"
                 )
                 _readable(started, streamed=True)
                 shown = read_answer(codec, [started.client], streamed=True)
-                assert not shown.holds(SECRET), f"{action}: a text ({kind}) in {pieces} is put together by the client"
+                assert not shown.holds(VALUE), f"{action}: a text ({kind}) in {pieces} is put together by the client"
 
 
 def applies_schemas(codec: Codec) -> None:
@@ -259,11 +257,13 @@ def asks_again(codec: Codec) -> None:
 
 def limits_lists(codec: Codec) -> None:
     """A request with more messages or tools than the settings allow is refused."""
+    tree = _request(codec, streamed=False, tools={"grow": SCHEMA})
     for limit, names in codec.contract.limits.items():
         bounds = Bounds(**{limit: 1})
+        is_used = any(isinstance(tree.get(name), list) for name in names)
+        assert is_used or not names, f"no field that `limits` names for {limit} is in a request: {tree}"
         for name in names:
-            tree = {**_request(codec, streamed=False, tools={"grow": SCHEMA}), name: []}
-            many = {**tree, name: [*_request(codec, streamed=False, tools={"grow": SCHEMA}).get(name, [{}])] * 2}
+            many = {**tree, name: [*tree.get(name, [{}])] * 2}
             started = run(codec, "{id: r, on: request, when: name, action: flag}", many, Limits(bounds=bounds))
             assert not started.upstream, f"two items of `{name}` go on where the limit of {limit} is one"
 
