@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.e2e.rig import ROOT
 
 
-def installed(example: Path, folder: Path) -> Path:
+def wheel_site(example: Path, folder: Path) -> Path:
     """A folder with the package installed, as `pip install` does it. `folder`: an empty one to work in."""
     source = folder / "source"
     shutil.copytree(example, source, ignore=shutil.ignore_patterns("__pycache__"))

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from tests.e2e.rig import PASS, ROOT, Upstream, serve
-from tests.e2e.sites import installed, run
+from tests.e2e.sites import run, wheel_site
 
 EXAMPLE = ROOT / "examples" / "plugin-check"
 
@@ -21,7 +21,7 @@ EXAMPLE = ROOT / "examples" / "plugin-check"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package installed."""
-    return installed(EXAMPLE, tmp_path_factory.mktemp("plugin"))
+    return wheel_site(EXAMPLE, tmp_path_factory.mktemp("plugin"))
 
 
 def test_it_is_as_short_as_it_says() -> None:

@@ -15,7 +15,7 @@ import pytest
 from guardproxy.errors import DownstreamError
 from guardproxy.gateway import Duty, Head, StoreAnswered, rerun
 from tests.e2e.rig import GUARD, ROOT, Upstream, serve
-from tests.e2e.sites import installed, run
+from tests.e2e.sites import run, wheel_site
 
 EXAMPLE = ROOT / "examples" / "plugin-duty"
 
@@ -23,7 +23,7 @@ EXAMPLE = ROOT / "examples" / "plugin-duty"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package installed."""
-    return installed(EXAMPLE, tmp_path_factory.mktemp("plugin"))
+    return wheel_site(EXAMPLE, tmp_path_factory.mktemp("plugin"))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.rig import ROOT, Proxy, serve
-from tests.e2e.sites import installed, run
+from tests.e2e.sites import run, wheel_site
 
 EXAMPLE = ROOT / "examples" / "plugin-format"
 ROUTE = "/acme/models/talker-1:talk"
@@ -50,7 +50,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package installed."""
-    return installed(EXAMPLE, tmp_path_factory.mktemp("plugin"))
+    return wheel_site(EXAMPLE, tmp_path_factory.mktemp("plugin"))
 
 
 @pytest.fixture(scope="module")
