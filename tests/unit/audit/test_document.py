@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from guardproxy.audit.canonical import canonical
 from guardproxy.audit.document import Record, RecordedError, RecordedFinding, RecordedPlaces
 from guardproxy.audit.versions import entry_of
 from tests.kit.records import plain_answer, plain_attempt, plain_record, plain_text, through_log
@@ -29,7 +30,7 @@ def test_optional_members_with_their_default_values_are_not_written() -> None:
 def test_names_that_python_does_not_take_are_those_of_the_log() -> None:
     record = plain_record(sizes={"client": 3}, restore=(RecordedPlaces(kinds=None, urls=("a.b",)),))
     document = record.document()
-    assert (document["bytes"], document["restore"]) == ({"client": 3}, [{"in": None, "urls": ("a.b",)}])
+    assert (document["bytes"], *document["restore"]) == ({"client": 3}, {"in": None, "urls": ("a.b",)})
     assert through_log(record) == record
 
 
@@ -73,4 +74,4 @@ def test_a_route_that_was_passed_through_says_so() -> None:
 def test_a_large_record_is_written_like_a_small_one() -> None:
     small = plain_record(plain_answer(plain_text(findings=findings(3))), attempts=(plain_attempt(), plain_attempt()))
     large = msgspec.structs.replace(small, sizes={"request": 1 << 20})
-    assert {**large.document(), "bytes": {}} == small.document()
+    assert canonical({**large.document(), "bytes": {}}) == small.to_json()
