@@ -1,8 +1,8 @@
 """The one order of strength: of decisions, of the words of a policy, of operators, conditions and options of checks.
 
-In: two values, the first of an older or inherited policy, the second of the policy that takes its place. Out: an `Order`, which
-says whether the second protects more. Kept: nothing. `extends` refuses what is looser or unclear (`extending.py`), `policy
-diff` reports the order (`policydiff/`), and whatever names the strongest of several decisions asks `strongest`.
+In: two values, the first of an older or inherited policy, the second of the policy that takes its place. Out: an `Order`,
+which says whether the second protects more. Kept: nothing. `extends` refuses what is looser or unclear (`extending.py`),
+`policy diff` reports the order (`policydiff/`), and whatever names the strongest of several decisions asks `strongest`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def compare(key: str, old: Any, new: Any) -> Order:
 def _on_scale(scale: Sequence[Any], old: Any, new: Any) -> Order:
     if same(old, new):
         return "same"
-    ranks = [next((rank for rank, value in enumerate(scale) if same(value, one)), None) for one in (old, new)]
+    ranks = [next((rank for rank, value in enumerate(scale) if same(value, wanted)), None) for wanted in (old, new)]
     return "unclear" if ranks[0] is None or ranks[1] is None else _by_size(ranks[0], ranks[1])
 
 
