@@ -104,7 +104,7 @@ def judges_alone(policy: Policy) -> Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Silent:
+class SilentCheck:
     """Stands for a check that is left out: it finds nothing."""
 
     name: str
@@ -135,7 +135,7 @@ def loader(
         checks = dict(build_checks(tuple(map(asked, policies)), resources))
         for policy in policies:
             for name in policy.checks:
-                checks.setdefault((policy.name, name), Silent(name))
+                checks.setdefault((policy.name, name), SilentCheck(name))
         return PolicySet(policies, checks, files.digest(digest))
 
     return load_one

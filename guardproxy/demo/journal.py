@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
-class Received:
+class ReceivedRequest:
     """One request. Not frozen, as its end is not known when it comes.
 
     `headers` have lower-case names. `tree`: the parsed body, or `None`. `ended`: `answered` when all was sent, `gone`
@@ -36,12 +36,12 @@ class Received:
 class Journal:
     """The requests received, oldest first, at most `limit` of them. `notice` is told of each, on the server's loop."""
 
-    def __init__(self, limit: int = 1000, notice: Callable[[Received], None] | None = None) -> None:
-        self._entries: deque[Received] = deque(maxlen=limit)
+    def __init__(self, limit: int = 1000, notice: Callable[[ReceivedRequest], None] | None = None) -> None:
+        self._entries: deque[ReceivedRequest] = deque(maxlen=limit)
         self._notice = notice
         self._changed = threading.Condition()
 
-    def add(self, received: Received) -> None:
+    def add(self, received: ReceivedRequest) -> None:
         """A request has come."""
         with self._changed:
             self._entries.append(received)
@@ -49,13 +49,13 @@ class Journal:
         if self._notice:
             self._notice(received)
 
-    def end(self, received: Received, how: Literal["answered", "gone"]) -> None:
+    def end(self, received: ReceivedRequest, how: Literal["answered", "gone"]) -> None:
         """The request was answered, or its peer went away."""
         with self._changed:
             received.ended, received.ended_s = how, monotonic()
             self._changed.notify_all()
 
-    def all(self) -> list[Received]:
+    def all(self) -> list[ReceivedRequest]:
         """A copy of the list."""
         with self._changed:
             return list(self._entries)
@@ -65,7 +65,7 @@ class Journal:
         with self._changed:
             self._entries.clear()
 
-    def wait(self, look: Callable[[list[Received]], T], timeout_s: float = 5.0) -> T:
+    def wait(self, look: Callable[[list[ReceivedRequest]], T], timeout_s: float = 5.0) -> T:
         """The first true thing that `look` makes of the list. For threads other than the loop's.
 
         Raises `TimeoutError`.

@@ -22,7 +22,7 @@ from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, web
 
-from guardproxy.demo.journal import Journal, Received
+from guardproxy.demo.journal import Journal, ReceivedRequest
 from guardproxy.demo.script import NAME, ScriptedReply, pieces, reply_to
 from guardproxy.wire import Codec, Prompt, codec_of_client, served
 
@@ -32,10 +32,10 @@ RECEIVED = web.AppKey("received", Journal)
 SEEN = web.AppKey("seen", Counter[str])
 TINY_URL = web.AppKey("tiny_url", str)
 SESSION = web.AppKey("session", ClientSession)
-_ENTRY = web.RequestKey("entry", Received)
+_ENTRY = web.RequestKey("entry", ReceivedRequest)
 
 
-def app(tiny_url: str = "", notice: Callable[[Received], None] | None = None) -> web.Application:
+def app(tiny_url: str = "", notice: Callable[[ReceivedRequest], None] | None = None) -> web.Application:
     """The application. `tiny_url`: the base URL of a real model server, or nothing. Its journal is `app[RECEIVED]`.
 
     `notice` is told of each request.
@@ -51,7 +51,7 @@ def app(tiny_url: str = "", notice: Callable[[Received], None] | None = None) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Scripted:
+class ScriptedUpstream:
     """A running scripted upstream."""
 
     host: str
@@ -70,8 +70,8 @@ class Scripted:
 
 
 async def start(
-    host: str = "127.0.0.1", port: int = 0, tiny_url: str = "", notice: Callable[[Received], None] | None = None
-) -> Scripted:
+    host: str = "127.0.0.1", port: int = 0, tiny_url: str = "", notice: Callable[[ReceivedRequest], None] | None = None
+) -> ScriptedUpstream:
     """Serves on the running loop. `port` 0 takes a free one. Raises `OSError` when the port is taken."""
     built = app(tiny_url, notice)
     # With cancellation a peer that goes away is noticed at once, not at the next write.
@@ -83,7 +83,7 @@ async def start(
     except OSError:
         await runner.cleanup()
         raise
-    return Scripted(host, runner.addresses[0][1], built[RECEIVED], runner)
+    return ScriptedUpstream(host, runner.addresses[0][1], built[RECEIVED], runner)
 
 
 async def _session(built: web.Application) -> AsyncIterator[None]:
@@ -100,7 +100,7 @@ async def _journal(request: web.Request, handler: Any) -> web.StreamResponse:
     with suppress(ValueError, RecursionError):
         tree = json.loads(body) if body else None
     headers = {name.lower(): value for name, value in request.headers.items()}
-    received = Received(request.method, request.path_qs, headers, body, tree)
+    received = ReceivedRequest(request.method, request.path_qs, headers, body, tree)
     request[_ENTRY] = received
     journal = request.app[RECEIVED]
     journal.add(received)

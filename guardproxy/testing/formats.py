@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from guardproxy.testing import guarding
 from guardproxy.testing.material import (
-    Reading,
+    DecodedTexts,
     decoder_of,
     halves,
     path_of,
@@ -193,7 +193,7 @@ def writes_endings(codec: Codec) -> None:
     """The ending of an answer that a rule stopped is one that clients read, wherever it comes; so is a sign of life."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
     for at in range(len(frames) + 1):
-        decoder, reading = decoder_of(codec, streamed=True), Reading()
+        decoder, reading = decoder_of(codec, streamed=True), DecodedTexts()
         for frame in frames[:at]:
             events = decoder.feed(frame)
             reading.see(events)
@@ -212,21 +212,21 @@ def writes_endings(codec: Codec) -> None:
             assert found == plain, f"{quiet!r} changes what a stream says"
 
 
-def _upto(codec: Codec, frames: list[bytes]) -> Reading:
+def _upto(codec: Codec, frames: list[bytes]) -> DecodedTexts:
     """What is read of the beginning of a stream."""
-    decoder, reading = decoder_of(codec, streamed=True), Reading()
+    decoder, reading = decoder_of(codec, streamed=True), DecodedTexts()
     for frame in frames:
         reading.see(decoder.feed(frame))
     return reading
 
 
-def _complete(codec: Codec, reading: Reading, what: str) -> None:
+def _complete(codec: Codec, reading: DecodedTexts, what: str) -> None:
     assert not reading.fault, f"{what} is a fault: {reading.fault}"
     assert not reading.open, f"{what} leaves texts open: {reading.open}"
     _declared(codec, reading, "response")
 
 
-def _declared(codec: Codec, reading: Reading, direction: str) -> None:
+def _declared(codec: Codec, reading: DecodedTexts, direction: str) -> None:
     """The reading gives nothing that the contract does not declare."""
     carries = codec.contract.carries["request" if direction == "request" else "response"]
     for channel in reading.texts:

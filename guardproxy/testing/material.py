@@ -16,7 +16,7 @@ LIMIT_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
-class Reading:
+class DecodedTexts:
     """What a codec read. `texts`: the text of each channel; `ends`: how often each was closed; `open`: which are not;
     `fault`: the code of the fault, if any; `terminal`: how many frames end the answer; `after`: texts after the end of their
     channel."""
@@ -67,9 +67,9 @@ def decoder_of(codec: Codec, *, streamed: bool, failed: bool = False) -> Decoder
     return codec.decoder(streamed=streamed, failed=failed, limit_bytes=LIMIT_BYTES, guarded=True)
 
 
-def read_answer(codec: Codec, parts: Iterable[bytes], *, streamed: bool, failed: bool = False) -> Reading:
+def read_answer(codec: Codec, parts: Iterable[bytes], *, streamed: bool, failed: bool = False) -> DecodedTexts:
     """What the codec reads of an answer that comes in these parts."""
-    decoder, reading = decoder_of(codec, streamed=streamed, failed=failed), Reading()
+    decoder, reading = decoder_of(codec, streamed=streamed, failed=failed), DecodedTexts()
     for part in parts:
         reading.see(decoder.feed(part))
     reading.see(decoder.end())
@@ -81,13 +81,13 @@ def path_of(codec: Codec) -> str:
     return codec.author.ROUTE.partition(" ")[2]
 
 
-def read_request(codec: Codec, tree: Any) -> tuple[Reading, Frame] | None:
+def read_request(codec: Codec, tree: Any) -> tuple[DecodedTexts, Frame] | None:
     """What the codec reads of a request, and its frame; `None` where it refuses the request."""
     try:
         request = codec.read_request(path_of(codec), "", write(tree))
     except DownstreamError:
         return None
-    reading = Reading()
+    reading = DecodedTexts()
     reading.see(request.events())
     return reading, request.frame
 
