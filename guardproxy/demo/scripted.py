@@ -1,9 +1,9 @@
 """The scripted upstream: an HTTP server that speaks every wire format that is installed and misbehaves on request.
 
-In: the routes of the formats (`POST /v1/chat/completions`, `POST /v1/messages`, ...) and `GET /v1/models`. Out: what
-`script.py` has the model say, unary or as a stream. Request headers shape the sending, not the content: `x-chunk: N`
-gives N characters a delta, `x-bytes: N` writes the body N bytes at a time. Models other than `scripted` are passed to
-the real tiny model if there is one. Kept: a bounded journal of the requests, for tests.
+In: the routes of the formats (`POST /v1/chat/completions`, `POST /v1/messages`, ...) and `GET /v1/models`. Out: the replies
+of `script.py`, as plain answers or streams. Request headers shape the sending, not the content: `x-chunk: N` gives N
+characters a delta, `x-bytes: N` writes the body N bytes at a time. Requests for other models than `scripted` are passed to
+the real tiny model if it runs. Kept: a bounded journal of the requests, for tests.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _ENTRY = web.RequestKey("entry", ReceivedRequest)
 
 
 def app(tiny_url: str = "", notice: Callable[[ReceivedRequest], None] | None = None) -> web.Application:
-    """The application. `tiny_url`: the base URL of a real model server, or nothing. Its journal is `app[RECEIVED]`.
+    """The application. `tiny_url`: the base URL of a real model server, or empty. Its journal is `app[RECEIVED]`.
 
-    `notice` is told of each request.
+    `notice`: called with each request.
     """
     built = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[_journal])
     built[RECEIVED] = Journal(notice=notice)
@@ -74,7 +74,7 @@ async def start(
 ) -> ScriptedUpstream:
     """Serves on the running loop. `port` 0 takes a free one. Raises `OSError` when the port is taken."""
     built = app(tiny_url, notice)
-    # With cancellation a peer that goes away is noticed at once, not at the next write.
+    # With cancellation, the server notices at once that a peer left, not at the next write.
     runner = web.AppRunner(built, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, host, port)

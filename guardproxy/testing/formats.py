@@ -1,6 +1,6 @@
-"""Whether a wire format keeps its contract: the suite that every format passes, shipped or plugged in.
+"""Tests whether a wire format keeps its contract. Every format, shipped or from a plug-in, must pass this suite.
 
-`codec(CODEC)` runs `PROMISES`, each a function of a codec. The material is written by the codec's own author.
+`codec(CODEC)` runs `PROMISES`, each a function of a codec. The author of the codec writes the material.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PROMPT = Prompt("a-model", WORD, stream=True)
 
 
 def codec(codec: Codec) -> None:
-    """Holds a format to every promise. Raises `AssertionError`."""
+    """Tests every promise of a format. Raises `AssertionError`."""
     for promise in PROMISES:
         promise(codec)
 
@@ -52,7 +52,7 @@ def declares(codec: Codec) -> None:
 
 
 def reads_requests(codec: Codec) -> None:
-    """A text of every kind that requests carry is read as that kind, no other kinds are given, and an edit replaces it."""
+    """A text of every kind that requests carry is read as that kind, no other kinds occur, and an edit replaces it."""
     carries = codec.contract.carries["request"]
     for kind in sorted(carries):
         tree = codec.author.request_with(kind, WORD)
@@ -75,7 +75,7 @@ def reads_requests(codec: Codec) -> None:
 
 
 def reads_new_fields_of_requests(codec: Codec) -> None:
-    """What stands in a field that the format does not have is read as text, wherever it is, or the request is refused."""
+    """The value of an unknown field is read as text, wherever the field is, or the request is refused."""
     trees = [codec.author.request(PROMPT)]
     trees += [codec.author.request_with(kind, "some text") for kind in sorted(codec.contract.carries["request"])]
     for tree in trees:
@@ -128,7 +128,7 @@ def is_invariant(codec: Codec) -> None:
 
 
 def reads_new_frames(codec: Codec) -> None:
-    """An event that the format does not have, and a new field in any event, is read as text or is a fault."""
+    """An unknown event, and an unknown field in any event, is read as text or is a fault."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", lambda text: [text]))
     new = codec.author.event({"type": "x_new_event", "x_new_field": NEW})
     for at in range(len(frames)):
@@ -161,7 +161,7 @@ def notices_truncation(codec: Codec) -> None:
 
 
 def ends_once(codec: Codec) -> None:
-    """A terminal event ends a stream: its frame is marked, every text is closed, and what follows is not read."""
+    """A terminal event ends a stream: its frame is marked, every text is closed, and later events are not read."""
     frames = list(codec.author.frames(PROMPT, Reply(WORD), "1", list))
     for terminal in codec.contract.terminal:
         stream = [*frames[:-1], terminal]
@@ -190,7 +190,7 @@ def writes_errors(codec: Codec) -> None:
 
 
 def writes_endings(codec: Codec) -> None:
-    """The ending of an answer that a rule stopped is one that clients read, wherever it comes; so is a sign of life."""
+    """Clients can read the ending of an answer that a rule stopped, wherever it comes, and the keep-alives."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
     for at in range(len(frames) + 1):
         decoder, reading = decoder_of(codec, streamed=True), DecodedTexts()
@@ -213,7 +213,7 @@ def writes_endings(codec: Codec) -> None:
 
 
 def _upto(codec: Codec, frames: list[bytes]) -> DecodedTexts:
-    """What is read of the beginning of a stream."""
+    """Reads the beginning of a stream."""
     decoder, reading = decoder_of(codec, streamed=True), DecodedTexts()
     for frame in frames:
         reading.see(decoder.feed(frame))
@@ -227,7 +227,7 @@ def _complete(codec: Codec, reading: DecodedTexts, what: str) -> None:
 
 
 def _declared(codec: Codec, reading: DecodedTexts, direction: str) -> None:
-    """The reading gives nothing that the contract does not declare."""
+    """The reading contains only what the contract declares."""
     carries = codec.contract.carries["request" if direction == "request" else "response"]
     for channel in reading.texts:
         assert channel.direction == direction, f"the text {channel} has the wrong direction"
@@ -250,4 +250,4 @@ PROMISES: tuple[Promise, ...] = (
     writes_endings,
     *guarding.PROMISES,
 )
-"""Each raises `AssertionError` where a codec breaks it."""
+"""Each raises `AssertionError` if a codec breaks it."""

@@ -1,6 +1,6 @@
-"""Whether rules hold in a wire format: requests and answers go through an exchange, as they would in the proxy.
+"""Tests whether rules work in a wire format: requests and answers go through an exchange, as in the proxy.
 
-The exchange runs without sockets and without a clock. The policies are made of words, so no model and no service is asked.
+The exchange runs without sockets and without a clock. The policies look for words only, so no model and no service is asked.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ def _policies(rule: str) -> PolicySet:
 
 @dataclass(slots=True)
 class Run:
-    """One exchange. `done`: its commands, less the scans."""
+    """An exchange. `done`: its commands without the scans."""
 
     codec: Codec
     exchange: Exchange
     done: list[Command]
 
     def tell(self, *inputs: Input) -> None:
-        """Takes inputs until the exchange wants no more; every scan is answered at once."""
+        """Passes inputs to the exchange. Every scan is answered at once."""
         for happened in inputs:
             waiting = list(self.exchange.receive(happened))
             while waiting:
@@ -74,7 +74,7 @@ class Run:
                     self.done.append(command)
 
     def answer(self, parts: Iterable[bytes], *, streamed: bool) -> Run:
-        """The upstream answers in these parts, until the answer is over or another one is asked for."""
+        """Passes the parts of an answer to the exchange, until it is over or asks for another answer."""
         attempts = len(self.upstream)
         media = self.codec.contract.media
         inputs: list[Input] = [ResponseStarted(200, media.streamed if streamed else media.whole)]
@@ -90,7 +90,7 @@ class Run:
 
     @property
     def client(self) -> bytes:
-        """Everything that the client was sent."""
+        """All bytes that were sent to the client."""
         return b"".join(command.data for command in self.done if isinstance(command, (SendData, Finish)))
 
     @property
@@ -105,7 +105,7 @@ class Run:
 
 
 def run(codec: Codec, rule: str, tree: Any, limits: Limits | None = None) -> Run:
-    """A request under a policy with one rule."""
+    """Runs a request under a policy with one rule."""
     exchange = Exchange(
         Setting(
             id="conformance",
@@ -132,7 +132,7 @@ def _request(
 
 
 def _said(codec: Codec, reply: Reply, *, streamed: bool) -> list[bytes]:
-    """A reply as the upstream sends it."""
+    """The bytes of a reply, as the upstream sends them."""
     prompt = Prompt("a-model", "hello", stream=streamed)
     if streamed:
         return list(codec.author.frames(prompt, reply, "1", list))
@@ -140,7 +140,7 @@ def _said(codec: Codec, reply: Reply, *, streamed: bool) -> list[bytes]:
 
 
 def edits_requests(codec: Codec) -> None:
-    """What a rule redacts does not reach the upstream, whatever the kind of text; what a rule blocks is not sent."""
+    """A redacted value does not reach the upstream, whatever the kind of text. A blocked request is not sent."""
     for kind in sorted(codec.contract.carries["request"]):
         tree = codec.author.request_with(kind, f"about {VALUE} now")
         redacted = run(codec, "{id: r, on: request, when: name, action: redact}", tree)
@@ -175,7 +175,7 @@ def restores(codec: Codec) -> None:
 
 
 def edits_answers(codec: Codec) -> None:
-    """What a rule redacts or blocks does not reach the client, in no kind of text and however the stream is cut."""
+    """A redacted or blocked value does not reach the client, whatever the kind of text and however the stream is cut."""
     for kind in sorted(codec.contract.carries["response"]):
         text = f"a {VALUE} b"
         for action in ("redact", "block"):
@@ -238,15 +238,15 @@ def applies_schemas(codec: Codec) -> None:
 
 
 def asks_again(codec: Codec) -> None:
-    """A rule can ask for another answer: the model is told its answer and what is wrong, and the stream waits meanwhile."""
+    """A rule can ask for another answer: the model gets its answer and the faults, and the stream waits meanwhile."""
     rule = "{id: s, on: response, when: own, action: retry, attempts: 1}"
     for streamed in (False, True):
         started = run(codec, rule, _request(codec, streamed=streamed))
         started.answer(_said(codec, Reply(WRONG), streamed=streamed), streamed=streamed)
         assert len(started.upstream) == 2, "the model is not asked again"
         texts = [text.text for text in texts_of(codec, read(started.upstream[1]))]
-        told = WRONG[: len('{"age": "')] if streamed else WRONG  # of a stream what stands before the fault
-        assert any(told in text for text in texts), f"the model is not told its own answer: {texts}"
+        quoted = WRONG[: len('{"age": "')] if streamed else WRONG  # a stream stops at the fault
+        assert any(quoted in text for text in texts), f"the model is not told its own answer: {texts}"
         assert any("`age`" in text for text in texts), f"the model is not told what is wrong: {texts}"
         started.answer(_said(codec, Reply(RIGHT), streamed=streamed), streamed=streamed)
         found = read_answer(codec, [started.client], streamed=streamed)
