@@ -52,8 +52,8 @@ def verify_command(
 ) -> None:
     """Check that nothing was edited, deleted, put in, moved or cut off, and that no log was removed, renamed or replaced.
 
-    The logs have no signature: whoever can write the folder can write logs anew that verify. Only copies of the *.head files
-    that are kept elsewhere show that. Keep the names of the copies.
+    The logs have no signature: anybody who can write to the folder can write new logs that verify. Only copies of the *.head
+    files that are kept elsewhere show that. Keep the names of the copies.
     """
     if not folder.is_dir():
         _wrong_use(f"{folder}: no such folder")
@@ -219,7 +219,7 @@ def _row(entry: AnyEntry) -> tuple[str, ...]:
 
 
 def _tenant(record: Record) -> str:
-    """The name of the tenant, or its digest where it has no name."""
+    """The name of the tenant, or its digest if it has no name."""
     return plain(record.tenant_name or record.tenant)
 
 

@@ -91,8 +91,8 @@ def _show(received: ReceivedRequest) -> None:
         return
     if not text:
         return
-    shown = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
-    _say(f"  the model received: {dumps(shown, ensure_ascii=False)}")
+    excerpt = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
+    _say(f"  the model received: {dumps(excerpt, ensure_ascii=False)}")
 
 
 def welcome(url: str, admin_url: str, audit: Path, models: list[str]) -> str:

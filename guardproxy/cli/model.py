@@ -75,16 +75,16 @@ def evaluate(
             JudgedRow(row.source, row.attack, verdict.score, verdict.found)
             for row, verdict in zip(rows, _judged(judge, rows, "evaluating"), strict=True)
         ]
-    found = report(judged)
+    figures = report(judged)
     called = threshold or scorer.default_point or "0.5"
     about = {"model": folder.name, "version": scorer.model.version, "digest": scorer.digest}
-    result = {**about, "labels": labels, "kind": kind, "threshold": called, **found.as_json()}
+    result = {**about, "labels": labels, "kind": kind, "threshold": called, **figures.as_json()}
     saved = _saved(out, result, judged, called)
     if as_json:
         typer.echo(json.dumps(result, indent=2))
     else:
         typer.echo(f"{folder.name} {scorer.model.version}, {', '.join(labels)} in texts of the kind {kind}")
-        for part in table(found, called):
+        for part in table(figures, called):
             typer.echo("")
             _print(part)
         error = result["calibration"]["expected_error"]
@@ -93,7 +93,7 @@ def evaluate(
             f"\nrecall is given where so many of all {fine:,} harmless texts are found; brackets: 95 % intervals"
         )
         typer.echo(f"expected calibration error {error:.3f}")
-    for note in found.notes:
+    for note in figures.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"saved {', '.join(map(str, saved))}", err=True)
 
@@ -143,25 +143,29 @@ def calibrate(
         verdicts = list(_judged(judge, [*fine, *attacks], "calibrating"))
         own = {point: None for output in judge.outputs for point in scorer.points[output]}
         config = json.loads((folder / "config.json").read_text("utf-8"))
-        found = run(config, fine, verdicts, shares or _shares([*own] or ["1%", "0.1%"]), bool(out or in_place))
+        calibrated = run(config, fine, verdicts, shares or _shares([*own] or ["1%", "0.1%"]), bool(out or in_place))
     if as_json:
         about = {"model": folder.name, "digest": scorer.digest, "kind": kind}
         counts = {"harmless": len(fine), "attacks": len(attacks)}
-        typer.echo(json.dumps(about | counts | found.as_json(), indent=2))
+        typer.echo(json.dumps(about | counts | calibrated.as_json(), indent=2))
     else:
-        _print_chosen(found, len(fine), len(attacks), (out or folder).name, bool(out or in_place) and found.complete)
-    for note in found.notes:
+        _print_chosen(
+            calibrated, len(fine), len(attacks), (out or folder).name, bool(out or in_place) and calibrated.complete
+        )
+    for note in calibrated.notes:
         typer.echo(f"note: {note}", err=True)
     if out or in_place:
-        with _wrong_use(1 if not found.complete else 2):
+        with _wrong_use(1 if not calibrated.complete else 2):
             if out:
-                copy(folder, out, found.written())
+                copy(folder, out, calibrated.written())
             else:
-                configure(folder, found.written(), listed(folder))
+                configure(folder, calibrated.written(), listed(folder))
         typer.echo(f"wrote {out or folder}", err=True)
-        if found.kept:
-            typer.echo(f"note: {', '.join(found.kept)} still count on the traffic that the model came with", err=True)
-    raise typer.Exit(0 if found.complete else 1)
+        if calibrated.kept:
+            typer.echo(
+                f"note: {', '.join(calibrated.kept)} still count on the traffic that the model came with", err=True
+            )
+    raise typer.Exit(0 if calibrated.complete else 1)
 
 
 @app.command("export")
@@ -196,10 +200,10 @@ def export(
     with _wrong_use():
         if kind not in (None, "scores", "tags"):
             raise ConfigError("--kind is scores or tags")
-        found = load_checkpoint(checkpoint, kind, *naming(labels))  # type: ignore[arg-type]  # checked above
+        loaded = load_checkpoint(checkpoint, kind, *naming(labels))  # type: ignore[arg-type]  # checked above
         try:
             parity = run(
-                found, out, int8=int8, fp16=fp16, groups=groups(found, positive or [], as_label), version=version
+                loaded, out, int8=int8, fp16=fp16, groups=groups(loaded, positive or [], as_label), version=version
             )
         except ParityError as error:
             typer.echo(f"guardproxy: {error}", err=True)
@@ -207,10 +211,12 @@ def export(
     if as_json:
         results = {name: asdict(result) for name, result in parity.items()}
         typer.echo(
-            json.dumps({"folder": str(out), "kind": found.kind, "outputs": found.outputs, "parity": results}, indent=2)
+            json.dumps(
+                {"folder": str(out), "kind": loaded.kind, "outputs": loaded.outputs, "parity": results}, indent=2
+            )
         )
     else:
-        typer.echo(f"{found.architecture}, up to {found.max_tokens} tokens: {', '.join(found.outputs)}\n")
+        typer.echo(f"{loaded.architecture}, up to {loaded.max_tokens} tokens: {', '.join(loaded.outputs)}\n")
         rows = [["against torch", "rows", "logit, most", "score, most", "score, mean", "other side"]]
         for name, result in parity.items():
             cells = (
@@ -221,7 +227,7 @@ def export(
             )
             rows.append([name, str(result.rows), *cells])
         _print(rows)
-        if found.kind == "scores":
+        if loaded.kind == "scores":
             typer.echo("\nthe threshold is 0.5 until `guardproxy model calibrate` has seen your traffic")
     typer.echo(f"wrote {out}", err=True)
 
@@ -243,13 +249,13 @@ def _own_texts(
     return fine, [row for row in rows if row.attack]
 
 
-def _print_chosen(found: Calibrated, fine: int, attacks: int, model: str, written: bool) -> None:
+def _print_chosen(calibrated: Calibrated, fine: int, attacks: int, model: str, written: bool) -> None:
     from decimal import Decimal  # noqa: PLC0415
 
     from guardproxy.lab import interval  # noqa: PLC0415
 
     lines = []
-    for choice in found.chosen:
+    for choice in calibrated.chosen:
         typer.echo(f"{choice.output}: {fine:,} harmless texts, {attacks:,} attacks")
         rows = [["false positives", "threshold", "95 % of such traffic", "harmless found", "attacks found"]]
         for at, point in choice.points.items():
@@ -270,9 +276,9 @@ def _print_chosen(found: Calibrated, fine: int, attacks: int, model: str, writte
             )
             typer.echo(f"expected calibration error {before:.3f} before, {after:.3f} after, on the half not fitted to")
         typer.echo("")
-    for at, share in found.together.items():
+    for at, share in calibrated.together.items():
         typer.echo(f"harmless texts that any of these finds at {at}: {interval(share, 2)}")
-    typer.echo(f"harmless texts that score highest (are they harmless?): {', '.join(found.highest)}")
+    typer.echo(f"harmless texts that score highest (are they harmless?): {', '.join(calibrated.highest)}")
     if lines:
         typer.echo("\n".join(["for a policy:", *lines]))
 

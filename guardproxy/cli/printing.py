@@ -33,8 +33,8 @@ def styled(*parts: tuple[str, str] | str | Text) -> Text:
 
 def contrasted(sign: str, parts: Iterable[Part], style: str) -> Iterable[Text]:
     """A text with its differences marked: by colour, and by carets below it for output without colours."""
-    shown = [(plain(part.text), part.differs) for part in parts]
-    yield styled((f"{sign} ", style), *((text, f"bold {style}" if differs else "") for text, differs in shown))
-    if any(differs for _, differs in shown):
-        marks = "".join(("^" if differs else " ") * len(text) for text, differs in shown)
+    plain_parts = [(plain(part.text), part.differs) for part in parts]
+    yield styled((f"{sign} ", style), *((text, f"bold {style}" if differs else "") for text, differs in plain_parts))
+    if any(differs for _, differs in plain_parts):
+        marks = "".join(("^" if differs else " ") * len(text) for text, differs in plain_parts)
         yield styled(("  " + marks).rstrip())

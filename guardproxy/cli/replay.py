@@ -51,8 +51,8 @@ def replay(
             result = run(record, rules)
             counts[result.verdict] += 1
             if as_json:
-                shown = {"id": record.id, "verdict": result.verdict, "differences": list(result.differences)}
-                typer.echo(json.dumps({**shown, "rescanned": list(result.rescanned), "assumed": list(result.assumed)}))
+                row = {"id": record.id, "verdict": result.verdict, "differences": list(result.differences)}
+                typer.echo(json.dumps({**row, "rescanned": list(result.rescanned), "assumed": list(result.assumed)}))
             elif result.verdict != "identical":
                 typer.echo(f"{record.id} {result.verdict}")
                 for difference in result.differences:

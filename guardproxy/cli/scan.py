@@ -60,6 +60,6 @@ def scan(
             }
             for finding in result.findings
         ]
-        shown = {"id": row.get("id"), "decision": result.decision, "rules": list(result.rules), "findings": findings}
-        sys.stdout.write(json.dumps({**shown, "text": result.text}, ensure_ascii=False) + "\n")
+        out = {"id": row.get("id"), "decision": result.decision, "rules": list(result.rules), "findings": findings}
+        sys.stdout.write(json.dumps({**out, "text": result.text}, ensure_ascii=False) + "\n")
     raise typer.Exit(1 if anything else 0)

@@ -30,8 +30,10 @@ class ServeCommand(TyperCommand):
 def option(setting: Declaration) -> Parameter:
     """The parameter of the command for a setting. Its value is `None` if the flag is not given."""
     flag = f"{setting.flag}/{setting.off_flag}" if setting.off_flag else setting.flag
-    shown = f" Default: {setting.shown_default}" if setting.shown_default else ""
-    default = typer.Option(None, flag, help=setting.help + shown, rich_help_panel=setting.group, show_default=False)
+    default_text = f" Default: {setting.shown_default}" if setting.shown_default else ""
+    default = typer.Option(
+        None, flag, help=setting.help + default_text, rich_help_panel=setting.group, show_default=False
+    )
     kind = list[str] if setting.kind is tuple else setting.kind
     return Parameter(setting.name, Parameter.KEYWORD_ONLY, default=default, annotation=kind | None)
 

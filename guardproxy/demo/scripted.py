@@ -143,10 +143,10 @@ async def _answer(request: web.Request) -> web.StreamResponse:
         refusal = author.error(404, f"the model `{prompt.model[:100]}` does not exist")
         return web.json_response(refusal, status=404, headers=headers)
 
-    seen = request.app[SEEN]
-    reply = reply_to(prompt, seen[prompt.text])
+    counts = request.app[SEEN]
+    reply = reply_to(prompt, counts[prompt.text])
     if " once" in prompt.text:
-        seen[prompt.text] += 1
+        counts[prompt.text] += 1
     return await _perform(request, codec, prompt, reply, headers, ident)
 
 

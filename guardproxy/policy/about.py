@@ -24,8 +24,8 @@ _ABSENT: Any = object()  # stands for a fact that is not known
 
 def first_language(value: str) -> str:
     """The language that a `Content-Language` header names first (RFC 9110, 8.5), in lower case, or an empty string."""
-    named = _LANGUAGE.match(value)
-    return named[1].lower() if named else ""
+    match = _LANGUAGE.match(value)
+    return match[1].lower() if match else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,13 @@ class About:
         wanted = frozenset(names)
         for normal in (False, True):
             choices = {name: self._values(name, normal) for name in sorted(wanted & _CHOICES)}
-            held = {name: self._header(name, normal) for name in headers if name in (self.headers or {})}
-            if prod(map(len, (*choices.values(), *held.values()))) > LIMIT_READINGS:
+            header_values = {name: self._header(name, normal) for name in headers if name in (self.headers or {})}
+            if prod(map(len, (*choices.values(), *header_values.values()))) > LIMIT_READINGS:
                 yield normal, {key: value for key, value in self._plain().items() if key not in wanted}
                 continue
-            for chosen in product(*choices.values(), *held.values()):
-                values = self._plain() | dict(zip(choices, chosen, strict=False))
-                values["request.headers"] = dict(zip(held, chosen[len(choices) :], strict=True))
+            for choice in product(*choices.values(), *header_values.values()):
+                values = self._plain() | dict(zip(choices, choice, strict=False))
+                values["request.headers"] = dict(zip(header_values, choice[len(choices) :], strict=True))
                 yield normal, {key: value for key, value in values.items() if value is not _ABSENT}
 
     def _plain(self) -> dict[str, Any]:

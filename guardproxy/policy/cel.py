@@ -128,8 +128,8 @@ def compile_cel(text: str) -> Cel:
     if wrong := [*_unbounded(tokens), *_headers(tokens, headers)]:
         raise _all([CelError(message, *_place(text, at)) for message, at in wrong])
     if (kind := compiled.return_type().name()) != "BOOL":
-        found = _TYPES.get(kind.lower(), f"a {kind.partition('<')[0].lower()}")
-        raise _all([CelError(f"expected a condition that holds or not, found {found}; compare it with something")])
+        type_name = _TYPES.get(kind.lower(), f"a {kind.partition('<')[0].lower()}")
+        raise _all([CelError(f"expected a condition that holds or not, found {type_name}; compare it with something")])
     names = frozenset(_names(tokens))
     lower = _in_lower_case(text, tokens)
     return Cel(
@@ -183,11 +183,11 @@ def tokens_of(text: str) -> Iterator[Token]:
     at = 0
     while at < len(text):
         # a comment goes to the end of its line
-        found = re.compile(r"//[^\n]*").match(text, at) or _TOKEN.match(text, at)
-        assert found is not None  # noqa: S101 - any character is a mark
-        if found.lastgroup:
-            yield Token(found.lastgroup, found[0], at)
-        at = found.end()
+        match = re.compile(r"//[^\n]*").match(text, at) or _TOKEN.match(text, at)
+        assert match is not None  # noqa: S101 - any character is a mark
+        if match.lastgroup:
+            yield Token(match.lastgroup, match[0], at)
+        at = match.end()
 
 
 def _place(text: str, at: int) -> tuple[int, int]:

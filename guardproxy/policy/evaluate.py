@@ -333,17 +333,17 @@ class PolicySet:
             if verdict != "no"
         ]
         replaced = frozenset(name for policy, _ in applying for name in policy.stands_for)
-        kept = [(policy, left_out) for policy, left_out in applying if policy.name not in replaced]
+        remaining = [(policy, left_out) for policy, left_out in applying if policy.name not in replaced]
         rules = tuple(
             self._rule(policy, rule if rule.share is None or rule.share > left_out else replace(rule, mode="shadow"))
-            for policy, left_out in kept
+            for policy, left_out in remaining
             for rule in policy.rules
         )
         # Of equally strong decisions the most severe counts. Names break ties, so the order of files and rules never matters.
         rules = tuple(sorted(rules, key=_precedence))
         verdicts = ((policy.match.digest, verdict) for policy, (verdict, _) in zip(self.policies, key, strict=True))
         matched = {digest: verdict for digest, verdict in verdicts if digest}
-        return Bound(tuple(policy for policy, _ in kept), rules, self.checks, matched)
+        return Bound(tuple(policy for policy, _ in remaining), rules, self.checks, matched)
 
     def _rule(self, policy: Policy, rule: Rule) -> BoundRule:
         # a rule that names `check_error` alone uses every check of the file

@@ -92,11 +92,11 @@ class _ExpressionReader:
         self.advance()
 
     def advance(self) -> None:
-        found = _TOKEN.match(self.text, self.after)
-        self.current = found[0].strip() if found else ""
-        self.is_word = bool(found and found["word"])
-        self.start = found.end() - len(self.current) if found else len(self.text)
-        self.after = found.end() if found else len(self.text)
+        match = _TOKEN.match(self.text, self.after)
+        self.current = match[0].strip() if match else ""
+        self.is_word = bool(match and match["word"])
+        self.start = match.end() - len(self.current) if match else len(self.text)
+        self.after = match.end() if match else len(self.text)
 
     def any_of(self, depth: int) -> Expression:
         parts = [self.all_of(depth)]
@@ -106,13 +106,13 @@ class _ExpressionReader:
         return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
     def all_of(self, depth: int) -> Expression:
-        parts = [self.one(depth)]
+        parts = [self.term(depth)]
         while self.current == "and":
             self.advance()
-            parts.append(self.one(depth))
+            parts.append(self.term(depth))
         return parts[0] if len(parts) == 1 else And(tuple(parts))
 
-    def one(self, depth: int) -> Expression:
+    def term(self, depth: int) -> Expression:
         if self.current == "(":
             if depth >= _LIMIT_DEPTH:
                 raise self.error(f"more than {_LIMIT_DEPTH} parentheses inside each other")
@@ -123,7 +123,7 @@ class _ExpressionReader:
             self.advance()
             return inner
         if self.current == "not":
-            raise self.error("`not` is not available: a rule speaks of what was found", found=False)
+            raise self.error("`not` is not available: a rule depends on findings, not on their absence", found=False)
         if not self.is_word or self.current in ("and", "or"):
             raise self.error("expected the name of a check", self.hint(()))
         if self.current not in self.names and self.current != CHECK_ERROR:

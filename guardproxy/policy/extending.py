@@ -88,14 +88,14 @@ def _rule(under: YamlNode, over: YamlNode) -> YamlNode:
     action = merged["action"].value if "action" in merged else None
     then = merged["then"].value if "then" in merged else None
     # Keys that belonged to the weaker action, or to a fallback that no longer exists, go with it.
-    kept = {
+    entries = {
         key: node
         for key, node in merged.items()
         if key in over.value
         or key not in tables.RULE
         or (action in (tables.RULE[key].actions or (action,)) and (key != "fallback" or then == "fallback"))
     }
-    return replace(over, value=kept)
+    return replace(over, value=entries)
 
 
 Weakness = tuple[Place, str]
@@ -190,8 +190,8 @@ def _option_loosened(option: checks.Option | None, before: CheckSpec, after: Che
 
 def _missing(old: Any, new: Any) -> list[Any]:
     """The items of one list that another list lacks."""
-    kept = set(map(canonical, items(new)))
-    return [item for item in items(old) if canonical(item) not in kept]
+    remaining = set(map(canonical, items(new)))
+    return [item for item in items(old) if canonical(item) not in remaining]
 
 
 def _shown(value: Any) -> str:

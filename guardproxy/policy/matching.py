@@ -154,19 +154,19 @@ def _headers(reading: FileReading, node: YamlNode | None) -> dict[str, tuple[str
     entries = reading.mapping(node, 'a mapping from names of headers to values, like `{x-team: "red-*"}`') or {}
     if node.value == {}:
         reading.fail(node.place, "an empty mapping asks for no header; leave `headers` out")
-    found: dict[str, tuple[str, ...]] = {}
+    headers: dict[str, tuple[str, ...]] = {}
     for name, value in entries.items():
         if not _HEADER.fullmatch(name):
             reading.fail(value.key, f"`{name}` is not the name of a header")
         elif name.lower() in CREDENTIALS:
             reading.fail(value.key, f"`{name.lower()}` holds a credential; tell clients apart by `tenants`")
-        elif name.lower() in found:
+        elif name.lower() in headers:
             reading.fail(value.key, f"`{name.lower()}` stands here twice: the case of a header's name says nothing")
         globs = reading.word_or_words(value)
         if value.value == ():
             reading.fail(value.place, 'an empty list matches nothing; `"*"` matches any value')
-        found[name.lower()] = globs
-    return found
+        headers[name.lower()] = globs
+    return headers
 
 
 def read_condition(reading: FileReading, node: YamlNode | None) -> Cel | None:

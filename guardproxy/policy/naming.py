@@ -50,7 +50,7 @@ def model_readings(name: str) -> tuple[str, ...] | None:
     if not _MODEL.fullmatch(plain):
         return None
     breaks = list(_BREAK.finditer(plain))
-    parts = [part for part in (plain, *(plain[found.end() :] for found in breaks)) if part]
+    parts = [part for part in (plain, *(plain[match.end() :] for match in breaks)) if part]
     if len(breaks) > LIMIT_PARTS or not parts or plain.startswith("@") or parts[-1] in _CHOSEN_UPSTREAM:
         return None
     return tuple(dict.fromkeys(reading for part in parts for reading in _shortened(part)))
@@ -77,7 +77,7 @@ def tool_readings(name: str) -> tuple[str, ...] | None:
     breaks = list(_BREAK.finditer(plain))
     if not _TOOL.fullmatch(plain) or len(breaks) > LIMIT_PARTS:
         return None
-    return tuple(dict.fromkeys(part for part in (plain, *(plain[found.end() :] for found in breaks)) if part))
+    return tuple(dict.fromkeys(part for part in (plain, *(plain[match.end() :] for match in breaks)) if part))
 
 
 @lru_cache(maxsize=4096)

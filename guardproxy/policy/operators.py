@@ -40,14 +40,14 @@ def read_operators(reading: FileReading, node: YamlNode | None) -> Operators:
     entries = reading.mapping(node, "a mapping from labels to operators, like `{CREDIT_CARD: mask, DEFAULT: hash}`")
     if node.value == {}:
         reading.fail(node.place, f"an empty mapping says nothing; name a label, or `{DEFAULT}` for all of them")
-    found: dict[str, Operator] = {}
+    by_label: dict[str, Operator] = {}
     for label, value in (entries or {}).items():
         if not _LABEL.fullmatch(label):
             hint = f"; did you mean `{DEFAULT}`?" if label.upper() == DEFAULT else ""
             reading.fail(value.key, f"`{label}` is no label: labels are written like CREDIT_CARD{hint}")
         if operator := _operator(reading, value):
-            found[label] = operator
-    return Operators(found.pop(DEFAULT, PLACEHOLDER_OPERATOR), found)
+            by_label[label] = operator
+    return Operators(by_label.pop(DEFAULT, PLACEHOLDER_OPERATOR), by_label)
 
 
 def unrestorable(operators: Operators) -> str:

@@ -107,10 +107,10 @@ def _opened(path: str, content: bytes | str, beside: SiblingFiles | None) -> _Fi
 def _check_tenants(reading: FileReading, node: YamlNode | None) -> None:
     entries = (reading.mapping(node, "a mapping from tenants to what is stricter for them") if node else None) or {}
     for value in entries.values():
-        found = reading.entries(value, "a mapping like `{vars: {limit: 0.5}}`", tuple(tables.TENANT))
+        keys = reading.entries(value, "a mapping like `{vars: {limit: 0.5}}`", tuple(tables.TENANT))
         if value.value == {}:
             reading.fail(value.place, "an empty mapping overrides nothing")
-        rules = found.get("rules")
+        rules = keys.get("rules")
         for item in reading.items(rules, "a list of rules") if rules else ():
             reading.entries(item, "a mapping with `id`", tuple(tables.RULE), needed=("id",))
 

@@ -143,8 +143,8 @@ def _refuse_unseen(text: str, path: str) -> None:
 
 def unseen(text: str, start: int = 0) -> int | None:
     """The offset of the first character that is invisible or changes the reading direction."""
-    found = _UNSEEN.search(text, start)
-    return found.start() if found else None
+    match = _UNSEEN.search(text, start)
+    return match.start() if match else None
 
 
 def _document(events: Iterator[yaml.Event], path: str) -> YamlNode:

@@ -99,8 +99,8 @@ def _name(group: ExchangeGroup) -> str:
 
 def _group(group: ExchangeGroup) -> Iterator[str]:
     yield f"<h2>{_text(_name(group))} {_text(group.way)}</h2>"
-    shown = len(group.examples)
-    yield f'<p class="quiet">{shown} of {group.count} exchanges.</p>'
+    count = len(group.examples)
+    yield f'<p class="quiet">{count} of {group.count} exchanges.</p>'
     yield from (line for example in group.examples for line in _example(example))
 
 
@@ -133,8 +133,9 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence
 
 def _text(text: str) -> str:
     """`text` as HTML, with invisible characters written as escapes."""
-    kept: Mapping[str, str] = {"\n": "\n", "\t": "\t"}
+    plain_breaks: Mapping[str, str] = {"\n": "\n", "\t": "\t"}
     plain = "".join(
-        char if char.isprintable() else kept.get(char) or char.encode("unicode_escape").decode() for char in text
+        char if char.isprintable() else plain_breaks.get(char) or char.encode("unicode_escape").decode()
+        for char in text
     )
     return escape(plain)

@@ -60,12 +60,12 @@ def _items(subject: str, option: checks.Option | None, old: Any, new: Any) -> It
     before, after = ({canonical(item): item for item in value} for value in (old, new))
     gained = [after[mark] for mark in after if mark not in before]
     lost = [before[mark] for mark in before if mark not in after]
-    kept = [before[mark] for mark in before if mark in after]
+    common = [before[mark] for mark in before if mark in after]
     if gained:
-        effect = EFFECTS[compare_options(option, kept, [*kept, *gained])]
+        effect = EFFECTS[compare_options(option, common, [*common, *gained])]
         yield Difference(f"{subject} gained {', '.join(map(shown, gained))}", effect)
     if lost:
-        effect = EFFECTS[compare_options(option, [*kept, *lost], kept)]
+        effect = EFFECTS[compare_options(option, [*common, *lost], common)]
         yield Difference(f"{subject} lost {', '.join(map(shown, lost))}", effect)
 
 

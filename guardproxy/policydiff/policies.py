@@ -43,7 +43,7 @@ _BY_HAND = (
 )
 _NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "root", "unused")
 _OF_THE_ACTION = ("restore", "early")
-"""Fields that go with a weaker action when a rule gets a stronger one."""
+"""Fields that a rule loses when its action becomes stronger."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,23 +49,23 @@ class Decompressor:
         while data:
             stream = self._stream or self._begin(data)
             try:
-                made = stream.decompress(data, SLICE_BYTES)
+                piece = stream.decompress(data, SLICE_BYTES)
             except zlib.error:
                 raise broken() from None
-            self._made += len(made)
+            self._made += len(piece)
             if self._made > self._limit_bytes:
                 raise too_large(self._limit_bytes)
             if self._made > max(FREE_BYTES, self._ratio * self._read):
                 message = f"the request body is compressed more than {self._ratio} to 1: send it less or not compressed"
                 raise DownstreamError(ErrorCode.COMPRESSION_RATIO, message, "content-encoding")
-            keep(made)
+            keep(piece)
             data = stream.unconsumed_tail
             if stream.eof:
                 data = stream.unused_data
                 if data and self._coding != "gzip":
                     raise broken()
                 self._stream = None  # a gzip body may have several members
-            since_yield += len(made)
+            since_yield += len(piece)
             if since_yield >= YIELD_BYTES:
                 since_yield = 0
                 await asyncio.sleep(0)

@@ -25,8 +25,8 @@ from typing import Literal
 
 State = Literal["closed", "open", "half_open"]
 Result = Literal["answered", "failed", "unknown"]
-"""What a request tells of the upstream: it works, it does not, or nothing (a refusal that the client caused, a client that
-left)."""
+"""What a request shows about the upstream: it works (`answered`), it fails (`failed`), or neither (`unknown`: a refusal that a
+client caused, a client that left)."""
 
 SLICES = 10  # slices of the window: the failure share is exact to a tenth of `window_s`
 

@@ -82,7 +82,7 @@ NEVER_DOWNSTREAM = frozenset(
         *("date", "cache-control", "x-accel-buffering", "access-control-allow-credentials"),
     )
 )
-"""Names that no setting lets through: they belong to one connection, or to us."""
+"""Headers that no setting can allow, because they belong to a connection or to guardproxy."""
 _LIMIT_VALUE = 256
 _ONCE = ("Host", "Content-Type", "Content-Length", "anthropic-version", "x-guardproxy-conversation", "Content-Language")
 _HOST = re.compile(
@@ -103,7 +103,7 @@ def downstream_headers(
     value is dropped. `more`: names that settings allow."""
     drop = {name.strip().lower() for each in CIMultiDict(headers).getall("Connection", []) for name in each.split(",")}
     values = [value.lower() for value in known if value]
-    kept: CIMultiDict[str] = CIMultiDict()
+    forwarded: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         low = name.lower()
         if low in drop or not (
@@ -114,8 +114,8 @@ def downstream_headers(
             continue
         if low in ("retry-after", "retry-after-ms") and not _sane_delay(value, 1000 if low.endswith("ms") else 1):
             continue
-        kept.add(name, value)
-    return kept
+        forwarded.add(name, value)
+    return forwarded
 
 
 def _has_shape(name: str, value: str) -> bool:
@@ -183,13 +183,13 @@ def _check_host(request: web.BaseRequest) -> None:
     host = request.headers.get("Host")
     if host is None and request.version == HttpVersion10:
         return
-    found = _HOST.fullmatch(host or "")
+    match = _HOST.fullmatch(host or "")
     fine = (
-        found is not None and ".." not in found[0] and (found["port"] is None or 0 < int(found["port"]) <= _LAST_PORT)
+        match is not None and ".." not in match[0] and (match["port"] is None or 0 < int(match["port"]) <= _LAST_PORT)
     )
-    if found and found["address"] is not None:
+    if match and match["address"] is not None:
         try:
-            IPv6Address(found["address"])
+            IPv6Address(match["address"])
         except ValueError:
             fine = False
     if not fine:

@@ -79,8 +79,8 @@ class HttpRequest(web.BaseRequest):
 
     def __init__(self, message: Any, *rest: Any, **options: Any) -> None:
         spoken = message.version in (HttpVersion10, HttpVersion11)
-        shown = message if spoken else message._replace(version=HttpVersion11)
-        super().__init__(shown, *rest, **options)
+        supported = message if spoken else message._replace(version=HttpVersion11)
+        super().__init__(supported, *rest, **options)
         self.closing = not spoken
         if not spoken:
             self[VERSION] = message.version

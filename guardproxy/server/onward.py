@@ -29,7 +29,7 @@ NEVER = frozenset(
         *("x-http-method", "x-method-override", "x-http-method-override", *CREDENTIAL_HEADERS),
     )
 )
-"""Names that no setting lets through: they belong to one connection, or to us."""
+"""Headers that no setting can allow, because they belong to a connection or to guardproxy."""
 NEVER_BEGINS = ("x-forwarded-", "x-guardproxy-", "proxy-", "sec-")
 LIMIT_CHARS = 512
 LIMIT_ENTRIES = 32
@@ -110,21 +110,21 @@ def upstream_headers(
     if wrong := sorted(drop & {*CREDENTIAL_HEADERS, "content-type", "content-encoding", "content-length", "host"}):
         message = f"the header `connection` names `{wrong[0]}`, which is not about the connection"
         raise DownstreamError(ErrorCode.INVALID_HEADER, message, "connection")
-    kept: CIMultiDict[str] = CIMultiDict()
+    forwarded: CIMultiDict[str] = CIMultiDict()
     for name, value in headers:
         low = name.lower()
         if not value or low in drop or low in NEVER or low.startswith(NEVER_BEGINS):
             continue
         if low in more:
-            kept.add(name, value)
+            forwarded.add(name, value)
         elif low in _OPAQUE:
-            kept.add(name, value if _OPAQUE_VALUE(value) else seal(f"{low}:{value}".encode()))
+            forwarded.add(name, value if _OPAQUE_VALUE(value) else seal(f"{low}:{value}".encode()))
         elif _goes_on(low, value):
-            kept.add(name, value)
-    kept.setdefault("User-Agent", AGENT)
-    kept.extend(credential)
-    kept["Accept-Encoding"] = "identity"
-    return kept
+            forwarded.add(name, value)
+    forwarded.setdefault("User-Agent", AGENT)
+    forwarded.extend(credential)
+    forwarded["Accept-Encoding"] = "identity"
+    return forwarded
 
 
 def refuse_names(config: Config) -> None:

@@ -122,11 +122,11 @@ class Recorder:
         self._intents[name] = intent
         future = self._sink.append(intent)
 
-        def kept(done: Future[tuple[int, str]]) -> None:
+        def on_done(done: Future[tuple[int, str]]) -> None:
             if done.exception() is not None:
                 self._intents.pop(name, None)
 
-        future.add_done_callback(kept)
+        future.add_done_callback(on_done)
         return future
 
     def _watch(self, record: Record | Closing, intent: Intent | None) -> Future[tuple[int, str]]:

@@ -172,8 +172,8 @@ class Reload:
         self.errors = policy_error.errors if isinstance(policy_error, PolicyErrors) else (policy_error,)
         self._metrics.reload_failures.inc()
         self._metrics.reload_fine.set(0)
-        for shown in self.errors[:LOGGED]:
-            where = {"file": shown.path, "line": shown.line, "column": shown.column, "error": shown.message}
+        for logged in self.errors[:LOGGED]:
+            where = {"file": logged.path, "line": logged.line, "column": logged.column, "error": logged.message}
             _log.error("policies not reloaded", extra={**where, "in_force": self.policies.digest})
 
     def close(self) -> None:

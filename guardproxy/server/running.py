@@ -66,8 +66,8 @@ async def serve(
         admin = AdminPort(admin_app(server, server, on_loop(loop, server.reload)), config.admin_host, admin_port)
         watching = asyncio.create_task(server.reloading.run(config.reload_s), name="reload")
         server.pulse.start(loop)
-        said = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
-        _log.info("listening", extra=said)
+        details = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
+        _log.info("listening", extra=details)
         gc.collect()
         gc.freeze()  # loaded objects stay; visiting them in each full collection would hold the loop
         gc.set_threshold(*GC_THRESHOLDS)

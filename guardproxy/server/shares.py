@@ -36,13 +36,13 @@ class Shares:
 
     def give(self, owner: str, amount: int) -> None:
         """Gives back `amount` of what `owner` took."""
-        held = self._held.get(owner, 0)
-        amount = min(amount, held)
+        amount_held = self._held.get(owner, 0)
+        amount = min(amount, amount_held)
         self.used -= amount
-        if held == amount:
+        if amount_held == amount:
             self._held.pop(owner, None)
         else:
-            self._held[owner] = held - amount
+            self._held[owner] = amount_held - amount
 
     def held(self, owner: str) -> int:
         """The amount that an owner holds."""

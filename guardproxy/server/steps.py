@@ -130,8 +130,8 @@ def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
         case Scanned(scans):
             if len(scans) > 2 * SHORT_TEXTS:
                 return False
-            found = sum(len(scan.findings) for scan in scans)
-            few = len(scans) + 2 * found <= 2 * SHORT_TEXTS and _restores_few(exchange.size, 0)
+            finding_count = sum(len(scan.findings) for scan in scans)
+            few = len(scans) + 2 * finding_count <= 2 * SHORT_TEXTS and _restores_few(exchange.size, 0)
             return few and is_small(exchange)
         case ResponseEnded():  # a plain answer is read as a whole now
             size = exchange.size

@@ -1,4 +1,4 @@
-"""The threads in which checks scan: fair between tenants and between scans, stopped when nobody waits, bounded in work.
+"""The threads in which checks scan: fair between tenants and scans, stopped when no task waits, bounded in work.
 
 In: functions that scan, each with its tenant and its amount of work. Out: futures of their results. Kept: the scans that wait
 or run, and the time that each check takes for a character.
@@ -30,12 +30,12 @@ from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.inference import Ratio, before
 
 SLICE_S = 0.01
-"""How long a scan runs before it lets others run."""
+"""The time a scan runs before it lets other scans run."""
 MOST_BEGUN = 64
-"""Scans that are under way at most, those included that wait for their next slice: each has a thread."""
+"""The maximum number of begun scans, including those that wait for their next slice. Each has a thread."""
 MOST_STRAY = 4
 SMALL_SHARE = 0.125
-"""The part of the allowed wait that a tenant may use even when others have filled the queue."""
+"""The share of the allowed wait that a tenant may use even if other tenants have filled the queue."""
 GUESS_S = 0.000005
 """The estimate of the time that a check takes for a character, until it is measured."""
 _MOST_MEASURED = 256

@@ -69,9 +69,9 @@ def reads_requests(codec: Codec) -> None:
     if result := read_request(codec, request):
         _declared(codec, result[0], "request")
     assert reach(request, codec.author.PROMPT_PATH) == WORD, "the prompt is not at the author's PROMPT_PATH"
-    found = codec.read_request(path_of(codec), "", write(request))
-    assert found.stream, "a request for a stream is not read as one"
-    assert codec.turns.first_words(found.frame.tree) == WORD, "`turns.first_words` does not give the user's words"
+    decoded = codec.read_request(path_of(codec), "", write(request))
+    assert decoded.stream, "a request for a stream is not read as one"
+    assert codec.turns.first_words(decoded.frame.tree) == WORD, "`turns.first_words` does not give the user's words"
 
 
 def reads_new_fields_of_requests(codec: Codec) -> None:
@@ -108,8 +108,8 @@ def is_invariant(codec: Codec) -> None:
             data, failed = write(tree), kind == "error"
             whole = read_answer(codec, [data], streamed=False, failed=failed).summary
             for parts in halves(data):
-                found = read_answer(codec, parts, streamed=False, failed=failed).summary
-                assert found == whole, (
+                decoded = read_answer(codec, parts, streamed=False, failed=failed).summary
+                assert decoded == whole, (
                     f"a plain answer ({kind}) reads differently when it is cut after {len(parts[0])} bytes"
                 )
         frames = codec.author.frames_with(kind, [WORD])
@@ -119,8 +119,8 @@ def is_invariant(codec: Codec) -> None:
         whole = read_answer(codec, [data], streamed=True).summary
         cuts: list[Sequence[bytes]] = [*halves(data), [data[at : at + 1] for at in range(len(data))]]
         for pieces in cuts:
-            found = read_answer(codec, pieces, streamed=True).summary
-            assert found == whole, f"a stream ({kind}) reads differently when it is cut after {len(pieces[0])} bytes"
+            decoded = read_answer(codec, pieces, streamed=True).summary
+            assert decoded == whole, f"a stream ({kind}) reads differently when it is cut after {len(pieces[0])} bytes"
         for words in splits(WORD):
             reading = read_answer(codec, codec.author.frames_with(kind, words) or [], streamed=True)
             ends = [reading.ends.get(channel) for channel, text in reading.texts.items() if text == WORD]
@@ -138,12 +138,12 @@ def reads_new_frames(codec: Codec) -> None:
     for at, frame in enumerate(reading.frames):
         for changed in with_new_fields(frame.tree, NEW) if isinstance(frame.tree, dict) else ():
             stream = [*frames[:at], codec.author.event(changed), *frames[at + 1 :]]
-            found = read_answer(codec, stream, streamed=True)
-            assert found.fault or found.holds(NEW), f"a new field of an event goes on unread: {changed}"
+            decoded = read_answer(codec, stream, streamed=True)
+            assert decoded.fault or decoded.holds(NEW), f"a new field of an event goes on unread: {changed}"
     answer = codec.author.answer(PROMPT, Reply("some text"), "1")
     for changed in with_new_fields(answer, NEW):
-        found = read_answer(codec, [write(changed)], streamed=False)
-        assert found.fault or found.holds(NEW), f"a new field of an answer goes on unread: {changed}"
+        decoded = read_answer(codec, [write(changed)], streamed=False)
+        assert decoded.fault or decoded.holds(NEW), f"a new field of an answer goes on unread: {changed}"
 
 
 def notices_truncation(codec: Codec) -> None:
@@ -151,8 +151,8 @@ def notices_truncation(codec: Codec) -> None:
     frames = list(codec.author.frames(PROMPT, Reply(WORD), "1", list))
     texts = [at for at in range(len(frames)) if WORD not in "".join(_upto(codec, frames[:at]).of("assistant"))]
     for at in texts:
-        found = read_answer(codec, frames[:at], streamed=True)
-        assert found.fault, f"a stream that ends after {at} events passes for a complete one"
+        decoded = read_answer(codec, frames[:at], streamed=True)
+        assert decoded.fault, f"a stream that ends after {at} events passes for a complete one"
     answer = write(codec.author.answer(PROMPT, Reply(WORD), "1"))
     for at in range(len(answer)):
         assert read_answer(codec, [answer[:at]], streamed=False).fault, (
@@ -165,13 +165,13 @@ def ends_once(codec: Codec) -> None:
     frames = list(codec.author.frames(PROMPT, Reply(WORD), "1", list))
     for terminal in codec.contract.terminal:
         stream = [*frames[:-1], terminal]
-        found = read_answer(codec, stream, streamed=True)
-        _complete(codec, found, f"a stream that ends with {terminal!r}")
-        assert found.terminal == 1, f"the frame of {terminal!r} is not marked as terminal"
+        decoded = read_answer(codec, stream, streamed=True)
+        _complete(codec, decoded, f"a stream that ends with {terminal!r}")
+        assert decoded.terminal == 1, f"the frame of {terminal!r} is not marked as terminal"
         more = [*stream, codec.author.event({"x_new_field": NEW}), *frames, terminal]
         for parts in (more, [b"".join(more)]):
             again = read_answer(codec, parts, streamed=True)
-            assert again.summary == found.summary, f"what follows {terminal!r} is read"
+            assert again.summary == decoded.summary, f"what follows {terminal!r} is read"
 
 
 def writes_errors(codec: Codec) -> None:
@@ -180,13 +180,13 @@ def writes_errors(codec: Codec) -> None:
         tree = read(codec.error(status, "a_code", WORD, "a.field"))
         message = reach(tree, codec.contract.error_path)
         assert WORD in message, f"the error at `{dotted(codec.contract.error_path)}` lacks its message: {tree}"
-        found = read_answer(codec, [write(tree)], streamed=False, failed=True)
-        assert any(WORD in text for text in found.of("error")), f"an own error is not read as an error: {tree}"
+        decoded = read_answer(codec, [write(tree)], streamed=False, failed=True)
+        assert any(WORD in text for text in decoded.of("error")), f"an own error is not read as an error: {tree}"
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
     for at in range(len(frames)):
-        found = read_answer(codec, [*frames[:at], codec.error_event("a_code", WORD)], streamed=True)
-        _complete(codec, found, f"a stream that an error ends after {at} events")
-        assert any(WORD in text for text in found.of("error")), "an error in a stream is not read as an error"
+        decoded = read_answer(codec, [*frames[:at], codec.error_event("a_code", WORD)], streamed=True)
+        _complete(codec, decoded, f"a stream that an error ends after {at} events")
+        assert any(WORD in text for text in decoded.of("error")), "an error in a stream is not read as an error"
 
 
 def writes_endings(codec: Codec) -> None:
@@ -208,8 +208,8 @@ def writes_endings(codec: Codec) -> None:
     plain = read_answer(codec, whole, streamed=True).summary
     for quiet in (codec.keep_alive(), codec.comment("a: b")):
         for at in range(len(whole)):
-            found = read_answer(codec, [*whole[:at], quiet, *whole[at:]], streamed=True).summary
-            assert found == plain, f"{quiet!r} changes what a stream says"
+            decoded = read_answer(codec, [*whole[:at], quiet, *whole[at:]], streamed=True).summary
+            assert decoded == plain, f"{quiet!r} changes what a stream says"
 
 
 def _upto(codec: Codec, frames: list[bytes]) -> DecodedTexts:

@@ -155,8 +155,8 @@ def edits_requests(codec: Codec) -> None:
             )
         blocked = run(codec, "{id: b, on: request, when: name, action: block}", tree)
         assert (blocked.upstream, blocked.outcome) == ([], "blocked_request"), f"a blocked request ({kind}) is sent"
-        found = read_answer(codec, [blocked.client], streamed=False, failed=True)
-        assert found.of("error"), f"a client cannot read why its request was blocked: {blocked.client!r}"
+        decoded = read_answer(codec, [blocked.client], streamed=False, failed=True)
+        assert decoded.of("error"), f"a client cannot read why its request was blocked: {blocked.client!r}"
 
 
 def restores(codec: Codec) -> None:
@@ -166,9 +166,9 @@ def restores(codec: Codec) -> None:
     for pieces in splits(text):
         started = run(codec, rule, _request(codec, streamed=True, text=f"write to {VALUE}"))
         started.answer(codec.author.frames_with("assistant", pieces) or [], streamed=True)
-        found = read_answer(codec, [started.client], streamed=True)
-        assert not found.fault, f"a stream with a restored value is a fault: {found.fault}"
-        assert found.of("assistant") == [f"to {VALUE}!"], f"the pieces {pieces} become {found.of('assistant')}"
+        decoded = read_answer(codec, [started.client], streamed=True)
+        assert not decoded.fault, f"a stream with a restored value is a fault: {decoded.fault}"
+        assert decoded.of("assistant") == [f"to {VALUE}!"], f"the pieces {pieces} become {decoded.of('assistant')}"
     started = run(codec, rule, _request(codec, streamed=False, text=f"write to {VALUE}"))
     started.answer(_said(codec, Reply(text), streamed=False), streamed=False)
     assert read_answer(codec, [started.client], streamed=False).of("assistant") == [f"to {VALUE}!"]
@@ -195,8 +195,8 @@ def edits_answers(codec: Codec) -> None:
                     f"a text ({kind}) in {pieces} is not blocked"
                 )
                 _readable(started, streamed=True)
-                shown = read_answer(codec, [started.client], streamed=True)
-                assert not shown.holds(VALUE), f"{action}: a text ({kind}) in {pieces} is put together by the client"
+                decoded = read_answer(codec, [started.client], streamed=True)
+                assert not decoded.holds(VALUE), f"{action}: a text ({kind}) in {pieces} is put together by the client"
 
 
 def applies_schemas(codec: Codec) -> None:
@@ -249,8 +249,8 @@ def asks_again(codec: Codec) -> None:
         assert any(quoted in text for text in texts), f"the model is not told its own answer: {texts}"
         assert any("`age`" in text for text in texts), f"the model is not told what is wrong: {texts}"
         started.answer(_said(codec, Reply(RIGHT), streamed=streamed), streamed=streamed)
-        found = read_answer(codec, [started.client], streamed=streamed)
-        assert (started.outcome, found.of("assistant")) == ("answered", [RIGHT]), (
+        decoded = read_answer(codec, [started.client], streamed=streamed)
+        assert (started.outcome, decoded.of("assistant")) == ("answered", [RIGHT]), (
             f"the second answer is {started.outcome}"
         )
 
@@ -271,8 +271,8 @@ def limits_lists(codec: Codec) -> None:
 def _readable(started: Run, *, streamed: bool) -> None:
     """The client can read what it was sent."""
     head = started.head
-    found = read_answer(started.codec, [started.client], streamed=head.streamed, failed=head.status >= 400)
-    assert not found.fault, f"the client gets an answer that it cannot read ({found.fault}): {started.client!r}"
+    decoded = read_answer(started.codec, [started.client], streamed=head.streamed, failed=head.status >= 400)
+    assert not decoded.fault, f"the client gets an answer that it cannot read ({decoded.fault}): {started.client!r}"
     assert head.streamed == streamed or head.own, "the client gets an answer of another kind than it asked for"
 
 

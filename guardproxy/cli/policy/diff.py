@@ -158,12 +158,12 @@ def _piece(piece: ExcerptPart) -> tuple[str, str] | str:
 
 
 def _json(changed: list[Change], traffic: Traffic | None) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+    document: dict[str, Any] = {
         "same": not changed and not (traffic and traffic.counts["different"]),
         "changes": [{"policy": change.policy, "change": change.words, "effect": change.effect} for change in changed],
     }
     if traffic is None:
-        return shown
+        return document
     groups = [
         {
             "policy": group.policy,
@@ -188,4 +188,4 @@ def _json(changed: list[Change], traffic: Traffic | None) -> dict[str, Any]:
     ]
     outcomes = [{"before": old, "after": new, "count": count} for (old, new), count in traffic.outcomes.most_common()]
     about = {"exchanges": dict(traffic.counts), "not_replayable": dict(traffic.reasons), "outcomes": outcomes}
-    return {**shown, **about, "rescanned": sorted(traffic.rescanned), "groups": groups}
+    return {**document, **about, "rescanned": sorted(traffic.rescanned), "groups": groups}

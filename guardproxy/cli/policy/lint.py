@@ -56,7 +56,7 @@ def lint(
     except PolicyError as wrong:
         errors = list(getattr(wrong, "errors", [wrong]))
     if as_json:
-        shown: dict[str, Any] = {
+        document: dict[str, Any] = {
             "ok": not errors and not (strict and remarks),
             "policies": count,
             "errors": [{"file": e.path, "line": e.line, "column": e.column, "message": e.message} for e in errors],
@@ -65,8 +65,8 @@ def lint(
             ],
         }
         if covered:
-            shown["coverage"] = [asdict(row) for row in rows]
-        typer.echo(json.dumps(shown, indent=2))
+            document["coverage"] = [asdict(row) for row in rows]
+        typer.echo(json.dumps(document, indent=2))
     else:
         for message in (*errors, *remarks):
             typer.echo(str(message))

@@ -139,7 +139,7 @@ def _json(results: list[Ran], missed: list[tuple[Policy, str]], with_missed: boo
         }
         for result in results
     ]
-    shown: dict[str, Any] = {"ok": not any(result.faults for result in results) and not missed, "tests": tests}
+    document: dict[str, Any] = {"ok": not any(result.faults for result in results) and not missed, "tests": tests}
     if with_missed:
-        shown["untested"] = [{"policy": policy.name, "rule": rule} for policy, rule in missed]
-    return shown
+        document["untested"] = [{"policy": policy.name, "rule": rule} for policy, rule in missed]
+    return document
