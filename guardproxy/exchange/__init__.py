@@ -8,6 +8,7 @@ from guardproxy.exchange.gate import Job
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.machine import Size
 from guardproxy.exchange.notes import Side
+from guardproxy.exchange.player import each, play
 from guardproxy.exchange.receipt import HEADER
 from guardproxy.exchange.transcript import (
     Aborted,
@@ -59,5 +60,7 @@ __all__ = [
     "Size",
     "UpstreamFailed",
     "Waited",
+    "each",
     "line",
+    "play",
 ]

@@ -62,6 +62,8 @@ class Exchange(Answering):
                 return self._scanned(happened)
             case ResponseStarted():
                 return self._response_started(happened)
+            case DataReceived() | ResponseEnded() if self.phase == "waiting":
+                return []  # the rest of an answer that was discarded
             case DataReceived():
                 self._answer.size_bytes += len(happened.data)
                 return self._events(self._answer.decoder.feed(happened.data), happened.at_s)

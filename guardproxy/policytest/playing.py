@@ -26,13 +26,13 @@ from guardproxy.exchange import (
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    Scan,
-    Scanned,
     SendData,
     SendHead,
     SendUpstream,
     Setting,
     Side,
+    each,
+    play,
 )
 from guardproxy.findings import Direction, Kind
 from guardproxy.findings import Scan as ScanResult
@@ -159,20 +159,21 @@ class Played:
         return tuple(sorted({one.rule for one in self.held if not one.enforced}))
 
 
-def play(
+def play_scene(
     policies: PolicySet, scene: Texts | Written, told: Told, cuts: Cuts, scan: Callable[[Job], ScanResult] = scanned
 ) -> Played:
     """The scene, once. `scan`: runs a check on a window."""
     exchange, codec = _exchange(policies, told)
     numbers = Numbers()
     body = request_of(scene, told, cuts.streamed)
-    done = _drive(exchange, [RequestReceived(body, language=_language(told), headers=told.headers)], scan)
+    received = RequestReceived(body, language=_language(told), headers=told.headers)
+    done = play(exchange, [received], each(scan))
     _upstream(codec, done, numbers)
     number = 0
     while exchange.phase == "waiting" and (answer := answer_of(scene, told, cuts, number, numbers.fill)):
         number += 1
         inputs: list[Input] = [ResponseStarted(answer.status, answer.media), *map(DataReceived, answer.pieces)]
-        done += _drive(exchange, [*inputs, ResponseEnded()], scan, (False, *answer.late))
+        done += play(exchange, [*inputs, ResponseEnded()], each(scan), late=(False, *answer.late))
     upstream = _upstream(codec, done, numbers)
     client = _client(codec, done, numbers)
     return _played(exchange, done, upstream, client, numbers)
@@ -210,35 +211,6 @@ def _exchange(policies: PolicySet, told: Told) -> tuple[Exchange, Codec]:
 
 def _language(told: Told) -> str:
     return told.headers.get("content-language", "").split(",")[0].split("-")[0].strip().lower()
-
-
-def _drive(
-    exchange: Exchange, inputs: Sequence[Input], scan: Callable[[Job], ScanResult], late: Sequence[bool] = ()
-) -> list[Command]:
-    """Tells the exchange what happens until it wants no more of it. `late[i]`: the next input comes before the checks have
-    seen this one."""
-    done: list[Command] = []
-    waiting: list[Scan] = []
-
-    def tell(happened: Input) -> None:
-        for command in exchange.receive(happened):
-            if isinstance(command, Scan):
-                waiting.append(command)
-            else:
-                done.append(command)
-
-    def answer() -> None:
-        while waiting:
-            tell(Scanned(tuple(map(scan, waiting.pop().jobs))))
-
-    for number, happened in enumerate(inputs):
-        if number and exchange.phase != "answer":
-            break
-        tell(happened)
-        if number >= len(late) or not late[number]:
-            answer()
-    answer()
-    return done
 
 
 def _upstream(codec: Codec, done: Iterable[Command], numbers: Numbers) -> Shown | None:

@@ -7,26 +7,25 @@ empty one, so what is printed here is what the proxy would do.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from guardproxy import redaction
 from guardproxy.checks import Check, with_partner
 from guardproxy.exchange import (
-    Command,
     DataReceived,
     Exchange,
     Finish,
+    Input,
     Job,
     Lane,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    Scan,
-    Scanned,
     SendUpstream,
     Setting,
+    each,
+    play,
 )
 from guardproxy.findings import Channel, Finding, failed
 from guardproxy.findings import Scan as ScanResult
@@ -67,15 +66,6 @@ def scanned(job: Job) -> ScanResult:
         return failed(job.window, error)
 
 
-def perform(exchange: Exchange, commands: list[Command]) -> Iterator[Command]:
-    """Runs scans on the spot; gives all other commands."""
-    for command in commands:
-        if isinstance(command, Scan):
-            yield from perform(exchange, exchange.receive(Scanned(tuple(map(scanned, command.jobs)))))
-        else:
-            yield command
-
-
 def scan_text(policies: PolicySet, text: str, direction: Literal["request", "response"]) -> Result:
     """What the policies do with one text."""
     codec = codec_for(ROUTE)
@@ -94,12 +84,11 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
     )
     asked = text if direction == "request" else ""
     body = write({"model": "", "messages": [{"role": "user", "content": asked}]})
-    done = list(perform(exchange, exchange.receive(RequestReceived(body))))
+    inputs: list[Input] = [RequestReceived(body)]
     if direction == "response":
         answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
-        exchange.receive(ResponseStarted(200, "application/json"))
-        for happened in (DataReceived(write(answer)), ResponseEnded()):
-            done += perform(exchange, exchange.receive(happened))
+        inputs += [ResponseStarted(200, "application/json"), DataReceived(write(answer)), ResponseEnded()]
+    done = play(exchange, inputs, each(scanned))
     shown = ""
     again = any(isinstance(command, SendUpstream) and command.attempt for command in done)
     match done[-1]:

@@ -34,6 +34,7 @@ from guardproxy.exchange import (
     Setting,
     UpstreamFailed,
     Waited,
+    play,
 )
 from guardproxy.exchange import Scan as ScanCommand
 from guardproxy.findings import Finding, Kind, Scan, Window
@@ -133,7 +134,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
         done = exchange.receive(_ending(record, attempts[-1]))
         return Rerun(exchange, exchange.record(NO_CAPACITY), tuple(done))
     body, language = write(record["request"]["body"]), record.get("language", "")
-    done = _run(exchange, memory, RequestReceived(body, unix_s=record["at"], language=language, headers=None))
+    done = play(exchange, [RequestReceived(body, unix_s=record["at"], language=language, headers=None)], memory.perform)
     for number, attempt in enumerate(attempts):
         if exchange.phase == "over" or exchange.attempt < number or exchange.phase == "request":
             break
@@ -162,15 +163,16 @@ def _answer(
     recorded.answer, recorded.usage = attempt["response"], attempt["usage"]
     memory.at_s = at_s
     done: list[Command] = []
+    memory.attempt = number
     if exchange.phase == "waiting" and attempt["response"]["status"] is not None:
         media = "text/event-stream" if attempt["response"]["streamed"] else "application/json"
-        done += _run(exchange, memory, ResponseStarted(attempt["response"]["status"], media, at_s))
+        done += play(exchange, [ResponseStarted(attempt["response"]["status"], media, at_s)], memory.perform)
         if attempt["signs"]:
-            done += _run(exchange, memory, Waited(at_s + exchange.setting.limits.quiet_s))
+            done += play(exchange, [Waited(at_s + exchange.setting.limits.quiet_s)], memory.perform)
     if exchange.attempt == number and exchange.phase == "answer":
-        done += _run(exchange, memory, DataReceived(b"", at_s))
+        done += play(exchange, [DataReceived(b"", at_s)], memory.perform)
     if exchange.attempt == number and exchange.phase != "over":
-        done += _run(exchange, memory, ending)
+        done += play(exchange, [ending], memory.perform)
     return done
 
 
@@ -212,20 +214,6 @@ def _ending(record: Mapping[str, Any], attempt: Mapping[str, Any]) -> Input:
     return ResponseEnded()
 
 
-def _run(exchange: Exchange, memory: _Memory, happened: Input) -> list[Command]:
-    """The commands that are for the outside, after all scans were answered."""
-    done: list[Command] = []
-    todo: list[Command] = exchange.receive(happened)
-    while todo:
-        command = todo.pop(0)
-        if isinstance(command, ScanCommand):
-            memory.attempt = exchange.attempt
-            todo += exchange.receive(Scanned(tuple(map(memory.scan, command.jobs)), memory.at_s))
-        else:
-            done.append(command)
-    return done
-
-
 class _Memory:
     """What the recorded checks found, by attempt, place and text. `attempt`: which answer is looked at now."""
 
@@ -257,6 +245,10 @@ class _Memory:
                     for finding in one["findings"]:
                         value = seen[finding["start"] : finding["end"]]
                         self._values[finding["check"], value] = (finding["label"], finding["score"])
+
+    def perform(self, command: ScanCommand) -> Scanned:
+        """What the record says of the texts to scan."""
+        return Scanned(tuple(map(self.scan, command.jobs)), self.at_s)
 
     def scan(self, job: Job) -> Scan:
         window, check = job.window, job.check

@@ -11,6 +11,7 @@ from typing import Any
 
 from guardproxy.checks._contract import Resources
 from guardproxy.exchange.exchange import Exchange, Limits, Setting
+from guardproxy.exchange.player import play
 from guardproxy.exchange.transcript import (
     Command,
     DataReceived,
@@ -78,42 +79,45 @@ class Play:
 
     def tell(self, happened: Input) -> list[Command]:
         """One input, without answering the scans that it leads to."""
-        self.lines.append(">> " + line(happened))
         commands = self.exchange.receive(happened)
+        self.note(happened, commands)
+        return commands
+
+    def note(self, happened: Input, commands: Sequence[Command]) -> None:
+        """Writes the transcript."""
+        self.pending = None if isinstance(happened, Scanned) else self.pending
+        self.lines.append(">> " + line(happened))
         for command in commands:
             self.lines.append("<< " + line(command))
             if isinstance(command, Scan):
                 assert self.pending is None, "one scan at a time"
                 self.pending = command
         self.done += commands
-        return commands
+
+    def perform(self, command: Scan) -> Scanned:
+        """Runs the checks."""
+        return Scanned(tuple(job.check.scan([job.window])[0] for job in command.jobs), self.clock())
 
     def scan(self) -> None:
         """Answers the scan under way, and those that follow."""
         while self.pending:
-            jobs, self.pending = self.pending.jobs, None
-            self.tell(Scanned(tuple(job.check.scan([job.window])[0] for job in jobs), self.clock()))
+            self.tell(self.perform(self.pending))
 
     def answer_scan(self, *scans: ScanResult) -> None:
-        self.pending = None
         self.tell(Scanned(scans))
 
     def ask(self, body: Mapping[str, Any] | bytes) -> Play:
         """The request, scanned."""
-        self.tell(RequestReceived(body if isinstance(body, bytes) else json.dumps(body).encode()))
-        self.scan()
+        received = RequestReceived(body if isinstance(body, bytes) else json.dumps(body).encode())
+        play(self.exchange, [received], self.perform, watch=self.note)
         return self
 
     def stream(self, chunks: Iterable[bytes], waits: Sequence[bool] = (), *, media: str = "text/event-stream") -> Play:
         """The answer in chunks. `waits[i]`: chunk i + 1 comes before chunk i is scanned."""
-        self.tell(ResponseStarted(200, media))
-        for number, chunk in enumerate(chunks):
-            self.tell(DataReceived(chunk))
-            if number >= len(waits) or not waits[number]:
-                self.scan()
-        self.scan()
-        self.tell(ResponseEnded())
-        self.scan()
+        data = list(map(DataReceived, chunks))
+        late = (False, *waits[: max(0, len(data) - 1)])
+        inputs = (ResponseStarted(200, media), *data, ResponseEnded())
+        play(self.exchange, inputs, self.perform, late=late, watch=self.note)
         return self
 
     @property

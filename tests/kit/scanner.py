@@ -11,7 +11,7 @@ from typing import Any
 
 from guardproxy.checks._contract import Resources
 from guardproxy.exchange.exchange import Exchange, Setting
-from guardproxy.exchange.transcript import RequestReceived, Scanned
+from guardproxy.exchange.transcript import RequestReceived, Scan, Scanned
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
 from guardproxy.redaction import placeholders
@@ -88,11 +88,8 @@ class Driven(Play):
             )
         )
 
-    def scan(self) -> None:
-        while self.pending:
-            jobs, self.pending = self.pending.jobs, None
-            scans = self.runner.run(self.scanner.scan(jobs, self.tenant))
-            self.tell(Scanned(scans, self.clock()))
+    def perform(self, command: Scan) -> Scanned:
+        return Scanned(self.runner.run(self.scanner.scan(command.jobs, self.tenant)), self.clock())
 
     def said(self, body: bytes, language: str = "") -> Driven:
         self.tell(RequestReceived(body, language=language))

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.exchange.exchange import Exchange, Setting
+from guardproxy.exchange.player import each, play
 from guardproxy.exchange.transcript import DataReceived, Finish, RequestReceived, ResponseEnded, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policytest.scan import perform
+from guardproxy.policytest.scan import scanned
 from guardproxy.redaction import placeholders
 from guardproxy.replay.replays import replay
 from guardproxy.wire.codec import codec_for
@@ -48,18 +49,16 @@ def run(body: Mapping[str, Any], route: str, policies: PolicySet, named: str = "
         engine="test",
         hashed=lambda kind, value: placeholders.hashed(KEY, "t", kind, value),
     )
-    exchange = Exchange(setting)
-    done = list(perform(exchange, exchange.receive(RequestReceived(json.dumps(body).encode(), conversation=named))))
     answer: dict[str, Any] = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "a falcon"}}]}
     if route == MESSAGES:
         answer = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "a falcon"}]}
-    for happened in (
+    inputs = (
+        RequestReceived(json.dumps(body).encode(), conversation=named),
         ResponseStarted(200, "application/json"),
         DataReceived(json.dumps(answer).encode()),
         ResponseEnded(),
-    ):
-        done += perform(exchange, exchange.receive(happened))
-    (finish,) = [one for one in done if isinstance(one, Finish)]
+    )
+    (finish,) = [command for command in play(Exchange(setting), inputs, each(scanned)) if isinstance(command, Finish)]
     return finish.record
 
 

@@ -12,7 +12,7 @@ import pytest
 from guardproxy.findings import Finding, Scan, Window
 from guardproxy.policy.cases import Texts, Told, Written
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policytest.playing import Numbers, Played, Shown, play, replayed
+from guardproxy.policytest.playing import Numbers, Played, Shown, play_scene, replayed
 from guardproxy.policytest.scenes import Cuts
 from guardproxy.replay.replays import Rerun, rerun
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, mint, policy_set
@@ -38,7 +38,7 @@ STREAMED = Cuts(True, 1)
 
 
 def run(scene: Texts | Written, cuts: Cuts = WHOLE, policy: str = POLICY, told: Told = TOLD) -> Played:
-    return play(policy_set(policy), scene, told, cuts)
+    return play_scene(policy_set(policy), scene, told, cuts)
 
 
 def texts(shown: Shown | None) -> dict[str, str]:
@@ -140,7 +140,7 @@ class Raising:
 def test_a_check_that_fails_is_treated_as_in_the_proxy() -> None:
     policies = policy_set(POLICY)
     broken = replace(policies, checks={**policies.checks, ("test", "bad"): Raising()})
-    played = play(broken, Texts("hello"), TOLD, Cuts())
+    played = play_scene(broken, Texts("hello"), TOLD, Cuts())
     assert (played.decision, played.rules) == ("block", ("on_error",))
 
 
@@ -152,7 +152,7 @@ def test_headers_are_told_and_name_a_language() -> None:
         seen.append(job.window.facts.language)
         return Scan((), job.window.start + len(job.window.text), job.window.start)
 
-    play(policy_set(POLICY), Texts("hello"), german, Cuts(), scan)
+    play_scene(policy_set(POLICY), Texts("hello"), german, Cuts(), scan)
     assert set(seen) == {"de"}
 
 
