@@ -49,7 +49,7 @@ class Answering(Machine):
             message = f"the upstream answered with status {happened.status} and no readable error"
             return self._fail(Fault("upstream_error", message), happened.at_s, happened.status)
         answer.side.read = bool(bound and bound.reads("response")) or bool(self._editor.values)
-        answer.side.gate.quotes = bool(bound and bound.retries) and self.setting.replayed is None
+        answer.side.gate.quotes = self.setting.history.quotable(bool(bound and bound.retries))
         if bound and not failed:
             if bound.holds_back(self._forms.judges) or (bound.retries and not streamed):
                 answer.hold = "all"
@@ -85,8 +85,8 @@ class Answering(Machine):
             events = [Fault(refused[0], "the answer has content that no check can read, and the policy refuses it")]
         if bound and bound.judging and answer.status == 200:
             events = self._judged(events, bound.judging)
-        if bound and bound.mends and not answer.mended and self.setting.replayed is None:
-            answer.events += events
+        if bound and bound.mends and not answer.mended:
+            answer.events += self.setting.history.repairable(events)
         answer.side.gate.push(events)
         return self._advance_answer(at_s)
 

@@ -15,6 +15,7 @@ from guardproxy import wire
 from guardproxy.audit import mask
 from guardproxy.decisions import Retry
 from guardproxy.events import Event, Frame
+from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.exchange.notes import Attempt, Side
 from guardproxy.findings import Finding
@@ -66,16 +67,15 @@ class Answer:
 
 @dataclass(slots=True)
 class Attempts:
-    """`body`: what went upstream first. `earlier`: the attempts that are over. `known`: the tokens of each attempt, where they
-    are known beforehand."""
+    """`body`: what went upstream first. `earlier`: the attempts that are over."""
 
     codec: str
+    history: History = LIVE
     body: bytes = b""
     tree: Any = None  # of the body
     earlier: list[Attempt] = field(default_factory=list)
     retries: int = 0
     fell_back: bool = False
-    known: tuple[int, ...] = ()
     retry: Retry | None = None  # by which the attempt under way was asked for
     _tokens: int = 0
 
@@ -126,8 +126,7 @@ class Attempts:
 
     def _count(self, answer: Answer, chars: int, estimated: bool) -> tuple[int, int, bool]:
         tokens, output, counted = tokens_of(answer.decoder.seen.usage, chars, len(self.body), estimated)
-        number = len(self.earlier)
-        return self.known[number] if number < len(self.known) else tokens, output, counted
+        return self.history.tokens(len(self.earlier), tokens), output, counted
 
     def over(self, attempt: Attempt) -> None:
         """The attempt was discarded. One that was only mended cost nothing of its own."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.exchange import receipt
-from guardproxy.exchange.exchange import Setting
 from guardproxy.exchange.machine import intent
 from guardproxy.exchange.recording import VERSION, told_by_store
+from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
     Aborted,
     CancelUpstream,
@@ -55,7 +55,7 @@ class PassThrough:
             case RequestReceived():
                 self._began, self._unix_s, self._answers = happened.at_s, happened.unix_s, happened.answers
                 self._sizes["upstream"] = len(happened.body)
-                self._seals["request"] = self.setting.seal(happened.body)
+                self._seals["request"] = self.setting.keys.seal(happened.body)
                 return [SendUpstream(happened.body)]
             case ResponseStarted():
                 self._status, self._started = happened.status, True

@@ -20,7 +20,7 @@ from guardproxy.errors import DownstreamError
 from guardproxy.events import Fault, Opaque
 from guardproxy.exchange.answering import Answering
 from guardproxy.exchange.forms import with_own
-from guardproxy.exchange.machine import Limits, Setting
+from guardproxy.exchange.setting import Limits, Setting
 from guardproxy.exchange.transcript import (
     Aborted,
     CancelUpstream,
@@ -94,7 +94,7 @@ class Exchange(Answering):
         self._notes.unix_s = happened.unix_s
         self._notes.answers = happened.answers
         self._notes.sizes["request"] = len(happened.body)
-        self._notes.seals["request"] = self.setting.seal(happened.body)
+        self._notes.seals["request"] = self.setting.keys.seal(happened.body)
         try:
             request = self._read(happened.body)
         except DownstreamError as error:
@@ -137,7 +137,7 @@ class Exchange(Answering):
         named = ("named", happened.conversation) if happened.conversation else None
         said = named or ("", wire.first_words(request.frame.tree))
         plain = "\0".join(("conversation", self.setting.tenant, *said)).encode("utf-8", "surrogatepass")
-        return self.setting.conversation or self.setting.seal(plain)
+        return self.setting.history.conversation or self.setting.keys.seal(plain)
 
     def _bind(self, request: Request, happened: RequestReceived) -> Bound:
         setting = self.setting
@@ -153,7 +153,7 @@ class Exchange(Answering):
             offered=said.offered,
             unclear=said.unclear,
         )
-        known, conversation = setting.matched, self._notes.conversation
+        known, conversation = setting.history.matched, self._notes.conversation
         return setting.policies.bind(setting.route, request.model, setting.tenant_name, conversation, about, known)
 
     def _advance_request(self, at_s: float) -> list[Command]:
@@ -173,7 +173,7 @@ class Exchange(Answering):
         body = self.setting.codec.edited(self._entry.frame, texts) if changed else self._entry.frame.data
         self._attempts.body = body
         self._notes.sizes["upstream"] = len(body)
-        self._notes.seals["upstream"] = self.setting.seal(body) if changed else self._notes.seals["request"]
+        self._notes.seals["upstream"] = self.setting.keys.seal(body) if changed else self._notes.seals["request"]
         if self._bound and (self._bound.judging or self._bound.retries):
             self._attempts.tree = read(body) if changed else self._entry.frame.tree
             if wire.is_answered(self.setting.route):

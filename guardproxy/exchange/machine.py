@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -23,28 +23,17 @@ from guardproxy.exchange.forms import Forms
 from guardproxy.exchange.gate import Entry, Gate, Job
 from guardproxy.exchange.notes import Notes, Side
 from guardproxy.exchange.recording import compose
+from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import CancelUpstream, Command, Finish, SendData, SendHead
 from guardproxy.exchange.transcript import Scan as ScanCommand
 from guardproxy.findings import Channel, Direction, Scan
-from guardproxy.policy import Bound, MatchVerdict, Outcome, PolicySet, Tally
-from guardproxy.redaction import NO_SHAPES, Restoration, Restoring, Shapes
-from guardproxy.wire import BOUNDS, Bounds, Codec
+from guardproxy.policy import Bound, Outcome, Tally
+from guardproxy.redaction import NO_SHAPES, Shapes
 
 Phase = Literal["request", "waiting", "answer", "over"]
 RETRY_STATUS = (429, 503)  # the same request may go through a moment later
 NO_RETRY = ("x-should-retry", "false")  # SDKs send a refused request again else, twice
 RETRY_SOON = ("Retry-After", "1")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """`held_chars`: text that one answer may hold back; `answer_bytes`: a whole answer, or one event of a stream;
-    `quiet_s`: how long a stream says nothing while its answer is held back; `bounds`: what one body may hold."""
-
-    held_chars: int = 2_000_000
-    answer_bytes: int = 64 * 1024 * 1024
-    quiet_s: float = 10.0
-    bounds: Bounds = BOUNDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +49,6 @@ class Size:
     held_chars: int = 0
     begun: bool = True
     restorable: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What an exchange is handed. `mint(label, value)` makes a placeholder; `seal(data)` a keyed digest of bytes;
-    `restoring(values, restorations)` the check that finds placeholders, `restores_system` whether those of system messages too;
-    `hashed(hash_type, value)` the keyed hash of a value. `replayed`:
-    the tokens of each attempt, where a record is run again; a repaired text is then in the record, as the next answer.
-    `conversation`: the pseudonym that the record names. `receipts`: whether the client gets one. `matched`: what became of the
-    policies' conditions, where that was recorded. `tenant`: the pseudonym of the credential, which keys placeholders;
-    `tenant_name`: what policies call its owner, empty where it has no name, `None` where that is not known."""
-
-    id: str
-    route: str
-    tenant: str
-    codec: Codec
-    policies: PolicySet
-    mint: Callable[[str, str], str]
-    seal: Callable[[bytes], str]
-    limits: Limits = Limits()
-    engine: str = ""
-    restoring: Callable[[Mapping[str, str], Mapping[str, Restoration]], Check] = Restoring
-    restores_system: bool = False
-    replayed: tuple[int, ...] | None = None
-    conversation: str = ""
-    receipts: bool = False
-    matched: Mapping[str, MatchVerdict] = field(default_factory=dict)
-    tenant_name: str | None = ""
-    hashed: Callable[[str, str], str] = field(kw_only=True)
 
 
 @dataclass(slots=True)
@@ -118,8 +78,9 @@ class Machine:
     def __post_init__(self) -> None:
         name = self.setting.codec.name
         setting = self.setting
-        self._editor = Editor(setting.mint, setting.hashed, setting.restoring, from_system=setting.restores_system)
-        self._attempts = Attempts(name, known=self.setting.replayed or ())
+        keys, history = setting.keys, setting.history
+        self._editor = Editor(keys.mint, keys.hashed, history.restoring, from_system=history.restores_system)
+        self._attempts = Attempts(name, history)
         self._forms = Forms(name)
         self._request = self._side()
         self._answer = self._next_answer(0.0)
@@ -172,7 +133,7 @@ class Machine:
 
     def record(self, outcome: str) -> dict[str, Any]:
         """The record as it stands; a `Finish` carries the last one."""
-        self._notes.seals["client"] = self.setting.seal(self._sent.digest())
+        self._notes.seals["client"] = self.setting.keys.seal(self._sent.digest())
         about = {
             "id": self.setting.id,
             "engine": self.setting.engine,

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy import redaction
 from guardproxy.decisions import Edit
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
@@ -22,6 +21,7 @@ from guardproxy.exchange import (
     Finish,
     Input,
     Job,
+    Keys,
     Lane,
     RequestReceived,
     ResponseEnded,
@@ -33,6 +33,7 @@ from guardproxy.exchange import (
     Side,
     each,
     play,
+    unsealed,
 )
 from guardproxy.findings import Direction, Kind
 from guardproxy.findings import Scan as ScanResult
@@ -202,9 +203,7 @@ def _exchange(policies: PolicySet, told: Told) -> tuple[Exchange, Codec]:
         tenant_name=told.tenant,
         codec=codec,
         policies=policies,
-        mint=lambda label, value: redaction.mint(_KEY, told.tenant, label, value),
-        seal=lambda data: "",
-        hashed=lambda kind, value: redaction.hashed(_KEY, told.tenant, kind, value),
+        keys=Keys.of(_KEY, told.tenant, unsealed),
     )
     return Exchange(setting), codec
 

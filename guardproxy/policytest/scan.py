@@ -10,7 +10,6 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
-from guardproxy import redaction
 from guardproxy.checks import Check, with_partner
 from guardproxy.exchange import (
     DataReceived,
@@ -18,6 +17,7 @@ from guardproxy.exchange import (
     Finish,
     Input,
     Job,
+    Keys,
     Lane,
     RequestReceived,
     ResponseEnded,
@@ -26,6 +26,7 @@ from guardproxy.exchange import (
     Setting,
     each,
     play,
+    unsealed,
 )
 from guardproxy.findings import Channel, Finding, failed
 from guardproxy.findings import Scan as ScanResult
@@ -77,9 +78,7 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
             tenant="",
             codec=codec,
             policies=policies,
-            mint=lambda label, value: redaction.mint(_SCAN_KEY, "", label, value),
-            seal=lambda data: "",
-            hashed=lambda kind, value: redaction.hashed(_SCAN_KEY, "", kind, value),
+            keys=Keys.of(_SCAN_KEY, "", unsealed),
         )
     )
     asked = text if direction == "request" else ""

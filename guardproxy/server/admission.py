@@ -16,10 +16,9 @@ from ipaddress import ip_network
 
 from multidict import CIMultiDict
 
-from guardproxy import redaction
 from guardproxy.config import Config
 from guardproxy.errors import DownstreamError
-from guardproxy.exchange import Exchange, Limits, PassThrough, Refused, RequestReceived, Setting
+from guardproxy.exchange import Exchange, Keys, Limits, PassThrough, Refused, RequestReceived, Setting
 from guardproxy.gateway import (
     BodyHeaders,
     Capacity,
@@ -139,9 +138,7 @@ class Admission:
             tenant_name=head.tenant_name,
             codec=chosen,
             policies=policies,
-            mint=lambda label, value: redaction.mint(self._key, head.tenant, label, value),
-            seal=self._seal,
-            hashed=lambda kind, value: redaction.hashed(self._key, head.tenant, kind, value),
+            keys=Keys.of(self._key, head.tenant, self._seal),
             limits=self._limits,
             engine=self._engine,
             receipts=self._config.receipts == "on",

@@ -10,8 +10,9 @@ from itertools import pairwise
 from typing import Any
 
 from guardproxy.checks._contract import Resources
-from guardproxy.exchange.exchange import Exchange, Limits, Setting
+from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.player import play
+from guardproxy.exchange.setting import Keys, Limits, Setting
 from guardproxy.exchange.transcript import (
     Command,
     DataReceived,
@@ -52,6 +53,21 @@ def hashed(kind: str, value: str) -> str:
     return placeholders.hashed(KEY, "tenant", kind, value)
 
 
+def seal(data: bytes) -> str:
+    return "seal"
+
+
+KEYS = Keys(mint, hashed, seal)
+
+
+def setting(policies: PolicySet, route: str = CHAT, **more: Any) -> Setting:
+    """The setting of an exchange."""
+    codec = codec_for(route) or codec_for(CHAT)
+    assert codec
+    about = {"id": "id", "route": route, "tenant": "tenant", "codec": codec, "policies": policies, "keys": KEYS}
+    return Setting(**(about | more))
+
+
 @dataclass
 class Play:
     """An exchange and everything that it has said. `lines` is the transcript."""
@@ -67,15 +83,8 @@ class Play:
     exchange: Exchange = field(init=False)
 
     def __post_init__(self) -> None:
-        codec = codec_for(self.route)
-        assert codec
-        self.exchange = Exchange(
-            Setting(
-                *("id", self.route, "tenant", codec, self.policies, mint, lambda data: "seal", self.limits, "test"),
-                hashed=hashed,
-                receipts=self.receipts,
-            )
-        )
+        about = setting(self.policies, self.route, limits=self.limits, engine="test", receipts=self.receipts)
+        self.exchange = Exchange(about)
 
     def tell(self, happened: Input) -> list[Command]:
         """One input, without answering the scans that it leads to."""

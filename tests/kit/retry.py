@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Any
 
-from guardproxy.exchange.exchange import Limits
+from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.policy.evaluate import PolicySet
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, pieces

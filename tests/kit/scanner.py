@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.checks._contract import Resources
-from guardproxy.exchange.exchange import Exchange, Setting
+from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.setting import Keys, Setting
 from guardproxy.exchange.transcript import RequestReceived, Scan, Scanned
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
-from guardproxy.redaction import placeholders
 from guardproxy.server.scanner import Scanner
 from guardproxy.wire.codec import codec_for
-from tests.kit.play import CHAT, KEY, Play
+from tests.kit.play import CHAT, KEY, Play, seal
 from tests.kit.supervisor import FakeScorer, words
 
 POLICY = """\
@@ -80,9 +80,7 @@ class Driven(Play):
                 tenant=self.tenant,
                 codec=codec,
                 policies=self.policies,
-                mint=lambda label, value: placeholders.mint(KEY, self.tenant, label, value),
-                seal=lambda data: "seal",
-                hashed=lambda kind, value: placeholders.hashed(KEY, self.tenant, kind, value),
+                keys=Keys.of(KEY, self.tenant, seal),
                 limits=self.limits,
                 engine="test",
             )

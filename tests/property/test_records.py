@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange.exchange import Exchange, Limits
+from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.gate import CHECK_ERROR
+from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import (
     Aborted,
     DataReceived,

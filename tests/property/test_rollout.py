@@ -10,16 +10,15 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange.exchange import Exchange, Setting
+from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.player import each, play
+from guardproxy.exchange.setting import Keys
 from guardproxy.exchange.transcript import DataReceived, Finish, RequestReceived, ResponseEnded, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policytest.scan import scanned
-from guardproxy.redaction import placeholders
 from guardproxy.replay.replays import replay
-from guardproxy.wire.codec import codec_for
 from tests.kit.checks import promise
-from tests.kit.play import CHAT, KEY, MESSAGES, policy_set
+from tests.kit.play import CHAT, KEY, MESSAGES, policy_set, setting
 
 POLICIES = """\
 policy: p
@@ -42,13 +41,7 @@ def seal(data: bytes) -> str:
 
 def run(body: Mapping[str, Any], route: str, policies: PolicySet, named: str = "", tenant: str = "t") -> dict[str, Any]:
     """The record of one exchange."""
-    codec = codec_for(route)
-    assert codec
-    setting = Setting(
-        *("id", route, tenant, codec, policies, lambda label, value: placeholders.mint(KEY, "t", label, value), seal),
-        engine="test",
-        hashed=lambda kind, value: placeholders.hashed(KEY, "t", kind, value),
-    )
+    about = setting(policies, route, tenant=tenant, keys=Keys.of(KEY, "t", seal), engine="test")
     answer: dict[str, Any] = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "a falcon"}}]}
     if route == MESSAGES:
         answer = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "a falcon"}]}
@@ -58,7 +51,7 @@ def run(body: Mapping[str, Any], route: str, policies: PolicySet, named: str = "
         DataReceived(json.dumps(answer).encode()),
         ResponseEnded(),
     )
-    (finish,) = [command for command in play(Exchange(setting), inputs, each(scanned)) if isinstance(command, Finish)]
+    (finish,) = [command for command in play(Exchange(about), inputs, each(scanned)) if isinstance(command, Finish)]
     return finish.record
 
 

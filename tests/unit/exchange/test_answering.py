@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange.exchange import Limits
+from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import (
     CancelUpstream,
     DataReceived,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.exchange.exchange import Limits
+from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import (
     Aborted,
     DataReceived,

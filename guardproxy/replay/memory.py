@@ -1,0 +1,228 @@
+"""What a record remembers: what its checks found, and what else an exchange that runs again takes from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from guardproxy.checks import Check, labels
+from guardproxy.events import Event
+from guardproxy.exchange import Job, Scanned
+from guardproxy.exchange import Scan as ScanCommand
+from guardproxy.findings import Finding, Kind, Scan, Window
+from guardproxy.policy import MatchVerdict, PolicySet
+from guardproxy.redaction import PLACEHOLDER, RESTORE, Restoration, Restoring
+from guardproxy.replay.comparison import Masked
+from guardproxy.wire.json import view
+
+# Checks whose labels mean the same in every policy: what one found, another that looks for the same label finds too.
+_CATALOGUES = frozenset(("pii", "secrets"))
+
+
+class Memory:
+    """What the recorded checks found, by attempt, place and text. `attempt`: which answer is looked at now."""
+
+    def __init__(self, record: Mapping[str, Any], policies: PolicySet) -> None:
+        self._specs = {
+            check.name: policy.checks[name]
+            for policy in policies.policies
+            for name in policy.checks
+            if (check := policies.checks.get((policy.name, name)))
+        }
+        self.blind: set[Masked] = set()
+        self._digests: Mapping[str, str] = record["checks"]
+        self._texts: dict[tuple[int, str, str, str], list[tuple[str, Mapping[str, Any]]]] = {}
+        self._elsewhere: dict[tuple[int, str, str], list[tuple[str, Mapping[str, Any]]]] = {}  # of any kind
+        self._values: dict[tuple[str, str], tuple[str, float]] = {}
+        self.attempt = 0
+        self.at_s = 0.0  # when that was over
+        self.rescanned: set[str] = set()
+        self.unreadable = ""  # a check that would have to read what is not kept
+        answers = [one["response"] for one in record.get("attempts", ())[:-1]] + [record["response"]]
+        for number, side in enumerate([record["request"], *answers]):
+            for one in side["texts"]:
+                place = (max(0, number - 1), "response" if number else "request", one["kind"], one["path"])
+                text = " " * one["chars"] if one.get("judged") else one["text"]
+                if text is not None:
+                    self._texts.setdefault(place, []).append((text, one))
+                    self._elsewhere.setdefault((place[0], place[1], place[3]), []).append((text, one))
+                    seen = view(text).text if one.get("encoded") else text
+                    for finding in one["findings"]:
+                        value = seen[finding["start"] : finding["end"]]
+                        self._values[finding["check"], value] = (finding["label"], finding["score"])
+
+    def perform(self, command: ScanCommand) -> Scanned:
+        """What the record says of the texts to scan."""
+        return Scanned(tuple(map(self.scan, command.jobs)), self.at_s)
+
+    def scan(self, job: Job) -> Scan:
+        window, check = job.window, job.check
+        same = self._digests.get(check.name) == getattr(check, "pair_digest", check.digest)
+        gives_way = getattr(check, "gives_way", False)  # then what is recorded under its name is its partner's to tell
+        if same and window.facts.form and window.channel.direction == "request":
+            return settled(window, ())  # the schema of a request that was sent
+        if same and (found := self.findings(window, check.name)) is not None:
+            return settled(window, () if gives_way else found)
+        if any(one.get("judged") for _, one in self._at(window)):
+            self.unreadable = check.name
+            return settled(window, ())
+        self.rescanned.add(check.name)
+        scan = check.scan([window])[0]
+        if same:
+            more = () if gives_way else tuple(self._masked(window, scan, check.name))
+            return replace(scan, findings=tuple(sorted((*scan.findings, *more))))
+        return self._recorded(window, scan, check)
+
+    def _recorded(self, window: Window, scan: Scan, check: Check) -> Scan:
+        """The scan with what the record says of masked values that a new or changed check looks for as well."""
+        found, done = list(scan.findings), scan.settled
+        for finding in self._masks_in(window):
+            where = (window.channel.direction, window.channel.path, finding.label)
+            wanted = labels(check)
+            if wanted is not None and finding.label not in wanted:
+                continue
+            if not self._surely_finds(check.name, wanted, finding):
+                self.blind.add(where)
+            elif finding.end <= done:
+                found.append(replace(finding, check=check.name))
+            elif finding.start < done:
+                done = finding.start
+        found = [finding for finding in found if finding.end <= done]
+        return replace(scan, findings=tuple(sorted(found)), settled=done, keep=min(scan.keep, done))
+
+    def _surely_finds(self, name: str, wanted: frozenset[str] | None, finding: Finding) -> bool:
+        spec = self._specs.get(name)
+        if spec is None or spec.use not in _CATALOGUES or wanted is None:
+            return False
+        least = spec.options.get("threshold", 0.0)
+        return not isinstance(least, int | float) or finding.score >= least
+
+    def _masks_in(self, window: Window) -> Iterator[Finding]:
+        """What was found in the window's text and stands masked in it."""
+        for text, one in self._at(window):
+            seen = view(text).text if one.get("encoded") else text
+            if not seen.startswith(window.text, window.start):
+                continue
+            for finding in one["findings"]:
+                start, end = finding["start"], finding["end"]
+                if finding["check"] != RESTORE and start >= window.settled and PLACEHOLDER.fullmatch(seen, start, end):
+                    yield Finding(start, end, finding["check"], finding["label"], finding["score"])
+            return
+
+    def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
+        """The masked values that this very check found in another text: it would find them here too."""
+        restored = {one.start for one in self.findings(window, RESTORE) or ()}  # placeholders on the wire are no values
+        for match in PLACEHOLDER.finditer(window.text):
+            if match.end() <= scan.settled and match.start() not in restored and (name, match[0]) in self._values:
+                label, score = self._values[name, match[0]]
+                yield Finding(match.start(), match.end(), name, label, score)
+
+    def _at(self, window: Window, later: int = 0) -> list[tuple[str, Mapping[str, Any]]]:
+        channel = window.channel
+        attempt = self.attempt + later if channel.direction == "response" else 0
+        found = self._texts.get((attempt, channel.direction, channel.kind, channel.path))
+        # An older record may call the kind of a place by another name.
+        return found or self._elsewhere.get((attempt, channel.direction, channel.path), [])
+
+    def findings(self, window: Window, name: str) -> tuple[Finding, ...] | None:
+        """What the check of this name found in the window's text, which may be the beginning of a recorded one; `None`
+        where it was not asked."""
+        its = self._at(window)
+        same = [one for text, one in its if _reads(text, one, window.text, str.__eq__)] or [
+            one for text, one in its if _reads(text, one, window.text, str.startswith)
+        ]
+        if not same or name not in same[0]["checks"]:
+            return None
+        return tuple(
+            Finding(one["start"], one["end"], name, one["label"], one["score"], repair=self._mended(window, one))
+            for one in same[0]["findings"]
+            if one["check"] == name and one["end"] <= len(window.text)
+        )
+
+    def _mended(self, window: Window, finding: Mapping[str, Any]) -> str | None:
+        """The text that was put in place of this one: it is the next answer's."""
+        return next((text for text, _ in self._at(window, later=1)), "") if finding.get("repair") else None
+
+
+def _reads(text: str, one: Mapping[str, Any], window: str, same: Callable[[str, str], bool]) -> bool:
+    """Whether a window is of a recorded text: of JSON in a string as it stands, or decoded."""
+    return same(text, window) or (bool(one.get("encoded")) and same(view(text).text, window))
+
+
+def settled(window: Window, found: tuple[Finding, ...]) -> Scan:
+    """A scan that settles all of a window."""
+    return Scan(found, window.start + len(window.text), window.start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Restored:
+    """Finds the placeholders that were found: a masked value looks like one in the record, and is none. What was said of each
+    holds again, unless the policies let values come back in other places than those that are `told` in the record (`None`: the
+    record was written by a version that knew no places)."""
+
+    values: Mapping[str, str]
+    restorations: Mapping[str, Restoration]
+    memory: Memory
+    told: Sequence[Mapping[str, Any]] | None = None
+    name: str = RESTORE
+    digest: str = ""
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        return [self._scan(window) for window in windows]
+
+    def _scan(self, window: Window) -> Scan:
+        found = self.memory.findings(window, self.name)
+        if found is None:
+            return Restoring(self.values, self.restorations).scan([window])[0]
+        if self.told is not None and self._differs():
+            again = Restoring(self.values, self.restorations).scan([replace(window, last=True, state=None)])[0]
+            labels = {finding.start: finding.label for finding in again.findings}
+            found = tuple(replace(finding, label=labels.get(finding.start, finding.label)) for finding in found)
+        own = (finding for finding in found if window.text[finding.start : finding.end] in self.values)
+        return settled(window, tuple(own))
+
+    def _differs(self) -> bool:
+        where = {Restoration(_kinds(place["in"]), frozenset(place["urls"])) for place in self.told or ()}
+        return where != set(self.restorations.values())
+
+
+def _kinds(kinds: Sequence[Kind] | None) -> frozenset[Kind] | None:
+    return None if kinds is None else frozenset(kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedHistory:
+    """The `History` of a recorded exchange. `counted_tokens`: of each attempt.
+
+    Answers are neither quoted nor repaired again: the answer that followed is in the record.
+    """
+
+    record: Mapping[str, Any]
+    memory: Memory
+    counted_tokens: tuple[int, ...]
+
+    @property
+    def conversation(self) -> str:
+        return str(self.record.get("conversation", ""))
+
+    @property
+    def matched(self) -> Mapping[str, MatchVerdict]:
+        known: Mapping[str, MatchVerdict] = self.record.get("matched", {})
+        return known
+
+    @property
+    def restores_system(self) -> bool:
+        return "restore" not in self.record
+
+    def restoring(self, values: Mapping[str, str], restorations: Mapping[str, Restoration]) -> Check:
+        return _Restored(values, restorations, self.memory, self.record.get("restore"))
+
+    def tokens(self, attempt: int, estimated: int) -> int:
+        return self.counted_tokens[attempt] if attempt < len(self.counted_tokens) else estimated
+
+    def quotable(self, is_asked: bool) -> bool:
+        return False
+
+    def repairable(self, events: Sequence[Event]) -> Sequence[Event]:
+        return ()
