@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from guardproxy.exchange.bypass import PassThrough
-from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.exchange import Exchange, State
 from guardproxy.exchange.gate import Job
 from guardproxy.exchange.history import History, Live
 from guardproxy.exchange.lanes import Lane
-from guardproxy.exchange.machine import Size
+from guardproxy.exchange.ledger import Size
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.player import each, play
 from guardproxy.exchange.receipt import HEADER
@@ -63,6 +63,7 @@ __all__ = [
     "Setting",
     "Side",
     "Size",
+    "State",
     "UpstreamFailed",
     "Waited",
     "each",

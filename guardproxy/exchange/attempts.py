@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from guardproxy import wire
 from guardproxy.audit import mask
-from guardproxy.decisions import Retry
+from guardproxy.decisions import UNPLANNED, Plan, Retry, merged
 from guardproxy.events import Event, Frame
 from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
@@ -29,32 +29,57 @@ Your last answer cannot be used:
 {errors}
 Give the whole answer again, without these faults."""
 
-Hold = Literal["all", "start", "none"]
-"""How much of an answer waits: all of it until its end, its frames without text until one with text may go, nothing."""
+Extent = Literal["all", "start", "none"]
+"""How much of an answer is held: all of it to its end, its frames without text until one with text may leave, nothing."""
+
+
+@dataclass(slots=True)
+class Held:
+    """Frames of an answer that wait to be sent."""
+
+    extent: Extent = "none"
+    frames: list[tuple[Frame, bytes]] = field(default_factory=list)
+    chars: int = 0
+
+    @property
+    def data(self) -> list[bytes]:
+        """What is to be sent for each frame."""
+        return [data for _, data in self.frames]
+
+    def add(self, frame: Frame, data: bytes, chars: int) -> None:
+        """Holds a frame."""
+        self.frames.append((frame, data))
+        self.chars += chars
+
+    def release(self) -> list[tuple[Frame, bytes]]:
+        """Takes out all frames. From now on nothing is held."""
+        frames, self.frames, self.extent = self.frames, [], "none"
+        return frames
 
 
 @dataclass(slots=True)
 class Answer:
-    """One attempt while it runs. `events`: all of them, where they may be needed again; `held`: what waits to be sent."""
+    """What is known of one attempt while it runs."""
 
     side: Side
     decoder: Decoder
     began_s: float = 0.0
     status: int | None = None
+    """The upstream's status; `None` until the answer begins."""
     streamed: bool = False
-    ended: bool = False  # as HTTP sees it
-    over: bool = False  # its last frame was seen
-    hold: Hold = "none"
-    held: list[tuple[Frame, bytes]] = field(default_factory=list)
-    held_chars: int = 0
-    size_bytes: int = 0  # that came so far
+    ended: bool = False
+    """Whether the body is complete, as HTTP sees it."""
+    over: bool = False
+    """Whether the last frame was seen."""
+    held: Held = field(default_factory=Held)
+    size_bytes: int = 0
+    """How much of the body came."""
     events: list[Event] = field(default_factory=list)
+    """All events, where the answer may be repaired."""
     mended: bool = False
-    late: bool = False  # the time for it was over
-
-    @property
-    def held_data(self) -> list[bytes]:
-        return [data for _, data in self.held]
+    """Whether a text of it was repaired."""
+    late: bool = False
+    """Whether the time for it was over."""
 
     def chars(self, finding: Finding | None = None, lane: Lane | None = None) -> int:
         """Characters of the answer; of one that was cut off, those up to the fault, however much more had come."""
@@ -65,32 +90,58 @@ class Answer:
         return sum(one.released for one in lanes if one is not lane) + here
 
 
+@dataclass(frozen=True, slots=True)
+class Following:
+    """A next attempt. `decision`: what becomes of the answer before it, for the record; `rule`: which rule asked for it."""
+
+    decision: str
+    rule: str
+    body: bytes
+
+
 @dataclass(slots=True)
 class Attempts:
-    """`body`: what went upstream first. `earlier`: the attempts that are over."""
+    """The attempts of one exchange, and whether there may be another."""
 
     codec: str
     history: History = LIVE
+    plan: Plan = UNPLANNED
+    """Where the attempt under way goes."""
     body: bytes = b""
-    tree: Any = None  # of the body
+    """What went upstream first."""
+    tree: Any = None
+    """The body, decoded; only where a rule may ask for another attempt."""
     earlier: list[Attempt] = field(default_factory=list)
+    """The attempts that are over."""
     retries: int = 0
     fell_back: bool = False
-    retry: Retry | None = None  # by which the attempt under way was asked for
+    retry: Retry | None = None
+    """By which the attempt under way was asked for."""
     _tokens: int = 0
 
-    def left(self, retry: Retry, answer: Answer, chars: int, spent_s: float) -> str:
-        """Why there may be no further attempt; empty when there may be one."""
-        tokens = self._tokens + self._count(answer, chars, answer.streamed)[0]
-        if answer.status is not None and answer.status >= 400:
-            return "an error is no answer"
-        if self.fell_back or self.retries >= retry.attempts:
-            return "no attempt is left"
-        if round(spent_s, 3) >= retry.total_s:
-            return "no time is left"
-        if retry.total_tokens is not None and tokens >= retry.total_tokens:
-            return "no tokens are left"
-        return ""
+    def is_left(self, retry: Retry, answer: Answer, chars: int, spent_s: float) -> bool:
+        """Whether there may be a further attempt. `chars`: of the answer; `spent_s`: since the request came."""
+        if answer.status is not None and answer.status >= 400:  # an error is no answer
+            return False
+        if self.fell_back or self.retries >= retry.attempts or round(spent_s, 3) >= retry.total_s:
+            return False
+        if retry.total_tokens is None:
+            return True
+        return self._tokens + self._count(answer, chars, answer.streamed)[0] < retry.total_tokens
+
+    def following(self, retry: Retry, answer: Answer, lane: Lane, finding: Finding, spent_s: float) -> Following | None:
+        """The attempt after an answer that `retry` refuses; `None` where there is none."""
+        if self.is_left(retry, answer, answer.chars(finding, lane), spent_s):
+            return Following("retry", retry.rule, self.again(retry, answer, lane, finding))
+        if retry.then == "fallback" and not self.fell_back and answer.status == 200:
+            return Following("fallback", retry.rule, self.elsewhere(retry))
+        return None
+
+    def fallback(self, reason: str) -> Following | None:
+        """The other model after a further attempt that failed; `None` where the rule names none. `reason`: of the failure."""
+        if self.retry is None or self.retry.then != "fallback" or self.fell_back:
+            return None
+        return Following(reason, self.retry.rule, self.elsewhere(self.retry))
 
     def note(
         self,
@@ -128,10 +179,21 @@ class Attempts:
         tokens, output, counted = tokens_of(answer.decoder.seen.usage, chars, len(self.body), estimated)
         return self.history.tokens(len(self.earlier), tokens), output, counted
 
-    def over(self, attempt: Attempt) -> None:
-        """The attempt was discarded. One that was only mended cost nothing of its own."""
+    def end(
+        self,
+        answer: Answer,
+        decision: str,
+        at_s: float,
+        rule: str,
+        finding: Finding | None = None,
+        lane: Lane | None = None,
+        *,
+        is_cut: bool = False,
+    ) -> None:
+        """Notes that the answer was discarded. A repair costs nothing of its own."""
+        attempt = self.note(answer, decision, at_s, rule=rule, found=finding, lane=lane, cut=is_cut)
         self.earlier.append(attempt)
-        if attempt.decision != "repair":
+        if decision != "repair":
             self._tokens += attempt.tokens
 
     def every(self, answer: Answer, outcome: str, at_s: float) -> list[Attempt]:
@@ -151,7 +213,11 @@ class Attempts:
         """The first body, for another model."""
         self.fell_back = True
         self.retry = retry
-        return write({**self.tree, "model": retry.model}) if retry.model else self.body
+        fallback = Plan(
+            retry.upstream, retry.model, reason=f"fallback of the rule `{retry.rule}`", priority=self.plan.priority
+        )
+        self.plan = merged([fallback, self.plan])
+        return write(fallback.applied(self.tree)) if fallback.changes_body else self.body
 
 
 def tokens_of(usage: dict[str, Any], chars: int, asked_chars: int, cut: bool) -> tuple[int, int, bool]:

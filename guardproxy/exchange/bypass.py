@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.exchange import receipt
-from guardproxy.exchange.machine import intent
+from guardproxy.exchange.ledger import intent
 from guardproxy.exchange.recording import VERSION, told_by_store
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.errors import DownstreamError, Shortage
 from guardproxy.events import Fault
 from guardproxy.exchange.gate import Entry, Gate
@@ -81,6 +82,7 @@ class Notes:
     signs: int = 0  # of life, while an answer was held back
     refusal: DownstreamError | None = None
     answers: tuple[StoreAnswered, ...] = ()  # of the gateway's store, to duties
+    plan: Plan = UNPLANNED
     fault: Fault | None = None
     no_capacity: tuple[str, Shortage] | None = None  # the check that gave no verdict, and why
 

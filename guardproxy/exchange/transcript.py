@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardproxy.decisions import Plan
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.gateway import StoreAnswered
@@ -20,7 +21,7 @@ from guardproxy.lazy import lazy
 class RequestReceived:
     """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, `conversation`: the one that
     it belongs to, where headers name them; `headers`: those that policies ask for, by their names, written small (`None`:
-    they are not known); `answers`: what the gateway's store answered to duties."""
+    they are not known); `answers`: what the gateway's store answered to duties; `plans`: of duties, for where it goes."""
 
     body: bytes
     at_s: float = 0.0
@@ -29,6 +30,7 @@ class RequestReceived:
     conversation: str = ""
     headers: Mapping[str, str] | None = field(default_factory=dict)
     answers: tuple[StoreAnswered, ...] = ()
+    plans: tuple[Plan, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

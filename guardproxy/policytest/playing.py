@@ -31,6 +31,7 @@ from guardproxy.exchange import (
     SendUpstream,
     Setting,
     Side,
+    State,
     each,
     play,
     unsealed,
@@ -171,7 +172,7 @@ def play_scene(
     done = play(exchange, [received], each(scan))
     _upstream(codec, done, numbers)
     number = 0
-    while exchange.phase == "waiting" and (answer := answer_of(scene, told, cuts, number, numbers.fill)):
+    while exchange.state == State.WAITING and (answer := answer_of(scene, told, cuts, number, numbers.fill)):
         number += 1
         inputs: list[Input] = [ResponseStarted(answer.status, answer.media), *map(DataReceived, answer.pieces)]
         done += play(exchange, [*inputs, ResponseEnded()], each(scan), late=(False, *answer.late))
@@ -189,7 +190,7 @@ def replayed(rerun: Rerun) -> Played:
         for lane in exchange.answers[-1].gate.lanes
         if not lane.judged and lane.released
     )
-    client = Shown(texts) if exchange.phase == "over" else None
+    client = Shown(texts) if exchange.is_over else None
     return _played(exchange, rerun.done, upstream, client, numbers)
 
 

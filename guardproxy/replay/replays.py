@@ -30,6 +30,7 @@ from guardproxy.exchange import (
     ResponseEnded,
     ResponseStarted,
     Setting,
+    State,
     UpstreamFailed,
     Waited,
     play,
@@ -126,7 +127,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
     body, language = write(record["request"]["body"]), record.get("language", "")
     done = play(exchange, [RequestReceived(body, unix_s=record["at"], language=language, headers=None)], memory.perform)
     for number, attempt in enumerate(attempts):
-        if exchange.phase == "over" or exchange.attempt < number or exchange.phase == "request":
+        if exchange.is_over or exchange.attempt < number:
             break
         ending = _ending(record, attempt) if number == len(attempts) - 1 else _next(attempt)
         done += _answer(exchange, memory, recorded, attempt, ending)
@@ -159,14 +160,14 @@ def _answer(
     memory.at_s = at_s
     done: list[Command] = []
     memory.attempt = number
-    if exchange.phase == "waiting" and attempt["response"]["status"] is not None:
+    if exchange.state == State.WAITING and attempt["response"]["status"] is not None:
         media = "text/event-stream" if attempt["response"]["streamed"] else "application/json"
         done += play(exchange, [ResponseStarted(attempt["response"]["status"], media, at_s)], memory.perform)
         if attempt["signs"]:
             done += play(exchange, [Waited(at_s + exchange.setting.limits.quiet_s)], memory.perform)
-    if exchange.attempt == number and exchange.phase == "answer":
+    if exchange.attempt == number and exchange.is_answering:
         done += play(exchange, [DataReceived(b"", at_s)], memory.perform)
-    if exchange.attempt == number and exchange.phase != "over":
+    if exchange.attempt == number and not exchange.is_over:
         done += play(exchange, [ending], memory.perform)
     return done
 

@@ -162,7 +162,7 @@ class Meter:
                     self.scan()
         finally:
             gc.enable()
-        assert self.play.exchange.phase == "over"
+        assert self.play.exchange.is_over
         self.work.calls, self.work.chars = self.counter.calls, self.counter.chars
         return self.work
 

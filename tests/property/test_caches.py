@@ -11,6 +11,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from guardproxy.exchange.exchange import State
 from guardproxy.exchange.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.server.scanner import Scanner
 from tests.kit.play import CHAT, MESSAGES, chat_frames, cut, message_frames, pieces
@@ -99,7 +100,7 @@ def request(asked: list[str], model: str, streamed: bool, route: str) -> bytes:
 
 def answer(it: Driven, text: str, streamed: bool, cuts: list[int], bytes_cut: list[int], waits: list[bool]) -> None:
     """The upstream's answer to what was sent last, where anything was."""
-    if it.exchange.phase != "waiting":
+    if it.exchange.state != State.WAITING:
         return
     if streamed:
         parts = pieces(text, cuts)
@@ -111,13 +112,13 @@ def answer(it: Driven, text: str, streamed: bool, cuts: list[int], bytes_cut: li
     it.tell(ResponseStarted(200, "text/event-stream" if streamed else "application/json"))
     attempt = it.exchange.attempt
     for number, chunk in enumerate(chunks):
-        if it.exchange.phase != "answer" or it.exchange.attempt != attempt:
+        if not it.exchange.is_answering or it.exchange.attempt != attempt:
             return
         it.tell(DataReceived(chunk))
         if number >= len(waits) or not waits[number]:
             it.scan()
     it.scan()
-    if it.exchange.phase == "answer" and it.exchange.attempt == attempt:
+    if it.exchange.is_answering and it.exchange.attempt == attempt:
         it.tell(ResponseEnded())
         it.scan()
 

@@ -285,7 +285,7 @@ def perform(case: Case) -> Play:
         play.tell(DownstreamGone())
         return play
     play.scan()
-    if play.exchange.phase == "over":
+    if play.exchange.is_over:
         return play
     if case.end == "never":
         play.tell(UpstreamFailed("upstream_unreachable", "no connection to the upstream"))

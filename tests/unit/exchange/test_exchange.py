@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from guardproxy.exchange.exchange import State
 from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import (
     Aborted,
@@ -89,7 +90,7 @@ def waiting(policies: PolicySet | None = None, route: str = CHAT, **limits: int)
     """An exchange whose request went upstream. Its transcript begins after that."""
     play = Play(policies or rules(ONE_CHECK), route, Limits(**limits))
     play.ask(ask(max_tokens=3))
-    assert play.exchange.phase == "waiting"
+    assert play.exchange.state == State.WAITING
     play.lines.clear()
     return play
 
@@ -179,7 +180,7 @@ def test_a_request_is_blocked() -> None:
         "code": "content_filter",
     }
     assert play.head == SendHead(400, own=True, headers=(("x-should-retry", "false"),))
-    assert play.exchange.phase == "over"
+    assert play.exchange.is_over
 
 
 def test_a_rule_says_its_own_words() -> None:
@@ -800,7 +801,7 @@ def test_a_policy_only_notes_a_check_that_fails() -> None:
     play = Play(rules(ONE_CHECK + "on_error: flag\n"))
     play.tell(RequestReceived(json.dumps(ask()).encode()))
     failed(play)
-    assert play.exchange.phase == "waiting"
+    assert play.exchange.state == State.WAITING
     assert play.exchange.record("")["rules"] == ["on_error"]
     play.tell(ResponseStarted(200, "text/event-stream"))
     for frame in chat_frames([{"content": "one "}, {"content": "two "}]):
