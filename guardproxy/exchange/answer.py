@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
-from guardproxy.exchange.attempts import Answer, Attempts, Extent, Following, Held
+from guardproxy.exchange.attempts import Answer, Attempts, Extent, Following
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import Forms
 from guardproxy.exchange.gate import Entry, Lane, Piece
@@ -39,7 +39,7 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Finding
 from guardproxy.policy import Bound
-from guardproxy.wire import Bounded, uninspected, unmapped
+from guardproxy.wire import Bounded, Decoder, uninspected, unmapped
 
 Findings = Iterable[tuple[Entry, Piece, int, Finding]]
 """Findings with their frame, their piece of it, and their offset in the text."""
@@ -89,16 +89,7 @@ class AnswerPhase:
         if bound and not failed:
             answer.held.extent = extent(bound, self.guard.forms, streamed=streamed)
         self.guard.forms.facts = replace(self.guard.forms.facts, streamed=streamed)
-        answer.decoder = self.setting.codec.decoder(
-            streamed=streamed,
-            failed=failed,
-            limit_bytes=self.setting.limits.answer_bytes,
-            read=answer.side.read,
-            guarded=bool(bound and bound.guards),
-            shapes=self.guard.shapes,
-        )
-        if isinstance(answer.decoder, Bounded):
-            answer.decoder.bounds = self.setting.limits.bounds
+        answer.decoder = decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
         return []
 
     def received(self, happened: DataReceived) -> list[Command]:
@@ -126,7 +117,7 @@ class AnswerPhase:
         if not self._scans.pending:
             return []
         if shortage := self.guard.shortage(self._scans.distant, happened.scans):
-            self._scans.pending = []
+            self._scans.drop()
             return self.client.no_capacity(*shortage, happened.at_s, cancels=self.is_receiving)
         self._scans.learn(happened.scans)
         return self._advance(happened.at_s)
@@ -190,7 +181,7 @@ class AnswerPhase:
             if (ending := self._ending(findings, out, at_s)) is not None:
                 return ending
             texts, changed = entry.texts()
-            counts = moved(entry.frame, answer.side.gate, self.ledger.request.gate)
+            counts = moved(entry.frame, answer.side.gate, self.ledger.request.gate) if entry.frame.counts else []
             data = entry.frame.data
             if changed or counts:
                 data = self.setting.codec.edited(entry.frame, [*texts, *counts])
@@ -208,8 +199,7 @@ class AnswerPhase:
                 held.add(entry.frame, data, sum(len(text) for _, text in texts))
                 if held.chars > self.setting.limits.held_chars:
                     return self._holds_too_much(at_s)
-        ending = self._ending(self._ahead(), out, at_s)
-        if ending is not None:
+        if answer.side.gate.held and (ending := self._ending(self._ahead(), out, at_s)) is not None:
             return ending
         return self.client.send(b"".join(out), at_s) if out else []
 
@@ -236,8 +226,10 @@ class AnswerPhase:
             stop = lane.stops.get(finding)
             decision = self.guard.tally.see(lane.channel, finding) or stop
             mends = finding.repair is not None and not self.answer.mended
-            if isinstance(decision, Retry) and not mends and self._passes(decision, lane, finding, at_s):
-                decision = stop
+            if isinstance(decision, Retry) and not mends:
+                chars, spent_s = self.answer.chars(finding, lane), self.ledger.spent_s(at_s)
+                if self.attempts.passes(decision, self.answer, chars, spent_s):
+                    decision = stop
             if decision is None:
                 continue
             # What stands before the fault counts as seen, however it was cut into frames.
@@ -264,18 +256,9 @@ class AnswerPhase:
 
     # Further attempts.
 
-    def _spent_s(self, at_s: float) -> float:
-        return at_s - self.ledger.notes.times.get("received", at_s)
-
-    def _passes(self, retry: Retry, lane: Lane, finding: Finding, at_s: float) -> bool:
-        """Whether the answer goes on as it is, since there may be no other."""
-        return retry.then == "pass_flagged" and not self.attempts.is_left(
-            retry, self.answer, self.answer.chars(finding, lane), self._spent_s(at_s)
-        )
-
     def _retry(self, retry: Retry, lane: Lane, finding: Finding, at_s: float) -> list[Command]:
         """Another attempt, or what comes instead."""
-        following = self.attempts.following(retry, self.answer, lane, finding, self._spent_s(at_s))
+        following = self.attempts.following(retry, self.answer, lane, finding, self.ledger.spent_s(at_s))
         if following is None:
             return self.client.block(retry, at_s, "blocked_response")
         return self._discard(following, at_s, lane, finding)
@@ -301,16 +284,13 @@ class AnswerPhase:
         old = self.answer
         self.attempts.end(old, "repair", at_s, rule, finding, lane)
         self.guard.tally.next_attempt()
-        mended = new_answer(self.setting, self.guard, old.began_s)
-        mended.decoder, mended.status, mended.streamed = old.decoder, old.status, old.streamed
-        mended.ended, mended.over, mended.held, mended.mended = old.ended, old.over, Held(old.held.extent), True
-        mended.side.read, mended.side.gate.quotes = old.side.read, old.side.gate.quotes
+        mended = old.again(self.guard.side())
         mended.side.gate.push(with_repair(old.events, lane, finding.repair or ""))
         return self._succeed(mended)._advance(at_s)
 
     def _succeed(self, answer: Answer) -> AnswerPhase:
         """Begins the phase of the next answer."""
-        self._scans.pending = []
+        self._scans.drop()
         self.successor = AnswerPhase(
             self.setting, self.guard, self.ledger, self.client, self.attempts, self.patience, answer
         )
@@ -320,6 +300,22 @@ class AnswerPhase:
 def new_answer(setting: Setting, guard: Guard, at_s: float) -> Answer:
     """An answer of which nothing came."""
     return Answer(guard.side(), setting.codec.decoder(streamed=False, failed=True, limit_bytes=0), at_s)
+
+
+def decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decoder:
+    """The decoder of an answer that begins. `failed`: its status is an error; `read`: some rule reads its texts."""
+    setting, bound = guard.setting, guard.bound
+    made = setting.codec.decoder(
+        streamed=streamed,
+        failed=failed,
+        limit_bytes=setting.limits.answer_bytes,
+        read=read,
+        guarded=bool(bound and bound.guards),
+        shapes=guard.shapes,
+    )
+    if isinstance(made, Bounded):
+        made.bounds = setting.limits.bounds
+    return made
 
 
 def extent(bound: Bound, forms: Forms, *, streamed: bool) -> Extent:

@@ -8,7 +8,7 @@ placeholders of the request stay what they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from guardproxy import wire
@@ -81,6 +81,11 @@ class Answer:
     late: bool = False
     """Whether the time for it was over."""
 
+    def again(self, side: Side) -> Answer:
+        """The same answer through a new gate, once a text of it was repaired."""
+        side.read, side.gate.quotes = self.side.read, self.side.gate.quotes
+        return replace(self, side=side, held=Held(self.held.extent), size_bytes=0, events=[], mended=True, late=False)
+
     def chars(self, finding: Finding | None = None, lane: Lane | None = None) -> int:
         """Characters of the answer; of one that was cut off, those up to the fault, however much more had come."""
         lanes = [one for one in self.side.gate.lanes if not one.judged]
@@ -128,6 +133,10 @@ class Attempts:
         if retry.total_tokens is None:
             return True
         return self._tokens + self._count(answer, chars, answer.streamed)[0] < retry.total_tokens
+
+    def passes(self, retry: Retry, answer: Answer, chars: int, spent_s: float) -> bool:
+        """Whether an answer that `retry` refuses goes on as it is, since there may be no other."""
+        return retry.then == "pass_flagged" and not self.is_left(retry, answer, chars, spent_s)
 
     def following(self, retry: Retry, answer: Answer, lane: Lane, finding: Finding, spent_s: float) -> Following | None:
         """The attempt after an answer that `retry` refuses; `None` where there is none."""

@@ -12,22 +12,23 @@ States
     answering   the answer comes and leaves as soon as its texts are settled
     over        `Finish` was given
 
-Transitions. Every arrow is an input and the commands that follow from it; an input may also leave the state as it is.
-    expecting -> scanning | proving | waiting | over
-    scanning  -> proving | waiting | over
-    proving   -> waiting | over
-    waiting   -> holding | answering | over
-    holding   -> waiting | answering | over
-    answering -> over
-
-`holding -> waiting`: the answer was discarded and the next attempt was sent. An answer that may leave is never discarded.
-
-                    +----------------------------------------------+
-                    |                                              v
-    expecting -> scanning -> proving -> waiting -> answering ->  over
-                    |                    ^  |        ^             ^
-                    +--------------------+  v        |             |
-                                         holding ----+-------------+
+Transitions, each with an example of what leads to it. An input may also leave the state as it is.
+    expecting -> scanning    a request with texts that a check reads
+    expecting -> proving     a request without such texts that asks for a schema
+    expecting -> waiting     a request that no check reads
+    expecting -> over        a request that cannot be read
+    scanning -> proving      the texts are settled, and the request asks for a schema
+    scanning -> waiting      the texts are settled
+    scanning -> over         a rule blocks the request
+    proving -> waiting       the schema can be used
+    proving -> over          the schema cannot be used
+    waiting -> holding       an answer comes that a rule may refuse as a whole
+    waiting -> answering     an answer comes
+    waiting -> over          the upstream fails
+    holding -> waiting       a rule refuses the answer; the next attempt was sent
+    holding -> answering     text of a stream may leave, so no other answer is asked for
+    holding -> over          the answer is complete, or a rule blocks it
+    answering -> over        the answer is complete, or a rule stops it
 
 Parts
     RequestPhase   reads, scans and edits the request

@@ -60,6 +60,10 @@ class Ledger:
         """Notes when something happened first."""
         self.notes.times.setdefault(name, at_s)
 
+    def spent_s(self, at_s: float) -> float:
+        """How long ago the request came."""
+        return at_s - self.notes.times.get("received", at_s)
+
     def sent(self, data: bytes, *, sealed: bool = True) -> None:
         """Notes bytes that go to the client. `sealed`: they are part of an answer of the model."""
         if sealed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from guardproxy.exchange.editing import Editor
 from guardproxy.exchange.gate import Gate, Job
@@ -22,29 +22,31 @@ class Scans:
     gate: Gate
     editor: Editor
     notes: Notes
-    pending: list[Job] = field(default_factory=list)
+    pending: Sequence[Job] = ()
     """The jobs under way, those of placeholders included."""
+    distant: tuple[Job, ...] = ()
+    """The jobs under way that the driver runs."""
 
     def ask(self, *, all_text: bool = False) -> ScanCommand | None:
         """Scans what can be scanned at once; returns the command for the rest. `all_text`: see `Gate.jobs`."""
         while jobs := self.gate.jobs(all_text=all_text):
+            restoring = self.editor.restoring
             self.pending = jobs
-            distant = self.distant
-            if distant:
-                self.notes.scans += len(distant)
-                return ScanCommand(distant)
+            self.distant = tuple([job for job in jobs if job.check is not restoring])
+            if self.distant:
+                self.notes.scans += len(self.distant)
+                return ScanCommand(self.distant)
             self.learn([])
         return None
 
-    @property
-    def distant(self) -> tuple[Job, ...]:
-        """The jobs under way that the driver runs."""
-        restoring = self.editor.restoring
-        return tuple(job for job in self.pending if job.check is not restoring)
+    def drop(self) -> None:
+        """Forgets the jobs under way."""
+        self.pending = self.distant = ()
 
     def learn(self, scans: Sequence[Scan]) -> None:
         """Takes the scans of the jobs under way."""
-        jobs, self.pending = self.pending, []
+        jobs = self.pending
+        self.drop()
         answers, restoring = iter(scans), self.editor.restoring
         merged = [job.check.scan([job.window])[0] if job.check is restoring else next(answers) for job in jobs]
         for lane, findings in self.gate.learn(merged):
