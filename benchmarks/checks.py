@@ -16,6 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def _presidio() -> Any:
 
         from guardproxy.checks._pii.recognizers import recognizers
 
-        engine = SpacyNlpEngine(models=[{"lang_code": "en", "model_name": "blank"}])
+        engine: Any = SpacyNlpEngine(models=[{"lang_code": "en", "model_name": "blank"}])
         engine.nlp = {"en": spacy.blank("en")}
         makers: list[Any] = [kind for entity in DEFAULTS for kind in recognizers()[entity]]
         registry = RecognizerRegistry(recognizers=[make(supported_language="en") for make in makers])
@@ -88,12 +89,12 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
         window = [Window(CHANNEL, text)]
         candidates: dict[str, Callable[[], object]] = {}
         for name, check in checks.items():
-            candidates[name] = lambda check=check, window=window: check.scan(window)
-        candidates["presidio AnalyzerEngine"] = lambda text=text: engine.analyze(
-            text, "en", entities=list(DEFAULTS), score_threshold=0.4
+            candidates[name] = partial(check.scan, window)
+        candidates["presidio AnalyzerEngine"] = partial(
+            engine.analyze, text, "en", entities=list(DEFAULTS), score_threshold=0.4
         )
         for name, check in checks.items():
-            candidates[f"{name}, whole stream"] = lambda check=check, text=text: _streamed(check, text)
+            candidates[f"{name}, whole stream"] = partial(_streamed, check, text)
         results[label] = _measured(candidates, rounds)
     return results
 

@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.kit import cost
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows[name] = _measured(shape)
         print(f"{name:40} {rows[name]}", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    found = {"sizes": SIZES, "seconds": {name: row["seconds"] for name, row in rows.items()}}
+    found: dict[str, Any] = {"sizes": SIZES, "seconds": {name: row["seconds"] for name, row in rows.items()}}
     found["growth"] = {name: row["growth"] for name, row in rows.items()}
     (options.out / "cost_growth.json").write_text(json.dumps(found, indent=1) + "\n")
     _draw(found["seconds"], options.out / "cost_growth.png")

@@ -17,6 +17,7 @@ import os
 import platform
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,9 @@ def costs(rounds: int) -> dict[str, dict[str, float]]:
         for use in ("pii", "secrets"):
             for profile, check in _checks(use).items():
                 window = [Window(CHANNEL, text)]
-                candidates[f"{use} {profile}"] = lambda check=check, window=window: check.scan(window)
+                candidates[f"{use} {profile}"] = partial(check.scan, window)
                 if label in ("chat", "hostile"):
-                    candidates[f"{use} {profile}, stream"] = lambda check=check, text=text: _streamed(check, text)
+                    candidates[f"{use} {profile}, stream"] = partial(_streamed, check, text)
         results[label] = _measured(candidates, rounds)
     return results
 

@@ -23,8 +23,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -54,7 +55,7 @@ def documents() -> list[tuple[Any, Any]]:
     return list(found.values())
 
 
-ORDER_KEYS = {key: value for key, value in dict(ORDER)["properties"].items() if key != "parent"}
+ORDER_KEYS = {key: value for key, value in cast(dict[str, Any], ORDER["properties"]).items() if key != "parent"}
 LIST = {
     "type": "object",
     "properties": {
@@ -98,10 +99,10 @@ def measure_cost(rounds: int) -> dict[str, dict[int, float]]:
     for size in SIZES_KB:
         text = document(size * 1024)
         ways: dict[str, Callable[[], None]] = {
-            "growing, 4 characters at a time": lambda text=text: grow(compiled, text, 4),
-            "growing, 64 characters at a time": lambda text=text: grow(compiled, text, 64),
-            "growing, in one piece": lambda text=text: grow(compiled, text, len(text)),
-            "whole, json.loads and validator": lambda text=text: whole(compiled, text),
+            "growing, 4 characters at a time": partial(grow, compiled, text, 4),
+            "growing, 64 characters at a time": partial(grow, compiled, text, 64),
+            "growing, in one piece": partial(grow, compiled, text, len(text)),
+            "whole, json.loads and validator": partial(whole, compiled, text),
         }
         took: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(max(3, rounds // size)):

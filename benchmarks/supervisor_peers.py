@@ -18,31 +18,36 @@ def _jailguard() -> Callable[[str], Any]:
     import jailguard
 
     jailguard.score("warm up")
-    return jailguard.score
+    judge: Callable[[str], Any] = jailguard.score
+    return judge
 
 
 def _nanoguard() -> Callable[[str], Any]:
     import nanoguard
 
-    return nanoguard.NanoGuard().scan
+    judge: Callable[[str], Any] = nanoguard.NanoGuard().scan
+    return judge
 
 
 def _guardify() -> Callable[[str], Any]:
     import guardify
 
-    return guardify.LogisticRegressionGuardrail().predict
+    judge: Callable[[str], Any] = guardify.LogisticRegressionGuardrail().predict
+    return judge
 
 
 def _detector() -> Callable[[str], Any]:
     import prompt_injection_detector
 
-    return prompt_injection_detector.Scanner().scan
+    judge: Callable[[str], Any] = prompt_injection_detector.Scanner().scan
+    return judge
 
 
 def _forcefield() -> Callable[[str], Any]:
     import forcefield
 
-    return forcefield.Guard().scan
+    judge: Callable[[str], Any] = forcefield.Guard().scan
+    return judge
 
 
 PEERS: dict[str, Callable[[], Callable[[str], Any]]] = {

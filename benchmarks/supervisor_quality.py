@@ -36,7 +36,7 @@ from tqdm import tqdm
 from guardproxy.findings import Kind
 from guardproxy.inference.models import find
 from guardproxy.lab.judging import Judge, load
-from guardproxy.lab.reports import ALL, Judged, Report, interval, report
+from guardproxy.lab.reports import ALL, EvaluationReport, JudgedRow, interval, report
 
 ROOT = Path(__file__).parents[1]
 SEED = 11
@@ -152,7 +152,7 @@ class Kept:
         return [self._known[key] for key in keys]
 
 
-def ours(task: str, asked: Sequence[Text], model: Path) -> list[Judged] | None:
+def ours(task: str, asked: Sequence[Text], model: Path) -> list[JudgedRow] | None:
     """`None` when the model has no output for the task. A text is found at the model's own threshold."""
     scorer = load(model)
     injection = {output for outputs in scorer.labels["injection"].values() for output in outputs}
@@ -160,12 +160,12 @@ def ours(task: str, asked: Sequence[Text], model: Path) -> list[Judged] | None:
     if not labels:
         return None
     judges = {kind: Judge(scorer, {"labels": labels}, kind) for kind in {text.kind for text in asked}}
-    found: dict[Text, Judged] = {}
+    found: dict[Text, JudgedRow] = {}
     for kind, judge in judges.items():
         part = [text for text in asked if text.kind == kind]
         verdicts = judge.judge(text.text for text in part)
         for text, verdict in zip(part, tqdm(verdicts, total=len(part), desc=f"{task}: {OURS}"), strict=True):
-            found[text] = Judged(text.source, text.attack, verdict.score, verdict.found)
+            found[text] = JudgedRow(text.source, text.attack, verdict.score, verdict.found)
     return [found[text] for text in asked]
 
 
@@ -177,13 +177,13 @@ def theirs(task: str, asked: Sequence[Text], groups: Sequence[Peers], kept: Kept
                 part = asked[::EVERY] if peer in SLOW else asked
                 answers = kept.judged(peers, peer, [text.text for text in part], task)
                 judged = [
-                    Judged(text.source, text.attack, score, found)
+                    JudgedRow(text.source, text.attack, score, found)
                     for text, (score, found, _) in zip(part, answers, strict=True)
                 ]
                 yield peer, (judged, statistics.median(us for *_, us in answers), peer not in SLOW)
 
 
-def show(task: str, results: dict[str, tuple[Report, bool]]) -> None:
+def show(task: str, results: dict[str, tuple[EvaluationReport, bool]]) -> None:
     print(f"\n{task}: recall at 1 % | at 0.1 % of the harmless texts of all sets (bootstrap, 95 %)")
     for name, (found, whole) in results.items():
         for source, one in found.attacks.items():
@@ -196,7 +196,7 @@ def show(task: str, results: dict[str, tuple[Report, bool]]) -> None:
         print(f"  {name:26} {'attacks of all':26} {'':6} {interval(list(found.attacks.values())[-1].found)}")
 
 
-def draw(results: dict[str, dict[str, tuple[Report, bool]]], path: Path) -> None:
+def draw(results: dict[str, dict[str, tuple[EvaluationReport, bool]]], path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -209,7 +209,7 @@ def draw(results: dict[str, dict[str, tuple[Report, bool]]], path: Path) -> None
         names = list(found)[::-1]
         last = [list(found[name][0].attacks.values())[-1] for name in names]
         fine = [found[name][0].harmless for name in names]
-        panels = (
+        panels: tuple[tuple[str, list[Any]], ...] = (
             (f"{task}: attacks found at 1 % false positives", [one.recall_at[0] for one in last]),
             (f"{task}: attacks found at 0.1 % false positives", [one.recall_at[1] for one in last]),
             (
@@ -251,7 +251,7 @@ def main() -> None:
     if not groups:
         print("no other packages: neither --peers nor --npm says where they are", file=sys.stderr)
     kept = Kept(KEPT)
-    results: dict[str, dict[str, tuple[Report, bool]]] = {}
+    results: dict[str, dict[str, tuple[EvaluationReport, bool]]] = {}
     shown: dict[str, Any] = {}
     data = Path(os.environ["GUARDPROXY_DATA"])
     rows = {task: texts(data, task) for task in SETS}

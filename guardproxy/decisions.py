@@ -1,7 +1,7 @@
-"""What is done about findings, and where an exchange goes.
+"""Decisions about findings, and where an exchange goes.
 
-A decision is `Pass`, `Edit`, `Retry` or `Stop`, in that order of strength; the strongest of all rules wins. A `Plan` has no
-strength: it says which upstream and which model answer, whatever is decided about the texts.
+A decision is `Pass`, `Edit`, `Retry` or `Stop`, in that order of strength. The strongest decision of all rules wins. A `Plan`
+has no strength: it says which upstream and which model answer, whatever is decided about the texts.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Retry:
     """The answer is not sent: the model is told what is wrong and answers again.
 
     `attempts`: how many more answers it may give. `total_s`, `total_tokens`: no further attempt is made when the whole
-    exchange has taken so long, or so many tokens of all its attempts. `then`: what happens when there is none left.
-    `template`: what the model is told, `{errors}` in it being the list of faults. `model`, `upstream`: whom `fallback` asks
-    (an empty one stays as it was). `price`: of a million tokens of output, for the count of what was saved.
+    exchange has taken this many seconds or all attempts this many tokens. `then`: what happens after the last attempt.
+    `template`: what the model is told, `{errors}` in it being the list of faults. `model`, `upstream`: the model and the
+    upstream of a `fallback` (empty: unchanged). `price`: of a million tokens of output, for the count of what was saved.
     """
 
     rule: str
@@ -93,10 +93,6 @@ class Plan:
     def changes_body(self) -> bool:
         """Whether the body that goes upstream is another one than the request's."""
         return bool(self.model or self.parameters)
-
-    def applied(self, tree: Mapping[str, Any]) -> dict[str, Any]:
-        """The body of a request, as this plan sends it."""
-        return {**tree, **self.parameters, **({"model": self.model} if self.model else {})}
 
 
 UNPLANNED = Plan()

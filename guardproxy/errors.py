@@ -1,14 +1,267 @@
-"""The few exceptions that cross a folder, each with the HTTP status a client gets for it.
+"""The codes of all errors that a client can get, and the few exceptions that cross a folder.
 
 Messages are lower case, without a full stop, and never hold text of a request or an answer: they name the field.
+`docs/reference/errors.md` is generated from `ErrorCode`.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple, Self
 
-NO_CAPACITY = "no_capacity"
-"""The code and the outcome of an exchange that was refused because a check could not be asked, or not in time."""
+_RETRYABLE = frozenset((429, 500, 502, 503, 504))
+
+
+class _Spec(NamedTuple):
+    """What `ErrorCode.__new__` takes: an enum passes the items of a tuple by position."""
+
+    code: str
+    status: int
+    sentence: str
+    meaning: str = ""
+    settings: tuple[str, ...] = ()
+    policy_key: str = ""
+    names_switch: bool = False
+
+
+class ErrorCode(StrEnum):
+    """Every error that a client can get. The value is the stable word in the body, in the record and in metrics.
+
+    `status`: the HTTP status when nothing of an answer was sent. `sentence`: the message, where the place that raises has
+    no better one. `meaning`: what an operator should know. `settings`, `policy_key`: the settings and the key of a policy
+    that change when this error occurs. `names_switch`: whether the message names them.
+
+    A message names its switch where an honest client runs into a limit of size or of time on an answer: the name tells
+    nothing that sending a larger request would not. It names none where the error is about capacity, the audit log,
+    credentials or an upstream's health: there the name would tell which resource to exhaust or how access is configured.
+    """
+
+    status: int
+    sentence: str
+    meaning: str
+    settings: tuple[str, ...]
+    policy_key: str
+    names_switch: bool
+
+    # The request as HTTP.
+    MALFORMED_HTTP = _Spec("malformed_http", 400, "the request is not well-formed HTTP")
+    HTTP_VERSION = _Spec("http_version", 505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    INVALID_PATH = _Spec("invalid_path", 400, "the path or query has characters that are not accepted")
+    INVALID_QUERY = _Spec("invalid_query", 400, "a guarded route does not take this query")
+    INVALID_HOST = _Spec("invalid_host", 400, "the header `host` must be a name or an address, and a port")
+    INVALID_HEADER = _Spec(
+        "invalid_header", 400, "a header has characters that are not accepted", settings=("request_header",)
+    )
+    REPEATED_HEADER = _Spec("repeated_header", 400, "a header that a policy reads stands in the request twice")
+    INVALID_TRANSFER_ENCODING = _Spec("invalid_transfer_encoding", 400, "only chunked transfer encoding is accepted")
+    UPGRADE_REFUSED = _Spec("upgrade_refused", 400, "protocol upgrades are not accepted")
+    UNKNOWN_EXPECTATION = _Spec("unknown_expectation", 417, "only 100-continue may be expected")
+    UNSUPPORTED_MEDIA_TYPE = _Spec("unsupported_media_type", 415, "the content type must be application/json, in UTF-8")
+    UNSUPPORTED_ENCODING = _Spec("unsupported_encoding", 415, "the content encoding must be identity, gzip or deflate")
+    UNKNOWN_ROUTE = _Spec(
+        "unknown_route",
+        404,
+        "this route is not guarded",
+        "No wire format reads the route and no setting lets it through. The message names the flag.",
+        ("pass_through",),
+    )
+    METHOD_NOT_ALLOWED = _Spec("method_not_allowed", 405, "this path does not take this method")
+
+    # Credentials.
+    REPEATED_CREDENTIAL = _Spec("repeated_credential", 400, "a header with a credential stands in the request twice")
+    TWO_CREDENTIALS = _Spec("two_credentials", 400, "the request has two different credentials")
+    INVALID_CREDENTIAL = _Spec("invalid_credential", 400, "the credential has a form that is not accepted")
+    CREDENTIAL_IN_QUERY = _Spec("credential_in_query", 400, "a credential belongs into a header, not into the query")
+    UNKNOWN_CREDENTIAL = _Spec(
+        "unknown_credential",
+        401,
+        "the credential of the request is not known here",
+        "The credential has no name in `tenants`, and `unknown_tenant` is `refuse`.",
+        ("tenants", "unknown_tenant"),
+    )
+
+    RATE_LIMIT_EXCEEDED = _Spec(
+        "rate_limit_exceeded", 429, "too many requests in a short time", "A duty refuses, such as that of a plug-in."
+    )
+    STORE_UNAVAILABLE = _Spec(
+        "store_unavailable",
+        503,
+        "the store of the gateway cannot be reached",
+        "A duty needs the store, so nothing is admitted without its answer.",
+    )
+
+    # The body.
+    HEAD_TIMEOUT = _Spec(
+        "head_timeout", 408, "the head of the request did not arrive in time", settings=("timeout_head_s",)
+    )
+    BODY_TIMEOUT = _Spec(
+        "body_timeout",
+        408,
+        "the request body did not arrive in time",
+        settings=("timeout_body_s", "limit_body_rate", "body_grace_s"),
+    )
+    REQUEST_TOO_LARGE = _Spec(
+        "request_too_large", 413, "the request body is too large", "", ("limit_body_bytes",), names_switch=True
+    )
+    COMPRESSION_RATIO = _Spec(
+        "compression_ratio",
+        413,
+        "the request body is compressed too much: send it less or not compressed",
+        settings=("limit_body_ratio",),
+        names_switch=True,
+    )
+    INVALID_BODY = _Spec("invalid_body", 400, "the request body is cut off or not encoded as it says")
+    INVALID_ENCODING = _Spec("invalid_encoding", 400, "the body is not UTF-8")
+    INVALID_JSON = _Spec("invalid_json", 400, "not JSON")
+    DUPLICATE_KEY = _Spec(
+        "duplicate_key", 400, "a key appears twice in one object", "Two parsers could read the object differently."
+    )
+    INVALID_NUMBER = _Spec("invalid_number", 400, "a number cannot be read exactly")
+    INVALID_TYPE = _Spec("invalid_type", 400, "a field has another type than the format asks for")
+    INVALID_VALUE = _Spec("invalid_value", 400, "a field has a value that the format does not allow")
+    TOO_DEEP = _Spec("too_deep", 400, "the body is nested too deep", settings=("limit_depth",))
+    TOO_MANY_TEXTS = _Spec("too_many_texts", 413, "too many strings", "", ("limit_texts",), names_switch=True)
+    TOO_MANY_VALUES = _Spec("too_many_values", 413, "too many values", "", ("limit_values",), names_switch=True)
+    TOO_MANY_MESSAGES = _Spec("too_many_messages", 413, "too many messages", "", ("limit_messages",), names_switch=True)
+    TOO_MANY_TOOLS = _Spec("too_many_tools", 413, "too many tools", "", ("limit_tools",), names_switch=True)
+    TOO_MANY_PATH_CHARS = _Spec(
+        "too_many_path_chars", 413, "the keys that lead to a value are too long", "", ("limit_path_chars",), "", True
+    )
+
+    # A policy's decision.
+    CONTENT_FILTER = _Spec("content_filter", 400, "a policy blocked the text", "A rule with `action: block` decided.")
+    INVALID_ANSWER = _Spec(
+        "invalid_answer",
+        400,
+        "the answer does not meet its schema",
+        "A rule ended an answer that had begun, as `action: retry` had no attempt left. Occurs as an error event only.",
+        policy_key="attempts",
+    )
+    UNMAPPED_FIELD = _Spec(
+        "unmapped_field",
+        400,
+        "a field is not known to this proxy",
+        "A policy has `unmapped: refuse`. In an answer: 502.",
+        policy_key="unmapped",
+    )
+    OPAQUE_CONTENT = _Spec(
+        "opaque_content",
+        400,
+        "the content cannot be read by any check, and the policy refuses it",
+        "For example an image. In an answer: 502.",
+        policy_key="opaque",
+    )
+    TOKEN_IDS = _Spec(
+        "token_ids", 400, "integers that stand for a text cannot be read by any check", policy_key="token_ids"
+    )
+    SCHEMA_REFUSED = _Spec(
+        "schema_refused",
+        400,
+        "the request's schema cannot be used",
+        "A rule judges answers by it, so nothing is sent.",
+    )
+
+    # No capacity: nothing was decided.
+    NO_CAPACITY = _Spec(
+        "no_capacity",
+        503,
+        "too many requests are under way",
+        "A check could not be asked, or not in time; or slots, connections or memory are used up. 429 where the tenant's own "
+        "share is used up.",
+        (
+            *("limit_scan_wait_s", "timeout_scan_s", "timeout_scan_s_per_million", "scan_threads"),
+            *("limit_exchanges", "limit_connections", "limit_bodies_bytes"),
+        ),
+    )
+    AUDIT_UNAVAILABLE = _Spec(
+        "audit_unavailable",
+        503,
+        "the audit log cannot be written",
+        "Nothing is answered without its record. The log recovers by itself once its folder can be written.",
+        ("audit", "audit_sink"),
+    )
+    SHUTTING_DOWN = _Spec("shutting_down", 503, "the proxy is shutting down", settings=("drain_s",))
+    INTERNAL_ERROR = _Spec("internal_error", 500, "the proxy met a fault of its own")
+    TIMEOUT = _Spec("timeout", 504, "the exchange took too long", "", ("timeout_total_s",), names_switch=True)
+
+    # The upstream.
+    UPSTREAM_UNAVAILABLE = _Spec(
+        "upstream_unavailable",
+        503,
+        "the upstream failed several times in a row and is not asked for a while",
+        "The circuit breaker of the upstream is open.",
+        ("breaker_failures", "breaker_share", "breaker_window_s", "breaker_open_s"),
+    )
+    UPSTREAM_UNREACHABLE = _Spec(
+        "upstream_unreachable", 502, "the upstream cannot be reached", settings=("upstream", "timeout_connect_s")
+    )
+    UPSTREAM_TIMEOUT = _Spec(
+        "upstream_timeout",
+        504,
+        "the upstream did not answer in time",
+        settings=("timeout_first_byte_s", "timeout_idle_s"),
+        names_switch=True,
+    )
+    UPSTREAM_FAILED = _Spec("upstream_failed", 502, "the upstream closed the connection or spoke no HTTP")
+    UPSTREAM_TRUNCATED = _Spec("upstream_truncated", 502, "the upstream closed the connection in the middle")
+    UPSTREAM_ERROR = _Spec(
+        "upstream_error",
+        502,
+        "the upstream answered with an error that cannot be read",
+        "The status is the upstream's.",
+    )
+    UPSTREAM_ENCODING = _Spec("upstream_encoding", 502, "the upstream compressed its answer without being asked")
+    UPSTREAM_REDIRECT = _Spec("upstream_redirect", 502, "the upstream answered with a redirect")
+    UPSTREAM_CONTENT_TYPE = _Spec(
+        "upstream_content_type", 502, "the upstream answered with another content type than JSON or an event stream"
+    )
+    UPSTREAM_INVALID_JSON = _Spec("upstream_invalid_json", 502, "the answer is not JSON that can be read safely")
+    UPSTREAM_TOO_LARGE = _Spec(
+        "upstream_too_large", 502, "the answer is larger than the limit", "", ("limit_answer_bytes",), names_switch=True
+    )
+    UPSTREAM_EVENT_TOO_LARGE = _Spec(
+        "upstream_event_too_large",
+        502,
+        "an event of the stream is larger than the limit",
+        settings=("limit_answer_bytes",),
+        names_switch=True,
+    )
+    HOLD_LIMIT = _Spec(
+        "hold_limit",
+        502,
+        "more text had to be held back than the limit allows",
+        settings=("limit_held_chars",),
+        names_switch=True,
+    )
+
+    def __new__(
+        cls,
+        code: str,
+        status: int,
+        sentence: str,
+        meaning: str,
+        settings: tuple[str, ...],
+        policy_key: str,
+        names_switch: bool,
+    ) -> Self:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.status, member.sentence, member.meaning = status, sentence, meaning
+        member.settings, member.policy_key, member.names_switch = settings, policy_key, names_switch
+        return member
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the same request may succeed a moment later. False: the answer says `x-should-retry: false`."""
+        return self.status in _RETRYABLE
+
+    def message(self, detail: str = "") -> str:
+        """The message for the client: `detail` or the sentence, with the switch where the code names it and `detail` does
+        not. Adds the switch once, however often it is applied."""
+        text = detail or self.sentence
+        if not self.names_switch or self.settings[0] in text:
+            return text
+        return f"{text} (the setting{'s' * (len(self.settings) > 1)} {' and '.join(self.settings)})"
 
 
 class GuardproxyError(Exception):
@@ -18,31 +271,33 @@ class GuardproxyError(Exception):
 
 
 class DownstreamError(GuardproxyError):
-    """The client's fault: nothing is sent upstream.
+    """The client's fault, or a shortage here: nothing is sent upstream.
 
-    `status`: the HTTP status of the refusal (4xx). `code`: a stable word for programs. `field`: what is wrong, as a
-    JSON path or a header name, or `None`. `retry_s`: after how many seconds the client may ask again, where that is known.
+    `status`: the HTTP status of the refusal. `field`: what is wrong, as a JSON path or a header name, or `None`. `retry_s`:
+    after how many seconds the client may ask again, where that is known. The message is the code's sentence where none is
+    given.
     """
 
     def __init__(
-        self, status: int, code: str, message: str, field: str | None = None, *, retry_s: int | None = None
+        self, code: ErrorCode, message: str = "", field: str | None = None, *, retry_s: int | None = None
     ) -> None:
-        super().__init__(message)
-        self.status = status
+        super().__init__(code.message(message))
+        self.status = code.status
         self.code = code
         self.field = field
         self.retry_s = retry_s
 
 
 class UpstreamError(GuardproxyError):
-    """The model's fault: a typed error in the client's dialect, 502 or 504 when nothing was sent yet.
+    """The model's fault: a typed error in the client's dialect.
 
-    `retry_s`: after how many seconds the client may ask again, where that is known (503).
+    `status`: the HTTP status when nothing was sent yet. `retry_s`: after how many seconds the client may ask again, where
+    that is known (503). The message is the code's sentence where none is given.
     """
 
-    def __init__(self, code: str, message: str, status: int = 502, retry_s: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
+    def __init__(self, code: ErrorCode, message: str = "", retry_s: int | None = None) -> None:
+        super().__init__(code.message(message))
+        self.status = code.status
         self.code = code
         self.retry_s = retry_s
 

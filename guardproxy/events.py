@@ -1,4 +1,4 @@
-"""Decoded wire content: what every wire format turns bytes into."""
+"""Decoded wire content: the events that every wire format turns bytes into."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from guardproxy.errors import ErrorCode
 from guardproxy.findings import Channel
 from guardproxy.redaction import Shape
 
@@ -45,10 +46,10 @@ class Text:
     """Checkable text at `path` of `frame.tree`: the next part of its channel's text, or all of it.
 
     `encoded`: the text is itself JSON (tool arguments as a string). `key`: the text is an object key, not a value;
-    `number`: it is a JSON number's digits. `again`: the channel's last text, which is complete, said once more: it is
-    not scanned again, and what became of it becomes of this. `judged`: what the frame says elsewhere in parts, or does not
-    say at all, as one text for the checks that judge a form; it is never sent. `altered`: the frame itself says something
-    else, and is to be written with this text. `shape`: what a schema of the request asks of it. `fixed`: the place takes no
+    `number`: it is a JSON number's digits. `again`: the frame repeats the complete text of the channel: it is not
+    scanned again, and it gets the same edits as before. `judged`: what the frame says elsewhere in parts, or does not
+    say at all, as one text for the checks that judge a form; it is never sent. `altered`: the frame holds another text
+    and must be written with this one. `shape`: what a schema of the request asks of it. `fixed`: the place takes no
     edited text, so what would be an edit is a stop. `unmapped`: the format does not know the place. `parts`: the text is a
     row of short numbers, which stand at these places. `encode`: writes an edited text as it stands in the frame.
     """
@@ -92,10 +93,13 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Wire content that cannot be trusted: `code` is a stable word, `message` names the place, never the text."""
+    """Wire content that cannot be trusted. `message` names the place, never the text; the code's sentence if empty."""
 
-    code: str
-    message: str
+    code: ErrorCode
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", self.code.message(self.message))
 
 
 Event = Text | Opaque | End | Fault

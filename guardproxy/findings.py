@@ -1,4 +1,4 @@
-"""What is scanned and what was seen: channels, windows, findings.
+"""The input and the output of checks: channels, windows, findings.
 
 Offsets are code points of a channel's whole text, end exclusive, never of a chunk.
 """
@@ -112,7 +112,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """What is wrong at one place of a value, in words that a model can act on.
+    """A fault at one place of a value, in words that a model can act on.
 
     `place`: a path such as `items[2].name`, empty for the whole value; `shown`: the same without words that the text
     itself made up, for the record. `said`: those words, where they help (a key that is not allowed).
@@ -127,7 +127,7 @@ class Detail:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """What a check saw, where, how sure. `start`, `end`, `score` have Presidio's meaning; `score` is 0.0 to 1.0.
+    """Something that a check found in a text. `start`, `end`, `score` have Presidio's meaning; `score` is 0.0 to 1.0.
 
     `details`: what is wrong, place by place. `repair`: a whole text that would be right instead, to be checked anew.
     """
@@ -145,14 +145,13 @@ class Finding:
 class Scan:
     """A check's answer to one window.
 
-    `findings`: those that begin at or after the window's `settled` and end at or before the new `settled`.
-    `settled`: no continuation whatever can change the findings before this offset; never inside a finding; never
-    below the window's `settled`; the end of the text when the window is the last.
-    `keep`: the next window of this channel must begin here (`keep <= settled`), so that words before it still count.
-    `error`: the check failed (a class name, never text); then `settled` is that of the window and `findings` is empty.
-    `no_capacity`: the check was not asked, or not in time, so there is no verdict; `error` is set too, so that code that does
-    not look at this member takes it for a failure, never for a verdict.
-    `state`: what the check wants back with the next window of this text.
+    `findings`: those that begin at or after the window's `settled` and end at or before the new `settled`. `settled`: no
+    continuation whatever can change the findings before this offset; never inside a finding; never below the window's
+    `settled`; the end of the text when the window is the last. `keep`: the next window of this channel must begin here (`keep
+    <= settled`), so that words before it still count. `error`: the check failed (a class name, never text); then `settled` is
+    that of the window and `findings` is empty. `no_capacity`: the check did not run, or not in time, so there is no verdict.
+    `error` is set too, so that code that ignores this member sees a failure and never a verdict. `state`: a value that the
+    check gets back with the next window of this text.
     """
 
     findings: tuple[Finding, ...]
@@ -170,7 +169,7 @@ def failed(window: Window, error: Exception) -> Scan:
 
 
 def give_way(weak: Sequence[Finding], strong: Sequence[Finding], text_of: Callable[[int, int], str]) -> list[Finding]:
-    """What is left of each weak finding where no strong one of its check covers it, if that holds a letter or digit.
+    """The parts of each weak finding that no strong finding of its check covers, if they hold a letter or digit.
 
     `text_of(start, end)`: the scanned text.
     """

@@ -1,4 +1,4 @@
-"""Attributes that are computed when they are first asked for.
+"""Attributes that are computed at their first use.
 
 `functools.cached_property` is not used: up to Python 3.11 all objects of a class share one lock for it, and the lock is held
 while a value is computed. So a thread that composes a large record would keep the event loop from composing a small one.

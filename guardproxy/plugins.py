@@ -1,10 +1,10 @@
-"""Parts of guardproxy that other packages bring, by entry point: checks, wire formats, actions, sinks, duties.
+"""Parts of guardproxy that other packages bring by entry point: checks, wire formats, actions, sinks, duties.
 
-In: a group and a name. Out: the object that the entry point names, or `PluginError`, which says whose it is. Kept: the list of
-what is installed, read once. What no policy and no setting names is not imported, but for wire formats, which all are.
+In: a group and a name. Out: the object that the entry point names, or `PluginError`, which says whose it is. Kept: the list
+of installed plug-ins, read once. A plug-in is imported when a policy or a setting names it; wire formats are always imported.
 
-A name stands for one thing: two packages that bring the same, or one that brings a name of guardproxy's own, are refused, for
-nobody should have to know which of them guards a text.
+A name is unique: two packages that bring the same name, or a package that brings a name of guardproxy itself, are refused.
+Otherwise nobody could tell which of them guards a text.
 """
 
 from __future__ import annotations
@@ -47,27 +47,27 @@ def installed(group: str) -> tuple[Plugin, ...]:
         )
         for point in entry_points(group=group)
     ]
-    return tuple(sorted(found, key=lambda one: (one.name, one.of)))
+    return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.of)))
 
 
 def names(group: str) -> list[str]:
-    """The names that plug-ins of a group have."""
-    return [one.name for one in installed(group)]
+    """The names of the plug-ins of a group."""
+    return [plugin.name for plugin in installed(group)]
 
 
 def refuse_clashes(group: str, own: Collection[str]) -> None:
     """Raises `PluginError` where a name of the group stands for two things. `own`: guardproxy's names."""
     first: dict[str, Plugin] = {}
-    for one in installed(group):
-        if one.name in own:
-            raise PluginError(f"the plug-in {one} has a name of guardproxy's own; uninstall it")
-        if (other := first.setdefault(one.name, one)) is not one:
-            raise PluginError(f"the plug-ins {other} and {one} have the same name; uninstall one of them")
+    for plugin in installed(group):
+        if plugin.name in own:
+            raise PluginError(f"the plug-in {plugin} has a name of guardproxy's own; uninstall it")
+        if (other := first.setdefault(plugin.name, plugin)) is not plugin:
+            raise PluginError(f"the plug-ins {other} and {plugin} have the same name; uninstall one of them")
 
 
 def load(group: str, name: str, own: Collection[str] = ()) -> Any:
-    """What a plug-in brings; `None` where there is none of that name. Raises `PluginError`."""
-    found = [one for one in installed(group) if one.name == name]
+    """The object of a plug-in; `None` if no plug-in has that name. Raises `PluginError`."""
+    found = [plugin for plugin in installed(group) if plugin.name == name]
     if not found:
         return None
     refuse_clashes(group, own)
@@ -78,5 +78,5 @@ def load(group: str, name: str, own: Collection[str] = ()) -> Any:
 
 
 def whose(group: str, name: str) -> str:
-    """The plug-in in words, for messages."""
-    return next((str(one) for one in installed(group) if one.name == name), f"`{name}` ({group})")
+    """The name of the plug-in and its package, for messages."""
+    return next((str(plugin) for plugin in installed(group) if plugin.name == name), f"`{name}` ({group})")

@@ -1,8 +1,8 @@
-"""What SIGTERM, SIGINT and SIGHUP do, from the first moment of the process to its last.
+"""Handles SIGTERM, SIGINT and SIGHUP from the first moment of the process to its last.
 
 `install` comes before every import that takes time, so this module imports nothing that does. Until a server serves, SIGTERM
 and SIGINT end the process at once with exit code 0: no exchange is under way. SIGHUP is remembered; the server reloads once
-it serves. While a server serves, `serving` says what they do. Afterwards they do nothing: the process is ending anyhow.
+it serves. While a server serves, `serving` decides. Afterwards the signals do nothing, because the process is ending.
 
 The handlers stay the same for the whole life of the process. An event loop that installs its own restores the default, which
 kills, when it closes.

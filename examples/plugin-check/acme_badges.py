@@ -1,11 +1,13 @@
 """A check for the badge numbers of ACME: `B` and six digits whose sum is a multiple of seven."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from guardproxy.checks._contract import Option, options_digest
+from guardproxy.checks._contract import Option, Resources, options_digest
 from guardproxy.errors import OptionError
-from guardproxy.findings import Finding, Scan
+from guardproxy.findings import Finding, Scan, Window
 
 BADGE = re.compile(r"(?<!\w)B([0-9]{6})(?!\w)")
 OPTIONS = {"score": Option("How sure a finding is.", {"type": "number", "minimum": 0, "maximum": 1})}
@@ -17,10 +19,10 @@ class Badges:
     digest: str  # of all that findings depend on: equal digests promise equal findings
     score: float
 
-    def scan(self, windows):
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
         return [self._scan(window) for window in windows]
 
-    def _scan(self, window):
+    def _scan(self, window: Window) -> Scan:
         # A word that more text may make longer is not judged yet: that is all that chunk invariance asks for.
         text = window.text if window.last else window.text[: len(window.text) - len(window.text.split(" ")[-1])]
         matches = (one for one in BADGE.finditer(text) if sum(map(int, one[1])) % 7 == 0)
@@ -30,7 +32,7 @@ class Badges:
         return Scan(tuple(found), settled=window.start + len(text), keep=window.start + len(text))
 
 
-def build(name, options, resources):
+def build(name: str, options: Mapping[str, Any], resources: Resources) -> Badges:
     for key in options.keys() - OPTIONS.keys():
         raise OptionError(key, f"unknown option `{key}`; known options: score")
     return Badges(name, options_digest("badge", 1, options), float(options.get("score", 1.0)))

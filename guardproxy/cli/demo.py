@@ -82,11 +82,15 @@ async def _run(config: Config, *, model: bool) -> None:
 
 def _show(received: Received) -> None:
     """Prints what reached the model: the last message's text."""
-    messages = received.tree.get("messages") if isinstance(received.tree, dict) else None
-    if not isinstance(messages, list) or not messages or not isinstance(messages[-1], dict):
+    from guardproxy.wire import codec_for  # noqa: PLC0415
+
+    codec = codec_for(f"{received.method} {received.path.partition('?')[0]}")
+    try:
+        text = codec.author.read(received.tree).text if codec else ""
+    except ValueError:
         return
-    content: Any = messages[-1].get("content")
-    text = content if isinstance(content, str) else dumps(content, ensure_ascii=False)
+    if not text:
+        return
     shown = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
     _say(f"  the model received: {dumps(shown, ensure_ascii=False)}")
 

@@ -19,7 +19,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
 
 if TYPE_CHECKING:
-    from guardproxy.lab import Calibrated, Judge, Judged, Judgement, Keys, Row
+    from guardproxy.lab import Calibrated, Judge, JudgedRow, Judgement, Keys, LabelledRow
 
 app = typer.Typer(no_args_is_help=True, help="Measure a model, choose its thresholds, bring your own.")
 
@@ -55,7 +55,7 @@ def evaluate(
     """
     from guardproxy.lab import (  # noqa: PLC0415
         Judge,
-        Judged,
+        JudgedRow,
         find,
         labelled,
         load_judge,
@@ -72,7 +72,7 @@ def evaluate(
         scorer = load_judge(folder)
         judge = Judge(scorer, options, _kind(kind))
         judged = [
-            Judged(row.source, row.attack, verdict.score, verdict.found)
+            JudgedRow(row.source, row.attack, verdict.score, verdict.found)
             for row, verdict in zip(rows, _judged(judge, rows, "evaluating"), strict=True)
         ]
     found = report(judged)
@@ -230,7 +230,7 @@ def export(
 
 def _own_texts(
     data: Sequence[Path], harmless: Sequence[Path], log: Path | None, kind: Kind, keys: Keys
-) -> tuple[list[Row], list[Row]]:
+) -> tuple[list[LabelledRow], list[LabelledRow]]:
     """The harmless texts and the attacks. Traffic that is given wins over rows that are labelled harmless."""
     from dataclasses import replace  # noqa: PLC0415
 
@@ -294,7 +294,7 @@ def _keys(text: str, label: str, source: str, positive: list[str] | None) -> Key
     return Keys(text, label, source, frozenset(positive or ()))
 
 
-def _some_positive(rows: Sequence[Row], positive: list[str] | None) -> None:
+def _some_positive(rows: Sequence[LabelledRow], positive: list[str] | None) -> None:
     if positive and not any(row.attack for row in rows):
         raise ConfigError(f"no row has the label {' or '.join(positive)}")
 
@@ -325,7 +325,7 @@ def _shares(texts: Sequence[str]) -> list[float]:
     return found
 
 
-def _judged(judge: Judge, rows: Sequence[Row], doing: str) -> Iterator[Judgement]:
+def _judged(judge: Judge, rows: Sequence[LabelledRow], doing: str) -> Iterator[Judgement]:
     """The verdicts, with a bar on a terminal."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import track  # noqa: PLC0415
@@ -335,7 +335,7 @@ def _judged(judge: Judge, rows: Sequence[Row], doing: str) -> Iterator[Judgement
     yield from track(verdicts, doing, len(rows), console=Console(stderr=True), transient=True, disable=quiet)
 
 
-def _saved(out: Path, result: dict[str, Any], judged: Sequence[Judged], called: str) -> list[Path]:
+def _saved(out: Path, result: dict[str, Any], judged: Sequence[JudgedRow], called: str) -> list[Path]:
     """Writes figures and plots; says so when there is no matplotlib."""
     from guardproxy.lab import (  # noqa: PLC0415
         curves,

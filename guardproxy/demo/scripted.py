@@ -1,6 +1,6 @@
-"""The scripted upstream: an HTTP server that talks like OpenAI and Anthropic and misbehaves on request.
+"""The scripted upstream: an HTTP server that speaks every wire format that is installed and misbehaves on request.
 
-In: `POST /v1/chat/completions`, `POST /v1/messages`, `POST /v1/messages/count_tokens`, `GET /v1/models`. Out: what
+In: the routes of the formats (`POST /v1/chat/completions`, `POST /v1/messages`, ...) and `GET /v1/models`. Out: what
 `script.py` has the model say, unary or as a stream. Request headers shape the sending, not the content: `x-chunk: N`
 gives N characters a delta, `x-bytes: N` writes the body N bytes at a time. Models other than `scripted` are passed to
 the real tiny model if there is one. Kept: a bounded journal of the requests, for tests.
@@ -17,14 +17,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from types import ModuleType
+from functools import partial
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, web
 
-from guardproxy.demo import anthropic_messages, openai_chat
 from guardproxy.demo.journal import Journal, Received
-from guardproxy.demo.script import NAME, Asked, Reply, reply_to
+from guardproxy.demo.script import NAME, ScriptedReply, pieces, reply_to
+from guardproxy.wire import Codec, Prompt, codec_of_client, served
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -45,10 +45,8 @@ def app(tiny_url: str = "", notice: Callable[[Received], None] | None = None) ->
     built[SEEN] = Counter()
     built[TINY_URL] = tiny_url.rstrip("/")
     built.cleanup_ctx.append(_session)
-    built.router.add_post("/v1/chat/completions", _chat)
-    built.router.add_post("/v1/messages", _messages)
-    built.router.add_post("/v1/messages/count_tokens", _count_tokens)
     built.router.add_get("/v1/models", _models)
+    built.router.add_post("/{path:.*}", _answer)
     return built
 
 
@@ -115,87 +113,77 @@ async def _journal(request: web.Request, handler: Any) -> web.StreamResponse:
     return response
 
 
-async def _chat(request: web.Request) -> web.StreamResponse:
-    return await _answer(request, openai_chat, "x-request-id")
-
-
-async def _messages(request: web.Request) -> web.StreamResponse:
-    return await _answer(request, anthropic_messages, "request-id")
-
-
-async def _count_tokens(request: web.Request) -> web.StreamResponse:
-    try:
-        asked = anthropic_messages.read(request[_ENTRY].tree)
-    except ValueError as exception:
-        return web.json_response(anthropic_messages.error(400, str(exception)), status=400)
-    return web.json_response({"input_tokens": asked.prompt_words})
-
-
 async def _models(request: web.Request) -> web.StreamResponse:
     names = [NAME]
     if tiny_url := request.app[TINY_URL]:
         with suppress(ClientError, ValueError, KeyError):
             async with request.app[SESSION].get(f"{tiny_url}/v1/models") as response:
                 names += [model["id"] for model in (await response.json())["data"]]
-    dialect = anthropic_messages if "anthropic-version" in request.headers else openai_chat
-    return web.json_response(dialect.models(names))
+    return web.json_response(codec_of_client(request.path, request.headers).author.models(names))
 
 
-async def _answer(request: web.Request, dialect: ModuleType, id_header: str) -> web.StreamResponse:
+async def _answer(request: web.Request) -> web.StreamResponse:
+    route = f"{request.method} {request.path}"
+    if (read_by := served(route)) is None:
+        return web.Response(status=404, text="404: Not Found")
+    codec = read_by.codec
+    author = codec.author
     tree = request[_ENTRY].tree
     ident = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:24]
-    headers = {id_header: f"req_{ident}"}
+    headers = {author.ID_HEADER: f"req_{ident}"}
     try:
-        asked: Asked = dialect.read(tree)
+        prompt = author.read(tree)
     except ValueError as exception:
-        return web.json_response(dialect.error(400, str(exception)), status=400, headers=headers)
-    if asked.model != NAME:
+        return web.json_response(author.error(400, str(exception)), status=400, headers=headers)
+    if not codec.contract.is_answered(read_by.route.text):
+        return web.json_response(author.count(prompt))
+    if prompt.model != NAME:
         if request.app[TINY_URL]:
             return await _forward(request)
-        refusal = dialect.error(404, f"the model `{asked.model[:100]}` does not exist")
+        refusal = author.error(404, f"the model `{prompt.model[:100]}` does not exist")
         return web.json_response(refusal, status=404, headers=headers)
 
     seen = request.app[SEEN]
-    reply = reply_to(asked, seen[asked.text])
-    if " once" in asked.text:
-        seen[asked.text] += 1
-    return await _perform(request, dialect, asked, reply, headers, ident)
+    reply = reply_to(prompt, seen[prompt.text])
+    if " once" in prompt.text:
+        seen[prompt.text] += 1
+    return await _perform(request, codec, prompt, reply, headers, ident)
 
 
 async def _perform(
-    request: web.Request, dialect: ModuleType, asked: Asked, reply: Reply, headers: dict[str, str], ident: str
+    request: web.Request, codec: Codec, prompt: Prompt, reply: ScriptedReply, headers: dict[str, str], ident: str
 ) -> web.StreamResponse:
     """Sends the reply, with its fault."""
+    author, media = codec.author, codec.contract.media
     if reply.fault == "hang early":
         await asyncio.Event().wait()
     if reply.fault == "html":
         return web.Response(text="<html><body><h1>Bad gateway</h1></body></html>", content_type="text/html")
-    if reply.fault == "error midstream" and not asked.stream:
-        reply = Reply(status=500, text="scripted error in the middle")
+    if reply.fault == "error midstream" and not prompt.stream:
+        reply = ScriptedReply(status=500, text="scripted error in the middle")
     if reply.status:
         if reply.status in (429, 503, 529):
             headers |= {"retry-after": "1", "x-ratelimit-remaining-requests": "0"}
-        return web.json_response(dialect.error(reply.status, reply.text), status=reply.status, headers=headers)
+        return web.json_response(author.error(reply.status, reply.text), status=reply.status, headers=headers)
 
     size = _number(request, "x-chunk")
-    streamed = asked.stream != (reply.fault == "wrong type")
+    streamed = prompt.stream != (reply.fault == "wrong type")
     if streamed:
-        frames = list(dialect.frames(asked, reply, ident, size))
+        frames = list(author.frames(prompt, reply, ident, partial(pieces, size=size)))
     else:
         shape = {"choices": "none", "content": 7, "note": [reply.text]}
-        tree = shape if reply.fault == "wrong shape" else dialect.body(asked, reply, ident)
+        tree = shape if reply.fault == "wrong shape" else author.answer(prompt, reply, ident)
         frames = [part.encode() for part in json.dumps(tree, ensure_ascii=False, indent=2).splitlines(keepends=True)]
     half = max(1, len(frames) // 2)
     if reply.fault == "wrong shape" and streamed:
-        odd = json.dumps({"choices": "none", "delta": 7, "note": [reply.text]})
-        frames = [f"data: {odd}\n\n".encode(), *frames[-1:]]
+        frames = [author.event({"choices": "none", "delta": 7, "note": [reply.text]}), *frames[-1:]]
     if reply.fault in ("error midstream", "cut stream", "reset stream", "hang"):
         frames = frames[:half]
     if reply.fault == "error midstream":
-        frames.append(dialect.error_frame("scripted error in the middle"))
+        frames.append(author.error_event("scripted error in the middle"))
 
     response = web.StreamResponse(headers=headers)
-    response.content_type = "text/event-stream" if streamed else "application/json"
+    response.content_type = media.streamed if streamed else media.whole
     if streamed:
         response.headers["cache-control"] = "no-cache"
     elif not reply.fault:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
+from guardproxy.errors import ErrorCode
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
 from guardproxy.exchange.attempts import Answer, Attempts, Extent, Following
 from guardproxy.exchange.client import Client
@@ -70,7 +71,8 @@ class AnswerPhase:
     def started(self, happened: ResponseStarted) -> list[Command]:
         """Takes the status and the media type."""
         answer, bound, notes, at_s = self.answer, self.guard.bound, self.ledger.notes, happened.at_s
-        failed, streamed = happened.status >= 400, happened.media_type == "text/event-stream"
+        media = self.setting.codec.contract.media
+        failed, streamed = happened.status >= 400, happened.media_type == media.streamed
         self.ledger.time("upstream_answered", at_s)
         notes.upstream_status = answer.status = happened.status
         answer.streamed = streamed
@@ -78,12 +80,11 @@ class AnswerPhase:
             return commands
         if not self.client.has_head:
             notes.status, notes.streamed = happened.status, streamed
-        if not streamed and (self.client.has_head or happened.media_type != "application/json"):
+        if not streamed and (self.client.has_head or happened.media_type != media.whole):
             if not failed:
-                message = "the upstream answered with another content type than JSON or an event stream"
-                return self._fail(Fault("upstream_content_type", message), at_s)
+                return self._fail(Fault(ErrorCode.UPSTREAM_CONTENT_TYPE), at_s)
             message = f"the upstream answered with status {happened.status} and no readable error"
-            return self._fail(Fault("upstream_error", message), at_s, happened.status)
+            return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), at_s, happened.status)
         answer.side.read = bool(bound and bound.reads("response")) or bool(self.guard.editor.values)
         answer.side.gate.quotes = self.setting.history.quotable(bool(bound and bound.retries))
         if bound and not failed:
@@ -140,7 +141,7 @@ class AnswerPhase:
     def _take(self, events: Sequence[Event], at_s: float) -> list[Command]:
         answer, bound = self.answer, self.guard.bound
         if bound and bound.refuses_unmapped and unmapped(events):
-            events = [Fault("unmapped_field", "the answer has a field that this proxy does not know")]
+            events = [Fault(ErrorCode.UNMAPPED_FIELD, "the answer has a field that this proxy does not know")]
         elif bound and bound.refuses_opaque and (refused := uninspected(events, bound.refuses_opaque, False)):
             events = [Fault(refused[0], "the answer has content that no check can read, and the policy refuses it")]
         if bound and bound.judging and answer.status == 200:
@@ -249,7 +250,7 @@ class AnswerPhase:
         return None
 
     def _holds_too_much(self, at_s: float) -> list[Command]:
-        return self._fail(Fault("hold_limit", "more text had to be held back than the limit allows"), at_s)
+        return self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
 
     def _fail(self, fault: Fault, at_s: float, status: int = 502) -> list[Command]:
         return self.client.fail(fault, at_s, status, cancels=self.is_receiving)

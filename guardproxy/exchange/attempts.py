@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from guardproxy import wire
 from guardproxy.audit import mask
 from guardproxy.decisions import UNPLANNED, Plan, Retry, merged
 from guardproxy.events import Event, Frame
@@ -19,7 +18,7 @@ from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.exchange.notes import Attempt, Side
 from guardproxy.findings import Finding
-from guardproxy.wire import Decoder
+from guardproxy.wire import Call, Codec, Contract, Decoder, ModelTurn
 from guardproxy.wire.json import rewrite, write
 
 CHARS_A_TOKEN = 4
@@ -108,7 +107,7 @@ class Following:
 class Attempts:
     """The attempts of one exchange, and whether there may be another."""
 
-    codec: str
+    codec: Codec
     history: History = LIVE
     plan: Plan = UNPLANNED
     """Where the attempt under way goes."""
@@ -185,7 +184,8 @@ class Attempts:
         )
 
     def _count(self, answer: Answer, chars: int, estimated: bool) -> tuple[int, int, bool]:
-        tokens, output, counted = tokens_of(answer.decoder.seen.usage, chars, len(self.body), estimated)
+        usage = answer.decoder.seen.usage
+        tokens, output, counted = tokens_of(self.codec.contract, usage, chars, len(self.body), estimated)
         return self.history.tokens(len(self.earlier), tokens), output, counted
 
     def end(
@@ -215,8 +215,8 @@ class Attempts:
         """The body of the next attempt."""
         self.retries += 1
         self.retry = retry
-        told = feedback(retry, lane, finding)
-        return write(wire.further(self.codec, self.tree, said(self.codec, answer, lane, finding), told))
+        turn = turn_of(self.codec.contract, answer, lane, finding)
+        return write(self.codec.turns.further(self.tree, turn, feedback(retry, lane, finding)))
 
     def elsewhere(self, retry: Retry) -> bytes:
         """The first body, for another model."""
@@ -226,13 +226,20 @@ class Attempts:
             retry.upstream, retry.model, reason=f"fallback of the rule `{retry.rule}`", priority=self.plan.priority
         )
         self.plan = merged([fallback, self.plan])
-        return write(fallback.applied(self.tree)) if fallback.changes_body else self.body
+        return write(planned(self.codec, fallback, self.tree)) if fallback.changes_body else self.body
 
 
-def tokens_of(usage: dict[str, Any], chars: int, asked_chars: int, cut: bool) -> tuple[int, int, bool]:
+def planned(codec: Codec, plan: Plan, tree: Any) -> Any:
+    """The body of a request, decoded, as `plan` sends it."""
+    changed = {**tree, **plan.parameters}
+    return codec.turns.with_model(changed, plan.model) if plan.model else changed
+
+
+def tokens_of(
+    contract: Contract, usage: dict[str, Any], chars: int, asked_chars: int, cut: bool
+) -> tuple[int, int, bool]:
     """Tokens in all, tokens of the answer, and whether they were counted by the upstream: what was cut off was not."""
-    output = usage.get("completion_tokens", usage.get("output_tokens"))
-    asked = usage.get("prompt_tokens", usage.get("input_tokens"))
+    asked, output = contract.tokens(usage)
     if not cut and isinstance(output, int) and isinstance(asked, int):
         return asked + output, output, True
     output = -(-chars // CHARS_A_TOKEN)
@@ -258,28 +265,28 @@ def errors_of(finding: Finding) -> list[str]:
     ]
 
 
-def said(codec: str, answer: Answer, lane: Lane, finding: Finding) -> wire.Said:
+def turn_of(contract: Contract, answer: Answer, lane: Lane, finding: Finding) -> ModelTurn:
     """The model's own answer: of one that came as a stream, what stands before and in the fault."""
     text: list[str] = []
     names: dict[str, str] = {}
     arguments: dict[str, str] = {}
-    choice = _choice(lane.channel.path)
+    choice = contract.choice_of(lane.channel.path)
     for one in answer.side.gate.lanes:
-        if _choice(one.channel.path) != choice:
+        if contract.choice_of(one.channel.path) != choice:
             continue
         end = one.total
         if answer.streamed:
             end = one.end_of(finding) if one is lane else one.released
-        part = wire.part(codec, one.channel)
+        part = contract.part(one.channel)
         if part == "answer" and not one.judged:
             text.append(shown(one, end))
         elif part == "tool":
-            if end or one.channel.path == wire.name_path(lane.channel.path):
+            if end or one.channel.path == contract.name_path(lane.channel.path):
                 names[one.channel.path] = shown(one, end or len(one.whole[0]))
         elif part == "input" and end:
-            arguments[wire.name_path(one.channel.path)] = shown(one, end)
-    calls = tuple(wire.Call(name, arguments.get(path, "{}")) for path, name in names.items())
-    return wire.Said("".join(text), calls)
+            arguments[contract.name_path(one.channel.path)] = shown(one, end)
+    calls = tuple(Call(name, arguments.get(path, "{}")) for path, name in names.items())
+    return ModelTurn("".join(text), calls)
 
 
 def shown(lane: Lane, end: int) -> str:
@@ -295,7 +302,3 @@ def shown(lane: Lane, end: int) -> str:
     whole = "".join(lane.whole)
     masks = rewrite(lane.seen, lane.masks) if lane.seen is not None else lane.masks
     return mask(whole[:end], [(low, min(high, end), token) for low, high, token in masks if low < end])[0]
-
-
-def _choice(path: str) -> str:
-    return path.partition("].")[0] if path.startswith("choices[") else ""

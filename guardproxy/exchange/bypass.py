@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange import receipt
 from guardproxy.exchange.ledger import intent
 from guardproxy.exchange.recording import VERSION, told_by_store
@@ -59,7 +60,7 @@ class PassThrough:
                 return [SendUpstream(happened.body)]
             case ResponseStarted():
                 self._status, self._started = happened.status, True
-                streamed = happened.media_type == "text/event-stream"
+                streamed = happened.media_type == self.setting.codec.contract.media.streamed
                 return [SendHead(happened.status, streamed=streamed, receipt=self._receipt)]
             case DataReceived():
                 self._sizes["client"] += len(happened.data)
@@ -114,5 +115,6 @@ class PassThrough:
         }
         if self._answers:
             record["duties"] = list(map(told_by_store, self._answers))
-        failed = self.setting.codec.error(503, "audit_unavailable", "the record of this exchange could not be kept")
+        code = ErrorCode.AUDIT_UNAVAILABLE
+        failed = self.setting.codec.error(code.status, code, "the record of this exchange could not be kept")
         return Finish(outcome, data, record, b"" if self._started else failed)

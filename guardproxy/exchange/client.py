@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from guardproxy import wire
 from guardproxy.decisions import Retry, Stop
-from guardproxy.errors import NO_CAPACITY, DownstreamError, Shortage
+from guardproxy.errors import DownstreamError, ErrorCode, Shortage
 from guardproxy.events import Fault
 from guardproxy.exchange import receipt
 from guardproxy.exchange.guard import Guard
@@ -29,7 +28,6 @@ from guardproxy.exchange.transcript import CancelUpstream, Command, Finish, Send
 from guardproxy.findings import Direction
 from guardproxy.wire import Decoder
 
-RETRY_STATUS = (429, 503)  # the same request may go through a moment later
 NO_RETRY = ("x-should-retry", "false")  # without it, SDKs send a refused request twice more
 RETRY_SOON = ("Retry-After", "1")
 
@@ -73,7 +71,7 @@ class Client:
         self.ledger.notes.refusal = error
         body = self.setting.codec.error(error.status, error.code, str(error), error.field)
         soon = RETRY_SOON if error.retry_s is None else ("Retry-After", str(error.retry_s))
-        return self._own(error.status, body, "refused", at_s, soon if error.status in RETRY_STATUS else NO_RETRY)
+        return self._own(error.status, body, "refused", at_s, soon if error.code.is_retryable else NO_RETRY)
 
     def block(
         self, stop: Stop | Retry, at_s: float, outcome: Literal["blocked_request", "blocked_response"]
@@ -82,17 +80,18 @@ class Client:
         codec, message = self.setting.codec, stop.message or because(stop)
         if self.has_head:
             nothing = codec.decoder(streamed=True, failed=False, limit_bytes=0)
-            opening = wire.opening(codec.name, self.ledger.notes.model)
+            opening = codec.opening(self.ledger.notes.model)
             return self._last(outcome, opening + self.trailer(outcome) + codec.filtered(nothing, message), at_s)
+        code = ErrorCode.CONTENT_FILTER
         cancel: list[Command] = [] if outcome == "blocked_request" else [CancelUpstream()]
-        return [*cancel, *self._own(400, codec.error(400, "content_filter", message), outcome, at_s, NO_RETRY)]
+        return [*cancel, *self._own(code.status, codec.error(code.status, code, message), outcome, at_s, NO_RETRY)]
 
     def stop(self, out: Sequence[bytes], stop: Stop | Retry, decoder: Decoder, at_s: float) -> list[Command]:
         """Ends an exchange because of a rule. The client has seen some of the answer. `out`: what may still leave of it."""
         codec = self.setting.codec
         if isinstance(stop, Retry):
             message = stop.message or f"the rest of the answer is not what the policy rule `{stop.rule}` asks for"
-            ending = codec.error_event("invalid_answer", message)
+            ending = codec.error_event(ErrorCode.INVALID_ANSWER, message)
         else:
             ending = codec.filtered(decoder, stop.message or because(stop))
         data = b"".join([*out, self.trailer("blocked_response"), ending])
@@ -106,7 +105,7 @@ class Client:
         if self.has_head:
             return self._last(fault.code, self.trailer(fault.code) + codec.error_event(fault.code, fault.message), at_s)
         body = codec.error(status, fault.code, fault.message)
-        soon = (RETRY_SOON,) if fault.code == NO_CAPACITY else ()
+        soon = (RETRY_SOON,) if fault.code == ErrorCode.NO_CAPACITY else ()
         cancel: list[Command] = [CancelUpstream()] if cancels else []
         return [*cancel, *self._own(status, body, fault.code, at_s, *soon)]
 
@@ -117,7 +116,7 @@ class Client:
         message = (
             f"the proxy is overloaded and cannot check this text now ({shortage.value}); send the request again later"
         )
-        return self.fail(Fault(NO_CAPACITY, message), at_s, status, cancels=cancels)
+        return self.fail(Fault(ErrorCode.NO_CAPACITY, message), at_s, status, cancels=cancels)
 
     def gone(self, at_s: float) -> list[Command]:
         """Ends an exchange whose client closed its connection."""
@@ -127,7 +126,7 @@ class Client:
     def trailer(self, outcome: str) -> bytes:
         """The receipt at the end of a stream, before what ends the stream in its format."""
         streaming = self.setting.receipts and self.ledger.notes.streamed
-        return receipt.comment(self._receipt(outcome)) if streaming else b""
+        return self.setting.codec.comment(receipt.line(self._receipt(outcome))) if streaming else b""
 
     def _own(self, status: int, body: bytes, outcome: str, at_s: float, *headers: tuple[str, str]) -> list[Command]:
         """An answer of the proxy itself."""
@@ -148,9 +147,9 @@ class Client:
 
     def _finish(self, outcome: str, data: bytes, at_s: float) -> Finish:
         self.ledger.time("finished", at_s)
-        code, message = "audit_unavailable", "the record of this exchange could not be kept"
+        code, message = ErrorCode.AUDIT_UNAVAILABLE, "the record of this exchange could not be kept"
         codec, streaming = self.setting.codec, self.has_head and self.ledger.notes.streamed
-        failed = codec.error_event(code, message) if streaming else codec.error(503, code, message)
+        failed = codec.error_event(code, message) if streaming else codec.error(code.status, code, message)
         return Finish(outcome, data, partial(self.ledger.record, outcome), failed)
 
     def _receipt(self, outcome: str) -> str:

@@ -127,7 +127,7 @@ class Exchange:
     def __post_init__(self) -> None:
         setting = self.setting
         guard = self._guard = Guard(setting)
-        attempts = Attempts(setting.codec.name, setting.history)
+        attempts = Attempts(setting.codec, setting.history)
         answer = new_answer(setting, guard, 0.0)
         ledger = self._ledger = Ledger(setting, guard, attempts, guard.side(), answer)
         client = self._client = Client(setting, guard, ledger)

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from guardproxy import wire
 from guardproxy.checks import Check
 from guardproxy.events import End, Event, Frame, Text
 from guardproxy.exchange.gate import Gate, Job, Lane
 from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Window
 from guardproxy.redaction import Shape, Shapes
+from guardproxy.wire import NO_DEMAND, Contract, Demand
+from guardproxy.wire.json import dotted
 
 _SCHEMA_PLACE = Channel("request", "tool_definition", "schema")
 
@@ -40,41 +41,41 @@ def with_own(shapes: Shapes, checks: Sequence[Check]) -> Shapes:
 class Forms:
     """`facts`: what is known of every text of the exchange."""
 
-    codec: str
+    contract: Contract
     facts: Facts = NO_FACTS
-    asked: wire.Asked = wire.NOTHING
+    demand: Demand = NO_DEMAND
     refused: str = ""  # which schema cannot be used, and why
     _jobs: list[tuple[str, Job]] = field(default_factory=list)
 
     def judges(self, check: Check) -> bool:
         """Whether anything in this exchange has a form that the check looks for."""
-        return bool(own_form(check) or self.asked.answer or self.asked.tools)
+        return bool(own_form(check) or self.demand.answer or self.demand.tools)
 
     def expects(self, checks: Sequence[Check]) -> bool:
         """Whether an answer must say something at all."""
-        own = wire.is_answered(self.facts.route) and any(own_form(check) for check in checks)
-        return own or self.asked.answer is not None
+        own = self.contract.is_answered(self.facts.route) and any(own_form(check) for check in checks)
+        return own or self.demand.answer is not None
 
     def wants(self, check: Check, channel: Channel) -> bool:
         """Whether the check has something to say of a channel."""
         if not needs_form(check):
             return True
-        part = wire.part(self.codec, channel)
+        part = self.contract.part(channel)
         if own_form(check) or part == "answer":
-            return part == "answer" and bool(own_form(check) or self.asked.answer)
-        return part is not None and self.asked.tools is not None
+            return part == "answer" and bool(own_form(check) or self.demand.answer)
+        return part is not None and self.demand.tools is not None
 
     def facts_for(self, gate: Gate, lane: Lane, check: Check) -> Facts | None:
         """What a check is told of a lane; `None` while the tool is not known whose arguments it holds."""
         if not needs_form(check):
             return self.facts
-        part = wire.part(self.codec, lane.channel)
+        part = self.contract.part(lane.channel)
         if own_form(check) or part == "answer":
-            return replace(self.facts, form=own_form(check) or self.asked.answer)
+            return replace(self.facts, form=own_form(check) or self.demand.answer)
         if part == "tool":
-            return replace(self.facts, form=self.asked.tool_names)
-        tools = self.asked.tools or {}
-        name = gate.lane_at(wire.name_path(lane.channel.path))
+            return replace(self.facts, form=self.demand.tool_names)
+        tools = self.demand.tools or {}
+        name = gate.lane_at(self.contract.name_path(lane.channel.path))
         # By the first piece of a name, as nothing else of it is the same however the stream is cut.
         if name is None or name.whole[0] not in tools:
             if not lane.ended:
@@ -88,7 +89,7 @@ class Forms:
         self._jobs = [
             (place, Job(check, Window(_SCHEMA_PLACE, "", facts=replace(self.facts, form=form))))
             for check in asking
-            for place, form in self.asked.forms()
+            for place, form in self.demand.forms()
         ]
         return self.jobs
 
@@ -112,17 +113,18 @@ class Forms:
         for event in events:
             if isinstance(event, Text) and id(event.frame) not in seen and not event.frame.streamed:
                 seen.add(id(event.frame))
-                for path, name, text in wire.inputs(self.codec, event.frame.tree):
-                    out += _judged(Channel("response", "tool_arguments", name), text, event.frame, path)
+                for given in self.contract.inputs(event.frame.tree):
+                    channel = Channel("response", "tool_arguments", dotted(given.path))
+                    out += _judged(channel, given.text, event.frame, given.path)
         return out
 
     def missing(self, lanes: Sequence[Lane], events: Sequence[Event], frame: Frame) -> list[Event]:
         """A blank in place of an answer that was asked for and that is over without a word, a call or a refusal."""
         answers = ("assistant", "refusal", "tool_arguments", "error")
         said = [lane.channel for lane in lanes] + [event.channel for event in events if isinstance(event, Text)]
-        path = wire.ANSWERS.get(self.codec)
-        if path is None or any(channel.kind in answers for channel in said):
+        if any(channel.kind in answers for channel in said):
             return []
+        path = dotted(self.contract.answer_path)
         return list(_judged(Channel("response", "assistant", path), " ", frame, ()))
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from guardproxy.checks import Check
+from guardproxy.errors import ErrorCode
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window
@@ -139,7 +140,7 @@ class Gate:
         lane = self._open.get(event.channel)
         if lane is None:
             if len(self.lanes) >= self.most:
-                self.fault = Fault("too_many_texts", f"more than {self.most} texts (the setting limit_texts)")
+                self.fault = Fault(ErrorCode.TOO_MANY_TEXTS, f"more than {self.most} texts")
                 return
             lane = self._lane(event)
             self._open[event.channel] = self._last[event.channel] = lane

@@ -37,7 +37,7 @@ class Guard:
 
     def __post_init__(self) -> None:
         keys, history = self.setting.keys, self.setting.history
-        self.forms = Forms(self.setting.codec.name)
+        self.forms = Forms(self.setting.codec.contract)
         self.editor = Editor(keys.mint, keys.hashed, history.restoring, from_system=history.restores_system)
 
     def bind(self, bound: Bound, shapes: Shapes) -> None:

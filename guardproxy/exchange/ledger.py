@@ -112,6 +112,7 @@ class Ledger:
             "tenant": setting.tenant,
             **({} if setting.tenant_name is None else {"tenant_name": setting.tenant_name}),
             "route": setting.route,
+            **({"path": setting.path} if "{" in setting.route else {}),  # a replay reads its parameters
             "codec": setting.codec.name,
             "policies": setting.policies.digest,
             "outcome": outcome,

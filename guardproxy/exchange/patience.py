@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guardproxy import wire
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.transcript import Command
@@ -36,7 +35,7 @@ class Patience:
             return []
         self._kept_alive_s = at_s
         self.client.ledger.notes.signs += 1
-        return self.client.send(wire.keep_alive(self.client.setting.codec.name), at_s)
+        return self.client.send(self.client.setting.codec.keep_alive(), at_s)
 
     def _is_quiet(self, answer: Answer) -> bool:
         """Whether the client waits for a stream that is held back."""

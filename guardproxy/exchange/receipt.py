@@ -68,9 +68,9 @@ def receipt(
     return ", ".join(members)
 
 
-def comment(value: str) -> bytes:
-    """A receipt in a stream: a comment, which readers of event streams leave out (WHATWG HTML, 9.2.6)."""
-    return f": {HEADER}: {value}\n\n".encode()
+def line(value: str) -> str:
+    """A receipt as a line, for a comment in a stream."""
+    return f"{HEADER}: {value}"
 
 
 def _about(exchange: str, policies: str) -> list[str]:

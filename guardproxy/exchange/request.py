@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from guardproxy import wire
 from guardproxy.decisions import merged
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Opaque
-from guardproxy.exchange.attempts import Attempts
+from guardproxy.exchange.attempts import Attempts, planned
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import with_own
 from guardproxy.exchange.guard import Guard
@@ -46,9 +45,7 @@ class RequestPhase:
     def refused(self, happened: Refused) -> list[Command]:
         """Takes the driver's refusal."""
         self.ledger.begin(happened)
-        error = DownstreamError(
-            happened.status, happened.code, happened.message, happened.field, retry_s=happened.retry_s
-        )
+        error = DownstreamError(happened.code, happened.message, happened.field, retry_s=happened.retry_s)
         return self.client.refuse(error, happened.at_s)
 
     def received(self, happened: RequestReceived) -> list[Command]:
@@ -64,7 +61,7 @@ class RequestPhase:
             notes.conversation = self._conversation(request, happened)
             self.attempts.plan = notes.plan = merged(happened.plans)
             bound = self._bind(request, happened)
-            answered = wire.is_answered(self.setting.route)
+            answered = self.setting.codec.contract.is_answered(self.setting.route)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()))
             self._push(request, bound)
         except DownstreamError as error:
@@ -85,7 +82,7 @@ class RequestPhase:
             return self.client.no_capacity(*shortage, happened.at_s)
         forms.learn(happened.scans)
         if forms.refused:
-            return self.client.refuse(DownstreamError(400, "schema_refused", forms.refused), happened.at_s)
+            return self.client.refuse(DownstreamError(ErrorCode.SCHEMA_REFUSED, forms.refused), happened.at_s)
         return self._send_upstream(happened.at_s)
 
     def _read(self, body: bytes) -> Request:
@@ -93,24 +90,23 @@ class RequestPhase:
         bounds = self.setting.limits.bounds
         try:
             bounds.check(body)
-            request = self.setting.codec.read_request(body)
-            bounds.check_tree(request.frame.tree)
+            request = self.setting.codec.read_request(*self.setting.target, body)
+            bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits)
         except JsonFault as fault:
-            status = 400 if fault.code == "too_deep" else 413
-            raise DownstreamError(status, fault.code, f"the request body: {fault}") from None
+            raise DownstreamError(fault.code, f"the request body: {fault}") from None
         return request
 
     def _conversation(self, request: Request, happened: RequestReceived) -> str:
         """A pseudonym of the conversation that the request belongs to: by its header, or by its first words."""
         named = ("named", happened.conversation) if happened.conversation else None
-        words = named or ("", wire.first_words(request.frame.tree))
+        words = named or ("", self.setting.codec.turns.first_words(request.frame.tree))
         plain = "\0".join(("conversation", self.setting.tenant, *words)).encode("utf-8", "surrogatepass")
         return self.setting.history.conversation or self.setting.keys.seal(plain)
 
     def _bind(self, request: Request, happened: RequestReceived) -> Bound:
         """The rules for the request."""
         setting = self.setting
-        said = stated(request.frame.tree) if setting.policies.asks_body else Stated()
+        said = stated(request.frame.tree, setting.codec.contract.statements) if setting.policies.asks_body else Stated()
         about = About(
             *(setting.route, request.model, setting.tenant_name, happened.headers, request.stream),
             max_tokens=said.max_tokens,
@@ -132,13 +128,13 @@ class RequestPhase:
         events = request.events() if side.read else [Opaque(request.frame)]
         if bound.refuses_unmapped and (place := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
-            raise DownstreamError(400, "unmapped_field", message, place)
+            raise DownstreamError(ErrorCode.UNMAPPED_FIELD, message, place)
         if refused := uninspected(events, bound.refuses_opaque, bound.refuses_token_ids):
             code, place = refused
-            raise DownstreamError(400, code, UNINSPECTED[code].format(field=place), place)
+            raise DownstreamError(code, UNINSPECTED[code].format(field=place), place)
         side.gate.push(events)
         if fault := side.gate.fault:
-            raise DownstreamError(413, fault.code, f"the request body: {fault.message}")
+            raise DownstreamError(fault.code, f"the request body: {fault.message}")
 
     def _advance(self, bound: Bound, at_s: float) -> list[Command]:
         ledger, tally = self.ledger, self.guard.tally
@@ -161,14 +157,14 @@ class RequestPhase:
         if is_again or plan.changes_body:
             attempts.tree = read(body) if changed else entry.frame.tree
         if plan.changes_body:
-            attempts.tree = plan.applied(attempts.tree)
+            attempts.tree = planned(self.setting.codec, plan, attempts.tree)
             body, changed = write(attempts.tree), True
         attempts.body = body
         ledger.notes.sizes["upstream"] = len(body)
         ledger.notes.seals["upstream"] = self.setting.keys.seal(body) if changed else ledger.notes.seals["request"]
         if is_again:
-            if wire.is_answered(self.setting.route):
-                self.guard.forms.asked = wire.read(self.setting.codec.name, attempts.tree)
+            if self.setting.codec.contract.is_answered(self.setting.route):
+                self.guard.forms.demand = self.setting.codec.contract.demand(attempts.tree)
             if jobs := self.guard.forms.proofs(bound.judging):
                 self.is_proving = True
                 return [ScanCommand(jobs)]

@@ -57,6 +57,10 @@ class Setting:
 
     id: str
     route: str
+    """The pattern that matched."""
+    path: str = ""
+    """The path as the client sent it."""
+    query: str = ""
     tenant: str
     """The pseudonym of the credential."""
     tenant_name: str | None = ""
@@ -71,3 +75,8 @@ class Setting:
     """Whether the client gets a receipt."""
     history: History = LIVE
     """What is known of the exchange before it runs."""
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """The path and the query of the request; without `path` a path that the pattern `route` matches."""
+        return self.path or self.route.partition(" ")[2].replace("{", "").replace("}", ""), self.query

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.decisions import Plan
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.gateway import StoreAnswered
@@ -69,7 +70,7 @@ class ResponseEnded:
 class UpstreamFailed:
     """No answer, or no more of it. `status`: what the client gets when nothing was sent yet."""
 
-    code: str
+    code: ErrorCode
     message: str
     status: int = 502
     at_s: float = 0.0
@@ -79,7 +80,7 @@ class UpstreamFailed:
 class Aborted:
     """The driver ends the exchange, whatever it waits for (a deadline, a shutdown)."""
 
-    code: str
+    code: ErrorCode
     message: str
     status: int = 504
     at_s: float = 0.0
@@ -104,14 +105,18 @@ class Refused:
     """The driver could not take the request (too large, wrong media type, draining, refused by a duty). `retry_s`: after how
     many seconds the client may ask again, where that is known; `answers`: what the gateway's store answered to duties."""
 
-    status: int
-    code: str
+    code: ErrorCode
     message: str
     field: str | None = None
     at_s: float = 0.0
     unix_s: float = 0.0
     retry_s: int | None = None
     answers: tuple[StoreAnswered, ...] = ()
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the refusal."""
+        return self.code.status
 
 
 Input = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head, Steps
 from guardproxy.wire import codec_for
 
@@ -23,7 +23,7 @@ class BodyHeaders(Duty):
             self._check_form(head)
         if head.length_bytes is not None and head.length_bytes > self._limit_bytes:
             raise DownstreamError(
-                413, "request_too_large", f"the request body is larger than {self._limit_bytes} bytes"
+                ErrorCode.REQUEST_TOO_LARGE, f"the request body is larger than {self._limit_bytes} bytes"
             )
         yield from ()
         return head
@@ -32,10 +32,8 @@ class BodyHeaders(Duty):
         media, _, parameters = head.headers.get("Content-Type", "").partition(";")
         charset = parameters.strip().lower().removeprefix("charset=").strip('"')
         if media.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
-            message = "the content type must be application/json, in UTF-8"
-            raise DownstreamError(415, "unsupported_media_type", message, "content-type")
+            raise DownstreamError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, field="content-type")
         getall = getattr(head.headers, "getall", None)
         codings = getall("Content-Encoding", []) if getall else [head.headers.get("Content-Encoding", "")]
         if ",".join(codings).strip().lower() not in _CODINGS:
-            message = "the content encoding must be identity, gzip or deflate"
-            raise DownstreamError(415, "unsupported_encoding", message, "content-encoding")
+            raise DownstreamError(ErrorCode.UNSUPPORTED_ENCODING, field="content-encoding")

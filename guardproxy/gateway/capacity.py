@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head, Steps
 
 
@@ -44,4 +44,4 @@ class Capacity(Duty):
 
 
 def _full() -> DownstreamError:
-    return DownstreamError(503, "no_capacity", "too many requests are under way")
+    return DownstreamError(ErrorCode.NO_CAPACITY)

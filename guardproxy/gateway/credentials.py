@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 """Every header that a provider takes a key from."""
@@ -45,7 +45,9 @@ def read_credential(headers: Mapping[str, str]) -> Credential:
     for name in CREDENTIAL_HEADERS:
         values = every.getall(name, [])
         if len(values) > 1:
-            raise DownstreamError(400, "repeated_credential", f"the header `{name}` stands in the request twice", name)
+            raise DownstreamError(
+                ErrorCode.REPEATED_CREDENTIAL, f"the header `{name}` stands in the request twice", name
+            )
         value = values[0].strip(" \t") if values else ""
         if name == "authorization":
             secret, value = _authorization(value)
@@ -55,7 +57,7 @@ def read_credential(headers: Mapping[str, str]) -> Credential:
             secrets.add(secret)
             sent[name] = value
     if len(secrets) > 1:
-        raise DownstreamError(400, "two_credentials", "the request has two different credentials")
+        raise DownstreamError(ErrorCode.TWO_CREDENTIALS)
     return Credential(next(iter(secrets), ""), sent)
 
 
@@ -71,7 +73,7 @@ def _authorization(value: str) -> tuple[str, str]:
         pair = _basic(rest)
         return f"Basic {pair}", f"Basic {pair}"
     message = "the header `authorization` must be `Bearer KEY` or `Basic PAIR`, with spaces between the two words"
-    raise DownstreamError(400, "invalid_credential", message, "authorization")
+    raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, "authorization")
 
 
 def _basic(value: str) -> str:
@@ -82,14 +84,14 @@ def _basic(value: str) -> str:
         plain = b""
     if not plain or (written := base64.b64encode(plain).decode()) != value:
         message = "the header `authorization` does not hold base64 of a user and a password"
-        raise DownstreamError(400, "invalid_credential", message, "authorization")
+        raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, "authorization")
     return written
 
 
 def _checked(value: str, name: str) -> str:
     if not _SECRET.fullmatch(value):
         message = f"the header `{name}` must hold one key, without spaces, tabs, commas, quotes or brackets"
-        raise DownstreamError(400, "invalid_credential", message, name)
+        raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, name)
     return value
 
 
@@ -100,7 +102,7 @@ def refuse_in_query(query: str) -> None:
         name = unquote(part.partition("=")[0]).strip().lower()
         if name in _QUERY:
             message = f"a credential belongs into a header (one of {', '.join(CREDENTIAL_HEADERS)}), not into the query"
-            raise DownstreamError(400, "credential_in_query", message, "query")
+            raise DownstreamError(ErrorCode.CREDENTIAL_IN_QUERY, message, "query")
 
 
 def digest(secret: str) -> str:

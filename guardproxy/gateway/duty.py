@@ -6,7 +6,7 @@ ask the store, a method yields a tuple of calls and gets the tuple of their answ
     def admit(self, head: Head) -> Steps[Head]:
         (count,) = yield (Add(f"requests:{head.tenant}", 1, ttl_s=60),)
         if count > 100:
-            raise DownstreamError(429, "rate_limit_exceeded", "more than 100 requests a minute", retry_s=60)
+            raise DownstreamError(ErrorCode.RATE_LIMIT_EXCEEDED, "more than 100 requests a minute", retry_s=60)
         return head
 
 The answers are recorded with the exchange, and `rerun` (`order.py`) hands the recorded answers to the same generator. A record

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy import plugins
-from guardproxy.errors import ConfigError, DownstreamError, PluginError, StoreError
+from guardproxy.errors import ConfigError, DownstreamError, ErrorCode, PluginError, StoreError
 from guardproxy.gateway.duty import Duty, Head, Result, Steps, StoreAnswered, has_stage
 from guardproxy.gateway.store import Answer, Store
 
@@ -60,7 +60,7 @@ class Duties:
             except StoreError:
                 steps.close()
                 message = f"the store of the duty `{name}` cannot be reached"
-                raise DownstreamError(503, "store_unavailable", message) from None
+                raise DownstreamError(ErrorCode.STORE_UNAVAILABLE, message) from None
             answers.append(StoreAnswered(name, given))
 
 

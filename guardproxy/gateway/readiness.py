@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head, Steps
 
 
@@ -20,8 +20,8 @@ class Readiness(Duty):
     def admit(self, head: Head) -> Steps[Head]:
         """The head. Raises `DownstreamError` (503)."""
         if self._is_draining():
-            raise DownstreamError(503, "shutting_down", "the proxy is shutting down")
+            raise DownstreamError(ErrorCode.SHUTTING_DOWN)
         if not self._is_recording():
-            raise DownstreamError(503, "audit_unavailable", "the audit log cannot be written")
+            raise DownstreamError(ErrorCode.AUDIT_UNAVAILABLE)
         yield from ()
         return head

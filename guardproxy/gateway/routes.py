@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head, Steps
-from guardproxy.wire import codec_for, codecs
+from guardproxy.wire import codecs, served
 
 UNKNOWN = "unknown"  # what records and metrics call a route that is not listed: clients must not make up labels
 
@@ -21,10 +21,11 @@ class Routes(Duty):
         self._pass_through = frozenset(pass_through)
 
     def named(self, head: Head) -> Head:
-        """The head with its route, `unknown` where it is not listed."""
+        """The head with its route: the pattern that a format reads it by, `unknown` where it is not listed."""
         route = f"{head.method} {head.path}"
-        is_listed = route in self._pass_through or codec_for(route) is not None
-        return replace(head, route=route if is_listed else UNKNOWN)
+        if read_by := served(route):
+            return replace(head, route=read_by.route.text)
+        return replace(head, route=route if route in self._pass_through else UNKNOWN)
 
     def admit(self, head: Head) -> Steps[Head]:
         """The head. Raises `DownstreamError` (404, 405)."""
@@ -35,11 +36,12 @@ class Routes(Duty):
 
     def _unknown(self, head: Head) -> DownstreamError:
         guarded = sorted(route for codec in codecs() for route in codec.routes)
-        if any(route.split(" ", 1)[1] == head.path for route in (*guarded, *self._pass_through)):
-            return DownstreamError(405, "method_not_allowed", "this path does not take this method")
+        methods = {route.split(" ", 1)[0] for route in (*guarded, *self._pass_through)}
+        routes = [f"{method} {head.path}" for method in methods]
+        if any(route in self._pass_through or served(route) for route in routes):
+            return DownstreamError(ErrorCode.METHOD_NOT_ALLOWED)
         return DownstreamError(
-            404,
-            "unknown_route",
+            ErrorCode.UNKNOWN_ROUTE,
             f"this route is not guarded: guardproxy reads {', '.join(guarded)}. To let a route through unread, start it "
             f"with --pass-through '{head.method} {head.path}'",
         )

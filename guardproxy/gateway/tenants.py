@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.credentials import digest, read_credential
 from guardproxy.gateway.duty import Duty, Head, Steps
 
@@ -54,6 +54,6 @@ class KnownTenants(Duty):
     def admit(self, head: Head) -> Steps[Head]:
         """The head. Raises `DownstreamError` (401)."""
         if not head.tenant_name:
-            raise DownstreamError(401, "unknown_credential", "the credential of the request is not known here")
+            raise DownstreamError(ErrorCode.UNKNOWN_CREDENTIAL)
         yield from ()
         return head

@@ -1,9 +1,9 @@
-"""Rows of many requests to the network without a timer: a free worker takes what waits, and never waits for more.
+"""Batches rows of many requests without a timer: a free worker takes the rows that wait, and never waits for more.
 
-In: jobs, each with rows of token numbers to run. Out: each job told the logits of its rows, or what went wrong. Kept: the
-jobs that wait, no more than are done in a given time, and the workers' threads. A worker takes rows from the jobs in turn,
-up to a budget of tokens, so that a long document does not keep a short question waiting; a job whose waiter is gone is
-dropped. Under no load a row starts at once; under load batches grow by themselves.
+In: jobs, each with rows of token numbers. Out: each job gets the logits of its rows, or an error. Kept: the jobs that wait,
+no more than can be done in a given time, and the threads of the workers. A worker takes rows from the jobs in turn, up to a
+budget of tokens, so that a long document does not keep a short question waiting; a job whose waiter is gone is dropped. Under
+no load a row starts at once; under load batches grow by themselves.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from threading import Condition, Thread
 from typing import Protocol
 
 from guardproxy.errors import NoCapacityError, Shortage
-from guardproxy.inference.meters import Meters
+from guardproxy.inference.meters import ModelMeters
 from guardproxy.inference.pace import Ratio, before
 
 Row = tuple[int, ...]
 
 
 class QueueFull(NoCapacityError):
-    """So much waits for the model already that more would only be late."""
+    """The queue of the model is so long that a new job would be late."""
 
     def __init__(self, message: str, shortage: Shortage = Shortage.FULL) -> None:
         super().__init__(shortage, message)
@@ -39,7 +39,7 @@ GUESS_TOKENS = 0.3
 
 
 class Network(Protocol):
-    """What runs rows. `provider`: for a status page; `budget`: how many tokens a worker hands over at once, at least one
+    """Runs rows. `provider`: for a status page; `budget`: how many tokens a worker hands over at once, at least one
     row; `workers`: how many threads may call `run` at the same time."""
 
     provider: str
@@ -51,15 +51,15 @@ class Network(Protocol):
         ...
 
     def close(self) -> None:
-        """It will not be asked again."""
+        """Releases what it holds. `run` is not called afterwards."""
         ...
 
 
-class Job(Protocol):
+class ScoringJob(Protocol):
     """Texts of one request. All but `dropped` is called by one worker at a time."""
 
     def dropped(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Whether its caller no longer waits."""
         ...
 
     @property
@@ -78,7 +78,7 @@ class Job(Protocol):
     def done(self, row: Row, logits: Sequence[float]) -> None: ...
 
     def end(self) -> None:
-        """All its rows were run. May be said twice."""
+        """Tells the job that all its rows were run. May be called twice."""
         ...
 
     def fail(self, error: Exception) -> None: ...
@@ -90,7 +90,7 @@ class _Waiting:
 
     __slots__ = ("chars", "job", "left", "rows", "since", "taken", "tokens")
 
-    def __init__(self, job: Job, chars: int, now: float) -> None:
+    def __init__(self, job: ScoringJob, chars: int, now: float) -> None:
         self.job = job
         self.chars = chars
         self.since: float | None = now
@@ -101,14 +101,14 @@ class _Waiting:
 
 
 class Batcher:
-    """`limit`: how many jobs may wait. `wait_s`: how long a new job may have to wait for its turn, as far as that can be told;
-    a longer queue is refused at once, for its jobs would be late. The workers' threads end when `close` is called."""
+    """`limit`: how many jobs may wait. `wait_s`: how long a new job may have to wait for its turn, as far as that can be
+    told; a longer queue is refused at once, for its jobs would be late. The workers' threads end when `close` is called."""
 
     def __init__(
         self,
         network: Network,
         limit: int,
-        meters: Meters,
+        meters: ModelMeters,
         wait_s: float = WAIT_S,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -127,7 +127,7 @@ class Batcher:
         for number in range(network.workers):
             Thread(target=self._work, name=f"supervisor-{number}", daemon=True).start()
 
-    def put(self, job: Job, chars: int = 0) -> None:
+    def put(self, job: ScoringJob, chars: int = 0) -> None:
         """Queues a job of so many characters. Raises `QueueFull`."""
         with self._ready:
             if self._closed:
@@ -156,7 +156,7 @@ class Batcher:
         return len(self._queue) >= self._limit or self._wait(chars) > self._wait_s
 
     def _forget_dropped(self) -> None:
-        """Takes jobs out of the queue for which nobody waits any more: they would keep others out."""
+        """Removes jobs whose callers no longer wait, so that they take no place in the queue."""
         gone = [waiting for waiting in self._queue if waiting.job.dropped()]
         for waiting in gone:
             self._queue.remove(waiting)

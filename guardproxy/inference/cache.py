@@ -1,8 +1,8 @@
-"""Verdicts of texts that were judged before, so that a conversation's history is judged once and not at every turn.
+"""Remembers verdicts of texts, so that the history of a conversation is judged once and not at every turn.
 
-In: texts. Out: their `Verdicts`, new or remembered. Kept: for so many pieces at most the numbers of each text, under a
-keyed hash of it: nothing that could be read, and nothing that another process could look up. What was used longest ago
-goes first. The numbers are those of all outputs, so that every policy that asks the same model shares them.
+In: texts. Out: their `Verdicts`, new or remembered. Kept: the numbers of the most recently used texts, under a keyed hash of
+each text, so that no text can be read and no other process can look one up. The numbers are those of all outputs, so that
+every policy that asks the same model shares them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Cache:
         self.pieces = 0
 
     def get(self, text: str) -> Verdicts:
-        """What is known of the text; new verdicts, which are remembered from now on, where nothing is."""
+        """The verdicts of the text; new ones, which are remembered from now on, if there are none."""
         if not self._limit:
             return Verdicts()
         key = self._hash(text)

@@ -1,7 +1,7 @@
-"""A cheap first stage: hashed single tokens and pairs in a linear layer, which clears what is evidently harmless.
+"""A cheap first stage: hashed single tokens and pairs in a linear layer, which clears texts that are evidently harmless.
 
 In: the encoder's token numbers of a piece, without the special ones. Out: one number for each of the model's outputs;
-where all that is asked for lie below their thresholds, the encoder need not run. Kept: the weights, read once.
+if all requested outputs lie below their thresholds, the encoder does not run. Kept: the weights, read once.
 
 A token's features are two rows of `weights`: its own (the first `unigrams` rows, by its number) and, unless it is the
 first, that of the pair it makes with the one before it (the other rows, by a hash). A span of `span` tokens scores

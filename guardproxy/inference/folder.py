@@ -1,7 +1,7 @@
-"""A model folder: found, checked against its SHA256SUMS, its `config.json` read as JSON.
+"""Finds a model folder, checks it against its SHA256SUMS and reads its `config.json`.
 
 In: the name of a model, or its folder. Out: the folder's digest and its configuration. Kept: nothing. A folder that was
-changed, or is incomplete, is refused with `ConfigError`, which says what was expected, what is there and what to do.
+changed, or is incomplete, is refused with `ConfigError`, whose message says what is expected, what is there and what to do.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def find(name: str = "supervisor", folders: tuple[Path, ...] = ()) -> Path:
 def verified(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> tuple[str, frozenset[str]]:
     """The digest of a folder and which of `optional` it has: each file is checked against SHA256SUMS.
 
-    The digest is that of the names and hashes. An optional file that is there but not listed is refused: whoever added it
-    has proved nothing. Raises `ConfigError`.
+    The digest is that of the names and hashes. An optional file that exists but is not listed is refused, because nothing
+    vouches for it. Raises `ConfigError`.
     """
     sums = folder / "SHA256SUMS"
     try:
@@ -63,7 +63,7 @@ def verified(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) 
 
 
 def configuration(folder: Path, kind: str, form: int) -> dict[str, Any]:
-    """What `config.json` holds, if it is of the kind and of the format `form`. Raises `ConfigError`."""
+    """The content of `config.json`, which must be of this kind and of the format `form`. Raises `ConfigError`."""
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""A network that another server runs: Triton, onnxruntime-server, whatever speaks KServe v2 over HTTP.
+"""A network on another server that speaks KServe v2 over HTTP, such as Triton or onnxruntime-server.
 
 In: rows of token numbers. Out: the logits of each. Kept: connections that are not in use. Texts are cut to tokens here and
 never leave: the server gets numbers. A wrong answer is an error of the check, which the policy's `on_error` decides. No
@@ -6,7 +6,7 @@ answer (overloaded, late, not reachable) is no verdict: the request is refused w
 
 Rows of about one length share a call. At the start the server shows that neighbours change no logit by more than
 `NEAR`, and scores are told with three digits; where they do (an int8 network scales its activations over a whole batch),
-each row has a call of its own.
+each row gets its own call.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _INPUTS = ("input_ids", "attention_mask")
 _LIMIT_BYTES = 4 * 1024 * 1024
 
 
-class RemoteError(GuardproxyError):
-    """The server of the model did not do what was asked."""
+class KServeError(GuardproxyError):
+    """The model server answered with an error or with something unexpected."""
 
 
-class BusyError(NoCapacityError, RemoteError):
+class BusyError(NoCapacityError, KServeError):
     """The server of the model is overloaded or cannot be reached."""
 
 
-class LateError(NoCapacityError, RemoteError, TimeoutError):
+class LateError(NoCapacityError, KServeError, TimeoutError):
     """The server of the model did not answer in time."""
 
 
@@ -75,20 +75,20 @@ class KServe:
         network = cls(url, model.folder.name, pad, len(model.outputs), timeout_s)
         try:
             about = network._call("GET", "")
-            takes, gives = ({one["name"] for one in about[key]} for key in ("inputs", "outputs"))
+            takes, gives = ({tensor["name"] for tensor in about[key]} for key in ("inputs", "outputs"))
             if takes != set(_INPUTS) or "logits" not in gives:
-                raise RemoteError(
+                raise KServeError(
                     f"the model must take {' and '.join(_INPUTS)} and give logits; "
                     f"it takes {', '.join(sorted(takes))} and gives {', '.join(sorted(gives))}"
                 )
             alone = network.run(rows)
             network.batched = True
             beside = network.run([*rows, *rows])
-        except (RemoteError, OSError, KeyError, TypeError) as error:
+        except (KServeError, OSError, KeyError, TypeError) as error:
             network.close()
             raise ConfigError(f"{network.provider} cannot be used: {error}") from error
         pairs = zip(itertools.chain(*alone, *alone), itertools.chain(*beside), strict=True)
-        network.batched = all(abs(one - two) <= NEAR for one, two in pairs)
+        network.batched = all(abs(alone - beside) <= NEAR for alone, beside in pairs)
         return network
 
     def run(self, rows: Sequence[Row]) -> list[list[float]]:
@@ -124,16 +124,16 @@ class KServe:
         ]
         answer = self._call("POST", "/infer", orjson.dumps({"inputs": inputs, "outputs": [{"name": "logits"}]}))
         try:
-            found = [one["data"] for one in answer.get("outputs", ()) if one["name"] == "logits"]
+            found = [tensor["data"] for tensor in answer.get("outputs", ()) if tensor["name"] == "logits"]
         except (AttributeError, KeyError, TypeError) as error:
-            raise RemoteError("the server's answer is no answer of KServe v2") from error
+            raise KServeError("the server's answer is no answer of KServe v2") from error
         flat = _flat(found[0]) if found else []
         if len(flat) != len(rows) * self._outputs:
-            raise RemoteError(f"the model gave {len(flat)} logits for {len(rows)} rows of {self._outputs}")
+            raise KServeError(f"the model gave {len(flat)} logits for {len(rows)} rows of {self._outputs}")
         return [flat[at : at + self._outputs] for at in range(0, len(flat), self._outputs)]
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
-        """The JSON that the server answers. Raises `RemoteError` or `OSError`."""
+        """The JSON that the server answers. Raises `KServeError` or `OSError`."""
         while True:
             # A connection that was kept may have been closed by the other side; nothing is lost by asking again.
             kept = bool(self._idle)
@@ -155,15 +155,15 @@ class KServe:
                 message = f"the server answered with status {response.status}, {len(content)} bytes or more"
                 if response.status in _SHORT:
                     raise BusyError(_SHORT[response.status], message)
-                raise RemoteError(message)
+                raise KServeError(message)
             self._idle.append(connection)
             try:
                 return orjson.loads(content)
             except ValueError as error:
-                raise RemoteError("the server's answer is no JSON") from error
+                raise KServeError("the server's answer is no JSON") from error
 
     def close(self) -> None:
-        """Hangs up."""
+        """Closes the connections."""
         while self._idle:
             self._idle.pop().close()
 
@@ -171,11 +171,11 @@ class KServe:
 def _flat(data: Any) -> list[float]:
     """A tensor's numbers, which a server may nest by its shape."""
     if not isinstance(data, list):
-        raise RemoteError("the logits are no list of numbers")
+        raise KServeError("the logits are no list of numbers")
     found: list[float] = []
-    for one in data:
-        if isinstance(one, int | float) and not isinstance(one, bool):
-            found.append(float(one))
+    for item in data:
+        if isinstance(item, int | float) and not isinstance(item, bool):
+            found.append(float(item))
         else:
-            found += _flat(one)
+            found += _flat(item)
     return found

@@ -1,7 +1,7 @@
-"""What the models' runtime counts, as Prometheus metrics.
+"""Prometheus metrics of the runtime of models.
 
-In: what happened. Kept: counters, in a registry where one is given (the admin port's), by themselves otherwise. Their
-label is the model's name, so they are bounded.
+In: events. Kept: counters, in a given registry (that of the admin port) or unregistered. Their label is the name of the
+model, so their number is bounded.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Registry:
         self._refused = counter("refused", "Requests refused because the queue was full.")
         self._dropped = counter("dropped", "Requests nobody waited for any more when their turn came.")
 
-    def meters(self, model: str) -> Meters:
+    def meters(self, model: str) -> ModelMeters:
         """The metrics of one model."""
-        return Meters(
+        return ModelMeters(
             waiting=self._waiting.labels(model),
             waited=self._waited.labels(model),
             rows=self._rows.labels(model),
@@ -54,8 +54,8 @@ class Registry:
 
 
 @dataclass(frozen=True, slots=True)
-class Meters:
-    """The metrics of one model: see `Registry` for what each says."""
+class ModelMeters:
+    """The metrics of one model: see `Registry` for their meaning."""
 
     waiting: Gauge
     waited: Histogram

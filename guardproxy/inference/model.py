@@ -1,4 +1,4 @@
-"""A model that gives texts scores: its folder read and checked.
+"""Reads and checks the folder of a model that scores texts.
 
 In: a folder with `model.onnx`, `tokenizer.json`, `config.json` (format 2) and `SHA256SUMS`; `model.fp16.onnx` for a GPU
 and `first_stage.npz` where it has them. Out: a `Model`. Kept: nothing. What is incomplete or unknown is refused with
@@ -72,7 +72,7 @@ class Model:
 
 
 class Described:
-    """What a `guardproxy.checks.Scorer` tells of its model, wherever that runs."""
+    """The description of a model that every `guardproxy.checks.Scorer` gives, wherever the model runs."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -175,7 +175,7 @@ class _Reading:
     def special(self) -> Special:
         found = self.config.get("special", {})
         known = {"first", "last", "pad"}
-        if not isinstance(found, dict) or not set(found) <= known or not all(_word(one) for one in found.values()):
+        if not isinstance(found, dict) or not set(found) <= known or not all(_word(name) for name in found.values()):
             raise self.refuse("`special` must name the tokens `first`, `last` and `pad`")
         return Special(**found)
 
@@ -183,16 +183,16 @@ class _Reading:
         found = self.config.get("calibration", {})
         if not isinstance(found, dict) or not set(found) <= set(outputs):
             raise self.refuse("`calibration` must map outputs to their `bias` and `temperature`")
-        for output, one in found.items():
-            fine = isinstance(one, dict) and set(one) <= {"bias", "temperature"}
-            if not fine or not number(one.get("bias", 0), -100, 100):
+        for output, entry in found.items():
+            fine = isinstance(entry, dict) and set(entry) <= {"bias", "temperature"}
+            if not fine or not number(entry.get("bias", 0), -100, 100):
                 raise self.refuse(f"`calibration`: `{output}` must have a `bias` from -100 to 100 and a `temperature`")
-            if not number(one.get("temperature", 1), 0.01, 100):
+            if not number(entry.get("temperature", 1), 0.01, 100):
                 raise self.refuse(f"`calibration`: the `temperature` of `{output}` must be from 0.01 to 100")
         return {
-            output: Calibration(float(one.get("bias", 0)), float(one.get("temperature", 1)))
+            output: Calibration(float(entry.get("bias", 0)), float(entry.get("temperature", 1)))
             for output in outputs
-            for one in [found.get(output, {})]
+            for entry in [found.get(output, {})]
         }
 
     def default(self) -> str:
@@ -202,7 +202,7 @@ class _Reading:
         return found
 
     def points(self, outputs: tuple[str, ...]) -> dict[str, dict[str, float]]:
-        """An output that nobody has calibrated has none."""
+        """The operating points of each output; none for an output that was never calibrated."""
         found = self.config.get("operating_points", {})
         if not isinstance(found, dict) or not set(found) <= set(outputs):
             raise self.refuse("`operating_points` must map outputs to their operating points")

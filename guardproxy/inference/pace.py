@@ -1,4 +1,4 @@
-"""How fast work is done, and how much of it is done before new work is.
+"""Estimates how long work takes, and how much of the waiting work comes before new work.
 
 In: amounts that were measured. Out: estimates for new amounts. Kept: two sums that forget.
 """
@@ -12,7 +12,7 @@ _KEEP = 0.9
 
 
 class Ratio:
-    """What an amount leads to, such as seconds for characters: as measured lately, and `guess` for each unit at first. The
+    """An estimate of a result per amount, such as seconds per character: `guess` at first, then recent measurements. The
     guess counts like a measurement of the amount `weight`."""
 
     def __init__(self, guess: float, weight: float) -> None:
@@ -20,18 +20,18 @@ class Ratio:
         self._result = guess * weight
 
     def measured(self, amount: float, result: float) -> None:
-        """So much led to so much."""
+        """Takes note that `amount` led to `result`."""
         if amount > 0:
             self._amount = _KEEP * self._amount + amount
             self._result = _KEEP * self._result + result
 
     def of(self, amount: float) -> float:
-        """What this amount leads to."""
+        """The estimated result for an amount."""
         return amount * self._result / self._amount
 
 
 def before(amount: float, others: Iterable[float], turn: float) -> float:
-    """How much of the work of `others` is done before new work of `amount` is, where work is taken in turns of `turn`: of each
-    as much as there is, but no more than the new work itself takes, or one turn."""
+    """How much of the work of `others` is done before new work of `amount` is, where work is taken in turns of `turn`: of
+    each as much as there is, but no more than the new work itself takes, or one turn."""
     own = max(amount, turn)
     return sum(min(other, own) for other in others)

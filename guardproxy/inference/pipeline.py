@@ -1,4 +1,4 @@
-"""A spaCy pipeline as a tagger, for those who have one that they trust.
+"""A spaCy pipeline as a tagger, for users who have a pipeline that they trust.
 
 In: the name or path of an installed pipeline. Out: its entities under Presidio's labels, all with Presidio's score for
 them. Kept: the pipeline, of which only what the entities need is run. It has no list of plain words: every text is tagged.
@@ -71,6 +71,6 @@ class SpacyTagger:
             found = []
             for text in texts:  # one by one: the tags of a text do not depend on those beside it
                 entities = self._pipeline(text).ents
-                tags = [(one.start_char, one.end_char, LABELS.get(one.label_)) for one in entities]
+                tags = [(entity.start_char, entity.end_char, LABELS.get(entity.label_)) for entity in entities]
                 found.append([Tag(start, end, label, SCORE) for start, end, label in tags if label])
             return found

@@ -1,4 +1,4 @@
-"""What a model folder says of texts without its network: pieces and rows of a text, scores of a row's logits.
+"""The steps before and after the network: cuts a text into pieces and rows, and turns the logits of a row into scores.
 
 In: texts, logits. Out: pieces with their token numbers, scores. Kept: the tokenizer, and the first stage where the model
 has one. Nothing is truncated: a text of more tokens than the network takes becomes overlapping pieces.
@@ -18,7 +18,7 @@ from guardproxy.inference.model import FIRST_STAGE, Model
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TokenPiece:
     """Characters `start` to `end` of a text, and their tokens without the special ones."""
 
     start: int
@@ -26,8 +26,8 @@ class Piece:
     ids: Row
 
 
-class Reader:
-    """`digits`: how many digits of a score are told; what follows says nothing. `pad`: the token that fills a row up."""
+class ModelReader:
+    """`digits`: the number of digits of a score; further digits are noise. `pad`: the token that fills up a row."""
 
     def __init__(self, model: Model, digits: int) -> None:
         """Raises `ConfigError` when the tokenizer or the first stage cannot be used."""
@@ -44,17 +44,17 @@ class Reader:
             self._first_stage = first_stage.load(model.folder / FIRST_STAGE, len(model.outputs))
         self._least = self._first_stage.thresholds.tolist() if self._first_stage else []
 
-    def pieces(self, text: str) -> list[Piece]:
-        """One at least; neighbours overlap and every token is in one."""
+    def pieces(self, text: str) -> list[TokenPiece]:
+        """The pieces of a text, at least one. Neighbours overlap, and every token is in a piece."""
         # A lone surrogate, legal in JSON, is no text for the tokenizer. What stands for it is one character too.
         encoding = self._tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"), add_special_tokens=False)
         return list(self._pieces(len(text), encoding.ids, encoding.offsets))
 
-    def _pieces(self, chars: int, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> Iterator[Piece]:
+    def _pieces(self, chars: int, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> Iterator[TokenPiece]:
         for first, after in self.borders(len(ids)):
             start = offsets[first][0] if first else 0
             end = offsets[after - 1][1] if after < len(ids) else chars
-            yield Piece(start, end, tuple(ids[first:after]))
+            yield TokenPiece(start, end, tuple(ids[first:after]))
 
     def borders(self, count: int) -> list[tuple[int, int]]:
         """`count` tokens cut to what the network takes: first and after last of each piece.
@@ -69,18 +69,18 @@ class Reader:
         return [(start, start + room) for start in starts]
 
     def row(self, ids: Row) -> Row:
-        """What the network is given for a piece."""
+        """The row of token numbers that the network gets for a piece."""
         return (self._first, *ids, self._last)
 
     def first(self, ids: Row) -> tuple[float, ...]:
-        """What the first stage says of a piece, for each output; nothing where there is none."""
+        """The numbers of the first stage for a piece, one for each output; empty without a first stage."""
         return tuple(self._first_stage.scores(ids).tolist()) if self._first_stage else ()
 
     def scores(self, logits: Sequence[float]) -> tuple[float, ...]:
         """The score of each output, 0.0 to 1.0."""
         scaled = [
-            max(-60.0, min(60.0, (logit - one.bias) / one.temperature))
-            for logit, one in zip(logits, self._calibration, strict=True)
+            max(-60.0, min(60.0, (logit - calibration.bias) / calibration.temperature))
+            for logit, calibration in zip(logits, self._calibration, strict=True)
         ]
         if self._model.activation == "sigmoid":
             found = [1.0 / (1.0 + math.exp(-value)) for value in scaled]
@@ -90,7 +90,7 @@ class Reader:
         return tuple(round(score, self._digits) for score in found)
 
     def cleared(self, first: Sequence[float], query: Query) -> bool:
-        """Whether the first stage, having said `first`, finds nothing of what is asked for."""
+        """Whether the numbers `first` of the first stage clear a piece for this query."""
         if not first or not query.first_stage:
             return False
         return all(first[number] < self._least[number] for number in map(self._numbers.__getitem__, query.outputs))

@@ -1,8 +1,8 @@
-"""Texts to scores, for many requests at once: remembered verdicts, first stage, and the queue to the network.
+"""Scores texts for many requests at once: remembered verdicts, first stage, and the queue to the network.
 
 In: queries. Out: for each the pieces of its text, with the score of each output asked for. Kept: verdicts of earlier
-texts, the queue and its workers. What is said of a text depends on the text and on what is asked, never on the texts
-beside it, on what was remembered, or on load.
+texts, the queue and its workers. The scores of a text depend on the text and the query, never on other texts, on what was
+remembered, or on load.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from guardproxy.checks import Judged, Query
 from guardproxy.errors import ConfigError
 from guardproxy.inference.batching import WAIT_S, Batcher, Network, Row
 from guardproxy.inference.cache import Cache, Verdicts
-from guardproxy.inference.meters import Meters
+from guardproxy.inference.meters import ModelMeters
 from guardproxy.inference.model import Described, Model
-from guardproxy.inference.reader import Reader
+from guardproxy.inference.reader import ModelReader
 
 Answer = Future[list[tuple[Judged, ...]]]
 
@@ -31,22 +31,22 @@ class ModelScorer(Described):
     """Implements `guardproxy.checks.Scorer`.
 
     `connect(pad, rows)`: the network, warmed up with these rows; `pad` is the token that fills a row up. `queue`: how many
-    requests may wait for it, for about `wait_s` each. `remembered`: of how many pieces the verdicts are kept. `provider`: what
-    runs it, for a status page.
+    requests may wait for it, for about `wait_s` each. `remembered`: of how many pieces the verdicts are kept. `provider`:
+    what runs it, for a status page.
     """
 
     def __init__(
         self,
         model: Model,
         connect: Callable[[int, Sequence[Row]], Network],
-        meters: Meters,
+        meters: ModelMeters,
         queue: int,
         remembered: int,
         digits: int = 6,
         wait_s: float = WAIT_S,
     ) -> None:
         """Loads and warms up. Raises `ConfigError` when the tokenizer, the first stage or the network cannot be used."""
-        self.reader = Reader(model, digits)
+        self.reader = ModelReader(model, digits)
         rows = [self.reader.row(piece.ids) for text in _WARM_UP for piece in self.reader.pieces(text)]
         network = connect(self.reader.pad, rows)
         if len(network.run(rows[:1])[0]) != len(model.outputs):
@@ -64,7 +64,7 @@ class ModelScorer(Described):
     def score(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """For each text the highest score of each output, whatever a first stage would say."""
         judged = self.judge([Query(text, self.outputs, first_stage=False) for text in texts])
-        return [{output: max(one.scores[output] for one in pieces) for output in self.outputs} for pieces in judged]
+        return [{output: max(piece.scores[output] for piece in pieces) for output in self.outputs} for pieces in judged]
 
     def judge(self, queries: Sequence[Query]) -> list[tuple[Judged, ...]]:
         """The pieces of each text, scored; see `guardproxy.checks.Scorer.judge`."""
@@ -85,7 +85,7 @@ class ModelScorer(Described):
 
 
 class _Job:
-    """The queries of one request. Implements `guardproxy.inference.batching.Job`."""
+    """The queries of one request. Implements `guardproxy.inference.batching.ScoringJob`."""
 
     def __init__(self, scorer: ModelScorer, queries: Sequence[Query]) -> None:
         self._scorer = scorer
@@ -152,7 +152,7 @@ class _Job:
         except ValueError as error:
             self.fail(error)
             return
-        with suppress(InvalidStateError):  # nobody waits any more
+        with suppress(InvalidStateError):  # the caller no longer waits
             self.answer.set_result(judged)
 
     def fail(self, error: Exception) -> None:

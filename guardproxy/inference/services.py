@@ -1,7 +1,7 @@
-"""Services that checks ask over HTTP (`use: http`), for a whole process: which may be asked, and the connections to them.
+"""Services that checks ask over HTTP (`use: http`): which services are allowed, and the connections of the process to them.
 
-In: what a check wants to know, from any thread. Out: a future of what the service said. Kept: one loop in a thread of its own,
-begun with the first question, and a pool of connections. No redirects, no cookies, no proxies from the environment;
+In: the queries of a check, from any thread. Out: a future of the answers of the service. Kept: one loop in a thread of its
+own, begun with the first question, and a pool of connections. No redirects, no cookies, no proxies from the environment;
 certificates are always verified; an answer is at most `LIMIT_BYTES` long and takes `timeout_s` in all, to its last byte.
 """
 
@@ -33,7 +33,8 @@ Origin = tuple[str, str, int]
 
 
 def origin(allowed: str) -> Origin:
-    """What an operator allows: `dlp.example`, `dlp.example:8443`, or with `http://` before it. Raises `ConfigError`."""
+    """The origin that an operator allows: `dlp.example`, `dlp.example:8443`, or with `http://` before it. Raises
+    `ConfigError`."""
     try:
         parts = urlsplit(allowed if "://" in allowed else f"https://{allowed}")
         port = parts.port or _PORTS.get(parts.scheme)
@@ -50,7 +51,7 @@ class Remotes:
     """The services of a process. `allowed`: see `origin`. `keys`: a host and the bearer token that it wants."""
 
     def __init__(self, allowed: Sequence[str], keys: Mapping[str, str] | None = None) -> None:
-        self._allowed = {origin(one) for one in allowed}
+        self._allowed = {origin(host) for host in allowed}
         self._keys = {origin(host): key for host, key in (keys or {}).items()}
         self._lock = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -135,7 +136,7 @@ class Remote:
 
     def submit(self, queries: Sequence[Mapping[str, Any]]) -> Future[Any]:
         """The service's results, one for each query."""
-        texts = [{name: value for name, value in one.items() if name != "check"} for one in queries]
+        texts = [{name: value for name, value in query.items() if name != "check"} for query in queries]
         asked = {"version": VERSION, "check": queries[0]["check"], "texts": texts}
         return self.remotes.submit(self.url, self.timeout_s, self.key, json.dumps(asked).encode())
 

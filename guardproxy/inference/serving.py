@@ -1,4 +1,4 @@
-"""One process that runs the models for many: over a unix socket.
+"""One process that runs the models for several workers, over a unix socket.
 
 In: a socket's path. Out, on the one side, `Serving`, which answers; on the other `SharedScorer`, which asks and is a scorer
 like any other. Kept: on the serving side each model that an open connection named, with its verdicts, so that one worker
@@ -36,7 +36,7 @@ CONNECT_S = 60.0  # the first who asks for a model waits until it is loaded
 
 
 class SharedError(GuardproxyError):
-    """The process that runs the models did not answer what was asked."""
+    """The process that runs the models gave no usable answer."""
 
 
 class SharedCapacityError(NoCapacityError, SharedError):
@@ -63,7 +63,7 @@ class Serving:
         self._scorer = scorer
 
     async def start(self, path: Path) -> asyncio.AbstractServer:
-        """Listens. Who may reach the socket is up to its folder."""
+        """Listens. The permissions of the folder decide who can reach the socket."""
         return await asyncio.start_unix_server(self._answer, path)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,7 +106,7 @@ async def _judge(scorer: ModelScorer, number: int, asked: Any, writer: asyncio.S
     try:
         queries = [Query(text, tuple(outputs), first_stage) for text, outputs, first_stage in asked]
         judged = await asyncio.wrap_future(scorer.submit(queries))
-        pieces = [[(one.start, one.end, one.scores) for one in text] for text in judged]
+        pieces = [[(piece.start, piece.end, piece.scores) for piece in text] for text in judged]
         answer: dict[str, Any] = {"id": number, "judged": pieces}
     except NoCapacityError as error:
         answer = {"id": number, "error": type(error).__name__, "no_capacity": error.shortage.value}
@@ -227,7 +227,7 @@ class _Line:
                 waiting.set_exception(SharedCapacityError(Shortage.GONE, "the process that runs the models is gone"))
 
     async def close(self) -> None:
-        """Hangs up for good. Who still waits is told."""
+        """Closes the connection for good and fails every query that still waits."""
         self._hang_up()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         if others:

@@ -1,12 +1,12 @@
-"""One ONNX Runtime session and how rows go through it: on a GPU when the session proves that it has one, else on a CPU.
+"""Runs rows through an ONNX Runtime session: on a GPU if the session proves that it has one, otherwise on a CPU.
 
 In: rows of token numbers. Out: the logits of each. Kept: the session, which any thread may use at the same time, and on
 a GPU the buffers of each thread.
 
 The logits of a row depend on that row alone, whatever is run beside it: findings must not depend on who else asks, or on
-how a stream was cut. An int8 network scales its activations over a whole batch, so its rows are run one by one, without
+how a stream was cut. An int8 network scales its activations over a whole batch, so each row runs alone, without
 padding; on a CPU a batch of them is no faster anyway. On a GPU rows are run in batches of a few fixed shapes, and at the
-start the session proves that neighbours change no bit; where they do, rows run one by one there too.
+start the session proves that neighbours change no bit; where they do, each row runs alone there too.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Alone:
         return [self._session.rows("logits", input_ids=row, attention_mask=[1] * len(row)).tolist() for row in rows]
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Does nothing: there is nothing to close."""
 
 
 class Batched:
@@ -82,7 +82,7 @@ class Batched:
     a full batch does, which on a GPU is little more than starting it.
     """
 
-    LENGTHS = (32, 64, 128, 256, 512)
+    LENGTHS: tuple[int, ...] = (32, 64, 128, 256, 512)
     TOKENS = 8192
     budget = TOKENS
     workers = 2
@@ -103,7 +103,7 @@ class Batched:
         return logits
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Does nothing: there is nothing to close."""
 
     @classmethod
     def batches(cls, rows: Sequence[Row]) -> list[tuple[int, list[int]]]:

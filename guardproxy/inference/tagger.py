@@ -1,9 +1,9 @@
-"""Texts to names: the words of a text, how each is written, one forward pass, the tags joined to spans.
+"""Finds names in texts: splits a text into words, tags them in one forward pass and joins the tags to spans.
 
 In: texts of any length. Out: for each, spans with a label and a score. Kept: tokenizer and session, both safe for many
-threads. The shipped network knows no capitals, so how a word is written goes in beside its tokens. Nothing is truncated: a long
-text is tagged in overlapping pieces, each word in the piece that shows most of what is around it. A network of others,
-which may know capitals, takes the tokens alone.
+threads. The shipped network knows no capitals, so how a word is written goes in beside its tokens. Nothing is truncated: a
+long text is tagged in overlapping pieces, each word in the piece that shows most of what is around it. A network from another
+source, which may know capitals, gets the tokens alone.
 """
 
 from __future__ import annotations

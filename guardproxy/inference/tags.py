@@ -1,4 +1,4 @@
-"""A model that tags words: its folder read and checked.
+"""Reads and checks the folder of a model that tags words.
 
 In: a folder with `model.onnx`, `tokenizer.json`, `words.json`, `config.json` (format 1) and `SHA256SUMS`. Out: a
 `TagModel`. Kept: nothing. What is incomplete or unknown is refused with `ConfigError`.
@@ -74,9 +74,9 @@ def _special(path: Path, config: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _inputs(path: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Left out, they are those of the model that comes with guardproxy."""
+    """The inputs of the network; by default those of the shipped model."""
     found = config.get("inputs", ["input_ids", "case_ids"])
-    if not isinstance(found, list) or "input_ids" not in found or not all(one in INPUTS for one in found):
+    if not isinstance(found, list) or "input_ids" not in found or not all(name in INPUTS for name in found):
         raise ConfigError(f"{path}: `inputs` must list those of the network: {', '.join(INPUTS)}")
     return tuple(found)
 

@@ -1,4 +1,4 @@
-"""The tokenizer of a model folder.
+"""Loads the tokenizer of a model folder.
 
 In: the folder. Out: the tokenizer, cutting and padding nothing, and the numbers of the special tokens asked for.
 """
@@ -13,7 +13,8 @@ from guardproxy.errors import ConfigError
 
 
 def load(folder: Path, *special: str) -> tuple[Tokenizer, list[int]]:
-    """Raises `ConfigError` when the file is no tokenizer, or one that lacks a token of `special`."""
+    """The tokenizer and the numbers of `special`. Raises `ConfigError` when the file is no tokenizer or lacks one of these
+    tokens."""
     path = folder / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(path))

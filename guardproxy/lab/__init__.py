@@ -12,18 +12,18 @@ from guardproxy.lab.judging import Judge, Judgement, find
 from guardproxy.lab.judging import load as load_judge
 from guardproxy.lab.plots import draw_reliability, draw_roc
 from guardproxy.lab.points import share
-from guardproxy.lab.reports import Judged, curves, interval, report, table
-from guardproxy.lab.rows import Keys, Row
+from guardproxy.lab.reports import JudgedRow, curves, interval, report, table
+from guardproxy.lab.rows import Keys, LabelledRow
 from guardproxy.lab.texts import labelled, logged
 
 __all__ = [
     "Calibrated",
     "Judge",
-    "Judged",
+    "JudgedRow",
     "Judgement",
     "Keys",
+    "LabelledRow",
     "ParityError",
-    "Row",
     "calibrate",
     "configure",
     "copy",

@@ -1,7 +1,7 @@
-"""What a score means: bias and temperature fitted to labelled texts, and how far scores are from shares.
+"""Calibration: fits bias and temperature to labelled texts, and measures how far scores are from shares of attacks.
 
 In: logits or scores, and labels (true: an attack). Out: numbers. score = sigmoid((logit - bias) / temperature). A score
-of 0.8 is calibrated when 80 % of the texts that score it are attacks: of texts that are mixed as these are.
+of 0.8 is calibrated when 80 % of the texts with that score are attacks, for texts with the same share of attacks.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _ROUNDED = 5e-7  # the proxy's scores have six digits
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """Scales a logit, see above."""
+    """A bias and a temperature for a logit; see the formula above."""
 
     bias: float = 0.0
     temperature: float = 1.0
 
     def score(self, score: float) -> float:
-        """The score that a text has if its logit, which gives `score` as it is, is scaled."""
+        """The score after the scaling of a text whose score before it is `score`."""
         return sigmoid((logit(score) - self.bias) / self.temperature)
 
     def after(self, first: Scaling) -> Scaling:
-        """The one scaling that does the same as `first` and this one after it."""
+        """The single scaling that equals `first` followed by this one."""
         return Scaling(first.bias + self.bias * first.temperature, first.temperature * self.temperature)
 
     @property
@@ -44,7 +44,7 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Texts whose scores are alike. `score`: their mean; `attacks`: the share of attacks among them."""
+    """Texts with similar scores. `score`: their mean; `attacks`: the share of attacks among them."""
 
     texts: int
     score: float
@@ -65,8 +65,8 @@ def fit(logits: ArrayLike, labels: ArrayLike) -> Scaling | None:
     """The bias and temperature of the least log loss; `None` where labels of one kind are missing, or where higher logits
     do not go with attacks. What is found need not be `storable`.
 
-    The labels are softened as Platt proposed (by one text of each kind), so that texts which a threshold parts without
-    a mistake have a finite temperature as well.
+    The labels are softened as Platt proposed (by one text of each kind), so that the temperature stays finite for texts that
+    a threshold separates without a mistake.
     """
     x, wanted = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=bool)
     bad, fine = int(wanted.sum()), int((~wanted).sum())
@@ -130,4 +130,4 @@ def reliability(scores: ArrayLike, labels: ArrayLike) -> tuple[Bin, ...]:
 
 def expected_error(bins: tuple[Bin, ...]) -> float:
     """The expected calibration error: how far scores are from shares of attacks, on the average of all texts."""
-    return sum(one.texts * abs(one.score - one.attacks) for one in bins) / sum(one.texts for one in bins)
+    return sum(bin_.texts * abs(bin_.score - bin_.attacks) for bin_ in bins) / sum(bin_.texts for bin_ in bins)

@@ -1,4 +1,4 @@
-"""Verdicts on a user's own texts become the settings of a model folder.
+"""Turns judgements of a user's own texts into the settings of a model folder.
 
 In: a folder's `config.json`, the texts and the verdicts on them. Out: what was chosen for each output, and the
 configuration with it. Kept: nothing.
@@ -14,7 +14,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.lab.calibration import logit
 from guardproxy.lab.judging import Judgement
 from guardproxy.lab.points import Chosen, can_scale, choose, configured, name
-from guardproxy.lab.rows import Row
+from guardproxy.lab.rows import LabelledRow
 from guardproxy.lab.shares import Share, proportion
 
 HIGHEST = 5
@@ -23,8 +23,8 @@ HIGHEST = 5
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """`together`: of several outputs, which share of the harmless texts any of them finds at a point; `highest`: the places
-    of the harmless texts that score highest; `kept`: points that were not chosen anew; `notes`: what there is to say."""
+    """`together`: for each point, the share of the harmless texts that any output finds; `highest`: the indices of
+    the harmless texts with the highest scores; `kept`: the points that stay as they were; `notes`: remarks for the user."""
 
     chosen: tuple[Chosen, ...]
     together: Mapping[str, Share]
@@ -36,7 +36,7 @@ class Calibrated:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "outputs": [one.as_json() for one in self.chosen],
+            "outputs": [choice.as_json() for choice in self.chosen],
             "together": {point: asdict(share) for point, share in self.together.items()},
             "highest": list(self.highest),
             "kept": list(self.kept),
@@ -56,28 +56,28 @@ class Calibrated:
 
 def calibrate(
     config: Mapping[str, Any],
-    fine: Sequence[Row],
+    fine: Sequence[LabelledRow],
     verdicts: Sequence[Judgement],
     shares: Sequence[float],
     rescale: bool,
 ) -> Calibrated:
     """`verdicts`: on the harmless texts `fine`, then on the attacks, of all outputs that are to be calibrated. `shares`: of
-    false positives. `rescale`: whether thresholds are scores on the scale that is fitted, or on that of today, for a policy
-    that names the model as it is."""
+    false positives. `rescale`: whether thresholds are scores on the scale that is fitted, or on the scale in use, for a
+    policy that names the model unchanged."""
     outputs = list(verdicts[0].scores)
     count = len(fine)
     scale = can_scale(config) and len(outputs) == 1
     chosen = []
     for output in outputs:
         logits = [logit(verdict.scores[output]) for verdict in verdicts]
-        one = choose(output, logits[:count], logits[count:], shares, scale)
-        if one.fitted and not rescale:
-            one = replace(one, points=choose(output, logits[:count], logits[count:], shares, False).points)
-        chosen.append(one)
+        choice = choose(output, logits[:count], logits[count:], shares, scale)
+        if choice.fitted and not rescale:
+            choice = replace(choice, points=choose(output, logits[:count], logits[count:], shares, False).points)
+        chosen.append(choice)
     asked = {name(share) for share in shares}
     own = {point for output in outputs for point in config.get("operating_points", {}).get(output, {})}
     ranked = sorted(range(count), key=lambda at: -verdicts[at].score)
-    notes = [f"{one.output}: {note}" for one in chosen for note in one.notes]
+    notes = [f"{choice.output}: {note}" for choice in chosen for note in choice.notes]
     if len(verdicts) > count and can_scale(config) and not scale:
         notes.append("bias and temperature are fitted to one output at a time: name it with --label")
     return Calibrated(
@@ -85,18 +85,20 @@ def calibrate(
         together=_together(chosen, verdicts[:count]) if len(outputs) > 1 else {},
         highest=tuple(fine[at].place for at in ranked[:HIGHEST]),
         kept=tuple(sorted(own - asked)),
-        complete=all(len(one.points) == len(asked) for one in chosen),
+        complete=all(len(choice.points) == len(asked) for choice in chosen),
         notes=tuple(notes),
         config=configured(config, chosen),
     )
 
 
 def _together(chosen: Sequence[Chosen], fine: Sequence[Judgement]) -> dict[str, Share]:
-    shared = [point for point in chosen[0].points if all(point in one.points for one in chosen)]
+    shared = [point for point in chosen[0].points if all(point in choice.points for choice in chosen)]
     return {
         point: proportion(
             sum(
-                any(round(verdict.scores[one.output], 6) >= one.points[point].threshold.value for one in chosen)
+                any(
+                    round(verdict.scores[choice.output], 6) >= choice.points[point].threshold.value for choice in chosen
+                )
                 for verdict in fine
             ),
             len(fine),

@@ -32,8 +32,9 @@ _BEGINS, _GOES_ON = "BSU", "IELM"  # of BIO, BIOES and BILOU
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`network(input_ids, attention_mask) -> logits`, ready to be run. `outputs`: its columns as the folder calls them: of
-    scores the outputs, of tags the labels (each has two columns, after one for none). `special`: first, last and pad."""
+    """`network(input_ids, attention_mask) -> logits`, ready to be run. `outputs`: its columns as the folder calls them: the
+    outputs of a classifier, or the labels of a tagger (two columns each, after the column for no label). `special`: first,
+    last and pad."""
 
     kind: Kind
     network: Any
@@ -136,7 +137,7 @@ def _tags(own: Sequence[str], renamed: Mapping[str, str]) -> tuple[tuple[str, ..
     """The labels, and for the tag of none and the two of each label the columns of the checkpoint that mean it."""
     names = {**PRESIDIO, **renamed}
     known = {tag.partition("-")[2] or tag for tag in own}
-    if unknown := [one for one in renamed if one not in known]:
+    if unknown := [label for label in renamed if label not in known]:
         raise ConfigError(f"--labels: the checkpoint has no `{unknown[0]}`; it has: {', '.join(sorted(known - {'O'}))}")
     none: list[int] = []
     found: dict[str, tuple[list[int], list[int]]] = {}
@@ -160,7 +161,7 @@ def _network(model: Any, columns: list[list[int]] | None) -> Any:
 
     typed = getattr(model.config, "type_vocab_size", 0) > 0 and "token_type_ids" in model.forward.__code__.co_varnames
 
-    class Network(torch.nn.Module):  # type: ignore[misc]  # torch may be absent
+    class TwoInputs(torch.nn.Module):  # type: ignore[misc]  # torch may be absent
         def __init__(self) -> None:
             super().__init__()
             self.model = model
@@ -176,7 +177,7 @@ def _network(model: Any, columns: list[list[int]] | None) -> Any:
             return torch.full_like(logits[..., 0], NEVER)
         return logits[..., part[0]] if len(part) == 1 else torch.logsumexp(logits[..., part], -1)
 
-    return Network().eval()
+    return TwoInputs().eval()
 
 
 def _special(folder: Path, tokenizer: Any) -> tuple[str, str, str]:

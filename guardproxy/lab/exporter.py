@@ -1,4 +1,4 @@
-"""A checkpoint becomes a model folder that policies can name, and proves that it says what the checkpoint said.
+"""Exports a checkpoint as a model folder that policies can name, and proves that both give the same scores.
 
 In: a `Checkpoint`. Out: `model.onnx` (int8, or fp32 where asked), `model.fp16.onnx` for a GPU where asked, `tokenizer.json`,
 `config.json`, `card.json` with the parity, SHA256SUMS. A folder whose fp32 graph differs from torch is not written. torch
@@ -42,13 +42,13 @@ TEXTS = (
 
 
 class ParityError(ConfigError):
-    """The graph does not say what the checkpoint says."""
+    """The exported graph and the checkpoint give different scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far a graph is from torch over so many rows: of a logit and of a score, the most, and the mean of the score; `flips`:
-    rows (of tags: tokens) whose highest column is another one, as a share."""
+    """The distance between a graph and torch over `rows` rows: the largest of a logit and of a score, the mean of a score,
+    and `flips`, the share of rows (of a tagger: tokens) with another highest column."""
 
     logit_most: float
     score_most: float
@@ -89,7 +89,7 @@ def export(
         card = {
             "architecture": checkpoint.architecture,
             "outputs": checkpoint.outputs,
-            "parity": {name: asdict(one) for name, one in found.items()},
+            "parity": {name: asdict(parity) for name, parity in found.items()},
             "calibrated": False,
         }
         (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", "utf-8")
@@ -99,7 +99,7 @@ def export(
 
 def groups(checkpoint: Checkpoint, positive: Sequence[str], name: str) -> dict[str, list[str]]:
     """The label `name` for the outputs `positive`; none where it is an output itself. Raises `ConfigError`."""
-    if unknown := [one for one in positive if one not in checkpoint.outputs or checkpoint.kind == "tags"]:
+    if unknown := [output for output in positive if output not in checkpoint.outputs or checkpoint.kind == "tags"]:
         raise ConfigError(
             f"--positive: `{unknown[0]}` is no output of a classifier; known: {', '.join(checkpoint.outputs)}"
         )

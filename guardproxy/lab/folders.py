@@ -1,6 +1,6 @@
-"""A model folder is written: new, or with another configuration, its SHA256SUMS always to match.
+"""Writes model folders, new or with another configuration, with a matching SHA256SUMS.
 
-In: files and a configuration. Out: a folder. A new one is made beside its place and moved there when it is whole.
+In: files and a configuration. Out: a folder. A new folder is made beside its place and moved there when it is complete.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A text through the check `supervisor`, as the proxy would ask it of a message or an answer that is there as a whole.
+"""Judges a text with the check `supervisor`, as the proxy judges a complete message or answer.
 
 In: texts. Out: for each the highest score of each output in any of its pieces, and whether the check found it. Kept: the
-check and its model. The check cuts the text, the model judges the pieces, the check decides: nothing is done otherwise
-than in the proxy.
+check and its model. The check cuts the text, the model judges the pieces and the check decides, exactly as in the
+proxy.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Judgement:
 
 
 class Judge:
-    """`outputs`: those behind the labels asked for, in this kind of channel. `check`: what judges."""
+    """`outputs`: the outputs behind the requested labels for this kind of channel. `check`: the check."""
 
     def __init__(self, scorer: Scorer, options: Mapping[str, Any], kind: Kind) -> None:
         """`options`: those of the check, in a policy. Raises `ConfigError` for what the check refuses."""
@@ -50,7 +50,7 @@ class Judge:
         self._scorer = scorer
         self._channel = Channel("response" if kind in ANSWER_KINDS else "request", kind, "text")
         wanted = self.check.wanted[kind]
-        self.outputs = tuple(dict.fromkeys(output for one in wanted for output in one.thresholds))
+        self.outputs = tuple(dict.fromkeys(output for label in wanted for output in label.thresholds))
         if not self.outputs:
             raise ConfigError(f"the model says nothing of these labels in a text of the kind `{kind}`")
 
@@ -75,7 +75,7 @@ class Judge:
 
 def load(folder: Path, digits: int = 6, remembered: int = 0) -> ModelScorer:
     """The scorer of a folder, on all cores. `digits`: of a score; the proxy knows six. `remembered`: of how many pieces of
-    texts, for those who ask several things of the same ones. Raises `ConfigError`."""
+    texts, for callers that judge the same texts several times. Raises `ConfigError`."""
     settings = inference.Settings(threads=inference.cores(), workers=1, remembered=remembered)
     return inference.load(folder, settings=settings, digits=digits)
 

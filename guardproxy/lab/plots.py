@@ -41,11 +41,11 @@ def draw_reliability(lines: Mapping[str, Sequence[Bin]], path: Path) -> None:
     figure, axis = pyplot.subplots(figsize=(5, 4.5), layout="constrained")
     axis.plot([0, 1], [0, 1], color="grey", linestyle=":", label="calibrated")
     for name, bins in lines.items():
-        (line,) = axis.plot([one.score for one in bins], [one.attacks for one in bins], label=name)
-        most = max(one.texts for one in bins)
-        sizes = [20 + 180 * one.texts / most for one in bins]
+        (line,) = axis.plot([bin_.score for bin_ in bins], [bin_.attacks for bin_ in bins], label=name)
+        most = max(bin_.texts for bin_ in bins)
+        sizes = [20 + 180 * bin_.texts / most for bin_ in bins]
         axis.scatter(
-            [one.score for one in bins], [one.attacks for one in bins], sizes, color=line.get_color(), alpha=0.6
+            [bin_.score for bin_ in bins], [bin_.attacks for bin_ in bins], sizes, color=line.get_color(), alpha=0.6
         )
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="score", ylabel="share of attacks")
     axis.grid(alpha=0.3)

@@ -1,8 +1,8 @@
-"""From a user's own texts to the operating points, bias and temperature of an output, and of a configuration.
+"""Chooses operating points, bias and temperature of an output from a user's own texts, and writes them into a configuration.
 
 In: the logits of one output for harmless texts, and for attacks where there are some: of the scores that the model gives
-today. Out: `Chosen`, and a model's `config.json` in which it stands. An output's scaling is fitted first, so its points
-are scores as they will be.
+today. Out: `Chosen`, and the `config.json` of a model with it. The scaling of an output is fitted first, so that its points
+are scores on the new scale.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from guardproxy.lab.shares import Share, allowed, proportion, threshold
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A threshold for a share of false positives, with its bootstrap interval, and what it finds here. `attacks`: `None`
-    without any."""
+    """A threshold for a share of false positives, with its bootstrap interval, and the share of texts that it finds.
+    `attacks`: `None` if there are none."""
 
     threshold: Share
     harmless: Share
@@ -38,7 +38,7 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """`points`: by name (`1%`); `notes`: what could not be chosen, and why."""
+    """`points`: by name (`1%`); `notes`: which point could not be chosen, and why."""
 
     output: str
     points: Mapping[str, Point]
@@ -50,12 +50,12 @@ class Chosen:
 
 
 def name(share: float) -> str:
-    """What an operating point is called: `0.1%`."""
+    """The name of an operating point: `0.1%`."""
     return percent(share).replace(" ", "")
 
 
 def share(text: str) -> float | None:
-    """The share that `1%` means; `None` when it is none between 0 and 100 %."""
+    """The share that a text such as `1%` means; `None` if it is not between 0 and 100 %."""
     try:
         value = float(text.removesuffix("%")) / 100
     except ValueError:
@@ -77,15 +77,17 @@ def choose(
     scaling = fitted.scaling if fitted else Scaling()
     fine, bad = (_scores(part, scaling) for part in (harmless, attacks))
     points = {}
-    for one in shares:
-        at = threshold(fine, one)
+    for wanted_share in shares:
+        at = threshold(fine, wanted_share)
         if at:
-            points[name(one)] = Point(at, _found(fine, at.value), _found(bad, at.value) if bad else None)
-        elif not allowed(one, len(fine)):
-            notes.append(f"{len(fine)} harmless texts are too few for {percent(one)}: give {round(1 / one):,} or more")
+            points[name(wanted_share)] = Point(at, _found(fine, at.value), _found(bad, at.value) if bad else None)
+        elif not allowed(wanted_share, len(fine)):
+            notes.append(
+                f"{len(fine)} harmless texts are too few for {percent(wanted_share)}: give {round(1 / wanted_share):,} or more"
+            )
         else:
             notes.append(
-                f"more than {percent(one)} of the harmless texts score as high as can be: no threshold will do"
+                f"more than {percent(wanted_share)} of the harmless texts score as high as can be: no threshold will do"
             )
     return Chosen(output, points, fitted, tuple(notes))
 
@@ -98,11 +100,11 @@ def configured(config: Mapping[str, Any], chosen: Iterable[Chosen]) -> dict[str,
     """
     found = {**config, "calibration": {**config.get("calibration", {})}}
     points = {output: dict(own) for output, own in config.get("operating_points", {}).items()}
-    for one in chosen:
-        if one.fitted:
-            _scale(found, points, one.output, one.fitted.scaling)
-        points.setdefault(one.output, {}).update({at: point.threshold.value for at, point in one.points.items()})
-        found.setdefault("default_point", next(iter(one.points), ""))
+    for choice in chosen:
+        if choice.fitted:
+            _scale(found, points, choice.output, choice.fitted.scaling)
+        points.setdefault(choice.output, {}).update({at: point.threshold.value for at, point in choice.points.items()})
+        found.setdefault("default_point", next(iter(choice.points), ""))
     return found | {"operating_points": points}
 
 

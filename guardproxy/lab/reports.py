@@ -1,8 +1,8 @@
-"""Judged rows become figures, source by source, and a table of them.
+"""Turns judged rows into figures for each source, and into a table.
 
-In: for each row its source, its label, its score and whether it was found at the threshold in use. Out: a `Report`. The
-false positives that a recall is given at are counted over the harmless texts of all sources together, so a source
-without harmless texts of its own is measured as well.
+In: for each row its source, its label, its score and whether it was found at the threshold in use. Out: an
+`EvaluationReport`. The false positives that a recall is given at are counted over the harmless texts of all sources together,
+so a source without harmless texts of its own is measured as well.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedRow:
     """A row after the check. `score`: the highest of its segments; `found`: at the threshold in use."""
 
     source: str
@@ -50,7 +50,7 @@ class Harmless:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class EvaluationReport:
     """`attacks` and `harmless`: by source in order of name, `ALL` last where there are several."""
 
     attacks: dict[str, Attacks]
@@ -62,26 +62,26 @@ class Report:
         return {
             "attacks": {
                 name: {
-                    "texts": one.texts,
-                    "found": asdict(one.found),
+                    "texts": attacks.texts,
+                    "found": asdict(attacks.found),
                     "recall_at": {
                         f"{share:g}": asdict(recall) if recall else None
-                        for share, recall in zip(SHARES, one.recall_at, strict=True)
+                        for share, recall in zip(SHARES, attacks.recall_at, strict=True)
                     },
-                    "auc": one.auc,
+                    "auc": attacks.auc,
                 }
-                for name, one in self.attacks.items()
+                for name, attacks in self.attacks.items()
             },
-            "harmless": {name: asdict(one) for name, one in self.harmless.items()},
+            "harmless": {name: asdict(harmless) for name, harmless in self.harmless.items()},
             "calibration": {
                 "expected_error": expected_error(self.bins),
-                "bins": [asdict(one) for one in self.bins],
+                "bins": [asdict(bin_) for bin_ in self.bins],
             },
             "notes": list(self.notes),
         }
 
 
-def report(rows: Sequence[Judged]) -> Report:
+def report(rows: Sequence[JudgedRow]) -> EvaluationReport:
     """The figures of at least one row."""
     fine = _scores(row for row in rows if not row.attack)
     attacks: dict[str, Attacks] = {}
@@ -97,10 +97,10 @@ def report(rows: Sequence[Judged]) -> Report:
     for name, part in _parts([row for row in rows if not row.attack]):
         harmless[name] = Harmless(len(part), _found(part))
     bins = reliability([row.score for row in rows], [row.attack for row in rows])
-    return Report(attacks, harmless, bins, _notes(len(rows) - len(fine), len(fine)))
+    return EvaluationReport(attacks, harmless, bins, _notes(len(rows) - len(fine), len(fine)))
 
 
-def curves(rows: Sequence[Judged]) -> dict[str, tuple[Array, Array]]:
+def curves(rows: Sequence[JudgedRow]) -> dict[str, tuple[Array, Array]]:
     """The ROC of each source of attacks, against the harmless texts of all; empty when one of the two is missing."""
     fine = _scores(row for row in rows if not row.attack)
     if not len(fine):
@@ -108,17 +108,23 @@ def curves(rows: Sequence[Judged]) -> dict[str, tuple[Array, Array]]:
     return {name: roc(_scores(part), fine) for name, part in _parts([row for row in rows if row.attack])}
 
 
-def table(found: Report, threshold: str) -> list[list[list[str]]]:
-    """Two tables, attacks and harmless texts, as rows of cells, the first of each its head."""
+def table(found: EvaluationReport, threshold: str) -> list[list[list[str]]]:
+    """Two tables, attacks and harmless texts, as rows of cells, the first of each is its head."""
     at = [f"at {percent(share)} false pos." for share in SHARES]
     upper = [["attacks", "texts", f"found at {threshold}", *at, "AUC"]]
-    for name, one in found.attacks.items():
-        recalls = [interval(share) for share in one.recall_at]
+    for name, attacks in found.attacks.items():
+        recalls = [interval(share) for share in attacks.recall_at]
         upper.append(
-            [name, str(one.texts), interval(one.found), *recalls, "-" if one.auc is None else f"{one.auc:.3f}"]
+            [
+                name,
+                str(attacks.texts),
+                interval(attacks.found),
+                *recalls,
+                "-" if attacks.auc is None else f"{attacks.auc:.3f}",
+            ]
         )
     lower = [["harmless", "texts", f"found at {threshold}"]]
-    lower += [[name, str(one.texts), interval(one.found, 2)] for name, one in found.harmless.items()]
+    lower += [[name, str(harmless.texts), interval(harmless.found, 2)] for name, harmless in found.harmless.items()]
     return [part for part in (upper, lower) if len(part) > 1]
 
 
@@ -130,12 +136,12 @@ def interval(share: Share | None, digits: int = 1) -> str:
     """A share as `93.1 % (90.2 to 95.0)`."""
     if share is None:
         return "-"
-    value, low, high = (f"{100 * one:.{digits}f}" for one in (share.value, share.low, share.high))
+    value, low, high = (f"{100 * part:.{digits}f}" for part in (share.value, share.low, share.high))
     return f"{value} % ({low} to {high})"
 
 
 def _notes(attacks: int, fine: int) -> tuple[str, ...]:
-    """What the figures cannot say."""
+    """Notes on what the figures do not show."""
     if not attacks:
         return ("no row is labelled an attack, so nothing is said of recall",)
     return tuple(
@@ -150,12 +156,14 @@ def _scores(rows: Any) -> Array:
     return np.array([row.score for row in rows], dtype=np.float64)
 
 
-def _found(rows: Sequence[Judged]) -> Share:
+def _found(rows: Sequence[JudgedRow]) -> Share:
     return proportion(sum(row.found for row in rows), len(rows))
 
 
-def _parts(rows: Sequence[Judged]) -> list[tuple[str, Sequence[Judged]]]:
+def _parts(rows: Sequence[JudgedRow]) -> list[tuple[str, Sequence[JudgedRow]]]:
     """The rows of each source, and of all where there are several."""
     names = sorted({row.source for row in rows})
-    parts: list[tuple[str, Sequence[Judged]]] = [(name, [row for row in rows if row.source == name]) for name in names]
+    parts: list[tuple[str, Sequence[JudgedRow]]] = [
+        (name, [row for row in rows if row.source == name]) for name in names
+    ]
     return [*parts, (ALL, rows)] if len(names) > 1 else parts

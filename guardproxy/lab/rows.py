@@ -1,7 +1,7 @@
 """A line of a labelled file becomes a row.
 
-In: a line of JSON and what its keys are called. Out: a `Row`. A label is 0 or 1, true or false, or a name of which the
-user says what it means. A line that cannot be read is a `DataError` with file and line, never with its text.
+In: a line of JSON and what its keys are called. Out: a `LabelledRow`. A label is 0 or 1, true or false, or a name of which
+the user says what it means. A line that cannot be read is a `DataError` with file and line, never with its text.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LabelledRow:
     """A text. `attack`: what its label says, `False` without one. `place`: its file and line."""
 
     text: str
@@ -44,14 +44,14 @@ class Row:
     place: str
 
 
-def rows(lines: Iterable[bytes], path: str, source: str, keys: Keys) -> Iterator[Row]:
+def rows(lines: Iterable[bytes], path: str, source: str, keys: Keys) -> Iterator[LabelledRow]:
     """The rows of a file, blank lines left out. `source`: that of a row that names none. Raises `DataError`."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield _row(line, path, number, source, keys)
 
 
-def _row(line: bytes, path: str, number: int, source: str, keys: Keys) -> Row:
+def _row(line: bytes, path: str, number: int, source: str, keys: Keys) -> LabelledRow:
     try:
         row = json.loads(line)
     except ValueError:
@@ -73,7 +73,7 @@ def _row(line: bytes, path: str, number: int, source: str, keys: Keys) -> Row:
             raise DataError(f"`{keys.label}` must be {wanted}", path, number)
         attack = means
     named = row.get(keys.source, source)
-    return Row(text, attack, named if isinstance(named, str) and named else source, f"{path}:{number}")
+    return LabelledRow(text, attack, named if isinstance(named, str) and named else source, f"{path}:{number}")
 
 
 def _means(label: Any, positive: frozenset[str]) -> bool | None:

@@ -15,13 +15,13 @@ from typing import Any
 from guardproxy.audit import open_line
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind
-from guardproxy.lab.rows import Keys, Row, rows
+from guardproxy.lab.rows import Keys, LabelledRow, rows
 
 ANSWER_KINDS: tuple[Kind, ...] = ("assistant", "reasoning", "refusal", "tool_arguments")
 """What a model writes. All other kinds are on their way to one."""
 
 
-def labelled(paths: Sequence[Path], keys: Keys) -> list[Row]:
+def labelled(paths: Sequence[Path], keys: Keys) -> list[LabelledRow]:
     """The rows of files, at least one. A row without a source has its file's name."""
     found = [row for path in paths for row in _read(path, keys)]
     if not found:
@@ -29,7 +29,7 @@ def labelled(paths: Sequence[Path], keys: Keys) -> list[Row]:
     return found
 
 
-def logged(folder: Path, kind: Kind) -> list[Row]:
+def logged(folder: Path, kind: Kind) -> list[LabelledRow]:
     """The texts of a kind of channel that the audit logs of a folder kept, each once: a chat repeats what was said.
 
     They are as the record shows them: what was sensitive is a placeholder. Their source is the folder's name.
@@ -38,13 +38,13 @@ def logged(folder: Path, kind: Kind) -> list[Row]:
     logs = sorted(folder.glob("*.jsonl"))
     if not logs:
         raise ConfigError(f"{folder}: no *.jsonl logs here")
-    seen: dict[str, Row] = {}
+    seen: dict[str, LabelledRow] = {}
     for path in logs:
         for number, record in enumerate(_records(path), 1):
-            for one in record.get(side, {}).get("texts", ()):
-                text = one.get("text")
-                if one.get("kind") == kind and text and text not in seen:
-                    seen[text] = Row(text, False, folder.name, f"{path}:{number}")
+            for entry in record.get(side, {}).get("texts", ()):
+                text = entry.get("text")
+                if entry.get("kind") == kind and text and text not in seen:
+                    seen[text] = LabelledRow(text, False, folder.name, f"{path}:{number}")
     if not seen:
         raise ConfigError(
             f"{folder}: no text of the kind `{kind}` was kept here (a policy's `audit: keep` says what is)"
@@ -52,7 +52,7 @@ def logged(folder: Path, kind: Kind) -> list[Row]:
     return list(seen.values())
 
 
-def _read(path: Path, keys: Keys) -> Iterator[Row]:
+def _read(path: Path, keys: Keys) -> Iterator[LabelledRow]:
     packed = path.suffix == ".gz"
     source = (path.with_suffix("") if packed else path).stem
     try:

@@ -14,7 +14,7 @@ from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.matching import is_any
-from guardproxy.wire import Codec, carried, codecs
+from guardproxy.wire import Codec, codecs
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,7 +47,7 @@ def coverage(policies: PolicySet) -> list[Row]:
     return [
         Row(codec.name, direction, kind, tuple(sorted(_looking(policies, codec, direction, kind))))
         for codec in codecs()
-        for direction, kinds in carried(codec).items()
+        for direction, kinds in codec.contract.carried().items()
         for kind in kinds
     ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 from guardproxy.exchange import Job
 from guardproxy.findings import Direction, Kind, Scan
@@ -17,6 +17,7 @@ from guardproxy.policy import CHECK_ERROR, BoundRule, Name, PolicySet, Told, Ver
 from guardproxy.policytest.playing import Found, Played, play_scene
 from guardproxy.policytest.scan import scanned
 from guardproxy.policytest.scenes import Cuts
+from guardproxy.wire import Author
 
 RUNS = 5
 REQUEST_KINDS: tuple[Kind, ...] = (
@@ -67,29 +68,12 @@ class Explained:
         return self.played.decision
 
 
-def scene_of(text: str, direction: Direction, kind: Kind) -> Written:
-    """A chat exchange with nothing but this text, as one of its kinds."""
-    empty = {"messages": [{"role": "user", "content": ""}]}
-    call = {"id": "call_1", "type": "function", "function": {"name": "tool", "arguments": "{}"}}
-    asked = {"role": "assistant", "content": None, "tool_calls": [call]}
-    called = {**asked, "tool_calls": [{**call, "function": {"name": "tool", "arguments": text}}]}
-    if direction == "response":
-        messages: dict[Kind, dict[str, Any]] = {
-            "reasoning": {"role": "assistant", "content": "", "reasoning_content": text},
-            "refusal": {"role": "assistant", "content": None, "refusal": text},
-            "tool_arguments": called,
-        }
-        message = messages.get(kind, {"role": "assistant", "content": text})
-        return Written(empty, ({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]},))
-    function = {"name": "tool", "description": text}
-    bodies: dict[Kind, dict[str, Any]] = {
-        "tool_result": {"messages": [asked, {"role": "tool", "tool_call_id": "call_1", "content": text}]},
-        "tool_arguments": {"messages": [called]},
-        "tool_definition": {**empty, "tools": [{"type": "function", "function": function}]},
-        "metadata": {**empty, "metadata": {"note": text}},
-        "unmapped": {**empty, "x_unknown": text},
-    }
-    return Written(bodies.get(kind, {"messages": [{"role": kind, "content": text}]}))
+def scene_of(text: str, direction: Direction, kind: Kind, author: Author) -> Written:
+    """An exchange with nothing but this text, as one of its kinds."""
+    if direction == "request":
+        return Written(author.request_with(kind, text))
+    answer = author.answer_with(kind, text)
+    return Written(author.request_with("user", ""), () if answer is None else (answer,))
 
 
 def explain(

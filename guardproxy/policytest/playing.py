@@ -40,10 +40,10 @@ from guardproxy.findings import Direction, Kind
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.policy import BoundRule, PolicySet, Texts, Told, Verdict, Written
 from guardproxy.policytest.scan import scanned
-from guardproxy.policytest.scenes import Cuts, answer_of, request_of
+from guardproxy.policytest.scenes import Cuts, answer_of, codec_of, request_of
 from guardproxy.redaction import PLACEHOLDER, RESTORE
 from guardproxy.replay import Rerun
-from guardproxy.wire import Codec, codec_for
+from guardproxy.wire import Codec, served
 from guardproxy.wire.json import view
 
 _KEY = hashlib.sha256(b"guardproxy policy test: placeholders that need not be secret").digest()
@@ -170,13 +170,13 @@ def play_scene(
     body = request_of(scene, told, cuts.streamed)
     received = RequestReceived(body, language=_language(told), headers=told.headers)
     done = play(exchange, [received], each(scan))
-    _upstream(codec, done, numbers)
+    _upstream(exchange, done, numbers)
     number = 0
     while exchange.state == State.WAITING and (answer := answer_of(scene, told, cuts, number, numbers.fill)):
         number += 1
         inputs: list[Input] = [ResponseStarted(answer.status, answer.media), *map(DataReceived, answer.pieces)]
         done += play(exchange, [*inputs, ResponseEnded()], each(scan), late=(False, *answer.late))
-    upstream = _upstream(codec, done, numbers)
+    upstream = _upstream(exchange, done, numbers)
     client = _client(codec, done, numbers)
     return _played(exchange, done, upstream, client, numbers)
 
@@ -184,7 +184,7 @@ def play_scene(
 def replayed(rerun: Rerun) -> Played:
     """What became of a recorded exchange."""
     exchange, numbers = rerun.exchange, Numbers()
-    upstream = _upstream(exchange.setting.codec, rerun.done, numbers)
+    upstream = _upstream(exchange, rerun.done, numbers)
     texts = tuple(
         (lane.channel.path, numbers.show(_released(lane)))
         for lane in exchange.answers[-1].gate.lanes
@@ -195,11 +195,11 @@ def replayed(rerun: Rerun) -> Played:
 
 
 def _exchange(policies: PolicySet, told: Told) -> tuple[Exchange, Codec]:
-    codec = codec_for(told.route)
-    assert codec is not None  # noqa: S101 - the reader of the file has seen to it
+    codec, read_by = codec_of(told), served(told.route)
     setting = Setting(
         id="test",
-        route=told.route,
+        route=read_by.route.text if read_by else told.route,
+        path=told.route.partition(" ")[2] if read_by else "",
         tenant=told.tenant,
         tenant_name=told.tenant,
         codec=codec,
@@ -213,12 +213,13 @@ def _language(told: Told) -> str:
     return told.headers.get("content-language", "").split(",")[0].split("-")[0].strip().lower()
 
 
-def _upstream(codec: Codec, done: Iterable[Command], numbers: Numbers) -> Shown | None:
+def _upstream(exchange: Exchange, done: Iterable[Command], numbers: Numbers) -> Shown | None:
     """What the model was sent last."""
     bodies = [command.body for command in done if isinstance(command, SendUpstream)]
     if not bodies:
         return None
-    return _shown(codec.read_request(bodies[-1]).events(), bodies[-1], numbers)
+    setting = exchange.setting
+    return _shown(setting.codec.read_request(*setting.target, bodies[-1]).events(), bodies[-1], numbers)
 
 
 def _client(codec: Codec, done: Iterable[Command], numbers: Numbers) -> Shown | None:

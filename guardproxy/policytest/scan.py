@@ -31,10 +31,9 @@ from guardproxy.exchange import (
 from guardproxy.findings import Channel, Finding, failed
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.policy import PolicySet
-from guardproxy.wire import codec_for
-from guardproxy.wire.json import read, write
+from guardproxy.wire import codecs
+from guardproxy.wire.json import dotted, reach, read, write
 
-ROUTE = "POST /v1/chat/completions"
 Decided = Literal["pass", "flag", "redact", "retry", "block"]
 _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secret").digest()
 
@@ -68,35 +67,34 @@ def scanned(job: Job) -> ScanResult:
 
 
 def scan_text(policies: PolicySet, text: str, direction: Literal["request", "response"]) -> Result:
-    """What the policies do with one text."""
-    codec = codec_for(ROUTE)
-    assert codec is not None  # noqa: S101 - the route is our own
+    """What the policies do with one text. It is sent in the first of the formats."""
+    codec = codecs()[0]
+    author, contract = codec.author, codec.contract
     exchange = Exchange(
         Setting(
             id="scan",
-            route=ROUTE,
+            route=author.ROUTE,
             tenant="",
             codec=codec,
             policies=policies,
             keys=Keys.of(_SCAN_KEY, "", unsealed),
         )
     )
-    asked = text if direction == "request" else ""
-    body = write({"model": "", "messages": [{"role": "user", "content": asked}]})
+    body = write(author.request_with("user", text if direction == "request" else ""))
     inputs: list[Input] = [RequestReceived(body)]
     if direction == "response":
-        answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
-        inputs += [ResponseStarted(200, "application/json"), DataReceived(write(answer)), ResponseEnded()]
+        data = write(author.answer_with("assistant", text))
+        inputs += [ResponseStarted(200, contract.media.whole), DataReceived(data), ResponseEnded()]
     done = play(exchange, inputs, each(scanned))
     shown = ""
     again = any(isinstance(command, SendUpstream) and command.attempt for command in done)
     match done[-1]:
         case SendUpstream() if not again:
-            shown = read(done[-1].body)["messages"][0]["content"]
+            shown = reach(read(done[-1].body), author.PROMPT_PATH)
         case Finish(outcome="answered") if not again:
-            shown = read(done[-1].data)["choices"][0]["message"]["content"]
+            shown = reach(read(done[-1].data), contract.answer_path)
     gate = exchange.answers[0].gate if again else exchange.sides[direction].gate
-    path = "messages[0].content" if direction == "request" else "choices[0].message.content"
+    path = dotted(author.PROMPT_PATH if direction == "request" else contract.answer_path)
     lane = next((lane for lane in gate.lanes if lane.channel.path == path), None)
     decided: Decided = "pass"
     if again:

@@ -1,6 +1,6 @@
-"""Operators: what a redact rule puts in place of a value. Names, parameters and meaning are Presidio's, but for two:
-`placeholder` is the default and the only one that can be restored, and `hash` is keyed, for phone and card numbers are so
-few that a plain hash of one is found by trying them all.
+"""Operators: how a redact rule replaces a value. Names, parameters and meaning are Presidio's, but for two:
+`placeholder` is the default and the only operator whose value can be restored, and `hash` is keyed: there are so few phone and
+card numbers that a plain hash can be reversed by trying all of them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Literal, get_args
 Kind = Literal["redact", "replace", "hash", "placeholder", "mask"]
 HashType = Literal["sha256", "sha512"]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)  # what shows least of a value comes first
+KINDS: tuple[Kind, ...] = get_args(Kind)  # in the order of how much of a value they show, least first
 HASH_TYPES: tuple[HashType, ...] = get_args(HashType)
-DEFAULT = "DEFAULT"  # in a policy: every label that is not named
+DEFAULT = "DEFAULT"  # the key in a policy for every label that has no key of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Operator:
 
     @property
     def shows(self) -> bool:
-        """Whether characters of the value may stay."""
+        """Whether the replacement may hold characters of the value."""
         return self.type == "mask" and self.chars_to_mask is not None
 
     def apply(self, value: str, placeholder: str, hashed: Callable[[str, str], str]) -> str:
-        """What stands for `value`. `hashed(hash_type, value)`: its keyed hash, in hexadecimal digits."""
+        """The replacement of `value`. `hashed(hash_type, value)`: its keyed hash in hexadecimal digits."""
         match self.type:
             case "redact":
                 return ""
@@ -68,7 +68,7 @@ PLACEHOLDERS = Operators()
 
 
 def strictest(operators: Sequence[Operator]) -> Operator:
-    """The one of several that shows least of a value; two masks that differ show nothing."""
-    first, *others = sorted(operators, key=lambda one: (KINDS.index(one.type), repr(one)))
-    differ = first.type == "mask" and any(one != first for one in others)
+    """The operator that shows least of a value. Two different masks together become a mask of the whole value."""
+    first, *others = sorted(operators, key=lambda operator: (KINDS.index(operator.type), repr(operator)))
+    differ = first.type == "mask" and any(other != first for other in others)
     return MASK_ALL if differ else first

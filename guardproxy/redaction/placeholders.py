@@ -1,9 +1,9 @@
-"""Placeholders: what stands for a redacted value, and how the value comes back.
+"""Placeholders: texts that replace redacted values, and how the values come back.
 
 `[EMAIL_ADDRESS_kqvmzrtbnxwp]`: a label and twelve letters of an HMAC over tenant, label and value. Nothing is stored: the
 same value gives the same placeholder on every replica, after every restart, in every turn, and since a client sends its
-conversation again with each request, the values to restore are always at hand. Letters only, so that no check takes
-it for a number; no quote or backslash, so that JSON stays JSON; what is not in this exchange's own list stays text.
+conversation again with each request, the values to restore are always at hand. It has letters only, so that no check takes
+it for a number, and no quote or backslash, so that JSON stays JSON. A placeholder that this exchange did not make stays text.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def hashed(key: bytes, tenant: str, hash_type: str, value: str) -> str:
 
 
 def alternation(texts: Sequence[str], depth: int = 6) -> str:
-    """The regular expression of any of `texts`, of which the longest that is there matches. What begins alike is tried
-    together, `depth` times at most: a place of a text costs the logarithm of their number, not the number."""
+    """The regular expression of any of `texts`, of which the longest that is there matches. Texts with a common beginning
+    are tried together, `depth` times at most: a place of a text costs the logarithm of their number, not the number."""
     if depth == 0 or len(texts) <= _FEW:
         return "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))
     if shared := commonprefix(texts):  # noqa: RUF071 - of characters is meant
@@ -79,7 +79,7 @@ def alternation(texts: Sequence[str], depth: int = 6) -> str:
 
 @dataclass(slots=True)
 class _Reader:
-    """A text that was read up to `at`."""
+    """The state of a text that was read up to `at`."""
 
     reading: Reading
     at: int
@@ -99,7 +99,7 @@ class Restoring:
     digest: str = ""
     _known: int = 0  # how many values the two below were made of
     _pattern: re.Pattern[str] = PLACEHOLDER  # and the stand-ins: they have any shape, so each is looked for as it is
-    _begun: frozenset[str] = frozenset()  # every text that one of them begins with
+    _begun: frozenset[str] = frozenset()  # every beginning of one of these texts
     _longest: int = 0
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
@@ -108,7 +108,7 @@ class Restoring:
             others = [value for value in self.values if not PLACEHOLDER.fullmatch(value)]
             # A placeholder first, whosever it is: the letters inside of it are not the stand-in that they may also be.
             self._pattern = re.compile("|".join([PLACEHOLDER.pattern, *([alternation(others)] if others else [])]))
-            self._begun = frozenset(one[:size] for one in others for size in range(1, len(one)))
+            self._begun = frozenset(value[:size] for value in others for size in range(1, len(value)))
             self._longest = max(map(len, self._begun), default=0)
         return [self._scan(window) for window in windows]
 
@@ -150,7 +150,10 @@ class Restoring:
         return Scan(tuple(found), settled, settled, state=state)
 
     def _label(self, window: Window, match: re.Match[str], state: _Reader, end: int) -> str | None:
-        """What becomes of a placeholder, or `None` where more text is needed. `end`: where its string ends."""
+        """The label of a placeholder, which says whether its value comes back; `None` where more text is needed.
+
+        `end`: where the string that holds it ends.
+        """
         state.reading.feed(window.text[state.at : match.start()])
         state.at = match.start()
         if match[0] not in self.values:
@@ -165,8 +168,8 @@ class Restoring:
         return None if follows is None else IN_URL if follows else "PLACEHOLDER"
 
     def _unfinished(self, text: str, found: Sequence[tuple[int, int]]) -> int:
-        """Where something begins that more text could make one of ours, or a longer one; else the end."""
-        begun = text.rfind("[")  # none can lie inside a placeholder, so only the last can still be open
+        """The offset from which more text could complete or lengthen a placeholder; the end of the text where it could not."""
+        begun = text.rfind("[")  # a placeholder holds no other placeholder, so only the last can still be open
         end = begun if begun >= 0 and _BEGUN.match(text, begun) else len(text)
         for at in range(max(0, len(text) - self._longest), end):
             if text[at:] in self._begun and not any(low < at < high for low, high in found):

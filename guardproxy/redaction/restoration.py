@@ -11,18 +11,16 @@ from guardproxy.urls import covers
 @dataclass(frozen=True, slots=True)
 class Restoration:
     """Where values come back. `kinds`: the kinds of texts, `None` for all; `hosts`: the hosts whose URLs may hold values, in
-    lower case; without one, no URL may."""
+    lower case; if there are none, no URL may."""
 
     kinds: frozenset[Kind] | None = None
     hosts: frozenset[str] = frozenset()
 
     def __and__(self, other: Restoration) -> Restoration:
-        """Where both let values come back."""
+        """The places where both allow values to come back."""
         kinds = self.kinds if other.kinds is None else other.kinds if self.kinds is None else self.kinds & other.kinds
-        both = (self.hosts, other.hosts)
-        hosts = (
-            host for one, its in (both, both[::-1]) for host in one if any(covers(allowed, host) for allowed in its)
-        )
+        pairs = ((self.hosts, other.hosts), (other.hosts, self.hosts))
+        hosts = (host for mine, theirs in pairs for host in mine if any(covers(allowed, host) for allowed in theirs))
         return Restoration(kinds, frozenset(hosts))
 
     def __le__(self, other: Restoration) -> bool:

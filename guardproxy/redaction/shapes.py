@@ -1,4 +1,4 @@
-"""Shapes: what a JSON schema of the request asks of one place in a JSON text (tool arguments, a JSON answer).
+"""Shapes: what a JSON schema of the request demands of one place in a JSON text (tool arguments, a JSON answer).
 
 In: a schema and a path. Out: the constraints on the string that stands there. Only local `$ref`s are followed.
 Where a schema leaves several ways open (`anyOf`, an optional field), each is a constraint of its own.
@@ -13,9 +13,9 @@ from math import inf
 from typing import Any
 
 Path = tuple[str | int, ...]
-Way = tuple[Mapping[str, Any], ...]  # schemas that hold together
+Way = tuple[Mapping[str, Any], ...]  # schemas that all apply to the same value
 WAYS_LIMIT = 64
-SHORT_CHARS = 80  # a place that takes less may be too short for a placeholder; no placeholder is longer than 56
+SHORT_CHARS = 80  # a place for fewer characters may be too short for a placeholder, which has at most 56
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class Constraint:
 
     @property
     def free(self) -> bool:
-        """Whether any text with a placeholder in it will do, but for its length."""
+        """Whether every text with a placeholder in it is allowed, apart from its length."""
         return not (self.fixed or self.formats or self.patterns) and (self.longest or SHORT_CHARS) >= SHORT_CHARS
 
     def takes(self, number: float) -> bool:
-        """Whether a number that is not one of given values will do."""
+        """Whether a number outside a fixed list of values is allowed."""
         whole = not self.multiple or number % self.multiple == 0
         return not self.fixed and self.least <= number <= self.most and whole
 
@@ -68,11 +68,11 @@ class Shape:
 
     @property
     def said(self) -> Path:
-        """`at` as a record may show it: what the schema does not name came from a text, and is `*`."""
+        """`at` as a record may show it: a key that the schema does not name comes from a text and becomes `*`."""
         steps = enumerate(self.at, 1)
         return tuple(
-            one if isinstance(one, int) or Shape("", self.schema, self.at[:end]).declares(()) else "*"
-            for end, one in steps
+            step if isinstance(step, int) or Shape("", self.schema, self.at[:end]).declares(()) else "*"
+            for end, step in steps
         )
 
     def _ways(self, path: Iterable[str | int]) -> list[Way]:
@@ -98,11 +98,11 @@ class Shapes:
     def named(self, where: str, at: Iterable[str | int]) -> Shape | None:
         """The shape that a record names."""
         every = (*self.tools.values(), *((self.answer,) if self.answer else ()), NAME)
-        return next((Shape(one.where, one.schema, tuple(at)) for one in every if one.where == where), None)
+        return next((Shape(shape.where, shape.schema, tuple(at)) for shape in every if shape.where == where), None)
 
 
 NO_SHAPES = Shapes()
-NAME = Shape("name", {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,64}$"})  # what APIs take as the name of a tool
+NAME = Shape("name", {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,64}$"})  # names of tools that the APIs accept
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -125,22 +125,24 @@ def _spread(root: Any, schema: Any, done: dict[int, list[Way]] | None = None) ->
     parts: list[list[Way]] = [[(schema,)]]
     if isinstance(schema.get("$ref"), str):
         parts.append(_spread(root, _resolved(root, schema["$ref"]), done))
-    parts += (_spread(root, one, done) for one in _list(schema.get("allOf")))
+    parts += (_spread(root, subschema, done) for subschema in _list(schema.get("allOf")))
     for key in ("anyOf", "oneOf"):
         if options := _list(schema.get(key)):
-            parts.append([way for one in options for way in _spread(root, one, done)][:WAYS_LIMIT])
+            parts.append([way for option in options for way in _spread(root, option, done)][:WAYS_LIMIT])
     done[id(schema)] = _both(parts)
     return done[id(schema)]
 
 
 def _both(parts: Iterable[list[Way]]) -> list[Way]:
-    """Every way of all parts together; a schema that several name holds once."""
+    """Every combination of the ways of all parts; a schema that several parts name appears once."""
     start: list[Way] = [()]
-    return reduce(lambda done, more: [_joined(one, other) for one in done for other in more][:WAYS_LIMIT], parts, start)
+    return reduce(
+        lambda done, more: [_joined(first, second) for first in done for second in more][:WAYS_LIMIT], parts, start
+    )
 
 
-def _joined(one: Way, other: Way) -> Way:
-    return tuple({id(schema): schema for schema in (*one, *other)}.values())[:WAYS_LIMIT]
+def _joined(first: Way, second: Way) -> Way:
+    return tuple({id(schema): schema for schema in (*first, *second)}.values())[:WAYS_LIMIT]
 
 
 def _resolved(root: Any, reference: str) -> Any:
@@ -177,7 +179,7 @@ def _children(schema: Mapping[str, Any], step: str | int) -> list[Any]:
 
 def _may_be(way: Way, kind: str) -> bool:
     return all(
-        kind in (one if isinstance(one := schema["type"], list) else [one]) for schema in way if "type" in schema
+        kind in (kinds if isinstance(kinds := schema["type"], list) else [kinds]) for schema in way if "type" in schema
     )
 
 
@@ -190,7 +192,7 @@ def _constraint(way: Way) -> Constraint:
 
     return Constraint(
         fixed=any("enum" in schema or "const" in schema for schema in way),
-        formats=tuple(name for one in words("format") if (name := FORMATS.get(one))),
+        formats=tuple(known for name in words("format") if (known := FORMATS.get(name))),
         patterns=words("pattern"),
         shortest=max(sizes("minLength"), default=0),
         longest=min(sizes("maxLength"), default=None),

@@ -1,4 +1,4 @@
-"""Stand-ins: what stands for a redacted value where a schema would not take a placeholder.
+"""Stand-ins: replacements of redacted values for places whose schema does not allow a placeholder.
 
 In: the constraints on a string and its placeholder. Out: a text that satisfies them, made of the placeholder's letters
 where there is room for them, so that it is as stable, and as surely restored, as the placeholder; or `None`. The value
@@ -24,7 +24,7 @@ _NIBBLES = str.maketrans({letter: f"{number:x}" for number, letter in enumerate(
 
 @dataclass(frozen=True, slots=True)
 class StandIn:
-    """`own`: it holds the letters of its placeholder, so no other text is it by chance, and it can be restored."""
+    """`own`: it holds the letters of its placeholder, so no other text equals it by chance, and its value can be restored."""
 
     text: str
     own: bool
@@ -63,13 +63,13 @@ _FIXED: Mapping[str, str] = {
 
 
 def stand_in(constraints: Sequence[Constraint], placeholder: str) -> StandIn | None:
-    """What can stand in a place of these constraints; of several, what satisfies most of them."""
+    """A text for a place with these constraints. If none satisfies all of them, the text that satisfies most."""
     best: StandIn | None = None
     most = 0
-    for one, fmt in _candidates(constraints, placeholder):
-        fits = sum(_fits(constraint, one.text, fmt) for constraint in constraints)
+    for candidate, fmt in _candidates(constraints, placeholder):
+        fits = sum(_fits(constraint, candidate.text, fmt) for constraint in constraints)
         if fits > most:
-            best, most = one, fits
+            best, most = candidate, fits
     return best
 
 
@@ -91,7 +91,7 @@ def _candidates(constraints: Sequence[Constraint], placeholder: str) -> Iterator
 def _fits(constraint: Constraint, text: str, fmt: str) -> bool:
     return (
         not constraint.fixed
-        and all(one == fmt for one in constraint.formats)
+        and all(name == fmt for name in constraint.formats)
         and constraint.has_length(text)
         and all(_matches(pattern, text) for pattern in constraint.patterns)
     )
@@ -110,9 +110,9 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def sample(pattern: str) -> str:
-    """A short text that most likely matches; empty where none is found."""
+    """A short text that most likely matches; empty if no text is found."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # what Python may once read otherwise
+        with warnings.catch_warnings(action="ignore"):  # syntax that a later Python may read in another way
             return "".join(_sampled(patterns.parse(pattern)))[: SAMPLE_LIMIT + 1]
     except (re.error, OverflowError, RecursionError, ValueError):
         return ""

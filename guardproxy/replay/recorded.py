@@ -9,7 +9,7 @@ from typing import Any
 from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.findings import Channel
 from guardproxy.redaction import NO_SHAPES, Shapes
-from guardproxy.wire import Codec, Decoder, Request, Seen, without_kinds
+from guardproxy.wire import Author, Codec, Contract, Decoder, Request, Seen, Turns, without_kinds
 
 
 @dataclass(slots=True)
@@ -37,8 +37,20 @@ class Recorded:
     def routes(self) -> tuple[str, ...]:
         return self.codec.routes
 
-    def read_request(self, body: bytes) -> Request:
-        request = self.codec.read_request(body)
+    @property
+    def contract(self) -> Contract:
+        return self.codec.contract
+
+    @property
+    def turns(self) -> Turns:
+        return self.codec.turns
+
+    @property
+    def author(self) -> Author:
+        return self.codec.author
+
+    def read_request(self, path: str, query: str, body: bytes) -> Request:
+        request = self.codec.read_request(path, query, body)
         return request if self.names_kinds else without_kinds(request)
 
     def decoder(
@@ -67,6 +79,15 @@ class Recorded:
         return self.codec.error_event(code, message)
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:
+        return b""
+
+    def keep_alive(self) -> bytes:
+        return b""
+
+    def opening(self, model: str) -> bytes:
+        return b""
+
+    def comment(self, text: str) -> bytes:
         return b""
 
     def feed(self, data: bytes) -> list[Event]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from guardproxy import redaction
-from guardproxy.errors import NO_CAPACITY
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange import (
     Aborted,
     Command,
@@ -111,6 +111,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
         Setting(
             id=record["id"],
             route=record["route"],
+            path=record.get("path", ""),
             tenant=record["tenant"],
             codec=recorded,
             policies=policies,
@@ -123,7 +124,7 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
     )
     if record["request"]["body"] is None:
         done = exchange.receive(_ending(record, attempts[-1]))
-        return Rerun(exchange, exchange.record(NO_CAPACITY), tuple(done))
+        return Rerun(exchange, exchange.record(ErrorCode.NO_CAPACITY), tuple(done))
     body, language = write(record["request"]["body"]), record.get("language", "")
     done = play(exchange, [RequestReceived(body, unix_s=record["at"], language=language, headers=None)], memory.perform)
     for number, attempt in enumerate(attempts):
@@ -161,7 +162,8 @@ def _answer(
     done: list[Command] = []
     memory.attempt = number
     if exchange.state == State.WAITING and attempt["response"]["status"] is not None:
-        media = "text/event-stream" if attempt["response"]["streamed"] else "application/json"
+        types = exchange.setting.codec.contract.media
+        media = types.streamed if attempt["response"]["streamed"] else types.whole
         done += play(exchange, [ResponseStarted(attempt["response"]["status"], media, at_s)], memory.perform)
         if attempt["signs"]:
             done += play(exchange, [Waited(at_s + exchange.setting.limits.quiet_s)], memory.perform)
@@ -172,12 +174,17 @@ def _answer(
     return done
 
 
+def _code(word: str) -> ErrorCode:
+    """The code of what ended an answer. A word that is no code of this version shows as a difference."""
+    return ErrorCode.__members__.get(word.upper(), ErrorCode.UPSTREAM_FAILED)
+
+
 def _next(attempt: Mapping[str, Any]) -> Input:
     """What ended an answer that another one followed."""
     decision, at_s = attempt["decision"], attempt["ended"] / 1000
     if decision == "late":
         return Waited(at_s)
-    return ResponseEnded(at_s) if decision in _KNOWN else UpstreamFailed(decision, "", at_s=at_s)
+    return ResponseEnded(at_s) if decision in _KNOWN else UpstreamFailed(_code(decision), "", at_s=at_s)
 
 
 def _missing(record: Mapping[str, Any], policies: PolicySet) -> str:
@@ -186,7 +193,7 @@ def _missing(record: Mapping[str, Any], policies: PolicySet) -> str:
     if record["outcome"] in ("passed", "refused"):
         return f"the exchange was {record['outcome']}: no check saw it"
     if record["request"]["body"] is None:
-        if record["outcome"] == NO_CAPACITY and record["policies"] == policies.digest:
+        if record["outcome"] == ErrorCode.NO_CAPACITY and record["policies"] == policies.digest:
             return ""  # no check gave a verdict, so nothing was decided
         return "the record keeps no text of the request"
     for answer in (record["response"], *(one["response"] for one in record.get("attempts", ())[:-1])):
@@ -202,9 +209,9 @@ def _ending(record: Mapping[str, Any], attempt: Mapping[str, Any]) -> Input:
         return Waited(attempt["ended"] / 1000)
     if outcome == "client_closed":
         return DownstreamGone()
-    if outcome == "audit_unavailable":
-        return Aborted(outcome, record.get("error", {}).get("message", ""), record["status"])
+    if outcome == ErrorCode.AUDIT_UNAVAILABLE:
+        return Aborted(ErrorCode.AUDIT_UNAVAILABLE, record.get("error", {}).get("message", ""), record["status"])
     if outcome not in UNTOUCHED:
-        kind = Aborted if outcome == NO_CAPACITY else UpstreamFailed  # no policy decides about the first
-        return kind(outcome, record.get("error", {}).get("message", ""), record["status"])
+        kind = Aborted if outcome == ErrorCode.NO_CAPACITY else UpstreamFailed  # no policy decides about the first
+        return kind(_code(outcome), record.get("error", {}).get("message", ""), record["status"])
     return ResponseEnded()

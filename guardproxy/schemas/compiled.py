@@ -1,6 +1,6 @@
-"""From a schema to something that values can be judged by, or to the reason why it is refused.
+"""Compiles a schema so that values can be judged by it, or says why it is refused.
 
-Refused: what is larger or deeper than the limits, what its draft's meta-schema does not allow, dialects of one's own,
+Refused: schemas above the limits of size or depth, schemas that the meta-schema of their draft rejects, custom dialects,
 references that lead out of the given documents or in a circle, patterns without a bound on their time. The work is
 linear in the size of the schema, so its limits are also the cap on the time that compiling takes.
 """
@@ -30,7 +30,7 @@ LIMIT_CHARS = 200_000
 LIMIT_DEPTH = 100
 LIMIT_OBJECTS = 3000
 FILES = "file:///"
-_PLAIN = frozenset(("const", "enum", "default", "examples"))  # what stands below is a value, no schema
+_PLAIN = frozenset(("const", "enum", "default", "examples"))  # their members are values, not schemas
 _INSIDE = ("allOf", "anyOf", "oneOf")  # keywords whose schemas judge the same value
 _SAME = ("not", "if", "then", "else")
 _BY_KEY = ("dependentSchemas", "dependencies")
@@ -41,7 +41,7 @@ Read = Callable[[str], Any]
 
 
 class SchemaError(ValueError):
-    """A schema that is refused. The message says why, and names the place in the schema but no text of it."""
+    """A schema that cannot be used. The message gives the reason and the place in the schema, and quotes no text of it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +52,7 @@ class Compiled:
     draft: Draft
     resolver: Any
     nodes: dict[int, Any] = field(default_factory=dict)  # see node.py
-    dynamic: bool = False  # some reference depends on how one came to it
+    dynamic: bool = False  # the target of some reference depends on the path to it
     names: set[str] = field(default_factory=set)  # every key that the schema names
     _base: Any = None
     _whole: Any = None
@@ -63,11 +63,11 @@ class Compiled:
         self._base = self.draft.validator({}, registry=Registry())
 
     def validator(self, schema: Any, resolver: Any) -> Any:
-        """The library's validator for a part of the schema. To be asked inside `counted`."""
+        """The library's validator for a part of the schema. Use inside `counted`."""
         return self._base.evolve(schema=schema, _resolver=resolver)
 
     def errors(self, value: Any) -> Iterator[Any]:
-        """The errors of a complete value. To be asked inside `counted`."""
+        """The errors of a complete value. Use inside `counted`."""
         if self._whole is None:
             self._whole = self.validator(self.schema, self.resolver)
         errors: Iterator[Any] = self._whole.iter_errors(value)

@@ -36,17 +36,17 @@ LATEST = DRAFTS[0]
 
 
 def allowed(chars: int) -> int:
-    """How many steps a value may take that was written in so many characters."""
+    """The number of steps that judging a value of `chars` characters may take."""
     return min(STEPS + STEPS_A_CHAR * chars, MOST_STEPS)
 
 
 class CostError(Exception):
-    """The value costs more to validate by its schema than is allowed."""
+    """Judging the value by its schema takes more steps than allowed."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """How many more steps a validation may take."""
+    """The number of steps that a validation may still take."""
 
     steps: int
 
@@ -56,7 +56,7 @@ _budget: ContextVar[Budget] = ContextVar("budget")
 
 @contextmanager
 def counting(budget: Budget) -> Iterator[None]:
-    """Validations inside take their steps from `budget`. Raises `CostError` when there are none left."""
+    """Context in which validations take their steps from `budget`. Raises `CostError` when it is used up."""
     token = _budget.set(budget)
     try:
         yield
@@ -67,12 +67,12 @@ def counting(budget: Budget) -> Iterator[None]:
 
 
 def counted(steps: int) -> AbstractContextManager[None]:
-    """Validations inside take at most so many steps in all. Raises `CostError`."""
+    """Context in which all validations together take at most `steps` steps. Raises `CostError`."""
     return counting(Budget(steps))
 
 
 def spend(steps: int) -> None:
-    """Notes steps that are about to be taken."""
+    """Takes steps from the budget of the context. Raises `CostError` when it is used up."""
     budget = _budget.get()
     budget.steps -= steps
     if budget.steps < 0:
@@ -81,7 +81,7 @@ def spend(steps: int) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
-    """One draft. `validator`: the class; `ref_alone`: what stands beside `$ref` does not count."""
+    """One draft. `validator`: the class; `ref_alone`: keywords beside `$ref` are ignored."""
 
     name: str
     validator: Any
@@ -173,7 +173,7 @@ def _unique(validator: Any, unique: bool, instance: Any, schema: Mapping[str, An
 
 
 def hashable(value: Any) -> Any:
-    """What is equal for equal JSON values: `1` and `1.0` are, `1` and `true` are not."""
+    """A key that is equal for equal JSON values: `1` and `1.0` are equal, `1` and `true` are not."""
     spend(1)
     match value:
         case dict():

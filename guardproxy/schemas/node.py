@@ -1,4 +1,4 @@
-"""What a schema says of a value before the value is complete.
+"""What a schema demands of a value that is not complete yet.
 
 A value must fit several schemas at once: its own, what `$ref` and `allOf` lead to, what `properties`, `items` and the like
 of the value around it ask. Each is a `Node`; a fault by one of them makes the whole text wrong, whatever follows. What
@@ -90,7 +90,7 @@ class Node:
         types = schema.get("type")
         listed = types if isinstance(types, list) else [types]
         if types is not None:
-            self.kinds = frozenset(_KINDS[one] for one in listed)
+            self.kinds = frozenset(_KINDS[name] for name in listed)
         if "enum" in schema:
             self.choices = tuple(schema["enum"])
         if "const" in schema and self.compiled.draft.knows("const"):
@@ -114,22 +114,22 @@ class Node:
             self.whole = self.compiled.validator(schema, self.resolver)
 
     def errors(self, value: Any, *, container: bool) -> Iterator[Any]:
-        """What the validator finds wrong with a complete value."""
+        """The errors that the validator finds in a complete value."""
         validator = self.rest if container else self.whole
         if validator is not None:
             yield from validator.iter_errors(value)
 
     def for_key(self, key: str) -> tuple[Node, ...] | None:
-        """What the value of this key must fit; `None` when the key is not allowed."""
+        """The nodes that the value of this key must fit; `None` when the key is not allowed."""
         if key in self._keys:
             return self._keys[key]
         schema = self.schema
         inner = [found] if (found := schema.get("properties", {}).get(key)) is not None else []
         named = key in schema.get("properties", {})
-        for pattern, one in schema.get("patternProperties", {}).items():
+        for pattern, subschema in schema.get("patternProperties", {}).items():
             if searcher(pattern)(key):
                 named = True
-                inner.append(one)
+                inner.append(subschema)
         if not named and "additionalProperties" in schema:
             more = schema["additionalProperties"]
             if more is False:
@@ -141,7 +141,7 @@ class Node:
         return nodes
 
     def for_item(self, index: int) -> tuple[Node, ...]:
-        """What the item at `index` must fit."""
+        """The nodes that the item at `index` must fit."""
         schema = self.schema
         if self.compiled.draft.knows("prefixItems"):
             listed, others = schema.get("prefixItems", ()), schema.get("items")
@@ -167,7 +167,7 @@ class Node:
 
 
 def roots(compiled: Compiled) -> tuple[Node, ...]:
-    """What a whole text must fit."""
+    """The nodes that a whole text must fit."""
     return tuple(expanded(compiled, compiled.schema, compiled.resolver))
 
 

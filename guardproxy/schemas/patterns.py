@@ -1,8 +1,8 @@
 """Patterns of schemas, searched in linear time by RE2, whatever the pattern and the text.
 
 Schemas are written for ECMAScript, whose `\\d` and `\\w` mean ASCII as RE2's do. RE2 has no look-ahead; the common use of
-it, at the very beginning (`^(?!internal-)`), is taken apart here. All others are refused: an engine that backtracks can be
-kept busy for years by one pattern.
+it, at the very beginning (`^(?!internal-)`), is taken apart here. Every other look-ahead is refused: one pattern
+can keep an engine that backtracks busy for years.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ class PatternError(ValueError):
 
 @lru_cache(maxsize=4096)
 def searcher(pattern: str) -> Callable[[str], bool]:
-    """Tells of a text whether the pattern matches somewhere in it. Raises `PatternError`."""
+    """A function that says whether the pattern matches somewhere in a text. Raises `PatternError`."""
     if len(pattern) > LIMIT_CHARS:
         raise PatternError(f"a pattern has more than {LIMIT_CHARS} characters")
     wanted, unwanted, rest = _apart(pattern)
-    good = [_compiled(one) for one in (*wanted, rest)]
-    bad = [_compiled(one) for one in unwanted]
+    good = [_compiled(part) for part in (*wanted, rest)]
+    bad = [_compiled(part) for part in unwanted]
 
     def search(text: str) -> bool:
         try:
-            return all(one.search(text) for one in good) and not any(one.search(text) for one in bad)
+            return all(part.search(text) for part in good) and not any(part.search(text) for part in bad)
         except UnicodeEncodeError:  # half of a surrogate pair, which no pattern means
             return False
 
@@ -55,7 +55,7 @@ def _apart(pattern: str) -> tuple[list[str], list[str], str]:
 
 
 def _outside(pattern: str) -> str:
-    """What stands outside of all groups and classes."""
+    """The characters of a pattern outside of all groups and classes."""
     out, depth, at = "", 0, 0
     for match in _SPECIAL.finditer(pattern):
         out += pattern[at : match.start()] if not depth else ""
@@ -65,7 +65,7 @@ def _outside(pattern: str) -> str:
 
 
 def _closing(group: str) -> int:
-    """Where the parenthesis closes that `group` begins with."""
+    """The index of the parenthesis that closes the one at the beginning of `group`."""
     depth = 0
     for match in _SPECIAL.finditer(group):
         depth += {"(": 1, ")": -1}.get(match[0], 0)

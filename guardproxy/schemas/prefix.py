@@ -1,4 +1,4 @@
-"""Judges a growing JSON text by a schema: the verdict comes with the first character that no continuation can mend.
+"""Judges a growing JSON text by a schema: it is wrong from the first character that no continuation can repair.
 
 A text is wrong at the character that breaks JSON; at the first character of a value of another type, or of an item or key
 above the limit; where a string leaves every allowed word or its greatest length; where a key ends, or leaves every
@@ -26,7 +26,7 @@ INVALID = "invalid"
 
 
 class Prefix(Reader):
-    """The reading of one text by `compiled`."""
+    """Reads one text and judges it by `compiled`."""
 
     def __init__(self, compiled: Compiled) -> None:
         super().__init__()
@@ -42,23 +42,23 @@ class Prefix(Reader):
         self._begun = ""
 
     def feed(self, text: str) -> None:
-        """The next characters. Raises `CostError`."""
+        """Takes the next characters. Raises `CostError`."""
         self._budget.steps += allowed(self.at + len(text)) - allowed(self.at)
         with counting(self._budget):
             super().feed(text)
 
     def close(self) -> None:
-        """The text has ended. Raises `CostError`."""
+        """Ends the text. Raises `CostError`."""
         with counting(self._budget):
             super().close()
 
     def place(self) -> tuple[str, str]:
         path = shown = ""
         keys = iter(self.keys)
-        for one in self.stack:
-            if isinstance(one, list):
-                path += f"[{len(one)}]"
-                shown += f"[{len(one)}]"
+        for container in self.stack:
+            if isinstance(container, list):
+                path += f"[{len(container)}]"
+                shown += f"[{len(container)}]"
                 continue
             if key := next(keys):
                 path += f".{key}"

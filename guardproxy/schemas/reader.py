@@ -1,12 +1,12 @@
 """A JSON parser that takes a text in pieces of any size and knows at each character whether it can still be JSON.
 
 It reads what `wire/strict.py` reads: no duplicate keys, no half surrogate pairs, no numbers that overflow, nesting up to
-`DEPTH_LIMIT`. Whoever derives from it is told of each value when it begins, of a string's characters as they come, of
-keys and of complete values, and raises `Wrong` to end the reading. What is told depends on the text alone, never on how
-it was cut.
+`DEPTH_LIMIT`. A subclass gets a call when a value begins, for the characters of a
+string as they come, for keys and for complete values; it raises `Wrong` to end the reading. The calls depend on the text alone,
+never on its pieces.
 
-It is a parser of our own, for those that are maintained tell too little too late: jiter reads the whole text anew for each
-piece, ijson gives a string when it is complete, and neither says which character is wrong.
+It is a parser of our own because the maintained ones report too late: jiter reads the whole text again for each piece, ijson
+yields a string when it is complete, and neither says which character is wrong.
 
 The states are methods: each takes the text and an index and gives the index of the first character that it left.
 """
@@ -40,10 +40,10 @@ _SIMPLE = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r":
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
-def alike(one: str, other: str) -> int:
-    """How many characters two texts have in common at their beginning."""
-    shorter = min(len(one), len(other))
-    return next((at for at in range(shorter) if one[at] != other[at]), shorter)
+def alike(first: str, second: str) -> int:
+    """The length of the longest common beginning of two texts."""
+    shorter = min(len(first), len(second))
+    return next((at for at in range(shorter) if first[at] != second[at]), shorter)
 
 
 class Wrong(Exception):
@@ -120,10 +120,10 @@ class Reader:
         return Wrong(at, MALFORMED, (Detail(*self.place(), expected, "another character", char),))
 
     def place(self) -> tuple[str, str]:
-        """Where the reading stands, as a path; and the same without keys that the text itself made up."""
+        """The path of the current value, and the same path without keys that come from the text."""
         path, keys = "", iter(self.keys)
-        for one in self.stack:
-            path += f"[{len(one)}]" if isinstance(one, list) else f".{next(keys)}"
+        for container in self.stack:
+            path += f"[{len(container)}]" if isinstance(container, list) else f".{next(keys)}"
         return path.strip("."), path.strip(".")
 
     def _value(self, text: str, index: int) -> int:

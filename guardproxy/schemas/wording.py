@@ -1,4 +1,4 @@
-"""What is said about a fault: the place, what was expected, what was found, in words that a model can act on.
+"""The wording of a fault: place, expectation and finding, in words that a model can act on.
 
 Nothing here repeats a value of the text, which may be anybody's data; what was expected comes from the schema.
 """
@@ -58,7 +58,7 @@ def kinds(words: Iterable[str]) -> str:
 
 
 def found(value: Any) -> str:
-    """What a value is, without the value."""
+    """A description of a value that does not quote it."""
     kind = kind_of(value)
     match kind:
         case "string":
@@ -74,7 +74,7 @@ def found(value: Any) -> str:
 def words(values: Sequence[Any], none: str = "one of the values in the schema") -> str:
     """The values that the schema allows, as far as they are short and plain; else `none`."""
     written = [json.dumps(value, ensure_ascii=False) for value in values[:_LIMIT_WORDS]]
-    short = [one for one in written if len(one) <= _LIMIT_WORD and "\\" not in one]
+    short = [word for word in written if len(word) <= _LIMIT_WORD and "\\" not in word]
     if not short:
         return none
     more = " or another value in the schema" if len(short) < len(values) else ""
@@ -105,7 +105,7 @@ def details(errors: Iterable[Any], place: tuple[str, str], known: Collection[str
 
 
 def _expected(error: Any) -> tuple[str, str]:
-    """What was found and what was expected."""
+    """What stands there and what the schema expects."""
     word, wanted, value = error.validator, error.validator_value, error.instance
     match word:
         case "type":

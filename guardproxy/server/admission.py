@@ -41,7 +41,7 @@ from guardproxy.server.body import Bodies, Held
 from guardproxy.server.headers import asked_for, check_head, check_query, is_trusted, named
 from guardproxy.server.listener import Request
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
-from guardproxy.wire import Bounds, Codec, codec_for, codecs
+from guardproxy.wire import Bounds, codec_for, codec_of_client
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Admission:
             check_head(request)
             refuse_in_query(trail.head.query)
             if codec:
-                check_query(trail.head.query)
+                check_query(trail.head.query, codec.contract.query)
             await self.duties.admit(trail)
             credential = read_credential(request.headers)
             about = request.headers.items(), ",".join(request.headers.getall("Connection", []))
@@ -120,7 +120,6 @@ class Admission:
         except DownstreamError as error:
             request.closing |= error.status in (408, 413, 505) or not request.content.is_eof() or self._slots.draining
             first = Refused(
-                error.status,
                 error.code,
                 str(error),
                 error.field,
@@ -130,10 +129,12 @@ class Admission:
                 tuple(trail.answers),
             )
         head = trail.head
-        chosen = codec or _dialect(request, head.path)
+        chosen = codec or codec_of_client(head.path, request.headers)
         setting = Setting(
             id=head.id,
             route=head.route,
+            path=head.path,
+            query=head.query,
             tenant=head.tenant,
             tenant_name=head.tenant_name,
             codec=chosen,
@@ -147,7 +148,7 @@ class Admission:
         where = head.path + (f"?{head.query}" if head.query else "")
         targets = {"": (self._config.upstream_for(chosen.provider) + where, headers)}
         for other in policies.fallbacks:
-            own = fallback_headers(headers, chosen.provider, self._config.key_for(other))
+            own = fallback_headers(headers, chosen.contract.key_header, self._config.key_for(other))
             targets[other] = self._config.upstream_for(other) + where, own
         return Admitted(exchange, first, targets, head)
 
@@ -179,10 +180,3 @@ def head_of(request: Request) -> Head:
 def bounds_of(config: Config) -> Bounds:
     """How much one body may hold."""
     return Bounds(**{limit.name: getattr(config, f"limit_{limit.name}") for limit in fields(Bounds)})
-
-
-def _dialect(request: Request, path: str) -> Codec:
-    """The format to refuse in, for a route that has none."""
-    anthropic = path.startswith("/v1/messages") or "anthropic-version" in request.headers
-    wanted = "anthropic" if anthropic else "openai"
-    return next(codec for codec in codecs() if codec.provider == wanted)

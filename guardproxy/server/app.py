@@ -67,7 +67,9 @@ class Server:
     def __init__(self, config: Config, worker: int = 0) -> None:
         self.config = config
         self.metrics = Metrics()
-        self._remotes = Remotes(config.remote_check_host, dict(one.split("=", 1) for one in config.remote_check_key))
+        self._remotes = Remotes(
+            config.remote_check_host, dict(entry.split("=", 1) for entry in config.remote_check_key)
+        )
         self._models = Models(
             (config.models,) if config.models else (), settings(config), Registry(self.metrics.registry)
         )
@@ -102,7 +104,7 @@ class Server:
         return policies
 
     def trouble(self) -> list[str]:
-        """Why no traffic should come."""
+        """Reasons for `/readyz` to fail."""
         reasons = self._audit_trouble()
         states = self._breakers.states() if self.config.readyz_upstreams else {}
         if states and all(state == "open" for state in states.values()):
@@ -110,7 +112,7 @@ class Server:
         return [*reasons, *(["draining"] if self.draining else [])]
 
     def stuck(self) -> list[str]:
-        """Why this process should be restarted."""
+        """Reasons for `/livez` to fail."""
         still_s = self.pulse.still_s()
         return [f"the event loop has not run for {still_s:.0f} s"] if still_s > self.config.livez_stall_s else []
 
@@ -130,22 +132,22 @@ class Server:
         return float(self._breakers.states()[name] == state)
 
     def ailments(self) -> list[str]:
-        """What does not work though the process lives. A restart would not help: the log recovers by itself."""
+        """Faults that `/livez` names without failing: a restart would not help, because the log recovers by itself."""
         failing_s = self._recorder.failing_s
         return [f"{reason} (for {failing_s:.0f} s)" for reason in self._audit_trouble()]
 
     def _audit_trouble(self) -> list[str]:
-        """Why no record can be kept."""
+        """Reasons why no record can be kept."""
         trouble = self._recorder.trouble
         return [f"the audit {trouble.removeprefix('the ')}"] if trouble else []
 
     @property
     def policies(self) -> PolicySet:
-        """Those in force. An exchange takes them once, and keeps them to its end."""
+        """The policies in force. An exchange takes them once and keeps them to its end."""
         return self.reloading.policies
 
     def remarks(self) -> list[str]:
-        """What somebody should know though traffic may come."""
+        """Warnings that do not fail `/readyz`."""
         states = self._breakers.states()
         down = [
             f"the upstream `{name}` is not asked: its circuit breaker is {state.replace('_', '-')}"
@@ -162,14 +164,14 @@ class Server:
         """Loads the policies anew, for the admin port."""
         ok = await self.reloading.now()
         errors = [
-            {"file": one.path, "line": one.line, "column": one.column, "message": one.message}
-            for one in self.reloading.errors
+            {"file": error.path, "line": error.line, "column": error.column, "message": error.message}
+            for error in self.reloading.errors
         ]
         return {"ok": ok, "policies": self.policies.digest, "errors": errors}
 
     def version(self) -> dict[str, object]:
         checks = {check.name: check.digest for check in self.policies.checks.values()}
-        brought = [str(one) for group in plugins.GROUPS for one in plugins.installed(group)]
+        brought = [str(plugin) for group in plugins.GROUPS for plugin in plugins.installed(group)]
         return {"engine": self._engine, "policies": self.policies.digest, "checks": checks, "plugins": brought}
 
     def full(self) -> bool:

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from aiohttp import StreamReader, web
 
 from guardproxy.config import Config
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.server.shares import Shares
 
 SLICE_BYTES = 64 * 1024  # what one step of decompression may produce
@@ -57,7 +57,7 @@ class Decompressor:
                 raise too_large(self._limit_bytes)
             if self._made > max(FREE_BYTES, self._ratio * self._read):
                 message = f"the request body is compressed more than {self._ratio} to 1: send it less or not compressed"
-                raise DownstreamError(413, "compression_ratio", message, "content-encoding")
+                raise DownstreamError(ErrorCode.COMPRESSION_RATIO, message, "content-encoding")
             keep(made)
             data = stream.unconsumed_tail
             if stream.eof:
@@ -102,8 +102,7 @@ class Bodies:
             raise no_memory()
         coding = ",".join(request.headers.getall("Content-Encoding", ["identity"])).strip().lower() or "identity"
         if coding not in ("identity", "gzip", "deflate"):
-            message = "the content encoding must be identity, gzip or deflate"
-            raise DownstreamError(415, "unsupported_encoding", message, "content-encoding")
+            raise DownstreamError(ErrorCode.UNSUPPORTED_ENCODING, field="content-encoding")
         unpack = None
         if coding != "identity":
             unpack = Decompressor(coding, config.limit_body_ratio, config.limit_body_bytes)
@@ -194,18 +193,18 @@ class _Pace:
             await asyncio.sleep(0)
             if (data := content.read_nowait()) or content.at_eof():
                 return data
-        raise DownstreamError(408, "body_timeout", "the request body did not arrive in time")
+        raise DownstreamError(ErrorCode.BODY_TIMEOUT)
 
 
 def too_large(limit_bytes: int) -> DownstreamError:
-    return DownstreamError(413, "request_too_large", f"the request body is larger than {limit_bytes} bytes")
+    return DownstreamError(ErrorCode.REQUEST_TOO_LARGE, f"the request body is larger than {limit_bytes} bytes")
 
 
 def broken() -> DownstreamError:
-    return DownstreamError(400, "invalid_body", "the request body is cut off or not encoded as it says")
+    return DownstreamError(ErrorCode.INVALID_BODY)
 
 
 def no_memory() -> DownstreamError:
     return DownstreamError(
-        503, "no_capacity", "the request bodies under way take all the memory that there is for them"
+        ErrorCode.NO_CAPACITY, "the request bodies under way take all the memory that there is for them"
     )

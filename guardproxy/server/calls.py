@@ -1,4 +1,4 @@
-"""Calls of checks: what a check is handed in one call, what its answer must be, and what becomes of its errors."""
+"""Calls checks: passes windows in slices, validates the answers and turns errors into scans."""
 
 from __future__ import annotations
 

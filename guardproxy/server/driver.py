@@ -22,7 +22,7 @@ from multidict import CIMultiDict
 
 from guardproxy import exchange
 from guardproxy.config import Config
-from guardproxy.errors import AuditError, UpstreamError
+from guardproxy.errors import AuditError, ErrorCode, UpstreamError
 from guardproxy.exchange import (
     Aborted,
     CancelUpstream,
@@ -107,13 +107,13 @@ class Driver:
                 async with asyncio.timeout(self._config.timeout_total_s):
                     await self._loop(await self._receive(first))
             except TimeoutError:
-                await self._abort("timeout", "the exchange took too long", 504)
+                await self._abort(ErrorCode.TIMEOUT)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if not self._aborted or task is None:
                     raise
                 task.uncancel()
-                await self._abort("shutting_down", "the proxy is shutting down", 503)
+                await self._abort(ErrorCode.SHUTTING_DOWN)
         except asyncio.CancelledError:
             await self._gone()
             raise
@@ -139,8 +139,8 @@ class Driver:
                 except _Overtaken as overtaken:
                     todo.extend(overtaken.commands)
 
-    async def _abort(self, code: str, message: str, status: int) -> None:
-        commands = await self._receive(Aborted(code, message, status, _clock()))
+    async def _abort(self, code: ErrorCode) -> None:
+        commands = await self._receive(_aborted(code))
         await self._loop(commands or self._unseen)  # it may have come to its end just then
 
     async def _receive(self, happened: Input) -> list[Command]:
@@ -205,8 +205,7 @@ class Driver:
                 return await self._receive(Scanned(scans, now))
             case SendUpstream():
                 if not await self._intended():
-                    message = "the audit log cannot be written"
-                    return await self._receive(Aborted("audit_unavailable", message, 503, _clock()))
+                    return await self._receive(_aborted(ErrorCode.AUDIT_UNAVAILABLE))
                 url, headers = self.targets[command.target]
                 try:
                     sending = self._upstream.send(self._request.method, url, headers, command.body)
@@ -264,7 +263,7 @@ class Driver:
         head, upstream = self._head, self._upstream.response
         if head is None or head.own or upstream is None:
             headers = CIMultiDict(head.headers if head else ())
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = self.exchange.setting.codec.contract.media.whole
             if head is None or head.status == 503:  # no capacity, no upstream, no audit log: all of them pass
                 headers["Retry-After"] = str(max(self._retry_s, int(headers.get("Retry-After", "1"))))
         else:
@@ -321,3 +320,7 @@ class Driver:
                 with suppress(Interrupted):
                     await self._beside(lambda finish=command: finish.record)  # type: ignore[misc]
                 self._recorder.take(command.record)
+
+
+def _aborted(code: ErrorCode) -> Aborted:
+    return Aborted(code, code.message(), code.status, _clock())

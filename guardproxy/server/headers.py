@@ -1,6 +1,7 @@
-"""Which headers of an answer go on, and which requests are refused for theirs (RFC 9110 section 7.6.1, RFC 9112 section 6).
+"""Chooses the headers of an answer that are forwarded, and refuses requests for their headers (RFC 9110 section 7.6.1, RFC
+9112 section 6).
 
-The headers of a request that go on are in `onward.py`, its credentials in `credentials.py`."""
+`onward.py` chooses the headers of a request, `gateway/credentials.py` reads its credentials."""
 
 from __future__ import annotations
 
@@ -13,9 +14,10 @@ from urllib.parse import unquote
 from aiohttp import HttpVersion10, HttpVersion11, web
 from multidict import CIMultiDict
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.server.listener import VERSION
 from guardproxy.server.shapes import is_harmless, without_ids
+from guardproxy.wire import Query
 
 # The answer's headers that go on, and what their values may look like: no check reads them, so none may hold a text. What
 # SDKs and operators use is here; anything else an upstream says of itself stays behind.
@@ -92,15 +94,13 @@ _RETRY_LIMIT_S = 3600.0
 _BAD_VALUE = re.compile(r"[^\t\x20-\x7e]")
 _PATH = re.compile(r"/[A-Za-z0-9_.~:/@-]*", re.ASCII)
 _QUERY = re.compile(r"[A-Za-z0-9_.~=&%:,+-]{0,2000}", re.ASCII)
-# No check sees a query, so a guarded route takes only what SDKs send, in a shape that holds no text.
-_GUARDED_QUERY = re.compile(r"(?:beta=(?:true|false)|api-version=[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?|&)*", re.ASCII)
 
 
 def downstream_headers(
     headers: Mapping[str, str], known: Iterable[str] = (), more: Collection[str] = ()
 ) -> CIMultiDict[str]:
-    """The answer's headers that go on. `known`: values that were found in the exchange; what repeats one stays behind. `more`:
-    names that settings let through."""
+    """The headers of the answer to forward. `known`: values that were found in the exchange; a header that repeats one of
+    them is left out. `more`: names that settings allow."""
     drop = {name.strip().lower() for each in CIMultiDict(headers).getall("Connection", []) for name in each.split(",")}
     values = [value.lower() for value in known if value]
     kept: CIMultiDict[str] = CIMultiDict()
@@ -163,24 +163,24 @@ def is_trusted(peer: object, hops: Iterable[IPv4Network | IPv6Network]) -> bool:
 def check_head(request: web.BaseRequest) -> tuple[str, str]:
     """The raw path and query of a request that may be read. Raises `DownstreamError`."""
     if VERSION in request or request.version not in (HttpVersion10, HttpVersion11):
-        raise DownstreamError(505, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        raise DownstreamError(ErrorCode.HTTP_VERSION)
     path, _, query = request.message.path.partition("?")
     if not _PATH.fullmatch(path) or "//" in path or "/." in path or not _QUERY.fullmatch(query):
-        raise DownstreamError(400, "invalid_path", "the path or query has characters that are not accepted")
+        raise DownstreamError(ErrorCode.INVALID_PATH)
     coding = request.headers.getall("Transfer-Encoding", [])
-    if coding and (request.version == HttpVersion10 or [one.lower() for one in coding] != ["chunked"]):
-        raise DownstreamError(400, "invalid_transfer_encoding", "only chunked transfer encoding is accepted")
+    if coding and (request.version == HttpVersion10 or [name.lower() for name in coding] != ["chunked"]):
+        raise DownstreamError(ErrorCode.INVALID_TRANSFER_ENCODING)
     for name in _ONCE:
         if len(request.headers.getall(name, [])) > 1:
             raise DownstreamError(
-                400, "invalid_header", f"the header `{name.lower()}` stands in the request twice", name.lower()
+                ErrorCode.INVALID_HEADER, f"the header `{name.lower()}` stands in the request twice", name.lower()
             )
     _check_host(request)
     if "Upgrade" in request.headers:
-        raise DownstreamError(400, "upgrade_refused", "protocol upgrades are not accepted", "upgrade")
+        raise DownstreamError(ErrorCode.UPGRADE_REFUSED, field="upgrade")
     for name, value in request.headers.items():
         if _BAD_VALUE.search(value) or "_" in name:
-            raise DownstreamError(400, "invalid_header", "a header has characters that are not accepted")
+            raise DownstreamError(ErrorCode.INVALID_HEADER)
     return path, query
 
 
@@ -199,25 +199,25 @@ def _check_host(request: web.BaseRequest) -> None:
         except ValueError:
             fine = False
     if not fine:
-        raise DownstreamError(400, "invalid_host", "the header `host` must be a name or an address, and a port", "host")
+        raise DownstreamError(ErrorCode.INVALID_HOST, field="host")
 
 
-def check_query(query: str) -> None:
-    """Whether a guarded route may have this query. Raises `DownstreamError` (400)."""
-    if not _GUARDED_QUERY.fullmatch(query):
-        message = "a guarded route takes no query but beta=true and api-version=DATE: what stands there is not checked"
-        raise DownstreamError(400, "invalid_query", message, "query")
+def check_query(query: str, allowed: Query) -> None:
+    """Whether a guarded route may have this query. `allowed`: what its format takes. Raises `DownstreamError` (400)."""
+    if not allowed.pattern.fullmatch(query):
+        message = f"a guarded route takes no query but {allowed.words}: what stands there is not checked"
+        raise DownstreamError(ErrorCode.INVALID_QUERY, message, "query")
 
 
 def asked_for(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """The headers of these names, written small. Raises `DownstreamError` (400) for one that stands there twice: nobody could
-    tell which value counts."""
+    """The headers of these names, in lower case. Raises `DownstreamError` (400) for a header that is sent twice, because
+    it is ambiguous."""
     every = CIMultiDict(headers)
     found: dict[str, str] = {}
     for name in names:
         if len(values := every.getall(name, [])) > 1:
             message = f"the header `{name}`, which a policy asks for, stands in the request twice"
-            raise DownstreamError(400, "repeated_header", message, name)
+            raise DownstreamError(ErrorCode.REPEATED_HEADER, message, name)
         if values:
             found[name] = values[0]
     return found

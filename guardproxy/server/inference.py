@@ -1,7 +1,7 @@
 """The process that runs the models for all workers of the proxy, and its own admin port.
 
-In: settings, the path of a socket, and a pipe. Out: answers on the socket until the pipe ends, which is when nobody who
-could ask is left. Kept: the models. It ignores signals: a worker that drains still needs it.
+In: settings, the path of a socket, and a pipe. Out: answers on the socket until the pipe ends, which is when the last
+worker has ended. Kept: the models. It ignores signals: a worker that drains still needs it.
 """
 
 from __future__ import annotations

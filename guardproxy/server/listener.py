@@ -1,4 +1,4 @@
-"""The listening side: aiohttp's, with limits on connections and with our own answers to what is no HTTP.
+"""The listening side: aiohttp's, with limits on connections and with our own answers to malformed HTTP.
 
 A malformed request is refused in one fixed JSON body. aiohttp's page quotes the bytes that it could not read, and its log
 does too; neither may hold what a client sent.
@@ -22,7 +22,7 @@ from typing import Any, cast
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.server.shares import Shares
 
 _log = logging.getLogger(__name__)
@@ -33,14 +33,14 @@ WAITING_REQUESTS = 2  # on one connection: it is not read any further then
 REAP_EVERY_S = 0.1  # looking for idle connections takes time for each of them
 
 
-def error_body(code: str, message: str) -> bytes:
-    """A refusal before any route, and so any dialect, is known."""
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+def error_body(code: ErrorCode, message: str = "") -> bytes:
+    """The body of a refusal before the route, and with it the dialect, is known."""
+    error = {"message": code.message(message), "type": "invalid_request_error", "param": None, "code": code}
     return json.dumps({"error": error}).encode()
 
 
-def _canned(status: HTTPStatus, code: str, message: str, *headers: str) -> bytes:
-    body = error_body(code, message)
+def _canned(code: ErrorCode, message: str = "", *headers: str) -> bytes:
+    body, status = error_body(code, message), HTTPStatus(code.status)
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}",
         "Content-Type: application/json",
@@ -52,8 +52,8 @@ def _canned(status: HTTPStatus, code: str, message: str, *headers: str) -> bytes
     return "\r\n".join((*head, "", "")).encode("ascii") + body
 
 
-_FULL = _canned(HTTPStatus.SERVICE_UNAVAILABLE, "no_capacity", "too many connections are open", "Retry-After: 1")
-_LATE = _canned(HTTPStatus.REQUEST_TIMEOUT, "head_timeout", "the head of the request did not arrive in time")
+_FULL = _canned(ErrorCode.NO_CAPACITY, "too many connections are open", "Retry-After: 1")
+_LATE = _canned(ErrorCode.HEAD_TIMEOUT)
 
 
 def owner_of(address: str) -> str:
@@ -94,7 +94,7 @@ class Request(web.BaseRequest):
         if not expected or self.version == HttpVersion10:
             return
         if expected.lower() != "100-continue":
-            raise DownstreamError(417, "unknown_expectation", "only 100-continue may be expected", "expect")
+            raise DownstreamError(ErrorCode.UNKNOWN_EXPECTATION, field="expect")
         if not self.content.is_eof() and not self.content.total_bytes and self.transport is not None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -118,7 +118,7 @@ class Connection(RequestHandler):
 
     @property
     def idle_since_s(self) -> float | None:
-        """Since when nothing is under way here; `None` where something is."""
+        """The time since which the connection is idle; `None` if it is not."""
         waiting = self._request_count == 0 or (self._waiter is not None and not self._waiter.done())
         if not waiting or self._messages or self._head_timer or self._force_close:
             return None
@@ -174,19 +174,20 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What a client gets whose request is no HTTP (400), is of another version (505), or met a fault of ours (500)."""
+        """The answer to a request that is malformed (400), has another HTTP version (505) or met a fault of the proxy
+        (500)."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("unexpected fault", extra={"error": type(exc).__name__}, exc_info=exc)
-            code, text = "internal_error", "the proxy met a fault of its own"
+            code = ErrorCode.INTERNAL_ERROR
         elif "HTTP version" in str(exc):  # the parser knows a few versions and names this fault so
-            status, code, text = 505, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken here"
+            status, code = ErrorCode.HTTP_VERSION.status, ErrorCode.HTTP_VERSION
         else:
-            code, text = "malformed_http", "the request is not well-formed HTTP"
-        if status < HTTPStatus.INTERNAL_SERVER_ERROR or code == "http_version":
+            code = ErrorCode.MALFORMED_HTTP
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR or code is ErrorCode.HTTP_VERSION:
             _log.info("malformed HTTP", extra={"status": status, "error": type(exc).__name__})
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun: only closing the connection is left")
-        body = error_body(code, text)
+        body = error_body(code)
         response = web.Response(status=status, body=body, content_type="application/json")
         response.headers["Server"] = "guardproxy"
         response.force_close()
@@ -204,7 +205,7 @@ class Listener(web.Server):
         self._reaped_s = 0.0
 
     def _make(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
-        if message.method == "UNKNOWN" and not message.raw_headers:  # aiohttp's own, for what is no HTTP
+        if message.method == "UNKNOWN" and not message.raw_headers:  # the attribute of aiohttp for malformed requests
             message = message._replace(version=HttpVersion(1, 1))
         return Request(message, payload, protocol, writer, task, self._loop)
 

@@ -1,9 +1,9 @@
-"""The headers of a request that go on to an upstream.
+"""Chooses the headers of a request that are forwarded to an upstream.
 
 In: the headers of a request, its credential, the names that settings add. Out: the headers to send. No check reads a header,
-so a known name goes on with a value of its shape, and an unknown one only where its value is a small number or a switch. A
-header that changes what the upstream does (`anthropic-version`) is refused in another shape, one that only describes the
-client (`user-agent`) is left out. Kept: nothing.
+so a known header is forwarded if its value has the right shape, and an unknown header only if its value is a small number or
+a switch. With a value of another shape, a header that changes the behaviour of the upstream (`anthropic-version`) refuses the
+request, and a header that only describes the client (`user-agent`) is left out. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
-from guardproxy.errors import ConfigError, DownstreamError
+from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
 from guardproxy.gateway import CREDENTIAL_HEADERS
 from guardproxy.server.headers import NEVER_DOWNSTREAM
 from guardproxy.server.shapes import is_harmless
+from guardproxy.wire import KeyHeader
 
 AGENT = "guardproxy"
 NEVER = frozenset(
@@ -56,7 +57,7 @@ _PRODUCT = rf"{_WORD}(?:/(?:{_VERSION}|{_WORD}))?"
 _NOTE = r"\((?:[A-Za-z](?!\w*\d{4})[A-Za-z0-9_.-]{0,20}+|\d{1,3}(?:[._]\d{1,3}){0,2}+|[ ;,:/])*+\)"
 _ITEM = rf"(?:{_PRODUCT}|{_VERSION}|{_NOTE})"
 
-# What tells a server how to answer. In another shape it is refused.
+# Headers that tell a server how to answer. In another shape the request is refused.
 _MEANT: Mapping[str, Shape] = {
     "content-type": _like(
         r"[A-Za-z]{1,20}/[A-Za-z][A-Za-z0-9.+-]{0,60}"
@@ -68,7 +69,7 @@ _MEANT: Mapping[str, Shape] = {
     "openai-beta": _each(_like(rf"[a-z][a-z_-]{{0,40}}(?:=(?:v\d{{1,2}}|[a-z]{{1,20}}|{_DATE}))?")),
     "anthropic-dangerous-direct-browser-access": _like(r"true|false"),
 }
-# What only describes the client, or what every upstream has a default for. In another shape it stays behind.
+# Headers that only describe the client, or for which every upstream has a default. In another shape they are left out.
 _SAID: Mapping[str, Shape] = {
     "accept": _each(_like(_MEDIA)),
     "accept-language": _each(_like(r"(?:\*|[A-Za-z]{2,3}(?:-[A-Za-z]{2,4})?)(?:; ?q=[01](?:\.\d{1,3})?)?")),
@@ -83,7 +84,7 @@ _STAINLESS = re.compile(r"x-stainless-[a-z-]{1,40}", re.ASCII)
 _STAINLESS_VALUE = _like(
     rf"{_VERSION}|\d{{1,6}}(?:\.\d{{1,3}})?|async:[a-z]{{1,12}}|(?:[Oo]ther:)?[A-Za-z](?!\w*\d{{4}})[A-Za-z0-9_.]{{0,39}}"
 )
-# Whose account it is: for the upstream that the credential is for.
+# Headers that name an account: only for the upstream of the credential.
 _ACCOUNT: Mapping[str, Shape] = {
     "openai-organization": _like(r"org-(?!.*\d{7})[A-Za-z0-9]{1,40}"),
     "openai-project": _like(r"proj_(?!.*\d{7})[A-Za-z0-9_]{1,64}"),
@@ -108,7 +109,7 @@ def upstream_headers(
     drop = {name.strip().lower() for name in named.split(",")}
     if wrong := sorted(drop & {*CREDENTIAL_HEADERS, "content-type", "content-encoding", "content-length", "host"}):
         message = f"the header `connection` names `{wrong[0]}`, which is not about the connection"
-        raise DownstreamError(400, "invalid_header", message, "connection")
+        raise DownstreamError(ErrorCode.INVALID_HEADER, message, "connection")
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers:
         low = name.lower()
@@ -135,13 +136,13 @@ def refuse_names(config: Config) -> None:
 
 
 def _goes_on(name: str, value: str) -> bool:
-    """Whether a header goes on. Raises `DownstreamError` (400) for one that must not be left out in silence."""
+    """Whether a header is forwarded. Raises `DownstreamError` (400) for a header that must not be left out silently."""
     if (shape := _MEANT.get(name)) is not None:
         if not shape(value):
             message = (
                 f"the header `{name}` has a form that is not known; --request-header {name} lets any value through"
             )
-            raise DownstreamError(400, "invalid_header", message, name)
+            raise DownstreamError(ErrorCode.INVALID_HEADER, message, name)
         return True
     known = _SAID.get(name) or _ACCOUNT.get(name) or (_STAINLESS_VALUE if _STAINLESS.fullmatch(name) else None)
     if known is not None:
@@ -149,17 +150,15 @@ def _goes_on(name: str, value: str) -> bool:
     return _UNKNOWN.fullmatch(name) is not None and _SMALL.fullmatch(value) is not None
 
 
-def fallback_headers(headers: CIMultiDict[str], provider: str, key: str) -> CIMultiDict[str]:
-    """The headers for another upstream than the client's: what tells a server how to answer, and its own key. Nothing that the
-    client's account can be known by."""
+def fallback_headers(headers: CIMultiDict[str], key_header: KeyHeader, key: str) -> CIMultiDict[str]:
+    """The headers for another upstream than the client's: those that tell a server how to answer, and its own key. No
+    header that identifies the account of the client."""
     own: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         low = name.lower()
         if low in _FALLBACK or _STAINLESS.fullmatch(low):
             own.add(name, value)
     own["Accept-Encoding"] = "identity"
-    if key and provider == "anthropic":
-        own["x-api-key"] = key
-    elif key:
-        own["Authorization"] = f"Bearer {key}"
+    if key:
+        own[key_header.name] = key_header.prefix + key
     return own

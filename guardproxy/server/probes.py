@@ -1,7 +1,7 @@
 """The admin port, in a thread of its own: it answers while the event loop of the proxy is blocked.
 
-In: an application, an address. Out: a listening port. What the application shows is read from plain attributes; what has to
-run on the proxy's loop (a reload) is handed over to it.
+In: an application, an address. Out: a listening port. The application reads plain attributes of the proxy; work for the loop
+of the proxy (a reload) is handed over to it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from aiohttp import web
 
 
 class AdminPort:
-    """Listens from the start to `close`. Raises `OSError` where the address cannot be had."""
+    """Listens from the start to `close`. Raises `OSError` if the address is not available."""
 
     def __init__(self, app: web.Application, host: str, port: int) -> None:
         family, _, _, _, address = socket.getaddrinfo(

@@ -1,4 +1,4 @@
-"""Policies that change while the proxy runs: looks at their folder, loads what came to rest there, swaps it in.
+"""Reloads policies while the proxy runs: polls their folder, loads content that has stopped changing, and swaps it in.
 
 In: a folder, a way to load it, looks (`step`) and orders (`now`). Out: `policies`, the set in force, which an exchange takes
 once, when it begins; `errors`, what is wrong with what lies in the folder now. Kept: digests of the folder's content.
@@ -6,7 +6,7 @@ once, when it begins; `errors`, what is wrong with what lies in the folder now. 
 The content is read and compared at every look, because nothing else tells the truth everywhere: the kernel reports no change
 that another machine made on a network file system, a watch on a file is lost when an editor puts a new one in its place, a
 ConfigMap is swapped by a link three levels away, and times and sizes come from a cache or stay as they were. Opening and
-reading a file is what such file systems keep right. The price is in the README.
+reading a file is reliable on all of them.
 
 Rules that must hold
 - What is loaded is one state of the folder: it was the same at two looks, and still is when loading has ended.

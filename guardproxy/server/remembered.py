@@ -1,9 +1,9 @@
-"""Scans of whole texts that were made before, so that a conversation's history is scanned once and not at every turn.
+"""Remembers scans of whole texts, so that the history of a conversation is scanned once and not at every turn.
 
-In: jobs and their scans. Out: the scan of an equal job, where one is remembered. Kept: for a bounded number of jobs a keyed
-digest and the scan; no text, nothing that another process could look up. The digest covers everything that the check is told
-(every member of `Window`, `Channel` and `Facts`, whatever members they get) and the tenant, so that what one tenant sends
-shows in nothing that another one sees, not even in the time it takes.
+In: jobs and their scans. Out: the remembered scan of an equal job, if there is one. Kept: for a bounded number of jobs a
+keyed digest and the scan; no text, nothing that another process could look up. The digest covers everything that the check is
+told (every member of `Window`, `Channel` and `Facts`, whatever members they get) and the tenant, so that what one tenant
+sends shows in nothing that another one sees, not even in the time it takes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class Remembered:
-    """`entries`: how many scans are kept; what was used longest ago goes first."""
+    """`entries`: how many scans are kept; the least recently used are dropped first."""
 
     def __init__(self, entries: int = ENTRIES) -> None:
         self._entries = entries
@@ -33,7 +33,7 @@ class Remembered:
         self._scans: OrderedDict[bytes, Scan] = OrderedDict()
 
     def key(self, job: Job, tenant: str) -> bytes | None:
-        """What identifies the job; `None` for a job that must not be remembered.
+        """A key that identifies the job; `None` for a job that must not be remembered.
 
         Only a text that is scanned as a whole, in one look, is remembered. A later window of a stream is not, the last one
         included: it may hold all of the text, but its scan leaves out what earlier windows reported. Nor is a text remembered
@@ -77,8 +77,8 @@ def _members(kind: type) -> tuple[str, ...]:
 
 
 def _write(value: Any, words: list[str]) -> None:
-    """Adds a value to `words`, member by member, so that different values give different words. Raises `TypeError` for a value
-    that cannot be written out, such as a `Form`."""
+    """Adds a value to `words`, member by member, so that different values give different words. Raises `TypeError` for a
+    value that cannot be written out, such as a `Form`."""
     kind = type(value)
     if isinstance(value, _PLAIN):
         words += kind.__name__, str(value)

@@ -1,6 +1,6 @@
-"""Whether a value that no check reads could hold what checks look for: a card, a telephone number, a key.
+"""Decides whether a value that no check reads could hold a card number, a telephone number or a key.
 
-In: the value of a header. Out: yes or no. Kept: nothing.
+In: the value of a header. Out: a boolean. Kept: nothing.
 """
 
 from __future__ import annotations

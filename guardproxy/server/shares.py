@@ -1,10 +1,10 @@
-"""Shares a limited resource (connections, bytes of bodies) between owners whose number nobody knows beforehand.
+"""Shares a limited resource (connections, bytes of bodies) between an unknown number of owners.
 
 In: owners that take and give back. Out: whether an owner may take. Kept: what each owner holds.
 
-An owner may hold at most `weight` times what is free then. So an owner that is alone gets `weight / (weight + 1)` of the total,
-two greedy owners get `weight / (2 * weight + 1)` each, and the rest stays free for an owner that comes later. While little
-is in use the share restricts nobody.
+An owner may hold at most `weight` times the amount that stays free. So an owner that is alone gets `weight / (weight + 1)` of
+the total, two greedy owners get `weight / (2 * weight + 1)` each, and the rest stays free for an owner that comes later.
+While little is in use the share restricts nobody.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Shares:
         return free >= 0 and self._held.get(owner, 0) + amount <= max(1, self._weight * free)
 
     def take(self, owner: str, amount: int) -> bool:
-        """Takes `amount` for `owner`; false, and nothing is taken, where that is more than there is or than its share."""
+        """Takes `amount` for `owner`; false, and nothing is taken, if that is more than is free or than its share."""
         if not self.fits(owner, amount):
             return False
         if amount:

@@ -139,11 +139,11 @@ class State(Protocol):
     metrics: Metrics
 
     def stuck(self) -> list[str]:
-        """Why the process should be restarted; empty when it is well."""
+        """Reasons for `/livez` to fail."""
         ...
 
     def trouble(self) -> list[str]:
-        """Why no traffic should come; empty when ready."""
+        """Reasons for `/readyz` to fail."""
         ...
 
     def version(self) -> dict[str, object]: ...
@@ -153,11 +153,11 @@ class Reloading(Protocol):
     """What has policies that can be loaded anew, and an audit log."""
 
     def remarks(self) -> list[str]:
-        """What somebody should know though traffic may come."""
+        """Warnings that do not fail `/readyz`."""
         ...
 
     def ailments(self) -> list[str]:
-        """What does not work though the process lives; empty when all does. A restart would not help."""
+        """Faults that `/livez` names without failing: a restart would not help."""
         ...
 
     async def reload(self) -> dict[str, object]:
@@ -191,7 +191,7 @@ def admin_app(
     async def readyz(_: web.Request) -> web.Response:
         trouble = state.trouble()
         said = [*(trouble or ["ready"]), *(reloading.remarks() if reloading else ())]
-        return web.Response(text="".join(f"{one}\n" for one in said), status=503 if trouble else 200)
+        return web.Response(text="".join(f"{reason}\n" for reason in said), status=503 if trouble else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(state.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -103,8 +103,8 @@ class _Line:
 
 
 class ScanThreads:
-    """`threads`: how many scans run at a time. `wait_s`: how long a new scan may have to wait for its turn, as far as that can
-    be told; more is refused at once, for it would be late."""
+    """`threads`: how many scans run at a time. `wait_s`: how long a new scan may have to wait for its turn, as far as that
+    can be told; more is refused at once, for it would be late."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class ScanThreads:
         raise NoCapacityError(shortage, "too much text waits to be scanned")
 
     def _dispatch(self) -> None:
-        """Gives free places to those whose turn it is."""
+        """Gives free threads to the scans whose turn it is."""
         while self._free > 0 and (work := self._next()) is not None:
             self._free -= 1
             work.holds = True
@@ -204,7 +204,7 @@ class ScanThreads:
                 result = work.run()
         except Exception as raised:
             error = raised
-        except BaseException as raised:  # whatever it is, the one who waits must be told, and must not end with it
+        except BaseException as raised:  # the waiter must get every kind of error, and must not end with it
             error = RuntimeError(type(raised).__name__)
         with self._lock:
             work.busy_s += self._clock() - work.began_s
@@ -213,7 +213,7 @@ class ScanThreads:
             self._begun -= 1
             self._leave(work)
             self._dispatch()
-        with suppress(InvalidStateError):  # nobody waits any more
+        with suppress(InvalidStateError):  # the caller no longer waits
             if error is None:
                 work.future.set_result(result)
             else:

@@ -20,10 +20,10 @@ import aiohttp
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
-from guardproxy.errors import UpstreamError
+from guardproxy.errors import ErrorCode, UpstreamError
 from guardproxy.server.breaker import Breaker, Result, State, Thresholds, Ticket
 
-OVERLOADED = 529  # what Anthropic answers instead of 429 when all of its customers together are too many
+OVERLOADED = 529  # Anthropic answers 529 instead of 429 when it is overloaded by all customers together
 SLICED_BYTES = 512 * 1024
 _OUR_SHORTAGE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
 _clock = time.monotonic
@@ -95,8 +95,7 @@ class Upstream:
         self._ticket = self._breaker.enter(_clock())
         if self._ticket is None:
             wait_s = max(1, math.ceil(self._breaker.wait_s(_clock())))
-            message = "the upstream failed several times in a row and is not asked for a while"
-            raise UpstreamError("upstream_unavailable", message, 503, retry_s=wait_s)
+            raise UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, retry_s=wait_s)
         try:
             async with asyncio.timeout(None if math.isinf(self._first_byte_s) else self._first_byte_s):
                 data = (
@@ -107,29 +106,29 @@ class Upstream:
             raise self._failure(error) from None
         except ValueError:  # headers or a URL that cannot be sent: not the upstream's fault
             self._settle("unknown")
-            raise UpstreamError("upstream_failed", "the request cannot be sent to the upstream") from None
+            raise UpstreamError(ErrorCode.UPSTREAM_FAILED, "the request cannot be sent to the upstream") from None
         except aiohttp.ClientError:
             self._settle("failed")
-            raise UpstreamError("upstream_failed", "the upstream closed the connection or spoke no HTTP") from None
+            raise UpstreamError(ErrorCode.UPSTREAM_FAILED) from None
         self.response = response
         self._note_head(response.status)
         if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-            raise UpstreamError("upstream_encoding", "the upstream compressed its answer without being asked")
+            raise UpstreamError(ErrorCode.UPSTREAM_ENCODING)
         if 300 <= response.status < 400 or response.status < 200:
-            raise UpstreamError("upstream_redirect", f"the upstream answered with status {response.status}")
+            raise UpstreamError(ErrorCode.UPSTREAM_REDIRECT, f"the upstream answered with status {response.status}")
         return response
 
     def _failure(self, error: OSError) -> UpstreamError:
-        """What an error of the connection means to the client, and to the breaker."""
+        """The error for the client and the result for the breaker that an error of the connection leads to."""
         if error.errno in _OUR_SHORTAGE:
             self._settle("unknown")
-            return UpstreamError("no_capacity", "this proxy can open no further connection", 503, retry_s=1)
+            return UpstreamError(ErrorCode.NO_CAPACITY, "this proxy can open no further connection", retry_s=1)
         self._settle("failed")
         if isinstance(error, TimeoutError):
-            return UpstreamError("upstream_timeout", "the upstream did not answer in time", 504)
+            return UpstreamError(ErrorCode.UPSTREAM_TIMEOUT)
         if isinstance(error, aiohttp.ClientConnectorError):
-            return UpstreamError("upstream_unreachable", "the upstream cannot be reached")
-        return UpstreamError("upstream_failed", "the upstream closed the connection or spoke no HTTP")
+            return UpstreamError(ErrorCode.UPSTREAM_UNREACHABLE)
+        return UpstreamError(ErrorCode.UPSTREAM_FAILED)
 
     def _note_head(self, status: int) -> None:
         failed = status >= 500 and status != OVERLOADED
@@ -153,10 +152,10 @@ class Upstream:
             return await self.response.content.readany()
         except TimeoutError:
             self._settle("failed")
-            raise UpstreamError("upstream_timeout", "the upstream stopped sending", 504) from None
+            raise UpstreamError(ErrorCode.UPSTREAM_TIMEOUT, "the upstream stopped sending") from None
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError):
             self._settle("failed")
-            raise UpstreamError("upstream_truncated", "the upstream closed the connection in the middle") from None
+            raise UpstreamError(ErrorCode.UPSTREAM_TRUNCATED) from None
 
     def close(self) -> None:
         """Closes the connection, unless the answer was read to its end (then it goes back to the pool)."""

@@ -1,4 +1,4 @@
-"""Several workers, and the process that runs the models for them: starts them, watches over them, starts them again.
+"""Supervises several workers and the process that runs their models: starts, watches and restarts them.
 
 In: settings. Out: an exit code, when all have ended. Kept: the children, and when each of them was started.
 
@@ -244,7 +244,7 @@ class Parent:
             self._tell(signal.SIGTERM)
 
     def _hopeless(self, child: Child, code: int, *, served: bool) -> str:
-        """Why there is no point in starting a child again; empty where there is."""
+        """The reason not to start a child again; empty if there is none."""
         if not self.ever_served and child.worker < 0 and not served:
             return "the process that runs the models did not start"
         if not self.ever_served and code == WRONG_USE:
@@ -346,7 +346,7 @@ def live(work: Callable[[], None]) -> NoReturn:
 
 
 def die_with_parent(number: signal.Signals) -> None:
-    """Has the kernel send a signal when the parent ends (Linux; elsewhere the pipe alone says so)."""
+    """Makes the kernel send a signal when the parent ends (on Linux; elsewhere only the pipe tells)."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
@@ -354,7 +354,7 @@ def die_with_parent(number: signal.Signals) -> None:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Holds signals back, so that a child that was just forked loses none."""
+    """Blocks signals, so that a child loses none right after the fork."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signals.ALL)
     try:
         yield

@@ -1,4 +1,4 @@
-"""A URL that stands in a growing text as it is: in no markup, or in one that the other readings do not know.
+"""Finds a URL that stands in a growing text as it is, outside of the markup that the other readings know.
 
 In: the text in pieces, in order. Out: `BareUrl.url`, the URL so far, or `None`. Kept: a few hundred characters.
 """
@@ -26,7 +26,7 @@ SCHEMES = f"(?:{'|'.join(_NAMES)})"
 DOT = r"(?:[.。．｡]|&period;|&#0*46;|&#x0*2e;|%2e|\\u002e|\\x2e)"
 SLASH = r"(?:[/\\]|&(?:sol|bsol);|&#0*(?:47|92);|&#x0*(?:2f|5c);|%2f|%5c|\\u00(?:2f|5c)|\\x(?:2f|5c))"
 COLON = r"(?::|&colon;|&#0*58;|&#x0*3a;|%3a|\\u003a|\\x3a)"
-_NOTHING = "[\u00ad\u200b-\u200d\u2060\ufeff]*"  # characters that nobody sees and some parsers drop
+_NOTHING = "[\u00ad\u200b-\u200d\u2060\ufeff]*"  # invisible characters that some parsers drop
 LABEL = r"[\w\-]"
 _END = r"\Z"
 _FLAGS = re.IGNORECASE
@@ -43,7 +43,7 @@ _HOST = re.compile(
     rf"(?:[:?#]|{SLASH})",
     _FLAGS,
 )
-# What says quickly whether one of these can end at a place: its last sign, and what stands before that.
+# A quick test for whether one of these can end at a place: its last sign and the characters before it.
 _SIGNS = {"/": "slash", "\\": "slash", ":": "colon", "?": "query", "#": "query", **dict.fromkeys(".。．｡", "dot")}
 _ENTITY = re.compile(
     r"&(?:(?P<slash>b?sol|#0*(?:47|92)|#x0*(?:2f|5c))|(?P<colon>colon|#0*58|#x0*3a)|(?P<dot>period|#0*46|#x0*2e));",
@@ -93,7 +93,7 @@ class BareUrl:
     escaped: bool = False
     lines: int = 0  # line ends since the last visible character
     stuck: bool = False  # nested too deeply to follow
-    doubtful: bool = False  # the quote before the URL may be a closing one
+    doubtful: bool = False  # the quote before the URL may be a closing quote
 
     def feed(self, text: str) -> None:
         at = 0
@@ -163,7 +163,7 @@ class BareUrl:
         self.doubtful = False
 
     def _follow(self, text: str, at: int) -> int:
-        """Goes on to the end of the URL."""
+        """Follows the URL to its end."""
         begun = at
         while special := _SPECIAL.search(text, at):
             if special.start() > at:
@@ -195,7 +195,7 @@ class BareUrl:
             return not self.stack and not self.stuck
         if char in self.stack and (char in _QUOTES or not any(closer in _QUOTES for closer in self._above(char))):
             if self.doubtful and len(self.stack) == 1:
-                self.doubtful, self.base = False, 0  # then this one is the opening one
+                self.doubtful, self.base = False, 0  # so this quote opens
                 return False
             del self.stack[len(self.stack) - 1 - self.stack[::-1].index(char) :]
             # Behind a quote or a bracket a shell, and some renderers, go on to the next white space.

@@ -1,6 +1,6 @@
 """The hosts of URLs: which of them a policy allows, and whether the text behind a value makes a host name of it.
 
-In: a URL as far as it is known, or the text behind a placeholder. Out: a yes, a no, or `None` where more text is needed.
+In: a URL as far as it is known, or the text behind a placeholder. Out: true, false, or `None` where more text is needed.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def is_allowed(url: str, hosts: Collection[str]) -> bool:
 
 
 def host_follows(text: str, at: int, end: int, values: Mapping[str, str], *, last: bool) -> bool | None:
-    """Whether `text[at:end]` begins so that it makes a host name, or the user part of one, of what stands before it
-    (`value.example.com`, `value@example.com`). `None`: more text is needed. A name of more than 256 characters counts as one.
+    """Whether `text[at:end]` makes the text before it a part of a host name, or the user part of a URL (`value.example.com`,
+    `value@example.com`). `None`: more text is needed. A run of more than 256 characters counts as a host name.
 
     `values`: the placeholders that can stand in the text, and what the client may read in place of each. Both the placeholder
-    and its value are looked at. An e-mail address of which the value before it becomes the beginning is no host that anything
-    loads, unless a port, a path or a host name stands behind it. `last`: no more text follows.
+    and its value are looked at. An e-mail address that begins with the value is no host that anything loads,
+    unless a port, a path or a host name stands behind it. `last`: no more text follows.
     """
     match = _AFTER.match(text, at, end)
     assert match is not None  # noqa: S101 - it may be empty
@@ -56,7 +56,7 @@ def host_follows(text: str, at: int, end: int, values: Mapping[str, str], *, las
         return True
     is_open = match.end() == end and not last
     if is_open and (unclosed := _UNCLOSED.search(run)):
-        run = run[: unclosed.start()]  # it may become a placeholder, or may not
+        run = run[: unclosed.start()]  # more text decides whether this is a placeholder
     if any(_makes_host(*reading) for reading in _readings(run, behind, values)):
         return True
     return None if is_open else False

@@ -19,7 +19,7 @@ _HARMLESS = frozenset(
         *("valign", "value", "width"),
     )
 )
-_RAW = ("script", "style")  # what they hold is code
+_RAW = ("script", "style")  # elements whose content is code
 _WHITE = " \t\n\f\r"  # as HTML has it; other white space is a part of names and values
 _IN_NAME = re.compile(rf"[{_WHITE}/>]")
 _IN_ATTRIBUTE = re.compile(rf"[{_WHITE}/>=]")
@@ -66,7 +66,7 @@ class TagReading:
         return found + 1
 
     def _open(self, text: str, at: int) -> int:
-        """After a `<`."""
+        """Reads on after a `<`."""
         char = text[at]
         if char.isascii() and char.isalpha():
             self.mode, self.tag, self.attribute, self.value, self.is_doubtful = "name", char.lower(), "", "", False
@@ -100,7 +100,7 @@ class TagReading:
     def _attribute(self, text: str, at: int) -> int:
         end = self._until(_IN_ATTRIBUTE, text, at)
         if end == at and not self.attribute and text[at] == "=":
-            end = at + 1  # a name may begin so
+            end = at + 1  # a name may begin with this character
         self.attribute = (self.attribute + text[at:end].lower())[:_LIMIT_NAME]
         return self._to("between", end) if end < len(text) and _IN_ATTRIBUTE.match(text, end) else max(end, at)
 
@@ -130,7 +130,7 @@ class TagReading:
         return self._close(end) if text[end] == ">" and not self.quote else self._to("between", end + 1)
 
     def _raw(self, text: str, at: int) -> int:
-        """The content of a script or style, up to its end tag."""
+        """Reads the content of a script or style up to its end tag."""
         joined = self.tail + text[at:]
         found = re.search(f"</{self.tag}", joined, re.IGNORECASE)
         if found is None:

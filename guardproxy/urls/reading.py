@@ -6,7 +6,7 @@ characters, however long the text is.
 Rules that must hold
 - The answer depends on the text before the place alone, never on how the text is cut into pieces.
 - A doubt counts as "inside". Several readings of the same text run side by side, because renderers differ: a markdown link
-  that one renderer sees is plain text for another.
+  that one renderer shows is plain text for another renderer.
 - The cost is linear: each reading jumps from one character that matters to it to the next.
 """
 
@@ -34,7 +34,7 @@ _DROPPED = re.compile("[\x00-\x1f\x7f\u00ad\u200b-\u200d\u2060\ufeff]+")
 
 @dataclass(slots=True)
 class _Target:
-    """What stands in `](...)` and in `url(...)`."""
+    """Reads the target in `](...)` and in `url(...)`."""
 
     tail: str = ""
     url: str | None = None
@@ -107,7 +107,7 @@ class _Target:
 
 @dataclass(slots=True)
 class _Definition:
-    """The target of `[name]: target`."""
+    """Reads the target of `[name]: target`."""
 
     last: str = ""
     url: str | None = None
@@ -191,7 +191,7 @@ class Reading:
             self._leaf.feed(text)
 
     def is_inside(self, hosts: Collection[str] = ()) -> bool:
-        """Whether what comes next lies inside a URL whose host is none of `hosts`."""
+        """Whether the next character lies inside a URL whose host is not in `hosts`."""
         defined = "" if self._definition.wait else self._definition.url
         urls = [self._bare.url, self._target.url, defined, *(tags.url for tags in self._tags)]
         if self._leaf and self._leaf.found:

@@ -2,55 +2,75 @@
 
 from __future__ import annotations
 
+from guardproxy.wire.authoring import Author, CutText, Prompt, Reply, word_parts
 from guardproxy.wire.bounds import BOUNDS, UNBOUNDED, Bounds
-from guardproxy.wire.carries import carried
-from guardproxy.wire.codec import Bounded, Codec, Decoder, Request, Seen, codec_for, codecs
+from guardproxy.wire.codec import Bounded, Codec, Decoder, Request, Seen
+from guardproxy.wire.contract import (
+    NO_DEMAND,
+    CallInput,
+    Contract,
+    Demand,
+    KeyHeader,
+    MediaTypes,
+    Query,
+    Signs,
+    UsageFields,
+)
 from guardproxy.wire.decoding import found_of
-from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, without_kinds
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.protocol_words import is_chance, is_short, undated
-from guardproxy.wire.statements import LARGEST, Stated, stated
-from guardproxy.wire.turns import Call, Said, first_words, further, keep_alive, opening
-from guardproxy.wire.wanted import ANSWERS, NOTHING, Asked, inputs, is_answered, name_path, part, read
+from guardproxy.wire.registry import codec_for, codec_of_client, codecs, served
+from guardproxy.wire.routes import Route
+from guardproxy.wire.statements import EVERY_SERVER, LARGEST, Fields, Stated, stated
+from guardproxy.wire.turns import Call, ModelTurn, Turns
+from guardproxy.wire.words import SHARED, Words
 
 __all__ = [
-    "ANSWERS",
     "BOUNDS",
+    "EVERY_SERVER",
     "LARGEST",
-    "NOTHING",
     "NOT_KEPT",
+    "NO_DEMAND",
+    "SHARED",
     "UNBOUNDED",
     "UNINSPECTED",
-    "Asked",
+    "Author",
     "Bounded",
     "Bounds",
     "Call",
+    "CallInput",
     "Codec",
+    "Contract",
+    "CutText",
     "Decoder",
+    "Demand",
+    "Fields",
+    "KeyHeader",
+    "MediaTypes",
+    "ModelTurn",
+    "Prompt",
+    "Query",
+    "Reply",
     "Request",
-    "Said",
+    "Route",
     "Seen",
+    "Signs",
     "Stated",
-    "carried",
+    "Turns",
+    "UsageFields",
+    "Words",
     "codec_for",
+    "codec_of_client",
     "codecs",
-    "first_words",
     "found_of",
-    "frame",
-    "further",
-    "inputs",
-    "is_answered",
     "is_chance",
     "is_short",
-    "keep_alive",
-    "name_path",
-    "opening",
-    "part",
-    "read",
+    "served",
     "stated",
     "undated",
     "uninspected",
     "unmapped",
     "without_kinds",
+    "word_parts",
 ]

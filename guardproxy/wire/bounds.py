@@ -7,16 +7,28 @@ parts, so that no single step is long; `check_tree` reads what was parsed.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
+from guardproxy.errors import ErrorCode
 from guardproxy.wire.json import DEPTH_LIMIT, NUMBER_LIMIT, JsonFault, bound_nesting
 
 _HOLDERS = (dict, list)
 _NUMBERS = (int, float)
 _STEP_BYTES = 1 << 18
+_CODES = {
+    "texts": ErrorCode.TOO_MANY_TEXTS,
+    "values": ErrorCode.TOO_MANY_VALUES,
+    "messages": ErrorCode.TOO_MANY_MESSAGES,
+    "tools": ErrorCode.TOO_MANY_TOOLS,
+    "path_chars": ErrorCode.TOO_MANY_PATH_CHARS,
+}
 # A string without its end reaches to the end of the data: to look again at each quote in it would take squared time.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|,', re.DOTALL)
+
+Counted = Literal["messages", "tools"]
+"""A list of a request whose length a setting limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +67,15 @@ class Bounds:
             if others >= self.values:
                 raise self._fault("values", "values")
 
-    def check_tree(self, tree: Any) -> None:
-        """Whether the texts of a request may be looked at. Raises `JsonFault`."""
+    def check_tree(self, tree: Any, limits: Mapping[Counted, Sequence[str]]) -> None:
+        """Whether the texts of a request may be looked at. `limits`: by the name of a limit the fields whose items it counts.
+        Raises `JsonFault`."""
         if not isinstance(tree, dict):
             return
-        for name in ("messages", "input", "tools", "functions"):
-            limit = "tools" if name in ("tools", "functions") else "messages"
-            if isinstance(tree.get(name), list) and len(tree[name]) > getattr(self, limit):
-                raise self._fault(limit, limit)
+        for limit, names in limits.items():
+            for name in names:
+                if isinstance(tree.get(name), list) and len(tree[name]) > getattr(self, limit):
+                    raise self._fault(limit, limit)
         self.check_places(tree)
 
     def check_places(self, tree: Any) -> None:
@@ -84,7 +97,8 @@ class Bounds:
                 raise self._fault("texts", "strings and long numbers")
 
     def _fault(self, limit: str, words: str) -> JsonFault:
-        return JsonFault(f"too_many_{limit}", f"more than {getattr(self, limit)} {words} (the setting limit_{limit})")
+        code = _CODES[limit]
+        return JsonFault(code, code.message(f"more than {getattr(self, limit)} {words}"))
 
 
 BOUNDS = Bounds()

@@ -1,22 +1,22 @@
-"""Wire formats: bytes <-> events, one format a file; `sse.py` does framing only.
+"""The protocol of a wire format: bytes <-> events.
 
-A codec file holds `CODEC`, an object of the `Codec` protocol. Another package adds a format by an entry point of the
-group `guardproxy.wire` that names such an object.
+A format is a folder in `formats/`, or an entry point of the group `guardproxy.wire` in another package. Its codec is an object
+of the protocol `Codec`: `contract` declares what decides whether a text is guarded, `turns` carries a conversation on, `author`
+writes material for demos and tests.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from guardproxy import plugins
-from guardproxy.errors import PluginError
 from guardproxy.events import Event, Frame, Text
 from guardproxy.redaction import NO_SHAPES, Shapes
+from guardproxy.wire.authoring import Author
 from guardproxy.wire.bounds import Bounds
+from guardproxy.wire.contract import Contract
+from guardproxy.wire.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,28 @@ class Codec(Protocol):
         ...
 
     @property
-    def routes(self) -> tuple[str, ...]: ...
+    def routes(self) -> tuple[str, ...]:
+        """The routes that the format reads: patterns, see `routes.py`."""
+        ...
 
-    def read_request(self, body: bytes) -> Request:
-        """Raises `DownstreamError`, which names the field."""
+    @property
+    def contract(self) -> Contract:
+        """What decides whether and how a text of the format is guarded."""
+        ...
+
+    @property
+    def turns(self) -> Turns:
+        """How its requests carry a conversation on."""
+        ...
+
+    @property
+    def author(self) -> Author:
+        """What writes the format."""
+        ...
+
+    def read_request(self, path: str, query: str, body: bytes) -> Request:
+        """The request. `path`: as the client sent it, without the query; it matches a pattern of `routes`. `query`: without
+        `?`; it matches `contract.query`. Raises `DownstreamError`, which names the field."""
         ...
 
     def decoder(
@@ -118,44 +136,14 @@ class Codec(Protocol):
         """The dialect's own ending of an answer that a filter stopped in the middle of a stream."""
         ...
 
+    def keep_alive(self) -> bytes:
+        """A sign of life in a stream that says nothing yet."""
+        ...
 
-_MEMBERS = (
-    "name",
-    "provider",
-    "routes",
-    "read_request",
-    "decoder",
-    "edited",
-    "cut",
-    "error",
-    "error_event",
-    "filtered",
-)
-_OWN = ("openai_chat", "anthropic_messages")
+    def opening(self, model: str) -> bytes:
+        """What must stand before `filtered` when nothing of an answer was sent."""
+        ...
 
-
-@cache
-def _codecs() -> tuple[Codec, ...]:
-    own = [cast(Codec, importlib.import_module(f"guardproxy.wire.formats.{name}.codec").CODEC) for name in _OWN]
-    plugins.refuse_clashes(plugins.WIRE, _OWN)
-    found = {route: "guardproxy" for codec in own for route in codec.routes}
-    for name in plugins.names(plugins.WIRE):
-        codec, whose = plugins.load(plugins.WIRE, name, _OWN), plugins.whose(plugins.WIRE, name)
-        missing = [one for one in _MEMBERS if not hasattr(codec, one)]
-        if missing:
-            raise PluginError(f"the plug-in {whose} is no wire format: it has no {', '.join(missing)}")
-        for route in codec.routes:
-            if (other := found.setdefault(route, whose)) != whose:
-                raise PluginError(f"the plug-in {whose} reads the route `{route}`, which {other} reads; uninstall one")
-        own.append(cast(Codec, codec))
-    return tuple(own)
-
-
-def codecs() -> tuple[Codec, ...]:
-    """Every wire format that is installed."""
-    return _codecs()
-
-
-def codec_for(route: str) -> Codec | None:
-    """The format of a route such as `POST /v1/messages`, or `None`."""
-    return next((codec for codec in _codecs() if route in codec.routes), None)
+    def comment(self, text: str) -> bytes:
+        """A line that readers of a stream leave out; empty where the format has no comments."""
+        ...

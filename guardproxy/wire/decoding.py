@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
@@ -17,7 +18,7 @@ from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.codec import Seen
 from guardproxy.wire.framing.sse import KEEP_ALIVE, Framer, SseEvent, frame
 from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, Found, JsonFault, Map, dotted, read, skim, walk, write
-from guardproxy.wire.words import WORDS
+from guardproxy.wire.words import SHARED, Words
 
 _OPAQUE = frozenset(("opaque", "tokens", "token_ids"))
 ShapeOf = Callable[[Any, Found], Shape | None]
@@ -88,13 +89,13 @@ def nothing(tree: Any) -> list[str]:
     return []
 
 
-def counts(usage: Any) -> dict[str, Any]:
+def counts(usage: Any, words: Words = SHARED) -> dict[str, Any]:
     """The numbers of a `usage` object: what else it holds is text, and this is said where no check sees it."""
     out: dict[str, Any] = {}
     for key, value in usage.items():
-        if key in WORDS:
+        if key in words.keys:
             if isinstance(value, dict):
-                out[key] = counts(value)
+                out[key] = counts(value, words)
             elif isinstance(value, (int, float)) and abs(value) < NUMBER_LIMIT:
                 out[key] = value
     return out
@@ -113,7 +114,8 @@ def _bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
 
 @dataclass(slots=True)
 class WholeDecoder:
-    """A JSON body that is read when it is complete. `notice` looks at the tree for usage and the like."""
+    """A JSON body that is read when it is complete. `notice` looks at the tree for usage and the like. `words`: the vocabulary
+    of the format."""
 
     how: Map
     notice: Callable[[Any, Seen], None]
@@ -122,6 +124,7 @@ class WholeDecoder:
     reads: bool = True
     withhold: Callable[[Any], list[str]] = nothing
     counts_of: Callable[[Any], tuple[Count, ...]] = uncounted
+    words: Words = SHARED
     seen: Seen = field(default_factory=Seen)
     bounds: Bounds = BOUNDS
     _parts: list[bytes] = field(default_factory=list)
@@ -134,7 +137,7 @@ class WholeDecoder:
             return []
         if self._size > self.limit_bytes:
             self._faulty = True
-            return [Fault("upstream_too_large", "the answer is larger than the limit")]
+            return [Fault(ErrorCode.UPSTREAM_TOO_LARGE)]
         self._parts.append(data)
         return []
 
@@ -145,9 +148,9 @@ class WholeDecoder:
         try:
             tree = _bounded(body, self.bounds, self.reads)
         except JsonFault as fault:
-            return [Fault("upstream_invalid_json", f"the answer's body: {fault}")]
+            return [Fault(ErrorCode.UPSTREAM_INVALID_JSON, f"the answer's body: {fault}")]
         if not isinstance(tree, dict):
-            return [Fault("upstream_invalid_json", "the answer's body is not an object")]
+            return [Fault(ErrorCode.UPSTREAM_INVALID_JSON, "the answer's body is not an object")]
         self.notice(tree, self.seen)
         if gone := self.withhold(tree) if self.reads else []:
             self.seen.withheld |= dict.fromkeys(gone)
@@ -155,7 +158,11 @@ class WholeDecoder:
         whole = Frame(body, tree, terminal=True, counts=self.counts_of(tree) if self.reads else ())
         if not self.reads:
             return [Opaque(whole)]
-        found = (one for one in walk(tree, self.how) if one.leaf.how != "tokens" or self.withhold is nothing)
+        found = (
+            one
+            for one in walk(tree, self.how, words=self.words)
+            if one.leaf.how != "tokens" or self.withhold is nothing
+        )
         return events_of(found, whole, "response", self.shape_of)
 
     def sent(self, frame: Frame) -> None:
@@ -196,12 +203,14 @@ def indexed(tree: Any, path: Path) -> Path:
 
 @dataclass(slots=True)
 class StreamDecoder:
-    """A stream of JSON events. A format's own decoder derives from it and says what its frames mean."""
+    """A stream of JSON events. A format's own decoder derives from it and says what its frames mean. `words`: the vocabulary of
+    the format."""
 
     limit_bytes: int
     reads: bool = True
     shapes: Shapes = NO_SHAPES
     withhold: Callable[[Any], list[str]] = nothing
+    words: Words = SHARED
     seen: Seen = field(default_factory=Seen)
     bounds: Bounds = BOUNDS
     _framer: Framer = field(init=False)
@@ -254,18 +263,18 @@ class StreamDecoder:
                 break
             events += self._decode(event)
         if self._framer.too_large and not self._over:
-            events += self.fault("upstream_event_too_large", "an event of the stream is larger than the limit")
+            events += self.fault(ErrorCode.UPSTREAM_EVENT_TOO_LARGE)
         return events
 
     def end(self) -> list[Event]:
         if self._over:
             return []
         if self._framer.pending or not self.complete:
-            return self.fault("upstream_truncated", "the answer ended before it was complete")
+            return self.fault(ErrorCode.UPSTREAM_TRUNCATED, "the answer ended before it was complete")
         self._over = True
         return self.close_all()
 
-    def fault(self, code: str, message: str) -> list[Event]:
+    def fault(self, code: ErrorCode, message: str = "") -> list[Event]:
         self._over = True
         return [Fault(code, message)]
 
@@ -311,9 +320,9 @@ class StreamDecoder:
         try:
             tree = _bounded(event.data, self.bounds, self.reads)
         except JsonFault as fault:
-            return self.fault("upstream_invalid_json", f"an event of the stream: {fault}")
+            return self.fault(ErrorCode.UPSTREAM_INVALID_JSON, f"an event of the stream: {fault}")
         if not isinstance(tree, dict):
-            return self.fault("upstream_invalid_json", "an event of the stream is not an object")
+            return self.fault(ErrorCode.UPSTREAM_INVALID_JSON, "an event of the stream is not an object")
         gone = self.withhold(tree) if self.reads else []
         self.seen.withheld |= dict.fromkeys(gone)
         data = event.data if b"\n" not in event.data and not gone else write(tree)
@@ -331,7 +340,7 @@ class StreamDecoder:
         opaque: list[Path] = []
         media: list[str] = []
         touched: dict[str, set[Channel]] = {}
-        for found in walk(tree, self.how(tree)):
+        for found in walk(tree, self.how(tree), words=self.words):
             if found.leaf.how in _OPAQUE:
                 if found.leaf.how != "tokens" or self.withhold is nothing:
                     opaque.append(found.path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from guardproxy.errors import ErrorCode
 from guardproxy.events import Event, Opaque, Text
 from guardproxy.wire.codec import Request
 from guardproxy.wire.json import dotted, is_plain_key
@@ -27,22 +28,22 @@ def unmapped(events: Sequence[Event]) -> str | None:
 
 
 UNINSPECTED = {
-    "opaque_content": "`{field}` holds content that no check can read, and the policy refuses it; send text",
-    "token_ids": "`{field}` holds integers that stand for a text, which no check can read; send the text, or allow them with "
-    "`token_ids: pass` in the policy",
+    ErrorCode.OPAQUE_CONTENT: "`{field}` holds content that no check can read, and the policy refuses it; send text",
+    ErrorCode.TOKEN_IDS: "`{field}` holds integers that stand for a text, which no check can read; send the text, or allow "
+    "them with `token_ids: pass` in the policy",
 }
 
 
-def uninspected(events: Sequence[Event], kinds: frozenset[str], token_ids: bool) -> tuple[str, str] | None:
+def uninspected(events: Sequence[Event], kinds: frozenset[str], token_ids: bool) -> tuple[ErrorCode, str] | None:
     """The first place that is not inspected and is refused: the code of `UNINSPECTED`, and the field. `kinds`: those of
     content that are refused; `token_ids`: whether integers that stand for a text are."""
     for event in events:
         if isinstance(event, Opaque):
             for path, media in zip(event.uninspected, event.media, strict=False):
                 if media in kinds:
-                    return "opaque_content", dotted(path)
+                    return ErrorCode.OPAQUE_CONTENT, dotted(path)
                 if token_ids and media == "token_ids":
-                    return "token_ids", dotted(path)
+                    return ErrorCode.TOKEN_IDS, dotted(path)
     return None
 
 

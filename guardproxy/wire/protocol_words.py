@@ -90,6 +90,6 @@ def undated(name: str) -> str:
     return rest if few and any(map(str.isalpha, rest)) else name
 
 
-def is_known(text: str) -> bool:
-    """Whether a place of structure lets a text pass without a scan."""
-    return text in WORDS or is_short(text) or is_identifier(text)
+def is_known(text: str, words: frozenset[str] = WORDS) -> bool:
+    """Whether a place of structure lets a text pass without a scan. `words`: the vocabulary of the format."""
+    return text in words or is_short(text) or is_identifier(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.wire.json import JsonFault, read
 
 _NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list", dict: "an object"}
@@ -19,9 +19,9 @@ def read_body(body: bytes) -> dict[str, Any]:
     try:
         tree = read(body)
     except JsonFault as fault:
-        raise DownstreamError(400, fault.code, f"the request body: {fault}") from None
+        raise DownstreamError(fault.code, f"the request body: {fault}") from None
     if not isinstance(tree, dict):
-        raise DownstreamError(400, "invalid_type", "the request body must be a JSON object")
+        raise DownstreamError(ErrorCode.INVALID_TYPE, "the request body must be a JSON object")
     return tree
 
 
@@ -31,14 +31,14 @@ def expect_type(
     """Raises `DownstreamError` (400) when `tree[key]` has another type; absent and null are fine unless `required`."""
     field = f"{where}.{key}" if where else key
     if not isinstance(tree, dict):
-        raise DownstreamError(400, "invalid_type", f"`{where}` must be an object", where)
+        raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{where}` must be an object", where)
     value = tree.get(key)
     if value is None and not required:
         return
     wrong_bool = isinstance(value, bool) and types is not bool
     if not isinstance(value, types) or wrong_bool:
         found = "is missing" if value is None else f"must be {_name(types)}"
-        raise DownstreamError(400, "invalid_type", f"`{field}` {found}", field)
+        raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{field}` {found}", field)
 
 
 def expect_list(tree: Any, key: str, *, required: bool = False) -> None:
@@ -46,7 +46,7 @@ def expect_list(tree: Any, key: str, *, required: bool = False) -> None:
     expect_type(tree, key, list, required=required)
     items = tree.get(key) or []
     if required and not items:
-        raise DownstreamError(400, "invalid_value", f"`{key}` must not be empty", key)
+        raise DownstreamError(ErrorCode.INVALID_VALUE, f"`{key}` must not be empty", key)
     for number, item in enumerate(items):
         if not isinstance(item, dict):
-            raise DownstreamError(400, "invalid_type", f"`{key}[{number}]` must be an object", f"{key}[{number}]")
+            raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{key}[{number}]` must be an object", f"{key}[{number}]")

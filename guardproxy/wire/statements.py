@@ -1,7 +1,7 @@
-"""What a request states of itself, whatever its dialect: models, how much it asks for, how many messages, which tools.
+"""What a request states of itself: models, how much it asks for, how many messages, which tools.
 
-In: the tree of a request. Out: numbers and names for conditions of policies. Where a request says the same thing twice, in two
-fields that different servers read, everything that it says is given.
+In: the tree of a request, and the fields to read. Out: numbers and names for conditions of policies. Where a request says the
+same thing twice, in two fields that different servers read, everything that it says is given.
 """
 
 from __future__ import annotations
@@ -13,13 +13,29 @@ from typing import Any
 LARGEST = 2**63 - 1
 LIMIT_MODELS = 16
 LIMIT_NAMES = 512
-_TOKENS = ("max_completion_tokens", "max_output_tokens", "max_tokens", "max_new_tokens", "max_tokens_to_sample")
-_MODELS = ("model", "models", "fallback_model", "fallback_models", "fallbacks", "engine", "deployment_id", "model_id")
 _CARRIERS = frozenset(("function", "custom", "tool", "namespace"))  # types that say nothing of what a tool does
-_LISTS = ("tools", "functions", "mcp_servers", "toolsets", "additional_tools")
 _NAMES = ("name", "server_label", "mcp_server_name", "connector_id")
 _NESTED = ("tools", "functionDeclarations", "function_declarations")
 _INSIDE = ("function", "custom", "tool", "mcp", "mcp_server")
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields of a request to read: limits of tokens, models, lists of messages (or one text), lists of tools."""
+
+    tokens: tuple[str, ...]
+    models: tuple[str, ...]
+    messages: tuple[str, ...]
+    tools: tuple[str, ...]
+
+
+# Servers read fields of each other's APIs. A condition of a policy must hold whichever of them the upstream reads.
+EVERY_SERVER = Fields(
+    tokens=("max_completion_tokens", "max_output_tokens", "max_tokens", "max_new_tokens", "max_tokens_to_sample"),
+    models=("model", "models", "fallback_model", "fallback_models", "fallbacks", "engine", "deployment_id", "model_id"),
+    messages=("messages", "input", "contents", "prompt"),
+    tools=("tools", "functions", "mcp_servers", "toolsets", "additional_tools"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +57,14 @@ class Stated:
     unclear: frozenset[str] = frozenset()
 
 
-def stated(tree: Any) -> Stated:
-    """What the tree of a request says."""
+def stated(tree: Any, fields: Fields = EVERY_SERVER) -> Stated:
+    """What the tree of a request says in these fields."""
     if not isinstance(tree, Mapping):
         return Stated()
     unclear: set[str] = set()
-    limits = tuple(dict.fromkeys(_limits(tree, unclear)))
-    counts = tuple(dict.fromkeys(_counts(tree, unclear)))
-    models = tuple(dict.fromkeys(_models(tree, unclear)))
+    limits = tuple(dict.fromkeys(_limits(tree, fields.tokens, unclear)))
+    counts = tuple(dict.fromkeys(_counts(tree, fields.messages, unclear)))
+    models = tuple(dict.fromkeys(_models(tree, fields.models, unclear)))
     tools = tree.get("tools")
     names = (_name(tool) for tool in tools[:LIMIT_NAMES]) if isinstance(tools, list) else ()
     return Stated(
@@ -57,14 +73,14 @@ def stated(tree: Any) -> Stated:
         tools=tuple(name for name in names if name),
         limits=limits,
         counts=counts,
-        offered=tuple(dict.fromkeys(_offered(tree, unclear))),
+        offered=tuple(dict.fromkeys(_offered(tree, fields.tools, unclear))),
         models=models if models != (tree.get("model"),) else (),
         unclear=frozenset(unclear),
     )
 
 
-def _limits(tree: Mapping[str, Any], unclear: set[str]) -> Iterator[int]:
-    for key in _TOKENS:
+def _limits(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -> Iterator[int]:
+    for key in keys:
         value = tree.get(key)
         if isinstance(value, int) and not isinstance(value, bool):
             yield max(0, min(value, LARGEST))
@@ -72,8 +88,8 @@ def _limits(tree: Mapping[str, Any], unclear: set[str]) -> Iterator[int]:
             unclear.add("max_tokens")
 
 
-def _counts(tree: Mapping[str, Any], unclear: set[str]) -> Iterator[int]:
-    for key in ("messages", "input", "contents", "prompt"):
+def _counts(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -> Iterator[int]:
+    for key in keys:
         value = tree.get(key)
         if isinstance(value, list):
             yield len(value)
@@ -83,8 +99,8 @@ def _counts(tree: Mapping[str, Any], unclear: set[str]) -> Iterator[int]:
             unclear.add("messages")
 
 
-def _models(tree: Mapping[str, Any], unclear: set[str]) -> Iterator[str]:
-    for key in _MODELS:
+def _models(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -> Iterator[str]:
+    for key in keys:
         value = tree.get(key)
         items = value if isinstance(value, list) else [] if value is None else [value]
         if len(items) > LIMIT_MODELS:
@@ -105,9 +121,9 @@ def _name(tool: Any) -> str:
     return next((one for one in places if isinstance(one, str)), "")
 
 
-def _offered(tree: Mapping[str, Any], unclear: set[str]) -> Iterator[str]:
+def _offered(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -> Iterator[str]:
     count = 0
-    for key in _LISTS:
+    for key in keys:
         tools = tree.get(key)
         if tools is not None and not isinstance(tools, list):
             unclear.add("tools")

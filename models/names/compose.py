@@ -251,15 +251,15 @@ class Pool:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
-        fakes = {}
+        fakes: dict[str, Any] = {}
         for locale in LOCALES:
             fakes[locale] = Faker(locale)
             fakes[locale].seed_instance(rng.randrange(1 << 30))
         made = [fakes[rng.choice(LOCALES)] for _ in range(12_000)]
-        self.people = [(fake.first_name(), fake.last_name()) for fake in made]
-        self.cities = [fake.city() for fake in made[:4000]]
-        self.countries = [fakes["en_US"].country() for _ in range(400)]
-        self.firms = [fake.company() for fake in made[:4000]]
+        self.people: list[tuple[str, str]] = [(fake.first_name(), fake.last_name()) for fake in made]
+        self.cities: list[str] = [fake.city() for fake in made[:4000]]
+        self.countries: list[str] = [fakes["en_US"].country() for _ in range(400)]
+        self.firms: list[str] = [fake.company() for fake in made[:4000]]
 
     def first(self) -> str:
         return self.rng.choice(self.people)[0]

@@ -49,7 +49,8 @@ def logits(folder: Path, rows: list[Row]) -> Array:
             column = OUTPUTS.index(finding.label)
             found[at, column] = max(found[at, column], finding.score)
     clipped = np.clip(found, 1e-9, 1 - 1e-9)
-    return np.log(clipped / (1 - clipped))
+    logits: np.ndarray[tuple[int, int], np.dtype[np.float64]] = np.log(clipped / (1 - clipped))
+    return logits
 
 
 def ordinary(row: Row) -> bool:
@@ -107,7 +108,7 @@ def points(values: Array, fine: NDArray[np.bool_], weight: Array) -> dict[str, d
             found[name][point] = threshold(values[fine, at], weight[fine], share)
         for part in np.linspace(1.0, 0.5, 51):
             levels = [threshold(values[fine, at], weight[fine], share * part) for at in both]
-            either = (values[np.ix_(fine, both)] >= levels).any(1)
+            either = (values[np.ix_(fine, np.array(both))] >= levels).any(1)
             if weight[fine][either].sum() <= share * weight[fine].sum():
                 break
         for at, level in zip(both, levels, strict=True):
@@ -172,7 +173,7 @@ def main() -> None:
         clear.append(float(np.quantile(first[caught, at], LOST, method="lower")))
         shown[name] = curve(first[:, at], caught, fine)
     both = [OUTPUTS.index(name) for name in INJECTION]
-    cleared = (first[np.ix_(fine, both)] < np.array(clear)[both]).all(1).mean()
+    cleared = (first[np.ix_(fine, np.array(both))] < np.array(clear)[both]).all(1).mean()
     print(f"the first stage clears {cleared:.1%} of the harmless validation texts for `injection`")
     (args.data / "first-stage.json").write_text(json.dumps({"cleared": float(cleared), "curve": shown}, indent=1))
     if args.first_stage:

@@ -90,7 +90,7 @@ def balanced(rows: list[Row], most: int, rng: random.Random) -> list[Row]:
     """At most `most` rows, spread evenly over the templates (`source`) that they were made from."""
     rng.shuffle(rows)
     seen: Counter[str] = Counter()
-    ranked = []
+    ranked: list[tuple[int, int, Row]] = []
     for one in rows:
         seen[one["source"]] += 1
         ranked.append((seen[one["source"]], len(ranked), one))

@@ -17,12 +17,12 @@ from tqdm import tqdm
 from guardproxy.findings import Kind
 from guardproxy.lab.judging import Judge, load
 from guardproxy.lab.plots import draw_reliability, draw_roc
-from guardproxy.lab.reports import Judged, Report, curves, interval, report, table
+from guardproxy.lab.reports import EvaluationReport, JudgedRow, curves, interval, report, table
 
 HERE = Path(__file__).parent
 Row = dict[str, Any]
 SYSTEM_PROMPTS = "injection/tensor_trust_system_prompts"
-"""Judged as users' messages, the hardest case; no user sends such texts, so the figures are given without them too."""
+"""JudgedRow as users' messages, the hardest case; no user sends such texts, so the figures are given without them too."""
 START, END = "<!-- figures: written by evaluate.py -->\n", "<!-- end of figures -->"
 
 
@@ -32,15 +32,15 @@ def attack(row: Row, outputs: frozenset[str]) -> bool | None:
     return any(told) if told else None
 
 
-def judged(judge: Judge, rows: list[tuple[Row, bool]], label: str) -> list[Judged]:
+def judged(judge: Judge, rows: list[tuple[Row, bool]], label: str) -> list[JudgedRow]:
     verdicts = judge.judge(row["text"] for row, _ in rows)
     return [
-        Judged(row["source"], bad, verdict.score, verdict.found)
+        JudgedRow(row["source"], bad, verdict.score, verdict.found)
         for (row, bad), verdict in zip(rows, tqdm(verdicts, total=len(rows), desc=label, unit="text"), strict=True)
     ]
 
 
-def markdown(found: Report, label: str, kind: str, point: str) -> list[str]:
+def markdown(found: EvaluationReport, label: str, kind: str, point: str) -> list[str]:
     lines = [f"`{label}` in texts of the kind `{kind}`:", ""]
     for head, *rows in table(found, point):
         lines += [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
@@ -107,8 +107,8 @@ def main() -> None:
         if isinstance(one, dict)
     ]
     lines.append(f"Difference of the logits of the exports to torch: {'; '.join(shown)}.")
-    before, rest = (folder / "card.md").read_text("utf-8").split(START)
-    (folder / "card.md").write_text(f"{before}{START}{chr(10).join(lines)}\n{END}{rest.split(END)[1]}", "utf-8")
+    above, below = (folder / "card.md").read_text("utf-8").split(START)
+    (folder / "card.md").write_text(f"{above}{START}{chr(10).join(lines)}\n{END}{below.split(END)[1]}", "utf-8")
 
 
 if __name__ == "__main__":

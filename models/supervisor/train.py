@@ -42,9 +42,8 @@ class Cropper:
         self.tokenizer: Any = Tokenizer.from_file(str(encoder_folder() / "tokenizer.json"))
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
-        self.start = self.tokenizer.token_to_id("[CLS]")
-        self.end = self.tokenizer.token_to_id("[SEP]")
-        self.hidden = self.tokenizer.token_to_id("[MASK]")
+        ids = self.tokenizer.get_vocab()
+        self.start, self.end, self.hidden = ids["[CLS]"], ids["[SEP]"], ids["[MASK]"]
         self.rng = rng
         self.rows = rows
         texts = [row["text"] for row in rows]

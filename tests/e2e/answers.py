@@ -6,13 +6,13 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Sequence
-from types import ModuleType
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from guardproxy.demo import anthropic_messages, openai_chat
-from guardproxy.demo.script import Reply
+from guardproxy.demo.script import ScriptedReply, pieces
+from guardproxy.wire.registry import codec_for
 
 PIECE_CHARS = 3
 
@@ -23,7 +23,7 @@ class Answers:
     `go_on` is called."""
 
     def __init__(self) -> None:
-        self.replies: list[Reply] = []
+        self.replies: list[ScriptedReply] = []
         self.bodies: list[Any] = []
         self.headers: list[dict[str, str]] = []
         self.gone = 0
@@ -35,9 +35,9 @@ class Answers:
         self._runner = self._do(self._start())
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
-    def will_say(self, *replies: Reply | str) -> None:
+    def will_say(self, *replies: ScriptedReply | str) -> None:
         """Prepares the answers and forgets what was asked before."""
-        self.replies = [Reply(text=one) if isinstance(one, str) else one for one in replies]
+        self.replies = [ScriptedReply(text=one) if isinstance(one, str) else one for one in replies]
         self.bodies, self.headers, self.gone = [], [], 0
         self._loop.call_soon_threadsafe(self._going_on.clear)
 
@@ -73,20 +73,16 @@ class Answers:
 
     async def _start(self) -> web.AppRunner:
         built = web.Application()
-        built.router.add_post("/v1/chat/completions", self._chat)
-        built.router.add_post("/v1/messages", self._messages)
+        built.router.add_post("/{path:.*}", self._answer)
         runner = web.AppRunner(built, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return runner
 
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, openai_chat)
-
-    async def _messages(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, anthropic_messages)
-
-    async def _answer(self, request: web.Request, dialect: ModuleType) -> web.StreamResponse:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        codec = codec_for(f"{request.method} {request.path}")
+        assert codec is not None
+        author = codec.author
         tree = await request.json()
         reply = self.replies[min(len(self.bodies), len(self.replies) - 1)]
         self.bodies.append(tree)
@@ -94,14 +90,16 @@ class Answers:
         self._notify()
         ident = f"{len(self.bodies):024d}"
         if reply.status:
-            return web.json_response(dialect.error(reply.status, reply.text), status=reply.status)
-        asked = dialect.read(tree)
+            return web.json_response(author.error(reply.status, reply.text), status=reply.status)
+        prompt = author.read(tree)
         hangs = reply.fault == "hang"
-        if not asked.stream:
+        if not prompt.stream:
             if hangs:
                 await self._going_on.wait()
-            return web.json_response(dialect.body(asked, reply, ident))
-        return await self._stream(request, list(dialect.frames(asked, reply, ident, PIECE_CHARS)), hangs)
+            return web.json_response(author.answer(prompt, reply, ident))
+        return await self._stream(
+            request, list(author.frames(prompt, reply, ident, partial(pieces, size=PIECE_CHARS))), hangs
+        )
 
     async def _stream(self, request: web.Request, frames: Sequence[bytes], hangs: bool) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})

@@ -18,10 +18,13 @@ ROOT = Path(__file__).parents[2]
 # Is killed at one step of its disk. Says what was acknowledged. Its third record has a failing sync, so that the log goes on in
 # a second file: those steps are among the ones that it is killed at.
 STEPPER = """
-import errno, sys
+import errno, os, sys
 from guardproxy.audit.sinks.file import FileSink
 from guardproxy.errors import AuditError
 from tests.kit.disk import Faulty, wait_healthy
+
+def say(line):  # in a single write: `print` may write a line in parts, and the process may be killed between them
+    os.write(1, line.encode() + b"\\n")
 
 class Killing(Faulty):
     fail = False
@@ -34,20 +37,20 @@ class Killing(Faulty):
 
 folder, when, at, last = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 for run in range(at, last):
-    if __import__("os").fork() == 0:
+    if os.fork() == 0:
         disk = Killing(run, kill=when)
         sink = FileSink(f"{folder}/{run}", "a", {"log": "killed"}, head_every=2, disk=disk, watch_s=600)
         for number in range(5):
             disk.fail = number == 2
             try:
                 sink.append({"id": f"x{number}"}).result()
-                print(run, f"x{number}", flush=True)
+                say(f"{run} x{number}")
             except AuditError:
                 wait_healthy(sink)
         sink.close()
-        print(run, "end", disk.steps, flush=True)
-        __import__("os")._exit(0)
-    __import__("os").wait()
+        say(f"{run} end {disk.steps}")
+        os._exit(0)
+    os.wait()
 """
 STEPS = 80
 
@@ -89,8 +92,8 @@ def test_a_kill_at_every_step_loses_no_acknowledged_record(tmp_path: Path, when:
     command = [sys.executable, "-c", STEPPER, str(tmp_path), when, "0", str(STEPS)]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, timeout=120)
     acknowledged: dict[int, list[str]] = {}
-    for run, name in (line.split()[:2] for line in ran.stdout.splitlines()):
-        acknowledged.setdefault(int(run), []).append(name)
+    for step, name in (line.split()[:2] for line in ran.stdout.splitlines()):
+        acknowledged.setdefault(int(step), []).append(name)
     assert "end" in acknowledged[STEPS - 1]  # so many steps are all
     assert "x4" in acknowledged[STEPS - 1]
     for run in range(STEPS):

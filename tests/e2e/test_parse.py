@@ -73,7 +73,11 @@ def user(text: str) -> list[Any]:
 
 def test_openai_parses_an_answer(upstream: Upstream, guarding: Proxy, openai_at: OpenAIs) -> None:
     client = openai_at(guarding.url).chat.completions
-    asked = {"model": "scripted", "messages": user("echo: " + json.dumps(SAID)), "response_format": Account}
+    asked: dict[str, Any] = {
+        "model": "scripted",
+        "messages": user("echo: " + json.dumps(SAID)),
+        "response_format": Account,
+    }
     assert_sound(client.parse(**asked).choices[0].message.parsed)
     with client.stream(**asked) as stream:
         assert_sound(stream.get_final_completion().choices[0].message.parsed)
@@ -82,7 +86,11 @@ def test_openai_parses_an_answer(upstream: Upstream, guarding: Proxy, openai_at:
 def test_openai_parses_tool_arguments(upstream: Upstream, guarding: Proxy, openai_at: OpenAIs) -> None:
     client = openai_at(guarding.url).chat.completions
     text = "call tool: Account " + json.dumps(SAID)
-    asked = {"model": "scripted", "messages": user(text), "tools": [openai.pydantic_function_tool(Account)]}
+    asked: dict[str, Any] = {
+        "model": "scripted",
+        "messages": user(text),
+        "tools": [openai.pydantic_function_tool(Account)],
+    }
     calls = client.parse(**asked).choices[0].message.tool_calls or []
     assert_sound(calls[0].function.parsed_arguments)  # type: ignore[arg-type]
     with client.stream(**asked) as stream:
@@ -94,11 +102,11 @@ def test_anthropic_parses_an_answer_and_tool_arguments(
     upstream: Upstream, guarding: Proxy, anthropic_at: Anthropics
 ) -> None:
     client = anthropic_at(guarding.url).messages
-    asked = {"model": "scripted", "max_tokens": 2000, "messages": user("echo: " + json.dumps(SAID))}
+    asked: dict[str, Any] = {"model": "scripted", "max_tokens": 2000, "messages": user("echo: " + json.dumps(SAID))}
     assert_sound(client.parse(**asked, output_format=Plain).parsed_output)
     tools = [{"name": "Account", "description": "x", "input_schema": Account.model_json_schema()}]
     asked |= {"messages": user("call tool: Account " + json.dumps(SAID)), "tools": tools}
-    assert_sound(Account.model_validate(client.create(**asked).content[0].input))  # type: ignore[union-attr]
+    assert_sound(Account.model_validate(client.create(**asked).content[0].input))
     with client.stream(**asked) as stream:
         assert_sound(Account.model_validate(stream.get_final_message().content[0].input))  # type: ignore[union-attr]
 
@@ -124,17 +132,17 @@ def test_what_a_past_call_held_is_called_with_again(
 ) -> None:
     """The model sees an address of the right form in place of the one that the client's tool was called with."""
     client = anthropic_at(guarding.url).messages
-    tools = [{"name": "send", "input_schema": {"type": "object", "properties": {"to": {"format": "email"}}}}]
-    history = [
+    tools: list[Any] = [{"name": "send", "input_schema": {"type": "object", "properties": {"to": {"format": "email"}}}}]
+    history: list[Any] = [
         *user("please write"),
         {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "send", "input": {"to": MAIL}}]},
     ]
-    result = {"type": "tool_result", "tool_use_id": "t", "content": "sent"}
+    result: Any = {"type": "tool_result", "tool_use_id": "t", "content": "sent"}
     client.create(
         model="scripted", max_tokens=99, tools=tools, messages=[*history, {"role": "user", "content": [result]}]
-    )  # type: ignore[arg-type,list-item]
+    )
     sent = json.loads(upstream.journal.all()[-1].body)["messages"][1]["content"][0]["input"]["to"]
     assert _address(sent) != MAIL
     again = "call tool: send " + json.dumps({"to": sent})
-    told = client.create(model="scripted", max_tokens=99, tools=tools, messages=[*history, *user(again)])  # type: ignore[arg-type,list-item]
+    told = client.create(model="scripted", max_tokens=99, tools=tools, messages=[*history, *user(again)])
     assert told.content[0].input == {"to": MAIL}  # type: ignore[union-attr]

@@ -38,7 +38,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quota(monkeypatch: pytest.MonkeyPatch) -> Iterator[Duty]:
     """The duty itself, in this process."""
     monkeypatch.syspath_prepend(str(EXAMPLE))
-    import acme_quota  # type: ignore[import-not-found]
+    import acme_quota
 
     yield acme_quota.build()
     del sys.modules["acme_quota"]

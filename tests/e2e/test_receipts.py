@@ -21,7 +21,7 @@ AnthropicClients = Callable[[str], anthropic.Anthropic]
 
 
 def read(value: str) -> dict[str, Any]:
-    found: dict[str, Any] = http_sf.parse(value.encode(), tltype="dictionary")
+    found: Any = http_sf.parse(value.encode(), tltype="dictionary")
     return {name: one for name, (one, _) in found.items()}
 
 

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def test_policies_change_under_traffic(upstream: Upstream, tmp_path: Path, opena
             done = len(answered)
             assert order(proxy)[0] == 200
             with more:
-                assert more.wait_for(lambda done=done: len(answered) > done + 2, timeout=30)
+                assert more.wait_for(partial(lambda done: len(answered) > done + 2, done), timeout=30)
     finally:
         stop.set()
         for asker in askers:

@@ -14,9 +14,10 @@ import openai
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from guardproxy.demo.script import Reply, ToolCall
+from guardproxy.demo.script import ScriptedReply
 from guardproxy.library import load
 from guardproxy.replay.replays import replay
+from guardproxy.wire.turns import Call
 from tests.e2e.answers import Answers, arguments
 from tests.e2e.rig import Proxy, serve
 
@@ -171,8 +172,8 @@ def call_chat(client: openai.OpenAI, *, stream: bool) -> list[tuple[str, str]]:
     with client.chat.completions.stream(model="m", messages=ASK, tools=tools) as events:
         for _ in events:
             pass
-        calls = events.get_final_completion().choices[0].message.tool_calls or []
-        return [(call.function.name, call.function.arguments) for call in calls]
+        parsed = events.get_final_completion().choices[0].message.tool_calls or []
+        return [(call.function.name, call.function.arguments) for call in parsed]
 
 
 def call_claude(client: anthropic.Anthropic, *, stream: bool) -> list[tuple[str, Any]]:
@@ -188,20 +189,20 @@ def call_claude(client: anthropic.Anthropic, *, stream: bool) -> list[tuple[str,
 
 
 BAD_CALLS = {
-    "unknown tool": ToolCall("weather", arguments(city="Oslo")),
-    "invented argument": ToolCall("forecast", arguments(city="Oslo", unit="C")),
-    "wrong type": ToolCall("forecast", arguments(city=7)),
-    "missing": ToolCall("forecast", arguments(days=3)),
-    "no argument at all": ToolCall("forecast", "{}"),
-    "over the limit": ToolCall("forecast", arguments(city="Oslo", days=9)),
+    "unknown tool": Call("weather", arguments(city="Oslo")),
+    "invented argument": Call("forecast", arguments(city="Oslo", unit="C")),
+    "wrong type": Call("forecast", arguments(city=7)),
+    "missing": Call("forecast", arguments(days=3)),
+    "no argument at all": Call("forecast", "{}"),
+    "over the limit": Call("forecast", arguments(city="Oslo", days=9)),
 }
-GOOD_CALL = Reply(calls=(ToolCall("forecast", arguments(city="Oslo", days=3)),))
+GOOD_CALL = ScriptedReply(calls=(Call("forecast", arguments(city="Oslo", days=3)),))
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("bad", BAD_CALLS)
 def test_a_wrong_tool_call_is_corrected(model: Answers, chat: openai.OpenAI, stream: bool, bad: str) -> None:
-    model.will_say(Reply(calls=(BAD_CALLS[bad],)), GOOD_CALL)
+    model.will_say(ScriptedReply(calls=(BAD_CALLS[bad],)), GOOD_CALL)
     assert call_chat(chat, stream=stream) == [("forecast", arguments(city="Oslo", days=3))]
     assert len(model.bodies) == 2
 
@@ -211,14 +212,14 @@ def test_a_wrong_tool_call_is_corrected(model: Answers, chat: openai.OpenAI, str
 def test_a_wrong_tool_call_of_claude_is_corrected(
     model: Answers, claude: anthropic.Anthropic, stream: bool, bad: str
 ) -> None:
-    model.will_say(Reply(calls=(BAD_CALLS[bad],)), GOOD_CALL)
+    model.will_say(ScriptedReply(calls=(BAD_CALLS[bad],)), GOOD_CALL)
     assert call_claude(claude, stream=stream) == [("forecast", {"city": "Oslo", "days": 3})]
     assert len(model.bodies) == 2
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_wrong_tool_call_never_arrives(model: Answers, chat: openai.OpenAI, stream: bool) -> None:
-    model.will_say(Reply(calls=(BAD_CALLS["wrong type"],)))
+    model.will_say(ScriptedReply(calls=(BAD_CALLS["wrong type"],)))
     with pytest.raises(openai.BadRequestError):
         call_chat(chat, stream=stream)
 
@@ -419,7 +420,7 @@ def test_another_model_is_asked_in_the_end(
         other.will_say(WRONG[1])
         with pytest.raises(openai.BadRequestError):
             answer(openai_at(proxy.url), stream=stream)
-        model.will_say(WRONG[1], Reply(status=500, text="no"))
+        model.will_say(WRONG[1], ScriptedReply(status=500, text="no"))
         other.will_say(RIGHT)
         assert answer(openai_at(proxy.url), stream=stream) == RIGHT
     finally:
@@ -472,11 +473,11 @@ def test_a_quiet_stream_shows_signs_of_life(start: Any, model: Answers) -> None:
             b'event: ping\ndata: {"type":"ping"}\n\n',
         ),
     ):
-        model.will_say(Reply(text=RIGHT, fault="hang"))
+        model.will_say(ScriptedReply(text=RIGHT, fault="hang"))
         proxy = start(RETRY, "--quiet-s", "0.1", upstream=model.url)
         asked = {"model": "m", "messages": ASK, "stream": True, **body}
         assert RIGHT in joined(read_on_after(sign * 2, model, proxy.url + path, asked))
-    model.will_say(Reply(text='{"name": "Mara", "age": 41, "mood": "sad"}', fault="hang"))
+    model.will_say(ScriptedReply(text='{"name": "Mara", "age": 41, "mood": "sad"}', fault="hang"))
     shape = {"output_config": {"format": {"type": "json_schema", "schema": Person.model_json_schema()}}}
     asked = {"model": "m", "messages": ASK, "stream": True, "max_tokens": 9, **shape}
     told = read_on_after(sign, model, proxy.url + path, asked)
@@ -528,7 +529,7 @@ def test_a_further_attempt_that_takes_too_long_is_given_up(
     start: Any, model: Answers, openai_at: Callable[[str], openai.OpenAI], stream: bool
 ) -> None:
     proxy = start(LATE, upstream=model.url)
-    model.will_say("Sure!", Reply(text=RIGHT, fault="hang"))
+    model.will_say("Sure!", ScriptedReply(text=RIGHT, fault="hang"))
     began = time.perf_counter()
     with pytest.raises(openai.BadRequestError):
         answer(openai_at(proxy.url), stream=stream)
@@ -538,7 +539,7 @@ def test_a_further_attempt_that_takes_too_long_is_given_up(
 
 def test_a_client_that_goes_away_between_attempts_ends_them(start: Any, model: Answers) -> None:
     proxy = start(RETRY, upstream=model.url)
-    model.will_say("Sure!", Reply(text=RIGHT, fault="hang"))
+    model.will_say("Sure!", ScriptedReply(text=RIGHT, fault="hang"))
     body = json.dumps({"model": "m", "messages": ASK, "stream": True, "response_format": type_to_format(Person)})
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as wire:
         wire.sendall(

@@ -11,6 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import openai
@@ -93,7 +94,7 @@ def test_it_is_started_again_and_workers_find_it(
     workers = {process_of(proxy, f"worker {number}") for number in range(2)}
     for _ in range(2):
         os.kill(killed := process_of(proxy, "models"), signal.SIGKILL)
-        until(lambda killed=killed: process_of(proxy, "models") != killed, "a new process for the models")
+        until(partial(lambda old: process_of(proxy, "models") != old, killed), "a new process for the models")
         served = len(proxy.events("started")) - 2
         wait_logged(proxy.process, proxy.log, "models are served", served)
         blocked(openai_at(proxy.url))
@@ -108,7 +109,7 @@ def test_a_worker_that_dies_is_started_again_while_others_serve(
     proxy = proxy_with(PASS, "--workers", "2", "--supervisor-each")
     for number in (0, 1, 0):
         os.kill(process_of(proxy, f"worker {number}"), signal.SIGKILL)
-        until(lambda number=number: not port_open(proxy, number), "its admin port is closed")
+        until(partial(lambda worker: not port_open(proxy, worker), number), "its admin port is closed")
         client = openai_at(proxy.url).with_options(max_retries=1)  # its accept queue died with it
         assert all(ask(client) for _ in range(5)), "the other one serves"
         wait_logged(proxy.process, proxy.log, "listening", 2 + len(proxy.events("ended")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def checkpoint(folder: Path, family: str, labels: Sequence[str], *, tags: bool =
         **more,
     }
     usual = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    make = {
+    makers: dict[str, Callable[[], Any]] = {
         "bert": lambda: hf.BertConfig(**usual, **small),
         "distilbert": lambda: hf.DistilBertConfig(dim=32, n_layers=2, n_heads=2, hidden_dim=64, **small),
         "roberta": lambda: hf.RobertaConfig(**usual, type_vocab_size=1, **small),
@@ -46,9 +46,9 @@ def checkpoint(folder: Path, family: str, labels: Sequence[str], *, tags: bool =
             share_att_key=True,
             norm_rel_ebd="layer_norm",
         ),
-    }[family]
+    }
     auto = hf.AutoModelForTokenClassification if tags else hf.AutoModelForSequenceClassification
-    model = auto.from_config(make())
+    model = auto.from_config(makers[family]())
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -11,15 +11,16 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 from unittest.mock import patch
 
-from guardproxy.audit import values
+from guardproxy.audit import mask, values
 from guardproxy.exchange import recording as record
+from guardproxy.exchange.gate import Job
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.transcript import (
     DataReceived,
@@ -32,11 +33,13 @@ from guardproxy.exchange.transcript import (
     Scanned,
     SendUpstream,
 )
+from guardproxy.findings import Scan as ScanResult
 from guardproxy.server.steps import is_short, is_small
 from guardproxy.wire import decoding
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
 from guardproxy.wire.formats.openai_chat import places as openai_chat_map
-from guardproxy.wire.json import replacing
+from guardproxy.wire.json import dotted, read, replacing
+from guardproxy.wire.json.walk import reach
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, policy_set, sse
 
 POLICY = """
@@ -93,12 +96,16 @@ def _counted(counter: _Counter) -> Iterator[None]:
     with (
         patch.object(Lane, "part", counting(part, lambda out, *_: len(out))),
         patch.object(values.ValueMatcher, "find", counting(find, lambda out, it, text: len(text))),
-        patch.object(record, "mask", counting(record.mask, lambda out, text, *_: len(text))),
-        patch.object(decoding, "dotted", counting(decoding.dotted, lambda out, *_: len(out))),
-        patch.object(decoding, "read", counting(decoding.read, lambda out, data: len(data))),
-        patch.object(replacing, "reach", counting(replacing.reach, lambda out, node, path: len(path))),
+        patch.object(record, "mask", counting(mask, lambda out, text, *_: len(text))),
+        patch.object(decoding, "dotted", counting(dotted, lambda out, *_: len(out))),
+        patch.object(decoding, "read", counting(read, lambda out, data: len(data))),
+        patch.object(replacing, "reach", counting(reach, lambda out, node, path: len(path))),
     ):
         yield
+
+
+def _scans(jobs: Iterable[Job]) -> tuple[ScanResult, ...]:
+    return tuple(job.check.scan([job.window])[0] for job in jobs)
 
 
 @dataclass
@@ -122,7 +129,7 @@ class Meter:
             if isinstance(command, Scan):
                 self.play.pending = command
             elif isinstance(command, Finish):
-                self._step(lambda finish=command: finish.record, on_loop=is_small(exchange))  # type: ignore[misc]
+                self._step(partial(getattr, command, "record"), on_loop=is_small(exchange))
                 self._step(lambda: None, on_loop=True)
         self.play.done += commands
         return commands
@@ -143,7 +150,7 @@ class Meter:
         while self.play.pending:
             jobs, self.play.pending = self.play.pending.jobs, None
             self.counter.chars += sum(len(job.window.text) for job in jobs)
-            scanning = lambda jobs=jobs: tuple(job.check.scan([job.window])[0] for job in jobs)  # noqa: E731
+            scanning = partial(_scans, jobs)
             self._tell(Scanned(self._step(scanning, on_loop=False) if COUNTS_SCANS else scanning()))
 
     def run(self, body: bytes, answer: Answer | None = None) -> Work:

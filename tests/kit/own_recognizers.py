@@ -45,7 +45,7 @@ class RaisingRecognizer(ShoutRecognizer):
 class EnhancingRecognizer(BadgeRecognizer):
     """Context of its own: all of the text counts."""
 
-    def enhance_using_context(self, text: str, raw_recognizer_results: Any, **more: Any) -> Any:
+    def enhance_using_context(self, text: str, raw_recognizer_results: Any, *rest: Any, **more: Any) -> Any:
         for result in raw_recognizer_results:
             result.score = 0.9
         return raw_recognizer_results

@@ -32,7 +32,9 @@ from guardproxy.findings import Scan as ScanResult
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
 from guardproxy.redaction import placeholders
-from guardproxy.wire.codec import codec_for
+from guardproxy.wire.formats.anthropic_messages import author as anthropic_messages
+from guardproxy.wire.formats.openai_chat import author as openai_chat
+from guardproxy.wire.registry import codec_for
 
 CHAT = "POST /v1/chat/completions"
 MESSAGES = "POST /v1/messages"
@@ -64,7 +66,14 @@ def setting(policies: PolicySet, route: str = CHAT, **more: Any) -> Setting:
     """The setting of an exchange."""
     codec = codec_for(route) or codec_for(CHAT)
     assert codec
-    about = {"id": "id", "route": route, "tenant": "tenant", "codec": codec, "policies": policies, "keys": KEYS}
+    about: dict[str, Any] = {
+        "id": "id",
+        "route": route,
+        "tenant": "tenant",
+        "codec": codec,
+        "policies": policies,
+        "keys": KEYS,
+    }
     return Setting(**(about | more))
 
 
@@ -125,7 +134,7 @@ class Play:
         """The answer in chunks. `waits[i]`: chunk i + 1 comes before chunk i is scanned."""
         data = list(map(DataReceived, chunks))
         late = (False, *waits[: max(0, len(data) - 1)])
-        inputs = (ResponseStarted(200, media), *data, ResponseEnded())
+        inputs: list[Input] = [ResponseStarted(200, media), *data, ResponseEnded()]
         play(self.exchange, inputs, self.perform, late=late, watch=self.note)
         return self
 
@@ -176,11 +185,7 @@ def sse(tree: Any, event: str | None = None) -> bytes:
 def chat_frames(deltas: Iterable[dict[str, Any]], finish: str = "stop", index: int = 0) -> list[bytes]:
     """A chat stream of these deltas."""
     head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-
-    def chunk(delta: dict[str, Any], why: str | None = None) -> bytes:
-        return sse({**head, "choices": [{"index": index, "delta": delta, "finish_reason": why}]})
-
-    return [chunk({"role": "assistant"}), *map(chunk, deltas), chunk({}, finish), b"data: [DONE]\n\n"]
+    return openai_chat.chunks(deltas, head, finish, index)
 
 
 def chat_texts(data: bytes) -> dict[str, str]:
@@ -206,35 +211,26 @@ def chat_texts(data: bytes) -> dict[str, str]:
 
 def message_frames(blocks: Sequence[tuple[str, Sequence[str]]], stop: str = "end_turn") -> list[bytes]:
     """An Anthropic stream: blocks of a kind (`text`, `thinking`, `tool`) and their pieces."""
-    message = {
-        "id": "m",
-        "type": "message",
-        "role": "assistant",
-        "model": "c",
-        "content": [],
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": {"input_tokens": 3, "output_tokens": 1},
-    }
-    out = [sse({"type": "message_start", "message": message}, "message_start"), sse({"type": "ping"}, "ping")]
-    shapes: dict[str, tuple[dict[str, Any], str, str]] = {
-        "text": ({"type": "text", "text": ""}, "text_delta", "text"),
-        "thinking": ({"type": "thinking", "thinking": "", "signature": ""}, "thinking_delta", "thinking"),
-        "tool": ({"type": "tool_use", "id": "t", "name": "send", "input": {}}, "input_json_delta", "partial_json"),
-    }
-    for index, (kind, pieces) in enumerate(blocks):
-        start, delta, name = shapes[kind]
-        out.append(sse({"type": "content_block_start", "index": index, "content_block": start}, "content_block_start"))
-        for piece in pieces:
-            tree = {"type": "content_block_delta", "index": index, "delta": {"type": delta, name: piece}}
-            out.append(sse(tree, "content_block_delta"))
-        out.append(sse({"type": "content_block_stop", "index": index}, "content_block_stop"))
-    last = {
-        "type": "message_delta",
-        "delta": {"stop_reason": stop, "stop_sequence": None},
-        "usage": {"output_tokens": 9},
-    }
-    return [*out, sse(last, "message_delta"), sse({"type": "message_stop"}, "message_stop")]
+    content = [_BLOCKS[kind] for kind, _ in blocks]
+    deltas = [[{"type": _DELTAS[kind][0], _DELTAS[kind][1]: piece} for piece in pieces] for kind, pieces in blocks]
+    head = {"id": "m", "model": "c", "usage": {"input_tokens": 3, "output_tokens": 1}}
+    last = {"stop_reason": stop, "stop_sequence": None}
+    opening, *rest = anthropic_messages.blocks(
+        list(zip(content, deltas, strict=True)), last, head, {"output_tokens": 9}
+    )
+    return [opening, anthropic_messages.event({"type": "ping"}), *rest]
+
+
+_BLOCKS: dict[str, dict[str, Any]] = {
+    "text": {"type": "text", "text": ""},
+    "thinking": {"type": "thinking", "thinking": "", "signature": ""},
+    "tool": {"type": "tool_use", "id": "t", "name": "send", "input": {}},
+}
+_DELTAS = {
+    "text": ("text_delta", "text"),
+    "thinking": ("thinking_delta", "thinking"),
+    "tool": ("input_json_delta", "partial_json"),
+}
 
 
 def message_texts(data: bytes) -> dict[str, str]:

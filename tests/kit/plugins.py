@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from guardproxy import plugins
-from guardproxy.wire import codec as wire
+from guardproxy.wire import registry
 
 Install = Callable[..., None]
 
@@ -44,4 +44,4 @@ def installer(monkeypatch: pytest.MonkeyPatch) -> Install:
 def forget() -> None:
     """What is installed is read anew."""
     plugins.installed.cache_clear()
-    wire._codecs.cache_clear()
+    registry._table.cache_clear()

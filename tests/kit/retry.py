@@ -10,6 +10,8 @@ from typing import Any
 from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.wire.authoring import Author, Prompt
+from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, pieces
 
 PERSON = {
@@ -31,28 +33,28 @@ RULE = "  - {id: shape, on: response, when: shape, action: retry, attempts: 2}\n
 Body = dict[str, Any]
 
 
+def author_of(route: str) -> Author:
+    """What writes the format of a route."""
+    codec = codec_for(route)
+    assert codec
+    return codec.author
+
+
 def ask(route: str = CHAT, *, stream: bool = False, schema: Any = PERSON, **more: Any) -> Body:
     """A request that asks for a person."""
-    body: Body = {"model": "m", "stream": stream, "messages": [{"role": "user", "content": "Who?"}], **more}
-    if route == MESSAGES:
-        body["max_tokens"] = 9
-        if schema is not None:
-            body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
-    elif schema is not None:
-        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
-    return body
+    prompt = Prompt("m", "Who?", stream=stream, schema=schema)
+    return {**author_of(route).request(prompt), **more}
 
 
 def whole(text: str, route: str = CHAT, usage: tuple[int, int] = (3, 2)) -> bytes:
     """A whole answer."""
-    if route == MESSAGES:
-        tree: Any = {"type": "message", "role": "assistant", "model": "c", "content": [{"type": "text", "text": text}]}
-        tree |= {"stop_reason": "end_turn", "usage": {"input_tokens": usage[0], "output_tokens": usage[1]}}
-    else:
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        tree = {"model": "m", "choices": [choice]}
-        tree["usage"] = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
-    return json.dumps(tree).encode()
+    codec = codec_for(route)
+    assert codec
+    names = codec.contract.usage
+    counted = {names.prompt[0]: usage[0], names.answer[0]: usage[1]}
+    tree = codec.author.answer_with("assistant", text)
+    assert tree
+    return json.dumps({**tree, "model": "m", "usage": counted}).encode()
 
 
 def streamed(text: str, route: str = CHAT, size: int = 3) -> bytes:

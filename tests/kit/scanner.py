@@ -16,7 +16,7 @@ from guardproxy.exchange.transcript import RequestReceived, Scan, Scanned
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
 from guardproxy.server.scanner import Scanner
-from guardproxy.wire.codec import codec_for
+from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, KEY, Play, seal
 from tests.kit.supervisor import FakeScorer, words
 

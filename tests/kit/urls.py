@@ -218,7 +218,7 @@ class Loads(HTMLParser):
 
     def parse_marked_section(self, i: int, report: int = 1) -> int:
         """Returns the end of `<![...>`, which a browser reads as a comment; the standard library raises."""
-        return self.parse_bogus_comment(i, report)
+        return self.parse_bogus_comment(i, bool(report))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found = self.found or any(

@@ -556,7 +556,7 @@ def test_a_body_that_cannot_be_read_is_not_passed_on(status: int) -> None:
 
 FLOWING: list[tuple[str, Callable[[str], tuple[str | None, Any]]]] = [
     *(
-        (CHAT, lambda part, name=name: (None, {"id": "c", "choices": [{"index": 0, "delta": {name: part}}]}))  # type: ignore[misc]
+        (CHAT, lambda part, name=name: (None, {"id": "c", "choices": [{"index": 0, "delta": {name: part}}]}))
         for name in ("content", "refusal", "reasoning_content", "reasoning", "news")
     ),
     (CHAT, lambda part: (None, {"id": "c", "choices": [{"index": 3, "delta": {"audio": {"transcript": part}}}]})),
@@ -570,7 +570,7 @@ FLOWING: list[tuple[str, Callable[[str], tuple[str | None, Any]]]] = [
     *(
         (
             MESSAGES,
-            lambda part, kind=kind, name=name: (  # type: ignore[misc]
+            lambda part, kind=kind, name=name: (
                 "content_block_delta",
                 {"type": "content_block_delta", "index": 1, "delta": {"type": kind, name: part}},
             ),

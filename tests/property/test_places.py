@@ -147,7 +147,7 @@ def says(data: str) -> bool:
     return str(CARD) in digits or str(IDS)[1:-1].replace(" ", "") in data or any(text in bare for text in TEXTS[1:])
 
 
-REQUESTS = {
+REQUESTS: dict[str, tuple[Any, dict[str, Any]]] = {
     CHAT: (openai_chat_map.REQUEST, {"model": "m", "messages": [{"role": "user", "content": "hi"}]}),
     MESSAGES: (
         anthropic_messages_map.REQUEST,
@@ -185,7 +185,7 @@ def listed(side: dict[str, Any]) -> bool:
     return bool(side["uninspected"]) and "" not in side["uninspected_kinds"]
 
 
-ANSWERS = {
+ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
     CHAT: (openai_chat_map.RESPONSE, {"id": "c", "choices": [{"index": 0, "message": {"content": "hi"}}]}),
     MESSAGES: (
         anthropic_messages_map.RESPONSE,

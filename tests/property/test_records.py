@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.gate import CHECK_ERROR
 from guardproxy.exchange.setting import Limits
@@ -144,7 +145,7 @@ def chat_requests(draw: st.DrawFn) -> dict[str, Any]:
                 messages.append({"role": "tool", "tool_call_id": "c1", "content": draw(TEXTS)})
             case "system":
                 messages.append({"role": "system", "content": draw(TEXTS), "name": draw(TEXTS)})
-    body = {"model": draw(st.sampled_from(["m", CODE, MAIL])), "messages": messages}
+    body: dict[str, Any] = {"model": draw(st.sampled_from(["m", CODE, MAIL])), "messages": messages}
     if draw(st.booleans()):
         body |= {"metadata": draw(OBJECTS)}
     if draw(st.booleans()):
@@ -205,8 +206,8 @@ def chat_answers(draw: st.DrawFn, streamed: bool) -> list[bytes]:
         for part in draw(st.lists(TEXTS, max_size=3)):
             match name:
                 case "tool":
-                    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "send", "arguments": part}}
-                    deltas.append({"tool_calls": [call]})
+                    piece = {"index": 0, "id": "c", "type": "function", "function": {"name": "send", "arguments": part}}
+                    deltas.append({"tool_calls": [piece]})
                 case "list":
                     deltas.append({"content": "", "thoughts": [{"text": part, "n": draw(NUMBERS)}]})
                 case _:
@@ -220,7 +221,7 @@ def chat_answers(draw: st.DrawFn, streamed: bool) -> list[bytes]:
 @st.composite
 def message_answers(draw: st.DrawFn, streamed: bool) -> list[bytes]:
     if not streamed:
-        content = [
+        content: list[dict[str, Any]] = [
             {"type": "thinking", "thinking": draw(TEXTS), "signature": "AAAA"},
             {"type": "text", "text": draw(TEXTS)},
         ]
@@ -288,7 +289,7 @@ def perform(case: Case) -> Play:
     if play.exchange.is_over:
         return play
     if case.end == "never":
-        play.tell(UpstreamFailed("upstream_unreachable", "no connection to the upstream"))
+        play.tell(UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "no connection to the upstream"))
         return play
     media = "text/html" if case.end == "html" else "text/event-stream" if case.streamed else "application/json"
     play.tell(ResponseStarted(case.status, media))
@@ -300,9 +301,9 @@ def perform(case: Case) -> Play:
         case "gone":
             play.tell(DownstreamGone())
         case "failed":
-            play.tell(UpstreamFailed("upstream_closed", "the upstream closed the connection"))
+            play.tell(UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "the upstream closed the connection"))
         case "aborted":
-            play.tell(Aborted("timeout", "the exchange took too long"))
+            play.tell(Aborted(ErrorCode.TIMEOUT, "the exchange took too long"))
         case _:
             play.tell(ResponseEnded())
     play.scan()

@@ -22,7 +22,7 @@ from guardproxy.policy.cel import NAMES
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.matching import KEYS
 from guardproxy.server.headers import asked_for
-from guardproxy.wire.codec import codec_for
+from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, policy_set, setting
 
 LEAST = 30
@@ -144,7 +144,7 @@ TENANTS = [
     *sent([("x-api-key", f"other, {KEY}")], [("authorization", f"Bearer {KEY}, Bearer other")], [("authorization", KEY)]),
     *sent([("authorization", f'Bearer "{KEY}"')], [("authorization", f"Token {KEY}")], [("x-api-key", f"Bearer {KEY}")]),
 ]  # fmt: skip
-ROUTES = [
+ROUTES: list[Spelling] = [
     (f"{method} {path}", AUTH, {})
     for method in ("POST", "post", "Post", "PUT")
     for path in (
@@ -162,13 +162,14 @@ STREAMS += [
     for value in ("", "*/*", "text/event-stream", "application/json")
 ]
 STREAMS += [(CHAT, AUTH, {"stream": True, "n": value}) for value in range(1, 13)]
+NO_LIMITS: tuple[Any, ...] = (None, 0, -1, 1.5, "1", False, [], {})
 LIMITS = body(
     {}, {"max_tokens": None}, *({"max_tokens": value} for value in (5000, 5e3, "5000", 10**30, True, [5000], 5000.5, {"a": 1})),
     *({"max_completion_tokens": value} for value in (5000, "5000", 10**30, 5e3)),
     *({"max_tokens": 1, name: 5000} for name in ("max_completion_tokens", "max_output_tokens", "max_new_tokens")),
     *({"max_completion_tokens": 1, name: 5000} for name in ("max_tokens", "max_output_tokens", "max_tokens_to_sample")),
-    *({"max_completion_tokens": value, "max_tokens": 5000} for value in (None, 0, -1, 1.5, "1", False, [], {})),
-    *({"max_completion_tokens": 5000, "max_tokens": value} for value in (None, 0, -1, 1.5, "1", False, [], {})),
+    *({"max_completion_tokens": value, "max_tokens": 5000} for value in NO_LIMITS),
+    *({"max_completion_tokens": 5000, "max_tokens": value} for value in NO_LIMITS),
 )  # fmt: skip
 MESSAGES = body(*(
     {"messages": [{"role": "user", "content": "falcon"}, *[{"role": role, "content": text}] * count]}

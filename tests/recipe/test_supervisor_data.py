@@ -59,9 +59,9 @@ def test_a_planted_attack_is_where_its_span_says(
     for text, span in poisoned:
         assert text[span[0] : span[1]] in attacks
         assert set(text[: span[0]] + text[span[1] :]) <= set("ab \ne")
-    for text, span in made:
+    for text, place in made:
         assert MARK not in text
-        assert span or not set(text) & set("cd")
+        assert place or not set(text) & set("cd")
 
 
 def test_an_attack_in_a_document_is_located_or_left_out() -> None:

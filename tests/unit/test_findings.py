@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from guardproxy.decisions import Edit, Pass, Stop
-from guardproxy.errors import DownstreamError, OptionError, PolicyError, UpstreamError
+from guardproxy.errors import DownstreamError, ErrorCode, OptionError, PolicyError, UpstreamError
 from guardproxy.findings import KINDS, Channel, Finding, Kind, Scan, Window
 
 
@@ -41,15 +41,19 @@ def test_decisions_have_an_order_of_strength() -> None:
 
 
 def test_errors_say_where_and_what() -> None:
-    refusal = DownstreamError(413, "too_large", "the body is too large", "content-length")
+    refusal = DownstreamError(ErrorCode.REQUEST_TOO_LARGE, "the body is too large", "content-length")
     assert (refusal.status, refusal.code, str(refusal), refusal.field) == (
         413,
-        "too_large",
-        "the body is too large",
+        "request_too_large",
+        "the body is too large (the setting limit_body_bytes)",
         "content-length",
     )
-    failure = UpstreamError("gone", "no connection", 504)
-    assert (failure.status, failure.code, str(failure)) == (504, "gone", "no connection")
+    failure = UpstreamError(ErrorCode.UPSTREAM_TIMEOUT, "no connection")
+    assert (failure.status, failure.code, str(failure)) == (
+        504,
+        "upstream_timeout",
+        "no connection (the settings timeout_first_byte_s and timeout_idle_s)",
+    )
     assert str(PolicyError("bad", "p.yaml", 3, 5)) == "p.yaml:3:5: bad"
     assert str(PolicyError("bad")) == "bad"
     option = OptionError("words", "must be a list")

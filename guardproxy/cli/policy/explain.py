@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from guardproxy.findings import Direction
     from guardproxy.policy import Told, Written
     from guardproxy.policytest import Explained, Ruled, Shown
+    from guardproxy.wire import Author
 
 _STYLES = {"decided": "bold green", "held": "green", "shadow": "yellow", "no": "dim"}
 
@@ -82,22 +83,23 @@ def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -
 
     if on not in ("request", "response"):
         _wrong_use("--on is request or response")
-    if codec_for(route) is None:
+    codec = codec_for(route)
+    if codec is None:
         _wrong_use(
             f"no wire format for `{route}` (known: {', '.join(one for each in codecs() for one in each.routes)})"
         )
-    body = _body(text) if on == "request" and not kind else None
+    body = _body(text, codec.author) if on == "request" and not kind else None
     if body is not None:
         return Written({**body, "model": model} if model else body), Told(route, "", tenant, applies=True)
     kinds = REQUEST_KINDS if on == "request" else RESPONSE_KINDS
     if kind and kind not in kinds:
         _wrong_use(f"--kind is one of {', '.join(kinds)} on a {on}")
     chosen = next(one for one in kinds if one == (kind or kinds[0]))
-    scene = scene_of(text, cast("Direction", on), chosen)
-    return Written({**scene.request, "model": model}, scene.answers), Told(tenant=tenant, applies=True)
+    scene = scene_of(text, cast("Direction", on), chosen, codec.author)
+    return Written({**scene.request, "model": model}, scene.answers), Told(route, "", tenant, applies=True)
 
 
-def _body(text: str) -> dict[str, Any] | None:
+def _body(text: str, author: Author) -> dict[str, Any] | None:
     """A request's JSON, where the text is one."""
     if not text.lstrip().startswith("{"):
         return None
@@ -105,7 +107,7 @@ def _body(text: str) -> dict[str, Any] | None:
         tree = json.loads(text)
     except ValueError:
         return None
-    return tree if isinstance(tree, dict) and isinstance(tree.get("messages"), list) else None
+    return tree if author.is_request(tree) else None
 
 
 def _lines(explained: Explained) -> Iterator[Text]:

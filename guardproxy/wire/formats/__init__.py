@@ -1,1 +1,3 @@
-"""formats."""
+"""The wire formats, one folder each. `NAMES` lists the folders; the first answers clients that speak no known format."""
+
+NAMES = ("openai_chat", "anthropic_messages")

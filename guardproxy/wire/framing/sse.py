@@ -94,4 +94,9 @@ def frame(data: bytes, event: str | None = None) -> bytes:
     return (b"event: " + event.encode() + b"\ndata: " if event else b"data: ") + data + b"\n\n"
 
 
+def comment(text: str) -> bytes:
+    """A comment, which readers of event streams leave out. `text` must be one line."""
+    return f": {text}\n\n".encode()
+
+
 KEEP_ALIVE = b":\n\n"

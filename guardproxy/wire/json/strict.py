@@ -13,15 +13,17 @@ from typing import Any, NoReturn
 
 import orjson
 
+from guardproxy.errors import ErrorCode
+
 DEPTH_LIMIT = 100  # far above any SDK's request; below the interpreter's own limit
 _DIGITS_LIMIT = 4000  # CPython refuses to convert more than 4,300
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class JsonFault(ValueError):
-    """JSON that is not accepted. `code` is a stable word; the message names the place and never quotes the text."""
+    """JSON that is not accepted. The message names the place and never quotes the text."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
         self.code = code
 
@@ -32,24 +34,24 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         name = twice if re.fullmatch(r"\w{1,40}", twice) else "?"
-        raise JsonFault("duplicate_key", f"the key `{name}` appears twice in one object")
+        raise JsonFault(ErrorCode.DUPLICATE_KEY, f"the key `{name}` appears twice in one object")
     return tree
 
 
 def _constant(_: str) -> NoReturn:
-    raise JsonFault("invalid_number", "NaN and Infinity are not JSON")
+    raise JsonFault(ErrorCode.INVALID_NUMBER, "NaN and Infinity are not JSON")
 
 
 def _float(digits: str) -> float:
     value = float(digits)
     if math.isinf(value):
-        raise JsonFault("invalid_number", "a number is too large")
+        raise JsonFault(ErrorCode.INVALID_NUMBER, "a number is too large")
     return value
 
 
 def _int(digits: str) -> int:
     if len(digits) > _DIGITS_LIMIT:
-        raise JsonFault("invalid_number", "a number has too many digits")
+        raise JsonFault(ErrorCode.INVALID_NUMBER, "a number has too many digits")
     return int(digits)
 
 
@@ -65,19 +67,19 @@ def read(data: bytes) -> Any:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        raise JsonFault("invalid_encoding", "the body is not UTF-8") from None
+        raise JsonFault(ErrorCode.INVALID_ENCODING, "the body is not UTF-8") from None
     if text.startswith("\ufeff"):
-        raise JsonFault("invalid_encoding", "the body begins with a byte order mark")
+        raise JsonFault(ErrorCode.INVALID_ENCODING, "the body begins with a byte order mark")
     try:
         tree, end = _decoder.raw_decode(text, _skip_space(text, 0))
     except json.JSONDecodeError as error:
-        raise JsonFault("invalid_json", f"not JSON at line {error.lineno} column {error.colno}") from None
+        raise JsonFault(ErrorCode.INVALID_JSON, f"not JSON at line {error.lineno} column {error.colno}") from None
     except RecursionError:
-        raise JsonFault("too_deep", f"nested deeper than {DEPTH_LIMIT}") from None
+        raise JsonFault(ErrorCode.TOO_DEEP, f"nested deeper than {DEPTH_LIMIT}") from None
     if _skip_space(text, end) != len(text):
-        raise JsonFault("invalid_json", "more text follows the JSON value")
+        raise JsonFault(ErrorCode.INVALID_JSON, "more text follows the JSON value")
     if b"\\u" in data and _has_surrogate(tree):
-        raise JsonFault("invalid_encoding", "a string holds half of a surrogate pair")
+        raise JsonFault(ErrorCode.INVALID_ENCODING, "a string holds half of a surrogate pair")
     return tree
 
 
@@ -86,7 +88,7 @@ def skim(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        raise JsonFault("invalid_json", "not JSON") from None
+        raise JsonFault(ErrorCode.INVALID_JSON, "not JSON") from None
 
 
 def _skip_space(text: str, at: int) -> int:
@@ -107,7 +109,7 @@ def bound_nesting(data: bytes, limit: int = DEPTH_LIMIT) -> None:
             case b"[" | b"{":
                 depth += 1
                 if depth > limit:
-                    raise JsonFault("too_deep", f"nested deeper than {limit}")
+                    raise JsonFault(ErrorCode.TOO_DEEP, f"nested deeper than {limit}")
             case b"]" | b"}":
                 depth -= 1
 

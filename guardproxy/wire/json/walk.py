@@ -19,7 +19,7 @@ from guardproxy.findings import Kind
 from guardproxy.wire.json.numbers import NUMBER_LIMIT, digits_of, is_row, part_of
 from guardproxy.wire.opaque import NOT_KEPT, inspect
 from guardproxy.wire.protocol_words import is_known, is_short, undated
-from guardproxy.wire.words import WORDS
+from guardproxy.wire.words import SHARED, Words
 
 __all__ = ["NUMBER_LIMIT"]
 
@@ -115,10 +115,11 @@ def is_plain_key(key: str) -> bool:
     return _PLAIN_KEY.fullmatch(key) is not None
 
 
-def walk(value: Any, how: Map, path: Path = ()) -> Iterator[Found]:
-    """Every leaf below `value` that is text or opaque, in document order. A row of short numbers comes after its last one."""
+def walk(value: Any, how: Map, path: Path = (), words: Words = SHARED) -> Iterator[Found]:
+    """Every leaf below `value` that is text or opaque, in document order. A row of short numbers comes after its last one.
+    `words`: the vocabulary of the format."""
     out: list[Found | None] = []
-    row = _Row(out)
+    row = _Row(out, words)
     _walk(value, how, path, out, row)
     row.end()
     return (found for found in out if found is not None)
@@ -148,7 +149,7 @@ def _object(value: dict[str, Any], how: dict[Any, Map], path: Path, out: list[Fo
     its = how.get(KEYS, others if isinstance(others, MapLeaf) else UNMAPPED)
     for key, child in value.items():
         if key not in how:
-            if key not in WORDS:
+            if key not in row.words.keys:
                 out.append(Found((*path, key), key, its, key=True))
             if key in _TOKEN_FIELDS and _holds_tokens(child):
                 out.append(Found((*path, key), "", TOKEN_IDS))
@@ -172,11 +173,13 @@ def _scalar_map(item: Map) -> MapLeaf:
 
 
 class _Row:
-    """Collects short numbers that follow each other. Keys, `null`, `true` and `false` between them do not part them."""
+    """Collects short numbers that follow each other. Keys, `null`, `true` and `false` between them do not part them. `words`:
+    the vocabulary of the walk."""
 
-    __slots__ = ("_digits", "_keyed", "_leaf", "_out", "_own", "_parts")
+    __slots__ = ("_digits", "_keyed", "_leaf", "_out", "_own", "_parts", "words")
 
-    def __init__(self, out: list[Found | None]) -> None:
+    def __init__(self, out: list[Found | None], words: Words) -> None:
+        self.words = words
         self._out = out
         self._leaf = UNMAPPED
         self._parts: list[tuple[Path, str]] = []
@@ -223,12 +226,12 @@ def _below(value: Any, leaf: MapLeaf, path: Path, out: list[Found | None], row: 
                 out.append(Found(path, value, leaf))
         else:
             row.end()
-            _string(value, leaf, path, out)
+            _string(value, leaf, path, out, row.words)
     elif isinstance(value, dict):
         leaf = _inside(leaf)
         takes_tokens = leaf.kind not in _NO_TOKENS
         for key, child in value.items():
-            if key and key not in WORDS:
+            if key and key not in row.words.keys:
                 out.append(Found((*path, key), key, leaf, key=True))
             if takes_tokens and key in _TOKEN_FIELDS and _holds_tokens(child):
                 out.append(Found((*path, key), "", TOKEN_IDS))
@@ -261,14 +264,14 @@ def _is_plain_number(value: float) -> bool:
     return isinstance(value, int) and 10**9 <= value < 2**32
 
 
-def _string(value: str, leaf: MapLeaf, path: Path, out: list[Found | None]) -> None:
+def _string(value: str, leaf: MapLeaf, path: Path, out: list[Found | None], words: Words) -> None:
     """A string at a place that is not just text."""
     match leaf.how:
         case "name":
             if not is_short(value):
                 out.append(Found(path, undated(value), _FIXED if is_word(value) else UNMAPPED))
         case "structure":
-            if is_known(value):
+            if is_known(value, words.values):
                 return
             # What cannot be a word breaks nothing when it is edited.
             out.append(Found(path, value, _FIXED if is_word(value) else UNMAPPED))
@@ -317,6 +320,16 @@ def _inside(leaf: MapLeaf) -> MapLeaf:
     if leaf.how == "text":
         return leaf
     return MapLeaf("text", leaf.kind) if leaf.how == "json" else UNMAPPED
+
+
+def members(value: Any) -> dict[str, Any]:
+    """An object; empty where the value is no object."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; empty where the value is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def listed(tree: Any, key: str) -> list[Any]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import re2
 
 from guardproxy.checks._contract import Resources, build, known
 from guardproxy.checks._patterns.reach import CHAIN, Reach, rule
 from guardproxy.checks._patterns.shape import UnreadableError, shape
 from guardproxy.errors import OptionError
-from guardproxy.findings import Window
+from guardproxy.findings import Scan, Window
 from tests.kit.checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
 
 
@@ -25,7 +27,8 @@ def _found(check: Any, text: str) -> list[str]:
 
 def _settled(check: Any, text: str) -> int:
     (scan,) = check.scan([Window(CHANNEL, text, last=False)])
-    return scan.settled
+    settled: int = scan.settled
+    return settled
 
 
 def test_shared_files_are_no_checks() -> None:
@@ -147,7 +150,7 @@ def test_a_rule_too_large_for_its_beginnings_is_still_exact(monkeypatch: pytest.
 
     def compiled(pattern: str) -> Any:
         if pattern.endswith("\\z"):
-            raise reach.re2.error("too large")
+            raise re2.error("too large")
         return real(pattern)
 
     monkeypatch.setattr(reach, "compiled", compiled)
@@ -161,7 +164,7 @@ def test_a_rule_too_large_for_its_beginnings_is_still_exact(monkeypatch: pytest.
     class Slow:
         name = digest = "slow"
 
-        def scan(self, windows: list[Window]) -> list[Any]:
+        def scan(self, windows: Sequence[Window]) -> list[Scan]:
             return [slow.scan("words", window) for window in windows]
 
     assert_every_split(Slow(), text)
@@ -171,7 +174,7 @@ def test_too_large_for_one_sieve(monkeypatch: pytest.MonkeyPatch) -> None:
     from guardproxy.checks._patterns import reach
 
     real = reach.compiled
-    monkeypatch.setattr(reach, "compiled", lambda p: (_ for _ in ()).throw(reach.re2.error()) if "|" in p else real(p))
+    monkeypatch.setattr(reach, "compiled", lambda p: (_ for _ in ()).throw(re2.error()) if "|" in p else real(p))
     scan = Reach([rule("A", "a", cap=1), rule("B", "b", cap=1)]).scan("x", Window(CHANNEL, "ab"))
     assert [finding.label for finding in scan.findings] == ["A", "B"]
 

@@ -8,16 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.demo.script import LEAKS, PHRASES, Asked, Reply, ToolCall, example, pieces, reply_to, variant
+from guardproxy.demo.script import LEAKS, PHRASES, ScriptedReply, example, pieces, reply_to
+from guardproxy.wire.authoring import Prompt
+from guardproxy.wire.turns import Call
 
 
-def ask(text: str, **more: object) -> Reply:
-    return reply_to(Asked(model="scripted", text=text, **more))  # type: ignore[arg-type]
+def ask(text: str, **more: object) -> ScriptedReply:
+    return reply_to(Prompt(model="scripted", text=text, **more))  # type: ignore[arg-type]
 
 
 @given(st.text())
 def test_echo_is_verbatim_whatever_it_holds(text: str) -> None:
-    assert ask(f"echo: {text}") == Reply(text=text)
+    assert ask(f"echo: {text}") == ScriptedReply(text=text)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_a_tool_result_is_read_and_not_taken_for_an_order() -> None:
 
 def test_tool_calls_keep_their_arguments_as_they_are() -> None:
     reply = ask('call tool: mail {"to":  "a"}\ncall tool: noop\nthanks')
-    assert reply.calls == (ToolCall("mail", '{"to":  "a"}'), ToolCall("noop", "{}"))
+    assert reply.calls == (Call("mail", '{"to":  "a"}'), Call("noop", "{}"))
     assert reply.words == 3
 
 
@@ -54,7 +56,7 @@ def test_tool_calls_keep_their_arguments_as_they_are() -> None:
     [("error 429", 429, "scripted error 429"), ("error 500: oh\nno", 500, "scripted error 500: oh\nno")],
 )
 def test_errors(text: str, status: int, said: str) -> None:
-    assert ask(text) == Reply(status=status, text=said)
+    assert ask(text) == ScriptedReply(status=status, text=said)
 
 
 def test_error_of_another_class_is_no_error() -> None:
@@ -66,7 +68,7 @@ def test_error_of_another_class_is_no_error() -> None:
     ["error midstream", "cut stream", "reset stream", "hang early", "hang", "html", "wrong type", "wrong shape"],
 )
 def test_faults_go_with_any_answer(fault: str) -> None:
-    assert ask(f"words: 3, {fault}") == Reply(text="word1 word2 word3", fault=fault)
+    assert ask(f"words: 3, {fault}") == ScriptedReply(text="word1 word2 word3", fault=fault)
 
 
 def test_a_fault_is_a_whole_word() -> None:
@@ -90,22 +92,16 @@ def test_broken_json_and_its_second_try() -> None:
     with pytest.raises(ValueError, match="Expecting"):
         json.loads(ask("bad json").text)
     schema = {"type": "object", "properties": {"age": {"type": "integer"}}}
-    asked = Asked(model="scripted", text="bad json once", schema=schema)
+    asked = Prompt(model="scripted", text="bad json once", schema=schema)
     with pytest.raises(ValueError, match="Expecting"):
         json.loads(reply_to(asked).text)
     assert json.loads(reply_to(asked, times_seen=1).text) == {"age": 1}
-    assert reply_to(Asked(model="scripted", text="bad json", schema=schema), times_seen=1) == ask("bad json")
+    assert reply_to(Prompt(model="scripted", text="bad json", schema=schema), times_seen=1) == ask("bad json")
 
 
 def test_the_token_limit_cuts() -> None:
-    assert ask("words: 9", limit_words=2) == Reply(text="word1 word2", cut=True)
+    assert ask("words: 9", limit_words=2) == ScriptedReply(text="word1 word2", cut=True)
     assert not ask("words: 2", limit_words=2).cut
-
-
-def test_choices_can_be_told_apart() -> None:
-    reply = Reply(text="hi")
-    assert [variant(reply, number).text for number in range(3)] == ["hi", "hi (answer 2)", "hi (answer 3)"]
-    assert variant(Reply(refusal="no"), 1) == Reply(refusal="no")
 
 
 @given(st.text(), st.none() | st.integers(1, 9))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import (
     CancelUpstream,
@@ -255,7 +256,7 @@ def test_a_further_attempt_that_fails_falls_back_or_fails() -> None:
         if how == "status":
             attempts.answer(error, status=500)
         elif how == "connection":
-            attempts.play.tell(UpstreamFailed("upstream_unreachable", "no"))
+            attempts.play.tell(UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "no"))
         elif how == "late":
             attempts.play.tell(Waited(500.0))
         else:
@@ -268,7 +269,7 @@ def test_a_further_attempt_that_fails_falls_back_or_fails() -> None:
     attempts = Attempts(RETRY, ask(stream=True)).say(WRONG[1]).answer(error, status=500)
     assert attempts.play.head.status == 500
     attempts = Attempts(RETRY, ask(stream=True)).say(WRONG[1])
-    attempts.play.tell(UpstreamFailed("upstream_unreachable", "no"))
+    attempts.play.tell(UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "no"))
     assert attempts.play.head.status == 502
 
 
@@ -498,7 +499,7 @@ def test_a_call_that_is_only_flagged_arrives() -> None:
         + "  - {id: mail, on: response, when: mail, action: redact}\n"
     )
     data = called("send", f'{{"name": 1, "to": "{MAIL}"}}')
-    for cuts in (range(0, len(data), 40), []):
+    for cuts in (range(0, len(data), 40), range(0)):
         attempts = Attempts(policies, ask(stream=True, schema=None, tools=TOOLS)).answer(data, cuts)
         told = json.loads(chat_texts(attempts.play.client)["tool"])
         assert told["name"] == 1

@@ -9,6 +9,7 @@ from guardproxy.exchange.attempts import NOT_REPEATED, errors_of, feedback, show
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.findings import Channel, Detail, Finding
 from guardproxy.redaction.placeholders import Restoring
+from guardproxy.wire.formats.openai_chat.contract import CONTRACT
 from guardproxy.wire.json.text import view
 
 TEXT = Lane(Channel("response", "assistant", "a"), (), encoded=False)
@@ -27,7 +28,7 @@ CALL = Lane(Channel("response", "tool_arguments", "a"), (), encoded=True)
     ],
 )
 def test_tokens_are_counted_or_estimated(usage: dict[str, int], cut: bool, expected: tuple[int, int, bool]) -> None:
-    assert tokens_of(usage, 10, 20, cut) == expected
+    assert tokens_of(CONTRACT, usage, 10, 20, cut) == expected
 
 
 def test_errors_in_words() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange.bypass import PassThrough
 from guardproxy.exchange.setting import Keys, unsealed
 from guardproxy.exchange.transcript import (
@@ -83,11 +84,11 @@ def test_a_stream_goes_on_as_one() -> None:
 
 
 def test_an_upstream_that_fails() -> None:
-    lines, done = play(RequestReceived(b""), UpstreamFailed("upstream_unreachable", "no connection", 502))
+    lines, done = play(RequestReceived(b""), UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "no connection", 502))
     assert lines[1:] == ["SendHead 502 own", f"Finish upstream_unreachable {len(finish(done).data)} bytes"]
     assert json.loads(finish(done).data)["error"]["code"] == "upstream_unreachable"
     assert b"audit_unavailable" in finish(done).failed
-    lines, _ = play(RequestReceived(b""), ResponseStarted(200, "text/plain"), Aborted("timeout", "too long"))
+    lines, _ = play(RequestReceived(b""), ResponseStarted(200, "text/plain"), Aborted(ErrorCode.TIMEOUT, "too long"))
     assert lines[2:] == ["CancelUpstream", "Finish timeout 0 bytes"]
 
 
@@ -102,7 +103,7 @@ def test_nothing_interrupts_it() -> None:
 
 
 def test_the_client_is_told_that_nothing_was_read() -> None:
-    for happened in (ResponseStarted(200, "application/json"), UpstreamFailed("upstream_timeout", "late", 504)):
+    for happened in (ResponseStarted(200, "application/json"), UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "late", 504)):
         _, done = play(RequestReceived(b""), happened)
         (head,) = [command for command in done if isinstance(command, SendHead)]
         assert head.receipt.endswith("request-unread=(*), response-unread=(*)")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange.exchange import State
 from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import (
@@ -86,7 +87,7 @@ def message(*blocks: dict[str, Any]) -> bytes:
     ).encode()
 
 
-def waiting(policies: PolicySet | None = None, route: str = CHAT, **limits: int) -> Play:
+def waiting(policies: PolicySet | None = None, route: str = CHAT, **limits: Any) -> Play:
     """An exchange whose request went upstream. Its transcript begins after that."""
     play = Play(policies or rules(ONE_CHECK), route, Limits(**limits))
     play.ask(ask(max_tokens=3))
@@ -123,23 +124,23 @@ def test_a_request_is_redacted_and_its_answer_restored() -> None:
         ">> Scanned mail MAIL 5..13 1.00",
         "<< SendUpstream 79 bytes, 1 edits",
         ">> ResponseStarted 200 text/event-stream",
-        ">> DataReceived 164 bytes",
+        ">> DataReceived 149 bytes",
         "<< SendHead 200 streamed",
-        "<< SendData 164 bytes",
-        ">> DataReceived 168 bytes",
+        "<< SendData 149 bytes",
+        ">> DataReceived 153 bytes",
         "<< Scan bad choices[0].message.content 0..10+, card choices[0].message.content 0..10+,"
         " code choices[0].message.content 0..10+",
         ">> Scanned nothing",
-        ">> DataReceived 173 bytes",
+        ">> DataReceived 158 bytes",
         "<< Scan bad choices[0].message.content 6..25+, card choices[0].message.content 6..25+,"
         " code choices[0].message.content 6..25+",
         ">> Scanned nothing",
         "<< SendData 156 bytes",
-        ">> DataReceived 147 bytes",
+        ">> DataReceived 133 bytes",
         "<< Scan bad choices[0].message.content 20..25, card choices[0].message.content 21..25,"
         " code choices[0].message.content 21..25",
         ">> Scanned nothing",
-        "<< SendData 291 bytes",
+        "<< SendData 277 bytes",
         ">> DataReceived 14 bytes",
         "<< CancelUpstream",
         "<< Finish answered 14 bytes",
@@ -306,14 +307,14 @@ def test_a_policy_refuses_unknown_fields() -> None:
 
 def test_a_request_that_the_driver_refused_is_recorded() -> None:
     play = Play(rules())
-    play.tell(Refused(413, "too_large", "the body is larger than the limit", "content-length", unix_s=5.0))
+    play.tell(Refused(ErrorCode.REQUEST_TOO_LARGE, "the body is larger than the limit", "content-length", unix_s=5.0))
     assert play.lines == [
-        ">> Refused 413 too_large",
+        ">> Refused 413 request_too_large",
         "<< SendHead 413 own",
-        "<< Finish refused 132 bytes",
+        "<< Finish refused 171 bytes",
     ]
     assert play.record["at"] == 5.0
-    assert play.record["error"] == {"code": "too_large", "field": "content-length"}
+    assert play.record["error"] == {"code": "request_too_large", "field": "content-length"}
 
 
 # Answers.
@@ -350,15 +351,15 @@ def test_a_whole_answer_is_blocked_before_its_head(route: str, body: bytes) -> N
 def test_a_chat_stream_is_stopped_with_the_dialects_ending() -> None:
     play = waiting().stream(chat_frames([{"content": "a b forbidden c"}]))
     assert play.lines[1:] == [
-        ">> DataReceived 164 bytes",
+        ">> DataReceived 149 bytes",
         "<< SendHead 200 streamed",
-        "<< SendData 164 bytes",
-        ">> DataReceived 173 bytes",
+        "<< SendData 149 bytes",
+        ">> DataReceived 158 bytes",
         "<< Scan bad choices[0].message.content 0..15+",
         ">> Scanned bad BAD 4..13 1.00",
         "<< CancelUpstream",
         "<< Finish blocked_response 320 bytes",
-        ">> DataReceived 147 bytes",
+        ">> DataReceived 133 bytes",
         ">> DataReceived 14 bytes",
         ">> ResponseEnded",
     ]
@@ -454,7 +455,7 @@ def test_a_second_choice_that_is_cut_off_is_no_success() -> None:
 def test_values_come_back_in_texts_arguments_and_reasoning() -> None:
     arguments = json.dumps({"to": TOKEN, TOKEN: f"{TOKEN}, {TOKEN}"})
     call = {"index": 0, "id": "t", "type": "function", "function": {"name": "send", "arguments": arguments[:9]}}
-    deltas = [
+    deltas: list[dict[str, Any]] = [
         {"reasoning_content": TOKEN[:7]},
         {"reasoning_content": TOKEN[7:]},
         {"content": f"to {TOKEN}"},
@@ -668,7 +669,7 @@ def test_comments_keep_alive_and_say_nothing() -> None:
 
 def test_the_upstream_fails_before_it_answers() -> None:
     play = waiting()
-    play.tell(UpstreamFailed("upstream_unreachable", "no connection to the upstream", 502))
+    play.tell(UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "no connection to the upstream", 502))
     assert play.lines == [
         ">> UpstreamFailed 502 upstream_unreachable",
         "<< SendHead 502 own",
@@ -680,18 +681,18 @@ def test_the_upstream_fails_in_the_middle() -> None:
     play = waiting()
     play.tell(ResponseStarted(200, "text/event-stream"))
     play.tell(DataReceived(b"".join(chat_frames([{"content": "hi fo"}])[:2])))
-    play.tell(UpstreamFailed("upstream_closed", "the upstream closed the connection", 504))
-    assert play.lines[-1] == ">> UpstreamFailed 504 upstream_closed", "first the text that came is scanned"
+    play.tell(UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "the upstream closed the connection", 504))
+    assert play.lines[-1] == ">> UpstreamFailed 504 upstream_failed", "first the text that came is scanned"
     play.scan()
-    assert play.finish.outcome == "upstream_closed"
-    assert chat_texts(play.client) == {"error": "upstream_closed", "done": "!"}
+    assert play.finish.outcome == "upstream_failed"
+    assert chat_texts(play.client) == {"error": "upstream_failed", "done": "!"}
     play = waiting()
     play.tell(ResponseStarted(200, "application/json"))
-    play.tell(UpstreamFailed("upstream_idle", "the upstream sent nothing for too long", 504))
+    play.tell(UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "the upstream sent nothing for too long", 504))
     assert play.lines[2:] == [
         "<< CancelUpstream",
         "<< SendHead 504 own",
-        f"<< Finish upstream_idle {len(play.client)} bytes",
+        f"<< Finish upstream_timeout {len(play.client)} bytes",
     ]
 
 
@@ -706,7 +707,7 @@ def test_the_driver_gives_up(phase: str) -> None:
     if phase == "shown":
         play.tell(DataReceived(chat_frames([])[0]))
     play.lines.clear()
-    play.tell(Aborted("timeout", "the exchange took too long", 504))
+    play.tell(Aborted(ErrorCode.TIMEOUT, "the exchange took too long", 504))
     cancel = ["<< CancelUpstream"] if phase in ("answer", "shown") else []
     head = [] if phase == "shown" else ["<< SendHead 504 own"]
     assert play.lines == [

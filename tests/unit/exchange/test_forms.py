@@ -11,7 +11,9 @@ from guardproxy.events import End, Frame, Text
 from guardproxy.exchange.forms import Forms, needs_form
 from guardproxy.exchange.gate import Gate, Lane
 from guardproxy.findings import Channel, Detail, Facts, Finding, Form, Scan
-from guardproxy.wire.wanted import Asked
+from guardproxy.wire.contract import Demand
+from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
+from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 
 SCHEMA: Any = {"type": "null"}
 ANSWER = Channel("response", "assistant", "choices[0].message.content")
@@ -29,29 +31,29 @@ WORD = build("pattern", "word", {"words": ["a"]}, Resources())
 
 
 @pytest.mark.parametrize(
-    ("asked", "check", "channel", "wanted"),
+    ("demand", "check", "channel", "wanted"),
     [
-        (Asked(), WORD, ANSWER, True),
-        (Asked(), shape(), ANSWER, False),
-        (Asked(Form(SCHEMA)), shape(), ANSWER, True),
-        (Asked(Form(SCHEMA)), shape(), NAME, False),
-        (Asked(tools=TOOLS), shape(), NAME, True),
-        (Asked(tools=TOOLS), shape(), ARGUMENTS, True),
-        (Asked(tools=TOOLS), shape(), Channel("response", "reasoning", "x"), False),
-        (Asked(), OWN, ANSWER, True),
-        (Asked(tools=TOOLS), OWN, NAME, False),
+        (Demand(), WORD, ANSWER, True),
+        (Demand(), shape(), ANSWER, False),
+        (Demand(Form(SCHEMA)), shape(), ANSWER, True),
+        (Demand(Form(SCHEMA)), shape(), NAME, False),
+        (Demand(tools=TOOLS), shape(), NAME, True),
+        (Demand(tools=TOOLS), shape(), ARGUMENTS, True),
+        (Demand(tools=TOOLS), shape(), Channel("response", "reasoning", "x"), False),
+        (Demand(), OWN, ANSWER, True),
+        (Demand(tools=TOOLS), OWN, NAME, False),
     ],
 )
 def test_a_check_is_asked_only_where_it_has_something_to_say(
-    asked: Asked, check: Check, channel: Channel, wanted: bool
+    demand: Demand, check: Check, channel: Channel, wanted: bool
 ) -> None:
-    assert Forms("openai_chat", asked=asked).wants(check, channel) == wanted
+    assert Forms(CHAT, demand=demand).wants(check, channel) == wanted
 
 
 def test_whether_anything_has_a_form() -> None:
-    assert not Forms("openai_chat").judges(shape())
-    assert Forms("openai_chat").judges(OWN)
-    assert Forms("openai_chat", asked=Asked(tools=TOOLS)).judges(shape())
+    assert not Forms(CHAT).judges(shape())
+    assert Forms(CHAT).judges(OWN)
+    assert Forms(CHAT, demand=Demand(tools=TOOLS)).judges(shape())
     assert needs_form(shape())
     assert not needs_form(WORD)
 
@@ -82,7 +84,7 @@ def lane(channel: Channel, *parts: str, ended: bool = False) -> Lane:
     ],
 )
 def test_arguments_must_fit_the_tool_that_is_called(name: list[str] | None, ended: bool, schema: Any) -> None:
-    forms = Forms("openai_chat", Facts("r"), Asked(tools=TOOLS))
+    forms = Forms(CHAT, Facts("r"), Demand(tools=TOOLS))
     names = [lane(NAME, *name)] if name else []
     facts = forms.facts_for(gate_of(*names), lane(ARGUMENTS, "{", ended=ended), shape())
     if schema == "later":
@@ -94,7 +96,7 @@ def test_arguments_must_fit_the_tool_that_is_called(name: list[str] | None, ende
 
 
 def test_the_facts_of_other_texts() -> None:
-    forms = Forms("openai_chat", Facts("r"), Asked(Form(SCHEMA), TOOLS))
+    forms = Forms(CHAT, Facts("r"), Demand(Form(SCHEMA), TOOLS))
     gate = gate_of()
     assert forms.facts_for(gate, lane(ANSWER), WORD) is forms.facts
     own, asked, name = (
@@ -110,11 +112,11 @@ def test_the_facts_of_other_texts() -> None:
     assert name is not None
     assert name.form is not None
     assert name.form.words == ("free", "send")
-    assert Forms("openai_chat").facts_for(gate, lane(ARGUMENTS, "{", ended=True), shape()) is not None
+    assert Forms(CHAT).facts_for(gate, lane(ARGUMENTS, "{", ended=True), shape()) is not None
 
 
 def test_schemas_are_tried_before_anything_is_sent() -> None:
-    forms = Forms("openai_chat", asked=Asked(Form(SCHEMA), TOOLS))
+    forms = Forms(CHAT, demand=Demand(Form(SCHEMA), TOOLS))
     jobs = forms.proofs([shape(), OWN, WORD])
     assert [job.window.facts.form for job in jobs] == [Form(SCHEMA), TOOLS["send"]]
     forms.learn([Scan((), 0, 0), Scan((), 0, 0)])
@@ -126,21 +128,20 @@ def test_schemas_are_tried_before_anything_is_sent() -> None:
 
 
 def test_what_is_missing_is_a_blank() -> None:
-    forms, frame = Forms("openai_chat"), Frame(b"")
+    forms, frame = Forms(CHAT), Frame(b"")
     text, end = forms.missing([], [], frame)
     assert isinstance(text, Text)
     assert (text.text, text.judged, text.channel) == (" ", True, ANSWER)
     assert end == End(ANSWER)
     assert forms.missing([lane(ANSWER, "a")], [], frame) == []
     assert forms.missing([], [Text(ANSWER, "a", frame, ())], frame) == []
-    assert Forms("another").missing([], [], frame) == []
 
 
 def test_arguments_that_are_an_object_become_a_text() -> None:
     tree = {"content": [{"type": "tool_use", "name": "send", "input": {"a": 1}}]}
     frame = Frame(b"", tree)
     event = Text(Channel("response", "tool_arguments", "content[0].name"), "send", frame, ("content", 0, "name"))
-    out = Forms("anthropic_messages").judged([event, event])
+    out = Forms(MESSAGES).judged([event, event])
     assert [one.text for one in out if isinstance(one, Text) and one.judged] == ['{"a": 1}']
     streamed = Text(event.channel, "send", Frame(b"", tree, streamed=True), event.path)
-    assert Forms("anthropic_messages").judged([streamed]) == [streamed]
+    assert Forms(MESSAGES).judged([streamed]) == [streamed]

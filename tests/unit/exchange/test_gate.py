@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
+from guardproxy.errors import ErrorCode
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
 from guardproxy.exchange.gate import CHECK_ERROR, Gate, Job, Lane
 from guardproxy.findings import Channel, Facts, Finding, Scan, Window
@@ -40,7 +42,7 @@ class Frames:
         self.names[id(frame)] = name
         return frame
 
-    def text(self, name: str, text: str, channel: Channel = A, **more: bool) -> Text:
+    def text(self, name: str, text: str, channel: Channel = A, **more: Any) -> Text:
         return Text(channel, text, self.new(name), ("x",), **more)
 
 
@@ -270,7 +272,7 @@ def test_a_new_text_of_an_ended_channel_is_a_new_lane() -> None:
 def test_nothing_is_taken_after_a_fault() -> None:
     frames = Frames()
     it = gate(Fake())
-    fault = Fault("x", "y")
+    fault = Fault(ErrorCode.UPSTREAM_FAILED, "y")
     it.push([frames.text("1", "a"), fault, frames.text("2", "b")])
     it.push([frames.text("3", "c")])
     assert it.fault is fault

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.receipt import HEADER, unread
 from guardproxy.exchange.transcript import Aborted, Input, Refused, RequestReceived, SendHead, UpstreamFailed
@@ -52,7 +53,7 @@ NOBODY = policy_set("policy: p\nrules:\n  - {id: nothing, when: check_error, act
 
 def read(value: str) -> dict[str, Any]:
     """A receipt as plain values: lists of kinds with their parameters, words, numbers, flags."""
-    found: dict[str, Any] = http_sf.parse(value.encode(), tltype="dictionary")
+    found: Any = http_sf.parse(value.encode(), tltype="dictionary")
     return {
         name: ([str(kind) for kind, _ in one], parameters)
         if isinstance(one, list)
@@ -188,9 +189,9 @@ def test_further_attempts_are_counted() -> None:
 @pytest.mark.parametrize(
     ("happened", "outcome"),
     [
-        (Refused(415, "unsupported_media_type", "no"), "refused"),
+        (Refused(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "no"), "refused"),
         (RequestReceived(b"{"), "refused"),
-        (Aborted("timeout", "the exchange took too long"), "timeout"),
+        (Aborted(ErrorCode.TIMEOUT, "the exchange took too long"), "timeout"),
     ],
 )
 def test_what_was_not_read_is_refused(happened: Input, outcome: str) -> None:
@@ -201,7 +202,7 @@ def test_what_was_not_read_is_refused(happened: Input, outcome: str) -> None:
 
 def test_an_upstream_that_fails_is_an_outcome() -> None:
     done = play().ask(asked("hello"))
-    done.tell(UpstreamFailed("upstream_timeout", "late", 504))
+    done.tell(UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "late", 504))
     found = read(done.head.receipt)
     assert (found["outcome"], found["decision"]) == ("upstream_timeout", "pass")
     assert "response" not in found
@@ -295,11 +296,14 @@ rules:
 def test_the_seal_of_what_the_client_got_covers_the_comment() -> None:
     sealed = []
 
+    def seal(data: bytes) -> str:
+        sealed.append(data)
+        return data.hex()
+
     class Sealing(Play):
         def __post_init__(self) -> None:
             super().__post_init__()
-            keys = replace(KEYS, seal=lambda data: sealed.append(data) or data.hex())  # type: ignore[func-returns-value]
-            self.exchange = Exchange(replace(self.exchange.setting, keys=keys))
+            self.exchange = Exchange(replace(self.exchange.setting, keys=replace(KEYS, seal=seal)))
 
     import hashlib
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange import exchange
 from guardproxy.exchange.exchange import TRANSITIONS, Exchange, State
 from guardproxy.exchange.transcript import (
@@ -71,14 +72,14 @@ ANSWERS: list[list[Input]] = [
         ResponseEnded(),
     ],
     [ResponseStarted(429, "application/json"), DataReceived(b"{}"), ResponseEnded()],
-    [UpstreamFailed("upstream_unreachable", "no connection")],
+    [UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "no connection")],
 ]
 INTERRUPTIONS: list[Input] = [
-    Aborted("timeout", "late"),
+    Aborted(ErrorCode.TIMEOUT, "late"),
     DownstreamGone(),
     Waited(1e6),
-    Refused(429, "busy", "later"),
-    UpstreamFailed("upstream_unreachable", "no connection"),
+    Refused(ErrorCode.NO_CAPACITY, "later"),
+    UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "no connection"),
 ]
 
 

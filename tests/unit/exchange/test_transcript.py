@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange.gate import Job
 from guardproxy.exchange.transcript import (
     Aborted,
@@ -49,9 +50,9 @@ FOUND = Scan((Finding(1, 3, "bad", "BAD", 0.5), Finding(3, 4, "bad", "BAD", 1.0)
         (ResponseStarted(200, "text/plain"), "ResponseStarted 200 text/plain"),
         (DataReceived(b"secret"), "DataReceived 6 bytes"),
         (ResponseEnded(), "ResponseEnded"),
-        (UpstreamFailed("gone", "secret"), "UpstreamFailed 502 gone"),
-        (Aborted("timeout", "secret"), "Aborted 504 timeout"),
-        (Refused(413, "too_large", "secret", "secret"), "Refused 413 too_large"),
+        (UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "secret"), "UpstreamFailed 502 upstream_failed"),
+        (Aborted(ErrorCode.TIMEOUT, "secret"), "Aborted 504 timeout"),
+        (Refused(ErrorCode.REQUEST_TOO_LARGE, "secret", "secret"), "Refused 413 request_too_large"),
         (DownstreamGone(), "DownstreamGone"),
         (ScanCommand(tuple(Job(CHECK, window) for window in WINDOWS)), "Scan bad a[0].b 4..10+, bad a[0].b 0..6"),
         (SendUpstream(b"secret", 2), "SendUpstream 6 bytes, 2 edits"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.errors import ConfigError, DownstreamError, PluginError, StoreError
+from guardproxy.errors import ConfigError, DownstreamError, ErrorCode, PluginError, StoreError
 from guardproxy.gateway import (
     Add,
     Answer,
@@ -37,9 +37,10 @@ class Counted(Duty):
 
     def admit(self, head: Head) -> Steps[Head]:
         (count,) = yield (Add(f"count:{head.tenant}", 1, 60),)
+        assert isinstance(count, int)
         if count > 2:
             blocked, _ = yield (Get("blocked"), Add("refused", 1, 60))
-            raise DownstreamError(429, "too_many", f"{count} requests, blocked: {blocked}", retry_s=7)
+            raise DownstreamError(ErrorCode.RATE_LIMIT_EXCEEDED, f"{count} requests, blocked: {blocked}", retry_s=7)
         return replace(head, tenant_name=f"number {count}")
 
     def settle(self, head: Head, record: Mapping[str, Any]) -> Steps[None]:

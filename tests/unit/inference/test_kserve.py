@@ -15,7 +15,7 @@ from aiohttp import web
 from guardproxy.checks._contract import Judged, Query
 from guardproxy.errors import ConfigError
 from guardproxy.inference.batching import Row
-from guardproxy.inference.kserve import KServe, RemoteError
+from guardproxy.inference.kserve import KServe, KServeError
 from guardproxy.inference.models import Models, Settings, find, load, read
 from guardproxy.inference.scorer import ModelScorer
 from guardproxy.inference.session import CPU, Session
@@ -222,7 +222,7 @@ def logits(data: Any) -> dict[str, Any]:
 def test_what_a_server_does_wrong_is_an_error_of_the_check(stub: Stub, answer: Any, message: str) -> None:
     it = network(stub, (101, 102))
     stub.answer = lambda: answer
-    with pytest.raises(RemoteError, match=message):
+    with pytest.raises(KServeError, match=message):
         it.run([(101, 2000, 102)])
     stub.answer = None
     assert len(it.run([(101, 2000, 102)])) == 1, "and the next is asked as if nothing had been"

@@ -29,7 +29,7 @@ from guardproxy.inference.cache import Cache, Verdicts
 from guardproxy.inference.meters import Registry
 from guardproxy.inference.model import Calibration
 from guardproxy.inference.models import Settings, find, load, read
-from guardproxy.inference.reader import Reader
+from guardproxy.inference.reader import ModelReader
 from guardproxy.inference.scorer import ModelScorer, _Job
 from models.encoder import write_sums
 
@@ -421,7 +421,7 @@ def test_scores_are_the_activation_of_scaled_logits(
         activation=activation,
         calibration={"a": Calibration(), "b": Calibration(1.0, 0.5)},
     )
-    found = Reader(model, 6).scores(logits)
+    found = ModelReader(model, 6).scores(logits)
     assert found == pytest.approx(scores, abs=1e-6)
     assert all(round(score, 6) == score for score in found)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -134,7 +135,7 @@ def test_a_gpu_is_used_where_the_session_proves_it_and_the_folder_has_a_network_
 
     monkeypatch.setattr(session, "Session", Made)
     monkeypatch.setattr(session, "Batched", lambda made, pad: Small(made, pad, "cpu"))
-    monkeypatch.setattr(session.onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     model = read(find())
     plain = replace(model, files=model.files - {"model.fp16.onnx"})
 

@@ -12,7 +12,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.lab.calibration import sigmoid
 from guardproxy.lab.calibrator import calibrate
 from guardproxy.lab.judging import Judgement
-from guardproxy.lab.rows import Row
+from guardproxy.lab.rows import LabelledRow
 
 RNG = random.Random(3)
 CONFIG: dict[str, Any] = {
@@ -20,7 +20,7 @@ CONFIG: dict[str, Any] = {
     "operating_points": {"jailbreak": {"5%": 0.4, "1%": 0.7}, "embedded": {"1%": 0.6}},
     "default_point": "1%",
 }
-FINE = [Row("text", False, "mine", f"mine.jsonl:{n}") for n in range(1000)]
+FINE = [LabelledRow("text", False, "mine", f"mine.jsonl:{n}") for n in range(1000)]
 
 
 def verdicts(*outputs: str, attacks: int = 0) -> list[Judgement]:

@@ -137,7 +137,7 @@ def test_eight_bits_are_measured_row_by_row_and_run(tmp_path: Path) -> None:
 
 
 def test_a_graph_that_says_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from guardproxy.lab import export as room
+    from guardproxy.lab import exporter as room
 
     source = checkpoint(tmp_path / "source", "distilbert", PAIR)
     right = room._write_graph

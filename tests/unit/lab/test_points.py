@@ -127,7 +127,7 @@ def test_both_columns_of_a_softmax_are_scaled() -> None:
     values = [rng.gauss(0, 3) for _ in range(2000)]
     labels = [rng.random() < sigmoid(2 * value - 1) for value in values]
     parts = [[v for v, attack in zip(values, labels, strict=True) if attack is wanted] for wanted in (False, True)]
-    found = configured(pair, [choose("injection", *parts, [0.01], scale=True)])
+    found = configured(pair, [choose("injection", parts[0], parts[1], [0.01], scale=True)])
     assert found["calibration"]["safe"]["bias"] == 0.0
     temperature = found["calibration"]["injection"]["temperature"]
     assert temperature == found["calibration"]["safe"]["temperature"] == pytest.approx(0.5, abs=0.1)

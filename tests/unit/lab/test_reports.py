@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from guardproxy.lab.reports import ALL, Judged, curves, interval, report, table
+from guardproxy.lab.reports import ALL, JudgedRow, curves, interval, report, table
 from guardproxy.lab.shares import Share
 
-FINE = [Judged("chat" if n % 2 else "mail", False, n / 2000, n >= 1990) for n in range(2000)]
-BAD = [Judged("game", True, n / 100, n > 50) for n in range(100)] + [Judged("web", True, 0.9987, True)]
+FINE = [JudgedRow("chat" if n % 2 else "mail", False, n / 2000, n >= 1990) for n in range(2000)]
+BAD = [JudgedRow("game", True, n / 100, n > 50) for n in range(100)] + [JudgedRow("web", True, 0.9987, True)]
 
 
 def test_figures_are_given_by_source_and_for_all() -> None:

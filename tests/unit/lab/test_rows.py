@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from guardproxy.lab.rows import DataError, Keys, Row, rows
+from guardproxy.lab.rows import DataError, Keys, LabelledRow, rows
 
 PLAIN = Keys()
 
 
-def read(line: Any, keys: Keys = PLAIN) -> Row:
+def read(line: Any, keys: Keys = PLAIN) -> LabelledRow:
     (row,) = rows([json.dumps(line).encode()], "mine.jsonl", "mine", keys)
     return row
 
@@ -45,7 +45,10 @@ def test_names_mean_what_the_user_says(label: Any, attack: bool) -> None:
 def test_a_row_knows_its_place_and_its_file_is_its_source() -> None:
     lines = [b'{"text": "a", "label": 0}\n', b"  \n", b'{"text": "b", "label": 1, "source": ""}\n']
     found = list(rows(lines, "x/mine.jsonl", "mine", Keys()))
-    assert found == [Row("a", False, "mine", "x/mine.jsonl:1"), Row("b", True, "mine", "x/mine.jsonl:3")]
+    assert found == [
+        LabelledRow("a", False, "mine", "x/mine.jsonl:1"),
+        LabelledRow("b", True, "mine", "x/mine.jsonl:3"),
+    ]
 
 
 def test_without_labels_every_text_is_harmless() -> None:

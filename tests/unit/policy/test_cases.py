@@ -6,7 +6,7 @@ import pytest
 
 from guardproxy.policy.cases import Expected, Find, Logged, PolicyTest, Texts, Told, Written
 from guardproxy.policy.load import PolicyErrors, parse
-from guardproxy.wire.codec import codecs
+from guardproxy.wire.registry import codecs
 
 OK = "policy: p\nchecks: {pii: {use: pii}}\nrules: [{id: r, when: pii, action: flag}]\n"
 KEYS = "name, request, response, exchange, record, route, model, tenant, headers, chunkings, expect"

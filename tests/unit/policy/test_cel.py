@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.cel import LIMIT_CHARS, About, Cel, CelError, compile_cel
+from guardproxy.policy.about import About
+from guardproxy.policy.cel import LIMIT_CHARS, Cel, CelError, compile_cel
 
 ABOUT = About(
     route="POST /v1/messages",

@@ -6,7 +6,7 @@ import pytest
 
 from guardproxy.findings import Channel
 from guardproxy.policy.coverage_table import Looking, coverage, table
-from guardproxy.wire.codec import codecs
+from guardproxy.wire.registry import codecs
 from tests.kit.play import policy_set
 
 POLICIES = (

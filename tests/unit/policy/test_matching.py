@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from guardproxy.policy.cel import About, compile_cel
+from guardproxy.policy.about import About
+from guardproxy.policy.cel import compile_cel
 from guardproxy.policy.matching import Match, MatchVerdict
 from guardproxy.wire.statements import Stated
 from tests.kit.play import Play, policy_set

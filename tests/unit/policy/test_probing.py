@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.cel import About, compile_cel
+from guardproxy.policy.about import About
+from guardproxy.policy.cel import compile_cel
 from guardproxy.policy.matching import Match
 from guardproxy.policy.probing import Probed, probe
 

@@ -10,6 +10,7 @@ import pytest
 from guardproxy.findings import Kind
 from guardproxy.policy.cases import Told, Written
 from guardproxy.policytest.explaining import REQUEST_KINDS, RESPONSE_KINDS, Explained, Timed, explain, scene_of
+from guardproxy.wire.registry import codecs
 from tests.kit.play import policy_set
 
 POLICY = r"""
@@ -33,7 +34,7 @@ OTHER = POLICY.replace("policy: test", "policy: other").replace("[m]", "[x]")
 
 
 def run(text: str, on: Any = "request", kind: Kind = "user") -> Explained:
-    scene = scene_of(text, on, kind)
+    scene = scene_of(text, on, kind, codecs()[0].author)
     scene = type(scene)({**scene.request, "model": "m"}, scene.answers)
     ticks = count()
     return explain(policy_set(POLICY, OTHER), scene, Told(applies=True), lambda: float(next(ticks)), 3)

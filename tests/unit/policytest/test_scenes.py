@@ -110,7 +110,3 @@ def test_the_ways_in_which_a_scene_is_played() -> None:
         "streamed at once",
         "in pieces (seed 7)",
     ]
-
-
-def test_a_route_without_a_format_has_no_dialect_of_its_own() -> None:
-    assert b"max_tokens" not in request_of(Texts("a"), Told("POST /nowhere"), False)

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from guardproxy.audit.intents import closing
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange.transcript import Aborted, DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.replay.recorded import Recorded
 from guardproxy.replay.replays import replay
-from guardproxy.wire.codec import codec_for
+from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
 
 MAIL = "jo@ab.io"
@@ -181,7 +182,7 @@ def test_an_exchange_whose_intent_was_not_kept_is_replayed(policy: str) -> None:
     intent = play.exchange.intent
     assert intent
     assert MAIL not in json.dumps(intent)
-    play.tell(Aborted("audit_unavailable", "the audit log cannot be written", 503))
+    play.tell(Aborted(ErrorCode.AUDIT_UNAVAILABLE, "the audit log cannot be written", 503))
     record = kept(play)
     assert (record["outcome"], record["status"]) == ("audit_unavailable", 503)
     assert replay(record, policy_set(policy)).verdict == "identical"

@@ -18,7 +18,8 @@ from guardproxy.server.body import SLICE_BYTES, Bodies, Decompressor, _Pace
 async def test_slices_are_bounded_and_whole(piece: int) -> None:
     """However the compressed bytes are cut."""
     body = random.Random(1).randbytes(3000) * 100
-    packed, parts = gzip.compress(body, 1), []
+    packed = gzip.compress(body, 1)
+    parts: list[bytes] = []
     unpack = Decompressor("gzip", 100, 10**6)
     for at in range(0, len(packed), piece):
         await unpack.feed(packed[at : at + piece], parts.append)

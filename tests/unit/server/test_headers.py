@@ -12,6 +12,9 @@ from guardproxy.config import Config, load
 from guardproxy.errors import ConfigError, DownstreamError
 from guardproxy.server.headers import asked_for, downstream_headers, is_trusted, language, named
 from guardproxy.server.onward import fallback_headers
+from guardproxy.wire import KeyHeader
+from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
+from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 
 USUAL = {
     "Content-Type": "application/json; charset=utf-8",
@@ -29,15 +32,15 @@ USUAL = {
 }
 
 
-@pytest.mark.parametrize("provider", ["openai", "anthropic"])
-def test_the_key_of_a_client_never_reaches_another_upstream(provider: str) -> None:
+@pytest.mark.parametrize("header", [CHAT.key_header, MESSAGES.key_header])
+def test_the_key_of_a_client_never_reaches_another_upstream(header: KeyHeader) -> None:
     sent = CIMultiDict(
         {"Authorization": "Bearer mine", "X-Api-Key": "mine", "api-key": "mine", "x-stainless-lang": "python"}
     )
-    assert dict(fallback_headers(sent, provider, "")) == {"x-stainless-lang": "python", "Accept-Encoding": "identity"}
-    own = fallback_headers(sent, provider, "theirs")
+    assert dict(fallback_headers(sent, header, "")) == {"x-stainless-lang": "python", "Accept-Encoding": "identity"}
+    own = fallback_headers(sent, header, "theirs")
     assert "mine" not in str(own)
-    assert own["x-api-key" if provider == "anthropic" else "authorization"].endswith("theirs")
+    assert own[header.name] == f"{header.prefix}theirs"
     assert sent["authorization"] == "Bearer mine"
 
 

@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError, DownstreamError
 from guardproxy.server.onward import AGENT, fallback_headers, refuse_names, upstream_headers
+from guardproxy.wire import KeyHeader
 
 
 def seal(data: bytes) -> str:
@@ -119,5 +120,5 @@ SECRET_NAMES = [
 @pytest.mark.parametrize("name", SECRET_NAMES)
 def test_no_fallback_knows_whose_request_it_is(name: str) -> None:
     sent = CIMultiDict({name: "secret", "anthropic-version": "2023-06-01"})
-    own = fallback_headers(sent, "anthropic", "theirs")
+    own = fallback_headers(sent, KeyHeader("x-api-key", ""), "theirs")
     assert dict(own) == {"anthropic-version": "2023-06-01", "Accept-Encoding": "identity", "x-api-key": "theirs"}

@@ -1,5 +1,5 @@
-"""Three times as many requests as the model can judge: as many are answered as at the peak, and the others are told at once to
-come again. Time is the number of steps of work, so nothing here depends on how fast the machine is."""
+"""Three times as many requests as the model can judge: as many are answered as at the peak, and the others are told at once
+to come again. Time is the number of steps of work, so nothing here depends on how fast the machine is."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Network:
 
 
 class Text:
-    """A text that waits for the network. Implements `guardproxy.inference.batching.Job`."""
+    """A text that waits for the network. Implements `guardproxy.inference.batching.ScoringJob`."""
 
     def __init__(self, number: int, scorer: Slow, queries: Sequence[Query]) -> None:
         self.answer: Future[list[tuple[Judged, ...]]] = Future()

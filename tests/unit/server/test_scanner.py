@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event, get_ident
 from typing import Any
 
@@ -93,7 +94,7 @@ async def it() -> AsyncIterator[Scanner]:
             yield one
 
 
-async def _scanner() -> AsyncIterator[Scanner]:
+async def _scanner() -> AsyncGenerator[Scanner]:
     made = Scanner(1, 10.0)
     yield made
     made.close()
@@ -120,7 +121,7 @@ async def test_a_whole_text_is_scanned_once_for_each_kind_of_channel(it: Scanner
     """What a check finds may depend on it."""
     check = Own(fine)
     for kind in ("user", "user", "tool_result", "user"):
-        await it.scan([Job(check, window(LONG, kind))])  # type: ignore[arg-type]
+        await it.scan([Job(check, window(LONG, kind))])
     assert check.calls == 2
     other = Window(Channel("response", "user", "messages[0].content"), LONG)
     await it.scan([Job(check, other)])
@@ -255,10 +256,14 @@ async def test_a_model_that_refuses_or_fails_is_an_error(it: Scanner) -> None:
     assert (await task)[0].error == "OSError"
 
 
+def _given(scorer: FakeScorer, name: str) -> FakeScorer:
+    return scorer
+
+
 async def test_checks_that_ask_the_same_model_ask_it_once(it: Scanner) -> None:
     scorer, other = Waiting(), Waiting()
     first, second, third = (
-        build(name, options, Resources(lambda _, given=given: given))
+        build(name, options, Resources(partial(_given, given)))
         for name, options, given in (
             ("attack", {}, scorer),
             ("harm", {"label": "harm"}, scorer),
@@ -404,7 +409,7 @@ def many(check: Check, texts: Sequence[str]) -> list[Job]:
 
 
 MANY = 2000
-SCANNED = {
+SCANNED: dict[str, Callable[[], tuple[Check, list[str]]]] = {
     "short texts": lambda: (Own(fine), ["some text"] * MANY),
     "texts that are remembered": lambda: (Own(fine), [f"{LONG}{number}" for number in range(MANY)]),
     "a check that raises": lambda: (Own(lambda windows: [fine(windows)[len(windows)]]), ["some text"] * MANY),
@@ -455,7 +460,7 @@ async def test_texts_are_looked_up_in_slices_of_characters(monkeypatch: pytest.M
         turns += 1
         await pause(delay)
 
-    monkeypatch.setattr(scanner.asyncio, "sleep", counting)
+    monkeypatch.setattr(asyncio, "sleep", counting)
     it = Scanner(1, 60.0)
     try:
         await it.scan(many(Own(fine), ["some text " * 10_000] * 10))

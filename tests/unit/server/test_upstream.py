@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -231,7 +232,7 @@ async def test_a_client_that_leaves_frees_the_probe() -> None:
         await until(lambda: rig.state == "half_open")
         for number in range(3):
             probe = asyncio.create_task(rig.ask())
-            await until(lambda number=number: asked == 4 + number)
+            await until(partial(lambda count: asked == count, 4 + number))
             probe.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await probe

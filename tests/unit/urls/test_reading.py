@@ -167,8 +167,7 @@ ALLOWED = frozenset(["ok.example", "*.corp.example", "port.example:8443"])
     ],
 )
 def test_an_allowed_host_gets_values(text: str) -> None:
-    check = {"restorations": {TOKEN: Restoration(hosts=ALLOWED)}}
-    assert set(labels(text, **check)) == {"PLACEHOLDER"}
+    assert set(labels(text, restorations={TOKEN: Restoration(hosts=ALLOWED)})) == {"PLACEHOLDER"}
     assert set(labels(text)) == {IN_URL}
 
 

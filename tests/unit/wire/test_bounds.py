@@ -10,9 +10,11 @@ import pytest
 from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import Finish
 from guardproxy.wire.bounds import BOUNDS, UNBOUNDED, Bounds
+from guardproxy.wire.formats.openai_chat.contract import CONTRACT
 from guardproxy.wire.json.strict import JsonFault
 from tests.kit.play import Play, chat_frames, policy_set, sse
 
+LIMITS = CONTRACT.limits
 FEW = Bounds(texts=10, values=20, messages=2, tools=2, path_chars=8, depth=4)
 POLICY = policy_set(
     "policy: p\nmatch: {}\nchecks: {word: {use: pattern, patterns: [badword]}}\n"
@@ -57,7 +59,7 @@ def test_quotes_and_commas_in_strings_do_not_count(tree: Any) -> None:
 )
 def test_what_a_tree_holds_too_much_of(tree: Any, code: str) -> None:
     with pytest.raises(JsonFault) as raised:
-        FEW.check_tree(tree)
+        FEW.check_tree(tree, LIMITS)
     assert raised.value.code == code
 
 
@@ -65,7 +67,7 @@ def test_what_agents_send_passes() -> None:
     tools = [{"type": "function", "function": {"name": f"t{at}", "parameters": {"p": {}}}} for at in range(500)]
     body = {"messages": [{"role": "user", "content": "x"}] * 5000, "tools": tools}
     BOUNDS.check(json.dumps(body).encode())
-    BOUNDS.check_tree(body)
+    BOUNDS.check_tree(body, LIMITS)
     UNBOUNDED.check(json.dumps(body).encode())
 
 

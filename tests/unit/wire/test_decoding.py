@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from guardproxy.errors import PluginError, PolicyError
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
-from guardproxy.library import load
-from guardproxy.wire.codec import Seen, codec_for, codecs
+from guardproxy.wire.codec import Seen
 from guardproxy.wire.decoding import (
     Place,
     StreamDecoder,
@@ -24,9 +21,9 @@ from guardproxy.wire.decoding import (
 )
 from guardproxy.wire.formats.openai_chat.codec import ChatDecoder
 from guardproxy.wire.json.walk import TOKENS, UNMAPPED, Found, MapLeaf, opaque, text, walk
+from guardproxy.wire.registry import codec_for, codecs
 from tests.kit.media import PNG
 from tests.kit.play import CHAT, MESSAGES, sse
-from tests.kit.plugins import Install
 
 
 def shape(events: list[Event]) -> list[str]:
@@ -283,53 +280,3 @@ def test_token_data_is_listed_or_withheld(guarded: bool) -> None:
     again = codec.decoder(streamed=True, failed=False, limit_bytes=1000, guarded=True).feed(sse(proven))
     assert shape(again) == ["assistant choices[0].message.content: b"]
     assert [one.leaf for one in walk({"a": {"b": 1}, "c": []}, {"a": TOKENS, "c": TOKENS})] == [TOKENS]
-
-
-def foreign(**changes: Any) -> Any:
-    """A wire format of another package: chat completions on a route of its own."""
-    own = codec_for(CHAT)
-    names = ("read_request", "decoder", "edited", "cut", "error", "error_event", "filtered")
-    members = {name: getattr(own, name) for name in names}
-    return SimpleNamespace(**{"name": "foreign", "provider": "acme", "routes": ("POST /acme",), **members, **changes})
-
-
-def test_another_package_may_bring_a_format(install: Install) -> None:
-    codec = foreign()
-    install("guardproxy.wire", "foreign", codec)
-    assert codec_for("POST /acme") is codec
-    assert [one.name for one in codecs()] == ["openai_chat", "anthropic_messages", "foreign"]
-
-
-def incomplete() -> Any:
-    codec = foreign()
-    del codec.cut, codec.provider
-    return codec
-
-
-@pytest.mark.parametrize(
-    ("codec", "said"),
-    [
-        (incomplete(), "of acme 1.0 is no wire format: it has no provider, cut"),
-        (foreign(routes=(CHAT,)), "of acme 1.0 reads the route `POST /v1/chat/completions`, which guardproxy reads"),
-        (ImportError("x"), "of acme 1.0 cannot be loaded: ImportError: x"),
-    ],
-)
-def test_a_format_that_cannot_be_used_is_refused_with_its_package(codec: Any, said: str, install: Install) -> None:
-    install("guardproxy.wire", "foreign", codec)
-    with pytest.raises(PluginError, match=said):
-        codecs()
-
-
-def test_two_formats_for_one_route_are_refused(install: Install) -> None:
-    install("guardproxy.wire", "foreign", foreign())
-    install("guardproxy.wire", "other", foreign(name="other"), "zeta 0.1")
-    with pytest.raises(
-        PluginError, match=r"`other` .* of zeta 0.1 reads the route `POST /acme`, which `foreign` .* reads"
-    ):
-        codecs()
-
-
-def test_a_start_and_a_reload_find_what_is_broken(install: Install) -> None:
-    install("guardproxy.wire", "foreign", incomplete())
-    with pytest.raises(PolicyError, match="is no wire format"):
-        load(None)

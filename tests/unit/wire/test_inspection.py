@@ -20,7 +20,7 @@ SOUND = {"type": "input_audio", "input_audio": {"data": WAV, "format": "wav"}}
 
 def request(content: Any = "hi", **more: Any) -> Request:
     body = {"model": "m", "messages": [{"role": "user", "content": content}], **more}
-    return openai_chat.CODEC.read_request(json.dumps(body).encode())
+    return openai_chat.CODEC.read_request("", "", json.dumps(body).encode())
 
 
 def test_nothing_is_refused_of_a_plain_text() -> None:

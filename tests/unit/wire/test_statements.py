@@ -63,7 +63,7 @@ def test_more_tools_than_are_read_are_unclear() -> None:
         [{"name": "b", "tools": [{"name": "c"}] * 999}],
     ):
         said = stated({"tools": tools})
-        assert (len(said.offered) <= LIMIT_NAMES, said.unclear) == (True, {"tools"})
+        assert (len(said.offered) <= LIMIT_NAMES, said.unclear) == (True, frozenset({"tools"}))
     assert stated({"tools": [{"name": name} for name in many[1:]]}).unclear == frozenset()
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from guardproxy.errors import NO_CAPACITY
+from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, Event, Frame, Text
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
+from guardproxy.wire.authoring import Author
 from guardproxy.wire.codec import Decoder, Request, Seen
 from guardproxy.wire.decoding import (
     Place,
@@ -27,7 +28,10 @@ from guardproxy.wire.decoding import (
     indexed,
     is_delta,
 )
+from guardproxy.wire.formats.anthropic_messages import author, turns
+from guardproxy.wire.formats.anthropic_messages.author import ERROR_TYPES
 from guardproxy.wire.formats.anthropic_messages.citations import cited
+from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT, COUNT
 from guardproxy.wire.formats.anthropic_messages.places import (
     ERROR,
     JSON_EVENTS,
@@ -36,17 +40,18 @@ from guardproxy.wire.formats.anthropic_messages.places import (
     RESPONSE,
     TEXT_EVENTS,
 )
-from guardproxy.wire.framing.sse import frame
+from guardproxy.wire.formats.anthropic_messages.schemas import shape_of, shape_of_block, shapes_of
+from guardproxy.wire.framing.sse import comment, frame
 from guardproxy.wire.json import STRUCTURE, Found, Map, dotted, edited, is_word, walk, write
 from guardproxy.wire.requests import expect_list, expect_type, read_body
-from guardproxy.wire.schemas import messages_shape_of, messages_shapes, shape_of_block
+from guardproxy.wire.turns import Turns
 
 _FLOWING = {"text": "text", "thinking": "thinking", "partial_json": "input"}
 
 
 def _notice(tree: Any, seen: Seen) -> None:
     if isinstance(tree.get("usage"), dict):
-        seen.usage = {**seen.usage, **counts(tree["usage"])}
+        seen.usage = {**seen.usage, **counts(tree["usage"], CONTRACT.words)}
     if isinstance(tree.get("model"), str):
         seen.model = tree["model"]
     if isinstance(tree.get("stop_reason"), str):
@@ -122,23 +127,11 @@ class MessagesDecoder(StreamDecoder):
     def sent(self, frame: Frame) -> None:
         if frame.event == "message_start" and isinstance(frame.tree.get("message"), dict):
             usage = frame.tree["message"].get("usage")
-            self.shown_usage = counts(usage) if isinstance(usage, dict) else {}
+            self.shown_usage = counts(usage, CONTRACT.words) if isinstance(usage, dict) else {}
         elif frame.event == "content_block_start":
             self.shown[_index(frame.tree)] += 1
         elif frame.event == "content_block_stop" and self.shown[_index(frame.tree)]:
             self.shown[_index(frame.tree)] -= 1
-
-
-_ERROR_TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    504: "timeout_error",
-    529: "overloaded_error",
-}
 
 
 class AnthropicMessages:
@@ -146,9 +139,12 @@ class AnthropicMessages:
 
     name = "anthropic_messages"
     provider = "anthropic"
-    routes = ("POST /v1/messages", "POST /v1/messages/count_tokens")  # a count must see the text that will be sent
+    routes = ("POST /v1/messages", COUNT)  # a count must see the text that will be sent
+    contract = CONTRACT
+    turns: Turns = turns
+    author: Author = author
 
-    def read_request(self, body: bytes) -> Request:
+    def read_request(self, path: str, query: str, body: bytes) -> Request:
         tree = read_body(body)
         expect_type(tree, "model", str)
         expect_type(tree, "stream", bool)
@@ -159,12 +155,12 @@ class AnthropicMessages:
         for number, message in enumerate(tree["messages"]):
             expect_type(message, "role", str, f"messages[{number}]", required=True)
             expect_type(message, "content", (str, list), f"messages[{number}]", required=True)
-        whole, shapes = Frame(body, tree), messages_shapes(tree)
+        whole, shapes = Frame(body, tree), shapes_of(tree)
         return Request(
             tree.get("model") or "",
             bool(tree.get("stream")),
             whole,
-            lambda: events_of(walk(tree, REQUEST), whole, "request", partial(messages_shape_of, shapes)),
+            lambda: events_of(walk(tree, REQUEST, words=CONTRACT.words), whole, "request", partial(shape_of, shapes)),
             shapes,
         )
 
@@ -179,10 +175,12 @@ class AnthropicMessages:
         shapes: Shapes = NO_SHAPES,
     ) -> Decoder:
         if streamed:
-            return MessagesDecoder(limit_bytes, read, shapes)
+            return MessagesDecoder(limit_bytes, read, shapes, words=CONTRACT.words)
         how = ERROR if failed else JSON_RESPONSE if shapes.answer else RESPONSE
         counts_of = partial(cited, shapes=shapes)
-        return WholeDecoder(how, _notice, limit_bytes, partial(messages_shape_of, shapes), read, counts_of=counts_of)
+        return WholeDecoder(
+            how, _notice, limit_bytes, partial(shape_of, shapes), read, counts_of=counts_of, words=CONTRACT.words
+        )
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         return edited_frame(frame, _tree(frame, texts))
@@ -193,9 +191,9 @@ class AnthropicMessages:
         return edited_frame(frame, _tree(frame, texts))
 
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
-        kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
-        if code == NO_CAPACITY and status >= 500:
-            kind = _ERROR_TYPES[529]
+        kind = ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+        if code == ErrorCode.NO_CAPACITY and status >= 500:
+            kind = ERROR_TYPES[529]
         detail = {"type": kind, "message": f"{message} ({code})"}
         return write({"type": "error", "error": detail})
 
@@ -215,6 +213,25 @@ class AnthropicMessages:
         ending = {"type": "message_delta", "delta": delta, "usage": usage}
         last = frame(write({"type": "message_stop"}), "message_stop")
         return b"".join(stops) + frame(write(ending), "message_delta") + last
+
+    def keep_alive(self) -> bytes:
+        return frame(write({"type": "ping"}), "ping")
+
+    def opening(self, model: str) -> bytes:
+        message: dict[str, Any] = {
+            "id": "msg_filtered",
+            "type": "message",
+            "role": "assistant",
+            "model": model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {"input_tokens": 0, "output_tokens": 0},
+        }
+        return frame(write({"type": "message_start", "message": message}), "message_start")
+
+    def comment(self, text: str) -> bytes:
+        return comment(text)
 
 
 def _tree(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:

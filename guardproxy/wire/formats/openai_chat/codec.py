@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Count, Event, Frame, Opaque, Text
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
+from guardproxy.wire.authoring import Author
 from guardproxy.wire.codec import Decoder, Request, Seen
 from guardproxy.wire.decoding import (
     Place,
@@ -27,12 +28,15 @@ from guardproxy.wire.decoding import (
     is_delta,
     nothing,
 )
+from guardproxy.wire.formats.openai_chat import author, turns
+from guardproxy.wire.formats.openai_chat.contract import CONTRACT
 from guardproxy.wire.formats.openai_chat.echoes import trim, withhold
 from guardproxy.wire.formats.openai_chat.places import JSON_RESPONSE, REQUEST, RESPONSE
-from guardproxy.wire.framing.sse import SseEvent, frame
+from guardproxy.wire.formats.openai_chat.schemas import shape_of, shapes_of
+from guardproxy.wire.framing.sse import KEEP_ALIVE, SseEvent, comment, frame
 from guardproxy.wire.json import Found, Map, dotted, edited, is_word, listed, text, walk, write
 from guardproxy.wire.requests import expect_list, expect_type, read_body
-from guardproxy.wire.schemas import chat_shape_of, chat_shapes
+from guardproxy.wire.turns import Turns
 
 
 def _counts_of(tree: Any) -> tuple[Count, ...]:
@@ -50,7 +54,7 @@ def _counts_of(tree: Any) -> tuple[Count, ...]:
 
 def _notice(tree: Any, seen: Seen) -> None:
     if isinstance(tree.get("usage"), dict):
-        seen.usage = counts(tree["usage"])
+        seen.usage = counts(tree["usage"], CONTRACT.words)
     if isinstance(tree.get("model"), str):
         seen.model = tree["model"]
     for choice in _choices(tree):
@@ -73,7 +77,7 @@ def _is_plain(value: Any) -> bool:
     return is_word(value) if isinstance(value, str) else isinstance(value, int)
 
 
-_DONE = b"data: [DONE]\n\n"
+(_DONE,) = CONTRACT.terminal
 
 
 @dataclass(slots=True)
@@ -96,7 +100,7 @@ class ChatDecoder(StreamDecoder):
                 self._calls[call] = found.text
             elif last == "arguments" and call in self._calls:  # its name came before
                 return self.shapes.tool(self._calls[call])
-        return chat_shape_of(self.shapes, tree, found)
+        return shape_of(self.shapes, tree, found)
 
     def counts_of(self, tree: Any) -> tuple[Count, ...]:
         return _counts_of(tree)
@@ -144,8 +148,11 @@ class OpenAIChat:
     name = "openai_chat"
     provider = "openai"
     routes = ("POST /v1/chat/completions",)
+    contract = CONTRACT
+    turns: Turns = turns
+    author: Author = author
 
-    def read_request(self, body: bytes) -> Request:
+    def read_request(self, path: str, query: str, body: bytes) -> Request:
         tree = read_body(body)
         expect_type(tree, "model", str)
         expect_type(tree, "stream", bool)
@@ -153,16 +160,16 @@ class OpenAIChat:
         expect_list(tree, "tools")
         expect_type(tree, "n", int)
         if not 1 <= (tree.get("n") or 1) <= 128:
-            raise DownstreamError(400, "invalid_value", "`n` must be 1 to 128", "n")
+            raise DownstreamError(ErrorCode.INVALID_VALUE, "`n` must be 1 to 128", "n")
         for number, message in enumerate(tree["messages"]):
             expect_type(message, "role", str, f"messages[{number}]", required=True)
             expect_type(message, "content", (str, list), f"messages[{number}]")
-        whole, shapes = Frame(body, tree), chat_shapes(tree)
+        whole, shapes = Frame(body, tree), shapes_of(tree)
         return Request(
             tree.get("model") or "",
             bool(tree.get("stream")),
             whole,
-            lambda: events_of(walk(tree, REQUEST), whole, "request", partial(chat_shape_of, shapes)),
+            lambda: events_of(walk(tree, REQUEST, words=CONTRACT.words), whole, "request", partial(shape_of, shapes)),
             shapes,
         )
 
@@ -178,9 +185,11 @@ class OpenAIChat:
     ) -> Decoder:
         without = withhold if guarded else nothing
         if streamed:
-            return ChatDecoder(limit_bytes, read, shapes, without)
+            return ChatDecoder(limit_bytes, read, shapes, without, CONTRACT.words)
         how = text("error") if failed else JSON_RESPONSE if shapes.answer else RESPONSE
-        return WholeDecoder(how, _notice, limit_bytes, partial(chat_shape_of, shapes), read, without, _counts_of)
+        return WholeDecoder(
+            how, _notice, limit_bytes, partial(shape_of, shapes), read, without, _counts_of, CONTRACT.words
+        )
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         return edited_frame(frame, _without_echoes(frame, texts))
@@ -208,6 +217,15 @@ class OpenAIChat:
         ending: dict[str, Any] = {"delta": {}, "logprobs": None, "finish_reason": "content_filter"}
         chunks = [frame(write({**head, "choices": [{"index": index, **ending}]})) for index in sorted(shown)]
         return b"".join(chunks) + _DONE
+
+    def keep_alive(self) -> bytes:
+        return KEEP_ALIVE
+
+    def opening(self, model: str) -> bytes:
+        return b""
+
+    def comment(self, text: str) -> bytes:
+        return comment(text)
 
 
 def _without_echoes(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:

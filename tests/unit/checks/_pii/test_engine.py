@@ -14,7 +14,7 @@ from guardproxy.checks._pii.words import LOOK, words
 from tests.kit.pii import analyzer, recognizers
 
 
-def _recognizer(*patterns: str, context: list[str] | None = None, entity: str = "X") -> Any:
+def _recognizer(*patterns: str, context: Any = None, entity: str = "X") -> Any:
     known.presidio()
     from presidio_analyzer import Pattern, PatternRecognizer
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from guardproxy.checks._pii import recognizers as known
@@ -38,10 +40,10 @@ def test_thresholds() -> None:
     assert known.least(one, "US_SSN", None, 0.4) == 0.4
     assert known.least(one, "US_SSN", 0.7, 0.4) == 0.7
     maker = known.classes()["UsItinRecognizer"]
-    other = maker(supported_language="en")  # type: ignore[call-arg]
-    other.score_thresholds = {"default": 0.2}  # type: ignore[attr-defined]
+    other: Any = maker(supported_language="en")
+    other.score_thresholds = {"default": 0.2}
     assert known.least(other, "US_ITIN", None, 0.4) == 0.2
-    other.score_thresholds = {"default": 0.2, "US_ITIN": 0.3}  # type: ignore[attr-defined]
+    other.score_thresholds = {"default": 0.2, "US_ITIN": 0.3}
     assert known.least(other, "US_ITIN", None, 0.4) == 0.3
 
 
@@ -71,10 +73,12 @@ def test_an_iban_pattern_may_have_groups_that_are_empty() -> None:
     from presidio_analyzer import Pattern
     from presidio_analyzer.predefined_recognizers import IbanRecognizer
 
-    made = [IbanRecognizer(patterns=[Pattern("iban", r"(?<=to\s*)([A-Z]{2}\d{20})()?", 0.5)])]
+    patterns: Any = [Pattern("iban", r"(?<=to\s*)([A-Z]{2}\d{20})()?", 0.5)]  # annotated as texts, used as patterns
+    made = [IbanRecognizer(patterns=patterns)]
     text = "to DE89370400440532013000 toDE00370400440532013000"
     assert engine(made, "en")(text) == analyzer(made, "en")(text) != set()
-    made = [IbanRecognizer(patterns=[Pattern("iban", r"([A-Z]{2}\d{2})?(\d{18})?()", 0.5)])]
+    patterns = [Pattern("iban", r"([A-Z]{2}\d{2})?(\d{18})?()", 0.5)]
+    made = [IbanRecognizer(patterns=patterns)]
     text = "DE89370400440532013000 370400440532013000"
     assert engine(made, "en")(text) == analyzer(made, "en")(text) != set()
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.json.text import apart, places, rewrite, stand_in, view
+from guardproxy.wire.json.numbers import stand_in
+from guardproxy.wire.json.text import apart, places, rewrite, view
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=6)
 LONG = st.integers(10**9, 10**16) | st.integers(-(10**16), -(10**9))

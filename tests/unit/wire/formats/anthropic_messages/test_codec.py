@@ -33,14 +33,14 @@ def opaque(found: Any) -> list[str]:
 
 def read(content: Any = "hi", **more: Any) -> list[Event]:
     body = {"model": "c", "max_tokens": 5, "messages": [{"role": "user", "content": content}], **more}
-    return CODEC.read_request(json.dumps(body).encode()).events()
+    return CODEC.read_request("", "", json.dumps(body).encode()).events()
 
 
 def test_a_request_says_its_model_and_whether_it_streams() -> None:
     body = b'{"model": "c", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
-    got = CODEC.read_request(body)
+    got = CODEC.read_request("", "", body)
     assert (got.model, got.stream, got.frame.data) == ("c", True, body)
-    got = CODEC.read_request(b'{"messages": [{"role": "user", "content": "hi"}]}')
+    got = CODEC.read_request("", "", b'{"messages": [{"role": "user", "content": "hi"}]}')
     assert (got.model, got.stream) == ("", False)
 
 
@@ -51,7 +51,7 @@ def test_wrong_requests_are_refused() -> None:
         b'{"messages": [{"role": "user", "content": ""}], "tools": [5]}',
     ):
         with pytest.raises(DownstreamError):
-            CODEC.read_request(body)
+            CODEC.read_request("", "", body)
 
 
 def test_what_a_request_holds() -> None:
@@ -80,7 +80,7 @@ def test_what_a_request_holds() -> None:
     }
     assert kinds(read(system="s"))["system"] == "system"
     body = b'{"messages": [{"role": "new", "content": "x"}, {"role": "assistant", "content": "y"}]}'
-    assert set(kinds(CODEC.read_request(body).events()).values()) == {"user", "assistant"}
+    assert set(kinds(CODEC.read_request("", "", body).events()).values()) == {"user", "assistant"}
 
 
 @pytest.mark.parametrize(

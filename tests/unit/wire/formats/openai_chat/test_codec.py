@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import DownstreamError
-from guardproxy.events import Event, Frame, Opaque, Text
+from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.findings import Channel
 from guardproxy.wire.formats.openai_chat.codec import CODEC, ChatDecoder
 from guardproxy.wire.json.walk import is_plain_key
@@ -31,7 +31,7 @@ def keys(found: Any) -> list[str]:
 
 def request(**more: Any) -> dict[str, str]:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **more}
-    return kinds(CODEC.read_request(json.dumps(body).encode()).events())
+    return kinds(CODEC.read_request("", "", json.dumps(body).encode()).events())
 
 
 def texts(frame: Frame, *changes: tuple[tuple[str | int, ...], str, str]) -> list[tuple[Text, str]]:
@@ -43,14 +43,14 @@ def test_keys_are_text_but_for_the_words_of_the_format() -> None:
     schema = {"type": "object", "properties": {"mara": {"type": "string", "description": "who"}}}
     tools = [{"type": "function", "function": {"name": "send", "parameters": schema}}]
     body = {"messages": [{"role": "user", "content": "hi", "jo": 1}], "tools": tools, "metadata": {"ann": "x"}}
-    assert keys(CODEC.read_request(json.dumps(body).encode()).events()) == ["jo", "mara", "ann"]
+    assert keys(CODEC.read_request("", "", json.dumps(body).encode()).events()) == ["jo", "mara", "ann"]
 
 
 def test_a_request_says_its_model_and_whether_it_streams() -> None:
     body = b'{"model": "gpt", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
-    read = CODEC.read_request(body)
+    read = CODEC.read_request("", "", body)
     assert (read.model, read.stream, read.frame.data) == ("gpt", True, body)
-    read = CODEC.read_request(b'{"messages": [{"role": "user"}]}')
+    read = CODEC.read_request("", "", b'{"messages": [{"role": "user"}]}')
     assert (read.model, read.stream) == ("", False)
     assert [type(event) for event in read.events()] == [Opaque]
 
@@ -112,7 +112,7 @@ def test_the_parts_of_a_message() -> None:
         "just a string",
     ]
     body = {"messages": [{"role": "user", "content": content}]}
-    found = CODEC.read_request(json.dumps(body).encode()).events()
+    found = CODEC.read_request("", "", json.dumps(body).encode()).events()
     assert kinds(found) == {
         "messages[0].content[2].image_url": "user",
         "messages[0].content[3].image_url.url": "user",
@@ -132,7 +132,7 @@ def test_the_parts_of_a_message() -> None:
 def test_wrong_requests_are_refused() -> None:
     for body in (b"[]", b'{"messages": [{"role": "user", "content": 5}]}', b'{"messages": [{"role": "u"}], "n": 129}'):
         with pytest.raises(DownstreamError):
-            CODEC.read_request(body)
+            CODEC.read_request("", "", body)
 
 
 def test_a_whole_answer_and_an_error() -> None:
@@ -190,7 +190,7 @@ def test_when_a_stream_is_complete(trees: list[dict[str, Any]], complete: bool) 
 
 def test_what_ends_when() -> None:
     decoder, found = stream(chunk(0, content="a"), chunk(1, content="b"), chunk(0, "stop"))
-    assert [event.channel.path for event in found if type(event).__name__ == "End"] == [
+    assert [event.channel.path for event in found if isinstance(event, End)] == [
         "choices[0].message.content",
         "choices[1].message.content",
     ]

@@ -1,0 +1,220 @@
+"""The contract of a wire format: everything that decides whether and how a text of the format is guarded.
+
+Every field is required and has no default: a format that leaves one out does not load. `guardproxy.testing.codec` holds a
+format to what it declares here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from guardproxy.events import Path
+from guardproxy.findings import KINDS, Channel, Direction, Form, Kind
+from guardproxy.wire.bounds import Counted
+from guardproxy.wire.statements import Fields
+from guardproxy.wire.words import Words
+
+Part = Literal["answer", "tool", "input"]
+"""A text of an answer: the answer itself, the name of a tool that is called, the arguments of a call."""
+
+ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
+"""The schema of an answer that must be some JSON object."""
+
+_KIND_OF: Mapping[Part, Kind] = {"answer": "assistant", "tool": "tool_arguments", "input": "tool_arguments"}
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a request demands of its answer. `answer`: the form of the answer, if any. `tools`: of each tool that may be called
+    the form of its arguments (`None`: any arguments); `None` when the request declares no tools."""
+
+    answer: Form | None = None
+    tools: Mapping[str, Form | None] | None = None
+
+    @property
+    def tool_names(self) -> Form | None:
+        """The form of a called tool's name."""
+        if self.tools is None:
+            return None
+        return Form(words=tuple(sorted(self.tools)))
+
+    def forms(self) -> Iterator[tuple[str, Form]]:
+        """Every schema of the request, and what it is for."""
+        if self.answer:
+            yield "the answer", self.answer
+        for name, form in (self.tools or {}).items():
+            if form:
+                yield f"the tool `{name}`", form
+
+
+NO_DEMAND = Demand()
+
+
+def demand_of(schema: Any, tools: Mapping[str, Any]) -> Demand:
+    """The demand of a request with this schema of its answer (`None`: no schema) and these schemas of its tools' arguments
+    (`None`: any arguments)."""
+    forms = {name: None if inner is None else Form(inner, call=True) for name, inner in tools.items()}
+    return Demand(None if schema is None else Form(schema), forms or None)
+
+
+@dataclass(frozen=True, slots=True)
+class CallInput:
+    """Arguments of a call that an answer holds as an object: where they are, and the same as JSON text."""
+
+    path: Path
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaTypes:
+    """The content types of the format's answers: of a whole answer, of a stream."""
+
+    whole: str
+    streamed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The queries that a guarded route takes. No check reads a query, so `pattern` must leave no room for a text. `words`:
+    what it takes, for the message of a refusal."""
+
+    pattern: re.Pattern[str]
+    words: str
+
+
+SDK_QUERY = Query(
+    re.compile(r"(?:beta=(?:true|false)|api-version=[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?|&)*", re.ASCII),
+    "beta=true and api-version=DATE",
+)
+"""What SDKs of the shipped formats send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What shows that a client speaks the format where no format reads the route: beginnings of paths, lower-case names of
+    headers."""
+
+    paths: tuple[str, ...]
+    headers: tuple[str, ...]
+
+    def match(self, path: str, headers: Collection[str]) -> bool:
+        """Whether a request shows a sign. `headers`: the names of its headers, in any case of letters."""
+        return path.startswith(self.paths) or not {name.lower() for name in headers}.isdisjoint(self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHeader:
+    """How the format's API takes a key: the name of a header, and what stands before the key in its value."""
+
+    name: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFields:
+    """The fields of a `usage` object that count tokens of the request (`prompt`) and of the answer. The first that is there
+    counts."""
+
+    prompt: tuple[str, ...]
+    answer: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """What a format declares.
+
+    Texts. `carries`: of each direction the kinds of texts; the decoder gives texts of no other kind. `words`: what is no text
+    though it is a string. `opaque`: the kinds of content that no check can read. `repeats`: the names of fields that can
+    repeat a text, and are dropped where a rule may edit or stop it.
+
+    Schemas. `demand`: reads what a request demands of its answer. `parts`: the paths of an answer's texts that a schema can
+    apply to; `None` where the format has no such part. `answer_path`: where the text of a plain answer stands. `inputs`: the
+    arguments in a plain answer that are objects. `name_path`: from the path of a call's arguments to that of the tool's name.
+    `choice`: matches the beginning of a path that tells alternative answers apart; the empty string where there are none.
+
+    Answers. `usage`: where tokens are counted. `terminal`: the events that end a stream. `error_path`: where the message of an
+    error stands. `media`: the content types. `unanswered`: those of the routes whose answer does not come from a model.
+
+    Requests. `limits`: the fields whose lengths are limited. `statements`: the fields that conditions of policies read.
+    `query`: the queries that pass. `signs`: what shows that a client speaks the format. `key_header`: how the API takes a key.
+    """
+
+    carries: Mapping[Direction, frozenset[Kind]]
+    words: Words
+    opaque: frozenset[str]
+    repeats: frozenset[str]
+    demand: Callable[[Mapping[str, Any]], Demand]
+    parts: Mapping[Part, re.Pattern[str] | None]
+    answer_path: Path
+    inputs: Callable[[Any], Iterator[CallInput]]
+    name_path: Callable[[str], str]
+    choice: re.Pattern[str]
+    usage: UsageFields
+    terminal: tuple[bytes, ...]
+    error_path: Path
+    media: MediaTypes
+    unanswered: frozenset[str]
+    limits: Mapping[Counted, tuple[str, ...]]
+    statements: Fields
+    query: Query
+    signs: Signs
+    key_header: KeyHeader
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` where a mapping leaves something open."""
+        self._check("carries", self.carries, get_args(Direction))
+        self._check("parts", self.parts, get_args(Part))
+        self._check("limits", self.limits, get_args(Counted))
+        for direction, kinds in self.carries.items():
+            if unknown := sorted(kinds.difference(KINDS)):
+                raise ValueError(f"`carries` has unknown kinds of texts of the {direction}: {', '.join(unknown)}")
+        if not self.terminal:
+            raise ValueError("`terminal` is empty: a stream that is cut off could not be told from a complete one")
+
+    @staticmethod
+    def _check(name: str, table: Mapping[Any, Any], keys: tuple[str, ...]) -> None:
+        if missing := [key for key in keys if key not in table]:
+            raise ValueError(f"`{name}` says nothing of {', '.join(missing)}")
+
+    def carried(self) -> Mapping[Direction, tuple[Kind, ...]]:
+        """The kinds of texts by direction, in the order in which all kinds are listed."""
+        return {direction: tuple(kind for kind in KINDS if kind in kinds) for direction, kinds in self.carries.items()}
+
+    def is_answered(self, route: str) -> bool:
+        """Whether a model answers on a route of the format."""
+        return route not in self.unanswered
+
+    def part(self, channel: Channel) -> Part | None:
+        """Which part of an answer a text is, if any."""
+        if channel.direction != "response":
+            return None
+        for part, pattern in self.parts.items():
+            if pattern is not None and channel.kind == _KIND_OF[part] and pattern.fullmatch(channel.path):
+                return part
+        return None
+
+    def choice_of(self, path: str) -> str:
+        """What the paths of one alternative answer begin with; empty where the format has no alternatives."""
+        match = self.choice.match(path)
+        return match[0] if match else ""
+
+    def tokens(self, usage: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The tokens of the request and of the answer as a `usage` object counts them; `None` where it does not."""
+        prompt, answer = (
+            next((usage[name] for name in names if name in usage), None)
+            for names in (self.usage.prompt, self.usage.answer)
+        )
+        return prompt, answer
+
+
+def name_beside(path: str) -> str:
+    """The path of a tool's name that stands in the same object as the arguments at `path`."""
+    return path.rpartition(".")[0] + ".name"
+
+
+def no_inputs(tree: Any) -> Iterator[CallInput]:
+    """No arguments are objects: the format holds them as JSON text."""
+    return iter(())

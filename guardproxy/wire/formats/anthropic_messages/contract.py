@@ -1,0 +1,87 @@
+"""The contract of Anthropic Messages."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from guardproxy.findings import Kind
+from guardproxy.wire.contract import (
+    ANY_OBJECT,
+    SDK_QUERY,
+    CallInput,
+    Contract,
+    Demand,
+    KeyHeader,
+    MediaTypes,
+    Signs,
+    UsageFields,
+    demand_of,
+    name_beside,
+)
+from guardproxy.wire.framing.sse import frame
+from guardproxy.wire.json import members, objects
+from guardproxy.wire.opaque import MEDIA
+from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.words import SHARED
+
+COUNT = "POST /v1/messages/count_tokens"
+_BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "unmapped", "tool_result", "metadata")
+# Names that a server's own tool may call itself by, beside the name that the request declares.
+_ALIASES = {"code_execution": ("bash_code_execution", "text_editor_code_execution")}
+
+
+def _demand(tree: Mapping[str, Any]) -> Demand:
+    tools: dict[str, Any] = {}
+    for tool in objects(tree.get("tools")):
+        if isinstance(name := tool.get("name"), str):
+            tools[name] = tool.get("input_schema")
+    for name, aliases in _ALIASES.items():
+        if name in tools:
+            tools |= dict.fromkeys(aliases)
+    form = members(members(tree.get("output_config")).get("format")) or members(tree.get("output_format"))
+    return demand_of(_answer_schema(form), tools)
+
+
+def _answer_schema(form: Mapping[str, Any]) -> Any:
+    return form.get("schema", ANY_OBJECT) if form.get("type") in ("json_schema", "json_object") else None
+
+
+def _inputs(tree: Any) -> Iterator[CallInput]:
+    content = tree.get("content") if isinstance(tree, dict) else None
+    for index, block in enumerate(content if isinstance(content, list) else []):
+        if isinstance(block, dict) and block.get("type") == "tool_use" and isinstance(block.get("input"), dict):
+            yield CallInput(("content", index, "input"), json.dumps(block["input"], ensure_ascii=False))
+
+
+CONTRACT = Contract(
+    carries={
+        "request": frozenset((*_BOTH, "system", "user", "tool_definition")),
+        "response": frozenset((*_BOTH, "refusal", "error")),
+    },
+    words=SHARED,
+    opaque=frozenset((*MEDIA, "token_ids")),
+    repeats=frozenset(),
+    demand=_demand,
+    parts={
+        "answer": re.compile(r"content\[\d+\]\.text"),
+        "tool": re.compile(r"content\[\d+\]\.name"),
+        "input": re.compile(r"content\[\d+\]\.input"),
+    },
+    answer_path=("content", 0, "text"),
+    inputs=_inputs,
+    name_path=name_beside,
+    choice=re.compile(""),
+    usage=UsageFields(prompt=("input_tokens", "prompt_tokens"), answer=("output_tokens", "completion_tokens")),
+    terminal=(frame(b'{"type":"message_stop"}', "message_stop"),),
+    error_path=("error", "message"),
+    media=MediaTypes("application/json", "text/event-stream"),
+    unanswered=frozenset((COUNT,)),
+    limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
+    statements=EVERY_SERVER,
+    query=SDK_QUERY,
+    signs=Signs(paths=("/v1/messages",), headers=("anthropic-version",)),
+    key_header=KeyHeader("x-api-key", ""),
+)

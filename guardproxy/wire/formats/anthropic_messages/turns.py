@@ -1,0 +1,39 @@
+"""Further turns of an Anthropic Messages request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from guardproxy.wire.turns import ModelTurn, first_text
+
+
+def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:
+    """The request once more, with the model's answer and `feedback` as its last turns."""
+    messages: Sequence[Any] = tree["messages"]
+    begun = ""
+    last = messages[-1]
+    if last.get("role") == "assistant" and isinstance(last.get("content"), str):
+        begun, messages = last["content"], messages[:-1]  # the answer went on from there
+    thinks = isinstance(tree.get("thinking"), dict) and tree["thinking"].get("type") != "disabled"
+    if turn.can_be_called and not thinks:  # beside a call its thinking would have to stand, sealed
+        blocks: list[dict[str, Any]] = [{"type": "text", "text": begun + turn.text}] if begun + turn.text else []
+        results: list[dict[str, Any]] = []
+        for number, call in enumerate(turn.calls):
+            name = f"toolu_again_{len(messages)}_{number}"
+            blocks.append({"type": "tool_use", "id": name, "name": call.name, "input": call.input()})
+            results.append({"type": "tool_result", "tool_use_id": name, "content": feedback, "is_error": True})
+        turns = [{"role": "assistant", "content": blocks}, {"role": "user", "content": results}]
+    else:
+        turns = [{"role": "assistant", "content": begun + turn.in_words()}, {"role": "user", "content": feedback}]
+    return {**tree, "messages": [*messages, *turns]}
+
+
+def first_words(tree: Any) -> str:
+    """The texts of the user's first message that has any."""
+    return first_text(tree.get("messages")) if isinstance(tree, dict) else ""
+
+
+def with_model(tree: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """The request for another model."""
+    return {**tree, "model": model}

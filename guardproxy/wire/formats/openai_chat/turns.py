@@ -1,0 +1,33 @@
+"""Further turns of an OpenAI chat request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from guardproxy.wire.turns import ModelTurn, first_text
+
+
+def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:
+    """The request once more, with the model's answer and `feedback` as its last turns."""
+    if not turn.can_be_called:
+        turns = [{"role": "assistant", "content": turn.in_words()}, {"role": "user", "content": feedback}]
+        return {**tree, "messages": [*tree["messages"], *turns]}
+    calls, results = [], []
+    for number, call in enumerate(turn.calls):
+        name = f"call_again_{len(tree['messages'])}_{number}"
+        function = {"name": call.name, "arguments": call.arguments}
+        calls.append({"id": name, "type": "function", "function": function})
+        results.append({"role": "tool", "tool_call_id": name, "content": feedback})
+    answer = {"role": "assistant", "content": turn.text or None, "tool_calls": calls}
+    return {**tree, "messages": [*tree["messages"], answer, *results]}
+
+
+def first_words(tree: Any) -> str:
+    """The texts of the user's first message that has any."""
+    return first_text(tree.get("messages")) if isinstance(tree, dict) else ""
+
+
+def with_model(tree: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """The request for another model."""
+    return {**tree, "model": model}

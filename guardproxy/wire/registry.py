@@ -1,0 +1,113 @@
+"""The wire formats that are installed: those in `formats/`, and those of other packages, held to the same contract.
+
+A plug-in is refused with a `PluginError` where a member is missing, where its contract is no `Contract`, or where one of its
+routes could match a request that another format reads.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+from guardproxy import plugins
+from guardproxy.errors import PluginError
+from guardproxy.wire.authoring import Author
+from guardproxy.wire.codec import Codec
+from guardproxy.wire.contract import Contract
+from guardproxy.wire.formats import NAMES
+from guardproxy.wire.routes import Route
+from guardproxy.wire.turns import Turns
+
+_OWN = "guardproxy"
+
+
+def _members(protocol: type) -> tuple[str, ...]:
+    """The public members that a protocol asks for."""
+    return tuple(name for name in vars(protocol) if not name.startswith("_"))
+
+
+_PARTS: Mapping[str, tuple[str, ...]] = {"turns": _members(Turns), "author": _members(Author)}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A route and the format that reads it."""
+
+    route: Route
+    codec: Codec
+    owner: str
+
+
+@cache
+def _table() -> tuple[Served, ...]:
+    """Every route, in the order of the formats."""
+    plugins.refuse_clashes(plugins.WIRE, NAMES)
+    table: list[Served] = []
+    for name in NAMES:
+        codec = importlib.import_module(f"guardproxy.wire.formats.{name}.codec").CODEC
+        table += [Served(Route(route), codec, _OWN) for route in codec.routes]
+    for name in plugins.names(plugins.WIRE):
+        owner = plugins.whose(plugins.WIRE, name)
+        table += _of_plugin(plugins.load(plugins.WIRE, name, NAMES), owner, table)
+    return tuple(table)
+
+
+def _of_plugin(codec: Any, owner: str, table: list[Served]) -> list[Served]:
+    """The routes of a plug-in. Raises `PluginError`."""
+    if missing := list(_missing(codec)):
+        raise PluginError(f"the plug-in {owner} is no wire format: it has no {', '.join(missing)}")
+    if not isinstance(codec.contract, Contract):
+        raise PluginError(f"the plug-in {owner} is no wire format: its `contract` is no guardproxy.wire.Contract")
+    own: list[Served] = []
+    for text in codec.routes:
+        try:
+            served = Served(Route(text), cast(Codec, codec), owner)
+        except ValueError as error:
+            raise PluginError(f"the plug-in {owner} is no wire format: {error}") from None
+        for other in (*table, *own):
+            if served.route.overlaps(other.route):
+                raise PluginError(
+                    f"the plug-in {owner} reads the route `{text}`, which {other.owner} reads"
+                    + (f" as `{other.route.text}`" if other.route.text != text else "")
+                    + "; uninstall one"
+                )
+        own.append(served)
+    if not own:
+        raise PluginError(f"the plug-in {owner} is no wire format: its `routes` are empty")
+    if unknown := sorted(codec.contract.unanswered.difference(codec.routes)):
+        raise PluginError(f"the plug-in {owner}: `contract.unanswered` names what is no route: {', '.join(unknown)}")
+    return own
+
+
+def _missing(codec: Any) -> list[str]:
+    """The members that a codec lacks."""
+    missing = [name for name in _members(Codec) if not hasattr(codec, name)]
+    for part, names in _PARTS.items():
+        if part not in missing:
+            missing += [f"{part}.{name}" for name in names if not hasattr(getattr(codec, part), name)]
+    return missing
+
+
+def codecs() -> tuple[Codec, ...]:
+    """Every wire format that is installed."""
+    return tuple({id(served.codec): served.codec for served in _table()}.values())
+
+
+def served(route: str) -> Served | None:
+    """The pattern and the format that read a method and a path such as `POST /v1/messages`; `None` where no format does."""
+    return next((each for each in _table() if each.route.match(route) is not None), None)
+
+
+def codec_for(route: str) -> Codec | None:
+    """The format of a route: a method and a path, or the pattern itself; `None` where there is no such format."""
+    found = served(route) or next((each for each in _table() if each.route.text == route), None)
+    return found.codec if found else None
+
+
+def codec_of_client(path: str, headers: Mapping[str, str]) -> Codec:
+    """The format to refuse in on a route that no format reads: by the signs of the client, else the first."""
+    every = codecs()
+    return next((codec for codec in every if codec.contract.signs.match(path, headers)), every[0])

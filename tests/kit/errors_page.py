@@ -1,0 +1,61 @@
+"""The page of all errors, from their codes: `python -m tests.kit.errors_page` writes it anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from guardproxy.errors import ErrorCode
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
+HEAD = """# What fails, and how
+
+<!-- This page is generated: python -m tests.kit.errors_page -->
+
+The codes of all errors that guardproxy answers with. The code stands in the body of the error (OpenAI: `error.code`;
+Anthropic: in brackets at the end of `error.message`), in the audit record and in the metrics.
+
+- The **status** is the HTTP status when nothing of an answer was sent. Afterwards the client gets an error event with the
+  same code.
+- The **switch** is the setting, or the key of a policy, that changes when the error occurs. A setting is a key of the TOML
+  file, an environment variable (`limit_texts` is `GUARDPROXY_LIMIT_TEXTS`) and a flag.
+- A switch with a star is named in the message that the client gets. The other messages do not name theirs: they are about
+  capacity, the audit log, credentials or the health of an upstream, where the name would help an attacker.
+"""
+SECTIONS = {
+    False: (
+        "The request must change",
+        "The same request gets the same error. A refusal says `x-should-retry: false`.",
+    ),
+    True: (
+        "The same request may succeed later",
+        "Statuses 429 and 503 say `Retry-After`. SDKs send the request again by themselves.",
+    ),
+}
+
+
+def row(code: ErrorCode) -> str:
+    """The row of one code."""
+    star = "*" if code.names_switch else ""
+    switches = [f"`{setting}`{star}" for setting in code.settings]
+    if code.policy_key:
+        switches.append(f"`{code.policy_key}` in a policy")
+    meaning = code.sentence[0].upper() + code.sentence[1:] + "."
+    return f"| `{code}` | {code.status} | {' '.join(filter(None, (meaning, code.meaning)))} | {', '.join(switches)} |"
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for is_retryable, (title, about) in SECTIONS.items():
+        rows = [row(code) for code in ErrorCode if code.is_retryable is is_retryable]
+        parts.append(
+            "\n".join(
+                (f"## {title}\n", f"{about}\n", "| code | status | meaning | switch |", "|---|---|---|---|", *rows, "")
+            )
+        )
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(), "utf-8")

@@ -1,0 +1,76 @@
+"""What Anthropic Messages requests demand of their answers, and the parts of an answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guardproxy.findings import Channel, Form
+from guardproxy.wire.contract import CallInput
+from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT
+
+S = {"type": "string"}
+T = {"type": "object", "properties": {"a": S}}
+
+
+@pytest.mark.parametrize(
+    ("tree", "schema"),
+    [
+        ({"output_config": {"format": {"type": "json_schema", "schema": S}}}, S),
+        ({"output_format": {"type": "json_schema", "schema": S}}, S),
+        ({"output_config": {"effort": "low"}}, None),
+    ],
+)
+def test_the_schema_of_the_answer(tree: Any, schema: Any) -> None:
+    assert CONTRACT.demand(tree).answer == (None if schema is None else Form(schema))
+
+
+@pytest.mark.parametrize(
+    ("tool", "tools"),
+    [
+        ({"name": "f", "input_schema": T}, {"f": T}),
+        (
+            {"type": "code_execution_1", "name": "code_execution"},
+            {"code_execution": None, "bash_code_execution": None, "text_editor_code_execution": None},
+        ),
+    ],
+)
+def test_the_tools(tool: Any, tools: Any) -> None:
+    demand = CONTRACT.demand({"tools": [tool]})
+    assert demand.tools == {name: None if schema is None else Form(schema, call=True) for name, schema in tools.items()}
+    assert demand.tool_names is not None
+    assert demand.tool_names.words == tuple(sorted(tools))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "part"),
+    [
+        ("assistant", "content[0].text", "answer"),
+        ("tool_arguments", "content[3].name", "tool"),
+        ("tool_arguments", "content[3].input", "input"),
+        ("tool_arguments", "content[3].input.city", None),
+    ],
+)
+def test_the_parts_of_an_answer(kind: Any, path: str, part: str | None) -> None:
+    assert CONTRACT.part(Channel("response", kind, path)) == part
+    assert CONTRACT.part(Channel("request", kind, path)) is None
+
+
+def test_arguments_that_are_an_object() -> None:
+    tree = {"content": [{"type": "text", "text": "a"}, {"type": "tool_use", "name": "f", "input": {"é": 1}}, 7]}
+    assert list(CONTRACT.inputs(tree)) == [CallInput(("content", 1, "input"), '{"é": 1}')]
+    assert CONTRACT.name_path("content[3].input") == "content[3].name"
+    for other in ({"content": "x"}, None, {"content": [{"type": "tool_use", "input": "x"}]}):
+        assert list(CONTRACT.inputs(other)) == []
+
+
+def test_a_count_of_tokens_is_no_answer() -> None:
+    assert CONTRACT.is_answered("POST /v1/messages")
+    assert not CONTRACT.is_answered("POST /v1/messages/count_tokens")
+
+
+def test_clients_are_known_by_path_and_header() -> None:
+    assert CONTRACT.signs.match("/v1/messages/batches", ())
+    assert CONTRACT.signs.match("/", ("Anthropic-Version",))
+    assert not CONTRACT.signs.match("/v1/models", ("authorization",))
