@@ -15,6 +15,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from guardproxy.audit import OffsetMap, Span, ValueMatcher, beside, mask, merge
+from guardproxy.decisions import Plan
 from guardproxy.events import Path
 from guardproxy.exchange.gate import Entry
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
@@ -332,6 +333,16 @@ def told_by_store(answered: StoreAnswered) -> dict[str, Any]:
     return {"duty": answered.duty, "answers": list(answered.answers)}
 
 
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """A plan as the record keeps it."""
+    return {
+        "upstream": plan.upstream,
+        "model": plan.model,
+        "parameters": dict(plan.parameters),
+        "reason": plan.reason,
+    }
+
+
 def compose(
     about: dict[str, str],
     notes: Notes,
@@ -380,6 +391,8 @@ def compose(
         record["conversation"] = notes.conversation
     if notes.signs:
         record["signs"] = notes.signs
+    if not notes.plan.is_empty:
+        record["plan"] = plan_document(notes.plan)
     if notes.answers:
         record["duties"] = list(map(told_by_store, notes.answers))
     if attempts:

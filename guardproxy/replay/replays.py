@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from guardproxy import redaction
+from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import (
     Aborted,
@@ -126,7 +127,9 @@ def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
         done = exchange.receive(_ending(record, attempts[-1]))
         return Rerun(exchange, exchange.record(ErrorCode.NO_CAPACITY), tuple(done))
     body, language = write(record["request"]["body"]), record.get("language", "")
-    done = play(exchange, [RequestReceived(body, unix_s=record["at"], language=language, headers=None)], memory.perform)
+    plans = (Plan(**record["plan"]),) if "plan" in record else ()
+    received = RequestReceived(body, unix_s=record["at"], language=language, headers=None, plans=plans)
+    done = play(exchange, [received], memory.perform)
     for number, attempt in enumerate(attempts):
         if exchange.is_over or exchange.attempt < number:
             break

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from guardproxy.checks._contract import Resources
+from guardproxy.decisions import Plan
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.player import play
 from guardproxy.exchange.setting import Keys, Limits, Setting
@@ -124,9 +125,9 @@ class Play:
     def answer_scan(self, *scans: ScanResult) -> None:
         self.tell(Scanned(scans))
 
-    def ask(self, body: Mapping[str, Any] | bytes) -> Play:
+    def ask(self, body: Mapping[str, Any] | bytes, *plans: Plan) -> Play:
         """The request, scanned."""
-        received = RequestReceived(body if isinstance(body, bytes) else json.dumps(body).encode())
+        received = RequestReceived(body if isinstance(body, bytes) else json.dumps(body).encode(), plans=plans)
         play(self.exchange, [received], self.perform, watch=self.note)
         return self
 

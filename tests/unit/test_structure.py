@@ -38,7 +38,6 @@ EXCEPTIONS = {
     "replay/recorded.py": "the upstream of a replay; tested in test_replays.py",
     "urls/markup.py": "tags in a growing text; tested in test_reading.py",
     "events.py": "values only; every test of the wire formats and the gate is one of them",
-    "decisions.py": "values only; tested in test_findings.py",
     "wire/words.py": "words only; tested in wire/json/test_walk.py",
     "wire/formats/__init__.py": "the list of folders; tested in wire/test_registry.py",
     "wire/codec.py": "protocols only; tested in wire/test_registry.py",
