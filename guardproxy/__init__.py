@@ -13,7 +13,7 @@ decided is the **record**, and a record can be **replayed**.
 The packages, from the ground up. Imports point towards the ground, and a package imports of another one only what its
 `__init__` lists.
 
-    errors, lazy, signals                exceptions, lazy attributes, signals before the start
+    errors, concurrency, signals         exceptions and codes; parts for threads; signals before the start
     findings, plugins, urls              what checks report; parts that other packages bring; reading of URLs
     redaction                            operators, placeholders, stand-ins, shapes
     events, decisions, schemas           decoded wire content; what is done about findings; JSON Schema on growing text

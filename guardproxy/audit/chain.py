@@ -4,8 +4,8 @@ In: records to seal, or the lines of a log to verify. Out: sealed lines, or a re
 
 The first line of a log is its header: a random origin `log`, the `format`, and what else the caller wants to say. Each
 further line is a record with `seq` (0, 1, 2 ...) and `prev`, the `hash` of the line before. A line's `hash` is
-SHA-256(0x00 || line without `hash`), as for the leaves of RFC 6962, and lines are written in one way only (sorted keys,
-no spaces, UTF-8), so that no byte of a log can change unseen. What a chain alone cannot show is a tail that was cut off
+SHA-256(0x00 || line without `hash`), as for the leaves of RFC 6962, and lines are written in one form only
+(`canonical.py`), so that no byte of a log can change unseen. What a chain alone cannot show is a tail that was cut off
 whole: that takes the head (`seq` and `hash` of the last line), kept where the log's keeper cannot change it.
 """
 
@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeGuard
 
 import orjson
 
+from guardproxy.audit.canonical import around, canonical
 from guardproxy.errors import AuditError
 
 FORMAT = 1
@@ -27,14 +28,6 @@ LIMIT_PROBLEMS = 1000
 
 _LEAF = b"\x00"
 _HEX = re.compile(r"[0-9a-f]{64}")
-# Types whose JSON would not read back as the same JSON are left to the plain encoder, which refuses them.
-_OPTIONS = (
-    orjson.OPT_SORT_KEYS
-    | orjson.OPT_PASSTHROUGH_DATACLASS
-    | orjson.OPT_PASSTHROUGH_DATETIME
-    | orjson.OPT_PASSTHROUGH_SUBCLASS
-)
-
 Line = Literal["header", "unreadable", "altered", "missing", "order", "link", "torn", "cut", "rewritten", "stopped"]
 Code = Literal[Line, "gone", "renamed", "replaced", "twice"]
 
@@ -84,23 +77,6 @@ class Report:
         return any(problem.code != "torn" for problem in self.problems)
 
 
-def canonical(value: Any) -> bytes:
-    """The one way in which a JSON value is written. Raises `AuditError` for what is no JSON value."""
-    try:
-        return orjson.dumps(value, option=_OPTIONS)
-    except TypeError:
-        pass
-    # What orjson does not take: lone surrogates, integers above 64 bits, deep nesting, subclasses of str and int.
-    try:
-        plain = json.loads(json.dumps(value, allow_nan=False))
-        try:
-            return orjson.dumps(plain, option=_OPTIONS)
-        except TypeError:
-            return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise AuditError(f"a record that is not JSON: {type(error).__name__}") from None
-
-
 def begin(header: Mapping[str, Any]) -> tuple[bytes, Head]:
     """The first line of a log, and its head. `header["log"]`: an origin that no other log has. Raises `AuditError`."""
     if not isinstance(header.get("log"), str) or not header["log"]:
@@ -122,8 +98,20 @@ def _refuse(record: Mapping[str, Any], keys: tuple[str, ...]) -> None:
 
 
 def _sealed(record: dict[str, Any], seq: int) -> tuple[bytes, Head]:
-    digest = _hash(record)
-    return canonical({**record, "hash": digest}) + b"\n", Head(seq, digest)
+    """The line of a record. The record is encoded once: its hash is put between the keys before and after `hash`."""
+    try:
+        before, after = around(record, "hash")
+    except (TypeError, ValueError, RecursionError):  # only the whole can be written, or nothing
+        digest = _hash(record)
+        return canonical({**record, "hash": digest}) + b"\n", Head(seq, digest)
+    # Neither a header nor a record lacks keys after `hash`.
+    before[-1] = before[-1].removesuffix(b"}") + (b"," if before != [b"{}"] else b"")
+    after[0] = after[0].removeprefix(b"{")
+    seal = hashlib.sha256(_LEAF)
+    for piece in (*before, *after):
+        seal.update(piece)
+    digest = seal.hexdigest()
+    return b"".join([*before, b'"hash":"', digest.encode(), b'",', *after, b"\n"]), Head(seq, digest)
 
 
 def _hash(record: dict[str, Any]) -> str:

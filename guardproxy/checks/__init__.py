@@ -19,10 +19,10 @@ from guardproxy.checks._contract import (
     own_names,
     with_partner,
 )
-from guardproxy.checks._stopping import ScanStopped, stop_point, stoppable
 from guardproxy.checks.http import VERSION
 from guardproxy.checks.supervisor import Supervisor
 from guardproxy.checks.supervisor import build as build_supervisor
+from guardproxy.concurrency import ScanStopped, stop_point, stoppable
 
 __all__ = [
     "VERSION",

@@ -34,7 +34,7 @@ from guardproxy.checks._pii.engine import BEHIND, Engine, Span
 from guardproxy.checks._pii.names import Names
 from guardproxy.checks._pii.setup import OPTIONS, setup
 from guardproxy.checks._pii.whole import Whole
-from guardproxy.checks._stopping import stop_point
+from guardproxy.concurrency import stop_point
 from guardproxy.findings import Finding, Scan, Window
 
 __all__ = ["OPTIONS", "build"]

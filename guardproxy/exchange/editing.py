@@ -17,11 +17,11 @@ from typing import Any
 
 from guardproxy.audit import mask, merge
 from guardproxy.checks import Check
+from guardproxy.concurrency import lazy
 from guardproxy.decisions import Stop
 from guardproxy.events import Path
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.findings import Finding
-from guardproxy.lazy import lazy
 from guardproxy.policy import Bound
 from guardproxy.redaction import (
     EVERYWHERE,

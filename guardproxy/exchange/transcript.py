@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardproxy.concurrency import lazy
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.gateway import StoreAnswered
-from guardproxy.lazy import lazy
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from operator import and_
 from typing import NamedTuple
 
 from guardproxy.checks import Check, with_partner
+from guardproxy.concurrency import lazy
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
-from guardproxy.lazy import lazy
 from guardproxy.policy import rollout
 from guardproxy.policy.about import About
 from guardproxy.policy.acting import decide

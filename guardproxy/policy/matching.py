@@ -13,7 +13,7 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import Literal
 
-from guardproxy.lazy import lazy
+from guardproxy.concurrency import lazy
 from guardproxy.policy.about import About
 from guardproxy.policy.cel import CREDENTIALS, Cel, CelError, compile_cel
 from guardproxy.policy.naming import small, value_readings

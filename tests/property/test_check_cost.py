@@ -75,6 +75,14 @@ def test_a_stream_costs_what_its_length_says(name: str, checks: dict[str, Check]
     assert _steep(checks[name], PIECE) == {}
 
 
+def test_a_stream_whose_views_never_agree_costs_what_its_length_says() -> None:
+    """Addresses without an end, in a check that reads letters and digits one by one."""
+    with counted(), short_blocks():
+        check = built("pii", {"evasions": "strict"}, 1024)
+        costs = [cost(check, UNITS["addresses without end"], size, 64) for size in (8192, 32_768)]
+    assert costs[1] <= MOST**2 * costs[0]
+
+
 def _old_resolve(spans: list[Span]) -> list[Span]:
     """What `resolve` is defined as, pair by pair."""
     kept: list[Span] = []

@@ -7,9 +7,12 @@ import os
 import statistics
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "guardproxy"
@@ -139,6 +142,7 @@ def test_the_package_alone_loads_nothing() -> None:
     assert run("-c", code).stdout.split() == ["guardproxy"]
 
 
+@pytest.mark.timing
 def test_help_comes_at_once() -> None:
     """Measured in the time of the processor, which other work on the machine does not change."""
     times = []
@@ -149,3 +153,19 @@ def test_help_comes_at_once() -> None:
         times.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert "serve" in shown
     assert statistics.median(times) < START_LIMIT_S
+
+
+def test_the_lock_file_pins_a_release_within_every_range() -> None:
+    """`make lock` writes it; CI installs from it, so it names no place to install from."""
+    lines = (ROOT / "requirements-ci.txt").read_text().splitlines()
+    assert not [line for line in lines if "://" in line]
+    pinned = [Requirement(line) for line in lines if line and not line.lstrip().startswith("#")]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(line for part in project["optional-dependencies"].values() for line in part)]
+    for requirement in map(Requirement, wanted):
+        pins = [pin for pin in pinned if canonicalize_name(pin.name) == canonicalize_name(requirement.name)]
+        assert pins, f"{requirement.name}: run make lock"
+        for pin in pins:
+            (version,) = pin.specifier
+            assert version.operator == "=="
+            assert requirement.specifier.contains(version.version), f"{pin}: run make lock"

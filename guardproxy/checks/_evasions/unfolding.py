@@ -13,13 +13,11 @@ Option `evasions` of a check:
 - `strict`: also look-alike letters, combining marks, letters and digits one by one, base64 that begins inside of a
   run, and text in binary data, gzip, or hexadecimal pairs.
 Both read two layers of runs in each other. What neither reads: text backwards, rot13, leetspeak, Morse, words for signs.
-
 How it holds in a stream. The inner check keeps its own account of how far it is in each view. A scan reports only a place
-that is final in all of them, and at which the check can go on in all of them (`_agreed`): where one is ahead of
-another, it is shown less. The last word is held, as it may turn out to be the beginning of a run; so are lines of base64, and
-one-letter words in `strict`. A word of
-`RUN_LIMIT` characters or more is passed on unread, as an image is; where pieces of it turn out to say something, they are
-`UNDECODED`, and the text is cut between them.
+that is final in all of them, and at which the check can go on in all of them (`_agreed`): where one is ahead of another, it
+is shown less. The last word is held, as it may be the beginning of a run; so are lines of base64, and one-letter words in
+`strict`. A word of `RUN_LIMIT` characters or more is passed on unread, as an image is; where pieces of it turn out to say
+something, they are `UNDECODED`, and the text is cut between them.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ import regex
 from guardproxy.checks._contract import Advice, Check, Option, advice, labels, options_digest
 from guardproxy.checks._evasions.folding import ASCII, Table, spaced_open, table
 from guardproxy.checks._evasions.views import Reading, View, as_it_stands, hidden, long_words, plain, read, together
-from guardproxy.checks._stopping import stop_point
+from guardproxy.concurrency import stop_point
 from guardproxy.errors import NoCapacityError, OptionError
 from guardproxy.findings import Finding, Scan, Window
 
@@ -46,7 +44,8 @@ UNDECODED = "UNDECODED"
 EVASIONS = Option(
     "What values are hidden by is undone before they are looked for.", {"enum": list(PROFILES)}, PROFILES, "standard"
 )
-_ROUNDS = 8  # each of them reads all that is held once more
+_ROUNDS = 8  # each of them reads what is held once more
+_ROUND_CHARS = 65_536  # that the rounds of a scan may read, beside three times its text: long texts get fewer rounds
 _PATIENCE = 512  # characters that are held before a scan is not tried at each window
 _AGAIN = 5120  # characters that a scan may leave to be read again, held or not, before the same holds
 _STEP = 64  # characters of a word that are looked at together, at first
@@ -269,6 +268,7 @@ class Unfolding:
         for view in views:
             limit = view.floor(limit)
         states = self._states(views, window, behind, limit, last)
+        left_chars = _ROUND_CHARS + 3 * limit
         for _ in range(_ROUNDS):
             place = min(state.high for state in states)
             for view in views:
@@ -278,6 +278,8 @@ class Unfolding:
             late = [number for number, state in enumerate(states) if not state.low <= place <= state.high]
             if not late:
                 return states, place
+            if (left_chars := left_chars - place * len(late)) < 0:
+                break
             again = self._states([views[number] for number in late], window, behind, place, False)
             for number, state in zip(late, again, strict=True):
                 states[number] = state

@@ -23,7 +23,7 @@ import re2
 
 from guardproxy.checks._patterns.shape import UnreadableError, shape
 from guardproxy.checks._patterns.spans import untorn
-from guardproxy.checks._stopping import stop_point
+from guardproxy.concurrency import stop_point
 from guardproxy.findings import Finding, Scan, Window
 
 CHAIN = 4096  # characters that a finding made of overlapping matches may have before it is cut

@@ -25,7 +25,7 @@ from guardproxy.checks._patterns.spans import untorn
 from guardproxy.checks._pii.cover import UNBOUNDED, Cover, trace
 from guardproxy.checks._pii.phone import Phones
 from guardproxy.checks._pii.words import LOOK, Around, Words
-from guardproxy.checks._stopping import stop_point
+from guardproxy.concurrency import stop_point
 
 BEHIND = LOOK + 1  # characters before `settled` that a search needs
 _NEAR = 64  # characters behind a place that RE2 has named in which the pattern itself looks for a match

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from guardproxy.checks._contract import Tag, Tagger
-from guardproxy.checks._stopping import stop_point
+from guardproxy.concurrency import stop_point
 from guardproxy.findings import Direction
 
 CONTEXT_WORDS = 24

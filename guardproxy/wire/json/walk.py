@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
+from guardproxy.concurrency import stop_point
 from guardproxy.events import Path
 from guardproxy.findings import Kind
 from guardproxy.wire.json.numbers import NUMBER_LIMIT, digits_of, is_row, part_of
@@ -145,6 +146,7 @@ def _walk(value: Any, how: Map, path: Path, out: list[Found | None], row: _Row) 
 
 
 def _object(value: dict[str, Any], how: dict[Any, Map], path: Path, out: list[Found | None], row: _Row) -> None:
+    stop_point()
     others = how.get(OTHERS, UNMAPPED)
     its = how.get(KEYS, others if isinstance(others, MapLeaf) else UNMAPPED)
     for key, child in value.items():

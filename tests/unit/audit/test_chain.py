@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from guardproxy.audit.canonical import canonical
 from guardproxy.audit.chain import (
     LIMIT_PROBLEMS,
     Head,
     begin,
-    canonical,
     open_line,
     read_head,
     seal,

@@ -71,4 +71,4 @@ def test_an_unknown_check_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(OptionError, match="did you mean `secrets`"):
         build("secret", "mine", {}, Resources())
     with pytest.raises(OptionError, match="known checks: http, json_schema, pattern, pii, secrets, supervisor"):
-        build("_patterns", "mine", {}, Resources())
+        build("_contract", "mine", {}, Resources())

@@ -35,7 +35,7 @@ def test_shared_files_are_no_checks() -> None:
     assert {"pattern", "secrets"} <= set(known())
     assert not [name for name in known() if name.startswith("_")]
     with pytest.raises(OptionError):
-        build("_patterns", "x", {}, Resources())
+        build("_contract", "x", {}, Resources())
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from guardproxy.checks._pii.engine import Span
-from guardproxy.checks._stopping import stoppable
 from guardproxy.checks.pii import resolve
+from guardproxy.concurrency import stoppable
 
 
 def test_many_spans_are_settled_in_slices() -> None:

@@ -80,6 +80,7 @@ def test_a_bad_span_is_not_lost_in_a_long_piece(stage: FirstStage) -> None:
     assert stage.scores(hidden)[0] >= stage.scores([worst] * 8)[0] - 1e-6
 
 
+@pytest.mark.timing
 def test_it_takes_well_under_a_millisecond(tmp_path: Path) -> None:
     weights = np.random.default_rng(7).normal(size=(100_000, 8)).astype(np.float16)
     eight = {"weights": weights, "bias": np.zeros(8, np.float32), "thresholds": np.zeros(8, np.float32)}

@@ -14,7 +14,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from guardproxy.checks._contract import Tag
-from guardproxy.checks._stopping import stoppable
+from guardproxy.concurrency import stoppable
 from guardproxy.errors import ConfigError
 from guardproxy.inference.models import find, load, load_tagger, read_tags
 from guardproxy.inference.session import Session

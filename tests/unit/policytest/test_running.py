@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.audit.chain import canonical
+from guardproxy.audit.canonical import canonical
 from guardproxy.checks._contract import Resources
 from guardproxy.findings import Finding, Scan, Window
 from guardproxy.policy.cases import EXPECT_KEYS, KEYS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from guardproxy.schemas.compiled import LIMIT_CHARS, LIMIT_OBJECTS, Compiled, SchemaError, compile_schema
 from guardproxy.schemas.drafts import CostError
 from guardproxy.schemas.prefix import Prefix
+from tests.kit.check_cost import steps
 
 DEEP: Any = {}
 for _ in range(101):
@@ -115,13 +115,11 @@ def exponential() -> dict[str, Any]:
 
 def test_a_value_that_takes_too_many_steps_is_given_up() -> None:
     compiled = compile_schema(exponential())
-    began = time.perf_counter()
     with pytest.raises(CostError):
         compiled.judge(7)
     reading = Prefix(compiled)
     with pytest.raises(CostError):
         reading.feed("[7]")
-    assert time.perf_counter() - began < 10.0
 
 
 def test_branching_recursion_is_bounded_by_steps_not_by_depth() -> None:
@@ -140,8 +138,9 @@ def test_a_schema_that_takes_too_long_to_check_is_refused(monkeypatch: pytest.Mo
         compile_schema({})
 
 
-def test_the_largest_schemas_compile_in_bounded_time() -> None:
-    wide = {"properties": {f"key{n}": {"type": "string", "maxLength": n} for n in range(LIMIT_OBJECTS - 2)}}
-    began = time.perf_counter()
-    assert compile_schema(wide).judge({"key5": "123456"})
-    assert time.perf_counter() - began < 10.0
+def test_the_steps_to_compile_grow_with_the_schema() -> None:
+    def used(count: int) -> float:
+        wide = {"properties": {f"key{n}": {"type": "string", "maxLength": n} for n in range(count)}}
+        return steps(lambda: compile_schema(wide).judge({"key5": "123456"}))
+
+    assert used(LIMIT_OBJECTS // 16) < 2.2 * used(LIMIT_OBJECTS // 32)

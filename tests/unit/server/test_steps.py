@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from guardproxy.concurrency import ScanStopped, stop_point, stoppable
 from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.transcript import DataReceived, ResponseStarted, Scanned
+from guardproxy.exchange.transcript import (
+    DataReceived,
+    DownstreamGone,
+    Finish,
+    RequestReceived,
+    ResponseStarted,
+    Scanned,
+)
 from guardproxy.server.steps import SHORT_DATA_BYTES, SHORT_RESTORED_BYTES, Interrupted, Steps, is_short
+from tests.kit.media import PNG
 from tests.kit.play import Play, chat_frames, policy_set
 
 POLICY = """
@@ -83,6 +94,53 @@ async def test_a_step_that_runs_is_waited_for() -> None:
         await task
     assert raised.value.result == "result"
     steps.close()
+
+
+@pytest.mark.parametrize("can_stop", [True, False])
+async def test_a_step_that_nobody_waits_for_stops_at_its_next_stop_point(can_stop: bool) -> None:
+    steps, begun, given_up = Steps(), threading.Event(), threading.Event()
+
+    def step() -> str:
+        begun.set()
+        given_up.wait(10)
+        for _ in range(1000):
+            stop_point()
+        return "the end"
+
+    task = asyncio.ensure_future(steps.run("t", step, can_stop=can_stop))
+    await asyncio.to_thread(begun.wait, 10)
+    task.cancel()
+    await asyncio.wait({task}, timeout=0)
+    given_up.set()
+    with pytest.raises(asyncio.CancelledError) as raised:
+        await task
+    assert isinstance(raised.value, Interrupted) == (not can_stop)
+    assert await steps.run("t", lambda: "free", can_stop=True) == "free"
+    steps.close()
+
+
+def test_an_exchange_whose_request_was_read_in_part_can_be_ended_and_its_record_shows_no_text_of_it() -> None:
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+    words = {"type": "text", "text": "I am jo@ab.io"}
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": [words, image]}] * 3}).encode()
+    looks: list[None] = []
+    with stoppable(lambda: looks.append(None)):
+        Play(policy_set(POLICY)).exchange.receive(RequestReceived(body))
+    assert len(looks) > 9
+    for count in range(len(looks)):
+        play = Play(policy_set(POLICY))
+        left = iter(range(count))
+
+        def look(left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise ScanStopped
+
+        with stoppable(look), pytest.raises(ScanStopped):
+            play.exchange.receive(RequestReceived(body))
+        *_, finish = play.exchange.receive(DownstreamGone())
+        assert isinstance(finish, Finish)
+        assert (finish.record["outcome"], finish.record["bytes"]["request"]) == ("client_closed", len(body))
+        assert "jo@ab" not in json.dumps(finish.record)
 
 
 async def test_a_step_that_has_not_begun_is_dropped_and_tenants_share() -> None:

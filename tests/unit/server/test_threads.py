@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._stopping import stop_point
+from guardproxy.concurrency import stop_point
 from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.server.threads import MOST_STRAY, SLICE_S, Load, ScanThreads
 

@@ -106,6 +106,7 @@ def test_an_event_that_never_ends_is_too_large_before_it_is_kept() -> None:
     assert framer.too_large
 
 
+@pytest.mark.timing
 def test_one_byte_at_a_time_takes_time_in_step_with_the_size() -> None:
     def best(count: int) -> float:
         times = []

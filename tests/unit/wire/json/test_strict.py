@@ -158,6 +158,7 @@ def test_a_parser_that_gives_up_on_depth_is_a_fault_too(monkeypatch: pytest.Monk
         read(b"[]")
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("unit", [b"[", b'{"a":', b'\\"', b'"', b"]", b'"[', b"\\"])
 def test_hostile_bytes_take_time_in_step_with_their_size(unit: bytes) -> None:
     """Also a string without an end, full of escaped quotes: it must not be looked through again from each of them."""

@@ -139,6 +139,7 @@ def test_a_stand_in_has_the_length_of_what_it_stands_for() -> None:
     assert [stand_in(count) for count in (1, 2, 16)] == ["1", "10", "1000000000000000"]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("unit", ['"', '\\"', " ", "a ", ", ", '"\\', "1,", "\\u00"])
 def test_hostile_text_takes_time_in_step_with_its_size(unit: str) -> None:
     def best(count: int) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.checks._contract import Resources, build
-from guardproxy.checks._stopping import ScanStopped, stop_point, stoppable
+from guardproxy.concurrency import ScanStopped, stop_point, stoppable
 from guardproxy.findings import Channel, Window
 
 USER = Channel("request", "user", "messages[0].content")

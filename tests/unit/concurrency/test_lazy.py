@@ -7,8 +7,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 import guardproxy
+from guardproxy.concurrency import lazy
 from guardproxy.exchange.transcript import Finish
-from guardproxy.lazy import lazy
 
 WAIT_S = 20.0  # only a test that fails waits
 

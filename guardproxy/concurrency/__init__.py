@@ -1,0 +1,9 @@
+"""Small parts for code that runs in threads: attributes that are computed once without a lock, and points at which work
+stops."""
+
+from __future__ import annotations
+
+from guardproxy.concurrency.lazy import lazy
+from guardproxy.concurrency.stopping import ScanStopped, stop_point, stoppable
+
+__all__ = ["ScanStopped", "lazy", "stop_point", "stoppable"]
