@@ -9,6 +9,7 @@ from typing import Any
 
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.exchange.setting import Limits
+from guardproxy.exchange.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.wire.authoring import Author, Prompt
 from guardproxy.wire.registry import codec_for
