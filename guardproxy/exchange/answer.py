@@ -224,7 +224,7 @@ class AnswerPhase:
         """What the first finding leads to that ends the answer; `None` where no finding does. `out`: what may leave before."""
         for entry, piece, at, finding in findings:
             lane = piece.lane
-            stop = lane.stops.get(finding)
+            stop = lane.rewrite.stops.get(finding)
             decision = self.guard.tally.see(lane.channel, finding) or stop
             mends = finding.repair is not None and not self.answer.mended
             if isinstance(decision, Retry) and not mends:

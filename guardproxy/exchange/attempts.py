@@ -89,9 +89,9 @@ class Answer:
         """Characters of the answer; of one that was cut off, those up to the fault, however much more had come."""
         lanes = [one for one in self.side.gate.lanes if not one.judged]
         if not self.streamed:
-            return sum(one.total for one in lanes)
+            return sum(one.text.total for one in lanes)
         here = 0 if lane is None or finding is None else lane.end_of(finding)
-        return sum(one.released for one in lanes if one is not lane) + here
+        return sum(one.rewrite.released for one in lanes if one is not lane) + here
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,15 +274,15 @@ def turn_of(contract: Contract, answer: Answer, lane: Lane, finding: Finding) ->
     for one in answer.side.gate.lanes:
         if contract.choice_of(one.channel.path) != choice:
             continue
-        end = one.total
+        end = one.text.total
         if answer.streamed:
-            end = one.end_of(finding) if one is lane else one.released
+            end = one.end_of(finding) if one is lane else one.rewrite.released
         part = contract.part(one.channel)
         if part == "answer" and not one.judged:
             text.append(shown(one, end))
         elif part == "tool":
             if end or one.channel.path == contract.name_path(lane.channel.path):
-                names[one.channel.path] = shown(one, end or len(one.whole[0]))
+                names[one.channel.path] = shown(one, end or len(one.text.parts[0]))
         elif part == "input" and end:
             arguments[contract.name_path(one.channel.path)] = shown(one, end)
     calls = tuple(Call(name, arguments.get(path, "{}")) for path, name in names.items())
@@ -291,14 +291,14 @@ def turn_of(contract: Contract, answer: Answer, lane: Lane, finding: Finding) ->
 
 def shown(lane: Lane, end: int) -> str:
     """A lane's text up to `end`, with what was found in it masked."""
-    quote = lane.quote
-    if quote is not None and (lane.judged or end <= lane.fault_end):
-        lane, end = quote, quote.total
+    quote = lane.quotation.lane
+    if quote is not None and (lane.judged or end <= lane.quotation.fault_end):
+        lane, end = quote, quote.text.total
     elif lane.judged:
-        return "".join(lane.whole)
-    asked = {check.name for check in lane.checks if not is_raw(check)}
-    if any(one.label == CHECK_ERROR and one.check in asked for one in lane.findings):
+        return "".join(lane.text.parts)
+    asked = {check.name for check in lane.progress.checks if not is_raw(check)}
+    if any(one.label == CHECK_ERROR and one.check in asked for one in lane.progress.findings):
         return NOT_REPEATED
-    whole = "".join(lane.whole)
-    masks = rewrite(lane.seen, lane.masks) if lane.seen is not None else lane.masks
+    whole = "".join(lane.text.parts)
+    masks = rewrite(lane.text.view, lane.rewrite.masks) if lane.text.view is not None else lane.rewrite.masks
     return mask(whole[:end], [(low, min(high, end), token) for low, high, token in masks if low < end])[0]

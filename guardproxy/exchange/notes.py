@@ -89,7 +89,9 @@ class Notes:
 
 def is_unmapped(lane: Lane) -> bool:
     """Whether a text stands in a field that its format does not have; a new field's plain name is none."""
-    return (lane.unmapped or lane.channel.kind == "unmapped") and not (lane.key and is_plain_key("".join(lane.whole)))
+    return (lane.unmapped or lane.channel.kind == "unmapped") and not (
+        lane.key and is_plain_key("".join(lane.text.parts))
+    )
 
 
 def saved(attempts: Sequence[Attempt]) -> dict[str, float]:

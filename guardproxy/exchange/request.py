@@ -144,7 +144,7 @@ class RequestPhase:
         entry = ledger.entry = next(ledger.request.gate.release())
         ledger.request.note(entry)
         seen = [
-            tally.see(piece.lane.channel, finding) or piece.lane.stops.get(finding)
+            tally.see(piece.lane.channel, finding) or piece.lane.rewrite.stops.get(finding)
             for piece in entry.pieces
             for _, finding in piece.findings()
         ]
@@ -173,5 +173,5 @@ class RequestPhase:
     def _send_upstream(self, at_s: float) -> list[Command]:
         self.guard.tally.begin_answers()
         self.ledger.answer.began_s = at_s
-        edits = sum(len(lane.edits) for lane in self.ledger.request.gate.lanes)
+        edits = sum(len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes)
         return [SendUpstream(self.attempts.body, edits, target=self.attempts.plan.upstream)]

@@ -188,7 +188,7 @@ def replayed(rerun: Rerun) -> Played:
     texts = tuple(
         (lane.channel.path, numbers.show(_released(lane)))
         for lane in exchange.answers[-1].gate.lanes
-        if not lane.judged and lane.released
+        if not lane.judged and lane.rewrite.released
     )
     client = Shown(texts) if exchange.is_over else None
     return _played(exchange, rerun.done, upstream, client, numbers)
@@ -243,13 +243,13 @@ def _shown(events: Iterable[Event], data: bytes, numbers: Numbers) -> Shown:
 
 def _released(lane: Lane) -> str:
     """What of a text went on, edits applied."""
-    whole, out, at = "".join(lane.whole), "", 0
-    for low, high, replacement in lane.rewritten():
-        if low >= lane.released:
+    whole, out, at = "".join(lane.text.parts), "", 0
+    for low, high, replacement in lane.rewrite.raw_edits():
+        if low >= lane.rewrite.released:
             break
         out += whole[at:low] + replacement
         at = high
-    return out + whole[at : lane.released]
+    return out + whole[at : lane.rewrite.released]
 
 
 def _played(
@@ -306,12 +306,12 @@ def _sides(exchange: Exchange) -> Iterator[tuple[int, Lane]]:
 
 
 def _whole(lane: Lane) -> str:
-    return lane.seen.text if lane.seen else "".join(lane.whole)
+    return lane.text.view.text if lane.text.view else "".join(lane.text.parts)
 
 
 def _read(exchange: Exchange) -> Iterator[Read]:
     for attempt, lane in _sides(exchange):
-        checks = tuple(dict.fromkeys(check.name for check in lane.checks if check.name != RESTORE))
+        checks = tuple(dict.fromkeys(check.name for check in lane.progress.checks if check.name != RESTORE))
         channel = lane.channel
         yield Read(channel.direction, channel.path, channel.kind, _whole(lane), checks, attempt)
 
@@ -319,7 +319,7 @@ def _read(exchange: Exchange) -> Iterator[Read]:
 def _findings(exchange: Exchange, numbers: Numbers) -> Iterator[Found]:
     for attempt, lane in _sides(exchange):
         whole, channel = _whole(lane), lane.channel
-        for one in lane.findings:
+        for one in lane.progress.findings:
             if one.check != RESTORE:
                 place = (channel.direction, channel.path, one.start, one.end)
                 text = numbers.show(whole[one.start : one.end])

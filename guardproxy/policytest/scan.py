@@ -52,10 +52,10 @@ class Result:
 def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
     """What a check, and its partner where it has one, finds in a text that is there as a whole. Raises what it raises."""
     lane = Lane(channel, with_partner(check), False)
-    lane.append(text)
-    lane.ended = True
+    lane.text.append(text)
+    lane.text.ended = True
     windows = lane.windows()
-    return lane.learn(windows, [lane.checks[number].scan([window])[0] for number, window in windows])
+    return lane.learn(windows, [lane.progress.checks[number].scan([window])[0] for number, window in windows])
 
 
 def scanned(job: Job) -> ScanResult:
@@ -101,9 +101,9 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
         decided = "retry"
     elif any(isinstance(command, Finish) and command.outcome != "answered" for command in done):
         decided = "block"
-    elif lane and lane.edits:
+    elif lane and lane.rewrite.edits:
         decided = "redact"
     elif any(one.enforced for one in exchange.outcomes):
         decided = "flag"
     rules = tuple(sorted({one.rule for one in exchange.outcomes if one.enforced}))
-    return Result(decided, rules, tuple(lane.findings) if lane else (), shown)
+    return Result(decided, rules, tuple(lane.progress.findings) if lane else (), shown)

@@ -21,7 +21,7 @@ from unittest.mock import patch
 from guardproxy.audit import mask, values
 from guardproxy.exchange import recording as record
 from guardproxy.exchange.gate import Job
-from guardproxy.exchange.lanes import Lane
+from guardproxy.exchange.lanes import LaneText
 from guardproxy.exchange.transcript import (
     DataReceived,
     Finish,
@@ -92,9 +92,9 @@ def _counted(counter: _Counter) -> Iterator[None]:
 
         return call
 
-    part, find = Lane.part, values.ValueMatcher.find
+    part, find = LaneText.part, values.ValueMatcher.find
     with (
-        patch.object(Lane, "part", counting(part, lambda out, *_: len(out))),
+        patch.object(LaneText, "part", counting(part, lambda out, *_: len(out))),
         patch.object(values.ValueMatcher, "find", counting(find, lambda out, it, text: len(text))),
         patch.object(record, "mask", counting(mask, lambda out, text, *_: len(text))),
         patch.object(decoding, "dotted", counting(dotted, lambda out, *_: len(out))),

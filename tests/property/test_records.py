@@ -313,10 +313,10 @@ def perform(case: Case) -> Play:
 def sensitive(exchange: Exchange) -> set[str]:
     """Every value that some check found."""
     return {
-        lane.seen.text[one.start : one.end] if lane.seen else "".join(lane.whole)[one.start : one.end]
+        lane.text.view.text[one.start : one.end] if lane.text.view else "".join(lane.text.parts)[one.start : one.end]
         for side in exchange.sides.values()
         for lane in side.gate.lanes
-        for one in lane.findings
+        for one in lane.progress.findings
         if one.label != CHECK_ERROR and one.check != RESTORE
     }
 

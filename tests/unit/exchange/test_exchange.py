@@ -897,7 +897,7 @@ def test_a_finding_that_another_check_cut_into_is_held_whole() -> None:
     found = {"card": (Finding(3, 7, "card", "CARD", 1.0),), "code": (), "bad": ()}
     play.answer_scan(*(ScanResult(found[job.check.name], settled[job.check.name], 3) for job in play.pending.jobs))
     lane = play.exchange.sides["response"].gate.lanes[0]
-    assert (lane.settled, lane.findings) == (3, [])
+    assert (lane.progress.settled, lane.progress.findings) == (3, [])
 
 
 def test_an_answer_to_no_scan_changes_nothing() -> None:
