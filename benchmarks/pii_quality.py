@@ -3,7 +3,7 @@
 Run `python -m benchmarks.pii_quality --out DIR [--rows N]`: needs the data sets (`GUARDPROXY_DATA`) and, for the comparison,
 a spaCy pipeline for English. Prints two tables, writes `pii_quality.json` and `pii_quality.png`.
 
-Only rows that nothing was trained on (`models/names/splits.py`). A finding is right when its label and both of its ends
+Only rows that nothing was trained on (`models/names/recipe/splits.py`). A finding is right when its label and both of its ends
 are those of the set. In sets of names only, nothing but people, places and organisations is looked at; in the others,
 all that both can find. Both count from a score of 0.4, and where findings overlap each resolves it its own way: here the
 check's `resolve`, for Presidio the higher score and then the longer, as its anonymizer does. *Leaked* is the share of
@@ -32,7 +32,7 @@ from guardproxy.checks._contract import Resources, build
 from guardproxy.findings import Channel, Direction
 from guardproxy.inference.models import load_tagger
 from guardproxy.policytest.scan import findings_of
-from models.names.splits import OF_ALL_KINDS, rows
+from models.names.recipe.splits import OF_ALL_KINDS, rows
 
 NAMES = ("PERSON", "LOCATION", "ORGANIZATION")
 STRUCTURED = (

@@ -91,9 +91,9 @@ SETS: dict[str, list[Set]] = {
         Set("injection/tensor_trust_system_prompts.jsonl"),
         Set("benign/self_instruct_mtbench.jsonl", None, lambda row: row["source"] != "self-instruct seed"),
         Set("benign/alpaca_instructions-nc.jsonl.gz", 2000),
-        Set("models/supervisor/own/test/attacks.jsonl", own=True),
-        Set("models/supervisor/own/test/documents.jsonl", kind="tool_result", own=True),
-        Set("models/supervisor/own/test/triggers.jsonl", own=True),
+        Set("models/supervisor/recipe/own/test/attacks.jsonl", own=True),
+        Set("models/supervisor/recipe/own/test/documents.jsonl", kind="tool_result", own=True),
+        Set("models/supervisor/recipe/own/test/triggers.jsonl", own=True),
     ],
     "content": [
         Set("content/surge_toxicity.jsonl"),

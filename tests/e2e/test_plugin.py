@@ -1,4 +1,5 @@
-"""The example of a plug-in: built as a wheel, installed into an empty folder, and used by a proxy from there."""
+"""The examples of plug-ins. The check is built as a wheel, installed into an empty folder, and used by a proxy from there; the
+action and the sink lie in a folder with the metadata that an installation writes."""
 
 from __future__ import annotations
 
@@ -6,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import openai
 import pytest
 
-from tests.e2e.rig import ROOT, Upstream, serve
+from tests.e2e.rig import PASS, ROOT, Upstream, serve
 
 EXAMPLE = ROOT / "examples" / "plugin-check"
 
@@ -113,3 +115,52 @@ def test_a_broken_one_stops_the_start_and_is_named(site: Path, tmp_path: Path) -
         in ran.stderr
     )
     assert "Traceback" not in ran.stderr
+
+
+def installed(folder: Path, example: str) -> Path:
+    """A folder with an example's module and its entry points."""
+    source = ROOT / "examples" / example
+    project = tomllib.loads((source / "pyproject.toml").read_text("utf-8"))["project"]
+    about = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    lines = []
+    for group, points in project["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+    (about / "entry_points.txt").write_text("\n".join(lines))
+    for module in source.glob("*.py"):
+        shutil.copy(module, folder)
+    return folder
+
+
+def test_the_action_is_used_by_its_policy_and_a_wrong_option_has_its_place(tmp_path: Path) -> None:
+    folder = installed(tmp_path / "site", "plugin-action")
+    example = ROOT / "examples" / "plugin-action"
+    ran = run(folder, "-m", "guardproxy", "policy", "test", str(example))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "1 passed" in ran.stdout
+    wrong = (example / "policy.yaml").read_text().replace("press@example.com", "nobody")
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "wrong" / "policy.yaml").write_text(wrong)
+    ran = run(folder, "-m", "guardproxy", "policy", "lint", str(tmp_path / "wrong"))
+    assert ran.returncode == 1
+    assert "policy.yaml:10:" in ran.stdout
+    assert "contact: must be an e-mail address" in ran.stdout
+
+
+def test_a_proxy_keeps_its_log_in_the_sink(
+    upstream: Upstream,
+    tmp_path: Path,
+    openai_at: Callable[[str], openai.OpenAI],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.e2e.rig.PLUGINS", str(installed(tmp_path / "site", "plugin-sink")))
+    proxy = serve(upstream.url, tmp_path / "proxy", PASS, "--audit-sink", "summary")
+    openai_at(proxy.url).chat.completions.create(
+        model="scripted", messages=[{"role": "user", "content": "echo: hello"}]
+    )
+    assert proxy.stop() == 0
+    (record,) = proxy.records()
+    assert (proxy.audit / "summary.tsv").read_text() == f"{record['id']}\tanswered\t\n"
+    verified = run(ROOT, "-m", "guardproxy", "audit", "verify", str(proxy.audit))
+    assert verified.returncode == 0, verified.stdout

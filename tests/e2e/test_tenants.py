@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from guardproxy.library import load
 from guardproxy.replay.replays import replay
 from tests.e2e import rawhttp
 from tests.e2e.rig import PASS, ROOT, Proxy, Upstream, serve
+from tests.kit.docs import blocks
 
 KEYS = {"acme": "sk-acme-1", "support": "sk-support-1", "": "sk-nobody"}
 POLICY = """\
@@ -238,11 +238,14 @@ def test_a_policy_that_names_code_stops_the_start_and_every_command(tmp_path: Pa
     assert "cannot import `evil:Thing`" in ran.stdout
 
 
-def test_the_example_of_the_readme_is_for_the_tenant_that_it_names(shared_upstream: Upstream, tmp_path: Path) -> None:
-    blocks = re.findall(r"^```yaml\n(# company/(\S+)\n.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+def test_the_example_of_the_documentation_is_for_the_tenant_that_it_names(
+    shared_upstream: Upstream, tmp_path: Path
+) -> None:
     (tmp_path / "policies").mkdir()
-    for text, name in blocks:
-        (tmp_path / "policies" / name).write_text(text)
+    company = [block for block in blocks("yaml") if block.file.startswith("company/")]
+    assert company
+    for block in company:
+        (tmp_path / "policies" / Path(block.file).name).write_text(block.text)
     keys = ("support", "acme")
     running = serve(shared_upstream.url, tmp_path, PASS, *(f"--tenant={key}={digest(f'sk-{key}')}" for key in keys))
     try:

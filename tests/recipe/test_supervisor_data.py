@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.supervisor import data
-from models.supervisor.compose import MARK, documents
-from models.supervisor.sources import (
+from models.supervisor.recipe import data
+from models.supervisor.recipe.compose import MARK, documents
+from models.supervisor.recipe.sources import (
     CONTENT,
     FINE,
     NO_ATTACK,

@@ -17,11 +17,12 @@ from guardproxy.policy.document_schema import schema, with_variables
 from guardproxy.policy.load import parse
 from guardproxy.policy.tree import read_tree
 from tests.kit.broken import BROKEN
+from tests.kit.docs import blocks
 from tests.kit.plugins import Install
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "policies").rglob("*.yaml"))
-WRITTEN = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+WRITTEN = [block.text for block in blocks("yaml") if block.is_run and not block.is_shown_file]
 
 # Mistakes in what a value says, which a schema cannot see.
 UNSEEN = re.compile(
@@ -62,8 +63,8 @@ def test_the_published_schema_is_the_one_that_is_made() -> None:
     assert published == schema()
 
 
-@pytest.mark.parametrize("text", [text for text in WRITTEN if text.startswith("policy:")])
-def test_every_policy_of_the_readme_fits(valid: Draft202012Validator, text: str) -> None:
+@pytest.mark.parametrize("text", WRITTEN)
+def test_every_policy_of_the_documentation_fits(valid: Draft202012Validator, text: str) -> None:
     assert [error.message for error in valid.iter_errors(plain(text))] == []
 
 

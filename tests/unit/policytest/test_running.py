@@ -251,7 +251,7 @@ class Renamed:
 
 
 def test_the_example_of_the_documentation_passes() -> None:
-    text = (Path(__file__).resolve().parents[3] / "docs" / "policy-tests.md").read_text("utf-8")
+    text = (Path(__file__).resolve().parents[3] / "docs" / "policies" / "testing.md").read_text("utf-8")
     (example,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     found = list(run_tests(policy_set(example), nothing))
     assert [ran.faults for ran in found] == [()] * 6

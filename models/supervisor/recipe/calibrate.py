@@ -1,0 +1,185 @@
+"""Set what scores mean: temperature and bias of each output, its operating points, what the first stage may clear.
+
+In: the exported folder, `validation.jsonl`, and `first_stage.npz` of first.py. Out: `config.json` with calibration and
+operating points, SHA256SUMS; `first-stage.json` in the build folder: what each threshold of the first stage would clear and
+lose, and with `--first-stage` the first stage itself. Everything is measured on the int8 file as it runs, on validation texts
+alone; the report sources are not looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from tqdm import tqdm
+
+from guardproxy.checks._contract import Resources
+from guardproxy.checks.supervisor import build
+from guardproxy.findings import Channel, Window
+from guardproxy.inference import models as supervisor
+from guardproxy.inference.first_stage import FirstStage
+from models.supervisor.recipe.export import write_config, write_first_stage
+from models.supervisor.recipe.sources import INJECTION, OUTPUTS, Row
+from models.supervisor.recipe.train import read
+
+HERE = Path(__file__).parents[1]
+SHARES = {"5%": 0.05, "1%": 0.01, "0.1%": 0.001}
+LOST = 0.005
+"""Share of the attacks found by the encoder that the first stage may clear."""
+Array = NDArray[np.float64]
+
+
+def logits(folder: Path, rows: list[Row]) -> Array:
+    """The highest logit of each text's segments for each output, as the proxy's check sees them, (rows, outputs)."""
+    write_config(folder, {}, {})
+    scorer = supervisor.load(folder, threads=2)
+    check: Any = build(
+        "all", {"labels": list(OUTPUTS), "threshold": 0, "first_stage": False}, Resources(lambda _: scorer)
+    )
+    channel = Channel("request", "user", "text")
+    found = np.full((len(rows), len(OUTPUTS)), 1e-9)
+    for at, row in enumerate(tqdm(rows, desc="validation", unit="text")):
+        (scan,) = check.scan([Window(channel, row["text"])])
+        for finding in scan.findings:
+            column = OUTPUTS.index(finding.label)
+            found[at, column] = max(found[at, column], finding.score)
+    clipped = np.clip(found, 1e-9, 1 - 1e-9)
+    logits: np.ndarray[tuple[int, int], np.dtype[np.float64]] = np.log(clipped / (1 - clipped))
+    return logits
+
+
+def ordinary(row: Row) -> bool:
+    """Whether a harmless text counts for the points. Not so what content sets left over, whose labels are in doubt, and own
+    documents with a sentence to people dropped in anywhere, of which many are ambiguous on purpose."""
+    odd = row["source"].endswith(":rest") or row["source"] == "own/documents:held"
+    return not odd and not any(row["targets"].values()) and "jailbreak" in row["targets"]
+
+
+def weights(sources: NDArray[np.str_], chosen: NDArray[np.bool_]) -> Array:
+    """Each source weighs the same, together 1."""
+    names, counts = np.unique(sources[chosen], return_counts=True)
+    size = dict(zip(names, counts, strict=True))
+    return np.array([1 / size[name] / len(names) if take else 0.0 for name, take in zip(sources, chosen, strict=True)])
+
+
+def fit(values: Array, wanted: Array, weight: Array) -> tuple[float, float]:
+    """Bias and temperature of least log loss, by Newton's method on slope and offset; attacks and harmless weigh the same."""
+
+    def loss(slope: float, offset: float) -> float:
+        scaled = slope * values + offset
+        return float((weight * (np.logaddexp(0, scaled) - wanted * scaled)).sum() + 0.5e-4 * (slope - 1) ** 2)
+
+    slope, offset = 1.0, 0.0
+    for _ in range(100):
+        share = 1 / (1 + np.exp(-np.clip(slope * values + offset, -60, 60)))
+        gap, curve = weight * (share - wanted), weight * share * (1 - share)
+        gradient = np.array([(gap * values).sum() + 1e-4 * (slope - 1), gap.sum()])
+        cross = (curve * values).sum()
+        hessian = np.array([[(curve * values**2).sum() + 1e-4, cross], [cross, curve.sum() + 1e-6]])
+        step, reach = np.linalg.solve(hessian, gradient), 1.0
+        now = loss(slope, offset)
+        while reach > 1e-6 and loss(slope - reach * step[0], offset - reach * step[1]) > now:
+            reach /= 2  # a full step may lead further away
+        slope, offset = slope - reach * step[0], offset - reach * step[1]
+    if slope <= 0:
+        raise SystemExit("the scores order attacks below harmless texts: nothing to calibrate")
+    return float(-offset / slope), float(1 / slope)
+
+
+def threshold(values: Array, weight: Array, share: float) -> float:
+    """The lowest value that at most `share` of the weight reaches."""
+    order = np.argsort(-values)
+    reached = np.cumsum(weight[order])
+    inside = int(np.searchsorted(reached, share * weight.sum() + 1e-12, side="right"))
+    return float(np.nextafter(values[order[inside]], np.inf)) if inside < len(order) else float(values.min())
+
+
+def points(values: Array, fine: NDArray[np.bool_], weight: Array) -> dict[str, dict[str, float]]:
+    """Logit of each output at each point. The two outputs behind `injection` together find the share that a point names."""
+    found: dict[str, dict[str, float]] = {name: {} for name in OUTPUTS}
+    both = [OUTPUTS.index(name) for name in INJECTION]
+    for point, share in SHARES.items():
+        for at, name in enumerate(OUTPUTS):
+            found[name][point] = threshold(values[fine, at], weight[fine], share)
+        for part in np.linspace(1.0, 0.5, 51):
+            levels = [threshold(values[fine, at], weight[fine], share * part) for at in both]
+            either = (values[np.ix_(fine, np.array(both))] >= levels).any(1)
+            if weight[fine][either].sum() <= share * weight[fine].sum():
+                break
+        for at, level in zip(both, levels, strict=True):
+            found[OUTPUTS[at]][point] = level
+    return found
+
+
+def first_scores(path: Path, rows: list[Row]) -> Array:
+    """The first stage's score of each text's highest span, (rows, outputs)."""
+    saved = np.load(path)
+    none = np.zeros(len(OUTPUTS), np.float32)
+    weights32 = saved["weights"].astype(np.float32)
+    stage = FirstStage(weights32, saved["bias"], none, int(saved["span"]), int(saved["unigrams"]))
+    tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
+    texts = [row["text"].encode("utf-8", "replace").decode() for row in rows]
+    ids = [part.ids for part in tokenizer.encode_batch(texts, add_special_tokens=False)]
+    return np.array([stage.scores(one) for one in tqdm(ids, desc="first stage", unit="text")])
+
+
+def curve(scores: Array, caught: NDArray[np.bool_], fine: NDArray[np.bool_]) -> list[dict[str, float]]:
+    """For shares of found attacks that may be lost: the share of harmless texts cleared."""
+    rows = []
+    for lost in (0.0, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1):
+        level = float(np.quantile(scores[caught], lost, method="lower"))
+        rows.append({"lost": float((scores[caught] < level).mean()), "cleared": float((scores[fine] < level).mean())})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("build/supervisor"))
+    parser.add_argument("--folder", type=Path, default=HERE)
+    parser.add_argument("--first-stage", action="store_true", help="put the first stage into the folder")
+    parser.add_argument("--again", action="store_true", help="use the logits of the run before, which take minutes")
+    args = parser.parse_args()
+    rows = read(args.data / "validation.jsonl")
+    kept = args.data / "validation-logits.npy"
+    values = np.load(kept) if args.again else logits(args.folder, rows)
+    np.save(kept, values)
+    sources = np.array(["own" if row["source"].startswith("own/") else row["source"] for row in rows])
+    fine = np.array([ordinary(row) for row in rows])
+    level = points(values, fine, weights(sources, fine))
+    calibration, scored = {}, {}
+    for at, name in enumerate(OUTPUTS):
+        bad = np.array([row["targets"].get(name) == 1 for row in rows])
+        weight = weights(sources, fine) + weights(sources, bad)
+        bias, temperature = fit(values[:, at], bad.astype(float), weight)
+        bias, temperature = round(bias, 3), round(temperature, 3)
+        calibration[name] = {"bias": bias, "temperature": temperature}
+        # Six digits, rounded up: a text that the point must not reach stays below it.
+        scored[name] = {
+            point: float(np.ceil(1e6 / (1 + np.exp(-(logit - bias) / temperature))) / 1e6)
+            for point, logit in level[name].items()
+        }
+        found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
+        print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
+    first = first_scores(args.data / "first_stage.npz", rows)
+    clear, shown = [], {}
+    for at, name in enumerate(OUTPUTS):
+        bad = np.array([row["targets"].get(name) == 1 for row in rows])
+        caught = bad & (values[:, at] >= level[name]["5%"])
+        clear.append(float(np.quantile(first[caught, at], LOST, method="lower")))
+        shown[name] = curve(first[:, at], caught, fine)
+    both = [OUTPUTS.index(name) for name in INJECTION]
+    cleared = (first[np.ix_(fine, np.array(both))] < np.array(clear)[both]).all(1).mean()
+    print(f"the first stage clears {cleared:.1%} of the harmless validation texts for `injection`")
+    (args.data / "first-stage.json").write_text(json.dumps({"cleared": float(cleared), "curve": shown}, indent=1))
+    if args.first_stage:
+        write_first_stage(args.folder, args.data / "first_stage.npz", np.array(clear, np.float32))
+    write_config(args.folder, calibration, scored)
+
+
+if __name__ == "__main__":
+    main()

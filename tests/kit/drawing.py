@@ -1,0 +1,111 @@
+"""Draws the packages of guardproxy and their imports, and lists them, in `docs/architecture.md`.
+
+Run `python -m tests.kit.drawing` after a module has moved. A unit test compares the page with a new drawing.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "guardproxy"
+PAGE = ROOT / "docs" / "architecture.md"
+_PART = r"(<!-- generated: {} -->\n).*?(<!-- end -->)"
+
+
+def imports(package: Path = PACKAGE) -> dict[str, set[str]]:
+    """The parts of the package and the other parts that each of them imports. A part is a folder or a file at the top."""
+    found: dict[str, set[str]] = {}
+    for file in sorted(package.rglob("*.py")):
+        inside = file.relative_to(package)
+        if inside.parts[0] in ("__init__.py", "__main__.py", "_data"):
+            continue
+        part = inside.parts[0].removesuffix(".py")
+        found.setdefault(part, set()).update(_imported(file, package.name) - {part})
+    return {part: others & found.keys() for part, others in found.items()}
+
+
+def _imported(file: Path, package: str) -> set[str]:
+    """The parts that a file imports, at its top or inside of functions."""
+    parts: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        parts |= {name.split(".")[1] for name in names if name.startswith(f"{package}.")}
+    return parts
+
+
+def floors(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """The parts by floor, the highest first: each part is one floor above the highest part that it imports.
+
+    Raises `graphlib.CycleError` if parts import each other in a circle.
+    """
+    heights: dict[str, int] = {}
+    for part in TopologicalSorter(graph).static_order():
+        heights[part] = max((heights[other] for other in graph[part]), default=-1) + 1
+    top = max(heights.values(), default=-1)
+    return [sorted(part for part in heights if heights[part] == floor) for floor in range(top, -1, -1)]
+
+
+def reduced(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """The arrows that no longer way implies: without an arrow to a part that another imported part reaches."""
+
+    def reached(part: str, seen: set[str]) -> set[str]:
+        for other in graph[part] - seen:
+            seen.add(other)
+            reached(other, seen)
+        return seen
+
+    return {
+        part: {other for other in others if not any(other in reached(third, set()) for third in others - {other})}
+        for part, others in graph.items()
+    }
+
+
+def drawing(graph: Mapping[str, set[str]]) -> str:
+    """The graph in Mermaid's language: a box for each part, a row for each floor, an arrow to each part below."""
+    lines = ["```mermaid", "flowchart TD"]
+    for number, floor in enumerate(floors(graph), 1):
+        lines += [f'  subgraph floor{number}[" "]', "    direction LR"]
+        lines += [f"    {part}" for part in floor]
+        lines.append("  end")
+    lines += [f"  {part} --> {other}" for part, others in sorted(reduced(graph).items()) for other in sorted(others)]
+    return "\n".join([*lines, "```", ""])
+
+
+def summary(package: Path, part: str) -> str:
+    """The first sentence of the docstring of a part."""
+    file = package / part / "__init__.py" if (package / part).is_dir() else package / f"{part}.py"
+    text = " ".join((ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "").partition("\n\n")[0].split())
+    return re.split(r"(?<=\.) (?=[A-Z])", text)[0].removesuffix(".").replace("|", "\\|")
+
+
+def table(graph: Mapping[str, set[str]], package: Path = PACKAGE) -> str:
+    """A row for each part, from the highest floor to the lowest."""
+    rows = ["| part | what it is |", "|---|---|"]
+    rows += [f"| `{part}` | {summary(package, part)} |" for floor in floors(graph) for part in floor]
+    return "\n".join([*rows, ""])
+
+
+def page(text: str, graph: Mapping[str, set[str]]) -> str:
+    """The page with a new drawing and a new table between their markers."""
+    for name, part in (("imports", drawing(graph)), ("packages", table(graph))):
+        text = re.sub(_PART.format(name), rf"\g<1>{_plain(part)}\g<2>", text, flags=re.DOTALL)
+    return text
+
+
+def _plain(text: str) -> str:
+    """The text as the replacement of a pattern."""
+    return text.replace("\\", r"\\")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text("utf-8"), imports()), "utf-8")

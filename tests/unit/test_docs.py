@@ -1,0 +1,91 @@
+"""The documentation is complete: it has every setting, metric, policy key and option, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from guardproxy import checks
+from guardproxy.checks import secrets
+from guardproxy.config import Config
+from guardproxy.inference.meters import Registry
+from guardproxy.policy import keys
+from guardproxy.server.status import Metrics
+from tests.kit.docs import ROOT, pages
+
+DOCS = ROOT / "docs"
+# Pages that GitHub shows; the site has its own check of links (`make docs`).
+LINKED = (*pages(), "CHANGELOG.md", "SECURITY.md", "examples/plugin-check/README.md")
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def rows(page: str) -> dict[str, str]:
+    """The rows of all tables of a page, by each name in code that the first cell has."""
+    found = {}
+    for line in (DOCS / page).read_text("utf-8").splitlines():
+        if line.startswith("| "):
+            found.update(dict.fromkeys(re.findall(r"`([^`]+)`", line.split(" | ")[0]), line))
+    return found
+
+
+def test_every_setting_is_on_its_page() -> None:
+    assert {field.name for field in fields(Config)} == rows("operations/settings.md").keys()
+
+
+def test_every_metric_is_on_its_page() -> None:
+    registry = CollectorRegistry()
+    Registry(registry)
+    made = [*Metrics().registry.collect(), *registry.collect()]
+    shown = rows("operations/metrics.md")
+    assert {family.name for family in made} == shown.keys()
+    for family in made:
+        assert f"| {family.type} |" in shown[family.name]
+
+
+@pytest.mark.parametrize("table", [keys.POLICY, keys.MATCH, keys.RULE, keys.TENANT, keys.AUDIT])
+def test_every_key_of_a_policy_is_on_its_page(table: keys.Table) -> None:
+    assert table.keys() <= rows("policies/language.md").keys()
+
+
+def test_every_option_of_a_check_is_on_its_page() -> None:
+    text = (DOCS / "policies" / "checks.md").read_text("utf-8")
+    for use in checks.own_names():
+        part = re.search(rf"<!-- generated: options-{use} -->\n(.*?)<!-- end -->", text, re.DOTALL)
+        assert part, use
+        assert set(re.findall(r"^\| `(\w+)`", part[1], re.MULTILINE)) == checks.options(use).keys(), use
+
+
+def test_every_rule_for_secrets_is_on_its_page() -> None:
+    text = (DOCS / "policies" / "checks.md").read_text("utf-8")
+    (part,) = re.findall(r"<!-- generated: secrets-rules -->\n(.*?)<!-- end -->", text, re.DOTALL)
+    assert re.findall(r"`([\w-]+)` \(", part) == list(secrets.rule_ids())
+    assert f"{len(secrets.rule_ids())} rules for keys" in text
+
+
+@pytest.mark.parametrize("page", LINKED)
+def test_links_lead_somewhere(page: str) -> None:
+    folder = (ROOT / page).parent
+    targets = [link for link in LINK.findall((ROOT / page).read_text("utf-8")) if "://" not in link]
+    assert [link for link in targets if not (folder / link).exists()] == []
+
+
+def test_every_decision_is_listed() -> None:
+    names = sorted(path.name for path in (DOCS / "decisions").glob("0*.md"))
+    assert re.findall(r"\((\d{4}-[\w-]+\.md)\)", (DOCS / "decisions" / "index.md").read_text("utf-8")) == names
+    for number, name in enumerate(names, 1):
+        text = (DOCS / "decisions" / name).read_text("utf-8")
+        assert name.startswith(f"{number:04}-")
+        assert all(part in text for part in (f"# {number}. ", "**Context.**", "**Decision.**", "**Cost.**")), name
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 200
+
+
+def test_generated_parts_have_an_end() -> None:
+    for path in DOCS.rglob("*.md"):
+        marks = re.findall(r"<!-- (generated|end)\b", path.read_text("utf-8"))
+        assert marks == ["generated", "end"] * (len(marks) // 2), path

@@ -1,0 +1,71 @@
+"""The drawing of the packages in `docs/architecture.md`: how it is made, and that it shows the imports as they are."""
+
+from __future__ import annotations
+
+from graphlib import CycleError
+from pathlib import Path
+
+import pytest
+
+from tests.kit.drawing import PAGE, drawing, floors, imports, page, reduced, table
+
+GRAPH = {"cli": {"server", "errors"}, "server": {"wire", "errors"}, "wire": {"errors"}, "errors": set()}
+
+
+def test_the_page_shows_the_imports_as_they_are() -> None:
+    text = PAGE.read_text("utf-8")
+    assert page(text, imports()) == text, "run `python -m tests.kit.drawing`"
+
+
+def test_imports_are_found_between_the_parts_of_a_package(tmp_path: Path) -> None:
+    package = tmp_path / "house"
+    files = {
+        "__init__.py": "from house import roof",
+        "roof.py": "import os\nfrom house.wall import brick\n\ndef door():\n    from house import ground\n",
+        "wall/__init__.py": "",
+        "wall/brick.py": "import house.ground\nfrom house.wall import clay\nfrom house.other import x",
+        "ground.py": "",
+    }
+    for path, text in files.items():
+        (package / path).parent.mkdir(parents=True, exist_ok=True)
+        (package / path).write_text(text)
+    assert imports(package) == {"roof": {"wall", "ground"}, "wall": {"ground"}, "ground": set()}
+
+
+def test_each_part_is_above_all_that_it_imports() -> None:
+    assert floors(GRAPH) == [["cli"], ["server"], ["wire"], ["errors"]]
+
+
+def test_a_circle_has_no_floors() -> None:
+    with pytest.raises(CycleError):
+        floors({"a": {"b"}, "b": {"a"}})
+
+
+def test_arrows_that_a_longer_way_implies_are_left_out() -> None:
+    assert reduced(GRAPH) == {"cli": {"server"}, "server": {"wire"}, "wire": {"errors"}, "errors": set()}
+
+
+def test_a_drawing_has_a_row_for_each_floor_and_the_arrows() -> None:
+    text = drawing({"a": {"b"}, "b": set()})
+    assert text.splitlines() == [
+        "```mermaid",
+        "flowchart TD",
+        '  subgraph floor1[" "]',
+        "    direction LR",
+        "    a",
+        "  end",
+        '  subgraph floor2[" "]',
+        "    direction LR",
+        "    b",
+        "  end",
+        "  a --> b",
+        "```",
+    ]
+
+
+def test_a_table_has_the_first_sentence_of_each_docstring(tmp_path: Path) -> None:
+    (tmp_path / "wall").mkdir()
+    (tmp_path / "wall" / "__init__.py").write_text('"""Keeps rain\n| out. And wind.\n\nMore."""')
+    (tmp_path / "ground.py").write_text('"""Carries walls."""')
+    rows = table({"wall": {"ground"}, "ground": set()}, tmp_path).splitlines()
+    assert rows[2:] == ["| `wall` | Keeps rain \\| out |", "| `ground` | Carries walls |"]
