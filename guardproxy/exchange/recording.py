@@ -15,7 +15,6 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from guardproxy.audit import OffsetMap, Span, ValueMatcher, beside, mask, merge
-from guardproxy.decisions import Plan
 from guardproxy.events import Path
 from guardproxy.exchange.gate import Entry
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
@@ -102,12 +101,8 @@ class Writer:
     def word(self, text: str, side: Side) -> str:
         """A model's name, where it was scanned or is too short to say anything; empty otherwise."""
         if id(side) not in self._scanned:
-            lanes = (
-                lane
-                for lane in side.gate.lanes
-                if lane.progress.settled == lane.text.total and len(lane.text.parts) == 1
-            )
-            self._scanned[id(side)] = frozenset(lane.text.parts[0] for lane in lanes)
+            lanes = (lane for lane in side.gate.lanes if lane.progress.settled == lane.text.total)
+            self._scanned[id(side)] = frozenset(lane.text.parts[0] for lane in lanes if len(lane.text.parts) == 1)
         scanned = undated(text) in self._scanned[id(side)]
         known = is_short(text) or scanned or (is_word(text) and not side.read)
         return self.scrub(text) if known else ""
@@ -161,9 +156,8 @@ class Writer:
     def _mask_as_it_stands(self, lane: Lane, text: str) -> Masked:
         """JSON that no check has read decoded: known values are masked in it however they are written."""
         seen = view(text)
-        shown, offsets = mask(
-            text, merge([*lane.rewrite.masks, *rewrite(seen, self._known(seen.text)), *self._between(seen)])
-        )
+        masks = lane.rewrite.masks
+        shown, offsets = mask(text, merge([*masks, *rewrite(seen, self._known(seen.text)), *self._between(seen)]))
         return Masked(shown, offsets, offsets)
 
     def _between(self, seen: View) -> Iterator[Span]:
@@ -187,7 +181,7 @@ class Writer:
 
     def _text(self, lane: Lane) -> dict[str, Any]:
         shown = self.masked(lane)
-        found = []
+        found, edits = [], lane.rewrite.edits
         for one in lane.progress.findings:
             start, end = shown.span(one.start, one.end)
             score = round(one.score, 4)
@@ -201,9 +195,7 @@ class Writer:
             "text": shown.text,
             "checks": list(dict.fromkeys(check.name for check in lane.progress.checks)),
             "findings": found,
-            "edits": [
-                list(span) for span in dict.fromkeys(shown.span(start, end) for start, end, _ in lane.rewrite.edits)
-            ],
+            "edits": [list(span) for span in dict.fromkeys(shown.span(start, end) for start, end, _ in edits)],
             "released": shown.wire_end(lane.rewrite.released),
         }
         if not lane.text.ended:
@@ -341,16 +333,6 @@ def told_by_store(answered: StoreAnswered) -> dict[str, Any]:
     return {"duty": answered.duty, "answers": list(answered.answers)}
 
 
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """A plan as the record keeps it."""
-    return {
-        "upstream": plan.upstream,
-        "model": plan.model,
-        "parameters": dict(plan.parameters),
-        "reason": plan.reason,
-    }
-
-
 def compose(
     about: dict[str, str],
     notes: Notes,
@@ -400,7 +382,7 @@ def compose(
     if notes.signs:
         record["signs"] = notes.signs
     if not notes.plan.is_empty:
-        record["plan"] = plan_document(notes.plan)
+        record["plan"] = {name: getattr(notes.plan, name) for name in ("upstream", "model", "parameters", "reason")}
     if notes.answers:
         record["duties"] = list(map(told_by_store, notes.answers))
     if attempts:

@@ -31,6 +31,7 @@ from guardproxy.exchange.transcript import (
     Waited,
 )
 from guardproxy.findings import failed
+from tests.kit.drawing import PAGE
 from tests.kit.play import chat_frames, policy_set, setting
 from tests.kit.retry import POLICY, RIGHT, RULE, ask, whole
 
@@ -132,6 +133,12 @@ def test_the_drawing_names_every_state() -> None:
 
 def test_the_drawing_is_the_table() -> None:
     assert drawn() == listed()
+
+
+def test_the_page_shows_the_drawing() -> None:
+    section = PAGE.read_text("utf-8").partition("## States of an exchange")[2].partition("## ")[0]
+    assert set(re.findall(r"^  (\w+) --> (\w+):", section, re.MULTILINE)) == drawn()
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [state.value for state in State]
 
 
 def test_exchanges_take_all_transitions_of_the_drawing_and_no_other(taken: set[tuple[str, str]]) -> None:
