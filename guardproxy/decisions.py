@@ -1,7 +1,8 @@
 """Decisions about findings, and where an exchange goes.
 
-A decision is `Pass`, `Edit`, `Retry` or `Stop`, in that order of strength. The strongest decision of all rules wins. A `Plan`
-has no strength: it says which upstream and which model answer, whatever is decided about the texts.
+A decision is `Pass`, `Edit`, `Retry` or `Stop`, from the weakest to the strongest. The strongest decision of all rules wins;
+`policy/strictness.py` holds the order. A `Plan` has no strength: it says which upstream and which model answer, whatever is
+decided about the texts.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ class Pass:
     """The text goes on as it is; the record says that `rule` saw something (`flag`, or a rule in shadow mode)."""
 
     rule: str
-    strength: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,6 @@ class Edit:
     restore: bool = True
     operators: Operators = PLACEHOLDERS
     restoration: Restoration = EVERYWHERE
-    strength: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,6 @@ class Retry:
     upstream: str = ""
     price: float = 0.0
     message: str = ""
-    strength: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,6 @@ class Stop:
 
     rule: str
     message: str = ""
-    strength: int = 3
 
 
 Decision = Pass | Edit | Retry | Stop

@@ -1,4 +1,4 @@
-"""The input and the output of checks: channels, windows, findings.
+"""Checks, their input and their output: channels, windows, findings.
 
 Offsets are code points of a channel's whole text, end exclusive, never of a chunk.
 """
@@ -10,7 +10,7 @@ import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from guardproxy.errors import NoCapacityError, Shortage
 
@@ -31,6 +31,11 @@ Kind = Literal[
 ]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+ALL_PLACES: frozenset[tuple[Direction, Kind]] = frozenset(
+    (direction, kind) for direction in DIRECTIONS for kind in KINDS
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,88 @@ class Scan:
     error: str = ""
     state: Any = field(default=None, compare=False, repr=False)
     no_capacity: Shortage | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a reviewer should know about an option of a check.
+
+    `key`: the option. `item`: the number of the entry, if the option is a list. `serious`: it is likely to be a mistake.
+    """
+
+    key: str
+    message: str
+    item: int | None = None
+    serious: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """How a check must be treated: part of the contract of `Check`.
+
+    Every default is the safe choice. A check that wraps another one passes these on with `dataclasses.replace`.
+    """
+
+    is_sensitive: bool = True
+    """Its findings are values that no record may show. False for a check that judges a text as a whole."""
+
+    is_slow: bool = True
+    """Even a small window can take more than a millisecond, so it is never scanned on the event loop."""
+
+    is_raw: bool = False
+    """Reads JSON inside a string as it stands, while it grows. Other checks read it decoded, at its end."""
+
+    needs_form: bool = False
+    """Scans only texts that have a form: `Facts.form` is set."""
+
+    own_form: Form | None = None
+    """The form of every answer to a request that asks for no form. Only for checks that need a form."""
+
+    judges_whole: bool = False
+    """Its verdict is about the text as a whole, so a rule that blocks holds an answer back to its end."""
+
+    offers_repairs: bool = False
+    """Its findings may carry a text to send in place of the model's (`Finding.repair`)."""
+
+    labels: frozenset[str] | None = None
+    """Every label that its findings can have; `None` if that is not known."""
+
+    looks_at: frozenset[tuple[Direction, Kind]] = ALL_PLACES
+    """The texts in which it can find something. For `policy lint` and `--coverage`: rules alone decide what is scanned."""
+
+    advice: tuple[Advice, ...] = ()
+    """What `policy lint` prints about its options."""
+
+    partner: Check | None = field(default=None, compare=False, repr=False)
+    """A second check with the same name, which goes through each text at its own pace."""
+
+    partner_of: str = ""
+    """For a partner: the digest of the check that it belongs to. Spans of that check are cut out of the partner's findings."""
+
+
+QUICK = Traits(is_slow=False)
+"""The traits of a check that may be scanned on the event loop, and of which nothing else is known."""
+
+
+class Check(Protocol):
+    """Something that scans text.
+
+    `name`: the name in its findings. `digest`: identifies everything that its findings depend on (code version, options,
+    rules, model files); equal digests give equal findings for equal windows. `traits`: how it must be treated.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def traits(self) -> Traits: ...
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        """One `Scan` for each window, in order. Synchronous and free of side effects; may run in any thread."""
+        ...
 
 
 def failed(window: Window, error: Exception) -> Scan:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy import plugins
-from guardproxy.checks import Resources, own_names
+from guardproxy.checks import QUICK, Resources, Traits, own_names
 from guardproxy.config import shipped
 from guardproxy.errors import PluginError, PolicyError
 from guardproxy.findings import Scan as ScanResult
@@ -109,6 +109,7 @@ class Silent:
 
     name: str
     digest: str = ""
+    traits: Traits = QUICK
 
     def scan(self, windows: Sequence[Window]) -> list[ScanResult]:
         """See `Check.scan`."""

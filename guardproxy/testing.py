@@ -1,4 +1,4 @@
-"""For tests of a check, guardproxy's own or a plug-in's: whether it keeps the promise that all checks are held to.
+"""For tests of a check, guardproxy's own or a plug-in's: whether it keeps the promises that all checks are held to.
 
 In: a check, texts. Out: nothing, or an `AssertionError` that names the text and the cut. Nothing else of guardproxy runs: text
 arrives in pieces, each window begins at the `keep` of the scan before, as the gate does it.
@@ -10,10 +10,25 @@ import itertools
 import random
 from collections.abc import Iterable, Sequence
 
-from guardproxy.checks import Check
+from guardproxy.checks import Check, Traits
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Window
 
 CHANNEL = Channel("response", "assistant", "choices[0].message.content")
+
+
+def assert_traits(check: Check, findings: Sequence[Finding] = ()) -> None:
+    """The check declares its traits, they agree with each other, and every finding has a label that they declare."""
+    traits = check.traits
+    assert isinstance(traits, Traits), f"`{check.name}` must have `traits`, a `guardproxy.checks.Traits`"
+    assert traits.looks_at, f"`{check.name}` looks at no text"
+    assert traits.needs_form or not traits.own_form, "only a check that needs a form can have its own"
+    if traits.labels is not None:
+        unknown = sorted({finding.label for finding in findings} - traits.labels)
+        assert not unknown, f"the traits do not declare the labels {unknown}"
+    if traits.partner is not None:
+        assert traits.partner.name == check.name, "a partner has the name of its check"
+        assert traits.partner.traits.partner_of == check.digest, "a partner names the digest of its check"
+        assert_traits(traits.partner)
 
 
 def whole(check: Check, text: str) -> list[Finding]:
@@ -21,6 +36,7 @@ def whole(check: Check, text: str) -> list[Finding]:
     (scan,) = check.scan([Window(CHANNEL, text)])
     assert not scan.error, scan.error
     assert scan.settled == len(text), "the end settles everything"
+    assert_traits(check, scan.findings)
     return list(scan.findings)
 
 

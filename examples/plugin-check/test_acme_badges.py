@@ -2,7 +2,7 @@
 
 from acme_badges import build
 
-from guardproxy.checks._contract import Resources
+from guardproxy.checks import Resources
 from guardproxy.testing import assert_every_split, assert_promise
 
 CHECK = build("badges", {}, Resources())

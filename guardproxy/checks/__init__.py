@@ -3,47 +3,49 @@
 from __future__ import annotations
 
 from guardproxy.checks._contract import (
-    Check,
-    Judged,
     Query,
     Resources,
+    ScoredPiece,
     Scorer,
     Tag,
     Tagger,
-    advice,
     build,
     known,
-    labels,
-    looks_at,
     options,
     own_names,
     with_partner,
 )
+from guardproxy.checks._options import Option, Options, options_digest, with_defaults
 from guardproxy.checks.http import VERSION
 from guardproxy.checks.supervisor import Supervisor
 from guardproxy.checks.supervisor import build as build_supervisor
 from guardproxy.concurrency import ScanStopped, stop_point, stoppable
+from guardproxy.findings import QUICK, Advice, Check, Traits
 
 __all__ = [
+    "QUICK",
     "VERSION",
+    "Advice",
     "Check",
-    "Judged",
+    "Option",
+    "Options",
     "Query",
     "Resources",
     "ScanStopped",
+    "ScoredPiece",
     "Scorer",
     "Supervisor",
     "Tag",
     "Tagger",
-    "advice",
+    "Traits",
     "build",
     "build_supervisor",
     "known",
-    "labels",
-    "looks_at",
     "options",
+    "options_digest",
     "own_names",
     "stop_point",
     "stoppable",
+    "with_defaults",
     "with_partner",
 ]

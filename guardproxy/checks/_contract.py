@@ -1,18 +1,17 @@
 """Checks turn text into findings: one check a file, the file's name is its name in a policy (`use: pii`).
 
-A check file holds `build(name, options, resources) -> Check` and declares its options once, as `OPTIONS: Mapping[str, Option]`;
-a file whose name begins with `_` is shared code. Another package adds a check by an entry point of the group
-`guardproxy.checks` that names such a function, beside which `OPTIONS` may stand.
+A check file holds `build(name, options, resources) -> Check` and declares its options once, as `OPTIONS` (`_options.py`); a
+file whose name begins with `_` is shared code. Another package adds a check by an entry point of the group `guardproxy.checks`
+that names such a function, beside which `OPTIONS` may stand.
 
-The contract, which `tests/property/` holds every check to: for every way of cutting a text into windows (each window
-begins at the `keep` of the scan before it) the findings are those of the whole text scanned at once.
+The contract, which `tests/property/` and `guardproxy.testing` hold every check to: for every way of cutting a text into
+windows (each window begins at the `keep` of the scan before it) the findings are those of the whole text scanned at once, and
+the check is what its `traits` say. A check without traits is refused.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,35 +22,9 @@ from pkgutil import iter_modules
 from typing import Any, Protocol, cast
 
 from guardproxy import plugins
+from guardproxy.checks._options import Option
 from guardproxy.errors import OptionError, PluginError
-from guardproxy.findings import Direction, Kind, Scan, Window
-
-
-class Check(Protocol):
-    """Something that scans text.
-
-    `name`: what its findings call it. `digest`: identifies everything that its findings depend on (code version,
-    options, rules, model files); equal digests give equal findings for equal windows. More attributes are optional:
-    `sensitive` (default true): what is found is a value that no record may show; `slow` (default false): even a small
-    window takes more than a millisecond, so it is never scanned on the event loop; `raw` (default false): JSON in a string
-    is read as it stands; `needs_form` (default false): asked only of texts that have a form (`Facts.form`, or the check's
-    own `own`); `whole` (default false): its verdict is of the text as a whole, so a block holds the answer to its end;
-    `repair` (default false): its findings may offer a text to put in place of the model's; `partner`: a second check of the
-    same name that goes through each text at its own pace; it has `gives_way` (true: what this one's findings cover is taken
-    from its own) and `pair_digest` (the digest of this one, which identifies both). What `policy lint` asks: `labels`, all that
-    its findings can be called; `looks_at(direction, kind)`, whether it can find anything in such a text (default true);
-    `advice`, what a reviewer should know of its options.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def digest(self) -> str: ...
-
-    def scan(self, windows: Sequence[Window]) -> list[Scan]:
-        """One `Scan` for each window, in order. Synchronous and free of side effects; may run in any thread."""
-        ...
+from guardproxy.findings import Check, Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +40,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ScoredPiece:
     """One piece of a text, its characters `start` to `end`, and for each output asked for its score, 0.0 to 1.0."""
 
     start: int
@@ -98,7 +71,7 @@ class Scorer(Protocol):
     @property
     def default_point(self) -> str: ...
 
-    def judge(self, queries: Sequence[Query]) -> list[tuple[Judged, ...]]:
+    def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
         """The pieces of each text, in order, overlapping, every character in one; they depend on the query alone."""
         ...
 
@@ -155,55 +128,9 @@ class Resources:
 
 
 def with_partner(check: Check) -> tuple[Check, ...]:
-    """The check, and its partner where it has one."""
-    partner: Check | None = getattr(check, "partner", None)
-    return (check, partner) if partner else (check,)
+    """The check, and its partner if it has one."""
+    return (check, check.traits.partner) if check.traits.partner else (check,)
 
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """An option of a check: what it says, its form as JSON Schema, and how a policy may change it that extends another.
-
-    `tighter`: `more` (a list that only grows), `fewer` (one that only shrinks), `less` (a number that only falls, or an
-    operating point such as `1%` that only rises), or the values from the loosest to the strictest; empty: it stays. `start`:
-    what the option is where it is left out, if that can be compared.
-    """
-
-    doc: str
-    schema: Mapping[str, Any]
-    tighter: str | tuple[Any, ...] = ""
-    start: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """What a reviewer should know of an option (`key`, and the number of an entry where it is a list). `serious`: it is likely
-    to be a mistake."""
-
-    key: str
-    message: str
-    item: int | None = None
-    serious: bool = False
-
-
-def looks_at(check: Check, direction: Direction, kind: Kind) -> bool:
-    """Whether the check can find anything in such a text."""
-    asked: Callable[[Direction, Kind], bool] | None = getattr(check, "looks_at", None)
-    return asked is None or asked(direction, kind)
-
-
-def advice(check: Check) -> tuple[Advice, ...]:
-    """What a reviewer should know of the check's options."""
-    return getattr(check, "advice", ())
-
-
-def labels(check: Check) -> frozenset[str] | None:
-    """All that its findings can be called; `None`: it does not say."""
-    return getattr(check, "labels", None)
-
-
-SCORE: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
-TEXTS: Mapping[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": r"\S"}}
 
 Builder = Callable[[str, Mapping[str, Any], Resources], Check]
 
@@ -227,13 +154,6 @@ def options(use: str) -> Mapping[str, Option]:
     except PluginError:
         return {}  # building it says so
     return cast(Mapping[str, Option], getattr(sys.modules.get(getattr(builder, "__module__", "")), "OPTIONS", {}))
-
-
-def unknown(key: str, known: Mapping[str, Option]) -> str:
-    """What is said of an option that a check does not have."""
-    near = get_close_matches(key, list(known), 1)
-    hint = f"did you mean `{near[0]}`? (known options: " if near else "known options: "
-    return f"unknown option `{key}`; {hint}{', '.join(known)}{')' if near else ''}"
 
 
 def _own(use: str) -> Any:
@@ -266,12 +186,19 @@ def _foreign(use: str, builder: Builder, name: str, options: Mapping[str, Any], 
         raise
     except Exception as error:
         raise PluginError(f"the plug-in {whose} failed: {type(error).__name__}: {error}") from error
-    if getattr(check, "name", None) != name or not isinstance(getattr(check, "digest", None), str):
-        raise PluginError(f"the plug-in {whose} must give a check that has the name it was given, and a digest")
+    if fault := _fault(check, name):
+        raise PluginError(f"the plug-in {whose} must give a check that has {fault}")
     return check
 
 
-def options_digest(use: str, version: int, options: Mapping[str, Any], *more: str) -> str:
-    """A digest of a check's name, code version and options, for `Check.digest`."""
-    plain = json.dumps([use, version, options, more], sort_keys=True, default=str)
-    return "sha256:" + hashlib.sha256(plain.encode()).hexdigest()
+def _fault(check: Any, name: str) -> str:
+    """What the check of another package lacks; empty if it keeps the contract. Nothing is taken for granted."""
+    if getattr(check, "name", None) != name or not isinstance(getattr(check, "digest", None), str):
+        return "the name it was given, and a digest"
+    if not isinstance(traits := getattr(check, "traits", None), Traits):
+        return "traits (`traits = guardproxy.checks.Traits()` is the safe choice)"
+    if traits.partner is not None and (fault := _fault(traits.partner, name)):
+        return f"a partner that has {fault}"
+    if traits.partner is not None and traits.partner.traits.partner_of != check.digest:
+        return "a partner whose `partner_of` is the digest of the check"
+    return ""

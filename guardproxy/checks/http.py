@@ -26,9 +26,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from guardproxy.checks._contract import Check, Option, Resources, options_digest, unknown
+from guardproxy.checks._contract import Resources
+from guardproxy.checks._options import Option, Options, options_digest, with_defaults
 from guardproxy.errors import OptionError, RemoteError
-from guardproxy.findings import Finding, Scan, Window, failed
+from guardproxy.findings import Check, Finding, Scan, Traits, Window, failed
 
 VERSION = 1
 TIMEOUT_S = 2.0
@@ -36,22 +37,24 @@ MOST_FINDINGS = 1000
 """In one text."""
 _LABEL = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
 
-OPTIONS: Mapping[str, Option] = {
+OPTIONS: Options = {
     "url": Option(
-        "Where texts are sent; the operator must allow the host.", {"type": "string", "pattern": "^https?://[^/]+"}
+        "The service that gets the texts; the operator must allow the host.",
+        {"type": "string", "pattern": "^https?://[^/]+"},
     ),
     "timeout_s": Option(
-        "After how many seconds the check counts as failed; 2 by default.",
+        "Seconds until a service that has not answered counts as failed.",
         {"type": "number", "exclusiveMinimum": 0, "maximum": 60},
+        default=TIMEOUT_S,
     ),
     "sensitive": Option(
-        "Whether what it finds are values that records must not show; true by default.",
+        "Whether its findings are values that records must not show.",
         {"type": "boolean"},
+        default=True,
         tighter=(False, True),
-        start=True,
     ),
     "revision": Option(
-        "Which version of the service it is: findings of another one are not taken from records.",
+        "The version of the service: a replay does not take findings of another version from records.",
         {"type": "string", "pattern": r"\S"},
     ),
 }
@@ -66,7 +69,7 @@ class Service(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OutgoingTexts:
     """The texts of some windows that go out; `numbers`: those of their windows."""
 
     queries: tuple[Mapping[str, Any], ...]
@@ -80,8 +83,7 @@ class Http:
     name: str
     digest: str
     scorer: Service | None
-    sensitive: bool = True
-    slow: bool = True
+    traits: Traits
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """Asks and waits. Texts that the service does not judge get a `Scan` with an error."""
@@ -98,12 +100,12 @@ class Http:
                 for number, window in enumerate(windows)
             ]
 
-    def ask(self, windows: Sequence[Window]) -> Asked:
+    def ask(self, windows: Sequence[Window]) -> OutgoingTexts:
         """What of the windows is sent: texts that are complete and not blank."""
         numbers = tuple(number for number, one in enumerate(windows) if one.last and one.text.strip())
-        return Asked(tuple(_query(self.name, windows[number]) for number in numbers), numbers)
+        return OutgoingTexts(tuple(_query(self.name, windows[number]) for number in numbers), numbers)
 
-    def answer(self, windows: Sequence[Window], asked: Asked, judged: Any) -> list[Scan]:
+    def answer(self, windows: Sequence[Window], asked: OutgoingTexts, judged: Any) -> list[Scan]:
         """The scans, from what the service answered. Raises `RemoteError` for an answer that cannot be one."""
         if not isinstance(judged, list) or len(judged) != len(asked.numbers):
             raise RemoteError("the service did not give one result for each text")
@@ -149,21 +151,19 @@ def _query(check: str, window: Window) -> Mapping[str, Any]:
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check for one policy entry; see `OPTIONS`. Raises `OptionError`, for a host that is not allowed too."""
-    for key in options:
-        if key not in OPTIONS:
-            raise OptionError(key, unknown(key, OPTIONS))
-    url, timeout_s = options.get("url"), options.get("timeout_s", TIMEOUT_S)
+    given = with_defaults(options, OPTIONS)
+    url, timeout_s, sensitive = given["url"], given["timeout_s"], given["sensitive"]
     if not isinstance(url, str) or not _is_url(url):
         raise OptionError("url", "must be like `https://dlp.example/check`, without a user")
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not 0 < timeout_s <= 60:
         raise OptionError("timeout_s", "must be a number above 0, and at most 60")
-    if not isinstance(sensitive := options.get("sensitive", True), bool):
+    if not isinstance(sensitive, bool):
         raise OptionError("sensitive", "must be true or false")
     if not isinstance(options.get("revision", ""), str):
         raise OptionError("revision", "must be a text, like `2026-11`")
     service = resources.remote(url, float(timeout_s)) if resources.remote else None
     told = {key: value for key, value in options.items() if key != "timeout_s"}
-    return Http(name, options_digest("http", VERSION, told), service, sensitive)
+    return Http(name, options_digest("http", VERSION, told), service, Traits(is_sensitive=sensitive))
 
 
 def _is_url(url: str) -> bool:

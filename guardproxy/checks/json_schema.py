@@ -19,9 +19,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from guardproxy.checks._contract import Option, Resources, options_digest, unknown
+from guardproxy.checks._contract import Resources
+from guardproxy.checks._options import Option, Options, options_digest, with_defaults
 from guardproxy.errors import OptionError
-from guardproxy.findings import Detail, Direction, Finding, Form, Kind, Scan, Window
+from guardproxy.findings import Detail, Finding, Form, Kind, Scan, Traits, Window
 from guardproxy.schemas import (
     DRAFTS,
     INCOMPLETE,
@@ -41,7 +42,7 @@ VERSION = 1
 UNKNOWN_TOOL = "unknown_tool"
 REFUSED = "schema_refused"
 _FILE = {"type": "string", "minLength": 1}
-OPTIONS: Mapping[str, Option] = {
+OPTIONS: Options = {
     "schema": Option(
         "What an answer must be: `from_request`, a file beside the policy, or a schema here.",
         {
@@ -57,13 +58,15 @@ OPTIONS: Mapping[str, Option] = {
             ]
         },
     ),
-    "draft": Option("The draft of a schema that names none, between quotes.", {"enum": list(DRAFTS)}),
-    "repair": Option("Whether broken JSON is mended, where it can be.", {"type": "boolean"}),
+    "draft": Option(
+        "The draft of a schema that does not name its draft, between quotes.", {"enum": list(DRAFTS)}, default=LATEST
+    ),
+    "repair": Option("Whether broken JSON is mended if that is possible.", {"type": "boolean"}, default=False),
     "invented": Option(
         "Arguments of a tool call that its schema does not name.",
         {"enum": ["refuse", "allow"]},
-        ("allow", "refuse"),
-        "refuse",
+        default="refuse",
+        tighter=("allow", "refuse"),
     ),
 }
 # A schema with one of these says by itself, or leaves to others, which keys there may be.
@@ -85,22 +88,12 @@ class Judging:
 
 @dataclass(frozen=True, slots=True)
 class JsonSchema:
-    """The check. `own`: the form of every answer, where the policy gives one; `compiled(form)`: its schema, remembered."""
+    """The check. `compiled(form)`: the schema of a form, remembered."""
 
     name: str
     digest: str
     compiled: Callable[[Form], Compiled]
-    own: Form | None = None
-    repair: bool = False
-    sensitive: bool = False
-    slow: bool = True
-    raw: bool = True
-    whole: bool = True
-    needs_form: bool = True
-
-    def looks_at(self, direction: Direction, kind: Kind) -> bool:
-        """Answers, and the calls of tools where the request says what their arguments are."""
-        return direction == "response" and (kind == "assistant" or (kind == "tool_arguments" and not self.own))
+    traits: Traits
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -120,14 +113,14 @@ class JsonSchema:
         prefix = judging.prefix
         new = window.text[prefix.at - window.start :]
         prefix.feed(new)
-        if self.repair:
+        if self.traits.offers_repairs:
             judging.parts.append(new)
         if window.last:
             prefix.close()
         settled = end if window.last or prefix.complete else max(window.settled, end - 1)
         found: tuple[Finding, ...] = ()
         if prefix.wrong is not None and prefix.wrong.at >= window.settled:
-            if self.repair and prefix.wrong.label in (MALFORMED, INCOMPLETE) and not window.last:
+            if self.traits.offers_repairs and prefix.wrong.label in (MALFORMED, INCOMPLETE) and not window.last:
                 settled = prefix.wrong.at
             else:
                 found, settled = (self._finding(window, judging, form),), end
@@ -138,7 +131,7 @@ class JsonSchema:
         assert wrong is not None  # noqa: S101 - it was asked for
         found = Finding(wrong.at, wrong.at + 1, self.name, wrong.label, 1.0, wrong.details)
         if wrong.label in (MALFORMED, INCOMPLETE):
-            mended = self._mended("".join(judging.parts), form) if self.repair else None
+            mended = self._mended("".join(judging.parts), form) if self.traits.offers_repairs else None
             return replace(found, repair=mended)
         if window.last and not window.facts.streamed and window.start == 0:
             return replace(found, details=self._all(window.text, form) or wrong.details)
@@ -192,19 +185,17 @@ class JsonSchema:
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> JsonSchema:
     """The check `name`. Raises `OptionError` for an option that cannot be used, a schema that is refused among them."""
-    for key in options:
-        if key not in OPTIONS:
-            raise OptionError(key, unknown(key, OPTIONS))
-    draft, repair = str(options.get("draft", LATEST)), options.get("repair", False)
+    given = with_defaults(options, OPTIONS)
+    draft, repair = str(given["draft"]), given["repair"]
     if draft not in DRAFTS:
         raise OptionError("draft", f"`draft` must be one of {', '.join(DRAFTS)}, between quotes")
     if not isinstance(repair, bool):
         raise OptionError("repair", "`repair` must be true or false")
     own: Form | None = None
     documents: dict[str, Any] = {}
-    if (chosen := options.get("schema")) != "from_request":
+    if (chosen := given["schema"]) != "from_request":
         own, documents, ready = _own(chosen, draft, resources)
-    if (invented := options.get("invented", "refuse")) not in ("refuse", "allow"):
+    if (invented := given["invented"]) not in ("refuse", "allow"):
         raise OptionError("invented", "`invented` must be refuse or allow")
 
     @lru_cache(maxsize=_CACHE)
@@ -215,7 +206,21 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> JsonSc
         return compile_schema(schema, default=draft)
 
     plain = {"schema": documents if own else chosen, "draft": draft, "repair": repair, "invented": invented}
-    return JsonSchema(name, options_digest("json_schema", VERSION, plain), compiled, own, repair)
+    return JsonSchema(name, options_digest("json_schema", VERSION, plain), compiled, _traits(own, repair=repair))
+
+
+def _traits(own: Form | None, *, repair: bool) -> Traits:
+    """The traits of a check for the policy's `own` form, or for the forms that requests ask for, tool calls included."""
+    kinds: tuple[Kind, ...] = ("assistant",) if own else ("assistant", "tool_arguments")
+    return Traits(
+        is_sensitive=False,
+        is_raw=True,
+        needs_form=True,
+        own_form=own,
+        judges_whole=True,
+        offers_repairs=repair,
+        looks_at=frozenset(("response", kind) for kind in kinds),
+    )
 
 
 def closed(schema: Any) -> Any:

@@ -5,7 +5,7 @@ Windows of text come in, findings with one label go out; nothing is kept between
 Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` any script), `words` (found in any
 case, where no letter, digit or underscore touches them), `label`, `score`, and `cap`: the most characters that a match
 of a pattern without a bound of its own may have. Text beyond `cap` characters does not exist for such a match, so
-`a.*` finds at most `cap` characters at a time. Overlapping matches are one finding (see `_reach.py`).
+`a.*` finds at most `cap` characters at a time. Overlapping matches are one finding (see `_patterns/reach.py`).
 """
 
 from __future__ import annotations
@@ -16,26 +16,30 @@ from typing import Any
 
 import re2
 
-from guardproxy.checks._contract import SCORE, TEXTS, Advice, Check, Option, Resources, options_digest, unknown
+from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
-from guardproxy.checks._patterns.reach import Reach, Rule, rule
+from guardproxy.checks._options import SCORE, TEXTS, Option, Options, options_digest, with_defaults
+from guardproxy.checks._patterns.reach import Reach, SearchRule, rule
 from guardproxy.checks._patterns.shape import UnreadableError
 from guardproxy.errors import OptionError
-from guardproxy.findings import Scan, Window
+from guardproxy.findings import Advice, Check, Scan, Traits, Window
 
 VERSION = 1
 CAP = 256
 CAP_LIMIT = 65536
 SLOW = 100_000
 """Steps of a compiled pattern from which RE2 has to do without its fast automaton: about 20 times the time for a text."""
-OPTIONS: Mapping[str, Option] = {
-    "patterns": Option("Patterns in RE2's syntax.", TEXTS, "more", []),
-    "words": Option("Words, found in any case where no letter or digit touches them.", TEXTS, "more", []),
-    "label": Option("What its findings are called; `MATCH` by default.", {"type": "string", "minLength": 1}),
-    "score": Option("The score of its findings; 1 by default.", SCORE),
+OPTIONS: Options = {
+    "patterns": Option("Patterns in RE2's syntax.", TEXTS, default=[], tighter="longer"),
+    "words": Option(
+        "Words, found in any case where no letter or digit touches them.", TEXTS, default=[], tighter="longer"
+    ),
+    "label": Option("The label of its findings.", {"type": "string", "minLength": 1}, default="MATCH"),
+    "score": Option("The score of its findings.", SCORE, default=1.0),
     "cap": Option(
-        f"The most characters of a match that has no bound of its own; {CAP} by default.",
+        "The most characters of a match that has no bound of its own.",
         {"type": "integer", "minimum": 1, "maximum": CAP_LIMIT},
+        default=CAP,
     ),
     "evasions": EVASIONS,
 }
@@ -49,8 +53,7 @@ class PatternCheck:
     name: str
     digest: str
     reach: Reach
-    labels: frozenset[str]
-    advice: tuple[Advice, ...] = ()
+    traits: Traits
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -59,11 +62,9 @@ class PatternCheck:
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `name`. Raises `OptionError` for an option that is unknown, missing, or not to be understood."""
-    for key in options:
-        if key not in OPTIONS:
-            raise OptionError(key, unknown(key, OPTIONS))
-    patterns, words = _strings(options, "patterns"), _strings(options, "words")
-    label, score, cap = options.get("label", "MATCH"), options.get("score", 1.0), options.get("cap", CAP)
+    given = with_defaults(options, OPTIONS)
+    patterns, words = _strings(given, "patterns"), _strings(given, "words")
+    label, score, cap = given["label"], given["score"], given["cap"]
     if not patterns and not words:
         raise OptionError("patterns", "give at least one of `patterns` and `words`")
     if not isinstance(label, str) or not label:
@@ -76,12 +77,12 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     if words:
         rules.append(_words_rule(words, label, float(score)))
     plain = {"patterns": patterns, "words": words, "label": label, "score": score, "cap": cap}
-    told = tuple(told for at, each in enumerate(rules[: len(patterns)]) for told in _advice(at, each))
-    check = PatternCheck(name, options_digest("pattern", VERSION, plain), Reach(rules), frozenset((label,)), told)
-    return unfolding(check, options)
+    advice = tuple(advice for at, rule in enumerate(rules[: len(patterns)]) for advice in _advice(at, rule))
+    traits = Traits(is_slow=False, labels=frozenset((label,)), advice=advice)
+    return unfolding(PatternCheck(name, options_digest("pattern", VERSION, plain), Reach(rules), traits), options)
 
 
-def _advice(at: int, each: Rule) -> Iterator[Advice]:
+def _advice(at: int, each: SearchRule) -> Iterator[Advice]:
     """What a pattern costs a stream, and a reader's time."""
     if not each.bounded:
         held = f"up to {each.reach} characters of a stream are held from where it may begin"
@@ -98,13 +99,13 @@ def _advice(at: int, each: Rule) -> Iterator[Advice]:
 
 
 def _strings(options: Mapping[str, Any], key: str) -> list[str]:
-    value = options.get(key, [])
+    value = options[key]
     if not isinstance(value, list) or not all(isinstance(each, str) and each.strip() for each in value):
         raise OptionError(key, f"`{key}` must be a list of non-empty strings")
     return value
 
 
-def _pattern_rule(at: int, pattern: str, label: str, score: float, cap: int) -> Rule:
+def _pattern_rule(at: int, pattern: str, label: str, score: float, cap: int) -> SearchRule:
     where = f"pattern {at + 1}"
     try:
         return rule(label, pattern, cap=cap, score=score)
@@ -132,7 +133,7 @@ def _reason(error: Exception) -> str:
     return f"{text}; {hint}" if hint else text
 
 
-def _words_rule(words: Sequence[str], label: str, score: float) -> Rule:
+def _words_rule(words: Sequence[str], label: str, score: float) -> SearchRule:
     """One rule for all words. The longest come first, so that `falcon heavy` is preferred to `falcon`."""
     ordered = sorted({word.strip() for word in words}, key=lambda word: (-len(word), word))
     try:

@@ -3,19 +3,19 @@
 Windows of text come in, findings labelled with Presidio's entity names go out; nothing is kept between scans.
 
 Options
-- `entities`: what to look for, by Presidio's names of entities or of recognizer classes. Default: `_recognizers.defaults`,
-  or nothing but what `recognizers` names.
+- `entities`: what to look for, by Presidio's names of entities or of recognizer classes. Default: `defaults` in
+  `_pii/recognizers.py`, or nothing but what `recognizers` names.
 - `recognizers`: one's own, as one entry or a list: a file in Presidio's format (`titles.yaml`, beside the policy), or a class
   (`package.module:Class`). All that they find is looked for, too.
 - `threshold`: the least score. Default: a recognizer's own (`score_thresholds` in its file), or else 0.4.
-- `language`: `en`, another that spaCy has rules for, or a list; `auto` (see `_language.py`); or `header`: the one that the
-  request names in `Content-Language`, and all of `_language.LANGUAGES` where it names none of them.
+- `language`: `en`, another that spaCy has rules for, or a list; `auto` (see `_pii/language.py`); or `header`: the one that the
+  request names in `Content-Language`, and all of the languages there where it names none of them.
 - `model`: what finds PERSON, LOCATION, ORGANIZATION and NRP, where one of them is among `entities`: `names` (the default), or
   `spacy:` and a pipeline. It looks for DATE_TIME as well where that is asked for beside them.
-- `parity`: `extended` (the default) adds the recognizers of `_extended.py` to Presidio's; `strict` does not.
-- `evasions`: see `_unfolding.py`.
+- `parity`: `extended` (the default) adds the recognizers of `_pii/extended.py` to Presidio's; `strict` does not.
+- `evasions`: see `_evasions/unfolding.py`.
 
-With `parity: strict`, what is found in a text is what Presidio finds in it (see `_engine.py`), less what is under the
+With `parity: strict`, what is found in a text is what Presidio finds in it (see `_pii/engine.py`), less what is under the
 threshold, and overlaps are resolved (`resolve`). Names are looked for by a partner of the check, which reads the text at
 its own pace; they give way.
 A match that may still grow when it has `MOST` characters ends there, and the search goes on from there as in a new text.
@@ -24,10 +24,10 @@ A match that may still grow when it has `MOST` characters ends there, and the se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from guardproxy.checks._contract import Check, Resources, labels
+from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import unfolding
 from guardproxy.checks._patterns.spans import Taken
 from guardproxy.checks._pii.engine import BEHIND, Engine, Span
@@ -35,7 +35,7 @@ from guardproxy.checks._pii.names import Names
 from guardproxy.checks._pii.setup import OPTIONS, setup
 from guardproxy.checks._pii.whole import Whole
 from guardproxy.concurrency import stop_point
-from guardproxy.findings import Finding, Scan, Window
+from guardproxy.findings import Check, Finding, Scan, Traits, Window
 
 __all__ = ["OPTIONS", "build"]
 
@@ -50,8 +50,8 @@ class PiiCheck:
     digest: str
     engine: Engine
     whole: Whole | None
-    by_header: tuple[str, ...] = ()
-    labels: frozenset[str] = frozenset()
+    by_header: tuple[str, ...]
+    traits: Traits
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -95,10 +95,8 @@ class NamesCheck:
 
     name: str
     digest: str
-    pair_digest: str
     names: Names
-    gives_way: bool = True
-    slow: bool = True
+    traits: Traits
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -113,37 +111,15 @@ class NamesCheck:
         return Scan(findings, start + found.settled, start + found.keep(found.settled))
 
 
-@dataclass(frozen=True, slots=True)
-class Paired:
-    """A check with a partner; see `Check`."""
-
-    first: Check
-    partner: Check
-
-    @property
-    def name(self) -> str:
-        return self.first.name
-
-    @property
-    def labels(self) -> frozenset[str] | None:
-        return labels(self.first)
-
-    @property
-    def digest(self) -> str:
-        return self.first.digest
-
-    def scan(self, windows: Sequence[Window]) -> list[Scan]:
-        """See `Check.scan`."""
-        return self.first.scan(windows)
-
-
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `name`. Raises `OptionError` for an option that is unknown or not to be understood."""
     made = setup(options, resources)
-    check = unfolding(PiiCheck(name, made.digest, made.engine, made.whole, made.by_header, made.labels), options)
+    traits = Traits(is_slow=False, labels=made.labels)
+    check = unfolding(PiiCheck(name, made.digest, made.engine, made.whole, made.by_header, traits), options)
     if made.names is None:
         return check
-    return Paired(check, NamesCheck(name, f"{check.digest} names", check.digest, made.names))
+    partner = NamesCheck(name, f"{check.digest} names", made.names, Traits(partner_of=check.digest))
+    return replace(check, traits=replace(check.traits, partner=partner))
 
 
 _SPANS = 512  # that are looked at between two stop points

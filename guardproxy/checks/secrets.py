@@ -2,7 +2,7 @@
 
 Windows of text come in, findings come out, one label a kind of secret; nothing is kept between scans. The rules are
 data (`secrets_rules.yaml`); how they are found in growing text, and what happens to matches that overlap or have no
-end, is told in `_reach.py`.
+end, is in `_patterns/reach.py`.
 
 Options: `rules` (only these ids) and `skip` (all but these).
 """
@@ -20,11 +20,12 @@ from typing import Any
 
 import yaml
 
-from guardproxy.checks._contract import Check, Option, Resources, options_digest, unknown
+from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
-from guardproxy.checks._patterns.reach import Reach, Rule, rule
+from guardproxy.checks._options import Option, Options, options_digest, with_defaults
+from guardproxy.checks._patterns.reach import Reach, SearchRule, rule
 from guardproxy.errors import OptionError
-from guardproxy.findings import Scan, Window
+from guardproxy.findings import Check, Scan, Traits, Window
 
 VERSION = 1
 CAP = 512
@@ -32,9 +33,9 @@ CAP = 512
 _ASSIGN = r"""(?:\\?["']?\s{0,4}(?:=|:|=>|:=)\s{0,4}|\s{1,4}(?i:is)\s{1,4})(?:\\?["'`])?"""
 _END = r"(?:[^A-Za-z0-9_]|\z)"
 _IDS = {"type": "array", "items": {"type": "string"}}
-OPTIONS: Mapping[str, Option] = {
-    "rules": Option("Only these rules, by their ids.", _IDS, "more"),
-    "skip": Option("All rules but these.", _IDS, "fewer", []),
+OPTIONS: Options = {
+    "rules": Option("Only these rules, by their ids; all by default.", _IDS, tighter="longer"),
+    "skip": Option("All rules but these.", _IDS, default=[], tighter="shorter"),
     "evasions": EVASIONS,
 }
 
@@ -46,7 +47,7 @@ class SecretsCheck:
     name: str
     digest: str
     reach: Reach
-    labels: frozenset[str]
+    traits: Traits
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -55,9 +56,7 @@ class SecretsCheck:
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """The check `name`. Raises `OptionError` for an unknown option or rule, or when no rule is left."""
-    for key in options:
-        if key not in OPTIONS:
-            raise OptionError(key, unknown(key, OPTIONS))
+    with_defaults(options, OPTIONS)
     chosen = set(_ids(options, "rules") or rule_ids()) - set(_ids(options, "skip"))
     if not chosen:
         raise OptionError("skip", "no rule is left")
@@ -67,7 +66,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
             name,
             options_digest("secrets", VERSION, {}, *map(str, rows)),
             _reach(frozenset(chosen)),
-            frozenset(row["label"] for row in rows),
+            Traits(is_slow=False, labels=frozenset(row["label"] for row in rows)),
         ),
         options,
     )
@@ -107,7 +106,7 @@ def _reach(chosen: frozenset[str]) -> Reach:
     return Reach([_rule(row) for row in _rows() if row["id"] in chosen])
 
 
-def _rule(row: Mapping[str, Any]) -> Rule:
+def _rule(row: Mapping[str, Any]) -> SearchRule:
     pattern = row["pattern"].replace("{assign}", _ASSIGN).replace("{end}", _END)
     accept: Callable[[str], bool] | None = partial(_random, row["entropy"]) if "entropy" in row else None
     group = 1 if _has_group(pattern) else 0

@@ -16,23 +16,24 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from guardproxy.checks._contract import (
-    SCORE,
-    TEXTS,
-    Advice,
-    Check,
-    Judged,
-    Option,
-    Query,
-    Resources,
-    Scorer,
-    options_digest,
-)
+from guardproxy.checks._contract import Query, Resources, ScoredPiece, Scorer
 from guardproxy.checks._evasions.readings import PROFILES, other_views
 from guardproxy.checks._evasions.unfolding import EVASIONS, merged
-from guardproxy.checks._evasions.views import View
+from guardproxy.checks._evasions.views import TextView
+from guardproxy.checks._options import SCORE, TEXTS, Option, Options, options_digest, with_defaults
 from guardproxy.errors import ConfigError, OptionError
-from guardproxy.findings import KINDS, Direction, Finding, Kind, Scan, Window
+from guardproxy.findings import (
+    ALL_PLACES,
+    KINDS,
+    Advice,
+    Check,
+    Direction,
+    Finding,
+    Kind,
+    Scan,
+    Traits,
+    Window,
+)
 
 VERSION = 3
 WINDOW_CHARS = 900
@@ -46,23 +47,27 @@ REQUEST_CONTEXT_CHARS = 1000
 UNCALIBRATED = 0.5
 """The threshold of outputs without operating points, where the policy names none."""
 _POINT: Mapping[str, Any] = {"anyOf": [SCORE, {"type": "string", "minLength": 1}]}
-OPTIONS: Mapping[str, Option] = {
+OPTIONS: Options = {
     "first_stage": Option(
-        "Whether a cheap model may judge the evidently harmless.", {"type": "boolean"}, (True, False), True
+        "Whether a cheap model may clear texts that are clearly harmless.",
+        {"type": "boolean"},
+        default=True,
+        tighter=(True, False),
     ),
     "evasions": EVASIONS,
-    "label": Option("What the model is asked for; `injection` by default.", {"type": "string", "minLength": 1}),
-    "labels": Option("Several of the model's labels.", TEXTS, "more"),
-    "model": Option("The model's name; `supervisor` by default.", {"type": "string", "minLength": 1}),
+    "label": Option("The label of the model to look for.", {"type": "string", "minLength": 1}, default="injection"),
+    "labels": Option("Several labels of the model, instead of `label`.", TEXTS, tighter="longer"),
+    "model": Option("The name of the model.", {"type": "string", "minLength": 1}, default="supervisor"),
     "threshold": Option(
-        "From where on a text is a finding: a score, an operating point such as `1%` (the model's own by default), or one "
-        "of them for each label.",
+        "The least score of a finding: a score, an operating point such as `1%` (the model's own by default), or one of them "
+        "for each label.",
         {"anyOf": [*_POINT["anyOf"], {"type": "object", "additionalProperties": _POINT}]},
-        "less",
+        tighter="lower",
     ),
     "window_chars": Option(
-        f"The most characters that are judged together; {WINDOW_CHARS} by default.",
+        "The most characters of an answer that are judged together.",
         {"type": "integer", "minimum": SMALLEST_WINDOW_CHARS, "maximum": LARGEST_WINDOW_CHARS},
+        default=WINDOW_CHARS,
     ),
 }
 
@@ -141,7 +146,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class TextSegment:
     """Text to be judged as one: `start` to `end` of its channel, and the query, which begins at `begin`.
 
     `views`: other readings of the query's text (see `_readings.py`); a query is made of each.
@@ -151,14 +156,14 @@ class Segment:
     end: int
     begin: int
     query: Query | None
-    views: tuple[View, ...] = ()
+    views: tuple[TextView, ...] = ()
 
     @property
     def queries(self) -> list[Query]:
         """The query, then one for each view."""
         return [self.query, *(replace(self.query, text=view.text) for view in self.views)] if self.query else []
 
-    def span(self, piece: Judged, view: View | None = None) -> tuple[int, int] | None:
+    def span(self, piece: ScoredPiece, view: TextView | None = None) -> tuple[int, int] | None:
         """Where a piece of the query, or of a view of it, stands in the channel, without the context. `None` for one that is
         all context: its words were judged with the segment before."""
         low, high = (view.start_of(piece.start), view.stop_of(piece.end)) if view else (piece.start, piece.end)
@@ -167,10 +172,10 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SegmentedWindows:
     """For each window its segments; those without a query are blank, or nothing is asked about them."""
 
-    segments: list[list[Segment]]
+    segments: list[list[TextSegment]]
 
     @property
     def queries(self) -> list[Query]:
@@ -179,51 +184,36 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """The check. `wanted`: what is asked for in each kind of channel.
-
-    `sensitive`: its findings judge a text, they are no values that a record must hide. `slow`: never on the event loop.
-    """
+    """The check. `wanted`: what is asked for in each kind of channel."""
 
     name: str
     digest: str
     wanted: Mapping[Kind, tuple[Wanted, ...]]
     scorer: Scorer
     cut: Mapping[Direction, Segments]
-    first_stage: bool = True
-    evasions: str = "standard"
-    sensitive: bool = False
-    slow: bool = True
-
-    @property
-    def labels(self) -> frozenset[str]:
-        return frozenset(wanted.label for each in self.wanted.values() for wanted in each)
-
-    def looks_at(self, direction: Direction, kind: Kind) -> bool:
-        """Whether the model has anything to say of such a text."""
-        return any(wanted.thresholds for wanted in self.wanted[kind])
-
-    @property
-    def advice(self) -> tuple[Advice, ...]:
-        """Thresholds at which nobody has measured the model."""
-        return tuple(_advice(self.wanted, self.scorer))
+    first_stage: bool
+    evasions: str
+    traits: Traits
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """One `Scan` for each window; the texts of all of them are judged in one call."""
         asked = self.ask(windows)
         return self.answer(windows, asked, self.scorer.judge(asked.queries) if asked.queries else [])
 
-    def ask(self, windows: Sequence[Window]) -> Asked:
+    def ask(self, windows: Sequence[Window]) -> SegmentedWindows:
         """What a scan of the windows asks the model."""
-        return Asked([list(self._cut(window)) for window in windows])
+        return SegmentedWindows([list(self._cut(window)) for window in windows])
 
-    def answer(self, windows: Sequence[Window], asked: Asked, judged: Sequence[Sequence[Judged]]) -> list[Scan]:
+    def answer(
+        self, windows: Sequence[Window], asked: SegmentedWindows, judged: Sequence[Sequence[ScoredPiece]]
+    ) -> list[Scan]:
         """The scans, given the pieces of every query, in order."""
         answers = iter(judged)
         return [
             self._answer(window, segments, answers) for window, segments in zip(windows, asked.segments, strict=True)
         ]
 
-    def _cut(self, window: Window) -> Iterator[Segment]:
+    def _cut(self, window: Window) -> Iterator[TextSegment]:
         text, offset, kind = window.text, window.start, window.channel.kind
         start = window.settled - offset
         outputs = tuple(dict.fromkeys(output for wanted in self.wanted[kind] for output in wanted.thresholds))
@@ -236,10 +226,12 @@ class Supervisor:
             asks = bool(outputs) and not text[start:end].isspace()
             query = Query(text[begin:end], outputs, self.first_stage) if asks else None
             views = tuple(other_views(query.text, self.evasions)) if query else ()
-            yield Segment(offset + start, offset + end, offset + begin, query, views)
+            yield TextSegment(offset + start, offset + end, offset + begin, query, views)
             start = end
 
-    def _answer(self, window: Window, segments: Sequence[Segment], answers: Iterator[Sequence[Judged]]) -> Scan:
+    def _answer(
+        self, window: Window, segments: Sequence[TextSegment], answers: Iterator[Sequence[ScoredPiece]]
+    ) -> Scan:
         findings: list[Finding] = []
         for segment in segments:
             if segment.query is None:
@@ -253,7 +245,7 @@ class Supervisor:
         keep = max(window.start, settled - self.cut[window.channel.direction].context_chars)
         return Scan(tuple(findings), settled, keep)
 
-    def _found(self, spans: Sequence[tuple[tuple[int, int], Judged]], asked: Sequence[Wanted]) -> list[Finding]:
+    def _found(self, spans: Sequence[tuple[tuple[int, int], ScoredPiece]], asked: Sequence[Wanted]) -> list[Finding]:
         return [
             Finding(*span, self.name, wanted.label, score)
             for wanted in asked
@@ -270,37 +262,41 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     `model` (default `supervisor`); `evasions` (the disguises that are undone: each reading of a text is judged, and the worst
     score counts); `window_chars` of an answer judged together. Raises `OptionError` for anything else.
     """
-    for key in options:
-        if key not in OPTIONS:
-            raise OptionError(key, f"unknown option `{key}`{_near(key, list(OPTIONS))}")
+    given = with_defaults(options, OPTIONS)
     if resources.scorer is None:
         raise OptionError("use", "this process was started without a model, so `supervisor` cannot be used here")
-    model = options.get("model", "supervisor")
+    model = given["model"]
     if not isinstance(model, str) or not model:
         raise OptionError("model", "must be the name of a model")
     try:
         scorer = resources.scorer(model)
     except ConfigError as error:
         raise OptionError("model", str(error)) from error
-    first_stage = options.get("first_stage", True)
+    first_stage = given["first_stage"]
     if not isinstance(first_stage, bool):
         raise OptionError("first_stage", "must be true or false")
-    evasions = options.get("evasions", "standard")
+    evasions = given["evasions"]
     if evasions not in PROFILES:
         raise OptionError("evasions", f"must be one of {', '.join(PROFILES)}")
     labels = _labels(options, scorer)
-    given = _thresholds(options, labels)
-    wanted = {kind: tuple(_wanted(label, given[label], scorer, kind) for label in labels) for kind in KINDS}
-    cut: Mapping[Direction, Segments] = {"request": REQUESTS, "response": answers(_window_chars(options))}
+    thresholds = _thresholds(options, labels)
+    wanted = {kind: tuple(_wanted(label, thresholds[label], scorer, kind) for label in labels) for kind in KINDS}
+    cut: Mapping[Direction, Segments] = {"request": REQUESTS, "response": answers(_window_chars(given))}
     digest = options_digest("supervisor", VERSION, dict(options), scorer.digest, unicodedata.unidata_version)
-    return Supervisor(name, digest, wanted, scorer, cut, first_stage, evasions)
+    traits = Traits(
+        is_sensitive=False,  # its findings judge a text; they are no values
+        labels=frozenset(labels),
+        looks_at=frozenset(place for place in ALL_PLACES if any(label.thresholds for label in wanted[place[1]])),
+        advice=tuple(_advice(wanted, scorer)),
+    )
+    return Supervisor(name, digest, wanted, scorer, cut, first_stage, evasions, traits)
 
 
 def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:
     if "label" in options and "labels" in options:
         raise OptionError("label", "give `label` or `labels`, not both")
     key = "labels" if "labels" in options else "label"
-    given = options.get(key, "injection")
+    given = options.get(key, OPTIONS["label"].default)
     labels = [given] if key == "label" else given
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise OptionError(key, "must be a label" if key == "label" else "must be a list of at least one label")
@@ -357,7 +353,7 @@ def _advice(wanted: Mapping[Kind, tuple[Wanted, ...]], scorer: Scorer) -> Iterat
 
 
 def _window_chars(options: Mapping[str, Any]) -> int:
-    value = options.get("window_chars", WINDOW_CHARS)
+    value = options["window_chars"]
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole or not SMALLEST_WINDOW_CHARS <= value <= LARGEST_WINDOW_CHARS:
         raise OptionError(

@@ -42,7 +42,7 @@ def _main(
     pass
 
 
-app.command("serve")(serve.serve)
+app.command("serve", cls=serve.ServeCommand)(serve.serve)
 app.command("demo")(demo.demo)
 app.command("scan")(scan.scan)
 app.add_typer(policy.app, name="policy")

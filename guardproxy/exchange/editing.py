@@ -260,11 +260,11 @@ class Editor:
         return self.tokens[text]
 
     def _is_sensitive(self, check: str) -> bool:
-        """Whether the record must not show what the check found. One that judges whole texts says `sensitive = False`."""
+        """Whether the record must not show what the check found."""
         if check not in self._sensitive:
             built = self.bound.checks.values() if self.bound else ()
             named = next((one for one in built if one.name == check), None)
-            self._sensitive[check] = bool(getattr(named, "sensitive", True))
+            self._sensitive[check] = named is None or named.traits.is_sensitive
         return self._sensitive[check]
 
 

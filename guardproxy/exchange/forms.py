@@ -22,13 +22,12 @@ _SCHEMA_PLACE = Channel("request", "tool_definition", "schema")
 
 
 def needs_form(check: Check) -> bool:
-    return bool(getattr(check, "needs_form", False))
+    return check.traits.needs_form
 
 
 def own_form(check: Check) -> Form | None:
     """The form that a check looks for whatever the request asks."""
-    form: Form | None = getattr(check, "own", None)
-    return form
+    return check.traits.own_form
 
 
 def with_own(shapes: Shapes, checks: Sequence[Check]) -> Shapes:

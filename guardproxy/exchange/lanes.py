@@ -31,7 +31,7 @@ PATIENT_SHARE = 16  # beyond that, the next scan waits for this share of it in n
 
 def is_raw(check: Check) -> bool:
     """Whether a check reads JSON in a string as it stands."""
-    return bool(getattr(check, "raw", False))
+    return check.traits.is_raw
 
 
 @dataclass(slots=True, eq=False)
@@ -169,7 +169,7 @@ class Progress:
             if raw and self.held:
                 self.findings += [replace(finding, start=0, end=0) for finding in found]
             elif found:
-                (self._weak if getattr(check, "gives_way", False) else self._waiting).extend(found)
+                (self._weak if check.traits.partner_of else self._waiting).extend(found)
         return first
 
     def settle(self, text: LaneText) -> list[Finding]:

@@ -21,11 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from guardproxy.decisions import Decision, Edit, Pass, Retry
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.exchange.notes import Side, is_unmapped
 from guardproxy.findings import KINDS, Direction
-from guardproxy.policy import Outcome
+from guardproxy.policy import Outcome, strongest
 from guardproxy.redaction import RESTORE
 
 HEADER = "guardproxy-receipt"
@@ -56,7 +55,7 @@ def receipt(
     members = [*_about(exchange, policies)]
     if outcome:
         members.append(f"outcome={outcome}")
-    members.append(f"decision={_strongest(one.decision for one in told if one.enforced)}")
+    members.append(f"decision={strongest(one.decision for one in told if one.enforced)}")
     if attempts > 1:
         members.append(f"attempts={attempts}")
     if any(not one.enforced for one in told):
@@ -75,21 +74,6 @@ def line(value: str) -> str:
 
 def _about(exchange: str, policies: str) -> list[str]:
     return [f'id="{exchange}"', f'policies="{policies}"']
-
-
-def _strongest(decisions: Iterable[Decision]) -> str:
-    strongest = max(decisions, key=lambda one: one.strength, default=None)
-    match strongest:
-        case None:
-            return "pass"
-        case Pass():
-            return "flag"
-        case Edit():
-            return "redact"
-        case Retry():
-            return "retry"
-        case _:
-            return "block"
 
 
 def members_of(name: str, side: Side) -> list[str]:

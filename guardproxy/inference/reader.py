@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from guardproxy.checks import Judged, Query
+from guardproxy.checks import Query, ScoredPiece
 from guardproxy.inference import first_stage, tokens
 from guardproxy.inference.batching import Row
 from guardproxy.inference.cache import Verdicts
@@ -103,7 +103,7 @@ class ModelReader:
             if scores is None and not self.cleared(first, query)
         ]
 
-    def judged(self, verdicts: Verdicts, query: Query) -> tuple[Judged, ...]:
+    def judged(self, verdicts: Verdicts, query: Query) -> tuple[ScoredPiece, ...]:
         """The answer to a query when nothing is open. A piece that was cleared scores 0.0, whether or not the encoder
         judged it for somebody else: an answer is a function of the query alone."""
         found = []
@@ -116,5 +116,5 @@ class ModelReader:
                 raise ValueError("a piece of the text was not judged; this is a bug")
             else:
                 by_output = {output: scores[self._numbers[output]] for output in query.outputs}
-            found.append(Judged(start, end, by_output))
+            found.append(ScoredPiece(start, end, by_output))
         return tuple(found)

@@ -14,7 +14,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from threading import Lock
 
-from guardproxy.checks import Judged, Query
+from guardproxy.checks import Query, ScoredPiece
 from guardproxy.errors import ConfigError
 from guardproxy.inference.batching import WAIT_S, Batcher, Network, Row
 from guardproxy.inference.cache import Cache, Verdicts
@@ -22,7 +22,7 @@ from guardproxy.inference.meters import ModelMeters
 from guardproxy.inference.model import Described, Model
 from guardproxy.inference.reader import ModelReader
 
-Answer = Future[list[tuple[Judged, ...]]]
+Answer = Future[list[tuple[ScoredPiece, ...]]]
 
 _WARM_UP = ("", *("warm up " * count for count in (1, 12, 24, 48, 96, 192)))
 
@@ -66,7 +66,7 @@ class ModelScorer(Described):
         judged = self.judge([Query(text, self.outputs, first_stage=False) for text in texts])
         return [{output: max(piece.scores[output] for piece in pieces) for output in self.outputs} for pieces in judged]
 
-    def judge(self, queries: Sequence[Query]) -> list[tuple[Judged, ...]]:
+    def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
         """The pieces of each text, scored; see `guardproxy.checks.Scorer.judge`."""
         return self.submit(queries).result()
 

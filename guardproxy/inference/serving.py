@@ -24,7 +24,7 @@ from typing import Any
 
 import orjson
 
-from guardproxy.checks import Judged, Query
+from guardproxy.checks import Query, ScoredPiece
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError, Shortage
 from guardproxy.inference.model import Described, Model
 from guardproxy.inference.scorer import Answer, ModelScorer
@@ -139,7 +139,7 @@ class SharedScorer(Described):
                 f"the process that runs the models does not serve `{model.folder.name}`: {error}"
             ) from error
 
-    def judge(self, queries: Sequence[Query]) -> list[tuple[Judged, ...]]:
+    def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
         """See `guardproxy.checks.Scorer.judge`."""
         return self.submit(queries).result()
 
@@ -185,7 +185,7 @@ class _Line:
             self._reading = asyncio.create_task(self._read(reader))
             return writer
 
-    async def ask(self, queries: Sequence[Query]) -> list[tuple[Judged, ...]]:
+    async def ask(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
         writer = await self.open()
         number = next(self._numbers)
         # A lone surrogate cannot be sent. The tokenizer would put the same in its place.
@@ -206,7 +206,7 @@ class _Line:
             raise SharedCapacityError(Shortage(message["no_capacity"]), message["error"])
         if "error" in message:
             raise SharedError(message["error"])
-        return [tuple(Judged(start, end, scores) for start, end, scores in text) for text in message["judged"]]
+        return [tuple(ScoredPiece(start, end, scores) for start, end, scores in text) for text in message["judged"]]
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:

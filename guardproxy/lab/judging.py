@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from guardproxy import inference
-from guardproxy.checks import Judged, Resources, Scorer, Supervisor, build_supervisor
+from guardproxy.checks import Resources, ScoredPiece, Scorer, Supervisor, build_supervisor
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Kind, Window
 from guardproxy.lab.texts import ANSWER_KINDS
@@ -69,7 +69,7 @@ class Judge:
                     self._highest([piece for segment, piece in pairs if segment.span(piece)]), bool(scan.findings)
                 )
 
-    def _highest(self, pieces: Sequence[Judged]) -> dict[str, float]:
+    def _highest(self, pieces: Sequence[ScoredPiece]) -> dict[str, float]:
         return {output: max((piece.scores[output] for piece in pieces), default=0.0) for output in self.outputs}
 
 

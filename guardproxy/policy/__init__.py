@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from guardproxy.policy.about import About
-from guardproxy.policy.cases import Expected, Find, Logged, PolicyTest, Texts, Told, Verdict, Written
+from guardproxy.policy.about import About, first_language
+from guardproxy.policy.cases import Expected, Find, Logged, PolicyTest, Texts, Told, Written
 from guardproxy.policy.coverage_table import coverage, table
-from guardproxy.policy.document import ACTIONS, KINDS_OF, CheckSpec, Match, Policy, Rule
+from guardproxy.policy.document import KINDS_OF, CheckSpec, Match, Policy, Rule
 from guardproxy.policy.document_schema import schema
 from guardproxy.policy.evaluate import Bound, BoundRule, Outcome, PolicySet, Tally
 from guardproxy.policy.expression import CHECK_ERROR, And, Expression, Name
@@ -13,7 +13,26 @@ from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder
 from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.reading import did_you_mean, join
-from guardproxy.policy.rollout import WHOLE
+from guardproxy.policy.rollout import WHOLE, reach
+from guardproxy.policy.strictness import (
+    ACTIONS,
+    SCALES,
+    VERDICTS,
+    Order,
+    Verdict,
+    canonical,
+    compare,
+    compare_conditions,
+    compare_operators,
+    compare_options,
+    compare_restorations,
+    compare_sets,
+    compare_shares,
+    items,
+    same,
+    strongest,
+    verdict_of,
+)
 from guardproxy.policy.tenancy import refuse_strangers
 from guardproxy.policy.tree import Place
 
@@ -21,6 +40,8 @@ __all__ = [
     "ACTIONS",
     "CHECK_ERROR",
     "KINDS_OF",
+    "SCALES",
+    "VERDICTS",
     "WHOLE",
     "About",
     "And",
@@ -36,6 +57,7 @@ __all__ = [
     "MatchVerdict",
     "Name",
     "Note",
+    "Order",
     "Outcome",
     "Place",
     "Policy",
@@ -49,13 +71,27 @@ __all__ = [
     "Verdict",
     "Written",
     "build_checks",
+    "canonical",
+    "compare",
+    "compare_conditions",
+    "compare_operators",
+    "compare_options",
+    "compare_restorations",
+    "compare_sets",
+    "compare_shares",
     "coverage",
     "did_you_mean",
+    "first_language",
+    "items",
     "join",
     "load_file",
     "load_folder",
     "notes",
+    "reach",
     "refuse_strangers",
+    "same",
     "schema",
+    "strongest",
     "table",
+    "verdict_of",
 ]

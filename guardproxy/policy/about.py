@@ -7,6 +7,7 @@ about every reading, as it stands and in normal form, and it holds where it hold
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -17,7 +18,14 @@ from guardproxy.policy.naming import folded, model_readings, tool_readings, valu
 from guardproxy.wire import LARGEST
 
 LIMIT_READINGS = 256
+_LANGUAGE = re.compile(r"\s*([A-Za-z]{2,3})(?=[\s,;-]|\Z)", re.ASCII)
 _ABSENT: Any = object()  # stands for a fact that cannot be told
+
+
+def first_language(value: str) -> str:
+    """The language that a `Content-Language` header names first (RFC 9110, 8.5), in lower case, or an empty text."""
+    named = _LANGUAGE.match(value)
+    return named[1].lower() if named else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from typing import cast, get_args
 from guardproxy import plugins
 from guardproxy.decisions import Decision, Edit, Retry
 from guardproxy.errors import GuardproxyError, OptionError, PolicyError
-from guardproxy.policy.document import ACTIONS, Policy, Rule
+from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.expression import has_and
+from guardproxy.policy.strictness import ACTIONS
 
 NO_AND = (
     "`and` cannot stand in a redact rule: in a stream the first finding has left before the second is known; "

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 from guardproxy.policy.reading import Reading, did_you_mean, join
+from guardproxy.policy.strictness import VERDICTS, Verdict
 from guardproxy.policy.tree import Node, Place
 from guardproxy.wire import codec_for, codecs
 
-Verdict = Literal["pass", "flag", "redact", "retry", "block"]
-
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 NONE = "none"  # no rule, no shadow rule, no finding
 ROUTE = "POST /v1/chat/completions"
 CHUNKINGS = 3

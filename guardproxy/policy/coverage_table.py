@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from guardproxy.checks import looks_at
 from guardproxy.findings import Direction, Kind
 from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.evaluate import PolicySet
@@ -33,7 +32,7 @@ class Looking:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CoverageRow:
     """One kind of texts of a wire format."""
 
     format: str
@@ -42,10 +41,10 @@ class Row:
     checks: tuple[Looking, ...]
 
 
-def coverage(policies: PolicySet) -> list[Row]:
+def coverage(policies: PolicySet) -> list[CoverageRow]:
     """Every kind of text that can come, and what looks at it; overrides of tenants only look at more."""
     return [
-        Row(codec.name, direction, kind, tuple(sorted(_looking(policies, codec, direction, kind))))
+        CoverageRow(codec.name, direction, kind, tuple(sorted(_looking(policies, codec, direction, kind))))
         for codec in codecs()
         for direction, kinds in codec.contract.carried().items()
         for kind in kinds
@@ -61,7 +60,7 @@ def _looking(policies: PolicySet, codec: Codec, direction: Direction, kind: Kind
         always = all(routes) and not any(others)
         rules = [rule for rule in policy.rules if (direction, kind) in rule.on]
         for name in sorted({name for rule in rules for name in asked(policy, rule)}):
-            if looks_at(policies.checks[policy.name, name], direction, kind):
+            if (direction, kind) in policies.checks[policy.name, name].traits.looks_at:
                 enforced = any(rule.mode == "enforce" for rule in rules if name in asked(policy, rule))
                 yield Looking(policy.name, name, not enforced, always)
 
@@ -72,7 +71,7 @@ def asked(policy: Policy, rule: Rule) -> frozenset[str]:
     return names or frozenset(policy.checks)
 
 
-def table(rows: list[Row]) -> list[str]:
+def table(rows: list[CoverageRow]) -> list[str]:
     """The rows as lines of text, columns under each other."""
     head = ("format", "direction", "kind", "checks")
     cells = [head, *((row.format, row.direction, row.kind, ", ".join(map(str, row.checks)) or "NONE") for row in rows)]

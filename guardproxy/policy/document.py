@@ -10,14 +10,13 @@ from typing import Any, Literal, get_args
 
 from guardproxy.decisions import Retry
 from guardproxy.findings import KINDS, Direction, Kind
-from guardproxy.policy.cases import VERDICTS, PolicyTest, Verdict
+from guardproxy.policy.cases import PolicyTest
 from guardproxy.policy.expression import Expression
 from guardproxy.policy.matching import Match
 from guardproxy.policy.tree import Place
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
 
 __all__ = [
-    "ACTIONS",
     "INTENT",
     "KEEP",
     "KINDS_OF",
@@ -27,8 +26,6 @@ __all__ = [
     "PASSES",
     "SEVERITIES",
     "UNMAPPED",
-    "VERDICTS",
-    "Action",
     "CheckSpec",
 ]
 __all__ += [
@@ -43,7 +40,6 @@ __all__ += [
     "Rule",
     "Severity",
     "Unmapped",
-    "Verdict",
 ]
 
 OnError = Literal["block", "flag"]
@@ -51,7 +47,6 @@ Unmapped = Literal["scan", "refuse"]
 Passes = Literal["pass", "refuse"]
 Keep = Literal["none", "redacted"]
 Intent = Literal["off", "on"]
-Action = Literal["flag", "redact", "retry", "block"]
 Mode = Literal["enforce", "shadow"]
 Severity = Literal["low", "medium", "high", "critical"]
 
@@ -60,7 +55,6 @@ UNMAPPED: tuple[Unmapped, ...] = get_args(Unmapped)
 PASSES: tuple[Passes, ...] = get_args(Passes)
 KEEP: tuple[Keep, ...] = get_args(Keep)
 INTENT: tuple[Intent, ...] = get_args(Intent)
-ACTIONS: tuple[Action, ...] = get_args(Action)
 MODES: tuple[Mode, ...] = get_args(Mode)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 

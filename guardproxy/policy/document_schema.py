@@ -105,11 +105,16 @@ def _check() -> Schema:
 
 def _options(name: str) -> Schema:
     declared = checks.options(name)
-    properties = {key: {"description": option.doc, **with_variables(option.schema)} for key, option in declared.items()}
+    properties = {key: _option(option) for key, option in declared.items()}
     then: Schema = {"properties": properties}
     if declared:  # a check of another package may declare nothing
         then |= {"properties": {"use": True, "on_error": True, **properties}, "additionalProperties": False}
     return {"if": {"required": ["use"], "properties": {"use": {"const": name}}}, "then": then}
+
+
+def _option(option: checks.Option) -> Schema:
+    default: Schema = {} if option.default is None else {"default": option.default}
+    return {"description": option.help, **default, **with_variables(option.schema)}
 
 
 def with_variables(form: Mapping[str, Any]) -> Schema:

@@ -139,14 +139,10 @@ class Bound:
         stops an answer for its shape as a whole. `judges`: whether a check that needs a form has one to look for."""
         return any(
             isinstance(bound.decision, Retry)
-            or (isinstance(bound.decision, Stop) and any(getattr(check, "whole", False) for check in asked))
+            or (isinstance(bound.decision, Stop) and any(check.traits.judges_whole for check in asked))
             for bound in self.rules
             if bound.enforced and not bound.rule.early and any(place[0] == "response" for place in bound.rule.on)
-            if (
-                asked := [
-                    check for check in self._asked(bound) if not getattr(check, "needs_form", False) or judges(check)
-                ]
-            )
+            if (asked := [check for check in self._asked(bound) if not check.traits.needs_form or judges(check)])
         )
 
     @property
@@ -159,14 +155,14 @@ class Bound:
         """The checks that look for a form."""
         if self._judging is None:
             found = {check.name: check for bound in self.rules for check in self._asked(bound)}
-            judging = (check for _, check in sorted(found.items()) if getattr(check, "needs_form", False))
+            judging = (check for _, check in sorted(found.items()) if check.traits.needs_form)
             object.__setattr__(self, "_judging", tuple(judging))
         return self._judging or ()
 
     @property
     def mends(self) -> bool:
         """Whether some check may offer a text in place of the model's."""
-        return any(getattr(check, "repair", False) for check in self.judging)
+        return any(check.traits.offers_repairs for check in self.judging)
 
     def _asked(self, bound: BoundRule) -> list[Check]:
         found = (self.checks.get((bound.policy.name, name)) for name in bound.names.values())

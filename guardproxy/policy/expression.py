@@ -75,14 +75,14 @@ def parse_expression(text: str, names: Collection[str]) -> Expression:
 
     Raises `PolicyError` with an empty path, line 1 and the column (from 1) in `text`.
     """
-    reader = _Reader(text, names)
+    reader = _ExpressionReader(text, names)
     expression = reader.any_of(0)
     if reader.current:
         raise reader.error("expected `and` or `or`", reader.hint(("and", "or")))
     return expression
 
 
-class _Reader:
+class _ExpressionReader:
     """The text, and the token that is looked at: `current` is empty at the end of the text."""
 
     def __init__(self, text: str, names: Collection[str]) -> None:

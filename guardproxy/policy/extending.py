@@ -3,45 +3,38 @@
 In: the entries of two trees; then the two policies that were read from them. Out: the entries of both together; every place
 where the second is weaker than the first, or where it cannot be shown that it is not. Kept: nothing.
 
-What may change, and only so: `action` to a stronger one, `mode` from shadow to enforce, `enforce` to a larger share, `on` to
-more, `when` to more, `restore` to false or to fewer places,
-`operators` to what shows less, `severity` up, `early` to false, `then` to a stronger
-one, `on_error` to block, `unmapped`, `opaque` and `token_ids` to refuse; options of a check as the check itself
-declares them (`Option.tighter`).
-`message`, `template` and the budget of a retry are free. Nothing can be taken away.
+`strictness.py` says what is weaker, for every key and, by the table of each check, for every option. `message`, `template` and
+the budget of a retry are free. `audit.keep` and the fallback of a retry stay as they are. Nothing can be taken away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import product
 from pathlib import PurePath
 from typing import Any
 
 from guardproxy import checks
 from guardproxy.policy import keys as tables
-from guardproxy.policy.document import (
-    ACTIONS,
-    INTENT,
-    MODES,
-    ON_ERROR,
-    PASSES,
-    SEVERITIES,
-    UNMAPPED,
-    CheckSpec,
-    Policy,
-    Rule,
-)
-from guardproxy.policy.expression import And, Expression, Name
+from guardproxy.policy.document import CheckSpec, Policy, Rule
 from guardproxy.policy.rollout import reach
+from guardproxy.policy.strictness import (
+    ACTIONS,
+    Order,
+    canonical,
+    compare,
+    compare_conditions,
+    compare_operators,
+    compare_options,
+    compare_restorations,
+    compare_sets,
+    compare_shares,
+    items,
+)
 from guardproxy.policy.tree import Node, Place
 from guardproxy.redaction import DEFAULT
-from guardproxy.redaction import KINDS as OPERATORS
 
 INHERITED = ("checks", "rules", "on_error", "unmapped", "opaque", "token_ids", "enforce", "audit")
-_THEN = ("pass_flagged", "fallback", "block")
-_LIMIT_TERMS = 256
 
 Entries = Mapping[str, Node]
 
@@ -104,26 +97,28 @@ def _rule(under: Node, over: Node) -> Node:
     return replace(over, value=kept)
 
 
-Found = tuple[Place, str]
+Weakness = tuple[Place, str]
+"""A place where a policy is weaker than the one under it, and why."""
 
 
-def loosened(before: Policy, after: Policy) -> Iterator[Found]:
-    """Where `after` is weaker than `before`."""
-    whose = f"tenant {after.tenant}: " if after.tenant else ""
+def loosened(before: Policy, after: Policy) -> Iterator[Weakness]:
+    """Where `after` is weaker than `before`. It has at least the checks and rules of `before`."""
+    tenant = f"tenant {after.tenant}: " if after.tenant else ""
     for place, message in (
-        *_whole(before, after),
-        *(
-            found
-            for name, spec in before.checks.items()
-            for found in _check(before, after.on_error, name, spec, after.checks[name])
-        ),
-        *(found for rule in before.rules for found in _rule_loosened(before, rule, _named(after, rule.id))),
+        *_policy_loosened(before, after),
+        *(weakness for name in before.checks for weakness in _check_loosened(before, after, name)),
+        *(weakness for rule in before.rules for weakness in _rule_loosened(before, rule, _named(after, rule.id))),
     ):
-        yield place, whose + message
+        yield place, tenant + message
 
 
 def _named(policy: Policy, name: str) -> Rule:
     return next(rule for rule in policy.rules if rule.id == name)
+
+
+def _is_weaker(order: Order) -> bool:
+    """Whether a change is refused: it is looser, or it cannot be shown that it is not."""
+    return order in ("looser", "unclear")
 
 
 def _there(policy: Policy, place: Place | None) -> str:
@@ -131,175 +126,120 @@ def _there(policy: Policy, place: Place | None) -> str:
     return f"{PurePath(place.path or policy.source).name}:{place.line}:{place.column}"
 
 
-def _order(what: str, order: Sequence[Any], was: Any, now: Any) -> str:
-    if order.index(now) >= order.index(was):
-        return ""
-    return f"{what} may not be weakened from {was} to {now}"
+def _weakened(old: Any, new: Any) -> str:
+    return f"may not be weakened from {old} to {new}"
 
 
-def _whole(before: Policy, after: Policy) -> Iterator[Found]:
-    for key, weaker in (
-        ("on_error", _order("`on_error`", tuple(reversed(ON_ERROR)), before.on_error, after.on_error)),
-        ("unmapped", _order("`unmapped`", UNMAPPED, before.unmapped, after.unmapped)),
-        ("token_ids", _order("`token_ids`", PASSES, before.token_ids, after.token_ids)),
-        ("opaque", _opaque(before, after)),
-        ("audit", "" if before.keep == after.keep else f"`audit` stays as it is, keep: {before.keep}"),
-        ("audit", _order("`intent` of `audit`", INTENT, before.intent, after.intent)),
-    ):
-        if weaker:
-            yield after.places[key], f"{weaker} ({_there(before, before.places.get(key))})"
+def _word_loosened(key: str, old: Any, new: Any) -> str:
+    """Why the new value of a key in `SCALES` may be weaker; empty if it is not."""
+    return _weakened(old, new) if _is_weaker(compare(key, old, new)) else ""
 
 
-def _opaque(before: Policy, after: Policy) -> str:
-    gone = sorted(before.opaque - after.opaque)
-    return f"`opaque` may not be weakened: {gone[0]} is refused there" if gone else ""
+def _policy_loosened(before: Policy, after: Policy) -> Iterator[Weakness]:
+    weak = [
+        (key, f"`{key}` {why}")
+        for key in ("on_error", "unmapped", "token_ids")
+        if (why := _word_loosened(key, getattr(before, key), getattr(after, key)))
+    ]
+    if gone := sorted(before.opaque - after.opaque):
+        weak.append(("opaque", f"`opaque` may not be weakened: {gone[0]} is refused there"))
+    if before.keep != after.keep:
+        weak.append(("audit", f"`audit` stays as it is, keep: {before.keep}"))
+    if why := _word_loosened("intent", before.intent, after.intent):
+        weak.append(("audit", f"`intent` of `audit` {why}"))
+    for key, message in weak:
+        yield after.places.get(key, after.place), f"{message} ({_there(before, before.places.get(key))})"
 
 
-def _check(before: Policy, after_on_error: str, name: str, was: CheckSpec, now: CheckSpec) -> Iterator[Found]:
-    if was.use != now.use:
-        message = f"the check `{name}` stays `use: {was.use}` ({_there(before, was.places['use'])})"
-        yield now.places["use"], message
+def _check_loosened(before: Policy, after: Policy, name: str) -> Iterator[Weakness]:
+    old, new = before.checks[name], after.checks[name]
+    if old.use != new.use:
+        message = f"the check `{name}` stays `use: {old.use}`"
+        yield new.places.get("use", new.place), f"{message} ({_there(before, old.places.get('use', old.place))})"
         return
-    if was.on_error or now.on_error:
-        order = (was.on_error or before.on_error, now.on_error or after_on_error)
-        if weaker := _order(f"`on_error` of `{name}`", tuple(reversed(ON_ERROR)), *order):
-            yield (
-                now.places.get("on_error", now.place),
-                f"{weaker} ({_there(before, was.places.get('on_error', was.place))})",
-            )
-    declared = checks.options(was.use)
-    for key, value in now.options.items():
-        if key in was.options and was.options[key] == value:
-            continue
-        option = declared.get(key)
-        start = option.start if option else None
-        old = was.options.get(key, start)
-        there = _there(before, was.places.get(key, was.place))
-        if why := _option(option.tighter if option else "", old, value):
-            yield now.places[key], f"`{key}` of `{name}` {why.format(was=_shown(old), now=_shown(value))} ({there})"
+    on_error = old.on_error or before.on_error, new.on_error or after.on_error
+    if (old.on_error or new.on_error) and (why := _word_loosened("on_error", *on_error)):
+        there = _there(before, old.places.get("on_error", old.place))
+        yield new.places.get("on_error", new.place), f"`on_error` of `{name}` {why} ({there})"
+    declared = checks.options(old.use)
+    for key in dict.fromkeys((*old.options, *new.options)):
+        if why := _option_loosened(declared.get(key), old, new, key):
+            there = _there(before, old.places.get(key, old.place))
+            yield new.places.get(key, new.place), f"`{key}` of `{name}` {why} ({there})"
+
+
+def _option_loosened(option: checks.Option | None, before: CheckSpec, after: CheckSpec, key: str) -> str:
+    """Why the new value of an option may be weaker; empty if it is not."""
+    old, new = before.options.get(key), after.options.get(key)
+    if not _is_weaker(compare_options(option, old, new)):
+        return ""
+    if option is None or option.tighter is None:
+        return "may only be set where the check is first named"
+    old, new = (option.default if value is None else value for value in (old, new))
+    if old is None:
+        return f"is left out in the baseline, so it cannot be shown that {_shown(new)} is stricter"
+    if option.tighter == "longer" and (gone := _missing(old, new)):
+        return f"may not lose `{gone[0]}`"
+    if option.tighter == "shorter" and (more := _missing(new, old)):
+        return f"may not gain `{more[0]}`"
+    if option.tighter == "lower" and compare_options(option, old, new) == "unclear":
+        return f"cannot be compared: {_shown(old)} there, {_shown(new)} here"
+    return _weakened(_shown(old), _shown(new))
+
+
+def _missing(old: Any, new: Any) -> list[Any]:
+    """The items of one list that another list lacks."""
+    kept = set(map(canonical, items(new)))
+    return [item for item in items(old) if canonical(item) not in kept]
 
 
 def _shown(value: Any) -> str:
     return "nothing" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _option(tighter: str | tuple[Any, ...], was: Any, now: Any) -> str:
-    """Why the new value may be weaker; empty where it is not."""
-    if not tighter:
-        return "may only be set where the check is first named"
-    if was is None:
-        return "is left out in the baseline, so it cannot be shown that {now} is stricter"
-    if tighter == "less":
-        return _less(was, now)
-    if tighter in ("more", "fewer"):
-        before, after = (one if isinstance(one, list) else [one] for one in (was, now))
-        if gone := [one for one in before if one not in after] if tighter == "more" else []:
-            return f"may not lose `{gone[0]}`".replace("{", "{{").replace("}", "}}")
-        if new := [one for one in after if one not in before] if tighter == "fewer" else []:
-            return f"may not gain `{new[0]}`".replace("{", "{{").replace("}", "}}")
-        return ""
-    known = was in tighter and now in tighter and tighter.index(now) >= tighter.index(was)
-    return "" if known else "may not be weakened from {was} to {now}"
-
-
-def _less(was: Any, now: Any) -> str:
-    """Of thresholds: single ones, or one for each label."""
-    if isinstance(was, Mapping) or isinstance(now, Mapping):
-        labels = sorted({*(was if isinstance(was, Mapping) else ()), *(now if isinstance(now, Mapping) else ())})
-        pairs = [tuple(one.get(label) if isinstance(one, Mapping) else one for one in (was, now)) for label in labels]
-    else:
-        pairs = [(was, now)]
-    for one, other in pairs:
-        before, after = point(one), point(other)
-        if before is None or after is None or before[0] != after[0]:
-            return "cannot be compared: {was} there, {now} here"
-        if after[1] > before[1]:
-            return "may not be weakened from {was} to {now}"
-    return ""
-
-
-def point(value: Any) -> tuple[str, float] | None:
-    """A threshold in a form in which less finds more: a score, or an operating point such as `1%`."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, (int, float)):
-        return "score", float(value)
-    try:
-        return ("point", -float(value.removesuffix("%"))) if value.endswith("%") else None
-    except (AttributeError, ValueError):
-        return None
-
-
-def _rule_loosened(before: Policy, was: Rule, now: Rule) -> Iterator[Found]:
-    weak: dict[str, str] = {
-        "action": _action(was, now),
-        "mode": _order("", tuple(reversed(MODES)), was.mode, now.mode),
-        "severity": _order("", (None, *SEVERITIES), was.severity, now.severity),
+def _rule_loosened(before: Policy, old: Rule, new: Rule) -> Iterator[Weakness]:
+    weak = {
+        "action": _action_loosened(old, new),
+        "mode": _word_loosened("mode", old.mode, new.mode),
+        "severity": _word_loosened("severity", old.severity, new.severity),
     }
-    if now.mode == "enforce" and reach(now) < reach(was):
-        weak["enforce"] = " may not become less"
-    if gone := sorted(was.on - now.on):
-        direction, kind = gone[0]
-        weak["on"] = f" may not lose `{kind}` of the {direction}"
-    if not implies(was.when, now.when):
-        weak["when"] = " may only be widened, with `or`"
-    if was.action == now.action:
-        if now.restore and not was.restore:
-            weak["restore"] = " may not be switched on"
-        elif now.restore and not now.restoration <= was.restoration:
-            weak["restore"] = f" may not be given more places (was: {was.restoration})"
-        if now.early and not was.early:
-            weak["early"] = " may not be switched on"
-        if label := _shows_more(was, now):
-            weak["operators"] = f" may not show more of {label}"
-        if was.retry and now.retry:
-            weak["then"] = _order("", _THEN, was.retry.then, now.retry.then)
-            same = (was.retry.model, was.retry.upstream) == (now.retry.model, now.retry.upstream)
-            if not same and now.retry.then == "fallback":
-                weak["fallback"] = " stays as it is"
+    if new.mode == "enforce" and _is_weaker(compare_shares(reach(old), reach(new))):
+        weak["enforce"] = "may not become less"
+    if _is_weaker(compare_sets(old.on, new.on)):
+        direction, kind = min(old.on - new.on)
+        weak["on"] = f"may not lose `{kind}` of the {direction}"
+    if _is_weaker(compare_conditions(old.when, new.when)):
+        weak["when"] = "may only be widened, with `or`"
+    if old.action == new.action:  # what belonged to a weaker action went with it
+        weak |= _parts_loosened(old, new)
     for key, why in weak.items():
         if why:
-            there = _there(before, was.places.get(key, was.place))
-            yield now.places.get(key, now.place), f"`{key}` of the rule `{was.id}`{why} ({there})"
+            there = _there(before, old.places.get(key, old.place))
+            yield new.places.get(key, new.place), f"`{key}` of the rule `{old.id}` {why} ({there})"
 
 
-def _action(was: Rule, now: Rule) -> str:
-    if was.action in ACTIONS and now.action in ACTIONS:
-        return _order("", ACTIONS, was.action, now.action)
-    return "" if (was.action, was.options) == (now.action, now.options) else " of another package stays as it is"
+def _action_loosened(old: Rule, new: Rule) -> str:
+    if {old.action, new.action} <= {*ACTIONS}:
+        return _word_loosened("action", old.action, new.action)
+    stays = (old.action, old.options) == (new.action, new.options)
+    return "" if stays else "of another package stays as it is"
 
 
-def _shows_more(was: Rule, now: Rule) -> str:
-    """A label of whose values the new operators show more than the old ones did."""
-    for label in sorted({*was.operators.by_label, *now.operators.by_label, DEFAULT}):
-        old, new = was.operators.of(label), now.operators.of(label)
-        if old == new:
-            continue
-        if new.type != old.type:
-            fine = OPERATORS.index(new.type) < OPERATORS.index(old.type)
-        else:
-            masks_more = old.chars_to_mask is not None and (new.chars_to_mask or 0) >= old.chars_to_mask
-            fine = new.chars_to_mask is None or (masks_more and old.from_end == new.from_end)
-        if not fine:
-            return label
-    return ""
-
-
-def implies(was: Expression, now: Expression) -> bool:
-    """Whether `now` holds wherever `was` does: in every smallest set of findings that makes `was` hold."""
-    return all(now.holds(term) for term in terms(was))
-
-
-def terms(expression: Expression) -> Collection[frozenset[str]]:
-    """The sets of findings that are just enough, each of them; all names at once where there are too many."""
-    if isinstance(expression, Name):
-        return {expression.names()}
-    parts = [terms(part) for part in expression.parts]
-    if not isinstance(expression, And):
-        return {term for part in parts for term in part}
-    count = 1
-    for part in parts:
-        count *= len(part)
-    if count > _LIMIT_TERMS:
-        return {frozenset()}
-    return {frozenset().union(*chosen) for chosen in product(*parts)}
+def _parts_loosened(old: Rule, new: Rule) -> dict[str, str]:
+    """What is weaker in a rule whose action stays: by key, why."""
+    weak: dict[str, str] = {}
+    if _is_weaker(compare("restore", old.restore, new.restore)):
+        weak["restore"] = "may not be switched on"
+    elif new.restore and _is_weaker(compare_restorations(old.restoration, new.restoration)):
+        weak["restore"] = f"may not be given more places (was: {old.restoration})"
+    if _is_weaker(compare("early", old.early, new.early)):
+        weak["early"] = "may not be switched on"
+    for label in sorted({*old.operators.by_label, *new.operators.by_label, DEFAULT}):
+        if _is_weaker(compare_operators(old.operators.of(label), new.operators.of(label))):
+            weak.setdefault("operators", f"may not show more of {label}")
+    if old.retry and new.retry:
+        weak["then"] = _word_loosened("then", old.retry.then, new.retry.then)
+        stays = (old.retry.model, old.retry.upstream) == (new.retry.model, new.retry.upstream)
+        if not stays and new.retry.then == "fallback":
+            weak["fallback"] = "stays as it is"
+    return weak

@@ -13,7 +13,6 @@ from guardproxy.findings import KINDS
 from guardproxy.policy import cases as trial
 from guardproxy.policy import retrying
 from guardproxy.policy.document import (
-    ACTIONS,
     INTENT,
     KEEP,
     MEDIA,
@@ -23,8 +22,8 @@ from guardproxy.policy.document import (
     SEVERITIES,
     UNMAPPED,
     WORDS_OF_ON,
-    Action,
 )
+from guardproxy.policy.strictness import ACTIONS, VERDICTS, Action
 from guardproxy.redaction import HASH_TYPES
 from guardproxy.redaction import KINDS as OPERATORS
 
@@ -224,7 +223,7 @@ _FIND: Schema = {
 _EXPECTED: dict[str, Schema] = {
     **dict.fromkeys(trial.EXPECT_KEYS, TEXT_OR_TEXTS),
     "rule": TEXT,
-    "decision": choice(trial.VERDICTS),
+    "decision": choice(VERDICTS),
     "upstream": _TEXTS,
     "client": _TEXTS,
     "finds": {"anyOf": [{"const": trial.NONE}, _FIND, {"type": "array", "minItems": 1, "items": _FIND}]},

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from guardproxy.checks import advice, labels, looks_at
 from guardproxy.decisions import Retry
 from guardproxy.policy.coverage_table import asked, coverage
 from guardproxy.policy.document import Policy, Rule
@@ -113,14 +112,14 @@ def _chosen(policy: Policy) -> Iterator[Note]:
 def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Note]:
     names = asked(policy, rule)
     checks = {name: policies.checks[policy.name, name] for name in names}
-    able = {name for name, check in checks.items() if any(looks_at(check, *place) for place in rule.on)}
+    able = {name for name, check in checks.items() if check.traits.looks_at & rule.on}
     if not rule.when.holds({*able, CHECK_ERROR}):
         blind = ", ".join(f"`{name}`" for name in sorted(rule.when.names() - able - {CHECK_ERROR}))
         message = f"`{rule.id}` can never hold: {blind} cannot find anything in the texts that `on` names"
         yield _note(policy, rule.places.get("on", rule.place), "warning", "never-fires", message)
-    told = [labels(check) for check in checks.values()]
-    known = {label for one in told if one for label in one}
-    for label in rule.operators.by_label if None not in told else ():
+    declared = [check.traits.labels for check in checks.values()]
+    known = {label for labels in declared if labels for label in labels}
+    for label in rule.operators.by_label if None not in declared else ():
         if label not in known:
             message = f"no check of `{rule.id}` finds `{label}`{did_you_mean(label, sorted(known))}"
             yield _note(policy, rule.places.get("operators", rule.place), "warning", "unknown-label", message)
@@ -137,9 +136,9 @@ def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Note]:
 
 def _options(policies: PolicySet, policy: Policy) -> Iterator[Note]:
     for name, spec in policy.checks.items():
-        for told in advice(policies.checks[policy.name, name]):
-            place = spec.places.get(f"{told.key}[{told.item}]", spec.places.get(told.key, spec.place))
-            yield _note(policy, place, "warning" if told.serious else "note", "option", told.message)
+        for advice in policies.checks[policy.name, name].traits.advice:
+            place = spec.places.get(f"{advice.key}[{advice.item}]", spec.places.get(advice.key, spec.place))
+            yield _note(policy, place, "warning" if advice.serious else "note", "option", advice.message)
 
 
 def _not_scanned(policies: PolicySet) -> Iterator[Note]:

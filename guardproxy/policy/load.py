@@ -211,7 +211,7 @@ def _nothing_to_cut(policies: Sequence[Policy], built: Mapping[Key, checks.Check
         for rule in policy.rules
         if rule.action == "redact"
         for name in sorted(rule.when.names())
-        if getattr(built.get((policy.name, name)), "whole", False)
+        if (check := built.get((policy.name, name))) and check.traits.judges_whole
     ]
 
 

@@ -12,10 +12,11 @@ from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.policy import acting, restoring, retrying, rollout
 from guardproxy.policy import keys as tables
-from guardproxy.policy.document import ACTIONS, KINDS_OF, MODES, SEVERITIES, WORDS_OF_ON, Rule
+from guardproxy.policy.document import KINDS_OF, MODES, SEVERITIES, WORDS_OF_ON, Rule
 from guardproxy.policy.expression import Expression, has_and, parse_expression
 from guardproxy.policy.operators import read_operators, unrestorable
 from guardproxy.policy.reading import Reading, did_you_mean, join
+from guardproxy.policy.strictness import ACTIONS
 from guardproxy.policy.tree import Node, Place
 
 

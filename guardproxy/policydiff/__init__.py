@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.policydiff.excerpts import Piece, excerpt
+from guardproxy.policydiff.excerpts import ExcerptPart, excerpt
 from guardproxy.policydiff.html import page
 from guardproxy.policydiff.policies import Change, changes
 from guardproxy.policydiff.traffic import COUNTS, Traffic
@@ -10,7 +10,7 @@ from guardproxy.policydiff.traffic import COUNTS, Traffic
 __all__ = [
     "COUNTS",
     "Change",
-    "Piece",
+    "ExcerptPart",
     "Traffic",
     "changes",
     "excerpt",

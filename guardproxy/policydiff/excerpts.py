@@ -12,14 +12,14 @@ AROUND_CHARS = 60
 LIMIT_CHARS = 400
 
 
-class Piece(NamedTuple):
+class ExcerptPart(NamedTuple):
     """A part of an excerpt. `mark`: what was found there; empty for plain text."""
 
     text: str
     mark: str = ""
 
 
-def excerpt(text: str, spans: Iterable[tuple[int, int, str]], around: int = AROUND_CHARS) -> tuple[Piece, ...]:
+def excerpt(text: str, spans: Iterable[tuple[int, int, str]], around: int = AROUND_CHARS) -> tuple[ExcerptPart, ...]:
     """The spans of a text, each marked with its name, and `around` characters on both sides of them. Of spans that overlap,
     the first gives its name to both."""
     merged: list[tuple[int, int, str]] = []
@@ -29,26 +29,26 @@ def excerpt(text: str, spans: Iterable[tuple[int, int, str]], around: int = AROU
             merged[-1] = (low, max(high, end), first)
         else:
             merged.append((start, end, name))
-    out: list[Piece] = []
+    out: list[ExcerptPart] = []
     at = 0
     for start, end, name in merged:
         out += _between(text, at, start, around, first=at == 0)
-        out.append(Piece(_short(text[start:end]), name))
+        out.append(ExcerptPart(_short(text[start:end]), name))
         at = end
     return (*out, *_after(text, at, around if merged else LIMIT_CHARS))
 
 
-def _between(text: str, low: int, high: int, around: int, *, first: bool) -> list[Piece]:
+def _between(text: str, low: int, high: int, around: int, *, first: bool) -> list[ExcerptPart]:
     head = 0 if first else around
     if high - low <= head + around:
-        return [Piece(text[low:high])] if high > low else []
-    return [Piece(text[low : low + head] + "… " + text[high - around : high])]
+        return [ExcerptPart(text[low:high])] if high > low else []
+    return [ExcerptPart(text[low : low + head] + "… " + text[high - around : high])]
 
 
-def _after(text: str, low: int, around: int) -> list[Piece]:
+def _after(text: str, low: int, around: int) -> list[ExcerptPart]:
     if low >= len(text):
         return []
-    return [Piece(text[low : low + around] + (" …" if len(text) - low > around else ""))]
+    return [ExcerptPart(text[low : low + around] + (" …" if len(text) - low > around else ""))]
 
 
 def _short(text: str) -> str:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from guardproxy.policydiff.excerpts import Piece
+from guardproxy.policydiff.excerpts import ExcerptPart
 from guardproxy.policydiff.policies import Change
-from guardproxy.policydiff.traffic import COUNTS, Example, Group, Traffic
+from guardproxy.policydiff.traffic import COUNTS, Example, ExchangeGroup, Traffic
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --found: #fd06; --loose: #c33; --tight: #283; }
@@ -92,11 +92,11 @@ def _traffic(traffic: Traffic) -> Iterator[str]:
         yield from _group(group)
 
 
-def _name(group: Group) -> str:
+def _name(group: ExchangeGroup) -> str:
     return f"{group.policy}: {group.rule}" if group.policy else group.rule
 
 
-def _group(group: Group) -> Iterator[str]:
+def _group(group: ExchangeGroup) -> Iterator[str]:
     yield f"<h2>{_text(_name(group))} {_text(group.way)}</h2>"
     shown = len(group.examples)
     yield f'<p class="quiet">{shown} of {group.count} exchanges.</p>'
@@ -116,7 +116,7 @@ def _example(example: Example) -> Iterator[str]:
     yield "</article>"
 
 
-def _piece(piece: Piece) -> str:
+def _piece(piece: ExcerptPart) -> str:
     return f"<mark>{_text(piece.text)}<sub>{_text(piece.mark)}</sub></mark>" if piece.mark else _text(piece.text)
 
 

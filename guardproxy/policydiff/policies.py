@@ -3,53 +3,47 @@
 In: policies, in any order. Out: changes, by policy, in the order of the names; policies, checks, rules and items of lists are
 matched by name, so that moving them is no change. Kept: nothing.
 
-What a change does is told from the files alone: `tightens` (more is found, or more is done about it), `loosens`, `either`
-(it depends on the texts), `neutral` (only records and words change).
+The files alone say what a change does: `tightens` (more is found, or more is done about it), `loosens`, `either` (it depends
+on the texts), `neutral` (only records, words and costs change). `policy/strictness.py` holds the order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import combinations
 from typing import Any
 
-from guardproxy import policy
 from guardproxy.decisions import Retry
-from guardproxy.policy import ACTIONS, KINDS_OF, And, Expression, Match, Name, Place, Policy, Rule
-from guardproxy.policydiff.options import Changed, Effect, options, shown
-from guardproxy.redaction import Operators
-
-_LIMIT_NAMES = 10  # of an expression, for all their combinations to be tried
-# By field: the values in the order in which they protect more.
-_ORDERS: Mapping[str, tuple[Any, ...]] = {
-    "on_error": ("flag", "block"),
-    "unmapped": ("scan", "refuse"),
-    "intent": ("off", "on"),
-    "token_ids": ("pass", "refuse"),
-    "action": ACTIONS,
-    "mode": ("shadow", "enforce"),
-    "restore": (True, False),
-    "early": (True, False),
-    "then": ("pass_flagged", "fallback", "block"),
-}
-_NEUTRAL = ("keep", "message", "severity", "template", "price")
-_BY_HAND: tuple[str, ...] = (
-    "name",
-    "match",
-    "checks",
-    "rules",
-    "tests",
-    "id",
-    "on",
-    "when",
-    "retry",
-    "operators",
-    "rule",
-    "strength",
+from guardproxy.policy import (
+    KINDS_OF,
+    SCALES,
+    WHOLE,
+    And,
+    Expression,
+    Match,
+    Name,
+    Place,
+    Policy,
+    Rule,
+    compare,
+    compare_conditions,
+    compare_operators,
+    compare_restorations,
+    compare_shares,
+    reach,
 )
-_BY_HAND += ("restoration", "opaque")
+from guardproxy.policydiff.options import EFFECTS, Difference, Effect, options, shown
+
+# Fields of a policy, a rule or a retry. The first ones change records, words and costs only: `attempts` and its like bound how
+# many answers the model gives, never what is let through.
+_NEUTRAL = ("keep", "message", "severity", "template", "price", "attempts", "total_s", "total_tokens")
+_BY_HAND = (
+    *("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "restoration"),
+    *("opaque", "share", "model", "upstream"),
+)
 _NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "root", "unused")
+_OF_THE_ACTION = ("restore", "early")
+"""Fields that go with a weaker action when a rule gets a stronger one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +62,8 @@ def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
     """Everything that differs."""
     before, after = ({policy.name: policy for policy in each} for each in (old, new))
     gone, fresh = (
-        {name: policy for name, policy in one.items() if name not in other and not policy.tenant}
-        for one, other in ((before, after), (after, before))
+        {name: policy for name, policy in these.items() if name not in those and not policy.tenant}
+        for these, those in ((before, after), (after, before))
     )
     out: list[Change] = []
     if len(gone) == len(fresh) == 1 and not before.keys() & after.keys():  # two versions of one policy
@@ -77,7 +71,7 @@ def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
         out += [Change(other, f"was called {name}", "neutral"), *_policy(policy, newer)]
         gone, fresh = {}, {}
     for name, policy in sorted(gone.items()):
-        same = next((one for one in fresh if _bare(fresh[one]) == _bare(policy)), None)
+        same = next((other for other in fresh if _bare(fresh[other]) == _bare(policy)), None)
         if same is not None:
             del fresh[same]
             out.append(Change(same, f"was called {name}", "neutral"))
@@ -88,13 +82,13 @@ def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
     for name in sorted({*before} & {*after}):
         if not after[name].tenant:
             out += _policy(before[name], after[name])
-    said = {(change.policy, change.words) for change in out}
-    out += (change for change in _tenants(before, after) if (change.policy, change.words) not in said)
+    known = {(change.policy, change.words) for change in out}
+    out += (change for change in _tenants(before, after) if (change.policy, change.words) not in known)
     return sorted(out, key=lambda change: change.policy)
 
 
 def _tenants(before: Mapping[str, Policy], after: Mapping[str, Policy]) -> Iterator[Change]:
-    """What is special for one tenant, which can only be stricter than the file. What changed for all is left out."""
+    """The changes for one tenant alone, whose overrides can only be stricter than the file."""
     for name in sorted(before.keys() | after.keys()):
         policy = after.get(name) or before[name]
         if not policy.tenant or not (policy.file in before and policy.file in after):
@@ -133,32 +127,33 @@ def _bites(rule: Rule) -> bool:
 def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     scope = _scope(old.match, new.match)
 
-    def told(found: Iterable[Changed], bites: bool = True) -> Iterator[Change]:
-        for words, effect in found:
+    def changed(differences: Iterable[Difference], bites: bool = True) -> Iterator[Change]:
+        for words, effect in differences:
             yield Change(new.name, f"{words}{scope}", effect if bites else "neutral")
 
-    yield from told(_match(old.match, new.match))
+    yield from changed(_match(old.match, new.match))
     for name in sorted({*old.checks} & {*new.checks}):
         users = [rule for policy in (old, new) for rule in policy.rules if name in rule.when.names()]
-        yield from told(options(name, old.checks[name], new.checks[name]), any(map(_bites, users)))
-    yield from told(_named_checks(old, new))
-    yield from told(_rules(old, new))
-    yield from told(_fields(old, new, ""))
-    yield from told(_opaque(old, new))
+        yield from changed(options(name, old.checks[name], new.checks[name]), any(map(_bites, users)))
+        yield from changed(_on_error(name, old, new))
+    yield from changed(_named_checks(old, new))
+    yield from changed(_rules(old, new))
+    yield from changed(_fields(old, new, ""))
+    yield from changed(_opaque(old, new))
     if not new.tenant and old.stands_for != new.stands_for:
         was, now = (_listed(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
-        yield from told([Changed(f"extends {was} -> {now}", "neutral")])
-    yield from told(_tests(old, new))
+        yield from changed([Difference(f"extends {was} -> {now}", "neutral")])
+    yield from changed(_tests(old, new))
 
 
 def _scope(old: Match, new: Match) -> str:
     """For whom both policies are, where that is not everybody."""
     both = (("tenant", old.tenants, new.tenants), ("model", old.models, new.models), ("route", old.routes, new.routes))
-    told = [f"{word} {' or '.join(before)}" for word, before, after in both if before and before == after]
-    return f" for {', '.join(told)}" if told else ""
+    parts = [f"{word} {' or '.join(before)}" for word, before, after in both if before and before == after]
+    return f" for {', '.join(parts)}" if parts else ""
 
 
-def _match(old: Match, new: Match) -> Iterator[Changed]:
+def _match(old: Match, new: Match) -> Iterator[Difference]:
     for field in fields(Match):
         before, after = getattr(old, field.name), getattr(new, field.name)
         if before == after or not field.compare:
@@ -166,63 +161,71 @@ def _match(old: Match, new: Match) -> Iterator[Changed]:
         if field.name == "when":
             was, now = (value.text if value else "always" for value in (before, after))
             effect: Effect = "loosens" if before is None else "tightens" if after is None else "either"
-            yield Changed(f"applies when {was} -> {now}", effect)
+            yield Difference(f"applies when {was} -> {now}", effect)
             continue
         lists = [value for value in (before, after) if value is not None]
         if not all(isinstance(value, tuple) for value in lists):
-            yield Changed(f"match {field.name} {shown(before)} -> {shown(after)}", "either")
+            yield Difference(f"match {field.name} {shown(before)} -> {shown(after)}", "either")
         elif before is None:
-            yield Changed(f"only for {field.name} {_listed(after)}, was for all", "loosens")
+            yield Difference(f"only for {field.name} {_listed(after)}, was for all", "loosens")
         elif after is None:
-            yield Changed(f"for all {field.name}, was only for {_listed(before)}", "tightens")
+            yield Difference(f"for all {field.name}, was only for {_listed(before)}", "tightens")
         else:
-            if more := [one for one in after if one not in before]:
-                yield Changed(f"also for {field.name} {_listed(more)}", "tightens")
-            if fewer := [one for one in before if one not in after]:
-                yield Changed(f"no longer for {field.name} {_listed(fewer)}", "loosens")
+            if more := [item for item in after if item not in before]:
+                yield Difference(f"also for {field.name} {_listed(more)}", "tightens")
+            if fewer := [item for item in before if item not in after]:
+                yield Difference(f"no longer for {field.name} {_listed(fewer)}", "loosens")
 
 
 def _listed(items: Sequence[Any]) -> str:
     return ", ".join(map(str, items))
 
 
-def _named_checks(old: Policy, new: Policy) -> Iterator[Changed]:
-    """Checks that came or went; what that does is told by the rules that name them."""
+def _on_error(name: str, old: Policy, new: Policy) -> Iterator[Difference]:
+    """The difference of `on_error` of a check, if one of the policies sets it for this check."""
+    own = old.checks[name].on_error, new.checks[name].on_error
+    before, after = own[0] or old.on_error, own[1] or new.on_error
+    if any(own) and before != after:
+        yield Difference(f"`{name}` on_error {before} -> {after}", EFFECTS[compare("on_error", before, after)])
+
+
+def _named_checks(old: Policy, new: Policy) -> Iterator[Difference]:
+    """Checks that came or went. The rules that name them say what that does."""
     for name in sorted({*new.checks} - {*old.checks}):
-        yield Changed(f"the check `{name}` is new ({new.checks[name].use})", "neutral")
+        yield Difference(f"the check `{name}` is new ({new.checks[name].use})", "neutral")
     for name in sorted({*old.checks} - {*new.checks}):
-        yield Changed(f"the check `{name}` is gone", "neutral")
+        yield Difference(f"the check `{name}` is gone", "neutral")
 
 
-def _tests(old: Policy, new: Policy) -> Iterator[Changed]:
+def _tests(old: Policy, new: Policy) -> Iterator[Difference]:
     before, after = ({test.name: test for test in policy.tests} for policy in (old, new))
     counts = {
         "new": len(after.keys() - before.keys()),
         "gone": len(before.keys() - after.keys()),
         "changed": sum(before[name] != after[name] for name in before.keys() & after.keys()),
     }
-    if told := [f"{count} {word}" for word, count in counts.items() if count]:
-        yield Changed(f"tests: {', '.join(told)}", "neutral")
+    if parts := [f"{count} {word}" for word, count in counts.items() if count]:
+        yield Difference(f"tests: {', '.join(parts)}", "neutral")
 
 
 # Rules.
 
 
-def _rules(old: Policy, new: Policy) -> Iterator[Changed]:
+def _rules(old: Policy, new: Policy) -> Iterator[Difference]:
     before, after = ({rule.id: rule for rule in policy.rules} for policy in (old, new))
     for name in sorted(before.keys() | after.keys()):
         if name not in after:
             rule = before[name]
-            yield Changed(f"the rule `{name}` is gone ({_summary(rule)})", "loosens" if _bites(rule) else "neutral")
+            yield Difference(f"the rule `{name}` is gone ({_summary(rule)})", "loosens" if _bites(rule) else "neutral")
         elif name not in before:
             rule = after[name]
-            yield Changed(f"the rule `{name}` is new ({_summary(rule)})", "tightens" if _bites(rule) else "neutral")
+            yield Difference(f"the rule `{name}` is new ({_summary(rule)})", "tightens" if _bites(rule) else "neutral")
         else:
-            was, now = _bites(before[name]), _bites(after[name])
+            bit, bites = _bites(before[name]), _bites(after[name])
             for words, effect in _rule(before[name], after[name]):
-                # Of a rule that did nothing before, or does nothing now, what it looked for is of no matter.
-                told = (was and now) or ((was or now) and words.startswith(("mode ", "action ", "enforce ")))
-                yield Changed(f"rule `{name}`: {words}", effect if told else "neutral")
+                # If the rule only recorded before, or only records now, it does not matter what it looked for.
+                counts = (bit and bites) or ((bit or bites) and words.startswith(("mode ", "action ", "enforce ")))
+                yield Difference(f"rule `{name}`: {words}", effect if counts else "neutral")
 
 
 def _summary(rule: Rule) -> str:
@@ -230,78 +233,87 @@ def _summary(rule: Rule) -> str:
     return f"{rule.action}{quiet} when {written(rule.when)}, on {_places(rule.on)}"
 
 
-def _rule(old: Rule, new: Rule) -> Iterator[Changed]:
+def _rule(old: Rule, new: Rule) -> Iterator[Difference]:
     if old.when != new.when:
-        yield Changed(f"when {written(old.when)} -> {written(new.when)}", _implied(old.when, new.when))
+        effect = EFFECTS[compare_conditions(old.when, new.when)]
+        yield Difference(f"when {written(old.when)} -> {written(new.when)}", effect)
     if fewer := old.on - new.on:
-        yield Changed(f"no longer looks at {_places(fewer)}", "loosens")
+        yield Difference(f"no longer looks at {_places(fewer)}", "loosens")
     if more := new.on - old.on:
-        yield Changed(f"now looks at {_places(more)}", "tightens")
-    yield from _operators(old.operators, new.operators)
+        yield Difference(f"now looks at {_places(more)}", "tightens")
+    stays = old.action == new.action
+    for words, effect in _of_action(old, new):
+        yield Difference(words, effect if stays else "neutral")
+    if reach(old) != reach(new) and old.share != new.share:
+        percents = (f"{reach(rule) * 100 / WHOLE:g} %" for rule in (old, new))
+        yield Difference(f"enforce {' -> '.join(percents)}", EFFECTS[compare_shares(reach(old), reach(new))])
+    yield from _fields(old, new, "", skipped=_OF_THE_ACTION)
+
+
+def _of_action(old: Rule, new: Rule) -> Iterator[Difference]:
+    """What belongs to the action of a rule: it comes and goes with the action."""
+    for label in sorted({"DEFAULT", *old.operators.by_label, *new.operators.by_label}):
+        before, after = old.operators.of(label), new.operators.of(label)
+        if before != after:
+            effect = EFFECTS[compare_operators(before, after)]
+            yield Difference(f"what stands for {label}: {before.type} -> {after.type}", effect)
     if old.restore and new.restore and old.restoration != new.restoration:
-        fewer_places, more_places = new.restoration <= old.restoration, old.restoration <= new.restoration
-        effect: Effect = "tightens" if fewer_places else "loosens" if more_places else "either"
-        yield Changed(f"values come back in {old.restoration} -> {new.restoration}", effect)
-    yield from _fields(old, new, "")
+        effect = EFFECTS[compare_restorations(old.restoration, new.restoration)]
+        yield Difference(f"values come back in {old.restoration} -> {new.restoration}", effect)
+    for name in _OF_THE_ACTION:
+        if (before := getattr(old, name)) != (after := getattr(new, name)):
+            yield Difference(f"{name} {shown(before)} -> {shown(after)}", EFFECTS[compare(name, before, after)])
     if old.retry and new.retry:
         yield from _fields(old.retry, new.retry, "retry ")
+        for name in ("model", "upstream"):
+            if (before := getattr(old.retry, name)) != (after := getattr(new.retry, name)):
+                effect = "either" if new.retry.then == "fallback" else "neutral"
+                yield Difference(f"retry {name} {shown(before)} -> {shown(after)}", effect)
 
 
-def _operators(old: Operators, new: Operators) -> Iterator[Changed]:
-    for label in sorted({"DEFAULT", *old.by_label, *new.by_label}):
-        before, after = old.of(label), new.of(label)
-        if before != after:
-            yield Changed(f"what stands for {label}: {before.type} -> {after.type}", "either")
-
-
-def _fields(old: Policy | Rule | Retry, new: Policy | Rule | Retry, prefix: str) -> Iterator[Changed]:
+def _fields(
+    old: Policy | Rule | Retry, new: Policy | Rule | Retry, prefix: str, skipped: Sequence[str] = ()
+) -> Iterator[Difference]:
     """The fields that hold one plain value each, whatever they are."""
     for field in fields(old):
         name = field.name
-        if name in _BY_HAND or name in _NOT_SHOWN:
+        if name in _BY_HAND or name in _NOT_SHOWN or name in skipped:
             continue
         before, after = getattr(old, name), getattr(new, name)
         if name == "description" and before != after:
-            yield Changed("the description is another", "neutral")
-        elif name == "share" and before != after:
-            was, now = (policy.WHOLE if share is None else share for share in (before, after))
-            percents = (f"{share * 100 / policy.WHOLE:g} %" for share in (was, now))
-            yield Changed(f"enforce {' -> '.join(percents)}", "tightens" if now > was else "loosens")
+            yield Difference("the description is another", "neutral")
         elif before != after:
-            yield Changed(f"{prefix}{name} {shown(before)} -> {shown(after)}", _ranked(name, before, after))
+            yield Difference(f"{prefix}{name} {shown(before)} -> {shown(after)}", _ranked(name, before, after))
 
 
-def _opaque(old: Policy, new: Policy) -> Iterator[Changed]:
+def _opaque(old: Policy, new: Policy) -> Iterator[Difference]:
     """Content that no check can read, by kind."""
     for kind in sorted(old.opaque ^ new.opaque):
         fresh = kind in new.opaque
         was, now = ("pass", "refuse") if fresh else ("refuse", "pass")
-        yield Changed(f"opaque {kind} {was} -> {now}", "tightens" if fresh else "loosens")
+        yield Difference(f"opaque {kind} {was} -> {now}", "tightens" if fresh else "loosens")
 
 
 def _ranked(name: str, old: Any, new: Any) -> Effect:
     if name in _NEUTRAL:
         return "neutral"
-    order = _ORDERS.get(name, ())
-    if old not in order or new not in order:
-        return "either"
-    return "tightens" if order.index(new) > order.index(old) else "loosens"
+    return EFFECTS[compare(name, old, new)] if name in SCALES else "either"
 
 
 def _places(on: frozenset[Any]) -> str:
     """Directions and kinds, as short as a file may write them."""
     left = set(on)
-    said: list[str] = []
+    words: list[str] = []
     for direction, kinds in KINDS_OF.items():
         if (whole := {(direction, kind) for kind in kinds}) <= on:
-            said.append(direction)
+            words.append(direction)
             left -= whole
-    both = {kind for direction, kind in left if {(one, kind) for one in KINDS_OF} <= left}
-    said += sorted(both)
+    both = {kind for direction, kind in left if {(each, kind) for each in KINDS_OF} <= left}
+    words += sorted(both)
     for direction in KINDS_OF:
-        kinds_left = sorted(kind for one, kind in left if one == direction and kind not in both)
-        said += [f"{', '.join(kinds_left)} of the {direction}"] if kinds_left else []
-    return ", ".join(said)
+        kinds_left = sorted(kind for where, kind in left if where == direction and kind not in both)
+        words += [f"{', '.join(kinds_left)} of the {direction}"] if kinds_left else []
+    return ", ".join(words)
 
 
 def written(when: Expression, inside: bool = False) -> str:
@@ -311,16 +323,3 @@ def written(when: Expression, inside: bool = False) -> str:
     words = " and " if isinstance(when, And) else " or "
     text = words.join(written(part, inside=True) for part in when.parts)
     return f"({text})" if inside else text
-
-
-def _implied(old: Expression, new: Expression) -> Effect:
-    """Whether one holds wherever the other does: all combinations of what may be found are tried."""
-    names = sorted(old.names() | new.names())
-    if len(names) > _LIMIT_NAMES:
-        return "either"
-    cases = [set(some) for count in range(len(names) + 1) for some in combinations(names, count)]
-    lost = any(old.holds(case) and not new.holds(case) for case in cases)
-    won = any(new.holds(case) and not old.holds(case) for case in cases)
-    if lost and won:
-        return "either"
-    return "loosens" if lost else "tightens" if won else "neutral"

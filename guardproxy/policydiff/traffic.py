@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from guardproxy.policy import PolicySet
-from guardproxy.policydiff.excerpts import Piece, excerpt
+from guardproxy.policydiff.excerpts import ExcerptPart, excerpt
 from guardproxy.replay import UNSEEN, Masked, Way, differences, moved_decisions, rerun, text_at
 
 EXAMPLES = 5
@@ -33,11 +33,11 @@ class Example:
     after: str
     where: str
     differences: tuple[str, ...]
-    pieces: tuple[Piece, ...]
+    pieces: tuple[ExcerptPart, ...]
 
 
 @dataclass(slots=True)
-class Group:
+class ExchangeGroup:
     """The exchanges that change by one rule in one way. `action`: what the rule asks for, and in which mode."""
 
     policy: str
@@ -67,10 +67,10 @@ class Traffic:
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     rescanned: Counter[str] = field(default_factory=Counter)
-    _groups: dict[tuple[str, str, Way, str], Group] = field(default_factory=dict)
+    _groups: dict[tuple[str, str, Way, str], ExchangeGroup] = field(default_factory=dict)
 
     @property
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ExchangeGroup]:
         """Those with most exchanges first."""
         return sorted(self._groups.values(), key=lambda one: (-one.count, one.policy, one.rule, one.way))
 
@@ -120,7 +120,7 @@ class Traffic:
         shown: Mapping[str, Any],
         decisions: list[Mapping[str, Any]],
     ) -> None:
-        group = self._groups.setdefault(key, Group(*key))
+        group = self._groups.setdefault(key, ExchangeGroup(*key))
         group.count += 1
         group.ids.append(after["id"])
         if len(group.examples) < self.examples:
@@ -133,7 +133,7 @@ def _key(decision: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(decision[name] for name in ("policy", "rule", "action", "mode", "direction", "path"))
 
 
-def _excerpt(record: Mapping[str, Any], decisions: list[Mapping[str, Any]]) -> tuple[str, tuple[Piece, ...]]:
+def _excerpt(record: Mapping[str, Any], decisions: list[Mapping[str, Any]]) -> tuple[str, tuple[ExcerptPart, ...]]:
     """Where the first decision is about, and the text there."""
     if not decisions:
         return "", ()

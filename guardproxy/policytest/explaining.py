@@ -13,7 +13,7 @@ from typing import Literal
 
 from guardproxy.exchange import Job
 from guardproxy.findings import Direction, Kind, Scan
-from guardproxy.policy import CHECK_ERROR, BoundRule, Name, PolicySet, Told, Verdict, Written
+from guardproxy.policy import CHECK_ERROR, VERDICTS, BoundRule, Name, PolicySet, Told, Verdict, Written, verdict_of
 from guardproxy.policytest.playing import Found, Played, play_scene
 from guardproxy.policytest.scan import scanned
 from guardproxy.policytest.scenes import Cuts
@@ -29,8 +29,6 @@ State = Literal["decided", "held", "shadow", "no"]
 """`held`: but a stronger rule decided; `shadow`: held, and would have been done."""
 
 Scores = Mapping[tuple[str, str], float]
-
-_STRENGTH: Mapping[str, int] = {"flag": 0, "redact": 1, "retry": 2, "block": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +130,10 @@ def _ruled(bound: BoundRule, played: Played, scores: Scores) -> Ruled:
     found = ", ".join(dict.fromkeys(f"`{bound.names.get(one.check, one.check)}` found {one.label}" for one in held))
     if not held[0].enforced:
         return Ruled(*about, "shadow", f"{found}; in shadow mode")
-    strongest = max(_STRENGTH.get(one.action, 0) for one in played.held if one.enforced)
-    if _STRENGTH.get(bound.rule.action, 0) == strongest:
+    stronger = max((one for one in played.held if one.enforced), key=lambda one: VERDICTS.index(one.verdict))
+    if verdict_of(bound.decision) == stronger.verdict:
         back = f"; values come back in {bound.rule.restoration}" if bound.rule.restore else ""
         return Ruled(*about, "decided", found + back)
-    stronger = next(one for one in played.held if one.enforced and _STRENGTH.get(one.action, 0) == strongest)
     return Ruled(*about, "held", f"{found}; `{stronger.rule}` ({stronger.action}) is stronger")
 
 

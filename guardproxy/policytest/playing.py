@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.decisions import Edit
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Command,
@@ -38,8 +37,8 @@ from guardproxy.exchange import (
 )
 from guardproxy.findings import Direction, Kind
 from guardproxy.findings import Scan as ScanResult
-from guardproxy.policy import BoundRule, PolicySet, Texts, Told, Verdict, Written
-from guardproxy.policytest.scan import scanned
+from guardproxy.policy import BoundRule, PolicySet, Texts, Told, Verdict, Written, first_language, verdict_of
+from guardproxy.policytest.scan import outcome_of, scanned
 from guardproxy.policytest.scenes import Cuts, answer_of, codec_of, request_of
 from guardproxy.redaction import PLACEHOLDER, RESTORE
 from guardproxy.replay import Rerun
@@ -107,7 +106,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Held:
-    """A rule that held, and by which finding."""
+    """A rule that held, and by which finding. `verdict`: what its action leads to."""
 
     policy: str
     rule: str
@@ -120,6 +119,7 @@ class Held:
     start: int
     end: int
     attempt: int
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +168,8 @@ def play_scene(
     exchange, codec = _exchange(policies, told)
     numbers = Numbers()
     body = request_of(scene, told, cuts.streamed)
-    received = RequestReceived(body, language=_language(told), headers=told.headers)
-    done = play(exchange, [received], each(scan))
+    language = first_language(told.headers.get("content-language", ""))
+    done = play(exchange, [RequestReceived(body, language=language, headers=told.headers)], each(scan))
     _upstream(exchange, done, numbers)
     number = 0
     while exchange.state == State.WAITING and (answer := answer_of(scene, told, cuts, number, numbers.fill)):
@@ -207,10 +207,6 @@ def _exchange(policies: PolicySet, told: Told) -> tuple[Exchange, Codec]:
         keys=Keys.of(_KEY, told.tenant, unsealed),
     )
     return Exchange(setting), codec
-
-
-def _language(told: Told) -> str:
-    return told.headers.get("content-language", "").split(",")[0].split("-")[0].strip().lower()
 
 
 def _upstream(exchange: Exchange, done: Iterable[Command], numbers: Numbers) -> Shown | None:
@@ -259,13 +255,14 @@ def _played(
         Held(
             *(one.policy, one.rule, one.action, one.enforced, one.channel.direction, one.channel.path),
             *(one.finding.check, one.finding.label, one.finding.start, one.finding.end, one.attempt),
+            verdict_of(one.decision),
         )
         for one in exchange.outcomes
     )
     last = done[-1] if done else None
     outcome = last.outcome if isinstance(last, Finish) else ""
     return Played(
-        decision=_decision(exchange, done, outcome),
+        decision=outcome_of(exchange, done),
         rules_of=exchange.bound.rules if exchange.bound else (),
         held=held,
         found=tuple(_findings(exchange, numbers)),
@@ -274,18 +271,6 @@ def _played(
         read=tuple(_read(exchange)),
         trouble=_trouble(outcome, last.record if isinstance(last, Finish) else {}),
     )
-
-
-def _decision(exchange: Exchange, done: Sequence[Command], outcome: str) -> Verdict:
-    """The strongest thing that was done."""
-    if outcome not in ("", "answered"):
-        return "block"
-    if any(isinstance(command, SendUpstream) and command.attempt for command in done):
-        return "retry"
-    enforced = [one.decision for one in exchange.outcomes if one.enforced]
-    if any(isinstance(one, Edit) for one in enforced):
-        return "redact"
-    return "flag" if enforced else "pass"
 
 
 def _trouble(outcome: str, record: dict[str, Any]) -> str:

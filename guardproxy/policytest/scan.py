@@ -7,11 +7,14 @@ empty one, so what is printed here is what the proxy would do.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from guardproxy.checks import Check, with_partner
+from guardproxy.decisions import Pass, Retry
 from guardproxy.exchange import (
+    Command,
     DataReceived,
     Exchange,
     Finish,
@@ -30,11 +33,10 @@ from guardproxy.exchange import (
 )
 from guardproxy.findings import Channel, Finding, failed
 from guardproxy.findings import Scan as ScanResult
-from guardproxy.policy import PolicySet
+from guardproxy.policy import PolicySet, Verdict, strongest
 from guardproxy.wire import codecs
 from guardproxy.wire.json import dotted, reach, read, write
 
-Decided = Literal["pass", "flag", "redact", "retry", "block"]
 _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secret").digest()
 
 
@@ -43,7 +45,7 @@ class Result:
     """What became of a text. `text`: after edits, empty when nothing goes on; `findings` count in the text given. A text that
     is sent back to the model (`retry`) does not go on."""
 
-    decision: Decided
+    decision: Verdict
     rules: tuple[str, ...]
     findings: tuple[Finding, ...]
     text: str
@@ -64,6 +66,20 @@ def scanned(job: Job) -> ScanResult:
         return job.check.scan([job.window])[0]
     except Exception as error:
         return failed(job.window, error)
+
+
+def outcome_of(exchange: Exchange, done: Sequence[Command]) -> Verdict:
+    """The strongest thing that was done in an exchange."""
+    if any(isinstance(command, Finish) and command.outcome != "answered" for command in done):
+        return "block"
+    decisions = [outcome.decision for outcome in exchange.outcomes if outcome.enforced]
+    if not _has_asked_again(done):  # a retry that was not made lets the answer through
+        decisions = [Pass(decision.rule) if isinstance(decision, Retry) else decision for decision in decisions]
+    return strongest(decisions)
+
+
+def _has_asked_again(done: Sequence[Command]) -> bool:
+    return any(isinstance(command, SendUpstream) and command.attempt for command in done)
 
 
 def scan_text(policies: PolicySet, text: str, direction: Literal["request", "response"]) -> Result:
@@ -87,7 +103,7 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
         inputs += [ResponseStarted(200, contract.media.whole), DataReceived(data), ResponseEnded()]
     done = play(exchange, inputs, each(scanned))
     shown = ""
-    again = any(isinstance(command, SendUpstream) and command.attempt for command in done)
+    again = _has_asked_again(done)
     match done[-1]:
         case SendUpstream() if not again:
             shown = reach(read(done[-1].body), author.PROMPT_PATH)
@@ -96,14 +112,5 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
     gate = exchange.answers[0].gate if again else exchange.sides[direction].gate
     path = dotted(author.PROMPT_PATH if direction == "request" else contract.answer_path)
     lane = next((lane for lane in gate.lanes if lane.channel.path == path), None)
-    decided: Decided = "pass"
-    if again:
-        decided = "retry"
-    elif any(isinstance(command, Finish) and command.outcome != "answered" for command in done):
-        decided = "block"
-    elif lane and lane.rewrite.edits:
-        decided = "redact"
-    elif any(one.enforced for one in exchange.outcomes):
-        decided = "flag"
     rules = tuple(sorted({one.rule for one in exchange.outcomes if one.enforced}))
-    return Result(decided, rules, tuple(lane.progress.findings) if lane else (), shown)
+    return Result(outcome_of(exchange, done), rules, tuple(lane.progress.findings) if lane else (), shown)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import commonprefix
 
-from guardproxy.findings import Finding, Scan, Window
+from guardproxy.findings import QUICK, Finding, Scan, Traits, Window
 from guardproxy.redaction.restoration import EVERYWHERE, Restoration
 from guardproxy.urls import Reading, host_follows
 
@@ -97,6 +97,7 @@ class Restoring:
     restorations: Mapping[str, Restoration] = field(default_factory=dict)
     name: str = RESTORE
     digest: str = ""
+    traits: Traits = QUICK
     _known: int = 0  # how many values the two below were made of
     _pattern: re.Pattern[str] = PLACEHOLDER  # and the stand-ins: they have any shape, so each is looked for as it is
     _begun: frozenset[str] = frozenset()  # every beginning of one of these texts

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from guardproxy.checks import Check, labels
+from guardproxy.checks import QUICK, Check, Traits
 from guardproxy.events import Event
 from guardproxy.exchange import Job, Scanned
 from guardproxy.exchange import Scan as ScanCommand
@@ -58,28 +58,27 @@ class Memory:
 
     def scan(self, job: Job) -> Scan:
         window, check = job.window, job.check
-        same = self._digests.get(check.name) == getattr(check, "pair_digest", check.digest)
-        gives_way = getattr(check, "gives_way", False)  # then what is recorded under its name is its partner's to tell
+        first = check.traits.partner_of  # a partner's findings are recorded as those of the check that it belongs to
+        same = self._digests.get(check.name) == (first or check.digest)
         if same and window.facts.form and window.channel.direction == "request":
             return settled(window, ())  # the schema of a request that was sent
         if same and (found := self.findings(window, check.name)) is not None:
-            return settled(window, () if gives_way else found)
+            return settled(window, () if first else found)
         if any(one.get("judged") for _, one in self._at(window)):
             self.unreadable = check.name
             return settled(window, ())
         self.rescanned.add(check.name)
         scan = check.scan([window])[0]
         if same:
-            more = () if gives_way else tuple(self._masked(window, scan, check.name))
+            more = () if first else tuple(self._masked(window, scan, check.name))
             return replace(scan, findings=tuple(sorted((*scan.findings, *more))))
         return self._recorded(window, scan, check)
 
     def _recorded(self, window: Window, scan: Scan, check: Check) -> Scan:
         """The scan with what the record says of masked values that a new or changed check looks for as well."""
-        found, done = list(scan.findings), scan.settled
+        found, done, wanted = list(scan.findings), scan.settled, check.traits.labels
         for finding in self._masks_in(window):
             where = (window.channel.direction, window.channel.path, finding.label)
-            wanted = labels(check)
             if wanted is not None and finding.label not in wanted:
                 continue
             if not self._surely_finds(check.name, wanted, finding):
@@ -167,6 +166,7 @@ class _Restored:
     told: Sequence[Mapping[str, Any]] | None = None
     name: str = RESTORE
     digest: str = ""
+    traits: Traits = QUICK
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         return [self._scan(window) for window in windows]

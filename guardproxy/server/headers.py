@@ -15,6 +15,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from multidict import CIMultiDict
 
 from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.policy import first_language
 from guardproxy.server.listener import VERSION
 from guardproxy.server.shapes import is_harmless, without_ids
 from guardproxy.wire import Query
@@ -88,7 +89,6 @@ _HOST = re.compile(
     r"(?:(?P<name>[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9.])?)|\[(?P<address>[0-9A-Fa-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?",
     re.ASCII,
 )
-_LANGUAGE = re.compile(r"\s*([A-Za-z]{2,3})(?=[\s,;-]|\Z)", re.ASCII)
 _LAST_PORT = 65535
 _RETRY_LIMIT_S = 3600.0
 _BAD_VALUE = re.compile(r"[^\t\x20-\x7e]")
@@ -137,15 +137,9 @@ def _sane_delay(value: str, unit: int) -> bool:
     return math.isfinite(delay) and 0 <= delay <= _RETRY_LIMIT_S * unit
 
 
-def language(headers: Mapping[str, str]) -> str:
-    """The language that `Content-Language` names first (RFC 9110, 8.5), as its code of letters; empty where there is none."""
-    named = _LANGUAGE.match(headers.get("Content-Language", ""))
-    return named[1].lower() if named else ""
-
-
 def named(headers: Mapping[str, str]) -> tuple[str, str]:
     """The language and the conversation that a request's headers name; empty where they name none."""
-    return language(headers), headers.get("x-guardproxy-conversation", "")
+    return first_language(headers.get("Content-Language", "")), headers.get("x-guardproxy-conversation", "")
 
 
 def is_trusted(peer: object, hops: Iterable[IPv4Network | IPv6Network]) -> bool:

@@ -309,15 +309,14 @@ class Scanner:
 
 
 def _is_small(batch: _Batch) -> bool:
-    if getattr(batch.check, "slow", False) or len(batch.windows) > INLINE_WINDOWS:
+    if batch.check.traits.is_slow or len(batch.windows) > INLINE_WINDOWS:
         return False
     return batch.chars <= INLINE_CHARS
 
 
 def _asks(check: Check) -> Any:
     """The model that a check asks, where its answer can be waited for without a thread."""
-    scorer = getattr(check, "scorer", None)
-    return scorer if isinstance(check, _Asking) and isinstance(scorer, _Patient) else None
+    return check.scorer if isinstance(check, _Asking) and isinstance(check.scorer, _Patient) else None
 
 
 async def _fill(scans: list[Scan | None], numbers: Iterable[int], answers: Iterable[Scan]) -> None:

@@ -555,7 +555,7 @@ def test_a_client_that_goes_away_between_attempts_ends_them(start: Any, model: A
     ("options", "message"),
     [
         ((), "falls back to the upstream `backup`: give --upstream backup=URL"),
-        (("--upstream-key", "other=k"), "an upstream key must be like backup=KEY"),
+        (("--upstream-key", "other=k"), "must be like backup=KEY, for an upstream given as backup=URL"),
     ],
 )
 def test_an_upstream_without_an_address_is_noticed_at_the_start(

@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks import pii
-from guardproxy.checks._contract import Check, Resources, build
+from guardproxy.checks import Check, Resources, build, pii
 from guardproxy.checks._evasions import unfolding as _unfolding
 from guardproxy.checks._evasions.folding import table
 from guardproxy.checks._patterns import reach as _reach

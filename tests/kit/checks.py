@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-from guardproxy.checks._contract import Check
+from guardproxy.checks import Check
 from guardproxy.testing import CHANNEL, assert_every_split, assert_invariant, scan_in_chunks, whole
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
-from guardproxy.checks._contract import Judged, Query
+from guardproxy.checks._contract import Query, ScoredPiece
 
 POINTS: Mapping[str, Mapping[str, float]] = {
     "jailbreak": {"5%": 0.4, "1%": 0.8, "0.1%": 0.95},
@@ -38,16 +38,16 @@ class FakeScorer:
     def texts(self) -> list[list[str]]:
         return [[query.text for query in call] for call in self.calls]
 
-    def judge(self, queries: Sequence[Query]) -> list[tuple[Judged, ...]]:
+    def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
         self.calls.append(list(queries))
         return [tuple(self._pieces(query)) for query in queries]
 
-    def _pieces(self, query: Query) -> list[Judged]:
+    def _pieces(self, query: Query) -> list[ScoredPiece]:
         text = query.text
         last = max(0, len(text) - self._chars)
         starts = [*range(0, last, self._chars - self._overlap), last]
         return [
-            Judged(start, end, {output: self._says(text[start:end], output) for output in query.outputs})
+            ScoredPiece(start, end, {output: self._says(text[start:end], output) for output in query.outputs})
             for start in starts
             for end in [min(len(text), start + self._chars)]
         ]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._contract import Check
+from guardproxy.checks import Check
 from guardproxy.checks._pii.engine import Span
 from guardproxy.checks.pii import _strength, resolve
 from guardproxy.findings import Finding, give_way

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from guardproxy.checks._contract import Resources, build
 from guardproxy.checks._evasions.folding import table
 from guardproxy.checks._evasions.unfolding import UNDECODED, Unfolding, unfolding
+from guardproxy.findings import QUICK
 from tests.kit.checks import PROSE, assert_every_split, assert_invariant, promise, whole
 from tests.kit.evasions import CARD, INVISIBLE, KEY, MAIL, SPACES, WAYS, base, digits, full_width, look_alikes
 
@@ -120,7 +121,7 @@ def test_hidden_values_are_found_the_same_however_the_text_is_cut(
 def test_words_that_are_too_long_are_cut_the_same_however_the_text_is_cut(
     name: str, strict: bool, text: str, limit: int, data: st.DataObject
 ) -> None:
-    check = Unfolding(INNER[name], table(strict, limit), "sha256:0", True, False)
+    check = Unfolding(INNER[name], table(strict, limit), "sha256:0", QUICK)
     text += data.draw(st.sampled_from(["", "x ", "key="])) + base(data.draw(st.sampled_from(VALUES)) * 9)
     text += data.draw(st.sampled_from(["", " end", ". ", "\n"]))
     assert_invariant(check, text, _cuts(data, text))

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 import regex
 
-from guardproxy.checks._contract import Check, Resources, build
+from guardproxy.checks import Check, Resources, build
 from guardproxy.testing import assert_invariant, whole
 from tests.kit.evasions import CARD, KEY, MAIL
 

@@ -9,7 +9,7 @@ from functools import cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.checks._contract import Check, Resources, Scorer
+from guardproxy.checks import Check, Resources, Scorer
 from guardproxy.checks.supervisor import _SENTENCE_END, FIRST_CHARS, Segments, Supervisor, Wanted, build
 from guardproxy.findings import KINDS, Channel, Direction, Finding, Window
 from guardproxy.inference.models import Settings, find, load

@@ -10,12 +10,12 @@ from dataclasses import replace
 from functools import cache
 
 from guardproxy.checks._evasions.folding import Table, table
-from guardproxy.checks._evasions.views import DEPTH, View, plain, read
+from guardproxy.checks._evasions.views import DEPTH, TextView, plain, read
 
 PROFILES = ("off", "standard", "strict")
 
 
-def other_views(text: str, profile: str) -> list[View]:
+def other_views(text: str, profile: str) -> list[TextView]:
     """The views of `text` that differ from it; at most two. `profile`: one of `PROFILES`."""
     if profile == "off":
         return []
@@ -23,7 +23,7 @@ def other_views(text: str, profile: str) -> list[View]:
     if plain(text, using):
         return []
     views = read(text, using, more=False).views
-    found: list[View] = []
+    found: list[TextView] = []
     for view in (views[DEPTH + 1], views[-1]):
         if view.text != text and all(view.text != known.text for known in found):
             found.append(view)

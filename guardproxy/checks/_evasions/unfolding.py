@@ -27,23 +27,27 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import regex
 
-from guardproxy.checks._contract import Advice, Check, Option, advice, labels, options_digest
 from guardproxy.checks._evasions.folding import ASCII, Table, spaced_open, table
-from guardproxy.checks._evasions.views import Reading, View, as_it_stands, hidden, long_words, plain, read, together
+from guardproxy.checks._evasions.views import TextView, Views, as_it_stands, hidden, long_words, plain, read, together
+from guardproxy.checks._options import Option, options_digest
 from guardproxy.concurrency import stop_point
 from guardproxy.errors import NoCapacityError, OptionError
-from guardproxy.findings import Finding, Scan, Window
+from guardproxy.findings import Check, Finding, Scan, Traits, Window
 
 VERSION = 2
 PROFILES = ("off", "standard", "strict")
 UNDECODED = "UNDECODED"
 EVASIONS = Option(
-    "What values are hidden by is undone before they are looked for.", {"enum": list(PROFILES)}, PROFILES, "standard"
+    "Which ways of hiding a value are undone before values are looked for.",
+    {"enum": list(PROFILES)},
+    default="standard",
+    tighter=PROFILES,
 )
+_Inner = TypeVar("_Inner", bound=Check)
 _ROUNDS = 8  # each of them reads what is held once more
 _ROUND_CHARS = 65_536  # that the rounds of a scan may read, beside three times its text: long texts get fewer rounds
 _PATIENCE = 512  # characters that are held before a scan is not tried at each window
@@ -52,7 +56,7 @@ _STEP = 64  # characters of a word that are looked at together, at first
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ViewState:
     """How far the inner check is in a view: at places `low` to `high` of the text, or (`low` > `high`) inside of what
     stands for a run. `keep`: what it still needs to see."""
 
@@ -106,21 +110,11 @@ class Unfolding:
     inner: Check
     using: Table = field(repr=False)
     digest: str
-    sensitive: bool
-    slow: bool
+    traits: Traits
 
     @property
     def name(self) -> str:
         return self.inner.name
-
-    @property
-    def labels(self) -> frozenset[str] | None:
-        found = labels(self.inner)
-        return None if found is None else found | {UNDECODED}
-
-    @property
-    def advice(self) -> tuple[Advice, ...]:
-        return advice(self.inner)
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -243,7 +237,7 @@ class Unfolding:
             found = [(0, end), *(span for span in found if span[0])]
         return [Giant(*span, inside and not span[0], self.using.limit) for span in found]
 
-    def _read(self, text: str, giants: Sequence[Giant], more: bool) -> Reading:
+    def _read(self, text: str, giants: Sequence[Giant], more: bool) -> Views:
         """The views of `text`, in which giants stand as they are."""
         bounds = [0, *(at for giant in giants for at in (giant.start, min(giant.end, len(text)))), len(text)]
         readings = []
@@ -257,12 +251,12 @@ class Unfolding:
 
     def _agreed(
         self,
-        views: Sequence[View],
+        views: Sequence[TextView],
         window: Window,
         behind: int,
         limit: int,
         unread: Sequence[tuple[int, int]],
-    ) -> tuple[list[State], int]:
+    ) -> tuple[list[ViewState], int]:
         """The inner check's states in all views, and the place that is one of each."""
         last = window.last and limit == len(window.text)
         for view in views:
@@ -284,9 +278,11 @@ class Unfolding:
             for number, state in zip(late, again, strict=True):
                 states[number] = state
         done = window.settled - window.start
-        return [State((), done, done, 0) for _ in views], done
+        return [ViewState((), done, done, 0) for _ in views], done
 
-    def _states(self, views: Sequence[View], window: Window, behind: int, limit: int, last: bool) -> list[State]:
+    def _states(
+        self, views: Sequence[TextView], window: Window, behind: int, limit: int, last: bool
+    ) -> list[ViewState]:
         """The inner check's states in `views` when it is shown them up to a place of the text."""
         if len(views) == 1 and not behind and limit == len(window.text) and views[0].text == window.text:
             asked = [window]
@@ -329,9 +325,9 @@ class Unfolding:
         return 0
 
 
-def unfolding(check: Check, options: Mapping[str, Any]) -> Check:
+def unfolding(check: _Inner, options: Mapping[str, Any]) -> _Inner | Unfolding:
     """`check`, with the option `evasions`. Raises `OptionError` for a value that is no profile."""
-    profile = options.get("evasions", "standard")
+    profile = options.get("evasions", EVASIONS.default)
     if profile not in PROFILES:
         raise OptionError("evasions", f"`evasions` must be one of {', '.join(PROFILES)}")
     if profile == "off":
@@ -339,11 +335,11 @@ def unfolding(check: Check, options: Mapping[str, Any]) -> Check:
     digest = options_digest(
         "evasions", VERSION, {"profile": profile}, check.digest, unicodedata.unidata_version, regex.__version__
     )
-    sensitive, slow = bool(getattr(check, "sensitive", True)), bool(getattr(check, "slow", False))
-    return Unfolding(check, table(profile == "strict"), digest, sensitive, slow)
+    labels = None if check.traits.labels is None else check.traits.labels | {UNDECODED}
+    return Unfolding(check, table(profile == "strict"), digest, replace(check.traits, labels=labels))
 
 
-def _state(view: View, scan: Scan, shift: int, limit: int) -> State:
+def _state(view: TextView, scan: Scan, shift: int, limit: int) -> ViewState:
     """An inner scan in terms of the text."""
     at, keep = scan.settled - shift, scan.keep - shift
     places, kept = view.places(at), view.places(keep)
@@ -358,7 +354,7 @@ def _state(view: View, scan: Scan, shift: int, limit: int) -> State:
         for each in scan.findings
     )
     low, high = places if places else (limit + 1, view.start_of(at))
-    return State(findings, low, min(high, limit) if places else high, kept[0] if kept else view.start_of(keep))
+    return ViewState(findings, low, min(high, limit) if places else high, kept[0] if kept else view.start_of(keep))
 
 
 def _joined(spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:

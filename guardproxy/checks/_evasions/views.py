@@ -49,7 +49,7 @@ class Patch:
     stop: int
 
 
-class View:
+class TextView:
     """A way to read a text. `patches`: in order and apart."""
 
     __slots__ = ("_ats", "_starts", "patches", "text")
@@ -61,7 +61,7 @@ class View:
         self._starts = [patch.start for patch in patches]
 
     @classmethod
-    def joined(cls, views: Sequence[View], starts: Sequence[int]) -> View:
+    def joined(cls, views: Sequence[TextView], starts: Sequence[int]) -> TextView:
         """The views of pieces of a text, which begin at `starts`, as one."""
         texts: list[str] = []
         patches: list[Patch] = []
@@ -113,10 +113,10 @@ class View:
         patch = self.patches[number]
         return patch.start if place < patch.stop else place
 
-    def edited(self, text: str, edits: Sequence[Edit]) -> View:
+    def edited(self, text: str, edits: Sequence[Edit]) -> TextView:
         """This view with its text changed to `text`, of the same length, and that edited."""
         if not edits:
-            return View(text, self.patches) if text is not self.text else self
+            return TextView(text, self.patches) if text is not self.text else self
         parts: list[tuple[int, int, str | Patch]] = [(patch.at, patch.end, patch) for patch in self.patches]
         parts = sorted(parts + list(edits), key=lambda part: part[:2])
         out: list[str] = []
@@ -138,7 +138,7 @@ class View:
             patches.append(Patch(size, size + len(plain), start, stop))
             size += len(plain)
             done, first = high, after
-        return View("".join(out) + text[done:], patches)
+        return TextView("".join(out) + text[done:], patches)
 
 
 def _applied(text: str, low: int, high: int, parts: Sequence[tuple[int, int, str | Patch]]) -> str:
@@ -152,7 +152,7 @@ def _applied(text: str, low: int, high: int, parts: Sequence[tuple[int, int, str
 
 
 @dataclass(slots=True)
-class Reading:
+class Views:
     """What was read of a text.
 
     `views`: one for each layer, the text itself first; `limit`: from where on what follows may still change them. `spans`:
@@ -160,14 +160,14 @@ class Reading:
     it lies in patches.
     """
 
-    views: list[View]
+    views: list[TextView]
     limit: int
     spans: list[tuple[int, int]]
     unread: list[tuple[int, int]]
 
-    def distinct(self) -> list[View]:
+    def distinct(self) -> list[TextView]:
         """The views without those that equal one before."""
-        found: list[View] = []
+        found: list[TextView] = []
         for view in self.views:
             if not any(view.text == known.text and view.patches == known.patches for known in found):
                 found.append(view)
@@ -179,9 +179,9 @@ def plain(text: str, using: Table) -> bool:
     return not (_has_escapes(text) or has_hidden(text, using) or _has_runs(text) or _has_units(text, using))
 
 
-def as_it_stands(text: str) -> Reading:
+def as_it_stands(text: str) -> Views:
     """The reading of a text in which nothing is hidden."""
-    return Reading([View(text)] * _VIEWS, len(text), [], [])
+    return Views([TextView(text)] * _VIEWS, len(text), [], [])
 
 
 def long_words(text: str, using: Table) -> list[tuple[int, int]]:
@@ -206,9 +206,9 @@ def hidden(piece: str, joined: bool) -> bool:
     return bool(unescape(piece)) or says(piece, joined)
 
 
-def read(text: str, using: Table, more: bool) -> Reading:
+def read(text: str, using: Table, more: bool) -> Views:
     """The views of a text. `more`: text may follow."""
-    reading = Reading([View(text)], len(text), [], [])
+    reading = Views([TextView(text)], len(text), [], [])
     view = _marked(reading, reading.views[0], _spans(padding().finditer(text)) if has_hidden(text, using) else [])
     _deepen(reading, view, using, more, other=False)
     if any(has_twofold(each.text, using) for each in reading.views):
@@ -217,7 +217,7 @@ def read(text: str, using: Table, more: bool) -> Reading:
     return reading
 
 
-def _deepen(reading: Reading, view: View, using: Table, more: bool, other: bool) -> None:
+def _deepen(reading: Views, view: TextView, using: Table, more: bool, other: bool) -> None:
     """Adds the layers of a text to its reading. `other`: see `fold`."""
     view = _tidied(reading, view, using, more, other)
     reading.views.append(view)
@@ -234,12 +234,12 @@ def _deepen(reading: Reading, view: View, using: Table, more: bool, other: bool)
         reading.views += reading.views[-1:] * (DEPTH + 2 - len(reading.views))
 
 
-def together(pieces: Sequence[Reading], starts: Sequence[int]) -> Reading:
+def together(pieces: Sequence[Views], starts: Sequence[int]) -> Views:
     """The reading of a text from those of its pieces, which begin at `starts`."""
     if len(pieces) == 1:
         return pieces[0]
-    whole = Reading([], starts[len(pieces) - 1] + pieces[-1].limit, [], [])
-    whole.views = [View.joined([piece.views[layer] for piece in pieces], starts) for layer in range(_VIEWS)]
+    whole = Views([], starts[len(pieces) - 1] + pieces[-1].limit, [], [])
+    whole.views = [TextView.joined([piece.views[layer] for piece in pieces], starts) for layer in range(_VIEWS)]
     for at, piece in zip(starts, pieces, strict=False):
         whole.spans += [(at + low, at + high) for low, high in piece.spans]
         whole.unread += [(at + low, at + high) for low, high in piece.unread]
@@ -250,7 +250,7 @@ def _spans(matches: Iterable[re.Match[str]]) -> list[tuple[int, int]]:
     return [match.span() for match in matches]
 
 
-def _marked(reading: Reading, view: View, spans: list[tuple[int, int]]) -> View:
+def _marked(reading: Views, view: TextView, spans: list[tuple[int, int]]) -> TextView:
     """`view` with a patch over each of `spans`, which are not read."""
     reading.unread += [(view.start_of(start), view.stop_of(end)) for start, end in spans]
     apart: list[Edit] = []
@@ -273,7 +273,7 @@ def _has_runs(text: str) -> bool:
     return _ENOUGH in text.encode("utf-8", "surrogatepass").translate(_RUN_BYTES)
 
 
-def _tidied(reading: Reading, view: View, using: Table, more: bool, other: bool) -> View:
+def _tidied(reading: Views, view: TextView, using: Table, more: bool, other: bool) -> TextView:
     """`view` with its characters folded and its escapes read."""
     view = view.edited(*fold(view.text, using, other))
     if _has_escapes(view.text):
@@ -288,7 +288,7 @@ def _tidied(reading: Reading, view: View, using: Table, more: bool, other: bool)
     return view
 
 
-def _decoded(reading: Reading, view: View, using: Table, more: bool) -> View:
+def _decoded(reading: Views, view: TextView, using: Table, more: bool) -> TextView:
     """`view` with its runs decoded."""
     if not _has_runs(view.text) and not _has_units(view.text, using):
         return view
@@ -298,7 +298,7 @@ def _decoded(reading: Reading, view: View, using: Table, more: bool) -> View:
     return view.edited(view.text, found.edits)
 
 
-def _note(reading: Reading, view: View, spans: Sequence[tuple[int, int]], undecided: int) -> None:
+def _note(reading: Views, view: TextView, spans: Sequence[tuple[int, int]], undecided: int) -> None:
     reading.spans += [(view.start_of(start), view.stop_of(end)) for start, end in spans]
     if undecided < len(view.text):
         reading.limit = min(reading.limit, view.start_of(undecided))

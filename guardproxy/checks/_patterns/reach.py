@@ -33,7 +33,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class SearchRule:
     """Something to find.
 
     `source`: the pattern without captures. `find`, `begin`: compiled patterns for a match and for the beginning of one
@@ -55,7 +55,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class SearchMatch:
     """Characters `start` to `end` were needed; `front` to `back` are reported. `rank`: the rule's place."""
 
     start: int
@@ -83,7 +83,7 @@ def rule(
     score: float = 1.0,
     group: int = 0,
     accept: Callable[[str], bool] | None = None,
-) -> Rule:
+) -> SearchRule:
     """A rule from a pattern; `cap`: what a match may have when the pattern sets no bound itself.
 
     Raises `re2.error` for a pattern that RE2 refuses and `UnreadableError` for one that also matches the empty text,
@@ -103,13 +103,15 @@ def rule(
     except re2.error:  # too large as a program: then every place within reach of the end stays undecided
         begin_source = begin = None
     reach = cap if found.most is None else found.most
-    return Rule(label, score, found.source, find, begin_source, begin, reach, found.most is not None, group, accept)
+    return SearchRule(
+        label, score, found.source, find, begin_source, begin, reach, found.most is not None, group, accept
+    )
 
 
 class Reach:
     """Rules, and the search for all of them in growing text."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[SearchRule]) -> None:
         self.rules = tuple(rules)
         self._shortest = min(each.reach for each in rules)
         self._longest = max(each.reach for each in rules)
@@ -164,7 +166,7 @@ class Reach:
                 return [], undecided
         found: list[tuple[int, int, int]] = []
         while True:
-            matches: list[Match] = []
+            matches: list[SearchMatch] = []
             undecided = len(text)
             for rank, each in enumerate(self.rules):
                 stop_point()
@@ -182,9 +184,9 @@ class Reach:
             return found, max(settled, at)
 
 
-def _walk(each: Rule, rank: int, text: str, at: int, last: bool) -> tuple[list[Match], int]:
+def _walk(each: SearchRule, rank: int, text: str, at: int, last: bool) -> tuple[list[SearchMatch], int]:
     """The decided matches from `at` on, and the first place that is undecided."""
-    matches: list[Match] = []
+    matches: list[SearchMatch] = []
     undecided = _undecided(each, text, at, last)
     while True:
         if undecided < at:  # a place inside of a match: the beginning of another is looked for behind it
@@ -194,13 +196,13 @@ def _walk(each: Rule, rank: int, text: str, at: int, last: bool) -> tuple[list[M
             return matches, undecided
         start, front, back = span
         if each.accept is None or each.accept(text[front:back]):
-            matches.append(Match(start, front, back, rank))
+            matches.append(SearchMatch(start, front, back, rank))
             at = back
         else:
             at = front if front > start else back
 
 
-def _undecided(each: Rule, text: str, at: int, last: bool) -> int:
+def _undecided(each: SearchRule, text: str, at: int, last: bool) -> int:
     if last:
         return len(text)
     low = max(at, len(text) - each.reach)
@@ -210,7 +212,7 @@ def _undecided(each: Rule, text: str, at: int, last: bool) -> int:
     return len(text) if begin is None else int(begin.start())
 
 
-def _first(each: Rule, text: str, at: int) -> tuple[int, int, int] | None:
+def _first(each: SearchRule, text: str, at: int) -> tuple[int, int, int] | None:
     """The first match from `at` on as (start, front, back)."""
     while True:
         high = len(text) if each.bounded else min(len(text), at + 2 * each.reach)
@@ -230,7 +232,7 @@ def _first(each: Rule, text: str, at: int) -> tuple[int, int, int] | None:
         at = start + 1
 
 
-def _chains(matches: list[Match], undecided: int, last: bool) -> tuple[list[Chain], bool]:
+def _chains(matches: list[SearchMatch], undecided: int, last: bool) -> tuple[list[Chain], bool]:
     """Overlapping matches joined, and whether the last chain was cut.
 
     A match whose front is not before `undecided` stands alone for now: one yet to come may take its place before it.

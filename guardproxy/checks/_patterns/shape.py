@@ -28,7 +28,7 @@ class UnreadableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class PatternShape:
     """What is known of a pattern.
 
     `source`: a pattern without captures that matches the same texts (what it prefers among them may differ).
@@ -42,24 +42,24 @@ class Shape:
     most: int | None
 
 
-_NOTHING = Shape("(?:)", "", 0, 0)
+_NOTHING = PatternShape("(?:)", "", 0, 0)
 
 
-def shape(pattern: str) -> Shape:
+def shape(pattern: str) -> PatternShape:
     """The shape of `pattern`, which RE2 must have accepted. Raises `UnreadableError`."""
-    reader = _Reader(pattern)
+    reader = _ShapeReader(pattern)
     found = reader.alternation("")
     if reader.at != len(pattern):
         raise UnreadableError(_UNKNOWN)
     return found
 
 
-def _either(shapes: list[Shape]) -> Shape:
+def _either(shapes: list[PatternShape]) -> PatternShape:
     if len(shapes) == 1:
         return shapes[0]
     mosts = [each.most for each in shapes]
     prefixes = [each.prefix for each in shapes if each.prefix]
-    return Shape(
+    return PatternShape(
         f"(?:{'|'.join(each.source for each in shapes)})",
         f"(?:{'|'.join(prefixes)})" if prefixes else "",
         min(each.least for each in shapes),
@@ -67,10 +67,10 @@ def _either(shapes: list[Shape]) -> Shape:
     )
 
 
-def _both(first: Shape, second: Shape) -> Shape:
+def _both(first: PatternShape, second: PatternShape) -> PatternShape:
     longer = f"{first.source}{second.prefix}" if second.prefix else ""
     prefixes = [prefix for prefix in (first.prefix, longer) if prefix]
-    return Shape(
+    return PatternShape(
         first.source + second.source,
         f"(?:{'|'.join(prefixes)})" if len(prefixes) > 1 else "".join(prefixes),
         first.least + second.least,
@@ -78,25 +78,25 @@ def _both(first: Shape, second: Shape) -> Shape:
     )
 
 
-def _many(one: Shape, least: int, most: int | None, mark: str) -> Shape:
+def _many(one: PatternShape, least: int, most: int | None, mark: str) -> PatternShape:
     if most == 0 or one.source == "(?:)":
         return _NOTHING
     again = "" if most == 1 else f"(?:{one.source})*" if most is None else f"(?:{one.source}){{0,{most - 1}}}"
     endless = one.most is None or (most is None and one.most > 0)
     longest = None if endless else (one.most or 0) * (most or 0)
-    return Shape(f"(?:{one.source}){mark}", again + one.prefix if one.prefix else "", one.least * least, longest)
+    return PatternShape(f"(?:{one.source}){mark}", again + one.prefix if one.prefix else "", one.least * least, longest)
 
 
-class _Reader:
+class _ShapeReader:
     """Reads a pattern from left to right; `at` is the next character."""
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
         self.at = 0
 
-    def alternation(self, flags: str) -> Shape:
+    def alternation(self, flags: str) -> PatternShape:
         """Up to the end or the closing bracket. Flags that a branch sets hold for the branches after it, as in RE2."""
-        branches: list[Shape] = []
+        branches: list[PatternShape] = []
         while True:
             parts, flags = self.branch(flags)
             # Folded from the right, so that each part appears once in the source of a beginning.
@@ -108,8 +108,8 @@ class _Reader:
                 return _either(branches)
             self.at += 1
 
-    def branch(self, flags: str) -> tuple[list[Shape], str]:
-        parts: list[Shape] = []
+    def branch(self, flags: str) -> tuple[list[PatternShape], str]:
+        parts: list[PatternShape] = []
         while self.at < len(self.pattern) and self.pattern[self.at] not in "|)":
             group = _GROUP.match(self.pattern, self.at)
             if group and group[3] == ")":
@@ -123,7 +123,7 @@ class _Reader:
                 self.repeats(parts)
         return parts, flags
 
-    def repeats(self, parts: list[Shape]) -> None:
+    def repeats(self, parts: list[PatternShape]) -> None:
         """Applies the quantifiers that follow to the last part."""
         while self.at < len(self.pattern):
             start, letter = self.at, self.pattern[self.at]
@@ -143,7 +143,7 @@ class _Reader:
             if parts:
                 parts[-1] = _many(parts[-1], least, most, mark)
 
-    def piece(self, flags: str, group: re.Match[str] | None) -> Shape:
+    def piece(self, flags: str, group: re.Match[str] | None) -> PatternShape:
         letter = self.pattern[self.at]
         if letter == "(":
             self.at = group.end() if group else self.at + 1
@@ -151,22 +151,22 @@ class _Reader:
             if not self.pattern.startswith(")", self.at):
                 raise UnreadableError(_UNKNOWN)
             self.at += 1
-            return Shape(f"(?:{inside.source})", inside.prefix, inside.least, inside.most)
+            return PatternShape(f"(?:{inside.source})", inside.prefix, inside.least, inside.most)
         if letter in "^$":
             self.at += 1
-            return Shape(_flagged(letter, flags), "", 0, 0)
+            return PatternShape(_flagged(letter, flags), "", 0, 0)
         if letter in "[\\":
             found = (_CLASS if letter == "[" else _ESCAPE).match(self.pattern, self.at)
             if not found or found[0] in ("\\C", "\\E"):
                 raise UnreadableError(_UNKNOWN)
             self.at = found.end()
             if found[0] in _ASSERTIONS:
-                return Shape(found[0], "", 0, 0)
+                return PatternShape(found[0], "", 0, 0)
             return _character(found[0], flags)
         self.at += 1
         return _character("\\{" if letter == "{" else letter, flags)
 
-    def quoted(self, flags: str) -> list[Shape]:
+    def quoted(self, flags: str) -> list[PatternShape]:
         """The characters between `\\Q` and `\\E` (or the end)."""
         end = self.pattern.find("\\E", self.at)
         text = self.pattern[self.at + 2 : end if end >= 0 else len(self.pattern)]
@@ -174,9 +174,9 @@ class _Reader:
         return [_character(f"\\x{{{ord(letter):x}}}", flags) for letter in text]
 
 
-def _character(source: str, flags: str) -> Shape:
+def _character(source: str, flags: str) -> PatternShape:
     source = _flagged(source, flags)
-    return Shape(source, source, 1, 1)
+    return PatternShape(source, source, 1, 1)
 
 
 def _flagged(source: str, flags: str) -> str:

@@ -60,7 +60,7 @@ class Cover:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _PatternPart:
     """Of a part of a pattern: `empty`: it never takes a character; `wide`: at most so many; `ahead`: so many more are seen."""
 
     body: str
@@ -72,7 +72,7 @@ class _Part:
     ahead: int = 0
 
 
-_NOTHING = _Part("", "", "", True, 0)
+_NOTHING = _PatternPart("", "", "", True, 0)
 
 
 def trace(text: str) -> bytes:
@@ -106,7 +106,7 @@ _word = regex.compile(r"\w").match
 def cover(pattern: str, flags: int) -> Cover:
     """The cover of `pattern` compiled with `flags`. Raises `UncoveredError`."""
     tree, flags = parsed(pattern, flags)
-    whole = _Reader().sequence(tree, flags)
+    whole = _CoverReader().sequence(tree, flags)
     return Cover(whole.body or "(?:)", whole.begin, whole.behind, min(UNBOUNDED, whole.wide + whole.ahead))
 
 
@@ -144,15 +144,15 @@ def _plain(pattern: str, flags: int) -> tuple[str, int]:
     return "".join(out), flags
 
 
-def _seq(parts: Sequence[_Part]) -> _Part:
+def _seq(parts: Sequence[_PatternPart]) -> _PatternPart:
     """Parts one after the other, folded from the right so that each appears once in the beginnings."""
     return reduce(lambda rest, part: _both(part, rest), reversed(parts), _NOTHING)
 
 
-def _both(first: _Part, rest: _Part) -> _Part:
+def _both(first: _PatternPart, rest: _PatternPart) -> _PatternPart:
     if rest is _NOTHING:
         return first
-    return _Part(
+    return _PatternPart(
         first.body + rest.body,
         _or([first.begin, first.body + rest.begin if rest.begin else ""]),
         _or([first.begin, first.body + rest.proper if rest.proper else ""]),
@@ -168,9 +168,9 @@ def _or(choices: Iterable[str]) -> str:
     return f"(?:{'|'.join(given)})" if len(given) > 1 else "".join(given)
 
 
-def _either(parts: Sequence[_Part]) -> _Part:
+def _either(parts: Sequence[_PatternPart]) -> _PatternPart:
     bodies = list(dict.fromkeys(part.body for part in parts))
-    return _Part(
+    return _PatternPart(
         f"(?:{'|'.join(bodies)})",
         _or(part.begin for part in parts),
         _or(part.proper for part in parts),
@@ -181,7 +181,7 @@ def _either(parts: Sequence[_Part]) -> _Part:
     )
 
 
-def _many(one: _Part, least: int, most: int | None) -> _Part:
+def _many(one: _PatternPart, least: int, most: int | None) -> _PatternPart:
     if most == 0:
         return _NOTHING
     if (most or 0) > LIMIT:
@@ -196,10 +196,10 @@ def _many(one: _Part, least: int, most: int | None) -> _Part:
     mark = counts.get((least, most), f"{{{least},{'' if most is None else most}}}")
     wide = 0 if one.wide == 0 else UNBOUNDED if most is None else min(UNBOUNDED, one.wide * most)
     begin = again + one.begin if one.begin else ""
-    return _Part(f"(?:{one.body}){mark}", begin, proper, one.empty, wide, one.behind, one.ahead)
+    return _PatternPart(f"(?:{one.body}){mark}", begin, proper, one.empty, wide, one.behind, one.ahead)
 
 
-class _Reader:
+class _CoverReader:
     """Reads a parsed pattern. `groups`: the groups read so far, each as its tree with its flags.
 
     `again`: the pattern is a group that a back-reference repeats. A reference takes the characters that the group took, and
@@ -212,16 +212,16 @@ class _Reader:
         self.groups = {} if groups is None else groups
         self.again, self.folds = again, folds
 
-    def sequence(self, tree: Iterable[Any], flags: int) -> _Part:
+    def sequence(self, tree: Iterable[Any], flags: int) -> _PatternPart:
         return _seq(
             [part for operation, value in tree if (part := self.part(str(operation), value, flags)) != _NOTHING]
         )
 
-    def part(self, kind: str, value: Any, flags: int) -> _Part:
+    def part(self, kind: str, value: Any, flags: int) -> _PatternPart:
         if kind in ("LITERAL", "NOT_LITERAL", "ANY", "IN"):
             bits = _set(kind, value, flags)
             source = _class(_folded(bits) if self.folds else bits)
-            return _Part(source, source, "", False, 1)
+            return _PatternPart(source, source, "", False, 1)
         if kind == "BRANCH":
             return _either([self.sequence(branch, flags) for branch in value[1]])
         if kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
@@ -241,7 +241,7 @@ class _Reader:
                 raise UncoveredError("a back-reference must stand behind its group")
             inside, within = self.groups[value]
             folds = self.folds or bool(flags & regex.IGNORECASE)
-            return _Reader(self.groups, again=True, folds=folds).sequence(inside, within)
+            return _CoverReader(self.groups, again=True, folds=folds).sequence(inside, within)
         if kind == "GROUPREF_EXISTS":
             _, yes, no = value
             return _either([self.sequence(yes, flags), self.sequence(no or [], flags)])
@@ -252,10 +252,12 @@ class _Reader:
             seen = self.sequence(inside, flags)
             if direction < 0:
                 behind = min(UNBOUNDED, seen.wide + max(1, seen.behind))
-                return _Part("", "", "", True, 0, behind)
-            return _Part("", seen.proper, seen.proper, True, 0, seen.behind, min(UNBOUNDED, seen.wide + seen.ahead))
+                return _PatternPart("", "", "", True, 0, behind)
+            return _PatternPart(
+                "", seen.proper, seen.proper, True, 0, seen.behind, min(UNBOUNDED, seen.wide + seen.ahead)
+            )
         if kind == "AT":
-            return _Part("\\b" if str(value) == "AT_BOUNDARY" else "", "", "", True, 0, 1, 1)
+            return _PatternPart("\\b" if str(value) == "AT_BOUNDARY" else "", "", "", True, 0, 1, 1)
         raise UncoveredError(f"`{kind}` is not known here")
 
 

@@ -42,7 +42,7 @@ _SHORT_FORM = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Cuts:
+class PieceLimits:
     """After how many words a piece may end: with its sentence, its clause (0: not at all), its line; and must."""
 
     sentence_words: int
@@ -51,11 +51,11 @@ class Cuts:
     most_words: int
 
 
-CUTS: dict[Direction, Cuts] = {"request": Cuts(12, 0, 12, 56), "response": Cuts(3, 6, 2, 24)}
+CUTS: dict[Direction, PieceLimits] = {"request": PieceLimits(12, 0, 12, 56), "response": PieceLimits(3, 6, 2, 24)}
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TextPiece:
     """Characters `start` to `end` between two borders. `words`: how many; `whole`: its end is known.
 
     `candidate`: where a name in it may begin at the earliest; the end where none can.
@@ -69,13 +69,13 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class NameSpans:
     """`spans`: start, end, label and score of each name, in order and without overlaps; `settled`: up to where that is
     final; `parts`: the pieces of the text."""
 
     spans: list[tuple[int, int, str, float]]
     settled: int
-    parts: tuple[Part, ...]
+    parts: tuple[TextPiece, ...]
 
     def keep(self, at: int) -> int:
         """The border at which a text must begin in which all that lies at or after `at` is found again."""
@@ -91,7 +91,7 @@ class Names:
     tagger: Tagger
     labels: dict[str, float]
 
-    def find(self, text: str, settled: int, direction: Direction, last: bool) -> Found:
+    def find(self, text: str, settled: int, direction: Direction, last: bool) -> NameSpans:
         """What is final in `text`, which begins at a border; nothing before `settled` is reported again."""
         parts = tuple(self.parts(text, direction, last))
         asked = [
@@ -110,9 +110,9 @@ class Names:
             if (span := self._span(text, start, part, tag)) and span[0] >= settled
         ]
         open_at = parts[-1].candidate if parts and not parts[-1].whole else len(text)
-        return Found(spans, max(settled, open_at), parts)
+        return NameSpans(spans, max(settled, open_at), parts)
 
-    def _span(self, text: str, start: int, part: Part, tag: Tag) -> tuple[int, int, str, float] | None:
+    def _span(self, text: str, start: int, part: TextPiece, tag: Tag) -> tuple[int, int, str, float] | None:
         """A tag of a piece as a span, without what lies in the context before or cannot be part of a name."""
         low, high = max(start + tag.start, part.candidate), start + tag.end
         while low < high and not text[low].isalnum():
@@ -121,7 +121,7 @@ class Names:
             return None
         return low, high, tag.label, tag.score
 
-    def parts(self, text: str, direction: Direction, last: bool) -> Iterator[Part]:
+    def parts(self, text: str, direction: Direction, last: bool) -> Iterator[TextPiece]:
         """The pieces of a text that begins at a border; only the last one may be open."""
         cuts = CUTS[direction]
         start = end = count = 0
@@ -135,12 +135,12 @@ class Names:
             before = match.start()
             count += 1
             if known and (end - start >= MOST_CHARS or _ends(word, count, text[end : end + 1], cuts)):
-                yield Part(start, end, count, True, end if candidate < 0 else candidate)
+                yield TextPiece(start, end, count, True, end if candidate < 0 else candidate)
                 start, count, candidate = end, 0, -1
         if start < len(text):
             if candidate < 0:  # the next word may make the last one part of a name; no name begins with white space
                 candidate = len(text) if last or not count else before
-            yield Part(start, len(text), count, last, candidate)
+            yield TextPiece(start, len(text), count, last, candidate)
 
     def is_plain(self, word: str) -> bool:
         """Whether a word can be no part of a name: each of its forms is known as such."""
@@ -150,7 +150,7 @@ class Names:
         return all(form in words for form in _FORM.findall(word))
 
 
-def context_start(parts: Sequence[Part], at: int) -> int:
+def context_start(parts: Sequence[TextPiece], at: int) -> int:
     """The number of the piece with which the context of piece number `at` begins."""
     words = 0
     while at and (words := words + parts[at - 1].words) <= CONTEXT_WORDS:
@@ -158,7 +158,7 @@ def context_start(parts: Sequence[Part], at: int) -> int:
     return at
 
 
-def _ends(word: str, count: int, following: str, cuts: Cuts) -> bool:
+def _ends(word: str, count: int, following: str, cuts: PieceLimits) -> bool:
     """Whether a piece of `count` words ends with `word`."""
     if count >= cuts.most_words:
         return True

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from guardproxy.checks._contract import SCORE, Option, Resources, options_digest, unknown
+from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS
+from guardproxy.checks._options import SCORE, Option, Options, options_digest, with_defaults
 from guardproxy.checks._pii.cover import UncoveredError
 from guardproxy.checks._pii.custom import Custom
 from guardproxy.checks._pii.engine import Engine, Source
@@ -41,19 +42,27 @@ MODEL = "names"
 PARITY = ("strict", "extended")
 _NAMES = {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}
 _NAME_OR_NAMES = {"anyOf": [{"type": "string", "minLength": 1}, _NAMES]}
-OPTIONS: Mapping[str, Option] = {
-    "entities": Option("What to look for, by Presidio's names of entities or recognizers.", _NAMES, "more"),
-    "recognizers": Option(
-        "Your own: a file in Presidio's format, `package.module:Class`, or a list.", _NAME_OR_NAMES, "more"
+OPTIONS: Options = {
+    "entities": Option(
+        "What to look for, by Presidio's names of entities or recognizers; identifiers, but no names, by default.",
+        _NAMES,
+        tighter="longer",
     ),
-    "threshold": Option("The least score; a recognizer's own, or 0.4, by default.", SCORE, "less"),
-    "language": Option("A code like `en`, a list of them, `auto`, or `header`.", _NAME_OR_NAMES, "more"),
-    "model": Option("What finds names: `names`, or `spacy:` and a pipeline.", {"type": "string", "minLength": 1}),
+    "recognizers": Option(
+        "Your own: a file in Presidio's format, `package.module:Class`, or a list.", _NAME_OR_NAMES, tighter="longer"
+    ),
+    "threshold": Option("The least score; a recognizer's own, or 0.4, by default.", SCORE, tighter="lower"),
+    "language": Option(
+        "A code like `en`, a list of them, `auto`, or `header`.", _NAME_OR_NAMES, default="en", tighter="longer"
+    ),
+    "model": Option(
+        "What finds names: `names`, or `spacy:` and a pipeline.", {"type": "string", "minLength": 1}, default=MODEL
+    ),
     "parity": Option(
         "`strict`: Presidio's recognizers and no others; `extended`: also recognizers for what its patterns leave out.",
         {"enum": list(PARITY)},
-        PARITY,
-        "extended",
+        default="extended",
+        tighter=PARITY,
     ),
     "evasions": EVASIONS,
 }
@@ -74,15 +83,13 @@ class Setup:
 
 def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     """Raises `OptionError` for an option that is unknown or not to be understood."""
-    for key in options:
-        if key not in OPTIONS:
-            raise OptionError(key, unknown(key, OPTIONS))
-    threshold = options.get("threshold")
+    given = with_defaults(options, OPTIONS)
+    threshold = given["threshold"]
     if threshold is not None and (
         isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1
     ):
         raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
-    languages, how = _languages(options.get("language", "en"))
+    languages, how = _languages(given["language"])
     custom = Custom(_entries(options), resources.read, resources.code)
     asked = _entities(options)
     names = _names(options, asked, threshold, resources)
@@ -108,7 +115,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         made += known
         seeing_all.append((language, all_of_it))
         known_entities.update(entity for one in found.values() for entity in one.supported_entities)
-    parity = options.get("parity", "extended")
+    parity = given["parity"]
     if parity not in PARITY:
         raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
     if parity == "extended":
@@ -128,7 +135,7 @@ def _names(options: Mapping[str, Any], asked: list[str], threshold: float | None
     wanted = [each for each in asked if each in NAMED]
     if not wanted and "model" not in options:
         return None
-    model = options.get("model", MODEL)
+    model = options.get("model", OPTIONS["model"].default)
     if not isinstance(model, str) or not model:
         raise OptionError("model", "`model` must be the name of a model, or `spacy:` and the name of a pipeline")
     if resources.tagger is None:

@@ -152,7 +152,7 @@ class Words:
 
 
 @dataclass(slots=True)
-class _Place:
+class _WordPlace:
     """What is known of a place: where its chunk ends, the text before it in lower case, and words once they are cut."""
 
     end: int
@@ -167,7 +167,7 @@ class Around:
 
     def __init__(self, words: Words, text: str, last: bool) -> None:
         self.words, self.text, self.last = words, text, last
-        self._places: dict[int, _Place] = {}
+        self._places: dict[int, _WordPlace] = {}
         self._starts: list[int] = []
         self._chunks: list[str] = []
         for chunk in _CHUNK.finditer(text):
@@ -180,7 +180,7 @@ class Around:
         place = self._places.get(start)
         if place is None:
             low, end = max(0, start - LOOK), closes(self.text, start)
-            place = self._places[start] = _Place(end, low, self.text[low:end].lower())
+            place = self._places[start] = _WordPlace(end, low, self.text[low:end].lower())
         if place.end == len(self.text) and not self.last:
             return None
         lowered = place.lowered
@@ -227,7 +227,7 @@ class Around:
             left -= bool(word)
         return False
 
-    def _nothing_ahead(self, start: int, place: _Place, context: Sequence[str]) -> bool:
+    def _nothing_ahead(self, start: int, place: _WordPlace, context: Sequence[str]) -> bool:
         """Whether the first word behind `start` that counts surely has no part of `context`."""
         if place.ahead is None:
             high = min(len(self.text), start + LOOK)
@@ -241,7 +241,7 @@ class Around:
             place.ahead = self.text[start:high].lower()
         return not any(word in place.ahead for word in context)
 
-    def _before(self, start: int, place: _Place) -> list[str]:
+    def _before(self, start: int, place: _WordPlace) -> list[str]:
         """The token at `start` and those before it that count, at most `WORDS` of these."""
         if place.before is None:
             at, count = self._token(start)
@@ -258,7 +258,7 @@ class Around:
             place.before = found or [""]
         return place.before
 
-    def _behind(self, start: int, place: _Place) -> str | None:
+    def _behind(self, start: int, place: _WordPlace) -> str | None:
         """The first word that counts of the tokens behind the one at `start`, or nothing; `None`: not known yet."""
         at, count = self._token(start)
         high = start + LOOK

@@ -18,7 +18,7 @@ from guardproxy.errors import GuardproxyError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from guardproxy.policydiff import Change, Piece, Traffic
+    from guardproxy.policydiff import Change, ExcerptPart, Traffic
 
 _WHAT = "A folder of policy files, one file, or the name of a shipped policy."
 _STYLES = {"loosens": "bold red", "tightens": "green", "either": "yellow", "neutral": "dim"}
@@ -150,7 +150,7 @@ def _print_traffic(out: Console, traffic: Traffic) -> None:
         )
 
 
-def _piece(piece: Piece) -> tuple[str, str] | str:
+def _piece(piece: ExcerptPart) -> tuple[str, str] | str:
     text = plain(piece.text)
     return (f"«{text}»", "bold yellow") if piece.mark else text
 

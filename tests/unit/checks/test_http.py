@@ -162,7 +162,7 @@ def test_the_digest_says_which_service_it_is_but_not_how_long_it_may_take() -> N
     assert check(Service(), timeout_s=5).digest == plain
     assert check(Service(), revision="2026-11").digest != plain
     assert check(Service(), url="https://other.example").digest != plain
-    assert not check(Service(), sensitive=False).sensitive
+    assert not check(Service(), sensitive=False).traits.is_sensitive
 
 
 def test_the_service_is_looked_up_with_its_deadline() -> None:

@@ -39,8 +39,9 @@ def whole(checked: JsonSchema, text: str, facts: Facts = ASKED) -> Finding | Non
 
 
 def test_it_says_what_it_is() -> None:
-    checked = check()
-    assert (checked.slow, checked.raw, checked.whole, checked.needs_form, checked.sensitive) == (True,) * 4 + (False,)
+    traits = check().traits
+    assert (traits.is_slow, traits.is_raw, traits.judges_whole, traits.needs_form) == (True,) * 4
+    assert (traits.is_sensitive, traits.offers_repairs) == (False, False)
 
 
 def test_a_text_without_a_form_is_none_of_its_business() -> None:
@@ -245,9 +246,9 @@ def test_equal_schemas_are_compiled_once() -> None:
 
 def test_a_schema_of_the_policy_is_that_of_every_answer() -> None:
     own = check(schema={"inline": {"type": "null"}})
-    assert own.own is not None
-    assert whole(own, "1", Facts(form=own.own)) is not None
-    assert whole(own, "null", Facts(form=own.own)) is None
+    assert own.traits.own_form is not None
+    assert whole(own, "1", Facts(form=own.traits.own_form)) is not None
+    assert whole(own, "null", Facts(form=own.traits.own_form)) is None
 
 
 def files(**content: Any) -> Resources:
@@ -265,7 +266,7 @@ def test_a_schema_file_is_read_and_is_part_of_the_digest() -> None:
     other = check(files(**{**here, "b.json": {"type": "string"}}), schema={"file": "a.json"})
     assert one.digest != other.digest
     assert one.digest == check(files(**here), schema={"file": "a.json"}).digest
-    assert whole(one, "1", Facts(form=one.own)) is not None
+    assert whole(one, "1", Facts(form=one.traits.own_form)) is not None
 
 
 @pytest.mark.parametrize(
@@ -297,4 +298,4 @@ def test_files_need_a_reader() -> None:
 
 def test_the_draft_is_an_option() -> None:
     seven = check(draft="7", schema={"inline": {"$ref": "#/definitions/a", "definitions": {"a": {}}, "type": "null"}})
-    assert whole(seven, "1", Facts(form=seven.own)) is None
+    assert whole(seven, "1", Facts(form=seven.traits.own_form)) is None

@@ -13,7 +13,7 @@ from guardproxy.checks._contract import Resources, build, known
 from guardproxy.checks._patterns.reach import CHAIN, Reach, rule
 from guardproxy.checks._patterns.shape import UnreadableError, shape
 from guardproxy.errors import OptionError
-from guardproxy.findings import Scan, Window
+from guardproxy.findings import Scan, Traits, Window
 from tests.kit.checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
 
 
@@ -163,6 +163,7 @@ def test_a_rule_too_large_for_its_beginnings_is_still_exact(monkeypatch: pytest.
 
     class Slow:
         name = digest = "slow"
+        traits = Traits()
 
         def scan(self, windows: Sequence[Window]) -> list[Scan]:
             return [slow.scan("words", window) for window in windows]

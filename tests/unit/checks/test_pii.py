@@ -216,7 +216,7 @@ def test_a_pair_is_named_and_told_from_others() -> None:
     first, partner = with_partner(check)
     assert isinstance(partner, pii.NamesCheck)
     assert (first.name, partner.name) == ("pii", "pii")
-    assert partner.pair_digest == check.digest != partner.digest
+    assert partner.traits.partner_of == check.digest != partner.digest
     assert check.digest != _check(entities=["PHONE_NUMBER", "EMAIL_ADDRESS"]).digest
     assert with_partner(CHECK) == (CHECK,)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._contract import Check, Resources
+from guardproxy.checks import Check, Resources
 from guardproxy.checks._contract import build as build_by_name
 from guardproxy.checks.supervisor import OPTIONS, build
 from guardproxy.errors import ConfigError, OptionError
@@ -253,12 +253,12 @@ NUMBER = "must be a number from 0 to 1, or the name of an operating point, like 
 @pytest.mark.parametrize(
     ("options", "key", "message"),
     [
-        ({"treshold": 0.5}, "treshold", "unknown option `treshold`; did you mean `threshold`?"),
         (
-            {"zzz": 1},
-            "zzz",
-            "unknown option `zzz`; known: " + ", ".join(OPTIONS),
+            {"treshold": 0.5},
+            "treshold",
+            f"unknown option `treshold`; did you mean `threshold`? (known options: {', '.join(OPTIONS)})",
         ),
+        ({"zzz": 1}, "zzz", f"unknown option `zzz`; known options: {', '.join(OPTIONS)}"),
         ({"label": "injektion"}, "label", "the model has no label `injektion`; did you mean `injection`?"),
         (
             {"labels": ["harm", "x"]},

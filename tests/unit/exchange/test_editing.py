@@ -8,7 +8,7 @@ import pytest
 
 from guardproxy.exchange.editing import Editor
 from guardproxy.exchange.gate import CHECK_ERROR, Lane
-from guardproxy.findings import Channel, Direction, Finding
+from guardproxy.findings import Channel, Direction, Finding, Traits
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.redaction.shapes import Shape
 from guardproxy.wire.json.text import view
@@ -78,7 +78,7 @@ def test_a_check_that_judges_whole_texts_masks_nothing() -> None:
     class Judge:
         name = "seen"
         digest = ""
-        sensitive = False
+        traits = Traits(is_sensitive=False)
 
     it, text = editor(), lane("see S-777")
     assert it.bound

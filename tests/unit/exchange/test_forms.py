@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._contract import Check, Resources, build
+from guardproxy.checks import Check, Resources, build
 from guardproxy.events import End, Frame, Text
 from guardproxy.exchange.forms import Forms, needs_form
 from guardproxy.exchange.gate import Gate, Lane

@@ -11,7 +11,7 @@ import pytest
 from guardproxy.errors import ErrorCode
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
 from guardproxy.exchange.gate import CHECK_ERROR, Gate, Job, Lane
-from guardproxy.findings import Channel, Facts, Finding, Scan, Window
+from guardproxy.findings import QUICK, Channel, Facts, Finding, Scan, Traits, Window
 
 A = Channel("response", "assistant", "a")
 B = Channel("response", "reasoning", "b")
@@ -23,6 +23,7 @@ class Fake:
 
     name: str = "fake"
     digest: str = ""
+    traits: Traits = QUICK
     windows: list[Window] = field(default_factory=list)
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
@@ -315,13 +316,15 @@ def test_jobs_and_their_answers_go_in_one_order(ended: bool) -> None:
 ARGUMENTS = Channel("response", "tool_arguments", "call.arguments")
 
 
+RAW = Traits(is_raw=True, needs_form=True)
+
+
 @dataclass
 class Raw(Fake):
     """Finds an x in JSON as it stands."""
 
     name: str = "raw"
-    raw: bool = True
-    needs_form: bool = True
+    traits: Traits = RAW
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         out = []

@@ -14,13 +14,16 @@ from hypothesis import strategies as st
 from guardproxy.events import End, Frame, Text
 from guardproxy.exchange.gate import Gate
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
-from guardproxy.findings import Channel, Finding, Scan, Window
+from guardproxy.findings import Channel, Finding, Scan, Traits, Window
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.redaction.shapes import Shape
 from tests.kit.checks import promise
 
 ANSWER = Channel("response", "assistant", "answer")
 SHAPE = Shape("response_format", {"type": "object"})
+
+
+RAW = Traits(is_raw=True)
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Digits:
     digest: str = ""
     raw: bool = False
     error: str = ""
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(is_raw=self.raw)
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         return [self._scan(window) for window in windows]
@@ -54,7 +61,7 @@ class Strict:
 
     name: str = "strict"
     digest: str = ""
-    raw: bool = True
+    traits: Traits = RAW
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         out = []

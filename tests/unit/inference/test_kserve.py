@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from guardproxy.checks._contract import Judged, Query
+from guardproxy.checks._contract import Query, ScoredPiece
 from guardproxy.errors import ConfigError
 from guardproxy.inference.batching import Row
 from guardproxy.inference.kserve import KServe, KServeError
@@ -133,7 +133,7 @@ def ask(*texts: str) -> list[Query]:
     return [Query(text, read(find()).outputs, first_stage=False) for text in texts]
 
 
-def three_digits(judged: Iterable[Judged]) -> list[dict[str, float]]:
+def three_digits(judged: Iterable[ScoredPiece]) -> list[dict[str, float]]:
     return [{output: round(score, 3) for output, score in one.scores.items()} for one in judged]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.policy.about import LIMIT_READINGS, About
+from guardproxy.policy.about import LIMIT_READINGS, About, first_language
 from guardproxy.policy.cel import compile_cel
 
 
@@ -66,3 +66,20 @@ def test_too_many_readings_are_none() -> None:
 )
 def test_texts_of_an_expression_are_compared_in_small_letters(text: str, holds: bool) -> None:
     assert compile_cel(text).holds(About(model="gpt-4")) is holds
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("de", "de"),
+        ("de-CH, fr", "de"),
+        (" ES", "es"),
+        ("nl;q=1", "nl"),
+        ("", ""),
+        ("deutsch", ""),
+        ("*", ""),
+        ("d", ""),
+    ],
+)
+def test_the_language_is_the_first_that_is_named(value: str, code: str) -> None:
+    assert first_language(value) == code

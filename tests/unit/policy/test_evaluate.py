@@ -11,6 +11,7 @@ from guardproxy.exchange.gate import CHECK_ERROR
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.policy import evaluate
 from guardproxy.policy.evaluate import Bound, PolicySet, Tally
+from guardproxy.policy.strictness import verdict_of
 from tests.kit.play import policy_set
 
 CHECKS = """
@@ -152,7 +153,7 @@ def test_a_check_that_failed_blocks_unless_the_policy_only_notes_it() -> None:
     failed = finding("one", label=CHECK_ERROR)
     tally = Tally(bound(policies(rule)))
     assert tally.see(channel(), failed) == Stop("on_error", "a check could not be completed")
-    assert [(one.rule, one.decision.strength) for one in tally.outcomes] == [("on_error", 3)]
+    assert [(one.rule, verdict_of(one.decision)) for one in tally.outcomes] == [("on_error", "block")]
     tally = Tally(bound(policies(rule, "on_error: flag\n")))
     assert tally.see(channel(), failed) is None
     assert [one.decision for one in tally.outcomes] == [Pass("on_error")]

@@ -12,7 +12,7 @@ import pytest
 from guardproxy import checks
 from guardproxy.checks._contract import Resources
 from guardproxy.errors import ConfigError, OptionError
-from guardproxy.findings import Channel, Scan, Window
+from guardproxy.findings import QUICK, Channel, Scan, Traits, Window
 from guardproxy.library import load
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_folder, parse
 from guardproxy.policy.tree import LIMIT_BYTES
@@ -115,6 +115,7 @@ class Quiet:
     name: str
     options: Mapping[str, Any]
     digest: str = "none"
+    traits: Traits = QUICK
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         raise NotImplementedError

@@ -7,18 +7,23 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policydiff.excerpts import LIMIT_CHARS, Piece, excerpt
+from guardproxy.policydiff.excerpts import LIMIT_CHARS, ExcerptPart, excerpt
 from guardproxy.replay.comparison import text_at
 
 
 def test_what_was_found_is_marked() -> None:
-    assert excerpt("to jo@ab.io now", [(3, 11, "MAIL")]) == (Piece("to "), Piece("jo@ab.io", "MAIL"), Piece(" now"))
+    expected = (ExcerptPart("to "), ExcerptPart("jo@ab.io", "MAIL"), ExcerptPart(" now"))
+    assert excerpt("to jo@ab.io now", [(3, 11, "MAIL")]) == expected
     assert excerpt("", []) == ()
-    assert excerpt("plain", []) == (Piece("plain"),)
+    assert excerpt("plain", []) == (ExcerptPart("plain"),)
 
 
 def test_spans_that_overlap_are_one() -> None:
-    assert excerpt("abcdef", [(2, 5, "B"), (1, 3, "A")]) == (Piece("a"), Piece("bcde", "A"), Piece("f"))
+    assert excerpt("abcdef", [(2, 5, "B"), (1, 3, "A")]) == (
+        ExcerptPart("a"),
+        ExcerptPart("bcde", "A"),
+        ExcerptPart("f"),
+    )
 
 
 def test_long_texts_are_cut_between_what_was_found() -> None:

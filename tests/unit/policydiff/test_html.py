@@ -12,10 +12,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policydiff.excerpts import Piece
+from guardproxy.policydiff.excerpts import ExcerptPart
 from guardproxy.policydiff.html import page
 from guardproxy.policydiff.policies import Change
-from guardproxy.policydiff.traffic import Example, Group, Traffic
+from guardproxy.policydiff.traffic import Example, ExchangeGroup, Traffic
 from tests.kit.play import policy_set
 
 CHANGED = [
@@ -34,11 +34,13 @@ def traffic(text: str = "<b>hello</b>", rule: str = "r") -> Traffic:
     found.rescanned["pii"] = 2
     found.outcomes["answered", "blocked_request"] = 2
     example = Example(
-        "id1", 0.0, "POST /a", "m", "answered", "blocked_request", "request m", (text,), (Piece(text, text),)
+        "id1", 0.0, "POST /a", "m", "answered", "blocked_request", "request m", (text,), (ExcerptPart(text, text),)
     )
     plain = Example("id2", 0.0, "", "", "answered", "answered", "", (), ())
-    found._groups["p", rule, "holds now", "block"] = Group("p", rule, "holds now", "block", 2, [], [example, plain])
-    found._groups["", "(other)", "does something else", ""] = Group("", "(other)", "does something else", "", 1)
+    found._groups["p", rule, "holds now", "block"] = ExchangeGroup(
+        "p", rule, "holds now", "block", 2, [], [example, plain]
+    )
+    found._groups["", "(other)", "does something else", ""] = ExchangeGroup("", "(other)", "does something else", "", 1)
     return found
 
 

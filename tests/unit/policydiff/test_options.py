@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.policy.document import CheckSpec
-from guardproxy.policydiff.options import Changed, options, same, shown
+from guardproxy.policydiff.options import Difference, Effect, options, shown
 
 
-def said(old: Any, new: Any, key: str = "threshold") -> list[Changed]:
+def said(old: Any, new: Any, key: str = "threshold", use: str = "supervisor") -> list[Difference]:
     before, after = ({} if value is None else {key: value} for value in (old, new))
-    return list(options("c", CheckSpec("pii", before), CheckSpec("pii", after)))
+    return list(options("c", CheckSpec(use, before), CheckSpec(use, after)))
 
 
 @pytest.mark.parametrize(
@@ -30,40 +30,63 @@ def said(old: Any, new: Any, key: str = "threshold") -> list[Changed]:
         ("evasions", None, "strict", "(default) -> strict", "tightens"),
         ("evasions", "standard", "off", "standard -> off", "loosens"),
         ("evasions", "standard", "other", "standard -> other", "either"),
+        ("first_stage", None, False, "(default) -> false", "tightens"),
+        ("first_stage", False, True, "false -> true", "loosens"),
         ("label", "a", "", "a -> (nothing)", "either"),
-        ("schema", {"b": 1, "a": 2}, {"b": 1}, '{"a": 2, "b": 1} -> {"b": 1}', "either"),
-        ("entities", None, ["A", "B"], "(default) -> [A, B]", "either"),
+        ("label", None, "injection", "(default) -> injection", "neutral"),
+        ("labels", None, ["A", "B"], "(default) -> [A, B]", "either"),
+        ("unknown", {"b": 1, "a": 2}, {"b": 1}, '{"a": 2, "b": 1} -> {"b": 1}', "either"),
     ],
 )
-def test_a_value(key: str, old: Any, new: Any, words: str, effect: str) -> None:
-    assert said(old, new, key) == [Changed(f"`c` {key} {words}", effect)]  # type: ignore[arg-type]
+def test_a_value(key: str, old: Any, new: Any, words: str, effect: Effect) -> None:
+    assert said(old, new, key) == [Difference(f"`c` {key} {words}", effect)]
+
+
+@pytest.mark.parametrize(
+    ("use", "key", "old", "new", "words", "effect"),
+    [
+        ("json_schema", "invented", None, "allow", "(default) -> allow", "loosens"),
+        ("json_schema", "invented", "allow", "refuse", "allow -> refuse", "tightens"),
+        ("http", "sensitive", None, False, "(default) -> false", "loosens"),
+        ("http", "sensitive", False, True, "false -> true", "tightens"),
+        ("pii", "parity", "strict", None, "strict -> (default)", "tightens"),
+        ("pii", "entities", None, ["A", "B"], "(default) -> [A, B]", "either"),
+        ("pii", "language", "en", ["en", "de"], "en -> [en, de]", "tightens"),
+        ("json_schema", "schema", {"file": "a"}, "from_request", '{"file": "a"} -> from_request', "either"),
+    ],
+)
+def test_an_option_is_compared_as_its_check_declares_it(
+    use: str, key: str, old: Any, new: Any, words: str, effect: Effect
+) -> None:
+    assert said(old, new, key, use) == [Difference(f"`c` {key} {words}", effect)]
 
 
 def test_items_of_a_list_come_and_go() -> None:
-    assert said(["a", "b"], ["c", "b"], "words") == [
-        Changed("`c` words gained c", "tightens"),
-        Changed("`c` words lost a", "loosens"),
+    assert said(["a", "b"], ["c", "b"], "words", "pattern") == [
+        Difference("`c` words gained c", "tightens"),
+        Difference("`c` words lost a", "loosens"),
     ]
-    assert said(["a"], ["a", "b"], "skip") == [Changed("`c` skip gained b", "loosens")]
-    assert said(["a", "b"], ["a"], "skip") == [Changed("`c` skip lost b", "tightens")]
+    assert said(["a"], ["a", "b"], "skip", "secrets") == [Difference("`c` skip gained b", "loosens")]
+    assert said(["a", "b"], ["a"], "skip", "secrets") == [Difference("`c` skip lost b", "tightens")]
+    assert said(["a"], ["b"], "unknown", "secrets") == [
+        Difference("`c` unknown gained b", "either"),
+        Difference("`c` unknown lost a", "either"),
+    ]
 
 
 def test_thresholds_by_label() -> None:
     assert said({"hate": 0.8, "violence": 0.5}, {"hate": 0.6, "violence": 0.5, "sexual": "1%"}) == [
-        Changed("`c` threshold of hate 0.8 -> 0.6", "tightens"),
-        Changed("`c` threshold of sexual (default) -> 1%", "either"),
+        Difference("`c` threshold of hate 0.8 -> 0.6", "tightens"),
+        Difference("`c` threshold of sexual (default) -> 1%", "either"),
     ]
 
 
 def test_another_check_is_not_compared() -> None:
     old, new = CheckSpec("pii", {"a": 1}), CheckSpec("secrets", {"b": 2})
-    assert list(options("c", old, new)) == [Changed("`c` uses pii -> secrets", "either")]
+    assert list(options("c", old, new)) == [Difference("`c` uses pii -> secrets", "either")]
 
 
-def test_types_are_told_apart() -> None:
-    assert not same(1, True)
-    assert not same(1, "1")
-    assert same([1, "a"], ["a", 1])
+def test_values_are_shown_as_a_file_writes_them() -> None:
     assert shown(False) == "false"
 
 
@@ -72,7 +95,7 @@ ITEMS = st.lists(st.sampled_from("abcde"), max_size=5, unique=True)
 
 @given(ITEMS, ITEMS)
 def test_order_is_no_change_and_a_way_back_is_the_reverse(old: list[str], new: list[str]) -> None:
-    assert said(old, old[::-1], "words") == []
-    there, back = said(old, new, "words"), said(new, old, "words")
+    assert said(old, old[::-1], "words", "pattern") == []
+    there, back = said(old, new, "words", "pattern"), said(new, old, "words", "pattern")
     assert len(there) == len(back)
     assert {one.effect for one in there} == {"tightens" if one.effect == "loosens" else "loosens" for one in back}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any
 
 import pytest
@@ -57,7 +57,7 @@ def said(new: str, old: str = POLICY) -> list[tuple[str, str]]:
         ("action: redact", "action: flag", "rule `pii`: action redact -> flag", "loosens"),
         ("action: redact}", "action: redact, restore: false}", "rule `pii`: restore true -> false", "tightens"),
         ("mode: shadow", "mode: enforce", "rule `watch`: mode shadow -> enforce", "tightens"),
-        ("attempts: 1", "attempts: 2", "rule `again`: retry attempts 1 -> 2", "either"),
+        ("attempts: 1", "attempts: 2", "rule `again`: retry attempts 1 -> 2", "neutral"),
         ("attempts: 1", "attempts: 1, then: pass_flagged", "rule `again`: retry then block -> pass_flagged", "loosens"),
         ("action: block}", "action: block, message: no}", "rule `attack`: message (nothing) -> no", "neutral"),
         ("action: block}", "action: block, enforce: 10 %}", "rule `attack`: enforce 100 % -> 10 %", "loosens"),
@@ -100,10 +100,44 @@ def test_a_share_that_grows_or_falls() -> None:
     assert said(POLICY, old) == [("rule `attack`: enforce 0.5 % -> 100 %", "tightens")]
 
 
+def test_a_share_in_place_of_shadow_mode() -> None:
+    old = POLICY.replace("action: block}", "action: block, mode: shadow}")
+    assert said(POLICY.replace("action: block}", "action: block, enforce: 10 %}"), old) == [
+        ("rule `attack`: enforce 0 % -> 10 %", "tightens"),
+        ("rule `attack`: mode shadow -> enforce", "tightens"),
+    ]
+
+
+def test_what_belonged_to_the_weaker_action_goes_with_it() -> None:
+    old = POLICY.replace("action: redact}", "action: redact, operators: {DEFAULT: redact}, restore: false}")
+    assert dict(
+        said(old.replace("action: redact, operators: {DEFAULT: redact}, restore: false", "action: block"), old)
+    ) == {
+        "rule `pii`: action redact -> block": "tightens",
+        "rule `pii`: what stands for DEFAULT: redact -> placeholder": "neutral",
+    }
+
+
+def test_what_the_failure_of_a_check_leads_to() -> None:
+    new = POLICY.replace("words: [a]}", "words: [a], on_error: flag}")
+    assert said(new) == [("`words` on_error block -> flag", "loosens")]
+    assert said(POLICY, new) == [("`words` on_error flag -> block", "tightens")]
+    assert said(POLICY.replace("words: [a]}", "words: [a], on_error: block}")) == []
+
+
+def test_whom_a_fallback_asks() -> None:
+    old = POLICY.replace("attempts: 1", "then: fallback, fallback: {model: m}")
+    assert said(old.replace("{model: m}", "{model: n}"), old) == [("rule `again`: retry model m -> n", "either")]
+    assert dict(said(old.replace("then: fallback, fallback: {model: m}", "then: block"), old)) == {
+        "rule `again`: retry model m -> (nothing)": "neutral",
+        "rule `again`: retry then fallback -> block": "tightens",
+    }
+
+
 def test_operators() -> None:
     new = POLICY.replace("action: redact}", "action: redact, restore: false, operators: {DEFAULT: hash, PERSON: mask}}")
-    assert ("rule `pii`: what stands for PERSON: placeholder -> mask", "either") in said(new)
-    assert ("rule `pii`: what stands for DEFAULT: placeholder -> hash", "either") in said(new)
+    assert ("rule `pii`: what stands for PERSON: placeholder -> mask", "loosens") in said(new)
+    assert ("rule `pii`: what stands for DEFAULT: placeholder -> hash", "tightens") in said(new)
 
 
 def test_of_a_rule_that_only_records_nothing_matters() -> None:
@@ -230,4 +264,7 @@ def test_an_expression_of_many_names_is_not_tried_out() -> None:
     listed = "".join(f"  {name}: {{use: secrets}}\n" for name in names)
     policy = "policy: many\nchecks:\n{}rules: [{{id: r, when: {}, action: block}}]\n"
     old, new = (policy.format(listed, " or ".join(some)) for some in (names, names[:-1]))
+    assert [effect for _, effect in said(new, old)] == ["loosens"]
+    pairs = [" and ".join(f"({one} or {other})" for one, other in pairwise(names)) + end for end in ("", " and n0")]
+    old, new = (policy.format(listed, when) for when in pairs)
     assert [effect for _, effect in said(new, old)] == ["either"]

@@ -10,7 +10,7 @@ import pytest
 
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import parse
-from guardproxy.policydiff.excerpts import Piece
+from guardproxy.policydiff.excerpts import ExcerptPart
 from guardproxy.policydiff.traffic import OTHERWISE, Traffic
 from tests.kit.play import Play, chat_frames, mint, policy_set
 
@@ -72,7 +72,7 @@ def test_a_stronger_action_is_one_rule_less_and_one_more() -> None:
     assert dict(traffic.outcomes) == {("answered", "blocked_response"): 1}
     word = mint("WORD", "plain")
     assert traffic.groups[0].examples[0].pieces == (
-        *(Piece("a "), Piece(word, "WORD"), Piece(" word, so "), Piece(word, "WORD")),
+        *(ExcerptPart("a "), ExcerptPart(word, "WORD"), ExcerptPart(" word, so "), ExcerptPart(word, "WORD")),
     )
 
 

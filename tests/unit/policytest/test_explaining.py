@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from guardproxy.decisions import Stop
 from guardproxy.findings import Kind
 from guardproxy.policy.cases import Told, Written
 from guardproxy.policytest.explaining import REQUEST_KINDS, RESPONSE_KINDS, Explained, Timed, explain, scene_of
 from guardproxy.wire.registry import codecs
 from tests.kit.play import policy_set
+from tests.kit.plugins import Install
 
 POLICY = r"""
 policy: test
@@ -56,6 +58,15 @@ def test_what_decided_and_what_did_not() -> None:
         "shape": ("no", "it does not look at such texts (user of the request)"),
         "failed": ("no", "no check failed"),
     }
+
+
+def test_an_action_of_another_package_is_as_strong_as_what_it_decides(install: Install) -> None:
+    install("guardproxy.actions", "hush", lambda rule: Stop(rule.id))
+    scene = scene_of("look, jo@ab.io", "request", "user", codecs()[0].author)
+    policies = policy_set(POLICY.replace("when: seen, action: flag", "when: seen, action: hush"))
+    explained = explain(policies, scene, Told(model="m"), lambda: 0.0, 1)
+    assert states(explained)["seen"] == ("decided", "`seen` found SEEN")
+    assert states(explained)["mail"] == ("held", "`mail` found MAIL; `seen` (hush) is stronger")
 
 
 def test_why_a_rule_did_not_hold() -> None:

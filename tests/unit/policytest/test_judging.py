@@ -11,7 +11,7 @@ from guardproxy.policy.cases import Expected, Find, Told
 from guardproxy.policytest.judging import Fault, disagreement, faults, unmet
 from guardproxy.policytest.playing import Found, Held, Played, Shown
 
-HELD = Held("p", "mail", "redact", True, "request", "m[0]", "mail", "MAIL", 3, 9, 0)
+HELD = Held("p", "mail", "redact", True, "request", "m[0]", "mail", "MAIL", 3, 9, 0, "redact")
 QUIET = replace(HELD, rule="quiet", enforced=False)
 FOUND = Found("request", "m[0]", 3, 9, "mail", "MAIL", "jo@a.b")
 PLAYED = Played(

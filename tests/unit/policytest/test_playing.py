@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 
-from guardproxy.findings import Finding, Scan, Window
+from guardproxy.exchange import Job
+from guardproxy.findings import QUICK, Direction, Finding, Scan, Traits, Window
 from guardproxy.policy.cases import Texts, Told, Written
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policytest.playing import Numbers, Played, Shown, play_scene, replayed
+from guardproxy.policytest.scan import scan_text, scanned
 from guardproxy.policytest.scenes import Cuts
 from guardproxy.replay.replays import Rerun, rerun
+from guardproxy.server.headers import named
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, mint, policy_set
 
 POLICY = r"""
@@ -132,6 +136,7 @@ class Raising:
 
     name: str = "bad"
     digest: str = ""
+    traits: Traits = QUICK
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         raise TimeoutError
@@ -154,6 +159,27 @@ def test_headers_are_told_and_name_a_language() -> None:
 
     play_scene(policy_set(POLICY), Texts("hello"), german, Cuts(), scan)
     assert set(seen) == {"de"}
+
+
+@pytest.mark.parametrize("value", ["de;q=1", " DE ", "deutsch", "*", ""])
+def test_the_language_is_read_as_the_proxy_reads_it(value: str) -> None:
+    seen: list[str] = []
+
+    def scan(job: Job) -> Scan:
+        seen.append(job.window.facts.language)
+        return scanned(job)
+
+    headers = {"content-language": value}
+    play_scene(policy_set(POLICY), Texts("look"), Told(model="m", headers=headers), WHOLE, scan)
+    assert set(seen) == {named(CIMultiDict(headers))[0]}
+
+
+@pytest.mark.parametrize("text", ["plain", "look", "look jo@ab.io", "a forbidden jo@ab.io"])
+@pytest.mark.parametrize("on", ["request", "response"])
+def test_a_scan_and_a_test_give_the_same_verdict(text: str, on: Direction) -> None:
+    policy = POLICY.replace("on: request, when: mail", "when: mail")
+    scene = Texts(text) if on == "request" else Texts("", (text,))
+    assert run(scene, policy=policy).decision == scan_text(policy_set(policy), text, on).decision
 
 
 def test_shown_looks_in_texts_in_decoded_json_and_in_the_body() -> None:

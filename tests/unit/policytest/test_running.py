@@ -13,7 +13,7 @@ import pytest
 
 from guardproxy.audit.canonical import canonical
 from guardproxy.checks._contract import Resources
-from guardproxy.findings import Finding, Scan, Window
+from guardproxy.findings import QUICK, Finding, Scan, Traits, Window
 from guardproxy.policy.cases import EXPECT_KEYS, KEYS
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse_all
@@ -130,6 +130,7 @@ class Careless:
 
     name: str = "seen"
     digest: str = ""
+    traits: Traits = QUICK
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         return [self._scan(window) for window in windows]
@@ -243,7 +244,7 @@ class Renamed:
     """A check under another name."""
 
     def __init__(self, check: object, name: str) -> None:
-        self.check, self.name, self.digest = check, name, ""
+        self.check, self.name, self.digest, self.traits = check, name, "", QUICK
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         scans = self.check.scan(windows)  # type: ignore[attr-defined]

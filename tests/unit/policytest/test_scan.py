@@ -11,7 +11,7 @@ import pytest
 from guardproxy import library
 from guardproxy.checks._contract import Resources
 from guardproxy.errors import ConfigError, PolicyError
-from guardproxy.findings import Finding
+from guardproxy.findings import QUICK, Finding
 from guardproxy.inference.models import Models
 from guardproxy.library import JUDGES, folder_of, leaving_out, load, loader, read_policies, shipped_names, using
 from guardproxy.policytest.scan import Result, scan_text
@@ -156,7 +156,7 @@ def test_without_the_model_what_asks_for_it_finds_nothing(tmp_path: Path) -> Non
 class Raising:
     """A check that fails."""
 
-    name, digest = "bad", ""
+    name, digest, traits = "bad", "", QUICK
 
     def scan(self, windows: Any) -> Any:
         raise TimeoutError

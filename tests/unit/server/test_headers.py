@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config, load
 from guardproxy.errors import ConfigError, DownstreamError
-from guardproxy.server.headers import asked_for, downstream_headers, is_trusted, language, named
+from guardproxy.server.headers import asked_for, downstream_headers, is_trusted, named
 from guardproxy.server.onward import fallback_headers
 from guardproxy.wire import KeyHeader
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
@@ -105,24 +105,6 @@ def test_what_the_connection_names_stays_behind() -> None:
 def test_what_repeats_a_value_that_was_found_stays_behind() -> None:
     headers = CIMultiDict({"x-request-id": "for-MARA-1", "request-id": "for-jo", "cf-ray": "%6Aane".replace("%", "x")})
     assert dict(downstream_headers(headers, ["mara", ""])) == {"request-id": "for-jo", "cf-ray": "x6Aane"}
-
-
-@pytest.mark.parametrize(
-    ("value", "code"),
-    [
-        ("de", "de"),
-        ("de-CH, fr", "de"),
-        (" ES", "es"),
-        ("nl;q=1", "nl"),
-        ("", ""),
-        ("deutsch", ""),
-        ("*", ""),
-        ("d", ""),
-    ],
-)
-def test_the_language_is_the_first_that_is_named(value: str, code: str) -> None:
-    assert language(CIMultiDict({"content-language": value})) == code
-    assert language(CIMultiDict()) == ""
 
 
 def test_the_conversation_that_a_client_names_stays_here() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._contract import Judged, Query, Resources
+from guardproxy.checks._contract import Query, Resources, ScoredPiece
 from guardproxy.errors import Shortage
 from guardproxy.exchange.transcript import RequestReceived, Scanned, SendUpstream
 from guardproxy.findings import Scan
@@ -63,7 +63,7 @@ class Text:
     """A text that waits for the network. Implements `guardproxy.inference.batching.ScoringJob`."""
 
     def __init__(self, number: int, scorer: Slow, queries: Sequence[Query]) -> None:
-        self.answer: Future[list[tuple[Judged, ...]]] = Future()
+        self.answer: Future[list[tuple[ScoredPiece, ...]]] = Future()
         self._rows = deque([(number, *range(19))])
         self._scorer = scorer
         self._queries = queries
@@ -100,7 +100,7 @@ class Slow(FakeScorer):
         self.batcher = Batcher(Network(clock), 256, Registry().meters("m"), 2 * wait_s, clock)
         self.submitted = 0
 
-    def submit(self, queries: Sequence[Query]) -> Future[list[tuple[Judged, ...]]]:
+    def submit(self, queries: Sequence[Query]) -> Future[list[tuple[ScoredPiece, ...]]]:
         self.submitted += 1
         text = Text(self.submitted, self, queries)
         self.batcher.put(text, sum(len(query.text) for query in queries))

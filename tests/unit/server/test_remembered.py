@@ -10,7 +10,7 @@ import pytest
 
 from guardproxy.errors import Shortage
 from guardproxy.exchange.gate import Job
-from guardproxy.findings import Channel, Facts, Form, Scan, Window
+from guardproxy.findings import QUICK, Channel, Facts, Form, Scan, Traits, Window
 from guardproxy.server.remembered import MOST_CHARS, Remembered
 
 TEXT = "a text that is long enough for its scan to be remembered"
@@ -21,6 +21,7 @@ WINDOW = Window(Channel("request", "user", "messages[0].content"), TEXT, facts=F
 class Check:
     name: str = "check"
     digest: str = "sha256:check"
+    traits: Traits = QUICK
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         raise NotImplementedError

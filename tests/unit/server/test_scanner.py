@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from guardproxy.checks._contract import Check, Judged, Query, Resources
+from guardproxy.checks import Check, Query, Resources, ScoredPiece
 from guardproxy.checks.supervisor import build
 from guardproxy.errors import Shortage
 from guardproxy.exchange.gate import Job
-from guardproxy.findings import Channel, Facts, Finding, Kind, Scan, Window
+from guardproxy.findings import QUICK, Channel, Facts, Finding, Kind, Scan, Traits, Window
 from guardproxy.server import scanner
 from guardproxy.server.scanner import Allowed, Meters, Scanner
 from tests.kit.cost import LOOP_CALLS
@@ -39,7 +39,7 @@ class Own:
     does: Callable[[Sequence[Window]], list[Scan]]
     name: str = "own"
     digest: str = "sha256:own"
-    slow: bool = False
+    traits: Traits = QUICK
     calls: int = 0
     threads: set[int] = field(default_factory=set)
 
@@ -66,11 +66,11 @@ class Waiting(FakeScorer):
     def __init__(self, refuses: Exception | None = None) -> None:
         super().__init__(words)
         self.refuses = refuses
-        self.asked: list[tuple[Sequence[Query], Future[list[tuple[Judged, ...]]]]] = []
+        self.asked: list[tuple[Sequence[Query], Future[list[tuple[ScoredPiece, ...]]]]] = []
         self.arrived = asyncio.Event()
         self.arrivals: asyncio.Queue[int] = asyncio.Queue()
 
-    def submit(self, queries: Sequence[Query]) -> Future[list[tuple[Judged, ...]]]:
+    def submit(self, queries: Sequence[Query]) -> Future[list[tuple[ScoredPiece, ...]]]:
         if self.refuses:
             raise self.refuses
         self.asked.append((queries, Future()))
@@ -106,7 +106,7 @@ async def test_a_small_window_is_scanned_at_once_and_a_large_one_beside_the_loop
     assert check.threads == {get_ident()}
     await it.scan([Job(check, window(LONG))])
     assert len(check.threads) == 2
-    slow = Own(fine, slow=True)
+    slow = Own(fine, traits=Traits(is_slow=True))
     await it.scan([Job(slow, window("short"))])
     assert get_ident() not in slow.threads
 
@@ -224,7 +224,7 @@ async def test_one_deadline_is_for_all() -> None:
     first, second = Waiting(), Waiting()
     it = Scanner(1, 0.05)
     began = asyncio.get_running_loop().time()
-    stuck = Own(lambda windows: fine(windows) if hold.wait(10) else [], slow=True)
+    stuck = Own(lambda windows: fine(windows) if hold.wait(10) else [], traits=Traits(is_slow=True))
     jobs = [Job(check, window("attack")) for check in (supervisor(first), supervisor(second), stuck, Own(fine))]
     scans = await it.scan(jobs)
     assert [scan.error for scan in scans] == ["timeout", "timeout", "timeout", ""]
@@ -289,7 +289,7 @@ async def test_a_check_that_fails_to_ask_fails_alone(it: Scanner) -> None:
     class Broken:
         name = "broken"
         digest = "sha256:broken"
-        slow = True
+        traits = Traits(is_slow=True)
 
         def __init__(self, scorer: FakeScorer) -> None:
             self.scorer = scorer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.checks._contract import Check
+from guardproxy.checks import Check
 from guardproxy.findings import Channel
 from guardproxy.policytest.scan import findings_of
 from guardproxy.wire.protocol_words import undated

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._contract import Check, Resources, build
+from guardproxy.checks import Check, Resources, build
 from guardproxy.checks._evasions.folding import RUN_LIMIT, table
 from guardproxy.checks._evasions.unfolding import PROFILES, UNDECODED, Unfolding, unfolding
 from guardproxy.errors import OptionError
-from guardproxy.findings import Finding, Scan, Window
+from guardproxy.findings import QUICK, Advice, Finding, Scan, Traits, Window
 from tests.kit.check_cost import steps
 from tests.kit.checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
 from tests.kit.evasions import CARD, DASHES, DIGITS, INVISIBLE, KEY, MAIL, SECRETS, SPACES, WAYS, base, digits
@@ -151,6 +151,9 @@ def test_the_digest_tells_profiles_and_checks_and_unicode_versions_apart(monkeyp
     assert _check("words", "off").digest == CHECKS["words", "off"].digest
 
 
+UNUSUAL = Traits(is_sensitive=False, is_raw=True, judges_whole=True, labels=frozenset("Z"), advice=(Advice("x", "y"),))
+
+
 @dataclass
 class Fake:
     """A check for these tests: finds `z`, settles as it is told."""
@@ -159,8 +162,7 @@ class Fake:
     digest: str = "sha256:0"
     step: int = 1
     error: str = ""
-    sensitive: bool = False
-    slow: bool = True
+    traits: Traits = UNUSUAL
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         return [self._scan(window) for window in windows]
@@ -180,10 +182,10 @@ class Fake:
 
 
 def test_what_a_check_says_of_itself_is_kept() -> None:
-    wrapped: Any = unfolding(Fake(), {})
-    assert (wrapped.name, wrapped.sensitive, wrapped.slow) == ("fake", False, True)
-    bare: Any = unfolding(_check("words", "off"), {})
-    assert (bare.name, bare.sensitive, bare.slow) == ("words", True, False)
+    wrapped = unfolding(Fake(), {})
+    assert wrapped.name == "fake"
+    assert wrapped.traits == replace(Fake().traits, labels=frozenset(("Z", UNDECODED)))
+    assert unfolding(Fake(traits=Traits(is_slow=False)), {}).traits == Traits(is_slow=False)
 
 
 @pytest.mark.parametrize("text", ["an ! here", "an\u200b ! here", "a %21 b", "x\u200by !"])
@@ -196,7 +198,7 @@ def test_a_check_that_fails_fails(text: str) -> None:
 
 
 def test_a_check_that_fails_in_a_later_piece_fails() -> None:
-    small = Unfolding(Fake(error="!"), table(False, 64), "sha256:1", True, False)
+    small = Unfolding(Fake(error="!"), table(False, 64), "sha256:1", QUICK)
     text = "z " + base("z" * 90) + "!"
     (scan,) = small.scan([Window(CHANNEL, text)])
     assert scan.error == "ValueError"
@@ -310,7 +312,7 @@ def test_a_run_is_said_to_be_undecoded_once() -> None:
 
 @pytest.mark.parametrize("size", [15, 16, 17, 31, 32, 33, 48])
 def test_words_about_as_long_as_is_read(size: int) -> None:
-    small = Unfolding(_check("secrets", "off"), table(False, 16), "sha256:1", True, False)
+    small = Unfolding(_check("secrets", "off"), table(False, 16), "sha256:1", QUICK)
     assert_every_split(small, f"x {'a' * size} password=hunter2abcX9 {'a' * size}")
 
 

@@ -12,7 +12,7 @@ from guardproxy.checks._evasions.folding import table
 from guardproxy.checks._evasions.views import (
     DEPTH,
     Patch,
-    View,
+    TextView,
     as_it_stands,
     hidden,
     long_words,
@@ -143,7 +143,7 @@ def _edits(text: str) -> st.SearchStrategy[list[tuple[int, int, str]]]:
 def test_the_way_back(data: st.DataObject) -> None:
     """Against a model that keeps, for each character, what it stands for."""
     text = data.draw(st.text("abc", max_size=12))
-    view, cells = View(text), _cells(text)
+    view, cells = TextView(text), _cells(text)
     for _ in range(data.draw(st.integers(1, 3))):
         edits = data.draw(_edits(view.text))
         view = view.edited(view.text, edits)

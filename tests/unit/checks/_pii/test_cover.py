@@ -9,7 +9,7 @@ import pytest
 import re2
 import regex
 
-from guardproxy.checks._pii.cover import UNBOUNDED, UncoveredError, _Reader, cover, trace
+from guardproxy.checks._pii.cover import UNBOUNDED, UncoveredError, _CoverReader, cover, trace
 from guardproxy.checks._pii.engine import compiled, exact
 
 FLAGS = int(regex.IGNORECASE | regex.MULTILINE | regex.DOTALL)
@@ -155,7 +155,7 @@ def test_what_cannot_be_covered_says_why(source: str, flags: int, words: str) ->
 
 def test_what_a_later_python_may_read_is_not_guessed() -> None:
     with pytest.raises(UncoveredError, match="`NEWS` is not known"):
-        _Reader().part("NEWS", (), 0)
+        _CoverReader().part("NEWS", (), 0)
 
 
 def test_digits_beyond_ascii_are_digits_and_word_characters() -> None:

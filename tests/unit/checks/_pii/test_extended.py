@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from guardproxy.checks._contract import Check, Resources, build
+from guardproxy.checks import Check, Resources, build
 from guardproxy.checks._pii.extended import is_card, luhn
 from guardproxy.errors import OptionError
 from guardproxy.testing import assert_every_split, whole

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.checks._contract import Tag
-from guardproxy.checks._pii.names import CONTEXT_WORDS, CUTS, MOST_CHARS, Names, Part
+from guardproxy.checks._pii.names import CONTEXT_WORDS, CUTS, MOST_CHARS, Names, TextPiece
 from guardproxy.findings import Direction
 from tests.kit.checks import PROSE, promise
 
@@ -79,7 +79,7 @@ def in_chunks(one: Names, text: str, cuts: Sequence[int], direction: Direction, 
     return found
 
 
-def parts(text: str, direction: Direction = "response", last: bool = True) -> list[Part]:
+def parts(text: str, direction: Direction = "response", last: bool = True) -> list[TextPiece]:
     return list(names().parts(text, direction, last))
 
 

@@ -1,0 +1,64 @@
+"""The options of checks: each check declares them once, in a table `OPTIONS` from name to `Option`.
+
+The table is the only place that knows an option: `build` reads its defaults there, `extends` and `policy diff` compare values
+by it (`policy/strictness.py`), `policy schema` makes completion for editors of it, and `docs/check-options.md` is generated
+from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from guardproxy.errors import OptionError
+
+Tighter = Literal["longer", "shorter", "lower"] | tuple[Any, ...] | None
+
+SCORE: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
+TEXTS: Mapping[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": r"\S"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of a check.
+
+    `help`: what it means, in a sentence. `schema`: its type, as JSON Schema. `default`: its value if it is left out; `None` if
+    that depends on something else, or if it must be given. `tighter`: which of two values finds more or shows less:
+
+    - `longer`, `shorter`: the list that has all items of the other one and more, or that lacks some of them;
+    - `lower`: the lower score or the higher operating point (`5%` finds more than `1%`), for each label if it is a mapping;
+    - a tuple: its values from the loosest to the strictest;
+    - `None`: two different values cannot be compared.
+    """
+
+    help: str
+    schema: Mapping[str, Any]
+    default: Any = field(default=None, kw_only=True)
+    tighter: Tighter = field(default=None, kw_only=True)
+
+
+Options = Mapping[str, Option]
+
+
+def with_defaults(options: Mapping[str, Any], declared: Options) -> dict[str, Any]:
+    """The value of every declared option. Raises `OptionError` for an option that is not declared."""
+    for key in options:
+        if key not in declared:
+            raise OptionError(key, f"unknown option `{key}`; {_hint(key, declared)}")
+    return {key: options.get(key, option.default) for key, option in declared.items()}
+
+
+def _hint(key: str, declared: Options) -> str:
+    known = ", ".join(declared)
+    near = get_close_matches(key, list(declared), 1)
+    return f"did you mean `{near[0]}`? (known options: {known})" if near else f"known options: {known}"
+
+
+def options_digest(use: str, version: int, options: Mapping[str, Any], *more: str) -> str:
+    """A digest of a check's name, code version and options, for `Check.digest`."""
+    plain = json.dumps([use, version, options, more], sort_keys=True, default=str)
+    return "sha256:" + hashlib.sha256(plain.encode()).hexdigest()

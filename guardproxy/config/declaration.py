@@ -1,0 +1,175 @@
+"""The declaration of a setting: its type, its default, what its values must be, and its names in each place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import Field, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from guardproxy.errors import ConfigError
+
+GROUPED = 10_000  # from here on, digits are shown in groups
+Value = TypeVar("Value")
+Section = Literal[
+    "Network",
+    "Upstreams",
+    "Policies",
+    "Audit",
+    "Limits",
+    "Time-outs",
+    "Models",
+    "Tenants",
+    "Workers",
+    "Observability",
+]
+_KINDS = {
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "str": str,
+    "Path": Path,
+    "Path | None": Path,
+    "tuple[str, ...]": tuple,
+}
+_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+    tuple: "a list",
+}
+_SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedValues:
+    """What the values of a setting must be. `least`, `above`, `most`: bounds of a number. `choices`: the only values.
+    `is_right`: whether a value, or each item of a list, has the form that `form` describes."""
+
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+    form: str = ""
+    is_right: Callable[[Any], bool] | None = None
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value of the right type is within bounds and has the form. NaN is within no bounds."""
+        items = value if isinstance(value, tuple) else (value,)
+        return all(self._accepts(item) for item in items)
+
+    def _accepts(self, item: Any) -> bool:
+        within = (
+            (self.least is None or item >= self.least)
+            and (self.above is None or item > self.above)
+            and (self.most is None or item <= self.most)
+        )
+        return within and (not self.choices or item in self.choices) and (self.is_right is None or self.is_right(item))
+
+    def __str__(self) -> str:
+        bounds = (("at least", self.least), ("above", self.above), ("at most", self.most))
+        return (
+            self.form
+            or " or ".join(self.choices)
+            or " and ".join(f"{word} {n:g}" for word, n in bounds if n is not None)
+        )
+
+
+ANY = AllowedValues()
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """The declaration of one setting. `help`: what it is for. `flag`, `off_flag`: its flag, and the one that turns a switch
+    off. `is_secret`: whether the value must not be shown."""
+
+    name: str
+    kind: type
+    default: Any
+    group: str
+    help: str
+    allowed: AllowedValues
+    flag: str
+    off_flag: str
+    is_secret: bool
+
+    @classmethod
+    def of(cls, declared: Field[Any]) -> Declaration:
+        """The declaration of a field of `Config`."""
+        dashed, data = declared.name.replace("_", "-"), declared.metadata
+        kind = _KINDS[str(declared.type)]
+        off_flag = (data["off_flag"] or f"--no-{dashed}") if kind is bool else ""
+        flag, rest = data["flag"] or f"--{dashed}", (data["group"], data["help"], data["allowed"])
+        return cls(declared.name, kind, declared.default, *rest, flag, off_flag, not declared.repr)
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return f"GUARDPROXY_{self.name.upper()}"
+
+    @property
+    def form(self) -> str:
+        """What a value must be, for a value of another type."""
+        if self.allowed.form or self.allowed.choices:
+            return str(self.allowed)
+        return ", ".join(filter(None, (_WORDS[self.kind], str(self.allowed))))
+
+    @property
+    def shown_default(self) -> str:
+        """The default for people: `32 MiB`, `2,000`; empty if there is none."""
+        default = self.default
+        if isinstance(default, bool):
+            return str(default).lower()
+        if isinstance(default, tuple):
+            return ", ".join(default)
+        if self.name.endswith("_bytes"):
+            return f"{default // 1024**2} MiB"
+        if isinstance(default, (int, float)):
+            return f"{default:g}" if default < GROUPED else f"{default:,}"
+        return str(default or "")
+
+    def read(self, value: Any, where: str) -> Any:
+        """The value that a place says, in the type of the setting. `where`: names the place. Raises `ConfigError`."""
+        try:
+            found = _typed(self, value)
+        except (KeyError, TypeError, ValueError):
+            raise ConfigError(f"{where}: `{self.name}` must be {self.form}") from None
+        if not self.allowed.accepts(found):
+            raise ConfigError(f"{where}: `{self.name}` must be {self.allowed}")
+        return found
+
+
+def _typed(setting: Declaration, value: Any) -> Any:
+    kind = setting.kind
+    if setting.name == "tenants" and isinstance(value, dict):
+        each = ((key, [digest] if isinstance(digest, str) else digest) for key, digest in value.items())
+        return tuple(f"{key}={digest}" for key, digests in each for digest in digests)
+    if kind is tuple:
+        if not isinstance(value, (str, list, tuple)):
+            raise TypeError
+        items = value.split(",") if isinstance(value, str) else value
+        return tuple(text for item in items if (text := str(item).strip()))
+    if isinstance(value, (list, tuple, dict)):
+        raise TypeError
+    if kind is bool:
+        return _SWITCH[str(value).lower()]
+    if kind in (int, float) and (isinstance(value, bool) or (kind is int and isinstance(value, float))):
+        raise TypeError
+    return Path(str(value)) if kind is Path else kind(value)
+
+
+def setting(
+    group: Section,
+    default: Value,
+    help: str,
+    allowed: AllowedValues = ANY,
+    *,
+    flag: str = "",
+    off_flag: str = "",
+    is_secret: bool = False,
+) -> Value:
+    """A field of `Config`. `flag`, `off_flag`: where they are not made from the name."""
+    data = {"group": group, "help": help, "allowed": allowed, "flag": flag, "off_flag": off_flag}
+    return field(default=default, repr=not is_secret, metadata=data)

@@ -1,0 +1,82 @@
+"""Reads the settings of a process from flags, the environment and a TOML file."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from guardproxy.config.settings import SETTINGS, Config
+from guardproxy.errors import ConfigError
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path | None = None) -> Config:
+    """The settings. A flag wins over the environment, the environment over the file, the file over the default. `flags` that
+    are `None` were not given. Raises `ConfigError`, which names the place of a wrong value and says what is right."""
+    values: dict[str, Any] = {}
+    for name, value in (_read(file) if file else {}).items():
+        if name not in SETTINGS:
+            raise ConfigError(f"{file}: unknown setting `{name}` (known: {', '.join(sorted(SETTINGS))})")
+        values[name] = SETTINGS[name].read(value, str(file))
+    for name, setting in SETTINGS.items():
+        if (text := environ.get(setting.variable)) is not None:
+            values[name] = setting.read(text, setting.variable)
+        if flags.get(name) is not None:
+            values[name] = setting.read(flags[name], setting.flag)
+    config = Config(**values)
+    _check(config)
+    return config
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {file}: {error}") from None
+
+
+def _check(config: Config) -> None:
+    """Raises `ConfigError` where settings do not fit together."""
+    if not config.upstream:
+        raise ConfigError("no upstream: give --upstream https://api.openai.com, or GUARDPROXY_UPSTREAM")
+    if config.limit_bodies_bytes < 2 * config.limit_body_bytes:
+        least = f"{2 * config.limit_body_bytes}, which is twice `limit_body_bytes`"
+        raise ConfigError(f"{_places('limit_bodies_bytes')} must be at least {least}")
+    for entry in config.remote_check_key:
+        if entry.partition("=")[0] not in config.remote_check_host:
+            raise ConfigError(
+                f"{_places('remote_check_key')} must be like dlp.example=KEY, for a host given as --remote-check-host"
+            )
+    for entry in config.upstream_key:
+        if entry.partition("=")[0] not in config.named:
+            raise ConfigError(f"{_places('upstream_key')} must be like backup=KEY, for an upstream given as backup=URL")
+    _check_tenants(config)
+
+
+def _places(name: str) -> str:
+    """The names of a setting, for a message."""
+    return f"`{name}` ({SETTINGS[name].flag}, {SETTINGS[name].variable})"
+
+
+def _check_tenants(config: Config) -> None:
+    if config.unknown_tenant == "refuse" and not config.tenants:
+        raise ConfigError("`unknown_tenant` refuses every request: give --tenant NAME=sha256:HEX")
+    owners: dict[str, str] = {}
+    spelled: dict[str, str] = {}
+    for entry in config.tenants:
+        name, _, digest = entry.partition("=")
+        if owners.setdefault(digest.lower(), name) != name:
+            raise ConfigError(f"the tenants `{owners[digest.lower()]}` and `{name}` have the same credential")
+        if spelled.setdefault(name.lower(), name) != name:
+            raise ConfigError(
+                f"the tenants `{spelled[name.lower()]}` and `{name}` differ only in case: policies ignore it"
+            )
+
+
+def shipped(name: str) -> Path:
+    """A folder that ships with the package: `policies`, `models`."""
+    package = Path(__file__).parents[1]
+    inside = package / "_data" / name
+    return inside if inside.exists() else package.parent / name

@@ -1,0 +1,308 @@
+"""All settings of a server: each field of `Config` is one."""
+
+# ruff: noqa: RUF009 - `setting` gives a field of the dataclass
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from ipaddress import ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from guardproxy.config.declaration import AllowedValues, Declaration, setting
+
+DEPTH_MOST = 100  # what the parser of JSON takes
+KEY_CHARS = 16
+RELOAD_LEAST_S = 0.1
+TENANT_FORM = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})=sha256:([0-9A-Fa-f]{64})", re.ASCII)
+HEADER_FORM = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+", re.ASCII)
+ROUTE_FORM = re.compile(r"[A-Z]+ /.*", re.ASCII)
+
+
+def is_upstream(entry: str) -> bool:
+    parts = urlsplit(entry.split("=", 1)[1] if has_name(entry) else entry)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.username
+
+
+def is_network(entry: str) -> bool:
+    try:
+        ip_network(entry)
+    except ValueError:
+        return False
+    return True
+
+
+def is_url(entry: str) -> bool:
+    return not entry or urlsplit(entry).scheme in ("http", "https")
+
+
+def is_key(entry: str) -> bool:
+    return not entry or len(entry) >= KEY_CHARS
+
+
+def is_reload(seconds: float) -> bool:
+    return seconds == 0 or seconds >= RELOAD_LEAST_S
+
+
+def is_pair(entry: str) -> bool:
+    name, _, value = entry.partition("=")
+    return bool(name and value)
+
+
+def has_name(upstream: str) -> bool:
+    return "=" in upstream.split("://", 1)[0]
+
+
+PORT = AllowedValues(least=0, most=65535)
+POSITIVE = AllowedValues(least=0.01)
+ROUTE = AllowedValues(
+    form="a method and a path, like `GET /v1/models`", is_right=lambda entry: ROUTE_FORM.fullmatch(entry) is not None
+)
+NETWORK = AllowedValues(form="an address or a network, like 10.0.0.0/8", is_right=is_network)
+HEADER = AllowedValues(
+    form="the name of a header, like x-team", is_right=lambda entry: HEADER_FORM.fullmatch(entry) is not None
+)
+UPSTREAM = AllowedValues(
+    form="like https://api.openai.com or anthropic=https://api.anthropic.com", is_right=is_upstream
+)
+TENANT = AllowedValues(
+    form="like acme=sha256:HEX; `guardproxy tenant digest` prints the digest of a credential. A name has 1 to 64 of A-Z, a-z, "
+    "0-9, `.`, `_` and `-`, and begins with a letter or a digit",
+    is_right=lambda entry: TENANT_FORM.fullmatch(entry) is not None,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that a server needs to start. Sizes in bytes, times in seconds."""
+
+    host: str = setting("Network", "127.0.0.1", "The address to listen on.")
+    port: int = setting("Network", 8080, "The port for clients. 0 picks a free port.", PORT)
+    admin_host: str = setting("Network", "127.0.0.1", "The address of the admin port.")
+    admin_port: int = setting(
+        "Network", 9090, "The port of /livez, /readyz, /metrics and /reload. Worker N has this port plus N.", PORT
+    )
+    pass_through: tuple[str, ...] = setting(
+        "Network", ("GET /v1/models",), "A route that is passed through without being read.", ROUTE
+    )
+    trusted_hop: tuple[str, ...] = setting(
+        "Network", (), "A network whose requests may name their conversation and their language in headers.", NETWORK
+    )
+    request_header: tuple[str, ...] = setting(
+        "Network", (), "A further header of requests that goes upstream, with any value.", HEADER
+    )
+    answer_header: tuple[str, ...] = setting(
+        "Network", (), "A further header of answers that goes to the client.", HEADER
+    )
+
+    upstream: tuple[str, ...] = setting(
+        "Upstreams",
+        (),
+        "The model's API: a URL for all formats, `anthropic=URL` for the format of one provider, or "
+        "`NAME=URL` for an upstream that policies fall back to.",
+        UPSTREAM,
+    )
+    upstream_key: tuple[str, ...] = setting(
+        "Upstreams",
+        (),
+        "`NAME=KEY`: the key for an upstream that policies fall back to, in place of the client's own.",
+        AllowedValues(form="like backup=KEY", is_right=is_pair),
+        is_secret=True,
+    )
+    breaker_failures: int = setting(
+        "Upstreams",
+        5,
+        "Failures in a row that open an upstream's circuit breaker. 0: no breaker.",
+        AllowedValues(least=0),
+    )
+    breaker_share: float = setting(
+        "Upstreams",
+        0.5,
+        "The share of failed requests in `breaker_window_s` that opens the breaker too.",
+        AllowedValues(above=0, most=1),
+    )
+    breaker_window_s: float = setting(
+        "Upstreams", 30.0, "The time over which `breaker_share` is counted.", AllowedValues(least=0.1)
+    )
+    breaker_open_s: float = setting(
+        "Upstreams",
+        5.0,
+        "How long an open breaker stays open at first. Each further opening doubles the time.",
+        POSITIVE,
+    )
+
+    policies: Path | None = setting(
+        "Policies", None, "A folder of policies, or the name of a shipped policy such as `strict`."
+    )
+    reload_s: float = setting(
+        "Policies",
+        2.0,
+        "Seconds between two looks at the policies' folder. 0: only on SIGHUP or POST /reload.",
+        AllowedValues(form="at least 0.1, or 0 to reload only when told to", is_right=is_reload),
+    )
+    allow_code: bool = setting(
+        "Policies", False, "Whether policies may name Python classes to import.", off_flag="--no-code"
+    )
+    remote_check_host: tuple[str, ...] = setting(
+        "Policies", (), "A host that checks may send texts to (`use: http`), like dlp.example:8443."
+    )
+    remote_check_key: tuple[str, ...] = setting(
+        "Policies",
+        (),
+        "`HOST=KEY`: the key that such a host expects.",
+        AllowedValues(form="like dlp.example=KEY", is_right=is_pair),
+        is_secret=True,
+    )
+
+    audit: Path = setting("Audit", Path("audit"), "The folder of the audit log.")
+    audit_sink: str = setting("Audit", "file", "What keeps the log: `file`, or the sink of a plug-in.")
+    key: str = setting(
+        "Audit",
+        "",
+        "The secret behind placeholders and pseudonyms. Without it, a random key is made and kept in the audit folder.",
+        AllowedValues(form="at least 16 characters long", is_right=is_key),
+        is_secret=True,
+    )
+    receipts: str = setting(
+        "Audit",
+        "on",
+        "Whether answers carry a receipt that says what was inspected.",
+        AllowedValues(choices=("on", "off")),
+    )
+
+    limit_body_bytes: int = setting("Limits", 32 * 1024 * 1024, "The size of a request body.", AllowedValues(least=1))
+    limit_answer_bytes: int = setting(
+        "Limits", 64 * 1024 * 1024, "The size of an answer, and of one event of a stream.", AllowedValues(least=1)
+    )
+    limit_held_chars: int = setting(
+        "Limits", 2_000_000, "Characters of one answer that may be held back.", AllowedValues(least=0)
+    )
+    limit_exchanges: int = setting("Limits", 2000, "Exchanges under way at once.", AllowedValues(least=1))
+    limit_connections: int = setting(
+        "Limits", 0, "Open client connections. 0: derived from the limit of file descriptors.", AllowedValues(least=0)
+    )
+    limit_bodies_bytes: int = setting(
+        "Limits", 512 * 1024 * 1024, "Memory for the request bodies of one process. At least twice `limit_body_bytes`."
+    )
+    limit_body_ratio: int = setting(
+        "Limits", 100, "How many times larger a compressed body may become.", AllowedValues(least=1)
+    )
+    limit_body_rate: int = setting(
+        "Limits",
+        1024,
+        "The lowest rate of a body in bytes per second, after `body_grace_s`. 0: no limit.",
+        AllowedValues(least=0),
+    )
+    limit_texts: int = setting(
+        "Limits", 100_000, "Strings in one request or one event of an answer, keys included.", AllowedValues(least=1)
+    )
+    limit_values: int = setting(
+        "Limits", 1_000_000, "Values in one request or one event of an answer.", AllowedValues(least=1)
+    )
+    limit_messages: int = setting("Limits", 20_000, "Messages in one request.", AllowedValues(least=1))
+    limit_tools: int = setting("Limits", 4_000, "Tools in one request.", AllowedValues(least=1))
+    limit_path_chars: int = setting(
+        "Limits", 4_000, "Characters of the keys that lead to one value.", AllowedValues(least=1)
+    )
+    limit_depth: int = setting(
+        "Limits", 100, "Objects and lists in each other.", AllowedValues(least=1, most=DEPTH_MOST)
+    )
+    limit_scan_wait_s: float = setting(
+        "Limits",
+        2.0,
+        "The longest estimated wait for a scan thread or a model. Above it, a request gets 503 at once.",
+        AllowedValues(above=0),
+    )
+
+    timeout_head_s: float = setting("Time-outs", 10.0, "For the head of a request, from its first byte.", POSITIVE)
+    timeout_body_s: float = setting("Time-outs", 30.0, "For the body of a request.", AllowedValues(least=0))
+    body_grace_s: float = setting("Time-outs", 5.0, "Before `limit_body_rate` counts.", AllowedValues(least=0))
+    timeout_connect_s: float = setting("Time-outs", 10.0, "For a connection to the upstream.", AllowedValues(least=0))
+    timeout_first_byte_s: float = setting("Time-outs", 600.0, "For the head of the upstream's answer.", POSITIVE)
+    timeout_idle_s: float = setting(
+        "Time-outs", 600.0, "Between two parts of the upstream's answer.", AllowedValues(least=0)
+    )
+    timeout_total_s: float = setting("Time-outs", 3600.0, "For a whole exchange.", AllowedValues(least=0))
+    timeout_scan_s: float = setting(
+        "Time-outs", 10.0, "For the checks of a request, or of one piece of an answer.", AllowedValues(above=0)
+    )
+    timeout_scan_s_per_million: float = setting(
+        "Time-outs", 60.0, "Added to `timeout_scan_s` for each million characters.", AllowedValues(least=0)
+    )
+    timeout_write_s: float = setting("Time-outs", 30.0, "For a client to take what is sent.", AllowedValues(least=0))
+    quiet_s: float = setting(
+        "Time-outs", 10.0, "Between two keep-alive events while an answer is held back.", AllowedValues(least=0.1)
+    )
+    drain_s: float = setting("Time-outs", 30.0, "How long a shutdown waits for open exchanges.", AllowedValues(least=0))
+
+    models: Path | None = setting("Models", None, "A folder with further model folders.")
+    supervisor_threads: int = setting("Models", 0, "Threads of one model run. 0: 1.", AllowedValues(least=0))
+    supervisor_workers: int = setting("Models", 0, "Model runs at once. 0: one for each core.", AllowedValues(least=0))
+    supervisor_queue: int = setting("Models", 256, "Requests that may wait for a model.", AllowedValues(least=1))
+    supervisor_remembered: int = setting("Models", 50_000, "Verdicts that are remembered.", AllowedValues(least=0))
+    supervisor_url: str = setting(
+        "Models",
+        "",
+        "A server that speaks KServe v2 (Triton, onnxruntime-server) and runs the models.",
+        AllowedValues(form="like http://triton:8000, a server that speaks KServe v2", is_right=is_url),
+    )
+    supervisor_shared: bool = setting(
+        "Models",
+        True,
+        "With several workers: whether one process runs the models for all.",
+        off_flag="--supervisor-each",
+    )
+    supervisor_socket: Path | None = setting(
+        "Models", None, "The socket of that process. guardproxy sets it by itself."
+    )
+
+    tenants: tuple[str, ...] = setting(
+        "Tenants",
+        (),
+        "`NAME=sha256:HEX`: the name of the tenant whose credential has this digest; see `guardproxy "
+        "tenant digest`. In TOML also a table.",
+        TENANT,
+        flag="--tenant",
+    )
+    unknown_tenant: str = setting(
+        "Tenants", "allow", "What happens to a credential without a name.", AllowedValues(choices=("allow", "refuse"))
+    )
+    duty: tuple[str, ...] = setting("Tenants", (), "A duty of a plug-in, such as a limit. Duties run in this order.")
+
+    workers: int = setting("Workers", 1, "Processes that share the port.")
+    scan_threads: int = setting("Workers", 1, "Threads for scans.")
+
+    log_level: str = setting(
+        "Observability", "info", "How much is logged. `debug` prints the transcript of every exchange."
+    )
+    readyz_upstreams: bool = setting(
+        "Observability", False, "Whether /readyz fails while the circuit breaker of every upstream is open."
+    )
+    livez_stall_s: float = setting(
+        "Observability", 30.0, "/livez fails when the event loop has not run for this time.", AllowedValues(least=1)
+    )
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The upstreams that have a name."""
+        return dict(entry.split("=", 1) for entry in self.upstream if has_name(entry))
+
+    @property
+    def tenant_names(self) -> tuple[str, ...]:
+        """The names that tenants have."""
+        return tuple(dict.fromkeys(entry.partition("=")[0] for entry in self.tenants))
+
+    def key_for(self, name: str) -> str:
+        """The key for a named upstream; empty when it has none."""
+        return dict(entry.split("=", 1) for entry in self.upstream_key).get(name, "")
+
+    def upstream_for(self, provider: str) -> str:
+        """The base URL of a provider, without a final slash or `/v1`."""
+        named = self.named
+        plain = [entry for entry in self.upstream if not has_name(entry)]
+        url = named.get(provider) or (plain[0] if plain else next(iter(named.values())))
+        return url.rstrip("/").removesuffix("/v1")
+
+
+SETTINGS = {declared.name: Declaration.of(declared) for declared in fields(Config)}

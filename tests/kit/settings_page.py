@@ -1,0 +1,47 @@
+"""The page of all settings, from their declarations: `python -m tests.kit.settings_page` writes it anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from guardproxy.config import SETTINGS, Declaration
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
+HEAD = """# Settings
+
+<!-- This page is generated: python -m tests.kit.settings_page -->
+
+Every setting is a flag of `guardproxy serve`, an environment variable and a key of the TOML file that `--config` names. The
+variable is `GUARDPROXY_` and the name in capitals: `limit_texts` is `GUARDPROXY_LIMIT_TEXTS`.
+
+- **Precedence.** A flag wins over the environment, the environment over the file, the file over the default.
+- **Units.** A name that ends in `_s` is in seconds, `_bytes` in bytes, `_chars` in characters.
+- **Several values** (marked with a star): a flag that is repeated, a variable with commas, a list in TOML.
+- **Switches**: `true` or `false`. A flag without a value turns one on; a second flag turns it off.
+- **Secrets** belong in the environment or in the file: other users of the machine can see flags.
+- A wrong value, or an unknown key of the file, ends the start with exit code 2. The message names the place and says what is
+  right.
+"""
+COLUMNS = ("setting", "flag", "meaning", "default", "values")
+
+
+def row(setting: Declaration) -> str:
+    """The row of one setting."""
+    star = "*" if setting.kind is tuple else ""
+    flags = ", ".join(f"`{flag}`" for flag in (setting.flag, setting.off_flag) if flag)
+    default = f"`{setting.shown_default}`" if setting.shown_default else ""
+    return f"| `{setting.name}`{star} | {flags} | {setting.help} | {default} | {setting.form} |"
+
+
+def page() -> str:
+    """The whole page."""
+    groups: dict[str, list[str]] = {}
+    for setting in SETTINGS.values():
+        groups.setdefault(setting.group, []).append(row(setting))
+    head = (f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|")
+    return "\n".join([HEAD, *("\n".join((f"## {group}", "", *head, *rows, "")) for group, rows in groups.items())])
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(), "utf-8")

@@ -1,0 +1,61 @@
+"""The table of options: every check declares its own completely, and `build` reads its defaults there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from guardproxy.checks import Option, known, options, options_digest, with_defaults
+from guardproxy.errors import OptionError
+from tests.kit.check_options import PAGE, page
+
+DECLARED = {"word": Option("A word.", {"type": "string"}, default="x"), "least": Option("A score.", {"type": "number"})}
+EVERY = [(use, key, option) for use in known() for key, option in options(use).items()]
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    assert with_defaults({}, DECLARED) == {"word": "x", "least": None}
+    assert with_defaults({"word": "y", "least": 0.5}, DECLARED) == {"word": "y", "least": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("wrod", "unknown option `wrod`; did you mean `word`? (known options: word, least)"),
+        ("zzz", "unknown option `zzz`; known options: word, least"),
+    ],
+)
+def test_an_option_that_is_not_declared_is_refused(key: str, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        with_defaults({key: 1}, DECLARED)
+    assert (caught.value.key, caught.value.message) == (key, message)
+
+
+@pytest.mark.parametrize(("use", "key", "option"), EVERY, ids=lambda value: value if isinstance(value, str) else "")
+def test_every_option_is_declared_completely(use: str, key: str, option: Option) -> None:
+    assert option.help.endswith(".")
+    assert "by default" not in option.help or option.default is None, "the table says the default"
+    Draft202012Validator.check_schema(dict(option.schema))
+    valid = Draft202012Validator(dict(option.schema)).is_valid
+    assert option.default is None or option.default == [] or valid(option.default)
+    values: tuple[Any, ...] = option.tighter if isinstance(option.tighter, tuple) else ()
+    assert all(map(valid, values))
+    assert not values or option.default in values
+
+
+def test_a_digest_tells_options_apart() -> None:
+    digests = {
+        options_digest("a", 1, {"x": 1}),
+        options_digest("b", 1, {"x": 1}),
+        options_digest("a", 2, {"x": 1}),
+        options_digest("a", 1, {"x": 2}),
+        options_digest("a", 1, {"x": 1}, "more"),
+    }
+    assert len(digests) == 5
+    assert options_digest("a", 1, {"x": 1, "y": 2}) == options_digest("a", 1, {"y": 2, "x": 1})
+
+
+def test_the_page_of_all_options_is_the_one_that_is_made() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run `python -m tests.kit.check_options`"

@@ -1,0 +1,150 @@
+"""Every setting is a flag, a variable and a key, and means the same in each place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from guardproxy import server
+from guardproxy.cli import app
+from guardproxy.cli import serve as command
+from guardproxy.config import SETTINGS, Config, Declaration
+from guardproxy.config.settings import DEPTH_MOST
+from guardproxy.wire.json import DEPTH_LIMIT
+from tests.kit.settings_page import PAGE, page
+
+DIGEST = "sha256:" + "0" * 64
+BASE = f"""
+upstream = ["https://api.example.com", "backup=https://backup.example.com"]
+remote_check_host = ["dlp.example"]
+tenants = ["acme={DIGEST}"]
+"""
+SAMPLES: dict[str, Any] = {
+    "pass_through": ["GET /v1/models", "GET /v1/files"],
+    "trusted_hop": ["10.0.0.0/8", "fd00::/8"],
+    "request_header": ["x-team", "x-user"],
+    "answer_header": ["x-team"],
+    "upstream": ["https://other.example.com", "backup=https://b.example.com"],
+    "upstream_key": ["backup=secret"],
+    "remote_check_host": ["dlp.example", "other.example:8443"],
+    "remote_check_key": ["dlp.example=secret"],
+    "tenants": [f"other={DIGEST}", "more=sha256:" + "1" * 64],
+    "duty": ["first", "second"],
+    "key": "k" * 16,
+    "supervisor_url": "http://triton:8000",
+}
+
+
+def sample(setting: Declaration) -> Any:
+    """A value that is right and not the default."""
+    if setting.name in SAMPLES:
+        return SAMPLES[setting.name]
+    if setting.allowed.choices:
+        return setting.allowed.choices[1]
+    if setting.kind is bool:
+        return not setting.default
+    if setting.kind is int:
+        return setting.default + (-1 if setting.allowed.most == setting.default else 1)
+    return setting.default / 2 if setting.kind is float else "other/place"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs the command with flags, variables and lines of the file; gives its settings, or what it says instead."""
+    found: list[Config] = []
+    monkeypatch.setattr(command, "_one", found.append)
+    monkeypatch.setattr(server, "several", found.append)
+
+    def started(flags: list[str], variables: dict[str, str], lines: str) -> Config | str:
+        file = tmp_path / "guardproxy.toml"
+        names = {line.partition(" = ")[0] for line in lines.splitlines()}
+        file.write_text(
+            "\n".join(line for line in BASE.splitlines() if line.partition(" = ")[0] not in names) + "\n" + lines
+        )
+        done = CliRunner().invoke(app, ["serve", "--config", str(file), *flags], env=variables)
+        assert done.exit_code == (0 if found else 2), done.output
+        return found.pop() if found else done.output
+
+    return started
+
+
+def as_flags(setting: Declaration, value: Any) -> list[str]:
+    if setting.kind is bool:
+        return [setting.flag if value else setting.off_flag]
+    return [word for item in (value if isinstance(value, list) else [value]) for word in (setting.flag, str(item))]
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
+def test_a_setting_means_the_same_in_each_place(run: Any, setting: Declaration) -> None:
+    value = sample(setting)
+    text = ",".join(value) if isinstance(value, list) else str(value)
+    by_flag = run(as_flags(setting, value), {}, "")
+    by_variable = run([], {setting.variable: text}, "")
+    by_file = run([], {}, f"{setting.name} = {json.dumps(value)}\n")
+    assert by_flag == by_variable == by_file
+    assert getattr(by_flag, setting.name) not in (setting.default, getattr(run([], {}, ""), setting.name))
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(run: Any) -> None:
+    variables = {"GUARDPROXY_LIMIT_TEXTS": "2"}
+    assert run(["--limit-texts", "3"], variables, "limit_texts = 1").limit_texts == 3
+    assert run([], variables, "limit_texts = 1").limit_texts == 2
+    assert run([], {}, "limit_texts = 1").limit_texts == 1
+    assert run([], {}, "").limit_texts == SETTINGS["limit_texts"].default
+
+
+def test_a_switch_of_the_file_is_turned_off_by_a_flag(run: Any) -> None:
+    assert run([], {}, "allow_code = true").allow_code
+    assert not run(["--no-code"], {}, "allow_code = true").allow_code
+    assert not run(["--supervisor-each"], {"GUARDPROXY_SUPERVISOR_SHARED": "yes"}, "").supervisor_shared
+
+
+def test_an_error_names_the_place_and_says_what_is_right(run: Any) -> None:
+    right = "`limit_depth` must be at least 1 and at most 100"
+    assert f"--limit-depth: {right}" in run(["--limit-depth", "101"], {}, "")
+    assert f"GUARDPROXY_LIMIT_DEPTH: {right}" in run([], {"GUARDPROXY_LIMIT_DEPTH": "101"}, "")
+    assert f"guardproxy.toml: {right}" in run([], {}, "limit_depth = 101")
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
+def test_a_declaration_is_a_sentence_and_fits_its_default(setting: Declaration) -> None:
+    assert setting.help.endswith(".")
+    assert setting.default is None or setting.allowed.accepts(setting.default)
+    assert setting.variable == f"GUARDPROXY_{setting.name.upper()}"
+    assert not setting.is_secret or setting.default in ("", ()), "a secret has no default"
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(Config(key="very-secret-words", upstream_key=("a=very-secret",), remote_check_key=("b=very-secret",)))
+    assert "very-secret" not in shown
+    assert {setting.name for setting in SETTINGS.values() if setting.is_secret} == {
+        *("key", "upstream_key", "remote_check_key")
+    }
+
+
+def test_every_field_is_a_setting_and_groups_hold_together() -> None:
+    assert list(SETTINGS) == [declared.name for declared in fields(Config)]
+    groups = [setting.group for setting in SETTINGS.values()]
+    assert len(dict.fromkeys(groups)) == 10
+    assert groups == sorted(groups, key=list(dict.fromkeys(groups)).index), "the settings of a group stand together"
+    assert len({setting.flag for setting in SETTINGS.values()}) == len(SETTINGS)
+
+
+def test_the_help_shows_every_flag_in_its_group() -> None:
+    shown = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200"}).output
+    for setting in SETTINGS.values():
+        section = shown[shown.index(f"\n{setting.group}:\n") :].partition("\n\n")[0]
+        assert f"{setting.flag} " in section, setting.name
+
+
+def test_the_depth_of_a_body_is_bounded_by_the_parser() -> None:
+    assert DEPTH_MOST == DEPTH_LIMIT
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run `python -m tests.kit.settings_page`"
