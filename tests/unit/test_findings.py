@@ -8,8 +8,16 @@ from typing import Any, get_args
 import pytest
 
 from guardproxy.decisions import Pass
-from guardproxy.errors import DownstreamError, ErrorCode, OptionError, PolicyError, UpstreamError
-from guardproxy.findings import KINDS, Channel, Finding, Kind, Scan, Window
+from guardproxy.errors import (
+    DownstreamError,
+    ErrorCode,
+    NoCapacityError,
+    OptionError,
+    PolicyError,
+    Shortage,
+    UpstreamError,
+)
+from guardproxy.findings import KINDS, Channel, Finding, Kind, Scan, Window, failed, give_way
 
 
 def test_every_kind_is_listed_once() -> None:
@@ -54,3 +62,34 @@ def test_errors_say_where_and_what() -> None:
     assert str(PolicyError("bad")) == "bad"
     option = OptionError("words", "must be a list")
     assert (option.key, option.message, str(option)) == ("words", "must be a list", "must be a list")
+
+
+@pytest.mark.parametrize(
+    ("strong", "left"),
+    [
+        ([], ["Ada 212 Bo"]),
+        ([(4, 7)], ["Ada", "Bo"]),
+        ([(4, 6), (5, 7), (7, 8)], ["Ada", "Bo"]),
+        ([(0, 3), (8, 10)], ["212"]),
+        ([(0, 5), (5, 10)], []),
+    ],
+)
+def test_a_weak_finding_gives_way(strong: list[tuple[int, int]], left: list[str]) -> None:
+    text = "Ada 212 Bo"
+    weak = Finding(0, 10, "pii", "PERSON", 0.5)
+    findings = [Finding(start, end, "pii", "PHONE_NUMBER", 0.9) for start, end in strong]
+    kept = give_way([weak], findings, lambda start, end: text[start:end])
+    assert [text[finding.start : finding.end] for finding in kept] == left
+
+
+def test_a_finding_gives_way_to_those_of_its_own_check_alone() -> None:
+    weak = Finding(0, 2, "names", "PERSON", 0.5)
+    assert give_way([weak], [Finding(0, 2, "pii", "US_SSN", 0.9)], lambda start, end: "ab"[start:end]) == [weak]
+
+
+def test_a_failed_scan_tells_a_fault_from_a_lack_of_capacity() -> None:
+    window = Window(Channel("request", "user", "x"), "text", 5, 7)
+    fault = failed(window, ValueError("the text"))
+    assert (fault.error, fault.no_capacity, fault.findings, fault.settled) == ("ValueError", None, (), 7)
+    late = failed(window, NoCapacityError(Shortage.LATE, "late"))
+    assert (late.error, late.no_capacity) == ("NoCapacityError", Shortage.LATE)

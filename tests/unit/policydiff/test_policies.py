@@ -44,6 +44,7 @@ def said(new: str, old: str = POLICY) -> list[tuple[str, str]]:
         ("description: one", "description: two", "the description is another", "neutral"),
         ("description: one", "on_error: flag", "on_error block -> flag", "loosens"),
         ("description: one", "unmapped: refuse", "unmapped scan -> refuse", "tightens"),
+        ("description: one", "opaque: {image: refuse}", "opaque image pass -> refuse", "tightens"),
         ("description: one", "audit: {keep: none}", "keep redacted -> none", "neutral"),
         ("description: one", "match: {models: [m]}", "only for models m, was for all", "loosens"),
         ("description: one", "match: {when: 'tenant.name == \"a\"'}", 'applies when always -> tenant.name == "a"', "loosens"),
@@ -132,6 +133,11 @@ def test_whom_a_fallback_asks() -> None:
         "rule `again`: retry model m -> (nothing)": "neutral",
         "rule `again`: retry then fallback -> block": "tightens",
     }
+
+
+def test_content_that_may_pass_unread_again() -> None:
+    refused = POLICY.replace("description: one", "opaque: {image: refuse}")
+    assert said(POLICY.replace("description: one\n", ""), refused) == [("opaque image refuse -> pass", "loosens")]
 
 
 def test_operators() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from guardproxy import library
-from guardproxy.checks._contract import Resources
+from guardproxy.checks._contract import Resources, build
 from guardproxy.errors import ConfigError, PolicyError
-from guardproxy.findings import QUICK, Finding
+from guardproxy.findings import QUICK, Channel, Finding
 from guardproxy.inference.models import Models
 from guardproxy.library import JUDGES, folder_of, leaving_out, load, loader, read_policies, shipped_names, using
-from guardproxy.policytest.scan import Result, scan_text
+from guardproxy.policytest.scan import Result, findings_of, scan_text
 from tests.kit.play import policy_set
 
 POLICY = r"""
@@ -51,6 +51,12 @@ def test_what_becomes_of_a_text(direction: Any) -> None:
     assert redacted.findings == (Finding(3, 11, "mail", "MAIL", 1.0),)
     assert redacted.text == f"to {placeholder(redacted)}!"
     assert placeholder(redacted).startswith("[MAIL_")
+
+
+def test_what_a_check_finds_in_a_whole_text() -> None:
+    check = build("pattern", "bad", {"label": "BAD", "words": ["forbidden"]}, Resources())
+    found = findings_of(check, "a forbidden b", Channel("request", "user", "messages[0].content"))
+    assert found == [Finding(2, 11, "bad", "BAD", 1.0)]
 
 
 def test_a_text_without_a_model_is_covered_by_every_policy_for_models() -> None:

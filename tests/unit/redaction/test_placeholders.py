@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import string
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guardproxy.findings import Channel, Scan, Window
-from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, Restoring, hashed, mint
+from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, Restoring, alternation, hashed, mint
 from tests.kit.checks import assert_every_split, assert_invariant, whole
 
 KEY = b"sixteen secret bytes"
@@ -156,3 +157,13 @@ def test_a_hash_is_keyed_and_stable(tenant: str, value: str) -> None:
         assert len(one) == size
         assert one not in (hashed(OTHER, tenant, kind, value), hashed(KEY, tenant + "x", kind, value))
         assert one != hashlib.new(kind, value.encode()).hexdigest(), "or a guess would be confirmed by a table"
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=40), st.text("abc", max_size=8))
+@example([f"a{first}{rest}" for first in "bcd" for rest in ("", "x", "y", "xy")], "abxyz")
+@example([f"a{first}" for first in "bcdefgh"], "ai")
+def test_of_many_texts_the_longest_that_is_there_matches(texts: list[str], text: str) -> None:
+    found = re.match(alternation(texts), text)
+    there = [one for one in texts if text.startswith(one)]
+    assert (found and found[0]) == (max(there, key=len) if there else None)
+    assert all(re.fullmatch(alternation(texts, depth), one) for one in texts for depth in (0, 1))

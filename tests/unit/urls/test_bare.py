@@ -10,7 +10,7 @@ import pytest
 
 from guardproxy.urls import bare as bare_urls
 from guardproxy.urls import reading as urls
-from guardproxy.urls.bare import BareUrl
+from guardproxy.urls.bare import _LIMIT_NESTED, BareUrl
 
 
 def url(text: str) -> str | None:
@@ -84,3 +84,13 @@ def test_a_long_text_is_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     urls.Reading().feed("//a<" * 10_000)
     assert sum(sizes) == 40_000
     assert max(sizes) <= 512
+
+
+def test_a_url_nested_deeper_than_is_followed_does_not_end() -> None:
+    """What cannot be followed to the end of the URL is taken for a part of it, so that no value is restored there."""
+
+    def nested(depth: int) -> str:
+        return "https://a.example/" + "(" * depth + "x" + ")" * depth + " y"
+
+    assert url(nested(_LIMIT_NESTED)) is None
+    assert url(nested(_LIMIT_NESTED + 1)) == nested(_LIMIT_NESTED + 1)
