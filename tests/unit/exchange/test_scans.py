@@ -6,6 +6,7 @@ from guardproxy.events import End, Frame, Text
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.transcript import Scan as ScanCommand
 from guardproxy.findings import Channel, Finding, Scan
+from guardproxy.redaction import RESTORE
 from tests.kit.parts import Parts, parts
 from tests.kit.play import policy_set
 
@@ -70,7 +71,7 @@ def test_scans_of_both_kinds_are_given_to_the_gate_in_the_order_of_the_jobs() ->
     scans.learn([job.check.scan([job.window])[0] for job in command.jobs])
     (lane,) = scans.gate.lanes
     assert lane.progress.settled == lane.text.total
-    assert [finding.check for finding in lane.progress.findings] == ["restore"]
+    assert [finding.check for finding in lane.progress.findings] == [RESTORE]
 
 
 def test_jobs_that_are_dropped_are_no_longer_under_way() -> None:
