@@ -20,9 +20,13 @@ from guardproxy.gateway import StoreAnswered
 
 @dataclass(frozen=True, slots=True)
 class RequestReceived:
-    """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, `conversation`: the one that
-    it belongs to, where headers name them; `headers`: those that policies ask for, by their names, written small (`None`:
-    they are not known); `answers`: what the gateway's store answered to duties; `plans`: of duties, for where it goes."""
+    """The whole request body.
+
+    `unix_s`: the wall clock, for the record. `language`: of its texts, `conversation`: the conversation that it belongs to,
+    where headers name them. `headers`: those that policies ask for, by their names in lower case; `None` where they are not
+    known. `answers`: what the gateway's store answered to duties. `plans`: where duties want the request to go; the exchange
+    merges them (`decisions.merged`), applies the result to the body, and records it.
+    """
 
     body: bytes
     at_s: float = 0.0
