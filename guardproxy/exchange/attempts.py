@@ -87,11 +87,11 @@ class Answer:
 
     def chars(self, finding: Finding | None = None, lane: Lane | None = None) -> int:
         """Characters of the answer; of one that was cut off, those up to the fault, however much more had come."""
-        lanes = [one for one in self.side.gate.lanes if not one.judged]
+        lanes = [other for other in self.side.gate.lanes if not other.judged]
         if not self.streamed:
-            return sum(one.text.total for one in lanes)
+            return sum(other.text.total for other in lanes)
         here = 0 if lane is None or finding is None else lane.end_of(finding)
-        return sum(one.rewrite.released for one in lanes if one is not lane) + here
+        return sum(other.rewrite.released for other in lanes if other is not lane) + here
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,9 +259,9 @@ def errors_of(finding: Finding) -> list[str]:
         label = finding.label.replace("_", " ").lower()
         return ["it could not be checked" if finding.label == CHECK_ERROR else f"it contains this: {label}"]
     return [
-        f"{f'at `{one.place}`: ' if one.place else ''}expected {one.expected}, found {one.found}"
-        + (f": `{one.said}`" if one.said else "")
-        for one in finding.details
+        f"{f'at `{detail.place}`: ' if detail.place else ''}expected {detail.expected}, found {detail.found}"
+        + (f": `{detail.said}`" if detail.said else "")
+        for detail in finding.details
     ]
 
 
@@ -271,20 +271,20 @@ def turn_of(contract: Contract, answer: Answer, lane: Lane, finding: Finding) ->
     names: dict[str, str] = {}
     arguments: dict[str, str] = {}
     choice = contract.choice_of(lane.channel.path)
-    for one in answer.side.gate.lanes:
-        if contract.choice_of(one.channel.path) != choice:
+    for other in answer.side.gate.lanes:
+        if contract.choice_of(other.channel.path) != choice:
             continue
-        end = one.text.total
+        end = other.text.total
         if answer.streamed:
-            end = one.end_of(finding) if one is lane else one.rewrite.released
-        part = contract.part(one.channel)
-        if part == "answer" and not one.judged:
-            text.append(shown(one, end))
+            end = other.end_of(finding) if other is lane else other.rewrite.released
+        part = contract.part(other.channel)
+        if part == "answer" and not other.judged:
+            text.append(shown(other, end))
         elif part == "tool":
-            if end or one.channel.path == contract.name_path(lane.channel.path):
-                names[one.channel.path] = shown(one, end or len(one.text.parts[0]))
+            if end or other.channel.path == contract.name_path(lane.channel.path):
+                names[other.channel.path] = shown(other, end or len(other.text.parts[0]))
         elif part == "input" and end:
-            arguments[contract.name_path(one.channel.path)] = shown(one, end)
+            arguments[contract.name_path(other.channel.path)] = shown(other, end)
     calls = tuple(Call(name, arguments.get(path, "{}")) for path, name in names.items())
     return ModelTurn("".join(text), calls)
 
@@ -297,7 +297,7 @@ def shown(lane: Lane, end: int) -> str:
     elif lane.judged:
         return "".join(lane.text.parts)
     asked = {check.name for check in lane.progress.checks if not is_raw(check)}
-    if any(one.label == CHECK_ERROR and one.check in asked for one in lane.progress.findings):
+    if any(finding.label == CHECK_ERROR and finding.check in asked for finding in lane.progress.findings):
         return NOT_REPEATED
     whole = "".join(lane.text.parts)
     masks = rewrite(lane.text.view, lane.rewrite.masks) if lane.text.view is not None else lane.rewrite.masks

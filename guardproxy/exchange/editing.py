@@ -216,14 +216,14 @@ class Editor:
     def _fit_number(self, lane: Lane, part: _Part, gone: Sequence[_Group], path: Path) -> None:
         if lane.shape and lane.channel.direction == "response":
             constraints = lane.shape.constraints(path, "number", "integer")
-            if not any(one.takes(float(part.edited)) for one in constraints):
+            if not any(constraint.takes(float(part.edited)) for constraint in constraints):
                 self._stop(lane, gone[0].first)
 
     def _fit_value(self, lane: Lane, part: _Part, gone: Sequence[_Group], path: Path) -> None:
         assert lane.shape is not None  # noqa: S101 - asked by the caller
         constraints = lane.shape.constraints(path)
-        free = all(one.free for one in constraints)
-        if free and any(one.has_length(part.edited) for one in constraints):
+        free = all(constraint.free for constraint in constraints)
+        if free and any(constraint.has_length(part.edited) for constraint in constraints):
             return
         first = gone[0].first
         if not gone[0].token:
