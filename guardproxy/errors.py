@@ -178,7 +178,7 @@ class ErrorCode(StrEnum):
         503,
         "the audit log cannot be written",
         "Nothing is answered without its record. The log recovers by itself once its folder can be written.",
-        ("audit", "audit_sink"),
+        ("audit",),
     )
     SHUTTING_DOWN = _Spec("shutting_down", 503, "the proxy is shutting down", settings=("drain_s",))
     INTERNAL_ERROR = _Spec("internal_error", 500, "the proxy met a fault of its own")
@@ -370,3 +370,7 @@ class AuditError(GuardproxyError):
     """A record that could not be kept, or a log that cannot be read. Traffic is refused while it lasts."""
 
     status = 503
+
+
+class RecordError(AuditError):
+    """An entry of the audit log that this version cannot read."""

@@ -1,8 +1,6 @@
 """A duty for guardproxy: each tenant may send three requests in a minute."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from guardproxy.audit import Record
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway import Add, Duty, Head, Steps
 
@@ -23,8 +21,8 @@ class Quota(Duty):
             raise DownstreamError(ErrorCode.RATE_LIMIT_EXCEEDED, message, retry_s=left_s)
         return head
 
-    def settle(self, head: Head, record: Mapping[str, Any]) -> Steps[None]:
-        yield (Add(f"quota:{head.tenant}:{record['outcome']}", 1, ttl_s=86_400),)
+    def settle(self, head: Head, record: Record) -> Steps[None]:
+        yield (Add(f"quota:{head.tenant}:{record.outcome}", 1, ttl_s=86_400),)
 
 
 def build() -> Quota:

@@ -4,24 +4,75 @@ from __future__ import annotations
 
 from guardproxy.audit.chain import open_line
 from guardproxy.audit.disk import reason
+from guardproxy.audit.document import (
+    ENTRY_VERSION,
+    AnyEntry,
+    Closing,
+    Entry,
+    Gap,
+    Intent,
+    Record,
+    RecordedAnswer,
+    RecordedAttempt,
+    RecordedDecision,
+    RecordedDuty,
+    RecordedError,
+    RecordedFault,
+    RecordedFinding,
+    RecordedPlaces,
+    RecordedPlan,
+    RecordedRequest,
+    RecordedSaving,
+    RecordedShortage,
+    RecordedSide,
+    RecordedText,
+)
+from guardproxy.audit.document_schema import log_schema
 from guardproxy.audit.folder import NO_KEY, Finding, logs_of, verify_folder
-from guardproxy.audit.intents import INTENT, abandoned, closing, unclosed
+from guardproxy.audit.intents import abandoned, closing, unclosed
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.segment import numbers, path_of
-from guardproxy.audit.sinks import opened
+from guardproxy.audit.sinks import Sink, opened
+from guardproxy.audit.sinks.file import FileSink
 from guardproxy.audit.values import ValueMatcher
+from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
 __all__ = [
-    "INTENT",
+    "ENTRY_VERSION",
     "NO_KEY",
+    "AnyEntry",
+    "Closing",
+    "Entry",
+    "FileSink",
     "Finding",
+    "Gap",
+    "Intent",
     "Moves",
     "OffsetMap",
+    "Record",
+    "RecordedAnswer",
+    "RecordedAttempt",
+    "RecordedDecision",
+    "RecordedDuty",
+    "RecordedError",
+    "RecordedFault",
+    "RecordedFinding",
+    "RecordedPlaces",
+    "RecordedPlan",
+    "RecordedRequest",
+    "RecordedSaving",
+    "RecordedShortage",
+    "RecordedSide",
+    "RecordedText",
+    "Sink",
     "Span",
     "ValueMatcher",
     "abandoned",
     "beside",
     "closing",
+    "entries_of",
+    "entry_of",
+    "log_schema",
     "logs_of",
     "mask",
     "merge",
@@ -29,6 +80,8 @@ __all__ = [
     "open_line",
     "opened",
     "path_of",
+    "read_entry",
+    "read_record",
     "reason",
     "unclosed",
     "verify_folder",

@@ -1,10 +1,9 @@
 """Intents: what the log says of an exchange before its first byte goes upstream, so that a crash leaves a trace of it.
 
-In: the logs of a folder. Out: the intents whose exchange has no record, and the records that close them. Kept: nothing.
+In: the logs of a folder. Out: the intents whose exchange has no record, and the entries that close them. Kept: nothing.
 
-An intent is a record with `kind: intent`: id, time, route, tenant, digest of the policies, seal of the request, and no text.
-The exchange's own record, with the same `id`, closes it. Where the process ended before, the next start closes it with a record
-of `kind: closing` and `outcome: unknown`.
+An `Intent` names the exchange, and holds no text. The record of the exchange, with the same `id`, closes it. Where the process
+ended before, the next start closes it with a `Closing`.
 
 Logs of a live process are left alone: its exchanges go on. A log is live while a process has it locked, and so is every log
 that a live one follows.
@@ -24,35 +23,34 @@ from typing import Any
 import orjson
 
 from guardproxy.audit.disk import folder_lock
+from guardproxy.audit.document import ENTRY_VERSION, AnyEntry, Closing, Intent
 from guardproxy.audit.folder import header_of, logs_of
+from guardproxy.audit.versions import entry_of
+from guardproxy.errors import RecordError
 
-INTENT = "intent"
-CLOSING = "closing"
-UNKNOWN = "unknown"
 _MARK = b'"kind":"intent"'
 _ID = re.compile(rb'"id":"([^"\\]{1,64})"')
 
 
-def closing(intent: Mapping[str, Any], at: float, engine: str, why: str) -> dict[str, Any]:
-    """The record of an exchange whose end nobody knows. `at`: Unix time in seconds; `why`: what kept it from ending."""
-    return {
-        "kind": CLOSING,
-        "v": 1,
-        "id": intent["id"],
-        "at": at,
-        "began": intent.get("at"),
-        "engine": engine,
-        "tenant": intent.get("tenant", ""),
-        "route": intent.get("route", ""),
-        "policies": intent.get("policies", ""),
-        "outcome": UNKNOWN,
-        "why": why,
-        "seals": intent.get("seals", {}),
-    }
+def closing(intent: Intent, at: float, engine: str, why: str) -> Closing:
+    """The entry that ends an exchange whose end nobody knows. `at`: Unix time in seconds; `why`: what kept it from ending."""
+    return Closing(
+        v=ENTRY_VERSION,
+        at=at,
+        id=intent.id,
+        engine=engine,
+        tenant=intent.tenant,
+        route=intent.route,
+        policies=intent.policies,
+        seals=intent.seals,
+        outcome="unknown",
+        began=intent.at,
+        why=why,
+    )
 
 
 @contextmanager
-def abandoned(folder: Path, own: Path) -> Iterator[list[dict[str, Any]]]:
+def abandoned(folder: Path, own: Path) -> Iterator[list[Intent]]:
     """The intents in logs of no live process that no record closes. `own`: the log that this process goes on with. While the
     block runs, no other process looks at the same logs."""
     with folder_lock(folder) as locked:
@@ -70,37 +68,45 @@ def abandoned(folder: Path, own: Path) -> Iterator[list[dict[str, Any]]]:
         yield unclosed([path for path in paths if path not in live], paths)
 
 
-def unclosed(paths: Iterable[Path], every: Iterable[Path]) -> list[dict[str, Any]]:
-    """The intents in `paths` that no record in `every` log closes, in the order of their times."""
-    found: dict[str, dict[str, Any]] = {}
+def unclosed(paths: Iterable[Path], every: Iterable[Path]) -> list[Intent]:
+    """The intents in `paths` that no record in `every` log closes, in the order of their times. An intent that this version
+    cannot read is left out."""
+    intents: dict[str, Intent] = {}
     for path in paths:
-        _scan(path, found, add=True)
+        _scan(path, intents, add=True)
     for path in every:
-        if found:
-            _scan(path, found, add=False)
-    return sorted(found.values(), key=lambda intent: (_time(intent), intent["id"]))
+        if intents:
+            _scan(path, intents, add=False)
+    return sorted(intents.values(), key=lambda intent: (intent.at, intent.id))
 
 
-def _scan(path: Path, found: dict[str, dict[str, Any]], *, add: bool) -> None:
-    """Adds a log's intents to `found` and takes out those that its records close."""
+def _scan(path: Path, intents: dict[str, Intent], *, add: bool) -> None:
+    """Adds the intents of a log, and takes out those that its entries close."""
     try:
         with path.open("rb") as lines:
             for line in lines:
                 # A line is only parsed where its bytes may matter: a start must not wait for a long log.
-                is_intent = add and _MARK in line
-                if not is_intent and not (found and _names(line, found)):
+                is_marked = add and _MARK in line
+                if not is_marked and not (intents and _names(line, intents)):
                     continue
-                record = _parsed(line)
-                name = record.get("id")
-                if not isinstance(name, str) or "seq" not in record:
+                members = _parsed(line)
+                name = members.get("id")
+                if not isinstance(name, str) or "seq" not in members:
                     continue
-                if record.get("kind") == INTENT:
-                    if add:
-                        found[name] = record
-                elif "outcome" in record:
-                    found.pop(name, None)
+                if members.get("kind") == "intent":
+                    if add and isinstance(intent := _entry(members), Intent):
+                        intents[name] = intent
+                elif "outcome" in members:
+                    intents.pop(name, None)
     except OSError:
         return
+
+
+def _entry(members: Mapping[str, Any]) -> AnyEntry | None:
+    try:
+        return entry_of(members)
+    except RecordError:
+        return None
 
 
 def _names(line: bytes, ids: Container[str]) -> bool:
@@ -117,11 +123,6 @@ def _parsed(line: bytes) -> dict[str, Any]:
             continue
         return record if isinstance(record, dict) else {}
     return {}
-
-
-def _time(intent: Mapping[str, Any]) -> float:
-    at = intent.get("at")
-    return float(at) if isinstance(at, int | float) else 0.0
 
 
 def _header(path: Path) -> Mapping[str, Any]:

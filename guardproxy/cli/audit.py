@@ -1,4 +1,4 @@
-"""`guardproxy audit`: verify the audit logs of a folder, and show their records.
+"""`guardproxy audit`: verify the audit logs of a folder, show their records, print the schema of their lines.
 
 In: a folder that holds `*.jsonl` logs, and their heads beside them and in a folder of copies. Out: text or JSON on
 stdout; exit code 0 fine, 1 something is wrong with a log, 2 wrong use. Reads only; works while the proxy writes.
@@ -8,23 +8,38 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from guardproxy.audit import INTENT, NO_KEY, Finding, logs_of, open_line, unclosed, verify_folder
+from guardproxy.audit import (
+    NO_KEY,
+    AnyEntry,
+    Closing,
+    Finding,
+    Gap,
+    Intent,
+    Record,
+    entry_of,
+    logs_of,
+    open_line,
+    unclosed,
+    verify_folder,
+)
+from guardproxy.cli.printing import plain
+from guardproxy.errors import RecordError
 
 app = typer.Typer(no_args_is_help=True, help="Verify and read the audit log.")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-_COLUMNS = ("time", "id", "route", "model", "outcome", "rules", "findings", "ms")
+_COLUMNS = ("time", "id", "route", "model", "tenant", "outcome", "rules", "findings", "ms")
 
 
 @app.command("verify")
@@ -82,38 +97,80 @@ def verify_command(
 @app.command("show")
 def show_command(
     folder: Folder,
-    last: Annotated[int, typer.Option(min=1, help="How many records, counted from the newest.")] = 20,
-    record_id: Annotated[str | None, typer.Option("--id", help="Only the records of one exchange.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="How many entries, counted from the newest.")] = 20,
+    exchange_id: Annotated[str | None, typer.Option("--id", help="One exchange, with its texts.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print records, oldest first: a table, or one JSON object a line."""
-    newest: deque[Mapping[str, Any]] = deque(maxlen=last)
-    unread = 0
-    records: list[Mapping[str, Any]] = []
+    """List exchanges, oldest first, or print one exchange.
+
+    The list has one line for each exchange, and one for each intent without a record. Columns: time (UTC), id, route, model,
+    tenant, outcome, enforced rules that held, number of findings, total time in milliseconds. With --id: the texts with their
+    findings, decisions, attempts, timings, sizes and digests. With --json: the entries as they stand in the log.
+    """
+    entries, unread = _newest(folder, last, exchange_id)
+    if as_json:
+        for line, _ in entries:
+            typer.echo(json.dumps(open_line(line), ensure_ascii=True))
+    elif exchange_id is not None:
+        from guardproxy.cli.audit_view import print_entry  # noqa: PLC0415
+
+        has_end = any(not isinstance(entry, Intent) for _, entry in entries)
+        for _, entry in entries:
+            if not (has_end and isinstance(entry, Intent)):
+                print_entry(entry)
+    elif entries:
+        for row in _table([_COLUMNS, *(_row(entry) for _, entry in entries)]):
+            typer.echo(row)
+    for problem, count in unread.items():
+        typer.echo(f"{count} lines could not be read: {problem}", err=True)
+    if exchange_id is not None and not entries:
+        typer.echo(f"no exchange `{plain(exchange_id)}` in {folder}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command("schema")
+def schema_command() -> None:
+    """Print the JSON Schema of the lines of the audit log."""
+    from guardproxy.audit import log_schema  # noqa: PLC0415
+
+    typer.echo(json.dumps(log_schema(), indent=2))
+
+
+def _newest(folder: Path, last: int, exchange_id: str | None) -> tuple[list[tuple[bytes, AnyEntry]], Counter[str]]:
+    """The newest entries of a folder with their lines, in the order of their times, and how many lines could not be read and
+    why. `exchange_id`: the entries of this exchange only. Without it, intents only where no record closes them."""
+    unread: Counter[str] = Counter()
+    found: list[tuple[bytes, AnyEntry]] = []
+    logs = logs_of(folder) if exchange_id is None else []
+    still_open = {intent.id for intent in unclosed(logs, logs)}
     for path in _logs(folder):
-        newest.clear()
+        newest: deque[tuple[bytes, AnyEntry]] = deque(maxlen=last)
         try:
-            for record in _records(path):
-                if record is None:
-                    unread += 1
-                elif record.get("kind") == INTENT and record_id is None:
-                    continue  # the record of its exchange follows, or it is among the open ones
-                elif record_id is None or record.get("id") == record_id:
-                    newest.append(record)
+            for line, entry in _lines(path, unread):
+                name = getattr(entry, "id", None)
+                if exchange_id is None and isinstance(entry, Intent) and name not in still_open:
+                    continue
+                if exchange_id is None or name == exchange_id:
+                    newest.append((line, entry))
         except OSError as error:
             _wrong_use(f"{path}: {error.strerror}")
-        records += newest
-    if record_id is None:
-        records += unclosed(logs_of(folder), logs_of(folder))
-    records = sorted(records, key=_time_of)[-last:]
-    if as_json:
-        for record in records:
-            typer.echo(json.dumps(record, ensure_ascii=True))
-    elif records:
-        for line in _table([_COLUMNS, *(_row(record) for record in records)]):
-            typer.echo(line)
-    if unread:
-        typer.echo(f"{unread} lines could not be read; see `guardproxy audit verify`", err=True)
+        found += newest
+    return sorted(found, key=lambda pair: pair[1].at)[-last:], unread
+
+
+def _lines(path: Path, unread: Counter[str]) -> Iterator[tuple[bytes, AnyEntry]]:
+    if not path.exists():
+        return
+    with path.open("rb") as lines:
+        for line in lines:
+            members = open_line(line)
+            if members is None:
+                unread["not a line of a log; see `guardproxy audit verify`"] += 1
+            elif "seq" in members:
+                try:
+                    yield line, entry_of(members)
+                except RecordError as error:
+                    unread[str(error)] += 1
 
 
 def _wrong_use(message: str) -> NoReturn:
@@ -136,62 +193,40 @@ def _lines_of(finding: Finding) -> Iterator[str]:
     report = finding.report
     state = "changed" if report.tampered else "torn" if report.torn else "intact"
     end = f", head {report.head.seq} {report.head.hash}" if report.head else ""
-    yield f"{_plain(finding.file)}: {state}, {report.records} records{end}"
+    yield f"{plain(finding.file)}: {state}, {report.records} records{end}"
     for problem in report.problems:
         where = f"line {problem.line}: " if problem.line else ""
-        yield f"  {where}{_plain(problem.message)} ({problem.code})"
+        yield f"  {where}{plain(problem.message)} ({problem.code})"
     for note in finding.notes:
-        yield f"  note: {_plain(note)}"
+        yield f"  note: {plain(note)}"
 
 
-def _records(path: Path) -> Iterator[Mapping[str, Any] | None]:
-    if not path.exists():
-        return
-    with path.open("rb") as lines:
-        for line in lines:
-            record = open_line(line)
-            if record is None or "seq" in record:
-                yield record
+def _row(entry: AnyEntry) -> tuple[str, ...]:
+    time = _clock(entry.at)
+    match entry:
+        case Record():
+            return (
+                *(time, plain(entry.id), plain(entry.route), plain(entry.model), _tenant(entry)),
+                *(plain(entry.outcome), ",".join(map(plain, entry.rules)), str(entry.finding_count)),
+                "" if entry.total_ms is None else f"{entry.total_ms:.1f}",
+            )
+        case Closing() | Intent():
+            outcome = "(no end yet)" if isinstance(entry, Intent) else entry.outcome
+        case Gap():
+            return time, "", "", "", "", f"(gap: {plain(entry.why)})", "", "", ""
+    return time, plain(entry.id), plain(entry.route), "", plain(entry.tenant), outcome, "", "", ""
 
 
-def _time_of(record: Mapping[str, Any]) -> float:
-    at = record.get("at")
-    return float(at) if isinstance(at, int | float) else 0.0
+def _tenant(record: Record) -> str:
+    """The name of the tenant, or its digest where it has no name."""
+    return plain(record.tenant_name or record.tenant)
 
 
-def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
-    findings = record.get("findings")
-    rules = record.get("rules")
-    return (
-        _clock(record.get("at")),
-        *(_plain(record.get(key)) for key in ("id", "route", "model")),
-        _plain(record.get("outcome", record.get("kind"))),
-        ",".join(map(_plain, rules)) if isinstance(rules, list) else _plain(rules),
-        str(len(findings)) if isinstance(findings, list) else _plain(findings),
-        _ms(record.get("timings")),
-    )
-
-
-def _clock(at: object) -> str:
+def _clock(at: float) -> str:
     try:
-        return datetime.fromtimestamp(float(at), UTC).strftime("%Y-%m-%d %H:%M:%SZ")  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError, OSError):
-        return _plain(at)
-
-
-def _ms(timings: object) -> str:
-    """The time of the whole exchange, or of its longest part where no `total` is given."""
-    if not isinstance(timings, Mapping):
-        return _plain(timings)
-    numbers = {key: value for key, value in timings.items() if isinstance(value, int | float)}
-    total = next((numbers[key] for key in ("total", "total_ms") if key in numbers), max(numbers.values(), default=None))
-    return "" if total is None else f"{total:.1f}"
-
-
-def _plain(value: object) -> str:
-    """A value as text that a terminal only prints: control and direction characters of a client's text are escaped."""
-    text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return str(at)
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

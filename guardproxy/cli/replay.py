@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from guardproxy.cli.policy.arguments import AllowCode
 from guardproxy.errors import GuardproxyError
+
+if TYPE_CHECKING:
+    from guardproxy.audit import AnyEntry
 
 
 def replay(
@@ -26,7 +30,7 @@ def replay(
     recorded text, in which sensitive values are placeholders: it counts what was found there if it looks for the same entities,
     and else says that it cannot be told. Exit code 0: no difference; 1: differences, or some cannot be told; 2: wrong use.
     """
-    from guardproxy.audit import open_line  # noqa: PLC0415
+    from guardproxy.audit import Closing, Record, entries_of  # noqa: PLC0415
     from guardproxy.library import load  # noqa: PLC0415
     from guardproxy.replay import replay as run  # noqa: PLC0415
 
@@ -41,17 +45,16 @@ def replay(
         raise typer.Exit(2) from None
     counts = {"identical": 0, "different": 0, "cannot be told": 0, "not replayable": 0}
     for file in files:
-        for line in file.read_bytes().splitlines():
-            record = open_line(line)
-            if record is None or "outcome" not in record:
+        for record in _read(entries_of(file)):
+            if not isinstance(record, (Record, Closing)):
                 continue
             result = run(record, rules)
             counts[result.verdict] += 1
             if as_json:
-                shown = {"id": record["id"], "verdict": result.verdict, "differences": list(result.differences)}
+                shown = {"id": record.id, "verdict": result.verdict, "differences": list(result.differences)}
                 typer.echo(json.dumps({**shown, "rescanned": list(result.rescanned), "assumed": list(result.assumed)}))
             elif result.verdict != "identical":
-                typer.echo(f"{record['id']} {result.verdict}")
+                typer.echo(f"{record.id} {result.verdict}")
                 for difference in result.differences:
                     typer.echo(f"    {difference}")
                 for policy in result.assumed:
@@ -59,3 +62,12 @@ def replay(
     if not as_json:
         typer.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     raise typer.Exit(1 if counts["different"] or counts["cannot be told"] else 0)
+
+
+def _read(entries: Iterator[AnyEntry]) -> Iterator[AnyEntry]:
+    """The entries; ends the command where one cannot be read."""
+    try:
+        yield from entries
+    except GuardproxyError as error:
+        typer.echo(f"guardproxy: {error}", err=True)
+        raise typer.Exit(2) from None

@@ -156,7 +156,9 @@ class Config:
     )
 
     audit: Path = setting("Audit", Path("audit"), "The folder of the audit log.")
-    audit_sink: str = setting("Audit", "file", "What keeps the log: `file`, or the sink of a plug-in.")
+    audit_sink: tuple[str, ...] = setting(
+        "Audit", (), "A sink of a plug-in that gets the lines of the log beside the file."
+    )
     key: str = setting(
         "Audit",
         "",

@@ -6,12 +6,11 @@ The record says `passed`: nobody can take what went through here for inspected.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
+from guardproxy.audit import Intent
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import receipt
-from guardproxy.exchange.ledger import intent
-from guardproxy.exchange.recording import VERSION, told_by_store
+from guardproxy.exchange.recording import intent, passed
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
     Aborted,
@@ -85,36 +84,25 @@ class PassThrough:
         return receipt.unread(*about) if self.setting.receipts else ""
 
     @property
-    def intent(self) -> dict[str, Any] | None:
+    def intent(self) -> Intent | None:
         """What the log keeps before the first byte goes upstream."""
-        return intent(self.setting, self._unix_s, self._seals)
+        return intent(self.setting.origin, self._unix_s, self._seals)
 
     def patience_s(self, at_s: float) -> float | None:
         """As long as it takes."""
         return None
 
     def _finish(self, outcome: str, data: bytes, at_s: float) -> Finish:
-        nothing = {"texts": [], "uninspected": ["*"], "uninspected_kinds": ["*"], "unmapped": []}
-        record = {
-            "v": VERSION,
-            "id": self.setting.id,
-            "at": self._unix_s,
-            "engine": self.setting.engine,
-            "tenant": self.setting.tenant,
-            "tenant_name": self.setting.tenant_name,
-            "route": self.setting.route,
-            "policies": self.setting.policies.digest,
-            "outcome": outcome,
-            "status": self._status,
-            "rules": [],
-            "decisions": [],
-            "request": nothing,
-            "response": nothing,
-            "bytes": self._sizes,
-            "timings": {"finished": round((at_s - self._began) * 1000, 3)},
-        }
-        if self._answers:
-            record["duties"] = list(map(told_by_store, self._answers))
+        record = passed(
+            self.setting.origin,
+            outcome,
+            self._unix_s,
+            self._status,
+            self._sizes,
+            self._seals,
+            at_s - self._began,
+            self._answers,
+        )
         code = ErrorCode.AUDIT_UNAVAILABLE
         failed = self.setting.codec.error(code.status, code, "the record of this exchange could not be kept")
         return Finish(outcome, data, record, b"" if self._started else failed)

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from functools import reduce
 from itertools import islice, takewhile
 from operator import and_, attrgetter
-from typing import Any
 
-from guardproxy.audit import mask, merge
+from guardproxy.audit import RecordedPlaces, mask, merge
 from guardproxy.checks import Check
 from guardproxy.concurrency import lazy
 from guardproxy.decisions import Stop
@@ -169,12 +168,14 @@ class Editor:
         self.restorations[token] = self.restorations[token] & where if token in self.restorations else where
         self.values[token] = value
 
-    def told(self) -> list[dict[str, Any]]:
+    def restored_places(self) -> tuple[RecordedPlaces, ...]:
         """Where values may come back, for the record: each different answer once."""
-        return [
-            {"in": where.kinds and sorted(where.kinds), "urls": sorted(where.hosts)}
+        return tuple(
+            RecordedPlaces(
+                kinds=None if where.kinds is None else tuple(sorted(where.kinds)), urls=tuple(sorted(where.hosts))
+            )
             for where in sorted(set(self.restorations.values()), key=str)
-        ]
+        )
 
     def _put(self, lane: Lane, group: _Group, text: str, token: str) -> str:
         """What an operator puts there. A key gets its placeholder: with a constant, two keys would become one."""

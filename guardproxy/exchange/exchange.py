@@ -49,8 +49,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
+from guardproxy.audit import Intent, Record
 from guardproxy.events import Fault
 from guardproxy.exchange.answer import AnswerPhase, new_answer
 from guardproxy.exchange.attempts import Attempts
@@ -272,11 +272,11 @@ class Exchange:
         return self._ledger.size(begun=self._client.has_head)
 
     @property
-    def intent(self) -> dict[str, Any] | None:
+    def intent(self) -> Intent | None:
         """What the log keeps before the first byte goes upstream, without any text; `None` where the policies say so."""
         return self._ledger.intent
 
-    def record(self, outcome: str) -> dict[str, Any]:
+    def record(self, outcome: str) -> Record:
         """The record as it stands; a `Finish` carries the last one."""
         return self._ledger.record(outcome)
 

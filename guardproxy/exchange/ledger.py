@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardproxy.audit import Intent, Record
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.gate import Entry
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import Notes, Side
-from guardproxy.exchange.recording import compose
+from guardproxy.exchange.recording import compose, intent
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
@@ -96,44 +96,26 @@ class Ledger:
         )
 
     @property
-    def intent(self) -> dict[str, Any] | None:
+    def intent(self) -> Intent | None:
         """What the log keeps before the first byte goes upstream, without any text; `None` where the policies say so."""
         if self.guard.bound is not None and not self.guard.bound.intent:
             return None
-        return intent(self.setting, self.notes.unix_s, self.notes.seals)
+        return intent(self.setting.origin, self.notes.unix_s, self.notes.seals)
 
-    def record(self, outcome: str) -> dict[str, Any]:
+    def record(self, outcome: str) -> Record:
         """The record as it stands."""
-        setting, notes, guard, answer = self.setting, self.notes, self.guard, self.answer
-        notes.seals["client"] = setting.keys.seal(self._sent.digest())
-        about = {
-            "id": setting.id,
-            "engine": setting.engine,
-            "tenant": setting.tenant,
-            **({} if setting.tenant_name is None else {"tenant_name": setting.tenant_name}),
-            "route": setting.route,
-            **({"path": setting.path} if "{" in setting.route else {}),  # a replay reads its parameters
-            "codec": setting.codec.name,
-            "policies": setting.policies.digest,
-            "outcome": outcome,
-        }
-        sides = (self.request, answer.side)
-        attempts = self.attempts.every(answer, outcome, notes.times.get("finished", 0.0))
-        tokens, seen = guard.editor.tokens, answer.decoder.seen
-        record = compose(about, notes, guard.bound, guard.outcomes, sides, self.entry, tokens, seen, attempts)
-        return {**record, "restore": guard.editor.told()}
-
-
-def intent(setting: Setting, unix_s: float, seals: Mapping[str, str]) -> dict[str, Any]:
-    """The record of an exchange that is about to go upstream: who, where, when, under which policies; no text."""
-    return {
-        "kind": "intent",
-        "v": 1,
-        "id": setting.id,
-        "at": unix_s,
-        "engine": setting.engine,
-        "tenant": setting.tenant,
-        "route": setting.route,
-        "policies": setting.policies.digest,
-        "seals": {name: seals[name] for name in ("request", "upstream") if name in seals},
-    }
+        notes, guard, answer = self.notes, self.guard, self.answer
+        notes.seals["client"] = self.setting.keys.seal(self._sent.digest())
+        return compose(
+            self.setting.origin,
+            outcome,
+            notes,
+            guard.bound,
+            guard.outcomes,
+            (self.request, answer.side),
+            self.entry,
+            guard.editor.tokens,
+            answer.decoder.seen,
+            self.attempts.every(answer, outcome, notes.times.get("finished", 0.0)),
+            guard.editor.restored_places(),
+        )

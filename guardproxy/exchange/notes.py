@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from guardproxy.decisions import UNPLANNED, Plan
@@ -92,13 +91,3 @@ def is_unmapped(lane: Lane) -> bool:
     return (lane.unmapped or lane.channel.kind == "unmapped") and not (
         lane.key and is_plain_key("".join(lane.text.parts))
     )
-
-
-def saved(attempts: Sequence[Attempt]) -> dict[str, float]:
-    """What ending wrong answers early has saved, if each would have been as long as the last one was: tokens of output,
-    seconds, and money where a price is given."""
-    last = attempts[-1]
-    cut = [one for one in attempts[:-1] if one.cut]
-    tokens = sum(max(0, last.output_tokens - one.output_tokens) for one in cut)
-    seconds = sum(max(0.0, (last.ended_s - last.began_s) - (one.ended_s - one.began_s)) for one in cut)
-    return {"tokens": tokens, "seconds": round(seconds, 3), "money": round(tokens * last.price / 1e6, 9)}

@@ -1,304 +1,274 @@
-"""The record of one exchange: what was seen, found, decided and sent, as a JSON object without any redacted value.
+"""Composes the record of one exchange from what the exchange noted.
 
-Every span that a check reported as sensitive is masked by its placeholder, whether or not a rule redacted it, and so is
-every other occurrence of a redacted value. Findings, edits and lengths count in the masked text, so a record can be run
-through the exchange again: to it, the placeholder is the value. Text that was not scanned to the end is not kept.
+In: notes, lanes, outcomes of rules. Out: a `Record` without any sensitive value (`masked.py`). Findings, edits and lengths
+count in the masked text, so a record can be run through the exchange again: to it, the placeholder is the value.
 """
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from operator import attrgetter, itemgetter
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from guardproxy.audit import OffsetMap, Span, ValueMatcher, beside, mask, merge
-from guardproxy.events import Path
+from guardproxy.audit import (
+    ENTRY_VERSION,
+    Intent,
+    Record,
+    RecordedAnswer,
+    RecordedAttempt,
+    RecordedDecision,
+    RecordedDuty,
+    RecordedError,
+    RecordedFault,
+    RecordedFinding,
+    RecordedPlaces,
+    RecordedPlan,
+    RecordedRequest,
+    RecordedSaving,
+    RecordedShortage,
+    RecordedText,
+)
+from guardproxy.decisions import Plan
 from guardproxy.exchange.gate import Entry
-from guardproxy.exchange.lanes import CHECK_ERROR, Lane
-from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped, saved
+from guardproxy.exchange.lanes import Lane
+from guardproxy.exchange.masked import Masks
+from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
+from guardproxy.findings import Finding
 from guardproxy.gateway import StoreAnswered
 from guardproxy.policy import Bound, Outcome
-from guardproxy.redaction import PLACEHOLDER
-from guardproxy.wire import NOT_KEPT, Seen, found_of, is_short, undated
-from guardproxy.wire.json import UNMAPPED, Found, View, apart, edited, is_word, rewrite, stand_in, view
+from guardproxy.wire import Seen
+from guardproxy.wire.json import is_word
 
-VERSION = 1
-KEY = "#key"  # how the path of a text ends that is an object's key
-KEPT_LIMIT_CHARS = 2_000_000  # a longer text is left out of the record, which says so
-VALUES_LIMIT_CHARS = 500_000  # of longer sensitive values in all, no text is kept: they could not be found in time
-_DIGITS = re.compile(r"[-.]*[0-9][-.0-9]*")
-_SAME = OffsetMap((), (), (), ())
+_EVERYTHING = ("*",)
 
 
 @dataclass(frozen=True, slots=True)
-class Masked:
-    """A lane's text as the record shows it (`None`: not kept), with the offsets of the scanned and of the wire's text."""
+class Origin:
+    """Whose exchange it is: what all its entries in the log name. `path`: of the request, where `route` has
+    parameters; `codec`: empty where no wire format reads it."""
 
-    text: str | None
-    scanned: OffsetMap = _SAME
-    wire: OffsetMap = _SAME
+    id: str
+    engine: str
+    tenant: str
+    tenant_name: str | None
+    route: str
+    path: str
+    codec: str
+    policies: str
 
-    def span(self, start: int, end: int) -> tuple[int, int]:
-        return self.scanned.translate_span(start, end)
 
-    def wire_end(self, offset: int) -> int:
-        return self.wire.translate_span(0, offset)[1] if offset else 0
+def compose(
+    origin: Origin,
+    outcome: str,
+    notes: Notes,
+    bound: Bound | None,
+    outcomes: Sequence[Outcome],
+    sides: tuple[Side, Side],
+    entry: Entry | None,
+    tokens: Mapping[str, str],
+    seen: Seen,
+    attempts: Sequence[Attempt] = (),
+    restore: Sequence[RecordedPlaces] = (),
+) -> Record:
+    """The record. `entry`: the frame of the request, once it was released; `attempts`: the answers of the model, the last one
+    included, where there was more than one; `restore`: where values may come back."""
+    request, answer = sides
+    every = (request, *(attempt.side for attempt in attempts[:-1]), answer)
+    writer = Writer(Masks(bound is not None and bound.keep != "none", every, dict(tokens)))
+    began_s = notes.times.get("received", 0.0)
+    return Record(
+        v=ENTRY_VERSION,
+        at=notes.unix_s,
+        id=origin.id,
+        engine=origin.engine,
+        tenant=origin.tenant,
+        tenant_name=origin.tenant_name,
+        route=origin.route,
+        codec=origin.codec,
+        path=origin.path,
+        policies=origin.policies,
+        outcome=str(outcome),
+        status=notes.status,
+        model=writer.masks.word(notes.model, request),
+        stream=notes.stream,
+        checks=dict(sorted({check.name: check.digest for check in bound.checks.values()}.items())) if bound else {},
+        rules=tuple(sorted({outcome.rule for outcome in outcomes if outcome.enforced})),
+        shadow=tuple(sorted({outcome.rule for outcome in outcomes if not outcome.enforced})),
+        decisions=tuple(writer.decisions(outcomes, every)),
+        request=writer.request(request, entry),
+        response=writer.answer(notes.upstream_status, notes.streamed, seen, answer),
+        usage=dict(seen.usage),
+        sizes=dict(notes.sizes),
+        seals=dict(notes.seals),
+        scans=notes.scans,
+        timings={name: _since(began_s, at_s) for name, at_s in notes.times.items() if name != "received"},
+        matched=dict(bound.matched) if bound else {},
+        language=notes.language,
+        conversation=notes.conversation,
+        signs=notes.signs,
+        duties=tuple(map(_duty, notes.answers)),
+        plan=_plan(notes.plan),
+        attempts=tuple(writer.attempts(attempts, began_s)),
+        saved=_saving(attempts) if attempts else None,
+        no_capacity=_shortage(notes),
+        error=writer.error(notes),
+        restore=tuple(restore),
+    )
 
 
-@dataclass(slots=True)
+def passed(
+    origin: Origin,
+    outcome: str,
+    unix_s: float,
+    status: int,
+    sizes: Mapping[str, int],
+    seals: Mapping[str, str],
+    finished_s: float,
+    answers: Sequence[StoreAnswered] = (),
+) -> Record:
+    """The record of an exchange that no check read. `finished_s`: seconds from the request to the end; `answers`: of the
+    gateway's store, to duties."""
+    return Record(
+        v=ENTRY_VERSION,
+        at=unix_s,
+        id=origin.id,
+        engine=origin.engine,
+        tenant=origin.tenant,
+        tenant_name=origin.tenant_name,
+        route=origin.route,
+        codec="",
+        policies=origin.policies,
+        outcome=str(outcome),
+        status=status,
+        model="",
+        stream=False,
+        checks={},
+        rules=(),
+        shadow=(),
+        decisions=(),
+        request=RecordedRequest(
+            body=None, texts=(), uninspected=_EVERYTHING, uninspected_kinds=_EVERYTHING, unmapped=()
+        ),
+        response=RecordedAnswer(
+            status=None,
+            streamed=False,
+            model="",
+            finish=(),
+            runs=(),
+            withheld=(),
+            texts=(),
+            uninspected=_EVERYTHING,
+            uninspected_kinds=_EVERYTHING,
+            unmapped=(),
+        ),
+        usage={},
+        scans=0,
+        sizes=dict(sizes),
+        seals=dict(seals),
+        timings={"finished": _since(0.0, finished_s)},
+        duties=tuple(map(_duty, answers)),
+    )
+
+
+def intent(origin: Origin, unix_s: float, seals: Mapping[str, str]) -> Intent:
+    """The entry of an exchange that is about to go upstream: who, where, when, under which policies; no text."""
+    return Intent(
+        v=ENTRY_VERSION,
+        at=unix_s,
+        id=origin.id,
+        engine=origin.engine,
+        tenant=origin.tenant,
+        route=origin.route,
+        policies=origin.policies,
+        seals={name: seals[name] for name in ("request", "upstream") if name in seals},
+    )
+
+
+def _since(began_s: float, at_s: float) -> float:
+    """Milliseconds from `began_s` to `at_s`."""
+    return round((at_s - began_s) * 1000.0, 3)
+
+
+def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
+    """What ending wrong answers early has saved, if each would have been as long as the last one was: tokens of output,
+    seconds, and money where a price is given."""
+    last = attempts[-1]
+    cut = [attempt for attempt in attempts[:-1] if attempt.cut]
+    tokens = sum(max(0, last.output_tokens - attempt.output_tokens) for attempt in cut)
+    seconds = math.fsum(
+        max(0.0, (last.ended_s - last.began_s) - (attempt.ended_s - attempt.began_s)) for attempt in cut
+    )
+    return RecordedSaving(tokens=tokens, seconds=round(seconds, 3), money=round(tokens * float(last.price) / 1e6, 9))
+
+
+def _plan(plan: Plan) -> RecordedPlan | None:
+    if plan.is_empty:
+        return None
+    parameters = dict(plan.parameters)
+    return RecordedPlan(upstream=plan.upstream, model=plan.model, parameters=parameters, reason=plan.reason)
+
+
+def _duty(answered: StoreAnswered) -> RecordedDuty:
+    return RecordedDuty(duty=answered.duty, answers=answered.answers)
+
+
+def _shortage(notes: Notes) -> RecordedShortage | None:
+    if notes.no_capacity is None:
+        return None
+    check, shortage = notes.no_capacity
+    return RecordedShortage(check=check, reason=shortage.value)
+
+
+@dataclass(frozen=True, slots=True)
 class Writer:
-    """Writes the record's parts. `tokens`: sensitive value -> what stands for it. `keep`: whether texts are kept."""
+    """Writes the parts of a record. `masks`: what they may show."""
 
-    keep: bool
-    sides: tuple[Side, ...]
-    tokens: dict[str, str] = field(default_factory=dict)
-    _masked: dict[int, Masked] = field(default_factory=dict)
-    _matcher: ValueMatcher | None = None
-    _own: frozenset[str] = frozenset()
-    _keys: dict[str, str] = field(default_factory=dict)  # paths of keys that are text -> as the record shows them
-    _shown_paths: dict[str, str] = field(default_factory=dict)  # of other objects and arrays, where a key is text
-    _scanned: dict[int, frozenset[str]] = field(default_factory=dict)  # by side: its texts that came in one piece
-    _blind: bool = False  # nothing is shown that may hold a value
+    masks: Masks
 
-    def __post_init__(self) -> None:
-        if sum(map(len, self.tokens)) > VALUES_LIMIT_CHARS:
-            self.keep, self._blind = False, True
-        keys = [lane for side in self.sides for lane in side.gate.lanes if lane.channel.path.endswith(KEY)]
-        for lane in sorted(keys, key=lambda lane: len(lane.channel.path)):
-            path = lane.channel.path.removesuffix(KEY)
-            text = self.masked(lane).text if lane.progress.settled == lane.text.total else None
-            self._keys[path] = self._shown(path[: len(path) - lane.text.total]) + ("*" if text is None else text)
+    def request(self, side: Side, entry: Entry | None) -> RecordedRequest:
+        """The request. `entry`: its frame, once it was released."""
+        return RecordedRequest(
+            body=self.masks.request_body(entry) if entry and self.masks.keep and side.read else None,
+            texts=self._texts(side),
+            uninspected=self._uninspected(side),
+            uninspected_kinds=tuple(side.uninspected.values()) if side.read else _EVERYTHING,
+            unmapped=self._unmapped(side),
+        )
 
-    def scrub(self, text: str) -> str:
-        """`text` without any sensitive value."""
-        return "*" if self._blind else mask(text, self._known(text))[0]
-
-    def path(self, path: str) -> str:
-        """A path with masked keys; one that is text and was not scanned, or must not be kept, is `*`."""
-        return self.scrub(self._shown(path))
-
-    def _shown(self, path: str) -> str:
-        if not self._keys:
-            return path
-        waiting = []  # what stands behind each border that was looked at, the last first
-        while (begin := self._keys.get(path) or self._shown_paths.get(path)) is None:
-            border = max(path.rfind("."), path.rfind("["), path.rfind("#"))
-            if border < 0:
-                begin = path
-                break
-            waiting.append(path[border:])
-            path = path[:border]
-        for rest in reversed(waiting):
-            path += rest
-            begin += rest
-            if rest is not waiting[0]:  # siblings share what stands before their last step
-                self._shown_paths[path] = begin
-        return begin
-
-    def word(self, text: str, side: Side) -> str:
-        """A model's name, where it was scanned or is too short to say anything; empty otherwise."""
-        if id(side) not in self._scanned:
-            lanes = (lane for lane in side.gate.lanes if lane.progress.settled == lane.text.total)
-            self._scanned[id(side)] = frozenset(lane.text.parts[0] for lane in lanes if len(lane.text.parts) == 1)
-        scanned = undated(text) in self._scanned[id(side)]
-        known = is_short(text) or scanned or (is_word(text) and not side.read)
-        return self.scrub(text) if known else ""
-
-    def _known(self, text: str) -> list[Span]:
-        if not self.tokens:
-            return []
-        if self._matcher is None:
-            # Equal: a replay, to which a placeholder is the value.
-            self._matcher = ValueMatcher([value for value, token in self.tokens.items() if value and value != token])
-            self._own = frozenset(self.tokens.values())
-        # What stands for a value says nothing of it, though its letters may be another short value, and cut up it would be
-        # restored no more.
-        standing = [match.span() for match in PLACEHOLDER.finditer(text) if match[0] in self._own]
-        return merge(self._outside(self._matcher.find(text), standing, text))
-
-    def _outside(
-        self, found: Iterable[tuple[int, int]], standing: Sequence[tuple[int, int]], text: str
-    ) -> Iterator[Span]:
-        """The spans of values that lie in no span of `standing`, which are sorted and lie apart."""
-        for start, end in found:
-            number = bisect_right(standing, start, key=itemgetter(0)) - 1
-            if number < 0 or end > standing[number][1]:
-                yield start, end, self.tokens[text[start:end]]
-
-    def masked(self, lane: Lane) -> Masked:
-        if id(lane) not in self._masked:
-            self._masked[id(lane)] = self._mask(lane)
-        return self._masked[id(lane)]
-
-    def _mask(self, lane: Lane) -> Masked:
-        failed = any(finding.label == CHECK_ERROR for finding in lane.progress.findings)
-        unscanned = lane.encoded and (lane.text.view is None or lane.progress.settled < lane.text.total)
-        if not self.keep or failed or unscanned or lane.judged or lane.text.total > KEPT_LIMIT_CHARS:
-            return Masked(None)
-        whole = "".join(lane.text.parts)
-        if lane.json and not lane.encoded:
-            return self._mask_as_it_stands(lane, whole[: lane.progress.settled])
-        scanned = lane.text.view.text if lane.text.view else whole[: lane.progress.settled]
-        spans = merge([*lane.rewrite.masks, *beside(self._known(scanned), lane.rewrite.masks)])
-        if lane.fixed:  # a word stays one, as it could be edited otherwise when the record is replayed
-            spans = [(start, end, token.strip("[]")) for start, end, token in spans]
-        if lane.number:
-            spans = [(start, end, lane.rewrite.replacement_for(start, end)) for start, end, _ in spans]
-        if lane.text.view is None:
-            shown, offsets = mask(scanned, spans)
-            return Masked(shown, offsets, offsets)
-        shown, wire = mask(whole, merge([*rewrite(lane.text.view, spans), *self._between(lane.text.view)]))
-        return Masked(shown, mask(scanned, apart(lane.text.view, spans))[1], wire)
-
-    def _mask_as_it_stands(self, lane: Lane, text: str) -> Masked:
-        """JSON that no check has read decoded: known values are masked in it however they are written."""
-        seen = view(text)
-        masks = lane.rewrite.masks
-        shown, offsets = mask(text, merge([*masks, *rewrite(seen, self._known(seen.text)), *self._between(seen)]))
-        return Masked(shown, offsets, offsets)
-
-    def _between(self, seen: View) -> Iterator[Span]:
-        """Numbers that are too short to be scanned, where they are sensitive values."""
-        for start, end, _ in self._known(seen.raw):
-            if not _DIGITS.fullmatch(seen.raw, start, end):
-                continue
-            number = bisect_right(seen.leaves, start, key=attrgetter("end"))
-            if number == len(seen.leaves) or end <= seen.leaves[number].start:
-                yield start, end, stand_in(end - start)
-
-    def side(self, side: Side) -> dict[str, Any]:
-        """The texts of a direction, and what of it could not be read or was not known."""
-        lanes = side.gate.lanes
-        return {
-            "texts": [self._text(lane) for lane in lanes],
-            "uninspected": [self.path(path) for path in side.uninspected] if side.read else ["*"],
-            "uninspected_kinds": list(side.uninspected.values()) if side.read else ["*"],
-            "unmapped": sorted({self.path(lane.channel.path) for lane in lanes if is_unmapped(lane)}),
-        }
-
-    def _text(self, lane: Lane) -> dict[str, Any]:
-        shown = self.masked(lane)
-        found, edits = [], lane.rewrite.edits
-        for one in lane.progress.findings:
-            start, end = shown.span(one.start, one.end)
-            score = round(one.score, 4)
-            found.append({"check": one.check, "label": one.label, "start": start, "end": end, "score": score})
-            if one.repair is not None:
-                found[-1]["repair"] = True
-        text: dict[str, Any] = {
-            "path": self.path(lane.channel.path),
-            "kind": lane.channel.kind,
-            "chars": lane.text.total,
-            "text": shown.text,
-            "checks": list(dict.fromkeys(check.name for check in lane.progress.checks)),
-            "findings": found,
-            "edits": [list(span) for span in dict.fromkeys(shown.span(start, end) for start, end, _ in edits)],
-            "released": shown.wire_end(lane.rewrite.released),
-        }
-        if not lane.text.ended:
-            text["open"] = True
-        if lane.json:
-            text["encoded"] = True
-        if lane.number:
-            text["number"] = True
-        if lane.unmapped and lane.channel.kind != "unmapped":
-            text["unmapped"] = True
-        if lane.fixed:
-            text["fixed"] = True
-        if lane.judged or (lane.quotation.fault_end and not lane.text.ended):
-            text["judged"] = True
-        if lane.shape and shown.text is not None:
-            text["shape"] = [
-                lane.shape.where,
-                [self.scrub(one) if isinstance(one, str) else one for one in lane.shape.said],
-            ]
-        return text
-
-    def answer(self, status: int | None, streamed: bool, seen: Seen, side: Side) -> dict[str, Any]:
+    def answer(self, status: int | None, streamed: bool, seen: Seen, side: Side) -> RecordedAnswer:
         """One answer of the model."""
-        return {
-            "status": status,
-            "streamed": streamed,
-            "model": self.word(seen.model, side),
-            "finish": [self.scrub(reason) if is_word(reason) else "?" for reason in seen.finish],
-            "runs": self.runs(side),
-            "withheld": list(seen.withheld),
-            **self.side(side),
-        }
+        return RecordedAnswer(
+            status=status,
+            streamed=streamed,
+            model=self.masks.word(seen.model, side),
+            finish=tuple(self.masks.scrub(reason) if is_word(reason) else "?" for reason in seen.finish),
+            runs=tuple(self._runs(side)),
+            withheld=tuple(seen.withheld),
+            texts=self._texts(side),
+            uninspected=self._uninspected(side),
+            uninspected_kinds=tuple(side.uninspected.values()) if side.read else _EVERYTHING,
+            unmapped=self._unmapped(side),
+        )
 
-    def attempts(self, attempts: Sequence[Attempt], began_s: float) -> list[dict[str, Any]]:
+    def attempts(self, attempts: Sequence[Attempt], began_s: float) -> Iterator[RecordedAttempt]:
         """Every attempt; the texts of the last are the record's `response`."""
-        out = []
-        for one in attempts:
-            # Words of a request that nobody looked at are not kept, in no place.
-            told = [
-                {"place": self.scrub(detail.shown), "expected": self.scrub(detail.expected), "found": detail.found}
-                for detail in one.details
-                if self.sides[0].read
-            ]
-            shown: dict[str, Any] = {
-                "decision": one.decision,
-                "rule": one.rule,
-                "errors": told,
-                "cut": one.cut,
-                "tokens": one.tokens,
-                "output_tokens": one.output_tokens,
-                "counted": one.counted,
-                "began": round((one.began_s - began_s) * 1000, 3),
-                "ended": round((one.ended_s - began_s) * 1000, 3),
-            }
-            if one is not attempts[-1]:
-                shown["usage"] = one.seen.usage
-                shown["response"] = self.answer(one.status, one.streamed, one.seen, one.side)
-            out.append(shown)
-        return out
-
-    def runs(self, side: Side) -> list[list[int]]:
-        """The order in which the texts of an answer came: `[text, masked length]`, -1 for frames without text."""
-        out: list[list[int]] = []
-        done: dict[int, int] = {}
-        for index, end in side.runs:
-            if index < 0:
-                out.append([-1, 0])
-                continue
-            shown = self.masked(side.gate.lanes[index])
-            at = shown.wire_end(end)
-            out.append([index, at - done.get(index, 0)])
-            done[index] = at
-        return out
-
-    def request_body(self, entry: Entry) -> Any:
-        """The request's tree, masked, with a note in place of what no check can read; `None` when a text is not kept."""
-        changes: list[tuple[Found, str]] = []
-        for piece in entry.pieces:
-            shown = self.masked(piece.lane)
-            if shown.text is None:
-                return None
-            changes.append((found_of(piece.text), shown.text))
-        changes += [(Found(path, "", UNMAPPED), NOT_KEPT) for path in entry.opaque]
-        if self.tokens:
-            changes += self._words(
-                entry.frame.tree, (), {found.path for found, _ in changes if not found.key and not found.parts}
+        for attempt in attempts:
+            is_last = attempt is attempts[-1]
+            yield RecordedAttempt(
+                decision=attempt.decision,
+                rule=attempt.rule,
+                errors=tuple(self._faults(attempt)),
+                cut=attempt.cut,
+                tokens=attempt.tokens,
+                output_tokens=attempt.output_tokens,
+                counted=attempt.counted,
+                began=_since(began_s, attempt.began_s),
+                ended=_since(began_s, attempt.ended_s),
+                usage=None if is_last else attempt.seen.usage,
+                response=None if is_last else self.answer(attempt.status, attempt.streamed, attempt.seen, attempt.side),
             )
-        return edited(entry.frame.tree, changes)
 
-    def _words(self, node: Any, path: Path, done: set[Path]) -> Iterator[tuple[Found, str]]:
-        """Words of the protocol and short numbers, which no check reads, where they repeat a sensitive value."""
-        if isinstance(node, dict):
-            for key, child in node.items():
-                yield from self._words(child, (*path, key), done)
-        elif isinstance(node, list):
-            for index, child in enumerate(node):
-                yield from self._words(child, (*path, index), done)
-        elif path not in done and node is not None and not isinstance(node, bool) and self._known(text := str(node)):
-            number = not isinstance(node, str)
-            shown = stand_in(len(text)) if number else re.sub(r"[\[\]]", "", self.scrub(text))
-            yield Found(path, text, UNMAPPED, number=number), shown
-
-    def decisions(self, outcomes: Sequence[Outcome], sides: Sequence[Side]) -> list[dict[str, Any]]:
+    def decisions(self, outcomes: Sequence[Outcome], sides: Sequence[Side]) -> Iterator[RecordedDecision]:
         """Every rule that held, and by which finding. `sides`: the request, then the answers in their order."""
         lanes = {
             (max(0, number - 1), lane.channel, finding): lane
@@ -306,93 +276,90 @@ class Writer:
             for lane in side.gate.lanes
             for finding in lane.progress.findings
         }
-        out = []
-        for one in outcomes:
-            lane = lanes[one.attempt, one.channel, one.finding]
-            start, end = self.masked(lane).span(one.finding.start, one.finding.end)
-            out.append(
-                {
-                    "policy": one.policy,
-                    "rule": one.rule,
-                    "action": one.action,
-                    "mode": "enforce" if one.enforced else "shadow",
-                    "direction": one.channel.direction,
-                    "path": self.path(one.channel.path),
-                    "check": one.finding.check,
-                    "label": one.finding.label,
-                    "start": start,
-                    "end": end,
-                    **({"attempt": one.attempt} if one.attempt else {}),
-                }
+        for outcome in outcomes:
+            lane, finding = lanes[outcome.attempt, outcome.channel, outcome.finding], outcome.finding
+            start, end = self.masks.masked(lane).span(finding.start, finding.end)
+            yield RecordedDecision(
+                policy=outcome.policy,
+                rule=outcome.rule,
+                action=outcome.action,
+                mode="enforce" if outcome.enforced else "shadow",
+                direction=outcome.channel.direction,
+                path=self.masks.path(outcome.channel.path),
+                check=finding.check,
+                label=finding.label,
+                start=start,
+                end=end,
+                attempt=outcome.attempt,
             )
-        return out
 
+    def error(self, notes: Notes) -> RecordedError | None:
+        """Why the exchange was refused or failed."""
+        if notes.refusal:
+            return RecordedError(code=notes.refusal.code, field=self.masks.scrub(notes.refusal.field or "") or None)
+        return RecordedError(code=notes.fault.code, message=notes.fault.message) if notes.fault else None
 
-def told_by_store(answered: StoreAnswered) -> dict[str, Any]:
-    """A store's answers to a duty as the record keeps them."""
-    return {"duty": answered.duty, "answers": list(answered.answers)}
+    def _texts(self, side: Side) -> tuple[RecordedText, ...]:
+        return tuple(self._text(lane) for lane in side.gate.lanes)
 
+    def _uninspected(self, side: Side) -> tuple[str, ...]:
+        return tuple(self.masks.path(path) for path in side.uninspected) if side.read else _EVERYTHING
 
-def compose(
-    about: dict[str, str],
-    notes: Notes,
-    bound: Bound | None,
-    outcomes: Sequence[Outcome],
-    sides: tuple[Side, Side],
-    entry: Entry | None,
-    tokens: dict[str, str],
-    seen: Seen,
-    attempts: Sequence[Attempt] = (),
-) -> dict[str, Any]:
-    """The record. `about`: id, route, digests; `entry`: the request's frame, once it was released; `attempts`: the answers of
-    the model, the last one included, where there was more than one."""
-    request, answer = sides
-    every = (request, *(one.side for one in attempts[:-1]), answer)
-    writer = Writer(bound is not None and bound.keep != "none", every, tokens)
-    began = notes.times.get("received", 0.0)
-    used = sorted({check.name: check.digest for check in bound.checks.values()}.items()) if bound else []
-    record: dict[str, Any] = {
-        "v": VERSION,
-        **about,
-        "at": notes.unix_s,
-        "model": writer.word(notes.model, request),
-        "stream": notes.stream,
-        "checks": dict(used),
-        "status": notes.status,
-        "rules": sorted({one.rule for one in outcomes if one.enforced}),
-        "shadow": sorted({one.rule for one in outcomes if not one.enforced}),
-        "decisions": writer.decisions(outcomes, every),
-        "request": {
-            "body": writer.request_body(entry) if entry and writer.keep and request.read else None,
-            **writer.side(request),
-        },
-        "response": writer.answer(notes.upstream_status, notes.streamed, seen, answer),
-        "usage": seen.usage,
-        "bytes": notes.sizes,
-        "seals": notes.seals,
-        "scans": notes.scans,
-        "timings": {name: round((at - began) * 1000, 3) for name, at in notes.times.items() if name != "received"},
-    }
-    if bound and bound.matched:
-        record["matched"] = dict(bound.matched)
-    if notes.language:
-        record["language"] = notes.language
-    if notes.conversation:
-        record["conversation"] = notes.conversation
-    if notes.signs:
-        record["signs"] = notes.signs
-    if not notes.plan.is_empty:
-        record["plan"] = {name: getattr(notes.plan, name) for name in ("upstream", "model", "parameters", "reason")}
-    if notes.answers:
-        record["duties"] = list(map(told_by_store, notes.answers))
-    if attempts:
-        record["attempts"] = writer.attempts(attempts, began)
-        record["saved"] = saved(attempts)
-    if notes.no_capacity:
-        check, shortage = notes.no_capacity
-        record["no_capacity"] = {"check": check, "reason": shortage.value}
-    if notes.refusal:
-        record["error"] = {"code": notes.refusal.code, "field": writer.scrub(notes.refusal.field or "") or None}
-    elif notes.fault:
-        record["error"] = {"code": notes.fault.code, "message": notes.fault.message}
-    return record
+    def _unmapped(self, side: Side) -> tuple[str, ...]:
+        return tuple(sorted({self.masks.path(lane.channel.path) for lane in side.gate.lanes if is_unmapped(lane)}))
+
+    def _text(self, lane: Lane) -> RecordedText:
+        shown = self.masks.masked(lane)
+        shape = None
+        if lane.shape and shown.text is not None:
+            said = (self.masks.scrub(word) if isinstance(word, str) else word for word in lane.shape.said)
+            shape = lane.shape.where, tuple(said)
+        return RecordedText(
+            path=self.masks.path(lane.channel.path),
+            kind=lane.channel.kind,
+            chars=lane.text.total,
+            text=shown.text,
+            checks=tuple(dict.fromkeys(check.name for check in lane.progress.checks)),
+            findings=tuple(
+                self._finding(finding, shown.span(finding.start, finding.end)) for finding in lane.progress.findings
+            ),
+            edits=tuple(dict.fromkeys(shown.span(start, end) for start, end, _ in lane.rewrite.edits)),
+            released=shown.wire_end(lane.rewrite.released),
+            open=not lane.text.ended,
+            encoded=lane.json,
+            number=lane.number,
+            unmapped=lane.unmapped and lane.channel.kind != "unmapped",
+            fixed=lane.fixed,
+            judged=lane.judged or bool(lane.quotation.fault_end and not lane.text.ended),
+            shape=shape,
+        )
+
+    def _finding(self, finding: Finding, span: tuple[int, int]) -> RecordedFinding:
+        return RecordedFinding(
+            check=finding.check,
+            label=finding.label,
+            start=span[0],
+            end=span[1],
+            score=round(float(finding.score), 4),
+            repair=finding.repair is not None,
+        )
+
+    def _faults(self, attempt: Attempt) -> Iterator[RecordedFault]:
+        """What was wrong with an answer. The words of a schema that no check read are not kept."""
+        if not self.masks.sides[0].read:
+            return
+        for detail in attempt.details:
+            yield RecordedFault(
+                place=self.masks.scrub(detail.shown), expected=self.masks.scrub(detail.expected), found=detail.found
+            )
+
+    def _runs(self, side: Side) -> Iterator[tuple[int, int]]:
+        """The order in which the texts of an answer came: text and masked length, -1 for frames without text."""
+        done: dict[int, int] = {}
+        for index, end in side.runs:
+            if index < 0:
+                yield -1, 0
+                continue
+            shown_end = self.masks.masked(side.gate.lanes[index]).wire_end(end)
+            yield index, shown_end - done.get(index, 0)
+            done[index] = shown_end

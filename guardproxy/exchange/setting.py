@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from guardproxy import redaction
 from guardproxy.exchange.history import LIVE, History
+from guardproxy.exchange.recording import Origin
 from guardproxy.policy import PolicySet
 from guardproxy.wire import BOUNDS, Bounds, Codec
 
@@ -80,3 +81,17 @@ class Setting:
     def target(self) -> tuple[str, str]:
         """The path and the query of the request; without `path` a path that the pattern `route` matches."""
         return self.path or self.route.partition(" ")[2].replace("{", "").replace("}", ""), self.query
+
+    @property
+    def origin(self) -> Origin:
+        """What all entries of this exchange in the log name."""
+        return Origin(
+            id=self.id,
+            engine=self.engine,
+            tenant=self.tenant,
+            tenant_name=self.tenant_name,
+            route=self.route,
+            path=self.path if "{" in self.route else "",  # a replay reads its parameters
+            codec=self.codec.name,
+            policies=self.policies.digest,
+        )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from guardproxy.audit import Record
 from guardproxy.concurrency import lazy
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
@@ -186,13 +186,15 @@ class Finish:
 
     outcome: str
     data: bytes = b""
-    composing: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict, compare=False)
+    composing: Record | Callable[[], Record] | None = field(default=None, compare=False)
     failed: bytes = b""
 
     @lazy
-    def record(self) -> dict[str, Any]:
+    def record(self) -> Record:
         """The record; composed once."""
-        return self.composing() if callable(self.composing) else self.composing
+        record = self.composing if isinstance(self.composing, Record) else self.composing and self.composing()
+        assert record is not None  # noqa: S101 - only tests compare commands without a record
+        return record
 
 
 Command = Scan | SendUpstream | SendHead | SendData | CancelUpstream | Finish

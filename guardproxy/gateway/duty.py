@@ -18,8 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
+from guardproxy.audit import Record
 from guardproxy.gateway.store import Answer, Call
 
 Result = TypeVar("Result")
@@ -72,8 +73,8 @@ class Duty:
         yield from ()
         return head
 
-    def settle(self, head: Head, record: Mapping[str, Any]) -> Steps[None]:
-        """Takes note of an exchange that ended. `record`: see `audit`. Runs after the answer was sent."""
+    def settle(self, head: Head, record: Record) -> Steps[None]:
+        """Takes note of an exchange that ended. Runs after the answer was sent."""
         yield from ()
 
 

@@ -6,11 +6,11 @@ answered on the way. A duty after a refusal is not asked. Kept: nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from guardproxy import plugins
+from guardproxy.audit import Record
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode, PluginError, StoreError
 from guardproxy.gateway.duty import Duty, Head, Result, Steps, StoreAnswered, has_stage
 from guardproxy.gateway.store import Answer, Store
@@ -43,7 +43,7 @@ class Duties:
         for duty in self._admitting:
             trail.head = await self._run(duty.name, duty.admit(trail.head), trail.answers)
 
-    async def settle(self, head: Head, record: Mapping[str, Any]) -> None:
+    async def settle(self, head: Head, record: Record) -> None:
         """Lets every duty take note of an exchange that ended. Raises `DownstreamError` where the store cannot be reached."""
         for duty in self._settling:
             await self._run(duty.name, duty.settle(head, record), [])

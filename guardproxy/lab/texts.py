@@ -10,10 +10,9 @@ import gzip
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from guardproxy.audit import open_line
-from guardproxy.errors import ConfigError
+from guardproxy.audit import Record, RecordedSide, read_entry
+from guardproxy.errors import ConfigError, RecordError
 from guardproxy.findings import Kind
 from guardproxy.lab.rows import Keys, LabelledRow, rows
 
@@ -34,17 +33,16 @@ def logged(folder: Path, kind: Kind) -> list[LabelledRow]:
 
     They are as the record shows them: what was sensitive is a placeholder. Their source is the folder's name.
     """
-    side = "response" if kind in ANSWER_KINDS else "request"
     logs = sorted(folder.glob("*.jsonl"))
     if not logs:
         raise ConfigError(f"{folder}: no *.jsonl logs here")
     seen: dict[str, LabelledRow] = {}
     for path in logs:
-        for number, record in enumerate(_records(path), 1):
-            for entry in record.get(side, {}).get("texts", ()):
-                text = entry.get("text")
-                if entry.get("kind") == kind and text and text not in seen:
-                    seen[text] = LabelledRow(text, False, folder.name, f"{path}:{number}")
+        for number, record in _records(path):
+            side: RecordedSide = record.response if kind in ANSWER_KINDS else record.request
+            for text in side.texts:
+                if text.kind == kind and text.text and text.text not in seen:
+                    seen[text.text] = LabelledRow(text.text, False, folder.name, f"{path}:{number}")
     if not seen:
         raise ConfigError(
             f"{folder}: no text of the kind `{kind}` was kept here (a policy's `audit: keep` says what is)"
@@ -62,12 +60,14 @@ def _read(path: Path, keys: Keys) -> Iterator[LabelledRow]:
         raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """A line for each line of the log; empty where it is no record of an exchange."""
+def _records(path: Path) -> Iterator[tuple[int, Record]]:
+    """The records of a log, with the numbers of their lines."""
     try:
         with path.open("rb") as lines:
-            for line in lines:
-                record = open_line(line)
-                yield dict(record) if record and isinstance(record.get("request"), dict) else {}
+            for number, line in enumerate(lines, 1):
+                if isinstance(record := read_entry(line), Record):
+                    yield number, record
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except RecordError as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None

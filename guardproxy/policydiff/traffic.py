@@ -7,13 +7,13 @@ where it was recorded under the first one, it stands for itself. What is shown o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from guardproxy.audit import Closing, Record, RecordedDecision
 from guardproxy.policy import PolicySet
 from guardproxy.policydiff.excerpts import ExcerptPart, excerpt
-from guardproxy.replay import UNSEEN, Masked, Way, differences, moved_decisions, rerun, text_at
+from guardproxy.replay import Masked, Way, differences, is_seen, moved_decisions, rerun, text_at
 
 EXAMPLES = 5
 COUNTS = ("the same", "different", "cannot be told", "not replayable")
@@ -52,7 +52,7 @@ class ExchangeGroup:
 class _Run(NamedTuple):
     """A record under some policies, and what of it the checks that had to look again could not read."""
 
-    record: Mapping[str, Any]
+    record: Record
     blind: frozenset[Masked] = frozenset()
 
 
@@ -74,7 +74,7 @@ class Traffic:
         """Those with most exchanges first."""
         return sorted(self._groups.values(), key=lambda one: (-one.count, one.policy, one.rule, one.way))
 
-    def see(self, record: Mapping[str, Any]) -> None:
+    def see(self, record: Record | Closing) -> None:
         """Takes one record."""
         old, new = self._under(self.old, record), self._under(self.new, record)
         if isinstance(old, str) or isinstance(new, str):
@@ -90,11 +90,11 @@ class Traffic:
         untold = bool(moved) and all(way == "cannot be told" for _, way in moved)
         self.counts["cannot be told" if untold else "different"] += 1
         if not untold:
-            self.outcomes[before["outcome"], after["outcome"]] += 1
+            self.outcomes[before.outcome, after.outcome] += 1
         seen: set[tuple[str, str, Way, str]] = set()
         for decision, way in moved:
-            action = decision["action"] + (" in shadow mode" if decision["mode"] == "shadow" else "")
-            key = (decision["policy"], decision["rule"], way, action)
+            action = decision.action + (" in shadow mode" if decision.mode == "shadow" else "")
+            key = (decision.policy, decision.rule, way, action)
             if key not in seen:
                 seen.add(key)
                 spans = [one for one, its in moved if its == way and _key(one) == _key(decision)]
@@ -102,8 +102,8 @@ class Traffic:
         if not moved:
             self._add(("", OTHERWISE, "does something else", ""), before, after, found, after, [])
 
-    def _under(self, policies: PolicySet, record: Mapping[str, Any]) -> _Run | str:
-        if record["policies"] == policies.digest and record["outcome"] not in UNSEEN:
+    def _under(self, policies: PolicySet, record: Record | Closing) -> _Run | str:
+        if is_seen(record) and record.policies == policies.digest:
             return _Run(record)
         again = rerun(record, policies)
         if isinstance(again, str):
@@ -114,34 +114,35 @@ class Traffic:
     def _add(
         self,
         key: tuple[str, str, Way, str],
-        before: Mapping[str, Any],
-        after: Mapping[str, Any],
+        before: Record,
+        after: Record,
         found: tuple[str, ...],
-        shown: Mapping[str, Any],
-        decisions: list[Mapping[str, Any]],
+        shown: Record,
+        decisions: list[RecordedDecision],
     ) -> None:
         group = self._groups.setdefault(key, ExchangeGroup(*key))
         group.count += 1
-        group.ids.append(after["id"])
+        group.ids.append(after.id)
         if len(group.examples) < self.examples:
             where, pieces = _excerpt(shown, decisions)
-            about = (after["id"], after["at"], after["route"], after["model"], before["outcome"], after["outcome"])
+            about = (after.id, after.at, after.route, after.model, before.outcome, after.outcome)
             group.examples.append(Example(*about, where, found, pieces))
 
 
-def _key(decision: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(decision[name] for name in ("policy", "rule", "action", "mode", "direction", "path"))
+def _key(decision: RecordedDecision) -> tuple[str, ...]:
+    return decision.policy, decision.rule, decision.action, decision.mode, decision.direction, decision.path
 
 
-def _excerpt(record: Mapping[str, Any], decisions: list[Mapping[str, Any]]) -> tuple[str, tuple[ExcerptPart, ...]]:
+def _excerpt(record: Record, decisions: list[RecordedDecision]) -> tuple[str, tuple[ExcerptPart, ...]]:
     """Where the first decision is about, and the text there."""
     if not decisions:
         return "", ()
     first = decisions[0]
-    where = f"{first['direction']} {first['path']}"
-    text = text_at(record, first["direction"], first["path"], first.get("attempt", 0))
+    where = f"{first.direction} {first.path}"
+    text = text_at(record, first.direction, first.path, first.attempt)
     if text is None:
         return where, ()
-    attempt = first.get("attempt", 0)
-    spans = [(one["start"], one["end"], one["label"]) for one in decisions if one.get("attempt", 0) == attempt]
+    spans = [
+        (decision.start, decision.end, decision.label) for decision in decisions if decision.attempt == first.attempt
+    ]
     return where, excerpt(text, spans)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from guardproxy.audit import Record
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Command,
@@ -269,17 +269,18 @@ def _played(
         upstream=upstream,
         client=client,
         read=tuple(_read(exchange)),
-        trouble=_trouble(outcome, last.record if isinstance(last, Finish) else {}),
+        trouble=_trouble(outcome, last.record if isinstance(last, Finish) else None),
     )
 
 
-def _trouble(outcome: str, record: dict[str, Any]) -> str:
+def _trouble(outcome: str, record: Record | None) -> str:
     """Why an exchange ended, where no rule ended it."""
     if outcome in ("", "answered", "blocked_request", "blocked_response"):
         return ""
-    error = record.get("error", {})
-    told = error.get("message") or error.get("code") or ""
-    return f"{outcome}: {told}" + (f" at `{error['field']}`" if error.get("field") else "")
+    error = record.error if record else None
+    if error is None:
+        return f"{outcome}: "
+    return f"{outcome}: {error.message or error.code}" + (f" at `{error.field}`" if error.field else "")
 
 
 def _sides(exchange: Exchange) -> Iterator[tuple[int, Lane]]:

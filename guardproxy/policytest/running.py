@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any
 
-from guardproxy.audit import open_line
+from guardproxy.audit import Record, read_record
+from guardproxy.errors import RecordError
 from guardproxy.library import using
 from guardproxy.policy import Logged, Match, Policy, PolicySet, PolicyTest
 from guardproxy.policytest.judging import Fault, disagreement, faults, unmet
@@ -112,12 +112,14 @@ def _held(results: Iterable[Played]) -> frozenset[str]:
     return frozenset(rule for one in results for rule in (*one.rules, *one.shadow))
 
 
-def _record(scene: Logged, read: Callable[[str], bytes]) -> dict[str, Any] | str:
+def _record(scene: Logged, read: Callable[[str], bytes]) -> Record | str:
     try:
         lines = read(scene.path).splitlines(keepends=True)
     except OSError as error:
         return f"cannot read the file: {(error.strerror or '').lower()}"
     if scene.line > len(lines):
         return f"the file has {len(lines)} lines"
-    record = open_line(lines[scene.line - 1])
-    return record if record is not None and "outcome" in record else "the line is not a record of an audit log"
+    try:
+        return read_record(lines[scene.line - 1])
+    except RecordError as error:
+        return str(error)

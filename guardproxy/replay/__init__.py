@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from guardproxy.replay.comparison import UNSEEN, Masked, Way, differences, moved_decisions, text_at
+from guardproxy.replay.comparison import Masked, Way, differences, is_seen, moved_decisions, text_at
 from guardproxy.replay.replays import Rerun, replay, rerun
 
 __all__ = [
-    "UNSEEN",
     "Masked",
     "Rerun",
     "Way",
     "differences",
+    "is_seen",
     "moved_decisions",
     "replay",
     "rerun",

@@ -6,9 +6,10 @@ In: both records. Out: one line for each difference: outcome, rules, decisions, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Collection, Iterator, Sequence
+from typing import Literal, TypeGuard
 
+from guardproxy.audit import Closing, Record, RecordedDecision, RecordedSide, RecordedText
 from guardproxy.redaction import PLACEHOLDER
 from guardproxy.wire.json import view
 
@@ -20,100 +21,110 @@ Masked = tuple[str, str, str]
 UNTOUCHED = frozenset(("answered", "blocked_request", "blocked_response"))
 """Outcomes that nothing from outside brought about."""
 
-UNSEEN = frozenset(("passed", "refused", "unknown"))
-"""Outcomes of which the record shows no text: no check saw it, or the process ended before."""
+
+def is_seen(record: Record | Closing) -> TypeGuard[Record]:
+    """Whether checks saw the exchange: it has a record, was not refused, and its route was not passed through."""
+    return isinstance(record, Record) and record.is_read and record.outcome not in ("passed", "refused")
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def differences(old: Record, new: Record) -> list[str]:
     """The differences; what `new` shows of an answer that was cut off is compared as far as `old` goes."""
-    out = [f"{name}: {old[name]} -> {new[name]}" for name in ("outcome", "status") if old[name] != new[name]]
-    for name, word in (("rules", "rule"), ("shadow", "shadow rule")):
-        out += [f"{word} `{one}` no longer holds" for one in old[name] if one not in new[name]]
-        out += [f"{word} `{one}` now holds" for one in new[name] if one not in old[name]]
-    before, after = (_counted(record["decisions"]) for record in (old, new))
-    if before != after and not out:
-        out.append(f"decisions: {len(old['decisions'])} -> {len(new['decisions'])}")
-    cut_off = old["outcome"] not in UNTOUCHED
-    for side in ("request", "response"):
-        again = _by_place(new[side]["texts"])
-        for one in old[side]["texts"]:
-            others = again.get(one["path"], [])
+    out = [
+        f"{name}: {before} -> {after}"
+        for name, before, after in (("outcome", old.outcome, new.outcome), ("status", old.status, new.status))
+        if before != after
+    ]
+    for word, before_rules, after_rules in (
+        ("rule", old.rules, new.rules),
+        ("shadow rule", old.shadow, new.shadow),
+    ):
+        out += [f"{word} `{rule}` no longer holds" for rule in before_rules if rule not in after_rules]
+        out += [f"{word} `{rule}` now holds" for rule in after_rules if rule not in before_rules]
+    if _counted(old.decisions) != _counted(new.decisions) and not out:
+        out.append(f"decisions: {len(old.decisions)} -> {len(new.decisions)}")
+    cut_off = old.outcome not in UNTOUCHED
+    sides: tuple[tuple[str, RecordedSide, RecordedSide], ...] = (
+        ("request", old.request, new.request),
+        ("response", old.response, new.response),
+    )
+    for name, old_side, new_side in sides:
+        again = _by_place(new_side.texts)
+        for text in old_side.texts:
+            others = again.get(text.path, [])
             if not others:
-                if one["released"]:
-                    out.append(f"{side} {one['path']}: the text is gone")
+                if text.released:
+                    out.append(f"{name} {text.path}: the text is gone")
                 continue
-            same = (number for number, text in enumerate(others) if text["kind"] == one["kind"])
+            same = (number for number, other in enumerate(others) if other.kind == text.kind)
             other = others.pop(next(same, 0))
-            for name in ("edits", "released"):
-                if (was := _left(one, name, cut_off)) != (now := _left(other, name, cut_off)):
-                    out.append(f"{side} {one['path']}: {name} {was} -> {now}")
+            if (was := _edits(text, cut_off)) != (now := _edits(other, cut_off)):
+                out.append(f"{name} {text.path}: edits {was} -> {now}")
+            if text.released != other.released:
+                out.append(f"{name} {text.path}: released {text.released} -> {other.released}")
     return out
 
 
-def _by_place(texts: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def _by_place(texts: Sequence[RecordedText]) -> dict[str, list[RecordedText]]:
     """Texts by their path: a later version may call the kind of a place by another name."""
-    out: dict[str, list[Mapping[str, Any]]] = {}
-    for one in texts:
-        out.setdefault(one["path"], []).append(one)
+    out: dict[str, list[RecordedText]] = {}
+    for text in texts:
+        out.setdefault(text.path, []).append(text)
     return out
 
 
-def _left(text: Mapping[str, Any], name: str, cut_off: bool) -> Any:
-    """How much was edited and released; of an answer that was cut off, only of what had left."""
-    if name == "edits" and cut_off:
-        return [edit for edit in text["edits"] if edit[0] < text["released"]]
-    return text[name]
+def _edits(text: RecordedText, cut_off: bool) -> list[list[int]]:
+    """The edits of a text; of an answer that was cut off, only those in what had left."""
+    return [list(edit) for edit in text.edits if not cut_off or edit[0] < text.released]
 
 
-def _counted(decisions: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+def _counted(decisions: Sequence[RecordedDecision]) -> list[tuple[str, ...]]:
     """What was decided, whatever the check is called by now."""
-    return sorted(tuple(str(value) for key, value in sorted(one.items()) if key != "check") for one in decisions)
+    return sorted(
+        tuple(str(value) for name, value in sorted(decision.document().items()) if name != "check")
+        for decision in decisions
+    )
 
 
 def moved_decisions(
-    before: Mapping[str, Any], after: Mapping[str, Any], blind: Collection[Masked] = ()
-) -> Iterator[tuple[Mapping[str, Any], Way]]:
+    before: Record, after: Record, blind: Collection[Masked] = ()
+) -> Iterator[tuple[RecordedDecision, Way]]:
     """The decisions that only one of two records has. Where a text is masked otherwise, offsets move, so a decision is the same
     if it is about the same label of the same text, in the same order. `blind`: what checks that are new or changed look for and
     could not read."""
-    old, new = (_numbered(record["decisions"]) for record in (before, after))
+    old, new = (_numbered(record.decisions) for record in (before, after))
     for key, decision in old.items():
         if key not in new:
-            named = (decision["direction"], decision["path"], decision["label"]) in blind
+            named = (decision.direction, decision.path, decision.label) in blind
             yield decision, "cannot be told" if named and _is_masked(before, decision) else "holds no longer"
     for key, decision in new.items():
         if key not in old:
             yield decision, "holds now"
 
 
-def _is_masked(record: Mapping[str, Any], decision: Mapping[str, Any]) -> bool:
+def _is_masked(record: Record, decision: RecordedDecision) -> bool:
     """Whether what was found is a placeholder, which another check cannot take for what it stands for."""
-    text = text_at(record, decision["direction"], decision["path"], decision.get("attempt", 0), decoded=True) or ""
-    return PLACEHOLDER.fullmatch(text[decision["start"] : decision["end"]]) is not None
+    text = text_at(record, decision.direction, decision.path, decision.attempt, decoded=True) or ""
+    return PLACEHOLDER.fullmatch(text[decision.start : decision.end]) is not None
 
 
-def _numbered(decisions: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+def _numbered(decisions: Sequence[RecordedDecision]) -> dict[tuple[str | int, ...], RecordedDecision]:
     """Each decision by what it is, whatever its policy is called by now."""
-    counts: Counter[tuple[Any, ...]] = Counter()
+    counts: Counter[tuple[str | int, ...]] = Counter()
     out = {}
     for decision in decisions:
-        names = ("rule", "action", "mode", "direction", "path", "label", "attempt")
-        key = tuple(decision.get(name) for name in names)
+        place = (decision.direction, decision.path, decision.label, decision.attempt)
+        key: tuple[str | int, ...] = (decision.rule, decision.action, decision.mode, *place)
         out[(*key, counts[key])] = decision
         counts[key] += 1
     return out
 
 
-def text_at(
-    record: Mapping[str, Any], direction: str, path: str, attempt: int = 0, *, decoded: bool = False
-) -> str | None:
+def text_at(record: Record, direction: str, path: str, attempt: int = 0, *, decoded: bool = False) -> str | None:
     """The text of a record at a path; `None` where it keeps none. `attempt`: of which answer; `decoded`: JSON as checks read
     it, in which findings count."""
-    sides: Sequence[Mapping[str, Any]] = [record["request"]]
-    if direction == "response":
-        sides = [*(one["response"] for one in record.get("attempts", ())[:-1]), record["response"]]
+    sides: tuple[RecordedSide, ...] = record.answers if direction == "response" else (record.request,)
     side = sides[attempt if attempt < len(sides) else -1]
-    text = next((text for text in side["texts"] if text["path"] == path), None)
-    if text is None or text["text"] is None:
+    text = next((text for text in side.texts if text.path == path), None)
+    if text is None or text.text is None:
         return None
-    return view(text["text"]).text if decoded and text.get("encoded") else str(text["text"])
+    return view(text.text).text if decoded and text.encoded else text.text

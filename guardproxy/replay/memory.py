@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import cast
 
+from guardproxy.audit import Record, RecordedFinding, RecordedPlaces, RecordedSide, RecordedText
 from guardproxy.checks import QUICK, Check, Traits
 from guardproxy.events import Event
 from guardproxy.exchange import Job, Scanned
@@ -23,7 +24,7 @@ _CATALOGUES = frozenset(("pii", "secrets"))
 class Memory:
     """What the recorded checks found, by attempt, place and text. `attempt`: which answer is looked at now."""
 
-    def __init__(self, record: Mapping[str, Any], policies: PolicySet) -> None:
+    def __init__(self, record: Record, policies: PolicySet) -> None:
         self._specs = {
             check.name: policy.checks[name]
             for policy in policies.policies
@@ -31,26 +32,26 @@ class Memory:
             if (check := policies.checks.get((policy.name, name)))
         }
         self.blind: set[Masked] = set()
-        self._digests: Mapping[str, str] = record["checks"]
-        self._texts: dict[tuple[int, str, str, str], list[tuple[str, Mapping[str, Any]]]] = {}
-        self._elsewhere: dict[tuple[int, str, str], list[tuple[str, Mapping[str, Any]]]] = {}  # of any kind
+        self._digests = record.checks
+        self._texts: dict[tuple[int, str, str, str], list[tuple[str, RecordedText]]] = {}
+        self._elsewhere: dict[tuple[int, str, str], list[tuple[str, RecordedText]]] = {}  # of any kind
         self._values: dict[tuple[str, str], tuple[str, float]] = {}
         self.attempt = 0
         self.at_s = 0.0  # when that was over
         self.rescanned: set[str] = set()
         self.unreadable = ""  # a check that would have to read what is not kept
-        answers = [one["response"] for one in record.get("attempts", ())[:-1]] + [record["response"]]
-        for number, side in enumerate([record["request"], *answers]):
-            for one in side["texts"]:
-                place = (max(0, number - 1), "response" if number else "request", one["kind"], one["path"])
-                text = " " * one["chars"] if one.get("judged") else one["text"]
-                if text is not None:
-                    self._texts.setdefault(place, []).append((text, one))
-                    self._elsewhere.setdefault((place[0], place[1], place[3]), []).append((text, one))
-                    seen = view(text).text if one.get("encoded") else text
-                    for finding in one["findings"]:
-                        value = seen[finding["start"] : finding["end"]]
-                        self._values[finding["check"], value] = (finding["label"], finding["score"])
+        sides: tuple[RecordedSide, ...] = (record.request, *record.answers)
+        for number, side in enumerate(sides):
+            for text in side.texts:
+                place = (max(0, number - 1), "response" if number else "request", text.kind, text.path)
+                shown = " " * text.chars if text.judged else text.text
+                if shown is not None:
+                    self._texts.setdefault(place, []).append((shown, text))
+                    self._elsewhere.setdefault((place[0], place[1], place[3]), []).append((shown, text))
+                    seen = view(shown).text if text.encoded else shown
+                    for finding in text.findings:
+                        value = seen[finding.start : finding.end]
+                        self._values[finding.check, value] = (finding.label, finding.score)
 
     def perform(self, command: ScanCommand) -> Scanned:
         """What the record says of the texts to scan."""
@@ -64,7 +65,7 @@ class Memory:
             return settled(window, ())  # the schema of a request that was sent
         if same and (found := self.findings(window, check.name)) is not None:
             return settled(window, () if first else found)
-        if any(one.get("judged") for _, one in self._at(window)):
+        if any(text.judged for _, text in self._at(window)):
             self.unreadable = check.name
             return settled(window, ())
         self.rescanned.add(check.name)
@@ -99,14 +100,14 @@ class Memory:
 
     def _masks_in(self, window: Window) -> Iterator[Finding]:
         """What was found in the window's text and stands masked in it."""
-        for text, one in self._at(window):
-            seen = view(text).text if one.get("encoded") else text
+        for shown, text in self._at(window):
+            seen = view(shown).text if text.encoded else shown
             if not seen.startswith(window.text, window.start):
                 continue
-            for finding in one["findings"]:
-                start, end = finding["start"], finding["end"]
-                if finding["check"] != RESTORE and start >= window.settled and PLACEHOLDER.fullmatch(seen, start, end):
-                    yield Finding(start, end, finding["check"], finding["label"], finding["score"])
+            for finding in text.findings:
+                start, end = finding.start, finding.end
+                if finding.check != RESTORE and start >= window.settled and PLACEHOLDER.fullmatch(seen, start, end):
+                    yield Finding(start, end, finding.check, finding.label, finding.score)
             return
 
     def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
@@ -117,7 +118,7 @@ class Memory:
                 label, score = self._values[name, match[0]]
                 yield Finding(match.start(), match.end(), name, label, score)
 
-    def _at(self, window: Window, later: int = 0) -> list[tuple[str, Mapping[str, Any]]]:
+    def _at(self, window: Window, later: int = 0) -> list[tuple[str, RecordedText]]:
         channel = window.channel
         attempt = self.attempt + later if channel.direction == "response" else 0
         found = self._texts.get((attempt, channel.direction, channel.kind, channel.path))
@@ -128,25 +129,27 @@ class Memory:
         """What the check of this name found in the window's text, which may be the beginning of a recorded one; `None`
         where it was not asked."""
         its = self._at(window)
-        same = [one for text, one in its if _reads(text, one, window.text, str.__eq__)] or [
-            one for text, one in its if _reads(text, one, window.text, str.startswith)
+        same = [text for shown, text in its if _reads(shown, text, window.text, str.__eq__)] or [
+            text for shown, text in its if _reads(shown, text, window.text, str.startswith)
         ]
-        if not same or name not in same[0]["checks"]:
+        if not same or name not in same[0].checks:
             return None
         return tuple(
-            Finding(one["start"], one["end"], name, one["label"], one["score"], repair=self._mended(window, one))
-            for one in same[0]["findings"]
-            if one["check"] == name and one["end"] <= len(window.text)
+            Finding(
+                finding.start, finding.end, name, finding.label, finding.score, repair=self._mended(window, finding)
+            )
+            for finding in same[0].findings
+            if finding.check == name and finding.end <= len(window.text)
         )
 
-    def _mended(self, window: Window, finding: Mapping[str, Any]) -> str | None:
+    def _mended(self, window: Window, finding: RecordedFinding) -> str | None:
         """The text that was put in place of this one: it is the next answer's."""
-        return next((text for text, _ in self._at(window, later=1)), "") if finding.get("repair") else None
+        return next((shown for shown, _ in self._at(window, later=1)), "") if finding.repair else None
 
 
-def _reads(text: str, one: Mapping[str, Any], window: str, same: Callable[[str, str], bool]) -> bool:
+def _reads(shown: str, text: RecordedText, window: str, same: Callable[[str, str], bool]) -> bool:
     """Whether a window is of a recorded text: of JSON in a string as it stands, or decoded."""
-    return same(text, window) or (bool(one.get("encoded")) and same(view(text).text, window))
+    return same(shown, window) or (text.encoded and same(view(shown).text, window))
 
 
 def settled(window: Window, found: tuple[Finding, ...]) -> Scan:
@@ -163,7 +166,7 @@ class _Restored:
     values: Mapping[str, str]
     restorations: Mapping[str, Restoration]
     memory: Memory
-    told: Sequence[Mapping[str, Any]] | None = None
+    told: Sequence[RecordedPlaces] | None = None
     name: str = RESTORE
     digest: str = ""
     traits: Traits = QUICK
@@ -183,12 +186,12 @@ class _Restored:
         return settled(window, tuple(own))
 
     def _differs(self) -> bool:
-        where = {Restoration(_kinds(place["in"]), frozenset(place["urls"])) for place in self.told or ()}
+        where = {Restoration(_kinds(place.kinds), frozenset(place.urls)) for place in self.told or ()}
         return where != set(self.restorations.values())
 
 
-def _kinds(kinds: Sequence[Kind] | None) -> frozenset[Kind] | None:
-    return None if kinds is None else frozenset(kinds)
+def _kinds(kinds: Sequence[str] | None) -> frozenset[Kind] | None:
+    return None if kinds is None else frozenset(cast(Sequence[Kind], kinds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,25 +201,24 @@ class RecordedHistory:
     Answers are neither quoted nor repaired again: the answer that followed is in the record.
     """
 
-    record: Mapping[str, Any]
+    record: Record
     memory: Memory
     counted_tokens: tuple[int, ...]
 
     @property
     def conversation(self) -> str:
-        return str(self.record.get("conversation", ""))
+        return self.record.conversation
 
     @property
     def matched(self) -> Mapping[str, MatchVerdict]:
-        known: Mapping[str, MatchVerdict] = self.record.get("matched", {})
-        return known
+        return self.record.matched
 
     @property
     def restores_system(self) -> bool:
-        return "restore" not in self.record
+        return self.record.restore is None
 
     def restoring(self, values: Mapping[str, str], restorations: Mapping[str, Restoration]) -> Check:
-        return _Restored(values, restorations, self.memory, self.record.get("restore"))
+        return _Restored(values, restorations, self.memory, self.record.restore)
 
     def tokens(self, attempt: int, estimated: int) -> int:
         return self.counted_tokens[attempt] if attempt < len(self.counted_tokens) else estimated

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+from guardproxy.audit import RecordedAnswer
 from guardproxy.events import End, Event, Frame, Opaque, Text
-from guardproxy.findings import Channel
+from guardproxy.findings import Channel, Kind
 from guardproxy.redaction import NO_SHAPES, Shapes
 from guardproxy.wire import Author, Codec, Contract, Decoder, Request, Seen, Turns, without_kinds
 
@@ -18,7 +19,7 @@ class Recorded:
     other."""
 
     codec: Codec
-    answer: Mapping[str, Any]
+    answer: RecordedAnswer
     stopped: bool
     usage: Mapping[str, Any] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
@@ -93,34 +94,36 @@ class Recorded:
     def feed(self, data: bytes) -> list[Event]:
         """The recorded texts, in the order in which their frames left. The rest of an answer that was stopped comes
         last, for another policy may not stop it; of one that was cut off it never leaves."""
-        self.seen = Seen(dict(self.usage), self.answer["model"], list(self.answer["finish"]))
-        texts, streamed = self.answer["texts"], self.answer["streamed"]
-        runs = [(number, size) for number, size in self.answer["runs"]]
+        self.seen = Seen(dict(self.usage), self.answer.model, list(self.answer.finish))
+        texts = self.answer.texts
+        runs = list(self.answer.runs)
         if self.stopped:
-            runs += [(number, len(one["text"] or "")) for number, one in enumerate(texts)]
+            runs += [(number, len(text.text or "")) for number, text in enumerate(texts)]
         at = [0] * len(texts)
         events: list[Event] = []
         whole = Frame(b"", terminal=True)
         for number, size in runs:
-            frame = Frame(b"", streamed=True) if streamed else whole
+            frame = Frame(b"", streamed=True) if self.answer.streamed else whole
             if number < 0:
                 events.append(Opaque(frame))
                 continue
-            one = texts[number]
-            channel = Channel("response", one["kind"], one["path"])
-            if one.get("judged"):  # only what was found in it is known
+            text = texts[number]
+            channel = Channel("response", cast(Kind, text.kind), text.path)
+            if text.judged:  # only what was found in it is known
                 if not at[number]:
-                    at[number] = one["chars"]
-                    events += [Text(channel, " " * one["chars"], frame, (), judged=True), End(channel)]
+                    at[number] = text.chars
+                    events += [Text(channel, " " * text.chars, frame, (), judged=True), End(channel)]
                 continue
-            part = (one["text"] or "")[at[number] : at[number] + size]
+            shown = text.text or ""
+            part = shown[at[number] : at[number] + size]
             if part:
                 at[number] += len(part)
-                encoded, is_number = one.get("encoded", False), one.get("number", False)
-                key, shape = one["path"].endswith("#key"), self.shapes.named(*one.get("shape", ("", ())))
-                about = {"shape": shape, "fixed": one.get("fixed", False), "unmapped": one.get("unmapped", False)}
-                events.append(Text(channel, part, frame, (), encoded, key, is_number, **about))
-                if at[number] == len(one["text"]) and not one.get("open"):
+                key, shape = text.path.endswith("#key"), self.shapes.named(*(text.shape or ("", ())))
+                flags = (text.encoded, key, text.number)
+                events.append(
+                    Text(channel, part, frame, (), *flags, shape=shape, fixed=text.fixed, unmapped=text.unmapped)
+                )
+                if at[number] == len(shown) and not text.open:
                     events.append(End(channel))
         return events
 

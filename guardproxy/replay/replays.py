@@ -10,11 +10,13 @@ to the very check that found it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+import msgspec
 
 from guardproxy import redaction
+from guardproxy.audit import Closing, Record, RecordedAttempt
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import (
@@ -39,7 +41,7 @@ from guardproxy.exchange import (
 )
 from guardproxy.policy import PolicySet
 from guardproxy.redaction import PLACEHOLDER
-from guardproxy.replay.comparison import UNTOUCHED, Masked, differences, moved_decisions
+from guardproxy.replay.comparison import UNTOUCHED, Masked, differences, is_seen, moved_decisions
 from guardproxy.replay.memory import Memory, RecordedHistory
 from guardproxy.replay.recorded import Recorded
 from guardproxy.wire import UNBOUNDED, codec_for
@@ -70,23 +72,23 @@ class Rerun:
     `blind`: what stands masked and could not be read again."""
 
     exchange: Exchange
-    record: Mapping[str, Any]
+    record: Record
     done: tuple[Command, ...]
     rescanned: tuple[str, ...] = ()
     blind: frozenset[Masked] = frozenset()
 
 
-def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
-    """Runs the record's exchange again under `policies`, and compares."""
+def replay(record: Record | Closing, policies: PolicySet) -> Replayed:
+    """Runs the record's exchange again under `policies`, and compares. That of a closing cannot be run again."""
     again = rerun(record, policies)
-    if isinstance(again, str):
-        return Replayed("not replayable", (again,))
+    if isinstance(again, str) or isinstance(record, Closing):
+        return Replayed("not replayable", (str(again),))
     found = tuple(differences(record, again.record))
     moved = list(moved_decisions(record, again.record, again.blind))
-    untold = {decision["rule"] for decision, way in moved if way == "cannot be told"}
-    untold -= {decision["rule"] for decision, way in moved if way != "cannot be told"}
+    untold = {decision.rule for decision, way in moved if way == "cannot be told"}
+    untold -= {decision.rule for decision, way in moved if way != "cannot be told"}
     told = [decision for decision, way in moved if way != "cannot be told"]
-    matched = again.record.get("matched", {})
+    matched = again.record.matched
     assumed = (one.name for one in policies.policies if matched.get(one.match.digest) == "unknown")
     if untold:
         lines = (f"rule `{rule}`: whether it still holds cannot be told; {_WHY}" for rule in sorted(untold))
@@ -98,43 +100,46 @@ def replay(record: Mapping[str, Any], policies: PolicySet) -> Replayed:
     return Replayed(verdict, found, again.rescanned, tuple(sorted(assumed)))
 
 
-def rerun(record: Mapping[str, Any], policies: PolicySet) -> Rerun | str:
+def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
     """The record's exchange under `policies`, or why it cannot be run again."""
+    if isinstance(record, Closing):
+        return "the end of the exchange is unknown: the process ended before its record was kept"
     if reason := _missing(record, policies):
         return reason
-    codec = codec_for(record["route"])
+    codec = codec_for(record.route)
     if codec is None:
         return "its wire format is not installed"
     memory, attempts = Memory(record, policies), _attempts(record)
-    stopped = record["outcome"] == "blocked_response" and attempts[-1]["decision"] != "late"
-    recorded = Recorded(codec, record["response"], stopped, names_kinds="uninspected_kinds" in record["request"])
+    stopped = record.outcome == "blocked_response" and attempts[-1].decision != "late"
+    recorded = Recorded(codec, record.response, stopped, names_kinds=record.request.uninspected_kinds is not None)
     exchange = Exchange(
         Setting(
-            id=record["id"],
-            route=record["route"],
-            path=record.get("path", ""),
-            tenant=record["tenant"],
+            id=record.id,
+            route=record.route,
+            path=record.path,
+            tenant=record.tenant,
             codec=recorded,
             policies=policies,
             keys=Keys(mint=_mint, hashed=Keys.of(_KEY, "", unsealed).hashed, seal=unsealed),
-            engine=record["engine"],
-            history=RecordedHistory(record, memory, tuple(attempt["tokens"] for attempt in attempts)),
-            tenant_name=record.get("tenant_name", None if record["tenant"] else ""),  # older records hold no names
+            engine=record.engine,
+            history=RecordedHistory(record, memory, tuple(attempt.tokens for attempt in attempts)),
+            tenant_name=record.tenant_name if record.tenant else "",  # `None`: an older record, which holds no name
             limits=Limits(bounds=UNBOUNDED),  # of its own time
         )
     )
-    if record["request"]["body"] is None:
+    if record.request.body is None:
         done = exchange.receive(_ending(record, attempts[-1]))
         return Rerun(exchange, exchange.record(ErrorCode.NO_CAPACITY), tuple(done))
-    body, language = write(record["request"]["body"]), record.get("language", "")
-    plans = (Plan(**record["plan"]),) if "plan" in record else ()
-    received = RequestReceived(body, unix_s=record["at"], language=language, headers=None, plans=plans)
+    body, language = write(record.request.body), record.language
+    plan = record.plan
+    plans = (Plan(plan.upstream, plan.model, plan.parameters, plan.reason),) if plan else ()
+    received = RequestReceived(body, unix_s=record.at, language=language, headers=None, plans=plans)
     done = play(exchange, [received], memory.perform)
     for number, attempt in enumerate(attempts):
         if exchange.is_over or exchange.attempt < number:
             break
         ending = _ending(record, attempt) if number == len(attempts) - 1 else _next(attempt)
-        done += _answer(exchange, memory, recorded, attempt, ending)
+        done += _answer(exchange, memory, recorded, attempt, ending, record.signs if number == 0 else 0)
     if memory.unreadable:
         return f"the record keeps no text of a call that `{memory.unreadable}` would read"
     new = done[-1].record if done and isinstance(done[-1], Finish) else exchange.record("sent upstream")
@@ -146,29 +151,47 @@ def _mint(label: str, value: str) -> str:
     return value if PLACEHOLDER.fullmatch(value) else redaction.mint(_KEY, "", label, value)
 
 
-def _attempts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _attempts(record: Record) -> list[RecordedAttempt]:
     """Every answer of the model, the last one in the same form as those before it."""
-    listed: list[Mapping[str, Any]] = list(record.get("attempts", ()))
-    ended = record.get("timings", {}).get("finished", 0.0)
-    last = listed.pop() if listed else {"decision": record["outcome"], "tokens": 0, "ended": ended}
-    every = [*listed, {**last, "response": record["response"], "usage": record["usage"]}]
-    return [{**one, "signs": record.get("signs", 0) if one is every[0] else 0} for one in every]
+    last = record.attempts[-1] if record.attempts else _only_attempt(record)
+    return [*record.attempts[:-1], msgspec.structs.replace(last, response=record.response, usage=record.usage)]
+
+
+def _only_attempt(record: Record) -> RecordedAttempt:
+    return RecordedAttempt(
+        decision=record.outcome,
+        rule="",
+        errors=(),
+        cut=False,
+        tokens=0,
+        output_tokens=0,
+        counted=False,
+        began=0.0,
+        ended=record.timings.get("finished", 0.0),
+    )
 
 
 def _answer(
-    exchange: Exchange, memory: Memory, recorded: Recorded, attempt: Mapping[str, Any], ending: Input
+    exchange: Exchange,
+    memory: Memory,
+    recorded: Recorded,
+    attempt: RecordedAttempt,
+    ending: Input,
+    signs: int,
 ) -> list[Command]:
-    """One recorded answer, to its end or until it is discarded. The times are the recorded ones: a budget may be of time."""
-    number, at_s = exchange.attempt, attempt["ended"] / 1000
-    recorded.answer, recorded.usage = attempt["response"], attempt["usage"]
+    """One recorded answer, to its end or until it is discarded. The times are the recorded ones: a budget may be of time.
+    `signs`: signs of life that were sent."""
+    number, at_s = exchange.attempt, attempt.ended / 1000
+    answer = attempt.response or recorded.answer
+    recorded.answer, recorded.usage = answer, attempt.usage or {}
     memory.at_s = at_s
     done: list[Command] = []
     memory.attempt = number
-    if exchange.state == State.WAITING and attempt["response"]["status"] is not None:
+    if exchange.state == State.WAITING and answer.status is not None:
         types = exchange.setting.codec.contract.media
-        media = types.streamed if attempt["response"]["streamed"] else types.whole
-        done += play(exchange, [ResponseStarted(attempt["response"]["status"], media, at_s)], memory.perform)
-        if attempt["signs"]:
+        media = types.streamed if answer.streamed else types.whole
+        done += play(exchange, [ResponseStarted(answer.status, media, at_s)], memory.perform)
+        if signs:
             done += play(exchange, [Waited(at_s + exchange.setting.limits.quiet_s)], memory.perform)
     if exchange.attempt == number and exchange.is_answering:
         done += play(exchange, [DataReceived(b"", at_s)], memory.perform)
@@ -182,39 +205,38 @@ def _code(word: str) -> ErrorCode:
     return ErrorCode.__members__.get(word.upper(), ErrorCode.UPSTREAM_FAILED)
 
 
-def _next(attempt: Mapping[str, Any]) -> Input:
+def _next(attempt: RecordedAttempt) -> Input:
     """What ended an answer that another one followed."""
-    decision, at_s = attempt["decision"], attempt["ended"] / 1000
+    decision, at_s = attempt.decision, attempt.ended / 1000
     if decision == "late":
         return Waited(at_s)
     return ResponseEnded(at_s) if decision in _KNOWN else UpstreamFailed(_code(decision), "", at_s=at_s)
 
 
-def _missing(record: Mapping[str, Any], policies: PolicySet) -> str:
-    if record["outcome"] == "unknown":
-        return "the end of the exchange is unknown: the process ended before its record was kept"
-    if record["outcome"] in ("passed", "refused"):
-        return f"the exchange was {record['outcome']}: no check saw it"
-    if record["request"]["body"] is None:
-        if record["outcome"] == ErrorCode.NO_CAPACITY and record["policies"] == policies.digest:
+def _missing(record: Record, policies: PolicySet) -> str:
+    if not is_seen(record):
+        return f"the exchange was {'refused' if record.outcome == 'refused' else 'passed'}: no check saw it"
+    if record.request.body is None:
+        if record.outcome == ErrorCode.NO_CAPACITY and record.policies == policies.digest:
             return ""  # no check gave a verdict, so nothing was decided
         return "the record keeps no text of the request"
-    for answer in (record["response"], *(one["response"] for one in record.get("attempts", ())[:-1])):
-        asked = (answer["texts"][number] for number, _ in answer["runs"] if number >= 0)
-        if any(one["text"] is None and not one.get("judged") for one in asked):
+    for answer in record.answers:
+        texts = (answer.texts[number] for number, _ in answer.runs if number >= 0)
+        if any(text.text is None and not text.judged for text in texts):
             return "the record keeps no text of the answer"
     return ""
 
 
-def _ending(record: Mapping[str, Any], attempt: Mapping[str, Any]) -> Input:
-    outcome = record["outcome"]
-    if attempt["decision"] == "late":
-        return Waited(attempt["ended"] / 1000)
+def _ending(record: Record, attempt: RecordedAttempt) -> Input:
+    outcome = record.outcome
+    message = record.error.message if record.error else ""
+    if attempt.decision == "late":
+        return Waited(attempt.ended / 1000)
     if outcome == "client_closed":
         return DownstreamGone()
     if outcome == ErrorCode.AUDIT_UNAVAILABLE:
-        return Aborted(ErrorCode.AUDIT_UNAVAILABLE, record.get("error", {}).get("message", ""), record["status"])
+        return Aborted(ErrorCode.AUDIT_UNAVAILABLE, message, record.status)
     if outcome not in UNTOUCHED:
         kind = Aborted if outcome == ErrorCode.NO_CAPACITY else UpstreamFailed  # no policy decides about the first
-        return kind(_code(outcome), record.get("error", {}).get("message", ""), record["status"])
+        return kind(_code(outcome), message, record.status)
     return ResponseEnded()

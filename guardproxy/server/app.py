@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -17,9 +16,9 @@ from typing import Any
 from aiohttp import web
 
 from guardproxy import plugins
+from guardproxy.audit import Record, opened
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
-from guardproxy.exchange import Finish
 from guardproxy.gateway import UNKNOWN, Head
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
@@ -27,11 +26,12 @@ from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
 from guardproxy.server.admission import Admission, Admitted
 from guardproxy.server.driver import Driver
 from guardproxy.server.listener import Listener, Request, owner_of
-from guardproxy.server.recorder import Recorder, key_of
+from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
+from guardproxy.server.recorder import Recorder, key_of, log_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Allowed, Scanner
 from guardproxy.server.status import Metrics, Pulse
-from guardproxy.server.steps import Steps, is_small
+from guardproxy.server.steps import Steps
 from guardproxy.server.upstream import Breakers, Upstream, session
 
 _log = logging.getLogger(__name__)
@@ -77,7 +77,9 @@ class Server:
         config.audit.mkdir(parents=True, exist_ok=True)
         key = key_of(config.audit, config.key)
         self._engine = engine()
-        self._recorder = Recorder(config.audit, worker, self._engine, config.audit_sink)
+        self._observers = Observers((MetricsObserver(self.metrics), LogObserver()), self.metrics)
+        self._fan = Fan({name: opened(name, log_of(worker)) for name in config.audit_sink}, self.metrics)
+        self._recorder = Recorder(config.audit, worker, self._engine, self._fan.durable)
         allowed = Allowed(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
         self._scanner = Scanner(config.scan_threads, allowed, meters=self.metrics.scanner)
         self.metrics.unknown.inc(self._recorder.unknown)
@@ -208,20 +210,17 @@ class Server:
             self._slots.discard(task)
             self.metrics.open.dec()
             if driver and driver.finished:
-                seconds = time.perf_counter() - began
+                self.metrics.duration.labels(route).observe(time.perf_counter() - began)
+                self._observers.finished(driver.finished.record)
                 if self._admission.duties.is_settling:
-                    self._settle(admitted.head, driver.finished)
-                if is_small(driver.exchange):
-                    self._note(route, driver.finished, seconds)
-                else:
-                    self._steps.later(partial(self._note, route, driver.finished, seconds))
+                    self._settle(admitted.head, driver.finished.record)
 
-    def _settle(self, head: Head, finished: Finish) -> None:
+    def _settle(self, head: Head, record: Record) -> None:
         """Lets the duties take note of an exchange, off the client's path."""
 
         async def settle() -> None:
             try:
-                await self._admission.duties.settle(head, finished.record)
+                await self._admission.duties.settle(head, record)
             except Exception as error:
                 _log.error("duties not settled", extra={"id": head.id, "error": f"{type(error).__name__}: {error}"})
 
@@ -242,38 +241,6 @@ class Server:
         )
         driver.targets = admitted.targets
         return driver
-
-    def _note(self, route: str, finished: Finish, seconds: float) -> None:
-        record = finished.record
-        self.metrics.exchanges.labels(route, finished.outcome).inc()
-        self.metrics.duration.labels(route).observe(seconds)
-        rules = Counter((held["policy"], held["rule"], held["action"], held["mode"]) for held in record["decisions"])
-        for rule, count in rules.items():
-            self.metrics.rules.labels(*rule).inc(count)
-        for one in record.get("attempts", ())[:-1]:
-            self.metrics.attempts.labels(route, one["decision"]).inc()
-        self.metrics.saved_tokens.inc(record.get("saved", {}).get("tokens", 0))
-        self.metrics.saved_seconds.inc(record.get("saved", {}).get("seconds", 0))
-        for side in ("request", "response"):
-            if edits := sum(len(text["edits"]) for text in record[side]["texts"]):
-                self.metrics.spans.labels(side).inc(edits)
-        # What a rule touched or what failed is news; all the rest is in the audit log and the metrics.
-        plain = finished.outcome in ("answered", "passed") and not record["rules"]
-        level = logging.DEBUG if plain else logging.INFO
-        if not _log.isEnabledFor(level):
-            return
-        _log.log(
-            level,
-            "exchange",
-            extra={
-                "id": record["id"],
-                "route": route,
-                "outcome": finished.outcome,
-                "status": record["status"],
-                "rules": record["rules"],
-                "ms": round(seconds * 1000, 2),
-            },
-        )
 
     def stop_coming(self) -> None:
         """Traffic should go elsewhere from now on: `/readyz` says so."""
@@ -304,6 +271,8 @@ class Server:
         self.reloading.close()
         self._remotes.close()
         self._recorder.close()
+        self._fan.close()
+        self._observers.close()
 
 
 def check_fallbacks(policies: PolicySet, config: Config) -> None:

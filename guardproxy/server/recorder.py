@@ -12,31 +12,52 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
-from guardproxy.audit import INTENT, abandoned, closing, numbers, opened, path_of, reason
+from guardproxy.audit import (
+    Closing,
+    FileSink,
+    Intent,
+    Record,
+    abandoned,
+    closing,
+    numbers,
+    path_of,
+    reason,
+)
 from guardproxy.errors import AuditError
 
 CLOSE_TIMEOUT_S = 60.0
 _log = logging.getLogger(__name__)
 
 
+def log_of(worker: int) -> str:
+    """The name of the log of a worker."""
+    return f"audit-{worker}"
+
+
 class Recorder:
     """`folder`: where logs live. `worker`: tells the logs of several processes apart. `engine`: the version that records name.
-    `sink`: what keeps them. `unknown`: how many exchanges of an earlier process were closed at start.
+    `durable`: called with lines that have become durable; must return at once (`FileSink`). `unknown`: how many exchanges of
+    an earlier process were closed at start.
 
     Any thread may read `healthy`, `trouble`, `failing_s`, `remarks` and `recoveries`.
     """
 
-    def __init__(self, folder: Path, worker: int, engine: str, sink: str = "file") -> None:
-        name = f"audit-{worker}"
+    def __init__(
+        self,
+        folder: Path,
+        worker: int,
+        engine: str,
+        durable: Callable[[Sequence[bytes]], None] = lambda lines: None,
+    ) -> None:
+        name = log_of(worker)
         self._engine = engine
-        self._sink = opened(sink, folder, name, {"log": secrets.token_hex(8), "engine": engine})
-        self._intents: dict[str, Mapping[str, Any]] = {}
-        self._lost: dict[str, Mapping[str, Any]] = {}
+        self._sink = FileSink(folder, name, {"log": secrets.token_hex(8), "engine": engine}, durable=durable)
+        self._intents: dict[str, Intent] = {}
+        self._lost: dict[str, Intent] = {}
         try:
             self.unknown = self._close_abandoned(folder, path_of(folder, name, max(numbers(folder, name), default=0)))
         except BaseException:
@@ -51,23 +72,22 @@ class Recorder:
     @property
     def trouble(self) -> str:
         """Why no record can be kept now; empty where it can."""
-        said = str(getattr(self._sink, "trouble", ""))
-        return said or ("" if self.healthy else "the log cannot be written")
+        return self._sink.trouble or ("" if self.healthy else "the log cannot be written")
 
     @property
     def failing_s(self) -> float:
         """For how many seconds no record could be kept."""
-        return float(getattr(self._sink, "failing_s", 0.0))
+        return self._sink.failing_s
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What happened to the log since the start that somebody should know."""
-        return tuple(getattr(self._sink, "remarks", ()))
+        return self._sink.remarks
 
     @property
     def recoveries(self) -> int:
         """How often the log could be written again after it could not."""
-        return int(getattr(self._sink, "recoveries", 0))
+        return self._sink.recoveries
 
     @property
     def head(self) -> tuple[int, str]:
@@ -77,29 +97,29 @@ class Recorder:
     def waiting(self) -> int:
         return self._sink.waiting
 
-    async def keep(self, record: Mapping[str, Any]) -> None:
+    async def keep(self, record: Record | Intent) -> None:
         """Returns when the record is on disk. Raises `AuditError`. A record that was taken is kept even if the caller
         is cancelled."""
         await asyncio.wrap_future(self._append(record))
 
-    def take(self, record: Mapping[str, Any]) -> None:
+    def take(self, record: Record) -> None:
         """Keeps a record whose client is gone: nobody waits."""
         self._append(record)
 
     def close(self) -> None:
         self._sink.close()
 
-    def _append(self, record: Mapping[str, Any]) -> Future[tuple[int, str]]:
+    def _append(self, record: Record | Intent) -> Future[tuple[int, str]]:
         while self._lost and self._sink.healthy:
             _, intent = self._lost.popitem()
             self._watch(closing(intent, time.time(), self._engine, "its record could not be kept"), intent)
-        if record.get("kind") == INTENT:
+        if isinstance(record, Intent):
             return self._begin(record)
-        return self._watch(record, self._intents.pop(record["id"], None))
+        return self._watch(record, self._intents.pop(record.id, None))
 
-    def _begin(self, intent: Mapping[str, Any]) -> Future[tuple[int, str]]:
+    def _begin(self, intent: Intent) -> Future[tuple[int, str]]:
         """Appends an intent. One that was not kept needs no record that closes it."""
-        name = intent["id"]
+        name = intent.id
         self._intents[name] = intent
         future = self._sink.append(intent)
 
@@ -110,14 +130,14 @@ class Recorder:
         future.add_done_callback(kept)
         return future
 
-    def _watch(self, record: Mapping[str, Any], intent: Mapping[str, Any] | None) -> Future[tuple[int, str]]:
+    def _watch(self, record: Record | Closing, intent: Intent | None) -> Future[tuple[int, str]]:
         """Appends the record that closes `intent`. Where it cannot be kept, the exchange is closed when the log recovers."""
         future = self._sink.append(record)
         if intent is not None:
 
             def ended(done: Future[tuple[int, str]]) -> None:
                 if done.exception() is not None:
-                    self._lost[intent["id"]] = intent
+                    self._lost[intent.id] = intent
 
             future.add_done_callback(ended)
         return future

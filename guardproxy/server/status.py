@@ -77,6 +77,15 @@ class Metrics:
         self.audit_recoveries = Gauge(
             name("audit_recoveries"), "How often the audit log could be written again.", registry=registry
         )
+        self.observer_dropped = Counter(
+            name("observer_dropped"),
+            "What an observer did not get because it was slow.",
+            ("observer",),
+            registry=registry,
+        )
+        self.observer_failed = Counter(
+            name("observer_failed"), "What an observer got and failed on.", ("observer",), registry=registry
+        )
         self.open = Gauge(name("open_exchanges"), "Exchanges under way.", registry=registry)
         self.connections = Gauge(name("open_connections"), "Client connections.", registry=registry)
         self.refused_connections = Gauge(

@@ -151,7 +151,13 @@ def test_intents_come_before_the_upstream_and_hold_no_text(upstream: Upstream, t
         json.loads(line) for line in (proxy.audit / "audit-0.jsonl").read_bytes().splitlines()[1:]
     ]
     assert [(entry.get("kind"), entry.get("outcome")) for entry in entries] == [
-        *(("intent", None), (None, "answered"), ("intent", None), (None, "passed"), (None, "refused")),
+        *(
+            ("intent", None),
+            ("exchange", "answered"),
+            ("intent", None),
+            ("exchange", "passed"),
+            ("exchange", "refused"),
+        ),
     ]
     intent, record = entries[:2]
     assert set(intent) == {

@@ -10,9 +10,9 @@ import openai
 import pytest
 
 from guardproxy.library import load
-from guardproxy.replay.replays import replay
 from tests.e2e.rig import CUTS, Proxy, Upstream
 from tests.e2e.test_guarded import anthropic_stream, chat, message, openai_stream, seen_by_model
+from tests.kit.records import replay
 
 POLICY = """\
 policy: names

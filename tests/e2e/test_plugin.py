@@ -148,19 +148,20 @@ def test_the_action_is_used_by_its_policy_and_a_wrong_option_has_its_place(tmp_p
     assert "contact: must be an e-mail address" in ran.stdout
 
 
-def test_a_proxy_keeps_its_log_in_the_sink(
+def test_a_proxy_feeds_the_sink_beside_its_log(
     upstream: Upstream,
     tmp_path: Path,
     openai_at: Callable[[str], openai.OpenAI],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tests.e2e.rig.PLUGINS", str(installed(tmp_path / "site", "plugin-sink")))
+    monkeypatch.setenv("ACME_SUMMARY_FOLDER", str(tmp_path))
     proxy = serve(upstream.url, tmp_path / "proxy", PASS, "--audit-sink", "summary")
     openai_at(proxy.url).chat.completions.create(
         model="scripted", messages=[{"role": "user", "content": "echo: hello"}]
     )
     assert proxy.stop() == 0
     (record,) = proxy.records()
-    assert (proxy.audit / "summary.tsv").read_text() == f"{record['id']}\tanswered\t\n"
+    assert (tmp_path / "audit-0.tsv").read_text() == f"{record['id']}\tanswered\t\n"
     verified = run(ROOT, "-m", "guardproxy", "audit", "verify", str(proxy.audit))
     assert verified.returncode == 0, verified.stdout

@@ -20,8 +20,8 @@ import pytest
 
 from guardproxy.audit.chain import verify
 from guardproxy.library import load
-from guardproxy.replay.replays import replay as run_again
 from tests.e2e.rig import Proxy, Upstream, serve
+from tests.kit.records import replay
 
 MAIL = "mara.lindqvist" + "@" + "example.com"  # made up
 POLICY = """\
@@ -123,7 +123,7 @@ def test_policies_change_under_traffic(upstream: Upstream, tmp_path: Path, opena
     with (proxy.audit / "audit-0.jsonl").open("rb") as lines:
         assert not verify(lines).problems
     sets = {digest: load(path) for digest, path in digests.items()}
-    assert {run_again(one, sets[one["policies"]]).verdict for one in records[::5]} == {"identical"}
+    assert {replay(one, sets[one["policies"]]).verdict for one in records[::5]} == {"identical"}
 
 
 def test_an_exchange_keeps_the_policies_that_it_began_with(

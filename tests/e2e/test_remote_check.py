@@ -10,8 +10,8 @@ import openai
 import pytest
 
 from guardproxy.library import load
-from guardproxy.replay.replays import replay
 from tests.e2e.rig import Proxy, Upstream
+from tests.kit.records import replay
 from tests.unit.inference.test_services import Stub
 
 Clients = Callable[[str], openai.OpenAI]

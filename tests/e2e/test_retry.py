@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict
 
 from guardproxy.demo.script import ScriptedReply
 from guardproxy.library import load
-from guardproxy.replay.replays import replay
 from guardproxy.wire.turns import Call
 from tests.e2e.answers import Answers, arguments
 from tests.e2e.rig import Proxy, serve
+from tests.kit.records import replay
 
 RETRY = """\
 policy: shapes

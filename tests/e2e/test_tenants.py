@@ -15,10 +15,10 @@ import pytest
 
 from guardproxy.gateway.credentials import digest
 from guardproxy.library import load
-from guardproxy.replay.replays import replay
 from tests.e2e import rawhttp
 from tests.e2e.rig import PASS, ROOT, Proxy, Upstream, serve
 from tests.kit.docs import blocks
+from tests.kit.records import replay
 
 KEYS = {"acme": "sk-acme-1", "support": "sk-support-1", "": "sk-nobody"}
 POLICY = """\

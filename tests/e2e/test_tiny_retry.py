@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict
 
 from guardproxy.demo import llama
 from guardproxy.library import load
-from guardproxy.replay.replays import replay
 from guardproxy.schemas.compiled import compile_schema
 from tests.e2e.rig import Upstream, serve
+from tests.kit.records import replay
 
 pytestmark = pytest.mark.model
 

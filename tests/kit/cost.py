@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from unittest.mock import patch
 
 from guardproxy.audit import mask, values
-from guardproxy.exchange import recording as record
+from guardproxy.exchange import masked
 from guardproxy.exchange.gate import Job
 from guardproxy.exchange.lanes import LaneText
 from guardproxy.exchange.transcript import (
@@ -96,7 +96,7 @@ def _counted(counter: _Counter) -> Iterator[None]:
     with (
         patch.object(LaneText, "part", counting(part, lambda out, *_: len(out))),
         patch.object(values.ValueMatcher, "find", counting(find, lambda out, it, text: len(text))),
-        patch.object(record, "mask", counting(mask, lambda out, text, *_: len(text))),
+        patch.object(masked, "mask", counting(mask, lambda out, text, *_: len(text))),
         patch.object(decoding, "dotted", counting(dotted, lambda out, *_: len(out))),
         patch.object(decoding, "read", counting(read, lambda out, data: len(data))),
         patch.object(replacing, "reach", counting(reach, lambda out, node, path: len(path))),

@@ -36,6 +36,7 @@ from guardproxy.redaction import placeholders
 from guardproxy.wire.formats.anthropic_messages import author as anthropic_messages
 from guardproxy.wire.formats.openai_chat import author as openai_chat
 from guardproxy.wire.registry import codec_for
+from tests.kit.records import members
 
 CHAT = "POST /v1/chat/completions"
 MESSAGES = "POST /v1/messages"
@@ -163,7 +164,8 @@ class Play:
     @property
     def record(self) -> dict[str, Any]:
         """The record, less what depends on time and on how many scans it took."""
-        return {key: value for key, value in self.finish.record.items() if key not in ("timings", "scans", "bytes")}
+        record = members(self.finish.record)
+        return {key: value for key, value in record.items() if key not in ("timings", "scans", "bytes")}
 
 
 def events(data: bytes) -> Iterator[tuple[str | None, Any]]:

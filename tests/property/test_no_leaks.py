@@ -24,6 +24,7 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.wire.framing.sse import Framer
 from tests.kit.media import PDF, PNG, SIGNATURE, WAV
 from tests.kit.play import CHAT, MESSAGES, Play, cut, pieces, policy_set, sse
+from tests.kit.records import members
 
 SECRET = "jane.doe@corp.example"  # no word of a protocol looks like it
 CARD = 4111222233334444
@@ -396,9 +397,9 @@ def assert_clean(data: bytes, *secrets: str) -> None:
 def assert_seen(play: Play, at: Where, rule: str) -> None:
     """The place was looked at: by the rule, or, among token data, which no rule reads, by taking it out."""
     if "logprobs" in at:
-        assert "logprobs" in play.finish.record["response"]["withheld"] or "top_logprobs" in at, at
+        assert "logprobs" in play.record["response"]["withheld"] or "top_logprobs" in at, at
     else:
-        assert rule in play.finish.record["rules"], f"{at} was not looked at"
+        assert rule in play.record["rules"], f"{at} was not looked at"
 
 
 def ask(route: str) -> dict[str, Any]:
@@ -434,7 +435,7 @@ def test_nothing_gets_through_an_answer(route: str, tree: Any, status: int, at: 
     assert play.finish.outcome == "answered"
     assert_seen(play, at, "mail")
     assert_clean(play.client, SECRET)
-    assert SECRET not in json.dumps(play.finish.record)
+    assert SECRET not in play.finish.record.to_json().decode()
 
 
 @pytest.mark.parametrize(("route", "name", "tree", "status"), UNARY)
@@ -483,7 +484,7 @@ def test_nothing_gets_through_a_stream(
     assert play.finish.outcome == "answered"
     assert_seen(play, at, "mail")
     assert_clean(play.client, SECRET)
-    assert SECRET not in json.dumps(play.finish.record)
+    assert SECRET not in play.finish.record.to_json().decode()
 
 
 @pytest.mark.parametrize(("route", "events"), [(CHAT, CHAT_EVENTS), (MESSAGES, MESSAGE_EVENTS)])
@@ -551,7 +552,7 @@ def test_a_body_that_cannot_be_read_is_not_passed_on(status: int) -> None:
         play = answer(route, f"<html>{SECRET}</html>".encode(), "text/html", status)
         assert play.head.status == (502 if status == 200 else status)
         assert_clean(play.client, SECRET)
-        assert SECRET not in json.dumps(play.finish.record)
+        assert SECRET not in play.finish.record.to_json().decode()
 
 
 FLOWING: list[tuple[str, Callable[[str], tuple[str | None, Any]]]] = [
@@ -592,7 +593,7 @@ def test_nothing_gets_through_in_parts(at: int, cuts: list[int], bytes_at: list[
     data = stream_of(route, [make(part) for part in pieces(f'"to {SECRET} now"', cuts)])
     play = Play(rules(), route).ask(ask(route)).stream(cut(data, bytes_at))
     assert play.finish.outcome == "answered"
-    assert play.finish.record["rules"] == ["mail"]
+    assert play.record["rules"] == ["mail"]
     assert_clean(play.client, SECRET)
 
 
@@ -659,9 +660,9 @@ def test_no_token_data_gets_through(name: str, streamed: bool, content: str) -> 
     else:
         play = answer(CHAT, json.dumps(tree).encode(), "application/json")
     assert play.finish.outcome == "answered"
-    assert play.finish.record["response"]["withheld"] or content == SECRET, "an edit takes out what says the same"
+    assert play.record["response"]["withheld"] or content == SECRET, "an edit takes out what says the same"
     assert_clean(play.client, SECRET)
-    assert SECRET not in json.dumps(play.finish.record)
+    assert SECRET not in play.finish.record.to_json().decode()
 
 
 def test_without_a_rule_that_edits_token_data_stays_to_the_byte() -> None:
@@ -671,8 +672,8 @@ def test_without_a_rule_that_edits_token_data_stays_to_the_byte() -> None:
     body = json.dumps(tree).encode()
     play = Play(watching, CHAT).ask(ask(CHAT)).stream([body], media="application/json")
     assert play.client == body
-    assert play.finish.record["response"]["withheld"] == []
-    assert {"choices[0].logprobs", "prompt_token_ids"} <= set(play.finish.record["response"]["uninspected"])
+    assert play.record["response"]["withheld"] == []
+    assert {"choices[0].logprobs", "prompt_token_ids"} <= set(play.record["response"]["uninspected"])
     data = stream_of(CHAT, CHAT_EVENTS)
     play = Play(watching, CHAT).ask(ask(CHAT)).stream([data])
     assert play.client == data
@@ -694,7 +695,7 @@ def test_log_probabilities_that_say_the_text_stay() -> None:
     body = json.dumps(lean).encode()
     play = answer(CHAT, body, "application/json")
     assert play.client == body
-    assert play.finish.record["response"]["withheld"] == []
+    assert play.record["response"]["withheld"] == []
 
 
 OPERATORS = [
@@ -721,12 +722,12 @@ def test_no_operator_lets_anything_through_anywhere(operator: str) -> None:
             play.scan()
             assert play.finish.outcome == "answered"
             assert_clean(play.client, SECRET)
-            assert SECRET not in json.dumps(play.finish.record), at
+            assert SECRET not in play.finish.record.to_json().decode(), at
     for route, name, tree in ((CHAT, "chat", CHAT_REQUEST), (MESSAGES, "messages", MESSAGES_REQUEST)):
         for at, what in spots(name, tree):
             play = Play(policies, route).ask(planted(tree, at, what))
             assert_clean(json.dumps(play.upstream).encode(), SECRET)
-            record = json.dumps(play.exchange.record("sent upstream"))
+            record = play.exchange.record("sent upstream").to_json().decode()
             assert SECRET not in record
             assert SECRET[3:] not in record, "what a mask leaves is not kept either"
 
@@ -748,7 +749,7 @@ def test_a_name_as_a_key_is_seen(route: str) -> None:
             reach(copy, at)["mara"] = 1
             play = Play(policies, route).ask(ask(route)).stream([json.dumps(copy).encode()], media="application/json")
             assert "mara" not in play.client.decode(), at
-            assert "mara" not in json.dumps(play.finish.record), at
+            assert "mara" not in play.finish.record.to_json().decode(), at
 
 
 REQUEST_SPOTS = [
@@ -764,7 +765,7 @@ def test_nothing_gets_through_a_request(route: str, tree: Any, at: Where, what: 
     sent = play.upstream
     assert sent is not None
     assert_clean(json.dumps(sent).encode(), SECRET)
-    record = play.exchange.record("sent upstream")
+    record = members(play.exchange.record("sent upstream"))
     assert record["rules"] == ["mail"], "the place was not looked at"
     assert SECRET not in json.dumps(record)
 
@@ -774,7 +775,7 @@ def test_no_number_gets_through_a_request(route: str, tree: Any) -> None:
     for at, what in places(tree):
         if what == "key":
             play = Play(rules(), route).ask(planted(tree, at, what, CARD))
-            assert play.exchange.record("sent upstream")["rules"] == ["card"], at
+            assert members(play.exchange.record("sent upstream"))["rules"] == ["card"], at
             assert_clean(json.dumps(play.upstream).encode(), str(CARD))
 
 
@@ -804,7 +805,7 @@ def test_opaque_places_hold_content_that_the_record_lists(route: str, tree: Any,
     reach(whole, at[:-1])[at[-1]] = content
     play = Play(rules(), route).ask(whole)
     assert reach(play.upstream, at) == content
-    record = play.exchange.record("sent upstream")
+    record = members(play.exchange.record("sent upstream"))
     assert content not in json.dumps(record)
     dotted = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in at)[1:]
     assert dotted in record["request"]["uninspected"]

@@ -22,6 +22,7 @@ from guardproxy.wire.formats.openai_chat import places as openai_chat_map
 from guardproxy.wire.json.walk import MapLeaf
 from tests.kit.media import SIGNATURE
 from tests.kit.play import CHAT, MESSAGES, Play, policy_set, sse
+from tests.kit.records import members
 
 POLICY = """
 policy: places
@@ -171,7 +172,7 @@ def test_every_place_of_a_request(route: str, name: str) -> None:
                 message.setdefault("content", "hi")
         play = Play(rules(), route).ask(tree)
         sent = any(line.startswith("<< SendUpstream") for line in play.lines)
-        record = play.exchange.record("sent upstream" if sent else "refused")
+        record = members(play.exchange.record("sent upstream" if sent else "refused"))
         if sent and says(json.dumps(play.upstream, separators=(",", ":"))) and not listed(record["request"]):
             passed.append(at)
         if says(json.dumps([record["request"], record["model"]], separators=(",", ":"))):
@@ -213,7 +214,7 @@ def said(route: str, at: str, data: bytes, media: str) -> list[str]:
     play.scan()
     play.tell(ResponseEnded())
     play.scan()
-    response = play.finish.record["response"]
+    response = play.record["response"]
     if says(play.client.decode()) and not listed(response):
         return [at]
     return [f"{at} in the record"] if says(json.dumps(response, separators=(",", ":"))) else []

@@ -1,7 +1,7 @@
 """Records: no value that a check reported as sensitive stands in one, and each can be replayed exactly.
 
 Random requests and answers of both formats, whole and streamed, cut anywhere, ended anyhow, scanned late; under policies
-that redact, flag, block, restore and only watch. The record goes through JSON before it is read."""
+that redact, flag, block, restore and only watch. The record goes through a log before it is read."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.redaction.placeholders import RESTORE
-from guardproxy.replay.replays import replay
 from guardproxy.wire.json.text import view
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, mint, policy_set, sse
+from tests.kit.records import members, replay, through_log
 
 MAIL = "jo@ab.io"
 OTHER = "al@cd.com"
@@ -338,15 +338,10 @@ def strings(tree: Any) -> Iterator[str]:
         yield str(tree) if isinstance(tree, int) else f"{tree:.0f}"
 
 
-def through_json(record: dict[str, Any]) -> dict[str, Any]:
-    copy: dict[str, Any] = json.loads(json.dumps(record))
-    return copy
-
-
 @given(case=cases())
 def test_no_value_that_a_check_found_stands_in_the_record(case: Case) -> None:
     play = perform(case)
-    written = list(strings(through_json(play.finish.record)))
+    written = list(strings(members(play.finish.record)))
     for value in sensitive(play.exchange):
         for text in written:
             assert value not in text
@@ -359,7 +354,7 @@ def test_what_was_not_scanned_to_the_end_stands_in_no_record(case: Case) -> None
     play.tell(RequestReceived(json.dumps(case.request).encode()))
     if play.pending:
         play.tell(DownstreamGone())
-        for text in strings(through_json(play.finish.record)):
+        for text in strings(members(play.finish.record)):
             for value in (MAIL, OTHER, CARD, SEEN):  # a code has the shape of a word and may be a model's name
                 assert value not in text
 
@@ -367,11 +362,11 @@ def test_what_was_not_scanned_to_the_end_stands_in_no_record(case: Case) -> None
 @given(case=cases())
 def test_a_record_replays_identically(case: Case) -> None:
     play = perform(case)
-    record = through_json(play.finish.record)
+    record = through_log(play.finish.record)
     again = replay(record, policies(*case.sets))
     if again.verdict == "not replayable":
-        unread = record["outcome"] == "refused" or record["request"]["body"] is None
-        assert unread or any(one["text"] is None for one in record["response"]["texts"])
+        unread = record.outcome == "refused" or record.request.body is None
+        assert unread or any(text.text is None for text in record.response.texts)
         return
     assert again.differences == ()
     assert again.verdict == "identical"
@@ -384,7 +379,7 @@ def test_a_key_that_holds_two_values_replays() -> None:
     call = {"index": 0, "function": {"name": "send", "arguments": json.dumps({key: 1})}}
     request = {"model": "m", "messages": [{"role": "user", "content": ""}], "metadata": {key: None}}
     play = perform(Case(CHAT, ("masking",), request, chat_frames([{"tool_calls": [call]}]), True, [], "whole", 0))
-    assert replay(through_json(play.finish.record), policies("masking")).verdict == "identical"
+    assert replay(through_log(play.finish.record), policies("masking")).verdict == "identical"
 
 
 @pytest.mark.parametrize("end", ["whole", "truncated", "gone", "failed", "aborted", "html", "never"])
@@ -394,4 +389,4 @@ def test_every_ending_replays(end: str) -> None:
     request = {"model": "m", "messages": [{"role": "user", "content": f"I am {MAIL}, card {CARD}"}]}
     play = perform(Case(CHAT, ("usual",), request, frames, True, [], end, 3))
     assert isinstance(play.done[-1], Finish)
-    assert replay(through_json(play.finish.record), policies("usual")).verdict == "identical"
+    assert replay(through_log(play.finish.record), policies("usual")).verdict == "identical"

@@ -16,9 +16,9 @@ from guardproxy.exchange.setting import Keys
 from guardproxy.exchange.transcript import DataReceived, Finish, RequestReceived, ResponseEnded, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policytest.scan import scanned
-from guardproxy.replay.replays import replay
 from tests.kit.checks import promise
 from tests.kit.play import CHAT, KEY, MESSAGES, policy_set, setting
+from tests.kit.records import members, replay
 
 POLICIES = """\
 policy: p
@@ -52,7 +52,7 @@ def run(body: Mapping[str, Any], route: str, policies: PolicySet, named: str = "
         ResponseEnded(),
     )
     (finish,) = [command for command in play(Exchange(about), inputs, each(scanned)) if isinstance(command, Finish)]
-    return finish.record
+    return members(finish.record)
 
 
 def turns(said: list[str], blocks: bool) -> list[dict[str, Any]]:

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.replay.replays import replay
 from tests.kit.play import (
     CHAT,
     MESSAGES,
@@ -29,6 +28,7 @@ from tests.kit.play import (
     pieces,
 )
 from tests.kit.play import policy_set as read
+from tests.kit.records import replay, through_log
 
 CODE = "K-12345"
 MAIL = "jo@ab.io"
@@ -185,7 +185,7 @@ def got(route: str, how: str, play: Play, stream: bool) -> dict[str, Any]:
 
 
 def assert_replays(play: Play, policies: PolicySet) -> None:
-    again = replay(json.loads(json.dumps(play.finish.record)), policies)
+    again = replay(through_log(play.finish.record), policies)
     assert (again.verdict, again.differences) == ("identical", ())
 
 

@@ -257,7 +257,7 @@ def applies(policies: PolicySet, spelling: Spelling) -> bool:
     exchange = Exchange(setting(policies, route, tenant="pseudonym", tenant_name=name))
     done = exchange.receive(RequestReceived(json.dumps(tree).encode(), headers=asked))
     if isinstance(done[-1], (Finish, SendUpstream)):
-        return isinstance(done[-1], Finish) and done[-1].record["status"] == 400
+        return isinstance(done[-1], Finish) and done[-1].record.status == 400
     assert exchange.bound is not None
     return [policy.name for policy in exchange.bound.policies] == ["p"]
 

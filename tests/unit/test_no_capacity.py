@@ -17,8 +17,8 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
 )
 from guardproxy.findings import Scan
-from guardproxy.replay.replays import replay
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, chat_texts, events, message_frames, policy_set
+from tests.kit.records import members, replay
 
 POLICY = """\
 policy: p
@@ -67,7 +67,7 @@ def test_a_request_that_could_not_be_checked_is_sent_again_later(
         assert error["type"] == ("rate_limit_error" if shortage is Shortage.SHARE else "overloaded_error")
     else:
         assert error["code"] == "no_capacity"
-    record = play.finish.record
+    record = members(play.finish.record)
     assert (record["outcome"], record["rules"]) == ("no_capacity", [])
     assert record["no_capacity"] == {"check": "word", "reason": shortage.value}
     assert "falcon" not in json.dumps(record)
@@ -97,7 +97,7 @@ def test_in_the_middle_of_a_stream_it_is_a_typed_error(route: str) -> None:
     else:
         (error,) = [tree for name, tree in events(play.client) if name == "error"]
         assert error["error"]["type"] == "overloaded_error"
-    record = play.finish.record
+    record = members(play.finish.record)
     assert (record["status"], record["no_capacity"]["reason"]) == (200, "late")
     assert replay(record, play.policies).verdict == "identical"
 
@@ -136,5 +136,5 @@ def test_a_check_that_fails_is_still_the_policys_to_decide() -> None:
 def test_under_other_policies_it_cannot_be_told() -> None:
     play = asked(Play(policy()))
     play.answer_scan(short())
-    record = {**play.finish.record, "policies": "sha256:other"}
+    record = {**members(play.finish.record), "policies": "sha256:other"}
     assert replay(record, play.policies).verdict == "not replayable"

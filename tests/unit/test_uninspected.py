@@ -9,6 +9,7 @@ import pytest
 
 from tests.kit.media import IMAGE_URL, SIGNATURE, WAV
 from tests.kit.play import CHAT, MESSAGES, Play, policy_set
+from tests.kit.records import members
 
 RULES = "checks: {bad: {use: pattern, words: [forbidden]}}\nrules: [{id: bads, when: bad, action: block}]\n"
 
@@ -30,12 +31,12 @@ def refused(done: Play) -> str:
     """The code of a refusal; empty where the request went on."""
     if any(line.startswith("<< SendUpstream") for line in done.lines):
         return ""
-    return str(done.finish.record["error"]["code"])
+    return str(done.record["error"]["code"])
 
 
 def test_the_record_names_the_kinds() -> None:
-    request = play(**parts(IMAGE, SOUND)).exchange.record("")["request"]
-    assert request["uninspected_kinds"] == ["image", "audio"]
+    request = play(**parts(IMAGE, SOUND)).exchange.record("").request
+    assert request.uninspected_kinds == ("image", "audio")
 
 
 @pytest.mark.parametrize(
@@ -67,10 +68,10 @@ def test_a_policy_refuses_kinds(more: str, codes: tuple[str, str]) -> None:
 def test_integers_that_stand_for_a_text_are_refused(body: dict[str, Any]) -> None:
     done = play(**body)
     assert refused(done) == "token_ids"
-    assert done.finish.record["error"]["field"]
+    assert done.record["error"]["field"]
     passed = play("token_ids: pass", **body)
     assert refused(passed) == ""
-    assert passed.exchange.record("")["request"]["uninspected_kinds"] == ["token_ids"]
+    assert members(passed.exchange.record(""))["request"]["uninspected_kinds"] == ["token_ids"]
 
 
 def test_integers_of_tools_are_no_text() -> None:

@@ -24,7 +24,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -32,8 +32,10 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
+from guardproxy.audit.canonical import canonical
 from guardproxy.audit.chain import Head, seal
 from guardproxy.audit.disk import Disk, reason
+from guardproxy.audit.document import ENTRY_VERSION, Entry, Gap
 from guardproxy.audit.segment import open_last, open_next
 from guardproxy.errors import AuditError
 
@@ -48,7 +50,8 @@ _LIMIT_ROLLS = 3  # how often a file may vanish under one batch
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _log = logging.getLogger(__name__)
 
-Waiting = tuple[Mapping[str, Any], "Future[tuple[int, str]]"]
+Kept = tuple["Future[tuple[int, str]]", Head, bytes]
+Waiting = tuple[Entry | Mapping[str, Any], "Future[tuple[int, str]]"]
 
 
 class FileSink:
@@ -57,7 +60,9 @@ class FileSink:
     `header`: what a new log says about itself (`log`: a random origin); an existing log keeps its own. Raises
     `AuditError` where the folder cannot be used, another process has the log, or its end does not verify.
     `watch_s`, `retry_s`: seconds between looks at the path, and before the second try to recover; each further try waits
-    twice as long, up to `RETRY_MOST_S`. `disk`: the system's calls, for tests of their failures.
+    twice as long, up to `RETRY_MOST_S`. `disk`: the system's calls, for tests of their failures. `durable`: called
+    with the header of every file that the log goes on in, and with lines that have become durable, in the writer thread; must
+    return at once.
     """
 
     def __init__(
@@ -70,11 +75,13 @@ class FileSink:
         watch_s: float = WATCH_S,
         retry_s: float = RETRY_S,
         disk: Disk | None = None,
+        durable: Callable[[Sequence[bytes]], None] = lambda lines: None,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise AuditError("the name of a log has only letters, digits, `.`, `_` and `-`")
         self._disk = disk or Disk()
         self._name = name
+        self._durable = durable
         self._head_every = head_every
         self._watch_s = watch_s
         self._retry_s = retry_s
@@ -94,6 +101,7 @@ class FileSink:
         except OSError as error:
             raise AuditError(f"{first}: {reason(error)}") from None
         self._new = {key: value for key, value in header.items() if key not in ("log", "follows")}
+        self._durable([canonical(self.header) + b"\n"])
         self._thread = Thread(target=self._run, name=f"audit-{name}", daemon=True)
         self._thread.start()
 
@@ -127,7 +135,7 @@ class FileSink:
         """How many records the next batch has so far."""
         return self._queue.qsize()
 
-    def append(self, record: Mapping[str, Any]) -> Future[tuple[int, str]]:
+    def append(self, record: Entry | Mapping[str, Any]) -> Future[tuple[int, str]]:
         """Takes a record, which must not change any more; the future gives its `seq` and `hash` once it is on disk.
 
         The future fails with `AuditError` where the record is not JSON, or the log is closed or cannot be written. It
@@ -198,28 +206,27 @@ class FileSink:
         else:
             raise AuditError(GONE)
         self._wait_s = self._retry_s
-        for future, head in kept:
+        for future, head, _ in kept:
             future.set_result((head.seq, head.hash))
+        self._durable([line for _, _, line in kept])
         if self._segment.head.seq - self._segment.head_kept >= self._head_every:
             self._segment.keep_head()
 
-    def _write(self, batch: list[Waiting]) -> list[tuple[Future[tuple[int, str]], Head]]:
+    def _write(self, batch: list[Waiting]) -> list[Kept]:
         """Appends a batch to the file. A record that is not JSON fails alone."""
         head = self._segment.head
-        lines: list[bytes] = []
-        kept: list[tuple[Future[tuple[int, str]], Head]] = []
+        kept: list[Kept] = []
         for record, future in batch:
             if future.done():
                 continue
             try:
-                line, head = seal(record, head)
+                line, head = seal(record.document() if isinstance(record, Entry) else record, head)
             except AuditError as error:
                 future.set_exception(error)
                 continue
-            lines.append(line)
-            kept.append((future, head))
-        if lines:
-            self._segment.append(b"".join(lines), head)
+            kept.append((future, head, line))
+        if kept:
+            self._segment.append(b"".join(line for _, _, line in kept), head)
         return kept
 
     def _fail(self, error: BaseException) -> None:
@@ -244,9 +251,10 @@ class FileSink:
             if segment.lost:
                 raise AuditError(why)
             segment.cut()
-            segment.append(
-                *seal({"kind": "gap", "v": 1, "at": time.time(), "since": self._since, "why": why}, segment.head)
-            )
+            gap = Gap(v=ENTRY_VERSION, at=time.time(), since=self._since, why=why)
+            line, head = seal(gap.document(), segment.head)
+            segment.append(line, head)
+            self._durable([line])
         except (OSError, AuditError):
             with suppress(OSError, AuditError):
                 if segment.torn and not segment.lost and segment.in_place():
@@ -261,6 +269,7 @@ class FileSink:
         """Goes on in a new file."""
         old = self._segment
         self._segment = open_next(self._disk, old, self._name, {**self._new, "log": secrets.token_hex(8)}, why)
+        self._durable([canonical(self.header) + b"\n"])
         said = f"audit log {old.path.name} ended ({why}); records go on in {self._segment.path.name}"
         _log.warning(said)
         self.remarks = (*self.remarks, said)[-LIMIT_REMARKS:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -18,6 +18,7 @@ from guardproxy.errors import GuardproxyError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from guardproxy.audit import Closing, Record
     from guardproxy.policydiff import Change, ExcerptPart, Traffic
 
 _WHAT = "A folder of policy files, one file, or the name of a shipped policy."
@@ -88,14 +89,14 @@ def _traffic(old: Path, new: Path, log: Path, examples: int, code: bool) -> Traf
     return traffic
 
 
-def _records(file: Path) -> Iterator[tuple[int, Mapping[str, Any] | None]]:
-    """Each line's length, and the record that it is."""
-    from guardproxy.audit import open_line  # noqa: PLC0415
+def _records(file: Path) -> Iterator[tuple[int, Record | Closing | None]]:
+    """Each line's length, and the record that it is. Raises `RecordError`."""
+    from guardproxy.audit import Closing, Record, read_entry  # noqa: PLC0415
 
     with file.open("rb") as lines:
         for line in lines:
-            record = open_line(line)
-            yield len(line), record if record is not None and "outcome" in record else None
+            entry = read_entry(line)
+            yield len(line), entry if isinstance(entry, (Record, Closing)) else None
 
 
 @contextmanager

@@ -5,19 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from guardproxy.audit.document import Entry, Intent
 from guardproxy.audit.intents import abandoned, closing, unclosed
 from guardproxy.audit.sinks.file import FileSink
+from tests.kit.records import plain_intent
 
 
-def intent(name: str, at: float = 1.0) -> dict[str, Any]:
-    return {"kind": "intent", "id": name, "at": at, "route": "POST /v1/x", "seals": {"request": "s"}}
+def intent(name: str, at: float = 1.0) -> Intent:
+    return plain_intent(name, at=at, route="POST /v1/x", seals={"request": "s"})
 
 
 def final(name: str, **more: Any) -> dict[str, Any]:
     return {"id": name, "outcome": "answered", **more}
 
 
-def log(folder: Path, name: str, *records: dict[str, Any]) -> FileSink:
+def log(folder: Path, name: str, *records: Entry | dict[str, Any]) -> FileSink:
     sink = FileSink(folder, name, {"log": f"log-of-{name}"})
     for record in records:
         sink.append(record).result(30)
@@ -26,7 +28,7 @@ def log(folder: Path, name: str, *records: dict[str, Any]) -> FileSink:
 
 def open_ids(folder: Path, own: Path | None = None) -> list[str]:
     with abandoned(folder, own or folder / "own.jsonl") as found:
-        return [one["id"] for one in found]
+        return [intent.id for intent in found]
 
 
 def test_only_intents_without_a_record_are_open(tmp_path: Path) -> None:
@@ -74,7 +76,13 @@ def test_lines_that_are_no_records_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_closing_says_what_is_known_and_no_more() -> None:
-    assert closing(intent("x0"), 7.5, "engine", "why") == {
-        **{"kind": "closing", "v": 1, "id": "x0", "at": 7.5, "began": 1.0, "engine": "engine", "tenant": ""},
-        **{"route": "POST /v1/x", "policies": "", "outcome": "unknown", "why": "why", "seals": {"request": "s"}},
+    assert closing(intent("x0"), 7.5, "engine", "why").document() == {
+        **{"kind": "closing", "v": 2, "id": "x0", "at": 7.5, "began": 1.0, "engine": "engine", "tenant": "t1"},
+        **{
+            "route": "POST /v1/x",
+            "policies": "sha256:p",
+            "outcome": "unknown",
+            "why": "why",
+            "seals": {"request": "s"},
+        },
     }

@@ -10,22 +10,23 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from guardproxy.audit.document import Entry, Gap, Record
+from guardproxy.audit.intents import closing
 from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.versions import entry_of
 from guardproxy.cli.audit import app
+from guardproxy.exchange.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted
+from tests.kit.play import Play, chat_frames, mint, policy_set
+from tests.kit.records import plain_answer, plain_intent, plain_record, plain_text
 
-RECORD = {
-    "id": "x0",
-    "at": 1_750_000_000.25,
-    "route": "POST /v1/messages",
-    "model": "small",
-    "outcome": "blocked",
-    "rules": ["no-attacks", "watch"],
-    "findings": [{"check": "attack"}, {"check": "pii"}],
-    "timings": {"checks": 3.25, "upstream": 20.04},
-}
+ROOT = Path(__file__).resolve().parents[3]
+SCHEMA = ROOT / "docs" / "reference" / "record.schema.json"
+OLD = ROOT / "tests" / "unit" / "audit" / "data" / "v1.jsonl"
+
+RECORD = plain_record()
 
 
-def write(folder: Path, name: str, *records: dict[str, Any]) -> tuple[int, str]:
+def write(folder: Path, name: str, *records: Entry | dict[str, Any]) -> tuple[int, str]:
     sink = FileSink(folder, name, {"log": f"log-of-{name}"})
     for record in records:
         sink.append(record).result(30)
@@ -149,43 +150,170 @@ def test_wrong_use(tmp_path: Path, command: str) -> None:
     assert (code, out, err) == (2, "", f"{tmp_path}/a.jsonl: Is a directory\n")
 
 
-def test_show_prints_a_table(tmp_path: Path) -> None:
-    write(tmp_path, "a", RECORD)
+POLICY = r"""
+policy: guard
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\.io"]}
+  word: {use: pattern, label: WORD, words: [plain]}
+rules:
+  - {id: mail, on: request, when: mail, action: redact, restore: true}
+  - {id: word, when: word, action: flag}
+  - {id: quiet, when: word, action: block, mode: shadow}
+"""
+MAIL = "jo@ab.io"
+WORD = mint("WORD", "plain")
+
+
+def exchanged(text: str = f"I am {MAIL}, plain", answer: str = "a plain word") -> Record:
+    """The record of an exchange that a proxy's own code has played."""
+    clock = iter(range(100))
+    play = Play(policy_set(POLICY), clock=lambda: next(clock))
+    body = {"model": "m", "messages": [{"role": "user", "content": text}], "user": "plain"}
+    play.tell(RequestReceived(json.dumps(body).encode(), at_s=1.0, unix_s=1_750_000_000.25))
+    play.scan()
+    play.tell(ResponseStarted(200, "text/event-stream", at_s=1.1))
+    for frame in chat_frames([{"content": answer}]):
+        play.tell(DataReceived(frame, at_s=1.2))
+        play.scan()
+    play.tell(ResponseEnded(at_s=1.25))
+    play.scan()
+    return play.finish.record
+
+
+def test_the_list_says_what_the_records_say(tmp_path: Path) -> None:
+    record = exchanged()
+    write(tmp_path, "a", record)
     code, out, _ = run("show", tmp_path)
+    texts = [*record.request.texts, *record.response.texts]
+    assert sum(len(text.findings) for text in texts) == 4
+    assert record.timings["finished"] == pytest.approx(200, abs=60)
     assert code == 0
-    assert out.splitlines() == [
-        "time                  id  route              model  outcome  rules             findings  ms",
-        "2025-06-15 15:06:40Z  x0  POST /v1/messages  small  blocked  no-attacks,watch  2         20.0",
+    assert [row.split() for row in out.splitlines()] == [
+        ["time", "id", "route", "model", "tenant", "outcome", "rules", "findings", "ms"],
+        [
+            *("2025-06-15", "15:06:40Z", "id", "POST", "/v1/chat/completions", "m", "tenant", "answered"),
+            *("mail,word", "4", f"{record.timings['finished']:.1f}"),
+        ],
     ]
 
 
+def test_one_exchange_is_printed_as_a_person_reads_it(tmp_path: Path) -> None:
+    record = exchanged()
+    write(tmp_path, "a", plain_intent("id", at=record.at), record, plain_record(id="other"))
+    code, out, _ = run("show", tmp_path, "--id", "id")
+    token = mint("MAIL", MAIL)
+    assert code == 0
+    for wanted in (
+        "id  2025-06-15 15:06:40.250Z  answered, status 200",
+        "  route: POST /v1/chat/completions",
+        "  tenant: (tenant)",
+        "  policies: sha256:test",
+        "  model: m",
+        "  rules: mail, word",
+        "  shadow rules: quiet",
+        "  messages[0].content (user, 20 characters)",
+        f"    I am ⟦{token}⟧, ⟦{WORD}⟧",
+        f"    mail: MAIL at 5-{5 + len(token)}, score 1",
+        "response: status 200, streamed, model m, finish stop",
+        f"    a ⟦{WORD}⟧ word",
+        f"  guard/word: flag for word WORD at 2-{2 + len(WORD)} of response choices[0].message.content",
+        f"  guard/quiet: block (shadow) for word WORD at 2-{2 + len(WORD)} of response choices[0].message.content",
+        "  upstream_answered: 100",
+        f"  client: {record.sizes['client']}",
+        f"  mail: {record.checks['mail']}",
+        "  client: seal",
+    ):
+        assert wanted in out.splitlines(), wanted
+    assert "other" not in out
+    assert "intent" not in out, "its record says more"
+    assert MAIL not in out
+    code, out, _ = run("show", tmp_path, "--id", "id", "--json")
+    intent, shown = (json.loads(line) for line in out.splitlines())
+    assert (intent["kind"], shown["seq"]) == ("intent", 1)
+    assert entry_of(shown) == record
+
+
+def test_marks_of_text_in_json_stand_where_it_was_found(tmp_path: Path) -> None:
+    arguments = json.dumps({"note": "a\n plain one"})
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    play = Play(policy_set(POLICY)).ask({"model": "m", "messages": [{"role": "assistant", "tool_calls": [call]}]})
+    record = play.stream(chat_frames([{"content": "hi"}])).finish.record
+    write(tmp_path, "a", record)
+    assert f"⟦{WORD}⟧ one" in run("show", tmp_path, "--id", "id")[1]
+
+
+def test_long_texts_are_cut_far_from_findings(tmp_path: Path) -> None:
+    write(tmp_path, "a", exchanged("x" * 900 + " plain " + "y" * 900 + " plain " + "z" * 900, "w" * 5000))
+    _, out, _ = run("show", tmp_path, "--id", "id")
+    assert max(map(len, out.splitlines())) < 2100
+    assert out.count(f"⟦{WORD}⟧") == 3, "two in the message, one in `user`"
+    assert "x" * 201 not in out
+    assert "y" * 201 not in out
+
+
+def test_entries_that_are_no_records_are_shown(tmp_path: Path) -> None:
+    intents = plain_intent("gone"), plain_intent("open", at=2.0)
+    gap = Gap(v=2, at=4.0, since=3.5, why="disk full")
+    write(tmp_path, "a", *intents, closing(intents[0], 3.0, "e", "the process ended before"), gap)
+    _, out, _ = run("show", tmp_path)
+    assert [row.split()[2:] for row in out.splitlines()[1:]] == [
+        ["open", "POST", "/v1/messages", "t1", "(no", "end", "yet)"],
+        ["gone", "POST", "/v1/messages", "t1", "unknown"],
+        ["(gap:", "disk", "full)"],
+    ]
+    assert "closing: the outcome is unknown" in run("show", tmp_path, "--id", "gone")[1]
+    assert "intent: about to go upstream" in run("show", tmp_path, "--id", "open")[1]
+
+
 def test_show_gives_the_newest_of_all_logs_in_the_order_of_time(tmp_path: Path) -> None:
-    write(tmp_path, "a", {"id": "1", "at": 1}, {"id": "4", "at": 4})
-    write(tmp_path, "b", {"id": "2", "at": 2}, {"id": "3", "at": 3.5})
+    write(tmp_path, "a", plain_record(id="1", at=1.0), plain_record(id="4", at=4.0))
+    write(tmp_path, "b", plain_record(id="2", at=2.0), plain_record(id="3", at=3.5))
     for last, wanted in ((1, "4"), (3, "234"), (9, "1234")):
         _, out, _ = run("show", tmp_path, "--json", "--last", str(last))
         assert "".join(json.loads(line)["id"] for line in out.splitlines()) == wanted
     _, out, _ = run("show", tmp_path, "--json", "--id", "2")
     assert [json.loads(line)["seq"] for line in out.splitlines()] == [0]
-    assert run("show", tmp_path, "--id", "none")[:2] == (0, "")
+    assert run("show", tmp_path, "--id", "none") == (1, "", f"no exchange `none` in {tmp_path}\n")
 
 
-@pytest.mark.parametrize(
-    ("record", "row"),
-    [
-        ({}, []),
-        ({"id": 7, "rules": "one", "findings": 3, "timings": 4}, ["7", "one", "3", "4"]),
-        ({"id": "i", "at": "noon", "timings": {"total_ms": 1, "x": 9}}, ["noon", "i", "1.0"]),
-        ({"id": "i", "at": 1e300, "timings": {"total": 2, "x": "y"}}, ["1e+300", "i", "2.0"]),
-        ({"id": "i", "timings": {}, "rules": [{"a": 1}], "route": ["x"]}, ["i", '["x"]', '{"a":', "1}"]),
-        ({"id": "a\x1b[31m\n\u202eb", "later": {"field": 1}}, ["a\\x1b[31m\\n\\u202eb"]),
-    ],
-)
-def test_show_takes_any_record(tmp_path: Path, record: dict[str, Any], row: list[str]) -> None:
+def test_nothing_in_a_record_reaches_the_terminal_as_a_control_character(tmp_path: Path) -> None:
+    evil = "a\x1b[31m\n\u202eb"
+    text = plain_text(evil, evil)
+    record = plain_record(plain_answer(text, model=evil), text, id="i", model=evil, route=evil, tenant_name=evil)
     write(tmp_path, "a", record)
+    for shown in (run("show", tmp_path)[1], run("show", tmp_path, "--id", "i")[1]):
+        assert "a\\x1b[31m\\n\\u202eb" in shown
+        assert not {"\x1b", "\u202e"} & set(shown)
+
+
+def test_a_log_of_version_1_is_verified_and_shown(tmp_path: Path) -> None:
+    shutil.copy(OLD, tmp_path)
+    assert run("verify", tmp_path)[0] == 0
+    _, out, err = run("show", tmp_path)
+    assert err == ""
+    rows = [row.split() for row in out.splitlines()[1:]]
+    assert rows[0][2:] == [
+        *("ex-01", "POST", "/v1/chat/completions", "m", "team-a", "answered", "card,mail,seen", "7", "162.5"),
+    ]
+    assert len(rows) == 16, "13 records, one intent without an end, one closing, one gap"
+    for number in range(1, 16):
+        code, out, _ = run("show", tmp_path, "--id", f"ex-{number:02}")
+        assert (code, out.startswith(f"ex-{number:02}  2026-11-18 ")) == (0, True)
+
+
+def test_a_newer_version_is_refused_by_name(tmp_path: Path) -> None:
+    write(tmp_path, "a", RECORD, {**RECORD.document(), "v": 99})
     code, out, err = run("show", tmp_path)
-    assert (code, err) == (0, "")
-    assert out.splitlines()[1].split() == row
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert err == (
+        "1 lines could not be read: the entry has version 99, and this guardproxy reads up to version 2: use a newer one\n"
+    )
+
+
+def test_the_schema_is_that_of_the_documentation() -> None:
+    code, out, _ = run("schema")
+    assert code == 0
+    assert json.loads(out) == json.loads(SCHEMA.read_text("utf-8")), "write it anew: guardproxy audit schema"
 
 
 def test_show_says_what_it_could_not_read(tmp_path: Path) -> None:
@@ -195,4 +323,4 @@ def test_show_says_what_it_could_not_read(tmp_path: Path) -> None:
     code, out, err = run("show", tmp_path)
     assert code == 0
     assert len(out.splitlines()) == 2
-    assert err == "2 lines could not be read; see `guardproxy audit verify`\n"
+    assert err == "2 lines could not be read: not a line of a log; see `guardproxy audit verify`\n"

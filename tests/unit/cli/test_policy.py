@@ -15,6 +15,7 @@ from guardproxy.cli import app
 from guardproxy.cli.policy.diff import progress
 from guardproxy.library import load
 from tests.kit.play import Play, chat_frames
+from tests.kit.records import members
 
 POLICY = r"""
 policy: mine
@@ -189,11 +190,11 @@ def log(folder: Path) -> Path:
     for text in ("a plain \u202eword", "nothing"):
         play = Play(policies).ask({"model": "m", "messages": [{"role": "user", "content": "I am jo@ab.io"}]})
         play.stream(chat_frames([{"content": text}]))
-        record: dict[str, Any] = json.loads(json.dumps(play.finish.record))
+        record: dict[str, Any] = members(play.finish.record)
         lines.append(canonical(record))
     audit = folder.parent / "audit"
     audit.mkdir()
-    (audit / "audit-0.jsonl").write_bytes(b"\n".join([*lines, canonical({"v": 1}), b"torn"]) + b"\n")
+    (audit / "audit-0.jsonl").write_bytes(b"\n".join([*lines, canonical({"note": 1}), b"torn"]) + b"\n")
     return audit
 
 

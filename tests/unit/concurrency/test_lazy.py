@@ -7,8 +7,10 @@ from pathlib import Path
 from threading import Event, Thread
 
 import guardproxy
+from guardproxy.audit.document import Record
 from guardproxy.concurrency import lazy
 from guardproxy.exchange.transcript import Finish
+from tests.kit.records import plain_record
 
 WAIT_S = 20.0  # only a test that fails waits
 
@@ -34,13 +36,13 @@ def test_a_value_is_computed_once_for_each_object() -> None:
 def test_a_record_is_composed_while_another_thread_composes_another_one() -> None:
     begun, go_on, done = Event(), Event(), Event()
 
-    def long() -> dict[str, str]:
+    def long() -> Record:
         begun.set()
         assert go_on.wait(WAIT_S)
-        return {"id": "long"}
+        return plain_record(id="long")
 
     def short() -> None:
-        assert Finish("answered", composing=lambda: {"id": "short"}).record == {"id": "short"}
+        assert Finish("answered", composing=lambda: plain_record(id="short")).record.id == "short"
         done.set()
 
     finish = Finish("answered", composing=long)
@@ -54,7 +56,7 @@ def test_a_record_is_composed_while_another_thread_composes_another_one() -> Non
         go_on.set()
         for thread in threads:
             thread.join()
-    assert finish.record == {"id": "long"}
+    assert finish.record.id == "long"
 
 
 def test_nothing_uses_the_property_that_locks_a_class() -> None:

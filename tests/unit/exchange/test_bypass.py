@@ -23,6 +23,7 @@ from guardproxy.exchange.transcript import (
     line,
 )
 from tests.kit.play import hashed, mint, policy_set, setting
+from tests.kit.records import members
 
 POLICY = """
 policy: test
@@ -44,8 +45,9 @@ def play(*inputs: Input) -> tuple[list[str], list[Command]]:
 def test_the_intent_holds_no_text() -> None:
     passing = PassThrough(setting(policy_set(POLICY), "GET /v1/x"))
     passing.receive(RequestReceived(b"forbidden text", 1.0, 5.0))
-    assert passing.intent == {
-        **{"kind": "intent", "v": 1, "id": "id", "at": 5.0, "engine": "", "tenant": "tenant", "route": "GET /v1/x"},
+    assert passing.intent
+    assert passing.intent.document() == {
+        **{"kind": "intent", "v": 2, "id": "id", "at": 5.0, "engine": "", "tenant": "tenant", "route": "GET /v1/x"},
         **{"policies": passing.setting.policies.digest, "seals": {"request": "seal"}},
     }
 
@@ -64,7 +66,7 @@ def test_everything_goes_on_and_the_record_says_that_nothing_was_read() -> None:
         ResponseEnded(at_s=1.5),
     )
     assert lines == ["SendUpstream 9 bytes, 0 edits", "SendHead 200", "SendData 13 bytes", "Finish passed 0 bytes"]
-    record = finish(done).record
+    record = members(finish(done).record)
     assert json.loads(json.dumps(record)) == record
     assert (record["outcome"], record["status"], record["at"], record["route"]) == (
         "passed",
@@ -95,7 +97,7 @@ def test_an_upstream_that_fails() -> None:
 def test_a_client_that_leaves() -> None:
     lines, done = play(RequestReceived(b""), DownstreamGone())
     assert lines[1:] == ["CancelUpstream", "Finish client_closed 0 bytes"]
-    assert finish(done).record["status"] == 0
+    assert members(finish(done).record)["status"] == 0
 
 
 def test_nothing_interrupts_it() -> None:

@@ -46,8 +46,8 @@ def test_what_is_sent_is_counted_and_sealed() -> None:
     commands = made.client.answered(b"two", 2.0)
     assert finish(commands).data == b"two"
     record = finish(commands).record
-    assert record["bytes"]["client"] == 7
-    assert record["seals"]["client"] == hashlib.sha256(b"one two").hexdigest()
+    assert record.sizes["client"] == 7
+    assert record.seals["client"] == hashlib.sha256(b"one two").hexdigest()
 
 
 def test_nothing_is_sent_for_no_bytes() -> None:

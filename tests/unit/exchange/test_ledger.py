@@ -51,7 +51,7 @@ def test_the_intent_names_no_text_and_is_kept_unless_the_policies_say_otherwise(
     made.ledger.notes.seals |= {"request": "r", "client": "c"}
     intent = made.ledger.intent
     assert intent is not None
-    assert intent["seals"] == {"request": "r"}
+    assert intent.seals == {"request": "r"}
     assert parts(policy_set(POLICY + "audit: {intent: off}\n")).ledger.intent is None
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from guardproxy.audit import RecordedPlan
 from guardproxy.decisions import Plan
 from guardproxy.exchange.transcript import SendUpstream
-from guardproxy.replay.replays import replay
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, policy_set
+from tests.kit.records import replay
 from tests.kit.retry import POLICY, RIGHT, Attempts, ask
 
 WATCH = """\
@@ -57,18 +58,13 @@ def test_the_highest_priority_decides() -> None:
 def test_the_plan_is_in_the_record_and_replays_identically() -> None:
     play = planned(Plan("eu", "small", {"temperature": 0}, "cheaper", 4))
     record = play.stream(chat_frames([{"content": "a falcon"}])).finish.record
-    assert record["plan"] == {
-        "upstream": "eu",
-        "model": "small",
-        "parameters": {"temperature": 0},
-        "reason": "cheaper",
-    }
-    assert record["model"] == "m", "what the client asked for"
+    assert record.plan == RecordedPlan(upstream="eu", model="small", parameters={"temperature": 0}, reason="cheaper")
+    assert record.model == "m", "what the client asked for"
     assert replay(record, policy_set(WATCH)).verdict == "identical"
 
 
 def test_a_record_without_a_plan_says_nothing_of_it() -> None:
-    assert "plan" not in planned().stream(chat_frames([{"content": "x"}])).finish.record
+    assert planned().stream(chat_frames([{"content": "x"}])).finish.record.plan is None
 
 
 def test_a_further_attempt_goes_where_the_first_went() -> None:

@@ -309,5 +309,5 @@ def test_the_seal_of_what_the_client_got_covers_the_comment() -> None:
 
     done = Sealing(STREAMED, receipts=True).ask(asked("a", stream=True)).stream(chat_frames([{"content": "b"}]))
     assert comments(done.client)
-    assert done.finish.record["seals"]["client"] == hashlib.sha256(done.client).hexdigest()
+    assert done.record["seals"]["client"] == hashlib.sha256(done.client).hexdigest()
     assert sealed

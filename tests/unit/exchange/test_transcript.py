@@ -28,6 +28,7 @@ from guardproxy.exchange.transcript import (
 from guardproxy.exchange.transcript import Scan as ScanCommand
 from guardproxy.findings import Channel, Finding, Scan, Window
 from tests.kit.play import policy_set
+from tests.kit.records import plain_record
 
 CHECK = next(
     iter(
@@ -61,7 +62,7 @@ FOUND = Scan((Finding(1, 3, "bad", "BAD", 0.5), Finding(3, 4, "bad", "BAD", 1.0)
         (SendHead(400, own=True, headers=(("secret", "secret"),)), "SendHead 400 own"),
         (SendData(b"secret"), "SendData 6 bytes"),
         (CancelUpstream(), "CancelUpstream"),
-        (Finish("answered", b"secret", {"secret": 1}, b"secret"), "Finish answered 6 bytes"),
+        (Finish("answered", b"secret", plain_record(id="secret"), b"secret"), "Finish answered 6 bytes"),
     ],
 )
 def test_one_line_each(value: Input | Command, text: str) -> None:

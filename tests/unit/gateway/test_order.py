@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
+from guardproxy.audit.document import Record
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode, PluginError, StoreError
 from guardproxy.gateway import (
     Add,
@@ -26,6 +26,7 @@ from guardproxy.gateway import (
     rerun,
 )
 from tests.kit.plugins import Install
+from tests.kit.records import plain_record
 
 HEAD = Head("1", route="POST /v1/messages", tenant="acme")
 
@@ -43,8 +44,8 @@ class Counted(Duty):
             raise DownstreamError(ErrorCode.RATE_LIMIT_EXCEEDED, f"{count} requests, blocked: {blocked}", retry_s=7)
         return replace(head, tenant_name=f"number {count}")
 
-    def settle(self, head: Head, record: Mapping[str, Any]) -> Steps[None]:
-        yield (Add(f"settled:{head.tenant}:{record['outcome']}", 1, 60),)
+    def settle(self, head: Head, record: Record) -> Steps[None]:
+        yield (Add(f"settled:{head.tenant}:{record.outcome}", 1, 60),)
 
 
 class Silent(Duty):
@@ -111,7 +112,7 @@ def test_settling_asks_only_those_that_settle() -> None:
     store = MemoryStore()
     duties = Duties([Silent(), Counted()], store)
     assert duties.is_settling
-    asyncio.run(duties.settle(HEAD, {"outcome": "answered"}))
+    asyncio.run(duties.settle(HEAD, plain_record()))
     assert asyncio.run(store.perform((Get("settled:acme:answered"),))) == (1,)
     assert not Duties([Silent(), Idle()], store).is_settling
 

@@ -13,6 +13,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind
 from guardproxy.lab.rows import Keys
 from guardproxy.lab.texts import labelled, logged
+from tests.kit.records import plain_answer, plain_record, plain_text
 
 LINES = b'{"text": "one", "label": 1}\n{"text": "two", "label": 0, "source": "mail"}\n'
 
@@ -44,8 +45,8 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes 
 
 
 def record(texts: list[tuple[str, str | None]], answers: list[tuple[str, str | None]]) -> dict[str, Any]:
-    request, response = ({"texts": [{"kind": kind, "text": text} for kind, text in part]} for part in (texts, answers))
-    return {"outcome": "passed", "request": request, "response": response}
+    request, response = ([plain_text("p", text, kind=kind) for kind, text in part] for part in (texts, answers))
+    return plain_record(plain_answer(*response), *request).document()
 
 
 def log(folder: Path, records: list[dict[str, Any]]) -> Path:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.policydiff.excerpts import LIMIT_CHARS, ExcerptPart, excerpt
 from guardproxy.replay.comparison import text_at
+from tests.kit.records import plain_answer, plain_attempt, plain_record, plain_text
 
 
 def test_what_was_found_is_marked() -> None:
@@ -53,15 +52,9 @@ def test_a_short_text_is_shown_whole(text: str, spans: list[tuple[int, int, str]
 
 
 def test_the_text_at_a_place() -> None:
-    def side(text: str | None) -> dict[str, Any]:
-        return {"texts": [{"path": "p", "text": text}]}
-
-    record = {
-        "request": side("asked"),
-        "response": side("last"),
-        "attempts": [{"response": side("first")}, {"response": None}],
-    }
+    attempts = (plain_attempt(plain_answer(plain_text("p", "first"))), plain_attempt())
+    record = plain_record(plain_answer(plain_text("p", "last")), plain_text("p", "asked"), attempts=attempts)
     assert text_at(record, "request", "p") == "asked"
     assert [text_at(record, "response", "p", number) for number in (0, 1, 7)] == ["first", "last", "last"]
-    assert text_at({"request": side(None), "response": side("x")}, "request", "p") is None
+    assert text_at(plain_record(plain_answer(), plain_text("p", None)), "request", "p") is None
     assert text_at(record, "request", "q") is None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
+from guardproxy.audit.document import Record
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import parse
 from guardproxy.policydiff.excerpts import ExcerptPart
 from guardproxy.policydiff.traffic import OTHERWISE, Traffic
 from tests.kit.play import Play, chat_frames, mint, policy_set
+from tests.kit.records import through_log
 
 POLICY = r"""
 policy: simple
@@ -25,16 +27,21 @@ rules:
 """
 
 
-def kept(answer: str = "a plain word, so plain", number: int = 1) -> dict[str, Any]:
+def kept(answer: str = "a plain word, so plain", number: int = 1) -> Record:
     play = Play(policy_set(POLICY)).ask(
         {"model": "m", "messages": [{"role": "user", "content": "I am jo@ab.io, plain"}]}
     )
     play.stream(chat_frames([{"content": answer}]))
-    record: dict[str, Any] = json.loads(json.dumps(play.finish.record))
-    return {**record, "id": f"id{number}"}
+    return msgspec.structs.replace(through_log(play.finish.record), id=f"id{number}")
 
 
-def compared(old: str, new: str, *records: dict[str, Any]) -> Traffic:
+def with_text(record: Record, **changes: Any) -> Record:
+    """The record with another text in its answer."""
+    text = msgspec.structs.replace(record.response.texts[0], **changes)
+    return msgspec.structs.replace(record, response=msgspec.structs.replace(record.response, texts=(text,)))
+
+
+def compared(old: str, new: str, *records: Record) -> Traffic:
     traffic = Traffic(policy_set(old), replace(policy_set(new), digest="sha256:new"))
     for record in records or (kept(),):
         traffic.see(record)
@@ -106,17 +113,18 @@ def test_a_changed_check_cannot_see_what_is_masked() -> None:
     ],
 )
 def test_what_cannot_be_replayed_is_counted_with_its_reason(change: dict[str, Any], reason: str) -> None:
-    traffic = compared(POLICY, POLICY.replace("flag", "block"), {**kept(), **change, "policies": "sha256:other"})
+    traffic = compared(
+        POLICY, POLICY.replace("flag", "block"), msgspec.structs.replace(kept(), **change, policies="sha256:other")
+    )
     assert (dict(traffic.counts), dict(traffic.reasons)) == ({"not replayable": 1}, {reason: 1})
 
 
 def test_a_record_of_the_first_policies_stands_for_itself() -> None:
     record = kept()
-    assert record["policies"] == "sha256:test"
+    assert record.policies == "sha256:test"
     old, new = policy_set(POLICY), PolicySet((parse(POLICY, "p"),), policy_set(POLICY).checks, "sha256:new")
     traffic = Traffic(old, new)
-    broken = {**record, "response": {**record["response"], "texts": [{**record["response"]["texts"][0], "text": None}]}}
-    traffic.see(broken)
+    traffic.see(with_text(record, text=None))
     assert dict(traffic.reasons) == {"the record keeps no text of the answer": 1}
 
 
@@ -129,8 +137,7 @@ def test_there_are_few_examples_and_all_ids() -> None:
 
 def test_a_text_that_is_not_kept_is_not_shown() -> None:
     record = kept()
-    text = record["response"]["texts"][0]
-    hidden = {**record, "response": {**record["response"], "texts": [{**text, "text": None, "judged": True}]}}
+    hidden = with_text(record, text=None, judged=True)
     traffic = Traffic(policy_set(POLICY), PolicySet((), {}, "sha256:none"))
     traffic.see(hidden)
     assert [one.examples[0].pieces for one in traffic.groups if one.rule == "word"] == [()]

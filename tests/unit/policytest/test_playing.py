@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
+from guardproxy.audit.document import Record
 from guardproxy.exchange import Job
 from guardproxy.findings import QUICK, Direction, Finding, Scan, Traits, Window
 from guardproxy.policy.cases import Texts, Told, Written
@@ -20,6 +21,7 @@ from guardproxy.policytest.scenes import Cuts
 from guardproxy.replay.replays import Rerun, rerun
 from guardproxy.server.headers import named
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, mint, policy_set
+from tests.kit.records import through_log
 
 POLICY = r"""
 policy: test
@@ -197,7 +199,7 @@ def test_numbers_of_placeholders() -> None:
 # Records.
 
 
-def recorded(streamed: bool = True, text: str = "") -> dict[str, Any]:
+def recorded(streamed: bool = True, text: str = "") -> Record:
     text = text or f"dear {mint('MAIL', 'jo@ab.io')}, look"
     it = Play(policy_set(POLICY)).ask({"model": "m", "messages": [{"role": "user", "content": "I am jo@ab.io"}]})
     if streamed:
@@ -205,11 +207,10 @@ def recorded(streamed: bool = True, text: str = "") -> dict[str, Any]:
     else:
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         it.stream([json.dumps({"choices": [choice]}).encode()], media="application/json")
-    record: dict[str, Any] = json.loads(json.dumps(it.finish.record))
-    return record
+    return through_log(it.finish.record)
 
 
-def again(record: dict[str, Any], policies: PolicySet) -> Rerun:
+def again(record: Record, policies: PolicySet) -> Rerun:
     found = rerun(record, policies)
     assert isinstance(found, Rerun)
     return found
@@ -242,7 +243,7 @@ def test_of_a_record_that_is_stopped_only_what_has_left_is_shown() -> None:
 
 def test_a_record_of_an_unanswered_request_has_no_client() -> None:
     it = Play(policy_set(POLICY)).ask({"model": "m", "messages": [{"role": "user", "content": "hello"}]})
-    record = json.loads(json.dumps(it.exchange.record("sent upstream")))
+    record = through_log(it.exchange.record("sent upstream"))
     waiting = again(record, policy_set(POLICY))
     assert replayed(waiting).client is None or waiting.exchange.is_over
 

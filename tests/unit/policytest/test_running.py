@@ -170,8 +170,7 @@ def line() -> bytes:
         {"model": "m", "messages": [{"role": "user", "content": "jo@ab.io"}]}
     )
     play.stream(chat_frames([{"content": "look"}]))
-    record = json.loads(json.dumps(play.finish.record))
-    return canonical(record) + b"\n"
+    return play.finish.record.to_json() + b"\n"
 
 
 def logged(test: str, content: bytes) -> list[str]:

@@ -14,9 +14,9 @@ from guardproxy.policydiff.policies import changes
 from guardproxy.redaction import placeholders
 from guardproxy.redaction.placeholders import IN_OTHER_TEXT, IN_URL
 from guardproxy.redaction.restoration import EVERYWHERE, Restoration
-from guardproxy.replay.replays import replay
 from guardproxy.urls import reading as urls
 from tests.kit.play import Play, chat_frames, chat_texts, mint, policy_set
+from tests.kit.records import members, replay
 
 MAIL, OTHER = "jo@ab.io", "al@cd.com"
 TOKEN, LATER = mint("MAIL", MAIL), mint("MAIL", OTHER)
@@ -51,8 +51,7 @@ def shown(played: Play) -> str:
 
 
 def record(played: Play) -> dict[str, Any]:
-    kept: dict[str, Any] = json.loads(json.dumps(played.finish.record))
-    return kept
+    return members(played.finish.record)
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 200])

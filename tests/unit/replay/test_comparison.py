@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from guardproxy.audit.document import Record, RecordedDecision, RecordedText
 from guardproxy.replay.comparison import differences
+from tests.kit.records import plain_answer, plain_record, plain_text
 
 
-def text(path: str, released: int = 5, edits: tuple[tuple[int, int], ...] = ()) -> dict[str, Any]:
-    return {"path": path, "kind": "assistant", "released": released, "edits": [list(one) for one in edits]}
+def text(path: str, released: int = 5, edits: tuple[tuple[int, int], ...] = ()) -> RecordedText:
+    return plain_text(path, released=released, edits=edits)
 
 
-def record(*answer: dict[str, Any], **more: Any) -> dict[str, Any]:
-    plain = {"outcome": "answered", "status": 200, "rules": [], "shadow": [], "decisions": []}
-    return {**plain, "request": {"texts": []}, "response": {"texts": list(answer)}, **more}
+def record(*answer: RecordedText, **more: Any) -> Record:
+    return plain_record(plain_answer(*answer), **more)
+
+
+def decision(rule: str, start: int) -> RecordedDecision:
+    place: dict[str, Any] = {"direction": "request", "path": "p", "start": start, "end": 9}
+    return RecordedDecision(policy="p", rule=rule, action="flag", mode="enforce", check="c", label="L", **place)
 
 
 def test_equal_records_do_not_differ() -> None:
@@ -21,8 +29,8 @@ def test_equal_records_do_not_differ() -> None:
 
 
 def test_each_difference_is_a_line() -> None:
-    old = record(text("a", 5, ((0, 2),)), text("b"), rules=["one"], shadow=["quiet"])
-    new = record(text("a", 4), rules=["two"], status=400)
+    old = record(text("a", 5, ((0, 2),)), text("b"), rules=("one",), shadow=("quiet",))
+    new = record(text("a", 4), rules=("two",), status=400)
     assert differences(old, new) == [
         "status: 200 -> 400",
         "rule `one` no longer holds",
@@ -35,9 +43,9 @@ def test_each_difference_is_a_line() -> None:
 
 
 def test_decisions_are_compared_where_nothing_else_says_it() -> None:
-    old, new = record(decisions=[{"rule": "a", "start": 1}]), record(decisions=[{"rule": "a", "start": 2}])
+    old, new = record(decisions=(decision("a", 1),)), record(decisions=(decision("a", 2),))
     assert differences(old, new) == ["decisions: 1 -> 1"]
-    assert differences(old, {**new, "status": 400}) == ["status: 200 -> 400"]
+    assert differences(old, msgspec.structs.replace(new, status=400)) == ["status: 200 -> 400"]
 
 
 def test_a_text_of_which_nothing_left_may_be_missing() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from guardproxy.audit import Record
 from guardproxy.events import Frame, Opaque
 from guardproxy.exchange.gate import Job
 from guardproxy.exchange.history import LIVE, History
@@ -23,7 +26,7 @@ POLICIES = policy_set(POLICY)
 EVENTS = [Opaque(Frame(b"x"))]
 
 
-def record(text: str = "a falcon") -> dict[str, Any]:
+def record(text: str = "a falcon") -> Record:
     play = Play(POLICIES).ask({"model": "m", "stream": True, "messages": [{"role": "user", "content": text}]})
     return play.stream(chat_frames([{"content": "hi"}])).finish.record
 
@@ -33,13 +36,14 @@ def job(text: str, policies: Any = POLICIES) -> Job:
     return Job(check, Window(Channel("request", "user", "messages[0].content"), text, last=True))
 
 
-def history(of: dict[str, Any], *tokens: int) -> History:
+def history(of: Record, *tokens: int) -> History:
     return RecordedHistory(of, Memory(of, POLICIES), tokens)
 
 
 def test_an_unchanged_check_is_not_run_again() -> None:
     past = record()
-    shown = past["request"]["texts"][0]["text"]
+    shown = past.request.texts[0].text
+    assert shown is not None
     assert "falcon" not in shown
     memory = Memory(past, POLICIES)
     memory.at_s = 2.0
@@ -59,11 +63,11 @@ def test_a_changed_check_reads_the_recorded_text() -> None:
 
 
 def test_a_recorded_exchange_takes_its_past_from_the_record() -> None:
-    past = record() | {"conversation": "c", "matched": {"m": "unknown"}}
+    past = msgspec.structs.replace(record(), conversation="c", matched={"m": "unknown"})
     recorded = history(past, 7)
     assert (recorded.conversation, dict(recorded.matched)) == ("c", {"m": "unknown"})
     assert not recorded.restores_system
-    assert history({name: value for name, value in past.items() if name != "restore"}).restores_system
+    assert history(msgspec.structs.replace(past, restore=None)).restores_system
     assert [recorded.tokens(attempt, 5) for attempt in (0, 1)] == [7, 5]
     assert not recorded.quotable(True)
     assert list(recorded.repairable(EVENTS)) == []

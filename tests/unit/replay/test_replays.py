@@ -12,9 +12,10 @@ from guardproxy.errors import ErrorCode
 from guardproxy.exchange.transcript import Aborted, DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.findings import Scan as ScanResult
 from guardproxy.replay.recorded import Recorded
-from guardproxy.replay.replays import replay
+from guardproxy.replay.replays import replay as replay_entry
 from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
+from tests.kit.records import members, record_of, replay
 
 MAIL = "jo@ab.io"
 SEEN = "S-777"
@@ -32,9 +33,8 @@ rules:
 
 
 def kept(play: Play) -> dict[str, Any]:
-    """The record as it is read from a log."""
-    record: dict[str, Any] = json.loads(json.dumps(play.finish.record))
-    return record
+    """The members of the record as they are read from a log."""
+    return members(play.finish.record)
 
 
 def recorded(policy: str = SIMPLE, streamed: bool = True) -> dict[str, Any]:
@@ -167,8 +167,9 @@ def test_what_cannot_be_replayed_says_why(change: dict[str, Any], reason: str) -
 
 
 def test_an_exchange_without_an_end_is_not_replayable() -> None:
-    intent = {"id": "x", "at": 1.0, "route": CHAT, "policies": "p"}
-    again = replay(closing(intent, 2.0, "e", "why"), policy_set(SIMPLE))
+    intent = Play(policy_set(SIMPLE)).ask({"model": "m", "messages": []}).exchange.intent
+    assert intent
+    again = replay_entry(closing(intent, 2.0, "e", "why"), policy_set(SIMPLE))
     assert again.verdict == "not replayable"
     assert "the end of the exchange is unknown" in again.differences[0]
 
@@ -181,7 +182,7 @@ def test_an_exchange_whose_intent_was_not_kept_is_replayed(policy: str) -> None:
     play = Play(policy_set(policy)).ask({"model": "m", "messages": [{"role": "user", "content": MAIL}]})
     intent = play.exchange.intent
     assert intent
-    assert MAIL not in json.dumps(intent)
+    assert MAIL not in intent.to_json().decode()
     play.tell(Aborted(ErrorCode.AUDIT_UNAVAILABLE, "the audit log cannot be written", 503))
     record = kept(play)
     assert (record["outcome"], record["status"]) == ("audit_unavailable", 503)
@@ -278,7 +279,7 @@ def test_the_stand_in_of_the_upstream_keeps_to_the_protocol() -> None:
 def test_the_recorded_answer_stands_in_for_a_wire_format() -> None:
     codec = codec_for(CHAT)
     assert codec
-    stands = Recorded(codec, {}, stopped=False)
+    stands = Recorded(codec, record_of(recorded()).response, stopped=False)
     assert (stands.name, stands.provider, stands.routes) == (codec.name, codec.provider, codec.routes)
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from guardproxy.audit.document import Record
 from guardproxy.errors import AuditError
 from guardproxy.server.recorder import Recorder
+from tests.kit.records import plain_intent, plain_record
 
 
-def intent(name: str) -> dict[str, Any]:
-    return {"kind": "intent", "id": name, "at": 1.0}
+def ended(name: str, outcome: str) -> Record:
+    return plain_record(id=name, outcome=outcome)
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
@@ -25,9 +27,9 @@ def records(folder: Path) -> list[dict[str, Any]]:
 async def test_exchanges_without_an_end_are_closed_once(tmp_path: Path) -> None:
     earlier = [Recorder(tmp_path, worker, "e") for worker in (0, 1)]
     for worker, before in enumerate(earlier):
-        await before.keep(intent(f"x{worker}"))
-        await before.keep(intent(f"y{worker}"))
-        await before.keep({"id": f"y{worker}", "outcome": "answered"})
+        await before.keep(plain_intent(f"x{worker}"))
+        await before.keep(plain_intent(f"y{worker}"))
+        await before.keep(ended(f"y{worker}", "answered"))
     for before in earlier:
         before.close()
     first, second = Recorder(tmp_path, 0, "e"), Recorder(tmp_path, 1, "e")
@@ -40,21 +42,24 @@ async def test_exchanges_without_an_end_are_closed_once(tmp_path: Path) -> None:
 
 async def test_exchanges_of_a_live_worker_go_on(tmp_path: Path) -> None:
     live = Recorder(tmp_path, 1, "e")
-    await live.keep(intent("x0"))
+    await live.keep(plain_intent("x0"))
     other = Recorder(tmp_path, 0, "e")
     assert other.unknown == 0
-    await live.keep({"id": "x0", "outcome": "answered"})
+    await live.keep(ended("x0", "answered"))
     live.close()
     other.close()
 
 
 class Failing:
-    """A sink that fails when told to, and has no more than a sink must have."""
+    """A log that fails when told to."""
+
+    trouble = ""
+    failing_s = 0.0
+    remarks = ()
+    recoveries = 0
 
     def __init__(self) -> None:
         self.healthy = True
-        self.head = (-1, "")
-        self.waiting = 0
         self.kept: list[Any] = []
 
     def append(self, record: Any) -> Future[tuple[int, str]]:
@@ -74,25 +79,25 @@ async def test_what_the_log_could_not_keep_is_closed_when_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sink = Failing()
-    monkeypatch.setattr("guardproxy.server.recorder.opened", lambda *_: sink)
+    monkeypatch.setattr("guardproxy.server.recorder.FileSink", lambda *_, **__: sink)
     recorder = Recorder(tmp_path, 0, "e")
     assert (recorder.trouble, recorder.failing_s, recorder.remarks, recorder.recoveries) == ("", 0.0, (), 0)
-    await recorder.keep(intent("x0"))
-    await recorder.keep(intent("x1"))
+    await recorder.keep(plain_intent("x0"))
+    await recorder.keep(plain_intent("x1"))
     sink.healthy = False
     assert recorder.trouble == "the log cannot be written"
     with pytest.raises(AuditError):
-        await recorder.keep({"id": "x0", "outcome": "answered"})
-    recorder.take({"id": "x1", "outcome": "client_closed"})
+        await recorder.keep(ended("x0", "answered"))
+    recorder.take(ended("x1", "client_closed"))
     with pytest.raises(AuditError):
-        await recorder.keep(intent("never"))
+        await recorder.keep(plain_intent("never"))
     with pytest.raises(AuditError):
-        await recorder.keep({"id": "never", "outcome": "audit_unavailable"})
+        await recorder.keep(ended("never", "audit_unavailable"))
     with pytest.raises(AuditError):
-        await recorder.keep({"id": "x2", "outcome": "refused"})
+        await recorder.keep(ended("x2", "refused"))
     sink.healthy = True
-    await recorder.keep({"id": "x3", "outcome": "answered"})
-    outcomes = {record["id"]: record.get("outcome") for record in sink.kept}
+    await recorder.keep(ended("x3", "answered"))
+    outcomes = {entry.id: getattr(entry, "outcome", None) for entry in sink.kept}
     assert outcomes == {"x0": "unknown", "x1": "unknown", "x3": "answered"}
-    await recorder.keep({"id": "x4", "outcome": "answered"})
+    await recorder.keep(ended("x4", "answered"))
     assert len(sink.kept) == 6

@@ -139,8 +139,8 @@ def test_an_exchange_whose_request_was_read_in_part_can_be_ended_and_its_record_
             play.exchange.receive(RequestReceived(body))
         *_, finish = play.exchange.receive(DownstreamGone())
         assert isinstance(finish, Finish)
-        assert (finish.record["outcome"], finish.record["bytes"]["request"]) == ("client_closed", len(body))
-        assert "jo@ab" not in json.dumps(finish.record)
+        assert (finish.record.outcome, finish.record.sizes["request"]) == ("client_closed", len(body))
+        assert "jo@ab" not in finish.record.to_json().decode()
 
 
 async def test_a_step_that_has_not_begun_is_dropped_and_tenants_share() -> None:

@@ -1,0 +1,375 @@
+"""The typed entries of the audit log: the record of an exchange, and the intent, the closing and the gap beside it.
+
+In: values. Out: JSON objects. Kept: nothing. `versions.py` reads entries of this version and of older ones.
+
+Times are Unix times in seconds, offsets are code points of the text as the record shows it (masked), end exclusive. An optional
+member with its default value is not written. A new or changed member needs a new `ENTRY_VERSION` and a reader for the version
+before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from guardproxy.audit.canonical import canonical
+from guardproxy.findings import Direction
+
+ENTRY_VERSION = 2
+
+# Above this number of findings a text is converted in steps: a call of msgspec holds the interpreter while it runs.
+_STEP_FINDINGS = 256
+_STEP_BYTES = 1 << 14  # the same of a record, by the bytes of its bodies
+
+Span = tuple[int, int]
+MatchedCondition = Literal["yes", "no", "failed", "unknown"]
+Offset = Annotated[int, Meta(description="An offset in the text as the record shows it, in code points.")]
+UnixTime = Annotated[float, Meta(description="Unix time in seconds.")]
+Version = Annotated[int, Meta(description="The version of the entry's format.")]
+ExchangeId = Annotated[str, Meta(description="The exchange. Clients get it in the header `x-guardproxy-id`.")]
+Engine = Annotated[str, Meta(description="The name and version of the program that wrote the entry.")]
+Tenant = Annotated[str, Meta(description="The tenant: a digest of the credential. Empty without a credential.")]
+Route = Annotated[str, Meta(description="Method and path of the request.")]
+Policies = Annotated[str, Meta(description="The digest of the policies that were in force.")]
+Seals = Annotated[
+    Mapping[str, str], Meta(description="Keyed digests of the bodies: `request`, `upstream` (as sent), `client`.")
+]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A part of an entry."""
+
+    def document(self) -> dict[str, Any]:
+        """The JSON object of this part. Long lists are converted in steps, so that other threads run in between."""
+        tag = {"kind": self.__struct_config__.tag} if self.__struct_config__.tag else {}
+        members = {
+            key: _json(value)
+            for name, key, default in _members(type(self))
+            if (value := getattr(self, name)) is not default and value != default
+        }
+        return {**tag, **members}
+
+
+@cache
+def _members(kind: type[Part]) -> tuple[tuple[str, str, Any], ...]:
+    """The attribute, the key and the default of every member of `kind`."""
+    return tuple(
+        (field.name, field.encode_name, {} if field.default_factory is dict else field.default)
+        for field in msgspec.structs.fields(kind)
+    )
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.document()
+    if type(value) is tuple and value and isinstance(value[0], Part):
+        return [part.document() for part in value]
+    return value
+
+
+class Leaf(Part, frozen=True, kw_only=True):
+    """A small part, which is converted in one call."""
+
+    def document(self) -> dict[str, Any]:
+        members: dict[str, Any] = msgspec.to_builtins(self)
+        return members
+
+
+class RecordedFinding(Leaf, frozen=True, kw_only=True):
+    """What a check found in a text."""
+
+    check: str
+    label: str
+    start: Offset
+    end: Offset
+    score: float
+    repair: Annotated[bool, Meta(description="The whole text was replaced by a repaired one.")] = False
+
+
+class RecordedText(Leaf, frozen=True, kw_only=True):
+    """One text of a request or of an answer."""
+
+    path: Annotated[str, Meta(description="Where the text stands in the body. `#key` at the end: an object's key.")]
+    kind: Annotated[str, Meta(description="What the text is: `user`, `system`, `assistant`, `tool_arguments`, ...")]
+    chars: Annotated[int, Meta(description="The length of the original text in code points.")]
+    text: Annotated[str | None, Meta(description="The text, sensitive values masked. `null`: not kept.")]
+    checks: Annotated[tuple[str, ...], Meta(description="The checks that read the text.")]
+    findings: tuple[RecordedFinding, ...]
+    edits: Annotated[tuple[Span, ...], Meta(description="The spans that rules replaced: start and end.")]
+    released: Annotated[int, Meta(description="How far the text was sent on, in code points.")]
+    open: Annotated[bool, Meta(description="The text did not come to its end.")] = False
+    encoded: Annotated[bool, Meta(description="JSON in a string. Checks read it decoded.")] = False
+    number: Annotated[bool, Meta(description="A JSON number.")] = False
+    unmapped: Annotated[bool, Meta(description="The text stands in a field that the wire format does not have.")] = (
+        False
+    )
+    fixed: Annotated[bool, Meta(description="A word of the protocol.")] = False
+    judged: Annotated[bool, Meta(description="The text is judged as a whole and is not kept.")] = False
+    shape: Annotated[
+        tuple[str, tuple[Any, ...]] | None, Meta(description="What a schema of the request demands of the text.")
+    ] = None
+
+    def document(self) -> dict[str, Any]:
+        """The JSON object of the text."""
+        large = len(self.findings) > _STEP_FINDINGS
+        return Part.document(self) if large else Leaf.document(self)
+
+
+class RecordedSide(Part, frozen=True, kw_only=True):
+    """One direction of an exchange."""
+
+    texts: tuple[RecordedText, ...]
+    uninspected: Annotated[tuple[str, ...], Meta(description="Places that no check can read. `*`: all.")]
+    uninspected_kinds: Annotated[
+        tuple[str, ...] | None, Meta(description="The kind of each such place. Missing in old records.")
+    ] = None
+    unmapped: Annotated[tuple[str, ...], Meta(description="Places of texts that the wire format does not have.")]
+
+
+class RecordedRequest(RecordedSide, frozen=True, kw_only=True):
+    """The request."""
+
+    body: Annotated[Any, Meta(description="The body, sensitive values masked. `null`: not kept.")]
+
+
+class RecordedAnswer(RecordedSide, frozen=True, kw_only=True):
+    """One answer of the model."""
+
+    status: Annotated[int | None, Meta(description="The HTTP status of the upstream. `null`: no answer.")]
+    streamed: bool
+    model: Annotated[str, Meta(description="The model that the answer names.")]
+    finish: Annotated[tuple[str, ...], Meta(description="Why the answer ended, in the words of the upstream.")]
+    runs: Annotated[
+        tuple[tuple[int, int], ...],
+        Meta(description="The order of the texts: index in `texts` and length of each run. Index -1: no text."),
+    ]
+    withheld: Annotated[tuple[str, ...], Meta(description="Fields that were left out of the answer.")]
+
+
+class RecordedDecision(Leaf, frozen=True, kw_only=True):
+    """A rule that held, and the finding that it held for."""
+
+    policy: str
+    rule: str
+    action: str
+    mode: Literal["enforce", "shadow"]
+    direction: Direction
+    path: Annotated[str, Meta(description="The `path` of the text.")]
+    check: str
+    label: str
+    start: Offset
+    end: Offset
+    attempt: Annotated[int, Meta(description="The number of the answer, from 0.")] = 0
+
+
+class RecordedFault(Leaf, frozen=True, kw_only=True):
+    """A place of an answer that does not match its schema."""
+
+    place: str
+    expected: str
+    found: str
+
+
+class RecordedAttempt(Part, frozen=True, kw_only=True):
+    """One of several answers of the model."""
+
+    decision: Annotated[str, Meta(description="What became of the answer; of the last one, the outcome.")]
+    rule: Annotated[str, Meta(description="The rule that discarded the answer.")]
+    errors: tuple[RecordedFault, ...]
+    cut: Annotated[bool, Meta(description="The answer was ended before its end.")]
+    tokens: Annotated[int, Meta(description="Tokens of the request and of the answer.")]
+    output_tokens: int
+    counted: Annotated[bool, Meta(description="The upstream counted the tokens. Otherwise they are estimated.")]
+    began: Annotated[float, Meta(description="Milliseconds since the request was received.")]
+    ended: Annotated[float, Meta(description="Milliseconds since the request was received.")]
+    usage: Annotated[Mapping[str, Any] | None, Meta(description="Missing for the last answer: see the record.")] = None
+    response: Annotated[RecordedAnswer | None, Meta(description="Missing for the last answer: see the record.")] = None
+
+
+class RecordedSaving(Leaf, frozen=True, kw_only=True):
+    """What ending wrong answers early has saved (estimate)."""
+
+    tokens: int
+    seconds: float
+    money: float
+
+
+class RecordedShortage(Leaf, frozen=True, kw_only=True):
+    """The check that gave no verdict for want of capacity."""
+
+    check: str
+    reason: str
+
+
+class RecordedError(Leaf, frozen=True, kw_only=True):
+    """Why the exchange failed or was refused."""
+
+    code: str
+    message: str = ""
+    field: Annotated[str | None, Meta(description="The field of the request that is wrong.")] = None
+
+
+class RecordedDuty(Leaf, frozen=True, kw_only=True):
+    """What the store of the gateway answered to one list of calls of a duty."""
+
+    duty: str
+    answers: tuple[int | str | bool | None, ...]
+
+
+class RecordedPlan(Part, frozen=True, kw_only=True):
+    """Where the request went, where that is not where it asked to go."""
+
+    upstream: Annotated[str, Meta(description="The name of the upstream.")] = ""
+    model: Annotated[str, Meta(description="The model.")] = ""
+    parameters: Annotated[Mapping[str, Any], Meta(description="Members of the request that were set.")] = {}
+    reason: Annotated[str, Meta(description="Why, in words.")] = ""
+
+
+class RecordedPlaces(Leaf, frozen=True, kw_only=True):
+    """Places of an answer where redacted values may come back."""
+
+    kinds: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="Kinds of texts. `null`: all."),
+    ] = msgspec.field(name="in")
+    urls: Annotated[tuple[str, ...], Meta(description="Hosts whose URLs may hold the values.")]
+
+
+class Entry(Part, frozen=True, kw_only=True, tag_field="kind"):
+    """A line of the log but for its header. `seq`, `prev` and `hash` are added by the chain."""
+
+    v: Version
+    at: UnixTime
+
+    def to_json(self) -> bytes:
+        """The canonical JSON of the entry: sorted keys, no spaces, UTF-8. Raises `AuditError`."""
+        return canonical(self.document())
+
+
+class Record(Entry, frozen=True, kw_only=True, tag="exchange"):
+    """One exchange: a request and everything that was answered to it, without any sensitive value."""
+
+    id: ExchangeId
+    engine: Engine
+    tenant: Tenant
+    route: Route
+    policies: Policies
+    codec: Annotated[str, Meta(description="The wire format. Empty: the route was passed through, no check read it.")]
+    outcome: Annotated[
+        str,
+        Meta(
+            description="How the exchange ended: `answered`, `passed`, `refused`, `blocked_request`, `blocked_response`, "
+            "`client_closed`, or the code of an error."
+        ),
+    ]
+    status: Annotated[int, Meta(description="The HTTP status that the client got. 0: none.")]
+    rules: Annotated[tuple[str, ...], Meta(description="The enforced rules that held.")]
+    decisions: Annotated[tuple[RecordedDecision, ...], Meta(description="Every rule that held, once a finding.")]
+    request: RecordedRequest
+    response: Annotated[RecordedAnswer, Meta(description="The last answer.")]
+    sizes: Annotated[
+        Mapping[str, int], Meta(description="Bytes of the bodies: `request`, `upstream` (as sent), `client`.")
+    ] = msgspec.field(name="bytes")
+    timings: Annotated[
+        Mapping[str, float],
+        Meta(
+            description="Milliseconds since the request was received: `request_scanned`, `upstream_answered`, "
+            "`first_byte` (to the client), `finished`."
+        ),
+    ]
+    model: Annotated[str, Meta(description="The model that the request names.")]
+    stream: Annotated[bool, Meta(description="The request asks for a stream.")]
+    checks: Annotated[Mapping[str, str], Meta(description="The digest of every check that applied.")]
+    shadow: Annotated[tuple[str, ...], Meta(description="The rules in shadow mode that held.")]
+    usage: Annotated[Mapping[str, Any], Meta(description="Tokens, in the words of the upstream.")]
+    seals: Seals
+    scans: Annotated[int, Meta(description="How many scans were asked for.")]
+    path: Annotated[str, Meta(description="The path of the request, where `route` has parameters.")] = ""
+    tenant_name: Annotated[str | None, Meta(description="The name of the tenant, where it has one.")] = None
+    matched: Annotated[
+        Mapping[str, MatchedCondition], Meta(description="What each condition of `match: when` gave.")
+    ] = {}
+    language: Annotated[str, Meta(description="The language that the request declares.")] = ""
+    conversation: Annotated[str, Meta(description="The pseudonym of the conversation.")] = ""
+    signs: Annotated[int, Meta(description="Signs of life that were sent while the answer was held back.")] = 0
+    attempts: Annotated[
+        tuple[RecordedAttempt, ...], Meta(description="All answers of the model, where it gave more than one.")
+    ] = ()
+    saved: RecordedSaving | None = None
+    duties: Annotated[
+        tuple[RecordedDuty, ...], Meta(description="What the store of the gateway answered to duties, in order.")
+    ] = ()
+    plan: RecordedPlan | None = None
+    no_capacity: RecordedShortage | None = None
+    error: RecordedError | None = None
+    restore: Annotated[
+        tuple[RecordedPlaces, ...] | None, Meta(description="Where values may come back. Missing in old records.")
+    ] = None
+
+    def document(self) -> dict[str, Any]:
+        """The JSON object of the record."""
+        if sum(self.sizes.values()) > _STEP_BYTES:
+            return Part.document(self)
+        members: dict[str, Any] = msgspec.to_builtins(self)
+        return members
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the exchange was read by its wire format; a route that was passed through was not."""
+        return bool(self.codec)
+
+    @property
+    def answers(self) -> tuple[RecordedAnswer, ...]:
+        """Every answer of the model, in their order."""
+        earlier = (attempt.response for attempt in self.attempts[:-1])
+        return (*(answer for answer in earlier if answer is not None), self.response)
+
+    @property
+    def finding_count(self) -> int:
+        """How many findings all texts have."""
+        sides: tuple[RecordedSide, ...] = (self.request, *self.answers)
+        return sum(len(text.findings) for side in sides for text in side.texts)
+
+    @property
+    def total_ms(self) -> float | None:
+        """The time from the request to the end of the exchange in milliseconds; `None` where it is not known."""
+        return self.timings.get("finished")
+
+
+class Intent(Entry, frozen=True, kw_only=True, tag="intent"):
+    """An exchange that is about to go upstream, without any text. A record or a closing with the same `id` follows."""
+
+    id: ExchangeId
+    engine: Engine
+    tenant: Tenant
+    route: Route
+    policies: Policies
+    seals: Seals
+
+
+class Closing(Entry, frozen=True, kw_only=True, tag="closing"):
+    """The end of an exchange whose record could not be kept. What became of the exchange is unknown."""
+
+    id: ExchangeId
+    engine: Engine
+    tenant: Tenant
+    route: Route
+    policies: Policies
+    seals: Seals
+    outcome: Literal["unknown"]
+    began: Annotated[float | None, Meta(description="The time of the intent.")]
+    why: Annotated[str, Meta(description="Why there is no record.")]
+
+
+class Gap(Entry, frozen=True, kw_only=True, tag="gap"):
+    """A time in which the log could not be written. All traffic was refused."""
+
+    since: UnixTime
+    why: Annotated[str, Meta(description="Why the log could not be written.")]
+
+
+AnyEntry = Record | Intent | Closing | Gap

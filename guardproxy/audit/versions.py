@@ -1,0 +1,107 @@
+"""Reads entries of the audit log, of this version and of older ones.
+
+In: lines of a log. Out: entries. Kept: nothing. Each older version has one reader, which gives the members of the version
+after it. Entries of newer versions are refused: what they say would be read wrongly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from guardproxy.audit.chain import open_line
+from guardproxy.audit.document import ENTRY_VERSION, AnyEntry, Record
+from guardproxy.errors import RecordError
+
+Members = dict[str, Any]
+
+_CHAIN = ("seq", "prev", "hash")
+# What version 1 left out of the record of a route that was passed through.
+_PASSED: Mapping[str, Any] = {
+    "codec": "",
+    "model": "",
+    "stream": False,
+    "checks": {},
+    "shadow": [],
+    "usage": {},
+    "seals": {},
+    "scans": 0,
+}
+_PASSED_ANSWER: Mapping[str, Any] = {
+    "status": None,
+    "streamed": False,
+    "model": "",
+    "finish": [],
+    "runs": [],
+    "withheld": [],
+}
+
+
+def read_entry(line: bytes) -> AnyEntry | None:
+    """The entry of a line; `None` for the header of a log and for a line that is no object with a version in canonical JSON.
+    Raises `RecordError` for an entry of an unknown version, and for one whose members are wrong."""
+    members = open_line(line)
+    return entry_of(members) if members is not None and "v" in members else None
+
+
+def read_record(line: bytes) -> Record:
+    """The record of a line. Raises `RecordError` where the line is not the record of an exchange."""
+    entry = read_entry(line)
+    if not isinstance(entry, Record):
+        raise RecordError("the line is not a record of an audit log")
+    return entry
+
+
+def entries_of(path: Path) -> Iterator[AnyEntry]:
+    """The entries of a log, without lines that cannot be read. Raises `OSError`, and `RecordError` with the number of the
+    line."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                entry = read_entry(line)
+            except RecordError as error:
+                raise RecordError(f"{path}:{number}: {error}") from None
+            if entry is not None:
+                yield entry
+
+
+def entry_of(members: Mapping[str, Any]) -> AnyEntry:
+    """The entry with these members. Raises `RecordError`."""
+    version = members.get("v")
+    if type(version) is not int or version < 1:
+        raise RecordError("the entry names no version")
+    if version > ENTRY_VERSION:
+        raise RecordError(
+            f"the entry has version {version}, and this guardproxy reads up to version {ENTRY_VERSION}: use a newer one"
+        )
+    read: Members = {name: value for name, value in members.items() if name not in _CHAIN}
+    for older in range(version, ENTRY_VERSION):
+        read = _READERS[older](read)
+    try:
+        entry: AnyEntry = msgspec.convert(read, AnyEntry)
+    except msgspec.ValidationError as error:
+        raise RecordError(f"not an entry of version {version}: {error}") from None
+    return entry
+
+
+def _from_version_1(members: Members) -> Members:
+    """Version 2 names the kind of every entry, and writes a route that was passed through like every other exchange."""
+    if "kind" in members:
+        return {**members, "v": 2}
+    out = {**_PASSED, **members, "kind": "exchange", "v": 2}
+    out["request"] = {"body": None, **_object(members, "request")}
+    out["response"] = {**_PASSED_ANSWER, **_object(members, "response")}
+    return out
+
+
+def _object(members: Members, name: str) -> Members:
+    value = members.get(name)
+    if not isinstance(value, dict):
+        raise RecordError(f"not an entry of version 1: `{name}` is not an object")
+    return value
+
+
+_READERS: Mapping[int, Callable[[Members], Members]] = {1: _from_version_1}

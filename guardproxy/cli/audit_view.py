@@ -1,0 +1,199 @@
+"""Prints one entry of the audit log for people: texts with their findings marked, decisions, attempts, timings, digests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from guardproxy.audit import (
+    AnyEntry,
+    Closing,
+    Gap,
+    Intent,
+    Record,
+    RecordedAnswer,
+    RecordedAttempt,
+    RecordedDecision,
+    RecordedSide,
+    RecordedText,
+)
+from guardproxy.cli.printing import console, plain, styled
+from guardproxy.wire.json import view
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+# How much of a text is shown around findings, and how much of a text without any.
+AROUND_CHARS = 200
+LIMIT_CHARS = 2000
+_FOUND = "bold yellow"
+_EDITED = "bold green"
+
+
+def print_entry(entry: AnyEntry) -> None:
+    """Prints an entry on standard output."""
+    out = console()
+    for line in lines_of(entry):
+        out.print(line)
+
+
+def lines_of(entry: AnyEntry) -> Iterator[Text]:
+    """The entry as lines. Nothing in it reaches the terminal as a control character."""
+    match entry:
+        case Record():
+            yield from _record(entry)
+        case Closing():
+            yield _title(entry, entry.id, "closing: the outcome is unknown")
+            yield _row("because", entry.why)
+            yield from _origin(entry)
+        case Intent():
+            yield _title(entry, entry.id, "intent: about to go upstream")
+            yield from _origin(entry)
+        case Gap():
+            yield _title(entry, "", "gap: the log could not be written")
+            yield _row("since", _clock(entry.since))
+            yield _row("because", entry.why)
+    yield styled("")
+
+
+def _record(record: Record) -> Iterator[Text]:
+    yield _title(record, record.id, f"{record.outcome}, status {record.status or 'none'}")
+    yield from _origin(record)
+    yield _row("model", record.model + (" (stream)" if record.stream else ""))
+    yield _row("format", record.codec or "none: the route was passed through unread")
+    if record.language:
+        yield _row("language", record.language)
+    if record.conversation:
+        yield _row("conversation", record.conversation)
+    if record.error:
+        where = f" at {record.error.field}" if record.error.field else ""
+        yield _row("error", f"{record.error.code}{where} {record.error.message}".rstrip())
+    if record.no_capacity:
+        yield _row("no capacity", f"{record.no_capacity.check}: {record.no_capacity.reason}")
+    yield _row("rules", ", ".join(record.rules) or "none held")
+    if record.shadow:
+        yield _row("shadow rules", ", ".join(record.shadow))
+    yield from _side("request", record.request)
+    for number, attempt in enumerate(record.attempts):
+        yield from _attempt(number, attempt)
+    yield from _answer("response", record.response)
+    yield from _decisions(record.decisions)
+    yield from _members("timings (ms)", {name: f"{value:g}" for name, value in record.timings.items()})
+    yield from _members("sizes (bytes)", record.sizes)
+    yield from _members("usage", record.usage)
+    yield from _members("checks", record.checks)
+    yield from _members("conditions", record.matched)
+    yield from _members("seals", record.seals)
+
+
+def _title(entry: AnyEntry, name: str, what: str) -> Text:
+    return styled((f"{plain(name)}  ".lstrip(), "bold"), f"{_clock(entry.at)}  {plain(what)}")
+
+
+def _origin(entry: Record | Closing | Intent) -> Iterator[Text]:
+    yield _row("route", entry.route)
+    name = f"{entry.tenant_name} " if isinstance(entry, Record) and entry.tenant_name else ""
+    yield _row("tenant", f"{name}({entry.tenant or 'no credential'})")
+    yield _row("engine", entry.engine)
+    yield _row("policies", entry.policies)
+
+
+def _side(name: str, side: RecordedSide) -> Iterator[Text]:
+    yield styled((name, "bold"))
+    for text in side.texts:
+        yield from _text(text)
+    if side.uninspected:
+        yield _row("not inspected", "everything" if side.uninspected == ("*",) else ", ".join(side.uninspected))
+    if side.unmapped:
+        yield _row("unmapped", ", ".join(side.unmapped))
+
+
+def _answer(name: str, answer: RecordedAnswer) -> Iterator[Text]:
+    if answer.status is not None:
+        how = "streamed" if answer.streamed else "whole"
+        finish = f", finish {', '.join(answer.finish)}" if answer.finish else ""
+        name = f"{name}: status {answer.status}, {how}, model {answer.model or '?'}{finish}"
+    yield from _side(plain(name), answer)
+    if answer.withheld:
+        yield _row("withheld", ", ".join(answer.withheld))
+
+
+def _attempt(number: int, attempt: RecordedAttempt) -> Iterator[Text]:
+    rule = f" by rule {attempt.rule}" if attempt.rule else ""
+    tokens = f"{attempt.tokens} tokens{'' if attempt.counted else ' (estimate)'}"
+    yield styled((f"attempt {number}", "bold"), plain(f": {attempt.decision}{rule}, {tokens}"))
+    yield _row("ms", f"{attempt.began:g} to {attempt.ended:g}{', ended early' if attempt.cut else ''}")
+    for fault in attempt.errors:
+        yield _row("fault", f"{fault.place or 'the answer'}: expected {fault.expected}, found {fault.found}")
+    if attempt.response is not None:
+        yield from _answer(f"response of attempt {number}", attempt.response)
+
+
+def _text(text: RecordedText) -> Iterator[Text]:
+    flags = [name for name in ("open", "encoded", "number", "unmapped", "judged") if getattr(text, name)]
+    about = ", ".join([text.kind, f"{text.chars} characters", *flags])
+    yield styled("  ", (plain(text.path), "cyan"), plain(f" ({about})"))
+    if text.text is None:
+        yield styled("    ", ("(not kept)", "dim"))
+    else:
+        yield styled("    ", *_marked(view(text.text).text if text.encoded else text.text, text))
+    for finding in text.findings:
+        where = f"{finding.start}-{finding.end}"
+        yield styled(plain(f"    {finding.check}: {finding.label} at {where}, score {finding.score:g}"))
+
+
+def _marked(shown: str, text: RecordedText) -> Iterator[tuple[str, str] | str]:
+    """A text with its findings in brackets, cut far from them. `shown`: the text that checks read."""
+    if not text.findings:
+        yield plain(shown[:LIMIT_CHARS]) + (" ..." if len(shown) > LIMIT_CHARS else "")
+        return
+    edits = set(text.edits)
+    end_before = 0
+    for finding in sorted(text.findings, key=lambda finding: (finding.start, -finding.end)):
+        if finding.start < end_before:
+            continue
+        yield _between(shown[end_before : finding.start], is_first=end_before == 0)
+        style = _EDITED if (finding.start, finding.end) in edits else _FOUND
+        yield f"\u27e6{plain(shown[finding.start : finding.end])}\u27e7", style
+        end_before = finding.end
+    rest = shown[end_before:]
+    yield plain(rest[:AROUND_CHARS]) + (" ..." if len(rest) > AROUND_CHARS else "")
+
+
+def _between(text: str, *, is_first: bool) -> str:
+    head = 0 if is_first else AROUND_CHARS
+    if len(text) <= head + AROUND_CHARS:
+        return plain(text)
+    return f"{plain(text[:head])} ... {plain(text[-AROUND_CHARS:])}"
+
+
+def _decisions(decisions: Sequence[RecordedDecision]) -> Iterator[Text]:
+    if decisions:
+        yield styled(("decisions", "bold"))
+    for decision in decisions:
+        shadow = " (shadow)" if decision.mode == "shadow" else ""
+        attempt = f", attempt {decision.attempt}" if decision.attempt else ""
+        yield styled(
+            plain(f"  {decision.policy}/{decision.rule}: {decision.action}{shadow}"),
+            plain(f" for {decision.check} {decision.label} at {decision.start}-{decision.end}"),
+            plain(f" of {decision.direction} {decision.path}{attempt}"),
+        )
+
+
+def _members(name: str, members: Mapping[str, object]) -> Iterator[Text]:
+    if members:
+        yield styled((name, "bold"))
+    for key, value in members.items():
+        yield _row(key, str(value))
+
+
+def _row(name: str, value: str) -> Text:
+    return styled("  ", (plain(name), "dim"), f": {plain(value)}")
+
+
+def _clock(at: float) -> str:
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
+    except (ValueError, OverflowError, OSError):
+        return str(at)

@@ -1,0 +1,190 @@
+"""Observers of finished exchanges: metrics, the log line, and the sinks beside the audit log.
+
+In: finished records, and durable lines of the log. Out: what each observer does with them. Kept: a bounded queue and a thread
+for each observer. An observer that is slow or fails delays no exchange and no other observer: what its queue has no room for is
+dropped and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Condition, Thread
+from typing import Any, Generic, Protocol, TypeVar
+
+from guardproxy.audit import Record, Sink
+from guardproxy.server.status import Metrics
+
+LIMIT_WAITING = 10_000
+LIMIT_WAITING_BYTES = 64 * 1024 * 1024
+CLOSE_TIMEOUT_S = 5.0
+PLAIN = ("answered", "passed")  # outcomes that are no news where no rule held
+
+_log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+
+
+class Observer(Protocol):
+    """Sees every finished exchange."""
+
+    @property
+    def name(self) -> str:
+        """The name of the observer in metrics."""
+        ...
+
+    def finished(self, record: Record) -> None:
+        """Takes the record of an exchange, in a thread of the observer. An exception is logged and counted."""
+        ...
+
+
+class Outlet(Generic[Item]):
+    """Hands items to `take` one after the other, in a thread. `name`: of the observer behind it; `limit`, `limit_bytes`: how
+    many items may wait, and how large they may be together."""
+
+    def __init__(
+        self,
+        name: str,
+        take: Callable[[Item], None],
+        metrics: Metrics,
+        limit: int = LIMIT_WAITING,
+        limit_bytes: int = LIMIT_WAITING_BYTES,
+    ) -> None:
+        self._name = name
+        self._take = take
+        self._dropped = metrics.observer_dropped.labels(name)
+        self._failed = metrics.observer_failed.labels(name)
+        self._limit = limit
+        self._limit_bytes = limit_bytes
+        self._changed = Condition()
+        self._waiting: deque[tuple[Item, int]] = deque()
+        self._waiting_bytes = 0
+        self._closed = False
+        self._thread = Thread(target=self._run, name=f"observer-{name}", daemon=True)
+        self._thread.start()
+
+    def put(self, item: Item, size_bytes: int) -> None:
+        """Queues an item, or drops it where the queue is full. Returns at once; any thread may call it."""
+        with self._changed:
+            is_full = len(self._waiting) >= self._limit or self._waiting_bytes + size_bytes > self._limit_bytes
+            if self._closed or (is_full and self._waiting):
+                self._dropped.inc()
+                return
+            self._waiting.append((item, size_bytes))
+            self._waiting_bytes += size_bytes
+            self._changed.notify()
+
+    def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Takes no further item and hands over those that wait, for at most `timeout_s`."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            _log.warning("observer did not end", extra={"observer": self._name})
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return
+                item, size_bytes = self._waiting.popleft()
+                self._waiting_bytes -= size_bytes
+            try:
+                self._take(item)
+            except Exception as error:
+                self._failed.inc()
+                _log.warning("observer failed", extra={"observer": self._name, "error": type(error).__name__})
+            del item
+
+
+class Observers:
+    """Tells every observer of every finished exchange."""
+
+    def __init__(self, observers: Iterable[Observer], metrics: Metrics) -> None:
+        self._outlets = [Outlet(observer.name, observer.finished, metrics) for observer in observers]
+
+    def finished(self, record: Record) -> None:
+        """Queues the record for every observer. Returns at once."""
+        size_bytes = sum(record.sizes.values())
+        for outlet in self._outlets:
+            outlet.put(record, size_bytes)
+
+    def close(self) -> None:
+        """Ends all observers."""
+        for outlet in self._outlets:
+            outlet.close()
+
+
+class Fan:
+    """Hands the durable lines of the log to the sinks beside it."""
+
+    def __init__(self, sinks: Mapping[str, Sink], metrics: Metrics) -> None:
+        self._sinks = sinks
+        self._outlets = [Outlet(f"sink {name}", sink.take, metrics) for name, sink in sinks.items()]
+
+    def durable(self, lines: Sequence[bytes]) -> None:
+        """Queues lines for every sink. Returns at once; called in the thread that writes the log."""
+        for outlet in self._outlets:
+            for line in lines:
+                outlet.put(line, len(line))
+
+    def close(self) -> None:
+        """Hands over what waits, and closes the sinks."""
+        for outlet, (name, sink) in zip(self._outlets, self._sinks.items(), strict=True):
+            outlet.close()
+            try:
+                sink.close()
+            except Exception as error:
+                _log.warning("sink not closed", extra={"observer": name, "error": type(error).__name__})
+
+
+class MetricsObserver:
+    """Counts finished exchanges in the metrics."""
+
+    name = "metrics"
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def finished(self, record: Record) -> None:
+        """Counts what the record says."""
+        metrics = self._metrics
+        metrics.exchanges.labels(record.route, record.outcome).inc()
+        rules = Counter(
+            (decision.policy, decision.rule, decision.action, decision.mode) for decision in record.decisions
+        )
+        for labels, count in rules.items():
+            metrics.rules.labels(*labels).inc(count)
+        for attempt in record.attempts[:-1]:
+            metrics.attempts.labels(record.route, attempt.decision).inc()
+        if record.saved is not None:
+            metrics.saved_tokens.inc(record.saved.tokens)
+            metrics.saved_seconds.inc(record.saved.seconds)
+        for direction, side in (("request", record.request), ("response", record.response)):
+            if edits := sum(len(text.edits) for text in side.texts):
+                metrics.spans.labels(direction).inc(edits)
+
+
+class LogObserver:
+    """Writes one log line for every finished exchange. An exchange that a rule touched or that failed is news; the level of all
+    others is DEBUG."""
+
+    name = "log"
+
+    def finished(self, record: Record) -> None:
+        """Logs the exchange, without any text."""
+        is_plain = record.outcome in PLAIN and not record.rules
+        level = logging.DEBUG if is_plain else logging.INFO
+        if not _log.isEnabledFor(level):
+            return
+        extra: dict[str, Any] = {
+            "id": record.id,
+            "route": record.route,
+            "outcome": record.outcome,
+            "status": record.status,
+            "rules": list(record.rules),
+            "ms": record.total_ms,
+        }
+        _log.log(level, "exchange", extra=extra)
