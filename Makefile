@@ -6,7 +6,7 @@ UPSTREAM ?=
 PORT ?= 8080
 ADMIN_PORT ?= 9090
 
-.PHONY: run quick test test-export timing lint docs test-long test-differential bench lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs test-long test-differential bench lock wheel clean
 
 run: $(VENV)/.demo
 ifeq ($(UPSTREAM),)
@@ -25,6 +25,11 @@ quick: $(VENV)/.test
 
 test: $(VENV)/.test
 	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile
+
+# The lines and branches that the unit tests reach. The pure packages have floors, which tests/kit/branch_coverage.py lists.
+coverage: $(VENV)/.test
+	HYPOTHESIS_PROFILE=quick $(PYTEST) $(PARALLEL) --dist loadfile --cov --cov-report=json:.coverage.json tests/unit
+	$(BIN)/python -m tests.kit.branch_coverage .coverage.json
 
 test-export: $(VENV)/.train
 	$(PYTEST) -m export tests/unit

@@ -164,7 +164,7 @@ class Admission:
 
 def head_of(request: Request) -> Head:
     """What duties see of a request. The path and the query are as they were sent."""
-    path, _, query = request.message.path.partition("?")
+    path, _, query = request.raw_path.partition("?")
     return Head(
         id=secrets.token_hex(12),
         method=request.method,

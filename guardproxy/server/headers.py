@@ -158,7 +158,7 @@ def check_head(request: web.BaseRequest) -> tuple[str, str]:
     """The raw path and query of a request that may be read. Raises `DownstreamError`."""
     if VERSION in request or request.version not in (HttpVersion10, HttpVersion11):
         raise DownstreamError(ErrorCode.HTTP_VERSION)
-    path, _, query = request.message.path.partition("?")
+    path, _, query = request.raw_path.partition("?")
     if not _PATH.fullmatch(path) or "//" in path or "/." in path or not _QUERY.fullmatch(query):
         raise DownstreamError(ErrorCode.INVALID_PATH)
     coding = request.headers.getall("Transfer-Encoding", [])

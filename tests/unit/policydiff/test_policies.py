@@ -101,6 +101,14 @@ def test_a_share_that_grows_or_falls() -> None:
     assert said(POLICY, old) == [("rule `attack`: enforce 0.5 % -> 100 %", "tightens")]
 
 
+def test_where_values_come_back() -> None:
+    few = POLICY.replace("action: redact}", "action: redact, restore: {in: [assistant]}}")
+    more = few.replace("[assistant]", "[assistant, reasoning]")
+    less, much = "assistant (in URLs: never)", "assistant, reasoning (in URLs: never)"
+    assert said(more, few) == [(f"rule `pii`: values come back in {less} -> {much}", "loosens")]
+    assert said(few, more) == [(f"rule `pii`: values come back in {much} -> {less}", "tightens")]
+
+
 def test_a_share_in_place_of_shadow_mode() -> None:
     old = POLICY.replace("action: block}", "action: block, mode: shadow}")
     assert said(POLICY.replace("action: block}", "action: block, enforce: 10 %}"), old) == [

@@ -1,0 +1,229 @@
+"""The server in this process, in front of a scripted upstream: what it refuses, what it counts, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from guardproxy.config import Config
+from guardproxy.demo.journal import Journal
+from guardproxy.demo.scripted import start
+from guardproxy.policy import PolicyErrors
+from guardproxy.server.app import Server, check_fallbacks
+from guardproxy.server.listener import Listener
+from guardproxy.server.recorder import Recorder
+from tests.kit.play import policy_set
+
+POLICY = """
+policy: guard
+checks:
+  word: {use: pattern, words: [umbrella-corp]}
+rules:
+  - {id: no-such-word, on: request, when: word, action: block}
+"""
+ROUTES = pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+
+
+def asked(text: str) -> dict[str, Any]:
+    return {"model": "scripted", "max_tokens": 9, "messages": [{"role": "user", "content": text}]}
+
+
+@dataclass
+class Rig:
+    """A server that listens, and what is behind it."""
+
+    server: Server
+    port: int
+    journal: Journal
+    client: aiohttp.ClientSession
+
+    def post(self, path: str, body: Any) -> Any:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"content-type": "application/json"}
+        return self.client.post(f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers)
+
+    async def status(self, path: str, body: Any) -> tuple[int, dict[str, Any]]:
+        async with self.post(path, body) as answer:
+            return answer.status, await answer.json()
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.server.metrics.registry.get_sample_value(f"guardproxy_{name}", labels) or 0.0
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts servers with settings; each is closed at the end of the test."""
+    async with AsyncExitStack() as stack:
+
+        async def begin(**settings: Any) -> Rig:
+            return await stack.enter_async_context(_serving(tmp_path, settings))
+
+        yield begin
+
+
+@asynccontextmanager
+async def _serving(folder: Path, settings: dict[str, Any]) -> AsyncIterator[Rig]:
+    policies = folder / "policies"
+    policies.mkdir()
+    (policies / "policy.yaml").write_text(POLICY)
+    upstream = await start()
+    config = Config(upstream=(upstream.url,), policies=policies, audit=folder / "audit", **{"drain_s": 5.0, **settings})
+    server = Server(config)
+    listener = Listener(
+        server.handle, limit=100, timeout_head_s=5.0, lingering_time=1.0, auto_decompress=False, access_log=None
+    )
+    server.watch(listener)
+    runner = web.ServerRunner(listener)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        async with aiohttp.ClientSession() as client:
+            yield Rig(server, runner.addresses[0][1], upstream.journal, client)
+    finally:
+        await server.drain()
+        await runner.cleanup()
+        await server.close()
+        await upstream.close()
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - what is counted tells nobody
+            await asyncio.sleep(0)
+
+
+@ROUTES
+async def test_an_answer_is_counted(running: Start, path: str) -> None:
+    rig = await running()
+    assert (await rig.status(path, asked("hello")))[0] == 200
+    await until(lambda: rig.count("exchanges_total", route=f"POST {path}", outcome="answered") == 1)
+    assert len(rig.journal.all()) == 1
+    assert rig.server.trouble() == rig.server.stuck() == rig.server.ailments() == rig.server.remarks() == []
+
+
+@ROUTES
+async def test_what_a_policy_blocks_does_not_reach_the_upstream(running: Start, path: str) -> None:
+    rig = await running()
+    status, body = await rig.status(path, asked("of umbrella-corp"))
+    assert (status, "error" in body) == (400, True)
+    assert rig.journal.all() == []
+    names = {"policy": "guard", "rule": "no-such-word", "action": "block", "mode": "enforce"}
+    await until(lambda: rig.count("rule_hits_total", **names) == 1)
+
+
+@ROUTES
+async def test_a_body_over_the_limit_is_refused(running: Start, path: str) -> None:
+    rig = await running(limit_body_bytes=1000)
+    status, body = await rig.status(path, asked("x" * 1000))
+    assert (status, "error" in body) == (413, True)
+    assert rig.journal.all() == []
+
+
+@ROUTES
+async def test_a_body_that_does_not_come_is_refused(running: Start, path: str) -> None:
+    rig = await running(body_grace_s=0.0, timeout_body_s=0.01)
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
+    writer.write(head.encode())
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"\r\n\r\n{" in answer
+
+
+@ROUTES
+async def test_exchanges_over_the_limit_are_sent_away(running: Start, path: str) -> None:
+    """They are to come again; the first is answered by nobody and ends when its client leaves."""
+    rig = await running(limit_exchanges=1)
+    first = asyncio.create_task(rig.status(path, asked("hang early")))
+    await until(rig.journal.all)
+    assert rig.server.full()
+    async with rig.post(path, asked("hello")) as answer:
+        assert (answer.status, "retry-after" in answer.headers) == (503, True)
+    first.cancel()
+    await until(lambda: not rig.server.full())
+    assert (await rig.status(path, asked("hello")))[0] == 200
+
+
+async def test_without_a_log_nothing_is_answered(running: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = await running()
+    monkeypatch.setattr(Recorder, "healthy", property(lambda _: False))
+    monkeypatch.setattr(Recorder, "trouble", property(lambda _: "the log is gone"))
+    assert (await rig.status("/v1/messages", asked("hello")))[0] == 503
+    assert rig.journal.all() == []
+    assert rig.server.trouble() == ["the audit log is gone"]
+    (ailment,) = rig.server.ailments()
+    assert ailment.startswith("the audit log is gone (for ")
+
+
+async def test_an_unknown_route_and_a_wrong_type_are_refused(running: Start) -> None:
+    rig = await running()
+    assert (await rig.status("/v2/other", asked("hello")))[0] == 404
+    async with rig.client.post(f"http://127.0.0.1:{rig.port}/v1/messages", data="hello") as answer:
+        assert answer.status == 415
+
+
+async def test_what_is_open_is_waited_for_and_then_ended(running: Start) -> None:
+    rig = await running(drain_s=30.0)
+    task = asyncio.create_task(rig.status("/v1/messages", asked("hang early")))
+    await until(rig.journal.all)
+    rig.server.stop_coming()
+    assert rig.server.trouble() == ["draining"]
+    hurry = asyncio.Event()
+    drained = asyncio.create_task(rig.server.drain(hurry))
+    await asyncio.sleep(0)
+    assert not drained.done()
+    hurry.set()
+    async with asyncio.timeout(20):
+        await drained
+        status, body = await task
+    assert (status, "error" in body) == (503, True)
+
+
+async def test_a_bad_file_is_a_remark_and_the_old_policies_stay(running: Start, tmp_path: Path) -> None:
+    rig = await running()
+    before = rig.server.version()["policies"]
+    (tmp_path / "policies" / "policy.yaml").write_text("policy: [")
+    said = await rig.server.reload()
+    assert (said["ok"], said["policies"]) == (False, before)
+    assert rig.server.remarks()[0].startswith("the policies' folder cannot be used")
+    os.remove(tmp_path / "policies" / "policy.yaml")
+    (tmp_path / "policies" / "other.yaml").write_text(POLICY.replace("umbrella", "parasol"))
+    assert (await rig.server.reload())["ok"] is True
+    assert rig.server.version()["policies"] != before
+
+
+async def test_an_upstream_that_is_not_asked_is_a_remark(running: Start) -> None:
+    rig = await running(breaker_failures=1, readyz_upstreams=True)
+    await rig.status("/v1/messages", asked("error 500"))
+    await until(rig.server.remarks)
+    assert "circuit breaker is open" in rig.server.remarks()[0]
+    assert rig.server.trouble() == ["no upstream answers"]
+    (name,) = rig.server._breakers.states()
+    assert rig.count("upstream_breaker", upstream=name, state="open") == 1
+
+
+def test_a_fallback_needs_an_address() -> None:
+    text = (
+        POLICY
+        + "  - {id: again, on: response, when: word, action: retry, then: fallback, fallback: {upstream: spare}}\n"
+    )
+    policies = policy_set(text)
+    with pytest.raises(PolicyErrors, match="--upstream spare=URL"):
+        check_fallbacks(policies, Config(upstream=("http://one.example",)))
+    check_fallbacks(policies, Config(upstream=("http://one.example", "spare=http://two.example")))
