@@ -1,8 +1,8 @@
 """The options of checks: each check declares them once, in a table `OPTIONS` from name to `Option`.
 
 The table is the only place that knows an option: `build` reads its defaults there, `extends` and `policy diff` compare values
-by it (`policy/strictness.py`), `policy schema` makes completion for editors of it, and `docs/check-options.md` is generated
-from it.
+by it (`policy/strictness.py`), `policy schema` makes completion for editors of it, and the tables of
+`docs/policies/checks.md` are generated from it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ TEXTS: Mapping[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "s
 class Option:
     """One option of a check.
 
-    `help`: what it means, in a sentence. `schema`: its type, as JSON Schema. `default`: its value if it is left out; `None` if
-    that depends on something else, or if it must be given. `tighter`: which of two values finds more or shows less:
+    `help`: what it means, in a sentence. `schema`: its type, as JSON Schema. `default`: its value if it is left out. If that is
+    not one value, `default` is `None` and `default_words` says what happens; without words the option is required. `tighter`:
+    which of two values finds more or shows less:
 
     - `longer`, `shorter`: the list that has all items of the other one and more, or that lacks some of them;
     - `lower`: the lower score or the higher operating point (`5%` finds more than `1%`), for each label if it is a mapping;
@@ -38,6 +39,7 @@ class Option:
     help: str
     schema: Mapping[str, Any]
     default: Any = field(default=None, kw_only=True)
+    default_words: str = field(default="", kw_only=True)
     tighter: Tighter = field(default=None, kw_only=True)
 
 

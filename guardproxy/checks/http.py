@@ -39,23 +39,24 @@ _LABEL = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
 
 OPTIONS: Options = {
     "url": Option(
-        "The service that gets the texts; the operator must allow the host.",
+        "Where texts are sent. The operator must allow the host with `--remote-check-host`.",
         {"type": "string", "pattern": "^https?://[^/]+"},
     ),
     "timeout_s": Option(
-        "Seconds until a service that has not answered counts as failed.",
+        "Seconds to wait for the service.",
         {"type": "number", "exclusiveMinimum": 0, "maximum": 60},
         default=TIMEOUT_S,
     ),
     "sensitive": Option(
-        "Whether its findings are values that records must not show.",
+        "Whether the findings are values that records must not show.",
         {"type": "boolean"},
         default=True,
         tighter=(False, True),
     ),
     "revision": Option(
-        "The version of the service: a replay does not take findings of another version from records.",
+        "The version of the service; findings of another version are not taken from records.",
         {"type": "string", "pattern": r"\S"},
+        default_words="none",
     ),
 }
 

@@ -44,7 +44,7 @@ REFUSED = "schema_refused"
 _FILE = {"type": "string", "minLength": 1}
 OPTIONS: Options = {
     "schema": Option(
-        "What an answer must be: `from_request`, a file beside the policy, or a schema here.",
+        "`from_request`, `{file: schemas/order.json}` below the policies' folder, or `{inline: ...}`.",
         {
             "anyOf": [
                 {"const": "from_request"},
@@ -61,9 +61,9 @@ OPTIONS: Options = {
     "draft": Option(
         "The draft of a schema that does not name its draft, between quotes.", {"enum": list(DRAFTS)}, default=LATEST
     ),
-    "repair": Option("Whether broken JSON is mended if that is possible.", {"type": "boolean"}, default=False),
+    "repair": Option("Whether broken JSON is repaired where possible.", {"type": "boolean"}, default=False),
     "invented": Option(
-        "Arguments of a tool call that its schema does not name.",
+        "Whether arguments of a tool call that its schema does not name are faults: `refuse` or `allow`.",
         {"enum": ["refuse", "allow"]},
         default="refuse",
         tighter=("allow", "refuse"),

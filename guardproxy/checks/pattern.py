@@ -30,12 +30,10 @@ CAP_LIMIT = 65536
 SLOW = 100_000
 """Steps of a compiled pattern from which RE2 has to do without its fast automaton: about 20 times the time for a text."""
 OPTIONS: Options = {
-    "patterns": Option("Patterns in RE2's syntax.", TEXTS, default=[], tighter="longer"),
-    "words": Option(
-        "Words, found in any case where no letter or digit touches them.", TEXTS, default=[], tighter="longer"
-    ),
-    "label": Option("The label of its findings.", {"type": "string", "minLength": 1}, default="MATCH"),
-    "score": Option("The score of its findings.", SCORE, default=1.0),
+    "patterns": Option("Patterns in RE2 syntax.", TEXTS, default=[], tighter="longer"),
+    "words": Option("Words in any case, where no letter or digit touches them.", TEXTS, default=[], tighter="longer"),
+    "label": Option("The label of the findings.", {"type": "string", "minLength": 1}, default="MATCH"),
+    "score": Option("The score of the findings.", SCORE, default=1.0),
     "cap": Option(
         "The most characters of a match that has no bound of its own.",
         {"type": "integer", "minimum": 1, "maximum": CAP_LIMIT},

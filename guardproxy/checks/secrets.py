@@ -34,7 +34,7 @@ _ASSIGN = r"""(?:\\?["']?\s{0,4}(?:=|:|=>|:=)\s{0,4}|\s{1,4}(?i:is)\s{1,4})(?:\\
 _END = r"(?:[^A-Za-z0-9_]|\z)"
 _IDS = {"type": "array", "items": {"type": "string"}}
 OPTIONS: Options = {
-    "rules": Option("Only these rules, by their ids; all by default.", _IDS, tighter="longer"),
+    "rules": Option("Only these rules, by id.", _IDS, default_words="all", tighter="longer"),
     "skip": Option("All rules but these.", _IDS, default=[], tighter="shorter"),
     "evasions": EVASIONS,
 }

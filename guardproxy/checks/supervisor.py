@@ -49,19 +49,19 @@ UNCALIBRATED = 0.5
 _POINT: Mapping[str, Any] = {"anyOf": [SCORE, {"type": "string", "minLength": 1}]}
 OPTIONS: Options = {
     "first_stage": Option(
-        "Whether a cheap model may clear texts that are clearly harmless.",
+        "Whether a cheap model may skip texts that are clearly harmless.",
         {"type": "boolean"},
         default=True,
         tighter=(True, False),
     ),
     "evasions": EVASIONS,
-    "label": Option("The label of the model to look for.", {"type": "string", "minLength": 1}, default="injection"),
-    "labels": Option("Several labels of the model, instead of `label`.", TEXTS, tighter="longer"),
-    "model": Option("The name of the model.", {"type": "string", "minLength": 1}, default="supervisor"),
+    "label": Option("The label to look for.", {"type": "string", "minLength": 1}, default="injection"),
+    "labels": Option("Several labels, instead of `label`.", TEXTS, default_words="none", tighter="longer"),
+    "model": Option("The name of a model folder.", {"type": "string", "minLength": 1}, default="supervisor"),
     "threshold": Option(
-        "The least score of a finding: a score, an operating point such as `1%` (the model's own by default), or one of them "
-        "for each label.",
+        "A score (`0.8`), an operating point (`1%`), or one of them for each label.",
         {"anyOf": [*_POINT["anyOf"], {"type": "object", "additionalProperties": _POINT}]},
+        default_words="the model's own operating point",
         tighter="lower",
     ),
     "window_chars": Option(

@@ -10,7 +10,7 @@ from guardproxy.policy.document_schema import schema
 from guardproxy.policy.evaluate import Bound, BoundRule, Outcome, PolicySet, Tally
 from guardproxy.policy.expression import CHECK_ERROR, And, Expression, Name
 from guardproxy.policy.lint import Note, notes
-from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder
+from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
 from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
@@ -87,6 +87,7 @@ __all__ = [
     "load_file",
     "load_folder",
     "notes",
+    "parse",
     "reach",
     "refuse_strangers",
     "same",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.policytest.contrasts import Part, contrast
-from guardproxy.policytest.explaining import REQUEST_KINDS, RESPONSE_KINDS, Explained, Ruled, explain, scene_of
+from guardproxy.policytest.explaining import Explained, Ruled, explain, kinds_of, scene_of
 from guardproxy.policytest.judging import Fault
 from guardproxy.policytest.junit_xml import junit
 from guardproxy.policytest.playing import Shown
@@ -11,8 +11,6 @@ from guardproxy.policytest.running import Ran, run_tests, untested
 from guardproxy.policytest.scan import scan_text
 
 __all__ = [
-    "REQUEST_KINDS",
-    "RESPONSE_KINDS",
     "Explained",
     "Fault",
     "Part",
@@ -22,6 +20,7 @@ __all__ = [
     "contrast",
     "explain",
     "junit",
+    "kinds_of",
     "run_tests",
     "scan_text",
     "scene_of",

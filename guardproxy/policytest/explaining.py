@@ -17,14 +17,9 @@ from guardproxy.policy import CHECK_ERROR, VERDICTS, BoundRule, Name, PolicySet,
 from guardproxy.policytest.playing import Found, Played, play_scene
 from guardproxy.policytest.scan import scanned
 from guardproxy.policytest.scenes import Cuts
-from guardproxy.wire import Author
+from guardproxy.wire import Author, Codec
 
 RUNS = 5
-REQUEST_KINDS: tuple[Kind, ...] = (
-    *("user", "system", "assistant", "tool_result", "tool_arguments", "tool_definition", "metadata", "unmapped"),
-)
-RESPONSE_KINDS: tuple[Kind, ...] = ("assistant", "reasoning", "refusal", "tool_arguments")
-
 State = Literal["decided", "held", "shadow", "no"]
 """`held`: but a stronger rule decided; `shadow`: held, and would have been done."""
 
@@ -64,6 +59,15 @@ class Explained:
     @property
     def decision(self) -> Verdict:
         return self.played.decision
+
+
+def kinds_of(codec: Codec, direction: Direction) -> tuple[Kind, ...]:
+    """The kinds of texts that can be explained, the plain text of a message first."""
+    first: Kind = "user" if direction == "request" else "assistant"
+    kinds = [kind for kind in codec.contract.carried()[direction] if kind != "error"]
+    if direction == "response":
+        kinds = [kind for kind in kinds if codec.author.answer_with(kind, "") is not None]
+    return tuple(sorted(kinds, key=lambda kind: kind != first))
 
 
 def scene_of(text: str, direction: Direction, kind: Kind, author: Author) -> Written:

@@ -74,10 +74,6 @@ class Steps:
             running = self._pool.submit(partial(_until_stopped, step, given_up) if can_stop else step)
             return await _to_its_end(running, given_up)
 
-    def later(self, step: Callable[[], object]) -> None:
-        """Runs `step` some time; nobody waits for it."""
-        self._pool.submit(step)
-
     @asynccontextmanager
     async def _turn(self, tenant: str) -> AsyncIterator[None]:
         turns = self._tenants.setdefault(tenant, _Turns(asyncio.Semaphore(self._share)))

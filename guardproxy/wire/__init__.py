@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from guardproxy.wire.authoring import Author, CutText, Prompt, Reply, word_parts
+from guardproxy.wire.authoring import Author, CutText, Prompt, Reply, text_of, word_parts
 from guardproxy.wire.bounds import BOUNDS, UNBOUNDED, Bounds
 from guardproxy.wire.codec import Bounded, Codec, Decoder, Request, Seen
 from guardproxy.wire.contract import (
+    ANY_OBJECT,
     NO_DEMAND,
+    SDK_QUERY,
     CallInput,
     Contract,
     Demand,
@@ -15,23 +17,40 @@ from guardproxy.wire.contract import (
     Query,
     Signs,
     UsageFields,
+    demand_of,
+    name_beside,
+    no_inputs,
 )
-from guardproxy.wire.decoding import found_of
+from guardproxy.wire.decoding import (
+    Place,
+    StreamDecoder,
+    WholeDecoder,
+    counts,
+    edited_frame,
+    events_of,
+    found_of,
+    indexed,
+    is_delta,
+)
+from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, without_kinds
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.protocol_words import is_chance, is_short, undated
-from guardproxy.wire.registry import codec_for, codec_of_client, codecs, served
+from guardproxy.wire.registry import codec_for, codec_of_client, codecs, missing_members, served
+from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.routes import Route
 from guardproxy.wire.statements import EVERY_SERVER, LARGEST, Fields, Stated, stated
-from guardproxy.wire.turns import Call, ModelTurn, Turns
+from guardproxy.wire.turns import Call, ModelTurn, Turns, first_text
 from guardproxy.wire.words import SHARED, Words
 
 __all__ = [
+    "ANY_OBJECT",
     "BOUNDS",
     "EVERY_SERVER",
     "LARGEST",
     "NOT_KEPT",
     "NO_DEMAND",
+    "SDK_QUERY",
     "SHARED",
     "UNBOUNDED",
     "UNINSPECTED",
@@ -46,9 +65,11 @@ __all__ = [
     "Decoder",
     "Demand",
     "Fields",
+    "Framing",
     "KeyHeader",
     "MediaTypes",
     "ModelTurn",
+    "Place",
     "Prompt",
     "Query",
     "Reply",
@@ -57,17 +78,36 @@ __all__ = [
     "Seen",
     "Signs",
     "Stated",
+    "StreamDecoder",
+    "StreamEvent",
     "Turns",
     "UsageFields",
+    "WholeDecoder",
     "Words",
     "codec_for",
     "codec_of_client",
     "codecs",
+    "counts",
+    "demand_of",
+    "edited_frame",
+    "events_of",
+    "expect_list",
+    "expect_type",
+    "first_text",
     "found_of",
+    "indexed",
     "is_chance",
+    "is_delta",
     "is_short",
+    "missing_members",
+    "name_beside",
+    "ndjson",
+    "no_inputs",
+    "read_body",
     "served",
+    "sse",
     "stated",
+    "text_of",
     "undated",
     "uninspected",
     "unmapped",

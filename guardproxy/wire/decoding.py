@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
@@ -16,7 +16,7 @@ from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.codec import Seen
-from guardproxy.wire.framing.sse import KEEP_ALIVE, Framer, SseEvent, frame
+from guardproxy.wire.framing import Cutter, Framing, StreamEvent, sse
 from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, Found, JsonFault, Map, dotted, read, skim, walk, write
 from guardproxy.wire.words import SHARED, Words
 
@@ -206,6 +206,7 @@ class StreamDecoder:
     """A stream of JSON events. A format's own decoder derives from it and says what its frames mean. `words`: the vocabulary of
     the format."""
 
+    framing: ClassVar[Framing] = sse
     limit_bytes: int
     reads: bool = True
     shapes: Shapes = NO_SHAPES
@@ -213,7 +214,7 @@ class StreamDecoder:
     words: Words = SHARED
     seen: Seen = field(default_factory=Seen)
     bounds: Bounds = BOUNDS
-    _framer: Framer = field(init=False)
+    _framer: Cutter = field(init=False)
     _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
     _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # of each run its flowing channels, in order
     _soft: dict[str, dict[Channel, None]] = field(default_factory=dict)  # and those that end when it goes on elsewhere
@@ -222,7 +223,7 @@ class StreamDecoder:
     complete: bool = False
 
     def __post_init__(self) -> None:
-        self._framer = Framer(self.limit_bytes)
+        self._framer = self.framing.cutter(self.limit_bytes)
 
     # What a format says of its frames.
     def how(self, tree: Any) -> Map:
@@ -250,7 +251,7 @@ class StreamDecoder:
     def sent(self, frame: Frame) -> None:
         """Formats that must close what they opened override this."""
 
-    def special(self, event: SseEvent) -> list[Event] | None:
+    def special(self, event: StreamEvent) -> list[Event] | None:
         """Frames that are not JSON; `None` for all others."""
         return None
 
@@ -312,9 +313,9 @@ class StreamDecoder:
         for channels in (self._runs, self._soft):
             channels.get(run, {}).pop(channel, None)
 
-    def _decode(self, event: SseEvent) -> list[Event]:
+    def _decode(self, event: StreamEvent) -> list[Event]:
         if event.data is None:
-            return [Opaque(Frame(KEEP_ALIVE, streamed=True))]
+            return [Opaque(Frame(self.framing.KEEP_ALIVE, streamed=True))]
         if (special := self.special(event)) is not None:
             return special
         try:
@@ -328,7 +329,9 @@ class StreamDecoder:
         data = event.data if b"\n" not in event.data and not gone else write(tree)
         name = self.name_of(tree, event.event)
         counts = self.counts_of(tree) if self.reads else ()
-        whole = Frame(frame(data, name), tree, name, streamed=True, terminal=self.ends(tree), counts=counts)
+        whole = Frame(
+            self.framing.frame(data, name), tree, name, streamed=True, terminal=self.ends(tree), counts=counts
+        )
         return (self._texts(tree, whole) if self.reads else [Opaque(whole)]) + self.after(tree)
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
@@ -374,7 +377,7 @@ class StreamDecoder:
         return before + events
 
 
-def edited_frame(whole: Frame, tree: Any) -> bytes:
+def edited_frame(whole: Frame, tree: Any, framing: Framing = sse) -> bytes:
     """A frame's bytes with another tree, framed as before."""
     data = write(tree)
-    return frame(data, whole.event) if whole.streamed else data
+    return framing.frame(data, whole.event) if whole.streamed else data

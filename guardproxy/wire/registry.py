@@ -57,7 +57,7 @@ def _table() -> tuple[Served, ...]:
 
 def _of_plugin(codec: Any, owner: str, table: list[Served]) -> list[Served]:
     """The routes of a plug-in. Raises `PluginError`."""
-    if missing := list(_missing(codec)):
+    if missing := missing_members(codec):
         raise PluginError(f"the plug-in {owner} is no wire format: it has no {', '.join(missing)}")
     if not isinstance(codec.contract, Contract):
         raise PluginError(f"the plug-in {owner} is no wire format: its `contract` is no guardproxy.wire.Contract")
@@ -82,7 +82,7 @@ def _of_plugin(codec: Any, owner: str, table: list[Served]) -> list[Served]:
     return own
 
 
-def _missing(codec: Any) -> list[str]:
+def missing_members(codec: Any) -> list[str]:
     """The members that a codec lacks."""
     missing = [name for name in _members(Codec) if not hasattr(codec, name)]
     for part, names in _PARTS.items():

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,39 +13,15 @@ import openai
 import pytest
 
 from tests.e2e.rig import PASS, ROOT, Upstream, serve
+from tests.e2e.sites import run, wheel_site
 
 EXAMPLE = ROOT / "examples" / "plugin-check"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package installed, as `pip install` does it."""
-    folder = tmp_path_factory.mktemp("plugin")
-    source = folder / "source"
-    shutil.copytree(EXAMPLE, source)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)]
-    subprocess.run(build, check=True, capture_output=True, timeout=300)
-    (wheel,) = folder.glob("*.whl")
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--no-index",
-        "--no-deps",
-        "--target",
-        str(folder / "site"),
-        str(wheel),
-    ]
-    subprocess.run(pip, check=True, capture_output=True, timeout=300)
-    return folder / "site"
-
-
-def run(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
-    return subprocess.run(
-        [sys.executable, *words], cwd=site, env=env, capture_output=True, text=True, timeout=120, check=False
-    )
+    """A folder with the package installed."""
+    return wheel_site(EXAMPLE, tmp_path_factory.mktemp("plugin"))
 
 
 def test_it_is_as_short_as_it_says() -> None:

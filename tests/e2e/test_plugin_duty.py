@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,22 +15,15 @@ import pytest
 from guardproxy.errors import DownstreamError
 from guardproxy.gateway import Duty, Head, StoreAnswered, rerun
 from tests.e2e.rig import GUARD, ROOT, Upstream, serve
+from tests.e2e.sites import run, wheel_site
 
 EXAMPLE = ROOT / "examples" / "plugin-duty"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package installed, as `pip install` does it."""
-    folder = tmp_path_factory.mktemp("plugin")
-    source = folder / "source"
-    shutil.copytree(EXAMPLE, source)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)]
-    subprocess.run(build, check=True, capture_output=True, timeout=300)
-    (wheel,) = folder.glob("*.whl")
-    pip = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--target", str(folder / "site")]
-    subprocess.run([*pip, str(wheel)], check=True, capture_output=True, timeout=300)
-    return folder / "site"
+    """A folder with the package installed."""
+    return wheel_site(EXAMPLE, tmp_path_factory.mktemp("plugin"))
 
 
 @pytest.fixture
@@ -51,10 +43,8 @@ def test_it_is_as_short_as_it_says() -> None:
 
 
 def test_its_own_tests_pass(site: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
     tests = str(EXAMPLE / "test_acme_quota.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, tests]
-    ran = subprocess.run(command, cwd=site, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    ran = run(site, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, tests)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

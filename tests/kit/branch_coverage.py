@@ -19,7 +19,10 @@ from typing import Any
 FLOORS: dict[str, float] = {
     "audit": 98,
     "decisions": 100,
+    "errors": 100,
     "events": 100,
+    "findings": 100,
+    "plugins": 100,
     "policy": 99,
     "policydiff": 100,
     "policytest": 100,

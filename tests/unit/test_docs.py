@@ -32,7 +32,7 @@ def rows(page: str) -> dict[str, str]:
 
 
 def test_every_setting_is_on_its_page() -> None:
-    assert {field.name for field in fields(Config)} == rows("operations/settings.md").keys()
+    assert {field.name for field in fields(Config)} == rows("reference/settings.md").keys()
 
 
 def test_every_metric_is_on_its_page() -> None:

@@ -42,6 +42,7 @@ EXCEPTIONS = {
     "urls/markup.py": "tags in a growing text; tested in test_reading.py",
     "events.py": "values only; every test of the wire formats and the gate is one of them",
     "wire/words.py": "words only; tested in wire/json/test_walk.py",
+    "wire/framing/stream.py": "protocols only; tested in wire/framing/test_sse.py and test_ndjson.py",
     "wire/formats/__init__.py": "the list of folders; tested in wire/test_registry.py",
     "wire/codec.py": "protocols only; tested in wire/test_registry.py",
     "wire/formats/openai_chat/places.py": "a map; tested in test_codec.py and property/test_places.py",

@@ -44,22 +44,28 @@ _NAMES = {"type": "array", "minItems": 1, "items": {"type": "string", "minLength
 _NAME_OR_NAMES = {"anyOf": [{"type": "string", "minLength": 1}, _NAMES]}
 OPTIONS: Options = {
     "entities": Option(
-        "What to look for, by Presidio's names of entities or recognizers; identifiers, but no names, by default.",
+        "Presidio's entities (`EMAIL_ADDRESS`) or recognizer classes (`UkNinoRecognizer`).",
         _NAMES,
+        default_words="see below",
         tighter="longer",
     ),
     "recognizers": Option(
-        "Your own: a file in Presidio's format, `package.module:Class`, or a list.", _NAME_OR_NAMES, tighter="longer"
+        "Your own: a file in Presidio's format, `package.module:Class`, or a list of both.",
+        _NAME_OR_NAMES,
+        default_words="none",
+        tighter="longer",
     ),
-    "threshold": Option("The least score; a recognizer's own, or 0.4, by default.", SCORE, tighter="lower"),
+    "threshold": Option(
+        "The lowest score that counts.", SCORE, default_words="the recognizer's own, or 0.4", tighter="lower"
+    ),
     "language": Option(
-        "A code like `en`, a list of them, `auto`, or `header`.", _NAME_OR_NAMES, default="en", tighter="longer"
+        "A code like `en`, a list of codes, `auto`, or `header`.", _NAME_OR_NAMES, default="en", tighter="longer"
     ),
     "model": Option(
         "What finds names: `names`, or `spacy:` and a pipeline.", {"type": "string", "minLength": 1}, default=MODEL
     ),
     "parity": Option(
-        "`strict`: Presidio's recognizers and no others; `extended`: also recognizers for what its patterns leave out.",
+        "`strict`: Presidio's recognizers only; `extended`: also recognizers for forms that its patterns miss.",
         {"enum": list(PARITY)},
         default="extended",
         tighter=PARITY,

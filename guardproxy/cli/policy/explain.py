@@ -78,7 +78,7 @@ def _wrong_use(message: str) -> NoReturn:
 
 def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -> tuple[Written, Told]:
     from guardproxy.policy import Told, Written  # noqa: PLC0415
-    from guardproxy.policytest import REQUEST_KINDS, RESPONSE_KINDS, scene_of  # noqa: PLC0415
+    from guardproxy.policytest import kinds_of, scene_of  # noqa: PLC0415
     from guardproxy.wire import codec_for, codecs  # noqa: PLC0415
 
     if on not in ("request", "response"):
@@ -90,13 +90,14 @@ def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -
         )
     body = _body(text, codec.author) if on == "request" and not kind else None
     if body is not None:
-        return Written({**body, "model": model} if model else body), Told(route, "", tenant, applies=True)
-    kinds = REQUEST_KINDS if on == "request" else RESPONSE_KINDS
+        request = codec.turns.with_model(body, model) if model else body
+        return Written(request), Told(route, "", tenant, applies=True)
+    kinds = kinds_of(codec, cast("Direction", on))
     if kind and kind not in kinds:
         _wrong_use(f"--kind is one of {', '.join(kinds)} on a {on}")
     chosen = next(one for one in kinds if one == (kind or kinds[0]))
     scene = scene_of(text, cast("Direction", on), chosen, codec.author)
-    return Written({**scene.request, "model": model}, scene.answers), Told(route, "", tenant, applies=True)
+    return Written(codec.turns.with_model(scene.request, model), scene.answers), Told(route, "", tenant, applies=True)
 
 
 def _body(text: str, author: Author) -> dict[str, Any] | None:

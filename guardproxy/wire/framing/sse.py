@@ -9,15 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from guardproxy.wire.framing.stream import StreamEvent
+
 _BOM = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
-class SseEvent:
-    """One event. `data` is `None` for an event of comments only (a keep-alive)."""
-
-    data: bytes | None
-    event: str | None = None
 
 
 @dataclass(slots=True)
@@ -32,7 +26,7 @@ class Framer:
     _after_cr: bool = False
     _at_start: bool = True
 
-    def feed(self, data: bytes) -> list[SseEvent]:
+    def feed(self, data: bytes) -> list[StreamEvent]:
         """The events that `data` completes."""
         if not data or self.too_large:
             return []
@@ -49,7 +43,7 @@ class Framer:
             if self._buffer.startswith(_BOM):
                 del self._buffer[: len(_BOM)]
             self._at_start = False
-        events: list[SseEvent] = []
+        events: list[StreamEvent] = []
         begin = 0
         while (end := self._buffer.find(b"\n\n", max(begin, self._searched))) >= 0:
             if end - begin > self.limit_bytes:
@@ -70,7 +64,7 @@ class Framer:
         return bool(self._buffer.strip())
 
 
-def _parse(block: bytes) -> SseEvent | None:
+def _parse(block: bytes) -> StreamEvent | None:
     data: list[bytes] = []
     name: str | None = None
     comment = False
@@ -85,8 +79,13 @@ def _parse(block: bytes) -> SseEvent | None:
         elif key == b"event":
             name = value.decode("utf-8", "replace")
     if data:
-        return SseEvent(b"\n".join(data), name)
-    return SseEvent(None) if comment else None
+        return StreamEvent(b"\n".join(data), name)
+    return StreamEvent(None) if comment else None
+
+
+def cutter(limit_bytes: int) -> Framer:
+    """A new framer."""
+    return Framer(limit_bytes)
 
 
 def frame(data: bytes, event: str | None = None) -> bytes:

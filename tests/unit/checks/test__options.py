@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from guardproxy.checks import Option, known, options, options_digest, with_defaults
+from guardproxy.checks import Option, known, options, options_digest, own_names, with_defaults
 from guardproxy.errors import OptionError
-from tests.kit.check_options import PAGE, page
+from tests.kit.check_options import BLOCK, PAGE, with_tables
 
 DECLARED = {"word": Option("A word.", {"type": "string"}, default="x"), "least": Option("A score.", {"type": "number"})}
 EVERY = [(use, key, option) for use in known() for key, option in options(use).items()]
@@ -36,7 +36,8 @@ def test_an_option_that_is_not_declared_is_refused(key: str, message: str) -> No
 @pytest.mark.parametrize(("use", "key", "option"), EVERY, ids=lambda value: value if isinstance(value, str) else "")
 def test_every_option_is_declared_completely(use: str, key: str, option: Option) -> None:
     assert option.help.endswith(".")
-    assert "by default" not in option.help or option.default is None, "the table says the default"
+    assert "by default" not in option.help, "the table says the default"
+    assert option.default is None or not option.default_words
     Draft202012Validator.check_schema(dict(option.schema))
     valid = Draft202012Validator(dict(option.schema)).is_valid
     assert option.default is None or option.default == [] or valid(option.default)
@@ -57,5 +58,7 @@ def test_a_digest_tells_options_apart() -> None:
     assert options_digest("a", 1, {"x": 1, "y": 2}) == options_digest("a", 1, {"y": 2, "x": 1})
 
 
-def test_the_page_of_all_options_is_the_one_that_is_made() -> None:
-    assert PAGE.read_text("utf-8") == page(), "run `python -m tests.kit.check_options`"
+def test_the_page_of_the_checks_has_the_tables_that_are_made() -> None:
+    page = PAGE.read_text("utf-8")
+    assert page == with_tables(page), "run `python -m tests.kit.check_options`"
+    assert {match["use"] for match in BLOCK.finditer(page)} == own_names()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from guardproxy.decisions import Stop
-from guardproxy.findings import Kind
+from guardproxy.findings import Direction, Kind
 from guardproxy.policy.cases import Told, Written
-from guardproxy.policytest.explaining import REQUEST_KINDS, RESPONSE_KINDS, Explained, Timed, explain, scene_of
+from guardproxy.policytest.explaining import Explained, Timed, explain, kinds_of, scene_of
 from guardproxy.wire.registry import codecs
 from tests.kit.play import policy_set
 from tests.kit.plugins import Install
@@ -92,12 +92,21 @@ def test_a_check_with_a_state_is_not_timed_twice() -> None:
     assert it.played.client
 
 
-@pytest.mark.parametrize(
-    ("on", "kind"), [*(("request", kind) for kind in REQUEST_KINDS), *(("response", kind) for kind in RESPONSE_KINDS)]
-)
+DIRECTIONS: tuple[Direction, ...] = ("request", "response")
+
+
+@pytest.mark.parametrize(("on", "kind"), [(on, kind) for on in DIRECTIONS for kind in kinds_of(codecs()[0], on)])
 def test_every_kind_of_text_is_found_where_it_stands(on: Any, kind: Kind) -> None:
-    it = run('"a look"' if kind == "tool_arguments" else "a look", on, kind)
+    plain = "look" if (on, kind) == ("response", "metadata") else "a look"  # a model's name has no spaces
+    it = run('"a look"' if kind == "tool_arguments" else plain, on, kind)
     assert {(one.direction, one.kind) for one in it.played.found if one.check == "seen"} == {(on, kind)}
+
+
+def test_the_plain_text_of_a_message_comes_first() -> None:
+    for codec in codecs():
+        assert kinds_of(codec, "request")[0] == "user"
+        assert kinds_of(codec, "response")[0] == "assistant"
+        assert "error" not in kinds_of(codec, "response")
 
 
 def test_how_far_a_text_was_from_a_finding() -> None:

@@ -151,6 +151,8 @@ def answer_with(kind: Kind, text: str) -> dict[str, Any] | None:
     """A plain answer with one text of a kind."""
     if kind == "error":
         return error(500, text)
+    if kind == "metadata":
+        return {"model": text, **(answer_with("assistant", "") or {})}
     message = _message("assistant" if kind == "unmapped" else kind, "" if kind == "unmapped" else text)
     tree: dict[str, Any] = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     return {**tree, "x_unknown": text} if kind == "unmapped" else tree
@@ -218,6 +220,8 @@ def frames_with(kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
             deltas += [{"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in pieces]
         case "unmapped":
             deltas = [{"x_unknown": piece} for piece in pieces]
+        case "metadata":
+            return chunks([], {"model": "".join(pieces)})
         case _:
             deltas = [{_FIELDS[kind]: piece} for piece in pieces]
     return chunks(deltas, {})

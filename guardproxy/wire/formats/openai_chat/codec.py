@@ -33,7 +33,8 @@ from guardproxy.wire.formats.openai_chat.contract import CONTRACT
 from guardproxy.wire.formats.openai_chat.echoes import trim, withhold
 from guardproxy.wire.formats.openai_chat.places import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.formats.openai_chat.schemas import shape_of, shapes_of
-from guardproxy.wire.framing.sse import KEEP_ALIVE, SseEvent, comment, frame
+from guardproxy.wire.framing import StreamEvent
+from guardproxy.wire.framing.sse import KEEP_ALIVE, comment, frame
 from guardproxy.wire.json import Found, Map, dotted, edited, is_word, listed, text, walk, write
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.turns import Turns
@@ -111,7 +112,7 @@ class ChatDecoder(StreamDecoder):
         named = tuple("message" if step == "delta" else step for step in path)
         return Place(found.leaf.kind, dotted(named), run, is_delta(path, ""))
 
-    def special(self, event: SseEvent) -> list[Event] | None:
+    def special(self, event: StreamEvent) -> list[Event] | None:
         if event.data is None or event.data.strip() != b"[DONE]":
             return None
         self.complete = True

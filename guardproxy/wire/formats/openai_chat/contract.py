@@ -25,7 +25,7 @@ from guardproxy.wire.json import members, objects
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.words import SHARED
 
-_BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "refusal", "unmapped")
+_BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "refusal", "metadata", "unmapped")
 _CALL = r"choices\[\d+\]\.message\.(?:tool_calls\[\d+\]\.{}|function_call)\.{}"
 
 
@@ -54,7 +54,7 @@ def _answer_schema(form: Mapping[str, Any]) -> Any:
 
 CONTRACT = Contract(
     carries={
-        "request": frozenset(("system", "user", "tool_result", "tool_definition", "metadata", *_BOTH)),
+        "request": frozenset((*_BOTH, "system", "user", "tool_result", "tool_definition")),
         "response": frozenset((*_BOTH, "error")),
     },
     words=SHARED,

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
-from guardproxy.wire.framing.sse import KEEP_ALIVE, Framer, SseEvent, frame
+from guardproxy.wire.framing.sse import KEEP_ALIVE, Framer, comment, cutter, frame
+from guardproxy.wire.framing.stream import StreamEvent
 
 LINES = st.sampled_from(
     [b"data: a", b"data:b", b"data:  two", b"data", b"data:", b'data: {"x":"\xe2\x80\xa8\xc2\x85\x0b\x0c"}', b"event: ping",
@@ -21,10 +22,10 @@ STREAMS = st.lists(st.tuples(LINES, ENDS), max_size=14).map(lambda rows: b"".joi
 CUTS = st.lists(st.integers(0, 150), max_size=20)
 
 
-def feed(data: bytes, cuts: list[int], limit: int = 10**6) -> tuple[list[SseEvent], Framer]:
+def feed(data: bytes, cuts: list[int], limit: int = 10**6) -> tuple[list[StreamEvent], Framer]:
     framer = Framer(limit)
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    events: list[SseEvent] = []
+    events: list[StreamEvent] = []
     for low, high in itertools.pairwise(places):
         events += framer.feed(data[low:high])
     return events, framer
@@ -53,25 +54,25 @@ def test_the_same_events_as_the_sdk_reads(data: bytes, mark: bool) -> None:
 @pytest.mark.parametrize(
     ("data", "events"),
     [
-        (b"data: a\n\n", [SseEvent(b"a")]),
-        (b"data:a\r\rdata: b\r\r", [SseEvent(b"a"), SseEvent(b"b")]),
-        (b"data: a\r\n\r\n", [SseEvent(b"a")]),
-        (b"data: a\n\r\ndata: b\r\n\n", [SseEvent(b"a"), SseEvent(b"b")]),
-        (b"data: a\ndata: b\ndata:  c\n\n", [SseEvent(b"a\nb\n c")]),
-        (b"event: x\ndata: a\nid: 7\nretry: 5\nother\n\n", [SseEvent(b"a", "x")]),
-        (b"event: a\nevent: b\ndata\n\n", [SseEvent(b"", "b")]),
-        (b"event: \xff\ndata: a\n\n", [SseEvent(b"a", "\ufffd")]),
-        (b": hello\n\n", [SseEvent(None)]),
-        (b": hello\ndata: a\n\n", [SseEvent(b"a")]),
+        (b"data: a\n\n", [StreamEvent(b"a")]),
+        (b"data:a\r\rdata: b\r\r", [StreamEvent(b"a"), StreamEvent(b"b")]),
+        (b"data: a\r\n\r\n", [StreamEvent(b"a")]),
+        (b"data: a\n\r\ndata: b\r\n\n", [StreamEvent(b"a"), StreamEvent(b"b")]),
+        (b"data: a\ndata: b\ndata:  c\n\n", [StreamEvent(b"a\nb\n c")]),
+        (b"event: x\ndata: a\nid: 7\nretry: 5\nother\n\n", [StreamEvent(b"a", "x")]),
+        (b"event: a\nevent: b\ndata\n\n", [StreamEvent(b"", "b")]),
+        (b"event: \xff\ndata: a\n\n", [StreamEvent(b"a", "\ufffd")]),
+        (b": hello\n\n", [StreamEvent(None)]),
+        (b": hello\ndata: a\n\n", [StreamEvent(b"a")]),
         (b"event: x\n\n", []),
         (b"\n\n\n\n", []),
-        (b"\xef\xbb\xbfdata: a\n\n", [SseEvent(b"a")]),
+        (b"\xef\xbb\xbfdata: a\n\n", [StreamEvent(b"a")]),
         (b"\xef\xbbdata: a\n\n", []),
-        ("data: a\u2028b\u0085c\n\n".encode(), [SseEvent("a\u2028b\u0085c".encode())]),
+        ("data: a\u2028b\u0085c\n\n".encode(), [StreamEvent("a\u2028b\u0085c".encode())]),
         (b"data: a\n", []),
     ],
 )
-def test_what_the_standard_says(data: bytes, events: list[SseEvent]) -> None:
+def test_what_the_standard_says(data: bytes, events: list[StreamEvent]) -> None:
     for cuts in ([], list(range(len(data)))):
         assert feed(data, cuts)[0] == events
 
@@ -95,8 +96,8 @@ def test_the_limit_is_the_same_for_every_cut(size: int, cuts: list[int], end: by
     events, framer = feed(data, cuts, limit=20)
     fits = len(large) <= 20
     assert framer.too_large is not fits
-    assert events == ([SseEvent(b"a"), SseEvent(b"x" * size), SseEvent(b"b")] if fits else [SseEvent(b"a")])
-    assert framer.feed(b"data: c\n\n") == ([SseEvent(b"c")] if fits else [])
+    assert events == ([StreamEvent(b"a"), StreamEvent(b"x" * size), StreamEvent(b"b")] if fits else [StreamEvent(b"a")])
+    assert framer.feed(b"data: c\n\n") == ([StreamEvent(b"c")] if fits else [])
 
 
 def test_an_event_that_never_ends_is_too_large_before_it_is_kept() -> None:
@@ -123,8 +124,12 @@ def test_one_byte_at_a_time_takes_time_in_step_with_the_size() -> None:
 
 def test_frames_are_read_back() -> None:
     assert feed(frame(b"a") + frame(b"b", "x") + KEEP_ALIVE, [])[0] == [
-        SseEvent(b"a"),
-        SseEvent(b"b", "x"),
-        SseEvent(None),
+        StreamEvent(b"a"),
+        StreamEvent(b"b", "x"),
+        StreamEvent(None),
     ]
     assert frame(b"b", "x") == b"event: x\ndata: b\n\n"
+
+
+def test_a_comment_is_no_event_of_a_text() -> None:
+    assert cutter(100).feed(comment("a: b")) == [StreamEvent(None)]

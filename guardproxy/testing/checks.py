@@ -1,4 +1,4 @@
-"""For tests of a check, guardproxy's own or a plug-in's: whether it keeps the promises that all checks are held to.
+"""Whether a check keeps the promises that all checks are held to.
 
 In: a check, texts. Out: nothing, or an `AssertionError` that names the text and the cut. Nothing else of guardproxy runs: text
 arrives in pieces, each window begins at the `keep` of the scan before, as the gate does it.

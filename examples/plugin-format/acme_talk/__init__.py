@@ -1,0 +1,1 @@
+"""The wire format of Acme's models: JSON requests, answers as JSON or as lines of JSON."""

@@ -1,0 +1,46 @@
+"""What of the format is guarded, and how."""
+
+from __future__ import annotations
+
+import re
+
+from guardproxy.wire import (
+    EVERY_SERVER,
+    SHARED,
+    Contract,
+    KeyHeader,
+    MediaTypes,
+    Query,
+    Signs,
+    UsageFields,
+    Words,
+    demand_of,
+    name_beside,
+    no_inputs,
+)
+
+CONTRACT = Contract(
+    carries={
+        "request": frozenset(("user", "assistant", "system", "tool_definition", "metadata", "unmapped")),
+        "response": frozenset(("assistant", "error", "metadata", "unmapped")),
+    },
+    words=Words(SHARED.keys | {"in", "out"}, frozenset(("user", "model", "system", "done", "filtered", ""))),
+    opaque=frozenset(("token_ids",)),
+    repeats=frozenset(),
+    demand=lambda tree: demand_of(tree.get("answer_schema"), {}),
+    parts={"answer": re.compile("text"), "tool": None, "input": None},
+    answer_path=("text",),
+    inputs=no_inputs,
+    name_path=name_beside,
+    choice=re.compile(""),
+    usage=UsageFields(prompt=("in",), answer=("out",)),
+    terminal=(b'{"end":"done"}\n', b'{"end":"filtered"}\n'),
+    error_path=("error", "message"),
+    media=MediaTypes("application/json", "application/x-ndjson"),
+    unanswered=frozenset(),
+    limits={"messages": ("turns",), "tools": ()},
+    statements=EVERY_SERVER,
+    query=Query(re.compile(""), "none"),
+    signs=Signs(paths=("/acme/",), headers=()),
+    key_header=KeyHeader("x-acme-key", ""),
+)

@@ -1,0 +1,24 @@
+"""How a request carries a conversation on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from guardproxy.wire import ModelTurn
+
+
+def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:
+    """The request once more, with the model's answer and `feedback` as its last turns."""
+    more = [{"from": "model", "text": turn.in_words()}, {"from": "user", "text": feedback}]
+    return {**tree, "turns": [*tree["turns"], *more]}
+
+
+def first_words(tree: Any) -> str:
+    """The user's first text."""
+    return next((turn["text"] for turn in tree["turns"] if turn["from"] == "user" and turn["text"]), "")
+
+
+def with_model(tree: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """The request as it is: the path names the model, and a fallback takes the path over."""
+    return dict(tree)

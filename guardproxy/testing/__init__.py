@@ -1,0 +1,29 @@
+"""Conformance suites: whether a check or a wire format, guardproxy's own or a plug-in's, keeps what all of them promise.
+
+They need no test runner: each function returns, or raises an `AssertionError` that says what is wrong.
+"""
+
+from __future__ import annotations
+
+from guardproxy.testing.checks import (
+    CHANNEL,
+    assert_every_split,
+    assert_invariant,
+    assert_promise,
+    assert_traits,
+    scan_in_chunks,
+    whole,
+)
+from guardproxy.testing.formats import PROMISES, codec
+
+__all__ = [
+    "CHANNEL",
+    "PROMISES",
+    "assert_every_split",
+    "assert_invariant",
+    "assert_promise",
+    "assert_traits",
+    "codec",
+    "scan_in_chunks",
+    "whole",
+]

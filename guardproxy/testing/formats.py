@@ -1,0 +1,253 @@
+"""Whether a wire format keeps its contract: the suite that every format passes, shipped or plugged in.
+
+`codec(CODEC)` runs `PROMISES`, each a function of a codec. The material is written by the codec's own author.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from guardproxy.testing import guarding
+from guardproxy.testing.material import (
+    Reading,
+    decoder_of,
+    halves,
+    path_of,
+    read_answer,
+    read_request,
+    splits,
+    texts_of,
+    with_new_fields,
+)
+from guardproxy.wire import Codec, Contract, Prompt, Reply, Route, missing_members
+from guardproxy.wire.json import dotted, reach, read, write
+
+WORD = "zanzibar-quokka"
+NEW = "replaced lemur"
+PROMPT = Prompt("a-model", WORD, stream=True)
+
+
+def codec(codec: Codec) -> None:
+    """Holds a format to every promise. Raises `AssertionError`."""
+    for promise in PROMISES:
+        promise(codec)
+
+
+def declares(codec: Codec) -> None:
+    """Every member is there, every route is a pattern, and no two routes overlap."""
+    missing = missing_members(codec)
+    assert not missing, f"the codec has no {', '.join(missing)}"
+    assert isinstance(codec.contract, Contract), "`contract` is no guardproxy.wire.Contract"
+    routes = [Route(text) for text in codec.routes]
+    assert routes, "`routes` are empty"
+    for at, route in enumerate(routes):
+        for other in routes[:at]:
+            assert not route.overlaps(other), f"the routes `{other.text}` and `{route.text}` overlap"
+    unknown = codec.contract.unanswered.difference(codec.routes)
+    assert not unknown, f"`contract.unanswered` names what is no route: {unknown}"
+    ours = [route for route in routes if route.match(codec.author.ROUTE) is not None]
+    assert ours, f"no route matches the author's `{codec.author.ROUTE}`"
+    assert codec.contract.is_answered(ours[0].text), "the author's route is one that no model answers"
+    assert codec.contract.parts["answer"], "without `parts['answer']` no json_schema rule could apply to an answer"
+
+
+def reads_requests(codec: Codec) -> None:
+    """A text of every kind that requests carry is read as that kind, no other kinds are given, and an edit replaces it."""
+    carries = codec.contract.carries["request"]
+    for kind in sorted(carries):
+        tree = codec.author.request_with(kind, WORD)
+        result = read_request(codec, tree)
+        assert result, f"a request with a text of the kind {kind} is refused"
+        reading, frame = result
+        assert any(WORD in text for text in reading.of(kind)), f"a text of the kind {kind} is not read from {tree}"
+        _declared(codec, reading, "request")
+        texts = [text for text in texts_of(codec, tree) if WORD in text.text and not text.key]
+        edited = codec.edited(frame, [(text, text.text.replace(WORD, NEW)) for text in texts])
+        assert WORD.encode() not in edited, f"an edit leaves the old text of the kind {kind} in the request"
+        assert any(NEW in text.text for text in texts_of(codec, read(edited))), f"an edit of the kind {kind} is lost"
+    request = codec.author.request(PROMPT)
+    if result := read_request(codec, request):
+        _declared(codec, result[0], "request")
+    assert reach(request, codec.author.PROMPT_PATH) == WORD, "the prompt is not at the author's PROMPT_PATH"
+    found = codec.read_request(path_of(codec), "", write(request))
+    assert found.stream, "a request for a stream is not read as one"
+    assert codec.turns.first_words(found.frame.tree) == WORD, "`turns.first_words` does not give the user's words"
+
+
+def reads_new_fields_of_requests(codec: Codec) -> None:
+    """What stands in a field that the format does not have is read as text, wherever it is, or the request is refused."""
+    trees = [codec.author.request(PROMPT)]
+    trees += [codec.author.request_with(kind, "some text") for kind in sorted(codec.contract.carries["request"])]
+    for tree in trees:
+        for changed in with_new_fields(tree, NEW):
+            result = read_request(codec, changed)
+            assert result is None or result[0].holds(NEW), f"a new field goes on unread: {changed}"
+
+
+def reads_answers(codec: Codec) -> None:
+    """A text of every kind that answers carry is read as that kind, from plain answers and from streams."""
+    for kind in sorted(codec.contract.carries["response"]):
+        tree, frames = codec.author.answer_with(kind, WORD), codec.author.frames_with(kind, [WORD])
+        assert tree is not None or frames is not None, f"the author writes no text of the kind {kind}"
+        if tree is not None:
+            reading = read_answer(codec, [write(tree)], streamed=False, failed=kind == "error")
+            _complete(codec, reading, f"a plain answer with a text of the kind {kind}")
+            assert any(WORD in text for text in reading.of(kind)), f"a text of the kind {kind} is not read from {tree}"
+        if frames is not None:
+            reading = read_answer(codec, frames, streamed=True)
+            _complete(codec, reading, f"a stream with a text of the kind {kind}")
+            assert any(WORD in text for text in reading.of(kind)), (
+                f"a text of the kind {kind} is not read from a stream"
+            )
+
+
+def is_invariant(codec: Codec) -> None:
+    """Texts, ends and faults do not depend on how bytes or texts are cut."""
+    for kind in sorted(codec.contract.carries["response"]):
+        if (tree := codec.author.answer_with(kind, WORD)) is not None:
+            data, failed = write(tree), kind == "error"
+            whole = read_answer(codec, [data], streamed=False, failed=failed).summary
+            for parts in halves(data):
+                found = read_answer(codec, parts, streamed=False, failed=failed).summary
+                assert found == whole, (
+                    f"a plain answer ({kind}) reads differently when it is cut after {len(parts[0])} bytes"
+                )
+        frames = codec.author.frames_with(kind, [WORD])
+        if frames is None:
+            continue
+        data = b"".join(frames)
+        whole = read_answer(codec, [data], streamed=True).summary
+        cuts: list[Sequence[bytes]] = [*halves(data), [data[at : at + 1] for at in range(len(data))]]
+        for pieces in cuts:
+            found = read_answer(codec, pieces, streamed=True).summary
+            assert found == whole, f"a stream ({kind}) reads differently when it is cut after {len(pieces[0])} bytes"
+        for words in splits(WORD):
+            reading = read_answer(codec, codec.author.frames_with(kind, words) or [], streamed=True)
+            ends = [reading.ends.get(channel) for channel, text in reading.texts.items() if text == WORD]
+            assert ends == [1], f"a text ({kind}) in the pieces {words} is not one text that ends once: {reading.texts}"
+
+
+def reads_new_frames(codec: Codec) -> None:
+    """An event that the format does not have, and a new field in any event, is read as text or is a fault."""
+    frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", lambda text: [text]))
+    new = codec.author.event({"type": "x_new_event", "x_new_field": NEW})
+    for at in range(len(frames)):
+        reading = read_answer(codec, [*frames[:at], new, *frames[at:]], streamed=True)
+        assert reading.fault or reading.holds(NEW), f"a new event goes on unread at place {at} of a stream"
+    reading = read_answer(codec, frames, streamed=True)
+    for at, frame in enumerate(reading.frames):
+        for changed in with_new_fields(frame.tree, NEW) if isinstance(frame.tree, dict) else ():
+            stream = [*frames[:at], codec.author.event(changed), *frames[at + 1 :]]
+            found = read_answer(codec, stream, streamed=True)
+            assert found.fault or found.holds(NEW), f"a new field of an event goes on unread: {changed}"
+    answer = codec.author.answer(PROMPT, Reply("some text"), "1")
+    for changed in with_new_fields(answer, NEW):
+        found = read_answer(codec, [write(changed)], streamed=False)
+        assert found.fault or found.holds(NEW), f"a new field of an answer goes on unread: {changed}"
+
+
+def notices_truncation(codec: Codec) -> None:
+    """An answer that is cut off before the end of its text is a fault."""
+    frames = list(codec.author.frames(PROMPT, Reply(WORD), "1", list))
+    texts = [at for at in range(len(frames)) if WORD not in "".join(_upto(codec, frames[:at]).of("assistant"))]
+    for at in texts:
+        found = read_answer(codec, frames[:at], streamed=True)
+        assert found.fault, f"a stream that ends after {at} events passes for a complete one"
+    answer = write(codec.author.answer(PROMPT, Reply(WORD), "1"))
+    for at in range(len(answer)):
+        assert read_answer(codec, [answer[:at]], streamed=False).fault, (
+            f"a plain answer of {at} bytes passes for complete"
+        )
+
+
+def ends_once(codec: Codec) -> None:
+    """A terminal event ends a stream: its frame is marked, every text is closed, and what follows is not read."""
+    frames = list(codec.author.frames(PROMPT, Reply(WORD), "1", list))
+    for terminal in codec.contract.terminal:
+        stream = [*frames[:-1], terminal]
+        found = read_answer(codec, stream, streamed=True)
+        _complete(codec, found, f"a stream that ends with {terminal!r}")
+        assert found.terminal == 1, f"the frame of {terminal!r} is not marked as terminal"
+        more = [*stream, codec.author.event({"x_new_field": NEW}), *frames, terminal]
+        for parts in (more, [b"".join(more)]):
+            again = read_answer(codec, parts, streamed=True)
+            assert again.summary == found.summary, f"what follows {terminal!r} is read"
+
+
+def writes_errors(codec: Codec) -> None:
+    """Errors that guardproxy writes are errors of the format, whole and in the middle of a stream."""
+    for status in (400, 404, 413, 429, 500, 503):
+        tree = read(codec.error(status, "a_code", WORD, "a.field"))
+        message = reach(tree, codec.contract.error_path)
+        assert WORD in message, f"the error at `{dotted(codec.contract.error_path)}` lacks its message: {tree}"
+        found = read_answer(codec, [write(tree)], streamed=False, failed=True)
+        assert any(WORD in text for text in found.of("error")), f"an own error is not read as an error: {tree}"
+    frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
+    for at in range(len(frames)):
+        found = read_answer(codec, [*frames[:at], codec.error_event("a_code", WORD)], streamed=True)
+        _complete(codec, found, f"a stream that an error ends after {at} events")
+        assert any(WORD in text for text in found.of("error")), "an error in a stream is not read as an error"
+
+
+def writes_endings(codec: Codec) -> None:
+    """The ending of an answer that a rule stopped is one that clients read, wherever it comes; so is a sign of life."""
+    frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
+    for at in range(len(frames) + 1):
+        decoder, reading = decoder_of(codec, streamed=True), Reading()
+        for frame in frames[:at]:
+            events = decoder.feed(frame)
+            reading.see(events)
+            for sent in {id(event.frame): event.frame for event in events if hasattr(event, "frame")}.values():
+                decoder.sent(sent)
+        ending = codec.filtered(decoder, WORD)
+        start = frames[:at] if at else [codec.opening("a-model")]
+        _complete(
+            codec, read_answer(codec, [*start, ending], streamed=True), f"a stream that is stopped after {at} events"
+        )
+    whole = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))
+    plain = read_answer(codec, whole, streamed=True).summary
+    for quiet in (codec.keep_alive(), codec.comment("a: b")):
+        for at in range(len(whole)):
+            found = read_answer(codec, [*whole[:at], quiet, *whole[at:]], streamed=True).summary
+            assert found == plain, f"{quiet!r} changes what a stream says"
+
+
+def _upto(codec: Codec, frames: list[bytes]) -> Reading:
+    """What is read of the beginning of a stream."""
+    decoder, reading = decoder_of(codec, streamed=True), Reading()
+    for frame in frames:
+        reading.see(decoder.feed(frame))
+    return reading
+
+
+def _complete(codec: Codec, reading: Reading, what: str) -> None:
+    assert not reading.fault, f"{what} is a fault: {reading.fault}"
+    assert not reading.open, f"{what} leaves texts open: {reading.open}"
+    _declared(codec, reading, "response")
+
+
+def _declared(codec: Codec, reading: Reading, direction: str) -> None:
+    """The reading gives nothing that the contract does not declare."""
+    carries = codec.contract.carries["request" if direction == "request" else "response"]
+    for channel in reading.texts:
+        assert channel.direction == direction, f"the text {channel} has the wrong direction"
+        assert channel.kind in carries, f"`carries` lacks the kind {channel.kind}, which {channel.path} has"
+    unknown = reading.media - codec.contract.opaque
+    assert not unknown, f"`opaque` lacks {', '.join(sorted(unknown))}"
+
+
+Promise = Callable[[Codec], None]
+PROMISES: tuple[Promise, ...] = (
+    declares,
+    reads_requests,
+    reads_new_fields_of_requests,
+    reads_answers,
+    is_invariant,
+    reads_new_frames,
+    notices_truncation,
+    ends_once,
+    writes_errors,
+    writes_endings,
+    *guarding.PROMISES,
+)
+"""Each raises `AssertionError` where a codec breaks it."""

@@ -1,0 +1,280 @@
+"""Whether rules hold in a wire format: requests and answers go through an exchange, as they would in the proxy.
+
+The exchange runs without sockets and without a clock. The policies are made of words, so no model and no service is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from guardproxy.checks import Resources
+from guardproxy.exchange import (
+    Command,
+    DataReceived,
+    Exchange,
+    Finish,
+    Input,
+    Limits,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    Scan,
+    Scanned,
+    SendData,
+    SendHead,
+    SendUpstream,
+    Setting,
+)
+from guardproxy.policy import PolicySet, build_checks, parse
+from guardproxy.testing.material import path_of, read_answer, splits, texts_of
+from guardproxy.wire import Bounds, Call, Codec, Prompt, Reply
+from guardproxy.wire.json import read, write
+
+VALUE = "zanzibar-77"
+PLACEHOLDER = "[NAME_0123456789abcdef]"
+SCHEMA = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+RIGHT, WRONG = '{"age": 41}', '{"age": "old"}'
+_HEAD = """\
+policy: conformance
+checks:
+  name: {use: pattern, label: NAME, words: [zanzibar-77]}
+  any: {use: json_schema, schema: from_request}
+  own: {use: json_schema, schema: {inline: {type: object, properties: {age: {type: integer}}, required: [age]}}}
+rules:
+"""
+
+
+@cache
+def _policies(rule: str) -> PolicySet:
+    policies = (parse(_HEAD + f"  - {rule}\n", "conformance.yaml"),)
+    return PolicySet(policies, build_checks(policies, Resources()), "sha256:conformance")
+
+
+@dataclass(slots=True)
+class Run:
+    """One exchange. `done`: its commands, less the scans."""
+
+    codec: Codec
+    exchange: Exchange
+    done: list[Command]
+
+    def tell(self, *inputs: Input) -> None:
+        """Takes inputs until the exchange wants no more; every scan is answered at once."""
+        for happened in inputs:
+            waiting = list(self.exchange.receive(happened))
+            while waiting:
+                command = waiting.pop(0)
+                if isinstance(command, Scan):
+                    scans = tuple(job.check.scan([job.window])[0] for job in command.jobs)
+                    waiting = [*self.exchange.receive(Scanned(scans)), *waiting]
+                else:
+                    self.done.append(command)
+
+    def answer(self, parts: Iterable[bytes], *, streamed: bool) -> Run:
+        """The upstream answers in these parts, until the answer is over or another one is asked for."""
+        attempts = len(self.upstream)
+        media = self.codec.contract.media
+        inputs: list[Input] = [ResponseStarted(200, media.streamed if streamed else media.whole)]
+        for happened in (*inputs, *map(DataReceived, parts), ResponseEnded()):
+            if self.exchange.phase != "over" and len(self.upstream) == attempts:
+                self.tell(happened)
+        return self
+
+    @property
+    def upstream(self) -> list[bytes]:
+        """The bodies that were sent upstream."""
+        return [command.body for command in self.done if isinstance(command, SendUpstream)]
+
+    @property
+    def client(self) -> bytes:
+        """Everything that the client was sent."""
+        return b"".join(command.data for command in self.done if isinstance(command, (SendData, Finish)))
+
+    @property
+    def outcome(self) -> str:
+        """How the exchange ended; empty while it goes on."""
+        return next((command.outcome for command in self.done if isinstance(command, Finish)), "")
+
+    @property
+    def head(self) -> SendHead:
+        """The head of the answer."""
+        return next(command for command in self.done if isinstance(command, SendHead))
+
+
+def run(codec: Codec, rule: str, tree: Any, limits: Limits | None = None) -> Run:
+    """A request under a policy with one rule."""
+    exchange = Exchange(
+        Setting(
+            id="conformance",
+            route=codec.author.ROUTE,
+            path=path_of(codec),
+            tenant="",
+            codec=codec,
+            policies=_policies(rule),
+            mint=lambda label, value: PLACEHOLDER,
+            seal=lambda data: "",
+            hashed=lambda kind, value: "",
+            limits=limits or Limits(),
+        )
+    )
+    started = Run(codec, exchange, [])
+    started.tell(RequestReceived(write(tree)))
+    return started
+
+
+def _request(
+    codec: Codec, *, streamed: bool, schema: Any = None, tools: Any = None, text: str = "hello"
+) -> dict[str, Any]:
+    return codec.author.request(Prompt("a-model", text, stream=streamed, schema=schema, tools=tools or {}))
+
+
+def _said(codec: Codec, reply: Reply, *, streamed: bool) -> list[bytes]:
+    """A reply as the upstream sends it."""
+    prompt = Prompt("a-model", "hello", stream=streamed)
+    if streamed:
+        return list(codec.author.frames(prompt, reply, "1", list))
+    return [write(codec.author.answer(prompt, reply, "1"))]
+
+
+def edits_requests(codec: Codec) -> None:
+    """What a rule redacts does not reach the upstream, whatever the kind of text; what a rule blocks is not sent."""
+    for kind in sorted(codec.contract.carries["request"]):
+        tree = codec.author.request_with(kind, f"about {VALUE} now")
+        redacted = run(codec, "{id: r, on: request, when: name, action: redact}", tree)
+        assert VALUE.encode() not in b"".join(redacted.upstream), f"a redacted text ({kind}) reaches the upstream"
+        assert redacted.upstream or redacted.outcome == "blocked_request", (
+            f"a redacted request ({kind}) is {redacted.outcome}"
+        )
+        if redacted.upstream:
+            texts = texts_of(codec, read(redacted.upstream[0]))
+            assert any(PLACEHOLDER in text.text for text in texts), (
+                f"no placeholder stands for a redacted text ({kind})"
+            )
+        blocked = run(codec, "{id: b, on: request, when: name, action: block}", tree)
+        assert (blocked.upstream, blocked.outcome) == ([], "blocked_request"), f"a blocked request ({kind}) is sent"
+        found = read_answer(codec, [blocked.client], streamed=False, failed=True)
+        assert found.of("error"), f"a client cannot read why its request was blocked: {blocked.client!r}"
+
+
+def restores(codec: Codec) -> None:
+    """A placeholder in an answer becomes the value again, however the stream is cut."""
+    rule = "{id: r, on: request, when: name, action: redact, restore: true}"
+    text = f"to {PLACEHOLDER}!"
+    for pieces in splits(text):
+        started = run(codec, rule, _request(codec, streamed=True, text=f"write to {VALUE}"))
+        started.answer(codec.author.frames_with("assistant", pieces) or [], streamed=True)
+        found = read_answer(codec, [started.client], streamed=True)
+        assert not found.fault, f"a stream with a restored value is a fault: {found.fault}"
+        assert found.of("assistant") == [f"to {VALUE}!"], f"the pieces {pieces} become {found.of('assistant')}"
+    started = run(codec, rule, _request(codec, streamed=False, text=f"write to {VALUE}"))
+    started.answer(_said(codec, Reply(text), streamed=False), streamed=False)
+    assert read_answer(codec, [started.client], streamed=False).of("assistant") == [f"to {VALUE}!"]
+
+
+def edits_answers(codec: Codec) -> None:
+    """What a rule redacts or blocks does not reach the client, in no kind of text and however the stream is cut."""
+    for kind in sorted(codec.contract.carries["response"]):
+        text = f"a {VALUE} b"
+        for action in ("redact", "block"):
+            rule = f"{{id: r, on: response, when: name, action: {action}}}"
+            tree = codec.author.answer_with(kind, text)
+            if tree is not None and kind != "error":
+                whole = run(codec, rule, _request(codec, streamed=False)).answer([write(tree)], streamed=False)
+                assert VALUE.encode() not in whole.client, (
+                    f"{action}: a text ({kind}) of a plain answer reaches the client"
+                )
+                _readable(whole, streamed=False)
+            for pieces in splits(text) if codec.author.frames_with(kind, [text]) is not None else ():
+                started = run(codec, rule, _request(codec, streamed=True))
+                started.answer(codec.author.frames_with(kind, pieces) or [], streamed=True)
+                assert VALUE.encode() not in started.client, f"{action}: a text ({kind}) in {pieces} reaches the client"
+                assert action == "redact" or started.outcome == "blocked_response", (
+                    f"a text ({kind}) in {pieces} is not blocked"
+                )
+                _readable(started, streamed=True)
+                shown = read_answer(codec, [started.client], streamed=True)
+                assert not shown.holds(VALUE), f"{action}: a text ({kind}) in {pieces} is put together by the client"
+
+
+def applies_schemas(codec: Codec) -> None:
+    """A `json_schema` rule judges answers, answers that are missing, and calls of tools."""
+    rule = "{id: s, on: response, when: CHECK, action: block}"
+    for streamed in (False, True):
+        for check in ("own", "any"):
+            request = _request(codec, streamed=streamed, schema=SCHEMA if check == "any" else None)
+            if check == "any" and codec.contract.demand(request).answer is None:
+                assert request == _request(codec, streamed=streamed), (
+                    "`contract.demand` does not read the schema of a request"
+                )
+                continue  # the format has no schemas
+            for reply, outcome in (
+                (Reply(RIGHT), "answered"),
+                (Reply(WRONG), "blocked_response"),
+                (Reply(), "blocked_response"),
+            ):
+                started = run(codec, rule.replace("CHECK", check), request)
+                started.answer(_said(codec, reply, streamed=streamed), streamed=streamed)
+                assert started.outcome == outcome, (
+                    f"the answer {reply.text!r} is {started.outcome} under the schema ({check})"
+                )
+                _readable(started, streamed=streamed)
+        request = _request(codec, streamed=streamed, tools={"grow": SCHEMA})
+        if codec.contract.demand(request).tools is None:
+            assert request == _request(codec, streamed=streamed), (
+                "`contract.demand` does not read the tools of a request"
+            )
+            continue  # the format has no tools
+        for call, outcome in (
+            (Call("grow", RIGHT), "answered"),
+            (Call("grow", WRONG), "blocked_response"),
+            (Call("shrink", RIGHT), "blocked_response"),
+        ):
+            started = run(codec, rule.replace("CHECK", "any"), request)
+            started.answer(_said(codec, Reply(calls=(call,)), streamed=streamed), streamed=streamed)
+            assert started.outcome == outcome, f"the call {call} is {started.outcome} under the schema of its tool"
+
+
+def asks_again(codec: Codec) -> None:
+    """A rule can ask for another answer: the model is told its answer and what is wrong, and the stream waits meanwhile."""
+    rule = "{id: s, on: response, when: own, action: retry, attempts: 1}"
+    for streamed in (False, True):
+        started = run(codec, rule, _request(codec, streamed=streamed))
+        started.answer(_said(codec, Reply(WRONG), streamed=streamed), streamed=streamed)
+        assert len(started.upstream) == 2, "the model is not asked again"
+        texts = [text.text for text in texts_of(codec, read(started.upstream[1]))]
+        told = WRONG[: len('{"age": "')] if streamed else WRONG  # of a stream what stands before the fault
+        assert any(told in text for text in texts), f"the model is not told its own answer: {texts}"
+        assert any("`age`" in text for text in texts), f"the model is not told what is wrong: {texts}"
+        started.answer(_said(codec, Reply(RIGHT), streamed=streamed), streamed=streamed)
+        found = read_answer(codec, [started.client], streamed=streamed)
+        assert (started.outcome, found.of("assistant")) == ("answered", [RIGHT]), (
+            f"the second answer is {started.outcome}"
+        )
+
+
+def limits_lists(codec: Codec) -> None:
+    """A request with more messages or tools than the settings allow is refused."""
+    tree = _request(codec, streamed=False, tools={"grow": SCHEMA})
+    for limit, names in codec.contract.limits.items():
+        bounds = Bounds(**{limit: 1})
+        is_used = any(isinstance(tree.get(name), list) for name in names)
+        assert is_used or not names, f"no field that `limits` names for {limit} is in a request: {tree}"
+        for name in names:
+            many = {**tree, name: [*tree.get(name, [{}])] * 2}
+            started = run(codec, "{id: r, on: request, when: name, action: flag}", many, Limits(bounds=bounds))
+            assert not started.upstream, f"two items of `{name}` go on where the limit of {limit} is one"
+
+
+def _readable(started: Run, *, streamed: bool) -> None:
+    """The client can read what it was sent."""
+    head = started.head
+    found = read_answer(started.codec, [started.client], streamed=head.streamed, failed=head.status >= 400)
+    assert not found.fault, f"the client gets an answer that it cannot read ({found.fault}): {started.client!r}"
+    assert head.streamed == streamed or head.own, "the client gets an answer of another kind than it asked for"
+
+
+Promise = Callable[[Codec], None]
+PROMISES: Sequence[Promise] = (edits_requests, restores, edits_answers, applies_schemas, asks_again, limits_lists)

@@ -1,0 +1,130 @@
+"""Material for the suite of wire formats: what an author writes, and what a codec reads of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardproxy.errors import DownstreamError
+from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
+from guardproxy.findings import Channel, Kind
+from guardproxy.wire import Codec, Decoder
+from guardproxy.wire.json import read, write
+
+LIMIT_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a codec read. `texts`: the text of each channel; `ends`: how often each was closed; `open`: which are not;
+    `fault`: the code of the fault, if any; `terminal`: how many frames end the answer; `after`: texts after the end of their
+    channel."""
+
+    texts: dict[Channel, str] = field(default_factory=dict)
+    ends: dict[Channel, int] = field(default_factory=dict)
+    open: set[Channel] = field(default_factory=set)
+    frames: list[Frame] = field(default_factory=list)
+    media: set[str] = field(default_factory=set)
+    fault: str = ""
+    terminal: int = 0
+
+    def see(self, events: Iterable[Event]) -> None:
+        """Takes the next events."""
+        for event in events:
+            match event:
+                case Text(channel=channel, text=text):
+                    if not event.again:
+                        self.texts[channel] = self.texts.get(channel, "") + text
+                        self.open.add(channel)
+                case End(channel=channel):
+                    self.ends[channel] = self.ends.get(channel, 0) + 1
+                    self.open.discard(channel)
+                case Opaque():
+                    self.media |= set(event.media)
+                case Fault():
+                    self.fault = event.code
+            if isinstance(event, (Text, Opaque)) and not any(event.frame is frame for frame in self.frames[-1:]):
+                self.frames.append(event.frame)
+                self.terminal += event.frame.terminal
+
+    def of(self, kind: Kind) -> list[str]:
+        """The texts of a kind."""
+        return [text for channel, text in self.texts.items() if channel.kind == kind]
+
+    def holds(self, word: str) -> bool:
+        """Whether some text holds a word."""
+        return any(word in text for text in self.texts.values())
+
+    @property
+    def summary(self) -> tuple[dict[Channel, str], dict[Channel, int], str]:
+        """What may not depend on how the bytes are cut."""
+        return self.texts, self.ends, self.fault
+
+
+def decoder_of(codec: Codec, *, streamed: bool, failed: bool = False) -> Decoder:
+    """A decoder that reads every text, as for an answer that a rule may edit or stop."""
+    return codec.decoder(streamed=streamed, failed=failed, limit_bytes=LIMIT_BYTES, guarded=True)
+
+
+def read_answer(codec: Codec, parts: Iterable[bytes], *, streamed: bool, failed: bool = False) -> Reading:
+    """What the codec reads of an answer that comes in these parts."""
+    decoder, reading = decoder_of(codec, streamed=streamed, failed=failed), Reading()
+    for part in parts:
+        reading.see(decoder.feed(part))
+    reading.see(decoder.end())
+    return reading
+
+
+def path_of(codec: Codec) -> str:
+    """A path that the codec's author writes for."""
+    return codec.author.ROUTE.partition(" ")[2]
+
+
+def read_request(codec: Codec, tree: Any) -> tuple[Reading, Frame] | None:
+    """What the codec reads of a request, and its frame; `None` where it refuses the request."""
+    try:
+        request = codec.read_request(path_of(codec), "", write(tree))
+    except DownstreamError:
+        return None
+    reading = Reading()
+    reading.see(request.events())
+    return reading, request.frame
+
+
+def texts_of(codec: Codec, tree: Any) -> list[Text]:
+    """The texts of a request."""
+    request = codec.read_request(path_of(codec), "", write(tree))
+    return [event for event in request.events() if isinstance(event, Text)]
+
+
+def with_new_fields(tree: Any, word: str) -> Iterator[Any]:
+    """The tree again and again, each time with a field that no format has in another of its objects."""
+    for path in list(_objects(tree, ())):
+        copy = read(write(tree))
+        node = copy
+        for step in path:
+            node = node[step]
+        node["x_new_field"] = word
+        yield copy
+
+
+def _objects(node: Any, at: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(node, dict):
+        yield at
+        for key, child in node.items():
+            yield from _objects(child, (*at, key))
+    elif isinstance(node, list):
+        for index, child in enumerate(node):
+            yield from _objects(child, (*at, index))
+
+
+def halves(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The data in two parts, cut at every place."""
+    return ((data[:at], data[at:]) for at in range(len(data) + 1))
+
+
+def splits(text: str) -> Iterator[Sequence[str]]:
+    """The text in two pieces, cut at every place, and letter by letter."""
+    yield from ((text[:at], text[at:]) for at in range(1, len(text)))
+    yield tuple(text)

@@ -1,0 +1,49 @@
+"""What every framing does: bytes -> events of a stream, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One event. `data` is `None` for an event that says nothing (a keep-alive). `event`: its name, if any."""
+
+    data: bytes | None
+    event: str | None = None
+
+
+class Cutter(Protocol):
+    """Cuts a byte stream into events. The events do not depend on how the bytes are cut."""
+
+    @property
+    def too_large(self) -> bool:
+        """Whether an event was larger than the limit; nothing after it is given out."""
+        ...
+
+    @property
+    def pending(self) -> bool:
+        """Whether the stream stands inside an event."""
+        ...
+
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        """The events that `data` completes."""
+        ...
+
+
+class Framing(Protocol):
+    """A framing. A module may stand for it."""
+
+    @property
+    def KEEP_ALIVE(self) -> bytes:  # noqa: N802 - a constant of a module
+        """An event that says nothing."""
+        ...
+
+    def cutter(self, limit_bytes: int) -> Cutter:
+        """A new cutter. `limit_bytes` bounds one event."""
+        ...
+
+    def frame(self, data: bytes, event: str | None = None) -> bytes:
+        """One event as bytes. `data` must be one line."""
+        ...
