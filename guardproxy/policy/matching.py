@@ -18,7 +18,7 @@ from guardproxy.policy.about import About
 from guardproxy.policy.cel import CREDENTIALS, Cel, CelError, compile_cel
 from guardproxy.policy.naming import small, value_readings
 from guardproxy.policy.reading import FileReading
-from guardproxy.policy.tree import Place, YamlNode
+from guardproxy.policy.tree import FilePlace, YamlNode
 
 MatchVerdict = Literal["yes", "no", "failed", "unknown"]
 """`failed`: a condition could not be evaluated, or the request lacks a readable value for it (no model, no header, an
@@ -47,7 +47,7 @@ class Match:
     tenants: tuple[str, ...] | None = None
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     when: Cel | None = None
-    places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
+    places: Mapping[str, FilePlace] = field(default_factory=dict, compare=False, repr=False)
 
     def verdict(self, about: About) -> MatchVerdict:
         """Whether the conditions hold for this request."""
@@ -179,7 +179,7 @@ def read_condition(reading: FileReading, node: YamlNode | None) -> Cel | None:
     except* CelError as group:
         for error in _leaves(group):
             column = 0 if node.lead is None else node.lead + error.column - 1
-            reading.fail(Place(node.place.line, node.place.column + column, node.place.path), error.message)
+            reading.fail(FilePlace(node.place.line, node.place.column + column, node.place.path), error.message)
     return None
 
 
