@@ -161,7 +161,7 @@ def _headers(reading: FileReading, node: YamlNode | None) -> dict[str, tuple[str
         elif name.lower() in CREDENTIALS:
             reading.fail(value.key, f"`{name.lower()}` holds a credential; tell clients apart by `tenants`")
         elif name.lower() in headers:
-            reading.fail(value.key, f"`{name.lower()}` stands here twice: the case of a header's name says nothing")
+            reading.fail(value.key, f"`{name.lower()}` stands here twice: the names of headers ignore case")
         globs = reading.word_or_words(value)
         if value.value == ():
             reading.fail(value.place, 'an empty list matches nothing; `"*"` matches any value')

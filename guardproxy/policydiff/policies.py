@@ -281,7 +281,7 @@ def _fields(
             continue
         before, after = getattr(old, name), getattr(new, name)
         if name == "description" and before != after:
-            yield Difference("the description is another", "neutral")
+            yield Difference("the description changed", "neutral")
         elif before != after:
             yield Difference(f"{prefix}{name} {shown(before)} -> {shown(after)}", _ranked(name, before, after))
 

@@ -33,9 +33,9 @@ def explain(
     policies: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder of policy files, or a shipped policy. Default: default")
     ] = None,
-    route: Annotated[str, typer.Option(help="Of a request's JSON.")] = "POST /v1/chat/completions",
-    model: Annotated[str, typer.Option(help="The model that is asked, for `match`.")] = "",
-    tenant: Annotated[str, typer.Option(help="Who asks, for `match`.")] = "",
+    route: Annotated[str, typer.Option(help="The route of a request in JSON.")] = "POST /v1/chat/completions",
+    model: Annotated[str, typer.Option(help="The model of the request, for `match`.")] = "",
+    tenant: Annotated[str, typer.Option(help="The tenant of the request, for `match`.")] = "",
     as_json: AsJson = False,
     allow_code: AllowCode = False,
 ) -> None:

@@ -25,7 +25,7 @@ def run(
     folders: Folders,
     only: Annotated[str, typer.Option(metavar="GLOB", help="Only tests named like this, or `policy: name`.")] = "*",
     show_untested: Annotated[
-        bool, typer.Option("--untested", help="List rules that hold in no test; 1 if any.")
+        bool, typer.Option("--untested", help="List rules that hold in no test. Exit 1 if there are any.")
     ] = False,
     no_model: Annotated[
         bool, typer.Option("--no-model", help="Skip tests that need the model; it is not loaded.")
