@@ -18,7 +18,7 @@ from typing import Any
 
 from guardproxy.audit import OffsetMap, Span, ValueMatcher, beside, mask, merge
 from guardproxy.events import Path
-from guardproxy.exchange.gate import Entry
+from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.exchange.notes import Side
 from guardproxy.redaction import PLACEHOLDER
@@ -33,7 +33,7 @@ _SAME = OffsetMap((), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
-class Masked:
+class MaskedText:
     """A lane's text as the record shows it (`None`: not kept), with the offsets of the scanned and of the wire's text."""
 
     text: str | None
@@ -54,7 +54,7 @@ class Masks:
     keep: bool
     sides: tuple[Side, ...]
     tokens: dict[str, str] = field(default_factory=dict)
-    _masked: dict[int, Masked] = field(default_factory=dict)
+    _masked: dict[int, MaskedText] = field(default_factory=dict)
     _matcher: ValueMatcher | None = None
     _own: frozenset[str] = frozenset()
     _keys: dict[str, str] = field(default_factory=dict)  # paths of keys that are text -> as the record shows them
@@ -131,16 +131,16 @@ class Masks:
             if number < 0 or end > standing[number][1]:
                 yield start, end, self.tokens[text[start:end]]
 
-    def masked(self, lane: Lane) -> Masked:
+    def masked(self, lane: Lane) -> MaskedText:
         if id(lane) not in self._masked:
             self._masked[id(lane)] = self._mask(lane)
         return self._masked[id(lane)]
 
-    def _mask(self, lane: Lane) -> Masked:
+    def _mask(self, lane: Lane) -> MaskedText:
         failed = any(finding.label == CHECK_ERROR for finding in lane.progress.findings)
         unscanned = lane.encoded and (lane.text.view is None or lane.progress.settled < lane.text.total)
         if not self.keep or failed or unscanned or lane.judged or lane.text.total > KEPT_LIMIT_CHARS:
-            return Masked(None)
+            return MaskedText(None)
         whole = "".join(lane.text.parts)
         if lane.json and not lane.encoded:
             return self._mask_as_it_stands(lane, whole[: lane.progress.settled])
@@ -152,17 +152,17 @@ class Masks:
             spans = [(start, end, lane.rewrite.replacement_for(start, end)) for start, end, _ in spans]
         if lane.text.view is None:
             shown, offsets = mask(scanned, spans)
-            return Masked(shown, offsets, offsets)
+            return MaskedText(shown, offsets, offsets)
         shown, wire = mask(whole, merge([*rewrite(lane.text.view, spans), *self._between(lane.text.view)]))
-        return Masked(shown, mask(scanned, apart(lane.text.view, spans))[1], wire)
+        return MaskedText(shown, mask(scanned, apart(lane.text.view, spans))[1], wire)
 
-    def _mask_as_it_stands(self, lane: Lane, text: str) -> Masked:
+    def _mask_as_it_stands(self, lane: Lane, text: str) -> MaskedText:
         """JSON that no check has read decoded: known values are masked in it however they are written."""
         seen = view(text)
         shown, offsets = mask(
             text, merge([*lane.rewrite.masks, *rewrite(seen, self._known(seen.text)), *self._between(seen)])
         )
-        return Masked(shown, offsets, offsets)
+        return MaskedText(shown, offsets, offsets)
 
     def _between(self, seen: View) -> Iterator[Span]:
         """Numbers that are too short to be scanned, where they are sensitive values."""
@@ -173,7 +173,7 @@ class Masks:
             if number == len(seen.leaves) or end <= seen.leaves[number].start:
                 yield start, end, stand_in(end - start)
 
-    def request_body(self, entry: Entry) -> Any:
+    def request_body(self, entry: QueuedFrame) -> Any:
         """The request's tree, masked, with a note in place of what no check can read; `None` when a text is not kept."""
         changes: list[tuple[Found, str]] = []
         for piece in entry.pieces:

@@ -15,7 +15,7 @@ from guardproxy.wire.json import view
 
 Way = Literal["holds now", "holds no longer", "does something else", "cannot be told"]
 """`cannot be told`: the value stands masked in the log, and the check that found it has changed since."""
-Masked = tuple[str, str, str]
+MaskedValue = tuple[str, str, str]
 """A masked value that no check could read again: the direction, path and label of what was found."""
 
 UNTOUCHED = frozenset(("answered", "blocked_request", "blocked_response"))
@@ -86,7 +86,7 @@ def _counted(decisions: Sequence[RecordedDecision]) -> list[tuple[str, ...]]:
 
 
 def moved_decisions(
-    before: Record, after: Record, blind: Collection[Masked] = ()
+    before: Record, after: Record, blind: Collection[MaskedValue] = ()
 ) -> Iterator[tuple[RecordedDecision, Way]]:
     """The decisions that only one of two records has. Where a text is masked otherwise, offsets move, so a decision is the same
     if it is about the same label of the same text, in the same order. `blind`: what checks that are new or changed look for and

@@ -14,7 +14,7 @@ from guardproxy.exchange import Scan as ScanCommand
 from guardproxy.findings import Finding, Kind, Scan, Window
 from guardproxy.policy import MatchVerdict, PolicySet
 from guardproxy.redaction import PLACEHOLDER, RESTORE, Restoration, Restoring
-from guardproxy.replay.comparison import Masked
+from guardproxy.replay.comparison import MaskedValue
 from guardproxy.wire.json import view
 
 # Checks whose labels mean the same in every policy: what one found, another that looks for the same label finds too.
@@ -31,7 +31,7 @@ class Memory:
             for name in policy.checks
             if (check := policies.checks.get((policy.name, name)))
         }
-        self.blind: set[Masked] = set()
+        self.blind: set[MaskedValue] = set()
         self._digests = record.checks
         self._texts: dict[tuple[int, str, str, str], list[tuple[str, RecordedText]]] = {}
         self._elsewhere: dict[tuple[int, str, str], list[tuple[str, RecordedText]]] = {}  # of any kind
@@ -112,7 +112,9 @@ class Memory:
 
     def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
         """The masked values that this very check found in another text: it would find them here too."""
-        restored = {one.start for one in self.findings(window, RESTORE) or ()}  # placeholders on the wire are no values
+        restored = {
+            finding.start for finding in self.findings(window, RESTORE) or ()
+        }  # placeholders on the wire are no values
         for match in PLACEHOLDER.finditer(window.text):
             if match.end() <= scan.settled and match.start() not in restored and (name, match[0]) in self._values:
                 label, score = self._values[name, match[0]]
@@ -158,7 +160,7 @@ def settled(window: Window, found: tuple[Finding, ...]) -> Scan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Restored:
+class _RestoredValues:
     """Finds the placeholders that were found: a masked value looks like one in the record, and is none. What was said of each
     holds again, unless the policies let values come back in other places than those that are `told` in the record (`None`: the
     record was written by a version that knew no places)."""
@@ -218,7 +220,7 @@ class RecordedHistory:
         return self.record.restore is None
 
     def restoring(self, values: Mapping[str, str], restorations: Mapping[str, Restoration]) -> Check:
-        return _Restored(values, restorations, self.memory, self.record.restore)
+        return _RestoredValues(values, restorations, self.memory, self.record.restore)
 
     def tokens(self, attempt: int, estimated: int) -> int:
         return self.counted_tokens[attempt] if attempt < len(self.counted_tokens) else estimated

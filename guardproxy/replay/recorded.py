@@ -14,7 +14,7 @@ from guardproxy.wire import Author, Codec, Contract, Decoder, Request, Seen, Tur
 
 
 @dataclass(slots=True)
-class Recorded:
+class RecordedUpstream:
     """Stands for the upstream: its codec reads requests as ever, its decoder gives the recorded texts, one `answer` after the
     other."""
 

@@ -41,9 +41,9 @@ from guardproxy.exchange import (
 )
 from guardproxy.policy import PolicySet
 from guardproxy.redaction import PLACEHOLDER
-from guardproxy.replay.comparison import UNTOUCHED, Masked, differences, is_seen, moved_decisions
+from guardproxy.replay.comparison import UNTOUCHED, MaskedValue, differences, is_seen, moved_decisions
 from guardproxy.replay.memory import Memory, RecordedHistory
-from guardproxy.replay.recorded import Recorded
+from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.wire import UNBOUNDED, codec_for
 from guardproxy.wire.json import write
 
@@ -54,7 +54,7 @@ _KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayResult:
     """`differences`: one line each, in words; `cannot be told`: each of them is about a value that stands masked in the record,
     which a new or changed check could not read. `rescanned`: checks that were run again because they are new or changed;
     `assumed`: policies that were taken to apply, as their condition asks for headers, of which a record holds none, or for the
@@ -75,21 +75,21 @@ class Rerun:
     record: Record
     done: tuple[Command, ...]
     rescanned: tuple[str, ...] = ()
-    blind: frozenset[Masked] = frozenset()
+    blind: frozenset[MaskedValue] = frozenset()
 
 
-def replay(record: Record | Closing, policies: PolicySet) -> Replayed:
+def replay(record: Record | Closing, policies: PolicySet) -> ReplayResult:
     """Runs the record's exchange again under `policies`, and compares. That of a closing cannot be run again."""
     again = rerun(record, policies)
     if isinstance(again, str) or isinstance(record, Closing):
-        return Replayed("not replayable", (str(again),))
+        return ReplayResult("not replayable", (str(again),))
     found = tuple(differences(record, again.record))
     moved = list(moved_decisions(record, again.record, again.blind))
     untold = {decision.rule for decision, way in moved if way == "cannot be told"}
     untold -= {decision.rule for decision, way in moved if way != "cannot be told"}
     told = [decision for decision, way in moved if way != "cannot be told"]
     matched = again.record.matched
-    assumed = (one.name for one in policies.policies if matched.get(one.match.digest) == "unknown")
+    assumed = (policy.name for policy in policies.policies if matched.get(policy.match.digest) == "unknown")
     if untold:
         lines = (f"rule `{rule}`: whether it still holds cannot be told; {_WHY}" for rule in sorted(untold))
         gone = {f"{word} `{rule}` no longer holds" for rule in untold for word in ("rule", "shadow rule")}
@@ -97,7 +97,7 @@ def replay(record: Record | Closing, policies: PolicySet) -> Replayed:
     verdict: ReplayVerdict = "different" if found else "identical"
     if untold and not told:
         verdict = "cannot be told"
-    return Replayed(verdict, found, again.rescanned, tuple(sorted(assumed)))
+    return ReplayResult(verdict, found, again.rescanned, tuple(sorted(assumed)))
 
 
 def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
@@ -111,7 +111,9 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         return "its wire format is not installed"
     memory, attempts = Memory(record, policies), _attempts(record)
     stopped = record.outcome == "blocked_response" and attempts[-1].decision != "late"
-    recorded = Recorded(codec, record.response, stopped, names_kinds=record.request.uninspected_kinds is not None)
+    recorded = RecordedUpstream(
+        codec, record.response, stopped, names_kinds=record.request.uninspected_kinds is not None
+    )
     exchange = Exchange(
         Setting(
             id=record.id,
@@ -174,7 +176,7 @@ def _only_attempt(record: Record) -> RecordedAttempt:
 def _answer(
     exchange: Exchange,
     memory: Memory,
-    recorded: Recorded,
+    recorded: RecordedUpstream,
     attempt: RecordedAttempt,
     ending: Input,
     signs: int,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from guardproxy.policy import Policy
-    from guardproxy.policytest import Fault, Ran
+    from guardproxy.policytest import CaseResult, Mismatch
 
 
 def run(
@@ -45,7 +45,7 @@ def run(
     if show_untested and (only != "*" or no_model):
         _wrong_use("--untested looks at all tests; leave --only and --no-model out")
     out = console()
-    results: list[Ran] = []
+    results: list[CaseResult] = []
     policies: list[Policy] = []
     for one in _results(folders, only, policies, judged=not no_model, code=allow_code):
         results.append(one)
@@ -55,7 +55,7 @@ def run(
     if not results and only != "*":
         _wrong_use(f"no test is named like `{only}`")
     missed = untested(policies, results) if show_untested else []
-    failed, skipped = sum(bool(one.faults) for one in results), sum(bool(one.skipped) for one in results)
+    failed, skipped = sum(bool(one.mismatches) for one in results), sum(bool(one.skipped) for one in results)
     if junit is not None:
         try:
             junit.write_bytes(as_junit(results))
@@ -73,7 +73,9 @@ def run(
     raise typer.Exit(1 if failed or missed else 0)
 
 
-def _results(folders: list[Path], only: str, policies: list[Policy], *, judged: bool, code: bool) -> Iterator[Ran]:
+def _results(
+    folders: list[Path], only: str, policies: list[Policy], *, judged: bool, code: bool
+) -> Iterator[CaseResult]:
     from guardproxy.library import DISTANT, JUDGES, folder_of, leaving_out, loader  # noqa: PLC0415
     from guardproxy.policy import Files  # noqa: PLC0415
     from guardproxy.policytest import run_tests  # noqa: PLC0415
@@ -95,30 +97,32 @@ def _wrong_use(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _lines(one: Ran) -> Iterator[Text]:
+def _lines(one: CaseResult) -> Iterator[Text]:
     if one.skipped:
         yield styled(("skip", "yellow"), f" {plain(one.name)}: {one.skipped}")
         return
-    yield styled(("FAIL" if one.faults else "ok  ", "bold red" if one.faults else "green"), f" {plain(one.name)}")
-    if one.faults:
+    yield styled(
+        ("FAIL" if one.mismatches else "ok  ", "bold red" if one.mismatches else "green"), f" {plain(one.name)}"
+    )
+    if one.mismatches:
         yield styled((f"       {plain(one.policy.source)}:{one.test.place.line}:{one.test.place.column}", "dim"))
-    for fault in one.faults:
-        yield from (styled("       ", line) for line in _fault(fault))
+    for mismatch in one.mismatches:
+        yield from (styled("       ", line) for line in _mismatch(mismatch))
 
 
-def _fault(fault: Fault) -> Iterator[Text]:
+def _mismatch(mismatch: Mismatch) -> Iterator[Text]:
     from guardproxy.policytest import contrast  # noqa: PLC0415
 
-    yield styled(plain(fault.message))
-    if fault.wanted is not None and fault.got is not None:
-        wanted, got = contrast(fault.wanted, fault.got)
+    yield styled(plain(mismatch.message))
+    if mismatch.wanted is not None and mismatch.got is not None:
+        wanted, got = contrast(mismatch.wanted, mismatch.got)
         yield from contrasted("-", wanted, "green")
         yield from contrasted("+", got, "red")
-    elif fault.got is not None:
-        yield from (styled(("| ", "dim"), plain(line)) for line in fault.got.splitlines())
+    elif mismatch.got is not None:
+        yield from (styled(("| ", "dim"), plain(line)) for line in mismatch.got.splitlines())
 
 
-def _json(results: list[Ran], missed: list[tuple[Policy, str]], with_missed: bool) -> dict[str, Any]:
+def _json(results: list[CaseResult], missed: list[tuple[Policy, str]], with_missed: bool) -> dict[str, Any]:
     tests = [
         {
             "policy": one.policy.name,
@@ -128,12 +132,12 @@ def _json(results: list[Ran], missed: list[tuple[Policy, str]], with_missed: boo
             "seconds": round(one.seconds, 4),
             "plays": one.plays,
             "skipped": one.skipped,
-            "rules": sorted(one.held),
-            "faults": [{"message": each.message, "expected": each.wanted, "got": each.got} for each in one.faults],
+            "rules": sorted(one.rules),
+            "faults": [{"message": each.message, "expected": each.wanted, "got": each.got} for each in one.mismatches],
         }
         for one in results
     ]
-    shown: dict[str, Any] = {"ok": not any(one.faults for one in results) and not missed, "tests": tests}
+    shown: dict[str, Any] = {"ok": not any(one.mismatches for one in results) and not missed, "tests": tests}
     if with_missed:
         shown["untested"] = [{"policy": policy.name, "rule": rule} for policy, rule in missed]
     return shown

@@ -11,7 +11,7 @@ from guardproxy.audit.intents import closing
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.transcript import Aborted, DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.findings import Scan as ScanResult
-from guardproxy.replay.recorded import Recorded
+from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.replay.replays import replay as replay_entry
 from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
@@ -279,7 +279,7 @@ def test_the_stand_in_of_the_upstream_keeps_to_the_protocol() -> None:
 def test_the_recorded_answer_stands_in_for_a_wire_format() -> None:
     codec = codec_for(CHAT)
     assert codec
-    stands = Recorded(codec, record_of(recorded()).response, stopped=False)
+    stands = RecordedUpstream(codec, record_of(recorded()).response, stopped=False)
     assert (stands.name, stands.provider, stands.routes) == (codec.name, codec.provider, codec.routes)
 
 
