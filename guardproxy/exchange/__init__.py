@@ -1,4 +1,4 @@
-"""The exchange: one request and everything that is answered to it, as a pure object. Inputs in, commands out."""
+"""The exchange: a request and all its answers, as a pure object. Inputs go in, commands come out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scans of one gate: at most one is under way, and what arrives meanwhile joins the next window."""
+"""The scans of a gate: at most one is under way, and text that arrives meanwhile joins the next window."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from guardproxy.findings import Scan
 
 @dataclass(slots=True)
 class Scans:
-    """Asks for the scans of a gate, and gives what was found to the gate and the editor.
+    """Asks for the scans of a gate, and gives the findings to the gate and the editor.
 
-    Placeholders are searched here at once. Everything else is a `Scan` command for the driver.
+    The search for placeholders runs here at once. The driver runs all other jobs, by a `Scan` command.
     """
 
     gate: Gate
     editor: Editor
     notes: Notes
     pending: Sequence[Job] = ()
-    """The jobs under way, those of placeholders included."""
+    """All jobs under way."""
     distant: tuple[Job, ...] = ()
     """The jobs under way that the driver runs."""
 
     def ask(self, *, all_text: bool = False) -> ScanCommand | None:
-        """Scans what can be scanned at once; returns the command for the rest. `all_text`: see `Gate.jobs`."""
+        """Runs the jobs for placeholders; returns the command for the other jobs, if any. `all_text`: see `Gate.jobs`."""
         while jobs := self.gate.jobs(all_text=all_text):
             restoring = self.editor.restoring
             self.pending = jobs

@@ -254,14 +254,27 @@ def _played(
 ) -> SceneResult:
     hits = tuple(
         RuleHit(
-            *(hit.policy, hit.rule, hit.action, hit.enforced, hit.channel.direction, hit.channel.path),
-            *(hit.finding.check, hit.finding.label, hit.finding.start, hit.finding.end, hit.attempt),
-            verdict_of(hit.decision),
+            *(
+                outcome.policy,
+                outcome.rule,
+                outcome.action,
+                outcome.enforced,
+                outcome.channel.direction,
+                outcome.channel.path,
+            ),
+            *(
+                outcome.finding.check,
+                outcome.finding.label,
+                outcome.finding.start,
+                outcome.finding.end,
+                outcome.attempt,
+            ),
+            verdict_of(outcome.decision),
         )
-        for hit in exchange.outcomes
+        for outcome in exchange.outcomes
     )
     last = done[-1] if done else None
-    outcome = last.outcome if isinstance(last, Finish) else ""
+    ending = last.outcome if isinstance(last, Finish) else ""
     return SceneResult(
         decision=outcome_of(exchange, done),
         rules_of=exchange.bound.rules if exchange.bound else (),
@@ -270,7 +283,7 @@ def _played(
         upstream=upstream,
         client=client,
         texts=tuple(_texts(exchange)),
-        trouble=_trouble(outcome, last.record if isinstance(last, Finish) else None),
+        trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
     )
 
 
