@@ -40,7 +40,7 @@ Parts
 
 Rules that must hold
 - The request is sent upstream when all its texts are settled, and a frame is sent to the client when it is settled.
-- At most one `Scan` is under way. Text that arrives meanwhile joins the next window, so a slow check makes larger windows.
+- At most one `RunScans` is under way. Text that arrives meanwhile joins the next window, so a slow check makes larger windows.
 - Decisions are made in the order of the frames: the outcome is a function of the bytes, not of their chunks.
 - The end of an answer is part of `Finish`: the client gets it only when the record is durable.
 """
@@ -72,7 +72,7 @@ from guardproxy.exchange.transcript import (
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    Scan,
+    RunScans,
     Scanned,
     SendUpstream,
     UpstreamFailed,
@@ -112,7 +112,7 @@ class Exchange:
 
     >>> exchange = Exchange(setting)
     >>> exchange.receive(RequestReceived(body))
-    [Scan(...)]
+    [RunScans(...)]
     """
 
     setting: Setting
@@ -216,7 +216,7 @@ class Exchange:
             state = State.WAITING
         elif self._answer.answer.status is not None:
             state = State.ANSWERING if self._answer.answer.held.extent == "none" else State.HOLDING
-        elif isinstance(last, Scan):
+        elif isinstance(last, RunScans):
             state = State.PROVING if self._request.is_proving else State.SCANNING
         else:
             return

@@ -1,6 +1,6 @@
 """The request half of an exchange: reads the body, scans its texts, decides, edits, and sends it upstream.
 
-In: the body, then scans. Out: commands; the last is a `Scan`, a `SendUpstream` or a `Finish`. The request is sent upstream
+In: the body, then scans. Out: commands; the last is a `RunScans`, a `SendUpstream` or a `Finish`. The request is sent upstream
 when all its texts are settled and its schemas have proved usable.
 """
 
@@ -18,8 +18,7 @@ from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
-from guardproxy.exchange.transcript import Command, Refused, RequestReceived, Scanned, SendUpstream
-from guardproxy.exchange.transcript import Scan as ScanCommand
+from guardproxy.exchange.transcript import Command, Refused, RequestReceived, RunScans, Scanned, SendUpstream
 from guardproxy.findings import Facts
 from guardproxy.policy import About, Bound
 from guardproxy.wire import UNINSPECTED, Request, Stated, stated, uninspected, unmapped
@@ -168,7 +167,7 @@ class RequestPhase:
                 self.guard.forms.demand = self.setting.codec.contract.demand(attempts.tree)
             if jobs := self.guard.forms.proofs(bound.judging):
                 self.is_proving = True
-                return [ScanCommand(jobs)]
+                return [RunScans(jobs)]
         return self._send_upstream(at_s)
 
     def _send_upstream(self, at_s: float) -> list[Command]:

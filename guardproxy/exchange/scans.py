@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from guardproxy.exchange.editing import Editor
 from guardproxy.exchange.gate import Gate, Job
 from guardproxy.exchange.notes import Notes
-from guardproxy.exchange.transcript import Scan as ScanCommand
+from guardproxy.exchange.transcript import RunScans
 from guardproxy.findings import Scan
 
 
@@ -16,7 +16,7 @@ from guardproxy.findings import Scan
 class Scans:
     """Asks for the scans of a gate, and gives the findings to the gate and the editor.
 
-    The search for placeholders runs here at once. The driver runs all other jobs, by a `Scan` command.
+    The search for placeholders runs here at once. The driver runs all other jobs, by a `RunScans` command.
     """
 
     gate: Gate
@@ -27,7 +27,7 @@ class Scans:
     distant: tuple[Job, ...] = ()
     """The jobs under way that the driver runs."""
 
-    def ask(self, *, all_text: bool = False) -> ScanCommand | None:
+    def ask(self, *, all_text: bool = False) -> RunScans | None:
         """Runs the jobs for placeholders; returns the command for the other jobs, if any. `all_text`: see `Gate.jobs`."""
         while jobs := self.gate.jobs(all_text=all_text):
             restoring = self.editor.restoring
@@ -35,7 +35,7 @@ class Scans:
             self.distant = tuple([job for job in jobs if job.check is not restoring])
             if self.distant:
                 self.notes.scans += len(self.distant)
-                return ScanCommand(self.distant)
+                return RunScans(self.distant)
             self.learn([])
         return None
 

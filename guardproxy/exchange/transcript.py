@@ -14,7 +14,7 @@ from guardproxy.concurrency import lazy
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.gate import Job
-from guardproxy.findings import Scan as ScanResult
+from guardproxy.findings import Scan
 from guardproxy.gateway import StoreAnswered
 
 
@@ -40,9 +40,9 @@ class RequestReceived:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """The answers to a `Scan`, in its order."""
+    """The answers to a `RunScans`, in its order."""
 
-    scans: tuple[ScanResult, ...]
+    scans: tuple[Scan, ...]
     at_s: float = 0.0
 
 
@@ -139,7 +139,7 @@ Input = (
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class RunScans:
     """Run these jobs, then give their scans to the exchange as `Scanned`."""
 
     jobs: tuple[Job, ...]
@@ -199,14 +199,14 @@ class Finish:
         return record
 
 
-Command = Scan | SendUpstream | SendHead | SendData | CancelUpstream | Finish
+Command = RunScans | SendUpstream | SendHead | SendData | CancelUpstream | Finish
 
 
 def line(value: Input | Command) -> str:
     """Prints an input or a command as a line, without any text of the exchange."""
     name = type(value).__name__
     match value:
-        case Scan():
+        case RunScans():
             places = (
                 f"{job.check.name} {job.window.channel.path} {job.window.start}..{job.window.start + len(job.window.text)}"
                 f"{'' if job.window.last else '+'}"

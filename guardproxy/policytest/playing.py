@@ -35,8 +35,7 @@ from guardproxy.exchange import (
     play,
     unsealed,
 )
-from guardproxy.findings import Direction, Kind
-from guardproxy.findings import Scan as ScanResult
+from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy import BoundRule, PolicySet, Texts, Told, Verdict, Written, first_language, verdict_of
 from guardproxy.policytest.scan import outcome_of, scanned
 from guardproxy.policytest.scenes import Cuts, answer_of, codec_of, request_of
@@ -163,7 +162,7 @@ class SceneResult:
 
 
 def play_scene(
-    policies: PolicySet, scene: Texts | Written, told: Told, cuts: Cuts, scan: Callable[[Job], ScanResult] = scanned
+    policies: PolicySet, scene: Texts | Written, told: Told, cuts: Cuts, scan: Callable[[Job], Scan] = scanned
 ) -> SceneResult:
     """Plays a scene once. `scan`: runs a check on a window."""
     exchange, codec = _exchange(policies, told)

@@ -31,8 +31,7 @@ from guardproxy.exchange import (
     play,
     unsealed,
 )
-from guardproxy.findings import Channel, Finding, failed
-from guardproxy.findings import Scan as ScanResult
+from guardproxy.findings import Channel, Finding, Scan, failed
 from guardproxy.policy import PolicySet, Verdict, strongest
 from guardproxy.wire import codecs
 from guardproxy.wire.json import dotted, reach, read, write
@@ -60,7 +59,7 @@ def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
     return lane.learn(windows, [lane.progress.checks[number].scan([window])[0] for number, window in windows])
 
 
-def scanned(job: Job) -> ScanResult:
+def scanned(job: Job) -> Scan:
     """Scans a window with its check. If the check raises, the scan names the class of the error, as in the proxy."""
     try:
         return job.check.scan([job.window])[0]

@@ -9,8 +9,7 @@ from typing import cast
 from guardproxy.audit import Record, RecordedFinding, RecordedPlaces, RecordedSide, RecordedText
 from guardproxy.checks import QUICK, Check, Traits
 from guardproxy.events import Event
-from guardproxy.exchange import Job, Scanned
-from guardproxy.exchange import Scan as ScanCommand
+from guardproxy.exchange import Job, RunScans, Scanned
 from guardproxy.findings import Finding, Kind, Scan, Window
 from guardproxy.policy import MatchVerdict, PolicySet
 from guardproxy.redaction import PLACEHOLDER, RESTORE, Restoration, Restoring
@@ -53,7 +52,7 @@ class Memory:
                         value = seen[finding.start : finding.end]
                         self._values[finding.check, value] = (finding.label, finding.score)
 
-    def perform(self, command: ScanCommand) -> Scanned:
+    def perform(self, command: RunScans) -> Scanned:
         """The scans that the record has for these jobs."""
         return Scanned(tuple(map(self.scan, command.jobs)), self.at_s)
 

@@ -10,7 +10,7 @@ import pytest
 from guardproxy.audit.intents import closing
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.transcript import Aborted, DataReceived, DownstreamGone, RequestReceived, ResponseStarted
-from guardproxy.findings import Scan as ScanResult
+from guardproxy.findings import Scan
 from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.replay.replays import replay as replay_entry
 from guardproxy.wire.registry import codec_for
@@ -240,7 +240,7 @@ def test_a_text_whose_check_failed_cannot_be_replayed() -> None:
     play = Play(policy_set(SIMPLE + "on_error: flag\n"))
     play.tell(RequestReceived(json.dumps({"model": "m", "messages": [{"role": "user", "content": MAIL}]}).encode()))
     assert play.pending
-    play.answer_scan(*(ScanResult((), 0, 0, "Boom") for _ in play.pending.jobs))
+    play.answer_scan(*(Scan((), 0, 0, "Boom") for _ in play.pending.jobs))
     play.stream(chat_frames([{"content": "hi"}]))
     assert replay(kept(play), policy_set(SIMPLE)).verdict == "not replayable"
 
