@@ -14,7 +14,17 @@ from typing import Literal
 
 from guardproxy.exchange import Job
 from guardproxy.findings import Direction, Kind, Scan
-from guardproxy.policy import CHECK_ERROR, VERDICTS, BoundRule, Name, PolicySet, Told, Verdict, Written, verdict_of
+from guardproxy.policy import (
+    CHECK_ERROR,
+    VERDICTS,
+    BoundRule,
+    Name,
+    PolicySet,
+    RawExchange,
+    RequestFacts,
+    Verdict,
+    verdict_of,
+)
 from guardproxy.policytest.playing import SceneResult, TextFinding, play_scene
 from guardproxy.policytest.scan import scanned
 from guardproxy.policytest.scenes import Cuts
@@ -71,18 +81,18 @@ def kinds_of(codec: Codec, direction: Direction) -> tuple[Kind, ...]:
     return tuple(sorted(kinds, key=lambda kind: kind != first))
 
 
-def scene_of(text: str, direction: Direction, kind: Kind, author: Author) -> Written:
+def scene_of(text: str, direction: Direction, kind: Kind, author: Author) -> RawExchange:
     """A scene whose only text is `text`, at a place of this kind."""
     if direction == "request":
-        return Written(author.request_with(kind, text))
+        return RawExchange(author.request_with(kind, text))
     answer = author.answer_with(kind, text)
-    return Written(author.request_with("user", ""), () if answer is None else (answer,))
+    return RawExchange(author.request_with("user", ""), () if answer is None else (answer,))
 
 
 def explain(
     policies: PolicySet,
-    scene: Written,
-    told: Told,
+    scene: RawExchange,
+    facts: RequestFacts,
     clock: Callable[[], float],
     runs: int = RUNS,
     lowest: PolicySet | None = None,
@@ -95,8 +105,8 @@ def explain(
         jobs.append(job)
         return scanned(job)
 
-    result = play_scene(policies, scene, told, Cuts(), scan)
-    scores = _scores(lowest, play_scene(lowest, scene, told, Cuts())) if lowest else {}
+    result = play_scene(policies, scene, facts, Cuts(), scan)
+    scores = _scores(lowest, play_scene(lowest, scene, facts, Cuts())) if lowest else {}
     names = tuple(dict.fromkeys(bound.policy.name for bound in result.rules_of))
     return Explanation(
         result,

@@ -1,6 +1,6 @@
 """Compares the result of a scene with the expectations of its test, and with its result at other cuts.
 
-In: `Expected` and `SceneResult`. Out: mismatches, in words, with both texts where texts differ. Kept: nothing.
+In: `Expectation` and `SceneResult`. Out: mismatches, in words, with both texts where texts differ. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from guardproxy.policy import Expected, Find, Told
+from guardproxy.policy import Expectation, ExpectedFinding, RequestFacts
 from guardproxy.policytest.playing import Delivery, RuleHit, SceneResult, TextFinding
 
 
@@ -21,7 +21,7 @@ class Mismatch:
     got: str | None = None
 
 
-def mismatches(expected: Expected, result: SceneResult) -> Iterator[Mismatch]:
+def mismatches(expected: Expectation, result: SceneResult) -> Iterator[Mismatch]:
     """All expectations that the result does not meet."""
     yield from _rules(expected, result)
     if expected.decision is not None and expected.decision != result.decision:
@@ -34,11 +34,11 @@ def mismatches(expected: Expected, result: SceneResult) -> Iterator[Mismatch]:
     yield from _finds(expected.finds, result.findings)
 
 
-def unmet(told: Told) -> str:
+def unmet(facts: RequestFacts) -> str:
     """The message for a test whose request the policy does not match."""
-    facts = [f"route {told.route}", f"model `{told.model}`", f"tenant `{told.tenant}`"]
-    facts += [f"{name}: {value}" for name, value in sorted(told.headers.items())]
-    return f"the policy's `match` does not hold for {', '.join(facts)}"
+    parts = [f"route {facts.route}", f"model `{facts.model}`", f"tenant `{facts.tenant}`"]
+    parts += [f"{name}: {value}" for name, value in sorted(facts.headers.items())]
+    return f"the policy's `match` does not hold for {', '.join(parts)}"
 
 
 def disagreement(first: SceneResult, other: SceneResult, how: str, *, alike: bool) -> Iterator[Mismatch]:
@@ -62,7 +62,7 @@ def _place(hit: RuleHit) -> str:
     return f"{hit.label} at {hit.start} to {hit.end} of {hit.path}"
 
 
-def _rules(expected: Expected, result: SceneResult) -> Iterator[Mismatch]:
+def _rules(expected: Expectation, result: SceneResult) -> Iterator[Mismatch]:
     held = _names(result.rules)
     if expected.rule is not None and expected.rule not in result.rules:
         quietly = ", as it is in shadow mode" if expected.rule in result.shadow else ""
@@ -113,21 +113,21 @@ def _exact(who: str, shown: Delivery | None, wanted: str | Mapping[str, str] | N
             yield Mismatch(f"the {who} gets another text at `{path}`", text, texts[path])
 
 
-def _finds(wanted: tuple[Find, ...] | None, findings: Sequence[TextFinding]) -> Iterator[Mismatch]:
+def _finds(wanted: tuple[ExpectedFinding, ...] | None, findings: Sequence[TextFinding]) -> Iterator[Mismatch]:
     if wanted is None:
         return
     if not wanted and findings:
         yield Mismatch("expected that nothing is found", got=_listed(findings))
     for find in wanted:
         if not any(_is(find, finding) for finding in findings):
-            members = [f"{key} `{value}`" for key in Find.__slots__ if (value := getattr(find, key))]
+            members = [f"{key} `{value}`" for key in ExpectedFinding.__slots__ if (value := getattr(find, key))]
             yield Mismatch(
                 f"expected a finding with {', '.join(members)}", got=_listed(findings) or "nothing was found"
             )
 
 
-def _is(find: Find, finding: TextFinding) -> bool:
-    return all(getattr(find, key) in ("", getattr(finding, key)) for key in Find.__slots__)
+def _is(find: ExpectedFinding, finding: TextFinding) -> bool:
+    return all(getattr(find, key) in ("", getattr(finding, key)) for key in ExpectedFinding.__slots__)
 
 
 def _listed(findings: Sequence[TextFinding]) -> str:

@@ -36,7 +36,16 @@ from guardproxy.exchange import (
     unsealed,
 )
 from guardproxy.findings import Direction, Kind, Scan
-from guardproxy.policy import BoundRule, PolicySet, Texts, Told, Verdict, Written, first_language, verdict_of
+from guardproxy.policy import (
+    BoundRule,
+    PolicySet,
+    RawExchange,
+    RequestFacts,
+    Texts,
+    Verdict,
+    first_language,
+    verdict_of,
+)
 from guardproxy.policytest.scan import outcome_of, scanned
 from guardproxy.policytest.scenes import Cuts, answer_of, codec_of, request_of
 from guardproxy.redaction import PLACEHOLDER, RESTORE
@@ -162,17 +171,21 @@ class SceneResult:
 
 
 def play_scene(
-    policies: PolicySet, scene: Texts | Written, told: Told, cuts: Cuts, scan: Callable[[Job], Scan] = scanned
+    policies: PolicySet,
+    scene: Texts | RawExchange,
+    facts: RequestFacts,
+    cuts: Cuts,
+    scan: Callable[[Job], Scan] = scanned,
 ) -> SceneResult:
     """Plays a scene once. `scan`: runs a check on a window."""
-    exchange, codec = _exchange(policies, told)
+    exchange, codec = _exchange(policies, facts)
     numbers = Numbers()
-    body = request_of(scene, told, cuts.streamed)
-    language = first_language(told.headers.get("content-language", ""))
-    done = play(exchange, [RequestReceived(body, language=language, headers=told.headers)], each(scan))
+    body = request_of(scene, facts, cuts.streamed)
+    language = first_language(facts.headers.get("content-language", ""))
+    done = play(exchange, [RequestReceived(body, language=language, headers=facts.headers)], each(scan))
     _upstream(exchange, done, numbers)
     number = 0
-    while exchange.state == State.WAITING and (answer := answer_of(scene, told, cuts, number, numbers.fill)):
+    while exchange.state == State.WAITING and (answer := answer_of(scene, facts, cuts, number, numbers.fill)):
         number += 1
         inputs: list[Input] = [ResponseStarted(answer.status, answer.media), *map(DataReceived, answer.pieces)]
         done += play(exchange, [*inputs, ResponseEnded()], each(scan), late=(False, *answer.late))
@@ -194,17 +207,17 @@ def replayed(rerun: Rerun) -> SceneResult:
     return _played(exchange, rerun.done, upstream, client, numbers)
 
 
-def _exchange(policies: PolicySet, told: Told) -> tuple[Exchange, Codec]:
-    codec, read_by = codec_of(told), served(told.route)
+def _exchange(policies: PolicySet, facts: RequestFacts) -> tuple[Exchange, Codec]:
+    codec, read_by = codec_of(facts), served(facts.route)
     setting = Setting(
         id="test",
-        route=read_by.route.text if read_by else told.route,
-        path=told.route.partition(" ")[2] if read_by else "",
-        tenant=told.tenant,
-        tenant_name=told.tenant,
+        route=read_by.route.text if read_by else facts.route,
+        path=facts.route.partition(" ")[2] if read_by else "",
+        tenant=facts.tenant,
+        tenant_name=facts.tenant,
         codec=codec,
         policies=policies,
-        keys=Keys.of(_KEY, told.tenant, unsealed),
+        keys=Keys.of(_KEY, facts.tenant, unsealed),
     )
     return Exchange(setting), codec
 

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from guardproxy.audit import Record, read_record
 from guardproxy.errors import RecordError
 from guardproxy.library import using
-from guardproxy.policy import Logged, Match, Policy, PolicySet, PolicyTest
+from guardproxy.policy import LogLine, Match, Policy, PolicySet, PolicyTest
 from guardproxy.policytest.judging import Mismatch, disagreement, mismatches, unmet
 from guardproxy.policytest.playing import SceneResult, play_scene, replayed
 from guardproxy.policytest.scenes import plays
@@ -80,10 +80,10 @@ def _needs(policy: Policy, test: PolicyTest, left_out: Sequence[str]) -> str:
 
 
 def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[str], bytes]) -> CaseResult:
-    scene, told = test.scene, test.told
+    scene, facts = test.scene, test.told
     own = tuple(other for other in policies.policies if other.file == policy.file)  # with its tenants' overrides
-    alone = replace(policies, policies=own if told.applies else (replace(policy, match=Match()),), _bound={})
-    if isinstance(scene, Logged):
+    alone = replace(policies, policies=own if facts.applies else (replace(policy, match=Match()),), _bound={})
+    if isinstance(scene, LogLine):
         record = _record(scene, read)
         again = record if isinstance(record, str) else rerun(record, alone)
         if isinstance(again, str):
@@ -91,7 +91,7 @@ def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[
         result = replayed(again)
         return CaseResult(policy, test, _judged(test, result), _rules([result]), 1)
     ways = plays(scene, test.chunkings)
-    results = [play_scene(alone, scene, told, cuts) for cuts in ways]
+    results = [play_scene(alone, scene, facts, cuts) for cuts in ways]
     found = list(_judged(test, results[0]))
     for number, (cuts, result) in enumerate(zip(ways, results, strict=True)):
         if found:  # the mismatches at further cuts would repeat these
@@ -114,7 +114,7 @@ def _rules(results: Iterable[SceneResult]) -> frozenset[str]:
     return frozenset(rule for result in results for rule in (*result.rules, *result.shadow))
 
 
-def _record(scene: Logged, read: Callable[[str], bytes]) -> Record | str:
+def _record(scene: LogLine, read: Callable[[str], bytes]) -> Record | str:
     try:
         lines = read(scene.path).splitlines(keepends=True)
     except OSError as error:

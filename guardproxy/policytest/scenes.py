@@ -1,6 +1,6 @@
 """Turns a scene of a policy test into the bytes on the wire: a request, and answers that are cut at any offset.
 
-In: `Texts` or `Written`, and a seed. Out: bytes. Kept: nothing. The cuts are a function of the seed, so a failure can be
+In: `Texts` or `RawExchange`, and a seed. Out: bytes. Kept: nothing. The cuts are a function of the seed, so a failure can be
 reproduced.
 """
 
@@ -12,7 +12,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from guardproxy.policy import Texts, Told, Written
+from guardproxy.policy import RawExchange, RequestFacts, Texts
 from guardproxy.wire import Author, Codec, Prompt, codec_for
 from guardproxy.wire.json import write
 
@@ -49,21 +49,23 @@ Fill = Callable[[str], str]
 """Puts this exchange's placeholders where a scene says `[EMAIL_ADDRESS_1]`."""
 
 
-def request_of(scene: Texts | Written, told: Told, streamed: bool) -> bytes:
+def request_of(scene: Texts | RawExchange, facts: RequestFacts, streamed: bool) -> bytes:
     """The body of the request."""
-    if isinstance(scene, Written):
+    if isinstance(scene, RawExchange):
         return write(scene.request)
-    prompt = Prompt(told.model, scene.request or "", stream=streamed)
-    return write(codec_of(told).author.request(prompt))
+    prompt = Prompt(facts.model, scene.request or "", stream=streamed)
+    return write(codec_of(facts).author.request(prompt))
 
 
-def answer_of(scene: Texts | Written, told: Told, cuts: Cuts, number: int, fill: Fill) -> SceneAnswer | None:
+def answer_of(
+    scene: Texts | RawExchange, facts: RequestFacts, cuts: Cuts, number: int, fill: Fill
+) -> SceneAnswer | None:
     """The answer at an attempt, counted from 0; `None` if the scene has no answer for it."""
-    if isinstance(scene, Written):
-        return _written(scene, told, cuts, number, fill)
+    if isinstance(scene, RawExchange):
+        return _written(scene, facts, cuts, number, fill)
     if number >= len(scene.answers):
         return None
-    text, codec = fill(scene.answers[number]), codec_of(told)
+    text, codec = fill(scene.answers[number]), codec_of(facts)
     author, media = codec.author, codec.contract.media
     if not cuts.streamed:
         return SceneAnswer(200, media.whole, (write(author.answer_with("assistant", text)),))
@@ -71,7 +73,7 @@ def answer_of(scene: Texts | Written, told: Told, cuts: Cuts, number: int, fill:
     return _cut(author.frames_with("assistant", pieces) or [], 200, media.streamed, cuts.seed)
 
 
-def plays(scene: Texts | Written, chunkings: int) -> list[Cuts]:
+def plays(scene: Texts | RawExchange, chunkings: int) -> list[Cuts]:
     """All cuts at which a scene is played. The results at the other cuts must agree with the result at the first."""
     if isinstance(scene, Texts):
         streams = [Cuts(True, seed) for seed in range(chunkings + 1)] if scene.answers and chunkings else []
@@ -82,15 +84,15 @@ def plays(scene: Texts | Written, chunkings: int) -> list[Cuts]:
     return [Cuts(False, seed) for seed in range(2 if scene.answers and chunkings else 1)]
 
 
-def codec_of(told: Told) -> Codec:
+def codec_of(facts: RequestFacts) -> Codec:
     """The format of a scene's route."""
-    codec = codec_for(told.route)
+    codec = codec_for(facts.route)
     assert codec is not None  # noqa: S101 - the reader of the file has seen to it
     return codec
 
 
-def _written(scene: Written, told: Told, cuts: Cuts, number: int, fill: Fill) -> SceneAnswer | None:
-    codec = codec_of(told)
+def _written(scene: RawExchange, facts: RequestFacts, cuts: Cuts, number: int, fill: Fill) -> SceneAnswer | None:
+    codec = codec_of(facts)
     author, media = codec.author, codec.contract.media
     if scene.stream is not None:
         if number:
