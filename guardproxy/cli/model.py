@@ -19,7 +19,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
 
 if TYPE_CHECKING:
-    from guardproxy.lab import Calibrated, Judge, JudgedRow, Judgement, Keys, LabelledRow
+    from guardproxy.lab import Calibrated, Judge, JudgedRow, Judgement, LabelledRow, RowKeys
 
 app = typer.Typer(no_args_is_help=True, help="Measure a model, choose its thresholds, bring your own.")
 
@@ -235,7 +235,7 @@ def export(
 
 
 def _own_texts(
-    data: Sequence[Path], harmless: Sequence[Path], log: Path | None, kind: Kind, keys: Keys
+    data: Sequence[Path], harmless: Sequence[Path], log: Path | None, kind: Kind, keys: RowKeys
 ) -> tuple[list[LabelledRow], list[LabelledRow]]:
     """The harmless texts and the attacks. Given traffic replaces rows that are labelled harmless."""
     from dataclasses import replace  # noqa: PLC0415
@@ -294,10 +294,10 @@ def _wrong_use(code: int = 2) -> Iterator[None]:
         raise typer.Exit(code) from None
 
 
-def _keys(text: str, label: str, source: str, positive: list[str] | None) -> Keys:
-    from guardproxy.lab import Keys  # noqa: PLC0415
+def _keys(text: str, label: str, source: str, positive: list[str] | None) -> RowKeys:
+    from guardproxy.lab import RowKeys  # noqa: PLC0415
 
-    return Keys(text, label, source, frozenset(positive or ()))
+    return RowKeys(text, label, source, frozenset(positive or ()))
 
 
 def _some_positive(rows: Sequence[LabelledRow], positive: list[str] | None) -> None:

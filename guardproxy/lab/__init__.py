@@ -13,7 +13,7 @@ from guardproxy.lab.judging import load as load_judge
 from guardproxy.lab.plots import draw_reliability, draw_roc
 from guardproxy.lab.points import share
 from guardproxy.lab.reports import JudgedRow, curves, interval, report, table
-from guardproxy.lab.rows import Keys, LabelledRow
+from guardproxy.lab.rows import LabelledRow, RowKeys
 from guardproxy.lab.texts import labelled, logged
 
 __all__ = [
@@ -21,9 +21,9 @@ __all__ = [
     "Judge",
     "JudgedRow",
     "Judgement",
-    "Keys",
     "LabelledRow",
     "ParityError",
+    "RowKeys",
     "calibrate",
     "configure",
     "copy",

@@ -24,7 +24,7 @@ class DataError(ConfigError):
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class RowKeys:
     """What the keys of a line are called. `label`: empty when there is none to read. `positive`: the labels that mean an
     attack; empty: 1 and true do."""
 
@@ -44,14 +44,14 @@ class LabelledRow:
     place: str
 
 
-def rows(lines: Iterable[bytes], path: str, source: str, keys: Keys) -> Iterator[LabelledRow]:
+def rows(lines: Iterable[bytes], path: str, source: str, keys: RowKeys) -> Iterator[LabelledRow]:
     """The rows of a file, blank lines left out. `source`: that of a row that names none. Raises `DataError`."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield _row(line, path, number, source, keys)
 
 
-def _row(line: bytes, path: str, number: int, source: str, keys: Keys) -> LabelledRow:
+def _row(line: bytes, path: str, number: int, source: str, keys: RowKeys) -> LabelledRow:
     try:
         row = json.loads(line)
     except ValueError:

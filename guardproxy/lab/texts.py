@@ -14,13 +14,13 @@ from pathlib import Path
 from guardproxy.audit import Record, RecordedSide, read_entry
 from guardproxy.errors import ConfigError, RecordError
 from guardproxy.findings import Kind
-from guardproxy.lab.rows import Keys, LabelledRow, rows
+from guardproxy.lab.rows import LabelledRow, RowKeys, rows
 
 ANSWER_KINDS: tuple[Kind, ...] = ("assistant", "reasoning", "refusal", "tool_arguments")
 """What a model writes. All other kinds are on their way to one."""
 
 
-def labelled(paths: Sequence[Path], keys: Keys) -> list[LabelledRow]:
+def labelled(paths: Sequence[Path], keys: RowKeys) -> list[LabelledRow]:
     """The rows of files, at least one. A row without a source has its file's name."""
     found = [row for path in paths for row in _read(path, keys)]
     if not found:
@@ -50,7 +50,7 @@ def logged(folder: Path, kind: Kind) -> list[LabelledRow]:
     return list(seen.values())
 
 
-def _read(path: Path, keys: Keys) -> Iterator[LabelledRow]:
+def _read(path: Path, keys: RowKeys) -> Iterator[LabelledRow]:
     packed = path.suffix == ".gz"
     source = (path.with_suffix("") if packed else path).stem
     try:

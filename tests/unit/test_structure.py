@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ PURE = (
 )
 PURE_FILES = ("decisions", "errors", "events", "findings", "library")
 TOP_FILES = 12
+CLASS_LINES = 250
 # Without a test file of the same name, and why.
 EXCEPTIONS = {
     "library.py": "tested in policytest/test_scan.py and policy/test_load.py",
@@ -104,6 +106,38 @@ def test_every_file_of_a_pure_room_has_its_tests(path: Path) -> None:
 
 def test_every_exception_is_a_file() -> None:
     assert not [file for file in EXCEPTIONS if not (PACKAGE / file).exists()]
+
+
+def classes() -> Iterator[tuple[str, ast.ClassDef]]:
+    """Every class of the package, with the file that it stands in."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                yield name(path), node
+
+
+def test_a_class_name_means_one_thing() -> None:
+    files: dict[str, list[str]] = {}
+    for file, node in classes():
+        files.setdefault(node.name, []).append(file)
+    assert {name: where for name, where in files.items() if len(where) > 1} == {}
+
+
+def test_no_class_is_longer_than_a_person_reads() -> None:
+    assert [(file, node.name) for file, node in classes() if (node.end_lineno or 0) - node.lineno >= CLASS_LINES] == []
+
+
+def test_a_loop_names_what_it_goes_through() -> None:
+    loops = (ast.For, ast.AsyncFor, ast.comprehension)
+    found = [
+        f"{name(path)}:{target.lineno}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, loops)
+        for target in ast.walk(node.target)
+        if isinstance(target, ast.Name) and target.id == "one"
+    ]
+    assert found == []
 
 
 def test_the_top_of_the_package_is_short() -> None:

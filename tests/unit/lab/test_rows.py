@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from guardproxy.lab.rows import DataError, Keys, LabelledRow, rows
+from guardproxy.lab.rows import DataError, LabelledRow, RowKeys, rows
 
-PLAIN = Keys()
+PLAIN = RowKeys()
 
 
-def read(line: Any, keys: Keys = PLAIN) -> LabelledRow:
+def read(line: Any, keys: RowKeys = PLAIN) -> LabelledRow:
     (row,) = rows([json.dumps(line).encode()], "mine.jsonl", "mine", keys)
     return row
 
@@ -37,14 +37,14 @@ def test_labels_are_numbers_or_truth_values(label: Any, attack: bool) -> None:
     ],
 )
 def test_names_mean_what_the_user_says(label: Any, attack: bool) -> None:
-    keys = Keys("body", "kind", "from", frozenset({"jailbreak", "hate", "2"}))
+    keys = RowKeys("body", "kind", "from", frozenset({"jailbreak", "hate", "2"}))
     row = read({"body": "a", "kind": label, "from": "mail"}, keys)
     assert (row.attack, row.source) == (attack, "mail")
 
 
 def test_a_row_knows_its_place_and_its_file_is_its_source() -> None:
     lines = [b'{"text": "a", "label": 0}\n', b"  \n", b'{"text": "b", "label": 1, "source": ""}\n']
-    found = list(rows(lines, "x/mine.jsonl", "mine", Keys()))
+    found = list(rows(lines, "x/mine.jsonl", "mine", RowKeys()))
     assert found == [
         LabelledRow("a", False, "mine", "x/mine.jsonl:1"),
         LabelledRow("b", True, "mine", "x/mine.jsonl:3"),
@@ -52,7 +52,7 @@ def test_a_row_knows_its_place_and_its_file_is_its_source() -> None:
 
 
 def test_without_labels_every_text_is_harmless() -> None:
-    assert read({"text": "a", "label": "what"}, Keys(label="")).attack is False
+    assert read({"text": "a", "label": "what"}, RowKeys(label="")).attack is False
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,13 @@ def test_without_labels_every_text_is_harmless() -> None:
         (b'{"text": "secret", "label": 2}', PLAIN, "`label` must be 0 or 1, or --positive must say which names count"),
         (
             b'{"text": "secret", "label": [1]}',
-            Keys(),
+            RowKeys(),
             "`label` must be 0 or 1, or --positive must say which names count",
         ),
-        (b'{"text": "a", "label": {}}', Keys(positive=frozenset("x")), "`label` must be a name or a list of names"),
+        (b'{"text": "a", "label": {}}', RowKeys(positive=frozenset("x")), "`label` must be a name or a list of names"),
     ],
 )
-def test_an_error_names_file_and_line_and_never_the_text(line: bytes, keys: Keys, message: str) -> None:
+def test_an_error_names_file_and_line_and_never_the_text(line: bytes, keys: RowKeys, message: str) -> None:
     with pytest.raises(DataError) as raised:
         list(rows([b"\n", line], "mine.jsonl", "mine", keys))
     assert str(raised.value) == f"mine.jsonl:2: {message}"

@@ -11,7 +11,7 @@ import pytest
 from guardproxy.audit.chain import begin, seal
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind
-from guardproxy.lab.rows import Keys
+from guardproxy.lab.rows import RowKeys
 from guardproxy.lab.texts import labelled, logged
 from tests.kit.records import plain_answer, plain_record, plain_text
 
@@ -21,7 +21,7 @@ LINES = b'{"text": "one", "label": 1}\n{"text": "two", "label": 0, "source": "ma
 def test_plain_and_packed_files_are_read_alike(tmp_path: Path) -> None:
     (tmp_path / "mine.jsonl").write_bytes(LINES)
     (tmp_path / "mine.jsonl.gz").write_bytes(gzip.compress(LINES))
-    found = labelled([tmp_path / "mine.jsonl", tmp_path / "mine.jsonl.gz"], Keys())
+    found = labelled([tmp_path / "mine.jsonl", tmp_path / "mine.jsonl.gz"], RowKeys())
     assert [(row.text, row.attack, row.source) for row in found] == [("one", True, "mine"), ("two", False, "mail")] * 2
     assert found[3].place == f"{tmp_path / 'mine.jsonl.gz'}:2"
 
@@ -41,7 +41,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes 
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ConfigError, match=message):
-        labelled([tmp_path / name], Keys())
+        labelled([tmp_path / name], RowKeys())
 
 
 def record(texts: list[tuple[str, str | None]], answers: list[tuple[str, str | None]]) -> dict[str, Any]:
