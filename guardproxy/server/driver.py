@@ -12,17 +12,19 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from aiohttp import web
+from aiohttp import ClientResponse, web
 from multidict import CIMultiDict
 
-from guardproxy import exchange
 from guardproxy.config import Config
 from guardproxy.errors import AuditError, ErrorCode, UpstreamError
+from guardproxy.exchange import (
+    HEADER as RECEIPT_HEADER,
+)
 from guardproxy.exchange import (
     Aborted,
     CancelUpstream,
@@ -261,19 +263,7 @@ class Driver:
         return await self._steps.run(self.exchange.setting.tenant, step)
 
     def _headers(self) -> CIMultiDict[str]:
-        head, upstream = self._head, self._upstream.response
-        if head is None or head.own or upstream is None:
-            headers = CIMultiDict(head.headers if head else ())
-            headers["Content-Type"] = self.exchange.setting.codec.contract.media.whole
-            if head is None or head.status == 503:  # no capacity, no upstream or no audit log: all are temporary
-                headers["Retry-After"] = str(max(self._retry_s, int(headers.get("Retry-After", "1"))))
-        else:
-            headers = downstream_headers(upstream.headers, self.exchange.found, self._more)
-            if head.streamed:
-                headers["Cache-Control"] = "no-cache, no-transform"
-                headers["X-Accel-Buffering"] = "no"
-        if head and head.receipt:
-            headers[exchange.HEADER] = head.receipt
+        headers = answer_headers(self._head, self._upstream.response, self.exchange, self._more, self._retry_s)
         headers["x-guardproxy-id"] = self.exchange.setting.id
         headers["Server"] = "guardproxy"
         return headers
@@ -325,3 +315,27 @@ class Driver:
 
 def _aborted(code: ErrorCode) -> Aborted:
     return Aborted(code, code.message(), code.status, _clock())
+
+
+def answer_headers(
+    head: SendHead | None,
+    upstream: ClientResponse | None,
+    exchange: Exchange | PassThrough,
+    more: Collection[str],
+    retry_s: int,
+) -> CIMultiDict[str]:
+    """The headers of an answer: those of the upstream that are forwarded, or our own. `head`: `None` where an answer ends
+    before it begins; `more`: names that settings allow; `retry_s`: what a 503 says in `Retry-After`, at least."""
+    if head is None or head.own or upstream is None:
+        headers = CIMultiDict(head.headers if head else ())
+        headers["Content-Type"] = exchange.setting.codec.contract.media.whole
+        if head is None or head.status == 503:  # no capacity, no upstream or no audit log: all are temporary
+            headers["Retry-After"] = str(max(retry_s, int(headers.get("Retry-After", "1"))))
+    else:
+        headers = downstream_headers(upstream.headers, exchange.found, more)
+        if head.streamed:
+            headers["Cache-Control"] = "no-cache, no-transform"
+            headers["X-Accel-Buffering"] = "no"
+    if head and head.receipt:
+        headers[RECEIPT_HEADER] = head.receipt
+    return headers
