@@ -103,7 +103,7 @@ class Http:
 
     def ask(self, windows: Sequence[Window]) -> OutgoingTexts:
         """What of the windows is sent: texts that are complete and not blank."""
-        numbers = tuple(number for number, one in enumerate(windows) if one.last and one.text.strip())
+        numbers = tuple(number for number, window in enumerate(windows) if window.last and window.text.strip())
         return OutgoingTexts(tuple(_query(self.name, windows[number]) for number in numbers), numbers)
 
     def answer(self, windows: Sequence[Window], asked: OutgoingTexts, judged: Any) -> list[Scan]:
@@ -111,23 +111,26 @@ class Http:
         if not isinstance(judged, list) or len(judged) != len(asked.numbers):
             raise RemoteError("the service did not give one result for each text")
         found = {
-            number: self._findings(windows[number], one) for number, one in zip(asked.numbers, judged, strict=True)
+            number: self._findings(windows[number], result)
+            for number, result in zip(asked.numbers, judged, strict=True)
         }
         return [
-            Scan(found.get(number, ()), one.start + len(one.text) if one.last else one.settled, one.start)
-            for number, one in enumerate(windows)
+            Scan(
+                found.get(number, ()), window.start + len(window.text) if window.last else window.settled, window.start
+            )
+            for number, window in enumerate(windows)
         ]
 
     def _findings(self, window: Window, result: Any) -> tuple[Finding, ...]:
         listed = result.get("findings") if isinstance(result, dict) else None
         if not isinstance(listed, list) or len(listed) > MOST_FINDINGS:
             raise RemoteError(f"a result must have at most {MOST_FINDINGS} `findings`")
-        return tuple(sorted(self._finding(window, one) for one in listed))
+        return tuple(sorted(self._finding(window, entry) for entry in listed))
 
-    def _finding(self, window: Window, one: Any) -> Finding:
-        if not isinstance(one, dict):
+    def _finding(self, window: Window, entry: Any) -> Finding:
+        if not isinstance(entry, dict):
             raise RemoteError("a finding must be an object")
-        start, end, label, score = one.get("start"), one.get("end"), one.get("label"), one.get("score", 1.0)
+        start, end, label, score = entry.get("start"), entry.get("end"), entry.get("label"), entry.get("score", 1.0)
         if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(window.text):
             raise RemoteError("a finding must have a span in its text")
         if not isinstance(label, str) or not _LABEL.fullmatch(label):

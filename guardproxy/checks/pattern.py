@@ -98,7 +98,7 @@ def _advice(at: int, each: SearchRule) -> Iterator[Advice]:
 
 def _strings(options: Mapping[str, Any], key: str) -> list[str]:
     value = options[key]
-    if not isinstance(value, list) or not all(isinstance(each, str) and each.strip() for each in value):
+    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
         raise OptionError(key, f"`{key}` must be a list of non-empty strings")
     return value
 

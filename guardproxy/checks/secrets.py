@@ -84,13 +84,13 @@ def entropy(text: str) -> float:
 
 def _ids(options: Mapping[str, Any], key: str) -> list[str]:
     value = options.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or not all(isinstance(rule_id, str) for rule_id in value):
         raise OptionError(key, f"`{key}` must be a list of rule ids")
-    for each in value:
-        if each not in rule_ids():
-            near = get_close_matches(each, rule_ids(), 1)
+    for rule_id in value:
+        if rule_id not in rule_ids():
+            near = get_close_matches(rule_id, rule_ids(), 1)
             hint = f"did you mean `{near[0]}`?" if near else f"known rules: {', '.join(rule_ids())}"
-            raise OptionError(key, f"unknown rule `{each}`; {hint}")
+            raise OptionError(key, f"unknown rule `{rule_id}`; {hint}")
     return value
 
 

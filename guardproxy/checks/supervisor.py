@@ -343,7 +343,7 @@ def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kin
 
 
 def _advice(wanted: Mapping[Kind, tuple[Wanted, ...]], scorer: Scorer) -> Iterator[Advice]:
-    asked = {pair for each in wanted.values() for one in each for pair in one.thresholds.items()}
+    asked = {pair for labels in wanted.values() for label in labels for pair in label.thresholds.items()}
     for output, least in sorted(asked):
         points = scorer.points.get(output, {})
         if points and not min(points.values()) <= least <= max(points.values()):

@@ -159,9 +159,9 @@ class WholeDecoder:
         if not self.reads:
             return [Opaque(whole)]
         found = (
-            one
-            for one in walk(tree, self.how, words=self.words)
-            if one.leaf.how != "tokens" or self.withhold is nothing
+            found_leaf
+            for found_leaf in walk(tree, self.how, words=self.words)
+            if found_leaf.leaf.how != "tokens" or self.withhold is nothing
         )
         return events_of(found, whole, "response", self.shape_of)
 

@@ -67,11 +67,11 @@ def _of_plugin(codec: Any, owner: str, table: list[Served]) -> list[Served]:
             served = Served(Route(text), cast(Codec, codec), owner)
         except ValueError as error:
             raise PluginError(f"the plug-in {owner} is no wire format: {error}") from None
-        for other in (*table, *own):
-            if served.route.overlaps(other.route):
+        for earlier in (*table, *own):
+            if served.route.overlaps(earlier.route):
                 raise PluginError(
-                    f"the plug-in {owner} reads the route `{text}`, which {other.owner} reads"
-                    + (f" as `{other.route.text}`" if other.route.text != text else "")
+                    f"the plug-in {owner} reads the route `{text}`, which {earlier.owner} reads"
+                    + (f" as `{earlier.route.text}`" if earlier.route.text != text else "")
                     + "; uninstall one"
                 )
         own.append(served)
@@ -98,12 +98,12 @@ def codecs() -> tuple[Codec, ...]:
 
 def served(route: str) -> Served | None:
     """The pattern and the format that read a method and a path such as `POST /v1/messages`; `None` where no format does."""
-    return next((each for each in _table() if each.route.match(route) is not None), None)
+    return next((candidate for candidate in _table() if candidate.route.match(route) is not None), None)
 
 
 def codec_for(route: str) -> Codec | None:
     """The format of a route: a method and a path, or the pattern itself; `None` where there is no such format."""
-    found = served(route) or next((each for each in _table() if each.route.text == route), None)
+    found = served(route) or next((candidate for candidate in _table() if candidate.route.text == route), None)
     return found.codec if found else None
 
 

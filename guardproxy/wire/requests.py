@@ -11,7 +11,7 @@ _NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "
 
 
 def _name(types: type | tuple[type, ...]) -> str:
-    return " or ".join(_NAMES[one] for one in (types if isinstance(types, tuple) else (types,)))
+    return " or ".join(_NAMES[type_] for type_ in (types if isinstance(types, tuple) else (types,)))
 
 
 def read_body(body: bytes) -> dict[str, Any]:

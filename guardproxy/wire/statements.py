@@ -117,8 +117,8 @@ def _name(tool: Any) -> str:
     if not isinstance(tool, Mapping):
         return ""
     inner = (tool.get(key) for key in ("function", "custom"))
-    places = (tool.get("name"), *(one.get("name") for one in inner if isinstance(one, Mapping)), tool.get("type"))
-    return next((one for one in places if isinstance(one, str)), "")
+    places = (tool.get("name"), *(value.get("name") for value in inner if isinstance(value, Mapping)), tool.get("type"))
+    return next((place for place in places if isinstance(place, str)), "")
 
 
 def _offered(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -> Iterator[str]:
@@ -146,16 +146,16 @@ def _names_of(tool: Any) -> Iterator[str]:
         yield tool
     if not isinstance(tool, Mapping):
         return
-    for one in (tool, *(tool.get(key) for key in _INSIDE)):
-        if isinstance(one, Mapping):
-            yield from _own_names(one)
-            allowed = one.get("allowed_tools")
+    for source in (tool, *(tool.get(key) for key in _INSIDE)):
+        if isinstance(source, Mapping):
+            yield from _own_names(source)
+            allowed = source.get("allowed_tools")
             yield from _texts(allowed.get("tool_names") if isinstance(allowed, Mapping) else allowed)
             for key in _NESTED:
-                nested = one.get(key)
-                for each in nested if isinstance(nested, list) else ():
-                    if isinstance(each, Mapping):
-                        yield from _own_names(each)
+                nested = source.get(key)
+                for entry in nested if isinstance(nested, list) else ():
+                    if isinstance(entry, Mapping):
+                        yield from _own_names(entry)
     kind = tool.get("type")
     if isinstance(kind, str) and kind and kind not in _CARRIERS:
         yield kind

@@ -129,8 +129,8 @@ def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
     signs |= {code: to for code, to in same.items() if not to.isalnum() and code not in signs}
     same = {code: to for code, to in same.items() if code not in signs}
     invisible = _invisible()
-    blanks = dict.fromkeys(_codes(_BLANKS + _FILLERS) | {ord(each) for each in CONTROLS if each not in "\b\x1b"}, " ")
-    look_alikes = {ord(each): to for to, letters in _LOOK_ALIKES.items() for each in letters} if strict else {}
+    blanks = dict.fromkeys(_codes(_BLANKS + _FILLERS) | {ord(char) for char in CONTROLS if char not in "\b\x1b"}, " ")
+    look_alikes = {ord(char): to for to, letters in _LOOK_ALIKES.items() for char in letters} if strict else {}
     if strict:
         for code in _codes("\U0001d6a8-\U0001d7cb"):  # mathematical Greek looks like Greek, which looks Latin
             plain = unicodedata.normalize("NFKC", chr(code))
@@ -271,7 +271,7 @@ def _squeezed(match: re.Match[str]) -> str:
 
 def _untagged(match: re.Match[str]) -> str:
     run = match[0]
-    return run if run[0] == _FLAG else "".join(chr(ord(each) - 0xE0000) for each in run)
+    return run if run[0] == _FLAG else "".join(chr(ord(char) - 0xE0000) for char in run)
 
 
 @cache
@@ -301,7 +301,7 @@ def _invisible() -> frozenset[int]:
         chr(plane | last) for plane in range(0x20000, 0xF0000, 0x10000) for last in (0xFFFE, 0xFFFF)
     )
     found = set(map(ord, regex.findall(_NOTHING, every)))
-    shown = _codes(_VISIBLE_FORMATS) | {ord(each) for each in _KEPT_CONTROLS + _ESCAPE}
+    shown = _codes(_VISIBLE_FORMATS) | {ord(char) for char in _KEPT_CONTROLS + _ESCAPE}
     return frozenset((found - shown) | _codes(_INVISIBLE_MARKS) | _codes(_BLANKS))
 
 

@@ -345,13 +345,13 @@ def _state(view: TextView, scan: Scan, shift: int, limit: int) -> ViewState:
     places, kept = view.places(at), view.places(keep)
     findings = tuple(
         Finding(
-            shift + view.start_of(each.start - shift),
-            shift + view.stop_of(each.end - shift),
-            each.check,
-            each.label,
-            each.score,
+            shift + view.start_of(finding.start - shift),
+            shift + view.stop_of(finding.end - shift),
+            finding.check,
+            finding.label,
+            finding.score,
         )
-        for each in scan.findings
+        for finding in scan.findings
     )
     low, high = places if places else (limit + 1, view.start_of(at))
     return ViewState(findings, low, min(high, limit) if places else high, kept[0] if kept else view.start_of(keep))

@@ -68,7 +68,8 @@ class TextView:
         size = 0
         for start, view in zip(starts, views, strict=False):
             patches += [
-                Patch(size + each.at, size + each.end, start + each.start, start + each.stop) for each in view.patches
+                Patch(size + patch.at, size + patch.end, start + patch.start, start + patch.stop)
+                for patch in view.patches
             ]
             texts.append(view.text)
             size += len(view.text)
@@ -211,7 +212,7 @@ def read(text: str, using: Table, more: bool) -> Views:
     reading = Views([TextView(text)], len(text), [], [])
     view = _marked(reading, reading.views[0], _spans(padding().finditer(text)) if has_hidden(text, using) else [])
     _deepen(reading, view, using, more, other=False)
-    if any(has_twofold(each.text, using) for each in reading.views):
+    if any(has_twofold(other_view.text, using) for other_view in reading.views):
         _deepen(reading, view, using, more, other=True)
     reading.views += reading.views[-1:] * (_VIEWS - len(reading.views))
     return reading

@@ -113,18 +113,18 @@ class Reach:
 
     def __init__(self, rules: Sequence[SearchRule]) -> None:
         self.rules = tuple(rules)
-        self._shortest = min(each.reach for each in rules)
-        self._longest = max(each.reach for each in rules)
+        self._shortest = min(rule.reach for rule in rules)
+        self._longest = max(rule.reach for rule in rules)
         self._any, self._any_begin = self._sieves()
 
     def _sieves(self) -> tuple[Any, Any]:
         """One pattern that matches wherever some rule does, and one for the beginnings of all; `None` if too large."""
-        begins = [each.begin_source for each in self.rules if each.begin_source is not None]
+        begins = [rule.begin_source for rule in self.rules if rule.begin_source is not None]
         if len(begins) < len(self.rules):
             return None, None
         try:
             return (
-                compiled("|".join(f"(?:{each.source})" for each in self.rules)),
+                compiled("|".join(f"(?:{rule.source})" for rule in self.rules)),
                 compiled(f"(?:{'|'.join(begins)})\\z"),
             )
         except re2.error:
@@ -168,9 +168,9 @@ class Reach:
         while True:
             matches: list[SearchMatch] = []
             undecided = len(text)
-            for rank, each in enumerate(self.rules):
+            for rank, rule in enumerate(self.rules):
                 stop_point()
-                more, open_at = _walk(each, rank, text, at, last)
+                more, open_at = _walk(rule, rank, text, at, last)
                 matches += more
                 undecided = min(undecided, open_at)
             chains, cut = _chains(matches, undecided, last)
@@ -184,49 +184,49 @@ class Reach:
             return found, max(settled, at)
 
 
-def _walk(each: SearchRule, rank: int, text: str, at: int, last: bool) -> tuple[list[SearchMatch], int]:
+def _walk(rule: SearchRule, rank: int, text: str, at: int, last: bool) -> tuple[list[SearchMatch], int]:
     """The decided matches from `at` on, and the first place that is undecided."""
     matches: list[SearchMatch] = []
-    undecided = _undecided(each, text, at, last)
+    undecided = _undecided(rule, text, at, last)
     while True:
         if undecided < at:  # a place inside of a match: the beginning of another is looked for behind it
-            undecided = _undecided(each, text, at, last)
-        span = _first(each, text, at)
+            undecided = _undecided(rule, text, at, last)
+        span = _first(rule, text, at)
         if span is None or span[0] >= undecided:
             return matches, undecided
         start, front, back = span
-        if each.accept is None or each.accept(text[front:back]):
+        if rule.accept is None or rule.accept(text[front:back]):
             matches.append(SearchMatch(start, front, back, rank))
             at = back
         else:
             at = front if front > start else back
 
 
-def _undecided(each: SearchRule, text: str, at: int, last: bool) -> int:
+def _undecided(rule: SearchRule, text: str, at: int, last: bool) -> int:
     if last:
         return len(text)
-    low = max(at, len(text) - each.reach)
-    if each.begin is None:
+    low = max(at, len(text) - rule.reach)
+    if rule.begin is None:
         return low
-    begin = each.begin.search(text, low)
+    begin = rule.begin.search(text, low)
     return len(text) if begin is None else int(begin.start())
 
 
-def _first(each: SearchRule, text: str, at: int) -> tuple[int, int, int] | None:
+def _first(rule: SearchRule, text: str, at: int) -> tuple[int, int, int] | None:
     """The first match from `at` on as (start, front, back)."""
     while True:
-        high = len(text) if each.bounded else min(len(text), at + 2 * each.reach)
-        match = each.find.search(text, at, high)
-        if high < len(text) and (match is None or match.start() >= at + each.reach):
-            at += each.reach  # a match that begins before this fits before `high`; of later ones only a part may show
+        high = len(text) if rule.bounded else min(len(text), at + 2 * rule.reach)
+        match = rule.find.search(text, at, high)
+        if high < len(text) and (match is None or match.start() >= at + rule.reach):
+            at += rule.reach  # a match that begins before this fits before `high`; of later ones only a part may show
             continue
         if match is None:
             return None
         start = match.start()
-        if match.end() - start > each.reach:
-            match = each.find.match(text, start, start + each.reach)
+        if match.end() - start > rule.reach:
+            match = rule.find.match(text, start, start + rule.reach)
         if match is not None:
-            front, back = match.span(each.group)
+            front, back = match.span(rule.group)
             if back > front:
                 return start, front, back
         at = start + 1

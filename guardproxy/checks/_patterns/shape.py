@@ -57,12 +57,12 @@ def shape(pattern: str) -> PatternShape:
 def _either(shapes: list[PatternShape]) -> PatternShape:
     if len(shapes) == 1:
         return shapes[0]
-    mosts = [each.most for each in shapes]
-    prefixes = [each.prefix for each in shapes if each.prefix]
+    mosts = [shape.most for shape in shapes]
+    prefixes = [shape.prefix for shape in shapes if shape.prefix]
     return PatternShape(
-        f"(?:{'|'.join(each.source for each in shapes)})",
+        f"(?:{'|'.join(shape.source for shape in shapes)})",
         f"(?:{'|'.join(prefixes)})" if prefixes else "",
-        min(each.least for each in shapes),
+        min(shape.least for shape in shapes),
         None if None in mosts else max(most for most in mosts if most is not None),
     )
 
@@ -78,13 +78,15 @@ def _both(first: PatternShape, second: PatternShape) -> PatternShape:
     )
 
 
-def _many(one: PatternShape, least: int, most: int | None, mark: str) -> PatternShape:
-    if most == 0 or one.source == "(?:)":
+def _many(shape: PatternShape, least: int, most: int | None, mark: str) -> PatternShape:
+    if most == 0 or shape.source == "(?:)":
         return _NOTHING
-    again = "" if most == 1 else f"(?:{one.source})*" if most is None else f"(?:{one.source}){{0,{most - 1}}}"
-    endless = one.most is None or (most is None and one.most > 0)
-    longest = None if endless else (one.most or 0) * (most or 0)
-    return PatternShape(f"(?:{one.source}){mark}", again + one.prefix if one.prefix else "", one.least * least, longest)
+    again = "" if most == 1 else f"(?:{shape.source})*" if most is None else f"(?:{shape.source}){{0,{most - 1}}}"
+    endless = shape.most is None or (most is None and shape.most > 0)
+    longest = None if endless else (shape.most or 0) * (most or 0)
+    return PatternShape(
+        f"(?:{shape.source}){mark}", again + shape.prefix if shape.prefix else "", shape.least * least, longest
+    )
 
 
 class _ShapeReader:

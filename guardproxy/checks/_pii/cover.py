@@ -181,22 +181,22 @@ def _either(parts: Sequence[_PatternPart]) -> _PatternPart:
     )
 
 
-def _many(one: _PatternPart, least: int, most: int | None) -> _PatternPart:
+def _many(part: _PatternPart, least: int, most: int | None) -> _PatternPart:
     if most == 0:
         return _NOTHING
     if (most or 0) > LIMIT:
         most = None
     least = min(least, LIMIT)
     if most == 1:
-        again, proper = "", one.proper
+        again, proper = "", part.proper
     else:
-        again = f"(?:{one.body})*" if most is None else f"(?:{one.body}){{0,{most - 1}}}"
-        proper = again + one.begin if one.begin else ""
+        again = f"(?:{part.body})*" if most is None else f"(?:{part.body}){{0,{most - 1}}}"
+        proper = again + part.begin if part.begin else ""
     counts = {(0, None): "*", (1, None): "+", (0, 1): "?", (1, 1): ""}
     mark = counts.get((least, most), f"{{{least},{'' if most is None else most}}}")
-    wide = 0 if one.wide == 0 else UNBOUNDED if most is None else min(UNBOUNDED, one.wide * most)
-    begin = again + one.begin if one.begin else ""
-    return _PatternPart(f"(?:{one.body}){mark}", begin, proper, one.empty, wide, one.behind, one.ahead)
+    wide = 0 if part.wide == 0 else UNBOUNDED if most is None else min(UNBOUNDED, part.wide * most)
+    begin = again + part.begin if part.begin else ""
+    return _PatternPart(f"(?:{part.body}){mark}", begin, proper, part.empty, wide, part.behind, part.ahead)
 
 
 class _CoverReader:
@@ -226,8 +226,8 @@ class _CoverReader:
             return _either([self.sequence(branch, flags) for branch in value[1]])
         if kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
             most = int(value[1])
-            one = self.sequence(value[2], flags)
-            return _many(one, int(value[0]), None if most >= UNBOUNDED else most)
+            repeated = self.sequence(value[2], flags)
+            return _many(repeated, int(value[0]), None if most >= UNBOUNDED else most)
         if kind == "SUBPATTERN":
             group, added, removed, inside = value
             within = (flags | added) & ~removed
@@ -267,12 +267,12 @@ def _set(kind: str, value: Any, flags: int) -> int:
         return _ALL if flags & regex.DOTALL else _ALL & ~(1 << ord("\n"))
     if kind == "NOT_LITERAL":
         return _ALL & ~_inner([("LITERAL", value)], flags)
-    items = [("LITERAL", value)] if kind == "LITERAL" else [(str(one), what) for one, what in value]
+    items = [("LITERAL", value)] if kind == "LITERAL" else [(str(item), what) for item, what in value]
     if items[0][0] == "NEGATE":
         return _ALL & ~_inner(items[1:], flags)
     bits = 0
-    for one, what in items:
-        bits |= _outer(one, what, flags)
+    for item, what in items:
+        bits |= _outer(item, what, flags)
     return bits
 
 

@@ -54,11 +54,14 @@ class Custom:
 
     def made(self, language: str) -> list[Any]:
         """The recognizers for a language. Raises `OptionError`."""
-        found = [one for maker in self._makers for one in maker(language)]
-        for one in found:
-            for pattern in getattr(one, "patterns", ()):
-                if pattern not in getattr(type(one), "PATTERNS", ()) or type(one) not in classes().values():
-                    _refuse_slow(one, pattern)
+        found = [recognizer for maker in self._makers for recognizer in maker(language)]
+        for recognizer in found:
+            for pattern in getattr(recognizer, "patterns", ()):
+                if (
+                    pattern not in getattr(type(recognizer), "PATTERNS", ())
+                    or type(recognizer) not in classes().values()
+                ):
+                    _refuse_slow(recognizer, pattern)
         return found
 
 
@@ -92,7 +95,7 @@ def _file(path: str, content: bytes) -> Callable[[str], list[Any]]:
                 registry = RecognizerRegistryProvider(registry_configuration=asked).create_recognizer_registry()
         except Exception as error:
             raise OptionError("recognizers", f"Presidio refuses `{path}`: {' '.join(str(error).split())}") from None
-        return [one for one in registry.recognizers if one.supported_language == language]
+        return [recognizer for recognizer in registry.recognizers if recognizer.supported_language == language]
 
     return made
 
@@ -147,10 +150,10 @@ def _instances(entry: str, kind: Any) -> Callable[[str], list[Any]]:
     def made(language: str) -> list[Any]:
         try:
             takes = "supported_language" in inspect.signature(kind).parameters
-            one = kind(supported_language=language) if takes else kind()
+            recognizer = kind(supported_language=language) if takes else kind()
         except Exception as error:
             raise OptionError("recognizers", f"cannot make a `{entry}`: {type(error).__name__}: {error}") from None
-        return [one] if one.supported_language == language else []
+        return [recognizer] if recognizer.supported_language == language else []
 
     return made
 
@@ -211,7 +214,7 @@ def _inner(kind: str, value: Any) -> list[Any]:
 def _branches(tree: Any) -> list[Any]:
     """The alternatives that a pattern is made of, or itself."""
     if len(tree) == 1 and str(tree[0][0]) in ("BRANCH", "SUBPATTERN", "ATOMIC_GROUP"):
-        return [each for inside in _inner(str(tree[0][0]), tree[0][1]) for each in _branches(inside)]
+        return [branch for inside in _inner(str(tree[0][0]), tree[0][1]) for branch in _branches(inside)]
     return [tree]
 
 
@@ -223,7 +226,7 @@ def _example(tree: Any, likes: str) -> str:
         if kind == "LITERAL":
             out += chr(value)
         elif kind == "IN":
-            out += _one_of([(str(one), what) for one, what in value], likes)
+            out += _one_of([(str(item), what) for item, what in value], likes)
         elif kind in ("ANY", "NOT_LITERAL"):
             out += likes[0]
         elif kind in _REPEATS:

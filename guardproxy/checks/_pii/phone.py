@@ -126,10 +126,10 @@ class Phones:
                 if match is None:
                     continue
                 taken = regions if alike else [region]
-                found += [Number(match.start, match.end, each, match.number) for each in taken]
+                found += [Number(match.start, match.end, owner, match.number) for owner in taken]
                 if not self.every and at == start and part == candidate and not _LONG.search(candidate):
                     return found
-                regions = [other for other in regions if other not in taken]
+                regions = [region for region in regions if region not in taken]
             if not regions:
                 break
         return found
@@ -199,8 +199,8 @@ def _metadata(region: str) -> list[Any]:
     from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE as CODES  # noqa: PLC0415
 
     own: Any = PhoneMetadata.metadata_for_region(region)
-    others = [PhoneMetadata.metadata_for_region(other) for other in CODES[own.country_code]]
-    return [own, *(other for other in others if other is not None and other is not own)]
+    others = [PhoneMetadata.metadata_for_region(code_region) for code_region in CODES[own.country_code]]
+    return [own, *(metadata for metadata in others if metadata is not None and metadata is not own)]
 
 
 def _shortest(region: str) -> int:

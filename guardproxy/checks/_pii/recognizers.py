@@ -77,7 +77,11 @@ def configured(language: str) -> tuple[Any, ...]:
         provider = RecognizerRegistryProvider(registry_configuration={"supported_languages": [language]})
         registry = provider.create_recognizer_registry()
     known = tuple(classes().values())
-    return tuple(one for one in registry.recognizers if one.supported_language == language and type(one) in known)
+    return tuple(
+        recognizer
+        for recognizer in registry.recognizers
+        if recognizer.supported_language == language and type(recognizer) in known
+    )
 
 
 def defaults(language: str) -> list[str]:
@@ -85,9 +89,14 @@ def defaults(language: str) -> list[str]:
     of it belongs to no country, and what Presidio has for the language or the country of its name."""
     if language == "en":
         return [entity for entity in DEFAULTS if entity in recognizers()]
-    local = [one for one in configured(language) if one.country_code() is not None]
+    local = [recognizer for recognizer in configured(language) if recognizer.country_code() is not None]
     named = [kind for kind in classes().values() if getattr(kind, "COUNTRY_CODE", None) == language]
-    found = {entity for one in local if one.country_code() == language for entity in one.supported_entities}
+    found = {
+        entity
+        for recognizer in local
+        if recognizer.country_code() == language
+        for entity in recognizer.supported_entities
+    }
     for kind in named:
         maker: Any = kind
         found.update(maker(supported_language=language).supported_entities)
@@ -105,7 +114,7 @@ def named(name: str, language: str) -> list[Any]:
     found = []
     for kind in kinds:
         maker: Any = kind
-        ready = [one for one in configured(language) if type(one) is kind]
+        ready = [recognizer for recognizer in configured(language) if type(recognizer) is kind]
         found += ready or [maker(supported_language=language)]
     return found
 
@@ -159,9 +168,9 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
         judge = partial(_judge_iban if is_iban else _judge, recognizer)
         judged = kind.validate_result is not PatternRecognizer.validate_result
         patterns = [
-            _pattern(one, int(recognizer.global_regex_flags), trusted)
-            for one in recognizer.patterns
-            if judged or (boost().of(one.score) if context else one.score) >= from_score
+            _pattern(pattern, int(recognizer.global_regex_flags), trusted)
+            for pattern in recognizer.patterns
+            if judged or (boost().of(pattern.score) if context else pattern.score) >= from_score
         ]
         bodies = tuple(pattern.cover.body for pattern in patterns)
         return PatternSource(entity, patterns, judge, context, words, from_score, not is_iban, bodies)
@@ -236,10 +245,10 @@ def sources(
     """The engine's sources, and the recognizers that must see the whole text."""
     made: list[Source] = []
     whole = []
-    for one in found:
-        known = source(one, words, threshold, otherwise)
+    for recognizer in found:
+        known = source(recognizer, words, threshold, otherwise)
         if known is None:
-            whole.append(one)
+            whole.append(recognizer)
         elif known.bodies:  # else no score can be high enough
             made.append(known)
     return made, whole

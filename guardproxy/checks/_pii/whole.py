@@ -25,10 +25,10 @@ class Whole:
     def search(self, text: str, told: str = "") -> list[Span]:
         """What it finds, in the language that is told, or in all. What a recognizer raises is raised."""
         return [
-            Span(one.start, one.end, one.entity_type, float(one.score), False)
+            Span(result.start, result.end, result.entity_type, float(result.score), False)
             for language, engine in self.engines
             if told in ("", language)
-            for one in engine.analyze(text, language, score_threshold=self.threshold)
+            for result in engine.analyze(text, language, score_threshold=self.threshold)
         ]
 
 

@@ -187,7 +187,9 @@ def _events(said: MapLeaf | None = None) -> dict[Any, Map]:
         "content_block_delta": {
             "type": STRUCTURE,
             "index": STRUCTURE,
-            "delta": lambda one: deltas.get(str(one.get("type")), UNMAPPED) if isinstance(one, dict) else UNMAPPED,
+            "delta": lambda delta: (
+                deltas.get(str(delta.get("type")), UNMAPPED) if isinstance(delta, dict) else UNMAPPED
+            ),
         },
     }
 

@@ -47,7 +47,9 @@ def read(tree: Any) -> Prompt:
         model=tree["model"],
         text=text_of(prompts[-1].get("content")) if prompts else "",
         tool_result=bool(prompts) and prompts[-1].get("role") != "user",
-        system=" ".join(text_of(one.get("content")) for one in messages if one.get("role") in ("system", "developer")),
+        system=" ".join(
+            text_of(message.get("content")) for message in messages if message.get("role") in ("system", "developer")
+        ),
         prompt_words=sum(len(text_of(message.get("content")).split()) for message in messages),
         stream=bool(tree.get("stream")),
         count=int(tree.get("n") or 1),

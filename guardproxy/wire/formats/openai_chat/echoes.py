@@ -73,27 +73,27 @@ def _prove(choice: dict[str, Any], gone: Callable[[str], object]) -> None:
         gone("logprobs")
         return
     for entries in lists.values():
-        for one in entries or ():
-            if one.get("top_logprobs"):
-                numbers = _alternatives(one)
-                if numbers != one["top_logprobs"]:
-                    one["top_logprobs"] = numbers
+        for entry in entries or ():
+            if entry.get("top_logprobs"):
+                numbers = _alternatives(entry)
+                if numbers != entry["top_logprobs"]:
+                    entry["top_logprobs"] = numbers
                     gone("top_logprobs")
-            for key in one.keys() - _ENTRY:
-                del one[key]
+            for key in entry.keys() - _ENTRY:
+                del entry[key]
                 gone("logprobs")
 
 
 def _alternatives(entry: dict[str, Any]) -> list[dict[str, Any]]:
     """The alternatives of a token as numbers; of its own token, which the text says, all of them."""
     out: list[dict[str, Any]] = []
-    listed = entry["top_logprobs"]
-    for other in listed if isinstance(listed, list) else []:
-        logprob = other.get("logprob") if isinstance(other, dict) else None
+    alternatives = entry["top_logprobs"]
+    for alternative in alternatives if isinstance(alternatives, list) else []:
+        logprob = alternative.get("logprob") if isinstance(alternative, dict) else None
         if isinstance(logprob, bool) or not isinstance(logprob, (int, float)) or abs(logprob) >= NUMBER_LIMIT:
             continue
-        if other.get("token") == entry["token"] and other.get("bytes") in (None, entry.get("bytes")):
-            out.append({key: other[key] for key in ("token", "bytes", "logprob") if key in other})
+        if alternative.get("token") == entry["token"] and alternative.get("bytes") in (None, entry.get("bytes")):
+            out.append({key: alternative[key] for key in ("token", "bytes", "logprob") if key in alternative})
         else:
             out.append({"token": "", "bytes": [], "logprob": logprob})
     return out
@@ -142,7 +142,7 @@ def _bytes_of(entry: dict[str, Any]) -> bytes:
 
 def _joined(entries: Any) -> str | None:
     """The text that entries' tokens add up to; `None` unless their bytes, where they are given, say the same."""
-    if not isinstance(entries, list) or not all(_is_entry(one) for one in entries):
+    if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
         return None
     try:
         return b"".join(map(_bytes_of, entries)).decode()
@@ -150,15 +150,15 @@ def _joined(entries: Any) -> str | None:
         return None
 
 
-def _is_entry(one: Any) -> bool:
-    if not isinstance(one, dict) or not isinstance(one.get("token"), str):
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("token"), str):
         return False
-    if not isinstance(logprob := one.get("logprob", 0.0), (int, float)) or abs(logprob) >= NUMBER_LIMIT:
+    if not isinstance(logprob := entry.get("logprob", 0.0), (int, float)) or abs(logprob) >= NUMBER_LIMIT:
         return False
-    raw = one.get("bytes")
+    raw = entry.get("bytes")
     if raw is None:
         return True
     if not isinstance(raw, list) or not all(type(byte) is int and 0 <= byte <= 255 for byte in raw):
         return False
     written = "".join(f"\\x{byte:02x}" for byte in raw)  # how APIs write a token that is a part of a character
-    return one["token"] in (bytes(raw).decode("utf-8", "replace"), written, f"bytes:{written}")
+    return entry["token"] in (bytes(raw).decode("utf-8", "replace"), written, f"bytes:{written}")
