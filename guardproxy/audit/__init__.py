@@ -27,7 +27,7 @@ from guardproxy.audit.document import (
     RecordedText,
 )
 from guardproxy.audit.document_schema import log_schema
-from guardproxy.audit.folder import NO_KEY, Finding, logs_of, verify_folder
+from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned, closing, unclosed
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.segment import numbers, path_of
@@ -43,9 +43,9 @@ __all__ = [
     "Closing",
     "Entry",
     "FileSink",
-    "Finding",
     "Gap",
     "Intent",
+    "LogReport",
     "Moves",
     "OffsetMap",
     "Record",

@@ -79,7 +79,7 @@ _NOTHING = object()
 
 
 @dataclass(slots=True, eq=False)
-class Judging:
+class CheckedText:
     """What is kept of a text between its windows."""
 
     prefix: Prefix
@@ -109,7 +109,7 @@ class JsonSchema:
             return Scan(self._refused(form), end, end)
         if form.words is not None:
             return self._word(window, form.words)
-        judging = window.state or Judging(Prefix(self.compiled(form)), [])
+        judging = window.state or CheckedText(Prefix(self.compiled(form)), [])
         prefix = judging.prefix
         new = window.text[prefix.at - window.start :]
         prefix.feed(new)
@@ -126,7 +126,7 @@ class JsonSchema:
                 found, settled = (self._finding(window, judging, form),), end
         return Scan(found, settled, settled, state=judging)
 
-    def _finding(self, window: Window, judging: Judging, form: Form) -> Finding:
+    def _finding(self, window: Window, judging: CheckedText, form: Form) -> Finding:
         wrong = judging.prefix.wrong
         assert wrong is not None  # noqa: S101 - it was asked for
         found = Finding(wrong.at, wrong.at + 1, self.name, wrong.label, 1.0, wrong.details)

@@ -29,11 +29,11 @@ from typing import Any
 
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import unfolding
-from guardproxy.checks._patterns.spans import Taken
+from guardproxy.checks._patterns.spans import SpanSet
 from guardproxy.checks._pii.engine import BEHIND, Engine, Span
 from guardproxy.checks._pii.names import Names
 from guardproxy.checks._pii.setup import OPTIONS, setup
-from guardproxy.checks._pii.whole import Whole
+from guardproxy.checks._pii.whole import WholeTextSearch
 from guardproxy.concurrency import stop_point
 from guardproxy.findings import Check, Finding, Scan, Traits, Window
 
@@ -49,7 +49,7 @@ class PiiCheck:
     name: str
     digest: str
     engine: Engine
-    whole: Whole | None
+    whole: WholeTextSearch | None
     by_header: tuple[str, ...]
     traits: Traits
 
@@ -132,7 +132,7 @@ def resolve(spans: Sequence[Span]) -> list[Span]:
     and the one whose entity comes first in the alphabet.
     """
     stop_point()
-    taken = Taken(span.start for span in spans)
+    taken = SpanSet(span.start for span in spans)
     kept: list[Span] = []
     for count, span in enumerate(sorted(spans, key=_strength)):
         if count % _SPANS == 0:

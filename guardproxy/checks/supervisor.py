@@ -132,7 +132,7 @@ def answers(window_chars: int) -> Segments:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LabelThresholds:
     """A label asked for in one kind of channel: for each output behind it the score from which it is a finding."""
 
     label: str
@@ -188,7 +188,7 @@ class Supervisor:
 
     name: str
     digest: str
-    wanted: Mapping[Kind, tuple[Wanted, ...]]
+    wanted: Mapping[Kind, tuple[LabelThresholds, ...]]
     scorer: Scorer
     cut: Mapping[Direction, Segments]
     first_stage: bool
@@ -245,7 +245,9 @@ class Supervisor:
         keep = max(window.start, settled - self.cut[window.channel.direction].context_chars)
         return Scan(tuple(findings), settled, keep)
 
-    def _found(self, spans: Sequence[tuple[tuple[int, int], ScoredPiece]], asked: Sequence[Wanted]) -> list[Finding]:
+    def _found(
+        self, spans: Sequence[tuple[tuple[int, int], ScoredPiece]], asked: Sequence[LabelThresholds]
+    ) -> list[Finding]:
         return [
             Finding(*span, self.name, wanted.label, score)
             for wanted in asked
@@ -326,23 +328,23 @@ def _threshold(value: Any) -> float | str:
     return float(value)
 
 
-def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kind) -> Wanted:
+def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kind) -> LabelThresholds:
     """What a label asks for in a kind of channel. A score counts for all its outputs; each has its own at a point."""
     behind = scorer.labels[label]
     outputs = behind.get(kind, behind.get("any", ()))
     if isinstance(threshold, float):
-        return Wanted(label, dict.fromkeys(outputs, threshold))
+        return LabelThresholds(label, dict.fromkeys(outputs, threshold))
     if threshold is None and not any(scorer.points[output] for output in outputs):
-        return Wanted(label, dict.fromkeys(outputs, UNCALIBRATED))
+        return LabelThresholds(label, dict.fromkeys(outputs, UNCALIBRATED))
     point = threshold or scorer.default_point
     for output in outputs:
         if point not in scorer.points[output]:
             known = ", ".join(scorer.points[output]) or "none, it was never calibrated"
             raise OptionError("threshold", f"the model has no operating point `{point}` for `{output}`; known: {known}")
-    return Wanted(label, {output: scorer.points[output][point] for output in outputs})
+    return LabelThresholds(label, {output: scorer.points[output][point] for output in outputs})
 
 
-def _advice(wanted: Mapping[Kind, tuple[Wanted, ...]], scorer: Scorer) -> Iterator[Advice]:
+def _advice(wanted: Mapping[Kind, tuple[LabelThresholds, ...]], scorer: Scorer) -> Iterator[Advice]:
     asked = {pair for labels in wanted.values() for label in labels for pair in label.thresholds.items()}
     for output, least in sorted(asked):
         points = scorer.points.get(output, {})

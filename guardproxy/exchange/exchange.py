@@ -38,7 +38,7 @@ from guardproxy.exchange.transcript import (
 from guardproxy.exchange.transcript import Scan as ScanCommand
 from guardproxy.findings import Facts
 from guardproxy.policy import About, Bound, Tally
-from guardproxy.wire import UNINSPECTED, Request, Stated, stated, uninspected, unmapped
+from guardproxy.wire import UNINSPECTED, Request, RequestStatement, statement_of, uninspected, unmapped
 from guardproxy.wire.json import JsonFault, read
 
 __all__ = ["Exchange", "Limits", "Setting"]
@@ -137,7 +137,11 @@ class Exchange(Answering):
 
     def _bind(self, request: Request, happened: RequestReceived) -> Bound:
         setting = self.setting
-        said = stated(request.frame.tree, setting.codec.contract.statements) if setting.policies.asks_body else Stated()
+        said = (
+            statement_of(request.frame.tree, setting.codec.contract.statements)
+            if setting.policies.asks_body
+            else RequestStatement()
+        )
         about = About(
             *(setting.route, request.model, setting.tenant_name, happened.headers, request.stream),
             max_tokens=said.max_tokens,

@@ -10,7 +10,7 @@ from guardproxy.exchange.gate import Entry, Gate
 from guardproxy.exchange.lanes import Lane
 from guardproxy.findings import Detail
 from guardproxy.gateway import StoreAnswered
-from guardproxy.wire import Seen
+from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import dotted, is_plain_key
 
 
@@ -46,7 +46,7 @@ class Attempt:
     the upstream's own count, else they are estimated from its characters. Times in seconds of the driver's clock."""
 
     side: Side
-    seen: Seen
+    seen: AnswerFacts
     status: int | None
     streamed: bool
     decision: str

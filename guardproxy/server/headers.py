@@ -18,7 +18,7 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.policy import first_language
 from guardproxy.server.listener import VERSION
 from guardproxy.server.shapes import is_harmless, without_ids
-from guardproxy.wire import Query
+from guardproxy.wire import QuerySyntax
 
 # The answer's headers that go on, and what their values may look like: no check reads them, so none may hold a text. What
 # SDKs and operators use is here; anything else an upstream says of itself stays behind.
@@ -196,7 +196,7 @@ def _check_host(request: web.BaseRequest) -> None:
         raise DownstreamError(ErrorCode.INVALID_HOST, field="host")
 
 
-def check_query(query: str, allowed: Query) -> None:
+def check_query(query: str, allowed: QuerySyntax) -> None:
     """Whether a guarded route may have this query. `allowed`: what its format takes. Raises `DownstreamError` (400)."""
     if not allowed.pattern.fullmatch(query):
         message = f"a guarded route takes no query but {allowed.words}: what stands there is not checked"

@@ -32,7 +32,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Seen:
+class AnswerFacts:
     """What a decoder has learned beside texts: usage as the upstream counts it, the model that answered, why it ended;
     and what it `withheld`: fields that could say again what a rule takes out of the texts."""
 
@@ -45,7 +45,7 @@ class Seen:
 class Decoder(Protocol):
     """One answer's bytes -> events. Never raises on content: trouble is a `Fault` event, after which it stays silent."""
 
-    seen: Seen
+    seen: AnswerFacts
 
     def feed(self, data: bytes) -> list[Event]: ...
 

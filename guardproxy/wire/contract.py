@@ -15,7 +15,7 @@ from guardproxy.events import Path
 from guardproxy.findings import KINDS, Channel, Direction, Form, Kind
 from guardproxy.wire.bounds import Counted
 from guardproxy.wire.statements import Fields
-from guardproxy.wire.words import Words
+from guardproxy.wire.words import Vocabulary
 
 Part = Literal["answer", "tool", "input"]
 """A text of an answer: the answer itself, the name of a tool that is called, the arguments of a call."""
@@ -77,7 +77,7 @@ class MediaTypes:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class QuerySyntax:
     """The queries that a guarded route takes. No check reads a query, so `pattern` must leave no room for a text. `words`:
     what it takes, for the message of a refusal."""
 
@@ -85,7 +85,7 @@ class Query:
     words: str
 
 
-SDK_QUERY = Query(
+SDK_QUERY = QuerySyntax(
     re.compile(r"(?:beta=(?:true|false)|api-version=[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?|&)*", re.ASCII),
     "beta=true and api-version=DATE",
 )
@@ -143,7 +143,7 @@ class Contract:
     """
 
     carries: Mapping[Direction, frozenset[Kind]]
-    words: Words
+    words: Vocabulary
     opaque: frozenset[str]
     repeats: frozenset[str]
     demand: Callable[[Mapping[str, Any]], Demand]
@@ -159,7 +159,7 @@ class Contract:
     unanswered: frozenset[str]
     limits: Mapping[Counted, tuple[str, ...]]
     statements: Fields
-    query: Query
+    query: QuerySyntax
     signs: Signs
     key_header: KeyHeader
 

@@ -15,21 +15,23 @@ from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Tex
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.bounds import BOUNDS, Bounds
-from guardproxy.wire.codec import Seen
+from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.framing import Cutter, Framing, StreamEvent, sse
-from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, Found, JsonFault, Map, dotted, read, skim, walk, write
-from guardproxy.wire.words import SHARED, Words
+from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, JsonFault, Map, TreeLeaf, dotted, read, skim, walk, write
+from guardproxy.wire.words import SHARED, Vocabulary
 
 _OPAQUE = frozenset(("opaque", "tokens", "token_ids"))
-ShapeOf = Callable[[Any, Found], Shape | None]
+ShapeOf = Callable[[Any, TreeLeaf], Shape | None]
 
 
-def shapeless(tree: Any, found: Found) -> Shape | None:
+def shapeless(tree: Any, found: TreeLeaf) -> Shape | None:
     """No schema asks anything."""
     return None
 
 
-def events_of(found: Iterable[Found], whole: Frame, direction: Direction, shape_of: ShapeOf = shapeless) -> list[Event]:
+def events_of(
+    found: Iterable[TreeLeaf], whole: Frame, direction: Direction, shape_of: ShapeOf = shapeless
+) -> list[Event]:
     """The events of a complete JSON tree: each leaf is a channel of its own, complete at once. `shape_of(tree, leaf)`:
     what a schema of the request asks of it."""
     events: list[Event] = []
@@ -49,12 +51,12 @@ def events_of(found: Iterable[Found], whole: Frame, direction: Direction, shape_
     return events
 
 
-def _suffix(found: Found) -> str:
+def _suffix(found: TreeLeaf) -> str:
     """What tells the text of a leaf from the text of the place itself."""
     return "#key" if found.key else "#row" if found.parts else ""
 
 
-def text_of(channel: Channel, found: Found, whole: Frame, shape: Shape | None, *, again: bool = False) -> Text:
+def text_of(channel: Channel, found: TreeLeaf, whole: Frame, shape: Shape | None, *, again: bool = False) -> Text:
     """The event of one leaf."""
     return Text(
         channel,
@@ -73,10 +75,10 @@ def text_of(channel: Channel, found: Found, whole: Frame, shape: Shape | None, *
     )
 
 
-def found_of(text: Text) -> Found:
+def leaf_of(text: Text) -> TreeLeaf:
     """The leaf of an event, for `replacing.edited`."""
     stands = "\0" if text.altered else text.text  # of an altered text the frame says something else
-    return Found(text.path, stands, UNMAPPED, text.key, text.number, text.parts, text.encode)
+    return TreeLeaf(text.path, stands, UNMAPPED, text.key, text.number, text.parts, text.encode)
 
 
 def uncounted(tree: Any) -> tuple[Count, ...]:
@@ -89,7 +91,7 @@ def nothing(tree: Any) -> list[str]:
     return []
 
 
-def counts(usage: Any, words: Words = SHARED) -> dict[str, Any]:
+def counts(usage: Any, words: Vocabulary = SHARED) -> dict[str, Any]:
     """The numbers of a `usage` object: what else it holds is text, and this is said where no check sees it."""
     out: dict[str, Any] = {}
     for key, value in usage.items():
@@ -118,14 +120,14 @@ class WholeDecoder:
     of the format."""
 
     how: Map
-    notice: Callable[[Any, Seen], None]
+    notice: Callable[[Any, AnswerFacts], None]
     limit_bytes: int
     shape_of: ShapeOf = shapeless
     reads: bool = True
     withhold: Callable[[Any], list[str]] = nothing
     counts_of: Callable[[Any], tuple[Count, ...]] = uncounted
-    words: Words = SHARED
-    seen: Seen = field(default_factory=Seen)
+    words: Vocabulary = SHARED
+    seen: AnswerFacts = field(default_factory=AnswerFacts)
     bounds: Bounds = BOUNDS
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
@@ -170,7 +172,7 @@ class WholeDecoder:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LeafPlace:
     """Where a leaf of a stream's frame belongs. `run`: texts of one run follow each other (a choice, a block); `flows`:
     the text goes on in later frames."""
 
@@ -211,8 +213,8 @@ class StreamDecoder:
     reads: bool = True
     shapes: Shapes = NO_SHAPES
     withhold: Callable[[Any], list[str]] = nothing
-    words: Words = SHARED
-    seen: Seen = field(default_factory=Seen)
+    words: Vocabulary = SHARED
+    seen: AnswerFacts = field(default_factory=AnswerFacts)
     bounds: Bounds = BOUNDS
     _framer: Cutter = field(init=False)
     _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
@@ -229,10 +231,10 @@ class StreamDecoder:
     def how(self, tree: Any) -> Map:
         raise NotImplementedError
 
-    def place(self, tree: Any, found: Found) -> Place:
+    def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
         raise NotImplementedError
 
-    def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
+    def shape_of(self, tree: Any, found: TreeLeaf, place: LeafPlace) -> Shape | None:
         """What a schema of the request asks of a leaf."""
         return None
 

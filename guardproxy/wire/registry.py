@@ -33,7 +33,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {"turns": _members(Turns), "author": _me
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedRoute:
     """A route and the format that reads it."""
 
     route: Route
@@ -42,29 +42,29 @@ class Served:
 
 
 @cache
-def _table() -> tuple[Served, ...]:
+def _table() -> tuple[ServedRoute, ...]:
     """Every route, in the order of the formats."""
     plugins.refuse_clashes(plugins.WIRE, NAMES)
-    table: list[Served] = []
+    table: list[ServedRoute] = []
     for name in NAMES:
         codec = importlib.import_module(f"guardproxy.wire.formats.{name}.codec").CODEC
-        table += [Served(Route(route), codec, _OWN) for route in codec.routes]
+        table += [ServedRoute(Route(route), codec, _OWN) for route in codec.routes]
     for name in plugins.names(plugins.WIRE):
         owner = plugins.whose(plugins.WIRE, name)
         table += _of_plugin(plugins.load(plugins.WIRE, name, NAMES), owner, table)
     return tuple(table)
 
 
-def _of_plugin(codec: Any, owner: str, table: list[Served]) -> list[Served]:
+def _of_plugin(codec: Any, owner: str, table: list[ServedRoute]) -> list[ServedRoute]:
     """The routes of a plug-in. Raises `PluginError`."""
     if missing := missing_members(codec):
         raise PluginError(f"the plug-in {owner} is no wire format: it has no {', '.join(missing)}")
     if not isinstance(codec.contract, Contract):
         raise PluginError(f"the plug-in {owner} is no wire format: its `contract` is no guardproxy.wire.Contract")
-    own: list[Served] = []
+    own: list[ServedRoute] = []
     for text in codec.routes:
         try:
-            served = Served(Route(text), cast(Codec, codec), owner)
+            served = ServedRoute(Route(text), cast(Codec, codec), owner)
         except ValueError as error:
             raise PluginError(f"the plug-in {owner} is no wire format: {error}") from None
         for earlier in (*table, *own):
@@ -96,7 +96,7 @@ def codecs() -> tuple[Codec, ...]:
     return tuple({id(served.codec): served.codec for served in _table()}.values())
 
 
-def served(route: str) -> Served | None:
+def served(route: str) -> ServedRoute | None:
     """The pattern and the format that read a method and a path such as `POST /v1/messages`; `None` where no format does."""
     return next((candidate for candidate in _table() if candidate.route.match(route) is not None), None)
 

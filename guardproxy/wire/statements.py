@@ -39,7 +39,7 @@ EVERY_SERVER = Fields(
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
+class RequestStatement:
     """`max_tokens`: 0 where none are named; `limits`: every limit that is named. `messages`: how many; `counts`: of every field
     that can hold them. `tools`: their names, or kinds where they have none; `offered`: every name and kind of every tool, in
     every field that can hold tools. `models`: every model that is named, where it is more than one or is not named by
@@ -57,17 +57,17 @@ class Stated:
     unclear: frozenset[str] = frozenset()
 
 
-def stated(tree: Any, fields: Fields = EVERY_SERVER) -> Stated:
+def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
     """What the tree of a request says in these fields."""
     if not isinstance(tree, Mapping):
-        return Stated()
+        return RequestStatement()
     unclear: set[str] = set()
     limits = tuple(dict.fromkeys(_limits(tree, fields.tokens, unclear)))
     counts = tuple(dict.fromkeys(_counts(tree, fields.messages, unclear)))
     models = tuple(dict.fromkeys(_models(tree, fields.models, unclear)))
     tools = tree.get("tools")
     names = (_name(tool) for tool in tools[:LIMIT_NAMES]) if isinstance(tools, list) else ()
-    return Stated(
+    return RequestStatement(
         max_tokens=limits[0] if limits else 0,
         messages=counts[0] if counts else 0,
         tools=tuple(name for name in names if name),

@@ -12,7 +12,7 @@ from guardproxy.wire import protocol_words
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Vocabulary:
     """A finite vocabulary. `keys`: names of fields, wherever they are; `values`: strings at places of structure."""
 
     keys: frozenset[str]
@@ -48,4 +48,4 @@ protected_material_code custom_blocklists filtered severity detected
 tool_use_id user_id is_error stdout stderr return_code caller tool_id logprobs bytes token logprob top_logprobs
 """
 WORDS = frozenset(f"{_SCHEMA} {_ANSWERS}".split())
-SHARED = Words(WORDS, protocol_words.WORDS)
+SHARED = Vocabulary(WORDS, protocol_words.WORDS)

@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from guardproxy.audit.chain import Head, seal
+from guardproxy.audit.chain import ChainHead, seal
 from guardproxy.audit.document import (
     ENTRY_VERSION,
     Entry,
@@ -26,7 +26,7 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.replay.replays import Replayed
 from guardproxy.replay.replays import replay as replay_entry
 
-_BEFORE = Head(0, "0" * 64)
+_BEFORE = ChainHead(0, "0" * 64)
 _CHAIN = ("seq", "prev", "hash")
 
 

@@ -24,7 +24,7 @@ def untorn(spans: Sequence[tuple[int, int]], place: int) -> int:
     return place
 
 
-class Taken:
+class SpanSet:
     """Spans of which none overlaps another. Each question costs the logarithm of the number of spans.
 
     A Fenwick tree holds, for the starts in order, the largest start taken so far. No two spans that are taken overlap, so

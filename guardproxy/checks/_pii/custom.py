@@ -34,7 +34,7 @@ _SIZES = (24, 256, LONG)
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 
-class Custom:
+class CustomRecognizers:
     """What `recognizers` names: `made(language)` gives recognizers, `digest` tells them from others. `code`: whether a class
     may be imported."""
 

@@ -24,7 +24,7 @@ import regex
 from guardproxy.checks._patterns.spans import untorn
 from guardproxy.checks._pii.cover import UNBOUNDED, Cover, trace
 from guardproxy.checks._pii.phone import Phones
-from guardproxy.checks._pii.words import LOOK, Around, Words
+from guardproxy.checks._pii.words import LOOK, Surroundings, Words
 from guardproxy.concurrency import stop_point
 
 BEHIND = LOOK + 1  # characters before `settled` that a search needs
@@ -114,7 +114,7 @@ class Engine:
         found: list[Span] = []
         taken: Spans = []
         settled = undecided
-        around: dict[str, Around] = {}
+        around: dict[str, Surroundings] = {}
         for source in self.sources:
             stop_point()
             spans, torn = source.look(text, traced, at, first.start(), undecided)
@@ -131,14 +131,16 @@ class Engine:
         settled = untorn(taken, settled)
         return sorted(without_contained([span for span in found if span.end <= settled])), settled
 
-    def _score(self, text: str, source: Source, span: Span, last: bool, around: dict[str, Around]) -> float | None:
+    def _score(
+        self, text: str, source: Source, span: Span, last: bool, around: dict[str, Surroundings]
+    ) -> float | None:
         """The span's score, raised where context supports it; `None`: not known yet."""
         raised = self.boost.of(span.score)
         if not source.context or raised == span.score or raised < source.least:
             return span.score
         language = source.words.language
         if language not in around:
-            around[language] = Around(source.words, text, last)
+            around[language] = Surroundings(source.words, text, last)
         support = around[language].support(span.start, source.context)
         if support is None:
             return None

@@ -15,7 +15,7 @@ from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS
 from guardproxy.checks._options import SCORE, Option, Options, options_digest, with_defaults
 from guardproxy.checks._pii.cover import UncoveredError
-from guardproxy.checks._pii.custom import Custom
+from guardproxy.checks._pii.custom import CustomRecognizers
 from guardproxy.checks._pii.engine import Engine, Source
 from guardproxy.checks._pii.extended import own
 from guardproxy.checks._pii.language import LANGUAGES, detector
@@ -30,7 +30,7 @@ from guardproxy.checks._pii.recognizers import (
     sources,
     versions,
 )
-from guardproxy.checks._pii.whole import Whole, whole
+from guardproxy.checks._pii.whole import WholeTextSearch, whole
 from guardproxy.checks._pii.words import words
 from guardproxy.errors import ConfigError, OptionError
 
@@ -81,7 +81,7 @@ class Setup:
 
     digest: str
     engine: Engine
-    whole: Whole | None
+    whole: WholeTextSearch | None
     names: Names | None
     by_header: tuple[str, ...]
     labels: frozenset[str]
@@ -96,7 +96,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     ):
         raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
     languages, how = _languages(given["language"])
-    custom = Custom(_entries(options), resources.read, resources.code)
+    custom = CustomRecognizers(_entries(options), resources.read, resources.code)
     asked = _entities(options)
     names = _names(options, asked, threshold, resources)
     structured = [entity for entity in asked if entity not in NAMED]

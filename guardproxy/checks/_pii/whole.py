@@ -16,7 +16,7 @@ from guardproxy.checks._pii.engine import Span
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class WholeTextSearch:
     """Presidio's engine, for each language. `threshold`: the least score, or `None` for that of each recognizer."""
 
     engines: Sequence[tuple[str, Any]]
@@ -32,10 +32,12 @@ class Whole:
         ]
 
 
-def whole(by_language: Sequence[tuple[str, Sequence[Any]]], threshold: float | None, otherwise: float) -> Whole | None:
+def whole(
+    by_language: Sequence[tuple[str, Sequence[Any]]], threshold: float | None, otherwise: float
+) -> WholeTextSearch | None:
     """`None` when there is no such recognizer."""
     engines = [(language, _engine(language, found, otherwise)) for language, found in by_language if found]
-    return Whole(engines, threshold) if engines else None
+    return WholeTextSearch(engines, threshold) if engines else None
 
 
 def _engine(language: str, recognizers: Sequence[Any], otherwise: float) -> Any:

@@ -162,7 +162,7 @@ class _WordPlace:
     ahead: str | None = None
 
 
-class Around:
+class Surroundings:
     """The words around places of one text; what one place has cost is there for all who ask about it."""
 
     def __init__(self, words: Words, text: str, last: bool) -> None:

@@ -14,7 +14,7 @@ KEEP_ALIVE = b"\n"
 
 
 @dataclass(slots=True)
-class Framer:
+class NdjsonCutter:
     """Cuts a byte stream into lines. `limit_bytes` bounds one line; `too_large`: one was larger, and nothing after it is given
     out."""
 
@@ -49,9 +49,9 @@ class Framer:
         return bool(self._buffer.strip())
 
 
-def cutter(limit_bytes: int) -> Framer:
+def cutter(limit_bytes: int) -> NdjsonCutter:
     """A new framer."""
-    return Framer(limit_bytes)
+    return NdjsonCutter(limit_bytes)
 
 
 def frame(data: bytes, event: str | None = None) -> bytes:

@@ -15,7 +15,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(slots=True)
-class Framer:
+class SseCutter:
     """Cuts a byte stream into events. `limit_bytes` bounds one event; `too_large`: one was larger, and nothing after it
     is given out."""
 
@@ -83,9 +83,9 @@ def _parse(block: bytes) -> StreamEvent | None:
     return StreamEvent(None) if comment else None
 
 
-def cutter(limit_bytes: int) -> Framer:
+def cutter(limit_bytes: int) -> SseCutter:
     """A new framer."""
-    return Framer(limit_bytes)
+    return SseCutter(limit_bytes)
 
 
 def frame(data: bytes, event: str | None = None) -> bytes:

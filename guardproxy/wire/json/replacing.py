@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from guardproxy.events import Path
-from guardproxy.wire.json.walk import Found, reach
+from guardproxy.wire.json.walk import TreeLeaf, reach
 
 
-def edited(tree: Any, texts: Sequence[tuple[Found, str]]) -> Any:
+def edited(tree: Any, texts: Sequence[tuple[TreeLeaf, str]]) -> Any:
     """A copy of `tree` with the leaves' texts replaced where they differ; rows of numbers first, then values, then keys, the
     deepest first."""
     copy = _copy(tree)
@@ -36,7 +36,7 @@ def edited(tree: Any, texts: Sequence[tuple[Found, str]]) -> Any:
     return copy
 
 
-def _put_row(copy: Any, found: Found, replacement: str) -> None:
+def _put_row(copy: Any, found: TreeLeaf, replacement: str) -> None:
     """Puts the numbers of an edited row back; a stop may have cut it off."""
     old, new = found.text.split(" "), replacement.split(" ")
     for index, path in enumerate(found.parts):

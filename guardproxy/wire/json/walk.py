@@ -20,7 +20,7 @@ from guardproxy.findings import Kind
 from guardproxy.wire.json.numbers import NUMBER_LIMIT, digits_of, is_row, part_of
 from guardproxy.wire.opaque import NOT_KEPT, inspect
 from guardproxy.wire.protocol_words import is_known, is_short, undated
-from guardproxy.wire.words import SHARED, Words
+from guardproxy.wire.words import SHARED, Vocabulary
 
 __all__ = ["NUMBER_LIMIT"]
 
@@ -78,7 +78,7 @@ _NO_TOKENS: frozenset[Kind] = frozenset(("tool_arguments", "tool_definition", "m
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TreeLeaf:
     """One leaf of a tree. `number`: the text is a number's digits. `parts`: the text is a row of short numbers, which stand
     at these places. `encode`: writes an edited text as it stands in the tree."""
 
@@ -116,17 +116,17 @@ def is_plain_key(key: str) -> bool:
     return _PLAIN_KEY.fullmatch(key) is not None
 
 
-def walk(value: Any, how: Map, path: Path = (), words: Words = SHARED) -> Iterator[Found]:
+def walk(value: Any, how: Map, path: Path = (), words: Vocabulary = SHARED) -> Iterator[TreeLeaf]:
     """Every leaf below `value` that is text or opaque, in document order. A row of short numbers comes after its last one.
     `words`: the vocabulary of the format."""
-    out: list[Found | None] = []
+    out: list[TreeLeaf | None] = []
     row = _Row(out, words)
     _walk(value, how, path, out, row)
     row.end()
     return (found for found in out if found is not None)
 
 
-def _walk(value: Any, how: Map, path: Path, out: list[Found | None], row: _Row) -> None:
+def _walk(value: Any, how: Map, path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
     while callable(how):
         how = how(value)
     if isinstance(how, dict):
@@ -145,16 +145,16 @@ def _walk(value: Any, how: Map, path: Path, out: list[Found | None], row: _Row) 
     _below(value, how, path, out, row)
 
 
-def _object(value: dict[str, Any], how: dict[Any, Map], path: Path, out: list[Found | None], row: _Row) -> None:
+def _object(value: dict[str, Any], how: dict[Any, Map], path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
     stop_point()
     others = how.get(OTHERS, UNMAPPED)
     its = how.get(KEYS, others if isinstance(others, MapLeaf) else UNMAPPED)
     for key, child in value.items():
         if key not in how:
             if key not in row.words.keys:
-                out.append(Found((*path, key), key, its, key=True))
+                out.append(TreeLeaf((*path, key), key, its, key=True))
             if key in _TOKEN_FIELDS and _holds_tokens(child):
-                out.append(Found((*path, key), "", TOKEN_IDS))
+                out.append(TreeLeaf((*path, key), "", TOKEN_IDS))
                 continue
         _walk(child, how.get(key, others), (*path, key), out, row)
 
@@ -180,7 +180,7 @@ class _Row:
 
     __slots__ = ("_digits", "_keyed", "_leaf", "_out", "_own", "_parts", "words")
 
-    def __init__(self, out: list[Found | None], words: Words) -> None:
+    def __init__(self, out: list[TreeLeaf | None], words: Vocabulary) -> None:
         self.words = words
         self._out = out
         self._leaf = UNMAPPED
@@ -211,21 +211,21 @@ class _Row:
                     self._out[index] = None
                 digits = " ".join(part for _, part in self._parts)
                 parts = tuple(path for path, _ in self._parts)
-                self._out.append(Found(parts[0], digits, self._leaf, number=True, parts=parts))
+                self._out.append(TreeLeaf(parts[0], digits, self._leaf, number=True, parts=parts))
             self._parts, self._own, self._digits, self._keyed = [], [], 0, False
 
 
-def _below(value: Any, leaf: MapLeaf, path: Path, out: list[Found | None], row: _Row) -> None:
+def _below(value: Any, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
     if leaf.how in ("tokens", "token_ids"):
         if value:
-            out.append(Found(path, "", leaf))
+            out.append(TreeLeaf(path, "", leaf))
     elif value is None or value is True or value is False:
         pass
     elif isinstance(value, str):
         if leaf.how == "text":
             if value:
                 row.see(value, leaf, path)
-                out.append(Found(path, value, leaf))
+                out.append(TreeLeaf(path, value, leaf))
         else:
             row.end()
             _string(value, leaf, path, out, row.words)
@@ -234,15 +234,15 @@ def _below(value: Any, leaf: MapLeaf, path: Path, out: list[Found | None], row: 
         takes_tokens = leaf.kind not in _NO_TOKENS
         for key, child in value.items():
             if key and key not in row.words.keys:
-                out.append(Found((*path, key), key, leaf, key=True))
+                out.append(TreeLeaf((*path, key), key, leaf, key=True))
             if takes_tokens and key in _TOKEN_FIELDS and _holds_tokens(child):
-                out.append(Found((*path, key), "", TOKEN_IDS))
+                out.append(TreeLeaf((*path, key), "", TOKEN_IDS))
             else:
                 _below(child, leaf, (*path, key), out, row)
     elif isinstance(value, list):
         leaf = _inside(leaf)
         if leaf.kind not in _NO_TOKENS and _are_tokens(value):
-            out.append(Found(path, "", TOKEN_IDS))
+            out.append(TreeLeaf(path, "", TOKEN_IDS))
             return
         for index, child in enumerate(value):
             _below(child, leaf, (*path, index), out, row)
@@ -250,7 +250,7 @@ def _below(value: Any, leaf: MapLeaf, path: Path, out: list[Found | None], row: 
         _number_at(value, leaf, path, out, row)
 
 
-def _number_at(value: float, leaf: MapLeaf, path: Path, out: list[Found | None], row: _Row) -> None:
+def _number_at(value: float, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
     is_text = leaf.how in ("text", "json")
     if is_text:
         row.see(value, _inside(leaf), path)
@@ -258,7 +258,7 @@ def _number_at(value: float, leaf: MapLeaf, path: Path, out: list[Found | None],
         row.end()
     digits = digits_of(value)
     if digits and (is_text or not _is_plain_number(value)):
-        out.append(Found(path, digits, _inside(leaf) if is_text else _FIXED, number=True))
+        out.append(TreeLeaf(path, digits, _inside(leaf) if is_text else _FIXED, number=True))
 
 
 def _is_plain_number(value: float) -> bool:
@@ -266,28 +266,28 @@ def _is_plain_number(value: float) -> bool:
     return isinstance(value, int) and 10**9 <= value < 2**32
 
 
-def _string(value: str, leaf: MapLeaf, path: Path, out: list[Found | None], words: Words) -> None:
+def _string(value: str, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], words: Vocabulary) -> None:
     """A string at a place that is not just text."""
     match leaf.how:
         case "name":
             if not is_short(value):
-                out.append(Found(path, undated(value), _FIXED if is_word(value) else UNMAPPED))
+                out.append(TreeLeaf(path, undated(value), _FIXED if is_word(value) else UNMAPPED))
         case "structure":
             if is_known(value, words.values):
                 return
             # What cannot be a word breaks nothing when it is edited.
-            out.append(Found(path, value, _FIXED if is_word(value) else UNMAPPED))
+            out.append(TreeLeaf(path, value, _FIXED if is_word(value) else UNMAPPED))
         case "opaque" if value:
             look = inspect(value, leaf.media, leaf.declared)
             if look.media:
-                out.append(Found(path, "", replace(leaf, media=look.media)))
+                out.append(TreeLeaf(path, "", replace(leaf, media=look.media)))
             else:
                 said = value if look.text is None else look.text
                 if said:
                     its = MapLeaf("text", leaf.kind, fixed=look.fixed)
-                    out.append(Found(path, said, its, encode=look.encode))
+                    out.append(TreeLeaf(path, said, its, encode=look.encode))
         case _ if value:
-            out.append(Found(path, value, leaf))
+            out.append(TreeLeaf(path, value, leaf))
 
 
 def _holds_tokens(value: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from guardproxy.events import Path
 from guardproxy.redaction import NAME, Shape, Shapes
 from guardproxy.wire.formats.anthropic_messages.citations import documents
-from guardproxy.wire.json import Found, listed, reach
+from guardproxy.wire.json import TreeLeaf, listed, reach
 
 
 def shapes_of(tree: Any) -> Shapes:
@@ -31,7 +31,7 @@ def shape_of_block(shapes: Shapes, block: Any, at: Path) -> Shape | None:
     return shapes.tool(block.get("name"), at[1:]) if at[0] == "input" else None
 
 
-def shape_of(shapes: Shapes, tree: Any, found: Found) -> Shape | None:
+def shape_of(shapes: Shapes, tree: Any, found: TreeLeaf) -> Shape | None:
     path = found.path
     if found.leaf.how == "json":
         return shapes.answer

@@ -15,17 +15,17 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Count, Event, Frame, Opaque, Text
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import Decoder, Request, Seen
+from guardproxy.wire.codec import AnswerFacts, Decoder, Request
 from guardproxy.wire.decoding import (
-    Place,
+    LeafPlace,
     StreamDecoder,
     WholeDecoder,
     counts,
     edited_frame,
     events_of,
-    found_of,
     indexed,
     is_delta,
+    leaf_of,
     nothing,
 )
 from guardproxy.wire.formats.openai_chat import author, turns
@@ -35,7 +35,7 @@ from guardproxy.wire.formats.openai_chat.places import JSON_RESPONSE, REQUEST, R
 from guardproxy.wire.formats.openai_chat.schemas import shape_of, shapes_of
 from guardproxy.wire.framing import StreamEvent
 from guardproxy.wire.framing.sse import KEEP_ALIVE, comment, frame
-from guardproxy.wire.json import Found, Map, dotted, edited, is_word, listed, text, walk, write
+from guardproxy.wire.json import Map, TreeLeaf, dotted, edited, is_word, listed, text, walk, write
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.turns import Turns
 
@@ -53,7 +53,7 @@ def _counts_of(tree: Any) -> tuple[Count, ...]:
     )
 
 
-def _notice(tree: Any, seen: Seen) -> None:
+def _notice(tree: Any, seen: AnswerFacts) -> None:
     if isinstance(tree.get("usage"), dict):
         seen.usage = counts(tree["usage"], CONTRACT.words)
     if isinstance(tree.get("model"), str):
@@ -94,7 +94,7 @@ class ChatDecoder(StreamDecoder):
     def how(self, tree: Any) -> Map:
         return JSON_RESPONSE if self.shapes.answer else RESPONSE
 
-    def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
+    def shape_of(self, tree: Any, found: TreeLeaf, place: LeafPlace) -> Shape | None:
         if place.kind == "tool_arguments":
             call, _, last = place.path.rpartition(".")
             if last == "name":
@@ -106,11 +106,11 @@ class ChatDecoder(StreamDecoder):
     def counts_of(self, tree: Any) -> tuple[Count, ...]:
         return _counts_of(tree)
 
-    def place(self, tree: Any, found: Found) -> Place:
+    def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
         path = indexed(tree, found.path)
         run = dotted(path[:2]) if path[0] == "choices" else str(path[0])
         named = tuple("message" if step == "delta" else step for step in path)
-        return Place(found.leaf.kind, dotted(named), run, is_delta(path, ""))
+        return LeafPlace(found.leaf.kind, dotted(named), run, is_delta(path, ""))
 
     def special(self, event: StreamEvent) -> list[Event] | None:
         if event.data is None or event.data.strip() != b"[DONE]":
@@ -231,7 +231,7 @@ class OpenAIChat:
 
 def _without_echoes(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
     """The edited tree, less what repeats the old text or its length: token probabilities, size padding."""
-    tree = edited(frame.tree, [(found_of(old), new) for old, new in texts])
+    tree = edited(frame.tree, [(leaf_of(old), new) for old, new in texts])
     if not texts or texts[0][0].channel.direction != "response":
         return tree
     tree.pop("obfuscation", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.redaction import NAME, Shape, Shapes
-from guardproxy.wire.json import Found, listed, reach
+from guardproxy.wire.json import TreeLeaf, listed, reach
 
 
 def shapes_of(tree: Any) -> Shapes:
@@ -28,7 +28,7 @@ _CALLS = ("function", "function_call", "custom", "tool_choice")
 _CALLED = ("messages", "choices", "tools", "functions", "tool_choice", "function_call")
 
 
-def shape_of(shapes: Shapes, tree: Any, found: Found) -> Shape | None:
+def shape_of(shapes: Shapes, tree: Any, found: TreeLeaf) -> Shape | None:
     *before, last = found.path
     if not before or found.key or found.number:
         return None
