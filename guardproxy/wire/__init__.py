@@ -1,4 +1,4 @@
-"""Wire formats: bytes <-> events. The contract of a codec, the formats, framing, and what is read from bodies."""
+"""Wire formats: bytes <-> events. Holds the contract of a codec, the formats, framing, and readers of request bodies."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The wire formats that are installed: those in `formats/`, and those of other packages, held to the same contract.
 
-A plug-in is refused with a `PluginError` where a member is missing, where its contract is no `Contract`, or where one of its
-routes could match a request that another format reads.
+A plug-in is refused with a `PluginError` if a member is missing, if its contract is not a `Contract`, or if one of its routes
+could match a request that another format reads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OWN = "guardproxy"
 
 
 def _members(protocol: type) -> tuple[str, ...]:
-    """The public members that a protocol asks for."""
+    """Returns the public members of a protocol."""
     return tuple(name for name in vars(protocol) if not name.startswith("_"))
 
 
@@ -43,7 +43,7 @@ class ServedRoute:
 
 @cache
 def _table() -> tuple[ServedRoute, ...]:
-    """Every route, in the order of the formats."""
+    """Returns every route, in the order of the formats."""
     plugins.refuse_clashes(plugins.WIRE, NAMES)
     table: list[ServedRoute] = []
     for name in NAMES:
@@ -56,7 +56,7 @@ def _table() -> tuple[ServedRoute, ...]:
 
 
 def _of_plugin(codec: Any, owner: str, table: list[ServedRoute]) -> list[ServedRoute]:
-    """The routes of a plug-in. Raises `PluginError`."""
+    """Returns the routes of a plug-in. Raises `PluginError`."""
     if missing := missing_members(codec):
         raise PluginError(f"the plug-in {owner} is no wire format: it has no {', '.join(missing)}")
     if not isinstance(codec.contract, Contract):
@@ -97,17 +97,19 @@ def codecs() -> tuple[Codec, ...]:
 
 
 def served(route: str) -> ServedRoute | None:
-    """The pattern and the format that read a method and a path such as `POST /v1/messages`; `None` where no format does."""
+    """Returns the pattern and the format for a method and a path such as `POST /v1/messages`; `None` if no format reads
+    them."""
     return next((candidate for candidate in _table() if candidate.route.match(route) is not None), None)
 
 
 def codec_for(route: str) -> Codec | None:
-    """The format of a route: a method and a path, or the pattern itself; `None` where there is no such format."""
+    """Returns the format of a route: a method and a path, or the pattern itself; `None` if no format reads it."""
     found = served(route) or next((candidate for candidate in _table() if candidate.route.text == route), None)
     return found.codec if found else None
 
 
 def codec_of_client(path: str, headers: Mapping[str, str]) -> Codec:
-    """The format to refuse in on a route that no format reads: by the signs of the client, else the first."""
+    """Returns the format of a refusal on a route that no format reads: by the signs of the client, otherwise the first
+    format."""
     every = codecs()
     return next((codec for codec in every if codec.contract.signs.match(path, headers)), every[0])

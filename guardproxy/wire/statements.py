@@ -1,7 +1,7 @@
-"""What a request states of itself: models, how much it asks for, how many messages, which tools.
+"""Statements of a request about itself: models, limits of tokens, numbers of messages, tools.
 
-In: the tree of a request, and the fields to read. Out: numbers and names for conditions of policies. Where a request says the
-same thing twice, in two fields that different servers read, everything that it says is given.
+In: the tree of a request, and the fields to read. Out: numbers and names for conditions of policies. If a request states the
+same fact in two fields that different servers read, both values are returned.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 LARGEST = 2**63 - 1
 LIMIT_MODELS = 16
 LIMIT_NAMES = 512
-_CARRIERS = frozenset(("function", "custom", "tool", "namespace"))  # types that say nothing of what a tool does
+_CARRIERS = frozenset(("function", "custom", "tool", "namespace"))  # types that do not tell what a tool does
 _NAMES = ("name", "server_label", "mcp_server_name", "connector_id")
 _NESTED = ("tools", "functionDeclarations", "function_declarations")
 _INSIDE = ("function", "custom", "tool", "mcp", "mcp_server")
@@ -29,7 +29,7 @@ class Fields:
     tools: tuple[str, ...]
 
 
-# Servers read fields of each other's APIs. A condition of a policy must hold whichever of them the upstream reads.
+# Servers read fields of each other's APIs. A condition of a policy must hold for every field that the upstream may read.
 EVERY_SERVER = Fields(
     tokens=("max_completion_tokens", "max_output_tokens", "max_tokens", "max_new_tokens", "max_tokens_to_sample"),
     models=("model", "models", "fallback_model", "fallback_models", "fallbacks", "engine", "deployment_id", "model_id"),
@@ -40,11 +40,13 @@ EVERY_SERVER = Fields(
 
 @dataclass(frozen=True, slots=True)
 class RequestStatement:
-    """`max_tokens`: 0 where none are named; `limits`: every limit that is named. `messages`: how many; `counts`: of every field
-    that can hold them. `tools`: their names, or kinds where they have none; `offered`: every name and kind of every tool, in
-    every field that can hold tools. `models`: every model that is named, where it is more than one or is not named by
-    `model`. `unclear`: the facts (`model`, `max_tokens`, `messages`, `tools`) of which some part has a type that cannot be
-    read, or which have more parts than are read.
+    """The statements of one request.
+
+    `max_tokens`: the first limit of tokens, 0 if there is none; `limits`: all limits. `messages`: the number of messages;
+    `counts`: the number in each field that can hold messages. `tools`: their names, or kinds if they have no name; `offered`:
+    every name and kind of every tool, in every field that can hold tools. `models`: every model, if there are several or if
+    the field is not `model`. `unclear`: the facts (`model`, `max_tokens`, `messages`, `tools`) that could not be read
+    completely: a part has another type, or there are too many parts.
     """
 
     max_tokens: int = 0
@@ -58,7 +60,7 @@ class RequestStatement:
 
 
 def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
-    """What the tree of a request says in these fields."""
+    """Reads the statements of a request from these fields."""
     if not isinstance(tree, Mapping):
         return RequestStatement()
     unclear: set[str] = set()
@@ -141,7 +143,7 @@ def _offered(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) 
 
 
 def _names_of(tool: Any) -> Iterator[str]:
-    """Every name in one entry: its own, its kind's, those of the tools that a server or a namespace brings."""
+    """Yields every name in one entry: its own, its kind's, and those of the tools that a server or a namespace brings."""
     if isinstance(tool, str) and tool:
         yield tool
     if not isinstance(tool, Mapping):

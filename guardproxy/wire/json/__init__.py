@@ -1,4 +1,4 @@
-"""JSON as the wire formats use it: strict reading, the walk over texts, edits in place."""
+"""JSON for the wire formats: strict reading, the walk over texts, edits in place."""
 
 from __future__ import annotations
 

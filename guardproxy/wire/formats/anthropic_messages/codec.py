@@ -1,7 +1,7 @@
 """Anthropic Messages: `POST /v1/messages`.
 
-Fields after the public API and the types of anthropic-sdk-python. A stream is named events; the SDK goes by the name, so
-name and `type` are written from one value. A text lives in a content block and is closed by `content_block_stop`.
+Fields follow the public API and the types of anthropic-sdk-python. A stream is named events. The SDK reads the name, so name
+and `type` are written from one value. A text belongs to a content block and ends with `content_block_stop`.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def _index(tree: Any) -> int:
 class MessagesDecoder(StreamDecoder):
     """A stream of message events."""
 
-    shown: Counter[int] = field(default_factory=Counter)  # blocks that the client has seen begin, and not end
+    shown: Counter[int] = field(default_factory=Counter)  # blocks whose start the client received, but not their end
     called: dict[int, Any] = field(default_factory=dict)  # blocks that call a tool -> its name
-    shown_usage: dict[str, Any] = field(default_factory=dict)  # not `seen`: how far that is depends on chunks
+    shown_usage: dict[str, Any] = field(default_factory=dict)  # not `seen`: its progress depends on chunks
 
     def how(self, tree: Any) -> Map:
         events = JSON_EVENTS if self.shapes.answer else TEXT_EVENTS
@@ -88,7 +88,9 @@ class MessagesDecoder(StreamDecoder):
         return self.shapes.answer if found.leaf.how == "json" else None
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
-        return _type(tree) if _type(tree) and is_word(_type(tree)) else None  # any other is text, and may be edited
+        return (
+            _type(tree) if _type(tree) and is_word(_type(tree)) else None
+        )  # any other value is text, and may be edited
 
     def ends(self, tree: Any) -> bool:
         return _type(tree) in ("message_stop", "error")

@@ -1,4 +1,4 @@
-"""The maps of Anthropic Messages: what stands at each place of a request and of an answer."""
+"""The maps of Anthropic Messages: the meaning of each place of a request and of an answer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout")
 
 
 def _payload(value: Any) -> Map:
-    """A server tool's result: all text, but for what only the provider can read."""
+    """Maps a server tool's result: all text, except for content that only the provider can read."""
     if isinstance(value, dict):
         return {
             **dict.fromkeys(_SEALED, opaque("encrypted", "tool_result")),
@@ -49,7 +49,8 @@ def _payload(value: Any) -> Map:
 
 
 def _block(kind: Kind, said: MapLeaf | None = None, others: MapLeaf = UNMAPPED) -> Map:
-    """`said`: how the text of a text block is read, if it is not just text of its kind; `others`: unknown fields and types."""
+    """Maps a content block. `said`: the map of a text block's text, if it is not plain text of its kind; `others`: the map of
+    unknown fields and types."""
 
     def choose(value: Any) -> Map:
         name = value.get("type") if isinstance(value, dict) else None
@@ -98,7 +99,7 @@ def _block(kind: Kind, said: MapLeaf | None = None, others: MapLeaf = UNMAPPED) 
     return choose
 
 
-# A document that a user hands over is not what the user says: it comes from elsewhere, as what a tool gives does.
+# The user did not write a document that they attach: it comes from elsewhere, like a tool's result.
 _GIVEN: dict[Kind, Kind] = {"user": "tool_result"}
 
 
@@ -121,7 +122,7 @@ def _message(value: Any) -> Map:
 
 @cache
 def _message_of(known: Kind | None) -> Map:
-    kind = known or "user"  # who is not known may be anybody
+    kind = known or "user"  # an unknown role may be any role
     content: Map = _content(kind, unknown(kind)) if known else unknown(kind)
     return {"role": STRUCTURE, "content": content, OTHERS: unknown(kind)}
 

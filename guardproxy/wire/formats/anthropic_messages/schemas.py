@@ -1,4 +1,4 @@
-"""The schemas that an Anthropic Messages request holds, and which text of a request or an answer each is for."""
+"""The schemas in an Anthropic Messages request, and the texts that each applies to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from guardproxy.wire.json import TreeLeaf, listed, reach
 
 
 def shapes_of(tree: Any) -> Shapes:
-    """The schemas of a request: of its tools' arguments, of an answer that is to be JSON."""
+    """Returns the schemas of a request: of its tools' arguments, and of a JSON answer."""
     tools = {
         tool["name"]: Shape(f"tools[{at}]", tool["input_schema"])
         for at, tool in enumerate(listed(tree, "tools"))
@@ -25,7 +25,7 @@ def shapes_of(tree: Any) -> Shapes:
 
 
 def shape_of_block(shapes: Shapes, block: Any, at: Path) -> Shape | None:
-    """What is asked of a leaf `at` in a block that calls a tool."""
+    """Returns the demand on a leaf `at` in a block that calls a tool."""
     if at == ("name",):
         return NAME
     return shapes.tool(block.get("name"), at[1:]) if at[0] == "input" else None

@@ -161,7 +161,7 @@ def answer_with(kind: Kind, text: str) -> dict[str, Any] | None:
 
 
 def count(prompt: Prompt) -> dict[str, Any]:
-    """A count of tokens. The format has no route that counts."""
+    """Writes a count of tokens. The format has no route that counts."""
     return {"prompt_tokens": prompt.prompt_words}
 
 
@@ -232,7 +232,7 @@ def frames_with(kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
 def chunks(
     deltas: Iterable[Mapping[str, Any]], head: Mapping[str, Any], finish: str = "stop", index: int = 0
 ) -> list[bytes]:
-    """A stream of these deltas of one choice. `head`: the fields before `choices`."""
+    """Writes a stream of these deltas of one choice. `head`: the fields before `choices`."""
 
     def chunk(delta: Mapping[str, Any], reason: str | None = None) -> bytes:
         return event({**head, "choices": [{"index": index, "delta": delta, "finish_reason": reason}]})
@@ -246,7 +246,7 @@ def event(item: Any) -> bytes:
 
 
 def ending(items: Sequence[Any]) -> list[Any]:
-    """What closes a stream of these items."""
+    """Writes the end of a stream of these items."""
     return [] if DONE in items else [DONE]
 
 
@@ -279,7 +279,7 @@ def error_event(message: str) -> bytes:
 
 
 def _variant(reply: Reply, number: int) -> Reply:
-    """The reply of choice `number`: the first is the reply itself, the others can be told apart."""
+    """Returns the reply of choice `number`: the first is the reply itself, the others differ from it."""
     return replace(reply, text=f"{reply.text} (answer {number + 1})") if number and reply.text else reply
 
 

@@ -1,7 +1,7 @@
-"""OpenAI Chat Completions: `POST /v1/chat/completions`, and what vLLM, llama.cpp, Ollama and others add to it.
+"""OpenAI Chat Completions: `POST /v1/chat/completions`, and the additions of vLLM, llama.cpp, Ollama and others.
 
-Fields after the public API and the types of openai-python. A stream is data-only events, one choice's texts keyed by
-its index, closed by `finish_reason` and `[DONE]`.
+Fields follow the public API and the types of openai-python. A stream is data-only events. The key of a choice's texts is its
+index. A choice ends with `finish_reason`, the stream with `[DONE]`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from guardproxy.wire.turns import Turns
 
 
 def _counts_of(tree: Any) -> tuple[Count, ...]:
-    """Where annotations say that they belong in the content."""
+    """Returns the offsets of annotations in the content."""
     return tuple(
         Count((*where, "start_index"), (*where, "end_index"), f"choices[{_index(choice)}].message.content")
         for number, choice in enumerate(_choices(tree))
@@ -74,7 +74,8 @@ def _index(choice: dict[str, Any]) -> int:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value of a chunk's head may be said again by our own ending: what is not a word was text, maybe edited."""
+    """Whether our own ending may repeat a value of a chunk's head. A value that is not a word was text and may have been
+    edited."""
     return is_word(value) if isinstance(value, str) else isinstance(value, int)
 
 
@@ -86,7 +87,7 @@ class ChatDecoder(StreamDecoder):
     """A stream of chat chunks."""
 
     head: dict[str, Any] = field(default_factory=dict)
-    shown: set[int] = field(default_factory=set)  # choices that the client has seen begin, and not end
+    shown: set[int] = field(default_factory=set)  # choices whose start the client received, but not their end
     _unfinished: set[int] = field(default_factory=set)  # choices that began and are not in `_finished`
     _finished: set[int] = field(default_factory=set)
     _calls: dict[str, str] = field(default_factory=dict)  # places of tool calls -> the tools' names
@@ -99,7 +100,7 @@ class ChatDecoder(StreamDecoder):
             call, _, last = place.path.rpartition(".")
             if last == "name":
                 self._calls[call] = found.text
-            elif last == "arguments" and call in self._calls:  # its name came before
+            elif last == "arguments" and call in self._calls:  # its name came in an earlier frame
                 return self.shapes.tool(self._calls[call])
         return shape_of(self.shapes, tree, found)
 
@@ -137,7 +138,7 @@ class ChatDecoder(StreamDecoder):
 
     def sent(self, frame: Frame) -> None:
         tree = frame.tree if isinstance(frame.tree, dict) else {}
-        if not self.head and tree.get("id"):  # of a frame that was sent: its words were scanned
+        if not self.head and tree.get("id"):  # taken from a sent frame, so its words were scanned
             self.head = {key: tree[key] for key in ("id", "object", "created", "model") if _is_plain(tree.get(key))}
         for choice in _choices(tree):
             (self.shown.discard if choice.get("finish_reason") else self.shown.add)(_index(choice))
@@ -230,7 +231,7 @@ class OpenAIChat:
 
 
 def _without_echoes(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
-    """The edited tree, less what repeats the old text or its length: token probabilities, size padding."""
+    """Returns the edited tree without fields that repeat the old text or its length: token probabilities, size padding."""
     tree = edited(frame.tree, [(leaf_of(old), new) for old, new in texts])
     if not texts or texts[0][0].channel.direction != "response":
         return tree
@@ -251,7 +252,7 @@ _OF_ANSWER = 4  # `choices[0].message.content`
 
 
 def _speaks(choice: Any) -> bool:
-    """Whether a choice says of its own tokens anything."""
+    """Whether a choice holds data about its own tokens."""
     return isinstance(choice, dict) and bool(choice.get("token_ids") or choice.get("logprobs"))
 
 

@@ -1,4 +1,4 @@
-"""The schemas that an OpenAI chat request holds, and which text of a request or an answer each is for."""
+"""The schemas in an OpenAI chat request, and the texts that each applies to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from guardproxy.wire.json import TreeLeaf, listed, reach
 
 
 def shapes_of(tree: Any) -> Shapes:
-    """The schemas of a request: of its tools' arguments, of an answer that is to be JSON."""
+    """Returns the schemas of a request: of its tools' arguments, and of a JSON answer."""
     tools: dict[str, Shape] = {}
     for key in ("tools", "functions"):
         for at, tool in enumerate(listed(tree, key)):
