@@ -201,9 +201,8 @@ class Segment:
                 f"{self.path}: {found}; see `guardproxy audit verify`, then move the log to another folder"
             )
         self._set_aside(size)
-        self.disk.sync(
-            self.fd
-        )  # bytes that an earlier process failed to sync may be read from memory, not from the disk
+        # Bytes that an earlier process failed to sync may be read from memory, not from the disk.
+        self.disk.sync(self.fd)
         self.header, self.head = _opened(self._first_line()), report.head
         self.head_kept = self.head.seq
 

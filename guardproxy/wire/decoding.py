@@ -219,9 +219,7 @@ class StreamDecoder:
     _framer: Cutter = field(init=False)
     _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
     _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> its flowing channels, in order
-    _soft: dict[str, dict[Channel, None]] = field(
-        default_factory=dict
-    )  # run -> channels that end when the run moves on
+    _soft: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> channels that end when it moves on
     _constant: dict[Channel, str] = field(default_factory=dict)  # the last text that does not flow
     _over: bool = False
     complete: bool = False

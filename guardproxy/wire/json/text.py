@@ -85,9 +85,7 @@ def view(raw: str) -> View:
         short = number and sum(char.isdigit() for char in text) < LEAST_DIGITS
         if text and not short and (quoted or text not in _LITERALS):
             if number:
-                text = (
-                    digits_of_token(text).ljust(len(text)) or text
-                )  # of the same length, so that later offsets do not move
+                text = digits_of_token(text).ljust(len(text)) or text  # equally long: later offsets stay
                 text = text if text.strip() else raw[start:end]
             leaves.append(Leaf(start, end, text, at, quoted, number))
             at += len(text) + 1

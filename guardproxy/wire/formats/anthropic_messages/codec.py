@@ -88,9 +88,8 @@ class MessagesDecoder(StreamDecoder):
         return self.shapes.answer if found.leaf.how == "json" else None
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
-        return (
-            _type(tree) if _type(tree) and is_word(_type(tree)) else None
-        )  # any other value is text, and may be edited
+        # Any other value is text, and may be edited.
+        return _type(tree) if _type(tree) and is_word(_type(tree)) else None
 
     def ends(self, tree: Any) -> bool:
         return _type(tree) in ("message_stop", "error")
