@@ -1,21 +1,21 @@
-"""A check that runs elsewhere: texts go to a service over HTTP, its findings come back (`use: http`).
+"""A check that runs in another service: sends texts over HTTP and returns the service's findings (`use: http`).
 
-In: windows. Out: what the service found in each whole text. Kept: nothing; the connections are the process's. How far a
-service looks cannot be told, so a text is sent once, when it is complete, and an answer is held to its end. Only hosts that the
-operator allows are asked (`--remote-check-host`), for a policy file is no place to say where texts may go. The service is asked
+In: windows. Out: the findings of the service in each whole text. Kept: nothing; the connections belong to the process. It is
+unknown how far a service reads, so a text is sent once, when it is complete, and an answer is held to its end. Only hosts
+that the operator allows are called (`--remote-check-host`), as a policy file must not decide where texts go. The request is
 
     POST url
     {"version": 1, "check": "dlp", "texts": [
         {"text": "...", "direction": "request", "kind": "user", "route": "POST /v1/messages", "model": "m", "language": ""}]}
 
-and answers, with one result for each text in their order,
+and the answer has one result for each text, in their order:
 
     {"results": [{"findings": [{"start": 3, "end": 9, "label": "CUSTOMER", "score": 0.9}]}]}
 
-Offsets count code points, `end` exclusive; `score` (0 to 1) may be left out. Any other answer is a check that failed:
-`on_error` of the check or of the policy decides. No answer is no verdict: a service that is overloaded (status 429 or 503),
-late (`timeout_s`, status 504) or not reachable (status 502) has the request refused with 503, whatever `on_error` says.
-Findings are in the record, so a replay asks nobody.
+Offsets count code points, `end` exclusive; `score` (0 to 1) may be left out. Any other answer fails the check: `on_error` of
+the check or of the policy decides. A missing answer is not a verdict: if a service is overloaded (status 429 or 503), late
+(`timeout_s`, status 504) or not reachable (status 502), the request is refused with 503, whatever `on_error` says. The record
+holds the findings, so a replay calls no service.
 """
 
 from __future__ import annotations
@@ -62,16 +62,16 @@ OPTIONS: Options = {
 
 
 class Service(Protocol):
-    """The other side, asked from any thread."""
+    """A client of the service, usable from any thread."""
 
     def submit(self, queries: Sequence[Mapping[str, Any]]) -> Any:
-        """A future (`concurrent.futures.Future`) of what it says; it fails with `RemoteError`."""
+        """Sends queries. Returns a future (`concurrent.futures.Future`) of the results; it fails with `RemoteError`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingTexts:
-    """The texts of some windows that go out; `numbers`: those of their windows."""
+    """The texts to send. `numbers`: the numbers of their windows."""
 
     queries: tuple[Mapping[str, Any], ...]
     numbers: tuple[int, ...]
@@ -79,7 +79,7 @@ class OutgoingTexts:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """The check. `scorer`: the service, or `None` where nobody may be asked (`policy test`, a replay)."""
+    """The check `http`. `scorer`: the service, or `None` where no service may be called (`policy test`, a replay)."""
 
     name: str
     digest: str
@@ -87,7 +87,7 @@ class Http:
     traits: Traits
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
-        """Asks and waits. Texts that the service does not judge get a `Scan` with an error."""
+        """Calls the service and waits. A text that the service does not judge gets a `Scan` with an error."""
         asked = self.ask(windows)
         try:
             if asked.queries and self.scorer is None:
@@ -102,12 +102,12 @@ class Http:
             ]
 
     def ask(self, windows: Sequence[Window]) -> OutgoingTexts:
-        """What of the windows is sent: texts that are complete and not blank."""
+        """Returns the texts to send: those that are complete and not blank."""
         numbers = tuple(number for number, window in enumerate(windows) if window.last and window.text.strip())
         return OutgoingTexts(tuple(_query(self.name, windows[number]) for number in numbers), numbers)
 
     def answer(self, windows: Sequence[Window], asked: OutgoingTexts, judged: Any) -> list[Scan]:
-        """The scans, from what the service answered. Raises `RemoteError` for an answer that cannot be one."""
+        """Converts the service's answer to scans. Raises `RemoteError` for an invalid answer."""
         if not isinstance(judged, list) or len(judged) != len(asked.numbers):
             raise RemoteError("the service did not give one result for each text")
         found = {
@@ -154,7 +154,7 @@ def _query(check: str, window: Window) -> Mapping[str, Any]:
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """The check for one policy entry; see `OPTIONS`. Raises `OptionError`, for a host that is not allowed too."""
+    """Builds the check for one policy entry; see `OPTIONS`. Raises `OptionError`, also for a host that is not allowed."""
     given = with_defaults(options, OPTIONS)
     url, timeout_s, sensitive = given["url"], given["timeout_s"], given["sensitive"]
     if not isinstance(url, str) or not _is_url(url):

@@ -1,13 +1,12 @@
 """A user's own recognizers: files in Presidio's format, and classes.
 
-Names from a policy come in, recognizers for a language and what tells them from others go out. Nothing is kept. A file
-is read by whoever loads policies; Presidio's own code makes recognizers of it. A pattern that could take too long is
-refused here:
+Names from a policy come in; recognizers for a language, and a digest, go out. Nothing is kept. The loader of policies reads
+the files; Presidio's own code makes recognizers of them. A pattern that could take too long is refused here:
 
-Each place where a pattern repeats something without a bound is tried: a text that leads up to it, what it repeats up to
-`LONG` characters in a row, and something that fits nowhere. `LONG` is more than is ever searched at once. A pattern that
-needs more than `LIMIT_S` for one of these texts is refused. This finds repeats inside of repeats, and neighbours that can
-share characters; it does not prove that there is no slower text, so each search has a limit of its own when it runs.
+Each place where a pattern repeats a part without a bound is tested with a text: characters that lead up to the place, the
+repeated part up to `LONG` characters in a row, and a character that matches nowhere. `LONG` is more than a search ever reads
+at once. A pattern that needs more than `LIMIT_S` for one of these texts is refused. This finds nested repeats, and adjacent
+repeats that share characters. It does not prove that no slower text exists, so each search has a time limit of its own.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 
 class CustomRecognizers:
-    """What `recognizers` names: `made(language)` gives recognizers, `digest` tells them from others. `code`: whether a class
-    may be imported."""
+    """The recognizers that the option `recognizers` names. `made(language)` returns them, `digest` identifies them. `code`:
+    whether a class may be imported."""
 
     def __init__(self, entries: list[str], read: Callable[[str], bytes] | None, code: bool = False) -> None:
         self._makers: list[Callable[[str], list[Any]]] = []
@@ -53,7 +52,7 @@ class CustomRecognizers:
         self.digest = " ".join(parts)
 
     def made(self, language: str) -> list[Any]:
-        """The recognizers for a language. Raises `OptionError`."""
+        """Returns the recognizers for a language. Raises `OptionError`."""
         found = [recognizer for maker in self._makers for recognizer in maker(language)]
         for recognizer in found:
             for pattern in getattr(recognizer, "patterns", ()):
@@ -101,8 +100,8 @@ def _file(path: str, content: bytes) -> Callable[[str], list[Any]]:
 
 
 def _refuse_models(path: str, entries: list[Any]) -> None:
-    """Refuses Presidio's classes that load a model or ask a service. They are never made: making one runs code and may fetch
-    files."""
+    """Refuses Presidio's classes that load a model or call a service. They are never instantiated: that runs code and may
+    fetch files."""
     presidio()
     from presidio_analyzer.recognizer_registry.recognizers_loader_utils import RecognizerListLoader  # noqa: PLC0415
 
@@ -138,7 +137,7 @@ def _class(entry: str, code: bool) -> Any:
 
 
 def _code(kind: Any) -> str:
-    """A digest of the file that a class is in."""
+    """Returns a digest of the file that a class is in."""
     try:
         code = inspect.getsource(sys.modules[kind.__module__])
     except (OSError, TypeError):
@@ -178,9 +177,9 @@ def _refuse_slow(recognizer: Any, pattern: Any) -> None:
 
 
 def attacks(tree: Any) -> Iterator[str]:
-    """Texts on which a pattern that backtracks too much shows it."""
+    """Returns texts on which a pattern that backtracks too much is slow."""
     for likes in ("a0A .-_@/:", "0aA-. _@/:"):
-        whole = _example(tree, likes)  # a module that looks for what must be there first does not give up at once
+        whole = _example(tree, likes)  # a module that first searches for a required part does not give up at once
         for lead, repeated in _repeats(tree, "", likes):
             for size in _SIZES:
                 for end in ("\x00", " ", "", f"\x00{whole}"):
@@ -188,7 +187,7 @@ def attacks(tree: Any) -> Iterator[str]:
 
 
 def _repeats(tree: Any, lead: str, likes: str) -> Iterator[tuple[str, str]]:
-    """What leads up to each repeat without a bound, and what is repeated."""
+    """Yields the text that leads up to each unbounded repeat, and the repeated part."""
     for operation, value in tree:
         for inside in _inner(str(operation), value):
             yield from _repeats(inside, lead, likes)
@@ -199,7 +198,7 @@ def _repeats(tree: Any, lead: str, likes: str) -> Iterator[tuple[str, str]]:
 
 
 def _inner(kind: str, value: Any) -> list[Any]:
-    """The patterns within one part of a pattern."""
+    """Returns the patterns inside of a part of a pattern."""
     if kind in _REPEATS:
         return [value[2]]
     if kind == "BRANCH":
@@ -212,14 +211,14 @@ def _inner(kind: str, value: Any) -> list[Any]:
 
 
 def _branches(tree: Any) -> list[Any]:
-    """The alternatives that a pattern is made of, or itself."""
+    """Returns the alternatives of a pattern, or the pattern itself."""
     if len(tree) == 1 and str(tree[0][0]) in ("BRANCH", "SUBPATTERN", "ATOMIC_GROUP"):
         return [branch for inside in _inner(str(tree[0][0]), tree[0][1]) for branch in _branches(inside)]
     return [tree]
 
 
 def _example(tree: Any, likes: str) -> str:
-    """A text that a pattern matches, or nearly; of a class, the first of the characters that it `likes`."""
+    """Returns a text that a pattern matches, or nearly. Of a class it takes the first of the characters in `likes`."""
     out = ""
     for operation, value in tree:
         kind = str(operation)
@@ -237,7 +236,7 @@ def _example(tree: Any, likes: str) -> str:
 
 
 def _one_of(items: list[tuple[str, Any]], likes: str) -> str:
-    """A character of a class; those first that other repeats are most likely to take, too."""
+    """Returns a character of a class, preferably one that other repeats are likely to take as well."""
     for letter in likes:
         if _holds(items, letter):
             return letter

@@ -1,7 +1,7 @@
-"""The options of the check `pii`, read.
+"""Reads the options of the check `pii`.
 
-Options and what a check is handed come in; an engine, the recognizers that must see whole texts, what looks for names,
-and a digest go out.
+Options and the check's resources come in; an engine, the recognizers that must see whole texts, the finder of names, and a
+digest go out.
 """
 
 from __future__ import annotations
@@ -76,8 +76,9 @@ OPTIONS: Options = {
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """`digest`: identifies everything that the findings depend on. `names`: `None` where no name is asked for. `by_header`: the
-    languages of which a request's header may choose. `labels`: all that can be found."""
+    """The parts of a check `pii`. `digest`: identifies everything that the findings depend on. `names`: `None` if the policy
+    names no entity that is a name. `by_header`: the languages that a request's header may choose. `labels`: all labels of
+    findings."""
 
     digest: str
     engine: Engine
@@ -88,7 +89,7 @@ class Setup:
 
 
 def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
-    """Raises `OptionError` for an option that is unknown or not to be understood."""
+    """Reads the options. Raises `OptionError` for an option that is unknown or invalid."""
     given = with_defaults(options, OPTIONS)
     threshold = given["threshold"]
     if threshold is not None and (
@@ -140,7 +141,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
 
 
 def _names(options: Mapping[str, Any], asked: list[str], threshold: float | None, resources: Resources) -> Names | None:
-    """What looks for names, where an entity is asked for that needs it, or a model is named."""
+    """Returns the finder of names, if an entity needs it or the policy names a model."""
     wanted = [entity for entity in asked if entity in NAMED]
     if not wanted and "model" not in options:
         return None
@@ -167,7 +168,7 @@ def _names(options: Mapping[str, Any], asked: list[str], threshold: float | None
 
 
 def _languages(value: Any) -> tuple[list[str], str]:
-    """The languages, and what chooses among them: the text (`auto`), a header (`header`), or nothing."""
+    """Returns the languages, and how one of them is chosen: by the text (`auto`), by a header (`header`), or not at all."""
     if value in ("auto", "header"):
         return list(LANGUAGES), value
     asked = [value] if isinstance(value, str) else value
