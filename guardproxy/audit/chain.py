@@ -230,30 +230,30 @@ class _Verifier:
             return
         if entry.get("format") != FORMAT:
             self.note(1, "header", f"expected format {FORMAT}")
-        stated = entry.pop("hash", None)
+        claim = entry.pop("hash", None)
         real = _hash(entry)
-        if stated != real:
+        if claim != real:
             self.note(1, "altered", f"the header was changed: its hash is {real}, not the one it states")
         self.log = str(entry["log"])
-        self.arrived(ChainHead(-1, real), stated)
+        self.arrived(ChainHead(-1, real), claim)
 
     def take_record(self, number: int, entry: dict[str, Any] | None) -> None:
-        stated = entry.pop("hash", None) if entry is not None else None
+        claim = entry.pop("hash", None) if entry is not None else None
         seq = entry.get("seq") if entry is not None else None
-        if entry is None or not _is_hash(stated) or not _is_hash(entry.get("prev")) or not _is_seq(seq):
+        if entry is None or not _is_hash(claim) or not _is_hash(entry.get("prev")) or not _is_seq(seq):
             self.note(number, "unreadable", f"not a sealed record; expected record {self.next_seq}")
             self.next_seq = None if self.next_seq is None else self.next_seq + 1
             self.links = None
             return
         self.records += 1
         real = _hash(entry)
-        if stated != real:
+        if claim != real:
             self.note(number, "altered", f"the record was changed: its hash is {real}, not the one it states")
             # an altered line may lie about its place; the lines around it still prove theirs
             seq = seq if self.next_seq is None else self.next_seq
         else:
             self.check_place(number, seq, entry["prev"])
-        self.arrived(ChainHead(seq, real), stated)
+        self.arrived(ChainHead(seq, real), claim)
 
     def check_place(self, number: int, seq: int, prev: str) -> None:
         wanted = seq if self.next_seq is None else self.next_seq
@@ -268,11 +268,11 @@ class _Verifier:
                 f"expected prev {self.links[0]}, found {prev}: the line before was replaced, or this one is foreign",
             )
 
-    def arrived(self, head: ChainHead, stated: object) -> None:
+    def arrived(self, head: ChainHead, claim: object) -> None:
         self.head = head
         self.first = head.seq if self.first is None else self.first
         self.next_seq = head.seq + 1
-        self.links = (head.hash, stated) if isinstance(stated, str) and stated != head.hash else (head.hash,)
+        self.links = (head.hash, claim) if isinstance(claim, str) and claim != head.hash else (head.hash,)
         self.expected.pop(head, None)
 
     def finish(self) -> None:

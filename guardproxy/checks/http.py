@@ -88,14 +88,14 @@ class Http:
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """Calls the service and waits. A text that the service does not judge gets a `Scan` with an error."""
-        asked = self.ask(windows)
+        outgoing = self.ask(windows)
         try:
-            if asked.queries and self.scorer is None:
+            if outgoing.queries and self.scorer is None:
                 raise RemoteError("nobody may be asked here")
-            judged = self.scorer.submit(asked.queries).result() if asked.queries and self.scorer else []
-            return self.answer(windows, asked, judged)
+            results = self.scorer.submit(outgoing.queries).result() if outgoing.queries and self.scorer else []
+            return self.answer(windows, outgoing, results)
         except RemoteError as error:
-            unanswered = set(asked.numbers)
+            unanswered = set(outgoing.numbers)
             return [
                 failed(window, error) if number in unanswered else Scan((), window.settled, window.start)
                 for number, window in enumerate(windows)
@@ -106,13 +106,13 @@ class Http:
         numbers = tuple(number for number, window in enumerate(windows) if window.last and window.text.strip())
         return OutgoingTexts(tuple(_query(self.name, windows[number]) for number in numbers), numbers)
 
-    def answer(self, windows: Sequence[Window], asked: OutgoingTexts, judged: Any) -> list[Scan]:
+    def answer(self, windows: Sequence[Window], outgoing: OutgoingTexts, results: Any) -> list[Scan]:
         """Converts the service's answer to scans. Raises `RemoteError` for an invalid answer."""
-        if not isinstance(judged, list) or len(judged) != len(asked.numbers):
+        if not isinstance(results, list) or len(results) != len(outgoing.numbers):
             raise RemoteError("the service did not give one result for each text")
         found = {
             number: self._findings(windows[number], result)
-            for number, result in zip(asked.numbers, judged, strict=True)
+            for number, result in zip(outgoing.numbers, results, strict=True)
         }
         return [
             Scan(
@@ -166,8 +166,8 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     if not isinstance(options.get("revision", ""), str):
         raise OptionError("revision", "must be a text, like `2026-11`")
     service = resources.remote(url, float(timeout_s)) if resources.remote else None
-    told = {key: value for key, value in options.items() if key != "timeout_s"}
-    return Http(name, options_digest("http", VERSION, told), service, Traits(is_sensitive=sensitive))
+    lasting = {key: value for key, value in options.items() if key != "timeout_s"}
+    return Http(name, options_digest("http", VERSION, lasting), service, Traits(is_sensitive=sensitive))
 
 
 def _is_url(url: str) -> bool:

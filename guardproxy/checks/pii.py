@@ -61,10 +61,10 @@ class PiiCheck:
     def _scan(self, window: Window) -> Scan:
         if self.whole is not None and not window.last:
             return Scan((), window.settled, window.start)
-        told = window.facts.language if window.facts.language in self.by_header else ""
-        spans, at = self.search(window, told)
+        language = window.facts.language if window.facts.language in self.by_header else ""
+        spans, at = self.search(window, language)
         if self.whole is not None:
-            spans += self.whole.search(window.text, told)
+            spans += self.whole.search(window.text, language)
         findings = tuple(
             Finding(window.start + span.start, window.start + span.end, self.name, span.entity, span.score)
             for span in resolve(spans)
@@ -72,7 +72,7 @@ class PiiCheck:
         settled = window.start + at
         return Scan(findings, settled, max(window.start, settled - BEHIND))
 
-    def search(self, window: Window, told: str = "") -> tuple[list[Span], int]:
+    def search(self, window: Window, language: str = "") -> tuple[list[Span], int]:
         """Returns Presidio's findings in the window, and the settled offset; both count in the window's text."""
         text, at = window.text, window.settled - window.start
         found: list[Span] = []
@@ -81,9 +81,9 @@ class PiiCheck:
             end = min(at + MOST, len(text))
             low = max(0, at - BEHIND)
             last = window.last and end == len(text)
-            spans, settled = self.engine.step(text[low:end], at - low, last, told)
+            spans, settled = self.engine.step(text[low:end], at - low, last, language)
             if low + settled == at and end == at + MOST:
-                spans, settled = self.engine.step(text[low:end], at - low, True, told)
+                spans, settled = self.engine.step(text[low:end], at - low, True, language)
             found += (span._replace(start=low + span.start, end=low + span.end) for span in spans)
             at = low + settled
             if end == len(text):

@@ -198,20 +198,21 @@ class Supervisor:
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """One `Scan` for each window; the texts of all of them are judged in one call."""
-        asked = self.ask(windows)
-        return self.answer(windows, asked, self.scorer.judge(asked.queries) if asked.queries else [])
+        segmented = self.ask(windows)
+        return self.answer(windows, segmented, self.scorer.judge(segmented.queries) if segmented.queries else [])
 
     def ask(self, windows: Sequence[Window]) -> SegmentedWindows:
         """Returns the queries to the model for a scan of the windows."""
         return SegmentedWindows([list(self._cut(window)) for window in windows])
 
     def answer(
-        self, windows: Sequence[Window], asked: SegmentedWindows, judged: Sequence[Sequence[ScoredPiece]]
+        self, windows: Sequence[Window], segmented: SegmentedWindows, pieces: Sequence[Sequence[ScoredPiece]]
     ) -> list[Scan]:
         """Converts the pieces of every query, in order, to scans."""
-        answers = iter(judged)
+        answers = iter(pieces)
         return [
-            self._answer(window, segments, answers) for window, segments in zip(windows, asked.segments, strict=True)
+            self._answer(window, segments, answers)
+            for window, segments in zip(windows, segmented.segments, strict=True)
         ]
 
     def _cut(self, window: Window) -> Iterator[TextSegment]:
@@ -247,13 +248,13 @@ class Supervisor:
         return Scan(tuple(findings), settled, keep)
 
     def _found(
-        self, spans: Sequence[tuple[tuple[int, int], ScoredPiece]], asked: Sequence[LabelThresholds]
+        self, spans: Sequence[tuple[tuple[int, int], ScoredPiece]], labels: Sequence[LabelThresholds]
     ) -> list[Finding]:
         return [
-            Finding(*span, self.name, wanted.label, score)
-            for wanted in asked
+            Finding(*span, self.name, label.label, score)
+            for label in labels
             for span, piece in spans
-            if (score := wanted.found(piece.scores)) is not None
+            if (score := label.found(piece.scores)) is not None
         ]
 
 
@@ -347,8 +348,8 @@ def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kin
 
 
 def _advice(wanted: Mapping[Kind, tuple[LabelThresholds, ...]], scorer: Scorer) -> Iterator[Advice]:
-    asked = {pair for labels in wanted.values() for label in labels for pair in label.thresholds.items()}
-    for output, least in sorted(asked):
+    thresholds = {pair for labels in wanted.values() for label in labels for pair in label.thresholds.items()}
+    for output, least in sorted(thresholds):
         points = scorer.points.get(output, {})
         if points and not min(points.values()) <= least <= max(points.values()):
             measured = ", ".join(f"{point} at {score:g}" for point, score in points.items())

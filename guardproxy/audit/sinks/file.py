@@ -271,9 +271,9 @@ class FileSink:
         old = self._segment
         self._segment = open_next(self._disk, old, self._name, {**self._new, "log": secrets.token_hex(8)}, why)
         self._durable([canonical(self.header) + b"\n"])
-        said = f"audit log {old.path.name} ended ({why}); records go on in {self._segment.path.name}"
-        _log.warning(said)
-        self.remarks = (*self.remarks, said)[-LIMIT_REMARKS:]
+        remark = f"audit log {old.path.name} ended ({why}); records go on in {self._segment.path.name}"
+        _log.warning(remark)
+        self.remarks = (*self.remarks, remark)[-LIMIT_REMARKS:]
         with suppress(OSError):
             if old.in_place():
                 old.keep_head()

@@ -306,9 +306,9 @@ def _invisible() -> frozenset[int]:
     every = "".join(map(chr, (*range(_END), *range(0xE0000, 0xE1000)))) + "".join(
         chr(plane | last) for plane in range(0x20000, 0xF0000, 0x10000) for last in (0xFFFE, 0xFFFF)
     )
-    found = set(map(ord, regex.findall(_NOTHING, every)))
-    shown = _codes(_VISIBLE_FORMATS) | {ord(char) for char in _KEPT_CONTROLS + _ESCAPE}
-    return frozenset((found - shown) | _codes(_INVISIBLE_MARKS) | _codes(_BLANKS))
+    invisible = set(map(ord, regex.findall(_NOTHING, every)))
+    visible = _codes(_VISIBLE_FORMATS) | {ord(char) for char in _KEPT_CONTROLS + _ESCAPE}
+    return frozenset((invisible - visible) | _codes(_INVISIBLE_MARKS) | _codes(_BLANKS))
 
 
 def _codes(ranges: str) -> set[int]:

@@ -286,9 +286,9 @@ class Unfolding:
     ) -> list[ViewState]:
         """Scans `views` with the inner check up to a place of the text. Returns its states."""
         if len(views) == 1 and not behind and limit == len(window.text) and views[0].text == window.text:
-            asked = [window]
+            windows = [window]
         else:
-            asked = [
+            windows = [
                 replace(
                     window,
                     text=view.text[behind : view.offset(limit)],
@@ -299,7 +299,7 @@ class Unfolding:
                 for view in views
             ]
         states = []
-        for view, scan in zip(views, self.inner.scan(asked), strict=True):
+        for view, scan in zip(views, self.inner.scan(windows), strict=True):
             if scan.no_capacity is not None:
                 raise NoCapacityError(scan.no_capacity, "the check that is unfolded gave no verdict")
             if scan.error:

@@ -87,11 +87,11 @@ def _file(path: str, content: bytes) -> Callable[[str], list[Any]]:
         from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider  # noqa: PLC0415
 
         flags = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
-        asked = {"global_regex_flags": int(flags), **tree, "supported_languages": [language]}
+        configuration = {"global_regex_flags": int(flags), **tree, "supported_languages": [language]}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                registry = RecognizerRegistryProvider(registry_configuration=asked).create_recognizer_registry()
+                registry = RecognizerRegistryProvider(registry_configuration=configuration).create_recognizer_registry()
         except Exception as error:
             raise OptionError("recognizers", f"Presidio refuses `{path}`: {' '.join(str(error).split())}") from None
         return [recognizer for recognizer in registry.recognizers if recognizer.supported_language == language]
@@ -107,10 +107,10 @@ def _refuse_models(path: str, entries: list[Any]) -> None:
 
     known = {kind.__name__: kind for kind in RecognizerListLoader.get_all_existing_recognizers()}
     for entry in entries:
-        told = entry if isinstance(entry, dict) else {"name": entry}
-        kinds = (known.get(name) for key in ("class_name", "name") if isinstance(name := told.get(key), str))
+        fields = entry if isinstance(entry, dict) else {"name": entry}
+        kinds = (known.get(name) for key in ("class_name", "name") if isinstance(name := fields.get(key), str))
         for kind in kinds:
-            if kind is not None and kind not in classes().values() and told.get("enabled", True) is not False:
+            if kind is not None and kind not in classes().values() and fields.get("enabled", True) is not False:
                 raise OptionError("recognizers", f"`{path}`: {kind.__name__} needs a model or a service; disable it")
 
 

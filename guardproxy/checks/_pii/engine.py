@@ -255,8 +255,8 @@ class PatternSource:
             for match in pattern.matches(text, traced, first, undecided):
                 stop_point()
                 taken.append(match.span())
-                if judged := self.judge(match, text, pattern.score):
-                    start, end, score, proven = judged
+                if result := self.judge(match, text, pattern.score):
+                    start, end, score, proven = result
                     found.append(Span(start, end, self.entity, score, proven))
         return found, taken
 

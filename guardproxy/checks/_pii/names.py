@@ -95,18 +95,18 @@ class Names:
     def find(self, text: str, settled: int, direction: Direction, last: bool) -> NameSpans:
         """Returns the final names in `text`, which begins at a border. Names before `settled` are not reported again."""
         parts = tuple(self.parts(text, direction, last))
-        asked = [
+        contexts = [
             (parts[context_start(parts, at)].start, part)
             for at, part in enumerate(parts)
             if part.whole and part.end > settled and part.candidate < part.end
         ]
         tagged: list[list[Tag]] = []
-        for first in range(0, len(asked), AT_ONCE):
+        for first in range(0, len(contexts), AT_ONCE):
             stop_point()
-            tagged += self.tagger.tag([text[start : part.end] for start, part in asked[first : first + AT_ONCE]])
+            tagged += self.tagger.tag([text[start : part.end] for start, part in contexts[first : first + AT_ONCE]])
         spans = [
             span
-            for (start, part), tags in zip(asked, tagged, strict=True)
+            for (start, part), tags in zip(contexts, tagged, strict=True)
             for tag in tags
             if (span := self._span(text, start, part, tag)) and span[0] >= settled
         ]

@@ -114,11 +114,11 @@ class Phones:
 
     def _ask(self, text: str, traced: bytes, candidate: str, start: int, regions: Sequence[str]) -> list[Number]:
         found: list[Number] = []
-        asked = set()
+        tried = set()
         for part, at in self._parts(text, candidate, start):
-            if len(part) < self.digits or (part, at) in asked:
+            if len(part) < self.digits or (part, at) in tried:
                 continue
-            asked.add((part, at))
+            tried.add((part, at))
             possible, alike = self._possible(part, traced[at : at + len(part)], regions)
             for region in possible:
                 matcher = self._m.PhoneNumberMatcher(text, region, leniency=self.leniency)

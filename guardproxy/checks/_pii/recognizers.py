@@ -168,11 +168,11 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
         trusted = kind in classes().values() and recognizer.patterns is getattr(kind, "PATTERNS", None)
         is_iban = kind.analyze is IbanRecognizer.analyze
         judge = partial(_judge_iban if is_iban else _judge, recognizer)
-        judged = kind.validate_result is not PatternRecognizer.validate_result
+        validates = kind.validate_result is not PatternRecognizer.validate_result
         patterns = [
             _pattern(pattern, int(recognizer.global_regex_flags), trusted)
             for pattern in recognizer.patterns
-            if judged or (boost().of(pattern.score) if context else pattern.score) >= from_score
+            if validates or (boost().of(pattern.score) if context else pattern.score) >= from_score
         ]
         bodies = tuple(pattern.cover.body for pattern in patterns)
         return PatternSource(entity, patterns, judge, context, words, from_score, not is_iban, bodies)

@@ -98,9 +98,9 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
     languages, how = _languages(given["language"])
     custom = CustomRecognizers(_entries(options), resources.read, resources.code)
-    asked = _entities(options)
-    names = _names(options, asked, threshold, resources)
-    structured = [entity for entity in asked if entity not in NAMED]
+    chosen = _entities(options)
+    names = _names(options, chosen, threshold, resources)
+    structured = [entity for entity in chosen if entity not in NAMED]
     made: list[Source] = []
     seeing_all: list[tuple[str, list[Any]]] = []
     entities: dict[str, list[str]] = {}
@@ -109,7 +109,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     for language in languages:
         cut = _words(language)
         brought = custom.made(language)
-        entities[language] = structured if asked or "recognizers" in options else defaults(language)
+        entities[language] = structured if chosen or "recognizers" in options else defaults(language)
         replaced = {type(recognizer) for recognizer in brought}
         found = {
             id(recognizer): recognizer
@@ -140,9 +140,11 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names, by_header, frozenset(labels))
 
 
-def _names(options: Mapping[str, Any], asked: list[str], threshold: float | None, resources: Resources) -> Names | None:
+def _names(
+    options: Mapping[str, Any], chosen: list[str], threshold: float | None, resources: Resources
+) -> Names | None:
     """Returns the finder of names, if an entity needs it or the policy names a model."""
-    wanted = [entity for entity in asked if entity in NAMED]
+    wanted = [entity for entity in chosen if entity in NAMED]
     if not wanted and "model" not in options:
         return None
     model = options.get("model", OPTIONS["model"].default)
@@ -154,11 +156,11 @@ def _names(options: Mapping[str, Any], asked: list[str], threshold: float | None
         tagger = resources.tagger(model)
     except ConfigError as error:
         raise OptionError("model" if "model" in options else "entities", str(error)) from error
-    wanted = wanted or [entity for entity in NAMED if entity in tagger.thresholds and not asked]
+    wanted = wanted or [entity for entity in NAMED if entity in tagger.thresholds and not chosen]
     for entity in wanted:
         if entity not in tagger.thresholds:
             raise OptionError("entities", f"the model `{model}` does not know `{entity}`")
-    if "DATE_TIME" in asked and "DATE_TIME" in tagger.thresholds:
+    if "DATE_TIME" in chosen and "DATE_TIME" in tagger.thresholds:
         wanted.append("DATE_TIME")
     if not wanted:
         raise OptionError(
@@ -171,10 +173,10 @@ def _languages(value: Any) -> tuple[list[str], str]:
     """Returns the languages, and how one of them is chosen: by the text (`auto`), by a header (`header`), or not at all."""
     if value in ("auto", "header"):
         return list(LANGUAGES), value
-    asked = [value] if isinstance(value, str) else value
-    if not isinstance(asked, list) or not asked or not all(isinstance(entity, str) and entity for entity in asked):
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names or not all(isinstance(entity, str) and entity for entity in names):
         raise OptionError("language", "`language` must be a code like `en`, a list of codes, `auto` or `header`")
-    return list(dict.fromkeys(asked)), ""
+    return list(dict.fromkeys(names)), ""
 
 
 def _words(language: str) -> Any:

@@ -22,13 +22,13 @@ class WholeTextSearch:
     engines: Sequence[tuple[str, Any]]
     threshold: float | None
 
-    def search(self, text: str, told: str = "") -> list[Span]:
-        """Returns the findings in the language `told`, or in all languages if it is empty. Exceptions of recognizers
+    def search(self, text: str, wanted_language: str = "") -> list[Span]:
+        """Returns the findings in `wanted_language`, or in all languages if it is empty. Exceptions of recognizers
         propagate."""
         return [
             Span(result.start, result.end, result.entity_type, float(result.score), False)
             for language, engine in self.engines
-            if told in ("", language)
+            if wanted_language in ("", language)
             for result in engine.analyze(text, language, score_threshold=self.threshold)
         ]
 

@@ -188,9 +188,11 @@ class Surroundings:
             return None
         lowered = place.lowered
         near = max(map(lowered.rfind, context))
-        told = len(lowered) == place.end - place.low  # otherwise a letter became two, and the word's place is unknown
-        if near >= 0 and not (told and self._far(self.text[place.low + near : start])):
-            if told and self._close(place.low + near, start, context):
+        is_aligned = (
+            len(lowered) == place.end - place.low
+        )  # otherwise a letter became two, and the word's place is unknown
+        if near >= 0 and not (is_aligned and self._far(self.text[place.low + near : start])):
+            if is_aligned and self._close(place.low + near, start, context):
                 return True
             words = self._before(start, place)
             if any(wanted in word for word in words for wanted in context):

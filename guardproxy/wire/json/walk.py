@@ -282,10 +282,10 @@ def _string(value: str, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], w
             if look.media:
                 out.append(TreeLeaf(path, "", replace(leaf, media=look.media)))
             else:
-                said = value if look.text is None else look.text
-                if said:
+                scanned = value if look.text is None else look.text
+                if scanned:
                     its = MapLeaf("text", leaf.kind, fixed=look.fixed)
-                    out.append(TreeLeaf(path, said, its, encode=look.encode))
+                    out.append(TreeLeaf(path, scanned, its, encode=look.encode))
         case _ if value:
             out.append(TreeLeaf(path, value, leaf))
 

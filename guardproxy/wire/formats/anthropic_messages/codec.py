@@ -202,12 +202,14 @@ class AnthropicMessages:
         return frame(self.error(500, code, message), "error")
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:
-        shown, known = (
+        open_blocks, known = (
             (sorted(decoder.shown.elements()), decoder.shown_usage)
             if isinstance(decoder, MessagesDecoder)
             else ([], {})
         )
-        stops = [frame(write({"type": "content_block_stop", "index": index}), "content_block_stop") for index in shown]
+        stops = [
+            frame(write({"type": "content_block_stop", "index": index}), "content_block_stop") for index in open_blocks
+        ]
         details = {"type": "refusal", "category": None, "explanation": message}
         delta = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
         usage = {"output_tokens": 0, **known}

@@ -48,9 +48,9 @@ def _payload(value: Any) -> Map:
     return [_payload] if isinstance(value, list) else text("tool_result")
 
 
-def _block(kind: Kind, said: MapLeaf | None = None, others: MapLeaf = UNMAPPED) -> Map:
-    """Maps a content block. `said`: the map of a text block's text, if it is not plain text of its kind; `others`: the map of
-    unknown fields and types."""
+def _block(kind: Kind, text_map: MapLeaf | None = None, others: MapLeaf = UNMAPPED) -> Map:
+    """Maps a content block. `text_map`: the map of a text block's text, if it is not plain text of its kind; `others`: the
+    map of unknown fields and types."""
 
     def choose(value: Any) -> Map:
         name = value.get("type") if isinstance(value, dict) else None
@@ -67,7 +67,7 @@ def _block(kind: Kind, said: MapLeaf | None = None, others: MapLeaf = UNMAPPED) 
             case "text" | "mid_conv_system":
                 return {
                     **shared,
-                    "text": said or text(kind),
+                    "text": text_map or text(kind),
                     "citations": text(kind),
                     "content": _content(kind, others),
                 }
@@ -160,9 +160,9 @@ _USAGE = {"service_tier": STRUCTURE, "inference_geo": STRUCTURE}
 _JSON = MapLeaf("json", "assistant")
 
 
-def _response(said: MapLeaf | None = None) -> dict[Any, Map]:
+def _response(text_map: MapLeaf | None = None) -> dict[Any, Map]:
     words = dict.fromkeys(("id", "type", "role"), STRUCTURE)
-    return {**words, "model": NAME, "content": [_block("assistant", said)], "usage": _USAGE, **_STOP}
+    return {**words, "model": NAME, "content": [_block("assistant", text_map)], "usage": _USAGE, **_STOP}
 
 
 RESPONSE, JSON_RESPONSE = _response(), _response(_JSON)
@@ -179,12 +179,12 @@ _DELTAS: dict[Any, Map] = {
 }
 
 
-def _events(said: MapLeaf | None = None) -> dict[Any, Map]:
-    deltas = {**_DELTAS, "text_delta": {"type": STRUCTURE, "text": said or text("assistant")}}
+def _events(text_map: MapLeaf | None = None) -> dict[Any, Map]:
+    deltas = {**_DELTAS, "text_delta": {"type": STRUCTURE, "text": text_map or text("assistant")}}
     return {
         **_EVENTS,
-        "message_start": {"type": STRUCTURE, "message": _response(said)},
-        "content_block_start": {"type": STRUCTURE, "index": STRUCTURE, "content_block": _block("assistant", said)},
+        "message_start": {"type": STRUCTURE, "message": _response(text_map)},
+        "content_block_start": {"type": STRUCTURE, "index": STRUCTURE, "content_block": _block("assistant", text_map)},
         "content_block_delta": {
             "type": STRUCTURE,
             "index": STRUCTURE,

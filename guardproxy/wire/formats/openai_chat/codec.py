@@ -212,12 +212,12 @@ class OpenAIChat:
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:
         head = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
-        shown: set[int] = {0}
+        open_choices: set[int] = {0}
         if isinstance(decoder, ChatDecoder):
             head |= decoder.head
-            shown = decoder.shown or shown
+            open_choices = decoder.shown or open_choices
         ending: dict[str, Any] = {"delta": {}, "logprobs": None, "finish_reason": "content_filter"}
-        chunks = [frame(write({**head, "choices": [{"index": index, **ending}]})) for index in sorted(shown)]
+        chunks = [frame(write({**head, "choices": [{"index": index, **ending}]})) for index in sorted(open_choices)]
         return b"".join(chunks) + _DONE
 
     def keep_alive(self) -> bytes:

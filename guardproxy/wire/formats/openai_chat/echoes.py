@@ -64,10 +64,11 @@ def _is_numbers(value: Any) -> bool:
 def _prove(choice: dict[str, Any], gone: Callable[[str], object]) -> None:
     """Keeps the log probabilities of a choice's own texts, without any other content; drops them if they cannot be proven."""
     answers = [choice[name] for name in ("message", "delta") if isinstance(choice.get(name), dict)]
-    said = [answer[name] for answer in answers for name in _TEXTS if isinstance(answer.get(name), str)]
+    own_texts = [answer[name] for answer in answers for name in _TEXTS if isinstance(answer.get(name), str)]
     lists = choice["logprobs"]
     if not isinstance(lists, dict) or not all(
-        name in ("content", "refusal") and (not entries or _joined(entries) in said) for name, entries in lists.items()
+        name in ("content", "refusal") and (not entries or _joined(entries) in own_texts)
+        for name, entries in lists.items()
     ):
         choice["logprobs"] = None
         gone("logprobs")
