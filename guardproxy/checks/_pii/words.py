@@ -188,9 +188,8 @@ class Surroundings:
             return None
         lowered = place.lowered
         near = max(map(lowered.rfind, context))
-        is_aligned = (
-            len(lowered) == place.end - place.low
-        )  # otherwise a letter became two, and the word's place is unknown
+        # If a letter became two in lower case, the word has another place.
+        is_aligned = len(lowered) == place.end - place.low
         if near >= 0 and not (is_aligned and self._far(self.text[place.low + near : start])):
             if is_aligned and self._close(place.low + near, start, context):
                 return True
