@@ -63,11 +63,11 @@ def held(check: Any, text: str) -> Iterator[tuple[int, int]]:
     lane = Lane(CHANNEL, with_partner(check), False)
     at = 0
     for token in list(TOKEN.finditer(text))[:-1]:
-        lane.append(text[at : token.end()])
+        lane.text.append(text[at : token.end()])
         at = token.end()
         windows = lane.windows()
-        lane.learn(windows, [lane.checks[number].scan([window])[0] for number, window in windows])
-        yield at - lane.settled, len(text[lane.settled : at].split())
+        lane.learn(windows, [lane.progress.checks[number].scan([window])[0] for number, window in windows])
+        yield at - lane.progress.settled, len(text[lane.progress.settled : at].split())
 
 
 def _spread(values: list[int]) -> dict[str, float]:

@@ -1,12 +1,15 @@
-"""Decisions about findings: `Pass`, `Edit`, `Retry`, `Stop`, from the weakest to the strongest.
+"""Decisions about findings, and where an exchange goes.
 
-The strongest decision of all rules wins; `policy/strictness.py` holds the order.
+A decision is `Pass`, `Edit`, `Retry` or `Stop`, from the weakest to the strongest. The strongest decision of all rules wins;
+`policy/strictness.py` holds the order. A `Plan` has no strength: it says which upstream and which model answer, whatever is
+decided about the texts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
 
@@ -62,3 +65,48 @@ class Stop:
 
 
 Decision = Pass | Edit | Retry | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where an exchange goes. What a plan leaves empty stays as the request says."""
+
+    upstream: str = ""
+    """The name of the upstream."""
+    model: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Members of the request's body to set, such as `max_tokens`."""
+    reason: str = ""
+    """Why, in words, for the record."""
+    priority: int = 0
+    """Where several plans name the same member, the plan with the highest priority sets it."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the exchange goes where the request says."""
+        return not (self.upstream or self.changes_body)
+
+    @property
+    def changes_body(self) -> bool:
+        """Whether the body that goes upstream is another one than the request's."""
+        return bool(self.model or self.parameters)
+
+
+UNPLANNED = Plan()
+
+
+def merged(plans: Iterable[Plan]) -> Plan:
+    """One plan of several: each member is of the plan with the highest priority that names it, and of equals of the first."""
+    ranked = sorted((plan for plan in plans if not plan.is_empty), key=lambda plan: -plan.priority)
+    if not ranked:
+        return UNPLANNED
+    parameters: dict[str, Any] = {}
+    for plan in reversed(ranked):
+        parameters |= plan.parameters
+    return Plan(
+        next((plan.upstream for plan in ranked if plan.upstream), ""),
+        next((plan.model for plan in ranked if plan.model), ""),
+        parameters,
+        "; ".join(dict.fromkeys(plan.reason for plan in ranked if plan.reason)),
+        ranked[0].priority,
+    )

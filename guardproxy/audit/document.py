@@ -220,6 +220,15 @@ class RecordedDuty(RecordLeaf, frozen=True, kw_only=True):
     answers: tuple[int | str | bool | None, ...]
 
 
+class RecordedPlan(RecordPart, frozen=True, kw_only=True):
+    """Where the request went, where that is not where it asked to go."""
+
+    upstream: Annotated[str, Meta(description="The name of the upstream.")] = ""
+    model: Annotated[str, Meta(description="The model.")] = ""
+    parameters: Annotated[Mapping[str, Any], Meta(description="Members of the request that were set.")] = {}
+    reason: Annotated[str, Meta(description="Why, in words.")] = ""
+
+
 class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
     """Places of an answer where redacted values may come back."""
 
@@ -294,6 +303,7 @@ class Record(Entry, frozen=True, kw_only=True, tag="exchange"):
     duties: Annotated[
         tuple[RecordedDuty, ...], Meta(description="What the store of the gateway answered to duties, in order.")
     ] = ()
+    plan: RecordedPlan | None = None
     no_capacity: RecordedShortage | None = None
     error: RecordedError | None = None
     restore: Annotated[

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from guardproxy.exchange.bypass import PassThrough
-from guardproxy.exchange.exchange import Exchange, Limits, Setting
+from guardproxy.exchange.exchange import Exchange, State
 from guardproxy.exchange.gate import Job
+from guardproxy.exchange.history import History, Live
 from guardproxy.exchange.lanes import Lane
-from guardproxy.exchange.machine import Size
+from guardproxy.exchange.ledger import Size
 from guardproxy.exchange.notes import Side
+from guardproxy.exchange.player import each, play
 from guardproxy.exchange.receipt import HEADER
+from guardproxy.exchange.setting import Keys, Limits, Setting, unsealed
 from guardproxy.exchange.transcript import (
     Aborted,
     CancelUpstream,
@@ -40,10 +43,13 @@ __all__ = [
     "DownstreamGone",
     "Exchange",
     "Finish",
+    "History",
     "Input",
     "Job",
+    "Keys",
     "Lane",
     "Limits",
+    "Live",
     "PassThrough",
     "Refused",
     "RequestReceived",
@@ -57,7 +63,11 @@ __all__ = [
     "Setting",
     "Side",
     "Size",
+    "State",
     "UpstreamFailed",
     "Waited",
+    "each",
     "line",
+    "play",
+    "unsealed",
 ]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from guardproxy.audit import Intent
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import receipt
-from guardproxy.exchange.exchange import Setting
 from guardproxy.exchange.recording import intent, passed
+from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
     Aborted,
     CancelUpstream,
@@ -55,7 +55,7 @@ class PassThrough:
             case RequestReceived():
                 self._began, self._unix_s, self._answers = happened.at_s, happened.unix_s, happened.answers
                 self._sizes["upstream"] = len(happened.body)
-                self._seals["request"] = self.setting.seal(happened.body)
+                self._seals["request"] = self.setting.keys.seal(happened.body)
                 return [SendUpstream(happened.body)]
             case ResponseStarted():
                 self._status, self._started = happened.status, True

@@ -125,7 +125,7 @@ class Editor:
             if finding.label == CHECK_ERROR:
                 continue
             edit = self.bound.edit(lane.channel, finding) if self.bound else None
-            if edit and lane.fixed and is_chance("".join(lane.whole), lane.text_of(start, end)):
+            if edit and lane.fixed and is_chance("".join(lane.text.parts), lane.text.scanned(start, end)):
                 continue
             if edit and lane.fixed:
                 self._stop_at(lane, finding, edit.rule)
@@ -139,20 +139,22 @@ class Editor:
         if gone and (lane.shape or lane.encoded):
             self._fit(lane, gone)
         for start, end, label in merge(masks):
-            token = self._token(label, lane.text_of(start, end))
-            lane.masks.append((start, end, lane.stand_in(start, end) or token))
+            token = self._token(label, lane.text.scanned(start, end))
+            lane.rewrite.masks.append((start, end, lane.rewrite.replacement_for(start, end) or token))
 
     def _restored(self, lane: Lane, group: _Group) -> bool:
         """Makes the edit of cuts that overlap. Whether it gives a value back and takes none away."""
         first = group.first
         start, end = first.start, group.end
-        text = lane.text_of(start, end)
+        text = lane.text.scanned(start, end)
         if text in self.values and any(cut.label == RESTORE and cut.end == end for cut in group.cuts):
-            lane.edit(start, end, self.values[text])  # nothing but a placeholder of ours: the client knows the value
+            lane.rewrite.edit(
+                start, end, self.values[text]
+            )  # nothing but a placeholder of ours: the client knows the value
             return True
         token = self._token("VALUE" if first.label == RESTORE else first.label, text)
-        lane.edit(start, end, self._put(lane, group, text, token))
-        if group.back and not lane.stand_in(start, end):
+        lane.rewrite.edit(start, end, self._put(lane, group, text, token))
+        if group.back and not lane.rewrite.replacement_for(start, end):
             self._keep(token, text, [group])
         return False
 
@@ -189,13 +191,13 @@ class Editor:
 
     def _fit(self, lane: Lane, gone: Sequence[_Group]) -> None:
         """Where a schema does not take what an edit puts there, something that it does take; or a stop."""
-        spots = places(lane.seen.raw) if lane.seen else {}
+        spots = places(lane.text.view.raw) if lane.text.view else {}
         for part in _parts(lane):
             first = bisect_right(gone, part.start, key=attrgetter("end"))  # groups lie apart and are sorted
             cuts = list(takewhile(lambda group: group.first.start < part.end, islice(gone, first, None)))  # noqa: B023
             if not cuts:  # nothing but what was restored
                 continue
-            start = lane.seen.leaves[part.index].start if lane.seen and part.index is not None else 0
+            start = lane.text.view.leaves[part.index].start if lane.text.view and part.index is not None else 0
             path, is_key = spots.get(start, ((), False))
             if part.number:
                 self._fit_number(lane, part, cuts, path)
@@ -207,43 +209,43 @@ class Editor:
     def _fit_key(self, lane: Lane, part: _Part, gone: Sequence[_Group], path: Path) -> None:
         answers = lane.channel.direction == "response"
         if answers and lane.shape and lane.shape.declares(path):
-            lane.fitted[part.index or 0] = part.text  # the client's own word for it, which it must find
+            lane.rewrite.fitted[part.index or 0] = part.text  # the client's own word for it, which it must find
         elif part.index is not None and not all(group.is_placeholder for group in gone):
             # no value: a record masks it in parts
-            lane.fitted[part.index or 0] = self.mint(gone[0].first.label, part.text)
+            lane.rewrite.fitted[part.index or 0] = self.mint(gone[0].first.label, part.text)
 
     def _fit_number(self, lane: Lane, part: _Part, gone: Sequence[_Group], path: Path) -> None:
         if lane.shape and lane.channel.direction == "response":
             constraints = lane.shape.constraints(path, "number", "integer")
-            if not any(one.takes(float(part.edited)) for one in constraints):
+            if not any(constraint.takes(float(part.edited)) for constraint in constraints):
                 self._stop(lane, gone[0].first)
 
     def _fit_value(self, lane: Lane, part: _Part, gone: Sequence[_Group], path: Path) -> None:
         assert lane.shape is not None  # noqa: S101 - asked by the caller
         constraints = lane.shape.constraints(path)
-        free = all(one.free for one in constraints)
-        if free and any(one.has_length(part.edited) for one in constraints):
+        free = all(constraint.free for constraint in constraints)
+        if free and any(constraint.has_length(part.edited) for constraint in constraints):
             return
         first = gone[0].first
         if not gone[0].token:
-            gone[0].token = self._token(first.label, lane.text_of(first.start, gone[0].end))
+            gone[0].token = self._token(first.label, lane.text.scanned(first.start, gone[0].end))
         found = stand_in(constraints, gone[0].token)
         if lane.channel.direction == "request":
             # No API checks with what arguments a tool was called before, so a placeholder can stand anywhere; what can be
             # given back is better, what could not be is worse.
             if found and found.own and self.values.get(found.text, part.text) == part.text:
-                lane.fitted[part.index or 0] = found.text
+                lane.rewrite.fitted[part.index or 0] = found.text
                 if all(group.back for group in gone):
                     self._keep(found.text, part.text, gone)
         elif found:
-            lane.fitted[part.index or 0] = found.text
+            lane.rewrite.fitted[part.index or 0] = found.text
         elif not free:
             self._stop(lane, first)
 
     @staticmethod
     def _stop(lane: Lane, cut: _Cut) -> None:
         message = f"the policy rule `{cut.rule}` redacts a value where the schema takes nothing in its place"
-        lane.stops[cut.finding] = Stop(cut.rule, message)
+        lane.rewrite.stops[cut.finding] = Stop(cut.rule, message)
 
     @staticmethod
     def _stop_at(lane: Lane, finding: Finding, rule: str) -> None:
@@ -251,7 +253,7 @@ class Editor:
         message = (
             f"the policy rule `{rule}` redacts a value in `{field}`, which cannot be edited; leave the value out there"
         )
-        lane.stops[finding] = Stop(rule, message)
+        lane.rewrite.stops[finding] = Stop(rule, message)
 
     def _token(self, label: str, text: str) -> str:
         if text not in self.tokens:
@@ -283,10 +285,10 @@ def _groups(cuts: Sequence[_Cut]) -> Iterator[_Group]:
 
 def _parts(lane: Lane) -> Iterator[_Part]:
     """The strings and numbers of a lane that its edits touch."""
-    if lane.seen is None:
-        whole = lane.text_of(0, lane.total)
-        yield _Part(0, lane.total, whole, mask(whole, lane.edits)[0], lane.number)
+    if lane.text.view is None:
+        whole = lane.text.scanned(0, lane.text.total)
+        yield _Part(0, lane.text.total, whole, mask(whole, lane.rewrite.edits)[0], lane.number)
         return
-    for index, text in edited_leaves(lane.seen, lane.edits).items():
-        leaf = lane.seen.leaves[index]
+    for index, text in edited_leaves(lane.text.view, lane.rewrite.edits).items():
+        leaf = lane.text.view.leaves[index]
         yield _Part(leaf.at, leaf.at + len(leaf.text), leaf.text, text, leaf.number, index)

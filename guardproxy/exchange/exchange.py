@@ -1,8 +1,42 @@
-"""The exchange: one request and everything answered to it, as a machine without sockets, threads or clock.
+"""The exchange: one request and everything answered to it, as a state machine without sockets, threads or a clock.
 
-`receive(input)` gives the commands that follow (`transcript.py`). Phases: `request` (its texts are scanned), `waiting` (sent
-upstream), `answer` (the answer flows through a gate), `over`. Request and answer, whole or streamed, pass the same gate. An
-answer that a rule wants again is discarded, unsent, and the phase is `waiting` once more (`answering.py`).
+`Exchange.receive(input)` returns the commands to perform (`transcript.py`). Request and answer, whole or streamed, pass the
+same gate.
+
+States
+    expecting   no request came yet
+    scanning    the texts of the request are scanned
+    proving     the schemas that the request asks for are compiled
+    waiting     the request was sent upstream and nothing of the answer came
+    holding     the answer comes and is held, as a rule may ask for another one
+    answering   the answer comes and leaves as soon as its texts are settled
+    over        `Finish` was given
+
+Transitions, each with an example of what leads to it. An input may also leave the state as it is.
+    expecting -> scanning    a request with texts that a check reads
+    expecting -> proving     a request without such texts that asks for a schema
+    expecting -> waiting     a request that no check reads
+    expecting -> over        a request that cannot be read
+    scanning -> proving      the texts are settled, and the request asks for a schema
+    scanning -> waiting      the texts are settled
+    scanning -> over         a rule blocks the request
+    proving -> waiting       the schema can be used
+    proving -> over          the schema cannot be used
+    waiting -> holding       an answer comes that a rule may refuse as a whole
+    waiting -> answering     an answer comes
+    waiting -> over          the upstream fails
+    holding -> waiting       a rule refuses the answer; the next attempt was sent
+    holding -> answering     text of a stream may leave, so no other answer is asked for
+    holding -> over          the answer is complete, or a rule blocks it
+    answering -> over        the answer is complete, or a rule stops it
+
+Parts
+    RequestPhase   reads, scans and edits the request
+    AnswerPhase    one for each attempt: decodes, gates and judges an answer
+    Client         the head, receipts and the endings
+    Patience       keep-alives, and the time limit of all attempts
+    Guard          the rules for the request, the editor, the tally of findings
+    Ledger         notes, times, sizes; the record is composed from it
 
 Rules that must hold
 - Nothing is sent upstream before every text of the request is settled, and nothing to the client before its frame is.
@@ -13,197 +47,239 @@ Rules that must hold
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
-from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.events import Fault, Opaque
-from guardproxy.exchange.answering import Answering
-from guardproxy.exchange.forms import with_own
-from guardproxy.exchange.machine import Limits, Setting
+from guardproxy.audit import Intent, Record
+from guardproxy.events import Fault
+from guardproxy.exchange.answer import AnswerPhase, new_answer
+from guardproxy.exchange.attempts import Attempts
+from guardproxy.exchange.client import Client
+from guardproxy.exchange.guard import Guard
+from guardproxy.exchange.ledger import Ledger, Size
+from guardproxy.exchange.notes import Side
+from guardproxy.exchange.patience import Patience
+from guardproxy.exchange.request import RequestPhase
+from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
     Aborted,
-    CancelUpstream,
     Command,
     DataReceived,
     DownstreamGone,
+    Finish,
     Input,
+    Refused,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
+    Scan,
     Scanned,
     SendUpstream,
     UpstreamFailed,
     Waited,
 )
-from guardproxy.exchange.transcript import Scan as ScanCommand
-from guardproxy.findings import Facts
-from guardproxy.policy import About, Bound, Tally
-from guardproxy.wire import UNINSPECTED, Request, RequestStatement, statement_of, uninspected, unmapped
-from guardproxy.wire.json import JsonFault, read
+from guardproxy.findings import Direction
+from guardproxy.policy import Bound, Outcome
 
-__all__ = ["Exchange", "Limits", "Setting"]
+
+class State(StrEnum):
+    """Where an exchange is. See the drawing above."""
+
+    EXPECTING = "expecting"
+    SCANNING = "scanning"
+    PROVING = "proving"
+    WAITING = "waiting"
+    HOLDING = "holding"
+    ANSWERING = "answering"
+    OVER = "over"
+
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.EXPECTING: frozenset((State.SCANNING, State.PROVING, State.WAITING, State.OVER)),
+    State.SCANNING: frozenset((State.PROVING, State.WAITING, State.OVER)),
+    State.PROVING: frozenset((State.WAITING, State.OVER)),
+    State.WAITING: frozenset((State.HOLDING, State.ANSWERING, State.OVER)),
+    State.HOLDING: frozenset((State.WAITING, State.ANSWERING, State.OVER)),
+    State.ANSWERING: frozenset((State.OVER,)),
+    State.OVER: frozenset(),
+}
+"""Which state may follow which. Every state may follow itself."""
 
 
 @dataclass(slots=True)
-class Exchange(Answering):
-    """One exchange."""
+class Exchange:
+    """One request and everything answered to it.
 
-    _proving: bool = False  # whether the request's schemas can be used is being found out
+    >>> exchange = Exchange(setting)
+    >>> exchange.receive(RequestReceived(body))
+    [Scan(...)]
+    """
+
+    setting: Setting
+    state: State = State.EXPECTING
+    _guard: Guard = field(init=False)
+    _ledger: Ledger = field(init=False)
+    _client: Client = field(init=False)
+    _patience: Patience = field(init=False)
+    _request: RequestPhase = field(init=False)
+    _answer: AnswerPhase = field(init=False)
+
+    def __post_init__(self) -> None:
+        setting = self.setting
+        guard = self._guard = Guard(setting)
+        attempts = Attempts(setting.codec, setting.history)
+        answer = new_answer(setting, guard, 0.0)
+        ledger = self._ledger = Ledger(setting, guard, attempts, guard.side(), answer)
+        client = self._client = Client(setting, guard, ledger)
+        self._patience = Patience(client, attempts)
+        self._request = RequestPhase(setting, guard, ledger, client, attempts)
+        self._answer = AnswerPhase(setting, guard, ledger, client, attempts, self._patience, answer)
 
     def receive(self, happened: Input) -> list[Command]:
-        """Takes one input; gives the commands that follow from it, in order."""
-        if self.phase == "over":
-            return []
+        """Takes one input; returns the commands that follow from it, in order.
+
+        An input that the state does not expect changes nothing, such as data of an answer that was discarded.
+        """
+        match self.state:
+            case State.HOLDING | State.ANSWERING:
+                commands = self._answering(happened)
+            case State.WAITING:
+                commands = self._waiting(happened)
+            case State.SCANNING:
+                commands = self._scanning(happened)
+            case State.PROVING:
+                commands = self._proving(happened)
+            case State.EXPECTING:
+                commands = self._expecting(happened)
+            case State.OVER:
+                return []
+        self._go_on(commands)
+        return commands
+
+    # One method for each state.
+
+    def _expecting(self, happened: Input) -> list[Command]:
         match happened:
             case RequestReceived():
-                return self._request_received(happened)
-            case Scanned():
-                return self._scanned(happened)
-            case ResponseStarted():
-                return self._response_started(happened)
+                return self._request.received(happened)
+            case Refused():
+                return self._request.refused(happened)
+        return self._anytime(happened)
+
+    def _scanning(self, happened: Input) -> list[Command]:
+        if isinstance(happened, Scanned):
+            return self._request.scanned(happened)
+        return self._anytime(happened)
+
+    def _proving(self, happened: Input) -> list[Command]:
+        if isinstance(happened, Scanned):
+            return self._request.proved(happened)
+        return self._anytime(happened)
+
+    def _waiting(self, happened: Input) -> list[Command]:
+        if isinstance(happened, ResponseStarted):
+            return self._answer.started(happened)
+        return self._anytime(happened)
+
+    def _answering(self, happened: Input) -> list[Command]:
+        match happened:
             case DataReceived():
-                self._answer.size_bytes += len(happened.data)
-                return self._events(self._answer.decoder.feed(happened.data), happened.at_s)
+                return self._answer.received(happened)
+            case Scanned():
+                return self._answer.scanned(happened)
             case ResponseEnded():
-                self._answer.ended = True
-                return self._events(self._answer.decoder.end(), happened.at_s)
+                return self._answer.ended(happened)
+        return self._anytime(happened)
+
+    def _anytime(self, happened: Input) -> list[Command]:
+        """What may happen in every state."""
+        match happened:
             case UpstreamFailed():
-                return self._upstream_failed(happened)
-            case Aborted():
-                return self._fail(Fault(happened.code, happened.message), happened.at_s, happened.status)
+                return self._answer.upstream_failed(happened)
             case Waited():
-                return self._waited(happened.at_s)
+                return self._answer.waited(happened.at_s)
+            case Aborted():
+                fault, is_receiving = Fault(happened.code, happened.message), self._answer.is_receiving
+                return self._client.fail(fault, happened.at_s, happened.status, cancels=is_receiving)
             case DownstreamGone():
-                return [CancelUpstream(), self._finish("client_closed", at_s=happened.at_s)]
-            case _:  # Refused
-                self._time("received", happened.at_s)
-                self._notes.unix_s = happened.unix_s
-                self._notes.answers = happened.answers
-                error = DownstreamError(happened.code, happened.message, happened.field, retry_s=happened.retry_s)
-                return self._refuse(error, happened.at_s)
+                return self._client.gone(happened.at_s)
+        return []
 
-    # The request.
+    def _go_on(self, commands: list[Command]) -> None:
+        """Goes to the next state, which the last command names."""
+        while self._answer.successor is not None:
+            self._answer = self._answer.successor
+        last = commands[-1] if commands else None
+        if isinstance(last, Finish):
+            state = State.OVER
+        elif isinstance(last, SendUpstream):
+            state = State.WAITING
+        elif self._answer.answer.status is not None:
+            state = State.ANSWERING if self._answer.answer.held.extent == "none" else State.HOLDING
+        elif isinstance(last, Scan):
+            state = State.PROVING if self._request.is_proving else State.SCANNING
+        else:
+            return
+        if state is not self.state:
+            assert state in TRANSITIONS[self.state], f"{self.state} -> {state}"  # noqa: S101 - the drawing above
+            self.state = state
 
-    def _request_received(self, happened: RequestReceived) -> list[Command]:
-        self._time("received", happened.at_s)
-        self._notes.unix_s = happened.unix_s
-        self._notes.answers = happened.answers
-        self._notes.sizes["request"] = len(happened.body)
-        self._notes.seals["request"] = self.setting.seal(happened.body)
-        try:
-            request = self._read(happened.body)
-        except DownstreamError as error:
-            return self._refuse(error, happened.at_s)
-        self._notes.model, self._notes.stream = request.model, request.stream
-        self._notes.language = happened.language
-        self._forms.facts = Facts(self.setting.route, request.model, language=happened.language)
-        self._notes.conversation = self._conversation(request, happened)
-        self._bound = self._bind(request, happened)
-        self._shapes = with_own(
-            request.shapes, self._bound.judging if self.setting.codec.contract.is_answered(self.setting.route) else ()
-        )
-        self._tally = Tally(self._bound)
-        self._editor.bound = self._bound
-        self._request.read = self._bound.reads("request")
-        events = request.events() if self._request.read else [Opaque(request.frame)]
-        if self._bound.refuses_unmapped and (found := unmapped(events)):
-            message = "the request has a field that this proxy does not know, and the policy refuses those"
-            return self._refuse(DownstreamError(ErrorCode.UNMAPPED_FIELD, message, found), happened.at_s)
-        if refused := uninspected(events, self._bound.refuses_opaque, self._bound.refuses_token_ids):
-            code, field = refused
-            return self._refuse(DownstreamError(code, UNINSPECTED[code].format(field=field), field), happened.at_s)
-        self._request.gate.push(events)
-        if fault := self._request.gate.fault:
-            return self._refuse(DownstreamError(fault.code, f"the request body: {fault.message}"), happened.at_s)
-        return self._advance_request(happened.at_s)
+    # What others may look at.
 
-    def _read(self, body: bytes) -> Request:
-        """The request of a body that holds no more than the limits. Raises `DownstreamError`."""
-        bounds = self.setting.limits.bounds
-        try:
-            bounds.check(body)
-            request = self.setting.codec.read_request(*self.setting.target, body)
-            bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits)
-        except JsonFault as fault:
-            raise DownstreamError(fault.code, f"the request body: {fault}") from None
-        return request
+    @property
+    def is_over(self) -> bool:
+        """Whether `Finish` was given."""
+        return self.state is State.OVER
 
-    def _conversation(self, request: Request, happened: RequestReceived) -> str:
-        """A pseudonym of the conversation that the request belongs to: by its header, or by its first words."""
-        named = ("named", happened.conversation) if happened.conversation else None
-        said = named or ("", self.setting.codec.turns.first_words(request.frame.tree))
-        plain = "\0".join(("conversation", self.setting.tenant, *said)).encode("utf-8", "surrogatepass")
-        return self.setting.conversation or self.setting.seal(plain)
+    @property
+    def is_answering(self) -> bool:
+        """Whether an answer is under way."""
+        return self.state in (State.HOLDING, State.ANSWERING)
 
-    def _bind(self, request: Request, happened: RequestReceived) -> Bound:
-        setting = self.setting
-        said = (
-            statement_of(request.frame.tree, setting.codec.contract.statements)
-            if setting.policies.asks_body
-            else RequestStatement()
-        )
-        about = About(
-            *(setting.route, request.model, setting.tenant_name, happened.headers, request.stream),
-            max_tokens=said.max_tokens,
-            messages=said.messages,
-            tools=said.tools,
-            models=said.models,
-            limits=said.limits,
-            counts=said.counts,
-            offered=said.offered,
-            unclear=said.unclear,
-        )
-        known, conversation = setting.matched, self._notes.conversation
-        return setting.policies.bind(setting.route, request.model, setting.tenant_name, conversation, about, known)
+    @property
+    def sides(self) -> dict[Direction, Side]:
+        """What is known of each direction so far."""
+        return self._ledger.sides
 
-    def _advance_request(self, at_s: float) -> list[Command]:
-        if scan := self._pump(self._request.gate):
-            return [scan]
-        self._time("request_scanned", at_s)
-        self._entry = next(self._request.gate.release())
-        self._request.note(self._entry)
-        seen = [
-            self._tally.see(piece.lane.channel, finding) or piece.lane.stops.get(finding)
-            for piece in self._entry.pieces
-            for _, finding in piece.findings()
-        ]
-        if stop := self._tally.most_severe(decision for decision in seen if decision):
-            return self._blocked(stop, at_s)
-        texts, changed = self._entry.texts()
-        body = self.setting.codec.edited(self._entry.frame, texts) if changed else self._entry.frame.data
-        self._attempts.body = body
-        self._notes.sizes["upstream"] = len(body)
-        self._notes.seals["upstream"] = self.setting.seal(body) if changed else self._notes.seals["request"]
-        if self._bound and (self._bound.judging or self._bound.retries):
-            self._attempts.tree = read(body) if changed else self._entry.frame.tree
-            if self.setting.codec.contract.is_answered(self.setting.route):
-                self._forms.demand = self.setting.codec.contract.demand(self._attempts.tree)
-            if jobs := self._forms.proofs(self._bound.judging):
-                self._proving = True
-                return [ScanCommand(jobs)]
-        return self._send_upstream(at_s)
+    @property
+    def answers(self) -> tuple[Side, ...]:
+        """What is known of each answer of the model, in their order."""
+        return self._ledger.answers
 
-    def _send_upstream(self, at_s: float) -> list[Command]:
-        self._tally.begin_answers()
-        self._answer.began_s = at_s
-        self.phase = "waiting"
-        return [SendUpstream(self._attempts.body, sum(len(lane.edits) for lane in self._request.gate.lanes))]
+    @property
+    def attempt(self) -> int:
+        """Which answer of the model is under way, from 0."""
+        return self._guard.attempt
 
-    def _scanned(self, happened: Scanned) -> list[Command]:
-        if self._proving:
-            self._proving = False
-            if missing := self._unanswered(self._forms.jobs, happened.scans):
-                return self._no_capacity(*missing, happened.at_s)
-            self._forms.learn(happened.scans)
-            if self._forms.refused:
-                error = DownstreamError(ErrorCode.SCHEMA_REFUSED, self._forms.refused)
-                return self._refuse(error, happened.at_s)
-            return self._send_upstream(happened.at_s)
-        if self._pending_gate is None:  # of an answer that was discarded meanwhile
-            return []
-        asked = [job for job in self._pending if job.check is not self._editor.restoring]
-        if missing := self._unanswered(asked, happened.scans):
-            return self._no_capacity(*missing, happened.at_s)
-        of_request = self._pending_gate is self._request.gate
-        self._learn(happened.scans)
-        return self._advance_request(happened.at_s) if of_request else self._advance_answer(happened.at_s)
+    @property
+    def bound(self) -> Bound | None:
+        """The rules for this request; `None` until it was read."""
+        return self._guard.bound
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Every rule that held so far, in order."""
+        return self._guard.outcomes
+
+    @property
+    def found(self) -> list[str]:
+        """Every value that a check found so far."""
+        return list(self._guard.editor.tokens)
+
+    @property
+    def size(self) -> Size:
+        """How large the exchange is, for whoever decides where its next step runs."""
+        return self._ledger.size(begun=self._client.has_head)
+
+    @property
+    def intent(self) -> Intent | None:
+        """What the log keeps before the first byte goes upstream, without any text; `None` where the policies say so."""
+        return self._ledger.intent
+
+    def record(self, outcome: str) -> Record:
+        """The record as it stands; a `Finish` carries the last one."""
+        return self._ledger.record(outcome)
+
+    def patience_s(self, at_s: float) -> float | None:
+        """How long the driver may wait before it says `Waited`; `None`: without limit."""
+        return self._patience.wait_s(self._answer.answer, at_s)

@@ -76,11 +76,11 @@ class Forms:
         tools = self.demand.tools or {}
         name = gate.lane_at(self.contract.name_path(lane.channel.path))
         # By the first piece of a name, as nothing else of it is the same however the stream is cut.
-        if name is None or name.whole[0] not in tools:
-            if not lane.ended:
+        if name is None or name.text.parts[0] not in tools:
+            if not lane.text.ended:
                 return None
-            return replace(self.facts, form=tools.get("".join(name.whole)) if name else None)
-        return replace(self.facts, form=tools[name.whole[0]])
+            return replace(self.facts, form=tools.get("".join(name.text.parts)) if name else None)
+        return replace(self.facts, form=tools[name.text.parts[0]])
 
     def proofs(self, checks: Sequence[Check]) -> tuple[Job, ...]:
         """Jobs that find out whether the schemas of the request can be used at all, before anything is sent."""

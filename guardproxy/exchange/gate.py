@@ -45,12 +45,12 @@ class Piece:
     def findings(self) -> Iterator[tuple[int, Finding]]:
         """The lane's findings that begin in this piece, with their raw offset; each is given once."""
         lane = self.lane
-        while lane.is_quotable and lane.shown < len(lane.findings):
-            finding = lane.findings[lane.shown]
-            at = lane.raw_start(finding)
+        while lane.is_quotable and lane.progress.shown < len(lane.progress.findings):
+            finding = lane.progress.findings[lane.progress.shown]
+            at = lane.text.raw_start(finding)
             if at >= self.end:
                 return
-            lane.shown += 1
+            lane.progress.shown += 1
             yield at, finding
 
 
@@ -64,7 +64,7 @@ class Entry:
     media: tuple[str, ...] = ()  # of which kind each opaque place is
 
     def ready(self) -> bool:
-        return all(piece.end <= piece.lane.settled and piece.lane.is_quotable for piece in self.pieces)
+        return all(piece.end <= piece.lane.progress.settled and piece.lane.is_quotable for piece in self.pieces)
 
     def texts(self, until: tuple[Piece, int] | None = None) -> tuple[list[tuple[Text, str]], bool]:
         """The texts that go on in place of the frame's own, and whether any differs. `until`: nothing after it goes."""
@@ -77,9 +77,9 @@ class Entry:
             if until and until[0] is piece:
                 end = max(piece.start, until[1])
             if piece.text.again:
-                new = "" if stopped else piece.lane.again()
+                new = "" if stopped else piece.lane.rewrite.whole()
             else:
-                new = "" if stopped else piece.lane.render(piece.start, end)
+                new = "" if stopped else piece.lane.rewrite.render(piece.start, end)
             stopped = stopped or end != piece.end
             changed = changed or new != piece.text.text or piece.text.altered
             out.append((piece.text, new))
@@ -122,7 +122,7 @@ class Gate:
                     entry.media += event.media or ("",) * len(event.uninspected)
                 case End():
                     if lane := self._open.pop(event.channel, None):
-                        lane.ended = True
+                        lane.text.ended = True
                         self._active[lane] = None
                 case _:
                     self.fault = event
@@ -135,7 +135,7 @@ class Gate:
     def _push_text(self, event: Text) -> None:
         if event.again:
             last = self._last[event.channel]
-            self._entry(event.frame).pieces.append(Piece(last, last.total, last.total, event))
+            self._entry(event.frame).pieces.append(Piece(last, last.text.total, last.text.total, event))
             return
         lane = self._open.get(event.channel)
         if lane is None:
@@ -146,11 +146,11 @@ class Gate:
             self._open[event.channel] = self._last[event.channel] = lane
             self._by_path[lane.channel.path] = lane
             self.lanes.append(lane)
-        start = lane.total
-        lane.append(event.text)
+        start = lane.text.total
+        lane.text.append(event.text)
         self.held += len(event.text)
         self._active[lane] = None
-        self._entry(event.frame).pieces.append(Piece(lane, start, lane.total, event))
+        self._entry(event.frame).pieces.append(Piece(lane, start, lane.text.total, event))
 
     def _lane(self, event: Text) -> Lane:
         """A new lane for the text that begins here."""
@@ -172,8 +172,8 @@ class Gate:
             fixed=event.fixed,
             unmapped=event.unmapped,
         )
-        if self.quotes and (event.judged or (lane.held and event.frame.streamed)):
-            lane.quoting = tuple(check for check in asked if not is_raw(check) and check.name != RESTORE)
+        if self.quotes and (event.judged or (lane.progress.held and event.frame.streamed)):
+            lane.quotation.checks = tuple(check for check in asked if not is_raw(check) and check.name != RESTORE)
         return lane
 
     def jobs(self, *, all_text: bool = False) -> list[Job]:
@@ -186,8 +186,8 @@ class Gate:
         for lane in self._active:
             if windows := lane.windows(all_text=all_text):
                 self._in_flight.append((lane, windows))
-                jobs += [Job(lane.checks[number], window) for number, window in windows]
-            if lane.is_patient:
+                jobs += [Job(lane.progress.checks[number], window) for number, window in windows]
+            if lane.progress.is_patient:
                 self._patient[lane] = None
             else:
                 self._patient.pop(lane, None)
@@ -217,13 +217,15 @@ class Gate:
     def ahead(self) -> Iterator[tuple[Entry, Piece, int, Finding]]:
         """What is known of the first frame that is held, where a text that is held to its end keeps it from leaving: what is
         wrong is wrong before its end. In the order in which `release` would show it; each finding is given once."""
-        if self._queue and any(piece.lane.held and not piece.lane.ended for piece in self._queue[0].pieces):
+        if self._queue and any(
+            piece.lane.progress.held and not piece.lane.text.ended for piece in self._queue[0].pieces
+        ):
             for piece in self._queue[0].pieces:
-                if piece.end > piece.lane.settled and not piece.lane.held:
+                if piece.end > piece.lane.progress.settled and not piece.lane.progress.held:
                     return
                 for at, finding in piece.findings():
                     yield self._queue[0], piece, at, finding
-                if piece.end > piece.lane.settled:
+                if piece.end > piece.lane.progress.settled:
                     return
 
     def lane_at(self, path: str) -> Lane | None:

@@ -68,8 +68,8 @@ class Masks:
         keys = [lane for side in self.sides for lane in side.gate.lanes if lane.channel.path.endswith(KEY)]
         for lane in sorted(keys, key=lambda lane: len(lane.channel.path)):
             path = lane.channel.path.removesuffix(KEY)
-            text = self.masked(lane).text if lane.settled == lane.total else None
-            self._keys[path] = self._shown(path[: len(path) - lane.total]) + ("*" if text is None else text)
+            text = self.masked(lane).text if lane.progress.settled == lane.text.total else None
+            self._keys[path] = self._shown(path[: len(path) - lane.text.total]) + ("*" if text is None else text)
 
     def scrub(self, text: str) -> str:
         """`text` without any sensitive value."""
@@ -100,8 +100,12 @@ class Masks:
     def word(self, text: str, side: Side) -> str:
         """A model's name, where it was scanned or is too short to say anything; empty otherwise."""
         if id(side) not in self._scanned:
-            lanes = (lane for lane in side.gate.lanes if lane.settled == lane.total and len(lane.whole) == 1)
-            self._scanned[id(side)] = frozenset(lane.whole[0] for lane in lanes)
+            lanes = (
+                lane
+                for lane in side.gate.lanes
+                if lane.progress.settled == lane.text.total and len(lane.text.parts) == 1
+            )
+            self._scanned[id(side)] = frozenset(lane.text.parts[0] for lane in lanes)
         scanned = undated(text) in self._scanned[id(side)]
         known = is_short(text) or scanned or (is_word(text) and not side.read)
         return self.scrub(text) if known else ""
@@ -133,29 +137,31 @@ class Masks:
         return self._masked[id(lane)]
 
     def _mask(self, lane: Lane) -> Masked:
-        failed = any(finding.label == CHECK_ERROR for finding in lane.findings)
-        unscanned = lane.encoded and (lane.seen is None or lane.settled < lane.total)
-        if not self.keep or failed or unscanned or lane.judged or lane.total > KEPT_LIMIT_CHARS:
+        failed = any(finding.label == CHECK_ERROR for finding in lane.progress.findings)
+        unscanned = lane.encoded and (lane.text.view is None or lane.progress.settled < lane.text.total)
+        if not self.keep or failed or unscanned or lane.judged or lane.text.total > KEPT_LIMIT_CHARS:
             return Masked(None)
-        whole = "".join(lane.whole)
+        whole = "".join(lane.text.parts)
         if lane.json and not lane.encoded:
-            return self._mask_as_it_stands(lane, whole[: lane.settled])
-        scanned = lane.seen.text if lane.seen else whole[: lane.settled]
-        spans = merge([*lane.masks, *beside(self._known(scanned), lane.masks)])
+            return self._mask_as_it_stands(lane, whole[: lane.progress.settled])
+        scanned = lane.text.view.text if lane.text.view else whole[: lane.progress.settled]
+        spans = merge([*lane.rewrite.masks, *beside(self._known(scanned), lane.rewrite.masks)])
         if lane.fixed:  # a word stays one, as it could be edited otherwise when the record is replayed
             spans = [(start, end, token.strip("[]")) for start, end, token in spans]
         if lane.number:
-            spans = [(start, end, lane.stand_in(start, end)) for start, end, _ in spans]
-        if lane.seen is None:
+            spans = [(start, end, lane.rewrite.replacement_for(start, end)) for start, end, _ in spans]
+        if lane.text.view is None:
             shown, offsets = mask(scanned, spans)
             return Masked(shown, offsets, offsets)
-        shown, wire = mask(whole, merge([*rewrite(lane.seen, spans), *self._between(lane.seen)]))
-        return Masked(shown, mask(scanned, apart(lane.seen, spans))[1], wire)
+        shown, wire = mask(whole, merge([*rewrite(lane.text.view, spans), *self._between(lane.text.view)]))
+        return Masked(shown, mask(scanned, apart(lane.text.view, spans))[1], wire)
 
     def _mask_as_it_stands(self, lane: Lane, text: str) -> Masked:
         """JSON that no check has read decoded: known values are masked in it however they are written."""
         seen = view(text)
-        shown, offsets = mask(text, merge([*lane.masks, *rewrite(seen, self._known(seen.text)), *self._between(seen)]))
+        shown, offsets = mask(
+            text, merge([*lane.rewrite.masks, *rewrite(seen, self._known(seen.text)), *self._between(seen)])
+        )
         return Masked(shown, offsets, offsets)
 
     def _between(self, seen: View) -> Iterator[Span]:

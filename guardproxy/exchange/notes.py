@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.errors import DownstreamError, Shortage
 from guardproxy.events import Fault
 from guardproxy.exchange.gate import Entry, Gate
@@ -80,10 +81,13 @@ class Notes:
     signs: int = 0  # of life, while an answer was held back
     refusal: DownstreamError | None = None
     answers: tuple[StoreAnswered, ...] = ()  # of the gateway's store, to duties
+    plan: Plan = UNPLANNED
     fault: Fault | None = None
     no_capacity: tuple[str, Shortage] | None = None  # the check that gave no verdict, and why
 
 
 def is_unmapped(lane: Lane) -> bool:
     """Whether a text stands in a field that its format does not have; a new field's plain name is none."""
-    return (lane.unmapped or lane.channel.kind == "unmapped") and not (lane.key and is_plain_key("".join(lane.whole)))
+    return (lane.unmapped or lane.channel.kind == "unmapped") and not (
+        lane.key and is_plain_key("".join(lane.text.parts))
+    )

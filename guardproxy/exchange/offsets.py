@@ -22,7 +22,7 @@ def moved(frame: Frame, answer: Gate, request: Gate) -> list[tuple[Text, str]]:
     for count in frame.counts:
         gate = request if count.of_request else answer
         lane = gate.lane_at(count.text)
-        if lane is not None and lane.edits:
+        if lane is not None and lane.rewrite.edits:
             out += _changes(frame, count, lane)
     return out
 
@@ -42,10 +42,10 @@ def _changes(frame: Frame, count: Count, lane: Lane) -> list[tuple[Text, str]]:
 
 def _map(lane: Lane, count: Count) -> OffsetMap:
     """From what the model said or saw to what the client sees or has."""
-    edits = lane.rewritten()
+    edits = lane.rewrite.raw_edits()
     if count.of_request:  # the model saw the edited text, the client has the other
-        lane.moves.take(edits, len(edits))
-        return lane.moves.back
+        lane.rewrite.moves.take(edits, len(edits))
+        return lane.rewrite.moves.back
     # Not how far edits are known, which depends on chunks, but what has left.
-    lane.moves.take(edits, bisect_left(edits, lane.released, key=itemgetter(0)))
-    return lane.moves.there
+    lane.rewrite.moves.take(edits, bisect_left(edits, lane.rewrite.released, key=itemgetter(0)))
+    return lane.rewrite.moves.there

@@ -81,19 +81,19 @@ def members_of(name: str, side: Side) -> list[str]:
     if not side.read:
         return [f"{name}-unread=(*)"]
     # Of an answer only what was cleared counts: how much more had come of one that was stopped is chance.
-    lanes = [lane for lane in side.gate.lanes if not lane.judged and (name == "request" or lane.released)]
+    lanes = [lane for lane in side.gate.lanes if not lane.judged and (name == "request" or lane.rewrite.released)]
     scanned: list[Lane] = []
     others: list[Lane] = []
     for lane in lanes:
-        (scanned if any(check.name != RESTORE for check in lane.checks) else others).append(lane)
+        (scanned if any(check.name != RESTORE for check in lane.progress.checks) else others).append(lane)
     members = []
     if scanned:
         counts = {
             "texts": len(scanned),
             "chars": sum(_reach(name, lane) for lane in scanned),
-            "edits": sum(start < _reach(name, lane) for lane in scanned for start, _, _ in lane.edits),
+            "edits": sum(start < _reach(name, lane) for lane in scanned for start, _, _ in lane.rewrite.edits),
             "unmapped": sum(map(is_unmapped, scanned)),
-            "failed": sum(any(one.label == CHECK_ERROR for one in lane.findings) for lane in scanned),
+            "failed": sum(any(one.label == CHECK_ERROR for one in lane.progress.findings) for lane in scanned),
         }
         members.append(f"{name}={_kinds(scanned)}{_parameters(counts, always=('texts', 'chars'))}")
     if others or side.uninspected:
@@ -103,7 +103,7 @@ def members_of(name: str, side: Side) -> list[str]:
 
 
 def _reach(name: str, lane: Lane) -> int:
-    return lane.total if name == "request" else lane.released
+    return lane.text.total if name == "request" else lane.rewrite.released
 
 
 def _kinds(lanes: Iterable[Lane]) -> str:

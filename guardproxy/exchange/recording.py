@@ -22,11 +22,13 @@ from guardproxy.audit import (
     RecordedFault,
     RecordedFinding,
     RecordedPlaces,
+    RecordedPlan,
     RecordedRequest,
     RecordedSaving,
     RecordedShortage,
     RecordedText,
 )
+from guardproxy.decisions import Plan
 from guardproxy.exchange.gate import Entry
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.masked import Masks
@@ -105,6 +107,7 @@ def compose(
         conversation=notes.conversation,
         signs=notes.signs,
         duties=tuple(map(_duty, notes.answers)),
+        plan=_plan(notes.plan),
         attempts=tuple(writer.attempts(attempts, began_s)),
         saved=_saving(attempts) if attempts else None,
         no_capacity=_shortage(notes),
@@ -198,6 +201,13 @@ def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
     return RecordedSaving(tokens=tokens, seconds=round(seconds, 3), money=round(tokens * float(last.price) / 1e6, 9))
 
 
+def _plan(plan: Plan) -> RecordedPlan | None:
+    if plan.is_empty:
+        return None
+    parameters = dict(plan.parameters)
+    return RecordedPlan(upstream=plan.upstream, model=plan.model, parameters=parameters, reason=plan.reason)
+
+
 def _duty(answered: StoreAnswered) -> RecordedDuty:
     return RecordedDuty(duty=answered.duty, answers=answered.answers)
 
@@ -264,7 +274,7 @@ class Writer:
             (max(0, number - 1), lane.channel, finding): lane
             for number, side in enumerate(sides)
             for lane in side.gate.lanes
-            for finding in lane.findings
+            for finding in lane.progress.findings
         }
         for outcome in outcomes:
             lane, finding = lanes[outcome.attempt, outcome.channel, outcome.finding], outcome.finding
@@ -307,18 +317,20 @@ class Writer:
         return RecordedText(
             path=self.masks.path(lane.channel.path),
             kind=lane.channel.kind,
-            chars=lane.total,
+            chars=lane.text.total,
             text=shown.text,
-            checks=tuple(dict.fromkeys(check.name for check in lane.checks)),
-            findings=tuple(self._finding(finding, shown.span(finding.start, finding.end)) for finding in lane.findings),
-            edits=tuple(dict.fromkeys(shown.span(start, end) for start, end, _ in lane.edits)),
-            released=shown.wire_end(lane.released),
-            open=not lane.ended,
+            checks=tuple(dict.fromkeys(check.name for check in lane.progress.checks)),
+            findings=tuple(
+                self._finding(finding, shown.span(finding.start, finding.end)) for finding in lane.progress.findings
+            ),
+            edits=tuple(dict.fromkeys(shown.span(start, end) for start, end, _ in lane.rewrite.edits)),
+            released=shown.wire_end(lane.rewrite.released),
+            open=not lane.text.ended,
             encoded=lane.json,
             number=lane.number,
             unmapped=lane.unmapped and lane.channel.kind != "unmapped",
             fixed=lane.fixed,
-            judged=lane.judged or bool(lane.fault_end and not lane.ended),
+            judged=lane.judged or bool(lane.quotation.fault_end and not lane.text.ended),
             shape=shape,
         )
 

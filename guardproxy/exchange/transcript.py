@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from guardproxy.audit import Record
 from guardproxy.concurrency import lazy
+from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan as ScanResult
@@ -19,9 +20,13 @@ from guardproxy.gateway import StoreAnswered
 
 @dataclass(frozen=True, slots=True)
 class RequestReceived:
-    """The whole request body. `unix_s`: the wall clock, for the record; `language`: of its texts, `conversation`: the one that
-    it belongs to, where headers name them; `headers`: those that policies ask for, by their names, written small (`None`:
-    they are not known); `answers`: what the gateway's store answered to duties."""
+    """The whole request body.
+
+    `unix_s`: the wall clock, for the record. `language`: of its texts, `conversation`: the conversation that it belongs to,
+    where headers name them. `headers`: those that policies ask for, by their names in lower case; `None` where they are not
+    known. `answers`: what the gateway's store answered to duties. `plans`: where duties want the request to go; the exchange
+    merges them (`decisions.merged`), applies the result to the body, and records it.
+    """
 
     body: bytes
     at_s: float = 0.0
@@ -30,6 +35,7 @@ class RequestReceived:
     conversation: str = ""
     headers: Mapping[str, str] | None = field(default_factory=dict)
     answers: tuple[StoreAnswered, ...] = ()
+    plans: tuple[Plan, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

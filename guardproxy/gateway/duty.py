@@ -9,9 +9,12 @@ ask the store, a method yields a tuple of calls and gets the tuple of their answ
             raise DownstreamError(ErrorCode.RATE_LIMIT_EXCEEDED, "more than 100 requests a minute", retry_s=60)
         return head
 
-The answers are recorded with the exchange, and `rerun` (`order.py`) hands the recorded answers to the same generator. A record
-keeps of a head: `id`, `route`, `tenant`, `tenant_name`, `unix_s`. So a duty that asks the store must decide by these and by the
-answers alone.
+A method gets called at its stage: `admit` before the body is read, `plan` when it is decoded, `settle` when the exchange has
+ended.
+
+The answers are recorded with the exchange, and `rerun` (`order.py`) hands the recorded answers to the same generator. A
+record keeps of a head: `id`, `route`, `tenant`, `tenant_name`, `unix_s`. So a duty that asks the store must decide by these
+and by the answers alone.
 """
 
 from __future__ import annotations
@@ -21,22 +24,25 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from guardproxy.audit import Record
+from guardproxy.decisions import Plan
 from guardproxy.gateway.store import Answer, Call
+from guardproxy.wire import Request
 
 Result = TypeVar("Result")
 Steps = Generator[tuple[Call, ...], tuple[Answer, ...], Result]
 """The steps of a duty's method: yields calls for the store, gets their answers, returns a result."""
 
-Stage = Literal["admit", "settle"]
+Stage = Literal["admit", "plan", "settle"]
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """A request before its body is read, and what duties learned of it.
 
-    `method`, `path`, `query`, `headers`: as they were sent (a multi-valued mapping that ignores case). `address`: of the peer.
-    `length_bytes`: what the body's announced length is. `unix_s`: when the request came. `route`: `POST /v1/messages`, or
-    `unknown`. `tenant`: a pseudonym of the credential, `tenant_name`: what settings call its owner; empty where there is none.
+    `method`, `path`, `query`, `headers`: as they were sent (a multi-valued mapping that ignores case). `address`: of the
+    peer. `length_bytes`: what the body's announced length is. `unix_s`: when the request came. `route`: `POST /v1/messages`,
+    or `unknown`. `tenant`: a pseudonym of the credential, `tenant_name`: what settings call its owner; empty where there is
+    none.
     """
 
     id: str
@@ -72,6 +78,13 @@ class Duty:
         """The head, with what this duty learned of the request. Raises `DownstreamError` to refuse it."""
         yield from ()
         return head
+
+    def plan(self, head: Head, request: Request) -> Steps[Plan | None]:
+        """Where the request goes; `None` if this duty has no say in it. `request`: the decoded body. Raises `DownstreamError`
+        to refuse it. The plans of all duties are merged (`decisions.merged`) and recorded, and a replay takes the recorded
+        plan."""
+        yield from ()
+        return None
 
     def settle(self, head: Head, record: Record) -> Steps[None]:
         """Takes note of an exchange that ended. Runs after the answer was sent."""

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 from guardproxy import plugins
 from guardproxy.audit import Record
+from guardproxy.decisions import Plan
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode, PluginError, StoreError
 from guardproxy.gateway.duty import Duty, Head, Result, Steps, StoreAnswered, has_stage
 from guardproxy.gateway.store import Answer, Store
+from guardproxy.wire import Request
 
 
 @dataclass(slots=True)
@@ -29,8 +31,14 @@ class Duties:
 
     def __init__(self, duties: Sequence[Duty], store: Store) -> None:
         self._admitting = tuple(duty for duty in duties if has_stage(duty, "admit"))
+        self._planning = tuple(duty for duty in duties if has_stage(duty, "plan"))
         self._settling = tuple(duty for duty in duties if has_stage(duty, "settle"))
         self._store = store
+
+    @property
+    def is_planning(self) -> bool:
+        """Whether any duty looks at decoded requests."""
+        return bool(self._planning)
 
     @property
     def is_settling(self) -> bool:
@@ -42,6 +50,11 @@ class Duties:
         cannot be reached; `trail` then says how far the request came."""
         for duty in self._admitting:
             trail.head = await self._run(duty.name, duty.admit(trail.head), trail.answers)
+
+    async def plan(self, trail: Trail, request: Request) -> tuple[Plan, ...]:
+        """The plans of all duties. Raises `DownstreamError` as `admit` does."""
+        plans = [await self._run(duty.name, duty.plan(trail.head, request), trail.answers) for duty in self._planning]
+        return tuple(plan for plan in plans if plan is not None)
 
     async def settle(self, head: Head, record: Record) -> None:
         """Lets every duty take note of an exchange that ended. Raises `DownstreamError` where the store cannot be reached."""

@@ -14,7 +14,7 @@ from typing import Literal
 from guardproxy.exchange import Job
 from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy import CHECK_ERROR, VERDICTS, BoundRule, Name, PolicySet, Told, Verdict, Written, verdict_of
-from guardproxy.policytest.playing import Found, Played, play
+from guardproxy.policytest.playing import Found, Played, play_scene
 from guardproxy.policytest.scan import scanned
 from guardproxy.policytest.scenes import Cuts
 from guardproxy.wire import Author, Codec
@@ -94,8 +94,8 @@ def explain(
         jobs.append(job)
         return scanned(job)
 
-    played = play(policies, scene, told, Cuts(), scan)
-    scores = _scores(lowest, play(lowest, scene, told, Cuts())) if lowest else {}
+    played = play_scene(policies, scene, told, Cuts(), scan)
+    scores = _scores(lowest, play_scene(lowest, scene, told, Cuts())) if lowest else {}
     names = tuple(dict.fromkeys(one.policy.name for one in played.rules_of))
     return Explained(
         played,

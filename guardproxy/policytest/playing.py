@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from guardproxy import redaction
 from guardproxy.audit import Record
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
@@ -21,17 +20,20 @@ from guardproxy.exchange import (
     Finish,
     Input,
     Job,
+    Keys,
     Lane,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    Scan,
-    Scanned,
     SendData,
     SendHead,
     SendUpstream,
     Setting,
     Side,
+    State,
+    each,
+    play,
+    unsealed,
 )
 from guardproxy.findings import Direction, Kind
 from guardproxy.findings import Scan as ScanResult
@@ -159,7 +161,7 @@ class Played:
         return tuple(sorted({one.rule for one in self.held if not one.enforced}))
 
 
-def play(
+def play_scene(
     policies: PolicySet, scene: Texts | Written, told: Told, cuts: Cuts, scan: Callable[[Job], ScanResult] = scanned
 ) -> Played:
     """The scene, once. `scan`: runs a check on a window."""
@@ -167,13 +169,13 @@ def play(
     numbers = Numbers()
     body = request_of(scene, told, cuts.streamed)
     language = first_language(told.headers.get("content-language", ""))
-    done = _drive(exchange, [RequestReceived(body, language=language, headers=told.headers)], scan)
+    done = play(exchange, [RequestReceived(body, language=language, headers=told.headers)], each(scan))
     _upstream(exchange, done, numbers)
     number = 0
-    while exchange.phase == "waiting" and (answer := answer_of(scene, told, cuts, number, numbers.fill)):
+    while exchange.state == State.WAITING and (answer := answer_of(scene, told, cuts, number, numbers.fill)):
         number += 1
         inputs: list[Input] = [ResponseStarted(answer.status, answer.media), *map(DataReceived, answer.pieces)]
-        done += _drive(exchange, [*inputs, ResponseEnded()], scan, (False, *answer.late))
+        done += play(exchange, [*inputs, ResponseEnded()], each(scan), late=(False, *answer.late))
     upstream = _upstream(exchange, done, numbers)
     client = _client(codec, done, numbers)
     return _played(exchange, done, upstream, client, numbers)
@@ -186,9 +188,9 @@ def replayed(rerun: Rerun) -> Played:
     texts = tuple(
         (lane.channel.path, numbers.show(_released(lane)))
         for lane in exchange.answers[-1].gate.lanes
-        if not lane.judged and lane.released
+        if not lane.judged and lane.rewrite.released
     )
-    client = Shown(texts) if exchange.phase == "over" else None
+    client = Shown(texts) if exchange.is_over else None
     return _played(exchange, rerun.done, upstream, client, numbers)
 
 
@@ -202,40 +204,9 @@ def _exchange(policies: PolicySet, told: Told) -> tuple[Exchange, Codec]:
         tenant_name=told.tenant,
         codec=codec,
         policies=policies,
-        mint=lambda label, value: redaction.mint(_KEY, told.tenant, label, value),
-        seal=lambda data: "",
-        hashed=lambda kind, value: redaction.hashed(_KEY, told.tenant, kind, value),
+        keys=Keys.of(_KEY, told.tenant, unsealed),
     )
     return Exchange(setting), codec
-
-
-def _drive(
-    exchange: Exchange, inputs: Sequence[Input], scan: Callable[[Job], ScanResult], late: Sequence[bool] = ()
-) -> list[Command]:
-    """Tells the exchange what happens until it wants no more of it. `late[i]`: the next input comes before the checks have
-    seen this one."""
-    done: list[Command] = []
-    waiting: list[Scan] = []
-
-    def tell(happened: Input) -> None:
-        for command in exchange.receive(happened):
-            if isinstance(command, Scan):
-                waiting.append(command)
-            else:
-                done.append(command)
-
-    def answer() -> None:
-        while waiting:
-            tell(Scanned(tuple(map(scan, waiting.pop().jobs))))
-
-    for number, happened in enumerate(inputs):
-        if number and exchange.phase != "answer":
-            break
-        tell(happened)
-        if number >= len(late) or not late[number]:
-            answer()
-    answer()
-    return done
 
 
 def _upstream(exchange: Exchange, done: Iterable[Command], numbers: Numbers) -> Shown | None:
@@ -268,13 +239,13 @@ def _shown(events: Iterable[Event], data: bytes, numbers: Numbers) -> Shown:
 
 def _released(lane: Lane) -> str:
     """What of a text went on, edits applied."""
-    whole, out, at = "".join(lane.whole), "", 0
-    for low, high, replacement in lane.rewritten():
-        if low >= lane.released:
+    whole, out, at = "".join(lane.text.parts), "", 0
+    for low, high, replacement in lane.rewrite.raw_edits():
+        if low >= lane.rewrite.released:
             break
         out += whole[at:low] + replacement
         at = high
-    return out + whole[at : lane.released]
+    return out + whole[at : lane.rewrite.released]
 
 
 def _played(
@@ -321,12 +292,12 @@ def _sides(exchange: Exchange) -> Iterator[tuple[int, Lane]]:
 
 
 def _whole(lane: Lane) -> str:
-    return lane.seen.text if lane.seen else "".join(lane.whole)
+    return lane.text.view.text if lane.text.view else "".join(lane.text.parts)
 
 
 def _read(exchange: Exchange) -> Iterator[Read]:
     for attempt, lane in _sides(exchange):
-        checks = tuple(dict.fromkeys(check.name for check in lane.checks if check.name != RESTORE))
+        checks = tuple(dict.fromkeys(check.name for check in lane.progress.checks if check.name != RESTORE))
         channel = lane.channel
         yield Read(channel.direction, channel.path, channel.kind, _whole(lane), checks, attempt)
 
@@ -334,7 +305,7 @@ def _read(exchange: Exchange) -> Iterator[Read]:
 def _findings(exchange: Exchange, numbers: Numbers) -> Iterator[Found]:
     for attempt, lane in _sides(exchange):
         whole, channel = _whole(lane), lane.channel
-        for one in lane.findings:
+        for one in lane.progress.findings:
             if one.check != RESTORE:
                 place = (channel.direction, channel.path, one.start, one.end)
                 text = numbers.show(whole[one.start : one.end])

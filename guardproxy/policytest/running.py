@@ -14,7 +14,7 @@ from guardproxy.errors import RecordError
 from guardproxy.library import using
 from guardproxy.policy import Logged, Match, Policy, PolicySet, PolicyTest
 from guardproxy.policytest.judging import Fault, disagreement, faults, unmet
-from guardproxy.policytest.playing import Played, play, replayed
+from guardproxy.policytest.playing import Played, play_scene, replayed
 from guardproxy.policytest.scenes import plays
 from guardproxy.replay import rerun
 
@@ -91,7 +91,7 @@ def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[
         played = replayed(again)
         return Ran(policy, test, _judged(test, played), _held([played]), 1)
     ways = plays(scene, test.chunkings)
-    results = [play(alone, scene, told, cuts) for cuts in ways]
+    results = [play_scene(alone, scene, told, cuts) for cuts in ways]
     found = list(_judged(test, results[0]))
     for number, (cuts, played) in enumerate(zip(ways, results, strict=True)):
         if found:  # one way shows it; the others would say the same once more

@@ -7,11 +7,10 @@ empty one, so what is printed here is what the proxy would do.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from guardproxy import redaction
 from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Pass, Retry
 from guardproxy.exchange import (
@@ -19,15 +18,18 @@ from guardproxy.exchange import (
     DataReceived,
     Exchange,
     Finish,
+    Input,
     Job,
+    Keys,
     Lane,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    Scan,
-    Scanned,
     SendUpstream,
     Setting,
+    each,
+    play,
+    unsealed,
 )
 from guardproxy.findings import Channel, Finding, failed
 from guardproxy.findings import Scan as ScanResult
@@ -52,10 +54,10 @@ class Result:
 def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
     """What a check, and its partner where it has one, finds in a text that is there as a whole. Raises what it raises."""
     lane = Lane(channel, with_partner(check), False)
-    lane.append(text)
-    lane.ended = True
+    lane.text.append(text)
+    lane.text.ended = True
     windows = lane.windows()
-    return lane.learn(windows, [lane.checks[number].scan([window])[0] for number, window in windows])
+    return lane.learn(windows, [lane.progress.checks[number].scan([window])[0] for number, window in windows])
 
 
 def scanned(job: Job) -> ScanResult:
@@ -64,15 +66,6 @@ def scanned(job: Job) -> ScanResult:
         return job.check.scan([job.window])[0]
     except Exception as error:
         return failed(job.window, error)
-
-
-def perform(exchange: Exchange, commands: list[Command]) -> Iterator[Command]:
-    """Runs scans on the spot; gives all other commands."""
-    for command in commands:
-        if isinstance(command, Scan):
-            yield from perform(exchange, exchange.receive(Scanned(tuple(map(scanned, command.jobs)))))
-        else:
-            yield command
 
 
 def outcome_of(exchange: Exchange, done: Sequence[Command]) -> Verdict:
@@ -100,18 +93,15 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
             tenant="",
             codec=codec,
             policies=policies,
-            mint=lambda label, value: redaction.mint(_SCAN_KEY, "", label, value),
-            seal=lambda data: "",
-            hashed=lambda kind, value: redaction.hashed(_SCAN_KEY, "", kind, value),
+            keys=Keys.of(_SCAN_KEY, "", unsealed),
         )
     )
     body = write(author.request_with("user", text if direction == "request" else ""))
-    done = list(perform(exchange, exchange.receive(RequestReceived(body))))
+    inputs: list[Input] = [RequestReceived(body)]
     if direction == "response":
-        answer = author.answer_with("assistant", text)
-        exchange.receive(ResponseStarted(200, contract.media.whole))
-        for happened in (DataReceived(write(answer)), ResponseEnded()):
-            done += perform(exchange, exchange.receive(happened))
+        data = write(author.answer_with("assistant", text))
+        inputs += [ResponseStarted(200, contract.media.whole), DataReceived(data), ResponseEnded()]
+    done = play(exchange, inputs, each(scanned))
     shown = ""
     again = _has_asked_again(done)
     match done[-1]:
@@ -123,4 +113,4 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
     path = dotted(author.PROMPT_PATH if direction == "request" else contract.answer_path)
     lane = next((lane for lane in gate.lanes if lane.channel.path == path), None)
     rules = tuple(sorted({one.rule for one in exchange.outcomes if one.enforced}))
-    return Result(outcome_of(exchange, done), rules, tuple(lane.findings) if lane else (), shown)
+    return Result(outcome_of(exchange, done), rules, tuple(lane.progress.findings) if lane else (), shown)

@@ -1,4 +1,4 @@
-"""What a record remembers: what its checks found, and which placeholders stood for restored values."""
+"""What a record remembers: what its checks found, and what else an exchange that runs again takes from it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import cast
 
 from guardproxy.audit import Record, RecordedFinding, RecordedPlaces, RecordedSide, RecordedText
 from guardproxy.checks import QUICK, Check, Traits
-from guardproxy.exchange import Job
+from guardproxy.events import Event
+from guardproxy.exchange import Job, Scanned
+from guardproxy.exchange import Scan as ScanCommand
 from guardproxy.findings import Finding, Kind, Scan, Window
-from guardproxy.policy import PolicySet
+from guardproxy.policy import MatchVerdict, PolicySet
 from guardproxy.redaction import PLACEHOLDER, RESTORE, Restoration, Restoring
 from guardproxy.replay.comparison import Masked
 from guardproxy.wire.json import view
@@ -50,6 +52,10 @@ class Memory:
                     for finding in text.findings:
                         value = seen[finding.start : finding.end]
                         self._values[finding.check, value] = (finding.label, finding.score)
+
+    def perform(self, command: ScanCommand) -> Scanned:
+        """What the record says of the texts to scan."""
+        return Scanned(tuple(map(self.scan, command.jobs)), self.at_s)
 
     def scan(self, job: Job) -> Scan:
         window, check = job.window, job.check
@@ -152,7 +158,7 @@ def settled(window: Window, found: tuple[Finding, ...]) -> Scan:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class _Restored:
     """Finds the placeholders that were found: a masked value looks like one in the record, and is none. What was said of each
     holds again, unless the policies let values come back in other places than those that are `told` in the record (`None`: the
     record was written by a version that knew no places)."""
@@ -186,3 +192,39 @@ class Restored:
 
 def _kinds(kinds: Sequence[str] | None) -> frozenset[Kind] | None:
     return None if kinds is None else frozenset(cast(Sequence[Kind], kinds))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedHistory:
+    """The `History` of a recorded exchange. `counted_tokens`: of each attempt.
+
+    Answers are neither quoted nor repaired again: the answer that followed is in the record.
+    """
+
+    record: Record
+    memory: Memory
+    counted_tokens: tuple[int, ...]
+
+    @property
+    def conversation(self) -> str:
+        return self.record.conversation
+
+    @property
+    def matched(self) -> Mapping[str, MatchVerdict]:
+        return self.record.matched
+
+    @property
+    def restores_system(self) -> bool:
+        return self.record.restore is None
+
+    def restoring(self, values: Mapping[str, str], restorations: Mapping[str, Restoration]) -> Check:
+        return _Restored(values, restorations, self.memory, self.record.restore)
+
+    def tokens(self, attempt: int, estimated: int) -> int:
+        return self.counted_tokens[attempt] if attempt < len(self.counted_tokens) else estimated
+
+    def quotable(self, is_asked: bool) -> bool:
+        return False
+
+    def repairable(self, events: Sequence[Event]) -> Sequence[Event]:
+        return ()

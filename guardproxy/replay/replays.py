@@ -17,6 +17,7 @@ import msgspec
 
 from guardproxy import redaction
 from guardproxy.audit import Closing, Record, RecordedAttempt
+from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import (
     Aborted,
@@ -26,20 +27,22 @@ from guardproxy.exchange import (
     Exchange,
     Finish,
     Input,
+    Keys,
     Limits,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    Scanned,
     Setting,
+    State,
     UpstreamFailed,
     Waited,
+    play,
+    unsealed,
 )
-from guardproxy.exchange import Scan as ScanCommand
 from guardproxy.policy import PolicySet
 from guardproxy.redaction import PLACEHOLDER
 from guardproxy.replay.comparison import UNTOUCHED, Masked, differences, is_seen, moved_decisions
-from guardproxy.replay.memory import Memory, Restored
+from guardproxy.replay.memory import Memory, RecordedHistory
 from guardproxy.replay.recorded import Recorded
 from guardproxy.wire import UNBOUNDED, codec_for
 from guardproxy.wire.json import write
@@ -117,15 +120,9 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
             tenant=record.tenant,
             codec=recorded,
             policies=policies,
-            mint=lambda label, value: value if PLACEHOLDER.fullmatch(value) else redaction.mint(_KEY, "", label, value),
-            seal=lambda data: "",
-            hashed=lambda kind, value: redaction.hashed(_KEY, "", kind, value),
+            keys=Keys(mint=_mint, hashed=Keys.of(_KEY, "", unsealed).hashed, seal=unsealed),
             engine=record.engine,
-            restoring=lambda values, where: Restored(values, where, memory, record.restore),
-            restores_system=record.restore is None,
-            conversation=record.conversation,
-            replayed=tuple(attempt.tokens for attempt in attempts),
-            matched=record.matched,
+            history=RecordedHistory(record, memory, tuple(attempt.tokens for attempt in attempts)),
             tenant_name=record.tenant_name if record.tenant else "",  # `None`: an older record, which holds no name
             limits=Limits(bounds=UNBOUNDED),  # of its own time
         )
@@ -134,9 +131,12 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         done = exchange.receive(_ending(record, attempts[-1]))
         return Rerun(exchange, exchange.record(ErrorCode.NO_CAPACITY), tuple(done))
     body, language = write(record.request.body), record.language
-    done = _run(exchange, memory, RequestReceived(body, unix_s=record.at, language=language, headers=None))
+    plan = record.plan
+    plans = (Plan(plan.upstream, plan.model, plan.parameters, plan.reason),) if plan else ()
+    received = RequestReceived(body, unix_s=record.at, language=language, headers=None, plans=plans)
+    done = play(exchange, [received], memory.perform)
     for number, attempt in enumerate(attempts):
-        if exchange.phase == "over" or exchange.attempt < number or exchange.phase == "request":
+        if exchange.is_over or exchange.attempt < number:
             break
         ending = _ending(record, attempt) if number == len(attempts) - 1 else _next(attempt)
         done += _answer(exchange, memory, recorded, attempt, ending, record.signs if number == 0 else 0)
@@ -144,6 +144,11 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         return f"the record keeps no text of a call that `{memory.unreadable}` would read"
     new = done[-1].record if done and isinstance(done[-1], Finish) else exchange.record("sent upstream")
     return Rerun(exchange, new, tuple(done), tuple(sorted(memory.rescanned)), frozenset(memory.blind))
+
+
+def _mint(label: str, value: str) -> str:
+    """The placeholder of a value. To a replay, a placeholder is the value that it stands for."""
+    return value if PLACEHOLDER.fullmatch(value) else redaction.mint(_KEY, "", label, value)
 
 
 def _attempts(record: Record) -> list[RecordedAttempt]:
@@ -181,16 +186,17 @@ def _answer(
     recorded.answer, recorded.usage = answer, attempt.usage or {}
     memory.at_s = at_s
     done: list[Command] = []
-    if exchange.phase == "waiting" and answer.status is not None:
+    memory.attempt = number
+    if exchange.state == State.WAITING and answer.status is not None:
         types = exchange.setting.codec.contract.media
         media = types.streamed if answer.streamed else types.whole
-        done += _run(exchange, memory, ResponseStarted(answer.status, media, at_s))
+        done += play(exchange, [ResponseStarted(answer.status, media, at_s)], memory.perform)
         if signs:
-            done += _run(exchange, memory, Waited(at_s + exchange.setting.limits.quiet_s))
-    if exchange.attempt == number and exchange.phase == "answer":
-        done += _run(exchange, memory, DataReceived(b"", at_s))
-    if exchange.attempt == number and exchange.phase != "over":
-        done += _run(exchange, memory, ending)
+            done += play(exchange, [Waited(at_s + exchange.setting.limits.quiet_s)], memory.perform)
+    if exchange.attempt == number and exchange.is_answering:
+        done += play(exchange, [DataReceived(b"", at_s)], memory.perform)
+    if exchange.attempt == number and not exchange.is_over:
+        done += play(exchange, [ending], memory.perform)
     return done
 
 
@@ -234,17 +240,3 @@ def _ending(record: Record, attempt: RecordedAttempt) -> Input:
         kind = Aborted if outcome == ErrorCode.NO_CAPACITY else UpstreamFailed  # no policy decides about the first
         return kind(_code(outcome), message, record.status)
     return ResponseEnded()
-
-
-def _run(exchange: Exchange, memory: Memory, happened: Input) -> list[Command]:
-    """The commands that are for the outside, after all scans were answered."""
-    done: list[Command] = []
-    todo: list[Command] = exchange.receive(happened)
-    while todo:
-        command = todo.pop(0)
-        if isinstance(command, ScanCommand):
-            memory.attempt = exchange.attempt
-            todo += exchange.receive(Scanned(tuple(map(memory.scan, command.jobs)), memory.at_s))
-        else:
-            done.append(command)
-    return done

@@ -7,19 +7,21 @@ go on unread take the same way.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from ipaddress import ip_network
 
 from multidict import CIMultiDict
 
-from guardproxy import redaction
 from guardproxy.config import Config
-from guardproxy.errors import DownstreamError
-from guardproxy.exchange import Exchange, Limits, PassThrough, Refused, RequestReceived, Setting
+from guardproxy.decisions import Plan
+from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.exchange import Exchange, Keys, Limits, PassThrough, Refused, RequestReceived, Setting
 from guardproxy.gateway import (
     BodyHeaders,
     Capacity,
@@ -42,7 +44,10 @@ from guardproxy.server.body import Bodies, Held
 from guardproxy.server.headers import asked_for, check_head, check_query, is_trusted, named
 from guardproxy.server.listener import Request
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
-from guardproxy.wire import Bounds, codec_for, codec_of_client
+from guardproxy.wire import Bounds, Codec, codec_for, codec_of_client
+from guardproxy.wire.json import JsonFault
+
+SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +121,10 @@ class Admission:
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
             self._capacity.take()
+            plans = await self._plans(trail, codec, body) if codec and self.duties.is_planning else ()
             named = self._named(request)
-            first = RequestReceived(body, time.perf_counter(), trail.head.unix_s, *named, asked, tuple(trail.answers))
+            unix_s = trail.head.unix_s
+            first = RequestReceived(body, time.perf_counter(), unix_s, *named, asked, tuple(trail.answers), plans)
         except DownstreamError as error:
             request.closing |= error.status in (408, 413, 505) or not request.content.is_eof() or self._slots.draining
             first = Refused(
@@ -140,9 +147,7 @@ class Admission:
             tenant_name=head.tenant_name,
             codec=chosen,
             policies=policies,
-            mint=lambda label, value: redaction.mint(self._key, head.tenant, label, value),
-            seal=self._seal,
-            hashed=lambda kind, value: redaction.hashed(self._key, head.tenant, kind, value),
+            keys=Keys.of(self._key, head.tenant, self._seal),
             limits=self._limits,
             engine=self._engine,
             receipts=self._config.receipts == "on",
@@ -150,10 +155,27 @@ class Admission:
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
         where = head.path + (f"?{head.query}" if head.query else "")
         targets = {"": (self._config.upstream_for(chosen.provider) + where, headers)}
-        for other in policies.fallbacks:
+        planned = (plan.upstream for plan in first.plans if plan.upstream) if isinstance(first, RequestReceived) else ()
+        for other in {*policies.fallbacks, *planned}:
             own = fallback_headers(headers, chosen.contract.key_header, self._config.key_for(other))
             targets[other] = self._config.upstream_for(other) + where, own
         return Admitted(exchange, first, targets, head)
+
+    async def _plans(self, trail: Trail, codec: Codec, body: bytes) -> tuple[Plan, ...]:
+        """Where duties want the request to go. A body that cannot be read has no plan: the exchange refuses it. Raises
+        `DownstreamError`."""
+        try:
+            self._limits.bounds.check(body)
+            decoding = partial(codec.read_request, trail.head.path, trail.head.query, body)
+            decoded = decoding() if len(body) <= SMALL_BYTES else await asyncio.to_thread(decoding)
+        except (DownstreamError, JsonFault):
+            return ()
+        plans = await self.duties.plan(trail, decoded)
+        for plan in plans:
+            if plan.upstream and plan.upstream not in self._config.named:
+                message = f"the upstream `{plan.upstream}`, which a duty chose, has no address"
+                raise DownstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, message)
+        return plans
 
     def _named(self, request: Request) -> tuple[str, str]:
         """The language and the conversation that a trusted hop names; a client's own words for them do not count."""

@@ -17,17 +17,21 @@ from guardproxy.exchange import (
     Exchange,
     Finish,
     Input,
+    Job,
+    Keys,
     Limits,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    Scan,
-    Scanned,
     SendData,
     SendHead,
     SendUpstream,
     Setting,
+    each,
+    play,
+    unsealed,
 )
+from guardproxy.findings import Scan
 from guardproxy.policy import PolicySet, build_checks, parse
 from guardproxy.testing.material import path_of, read_answer, splits, texts_of
 from guardproxy.wire import Bounds, Call, Codec, Prompt, Reply
@@ -53,6 +57,10 @@ def _policies(rule: str) -> PolicySet:
     return PolicySet(policies, build_checks(policies, Resources()), "sha256:conformance")
 
 
+def _scan(job: Job) -> Scan:
+    return job.check.scan([job.window])[0]
+
+
 @dataclass(slots=True)
 class Run:
     """One exchange. `done`: its commands, less the scans."""
@@ -62,25 +70,14 @@ class Run:
     done: list[Command]
 
     def tell(self, *inputs: Input) -> None:
-        """Takes inputs until the exchange wants no more; every scan is answered at once."""
-        for happened in inputs:
-            waiting = list(self.exchange.receive(happened))
-            while waiting:
-                command = waiting.pop(0)
-                if isinstance(command, Scan):
-                    scans = tuple(job.check.scan([job.window])[0] for job in command.jobs)
-                    waiting = [*self.exchange.receive(Scanned(scans)), *waiting]
-                else:
-                    self.done.append(command)
+        """Gives inputs to the exchange; every scan is answered at once."""
+        self.done += play(self.exchange, inputs, each(_scan))
 
     def answer(self, parts: Iterable[bytes], *, streamed: bool) -> Run:
         """The upstream answers in these parts, until the answer is over or another one is asked for."""
-        attempts = len(self.upstream)
         media = self.codec.contract.media
-        inputs: list[Input] = [ResponseStarted(200, media.streamed if streamed else media.whole)]
-        for happened in (*inputs, *map(DataReceived, parts), ResponseEnded()):
-            if self.exchange.phase != "over" and len(self.upstream) == attempts:
-                self.tell(happened)
+        started = ResponseStarted(200, media.streamed if streamed else media.whole)
+        self.tell(started, *map(DataReceived, parts), ResponseEnded())
         return self
 
     @property
@@ -114,9 +111,7 @@ def run(codec: Codec, rule: str, tree: Any, limits: Limits | None = None) -> Run
             tenant="",
             codec=codec,
             policies=_policies(rule),
-            mint=lambda label, value: PLACEHOLDER,
-            seal=lambda data: "",
-            hashed=lambda kind, value: "",
+            keys=Keys(mint=lambda label, value: PLACEHOLDER, hashed=lambda kind, value: "", seal=unsealed),
             limits=limits or Limits(),
         )
     )

@@ -15,7 +15,7 @@ import pytest
 from guardproxy.library import loader, shipped_folder, shipped_names
 from guardproxy.policy.cases import Told, Written
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policytest.playing import Played, play
+from guardproxy.policytest.playing import Played, play_scene
 from guardproxy.policytest.scenes import Cuts
 
 FILE = Path(__file__).parents[1] / "policy" / "ordinary.txt"
@@ -80,7 +80,7 @@ def test_there_are_enough_texts_of_every_sort() -> None:
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("name", shipped_names())
 def test_no_shipped_policy_refuses_an_ordinary_text(name: str, scene: str) -> None:
-    played = play(loaded(name), SCENES[scene](), Told(), Cuts())
+    played = play_scene(loaded(name), SCENES[scene](), Told(), Cuts())
     assert refused(played) == set()
     assert not played.trouble
 

@@ -21,7 +21,7 @@ from unittest.mock import patch
 from guardproxy.audit import mask, values
 from guardproxy.exchange import masked
 from guardproxy.exchange.gate import Job
-from guardproxy.exchange.lanes import Lane
+from guardproxy.exchange.lanes import LaneText
 from guardproxy.exchange.transcript import (
     DataReceived,
     Finish,
@@ -92,9 +92,9 @@ def _counted(counter: _Counter) -> Iterator[None]:
 
         return call
 
-    part, find = Lane.part, values.ValueMatcher.find
+    part, find = LaneText.part, values.ValueMatcher.find
     with (
-        patch.object(Lane, "part", counting(part, lambda out, *_: len(out))),
+        patch.object(LaneText, "part", counting(part, lambda out, *_: len(out))),
         patch.object(values.ValueMatcher, "find", counting(find, lambda out, it, text: len(text))),
         patch.object(masked, "mask", counting(mask, lambda out, text, *_: len(text))),
         patch.object(decoding, "dotted", counting(dotted, lambda out, *_: len(out))),
@@ -169,7 +169,7 @@ class Meter:
                     self.scan()
         finally:
             gc.enable()
-        assert self.play.exchange.phase == "over"
+        assert self.play.exchange.is_over
         self.work.calls, self.work.chars = self.counter.calls, self.counter.chars
         return self.work
 

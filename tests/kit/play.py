@@ -10,7 +10,10 @@ from itertools import pairwise
 from typing import Any
 
 from guardproxy.checks._contract import Resources
-from guardproxy.exchange.exchange import Exchange, Limits, Setting
+from guardproxy.decisions import Plan
+from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.player import play
+from guardproxy.exchange.setting import Keys, Limits, Setting
 from guardproxy.exchange.transcript import (
     Command,
     DataReceived,
@@ -54,6 +57,28 @@ def hashed(kind: str, value: str) -> str:
     return placeholders.hashed(KEY, "tenant", kind, value)
 
 
+def seal(data: bytes) -> str:
+    return "seal"
+
+
+KEYS = Keys(mint, hashed, seal)
+
+
+def setting(policies: PolicySet, route: str = CHAT, **more: Any) -> Setting:
+    """The setting of an exchange."""
+    codec = codec_for(route) or codec_for(CHAT)
+    assert codec
+    about: dict[str, Any] = {
+        "id": "id",
+        "route": route,
+        "tenant": "tenant",
+        "codec": codec,
+        "policies": policies,
+        "keys": KEYS,
+    }
+    return Setting(**(about | more))
+
+
 @dataclass
 class Play:
     """An exchange and everything that it has said. `lines` is the transcript."""
@@ -69,54 +94,50 @@ class Play:
     exchange: Exchange = field(init=False)
 
     def __post_init__(self) -> None:
-        codec = codec_for(self.route)
-        assert codec
-        self.exchange = Exchange(
-            Setting(
-                *("id", self.route, "tenant", codec, self.policies, mint, lambda data: "seal", self.limits, "test"),
-                hashed=hashed,
-                receipts=self.receipts,
-            )
-        )
+        about = setting(self.policies, self.route, limits=self.limits, engine="test", receipts=self.receipts)
+        self.exchange = Exchange(about)
 
     def tell(self, happened: Input) -> list[Command]:
         """One input, without answering the scans that it leads to."""
-        self.lines.append(">> " + line(happened))
         commands = self.exchange.receive(happened)
+        self.note(happened, commands)
+        return commands
+
+    def note(self, happened: Input, commands: Sequence[Command]) -> None:
+        """Writes the transcript."""
+        self.pending = None if isinstance(happened, Scanned) else self.pending
+        self.lines.append(">> " + line(happened))
         for command in commands:
             self.lines.append("<< " + line(command))
             if isinstance(command, Scan):
                 assert self.pending is None, "one scan at a time"
                 self.pending = command
         self.done += commands
-        return commands
+
+    def perform(self, command: Scan) -> Scanned:
+        """Runs the checks."""
+        return Scanned(tuple(job.check.scan([job.window])[0] for job in command.jobs), self.clock())
 
     def scan(self) -> None:
         """Answers the scan under way, and those that follow."""
         while self.pending:
-            jobs, self.pending = self.pending.jobs, None
-            self.tell(Scanned(tuple(job.check.scan([job.window])[0] for job in jobs), self.clock()))
+            self.tell(self.perform(self.pending))
 
     def answer_scan(self, *scans: ScanResult) -> None:
-        self.pending = None
         self.tell(Scanned(scans))
 
-    def ask(self, body: Mapping[str, Any] | bytes) -> Play:
+    def ask(self, body: Mapping[str, Any] | bytes, *plans: Plan) -> Play:
         """The request, scanned."""
-        self.tell(RequestReceived(body if isinstance(body, bytes) else json.dumps(body).encode()))
-        self.scan()
+        received = RequestReceived(body if isinstance(body, bytes) else json.dumps(body).encode(), plans=plans)
+        play(self.exchange, [received], self.perform, watch=self.note)
         return self
 
     def stream(self, chunks: Iterable[bytes], waits: Sequence[bool] = (), *, media: str = "text/event-stream") -> Play:
         """The answer in chunks. `waits[i]`: chunk i + 1 comes before chunk i is scanned."""
-        self.tell(ResponseStarted(200, media))
-        for number, chunk in enumerate(chunks):
-            self.tell(DataReceived(chunk))
-            if number >= len(waits) or not waits[number]:
-                self.scan()
-        self.scan()
-        self.tell(ResponseEnded())
-        self.scan()
+        data = list(map(DataReceived, chunks))
+        late = (False, *waits[: max(0, len(data) - 1)])
+        inputs: list[Input] = [ResponseStarted(200, media), *data, ResponseEnded()]
+        play(self.exchange, inputs, self.perform, late=late, watch=self.note)
         return self
 
     @property

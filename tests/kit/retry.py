@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Any
 
-from guardproxy.exchange.exchange import Limits
+from guardproxy.decisions import UNPLANNED, Plan
+from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.wire.authoring import Author, Prompt
@@ -74,10 +75,11 @@ class Attempts:
         route: str = CHAT,
         limits: Limits | None = None,
         clock: Callable[[], float] = lambda: 0.0,
+        plan: Plan = UNPLANNED,
     ) -> None:
         self.play = Play(policies, route, limits or Limits(), clock=clock)
         self.clock = clock
-        self.play.ask(body)
+        self.play.ask(body, plan)
         self.stream = body.get("stream", False)
 
     def answer(

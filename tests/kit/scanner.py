@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.checks._contract import Resources
-from guardproxy.exchange.exchange import Exchange, Setting
-from guardproxy.exchange.transcript import RequestReceived, Scanned
+from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.setting import Keys, Setting
+from guardproxy.exchange.transcript import RequestReceived, Scan, Scanned
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
-from guardproxy.redaction import placeholders
 from guardproxy.server.scanner import Scanner
 from guardproxy.wire.registry import codec_for
-from tests.kit.play import CHAT, KEY, Play
+from tests.kit.play import CHAT, KEY, Play, seal
 from tests.kit.supervisor import FakeScorer, words
 
 POLICY = """\
@@ -80,19 +80,14 @@ class Driven(Play):
                 tenant=self.tenant,
                 codec=codec,
                 policies=self.policies,
-                mint=lambda label, value: placeholders.mint(KEY, self.tenant, label, value),
-                seal=lambda data: "seal",
-                hashed=lambda kind, value: placeholders.hashed(KEY, self.tenant, kind, value),
+                keys=Keys.of(KEY, self.tenant, seal),
                 limits=self.limits,
                 engine="test",
             )
         )
 
-    def scan(self) -> None:
-        while self.pending:
-            jobs, self.pending = self.pending.jobs, None
-            scans = self.runner.run(self.scanner.scan(jobs, self.tenant))
-            self.tell(Scanned(scans, self.clock()))
+    def perform(self, command: Scan) -> Scanned:
+        return Scanned(self.runner.run(self.scanner.scan(command.jobs, self.tenant)), self.clock())
 
     def said(self, body: bytes, language: str = "") -> Driven:
         self.tell(RequestReceived(body, language=language))

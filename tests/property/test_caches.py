@@ -99,7 +99,7 @@ def request(asked: list[str], model: str, streamed: bool, route: str) -> bytes:
 
 def phase(it: Driven) -> str:
     """The exchange's phase now: a function, as a type checker takes an attribute for the same after a call."""
-    return it.exchange.phase
+    return "answer" if it.exchange.is_answering else it.exchange.state.value
 
 
 def answer(it: Driven, text: str, streamed: bool, cuts: list[int], bytes_cut: list[int], waits: list[bool]) -> None:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.audit.masking import Moves, mask, merge
-from guardproxy.exchange.lanes import Lane
-from guardproxy.findings import Channel, Finding, give_way
+from guardproxy.exchange.lanes import Lane, Progress
+from guardproxy.findings import Channel, Finding, Scan, Window, give_way
+from guardproxy.redaction import Restoring
 from guardproxy.redaction.placeholders import alternation
 from guardproxy.wire.json.replacing import _copy, edited
 from guardproxy.wire.json.walk import UNMAPPED, TreeLeaf, reach
@@ -117,20 +118,22 @@ def plainly_settled(settled: int, waiting: Sequence[Finding]) -> int:
 @given(SPANS, st.integers(0, 40))
 def test_no_finding_is_cut_by_what_is_settled(spans: list[tuple[int, int]], settled: int) -> None:
     lane = Lane(Channel("response", "assistant", "x"), (), encoded=False)
-    lane.append("x" * 40)
-    lane._waiting = findings(spans)
-    lane._done(settled)
-    assert lane.settled == plainly_settled(settled, findings(spans))
+    lane.text.append("x" * 40)
+    progress = Progress((Restoring({}),), held=False)
+    window = Window(lane.channel, "x" * 40)
+    progress.learn([(0, window)], [Scan(tuple(findings(spans)), settled, settled)])
+    progress.settle(lane.text)
+    assert progress.settled == plainly_settled(settled, findings(spans))
 
 
 @given(st.lists(st.text("xy", max_size=4), max_size=12), st.integers(0, 50), st.integers(0, 50))
 def test_a_part_of_a_text_in_parts(parts: list[str], start: int, end: int) -> None:
     lane = Lane(Channel("response", "assistant", "x"), (), encoded=False)
     for part in parts:
-        lane.append(part)
+        lane.text.append(part)
     whole = "".join(parts)
     start, end = min(start, len(whole)), min(end, len(whole))
-    assert lane.part(start, end) == whole[start:end]
+    assert lane.text.part(start, end) == whole[start:end]
 
 
 @given(SPANS, st.lists(st.integers(0, 12)), st.integers(0, 40), st.integers(0, 10))

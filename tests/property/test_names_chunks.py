@@ -61,11 +61,11 @@ def learnt(text: str, cuts: list[int], direction: Direction) -> list[Finding]:
     found: list[Finding] = []
     at = 0
     for end in [*sorted({cut for cut in cuts if cut < len(text)}), len(text)]:
-        lane.append(text[at:end])
-        at, lane.ended = end, end == len(text)
+        lane.text.append(text[at:end])
+        at, lane.text.ended = end, end == len(text)
         if windows := lane.windows():
-            found += lane.learn(windows, [lane.checks[number].scan([window])[0] for number, window in windows])
-            assert all(one.end <= lane.settled for one in found)
+            found += lane.learn(windows, [lane.progress.checks[number].scan([window])[0] for number, window in windows])
+            assert all(one.end <= lane.progress.settled for one in found)
     return found
 
 

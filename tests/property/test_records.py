@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange.exchange import Exchange, Limits
+from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.gate import CHECK_ERROR
+from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import (
     Aborted,
     DataReceived,
@@ -285,7 +286,7 @@ def perform(case: Case) -> Play:
         play.tell(DownstreamGone())
         return play
     play.scan()
-    if play.exchange.phase == "over":
+    if play.exchange.is_over:
         return play
     if case.end == "never":
         play.tell(UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "no connection to the upstream"))
@@ -312,10 +313,10 @@ def perform(case: Case) -> Play:
 def sensitive(exchange: Exchange) -> set[str]:
     """Every value that some check found."""
     return {
-        lane.seen.text[one.start : one.end] if lane.seen else "".join(lane.whole)[one.start : one.end]
+        lane.text.view.text[one.start : one.end] if lane.text.view else "".join(lane.text.parts)[one.start : one.end]
         for side in exchange.sides.values()
         for lane in side.gate.lanes
-        for one in lane.findings
+        for one in lane.progress.findings
         if one.label != CHECK_ERROR and one.check != RESTORE
     }
 

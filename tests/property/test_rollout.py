@@ -10,14 +10,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange.exchange import Exchange, Setting
+from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.player import each, play
+from guardproxy.exchange.setting import Keys
 from guardproxy.exchange.transcript import DataReceived, Finish, RequestReceived, ResponseEnded, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policytest.scan import perform
-from guardproxy.redaction import placeholders
-from guardproxy.wire.registry import codec_for
+from guardproxy.policytest.scan import scanned
 from tests.kit.checks import promise
-from tests.kit.play import CHAT, KEY, MESSAGES, policy_set
+from tests.kit.play import CHAT, KEY, MESSAGES, policy_set, setting
 from tests.kit.records import members, replay
 
 POLICIES = """\
@@ -41,25 +41,17 @@ def seal(data: bytes) -> str:
 
 def run(body: Mapping[str, Any], route: str, policies: PolicySet, named: str = "", tenant: str = "t") -> dict[str, Any]:
     """The record of one exchange."""
-    codec = codec_for(route)
-    assert codec
-    setting = Setting(
-        *("id", route, tenant, codec, policies, lambda label, value: placeholders.mint(KEY, "t", label, value), seal),
-        engine="test",
-        hashed=lambda kind, value: placeholders.hashed(KEY, "t", kind, value),
-    )
-    exchange = Exchange(setting)
-    done = list(perform(exchange, exchange.receive(RequestReceived(json.dumps(body).encode(), conversation=named))))
+    about = setting(policies, route, tenant=tenant, keys=Keys.of(KEY, "t", seal), engine="test")
     answer: dict[str, Any] = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "a falcon"}}]}
     if route == MESSAGES:
         answer = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "a falcon"}]}
-    for happened in (
+    inputs = (
+        RequestReceived(json.dumps(body).encode(), conversation=named),
         ResponseStarted(200, "application/json"),
         DataReceived(json.dumps(answer).encode()),
         ResponseEnded(),
-    ):
-        done += perform(exchange, exchange.receive(happened))
-    (finish,) = [one for one in done if isinstance(one, Finish)]
+    )
+    (finish,) = [command for command in play(Exchange(about), inputs, each(scanned)) if isinstance(command, Finish)]
     return members(finish.record)
 
 

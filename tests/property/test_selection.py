@@ -14,7 +14,7 @@ import pytest
 from multidict import CIMultiDict
 
 from guardproxy.errors import DownstreamError
-from guardproxy.exchange.exchange import Exchange, Setting
+from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.transcript import Finish, RequestReceived, SendUpstream
 from guardproxy.gateway.credentials import digest, read_credential
 from guardproxy.gateway.tenants import TenantNames
@@ -23,7 +23,7 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.matching import KEYS
 from guardproxy.server.headers import asked_for
 from guardproxy.wire.registry import codec_for
-from tests.kit.play import CHAT, hashed, mint, policy_set
+from tests.kit.play import CHAT, policy_set, setting
 
 LEAST = 30
 POLICY = """\
@@ -254,8 +254,7 @@ def applies(policies: PolicySet, spelling: Spelling) -> bool:
     except DownstreamError as error:
         return error.status == 400
     name = TenantNames([f"acme={digest(KEY)}"]).name(secret)
-    about = ("id", route, "pseudonym", codec, policies, mint, lambda data: "seal")
-    exchange = Exchange(Setting(*about, hashed=hashed, tenant_name=name))
+    exchange = Exchange(setting(policies, route, tenant="pseudonym", tenant_name=name))
     done = exchange.receive(RequestReceived(json.dumps(tree).encode(), headers=asked))
     if isinstance(done[-1], (Finish, SendUpstream)):
         return isinstance(done[-1], Finish) and done[-1].record.status == 400

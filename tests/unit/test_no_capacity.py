@@ -83,7 +83,7 @@ def test_in_the_middle_of_a_stream_it_is_a_typed_error(route: str) -> None:
     play.tell(ResponseStarted(200, "text/event-stream"))
     for frame in frames:
         play.tell(DataReceived(frame))
-        if play.exchange.phase == "over":
+        if play.exchange.is_over:
             break
         if play.pending and b"more of it" in frame:
             window = play.pending.jobs[0].window

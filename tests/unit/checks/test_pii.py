@@ -183,10 +183,10 @@ def _told(check: Any, text: str, cuts: Sequence[int] = ()) -> list[tuple[str, st
     at = 0
     found: list[Finding] = []
     for end in [*cuts, len(text)]:
-        lane.append(text[at:end])
-        lane.ended = end == len(text)
+        lane.text.append(text[at:end])
+        lane.text.ended = end == len(text)
         windows = lane.windows()
-        scans = [lane.checks[number].scan([window])[0] for number, window in windows]
+        scans = [lane.progress.checks[number].scan([window])[0] for number, window in windows]
         found += lane.learn(windows, scans) if windows else []
         at = end
     return [(one.label, text[one.start : one.end]) for one in found]

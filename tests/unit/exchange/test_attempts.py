@@ -48,47 +48,48 @@ def test_the_feedback_says_where_the_fault_is() -> None:
 
 def test_what_was_found_is_masked_up_to_the_end_that_is_shown() -> None:
     lane = Lane(Channel("response", "assistant", "a"), (), encoded=False)
-    lane.append("call 12345 now")
-    lane.masks = [(5, 10, "[N]")]
+    lane.text.append("call 12345 now")
+    lane.rewrite.masks = [(5, 10, "[N]")]
     assert shown(lane, 14) == "call [N] now"
     assert shown(lane, 7) == "call [N]"
     assert shown(lane, 5) == "call "
     encoded = Lane(Channel("response", "tool_arguments", "a"), (), encoded=True)
-    encoded.append('{"n": "12345"}')
-    encoded.seen = view('{"n": "12345"}')
-    encoded.masks = [(2, 7, "[N]")]
+    encoded.text.append('{"n": "12345"}')
+    encoded.text.view = view('{"n": "12345"}')
+    encoded.rewrite.masks = [(2, 7, "[N]")]
     assert shown(encoded, 14) == '{"n": "[N]"}'
 
 
 def quoted(lane: Lane, text: str) -> Lane:
-    lane.quote = Lane(lane.channel, lane.checks, encoded=True)
-    lane.quote.append(text)
-    lane.quote.seen = view(text)
-    return lane.quote
+    lane.quotation.lane = Lane(lane.channel, lane.progress.checks, encoded=True)
+    lane.quotation.lane.text.append(text)
+    lane.quotation.lane.text.view = view(text)
+    return lane.quotation.lane
 
 
 def test_of_a_text_that_was_cut_off_what_was_read_of_it_is_shown() -> None:
-    lane = Lane(Channel("response", "assistant", "a"), (), encoded=True, fault_end=9)
-    lane.append('{"n": "12345"}')
-    quoted(lane, '{"n": "12').masks = [(2, 4, "[N]")]
+    lane = Lane(Channel("response", "assistant", "a"), (), encoded=True)
+    lane.quotation.fault_end = 9
+    lane.text.append('{"n": "12345"}')
+    quoted(lane, '{"n": "12').rewrite.masks = [(2, 4, "[N]")]
     assert shown(lane, 9) == '{"n": "[N]'
-    lane.seen = view('{"n": "12345"}')
+    lane.text.view = view('{"n": "12345"}')
     assert shown(lane, 14) == '{"n": "12345"}', "it was read to its end"
 
 
 def test_what_is_only_judged_is_shown_as_it_was_read() -> None:
     lane = Lane(Channel("response", "tool_arguments", "a"), (), encoded=False, judged=True)
-    lane.append('{"n": "12345"}')
+    lane.text.append('{"n": "12345"}')
     assert shown(lane, 14) == '{"n": "12345"}'
-    quoted(lane, '{"n": "12345"}').masks = [(2, 7, "[N]")]
+    quoted(lane, '{"n": "12345"}').rewrite.masks = [(2, 7, "[N]")]
     assert shown(lane, 14) == '{"n": "[N]"}'
 
 
 def test_what_a_check_could_not_read_is_not_repeated() -> None:
     check = Restoring({})
     lane = Lane(Channel("response", "assistant", "a"), (check,), encoded=False)
-    lane.append("12345")
-    lane.findings = [Finding(0, 5, "another", CHECK_ERROR, 1.0)]
+    lane.text.append("12345")
+    lane.progress.findings = [Finding(0, 5, "another", CHECK_ERROR, 1.0)]
     assert shown(lane, 5) == "12345", "it was found by one that reads it as it stands"
-    lane.findings.append(Finding(0, 5, check.name, CHECK_ERROR, 1.0))
+    lane.progress.findings.append(Finding(0, 5, check.name, CHECK_ERROR, 1.0))
     assert shown(lane, 5) == NOT_REPEATED

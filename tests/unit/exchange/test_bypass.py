@@ -6,7 +6,7 @@ import json
 
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.bypass import PassThrough
-from guardproxy.exchange.exchange import Setting
+from guardproxy.exchange.setting import Keys, unsealed
 from guardproxy.exchange.transcript import (
     Aborted,
     Command,
@@ -22,8 +22,7 @@ from guardproxy.exchange.transcript import (
     UpstreamFailed,
     line,
 )
-from guardproxy.wire.registry import codec_for
-from tests.kit.play import CHAT, hashed, mint, policy_set
+from tests.kit.play import hashed, mint, policy_set, setting
 from tests.kit.records import members
 
 POLICY = """
@@ -36,37 +35,20 @@ rules:
 
 
 def play(*inputs: Input) -> tuple[list[str], list[Command]]:
-    codec = codec_for(CHAT)
-    assert codec
-    passing = PassThrough(
-        Setting(
-            "id",
-            "GET /v1/models",
-            "tenant",
-            codec,
-            policy_set(POLICY),
-            mint,
-            lambda data: "",
-            engine="e",
-            hashed=hashed,
-            receipts=True,
-        )
-    )
+    keys = Keys(mint, hashed, unsealed)
+    passing = PassThrough(setting(policy_set(POLICY), "GET /v1/models", keys=keys, engine="e", receipts=True))
     done = [command for happened in inputs for command in passing.receive(happened)]
     assert passing.found == []
     return [line(command) for command in done], done
 
 
 def test_the_intent_holds_no_text() -> None:
-    codec = codec_for(CHAT)
-    assert codec
-    setting = Setting("id", "GET /v1/x", "tenant", codec, policy_set(POLICY), mint, lambda data: "seal", hashed=hashed)
-    passing = PassThrough(setting)
+    passing = PassThrough(setting(policy_set(POLICY), "GET /v1/x"))
     passing.receive(RequestReceived(b"forbidden text", 1.0, 5.0))
     assert passing.intent
     assert passing.intent.document() == {
         **{"kind": "intent", "v": 2, "id": "id", "at": 5.0, "engine": "", "tenant": "tenant", "route": "GET /v1/x"},
-        **{"policies": setting.policies.digest, "seals": {"request": "seal"}},
+        **{"policies": passing.setting.policies.digest, "seals": {"request": "seal"}},
     }
 
 
@@ -119,10 +101,7 @@ def test_a_client_that_leaves() -> None:
 
 
 def test_nothing_interrupts_it() -> None:
-    codec = codec_for(CHAT)
-    assert codec
-    setting = Setting("id", "GET /v1/models", "t", codec, policy_set(POLICY), mint, lambda data: "", hashed=hashed)
-    assert PassThrough(setting).patience_s(1.0) is None
+    assert PassThrough(setting(policy_set(POLICY), "GET /v1/models")).patience_s(1.0) is None
 
 
 def test_the_client_is_told_that_nothing_was_read() -> None:

@@ -38,8 +38,8 @@ def editor() -> Editor:
 
 def lane(text: str, direction: Direction = "request", **more: Any) -> Lane:
     made = Lane(Channel(direction, "user", "x"), (), False, **more)
-    made.append(text)
-    made.ended = True
+    made.text.append(text)
+    made.text.ended = True
     return made
 
 
@@ -50,7 +50,7 @@ def finding(start: int, end: int, check: str = "mail", label: str = "") -> Findi
 def test_a_redacted_value_is_edited_masked_and_remembered() -> None:
     it, text = editor(), lane("I am jo@ab.io")
     it.edit(text, [finding(5, 13)])
-    assert text.edits == text.masks == [(5, 13, MAIL)]
+    assert text.rewrite.edits == text.rewrite.masks == [(5, 13, MAIL)]
     assert it.values == {MAIL: "jo@ab.io"}
     assert it.tokens == {"jo@ab.io": MAIL}
 
@@ -64,14 +64,14 @@ def test_what_is_not_to_come_back_is_not_remembered() -> None:
     text = lane("jo@ab.io")
     it.edit(text, [finding(0, 8), finding(3, 8, "code")])
     assert it.values == {}, "where two rules meet, the stricter one"
-    assert text.edits == [(0, 8, mint("MAIL", "jo@ab.io"))]
+    assert text.rewrite.edits == [(0, 8, mint("MAIL", "jo@ab.io"))]
 
 
 def test_what_is_only_seen_is_masked_and_not_edited() -> None:
     it, text = editor(), lane("see S-777")
     it.edit(text, [finding(4, 9, "seen")])
-    assert text.edits == []
-    assert text.masks == [(4, 9, mint("SEEN", "S-777"))]
+    assert text.rewrite.edits == []
+    assert text.rewrite.masks == [(4, 9, mint("SEEN", "S-777"))]
 
 
 def test_a_check_that_judges_whole_texts_masks_nothing() -> None:
@@ -84,13 +84,13 @@ def test_a_check_that_judges_whole_texts_masks_nothing() -> None:
     assert it.bound
     object.__setattr__(it.bound, "checks", {("test", "seen"): Judge()})
     it.edit(text, [finding(0, 9, "seen")])
-    assert (text.edits, text.masks) == ([], [])
+    assert (text.rewrite.edits, text.rewrite.masks) == ([], [])
 
 
 def test_a_failed_check_edits_nothing() -> None:
     it, text = editor(), lane("text")
     it.edit(text, [finding(0, 4, "mail", CHECK_ERROR)])
-    assert (text.edits, text.masks, it.tokens) == ([], [], {})
+    assert (text.rewrite.edits, text.rewrite.masks, it.tokens) == ([], [], {})
 
 
 def test_a_placeholder_of_ours_comes_back() -> None:
@@ -98,8 +98,8 @@ def test_a_placeholder_of_ours_comes_back() -> None:
     it.edit(lane("jo@ab.io"), [finding(0, 8)])
     text = lane(f"to {MAIL}!", "response")
     it.edit(text, [finding(3, 3 + len(MAIL), RESTORE, "PLACEHOLDER")])
-    assert text.edits == [(3, 3 + len(MAIL), "jo@ab.io")]
-    assert text.masks == [], "the record shows the placeholder"
+    assert text.rewrite.edits == [(3, 3 + len(MAIL), "jo@ab.io")]
+    assert text.rewrite.masks == [], "the record shows the placeholder"
 
 
 @pytest.mark.parametrize("check", ["mail", "code"])
@@ -109,7 +109,7 @@ def test_a_placeholder_inside_of_a_redacted_span_does_not_come_back(check: str) 
     text = lane(f"to {MAIL}!", "response")
     found = [finding(0, 4 + len(MAIL), check), finding(3, 3 + len(MAIL), RESTORE, "PLACEHOLDER")]
     it.edit(text, found)
-    ((start, end, token),) = text.edits
+    ((start, end, token),) = text.rewrite.edits
     assert (start, end) == (0, 4 + len(MAIL))
     assert token == mint(check.upper(), f"to {MAIL}!")
     assert it.values == {MAIL: "jo@ab.io"}
@@ -118,7 +118,7 @@ def test_a_placeholder_inside_of_a_redacted_span_does_not_come_back(check: str) 
 def test_overlapping_redactions_of_requests_come_back_whole() -> None:
     it, text = editor(), lane("a jo@ab.io b")
     it.edit(text, [finding(2, 8), finding(5, 10)])
-    assert text.edits == [(2, 10, MAIL)]
+    assert text.rewrite.edits == [(2, 10, MAIL)]
     assert it.values == {MAIL: "jo@ab.io"}
 
 
@@ -126,13 +126,13 @@ def test_the_name_of_an_unfinished_placeholder() -> None:
     """A finding of the restoring check over more than a placeholder never happens; its token still has a name."""
     it, text = editor(), lane("abc", "response")
     it.edit(text, [finding(0, 3, RESTORE, "PLACEHOLDER")])
-    assert text.edits == [(0, 3, mint("VALUE", "abc"))]
+    assert text.rewrite.edits == [(0, 3, mint("VALUE", "abc"))]
 
 
 def test_a_number_has_a_stand_in_and_no_placeholder() -> None:
     it, text = editor(), lane("4111222233334444", number=True)
     it.edit(text, [finding(0, 16)])
-    assert text.edits == text.masks == [(0, 16, "1000000000000000")]
+    assert text.rewrite.edits == text.rewrite.masks == [(0, 16, "1000000000000000")]
     assert it.values == {}, "its placeholder was sent to nobody"
     assert set(it.tokens) == {"4111222233334444"}, "and still stands for it elsewhere in the record"
 
@@ -140,35 +140,35 @@ def test_a_number_has_a_stand_in_and_no_placeholder() -> None:
 def test_without_policies_nothing_is_edited() -> None:
     it, text = Editor(mint, hashed), lane("jo@ab.io")
     it.edit(text, [finding(0, 8)])
-    assert text.edits == []
-    assert text.masks, "what a check found is sensitive unless it says otherwise"
+    assert text.rewrite.edits == []
+    assert text.rewrite.masks, "what a check found is sensitive unless it says otherwise"
 
 
 def test_operators_by_label_and_what_the_record_keeps() -> None:
     it, text = editor(), lane("4111 99 k")
     it.edit(text, [finding(0, 4, "card", "CARD"), finding(5, 7, "card", "PIN"), finding(8, 9, "card", "KEY")])
-    assert text.edits == [(0, 4, "****"), (5, 7, ""), (8, 9, hashed("sha256", "k"))]
-    assert [token for _, _, token in text.masks] == [mint("CARD", "4111"), mint("PIN", "99"), mint("KEY", "k")]
+    assert text.rewrite.edits == [(0, 4, "****"), (5, 7, ""), (8, 9, hashed("sha256", "k"))]
+    assert [token for _, _, token in text.rewrite.masks] == [mint("CARD", "4111"), mint("PIN", "99"), mint("KEY", "k")]
     assert it.values == {}, "nothing of it can come back"
 
 
 def test_what_a_mask_leaves_is_in_no_record() -> None:
     it, text = editor(), lane("4111222")
     it.edit(text, [finding(0, 7, "card", "CARD")])
-    assert text.edits == [(0, 7, "****222")]
+    assert text.rewrite.edits == [(0, 7, "****222")]
     assert it.tokens["****222"] == it.tokens["4111222"] == mint("CARD", "4111222")
 
 
 def test_of_values_that_overlap_no_mask_leaves_anything() -> None:
     it, text = editor(), lane("4111222333")
     it.edit(text, [finding(0, 8, "card", "CARD"), finding(6, 10, "card", "CARD")])
-    assert text.edits == [(0, 10, "*" * 10)]
+    assert text.rewrite.edits == [(0, 10, "*" * 10)]
 
 
 def test_a_key_gets_its_placeholder_whatever_the_operator() -> None:
     it, text = editor(), lane("99", key=True)
     it.edit(text, [finding(0, 2, "card", "PIN")])
-    assert text.rewritten() == [(0, 2, mint("PIN", "99"))]
+    assert text.rewrite.raw_edits() == [(0, 2, mint("PIN", "99"))]
     assert it.values == {}
 
 
@@ -176,7 +176,7 @@ def test_a_placeholder_in_a_request_is_no_way_to_its_value() -> None:
     """A client that says a placeholder where a rule redacts it gets no value sent to the model."""
     it, text = editor(), lane(f"jo@ab.io {MAIL}")
     it.edit(text, [finding(0, 8), finding(9, 9 + len(MAIL), "code")])
-    assert text.edits[1] == (9, 9 + len(MAIL), mint("CODE", MAIL))
+    assert text.rewrite.edits[1] == (9, 9 + len(MAIL), mint("CODE", MAIL))
 
 
 ADDRESS = Shape("x", {"type": "string", "format": "email"})
@@ -187,34 +187,34 @@ TREE = Shape(
 
 def encoded(text: str, shape: Shape | None, direction: Direction = "response") -> Lane:
     made = Lane(Channel(direction, "user", "x"), (), True, shape=shape)
-    made.append(text)
-    made.ended, made.seen = True, view(text)
+    made.text.append(text)
+    made.text.ended, made.text.view = True, view(text)
     return made
 
 
 def at(made: Lane, part: str, check: str = "mail") -> Finding:
-    assert made.seen
-    start = made.seen.text.index(part)
+    assert made.text.view
+    start = made.text.view.text.index(part)
     return finding(start, start + len(part), check)
 
 
 def put(made: Lane) -> str:
-    return made.again()
+    return made.rewrite.whole()
 
 
 def test_a_whole_text_of_a_shape_becomes_its_stand_in() -> None:
     it, text = editor(), lane("for jo@ab.io", shape=ADDRESS)
     it.edit(text, [finding(4, 12)])
     stand_in = f"{MAIL[-13:-1]}@redacted.example"
-    assert text.edits == [(4, 12, MAIL)], "the record counts what was found"
-    assert text.rewritten() == [(0, 12, stand_in)]
+    assert text.rewrite.edits == [(4, 12, MAIL)], "the record counts what was found"
+    assert text.rewrite.raw_edits() == [(0, 12, stand_in)]
     assert it.values == {MAIL: "jo@ab.io", stand_in: "for jo@ab.io"}
     other = lane("by jo@ab.io", shape=ADDRESS)
     it.edit(other, [finding(3, 11)])
-    assert other.rewritten() == [(3, 11, MAIL)], "a stand-in means one text; another has placeholders"
+    assert other.rewrite.raw_edits() == [(3, 11, MAIL)], "a stand-in means one text; another has placeholders"
     last = lane("K-1", shape=ADDRESS)
     it.edit(last, [finding(0, 3, "code")])
-    assert last.rewritten()[0][2] not in it.values, "not to be restored"
+    assert last.rewrite.raw_edits()[0][2] not in it.values, "not to be restored"
 
 
 def test_in_a_request_what_has_no_stand_in_of_its_own_has_a_placeholder() -> None:
@@ -222,10 +222,10 @@ def test_in_a_request_what_has_no_stand_in_of_its_own_has_a_placeholder() -> Non
         it, made = editor(), encoded(text, TREE, "request")
         it.edit(made, [at(made, "jo@ab.io")])
         assert put(made) == text.replace("jo@ab.io", MAIL)
-        assert made.stops == {}
+        assert made.rewrite.stops == {}
     it, made = editor(), encoded('{"n": 1234567890}', TREE, "request")
     it.edit(made, [at(made, "1234567890")])
-    assert (put(made), made.stops) == ('{"n": 1000000000}', {})
+    assert (put(made), made.rewrite.stops) == ('{"n": 1000000000}', {})
 
 
 @pytest.mark.parametrize(("text", "part"), [('{"k": "jo@ab.io"}', "jo@ab.io"), ('{"n": 1234567890}', "1234567890")])
@@ -233,11 +233,11 @@ def test_in_an_answer_where_nothing_can_stand_there_is_a_stop(text: str, part: s
     it, made = editor(), encoded(text, TREE)
     found = at(made, part, "seen")
     it.edit(made, [found])
-    assert made.stops == {}, "what is only flagged stays"
+    assert made.rewrite.stops == {}, "what is only flagged stays"
     found = at(made, part, "code")
     it.edit(made, [found])
-    assert made.stops[found].rule == "code"
-    assert "schema" in made.stops[found].message
+    assert made.rewrite.stops[found].rule == "code"
+    assert "schema" in made.rewrite.stops[found].message
 
 
 def test_keys_that_the_schema_names_stay_and_others_get_placeholders() -> None:
@@ -256,12 +256,12 @@ def test_what_is_restored_needs_no_stand_in() -> None:
     it = editor()
     it.edit(lane("jo@ab.io"), [finding(0, 8)])
     made = encoded(f'{{"k": "{MAIL}", "a": "x"}}', TREE)
-    start = made.seen.text.index(MAIL) if made.seen else 0
+    start = made.text.view.text.index(MAIL) if made.text.view else 0
     it.edit(made, [Finding(start, start + len(MAIL), RESTORE, "PLACEHOLDER", 1.0)])
     assert put(made) == '{"k": "jo@ab.io", "a": "x"}'
     both = encoded(f'{{"k": "{MAIL}", "a": "K-1"}}', TREE)
-    assert both.seen
-    start = both.seen.text.index(MAIL)
+    assert both.text.view
+    start = both.text.view.text.index(MAIL)
     rule = "rules: [{id: r, when: code, action: redact}]"
     it.bound = policy_set(f"policy: p\nchecks: {{code: {{use: pattern, patterns: [y]}}}}\n{rule}\n").bind("x", "m", "t")
     it.edit(both, [Finding(start, start + len(MAIL), RESTORE, "PLACEHOLDER", 1.0), at(both, "K-1", "code")])
@@ -280,19 +280,19 @@ def test_a_text_that_becomes_too_long_or_too_short_is_its_placeholder() -> None:
         it, made = editor(), lane(text, "response", shape=shape)
         it.bound = policy.bind("x", "m", "t")
         it.edit(made, [found])
-        assert made.again() == expected
+        assert made.rewrite.whole() == expected
     long = lane("K-1", "response", shape=Shape("x", {"minLength": 999}))
     it.edit(long, [finding(0, 3, "code")])
-    assert (long.again(), long.stops) == (mint("CODE", "K-1"), {}), "as good as it gets"
+    assert (long.rewrite.whole(), long.rewrite.stops) == (mint("CODE", "K-1"), {}), "as good as it gets"
 
 
 def test_a_number_without_a_schema_keeps_its_type() -> None:
     it, made = editor(), encoded('{"n": 1234567890}', None)
     it.edit(made, [at(made, "1234567890", "code")])
-    assert (put(made), made.stops) == ('{"n": 1000000000}', {})
+    assert (put(made), made.rewrite.stops) == ('{"n": 1000000000}', {})
 
 
 def test_a_number_that_the_schema_takes_stands() -> None:
     it, made = editor(), encoded('{"m": 1234567890}', Shape("x", {"properties": {"m": {"type": "integer"}}}))
     it.edit(made, [at(made, "1234567890", "code")])
-    assert (put(made), made.stops) == ('{"m": 1000000000}', {})
+    assert (put(made), made.rewrite.stops) == ('{"m": 1000000000}', {})

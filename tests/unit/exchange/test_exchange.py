@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange.exchange import Limits
+from guardproxy.exchange.exchange import State
+from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import (
     Aborted,
     DataReceived,
@@ -92,7 +93,7 @@ def waiting(policies: PolicySet | None = None, route: str = CHAT, **limits: Any)
     """An exchange whose request went upstream. Its transcript begins after that."""
     play = Play(policies or rules(ONE_CHECK), route, Limits(**limits))
     play.ask(ask(max_tokens=3))
-    assert play.exchange.phase == "waiting"
+    assert play.exchange.state == State.WAITING
     play.lines.clear()
     return play
 
@@ -182,7 +183,7 @@ def test_a_request_is_blocked() -> None:
         "code": "content_filter",
     }
     assert play.head == SendHead(400, own=True, headers=(("x-should-retry", "false"),))
-    assert play.exchange.phase == "over"
+    assert play.exchange.is_over
 
 
 def test_a_rule_says_its_own_words() -> None:
@@ -804,7 +805,7 @@ def test_a_policy_only_notes_a_check_that_fails() -> None:
     play = Play(rules(ONE_CHECK + "on_error: flag\n"))
     play.tell(RequestReceived(json.dumps(ask()).encode()))
     failed(play)
-    assert play.exchange.phase == "waiting"
+    assert play.exchange.state == State.WAITING
     assert members(play.exchange.record(""))["rules"] == ["on_error"]
     play.tell(ResponseStarted(200, "text/event-stream"))
     for frame in chat_frames([{"content": "one "}, {"content": "two "}]):
@@ -901,7 +902,7 @@ def test_a_finding_that_another_check_cut_into_is_held_whole() -> None:
     found = {"card": (Finding(3, 7, "card", "CARD", 1.0),), "code": (), "bad": ()}
     play.answer_scan(*(ScanResult(found[job.check.name], settled[job.check.name], 3) for job in play.pending.jobs))
     lane = play.exchange.sides["response"].gate.lanes[0]
-    assert (lane.settled, lane.findings) == (3, [])
+    assert (lane.progress.settled, lane.progress.findings) == (3, [])
 
 
 def test_an_answer_to_no_scan_changes_nothing() -> None:

@@ -65,8 +65,8 @@ def gate_of(*lanes: Lane) -> Gate:
 def lane(channel: Channel, *parts: str, ended: bool = False) -> Lane:
     made = Lane(channel, (), encoded=False)
     for part in parts:
-        made.append(part)
-    made.ended = ended
+        made.text.append(part)
+    made.text.ended = ended
     return made
 
 

@@ -96,14 +96,14 @@ def leaving(gate: Gate) -> str:
 def test_json_that_only_raw_checks_read_flows() -> None:
     gate = flow(['{"a": ', '"b"'], Strict(), end=False)
     (lane,) = gate.lanes
-    assert (lane.held, lane.encoded, lane.json) == (False, False, True)
+    assert (lane.progress.held, lane.encoded, lane.json) == (False, False, True)
     assert leaving(gate) == '{"a": "b"'
 
 
 def test_json_that_another_check_reads_is_held_and_raw_checks_see_it_meanwhile() -> None:
     gate = flow(['{"a": ', "!"], Strict(), Digits(), end=False)
     (lane,) = gate.lanes
-    assert (lane.held, lane.encoded, lane.json) == (True, True, True)
+    assert (lane.progress.held, lane.encoded, lane.json) == (True, True, True)
     assert leaving(gate) == ""
     assert [(at, one.label) for _, _, at, one in gate.ahead()] == [(0, "WRONG")]
 
@@ -116,8 +116,8 @@ def test_a_text_with_a_shape_is_held_too() -> None:
     gate.push([Text(ANSWER, "9", Frame(b"", streamed=True), ("x",), shape=SHAPE), End(ANSWER)])
     turn(gate)
     (lane,) = gate.lanes
-    assert [(one.start, one.end) for one in lane.findings] == [(1, 4)]
-    assert lane.end_of(lane.findings[0]) == lane.total
+    assert [(one.start, one.end) for one in lane.progress.findings] == [(1, 4)]
+    assert lane.end_of(lane.progress.findings[0]) == lane.text.total
     assert leaving(gate) == "a999"
 
 
@@ -134,15 +134,15 @@ def test_what_is_quoted_is_read_first() -> None:
     list(gate.learn([Digits().scan([job.window])[0]]))
     assert [one.label for _, _, _, one in gate.ahead()] == ["WRONG"]
     (lane,) = gate.lanes
-    assert lane.quote is not None
-    assert [one.label for one in lane.quote.findings] == ["NINES"]
-    assert lane.findings[0].label == "WRONG", "what is quoted adds nothing to what was found"
+    assert lane.quotation.lane is not None
+    assert [one.label for one in lane.quotation.lane.progress.findings] == ["NINES"]
+    assert lane.progress.findings[0].label == "WRONG", "what is quoted adds nothing to what was found"
 
 
 @pytest.mark.parametrize("checks", [(Strict(),), (Strict(), Digits(name=RESTORE))])
 def test_what_nobody_else_reads_needs_no_reading(checks: tuple[Any, ...]) -> None:
     gate = flow(["!"], *checks, quotes=True)
-    assert gate.lanes[0].quote is None
+    assert gate.lanes[0].quotation.lane is None
 
 
 def test_what_is_only_judged_is_read_before_it_is_quoted() -> None:
@@ -155,17 +155,17 @@ def test_what_is_only_judged_is_read_before_it_is_quoted() -> None:
     turn(gate)
     (entry,) = gate.release()
     assert [one.label for piece in entry.pieces for _, one in piece.findings()] == ["WRONG"]
-    quote = gate.lanes[0].quote
+    quote = gate.lanes[0].quotation.lane
     assert quote is not None
-    assert (quote.total, quote.seen is not None) == (gate.lanes[0].total, True)
+    assert (quote.text.total, quote.text.view is not None) == (gate.lanes[0].text.total, True)
 
 
 def test_a_raw_check_that_fails_on_a_held_text_is_quoted_up_to_there() -> None:
     gate = flow(["ab"], Digits("raw", raw=True, error="ValueError"), Digits(), quotes=True, end=False)
     (lane,) = gate.lanes
-    assert [one.label for one in lane.findings] == [CHECK_ERROR]
-    assert lane.quote is not None
-    assert lane.quote.total == 2
+    assert [one.label for one in lane.progress.findings] == [CHECK_ERROR]
+    assert lane.quotation.lane is not None
+    assert lane.quotation.lane.text.total == 2
 
 
 @promise
@@ -173,8 +173,12 @@ def test_a_raw_check_that_fails_on_a_held_text_is_quoted_up_to_there() -> None:
 def test_a_fault_and_what_is_quoted_do_not_depend_on_the_cuts(text: str, cuts: list[int]) -> None:
     def told(parts: list[str]) -> Any:
         lane = next(iter(flow(parts, Strict(), Digits(), quotes=True).lanes), Lane(ANSWER, (), False))
-        quote = lane.quote
-        return sorted(lane.findings), lane.fault_end, quote and ("".join(quote.whole), quote.findings)
+        quote = lane.quotation.lane
+        return (
+            sorted(lane.progress.findings),
+            lane.quotation.fault_end,
+            quote and ("".join(quote.text.parts), quote.progress.findings),
+        )
 
     places = [0, *sorted(min(one, len(text)) for one in cuts), len(text)]
     parts = [text[low:high] for low, high in itertools.pairwise(places)]
@@ -190,7 +194,7 @@ def test_the_arguments_of_a_call_are_held_whoever_reads_them() -> None:
     call = Channel("response", "tool_arguments", "call")
     gate.push([Text(call, '{"a": 1', Frame(b"", streamed=True), ("x",), encoded=True)])
     turn(gate)
-    assert (gate.lanes[0].held, leaving(gate)) == (True, "")
+    assert (gate.lanes[0].progress.held, leaving(gate)) == (True, "")
     gate.push([End(call)])
     turn(gate)
     assert leaving(gate) == '{"a": 1'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import http_sf
@@ -19,6 +20,7 @@ from tests.kit.checks import promise
 from tests.kit.media import IMAGE_URL
 from tests.kit.play import (
     CHAT,
+    KEYS,
     MESSAGES,
     Play,
     chat_frames,
@@ -301,16 +303,7 @@ def test_the_seal_of_what_the_client_got_covers_the_comment() -> None:
     class Sealing(Play):
         def __post_init__(self) -> None:
             super().__post_init__()
-            self.exchange = Exchange(
-                type(self.exchange.setting)(
-                    **{
-                        name: getattr(self.exchange.setting, name)
-                        for name in self.exchange.setting.__slots__
-                        if name != "seal"
-                    },
-                    seal=seal,
-                )
-            )
+            self.exchange = Exchange(replace(self.exchange.setting, keys=replace(KEYS, seal=seal)))
 
     import hashlib
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from guardproxy.audit.masking import Span, beside, merge
 from guardproxy.exchange import masked as masked_module
-from guardproxy.exchange.exchange import Exchange, Setting
+from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.setting import Keys
 from guardproxy.exchange.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
-from guardproxy.wire.registry import codec_for
 from tests.kit.checks import promise
 from tests.kit.media import IMAGE_URL, SIGNATURE
-from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, hashed, message_frames, mint, policy_set
+from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, hashed, message_frames, mint, policy_set, setting
 from tests.kit.records import members
 
 MAIL = "jo@ab.io"
@@ -260,15 +260,13 @@ def test_an_answer_that_was_cut_off_is_kept_as_far_as_it_was_scanned() -> None:
 
 
 def test_sizes_seals_and_times() -> None:
-    codec = codec_for(CHAT)
-    assert codec
     sealed: list[bytes] = []
 
     def seal(data: bytes) -> str:
         sealed.append(data)
         return f"seal {len(sealed)}"
 
-    exchange = Exchange(Setting("i", CHAT, "t", codec, policy_set(POLICY), mint, seal, engine="e", hashed=hashed))
+    exchange = Exchange(setting(policy_set(POLICY), id="i", tenant="t", keys=Keys(mint, hashed, seal), engine="e"))
     exchange.receive(RequestReceived(b"{", at_s=10.0, unix_s=5.0))
     record = members(exchange.record("refused"))
     assert (record["v"], record["id"], record["engine"], record["tenant"], record["at"]) == (2, "i", "e", "t", 5.0)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from guardproxy.audit.document import Record
+from guardproxy.decisions import Plan
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode, PluginError, StoreError
+from guardproxy.events import Frame
 from guardproxy.gateway import (
     Add,
     Answer,
@@ -25,6 +28,7 @@ from guardproxy.gateway import (
     load_duties,
     rerun,
 )
+from guardproxy.wire import Request
 from tests.kit.plugins import Install
 from tests.kit.records import plain_record
 
@@ -131,3 +135,41 @@ def test_duties_of_other_packages(install: Install) -> None:
         load_duties(["nameless"])
     with pytest.raises(PluginError, match=r"`failing` \(guardproxy.duties\) of acme 1.0 failed: ZeroDivisionError"):
         load_duties(["failing"])
+
+
+class Cheap(Duty):
+    """Sends a tenant's first request of a minute to a named upstream; asks the store for the others."""
+
+    name = "cheap"
+
+    def plan(self, head: Head, request: Request) -> Steps[Plan | None]:
+        (count,) = yield (Add(f"cheap:{head.tenant}", 1, 60),)
+        return Plan(upstream="cheap", model=f"small-{request.model}", reason="the first") if count == 1 else None
+
+
+def test_plans_are_those_of_the_duties_that_have_one() -> None:
+    duties = Duties([Silent(), Cheap()], MemoryStore())
+    request = Request("m", False, Frame(b""), list)
+    trail = Trail(HEAD)
+
+    async def plan() -> tuple[tuple[Plan, ...], tuple[Plan, ...]]:
+        return await duties.plan(trail, request), await duties.plan(trail, request)
+
+    assert duties.is_planning
+    assert not Duties([Silent(), Idle()], MemoryStore()).is_planning
+    assert asyncio.run(plan()) == ((Plan("cheap", "small-m", reason="the first"),), ())
+    assert trail.answers == [StoreAnswered("cheap", (1,)), StoreAnswered("cheap", (2,))]
+
+
+def test_a_duty_that_overrides_nothing_changes_nothing() -> None:
+    duties = Duties([Idle()], MemoryStore())
+    assert next_result(Idle().admit(HEAD)) == HEAD
+    assert next_result(Idle().plan(HEAD, Request("m", False, Frame(b""), list))) is None
+    assert not duties.is_settling
+
+
+def next_result(steps: Steps[Any]) -> Any:
+    """The result of steps that ask nothing."""
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    return end.value.value

@@ -15,7 +15,7 @@ from guardproxy.exchange import Job
 from guardproxy.findings import QUICK, Direction, Finding, Scan, Traits, Window
 from guardproxy.policy.cases import Texts, Told, Written
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policytest.playing import Numbers, Played, Shown, play, replayed
+from guardproxy.policytest.playing import Numbers, Played, Shown, play_scene, replayed
 from guardproxy.policytest.scan import scan_text, scanned
 from guardproxy.policytest.scenes import Cuts
 from guardproxy.replay.replays import Rerun, rerun
@@ -44,7 +44,7 @@ STREAMED = Cuts(True, 1)
 
 
 def run(scene: Texts | Written, cuts: Cuts = WHOLE, policy: str = POLICY, told: Told = TOLD) -> Played:
-    return play(policy_set(policy), scene, told, cuts)
+    return play_scene(policy_set(policy), scene, told, cuts)
 
 
 def texts(shown: Shown | None) -> dict[str, str]:
@@ -147,7 +147,7 @@ class Raising:
 def test_a_check_that_fails_is_treated_as_in_the_proxy() -> None:
     policies = policy_set(POLICY)
     broken = replace(policies, checks={**policies.checks, ("test", "bad"): Raising()})
-    played = play(broken, Texts("hello"), TOLD, Cuts())
+    played = play_scene(broken, Texts("hello"), TOLD, Cuts())
     assert (played.decision, played.rules) == ("block", ("on_error",))
 
 
@@ -159,7 +159,7 @@ def test_headers_are_told_and_name_a_language() -> None:
         seen.append(job.window.facts.language)
         return Scan((), job.window.start + len(job.window.text), job.window.start)
 
-    play(policy_set(POLICY), Texts("hello"), german, Cuts(), scan)
+    play_scene(policy_set(POLICY), Texts("hello"), german, Cuts(), scan)
     assert set(seen) == {"de"}
 
 
@@ -172,7 +172,7 @@ def test_the_language_is_read_as_the_proxy_reads_it(value: str) -> None:
         return scanned(job)
 
     headers = {"content-language": value}
-    play(policy_set(POLICY), Texts("look"), Told(model="m", headers=headers), WHOLE, scan)
+    play_scene(policy_set(POLICY), Texts("look"), Told(model="m", headers=headers), WHOLE, scan)
     assert set(seen) == {named(CIMultiDict(headers))[0]}
 
 
@@ -245,7 +245,7 @@ def test_a_record_of_an_unanswered_request_has_no_client() -> None:
     it = Play(policy_set(POLICY)).ask({"model": "m", "messages": [{"role": "user", "content": "hello"}]})
     record = through_log(it.exchange.record("sent upstream"))
     waiting = again(record, policy_set(POLICY))
-    assert replayed(waiting).client is None or waiting.exchange.phase == "over"
+    assert replayed(waiting).client is None or waiting.exchange.is_over
 
 
 def test_a_finding_keeps_its_score() -> None:

@@ -15,14 +15,18 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from guardproxy import wire
 from guardproxy.config import Config
+from guardproxy.decisions import Plan
 from guardproxy.demo.journal import Journal
 from guardproxy.demo.scripted import start
+from guardproxy.gateway import Duty, Head, Steps
 from guardproxy.policy import PolicyErrors
 from guardproxy.server.app import Server, check_fallbacks
 from guardproxy.server.listener import Listener
 from guardproxy.server.recorder import Recorder
 from tests.kit.play import policy_set
+from tests.kit.plugins import Install
 
 POLICY = """
 policy: guard
@@ -45,6 +49,7 @@ class Rig:
     server: Server
     port: int
     journal: Journal
+    audit: Path
     client: aiohttp.ClientSession
 
     def post(self, path: str, body: Any) -> Any:
@@ -55,6 +60,11 @@ class Rig:
     async def status(self, path: str, body: Any) -> tuple[int, dict[str, Any]]:
         async with self.post(path, body) as answer:
             return answer.status, await answer.json()
+
+    def records(self) -> list[dict[str, Any]]:
+        """The records in the audit log so far."""
+        lines = [json.loads(line) for log in self.audit.glob("*.jsonl") for line in log.read_text().splitlines()]
+        return [line for line in lines if "outcome" in line]
 
     def count(self, name: str, **labels: str) -> float:
         return self.server.metrics.registry.get_sample_value(f"guardproxy_{name}", labels) or 0.0
@@ -80,7 +90,10 @@ async def _serving(folder: Path, settings: dict[str, Any]) -> AsyncIterator[Rig]
     policies.mkdir()
     (policies / "policy.yaml").write_text(POLICY)
     upstream = await start()
-    config = Config(upstream=(upstream.url,), policies=policies, audit=folder / "audit", **{"drain_s": 5.0, **settings})
+    more = settings.pop("more_upstreams", ())
+    config = Config(
+        upstream=(upstream.url, *more), policies=policies, audit=folder / "audit", **{"drain_s": 5.0, **settings}
+    )
     server = Server(config)
     listener = Listener(
         server.handle, limit=100, timeout_head_s=5.0, lingering_time=1.0, auto_decompress=False, access_log=None
@@ -92,7 +105,7 @@ async def _serving(folder: Path, settings: dict[str, Any]) -> AsyncIterator[Rig]
     await site.start()
     try:
         async with aiohttp.ClientSession() as client:
-            yield Rig(server, runner.addresses[0][1], upstream.journal, client)
+            yield Rig(server, runner.addresses[0][1], upstream.journal, config.audit, client)
     finally:
         await server.drain()
         await runner.cleanup()
@@ -227,3 +240,36 @@ def test_a_fallback_needs_an_address() -> None:
     with pytest.raises(PolicyErrors, match="--upstream spare=URL"):
         check_fallbacks(policies, Config(upstream=("http://one.example",)))
     check_fallbacks(policies, Config(upstream=("http://one.example", "spare=http://two.example")))
+
+
+class Routed(Duty):
+    """Sends requests to a named upstream, and those of one model to an upstream that has no address."""
+
+    name = "routed"
+
+    def plan(self, head: Head, request: wire.Request) -> Steps[Plan | None]:
+        yield from ()
+        upstream = "nowhere" if request.model == "lost" else "second"
+        return Plan(upstream=upstream, model="scripted", parameters={"max_tokens": 7}, reason="by the test")
+
+
+@ROUTES
+async def test_a_duty_plans_where_a_request_goes(running: Start, install: Install, path: str) -> None:
+    install("guardproxy.duties", "routed", Routed)
+    second = await start()
+    try:
+        rig = await running(duty=("routed",), more_upstreams=(f"second={second.url}",))
+        status, _ = await rig.status(path, {**asked("echo: hello"), "model": "dear"})
+        large, _ = await rig.status(path, {**asked("echo: " + "hello " * 20_000), "model": "dear"})
+        lost, answer = await rig.status(path, {**asked("echo: hello"), "model": "lost"})
+        broken, _ = await rig.status(path, b"{")
+    finally:
+        await second.close()
+    assert (status, large, lost, broken) == (200, 200, 503, 400)
+    assert "`nowhere`" in answer["error"]["message"]
+    assert rig.journal.all() == []
+    first = second.journal.all()[0]
+    assert (first.tree["model"], first.tree["max_tokens"]) == ("scripted", 7)
+    await rig.server.drain()
+    records = [record for record in rig.records() if record["outcome"] == "answered"]
+    assert {(record["plan"]["upstream"], record["plan"]["reason"]) for record in records} == {("second", "by the test")}

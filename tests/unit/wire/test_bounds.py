@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.exchange.exchange import Limits
+from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import Finish
 from guardproxy.wire.bounds import BOUNDS, UNBOUNDED, Bounds
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT

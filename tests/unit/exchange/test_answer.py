@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange.exchange import Limits
+from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import (
     CancelUpstream,
     DataReceived,

@@ -1,0 +1,348 @@
+"""One answer of the model: decodes it, holds it back, decides about what is found in it, and asks for another one.
+
+An answer flows through a gate and leaves frame by frame. Where a rule may ask for another answer (`action: retry`), or judges
+the form of the whole, all of it is held to its end, so that nothing of a wrong answer was sent. The first finding that such a
+rule names ends the answer: the upstream is told to stop, and the next attempt tells the model what was wrong. Everything is
+decided in the order of the frames, so the attempts are a function of the bytes, not of their chunks.
+
+In: inputs of the upstream, scans. Out: commands. Where another answer follows, `successor` is the phase of that answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from guardproxy.checks import Check
+from guardproxy.decisions import Retry, Stop
+from guardproxy.errors import ErrorCode
+from guardproxy.events import Event, Fault, Frame, Opaque, Text
+from guardproxy.exchange.attempts import Answer, Attempts, Extent, Following
+from guardproxy.exchange.client import Client
+from guardproxy.exchange.forms import Forms
+from guardproxy.exchange.gate import Entry, Lane, Piece
+from guardproxy.exchange.guard import Guard
+from guardproxy.exchange.ledger import Ledger
+from guardproxy.exchange.offsets import moved
+from guardproxy.exchange.patience import Patience
+from guardproxy.exchange.scans import Scans
+from guardproxy.exchange.setting import Setting
+from guardproxy.exchange.transcript import (
+    CancelUpstream,
+    Command,
+    DataReceived,
+    Finish,
+    ResponseEnded,
+    ResponseStarted,
+    Scanned,
+    SendUpstream,
+    UpstreamFailed,
+)
+from guardproxy.findings import Finding
+from guardproxy.policy import Bound
+from guardproxy.wire import Bounded, Decoder, uninspected, unmapped
+
+Findings = Iterable[tuple[Entry, Piece, int, Finding]]
+"""Findings with their frame, their piece of it, and their offset in the text."""
+
+
+@dataclass(slots=True)
+class AnswerPhase:
+    """One answer, from the request that asks for it to its end or to the next attempt."""
+
+    setting: Setting
+    guard: Guard
+    ledger: Ledger
+    client: Client
+    attempts: Attempts
+    patience: Patience
+    answer: Answer
+    successor: AnswerPhase | None = None
+    """The next answer, once this one was discarded or repaired."""
+    _scans: Scans = field(init=False)
+    _fault_status: int = 502  # of the client's answer, where this one ends in a fault
+
+    def __post_init__(self) -> None:
+        self._scans = Scans(self.answer.side.gate, self.guard.editor, self.ledger.notes)
+        self.ledger.answer = self.answer
+
+    # Inputs.
+
+    def started(self, happened: ResponseStarted) -> list[Command]:
+        """Takes the status and the media type."""
+        answer, bound, notes, at_s = self.answer, self.guard.bound, self.ledger.notes, happened.at_s
+        media = self.setting.codec.contract.media
+        failed, streamed = happened.status >= 400, happened.media_type == media.streamed
+        self.ledger.time("upstream_answered", at_s)
+        notes.upstream_status = answer.status = happened.status
+        answer.streamed = streamed
+        if failed and (commands := self._fall_back("failed", at_s)):
+            return commands
+        if not self.client.has_head:
+            notes.status, notes.streamed = happened.status, streamed
+        if not streamed and (self.client.has_head or happened.media_type != media.whole):
+            if not failed:
+                return self._fail(Fault(ErrorCode.UPSTREAM_CONTENT_TYPE), at_s)
+            message = f"the upstream answered with status {happened.status} and no readable error"
+            return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), at_s, happened.status)
+        answer.side.read = bool(bound and bound.reads("response")) or bool(self.guard.editor.values)
+        answer.side.gate.quotes = self.setting.history.quotable(bool(bound and bound.retries))
+        if bound and not failed:
+            answer.held.extent = extent(bound, self.guard.forms, streamed=streamed)
+        self.guard.forms.facts = replace(self.guard.forms.facts, streamed=streamed)
+        answer.decoder = decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
+        return []
+
+    def received(self, happened: DataReceived) -> list[Command]:
+        """Takes bytes of the answer."""
+        self.answer.size_bytes += len(happened.data)
+        return self._take(self.answer.decoder.feed(happened.data), happened.at_s)
+
+    def ended(self, happened: ResponseEnded) -> list[Command]:
+        """Takes the end of the answer's body."""
+        self.answer.ended = True
+        return self._take(self.answer.decoder.end(), happened.at_s)
+
+    def upstream_failed(self, happened: UpstreamFailed) -> list[Command]:
+        """Takes a failure of the upstream. What came before it leaves first."""
+        if commands := self._fall_back(happened.code, happened.at_s):
+            return commands
+        self._fault_status = happened.status
+        fault = Fault(happened.code, happened.message)
+        if self.answer.status is None:
+            return self._fail(fault, happened.at_s, happened.status)
+        return self._take([fault], happened.at_s)
+
+    def scanned(self, happened: Scanned) -> list[Command]:
+        """Takes the scans under way. Scans of an answer that was discarded meanwhile change nothing."""
+        if not self._scans.pending:
+            return []
+        if shortage := self.guard.shortage(self._scans.distant, happened.scans):
+            self._scans.drop()
+            return self.client.no_capacity(*shortage, happened.at_s, cancels=self.is_receiving)
+        self._scans.learn(happened.scans)
+        return self._advance(happened.at_s)
+
+    def waited(self, at_s: float) -> list[Command]:
+        """Sends what the client needs to hear, or ends what takes too long."""
+        retry = self.attempts.retry
+        if retry is not None and self.patience.is_over(at_s):
+            self.answer.late = True
+            return self._fall_back("late", at_s) or self.client.block(retry, at_s, "blocked_response")
+        return self.patience.keep_alive(self.answer, at_s)
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether the upstream is answering."""
+        return self.answer.status is not None and not self.answer.ended
+
+    # The flow of the answer.
+
+    def _take(self, events: Sequence[Event], at_s: float) -> list[Command]:
+        answer, bound = self.answer, self.guard.bound
+        if bound and bound.refuses_unmapped and unmapped(events):
+            events = [Fault(ErrorCode.UNMAPPED_FIELD, "the answer has a field that this proxy does not know")]
+        elif bound and bound.refuses_opaque and (refused := uninspected(events, bound.refuses_opaque, False)):
+            events = [Fault(refused[0], "the answer has content that no check can read, and the policy refuses it")]
+        if bound and bound.judging and answer.status == 200:
+            events = judged(self.guard.forms, answer, events, bound.judging)
+        if bound and bound.mends and not answer.mended:
+            answer.events += self.setting.history.repairable(events)
+        answer.side.gate.push(events)
+        return self._advance(at_s)
+
+    def _advance(self, at_s: float) -> list[Command]:
+        if self._scans.pending:
+            return []
+        answer, gate, limit_chars = self.answer, self.answer.side.gate, self.setting.limits.held_chars
+        scan = self._scans.ask(all_text=gate.held > limit_chars)
+        commands = self._release(at_s)
+        if self.successor is not None or (commands and isinstance(commands[-1], Finish)):
+            return commands
+        if scan:
+            return [*commands, scan]
+        if gate.fault:
+            return commands + (
+                self._fall_back(gate.fault.code, at_s) or self._fail(gate.fault, at_s, self._fault_status)
+            )
+        if gate.held > limit_chars:
+            return commands + self._holds_too_much(at_s)
+        if answer.ended and gate.empty:
+            rest = b"".join([*answer.held.data, self.client.trailer("answered")])
+            return commands + self.client.answered(rest, at_s)
+        return commands
+
+    def _release(self, at_s: float) -> list[Command]:
+        """Sends what may leave, in order, up to the first finding that ends the answer."""
+        out: list[bytes] = []
+        answer, held = self.answer, self.answer.held
+        for entry in answer.side.gate.release():
+            answer.side.note(entry)
+            findings = ((entry, piece, at, finding) for piece in entry.pieces for at, finding in piece.findings())
+            if (ending := self._ending(findings, out, at_s)) is not None:
+                return ending
+            texts, changed = entry.texts()
+            counts = moved(entry.frame, answer.side.gate, self.ledger.request.gate) if entry.frame.counts else []
+            data = entry.frame.data
+            if changed or counts:
+                data = self.setting.codec.edited(entry.frame, [*texts, *counts])
+            if held.extent == "start" and any(not text.fixed for text, _ in texts):
+                self._let_go(out)
+            if entry.frame.terminal:
+                rest = b"".join([*held.data, *out, self.client.trailer("answered"), data])
+                cancel: list[Command] = [CancelUpstream()] if self.is_receiving else []
+                return [*cancel, *self.client.answered(rest, at_s)]
+            if held.extent == "none":
+                out.append(data)
+                answer.decoder.sent(entry.frame)
+                self.client.has_text = True
+            else:
+                held.add(entry.frame, data, sum(len(text) for _, text in texts))
+                if held.chars > self.setting.limits.held_chars:
+                    return self._holds_too_much(at_s)
+        if answer.side.gate.held and (ending := self._ending(self._ahead(), out, at_s)) is not None:
+            return ending
+        return self.client.send(b"".join(out), at_s) if out else []
+
+    def _ahead(self) -> Iterator[tuple[Entry, Piece, int, Finding]]:
+        """What is known of the frame that comes next. If a finding in it ends the answer, it is the last frame."""
+        side = self.answer.side
+        for entry, piece, at, finding in side.gate.ahead():
+            side.note(entry)
+            yield entry, piece, at, finding
+
+    def _let_go(self, out: list[bytes]) -> None:
+        """What was held at the beginning of an answer may leave."""
+        for frame, data in self.answer.held.release():
+            out.append(data)
+            self.answer.decoder.sent(frame)
+        self.client.has_text = True
+
+    # Decisions.
+
+    def _ending(self, findings: Findings, out: list[bytes], at_s: float) -> list[Command] | None:
+        """What the first finding leads to that ends the answer; `None` where no finding does. `out`: what may leave before."""
+        for entry, piece, at, finding in findings:
+            lane = piece.lane
+            stop = lane.rewrite.stops.get(finding)
+            decision = self.guard.tally.see(lane.channel, finding) or stop
+            mends = finding.repair is not None and not self.answer.mended
+            if isinstance(decision, Retry) and not mends:
+                chars, spent_s = self.answer.chars(finding, lane), self.ledger.spent_s(at_s)
+                if self.attempts.passes(decision, self.answer, chars, spent_s):
+                    decision = stop
+            if decision is None:
+                continue
+            # What stands before the fault counts as seen, however it was cut into frames.
+            texts, _ = entry.texts(until=(piece, at))
+            if self.answer.held.extent == "start" and any(new for text, new in texts if not text.fixed):
+                self._let_go(out)
+            if self.client.has_text:
+                if any(new for _, new in texts) and (last := self.setting.codec.cut(entry.frame, texts)):
+                    out.append(last)
+                    self.answer.decoder.sent(replace(entry.frame, data=last))
+                return self.client.stop(out, decision, self.answer.decoder, at_s)
+            if mends:
+                return self._mend(decision.rule, lane, finding, at_s)
+            if isinstance(decision, Stop):
+                return self.client.block(decision, at_s, "blocked_response")
+            return self._retry(decision, lane, finding, at_s)
+        return None
+
+    def _holds_too_much(self, at_s: float) -> list[Command]:
+        return self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
+
+    def _fail(self, fault: Fault, at_s: float, status: int = 502) -> list[Command]:
+        return self.client.fail(fault, at_s, status, cancels=self.is_receiving)
+
+    # Further attempts.
+
+    def _retry(self, retry: Retry, lane: Lane, finding: Finding, at_s: float) -> list[Command]:
+        """Another attempt, or what comes instead."""
+        following = self.attempts.following(retry, self.answer, lane, finding, self.ledger.spent_s(at_s))
+        if following is None:
+            return self.client.block(retry, at_s, "blocked_response")
+        return self._discard(following, at_s, lane, finding)
+
+    def _fall_back(self, reason: str, at_s: float) -> list[Command]:
+        """Asks the other model, where a further attempt has failed and its rule names one; otherwise nothing."""
+        following = None if self.client.has_text else self.attempts.fallback(reason)
+        return [] if following is None else self._discard(following, at_s)
+
+    def _discard(
+        self, following: Following, at_s: float, lane: Lane | None = None, finding: Finding | None = None
+    ) -> list[Command]:
+        """Discards the answer and sends the next attempt."""
+        commands: list[Command] = [CancelUpstream()] if self.is_receiving else []
+        self.attempts.end(self.answer, following.decision, at_s, following.rule, finding, lane, is_cut=bool(commands))
+        self.guard.tally.next_attempt()
+        self._succeed(new_answer(self.setting, self.guard, at_s))
+        target = self.attempts.plan.upstream
+        return [*commands, SendUpstream(following.body, attempt=self.guard.tally.attempt, target=target)]
+
+    def _mend(self, rule: str, lane: Lane, finding: Finding, at_s: float) -> list[Command]:
+        """Puts a repaired text in place of the model's own, and checks all of the answer again."""
+        old = self.answer
+        self.attempts.end(old, "repair", at_s, rule, finding, lane)
+        self.guard.tally.next_attempt()
+        mended = old.again(self.guard.side())
+        mended.side.gate.push(with_repair(old.events, lane, finding.repair or ""))
+        return self._succeed(mended)._advance(at_s)
+
+    def _succeed(self, answer: Answer) -> AnswerPhase:
+        """Begins the phase of the next answer."""
+        self._scans.drop()
+        self.successor = AnswerPhase(
+            self.setting, self.guard, self.ledger, self.client, self.attempts, self.patience, answer
+        )
+        return self.successor
+
+
+def new_answer(setting: Setting, guard: Guard, at_s: float) -> Answer:
+    """An answer of which nothing came."""
+    return Answer(guard.side(), setting.codec.decoder(streamed=False, failed=True, limit_bytes=0), at_s)
+
+
+def decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decoder:
+    """The decoder of an answer that begins. `failed`: its status is an error; `read`: some rule reads its texts."""
+    setting, bound = guard.setting, guard.bound
+    made = setting.codec.decoder(
+        streamed=streamed,
+        failed=failed,
+        limit_bytes=setting.limits.answer_bytes,
+        read=read,
+        guarded=bool(bound and bound.guards),
+        shapes=guard.shapes,
+    )
+    if isinstance(made, Bounded):
+        made.bounds = setting.limits.bounds
+    return made
+
+
+def extent(bound: Bound, forms: Forms, *, streamed: bool) -> Extent:
+    """How much of an answer waits for its end."""
+    if bound.holds_back(forms.judges) or (bound.retries and not streamed):
+        return "all"
+    return "start" if bound.retries else "none"
+
+
+def judged(forms: Forms, answer: Answer, events: Sequence[Event], judging: Sequence[Check]) -> list[Event]:
+    """The events, with texts that only checks of a form read."""
+    out = forms.judged(events)
+    last = next((event.frame for event in events if isinstance(event, (Text, Opaque)) and event.frame.terminal), None)
+    if (last or answer.ended) and not answer.over and forms.expects(judging):
+        answer.over = True
+        out += forms.missing(answer.side.gate.lanes, out, last or Frame(b"", streamed=True))
+    return out
+
+
+def with_repair(events: Iterable[Event], lane: Lane, repair: str) -> list[Event]:
+    """The events of an answer, with `repair` in place of the text of `lane`."""
+    out: list[Event] = []
+    for event in events:
+        if isinstance(event, Text) and event.channel == lane.channel and not event.judged:
+            out.append(replace(event, text=repair, altered=True))
+            repair = ""
+        else:
+            out.append(event)
+    return out

@@ -1,0 +1,174 @@
+"""The client's side of an exchange: the head of the answer, keep-alives, receipts, and the ways an exchange ends.
+
+In: what the other parts decide to send. Out: commands. Every ending is one of these, and each contains a `Finish`:
+
+    answered   the answer of the model, to its end
+    refused    the request cannot be taken
+    blocked    a rule stops the exchange and the client has seen nothing of the answer
+    stopped    a rule stops the exchange and the client has seen some of the answer
+    failed     a fault of the upstream, of a check or of the proxy
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from guardproxy.decisions import Retry, Stop
+from guardproxy.errors import DownstreamError, ErrorCode, Shortage
+from guardproxy.events import Fault
+from guardproxy.exchange import receipt
+from guardproxy.exchange.guard import Guard
+from guardproxy.exchange.ledger import Ledger
+from guardproxy.exchange.notes import Side
+from guardproxy.exchange.setting import Setting
+from guardproxy.exchange.transcript import CancelUpstream, Command, Finish, SendData, SendHead
+from guardproxy.findings import Direction
+from guardproxy.wire import Decoder
+
+NO_RETRY = ("x-should-retry", "false")  # without it, SDKs send a refused request twice more
+RETRY_SOON = ("Retry-After", "1")
+
+
+@dataclass(slots=True)
+class Client:
+    """Makes the commands that send something to the client."""
+
+    setting: Setting
+    guard: Guard
+    ledger: Ledger
+    has_head: bool = False
+    """Whether the head of an answer was sent."""
+    has_text: bool = False
+    """Whether some of an answer was sent, not only keep-alives."""
+    _request_members: list[str] = field(default_factory=list)  # of receipts
+
+    def begin(self, at_s: float) -> list[Command]:
+        """The head of the upstream's answer, once."""
+        if self.has_head:
+            return []
+        notes = self.ledger.notes
+        receipt = self._receipt("" if notes.streamed else "answered")
+        return [self._head(SendHead(notes.status, notes.streamed, receipt=receipt), at_s)]
+
+    def send(self, data: bytes, at_s: float) -> list[Command]:
+        """A part of the answer."""
+        self.ledger.sent(data)
+        sending: list[Command] = [SendData(data)] if data else []
+        return sending if self.has_head else [*self.begin(at_s), *sending]
+
+    def answered(self, data: bytes, at_s: float) -> list[Command]:
+        """The end of an answer of the model. `data`: the rest of it."""
+        self.ledger.sent(data)
+        return [*self.begin(at_s), self._finish("answered", data, at_s)]
+
+    # Endings.
+
+    def refuse(self, error: DownstreamError, at_s: float) -> list[Command]:
+        """Ends an exchange whose request cannot be taken."""
+        self.ledger.notes.refusal = error
+        body = self.setting.codec.error(error.status, error.code, str(error), error.field)
+        soon = RETRY_SOON if error.retry_s is None else ("Retry-After", str(error.retry_s))
+        return self._own(error.status, body, "refused", at_s, soon if error.code.is_retryable else NO_RETRY)
+
+    def block(
+        self, stop: Stop | Retry, at_s: float, outcome: Literal["blocked_request", "blocked_response"]
+    ) -> list[Command]:
+        """Ends an exchange because of a rule. The client has seen nothing of an answer, keep-alives at most."""
+        codec, message = self.setting.codec, stop.message or because(stop)
+        if self.has_head:
+            nothing = codec.decoder(streamed=True, failed=False, limit_bytes=0)
+            opening = codec.opening(self.ledger.notes.model)
+            return self._last(outcome, opening + self.trailer(outcome) + codec.filtered(nothing, message), at_s)
+        code = ErrorCode.CONTENT_FILTER
+        cancel: list[Command] = [] if outcome == "blocked_request" else [CancelUpstream()]
+        return [*cancel, *self._own(code.status, codec.error(code.status, code, message), outcome, at_s, NO_RETRY)]
+
+    def stop(self, out: Sequence[bytes], stop: Stop | Retry, decoder: Decoder, at_s: float) -> list[Command]:
+        """Ends an exchange because of a rule. The client has seen some of the answer. `out`: what may still leave of it."""
+        codec = self.setting.codec
+        if isinstance(stop, Retry):
+            message = stop.message or f"the rest of the answer is not what the policy rule `{stop.rule}` asks for"
+            ending = codec.error_event(ErrorCode.INVALID_ANSWER, message)
+        else:
+            ending = codec.filtered(decoder, stop.message or because(stop))
+        data = b"".join([*out, self.trailer("blocked_response"), ending])
+        return [*self.begin(at_s), *self._last("blocked_response", data, at_s)]
+
+    def fail(self, fault: Fault, at_s: float, status: int = 502, *, cancels: bool = False) -> list[Command]:
+        """Ends an exchange because of a fault. `status`: of the answer where none was begun; `cancels`: the upstream is still
+        answering."""
+        self.ledger.notes.fault = fault
+        codec = self.setting.codec
+        if self.has_head:
+            return self._last(fault.code, self.trailer(fault.code) + codec.error_event(fault.code, fault.message), at_s)
+        body = codec.error(status, fault.code, fault.message)
+        soon = (RETRY_SOON,) if fault.code == ErrorCode.NO_CAPACITY else ()
+        cancel: list[Command] = [CancelUpstream()] if cancels else []
+        return [*cancel, *self._own(status, body, fault.code, at_s, *soon)]
+
+    def no_capacity(self, check: str, shortage: Shortage, at_s: float, *, cancels: bool = False) -> list[Command]:
+        """Ends an exchange because a check gave no verdict: nothing was decided, so the client may send the request again."""
+        self.ledger.notes.no_capacity = check, shortage
+        status = 429 if shortage is Shortage.SHARE else 503
+        message = (
+            f"the proxy is overloaded and cannot check this text now ({shortage.value}); send the request again later"
+        )
+        return self.fail(Fault(ErrorCode.NO_CAPACITY, message), at_s, status, cancels=cancels)
+
+    def gone(self, at_s: float) -> list[Command]:
+        """Ends an exchange whose client closed its connection."""
+        self.ledger.sent(b"", sealed=False)
+        return [CancelUpstream(), self._finish("client_closed", b"", at_s)]
+
+    def trailer(self, outcome: str) -> bytes:
+        """The receipt at the end of a stream, before what ends the stream in its format."""
+        streaming = self.setting.receipts and self.ledger.notes.streamed
+        return self.setting.codec.comment(receipt.line(self._receipt(outcome))) if streaming else b""
+
+    def _own(self, status: int, body: bytes, outcome: str, at_s: float, *headers: tuple[str, str]) -> list[Command]:
+        """An answer of the proxy itself."""
+        head = self._head(SendHead(status, own=True, headers=headers, receipt=self._receipt(outcome)), at_s)
+        self.ledger.sent(body, sealed=False)
+        return [head, self._finish(outcome, body, at_s)]
+
+    def _last(self, outcome: str, data: bytes, at_s: float) -> list[Command]:
+        """The end of an answer that has begun."""
+        self.ledger.sent(data)
+        return [CancelUpstream(), self._finish(outcome, data, at_s)]
+
+    def _head(self, head: SendHead, at_s: float) -> SendHead:
+        self.has_head = True
+        self.ledger.notes.status = head.status
+        self.ledger.time("first_byte", at_s)
+        return head
+
+    def _finish(self, outcome: str, data: bytes, at_s: float) -> Finish:
+        self.ledger.time("finished", at_s)
+        code, message = ErrorCode.AUDIT_UNAVAILABLE, "the record of this exchange could not be kept"
+        codec, streaming = self.setting.codec, self.has_head and self.ledger.notes.streamed
+        failed = codec.error_event(code, message) if streaming else codec.error(code.status, code, message)
+        return Finish(outcome, data, partial(self.ledger.record, outcome), failed)
+
+    def _receipt(self, outcome: str) -> str:
+        """What the client is told with the head of its answer; of a stream, without `outcome`, the request's part."""
+        if not self.setting.receipts:
+            return ""
+        guard, ledger = self.guard, self.ledger
+        about = (self.setting.id, self.setting.policies.digest)
+        if guard.bound is None:
+            return receipt.refused(*about, outcome)
+        sides: Mapping[Direction, Side] = {"request": ledger.request}
+        if outcome and ledger.notes.upstream_status is not None:
+            sides = ledger.sides
+        if not self._request_members:  # what is said of the request does not change after its first receipt
+            self._request_members = receipt.members_of("request", ledger.request)
+        known: Mapping[Direction, list[str]] = {"request": self._request_members}
+        return receipt.receipt(*about, outcome, sides, guard.outcomes, guard.attempt + 1, known)
+
+
+def because(stop: Stop | Retry) -> str:
+    """The message of a stop whose policy gives none."""
+    return f"stopped by the policy rule `{stop.rule}`"

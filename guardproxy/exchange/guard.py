@@ -1,0 +1,87 @@
+"""The policies of one exchange at work: which checks read a text, what a finding leads to, what is edited.
+
+In: the rules for the request, once it was read. Out: the gates of both directions, and decisions about findings. Every part
+of the exchange asks this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from guardproxy.checks import Check
+from guardproxy.errors import Shortage
+from guardproxy.exchange.editing import Editor
+from guardproxy.exchange.forms import Forms
+from guardproxy.exchange.gate import Gate, Job
+from guardproxy.exchange.notes import Side
+from guardproxy.exchange.setting import Setting
+from guardproxy.findings import Channel, Scan
+from guardproxy.policy import Bound, Outcome, Tally
+from guardproxy.redaction import NO_SHAPES, Shapes
+
+
+@dataclass(slots=True)
+class Guard:
+    """What the policies say in one exchange."""
+
+    setting: Setting
+    forms: Forms = field(init=False)
+    editor: Editor = field(init=False)
+    bound: Bound | None = None
+    """The rules for the request; `None` until it was read."""
+    tally: Tally = field(init=False)
+    """Counts findings; there is none until the request was read."""
+    shapes: Shapes = NO_SHAPES
+    """What schemas of the request ask of texts in the answer."""
+
+    def __post_init__(self) -> None:
+        keys, history = self.setting.keys, self.setting.history
+        self.forms = Forms(self.setting.codec.contract)
+        self.editor = Editor(keys.mint, keys.hashed, history.restoring, from_system=history.restores_system)
+
+    def bind(self, bound: Bound, shapes: Shapes) -> None:
+        """Takes the rules for the request."""
+        self.bound = self.editor.bound = bound
+        self.tally = Tally(bound)
+        self.shapes = shapes
+
+    @property
+    def attempt(self) -> int:
+        """The number of the answer that is under way, from 0."""
+        return self.tally.attempt if self.bound else 0
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Every rule that held so far, in order."""
+        return self.tally.outcomes if self.bound else []
+
+    def side(self) -> Side:
+        """A new gate for one direction, and what is noted of it."""
+        gate = Gate(self._checks_for, most=self.setting.limits.bounds.texts)
+        gate.facts_for = lambda lane, check: self.forms.facts_for(gate, lane, check)
+        return Side(gate)
+
+    def shortage(self, jobs: Sequence[Job], scans: Sequence[Scan]) -> tuple[str, Shortage] | None:
+        """The first check of `jobs` that gave no verdict because capacity ran out, and why; `None` where no check matters.
+
+        A check that only rules in shadow mode count on decides nothing. Its silence is recorded as its failure.
+        """
+        for job, scan in zip(jobs, scans, strict=True):
+            if scan.no_capacity is not None and self._is_enforced(job):
+                return job.check.name, scan.no_capacity
+        return None
+
+    def _is_enforced(self, job: Job) -> bool:
+        if self.bound is None:
+            return True
+        concerned = self.bound.concerned(job.window.channel, job.check.name)
+        return not concerned or any(rule.enforced for rule in concerned)
+
+    def _checks_for(self, channel: Channel) -> tuple[Check, ...]:
+        checks = self.bound.checks_for(channel) if self.bound else ()
+        if self.bound and self.bound.judging:
+            checks = tuple(check for check in checks if self.forms.wants(check, channel))
+        if channel.direction == "response" and self.editor.values:
+            return (*checks, self.editor.restoring)
+        return checks

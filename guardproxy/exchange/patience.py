@@ -1,0 +1,59 @@
+"""What an exchange does while nothing happens: keep-alives for a client that waits, and a limit to the time of all attempts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from guardproxy.exchange.attempts import Answer, Attempts
+from guardproxy.exchange.client import Client
+from guardproxy.exchange.transcript import Command
+
+
+@dataclass(slots=True)
+class Patience:
+    """Says how long the driver may wait for the next input, and what the client is sent meanwhile."""
+
+    client: Client
+    attempts: Attempts
+    _kept_alive_s: float = 0.0  # when the last keep-alive was sent
+
+    def wait_s(self, answer: Answer, at_s: float) -> float | None:
+        """How long the driver may wait before it says `Waited`; `None`: without limit."""
+        waits = [self._next_keep_alive_s()] if self._is_quiet(answer) else []
+        if (deadline_s := self._deadline_s()) is not None:
+            waits.append(deadline_s)
+        return max(0.0, min(waits) - at_s) if waits else None
+
+    def is_over(self, at_s: float) -> bool:
+        """Whether there is no more time for further attempts."""
+        deadline_s = self._deadline_s()
+        return deadline_s is not None and at_s >= deadline_s
+
+    def keep_alive(self, answer: Answer, at_s: float) -> list[Command]:
+        """Something that the client's format lets it ignore, when the client has heard nothing for too long."""
+        if not self._is_quiet(answer) or at_s < self._next_keep_alive_s():
+            return []
+        self._kept_alive_s = at_s
+        self.client.ledger.notes.signs += 1
+        return self.client.send(self.client.setting.codec.keep_alive(), at_s)
+
+    def _is_quiet(self, answer: Answer) -> bool:
+        """Whether the client waits for a stream that is held back."""
+        notes = self.client.ledger.notes
+        if not notes.stream:
+            return False
+        if answer.status is None:
+            return bool(self.attempts.earlier) and notes.streamed
+        return answer.streamed and answer.held.extent == "all"
+
+    def _next_keep_alive_s(self) -> float:
+        """When the client must be sent something again."""
+        answered_s = self.client.ledger.notes.times["upstream_answered"]
+        return max(self._kept_alive_s, answered_s) + self.client.setting.limits.quiet_s
+
+    def _deadline_s(self) -> float | None:
+        """When the time for further attempts is over; `None` where no further attempt is under way."""
+        retry = self.attempts.retry
+        if retry is None or self.client.has_text or self.attempts.fell_back:
+            return None
+        return self.client.ledger.notes.times["received"] + retry.total_s

@@ -1,0 +1,65 @@
+"""Drives an exchange without sockets, threads or a clock.
+
+Replay, policy tests, the offline scan and the tests use `play`. The proxy itself uses the asynchronous driver
+(`server/driver.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, repeat
+
+from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.gate import Job
+from guardproxy.exchange.transcript import Command, Input, Scan, Scanned
+from guardproxy.findings import Scan as ScanResult
+
+Watch = Callable[[Input, Sequence[Command]], object]
+
+
+def play(
+    exchange: Exchange,
+    inputs: Iterable[Input],
+    scan: Callable[[Scan], Scanned],
+    *,
+    late: Iterable[bool] = (),
+    watch: Watch | None = None,
+) -> list[Command]:
+    """Gives the inputs to the exchange and runs its scans; returns all other commands in order.
+
+    `scan` performs a `Scan` and returns the input that answers it. `late` has a value for each input: where it is true, the
+    next input arrives before the scan has ended; it is false for inputs without a value. `watch` is called with each input
+    and the commands that follow from it.
+    """
+    commands: list[Command] = []
+    waiting: list[Scan] = []
+
+    def tell(happened: Input) -> None:
+        follows = exchange.receive(happened)
+        if watch is not None:
+            watch(happened, follows)
+        for command in follows:
+            if isinstance(command, Scan):
+                waiting.append(command)
+            else:
+                commands.append(command)
+
+    def finish_scans() -> None:
+        while waiting:
+            tell(scan(waiting.pop()))
+
+    for happened, is_late in zip(inputs, chain(late, repeat(False)), strict=False):
+        tell(happened)
+        if not is_late:
+            finish_scans()
+    finish_scans()
+    return commands
+
+
+def each(scan: Callable[[Job], ScanResult]) -> Callable[[Scan], Scanned]:
+    """Returns a function that performs a `Scan` by running `scan` on each of its jobs."""
+
+    def perform(command: Scan) -> Scanned:
+        return Scanned(tuple(map(scan, command.jobs)))
+
+    return perform

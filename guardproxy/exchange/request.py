@@ -1,0 +1,181 @@
+"""The request's half of an exchange: reads the body, scans its texts, decides, edits, and sends it upstream.
+
+In: the body, then scans. Out: commands; the last is a `Scan`, a `SendUpstream` or a `Finish`. Nothing is sent upstream before
+every text is settled and before the schemas that the request asks for were found usable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from guardproxy.decisions import merged
+from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.events import Opaque
+from guardproxy.exchange.attempts import Attempts, planned
+from guardproxy.exchange.client import Client
+from guardproxy.exchange.forms import with_own
+from guardproxy.exchange.guard import Guard
+from guardproxy.exchange.ledger import Ledger
+from guardproxy.exchange.scans import Scans
+from guardproxy.exchange.setting import Setting
+from guardproxy.exchange.transcript import Command, Refused, RequestReceived, Scanned, SendUpstream
+from guardproxy.exchange.transcript import Scan as ScanCommand
+from guardproxy.findings import Facts
+from guardproxy.policy import About, Bound
+from guardproxy.wire import UNINSPECTED, Request, RequestStatement, statement_of, uninspected, unmapped
+from guardproxy.wire.json import JsonFault, read, write
+
+
+@dataclass(slots=True)
+class RequestPhase:
+    """A request, from its bytes to the body that goes upstream."""
+
+    setting: Setting
+    guard: Guard
+    ledger: Ledger
+    client: Client
+    attempts: Attempts
+    is_proving: bool = False
+    """Whether the schemas that the request asks for are being compiled."""
+    _scans: Scans = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
+
+    def refused(self, happened: Refused) -> list[Command]:
+        """Takes the driver's refusal."""
+        self.ledger.begin(happened)
+        error = DownstreamError(happened.code, happened.message, happened.field, retry_s=happened.retry_s)
+        return self.client.refuse(error, happened.at_s)
+
+    def received(self, happened: RequestReceived) -> list[Command]:
+        """Takes the body."""
+        ledger, notes = self.ledger, self.ledger.notes
+        ledger.begin(happened)
+        notes.sizes["request"] = len(happened.body)
+        notes.seals["request"] = self.setting.keys.seal(happened.body)
+        try:
+            request = self._read(happened.body)
+            notes.model, notes.stream, notes.language = request.model, request.stream, happened.language
+            self.guard.forms.facts = Facts(self.setting.route, request.model, language=happened.language)
+            notes.conversation = self._conversation(request, happened)
+            self.attempts.plan = notes.plan = merged(happened.plans)
+            bound = self._bind(request, happened)
+            answered = self.setting.codec.contract.is_answered(self.setting.route)
+            self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()))
+            self._push(request, bound)
+        except DownstreamError as error:
+            return self.client.refuse(error, happened.at_s)
+        return self._advance(bound, happened.at_s)
+
+    def scanned(self, happened: Scanned) -> list[Command]:
+        """Takes the scans of the texts."""
+        if shortage := self.guard.shortage(self._scans.distant, happened.scans):
+            return self.client.no_capacity(*shortage, happened.at_s)
+        self._scans.learn(happened.scans)
+        return self._advance(self.guard.tally.bound, happened.at_s)
+
+    def proved(self, happened: Scanned) -> list[Command]:
+        """Takes what the checks say of the schemas."""
+        forms = self.guard.forms
+        if shortage := self.guard.shortage(forms.jobs, happened.scans):
+            return self.client.no_capacity(*shortage, happened.at_s)
+        forms.learn(happened.scans)
+        if forms.refused:
+            return self.client.refuse(DownstreamError(ErrorCode.SCHEMA_REFUSED, forms.refused), happened.at_s)
+        return self._send_upstream(happened.at_s)
+
+    def _read(self, body: bytes) -> Request:
+        """The request of a body. Raises `DownstreamError` where the body is no request or holds more than the limits."""
+        bounds = self.setting.limits.bounds
+        try:
+            bounds.check(body)
+            request = self.setting.codec.read_request(*self.setting.target, body)
+            bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits)
+        except JsonFault as fault:
+            raise DownstreamError(fault.code, f"the request body: {fault}") from None
+        return request
+
+    def _conversation(self, request: Request, happened: RequestReceived) -> str:
+        """A pseudonym of the conversation that the request belongs to: by its header, or by its first words."""
+        named = ("named", happened.conversation) if happened.conversation else None
+        words = named or ("", self.setting.codec.turns.first_words(request.frame.tree))
+        plain = "\0".join(("conversation", self.setting.tenant, *words)).encode("utf-8", "surrogatepass")
+        return self.setting.history.conversation or self.setting.keys.seal(plain)
+
+    def _bind(self, request: Request, happened: RequestReceived) -> Bound:
+        """The rules for the request."""
+        setting = self.setting
+        said = (
+            statement_of(request.frame.tree, setting.codec.contract.statements)
+            if setting.policies.asks_body
+            else RequestStatement()
+        )
+        about = About(
+            *(setting.route, request.model, setting.tenant_name, happened.headers, request.stream),
+            max_tokens=said.max_tokens,
+            messages=said.messages,
+            tools=said.tools,
+            models=said.models,
+            limits=said.limits,
+            counts=said.counts,
+            offered=said.offered,
+            unclear=said.unclear,
+        )
+        matched, conversation = setting.history.matched, self.ledger.notes.conversation
+        return setting.policies.bind(setting.route, request.model, setting.tenant_name, conversation, about, matched)
+
+    def _push(self, request: Request, bound: Bound) -> None:
+        """Gives the texts to the gate. Raises `DownstreamError` where the request has something that may not go on unread."""
+        side = self.ledger.request
+        side.read = bound.reads("request")
+        events = request.events() if side.read else [Opaque(request.frame)]
+        if bound.refuses_unmapped and (place := unmapped(events)):
+            message = "the request has a field that this proxy does not know, and the policy refuses those"
+            raise DownstreamError(ErrorCode.UNMAPPED_FIELD, message, place)
+        if refused := uninspected(events, bound.refuses_opaque, bound.refuses_token_ids):
+            code, place = refused
+            raise DownstreamError(code, UNINSPECTED[code].format(field=place), place)
+        side.gate.push(events)
+        if fault := side.gate.fault:
+            raise DownstreamError(fault.code, f"the request body: {fault.message}")
+
+    def _advance(self, bound: Bound, at_s: float) -> list[Command]:
+        ledger, tally = self.ledger, self.guard.tally
+        if scan := self._scans.ask():
+            return [scan]
+        ledger.time("request_scanned", at_s)
+        entry = ledger.entry = next(ledger.request.gate.release())
+        ledger.request.note(entry)
+        seen = [
+            tally.see(piece.lane.channel, finding) or piece.lane.rewrite.stops.get(finding)
+            for piece in entry.pieces
+            for _, finding in piece.findings()
+        ]
+        if stop := tally.most_severe(decision for decision in seen if decision):
+            return self.client.block(stop, at_s, "blocked_request")
+        texts, changed = entry.texts()
+        body = self.setting.codec.edited(entry.frame, texts) if changed else entry.frame.data
+        plan, attempts = self.attempts.plan, self.attempts
+        is_again = bool(bound.judging or bound.retries)
+        if is_again or plan.changes_body:
+            attempts.tree = read(body) if changed else entry.frame.tree
+        if plan.changes_body:
+            attempts.tree = planned(self.setting.codec, plan, attempts.tree)
+            body, changed = write(attempts.tree), True
+        attempts.body = body
+        ledger.notes.sizes["upstream"] = len(body)
+        ledger.notes.seals["upstream"] = self.setting.keys.seal(body) if changed else ledger.notes.seals["request"]
+        if is_again:
+            if self.setting.codec.contract.is_answered(self.setting.route):
+                self.guard.forms.demand = self.setting.codec.contract.demand(attempts.tree)
+            if jobs := self.guard.forms.proofs(bound.judging):
+                self.is_proving = True
+                return [ScanCommand(jobs)]
+        return self._send_upstream(at_s)
+
+    def _send_upstream(self, at_s: float) -> list[Command]:
+        self.guard.tally.begin_answers()
+        self.ledger.answer.began_s = at_s
+        edits = sum(len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes)
+        return [SendUpstream(self.attempts.body, edits, target=self.attempts.plan.upstream)]

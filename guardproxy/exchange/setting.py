@@ -1,0 +1,97 @@
+"""What an exchange is given when it begins: who asks, under which policies, within which limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from guardproxy import redaction
+from guardproxy.exchange.history import LIVE, History
+from guardproxy.exchange.recording import Origin
+from guardproxy.policy import PolicySet
+from guardproxy.wire import BOUNDS, Bounds, Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes and times that bound one exchange."""
+
+    held_chars: int = 2_000_000
+    """Text that one answer may hold back."""
+    answer_bytes: int = 64 * 1024 * 1024
+    """A whole answer, or one event of a stream."""
+    quiet_s: float = 10.0
+    """How long a stream may be silent while its answer is held back."""
+    bounds: Bounds = BOUNDS
+    """What one body may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The functions of an exchange that depend on the proxy's key and on the tenant."""
+
+    mint: Callable[[str, str], str]
+    """`mint(label, value)` returns the placeholder of a value."""
+    hashed: Callable[[str, str], str]
+    """`hashed(hash_type, value)` returns the keyed hash of a value."""
+    seal: Callable[[bytes], str]
+    """`seal(data)` returns a keyed digest of bytes."""
+
+    @classmethod
+    def of(cls, key: bytes, tenant: str, seal: Callable[[bytes], str]) -> Keys:
+        """The functions of a tenant under a key. `seal` is given, as it does not depend on the tenant."""
+        return cls(
+            mint=lambda label, value: redaction.mint(key, tenant, label, value),
+            hashed=lambda kind, value: redaction.hashed(key, tenant, kind, value),
+            seal=seal,
+        )
+
+
+def unsealed(data: bytes) -> str:
+    """The seal of an exchange whose record nobody keeps: empty."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What an exchange is given when it begins."""
+
+    id: str
+    route: str
+    """The pattern that matched."""
+    path: str = ""
+    """The path as the client sent it."""
+    query: str = ""
+    tenant: str
+    """The pseudonym of the credential."""
+    tenant_name: str | None = ""
+    """What policies call the tenant: empty where it has no name, `None` where the name is not known."""
+    codec: Codec
+    policies: PolicySet
+    keys: Keys
+    limits: Limits = Limits()
+    engine: str = ""
+    """The version of guardproxy, for the record."""
+    receipts: bool = False
+    """Whether the client gets a receipt."""
+    history: History = LIVE
+    """What is known of the exchange before it runs."""
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """The path and the query of the request; without `path` a path that the pattern `route` matches."""
+        return self.path or self.route.partition(" ")[2].replace("{", "").replace("}", ""), self.query
+
+    @property
+    def origin(self) -> Origin:
+        """What all entries of this exchange in the log name."""
+        return Origin(
+            id=self.id,
+            engine=self.engine,
+            tenant=self.tenant,
+            tenant_name=self.tenant_name,
+            route=self.route,
+            path=self.path if "{" in self.route else "",  # a replay reads its parameters
+            codec=self.codec.name,
+            policies=self.policies.digest,
+        )

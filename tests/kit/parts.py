@@ -1,0 +1,39 @@
+"""The parts of an exchange, put together as `Exchange` does, for tests of one part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from guardproxy.exchange.answer import new_answer
+from guardproxy.exchange.attempts import Answer, Attempts
+from guardproxy.exchange.client import Client
+from guardproxy.exchange.guard import Guard
+from guardproxy.exchange.ledger import Ledger
+from guardproxy.exchange.patience import Patience
+from guardproxy.policy.evaluate import PolicySet
+from tests.kit.play import CHAT, setting
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one exchange. `bound` are the rules for a request to the model `m`."""
+
+    guard: Guard
+    attempts: Attempts
+    answer: Answer
+    ledger: Ledger
+    client: Client
+    patience: Patience
+
+
+def parts(policies: PolicySet, route: str = CHAT, *, is_bound: bool = True, **more: Any) -> Parts:
+    """The parts. `is_bound`: the request was read."""
+    about = setting(policies, route, **more)
+    guard = Guard(about)
+    if is_bound:
+        guard.bind(policies.bind(route, "m", "tenant"), guard.shapes)
+    attempts, answer = Attempts(about.codec), new_answer(about, guard, 0.0)
+    ledger = Ledger(about, guard, attempts, guard.side(), answer)
+    client = Client(about, guard, ledger)
+    return Parts(guard, attempts, answer, ledger, client, Patience(client, attempts))

@@ -1,0 +1,61 @@
+"""What an exchange writes down: first times, bytes to the client, sizes, the intent."""
+
+from __future__ import annotations
+
+from guardproxy.exchange.ledger import Size
+from guardproxy.exchange.transcript import RequestReceived
+from tests.kit.parts import parts
+from tests.kit.play import policy_set
+
+POLICY = """\
+policy: p
+checks:
+  word: {use: pattern, words: [falcon]}
+rules:
+  - {id: words, when: word, action: block}
+"""
+
+
+def test_the_first_time_counts() -> None:
+    ledger = parts(policy_set()).ledger
+    ledger.begin(RequestReceived(b"{}", at_s=3.0, unix_s=100.0))
+    ledger.time("received", 4.0)
+    ledger.time("finished", 5.0)
+    assert ledger.notes.times == {"received": 3.0, "finished": 5.0}
+    assert ledger.notes.unix_s == 100.0
+    assert ledger.spent_s(7.5) == 4.5
+
+
+def test_no_time_is_spent_before_a_request() -> None:
+    assert parts(policy_set()).ledger.spent_s(7.0) == 0.0
+
+
+def test_all_bytes_to_the_client_are_counted() -> None:
+    ledger = parts(policy_set()).ledger
+    ledger.sent(b"one")
+    ledger.sent(b"two", sealed=False)
+    assert ledger.notes.sizes["client"] == 6
+
+
+def test_the_size_of_an_exchange() -> None:
+    made = parts(policy_set(POLICY))
+    made.ledger.notes.sizes["request"] = 10
+    made.guard.editor.tokens["falcon"] = "[MATCH_x]"
+    made.guard.editor.values["[MATCH_x]"] = "falcon"
+    made.answer.size_bytes, made.answer.held.chars = 20, 5
+    assert made.ledger.size(begun=False) == Size(0, 0, 1, 10, 20, 5, begun=False, restorable=1)
+
+
+def test_the_intent_names_no_text_and_is_kept_unless_the_policies_say_otherwise() -> None:
+    made = parts(policy_set(POLICY))
+    made.ledger.notes.seals |= {"request": "r", "client": "c"}
+    intent = made.ledger.intent
+    assert intent is not None
+    assert intent.seals == {"request": "r"}
+    assert parts(policy_set(POLICY + "audit: {intent: off}\n")).ledger.intent is None
+
+
+def test_the_sides_and_answers_are_those_under_way() -> None:
+    made = parts(policy_set(POLICY))
+    assert made.ledger.sides == {"request": made.ledger.request, "response": made.answer.side}
+    assert made.ledger.answers == (made.answer.side,)

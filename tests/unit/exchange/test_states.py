@@ -1,0 +1,173 @@
+"""The states of an exchange: the drawing, the table and the transitions that exchanges take are the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.errors import ErrorCode
+from guardproxy.exchange import exchange
+from guardproxy.exchange.exchange import TRANSITIONS, Exchange, State
+from guardproxy.exchange.transcript import (
+    Aborted,
+    DataReceived,
+    DownstreamGone,
+    Finish,
+    Input,
+    Refused,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    Scan,
+    Scanned,
+    UpstreamFailed,
+    Waited,
+)
+from guardproxy.findings import failed
+from tests.kit.drawing import PAGE
+from tests.kit.play import chat_frames, policy_set, setting
+from tests.kit.retry import POLICY, RIGHT, RULE, ask, whole
+
+BLOCK = """\
+policy: p
+checks:
+  word: {use: pattern, words: [falcon]}
+rules:
+  - {id: words, when: word, action: block}
+"""
+AGAIN = "  - {id: again, on: response, when: word, action: retry, attempts: 1, then: fallback, fallback: {model: n}}\n"
+ONLY_FORM = """\
+policy: p
+checks:
+  shape: {use: json_schema, schema: from_request}
+rules:
+"""
+POLICIES = [
+    policy_set(BLOCK),
+    policy_set(BLOCK.replace("block", "flag") + AGAIN),
+    policy_set(POLICY + RULE),
+    policy_set(ONLY_FORM + RULE),
+    policy_set(),
+]
+BODIES: list[bytes] = [
+    b"{",
+    json.dumps(ask(stream=False)).encode(),
+    json.dumps(ask(stream=True)).encode(),
+    json.dumps(ask(stream=True, schema=None)).encode(),
+    json.dumps(ask(schema={"type": "no such type"})).encode(),
+    json.dumps(ask(schema=None) | {"messages": [{"role": "user", "content": "falcon"}]}).encode(),
+]
+ANSWERS: list[list[Input]] = [
+    [ResponseStarted(200, "application/json"), DataReceived(whole(RIGHT)), ResponseEnded()],
+    [ResponseStarted(200, "application/json"), DataReceived(whole("a falcon")), ResponseEnded()],
+    [
+        ResponseStarted(200, "text/event-stream"),
+        *map(DataReceived, chat_frames([{"content": "hello "}, {"content": "there "}, {"content": "falcon"}])),
+        ResponseEnded(),
+    ],
+    [ResponseStarted(429, "application/json"), DataReceived(b"{}"), ResponseEnded()],
+    [UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "no connection")],
+]
+INTERRUPTIONS: list[Input] = [
+    Aborted(ErrorCode.TIMEOUT, "late"),
+    DownstreamGone(),
+    Waited(1e6),
+    Refused(ErrorCode.NO_CAPACITY, "later"),
+    UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "no connection"),
+]
+
+
+def drawn() -> set[tuple[str, str]]:
+    return set(re.findall(r"^    (\w+) -> (\w+)  ", exchange.__doc__ or "", re.MULTILINE))
+
+
+def listed() -> set[tuple[str, str]]:
+    return {(before.value, after.value) for before, follows in TRANSITIONS.items() for after in follows}
+
+
+def answer(command: Scan, *, fails: bool = False) -> Scanned:
+    if fails:
+        return Scanned(tuple(failed(job.window, RuntimeError("broken")) for job in command.jobs))
+    return Scanned(tuple(job.check.scan([job.window])[0] for job in command.jobs))
+
+
+def states(played: Exchange, inputs: Sequence[Input], stop: Input | None = None, at: int = -1) -> Iterator[State]:
+    """The states that an exchange goes through. After `at` inputs, those of scans included, `stop` comes."""
+    told = 0
+    yield played.state
+    for happened in inputs:
+        waiting: list[Input] = [happened]
+        while waiting:
+            told += 1
+            commands = played.receive(stop if stop is not None and told == at else waiting.pop())
+            waiting += [answer(command) for command in commands if isinstance(command, Scan)]
+            yield played.state
+
+
+@pytest.fixture(scope="module")
+def taken() -> set[tuple[str, str]]:
+    """The transitions of many exchanges, whole and interrupted after each input."""
+    found: set[tuple[str, str]] = set()
+    for policies in POLICIES:
+        for body in BODIES:
+            for first in ANSWERS:
+                inputs = [RequestReceived(body), *first, *ANSWERS[0]]
+                for stop in (None, *INTERRUPTIONS):
+                    for at in (1, 2, 3, 5) if stop else (1,):
+                        went = states(Exchange(setting(policies)), inputs, stop, at)
+                        found |= {(before.value, after.value) for before, after in pairwise(went) if before != after}
+    return found
+
+
+def test_the_drawing_names_every_state() -> None:
+    section = (exchange.__doc__ or "").partition("States\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^    (\w+) ", section, re.MULTILINE) == [state.value for state in State]
+
+
+def test_the_drawing_is_the_table() -> None:
+    assert drawn() == listed()
+
+
+def test_the_page_shows_the_drawing() -> None:
+    section = PAGE.read_text("utf-8").partition("## States of an exchange")[2].partition("## ")[0]
+    assert set(re.findall(r"^  (\w+) --> (\w+):", section, re.MULTILINE)) == drawn()
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [state.value for state in State]
+
+
+def test_exchanges_take_all_transitions_of_the_drawing_and_no_other(taken: set[tuple[str, str]]) -> None:
+    assert taken == drawn()
+
+
+def test_nothing_follows_the_end() -> None:
+    assert TRANSITIONS[State.OVER] == frozenset()
+    assert set(TRANSITIONS) == set(State)
+
+
+INPUTS: list[Input] = [
+    *map(RequestReceived, BODIES),
+    *(happened for inputs in ANSWERS for happened in inputs),
+    *INTERRUPTIONS,
+    Waited(),
+]
+
+
+@given(st.sampled_from(POLICIES), st.lists(st.sampled_from(INPUTS), max_size=12), st.booleans())
+def test_inputs_in_any_order_keep_to_the_table(policies: Any, inputs: list[Input], fails: bool) -> None:
+    played = Exchange(setting(policies))
+    finished = 0
+    for happened in inputs:
+        waiting: list[Input] = [happened]
+        while waiting:
+            before = played.state
+            commands = played.receive(waiting.pop())
+            assert played.state == before or played.state in TRANSITIONS[before]
+            finished += sum(isinstance(command, Finish) for command in commands)
+            waiting += [answer(command, fails=fails) for command in commands if isinstance(command, Scan)]
+    assert finished == played.is_over

@@ -1,0 +1,80 @@
+"""What a record remembers, and that a recorded exchange takes from it what a live one works out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from guardproxy.audit import Record
+from guardproxy.events import Frame, Opaque
+from guardproxy.exchange.gate import Job
+from guardproxy.exchange.history import LIVE, History
+from guardproxy.exchange.transcript import Scan as ScanCommand
+from guardproxy.findings import Channel, Window
+from guardproxy.replay.memory import Memory, RecordedHistory
+from tests.kit.play import Play, chat_frames, policy_set
+
+POLICY = """\
+policy: p
+checks:
+  word: {use: pattern, words: [falcon]}
+rules:
+  - {id: words, when: word, action: flag}
+"""
+POLICIES = policy_set(POLICY)
+EVENTS = [Opaque(Frame(b"x"))]
+
+
+def record(text: str = "a falcon") -> Record:
+    play = Play(POLICIES).ask({"model": "m", "stream": True, "messages": [{"role": "user", "content": text}]})
+    return play.stream(chat_frames([{"content": "hi"}])).finish.record
+
+
+def job(text: str, policies: Any = POLICIES) -> Job:
+    (check,) = policies.checks.values()
+    return Job(check, Window(Channel("request", "user", "messages[0].content"), text, last=True))
+
+
+def history(of: Record, *tokens: int) -> History:
+    return RecordedHistory(of, Memory(of, POLICIES), tokens)
+
+
+def test_an_unchanged_check_is_not_run_again() -> None:
+    past = record()
+    shown = past.request.texts[0].text
+    assert shown is not None
+    assert "falcon" not in shown
+    memory = Memory(past, POLICIES)
+    memory.at_s = 2.0
+    scanned = memory.perform(ScanCommand((job(shown),)))
+    assert scanned.at_s == 2.0
+    assert [(finding.label, finding.start, finding.end) for scan in scanned.scans for finding in scan.findings] == [
+        ("MATCH", 2, len(shown))
+    ]
+    assert not memory.rescanned
+
+
+def test_a_changed_check_reads_the_recorded_text() -> None:
+    changed = policy_set(POLICY.replace("falcon", "marmot"))
+    memory = Memory(record(), changed)
+    assert memory.scan(job("a falcon", changed)).findings == ()
+    assert memory.rescanned == {"word"}
+
+
+def test_a_recorded_exchange_takes_its_past_from_the_record() -> None:
+    past = msgspec.structs.replace(record(), conversation="c", matched={"m": "unknown"})
+    recorded = history(past, 7)
+    assert (recorded.conversation, dict(recorded.matched)) == ("c", {"m": "unknown"})
+    assert not recorded.restores_system
+    assert history(msgspec.structs.replace(past, restore=None)).restores_system
+    assert [recorded.tokens(attempt, 5) for attempt in (0, 1)] == [7, 5]
+    assert not recorded.quotable(True)
+    assert list(recorded.repairable(EVENTS)) == []
+
+
+def test_a_live_exchange_has_no_past() -> None:
+    assert (LIVE.conversation, dict(LIVE.matched), LIVE.restores_system) == ("", {}, False)
+    assert LIVE.tokens(0, 5) == 5
+    assert LIVE.quotable(True)
+    assert LIVE.repairable(EVENTS) is EVENTS
