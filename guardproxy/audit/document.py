@@ -239,7 +239,7 @@ class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
     urls: Annotated[tuple[str, ...], Meta(description="Hosts whose URLs may hold the values.")]
 
 
-class Entry(RecordPart, frozen=True, kw_only=True, tag_field="kind"):
+class LogEntry(RecordPart, frozen=True, kw_only=True, tag_field="kind"):
     """A line of the log but for its header. `seq`, `prev` and `hash` are added by the chain."""
 
     v: Version
@@ -250,7 +250,7 @@ class Entry(RecordPart, frozen=True, kw_only=True, tag_field="kind"):
         return canonical(self.document())
 
 
-class Record(Entry, frozen=True, kw_only=True, tag="exchange"):
+class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     """One exchange: a request and everything that was answered to it, without any sensitive value."""
 
     id: ExchangeId
@@ -340,7 +340,7 @@ class Record(Entry, frozen=True, kw_only=True, tag="exchange"):
         return self.timings.get("finished")
 
 
-class Intent(Entry, frozen=True, kw_only=True, tag="intent"):
+class Intent(LogEntry, frozen=True, kw_only=True, tag="intent"):
     """An exchange that is about to go upstream, without any text. A record or a closing with the same `id` follows."""
 
     id: ExchangeId
@@ -351,7 +351,7 @@ class Intent(Entry, frozen=True, kw_only=True, tag="intent"):
     seals: Seals
 
 
-class Closing(Entry, frozen=True, kw_only=True, tag="closing"):
+class Closing(LogEntry, frozen=True, kw_only=True, tag="closing"):
     """The end of an exchange whose record could not be kept. What became of the exchange is unknown."""
 
     id: ExchangeId
@@ -365,7 +365,7 @@ class Closing(Entry, frozen=True, kw_only=True, tag="closing"):
     why: Annotated[str, Meta(description="Why there is no record.")]
 
 
-class Gap(Entry, frozen=True, kw_only=True, tag="gap"):
+class Gap(LogEntry, frozen=True, kw_only=True, tag="gap"):
     """A time in which the log could not be written. All traffic was refused."""
 
     since: UnixTime

@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from guardproxy.audit.chain import ChainHead, seal
 from guardproxy.audit.document import (
     ENTRY_VERSION,
-    Entry,
     Intent,
+    LogEntry,
     Record,
     RecordedAnswer,
     RecordedAttempt,
@@ -47,7 +47,7 @@ def through_log(record: Record) -> Record:
     return again
 
 
-def members(entry: Entry) -> dict[str, Any]:
+def members(entry: LogEntry) -> dict[str, Any]:
     """The members of an entry as they stand in a log, without those of the chain."""
     if isinstance(entry, Record):
         through_log(entry)

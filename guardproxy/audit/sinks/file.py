@@ -35,7 +35,7 @@ from typing import Any
 from guardproxy.audit.canonical import canonical
 from guardproxy.audit.chain import ChainHead, seal
 from guardproxy.audit.disk import Disk, reason
-from guardproxy.audit.document import ENTRY_VERSION, Entry, Gap
+from guardproxy.audit.document import ENTRY_VERSION, Gap, LogEntry
 from guardproxy.audit.segment import open_last, open_next
 from guardproxy.errors import AuditError
 
@@ -51,7 +51,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _log = logging.getLogger(__name__)
 
 Kept = tuple["Future[tuple[int, str]]", ChainHead, bytes]
-Waiting = tuple[Entry | Mapping[str, Any], "Future[tuple[int, str]]"]
+Waiting = tuple[LogEntry | Mapping[str, Any], "Future[tuple[int, str]]"]
 
 
 class FileSink:
@@ -134,7 +134,7 @@ class FileSink:
         """The number of records in the next batch so far."""
         return self._queue.qsize()
 
-    def append(self, record: Entry | Mapping[str, Any]) -> Future[tuple[int, str]]:
+    def append(self, record: LogEntry | Mapping[str, Any]) -> Future[tuple[int, str]]:
         """Takes a record, which must not change any more. The future gives its `seq` and `hash` once the record is on disk.
 
         The future fails with `AuditError` if the record is not JSON, or if the log is closed or cannot be written. It cannot
@@ -221,7 +221,7 @@ class FileSink:
             if future.done():
                 continue
             try:
-                line, head = seal(record.document() if isinstance(record, Entry) else record, head)
+                line, head = seal(record.document() if isinstance(record, LogEntry) else record, head)
             except AuditError as error:
                 future.set_exception(error)
                 continue
