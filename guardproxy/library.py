@@ -32,7 +32,7 @@ Remote = Callable[[str, float], Any]
 
 
 def folder_of(named: Path | None) -> Path:
-    """The folder of policies that a user names: a folder, or a shipped policy (`strict`); `None` is the shipped `default`.
+    """The folder of policies that a user names: a path, or a shipped policy (`strict`); `None` is the shipped `default`.
 
     Raises `PolicyError` for a name that is neither.
     """
@@ -42,7 +42,7 @@ def folder_of(named: Path | None) -> Path:
 
 
 def shipped_folder(name: str) -> Path:
-    """The folder of a shipped policy: each but `default` has one of its own, so that no two apply at once."""
+    """The folder of a shipped policy. Each policy except `default` has its own folder, so that only one applies at a time."""
     known = shipped_names()
     if name not in known:
         message = f"there is no folder `{name}`, and no shipped policy of that name"
@@ -56,7 +56,8 @@ def shipped_names() -> list[str]:
 
 
 def read_policies(named: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
-    """The policies of a folder, of one file, or shipped under a name; their digest; the files beside them. No check is built.
+    """Reads the policies of a folder, of a file, or of a shipped name: the policies, their digest, the files that they name.
+    Builds no checks.
 
     Raises `PolicyError`.
     """
@@ -69,32 +70,33 @@ def read_policies(named: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
 JUDGES = ("supervisor",)  # checks that ask a model for a judgement
 DISTANT = ("http",)  # checks that ask a service
 
-Asked = Callable[[Policy], Policy]
-"""A policy with those of its checks that are to be built."""
+CheckSelection = Callable[[Policy], Policy]
+"""Returns a policy with only those of its checks that should be built."""
 
 
 def using(policy: Policy, uses: Sequence[str]) -> frozenset[str]:
-    """The names of the policy's checks that use one of `uses`."""
+    """The names of the checks of a policy whose `use` is in `uses`."""
     return frozenset(name for name, spec in policy.checks.items() if spec.use in uses)
 
 
 def whole(policy: Policy) -> Policy:
-    """All of its checks."""
+    """Selects all checks."""
     return policy
 
 
-def leaving_out(uses: Sequence[str]) -> Asked:
-    """All but some."""
+def leaving_out(uses: Sequence[str]) -> CheckSelection:
+    """Selects all checks whose `use` is not in `uses`."""
 
-    def asked(policy: Policy) -> Policy:
+    def selected(policy: Policy) -> Policy:
         gone = using(policy, uses)
         return replace(policy, checks={name: spec for name, spec in policy.checks.items() if name not in gone})
 
-    return asked
+    return selected
 
 
 def judges_alone(policy: Policy) -> Policy:
-    """Those that judge, with every score a finding: what a text scores is seen, however low."""
+    """Selects the checks that ask a model for a judgement. Every score becomes a finding, so that low scores are visible
+    too."""
     every = {"threshold": 0.0, "first_stage": False}
     specs = {
         name: replace(policy.checks[name], options={**policy.checks[name].options, **every})
@@ -104,8 +106,8 @@ def judges_alone(policy: Policy) -> Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Silent:
-    """Stands for a check that is left out: it finds nothing."""
+class SilentCheck:
+    """Replaces a check that is left out. It finds nothing."""
 
     name: str
     digest: str = ""
@@ -121,24 +123,25 @@ def loader(
     models: Path | None = None,
     runtime: Models | None = None,
     remote: Remote | None = None,
-    asked: Asked = whole,
+    asked: CheckSelection = whole,
     code: bool = False,
 ) -> Callable[[Path | None], PolicySet]:
-    """What loads policies (`load`), with models that are loaded once for all of them. Checks that `asked` leaves out find
-    nothing. `code`: whether policies may name classes to import; else reading one runs nothing."""
+    """Returns a function that loads policies as `load` does, with models that are loaded once for all policies. Checks that
+    `asked` leaves out find nothing. `code`: whether policies may name classes to import; otherwise loading a policy runs no
+    code of it."""
     runtime = runtime or Models((models,) if models else ())
 
-    def load_one(named: Path | None) -> PolicySet:
+    def load_set(named: Path | None) -> PolicySet:
         _refuse_clashes()
         policies, digest, files = read_policies(named)
         resources = Resources(runtime.scorer, runtime.tagger, files.read, remote, code)
         checks = dict(build_checks(tuple(map(asked, policies)), resources))
         for policy in policies:
             for name in policy.checks:
-                checks.setdefault((policy.name, name), Silent(name))
+                checks.setdefault((policy.name, name), SilentCheck(name))
         return PolicySet(policies, checks, files.digest(digest))
 
-    return load_one
+    return load_set
 
 
 def load(
@@ -149,17 +152,17 @@ def load(
     *,
     code: bool = False,
 ) -> PolicySet:
-    """The policies of a folder, or those shipped under a name (`None`: `default`), checks built. Raises `PolicyError`.
+    """Loads the policies of a folder or of a shipped name (`None`: `default`) and builds their checks. Raises `PolicyError`.
 
-    `models`: a folder of models that come before the shipped ones. `runtime`: runs them, where a process has one. `remote`: the
-    services that checks may ask; without it no check asks anybody, and one that would fails. `code`: whether policies may name
-    classes to import.
+    `models`: a folder of models that take precedence over the shipped models. `runtime`: the runtime of models, if the
+    process has one. `remote`: the services that checks may ask; without it, a check that asks a service fails. `code`:
+    whether policies may name classes to import.
     """
     return loader(models, runtime, remote, code=code)(folder)
 
 
 def _refuse_clashes() -> None:
-    """Raises `PolicyError` where plug-ins are installed of which nobody could tell what their names stand for."""
+    """Raises `PolicyError` if the names of installed plug-ins are ambiguous."""
     try:
         plugins.refuse_clashes(plugins.CHECKS, own_names())
         plugins.refuse_clashes(plugins.ACTIONS, ACTIONS)

@@ -1,4 +1,4 @@
-"""The command line: one command group a file. What a command runs is imported when it runs, so `--help` is quick."""
+"""The command line, with one file for each command group. Commands import their code when they run, so `--help` is quick."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def _version(wanted: bool) -> None:
         from guardproxy import plugins  # noqa: PLC0415
 
         typer.echo(version("guardproxy"))
-        for one in (one for group in plugins.GROUPS for one in plugins.installed(group)):
-            typer.echo(f"plug-in {one}")
+        for group in plugins.GROUPS:
+            for plugin in plugins.installed(group):
+                typer.echo(f"plug-in {plugin}")
         raise typer.Exit
 
 

@@ -52,8 +52,8 @@ def verify_command(
 ) -> None:
     """Check that nothing was edited, deleted, put in, moved or cut off, and that no log was removed, renamed or replaced.
 
-    The logs have no signature: whoever can write the folder can write logs anew that verify. Only copies of the *.head files
-    that are kept elsewhere show that. Keep the names of the copies.
+    The logs have no signature: anybody who can write to the folder can write new logs that verify. Only copies of the *.head
+    files that are kept elsewhere show that. Keep the names of the copies.
     """
     if not folder.is_dir():
         _wrong_use(f"{folder}: no such folder")
@@ -70,7 +70,7 @@ def verify_command(
     open_intents = len(unclosed(logs_of(folder), logs_of(folder)))
     ok = not any(finding.report.problems for finding in findings)
     if as_json:
-        found = [
+        reports = [
             {
                 "file": finding.file,
                 "ok": not finding.report.problems,
@@ -81,7 +81,7 @@ def verify_command(
             }
             for finding in findings
         ]
-        typer.echo(json.dumps({"ok": ok, "signed": False, "open_intents": open_intents, "logs": found}, indent=2))
+        typer.echo(json.dumps({"ok": ok, "signed": False, "open_intents": open_intents, "logs": reports}, indent=2))
     else:
         for finding in findings:
             for line in _lines_of(finding):
@@ -137,10 +137,11 @@ def schema_command() -> None:
 
 
 def _newest(folder: Path, last: int, exchange_id: str | None) -> tuple[list[tuple[bytes, AnyEntry]], Counter[str]]:
-    """The newest entries of a folder with their lines, in the order of their times, and how many lines could not be read and
-    why. `exchange_id`: the entries of this exchange only. Without it, intents only where no record closes them."""
+    """The newest entries of a folder with their lines, in the order of their times, and the number of lines that could not be
+    read, by reason. `exchange_id`: only the entries of this exchange. Without it, an intent is left out if a record closes
+    it."""
     unread: Counter[str] = Counter()
-    found: list[tuple[bytes, AnyEntry]] = []
+    entries: list[tuple[bytes, AnyEntry]] = []
     logs = logs_of(folder) if exchange_id is None else []
     still_open = {intent.id for intent in unclosed(logs, logs)}
     for path in _logs(folder):
@@ -154,8 +155,8 @@ def _newest(folder: Path, last: int, exchange_id: str | None) -> tuple[list[tupl
                     newest.append((line, entry))
         except OSError as error:
             _wrong_use(f"{path}: {error.strerror}")
-        found += newest
-    return sorted(found, key=lambda pair: pair[1].at)[-last:], unread
+        entries += newest
+    return sorted(entries, key=lambda pair: pair[1].at)[-last:], unread
 
 
 def _lines(path: Path, unread: Counter[str]) -> Iterator[tuple[bytes, AnyEntry]]:
@@ -182,7 +183,7 @@ def _logs(folder: Path) -> list[Path]:
     if not folder.is_dir():
         _wrong_use(f"{folder}: no such folder")
     logs = logs_of(folder)
-    # a head without its log is what is left of a log that was deleted
+    # a head without its log means that the log was deleted
     logs += sorted(path for head in folder.glob("*.head") if (path := head.with_suffix(".jsonl")) not in logs)
     if not logs:
         _wrong_use(f"{folder}: no *.jsonl logs here")
@@ -218,7 +219,7 @@ def _row(entry: AnyEntry) -> tuple[str, ...]:
 
 
 def _tenant(record: Record) -> str:
-    """The name of the tenant, or its digest where it has no name."""
+    """The name of the tenant, or its digest if it has no name."""
     return plain(record.tenant_name or record.tenant)
 
 

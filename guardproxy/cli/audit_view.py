@@ -24,7 +24,7 @@ from guardproxy.wire.json import view
 if TYPE_CHECKING:
     from rich.text import Text
 
-# How much of a text is shown around findings, and how much of a text without any.
+# The number of characters shown around findings, and of a text without findings.
 AROUND_CHARS = 200
 LIMIT_CHARS = 2000
 _FOUND = "bold yellow"

@@ -1,7 +1,7 @@
-"""`guardproxy demo`: an upstream and the proxy in one process, and commands to paste.
+"""`guardproxy demo`: runs an upstream and the proxy in one process, and prints commands to paste.
 
-The upstream is the scripted model, and the real tiny model too where its packages are installed. What reaches it is
-printed, so that one can see what the proxy took out. Ctrl-C ends everything.
+The upstream is the scripted model, and the real tiny model if its packages are installed. The demo prints what reaches the
+upstream, so the user sees what the proxy removed. Ctrl-C ends everything.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from guardproxy.errors import GuardproxyError
 
 if TYPE_CHECKING:
     from guardproxy.config import Config
-    from guardproxy.demo.journal import Received
+    from guardproxy.demo.journal import ReceivedRequest
 
 SHOWN_CHARS = 300
 MAIL = "mara.lindqvist" + "@" + "example.com"  # made up
@@ -44,7 +44,7 @@ def demo(
     folder = audit or Path(tempfile.mkdtemp(prefix="guardproxy-demo-"))
     try:
         asyncio.run(_run(Config(policies=policies, port=port, admin_port=admin_port, audit=folder), model=model))
-    except KeyboardInterrupt:  # Ctrl-C while still starting; afterwards the server sees to it
+    except KeyboardInterrupt:  # Ctrl-C during the start; later, the server handles it
         return
     except OSError as error:
         _say(f"cannot start: {error.strerror or error} (other ports: --port, --admin-port)", to_stderr=True)
@@ -80,8 +80,8 @@ async def _run(config: Config, *, model: bool) -> None:
     _say("\nstopped")
 
 
-def _show(received: Received) -> None:
-    """Prints what reached the model: the last message's text."""
+def _show(received: ReceivedRequest) -> None:
+    """Prints the text of the last message that reached the model."""
     from guardproxy.wire import codec_for  # noqa: PLC0415
 
     codec = codec_for(f"{received.method} {received.path.partition('?')[0]}")
@@ -91,12 +91,12 @@ def _show(received: Received) -> None:
         return
     if not text:
         return
-    shown = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
-    _say(f"  the model received: {dumps(shown, ensure_ascii=False)}")
+    excerpt = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
+    _say(f"  the model received: {dumps(excerpt, ensure_ascii=False)}")
 
 
 def welcome(url: str, admin_url: str, audit: Path, models: list[str]) -> str:
-    """What the demo prints once both ports listen: where everything is, and three things to paste."""
+    """The text that the demo prints when both ports listen: the addresses, and three commands to paste."""
     talk = {
         "model": models[-1],
         "stream": True,

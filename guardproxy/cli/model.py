@@ -1,7 +1,7 @@
 """`guardproxy model`: measure a model on your own texts, choose its thresholds, bring your own.
 
 Results go to stdout, as a table or as JSON; progress and notes go to stderr. Exit code 0: done; 1: a threshold could not be
-chosen, or an export is not what its checkpoint was; 2: wrong use.
+chosen, or an export differs from its checkpoint; 2: wrong use.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Where to save the figures and the plots.")] = Path("evaluation"),
     as_json: AsJson = False,
 ) -> None:
-    """Judge labelled texts as the proxy would, and say what is found of each source.
+    """Judge labelled texts as the proxy would, and report the share that is found for each source.
 
     Prints a table, and saves evaluation.json, roc.png and calibration.png.
     """
@@ -75,25 +75,25 @@ def evaluate(
             JudgedRow(row.source, row.attack, verdict.score, verdict.found)
             for row, verdict in zip(rows, _judged(judge, rows, "evaluating"), strict=True)
         ]
-    found = report(judged)
+    figures = report(judged)
     called = threshold or scorer.default_point or "0.5"
     about = {"model": folder.name, "version": scorer.model.version, "digest": scorer.digest}
-    result = {**about, "labels": labels, "kind": kind, "threshold": called, **found.as_json()}
+    result = {**about, "labels": labels, "kind": kind, "threshold": called, **figures.as_json()}
     saved = _saved(out, result, judged, called)
     if as_json:
         typer.echo(json.dumps(result, indent=2))
     else:
         typer.echo(f"{folder.name} {scorer.model.version}, {', '.join(labels)} in texts of the kind {kind}")
-        for part in table(found, called):
+        for part in table(figures, called):
             typer.echo("")
             _print(part)
         error = result["calibration"]["expected_error"]
-        fine = sum(not one.attack for one in judged)
+        fine = sum(not row.attack for row in judged)
         typer.echo(
             f"\nrecall is given where so many of all {fine:,} harmless texts are found; brackets: 95 % intervals"
         )
         typer.echo(f"expected calibration error {error:.3f}")
-    for note in found.notes:
+    for note in figures.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"saved {', '.join(map(str, saved))}", err=True)
 
@@ -137,33 +137,35 @@ def calibrate(
         keys = _keys(text_key, label_key, source_key, positive)
         fine, attacks = _own_texts(data or [], harmless or [], log, _kind(kind), keys)
         folder = find(model)
-        scorer = load_judge(
-            folder, digits=17
-        )  # all of them: from 6 no logit could be told of a text that is quite certain
+        scorer = load_judge(folder, digits=17)  # with 6 digits, the logits of very certain texts would be lost
         labels = label or (["injection"] if attacks and "injection" in scorer.labels else list(scorer.outputs))
         judge = Judge(scorer, {"labels": labels, "threshold": 0, "first_stage": False}, _kind(kind))
         verdicts = list(_judged(judge, [*fine, *attacks], "calibrating"))
         own = {point: None for output in judge.outputs for point in scorer.points[output]}
         config = json.loads((folder / "config.json").read_text("utf-8"))
-        found = run(config, fine, verdicts, shares or _shares([*own] or ["1%", "0.1%"]), bool(out or in_place))
+        calibrated = run(config, fine, verdicts, shares or _shares([*own] or ["1%", "0.1%"]), bool(out or in_place))
     if as_json:
         about = {"model": folder.name, "digest": scorer.digest, "kind": kind}
         counts = {"harmless": len(fine), "attacks": len(attacks)}
-        typer.echo(json.dumps(about | counts | found.as_json(), indent=2))
+        typer.echo(json.dumps(about | counts | calibrated.as_json(), indent=2))
     else:
-        _print_chosen(found, len(fine), len(attacks), (out or folder).name, bool(out or in_place) and found.complete)
-    for note in found.notes:
+        _print_chosen(
+            calibrated, len(fine), len(attacks), (out or folder).name, bool(out or in_place) and calibrated.complete
+        )
+    for note in calibrated.notes:
         typer.echo(f"note: {note}", err=True)
     if out or in_place:
-        with _wrong_use(1 if not found.complete else 2):
+        with _wrong_use(1 if not calibrated.complete else 2):
             if out:
-                copy(folder, out, found.written())
+                copy(folder, out, calibrated.written())
             else:
-                configure(folder, found.written(), listed(folder))
+                configure(folder, calibrated.written(), listed(folder))
         typer.echo(f"wrote {out or folder}", err=True)
-        if found.kept:
-            typer.echo(f"note: {', '.join(found.kept)} still count on the traffic that the model came with", err=True)
-    raise typer.Exit(0 if found.complete else 1)
+        if calibrated.kept:
+            typer.echo(
+                f"note: {', '.join(calibrated.kept)} still count on the traffic that the model came with", err=True
+            )
+    raise typer.Exit(0 if calibrated.complete else 1)
 
 
 @app.command("export")
@@ -188,7 +190,7 @@ def export(
 ) -> None:
     """Turn a sequence or token classification checkpoint of transformers into a folder that policies can name.
 
-    Nothing is downloaded. A folder is written only if its network says what the checkpoint said.
+    Nothing is downloaded. The folder is written only if its network gives the same results as the checkpoint.
     """
     from dataclasses import asdict  # noqa: PLC0415
 
@@ -198,32 +200,34 @@ def export(
     with _wrong_use():
         if kind not in (None, "scores", "tags"):
             raise ConfigError("--kind is scores or tags")
-        found = load_checkpoint(checkpoint, kind, *naming(labels))  # type: ignore[arg-type]  # checked above
+        loaded = load_checkpoint(checkpoint, kind, *naming(labels))  # type: ignore[arg-type]  # checked above
         try:
             parity = run(
-                found, out, int8=int8, fp16=fp16, groups=groups(found, positive or [], as_label), version=version
+                loaded, out, int8=int8, fp16=fp16, groups=groups(loaded, positive or [], as_label), version=version
             )
         except ParityError as error:
             typer.echo(f"guardproxy: {error}", err=True)
             raise typer.Exit(1) from None
     if as_json:
-        shown = {name: asdict(one) for name, one in parity.items()}
+        results = {name: asdict(result) for name, result in parity.items()}
         typer.echo(
-            json.dumps({"folder": str(out), "kind": found.kind, "outputs": found.outputs, "parity": shown}, indent=2)
+            json.dumps(
+                {"folder": str(out), "kind": loaded.kind, "outputs": loaded.outputs, "parity": results}, indent=2
+            )
         )
     else:
-        typer.echo(f"{found.architecture}, up to {found.max_tokens} tokens: {', '.join(found.outputs)}\n")
+        typer.echo(f"{loaded.architecture}, up to {loaded.max_tokens} tokens: {', '.join(loaded.outputs)}\n")
         rows = [["against torch", "rows", "logit, most", "score, most", "score, mean", "other side"]]
-        for name, one in parity.items():
+        for name, result in parity.items():
             cells = (
-                f"{one.logit_most:.2g}",
-                f"{one.score_most:.2g}",
-                f"{one.score_mean:.2g}",
-                f"{100 * one.flips:.2g} %",
+                f"{result.logit_most:.2g}",
+                f"{result.score_most:.2g}",
+                f"{result.score_mean:.2g}",
+                f"{100 * result.flips:.2g} %",
             )
-            rows.append([name, str(one.rows), *cells])
+            rows.append([name, str(result.rows), *cells])
         _print(rows)
-        if found.kind == "scores":
+        if loaded.kind == "scores":
             typer.echo("\nthe threshold is 0.5 until `guardproxy model calibrate` has seen your traffic")
     typer.echo(f"wrote {out}", err=True)
 
@@ -231,7 +235,7 @@ def export(
 def _own_texts(
     data: Sequence[Path], harmless: Sequence[Path], log: Path | None, kind: Kind, keys: Keys
 ) -> tuple[list[LabelledRow], list[LabelledRow]]:
-    """The harmless texts and the attacks. Traffic that is given wins over rows that are labelled harmless."""
+    """The harmless texts and the attacks. Given traffic replaces rows that are labelled harmless."""
     from dataclasses import replace  # noqa: PLC0415
 
     from guardproxy.lab import labelled, logged  # noqa: PLC0415
@@ -245,36 +249,36 @@ def _own_texts(
     return fine, [row for row in rows if row.attack]
 
 
-def _print_chosen(found: Calibrated, fine: int, attacks: int, model: str, written: bool) -> None:
+def _print_chosen(calibrated: Calibrated, fine: int, attacks: int, model: str, written: bool) -> None:
     from decimal import Decimal  # noqa: PLC0415
 
     from guardproxy.lab import interval  # noqa: PLC0415
 
     lines = []
-    for one in found.chosen:
-        typer.echo(f"{one.output}: {fine:,} harmless texts, {attacks:,} attacks")
+    for choice in calibrated.chosen:
+        typer.echo(f"{choice.output}: {fine:,} harmless texts, {attacks:,} attacks")
         rows = [["false positives", "threshold", "95 % of such traffic", "harmless found", "attacks found"]]
-        for at, point in one.points.items():
+        for at, point in choice.points.items():
             low, value, high = (
                 f"{part:.4g}" for part in (point.threshold.low, point.threshold.value, point.threshold.high)
             )
             rows.append([at, value, f"{low} to {high}", interval(point.harmless, 2), interval(point.attacks)])
-            # every YAML reads 0.00001 as a number, and not every one 1e-05
+            # some YAML parsers do not read 1e-05 as a number
             threshold = at if written else f"{Decimal(repr(point.threshold.value)):f}"
-            options = f"use: supervisor, model: {model}, label: {one.output}, threshold: {threshold}"
-            lines.append(f"  {one.output}: {{{options}}}  # {at}")
+            options = f"use: supervisor, model: {model}, label: {choice.output}, threshold: {threshold}"
+            lines.append(f"  {choice.output}: {{{options}}}  # {at}")
         _print(rows)
-        if one.fitted:
-            scaling, (before, after) = one.fitted.scaling, one.fitted.error
+        if choice.fitted:
+            scaling, (before, after) = choice.fitted.scaling, choice.fitted.error
             does = "scaled" if written else "--out would scale it"
             typer.echo(
                 f"{does} by bias {scaling.bias:.4g} and temperature {scaling.temperature:.4g} on top of its own:"
             )
             typer.echo(f"expected calibration error {before:.3f} before, {after:.3f} after, on the half not fitted to")
         typer.echo("")
-    for at, share in found.together.items():
+    for at, share in calibrated.together.items():
         typer.echo(f"harmless texts that any of these finds at {at}: {interval(share, 2)}")
-    typer.echo(f"harmless texts that score highest (are they harmless?): {', '.join(found.highest)}")
+    typer.echo(f"harmless texts that score highest (are they harmless?): {', '.join(calibrated.highest)}")
     if lines:
         typer.echo("\n".join(["for a policy:", *lines]))
 
@@ -307,7 +311,7 @@ def _kind(name: str) -> Kind:
 
 
 def _threshold(text: str) -> float | str:
-    """A score, or else the name of an operating point."""
+    """A score, or the name of an operating point."""
     try:
         return float(text)
     except ValueError:
@@ -317,16 +321,16 @@ def _threshold(text: str) -> float | str:
 def _shares(texts: Sequence[str]) -> list[float]:
     from guardproxy.lab import share  # noqa: PLC0415
 
-    found = []
+    shares = []
     for text in texts:
-        if (one := share(text)) is None:
+        if (value := share(text)) is None:
             raise ConfigError("--fpr is a share of harmless texts, like 1%")
-        found.append(one)
-    return found
+        shares.append(value)
+    return shares
 
 
 def _judged(judge: Judge, rows: Sequence[LabelledRow], doing: str) -> Iterator[Judgement]:
-    """The verdicts, with a bar on a terminal."""
+    """The verdicts. Shows a progress bar on a terminal."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import track  # noqa: PLC0415
 
@@ -336,7 +340,7 @@ def _judged(judge: Judge, rows: Sequence[LabelledRow], doing: str) -> Iterator[J
 
 
 def _saved(out: Path, result: dict[str, Any], judged: Sequence[JudgedRow], called: str) -> list[Path]:
-    """Writes figures and plots; says so when there is no matplotlib."""
+    """Writes figures and plots. Reports an error if matplotlib is missing."""
     from guardproxy.lab import (  # noqa: PLC0415
         curves,
         draw_reliability,
@@ -352,11 +356,11 @@ def _saved(out: Path, result: dict[str, Any], judged: Sequence[JudgedRow], calle
         except OSError as error:
             raise ConfigError(f"{out} cannot be written: {error.strerror}") from None
     saved = [figures]
-    fine = [one for one in judged if not one.attack]
-    bins = reliability([one.score for one in judged], [one.attack for one in judged])
+    fine = [row for row in judged if not row.attack]
+    bins = reliability([row.score for row in judged], [row.attack for row in judged])
     try:
         if lines := curves(judged):
-            draw_roc(lines, (sum(one.found for one in fine) / len(fine), called), len(fine), roc)
+            draw_roc(lines, (sum(row.found for row in fine) / len(fine), called), len(fine), roc)
             saved.append(roc)
         draw_reliability({"all texts": bins}, calibration)
         saved.append(calibration)
@@ -366,8 +370,8 @@ def _saved(out: Path, result: dict[str, Any], judged: Sequence[JudgedRow], calle
 
 
 def _print(rows: Sequence[Sequence[str]]) -> None:
-    """A table; what a terminal would not print as it is stands escaped."""
-    shown = [["".join(c if c.isprintable() else ascii(c)[1:-1] for c in cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
+    """Prints a table, with unprintable characters escaped."""
+    cells = [["".join(c if c.isprintable() else ascii(c)[1:-1] for c in cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,4 +1,4 @@
-"""How results are printed: colours where a terminal shows them, plain text else."""
+"""Prints results: with colours on a terminal, otherwise as plain text."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def console() -> Console:
-    """Standard output. Lines are as long as they are, and nothing in a text is taken for markup."""
+    """Standard output. Long lines are not wrapped, and no text is treated as markup."""
     from rich.console import Console  # noqa: PLC0415
 
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def plain(text: str) -> str:
-    """A text that a terminal only prints: control and direction characters are escaped."""
+    """A text that is safe to print: control and direction characters are escaped."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -32,9 +32,9 @@ def styled(*parts: tuple[str, str] | str | Text) -> Text:
 
 
 def contrasted(sign: str, parts: Iterable[Part], style: str) -> Iterable[Text]:
-    """A text with what differs in it marked: by colour, and below it by carets for those who see none."""
-    shown = [(plain(part.text), part.differs) for part in parts]
-    yield styled((f"{sign} ", style), *((text, f"bold {style}" if differs else "") for text, differs in shown))
-    if any(differs for _, differs in shown):
-        marks = "".join(("^" if differs else " ") * len(text) for text, differs in shown)
+    """A text with its differences marked: by colour, and by carets below it for output without colours."""
+    plain_parts = [(plain(part.text), part.differs) for part in parts]
+    yield styled((f"{sign} ", style), *((text, f"bold {style}" if differs else "") for text, differs in plain_parts))
+    if any(differs for _, differs in plain_parts):
+        marks = "".join(("^" if differs else " ") * len(text) for text, differs in plain_parts)
         yield styled(("  " + marks).rstrip())

@@ -1,4 +1,4 @@
-"""`guardproxy replay`: recorded exchanges through the same exchange code, under the same or other policies."""
+"""`guardproxy replay`: runs recorded exchanges through the same code, under the same or other policies."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def replay(
 ) -> None:
     """Run recorded exchanges again and list what would be different.
 
-    What a recorded check found is taken from the record where the check is unchanged; a new or changed check scans the
-    recorded text, in which sensitive values are placeholders: it counts what was found there if it looks for the same entities,
-    and else says that it cannot be told. Exit code 0: no difference; 1: differences, or some cannot be told; 2: wrong use.
+    The findings of an unchanged check come from the record. A new or changed check scans the recorded text, in which
+    sensitive values are placeholders. A placeholder counts as a finding if the check looks for the same entities; otherwise
+    the result "cannot be told". Exit code 0: no difference; 1: differences, or some cannot be told; 2: wrong use.
     """
     from guardproxy.audit import Closing, Record, entries_of  # noqa: PLC0415
     from guardproxy.library import load  # noqa: PLC0415
@@ -51,8 +51,8 @@ def replay(
             result = run(record, rules)
             counts[result.verdict] += 1
             if as_json:
-                shown = {"id": record.id, "verdict": result.verdict, "differences": list(result.differences)}
-                typer.echo(json.dumps({**shown, "rescanned": list(result.rescanned), "assumed": list(result.assumed)}))
+                row = {"id": record.id, "verdict": result.verdict, "differences": list(result.differences)}
+                typer.echo(json.dumps({**row, "rescanned": list(result.rescanned), "assumed": list(result.assumed)}))
             elif result.verdict != "identical":
                 typer.echo(f"{record.id} {result.verdict}")
                 for difference in result.differences:
@@ -65,7 +65,7 @@ def replay(
 
 
 def _read(entries: Iterator[AnyEntry]) -> Iterator[AnyEntry]:
-    """The entries; ends the command where one cannot be read."""
+    """The entries. Ends the command at an entry that cannot be read."""
     try:
         yield from entries
     except GuardproxyError as error:

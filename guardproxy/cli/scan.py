@@ -1,4 +1,4 @@
-"""`guardproxy scan`: texts from standard input through the policies, without a server or a model's API."""
+"""`guardproxy scan`: applies policies to texts from standard input, without a server or the API of a model."""
 
 from __future__ import annotations
 
@@ -50,10 +50,16 @@ def scan(
             raise typer.Exit(2) from None
         result = scan_text(rules, text, direction)
         anything = anything or bool(result.findings)
-        found = [
-            {"check": one.check, "label": one.label, "start": one.start, "end": one.end, "score": round(one.score, 4)}
-            for one in result.findings
+        findings = [
+            {
+                "check": finding.check,
+                "label": finding.label,
+                "start": finding.start,
+                "end": finding.end,
+                "score": round(finding.score, 4),
+            }
+            for finding in result.findings
         ]
-        shown = {"id": row.get("id"), "decision": result.decision, "rules": list(result.rules), "findings": found}
-        sys.stdout.write(json.dumps({**shown, "text": result.text}, ensure_ascii=False) + "\n")
+        out = {"id": row.get("id"), "decision": result.decision, "rules": list(result.rules), "findings": findings}
+        sys.stdout.write(json.dumps({**out, "text": result.text}, ensure_ascii=False) + "\n")
     raise typer.Exit(1 if anything else 0)

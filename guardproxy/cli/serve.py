@@ -1,4 +1,4 @@
-"""`guardproxy serve`: the proxy, in one process or several. Its flags are made from the declarations of the settings."""
+"""`guardproxy serve`: the proxy, in one process or several. The declarations of the settings define its flags."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from guardproxy.errors import GuardproxyError
 
 
 class ServeCommand(TyperCommand):
-    """Shows options in the groups of the settings."""
+    """Shows its options in the groups of the settings."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes one section for each group, in the order of the declarations."""
@@ -28,10 +28,12 @@ class ServeCommand(TyperCommand):
 
 
 def option(setting: Declaration) -> Parameter:
-    """The parameter of the command for a setting. It is `None` where the flag is not given."""
+    """The parameter of the command for a setting. Its value is `None` if the flag is not given."""
     flag = f"{setting.flag}/{setting.off_flag}" if setting.off_flag else setting.flag
-    shown = f" Default: {setting.shown_default}" if setting.shown_default else ""
-    default = typer.Option(None, flag, help=setting.help + shown, rich_help_panel=setting.group, show_default=False)
+    default_text = f" Default: {setting.shown_default}" if setting.shown_default else ""
+    default = typer.Option(
+        None, flag, help=setting.help + default_text, rich_help_panel=setting.group, show_default=False
+    )
     kind = list[str] if setting.kind is tuple else setting.kind
     return Parameter(setting.name, Parameter.KEYWORD_ONLY, default=default, annotation=kind | None)
 
@@ -41,15 +43,15 @@ def serve(config: Path | None = None, **flags: Any) -> None:
 
     Every setting is a flag, an environment variable (--limit-texts is GUARDPROXY_LIMIT_TEXTS) and a key of the TOML file
     (limit_texts). A flag wins over the environment, the environment over the file. Give secrets by the environment or the
-    file: others on the machine can see flags.
+    file, because other users of the machine can see flags.
     """
     try:
-        found = load({name: value for name, value in flags.items() if value not in (None, [])}, file=config)
-        if found.workers > 1:
+        settings = load({name: value for name, value in flags.items() if value not in (None, [])}, file=config)
+        if settings.workers > 1:
             from guardproxy import server  # noqa: PLC0415
 
-            raise typer.Exit(server.several(found))
-        _one(found)
+            raise typer.Exit(server.several(settings))
+        _serve_alone(settings)
     except GuardproxyError as error:
         typer.echo(f"guardproxy: {error}", err=True)
         raise typer.Exit(2) from None
@@ -66,7 +68,7 @@ serve.__signature__ = Signature(_PARAMETERS)  # type: ignore[attr-defined]  # ty
 serve.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS}
 
 
-def _one(config: Any) -> None:
+def _serve_alone(config: Any) -> None:
     import uvloop  # noqa: PLC0415
 
     from guardproxy import server  # noqa: PLC0415

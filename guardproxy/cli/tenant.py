@@ -1,4 +1,4 @@
-"""`guardproxy tenant`: what settings call a credential by."""
+"""`guardproxy tenant`: prints the digest that names a credential in settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def _main() -> None:
 def digest() -> None:
     """Print the digest of a credential that is read from standard input, for `--tenant NAME=sha256:HEX`.
 
-    The credential is a bare key, or what stands in an Authorization header. It is never an argument: others can read those.
+    The credential is a bare key, or what stands in an Authorization header. It is never an argument, because other users can
+    read arguments.
     """
     from guardproxy import gateway  # noqa: PLC0415
 

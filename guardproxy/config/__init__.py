@@ -3,7 +3,7 @@
 | module | what it holds |
 |---|---|
 | `settings` | `Config`: each field is one setting |
-| `declaration` | what a declaration says; the flag, the variable and the key are derived from it |
+| `declaration` | the declaration of a setting, from which the flag, the variable and the key are derived |
 | `loading` | reads flags, the environment and the TOML file |
 """
 

@@ -1,4 +1,4 @@
-"""The declaration of a setting: its type, its default, what its values must be, and its names in each place."""
+"""The declaration of a setting: its type, its default, its allowed values, and its names as flag, variable and key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from guardproxy.errors import ConfigError
 
-GROUPED = 10_000  # from here on, digits are shown in groups
+GROUPED = 10_000  # numbers from here on are shown with grouped digits
 Value = TypeVar("Value")
 Section = Literal[
     "Network",
@@ -45,7 +45,7 @@ _SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no
 
 @dataclass(frozen=True, slots=True)
 class AllowedValues:
-    """What the values of a setting must be. `least`, `above`, `most`: bounds of a number. `choices`: the only values.
+    """The allowed values of a setting. `least`, `above`, `most`: bounds of a number. `choices`: the only values.
     `is_right`: whether a value, or each item of a list, has the form that `form` describes."""
 
     least: float | None = None
@@ -56,7 +56,7 @@ class AllowedValues:
     is_right: Callable[[Any], bool] | None = None
 
     def accepts(self, value: Any) -> bool:
-        """Whether a value of the right type is within bounds and has the form. NaN is within no bounds."""
+        """Whether a value of the right type is within the bounds and has the form. NaN is outside of all bounds."""
         items = value if isinstance(value, tuple) else (value,)
         return all(self._accepts(item) for item in items)
 
@@ -82,8 +82,8 @@ ANY = AllowedValues()
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """The declaration of one setting. `help`: what it is for. `flag`, `off_flag`: its flag, and the one that turns a switch
-    off. `is_secret`: whether the value must not be shown."""
+    """The declaration of a setting. `help`: its purpose. `flag`, `off_flag`: its flag, and the flag that turns a switch off.
+    `is_secret`: whether the value must not be shown."""
 
     name: str
     kind: type
@@ -111,14 +111,14 @@ class Declaration:
 
     @property
     def form(self) -> str:
-        """What a value must be, for a value of another type."""
+        """A description of the allowed values, for messages."""
         if self.allowed.form or self.allowed.choices:
             return str(self.allowed)
         return ", ".join(filter(None, (_WORDS[self.kind], str(self.allowed))))
 
     @property
     def shown_default(self) -> str:
-        """The default for people: `32 MiB`, `2,000`; empty if there is none."""
+        """The default in readable form: `32 MiB`, `2,000`; empty if there is no default."""
         default = self.default
         if isinstance(default, bool):
             return str(default).lower()
@@ -131,21 +131,22 @@ class Declaration:
         return str(default or "")
 
     def read(self, value: Any, where: str) -> Any:
-        """The value that a place says, in the type of the setting. `where`: names the place. Raises `ConfigError`."""
+        """Converts a value to the type of the setting. `where`: the place of the value, for messages. Raises
+        `ConfigError`."""
         try:
-            found = _typed(self, value)
+            typed = _typed(self, value)
         except (KeyError, TypeError, ValueError):
             raise ConfigError(f"{where}: `{self.name}` must be {self.form}") from None
-        if not self.allowed.accepts(found):
+        if not self.allowed.accepts(typed):
             raise ConfigError(f"{where}: `{self.name}` must be {self.allowed}")
-        return found
+        return typed
 
 
 def _typed(setting: Declaration, value: Any) -> Any:
     kind = setting.kind
     if setting.name == "tenants" and isinstance(value, dict):
-        each = ((key, [digest] if isinstance(digest, str) else digest) for key, digest in value.items())
-        return tuple(f"{key}={digest}" for key, digests in each for digest in digests)
+        pairs = ((key, [digest] if isinstance(digest, str) else digest) for key, digest in value.items())
+        return tuple(f"{key}={digest}" for key, digests in pairs for digest in digests)
     if kind is tuple:
         if not isinstance(value, (str, list, tuple)):
             raise TypeError
@@ -170,6 +171,6 @@ def setting(
     off_flag: str = "",
     is_secret: bool = False,
 ) -> Value:
-    """A field of `Config`. `flag`, `off_flag`: where they are not made from the name."""
+    """Declares a field of `Config`. `flag`, `off_flag`: only if they do not follow from the name."""
     data = {"group": group, "help": help, "allowed": allowed, "flag": flag, "off_flag": off_flag}
     return field(default=default, repr=not is_secret, metadata=data)

@@ -13,8 +13,9 @@ from guardproxy.errors import ConfigError
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path | None = None) -> Config:
-    """The settings. A flag wins over the environment, the environment over the file, the file over the default. `flags` that
-    are `None` were not given. Raises `ConfigError`, which names the place of a wrong value and says what is right."""
+    """Reads the settings. A flag wins over the environment, the environment over the file, the file over the default. `flags`
+    with the value `None` were not given. Raises `ConfigError`, which names the place of a wrong value and the allowed
+    values."""
     values: dict[str, Any] = {}
     for name, value in (_read(file) if file else {}).items():
         if name not in SETTINGS:
@@ -38,7 +39,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _check(config: Config) -> None:
-    """Raises `ConfigError` where settings do not fit together."""
+    """Raises `ConfigError` if settings contradict each other."""
     if not config.upstream:
         raise ConfigError("no upstream: give --upstream https://api.openai.com, or GUARDPROXY_UPSTREAM")
     if config.limit_bodies_bytes < 2 * config.limit_body_bytes:

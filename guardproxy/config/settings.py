@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from guardproxy.config.declaration import AllowedValues, Declaration, setting
 
-DEPTH_MOST = 100  # what the parser of JSON takes
+DEPTH_MOST = 100  # the limit of the JSON parser
 KEY_CHARS = 16
 RELOAD_LEAST_S = 0.1
 TENANT_FORM = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})=sha256:([0-9A-Fa-f]{64})", re.ASCII)
@@ -75,7 +75,7 @@ TENANT = AllowedValues(
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that a server needs to start. Sizes in bytes, times in seconds."""
+    """The settings of a server. Sizes in bytes, times in seconds."""
 
     host: str = setting("Network", "127.0.0.1", "The address to listen on.")
     port: int = setting("Network", 8080, "The port for clients. 0 picks a free port.", PORT)
@@ -287,16 +287,16 @@ class Config:
 
     @property
     def named(self) -> dict[str, str]:
-        """The upstreams that have a name."""
+        """The URLs of named upstreams, by name."""
         return dict(entry.split("=", 1) for entry in self.upstream if has_name(entry))
 
     @property
     def tenant_names(self) -> tuple[str, ...]:
-        """The names that tenants have."""
+        """The names of the tenants."""
         return tuple(dict.fromkeys(entry.partition("=")[0] for entry in self.tenants))
 
     def key_for(self, name: str) -> str:
-        """The key for a named upstream; empty when it has none."""
+        """The key for a named upstream; empty if it has no key."""
         return dict(entry.split("=", 1) for entry in self.upstream_key).get(name, "")
 
     def upstream_for(self, provider: str) -> str:

@@ -1,6 +1,6 @@
-"""What an upstream received: requests go in as they come, tests and demos look at them.
+"""A journal of the requests that an upstream received, for tests and demos.
 
-Kept: the newest requests, bounded. One loop writes; any thread may read, or wait until something is true of the list.
+Kept: the newest requests, up to a limit. One loop writes; any thread may read, or wait for a condition on the list.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
-class Received:
-    """One request. Not frozen, as its end is not known when it comes.
+class ReceivedRequest:
+    """A received request. Not frozen, because its end is not known when it arrives.
 
-    `headers` have lower-case names. `tree`: the parsed body, or `None`. `ended`: `answered` when all was sent, `gone`
-    when the peer went away before. `ended_s`: when, on the monotonic clock.
+    `headers` have lower-case names. `tree`: the parsed body, or `None`. `ended`: `answered` if the whole answer was sent,
+    `gone` if the peer left before. `ended_s`: the time of its end on the monotonic clock.
     """
 
     method: str
@@ -34,28 +34,29 @@ class Received:
 
 
 class Journal:
-    """The requests received, oldest first, at most `limit` of them. `notice` is told of each, on the server's loop."""
+    """The received requests, oldest first, at most `limit` of them. `notice`: called with each request, on the loop of the
+    server."""
 
-    def __init__(self, limit: int = 1000, notice: Callable[[Received], None] | None = None) -> None:
-        self._entries: deque[Received] = deque(maxlen=limit)
+    def __init__(self, limit: int = 1000, notice: Callable[[ReceivedRequest], None] | None = None) -> None:
+        self._entries: deque[ReceivedRequest] = deque(maxlen=limit)
         self._notice = notice
         self._changed = threading.Condition()
 
-    def add(self, received: Received) -> None:
-        """A request has come."""
+    def add(self, received: ReceivedRequest) -> None:
+        """Adds a request."""
         with self._changed:
             self._entries.append(received)
             self._changed.notify_all()
         if self._notice:
             self._notice(received)
 
-    def end(self, received: Received, how: Literal["answered", "gone"]) -> None:
-        """The request was answered, or its peer went away."""
+    def end(self, received: ReceivedRequest, how: Literal["answered", "gone"]) -> None:
+        """Notes that the request was answered, or that its peer left."""
         with self._changed:
             received.ended, received.ended_s = how, monotonic()
             self._changed.notify_all()
 
-    def all(self) -> list[Received]:
+    def all(self) -> list[ReceivedRequest]:
         """A copy of the list."""
         with self._changed:
             return list(self._entries)
@@ -65,18 +66,19 @@ class Journal:
         with self._changed:
             self._entries.clear()
 
-    def wait(self, look: Callable[[list[Received]], T], timeout_s: float = 5.0) -> T:
-        """The first true thing that `look` makes of the list. For threads other than the loop's.
+    def wait(self, look: Callable[[list[ReceivedRequest]], T], timeout_s: float = 5.0) -> T:
+        """Waits until `look` returns a true value for the list, and returns that value. Only for threads other than that of
+        the loop.
 
         Raises `TimeoutError`.
         """
-        found: list[T] = []
+        results: list[T] = []
 
-        def seen() -> bool:
-            found[:] = [look(list(self._entries))]
-            return bool(found[0])
+        def is_true() -> bool:
+            results[:] = [look(list(self._entries))]
+            return bool(results[0])
 
         with self._changed:
-            if not self._changed.wait_for(seen, timeout_s):
+            if not self._changed.wait_for(is_true, timeout_s):
                 raise TimeoutError(f"not seen within {timeout_s} s; {len(self._entries)} requests in the journal")
-        return found[0]
+        return results[0]

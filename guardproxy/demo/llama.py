@@ -29,17 +29,17 @@ class LlamaError(RuntimeError):
 
 
 def weights() -> Path | None:
-    """The installed weights, unchecked, or `None`."""
+    """The path of the installed weights, whose digest is not checked; `None` if they are not installed."""
     try:
-        named = files(WEIGHTS_PACKAGE) or []
+        entries = files(WEIGHTS_PACKAGE) or []
     except PackageNotFoundError:
         return None
-    found = [Path(str(entry.locate())) for entry in named if entry.suffix == ".gguf"]
-    return found[0] if found and found[0].is_file() else None
+    paths = [Path(str(entry.locate())) for entry in entries if entry.suffix == ".gguf"]
+    return paths[0] if paths and paths[0].is_file() else None
 
 
 def available() -> str | None:
-    """Why the tiny model cannot be served here, or `None` when it can."""
+    """The reason why the tiny model cannot be served here; `None` if it can."""
     if find_spec("xllamacpp") is None:
         return f"package `xllamacpp` is not installed ({INSTALL})"
     path = weights()
@@ -86,8 +86,8 @@ def start(port: int = 0, threads: int = 2) -> LlamaServer:
     params.port = port
     for threading in (params.cpuparams, params.cpuparams_batch):
         threading.n_threads = threads
-        threading.poll = 0  # waiting threads sleep: spinning would starve the proxy on a small machine
-    params.verbosity = -1  # its log would drown the demo's own lines
+        threading.poll = 0  # waiting threads sleep, because spinning would starve the proxy on a small machine
+    params.verbosity = -1  # its log would hide the output of the demo
     server = xllamacpp.Server(params)
     running = LlamaServer(server.listening_address, server)
     try:
@@ -99,10 +99,10 @@ def start(port: int = 0, threads: int = 2) -> LlamaServer:
 
 
 def _warm_up(url: str) -> None:
-    """The first request of a new server is slow: this is it."""
-    asked = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    """Sends the first request of a new server, which is slow."""
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
     request = urllib.request.Request(  # noqa: S310  the URL is our own server's
-        f"{url}/v1/chat/completions", json.dumps(asked).encode(), {"content-type": "application/json"}
+        f"{url}/v1/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
         response.read()

@@ -1,8 +1,8 @@
-"""What the scripted model says: the last message of a conversation in, a reply out.
+"""The scripted model: takes the last message of a conversation and returns a reply.
 
-Pure: no I/O, no clock, no randomness, so that the same conversation gets the same reply with and without a proxy in
-between. Phrases in the last message make the model misbehave on request (`PHRASES` lists them). Nothing here knows a
-wire format; the author of the format turns a reply into bytes.
+Pure: no I/O, no clock, no randomness, so that the same conversation gets the same reply with and without a proxy in between.
+Phrases in the last message make the model misbehave on request (`PHRASES` lists them). The module knows no wire format; the
+author of the format turns a reply into bytes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PHRASES: Mapping[str, str] = {
     "wrong shape": "valid JSON that is no answer",
 }
 
-# Made up. In parts, so that scanners of source code stay quiet.
+# Invented values, in parts, so that scanners of source code do not report them.
 LEAKS: Mapping[str, tuple[str, str]] = {
     "mail": ("Of course. You can write to ", "mara.lindqvist" + "@" + "example.com"),
     "key": ("Here is the key of the test account: ", "AK" + "IA" + "Q3EGTVJ5XW7RMN2B"),
@@ -62,14 +62,14 @@ _FAULTS = ("error midstream", "cut stream", "reset stream", "hang early", "hang"
 
 @dataclass(frozen=True, slots=True)
 class ScriptedReply(Reply):
-    """What the model says. `status`: an HTTP error instead. `fault`: how the sending goes wrong, one of the phrases."""
+    """The reply of the model. `status`: the HTTP error to send instead. `fault`: the phrase that says how sending fails."""
 
     status: int = 0
     fault: str = ""
 
 
 def reply_to(prompt: Prompt, times_seen: int = 0) -> ScriptedReply:
-    """The reply. `times_seen`: how often the same text was asked before (for `bad json once`)."""
+    """The reply to a prompt. `times_seen`: the number of earlier prompts with the same text (for `bad json once`)."""
     lowered = prompt.text.lower()
     if prompt.text.startswith("echo: "):
         return _limited(ScriptedReply(text=prompt.text.removeprefix("echo: ")), prompt)
@@ -112,7 +112,7 @@ def _limited(reply: ScriptedReply, prompt: Prompt) -> ScriptedReply:
 
 
 def pieces(text: str, size: int | None = None) -> list[str]:
-    """`text` cut for streaming: `size` characters each, or parts of words; joined they are `text`."""
+    """Cuts `text` for streaming, into pieces of `size` characters or parts of words. The joined pieces are `text`."""
     if size is None:
         return word_parts(text)
     return [text[at : at + size] for at in range(0, len(text), size)]

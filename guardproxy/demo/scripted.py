@@ -1,9 +1,9 @@
 """The scripted upstream: an HTTP server that speaks every wire format that is installed and misbehaves on request.
 
-In: the routes of the formats (`POST /v1/chat/completions`, `POST /v1/messages`, ...) and `GET /v1/models`. Out: what
-`script.py` has the model say, unary or as a stream. Request headers shape the sending, not the content: `x-chunk: N`
-gives N characters a delta, `x-bytes: N` writes the body N bytes at a time. Models other than `scripted` are passed to
-the real tiny model if there is one. Kept: a bounded journal of the requests, for tests.
+In: the routes of the formats (`POST /v1/chat/completions`, `POST /v1/messages`, ...) and `GET /v1/models`. Out: the replies
+of `script.py`, as plain answers or streams. Request headers shape the sending, not the content: `x-chunk: N` gives N
+characters a delta, `x-bytes: N` writes the body N bytes at a time. Requests for other models than `scripted` are passed to
+the real tiny model if it runs. Kept: a bounded journal of the requests, for tests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, web
 
-from guardproxy.demo.journal import Journal, Received
+from guardproxy.demo.journal import Journal, ReceivedRequest
 from guardproxy.demo.script import NAME, ScriptedReply, pieces, reply_to
 from guardproxy.wire import Codec, Prompt, codec_of_client, served
 
@@ -32,13 +32,13 @@ RECEIVED = web.AppKey("received", Journal)
 SEEN = web.AppKey("seen", Counter[str])
 TINY_URL = web.AppKey("tiny_url", str)
 SESSION = web.AppKey("session", ClientSession)
-_ENTRY = web.RequestKey("entry", Received)
+_ENTRY = web.RequestKey("entry", ReceivedRequest)
 
 
-def app(tiny_url: str = "", notice: Callable[[Received], None] | None = None) -> web.Application:
-    """The application. `tiny_url`: the base URL of a real model server, or nothing. Its journal is `app[RECEIVED]`.
+def app(tiny_url: str = "", notice: Callable[[ReceivedRequest], None] | None = None) -> web.Application:
+    """The application. `tiny_url`: the base URL of a real model server, or empty. Its journal is `app[RECEIVED]`.
 
-    `notice` is told of each request.
+    `notice`: called with each request.
     """
     built = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[_journal])
     built[RECEIVED] = Journal(notice=notice)
@@ -51,7 +51,7 @@ def app(tiny_url: str = "", notice: Callable[[Received], None] | None = None) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Scripted:
+class ScriptedUpstream:
     """A running scripted upstream."""
 
     host: str
@@ -70,11 +70,11 @@ class Scripted:
 
 
 async def start(
-    host: str = "127.0.0.1", port: int = 0, tiny_url: str = "", notice: Callable[[Received], None] | None = None
-) -> Scripted:
+    host: str = "127.0.0.1", port: int = 0, tiny_url: str = "", notice: Callable[[ReceivedRequest], None] | None = None
+) -> ScriptedUpstream:
     """Serves on the running loop. `port` 0 takes a free one. Raises `OSError` when the port is taken."""
     built = app(tiny_url, notice)
-    # With cancellation a peer that goes away is noticed at once, not at the next write.
+    # With cancellation, the server notices at once that a peer left, not at the next write.
     runner = web.AppRunner(built, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, host, port)
@@ -83,7 +83,7 @@ async def start(
     except OSError:
         await runner.cleanup()
         raise
-    return Scripted(host, runner.addresses[0][1], built[RECEIVED], runner)
+    return ScriptedUpstream(host, runner.addresses[0][1], built[RECEIVED], runner)
 
 
 async def _session(built: web.Application) -> AsyncIterator[None]:
@@ -100,7 +100,7 @@ async def _journal(request: web.Request, handler: Any) -> web.StreamResponse:
     with suppress(ValueError, RecursionError):
         tree = json.loads(body) if body else None
     headers = {name.lower(): value for name, value in request.headers.items()}
-    received = Received(request.method, request.path_qs, headers, body, tree)
+    received = ReceivedRequest(request.method, request.path_qs, headers, body, tree)
     request[_ENTRY] = received
     journal = request.app[RECEIVED]
     journal.add(received)
@@ -143,10 +143,10 @@ async def _answer(request: web.Request) -> web.StreamResponse:
         refusal = author.error(404, f"the model `{prompt.model[:100]}` does not exist")
         return web.json_response(refusal, status=404, headers=headers)
 
-    seen = request.app[SEEN]
-    reply = reply_to(prompt, seen[prompt.text])
+    counts = request.app[SEEN]
+    reply = reply_to(prompt, counts[prompt.text])
     if " once" in prompt.text:
-        seen[prompt.text] += 1
+        counts[prompt.text] += 1
     return await _perform(request, codec, prompt, reply, headers, ident)
 
 

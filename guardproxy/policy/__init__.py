@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.policy.about import About, first_language
-from guardproxy.policy.cases import Expected, Find, Logged, PolicyTest, Texts, Told, Written
+from guardproxy.policy.cases import Expectation, ExpectedFinding, LogLine, PolicyTest, RawExchange, RequestFacts, Texts
 from guardproxy.policy.coverage_table import coverage, table
 from guardproxy.policy.document import KINDS_OF, CheckSpec, Match, Policy, Rule
 from guardproxy.policy.document_schema import schema
@@ -48,11 +48,11 @@ __all__ = [
     "Bound",
     "BoundRule",
     "CheckSpec",
-    "Expected",
+    "Expectation",
+    "ExpectedFinding",
     "Expression",
     "Files",
-    "Find",
-    "Logged",
+    "LogLine",
     "Match",
     "MatchVerdict",
     "Name",
@@ -64,12 +64,12 @@ __all__ = [
     "PolicyErrors",
     "PolicySet",
     "PolicyTest",
+    "RawExchange",
+    "RequestFacts",
     "Rule",
     "Tally",
     "Texts",
-    "Told",
     "Verdict",
-    "Written",
     "build_checks",
     "canonical",
     "compare",

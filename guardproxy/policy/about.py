@@ -1,8 +1,8 @@
-"""What is known of a request when policies are chosen for it, and the ways to read it.
+"""The facts of a request that decide which policies apply, and the ways to read them.
 
-In: the facts of one request. Out: `readings`, the values that a condition in CEL is asked about. A client writes most of these
-facts, and servers read them differently (`gpt-4`, `GPT-4`, `openai/gpt-4`; two limits of tokens). So a condition is asked
-about every reading, as it stands and in normal form, and it holds where it holds for one of them. Kept: nothing.
+In: the facts of one request. Out: `readings`, the values for which a condition in CEL is evaluated. A client writes most of
+these facts, and servers read them differently (`gpt-4`, `GPT-4`, `openai/gpt-4`; two limits of tokens). So a condition is
+evaluated for every reading, as written and in normal form. It holds if it holds for any reading. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ from guardproxy.wire import LARGEST
 
 LIMIT_READINGS = 256
 _LANGUAGE = re.compile(r"\s*([A-Za-z]{2,3})(?=[\s,;-]|\Z)", re.ASCII)
-_ABSENT: Any = object()  # stands for a fact that cannot be told
+_ABSENT: Any = object()  # stands for a fact that is not known
 
 
 def first_language(value: str) -> str:
-    """The language that a `Content-Language` header names first (RFC 9110, 8.5), in lower case, or an empty text."""
-    named = _LANGUAGE.match(value)
-    return named[1].lower() if named else ""
+    """The language that a `Content-Language` header names first (RFC 9110, 8.5), in lower case, or an empty string."""
+    match = _LANGUAGE.match(value)
+    return match[1].lower() if match else ""
 
 
 @dataclass(frozen=True, slots=True)
 class About:
     """The facts of a request.
 
-    `model`: empty where none is named; `models`: more that are named. `tenant`: the name of the client, empty where it has
-    none, `None` where it is not known (a record that was written before names were kept). `headers`: by their names in small
-    letters; `None`: they are not known (a record holds none). `max_tokens`: 0 where the request names none; `limits`: every
-    limit that it names. `messages`: how many there are; `counts`: of every field that holds messages. `tools`: their names;
-    `offered`: every name and kind of every tool. `unclear`: the facts that have a type which cannot be read.
+    `model`: empty if the request names no model; `models`: further models that it names. `tenant`: the name of the client,
+    empty if it has no name, `None` if the name is not known (a record that was written before names were kept). `headers`: by
+    lower-case name; `None` if they are not known (a record holds no headers). `max_tokens`: 0 if the request sets no limit;
+    `limits`: every limit that it sets. `messages`: their number; `counts`: the number of messages in every field that holds
+    messages. `tools`: their names; `offered`: every name and kind of every tool. `unclear`: the facts whose type cannot be
+    read.
     """
 
     route: str = ""
@@ -59,25 +60,25 @@ class About:
         return tuple(dict.fromkeys(name for name in (self.model, *self.models) if name))
 
     def model_spellings(self) -> tuple[str, ...] | None:
-        """Every model that may answer, as it is spelled and in normal form; `None` where one of them cannot be told."""
-        found = [model_readings(name) for name in self.named_models]
-        if not found or "model" in self.unclear or None in found:
+        """Every model that may answer, as spelled and in normal form; `None` if a model is not known."""
+        spellings = [model_readings(name) for name in self.named_models]
+        if not spellings or "model" in self.unclear or None in spellings:
             return None
-        return (*self.named_models, *(reading for each in found for reading in each or ()))
+        return (*self.named_models, *(reading for readings in spellings for reading in readings or ()))
 
     def readings(self, names: Iterable[str], headers: Sequence[str]) -> Iterator[tuple[bool, Mapping[str, Any]]]:
-        """The values by name that an expression is asked about which speaks of `names` and of these `headers`, and whether they
-        are in normal form. A name without a value cannot be told."""
+        """The values, by name, for which an expression that uses `names` and these `headers` is evaluated, and whether they
+        are in normal form. A name without a value is not known."""
         wanted = frozenset(names)
         for normal in (False, True):
             choices = {name: self._values(name, normal) for name in sorted(wanted & _CHOICES)}
-            held = {name: self._header(name, normal) for name in headers if name in (self.headers or {})}
-            if prod(map(len, (*choices.values(), *held.values()))) > LIMIT_READINGS:
+            header_values = {name: self._header(name, normal) for name in headers if name in (self.headers or {})}
+            if prod(map(len, (*choices.values(), *header_values.values()))) > LIMIT_READINGS:
                 yield normal, {key: value for key, value in self._plain().items() if key not in wanted}
                 continue
-            for chosen in product(*choices.values(), *held.values()):
-                values = self._plain() | dict(zip(choices, chosen, strict=False))
-                values["request.headers"] = dict(zip(held, chosen[len(choices) :], strict=True))
+            for choice in product(*choices.values(), *header_values.values()):
+                values = self._plain() | dict(zip(choices, choice, strict=False))
+                values["request.headers"] = dict(zip(header_values, choice[len(choices) :], strict=True))
                 yield normal, {key: value for key, value in values.items() if value is not _ABSENT}
 
     def _plain(self) -> dict[str, Any]:
@@ -90,12 +91,12 @@ class About:
     def _values(self, name: str, normal: bool) -> list[Any]:
         match name:
             case "request.model":
-                told = self.model_spellings()
-                unsure = [_ABSENT] if told is None else []
-                return [*(told or ("",)), *unsure] if normal else [*(self.named_models or ("",)), *unsure]
+                spellings = self.model_spellings()
+                unsure = [_ABSENT] if spellings is None else []
+                return [*(spellings or ("",)), *unsure] if normal else [*(self.named_models or ("",)), *unsure]
             case "request.max_tokens":
-                told_limits = self.limits or ((self.max_tokens,) if self.max_tokens else (0, LARGEST))
-                return [*told_limits, *self._unsure("max_tokens")]
+                limits = self.limits or ((self.max_tokens,) if self.max_tokens else (0, LARGEST))
+                return [*limits, *self._unsure("max_tokens")]
             case "request.messages":
                 return [*(self.counts or (self.messages,)), *self._unsure("messages")]
             case "request.tools":
@@ -104,11 +105,11 @@ class About:
 
     def _tools(self, normal: bool) -> list[Any]:
         offered = self.offered or self.tools
-        found = [(name, tool_readings(name)) for name in offered]
-        unsure = [_ABSENT] if any(readings is None for _, readings in found) else self._unsure("tools")
+        readings_by_name = [(name, tool_readings(name)) for name in offered]
+        unsure = [_ABSENT] if any(readings is None for _, readings in readings_by_name) else self._unsure("tools")
         if not normal:
             return [list(self.tools), *([list(offered)] if offered != self.tools else []), *unsure]
-        every = list(dict.fromkeys(reading for _, readings in found for reading in readings or ()))
+        every = list(dict.fromkeys(reading for _, readings in readings_by_name for reading in readings or ()))
         own = [folded(name) for name in self.tools]
         return [own, *([every] if every != own else []), *unsure]
 

@@ -1,9 +1,8 @@
 """What a rule's action decides: one of the four decisions, by guardproxy's own actions or by those of other packages.
 
-In: a rule. Out: its decision, or everything that is wrong with what a package decides, at the rule's place. An action of
-another package is an entry point of the group `guardproxy.actions` that names a function like `decide`;
-`rule.options` is what the rule says in `with`. It is asked when policies are loaded, so a fault in it is one of the policy, not
-of an exchange.
+In: a rule. Out: its decision, or the faults of a decision that a package makes, at the rule's place. An action of another
+package is an entry point of the group `guardproxy.actions` that names a function like `decide`; `rule.options` holds the
+rule's `with`. The function runs when policies are loaded, so its fault is a fault of the policy, not of an exchange.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def decide(rule: Rule) -> Decision:
 
 
 def faults(policies: Sequence[Policy]) -> Iterator[PolicyError]:
-    """What is wrong with rules whose action another package brings."""
+    """The faults of rules whose action comes from another package."""
     for policy in policies:
         for rule in policy.rules:
             if rule.action not in ACTIONS and (fault := _fault(rule)):
@@ -50,7 +49,7 @@ def faults(policies: Sequence[Policy]) -> Iterator[PolicyError]:
 
 
 def _fault(rule: Rule) -> tuple[str, str] | None:
-    """The key that is wrong, and why."""
+    """The key that is wrong, and the reason."""
     whose = plugins.whose(plugins.ACTIONS, rule.action)
     try:
         decision = decide(rule)
@@ -58,7 +57,7 @@ def _fault(rule: Rule) -> tuple[str, str] | None:
         return "with", f"{error.key}: {error.message}"
     except GuardproxyError as error:
         return "action", str(error)
-    except Exception as error:  # it is not ours
+    except Exception as error:  # the code belongs to another package
         return "action", f"the plug-in {whose} failed: {type(error).__name__}: {error}"
     if not isinstance(decision, get_args(Decision)) or decision.rule != rule.id:
         return "action", f"the plug-in {whose} must give a decision that names the rule"

@@ -1,7 +1,7 @@
-"""The `tests:` of a policy file: what is sent, what is known of the request, and what must come of it.
+"""The `tests:` of a policy file: what each test sends, the facts of the request, and the result that it expects.
 
-In: the nodes of one file. Out: frozen values; mistakes are noted in the `Reading` like all others of the file. Kept:
-nothing. `guardproxy/trials/` plays them.
+In: the nodes of one file. Out: frozen values; mistakes are noted in the `FileReading` like all others of the file. Kept:
+nothing. `guardproxy/policytest/` runs the tests.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.policy.reading import Reading, did_you_mean, join
+from guardproxy.policy.reading import FileReading, did_you_mean, join
 from guardproxy.policy.strictness import VERDICTS, Verdict
-from guardproxy.policy.tree import Node, Place
+from guardproxy.policy.tree import Place, YamlNode
 from guardproxy.wire import codec_for, codecs
 
-NONE = "none"  # no rule, no shadow rule, no finding
+NONE = "none"  # expects no rule, no shadow rule or no finding
 ROUTE = "POST /v1/chat/completions"
 CHUNKINGS = 3
 LIMIT_CHUNKINGS = 1000
@@ -41,7 +41,7 @@ class Texts:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class RawExchange:
     """A whole exchange: the request's JSON, and the answers' JSON or, of a stream, the `data` of its events."""
 
     request: Any
@@ -51,7 +51,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LogLine:
     """A line (from 1) of an audit log below the policies' folder."""
 
     path: str
@@ -59,8 +59,9 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What is known of a request beside its texts. `applies`: the policy's `match` must hold for it; else it is taken to."""
+class RequestFacts:
+    """The facts of a request beside its texts. `applies`: whether the `match` of the policy is evaluated; otherwise it is
+    taken to hold."""
 
     route: str = ROUTE
     model: str = ""
@@ -70,8 +71,8 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Find:
-    """A finding that is expected; an empty field takes any. `text`: exactly what was found."""
+class ExpectedFinding:
+    """A finding that a test expects; an empty field fits any value. `text`: the exact text of the finding."""
 
     check: str = ""
     label: str = ""
@@ -79,12 +80,12 @@ class Find:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What must come of a test; `None` and `()` expect nothing.
+class Expectation:
+    """The expected result of a test; `None` and `()` expect nothing.
 
-    `rule` must hold, be it with others; `rules` and `shadow` are all that hold. `upstream` and `client`: the exact text, or
-    texts by path, in which `[EMAIL_ADDRESS_1]` is the first placeholder of that label. `finds`: each must be found, `()`:
-    nothing may be.
+    `rule` must hold, and other rules may hold too; `rules` and `shadow` are all rules that hold. `upstream` and `client`: the
+    exact text, or texts by path, in which `[EMAIL_ADDRESS_1]` is the first placeholder of that label. `finds`: the findings
+    that must exist; `()`: no finding may exist.
     """
 
     rule: str | None = None
@@ -97,49 +98,49 @@ class Expected:
     client_lacks: tuple[str, ...] = ()
     upstream: str | Mapping[str, str] | None = None
     client: str | Mapping[str, str] | None = None
-    finds: tuple[Find, ...] | None = None
+    finds: tuple[ExpectedFinding, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """An example that a policy file carries. `chunkings`: at how many random cuts an answer is streamed as well."""
+    """A test in a policy file. `chunkings`: the number of random ways to cut the answer into a stream."""
 
     name: str
-    scene: Texts | Written | Logged
-    expected: Expected
-    told: Told = Told()
+    scene: Texts | RawExchange | LogLine
+    expected: Expectation
+    told: RequestFacts = RequestFacts()
     chunkings: int = CHUNKINGS
     place: Place = field(default=Place(), compare=False)
 
 
 def read_tests(
-    reading: Reading, node: Node | None, rules: Sequence[str], checks: Sequence[str]
+    reading: FileReading, node: YamlNode | None, rules: Sequence[str], checks: Sequence[str]
 ) -> tuple[PolicyTest, ...]:
-    """The tests of a file. `rules`, `checks`: the names that they may use."""
+    """The tests of a file. `rules`, `checks`: the names that the tests may use."""
     if node is None:
         return ()
-    found = [_test(reading, item, rules, checks) for item in reading.items(node, "a list of tests")]
+    tests = [_test(reading, item, rules, checks) for item in reading.items(node, "a list of tests")]
     first: dict[str, PolicyTest] = {}
-    for test in found:
+    for test in tests:
         if test and (other := first.setdefault(test.name, test)) is not test:
             reading.fail(test.place, f"duplicate test `{test.name}`, first on line {other.place.line}")
-    return tuple(test for test in found if test)
+    return tuple(test for test in tests if test)
 
 
-def _test(reading: Reading, node: Node, rules: Sequence[str], checks: Sequence[str]) -> PolicyTest | None:
+def _test(reading: FileReading, node: YamlNode, rules: Sequence[str], checks: Sequence[str]) -> PolicyTest | None:
     keys = reading.entries(node, "a mapping with `name`", KEYS, needed=("name", "expect"))
     name = reading.word(keys.get("name"))
     scene = _scene(reading, node, keys)
     expected = _expected(reading, keys.get("expect"), rules, checks)
-    told = _told(reading, keys)
-    if isinstance(scene, Logged):
+    facts = _facts(reading, keys)
+    if isinstance(scene, LogLine):
         for key in (key for key in (*_FACTS, "chunkings") if key in keys):
             reading.fail(
                 keys[key].key, f"a record says its own `{key}`" if key in _FACTS else "a record is played whole"
             )
-    if isinstance(scene, Written):
+    if isinstance(scene, RawExchange):
         exchange = keys["exchange"].value
-        told = _written_told(reading, exchange if isinstance(exchange, Mapping) else {}, keys, told)
+        facts = _facts_of_exchange(reading, exchange if isinstance(exchange, Mapping) else {}, keys, facts)
     chunkings = reading.number(keys.get("chunkings"), 0, LIMIT_CHUNKINGS, whole=True)
     if name is None or scene is None:
         return None
@@ -147,27 +148,27 @@ def _test(reading: Reading, node: Node, rules: Sequence[str], checks: Sequence[s
         name=name,
         scene=scene,
         expected=expected,
-        told=told,
+        told=facts,
         chunkings=CHUNKINGS if chunkings is None else int(chunkings),
         place=node.place,
     )
 
 
-# What is sent.
+# What a test sends.
 
 
-def _scene(reading: Reading, node: Node, keys: Mapping[str, Node]) -> Texts | Written | Logged | None:
+def _scene(reading: FileReading, node: YamlNode, keys: Mapping[str, YamlNode]) -> Texts | RawExchange | LogLine | None:
     sent = [key for key in _SCENES if key in keys]
     if "exchange" in keys and len(sent) == 1:
-        return _written(reading, keys["exchange"])
+        return _exchange(reading, keys["exchange"])
     if "record" in keys and len(sent) == 1:
-        return _logged(reading, keys["record"])
+        return _log_line(reading, keys["record"])
     if not sent or not {"request", "response"}.issuperset(sent):
-        found = join([f"`{key}`" for key in sent]) or "nothing"
+        sources = join([f"`{key}`" for key in sent]) or "nothing"
         if keys:
             reading.fail(
                 node.place,
-                f"a test sends `request`, `response` or both, or an `exchange`, or a `record`; found {found}",
+                f"a test sends `request`, `response` or both, or an `exchange`, or a `record`; found {sources}",
             )
         return None
     request = reading.word(keys.get("request"), _TEXT)
@@ -177,8 +178,8 @@ def _scene(reading: Reading, node: Node, keys: Mapping[str, Node]) -> Texts | Wr
     return Texts(request, answers)
 
 
-def _answers(reading: Reading, node: Node | None) -> tuple[str, ...]:
-    """One answer, or a list of them: what the model says at each attempt."""
+def _answers(reading: FileReading, node: YamlNode | None) -> tuple[str, ...]:
+    """The answer of the model at each attempt: a single answer or a list."""
     if node is None or not isinstance(node.value, tuple):
         answer = reading.word(node, _TEXT)
         return () if answer is None else (answer,)
@@ -187,7 +188,7 @@ def _answers(reading: Reading, node: Node | None) -> tuple[str, ...]:
     return reading.words(node)
 
 
-def _written(reading: Reading, node: Node) -> Written | None:
+def _exchange(reading: FileReading, node: YamlNode) -> RawExchange | None:
     allowed = ("route", "request", "response", "stream", "status")
     keys = reading.entries(node, "a mapping with `request`", allowed, needed=("request",))
     request = _tree(reading, keys.get("request"), "a mapping: the request's JSON")
@@ -197,8 +198,8 @@ def _written(reading: Reading, node: Node) -> Written | None:
     answers: tuple[Any, ...] = ()
     if "response" in keys:
         value = keys["response"].value
-        each = value if isinstance(value, tuple) else (keys["response"],)
-        answers = tuple(_tree(reading, one, "a mapping: the answer's JSON") for one in each)
+        nodes = value if isinstance(value, tuple) else (keys["response"],)
+        answers = tuple(_tree(reading, node, "a mapping: the answer's JSON") for node in nodes)
     stream = None
     if "stream" in keys:
         items = reading.items(keys["stream"], "a list: the `data` of each event")
@@ -206,14 +207,14 @@ def _written(reading: Reading, node: Node) -> Written | None:
             if not isinstance(item.value, (str, Mapping)):
                 reading.unexpected(item, "the `data` of an event, as a mapping or written as words")
         stream = tuple(item.plain() for item in items)
-    return None if request is None else Written(request, answers, stream, int(status or 200))
+    return None if request is None else RawExchange(request, answers, stream, int(status or 200))
 
 
-def _tree(reading: Reading, node: Node | None, wanted: str) -> Any:
+def _tree(reading: FileReading, node: YamlNode | None, wanted: str) -> Any:
     return None if node is None or reading.mapping(node, wanted) is None else node.plain()
 
 
-def _logged(reading: Reading, node: Node) -> Logged | None:
+def _log_line(reading: FileReading, node: YamlNode) -> LogLine | None:
     text = reading.word(node, "a file and a line, like `records/july.jsonl#3`")
     if text is None:
         return None
@@ -221,18 +222,18 @@ def _logged(reading: Reading, node: Node) -> Logged | None:
     if not path or not line.isascii() or not line.isdigit() or line.startswith("0"):
         reading.fail(node.place, f"expected a file and a line, like `records/july.jsonl#3`, found `{text}`")
         return None
-    return Logged(path, int(line))
+    return LogLine(path, int(line))
 
 
-# What is known of it.
+# The facts of its request.
 
 
-def _told(reading: Reading, keys: Mapping[str, Node]) -> Told:
+def _facts(reading: FileReading, keys: Mapping[str, YamlNode]) -> RequestFacts:
     headers = {}
     if "headers" in keys:
         entries = reading.mapping(keys["headers"], "a mapping from names of headers to their values") or {}
         headers = {name.lower(): reading.word(value) or "" for name, value in entries.items()}
-    return Told(
+    return RequestFacts(
         route=_route(reading, keys.get("route")),
         model=reading.word(keys.get("model")) or "",
         tenant=reading.word(keys.get("tenant")) or "",
@@ -241,31 +242,33 @@ def _told(reading: Reading, keys: Mapping[str, Node]) -> Told:
     )
 
 
-def _written_told(reading: Reading, exchange: Mapping[str, Node], keys: Mapping[str, Node], told: Told) -> Told:
-    """The facts of a whole exchange, which says its route and model itself."""
+def _facts_of_exchange(
+    reading: FileReading, exchange: Mapping[str, YamlNode], keys: Mapping[str, YamlNode], facts: RequestFacts
+) -> RequestFacts:
+    """The facts of a whole exchange, which contains its route and model."""
     for key in (key for key in ("route", "model") if key in keys):
         where = "the exchange" if key == "route" else "the exchange's request"
         reading.fail(keys[key].key, f"`{key}` stands in {where}")
     route = _route(reading, exchange.get("route"))
-    return Told(route, "", told.tenant, told.headers, applies=True)
+    return RequestFacts(route, "", facts.tenant, facts.headers, applies=True)
 
 
-def _route(reading: Reading, node: Node | None) -> str:
+def _route(reading: FileReading, node: YamlNode | None) -> str:
     route = reading.word(node, "a method and a path, like `POST /v1/chat/completions`")
     if node is None or route is None:
         return ROUTE
     if codec_for(route) is None:
-        known = [one for codec in codecs() for one in codec.routes]
+        known = [known_route for codec in codecs() for known_route in codec.routes]
         reading.fail(node.place, f"no wire format for `{route}`{did_you_mean(route, known)} (known: {join(known)})")
     return route
 
 
-# What must come of it.
+# The result that it expects.
 
 
-def _expected(reading: Reading, node: Node | None, rules: Sequence[str], checks: Sequence[str]) -> Expected:
+def _expected(reading: FileReading, node: YamlNode | None, rules: Sequence[str], checks: Sequence[str]) -> Expectation:
     if node is None:
-        return Expected()
+        return Expectation()
     keys = reading.entries(node, "a mapping", EXPECT_KEYS)
     if node.value == {}:
         reading.fail(node.place, f"a test that expects nothing cannot fail; use one of {join(EXPECT_KEYS)}")
@@ -275,7 +278,7 @@ def _expected(reading: Reading, node: Node | None, rules: Sequence[str], checks:
     if rule not in (None, NONE):
         _is_one_of(reading, keys["rule"], str(rule), rules, "rule")
     every = _names(reading, keys.get("rules"), rules, "rule")
-    return Expected(
+    return Expectation(
         rule=None if rule == NONE else rule,
         rules=() if rule == NONE else every,
         shadow=_names(reading, keys.get("shadow"), rules, "rule"),
@@ -290,12 +293,12 @@ def _expected(reading: Reading, node: Node | None, rules: Sequence[str], checks:
     )
 
 
-def _is_one_of(reading: Reading, node: Node, name: str, known: Sequence[str], what: str) -> None:
+def _is_one_of(reading: FileReading, node: YamlNode, name: str, known: Sequence[str], what: str) -> None:
     if name not in known:
         reading.fail(node.place, f"unknown {what} `{name}`{did_you_mean(name, known)}")
 
 
-def _names(reading: Reading, node: Node | None, known: Sequence[str], what: str) -> tuple[str, ...] | None:
+def _names(reading: FileReading, node: YamlNode | None, known: Sequence[str], what: str) -> tuple[str, ...] | None:
     """A name, a list of names, or `none`."""
     if node is None:
         return None
@@ -309,7 +312,7 @@ def _names(reading: Reading, node: Node | None, known: Sequence[str], what: str)
     return tuple(sorted(names))
 
 
-def _exact(reading: Reading, node: Node | None) -> str | Mapping[str, str] | None:
+def _exact(reading: FileReading, node: YamlNode | None) -> str | Mapping[str, str] | None:
     """A text, or texts by path."""
     if node is None or not isinstance(node.value, Mapping):
         return reading.word(node, "a text, or a mapping from paths to texts")
@@ -318,7 +321,7 @@ def _exact(reading: Reading, node: Node | None) -> str | Mapping[str, str] | Non
     return {path: reading.word(value, _TEXT) or "" for path, value in node.value.items()}
 
 
-def _finds(reading: Reading, node: Node | None, checks: Sequence[str]) -> tuple[Find, ...] | None:
+def _finds(reading: FileReading, node: YamlNode | None, checks: Sequence[str]) -> tuple[ExpectedFinding, ...] | None:
     if node is None:
         return None
     if node.value == NONE:
@@ -329,7 +332,7 @@ def _finds(reading: Reading, node: Node | None, checks: Sequence[str]) -> tuple[
     return tuple(_find(reading, item, checks) for item in items)
 
 
-def _find(reading: Reading, node: Node, checks: Sequence[str]) -> Find:
+def _find(reading: FileReading, node: YamlNode, checks: Sequence[str]) -> ExpectedFinding:
     keys = reading.entries(node, "a finding, like `{check: pii, label: EMAIL_ADDRESS}`, or `none`", FIND_KEYS)
     if node.value == {}:
         reading.fail(node.place, f"a finding has one of {join(FIND_KEYS)}")
@@ -337,4 +340,4 @@ def _find(reading: Reading, node: Node, checks: Sequence[str]) -> Find:
     if check is not None:
         _is_one_of(reading, keys["check"], check, checks, "check")
     label = reading.word(keys.get("label"))
-    return Find(check or "", label or "", reading.word(keys.get("text"), _TEXT) or "")
+    return ExpectedFinding(check or "", label or "", reading.word(keys.get("text"), _TEXT) or "")

@@ -1,12 +1,12 @@
-"""The `when` of a `match`: an expression of CEL over what is known of a request.
+"""The `when` of a `match`: an expression of CEL over the facts of a request.
 
-In: its text, then `About` of each request, of which it is asked about every reading (`about.py`). Out: a compiled expression
-that is asked whether it holds; `CelError`s with the column of each mistake. The library (`cel-expr-python`, the C++
-implementation of the language's own authors) is imported where a policy has such an expression; it knows the types of all
-names, so that what cannot be evaluated is refused here.
+In: its text, then the `About` of each request, for every reading of which it is evaluated (`about.py`). Out: a compiled
+expression, which says whether it holds; `CelError`s with the column of each mistake. The library (`cel-expr-python`, the C++
+implementation by the authors of the language) is imported only if a policy has an expression. It knows the types of all
+names, so an expression that cannot be evaluated is refused when policies are loaded.
 
-What would not be the same for the same request, or could take long, is refused: patterns that are not written out,
-quantifiers inside each other, headers that are not named, `dyn`. The language has no clock, no randomness and no loops.
+An expression is refused if it could be slow or could differ for equal requests: patterns that are not literals, nested
+quantifiers, headers that are not named, `dyn`. The language has no clock, no randomness and no loops.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from guardproxy.policy.naming import small
 
 LIMIT_CHARS = 2000
 
-# What an expression can speak of, and in which words a mistake calls its type.
+# The names that an expression can use, and the words for their types in messages.
 NAMES: Mapping[str, str] = {
     "request.route": "STRING",
     "request.method": "STRING",
@@ -42,7 +42,7 @@ FUNCTIONS = (
     *("all", "contains", "endsWith", "exists", "exists_one", "filter", "has", "int", "map", "matches", "size"),
     *("startsWith", "string", "double", "uint", "bool", "timestamp", "duration"),
 )
-# Their values are keys to somebody's account.
+# Headers whose values are credentials.
 CREDENTIALS = frozenset(("authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"))
 
 _MACROS = ("all", "exists", "exists_one", "map", "filter")
@@ -51,7 +51,7 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>[0-9][0-9A-Za-z.]*)|(?P<mark>&&|\|\||[=!<>]=|\S)|\s+",
     re.DOTALL,
 )
-_FOUND = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_MISTAKE = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _TYPES = {
     **{"string": "a text", "int": "a whole number", "uint": "a whole number without sign", "bool": "true or false"},
     **{
@@ -69,7 +69,7 @@ _INSTEAD = {"and": "&&", "or": "||", "not": "!", "=": "==", "&": "&&", "|": "||"
 
 
 class CelError(Exception):
-    """A mistake in an expression; `line` and `column` count from 1 in its text."""
+    """A mistake in an expression. `line` and `column`: its place in the text, from 1."""
 
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
         super().__init__(message)
@@ -80,8 +80,8 @@ class CelError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cel:
-    """A compiled expression. `headers`: the names of those that it asks for. `names`: those of `NAMES` that it speaks of.
-    `_normal`: the same with its texts in small letters, for values in normal form."""
+    """A compiled expression. `headers`: the names of the headers that it reads. `names`: the members of `NAMES` that it uses.
+    `_normal`: the same expression with its string literals in lower case, for values in normal form."""
 
     text: str
     headers: tuple[str, ...] = ()
@@ -90,14 +90,14 @@ class Cel:
     _normal: Any = field(default=None, compare=False, repr=False)
 
     def holds(self, about: About) -> bool | None:
-        """Whether it holds for one reading of the request; `None` where it does not, and cannot be evaluated for one of
-        them, as where a header is not there."""
+        """Whether the expression holds for some reading of the request; `None` if it does not, and cannot be evaluated for
+        some reading (a header is missing)."""
         unsure = False
         for normal, values in about.readings(self.names, self.headers):
             try:
                 activation = _environment().Activation(values)
                 value = (self._normal if normal else self._compiled).eval(activation).plain_value()
-            except (RuntimeError, ValueError, TypeError):  # half of a surrogate pair is no text to the library
+            except (RuntimeError, ValueError, TypeError):  # the library rejects a lone surrogate
                 value = None
             if value is True:
                 return True
@@ -116,7 +116,7 @@ def _environment() -> Any:
 
 
 def compile_cel(text: str) -> Cel:
-    """The expression of `text`. Raises `ExceptionGroup` of `CelError`: everything that is wrong with it."""
+    """Compiles `text`. Raises an `ExceptionGroup` of `CelError` with every mistake."""
     if len(text) > LIMIT_CHARS:
         raise _all([CelError(f"longer than {LIMIT_CHARS} characters; write several policies")])
     tokens = list(tokens_of(text))
@@ -128,30 +128,30 @@ def compile_cel(text: str) -> Cel:
     if wrong := [*_unbounded(tokens), *_headers(tokens, headers)]:
         raise _all([CelError(message, *_place(text, at)) for message, at in wrong])
     if (kind := compiled.return_type().name()) != "BOOL":
-        found = _TYPES.get(kind.lower(), f"a {kind.partition('<')[0].lower()}")
-        raise _all([CelError(f"expected a condition that holds or not, found {found}; compare it with something")])
+        type_name = _TYPES.get(kind.lower(), f"a {kind.partition('<')[0].lower()}")
+        raise _all([CelError(f"expected a condition that holds or not, found {type_name}; compare it with something")])
     names = frozenset(_names(tokens))
-    lower = _in_small_letters(text, tokens)
+    lower = _in_lower_case(text, tokens)
     return Cel(
         text, tuple(sorted(headers)), names, compiled, _environment().compile(lower) if lower != text else compiled
     )
 
 
 def _names(tokens: list[Token]) -> Iterator[str]:
-    """The names of `NAMES` in an expression."""
+    """The members of `NAMES` that an expression uses."""
     for first, dot, last in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if dot.text == "." and f"{first.text}.{last.text}" in NAMES:
             yield f"{first.text}.{last.text}"
 
 
-def _in_small_letters(text: str, tokens: list[Token]) -> str:
-    """The expression with its texts in the normal form of names, its patterns with the case ignored. A text with an escape in
-    it stays as it is written."""
+def _in_lower_case(text: str, tokens: list[Token]) -> str:
+    """The expression with its string literals in the normal form of names and its patterns ignoring case. A literal with an
+    escape stays unchanged."""
     out, at = "", 0
     for number, token in enumerate(tokens):
         if token.kind != "text" or token.text[0] in "bB":
             continue
-        before = [one.text for one in tokens[max(0, number - 2) : number]]
+        before = [previous.text for previous in tokens[max(0, number - 2) : number]]
         quote = 1 + (token.text[0] in "rR")
         quote += 2 * (token.text[quote - 1 : quote + 2] in ("'''", '"""'))
         ends = 3 if quote > 2 else 1
@@ -171,7 +171,7 @@ def _all(errors: list[CelError]) -> ExceptionGroup[CelError]:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of an expression: `kind` is text, word, number or mark; `at` the offset in the expression."""
+    """A token of an expression. `kind`: text, word, number or mark; `at`: the offset in the expression."""
 
     kind: str
     text: str
@@ -179,15 +179,15 @@ class Token:
 
 
 def tokens_of(text: str) -> Iterator[Token]:
-    """The pieces of an expression, without what stands between them."""
+    """The tokens of an expression, without white space and comments."""
     at = 0
     while at < len(text):
         # a comment goes to the end of its line
-        found = re.compile(r"//[^\n]*").match(text, at) or _TOKEN.match(text, at)
-        assert found is not None  # noqa: S101 - any character is a mark
-        if found.lastgroup:
-            yield Token(found.lastgroup, found[0], at)
-        at = found.end()
+        match = re.compile(r"//[^\n]*").match(text, at) or _TOKEN.match(text, at)
+        assert match is not None  # noqa: S101 - any character is a mark
+        if match.lastgroup:
+            yield Token(match.lastgroup, match[0], at)
+        at = match.end()
 
 
 def _place(text: str, at: int) -> tuple[int, int]:
@@ -195,28 +195,28 @@ def _place(text: str, at: int) -> tuple[int, int]:
 
 
 def literal(token: Token) -> str:
-    """What a text means that is written between quotes; escapes are left as they stand but for the quotes'."""
+    """The value of a string literal. Of its escapes, only the backslash is removed."""
     raw = token.text.lstrip("bBrR")
     size = 3 if raw.startswith(("'''", '"""')) else 1
     inner = raw[size:-size]
     return inner if token.text[0] in "rR" else re.sub(r"\\(.)", r"\1", inner, flags=re.DOTALL)
 
 
-# What the library refuses.
+# Mistakes that the library finds.
 
 
-def _mistakes(said: str, text: str, tokens: list[Token]) -> Iterator[CelError]:
-    found = [(int(one[1]), int(one[2]), one[3]) for one in _FOUND.finditer(said)]
-    if not found:
-        inside = "more than 32 parts inside each other" if "recursion" in said else said.partition("\n")[0]
+def _mistakes(report: str, text: str, tokens: list[Token]) -> Iterator[CelError]:
+    mistakes = [(int(match[1]), int(match[2]), match[3]) for match in _MISTAKE.finditer(report)]
+    if not mistakes:
+        inside = "more than 32 parts inside each other" if "recursion" in report else report.partition("\n")[0]
         yield CelError(inside)
-    first_syntax = next((one for one in found if one[2].startswith("Syntax error")), None)
-    seen: set[int] = set()
-    for line, column, message in [first_syntax] if first_syntax else found:
-        if line in seen and "cannot be the range" in message:
-            continue  # follows from the mistake before
-        seen.add(line)
-        start = sum(len(one) + 1 for one in text.split("\n")[: line - 1]) + column - 1
+    first_syntax = next((mistake for mistake in mistakes if mistake[2].startswith("Syntax error")), None)
+    reported: set[int] = set()
+    for line, column, message in [first_syntax] if first_syntax else mistakes:
+        if line in reported and "cannot be the range" in message:
+            continue  # a consequence of the previous mistake
+        reported.add(line)
+        start = sum(len(part) + 1 for part in text.split("\n")[: line - 1]) + column - 1
         yield _mistake(message.removesuffix(" [INVALID_ARGUMENT]"), text, tokens, start)
 
 
@@ -230,13 +230,13 @@ def _mistake(message: str, text: str, tokens: list[Token], at: int) -> CelError:
         return CelError(f"`{name}` cannot be used with {what}", *_place(text, at))
     if not message.startswith("Syntax error"):
         return CelError(message, *_place(text, at))
-    token = next((one for one in tokens if at < one.at + len(one.text)), None)
+    token = next((candidate for candidate in tokens if at < candidate.at + len(candidate.text)), None)
     if token is None:
         return CelError("expected more, found the end", *_place(text, at))
-    before = next((one for one in reversed(tokens) if one.at + len(one.text) <= token.at), token)
-    for one in (token, before):
-        if (instead := _INSTEAD.get(one.text)) and one.kind != "text":
-            return CelError(f"`{one.text}` is not CEL; write `{instead}`", *_place(text, one.at))
+    before = next((previous for previous in reversed(tokens) if previous.at + len(previous.text) <= token.at), token)
+    for suspect in (token, before):
+        if (instead := _INSTEAD.get(suspect.text)) and suspect.kind != "text":
+            return CelError(f"`{suspect.text}` is not CEL; write `{instead}`", *_place(text, suspect.at))
     if token.text in "'\"":
         return CelError("a text without its closing quote", *_place(text, token.at))
     return CelError(f"not CEL from `{token.text}` on", *_place(text, token.at))
@@ -246,14 +246,18 @@ def _unknown(name: str, text: str, at: int) -> CelError:
     first, dot, last = name.rpartition(".")
     if dot and text[:at].endswith(first):
         at -= len(first)
-    elif not dot and text[at : at + 1] == "(" and text[:at].endswith(name):  # the place of a call is its parenthesis
+    elif (
+        not dot and text[at : at + 1] == "(" and text[:at].endswith(name)
+    ):  # the library gives the place of the parenthesis
         at -= len(name)
         if name in FUNCTIONS:
             how = f'`x.{name}(t, t == "a")`' if name in _MACROS else "with other arguments"
             return CelError(f"`{name}` is called otherwise: {how}", *_place(text, at))
-        near = get_close_matches(name, FUNCTIONS, 1) or [one for one in FUNCTIONS if one.lower() == name.lower()]
+        near = get_close_matches(name, FUNCTIONS, 1) or [
+            function for function in FUNCTIONS if function.lower() == name.lower()
+        ]
         return CelError(f"unknown function `{name}`{_hint(near, FUNCTIONS)}", *_place(text, at))
-    near = [one for one in NAMES if one.rpartition(".")[2] == last] if not dot else []
+    near = [full_name for full_name in NAMES if full_name.rpartition(".")[2] == last] if not dot else []
     near = near or get_close_matches(name, NAMES, 1)
     return CelError(f"unknown name `{name}`{_hint(near, NAMES)}", *_place(text, at))
 
@@ -262,18 +266,18 @@ def _hint(near: list[str], known: Mapping[str, str] | tuple[str, ...]) -> str:
     return f"; did you mean `{near[0]}`?" if near else f" (known: {', '.join(known)})"
 
 
-# What the library would take, and this proxy does not.
+# Expressions that the library accepts and this proxy refuses.
 
 
 def _unbounded(tokens: list[Token]) -> Iterator[tuple[str, int]]:
-    quantifiers: list[int] = []  # the depths of parentheses at which one began
+    quantifiers: list[int] = []  # the depth of parentheses at which each quantifier began
     depth = 0
     for number, token in enumerate(tokens):
         after = tokens[number + 1 : number + 3]
         called = bool(after) and after[0].text == "("
         if token.text == ")":
             depth -= 1
-            quantifiers = [one for one in quantifiers if one <= depth]
+            quantifiers = [quantifier for quantifier in quantifiers if quantifier <= depth]
         elif token.text == "(":
             depth += 1
         if token.kind != "word" or not called:
@@ -281,7 +285,7 @@ def _unbounded(tokens: list[Token]) -> Iterator[tuple[str, int]]:
         if token.text == "dyn":
             yield "`dyn` is not available: it hides mistakes until a request comes", token.at
         elif token.text == "has":
-            if [one.text for one in tokens[number + 2 : number + 5]] != ["request", ".", "headers"]:
+            if [following.text for following in tokens[number + 2 : number + 5]] != ["request", ".", "headers"]:
                 yield "`has` is for headers, like `has(request.headers.team)`; all else is always there", token.at
         elif token.text == "matches":
             if len(after) < 2 or after[1].kind != "text" or tokens[number + 3].text != ")":
@@ -303,7 +307,7 @@ def _pattern(token: Token) -> str:
 
 
 def _headers(tokens: list[Token], found: dict[str, None]) -> Iterator[tuple[str, int]]:
-    """Notes each header that is asked for; a header must be named, so that no other one is ever read."""
+    """Adds each header that the expression reads to `found`. A header must be named, so that no other header is ever read."""
     words = [token.text for token in tokens]
     for number in range(len(tokens) - 2):
         if words[number : number + 3] != ["request", ".", "headers"]:
@@ -324,5 +328,5 @@ def _headers(tokens: list[Token], found: dict[str, None]) -> Iterator[tuple[str,
         if header.lower() in CREDENTIALS:
             yield f"`{header.lower()}` holds a credential; tell clients apart by `tenant.name`", name.at
         elif header != header.lower():
-            yield f"names of headers are written small here: `{header.lower()}`", name.at
+            yield f"write names of headers in lower case: `{header.lower()}`", name.at
         found[header] = None

@@ -1,4 +1,4 @@
-"""Coverage: which kinds of texts of which wire formats some check looks at, and which none does.
+"""Coverage: for each wire format, the kinds of texts that some check inspects and those that no check inspects.
 
 In: a set of policies. Out: a row for each wire format, direction and kind of text. Kept: nothing.
 """
@@ -17,9 +17,9 @@ from guardproxy.wire import Codec, codecs
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Looking:
-    """A check that looks at a text for a policy. `shadow`: only for rules that change nothing; `always`: whatever the request
-    is, or else only where the policy's `match` holds."""
+class CheckUse:
+    """A check that inspects a text for a policy. `shadow`: only rules that change nothing use it. `always`: it inspects every
+    request; otherwise only requests for which the `match` of the policy holds."""
 
     policy: str
     check: str
@@ -38,11 +38,11 @@ class CoverageRow:
     format: str
     direction: Direction
     kind: Kind
-    checks: tuple[Looking, ...]
+    checks: tuple[CheckUse, ...]
 
 
 def coverage(policies: PolicySet) -> list[CoverageRow]:
-    """Every kind of text that can come, and what looks at it; overrides of tenants only look at more."""
+    """Every kind of text and the checks that inspect it. Overrides of tenants are left out: they can only add checks."""
     return [
         CoverageRow(codec.name, direction, kind, tuple(sorted(_looking(policies, codec, direction, kind))))
         for codec in codecs()
@@ -51,7 +51,7 @@ def coverage(policies: PolicySet) -> list[CoverageRow]:
     ]
 
 
-def _looking(policies: PolicySet, codec: Codec, direction: Direction, kind: Kind) -> Iterator[Looking]:
+def _looking(policies: PolicySet, codec: Codec, direction: Direction, kind: Kind) -> Iterator[CheckUse]:
     for policy in policies.policies:
         routes = [is_any(policy.match.routes, route) for route in codec.routes]
         if policy.tenant or not any(routes):
@@ -62,17 +62,17 @@ def _looking(policies: PolicySet, codec: Codec, direction: Direction, kind: Kind
         for name in sorted({name for rule in rules for name in asked(policy, rule)}):
             if (direction, kind) in policies.checks[policy.name, name].traits.looks_at:
                 enforced = any(rule.mode == "enforce" for rule in rules if name in asked(policy, rule))
-                yield Looking(policy.name, name, not enforced, always)
+                yield CheckUse(policy.name, name, not enforced, always)
 
 
 def asked(policy: Policy, rule: Rule) -> frozenset[str]:
-    """The checks that a rule asks; `check_error` alone asks every check of the file."""
+    """The checks that a rule uses; `check_error` alone uses every check of the file."""
     names = rule.when.names() - {CHECK_ERROR}
     return names or frozenset(policy.checks)
 
 
 def table(rows: list[CoverageRow]) -> list[str]:
-    """The rows as lines of text, columns under each other."""
+    """The rows as lines of text with aligned columns."""
     head = ("format", "direction", "kind", "checks")
     cells = [head, *((row.format, row.direction, row.kind, ", ".join(map(str, row.checks)) or "NONE") for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(3)]

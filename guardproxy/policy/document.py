@@ -1,6 +1,4 @@
-"""The shape of a policy file: the frozen values that it becomes. `reader.py` reads one file into them, `keys.py` says which
-keys it has.
-"""
+"""The frozen values that a policy file becomes. `reader.py` reads a file into them; `keys.py` declares its keys."""
 
 from __future__ import annotations
 
@@ -58,7 +56,7 @@ INTENT: tuple[Intent, ...] = get_args(Intent)
 MODES: tuple[Mode, ...] = get_args(Mode)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
-# The kinds of content that no check can read, as far as a wire format tells them apart.
+# The kinds of content that no check can read.
 MEDIA = ("image", "audio", "video", "file", "signature", "encrypted")
 
 # An answer can echo every part of its request (some APIs do), so `response` leaves no kind out; a request is no error.
@@ -68,7 +66,7 @@ KINDS_OF: Mapping[Direction, frozenset[Kind]] = {
 }
 
 
-# The words of `on`: a direction, a kind in both directions, or a kind in one.
+# The words of `on`: a direction, a kind in both directions, or a kind in a single direction.
 WORDS_OF_ON: Mapping[str, frozenset[tuple[Direction, Kind]]] = {
     **{direction: frozenset((direction, kind) for kind in kinds) for direction, kinds in KINDS_OF.items()},
     **{kind: frozenset((direction, kind) for direction, kinds in KINDS_OF.items() if kind in kinds) for kind in KINDS},
@@ -83,10 +81,10 @@ WORDS_OF_ON: Mapping[str, frozenset[tuple[Direction, Kind]]] = {
 
 @dataclass(frozen=True, slots=True)
 class CheckSpec:
-    """A check as a file asks for it: which one (`use`), and its options as plain YAML values.
+    """A check that a file declares: the type of check (`use`) and its options as plain YAML values.
 
-    `place` and `places`: where the check and each of its keys (`use` among them) stand in the file, and, as `words[2]`, the
-    items of a list. `on_error`: what its failure leads to, where that is not the policy's.
+    `place`: where the check stands in the file. `places`: where each of its keys (`use` among them) stands, and, as
+    `words[2]`, each item of a list. `on_error`: what its failure leads to, if it differs from the policy's `on_error`.
     """
 
     use: str
@@ -98,11 +96,11 @@ class CheckSpec:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What happens (`action`) where a text of one of the kinds in `on` makes `when` hold.
+    """The `action` for a text of the kinds in `on` that makes `when` hold.
 
-    `restoration`: where values come back, where `restore` is true. `retry`: how, for that action.
-    `early`: what is right so far of an answer leaves, though a later fault can then only end
-    it with an error. `share`: of how many conversations in a million it is enforced; `None`: of all. `options`: of an action of
+    `restoration`: the places in which values come back if `restore` is true. `retry`: the details of the action `retry`.
+    `early`: the valid beginning of an answer is streamed, so a later fault can only end the answer with an error. `share`:
+    the number of conversations in a million for which the rule is enforced; `None`: all. `options`: those of an action of
     another package. `places`: where its keys stand.
     """
 
@@ -126,13 +124,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy file, or what it is for one tenant. `source`: its path. `place`: where its name stands, `places`: its keys.
+    """A policy file, or its form for one tenant. `source`: its path. `place`: where its name stands; `places`: where its keys
+    stand.
 
-    `tenant`: whose overrides are in it; empty for the file as it stands. `stands_for`: the policies that it is at least as
-    strict as (those that it extends, the file without the tenant's overrides); where it applies they need not. `root`: the
-    first of those that extend each other; their shares take the same conversations.
-    `opaque`: the kinds of content that no
-    check can read and that are refused; `token_ids`: what happens to integers that stand for a text.
+    `tenant`: the tenant whose overrides it contains; empty for the file without overrides. `stands_for`: the policies that it
+    replaces, because it is at least as strict (those that it extends, the file without overrides). `root`: the first policy
+    of a chain of `extends`; all policies of a chain enforce their shares for the same conversations. `opaque`: the kinds of
+    content that no check can read and that are refused. `token_ids`: what happens to integers that stand for a text.
     `unused`: the variables that nothing uses.
     """
 
@@ -162,5 +160,5 @@ class Policy:
 
     @property
     def file(self) -> str:
-        """The policy's name in its file, whoever the tenant is."""
+        """The name of the policy in its file, without a tenant."""
         return self.name.removesuffix(f"@{self.tenant}") if self.tenant else self.name

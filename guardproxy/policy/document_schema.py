@@ -1,7 +1,8 @@
 """A policy file as JSON Schema (draft 2020-12), for completion and inline errors in editors.
 
-In: the tables that the reader itself works with (`keys.py`, and `OPTIONS` of each check). Out: a document of plain values. What
-a schema cannot say (names of checks in `when`, options that exclude each other, what is stricter) `policy lint` says.
+In: the tables that the reader uses too (`keys.py`, and `OPTIONS` of each check). Out: a document of plain values. `policy
+lint` reports what a schema cannot express: names of checks in `when`, options that exclude each other, overrides that are not
+stricter.
 
 `# yaml-language-server: $schema=PATH` as a file's first line, or an editor's own settings, bind it to policies.
 """
@@ -32,16 +33,16 @@ _VARIABLE: Schema = {"type": "string", "pattern": r"\$\{" + tables.VARIABLE + r"
 def schema() -> Schema:
     """The schema of a policy file, with all checks that are installed."""
     entries = {"propertyNames": {"pattern": f"^{tables.CHECK_NAME}$", "not": {"enum": list(RESERVED)}}}
-    said: dict[str, Schema] = {
+    schemas: dict[str, Schema] = {
         "checks": {"type": "object", **entries, "additionalProperties": {"$ref": "#/$defs/check"}},
         "rules": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/rule"}},
         "match": _mapping(tables.MATCH),
         "audit": _mapping(tables.AUDIT),
     }
-    tenant = {**_mapping(tables.TENANT, {key: said[key] for key in ("checks", "rules")}), "minProperties": 1}
-    said["tenants"] = {"type": "object", "additionalProperties": tenant}
-    document = _mapping(tables.POLICY, said)
-    # A policy that extends another says of a check or rule only what is stricter; all others say all of it.
+    tenant = {**_mapping(tables.TENANT, {key: schemas[key] for key in ("checks", "rules")}), "minProperties": 1}
+    schemas["tenants"] = {"type": "object", "additionalProperties": tenant}
+    document = _mapping(tables.POLICY, schemas)
+    # A policy that extends another states only the stricter parts of a check or rule; all others state the whole.
     whole = {
         "required": ["rules"],
         "properties": {
@@ -60,18 +61,18 @@ def schema() -> Schema:
     }
 
 
-def _mapping(table: Table, said: Mapping[str, Schema] | None = None) -> Schema:
-    """A mapping with the keys of a table. `said`: the schemas of those that hold more than a value."""
-    said = said or {}
+def _mapping(table: Table, schemas: Mapping[str, Schema] | None = None) -> Schema:
+    """A mapping with the keys of a table. `schemas`: the schemas of keys that hold more than a value."""
+    schemas = schemas or {}
     properties = {}
     for name, key in table.items():
-        form = said.get(name, key.schema)
+        form = schemas.get(name, key.schema)
         properties[name] = {"description": key.doc, **(with_variables(form) if _counts(table, name) else form)}
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 def _counts(table: Table, name: str) -> bool:
-    """Whether variables count there."""
+    """Whether variables are replaced in the value of this key."""
     return name in PLACES if table in (tables.POLICY, tables.TENANT) else True
 
 
@@ -107,7 +108,7 @@ def _options(name: str) -> Schema:
     declared = checks.options(name)
     properties = {key: _option(option) for key, option in declared.items()}
     then: Schema = {"properties": properties}
-    if declared:  # a check of another package may declare nothing
+    if declared:  # a check of another package may declare no options
         then |= {"properties": {"use": True, "on_error": True, **properties}, "additionalProperties": False}
     return {"if": {"required": ["use"], "properties": {"use": {"const": name}}}, "then": then}
 
@@ -118,23 +119,23 @@ def _option(option: checks.Option) -> Schema:
 
 
 def with_variables(form: Mapping[str, Any]) -> Schema:
-    """The form, in which `${name}` may stand for any value."""
+    """The schema, extended so that `${name}` may stand for any value."""
     if form.get("type") == "object":
         inner = dict(form)
         for key in ("properties", "patternProperties"):
             if key in form:
-                inner[key] = {name: with_variables(one) for name, one in form[key].items()}
+                inner[key] = {name: with_variables(schema) for name, schema in form[key].items()}
         if isinstance(form.get("additionalProperties"), Mapping):
             inner["additionalProperties"] = with_variables(form["additionalProperties"])
         return inner
     if form.get("type") == "array":
-        items = {key: with_variables(one) if key == "items" else one for key, one in form.items()}
+        items = {key: with_variables(value) if key == "items" else value for key, value in form.items()}
         return _or_variable(items)
     if "anyOf" in form:
-        return {**form, "anyOf": [*(with_variables(one) for one in form["anyOf"]), _VARIABLE]}
+        return {**form, "anyOf": [*(with_variables(option) for option in form["anyOf"]), _VARIABLE]}
     return dict(form) if form.get("type") == "string" and form.get("pattern") == r"\S" else _or_variable(form)
 
 
 def _or_variable(form: Mapping[str, Any]) -> Schema:
-    said = {key: form[key] for key in ("description",) if key in form}
-    return {**said, "anyOf": [{key: one for key, one in form.items() if key not in said}, _VARIABLE]}
+    notes = {key: form[key] for key in ("description",) if key in form}
+    return {**notes, "anyOf": [{key: value for key, value in form.items() if key not in notes}, _VARIABLE]}

@@ -1,8 +1,8 @@
-"""Findings -> decisions: which checks a text must pass, what is cut out of it, what stops it.
+"""Turns findings into decisions: which checks inspect a text, which spans are replaced, and what stops it.
 
-A `PolicySet` is what a folder of policies became. `bind` picks the policies whose `match` holds for one request. Edits
-are decided for each finding alone; what needs several findings (`and`) is counted by a `Tally`, which is shown findings
-in the order in which their text leaves, so that a decision never depends on timing.
+A `PolicySet` holds the policies of a folder. `bind` picks the policies whose `match` holds for one request. Edits are decided
+for each finding alone. Rules that need several findings (`and`) are counted by a `Tally`. The tally takes findings in the
+order in which their text leaves, so a decision never depends on timing.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.redaction import Operators, strictest
 
 ON_ERROR = "on_error"
-MOST_BOUND = 1000  # ways in which policies come together; with many shares, or headers, there are many
+MOST_BOUND = 1000  # cached combinations of policies; many shares or headers make many combinations
 
 
 @dataclass(frozen=True, slots=True)
 class BoundRule:
-    """A rule with its policy's checks resolved. `names`: check name in findings -> name in the rule."""
+    """A rule with the checks of its policy resolved. `names`: the name of each check in the rule, by its name in findings."""
 
     policy: Policy
     rule: Rule
@@ -48,8 +48,8 @@ def _precedence(bound: BoundRule) -> tuple[int, str, str]:
 
 
 class Outcome(NamedTuple):
-    """A rule that held, by which finding. `decision` is what it asks for, `enforced` whether it is done. `attempt`: in which
-    answer of the model, counted from 0."""
+    """A rule that held, and the finding that made it hold. `decision`: the decision of the rule; `enforced`: whether it is
+    carried out. `attempt`: the answer of the model, counted from 0."""
 
     policy: str
     rule: str
@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The rules for one request. `matched`: what became of each condition (`Match.digest`), for the record."""
+    """The rules for one request. `matched`: the verdict of each condition, by `Match.digest`, for the record."""
 
     policies: tuple[Policy, ...]
     rules: tuple[BoundRule, ...]
@@ -76,16 +76,16 @@ class Bound:
     _judging: tuple[Check, ...] | None = None
 
     def checks_for(self, channel: Channel) -> tuple[Check, ...]:
-        """The checks that some rule asks of this channel, each once, in a fixed order."""
+        """The checks that some rule uses for this channel, each once, in a fixed order."""
         place = (channel.direction, channel.kind)
         if place not in self._checks_for:
-            found = {
+            checks = {
                 check.name: check
                 for bound in self.rules_for(channel)
                 for name in bound.names.values()
                 if (check := self.checks.get((bound.policy.name, name)))
             }
-            self._checks_for[place] = tuple(one for name in sorted(found) for one in with_partner(found[name]))
+            self._checks_for[place] = tuple(check for name in sorted(checks) for check in with_partner(checks[name]))
         return self._checks_for[place]
 
     def rules_for(self, channel: Channel) -> tuple[BoundRule, ...]:
@@ -95,20 +95,20 @@ class Bound:
         return self._rules_for[place]
 
     def concerned(self, channel: Channel, check: str) -> tuple[BoundRule, ...]:
-        """The rules that count on a check where it looks at this channel: of many rules a finding concerns few."""
+        """The rules that use a check in this channel. Of many rules, a finding concerns few."""
         place = (channel.direction, channel.kind, check)
         if place not in self._concerned:
             self._concerned[place] = tuple(bound for bound in self.rules_for(channel) if bound.names.get(check))
         return self._concerned[place]
 
     def reads(self, direction: Direction) -> bool:
-        """Whether any rule looks at texts of this direction. Otherwise they are neither scanned nor kept."""
+        """Whether any rule inspects texts of this direction. Otherwise they are neither scanned nor recorded."""
         if direction not in self._reads:
-            asked = (bound for bound in self.rules if any(place[0] == direction for place in bound.rule.on))
+            concerned = (bound for bound in self.rules if any(place[0] == direction for place in bound.rule.on))
             self._reads[direction] = (
                 self.refuses_unmapped
                 or bool(self.refuses_opaque)
-                or any(bound.names and bound.rule.when.names() - {CHECK_ERROR} for bound in asked)
+                or any(bound.names and bound.rule.when.names() - {CHECK_ERROR} for bound in concerned)
             )
         return self._reads[direction]
 
@@ -121,7 +121,8 @@ class Bound:
         )
 
     def edit(self, channel: Channel, finding: Finding) -> Edit | None:
-        """What is done to the finding's span; of several rules, what shows least of it and restores it in the fewest places."""
+        """The edit of the span of a finding. Of several rules, the edit that shows least of the value and restores it in the
+        fewest places."""
         edits = [
             bound.decision
             for bound in self.concerned(channel, finding.check)
@@ -135,14 +136,14 @@ class Bound:
         return Edit(strict.rule, strict.restore, Operators(operator), restoration)
 
     def holds_back(self, judges: Callable[[Check], bool]) -> bool:
-        """Whether some rule needs the whole answer before any of it leaves: one that may ask for another answer, or that
-        stops an answer for its shape as a whole. `judges`: whether a check that needs a form has one to look for."""
+        """Whether some rule needs the whole answer before any of it is released: a rule that may retry, or that blocks an
+        answer which a check judges as a whole. `judges`: whether a check that needs a form has a form for this exchange."""
         return any(
             isinstance(bound.decision, Retry)
-            or (isinstance(bound.decision, Stop) and any(check.traits.judges_whole for check in asked))
+            or (isinstance(bound.decision, Stop) and any(check.traits.judges_whole for check in checks))
             for bound in self.rules
             if bound.enforced and not bound.rule.early and any(place[0] == "response" for place in bound.rule.on)
-            if (asked := [check for check in self._asked(bound) if not check.traits.needs_form or judges(check)])
+            if (checks := [check for check in self._checks_of(bound) if not check.traits.needs_form or judges(check)])
         )
 
     @property
@@ -152,21 +153,21 @@ class Bound:
 
     @property
     def judging(self) -> tuple[Check, ...]:
-        """The checks that look for a form."""
+        """The checks that need a form."""
         if self._judging is None:
-            found = {check.name: check for bound in self.rules for check in self._asked(bound)}
-            judging = (check for _, check in sorted(found.items()) if check.traits.needs_form)
+            checks = {check.name: check for bound in self.rules for check in self._checks_of(bound)}
+            judging = (check for _, check in sorted(checks.items()) if check.traits.needs_form)
             object.__setattr__(self, "_judging", tuple(judging))
         return self._judging or ()
 
     @property
     def mends(self) -> bool:
-        """Whether some check may offer a text in place of the model's."""
+        """Whether some check may offer a repaired text of the model."""
         return any(check.traits.offers_repairs for check in self.judging)
 
-    def _asked(self, bound: BoundRule) -> list[Check]:
-        found = (self.checks.get((bound.policy.name, name)) for name in bound.names.values())
-        return [check for check in found if check]
+    def _checks_of(self, bound: BoundRule) -> list[Check]:
+        checks = (self.checks.get((bound.policy.name, name)) for name in bound.names.values())
+        return [check for check in checks if check]
 
     @property
     def refuses_unmapped(self) -> bool:
@@ -174,7 +175,7 @@ class Bound:
 
     @property
     def refuses_opaque(self) -> frozenset[str]:
-        """The kinds of uninspected content that some policy refuses."""
+        """The kinds of opaque content that some policy refuses."""
         return frozenset(kind for policy in self.policies for kind in policy.opaque)
 
     @property
@@ -189,36 +190,37 @@ class Bound:
 
     @property
     def intent(self) -> bool:
-        """Whether the log names the exchange before it goes upstream: where any policy wants it, or no policy applies."""
+        """Whether the log records the intent of the exchange before the request goes upstream: if any policy wants it, or if
+        no policy applies."""
         return not self.policies or any(policy.intent == "on" for policy in self.policies)
 
 
 def _name(bound: BoundRule, finding: Finding) -> str:
-    """What the finding is called in a rule that counts on its check."""
+    """The name of the finding in a rule that uses its check."""
     return CHECK_ERROR if finding.label == CHECK_ERROR else bound.names[finding.check]
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts what was found in one exchange. `outcomes`: every rule that held, in order."""
+    """Counts the findings of one exchange. `outcomes`: every rule that held, in order."""
 
     bound: Bound
     outcomes: list[Outcome] = field(default_factory=list)
     attempt: int = 0
     _present: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-    _before: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # what the request alone left here
+    _before: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # names found in the request alone
 
     def begin_answers(self) -> None:
-        """The request was seen; what follows is counted for each answer by itself."""
+        """Marks the end of the request. Findings are counted for each answer separately from now on."""
         self._before = {key: set(names) for key, names in self._present.items()}
 
     def next_attempt(self) -> None:
-        """The answer was discarded, and what was found in it does not count for the next."""
+        """Discards an answer: its findings do not count for the next attempt."""
         self.attempt += 1
         self._present = {key: set(names) for key, names in self._before.items()}
 
     def see(self, channel: Channel, finding: Finding) -> Stop | Retry | None:
-        """Takes one finding; gives the strongest of what it leads to, if that is more than an edit."""
+        """Takes one finding. Returns the strongest decision that it leads to, or `None` if that is at most an edit."""
         stop: Stop | None = None
         retry: Retry | None = None
         for bound in self.bound.concerned(channel, finding.check):
@@ -236,7 +238,8 @@ class Tally:
         return stop or retry
 
     def most_severe(self, decisions: Iterable[Stop | Retry]) -> Stop | Retry | None:
-        """The one that speaks for a whole request, wherever in it each was found; a failed check before all rules."""
+        """The decision that counts for a whole request, whatever the place of its finding. A failed check comes before all
+        rules."""
         order: dict[Decision, int] = {}
         for number, bound in enumerate(self.bound.rules):
             if isinstance(bound.decision, (Stop, Retry)):
@@ -244,7 +247,7 @@ class Tally:
         return min(decisions, key=lambda decision: order.get(decision, -1), default=None)
 
     def _failed(self, bound: BoundRule, channel: Channel, finding: Finding) -> Stop | None:
-        """What a policy wants done when a check that one of its rules counts on has failed."""
+        """Applies `on_error` of a policy when a check that one of its rules uses has failed."""
         spec = bound.policy.checks.get(bound.names[finding.check])
         if ((spec and spec.on_error) or bound.policy.on_error) == "flag":
             self._note(ON_ERROR, "flag", Pass(ON_ERROR), bound, channel, finding)
@@ -272,12 +275,12 @@ class PolicySet:
 
     @lazy
     def headers(self) -> frozenset[str]:
-        """The names of the headers that some policy's `match` asks for; nobody needs to know the others."""
+        """The names of the headers that the `match` of some policy reads."""
         return frozenset(name for policy in self.policies for name in policy.match.asks)
 
     @lazy
     def asks_body(self) -> bool:
-        """Whether a condition speaks of what a request's body states."""
+        """Whether a condition reads the body of a request."""
         return any(policy.match.when or policy.match.models is not None for policy in self.policies)
 
     @property
@@ -299,49 +302,52 @@ class PolicySet:
         about: About | None = None,
         known: Mapping[str, MatchVerdict] | None = None,
     ) -> Bound:
-        """The policies whose `match` holds, or cannot be evaluated: a policy more can only make a decision stronger. One that
-        extends others stands for them; rules whose share leaves the conversation out are in shadow mode.
+        """The rules of the policies whose `match` holds or cannot be evaluated, because one more policy can only make a
+        decision stronger. A policy that extends others replaces them. A rule whose share leaves the conversation out is in
+        shadow mode.
 
-        `about`: all that is known of the request, where more is known than the three; `known`: verdicts that were recorded, by
+        `about`: all facts of the request, if more than the first three are known. `known`: recorded verdicts, by
         `Match.digest`.
         """
         about = about or About(route, model, tenant)
-        told: dict[str, MatchVerdict] = dict(known or ())  # equal conditions are asked once
+        by_digest: dict[str, MatchVerdict] = dict(known or ())  # equal conditions are evaluated once
         verdicts: list[MatchVerdict] = []
-        for one in self.policies:
-            if (verdict := told.get(digest := one.match.digest)) is None:
-                verdict = told[digest] = one.match.verdict(about)
+        for policy in self.policies:
+            if (verdict := by_digest.get(digest := policy.match.digest)) is None:
+                verdict = by_digest[digest] = policy.match.verdict(about)
             verdicts.append(verdict)
         key = tuple(
-            (verdict, -1 if verdict == "no" else rollout.reached(shares, one.origin, conversation))
-            for one, verdict, shares in zip(self.policies, verdicts, self._shares, strict=True)
+            (verdict, -1 if verdict == "no" else rollout.reached(shares, policy.origin, conversation))
+            for policy, verdict, shares in zip(self.policies, verdicts, self._shares, strict=True)
         )
         if key not in self._bound:
             if len(self._bound) >= MOST_BOUND:
                 self._bound.clear()
-            self._bound[key] = self._chosen(key)
+            self._bound[key] = self._combined(key)
         return self._bound[key]
 
-    def _chosen(self, key: tuple[tuple[MatchVerdict, int], ...]) -> Bound:
-        chosen = [
-            (one, left_out) for one, (verdict, left_out) in zip(self.policies, key, strict=True) if verdict != "no"
+    def _combined(self, key: tuple[tuple[MatchVerdict, int], ...]) -> Bound:
+        applying = [
+            (policy, left_out)
+            for policy, (verdict, left_out) in zip(self.policies, key, strict=True)
+            if verdict != "no"
         ]
-        replaced = frozenset(name for policy, _ in chosen for name in policy.stands_for)
-        kept = [(policy, left_out) for policy, left_out in chosen if policy.name not in replaced]
+        replaced = frozenset(name for policy, _ in applying for name in policy.stands_for)
+        remaining = [(policy, left_out) for policy, left_out in applying if policy.name not in replaced]
         rules = tuple(
             self._rule(policy, rule if rule.share is None or rule.share > left_out else replace(rule, mode="shadow"))
-            for policy, left_out in kept
+            for policy, left_out in remaining
             for rule in policy.rules
         )
-        # Of equally strong decisions the most severe speaks; names decide the rest, so that no order of files or rules does.
+        # Of equally strong decisions the most severe counts. Names break ties, so the order of files and rules never matters.
         rules = tuple(sorted(rules, key=_precedence))
         verdicts = ((policy.match.digest, verdict) for policy, (verdict, _) in zip(self.policies, key, strict=True))
         matched = {digest: verdict for digest, verdict in verdicts if digest}
-        return Bound(tuple(policy for policy, _ in kept), rules, self.checks, matched)
+        return Bound(tuple(policy for policy, _ in remaining), rules, self.checks, matched)
 
     def _rule(self, policy: Policy, rule: Rule) -> BoundRule:
-        # `check_error` alone listens to every check of the file
-        asked = rule.when.names() if rule.when.names() - {CHECK_ERROR} else policy.checks
-        names = {self.checks[policy.name, name].name: name for name in asked if name != CHECK_ERROR}
+        # a rule that names `check_error` alone uses every check of the file
+        used = rule.when.names() if rule.when.names() - {CHECK_ERROR} else policy.checks
+        names = {self.checks[policy.name, name].name: name for name in used if name != CHECK_ERROR}
         enforced, key = rule.mode == "enforce", (policy.name, rule.id)
         return BoundRule(policy, rule, names, decide(rule), rule.when.names(), enforced, key)

@@ -1,7 +1,7 @@
 """The `when` of a rule: check names joined by `and`, `or` and parentheses.
 
-In: the text of an expression and the names it may use. Out: a small frozen tree that is asked whether it holds.
-Kept: nothing. `and` binds stronger than `or`. There is no `not`: a rule speaks of what was found.
+In: the text of an expression and the names it may use. Out: a small frozen tree that says whether it holds. Kept: nothing.
+`and` binds stronger than `or`. There is no `not`: a rule depends on findings, not on their absence.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INSTEAD = {"&": "and", "|": "or", ",": "or", "+": "and"}
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Holds where the check of this name found something (`check_error`: where any check failed)."""
+    """Holds if the check of this name found something (`check_error`: if any check failed)."""
 
     name: str
 
@@ -36,7 +36,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """Holds where all parts hold."""
+    """Holds if all parts hold."""
 
     parts: tuple[Expression, ...]
 
@@ -49,7 +49,7 @@ class And:
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """Holds where one part holds."""
+    """Holds if any part holds."""
 
     parts: tuple[Expression, ...]
 
@@ -71,7 +71,7 @@ def has_and(expression: Expression) -> bool:
 
 
 def parse_expression(text: str, names: Collection[str]) -> Expression:
-    """The tree of `text`, which may use `names` and `check_error`.
+    """Parses `text`, which may use `names` and `check_error`.
 
     Raises `PolicyError` with an empty path, line 1 and the column (from 1) in `text`.
     """
@@ -83,7 +83,7 @@ def parse_expression(text: str, names: Collection[str]) -> Expression:
 
 
 class _ExpressionReader:
-    """The text, and the token that is looked at: `current` is empty at the end of the text."""
+    """Reads a text token by token. `current`: the current token, empty at the end of the text."""
 
     def __init__(self, text: str, names: Collection[str]) -> None:
         self.text = text
@@ -92,11 +92,11 @@ class _ExpressionReader:
         self.advance()
 
     def advance(self) -> None:
-        found = _TOKEN.match(self.text, self.after)
-        self.current = found[0].strip() if found else ""
-        self.is_word = bool(found and found["word"])
-        self.start = found.end() - len(self.current) if found else len(self.text)
-        self.after = found.end() if found else len(self.text)
+        match = _TOKEN.match(self.text, self.after)
+        self.current = match[0].strip() if match else ""
+        self.is_word = bool(match and match["word"])
+        self.start = match.end() - len(self.current) if match else len(self.text)
+        self.after = match.end() if match else len(self.text)
 
     def any_of(self, depth: int) -> Expression:
         parts = [self.all_of(depth)]
@@ -106,13 +106,13 @@ class _ExpressionReader:
         return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
     def all_of(self, depth: int) -> Expression:
-        parts = [self.one(depth)]
+        parts = [self.term(depth)]
         while self.current == "and":
             self.advance()
-            parts.append(self.one(depth))
+            parts.append(self.term(depth))
         return parts[0] if len(parts) == 1 else And(tuple(parts))
 
-    def one(self, depth: int) -> Expression:
+    def term(self, depth: int) -> Expression:
         if self.current == "(":
             if depth >= _LIMIT_DEPTH:
                 raise self.error(f"more than {_LIMIT_DEPTH} parentheses inside each other")
@@ -123,7 +123,7 @@ class _ExpressionReader:
             self.advance()
             return inner
         if self.current == "not":
-            raise self.error("`not` is not available: a rule speaks of what was found", found=False)
+            raise self.error("`not` is not available: a rule depends on findings, not on their absence", found=False)
         if not self.is_word or self.current in ("and", "or"):
             raise self.error("expected the name of a check", self.hint(()))
         if self.current not in self.names and self.current != CHECK_ERROR:
@@ -142,7 +142,7 @@ class _ExpressionReader:
         return self.error(message, hint, found=False)
 
     def hint(self, words: tuple[str, ...]) -> str:
-        """What may have been meant by the token that stands where one of `words` should."""
+        """A suggestion for the current token, which should be one of `words`; empty if there is no suggestion."""
         meant = _INSTEAD.get(self.current[:1]) or (self.current.lower() if self.current.lower() in words else "")
         return f"; write `{meant}`" if meant else ""
 

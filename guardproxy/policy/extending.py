@@ -1,10 +1,11 @@
-"""A policy over another one: laying their trees over each other, and seeing that nothing has become looser.
+"""Lays the tree of a policy over the tree that it extends, and checks that nothing has become looser.
 
-In: the entries of two trees; then the two policies that were read from them. Out: the entries of both together; every place
-where the second is weaker than the first, or where it cannot be shown that it is not. Kept: nothing.
+In: the entries of two trees; then the two policies that were read from them. Out: the merged entries; every place where the
+second policy is weaker than the first, or is not provably at least as strict. Kept: nothing.
 
-`strictness.py` says what is weaker, for every key and, by the table of each check, for every option. `message`, `template` and
-the budget of a retry are free. `audit.keep` and the fallback of a retry stay as they are. Nothing can be taken away.
+`strictness.py` defines which value of a key is weaker; the table of each check defines it for the options. `message`,
+`template` and the budget of a retry may change freely. `audit.keep` and the fallback of a retry may not change. Nothing can
+be removed.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ from guardproxy.policy.strictness import (
     compare_shares,
     items,
 )
-from guardproxy.policy.tree import Node, Place
+from guardproxy.policy.tree import Place, YamlNode
 from guardproxy.redaction import DEFAULT
 
 INHERITED = ("checks", "rules", "on_error", "unmapped", "opaque", "token_ids", "enforce", "audit")
 
-Entries = Mapping[str, Node]
+Entries = Mapping[str, YamlNode]
 
 
 def overlaid(under: Entries, over: Entries) -> Entries:
-    """What is inherited from `under`, with `over` on top of it."""
+    """The entries that are inherited from `under`, with those of `over` laid over them."""
     merged = {**{key: node for key, node in under.items() if key in INHERITED}, **over}
     if "checks" in under and "checks" in over:
         merged["checks"] = _mappings(under["checks"], over["checks"])
@@ -49,7 +50,7 @@ def overlaid(under: Entries, over: Entries) -> Entries:
     return merged
 
 
-def _mappings(under: Node, over: Node) -> Node:
+def _mappings(under: YamlNode, over: YamlNode) -> YamlNode:
     if not isinstance(under.value, Mapping) or not isinstance(over.value, Mapping):
         return over
     merged = dict(under.value)
@@ -61,13 +62,13 @@ def _mappings(under: Node, over: Node) -> Node:
     return replace(over, value=merged)
 
 
-def _rules(under: Node, over: Node) -> Node:
+def _rules(under: YamlNode, over: YamlNode) -> YamlNode:
     if not isinstance(under.value, tuple) or not isinstance(over.value, tuple) or not over.value:
         return over
     rules = list(under.value)
     at = {_id(node): number for number, node in enumerate(rules)}
     for node in over.value:
-        number = at.pop(_id(node), None)  # a second one of the same name is a duplicate
+        number = at.pop(_id(node), None)  # a second rule of the same name is a duplicate
         if number is None:
             rules.append(node)
         else:
@@ -75,34 +76,34 @@ def _rules(under: Node, over: Node) -> Node:
     return replace(over, value=tuple(rules))
 
 
-def _id(node: Node) -> Any:
+def _id(node: YamlNode) -> Any:
     entry = node.value.get("id") if isinstance(node.value, Mapping) else None
     return entry.value if entry and isinstance(entry.value, str) else node
 
 
-def _rule(under: Node, over: Node) -> Node:
+def _rule(under: YamlNode, over: YamlNode) -> YamlNode:
     assert isinstance(under.value, Mapping)  # noqa: S101 - it has an `id`
     assert isinstance(over.value, Mapping)  # noqa: S101
     merged = {**under.value, **over.value}
     action = merged["action"].value if "action" in merged else None
     then = merged["then"].value if "then" in merged else None
-    # What belonged to the weaker action, or to a fallback that is none any more, goes with it.
-    kept = {
+    # Keys that belonged to the weaker action, or to a fallback that no longer exists, go with it.
+    entries = {
         key: node
         for key, node in merged.items()
         if key in over.value
         or key not in tables.RULE
         or (action in (tables.RULE[key].actions or (action,)) and (key != "fallback" or then == "fallback"))
     }
-    return replace(over, value=kept)
+    return replace(over, value=entries)
 
 
 Weakness = tuple[Place, str]
-"""A place where a policy is weaker than the one under it, and why."""
+"""A place where a policy is weaker than the policy that it extends, and the reason."""
 
 
 def loosened(before: Policy, after: Policy) -> Iterator[Weakness]:
-    """Where `after` is weaker than `before`. It has at least the checks and rules of `before`."""
+    """The places where `after` is weaker than `before`. `after` has at least the checks and rules of `before`."""
     tenant = f"tenant {after.tenant}: " if after.tenant else ""
     for place, message in (
         *_policy_loosened(before, after),
@@ -117,7 +118,7 @@ def _named(policy: Policy, name: str) -> Rule:
 
 
 def _is_weaker(order: Order) -> bool:
-    """Whether a change is refused: it is looser, or it cannot be shown that it is not."""
+    """Whether a change is refused because it is looser, or not provably at least as strict."""
     return order in ("looser", "unclear")
 
 
@@ -131,7 +132,7 @@ def _weakened(old: Any, new: Any) -> str:
 
 
 def _word_loosened(key: str, old: Any, new: Any) -> str:
-    """Why the new value of a key in `SCALES` may be weaker; empty if it is not."""
+    """The reason why the new value of a key in `SCALES` may be weaker; empty if it is at least as strict."""
     return _weakened(old, new) if _is_weaker(compare(key, old, new)) else ""
 
 
@@ -169,7 +170,7 @@ def _check_loosened(before: Policy, after: Policy, name: str) -> Iterator[Weakne
 
 
 def _option_loosened(option: checks.Option | None, before: CheckSpec, after: CheckSpec, key: str) -> str:
-    """Why the new value of an option may be weaker; empty if it is not."""
+    """The reason why the new value of an option may be weaker; empty if it is at least as strict."""
     old, new = before.options.get(key), after.options.get(key)
     if not _is_weaker(compare_options(option, old, new)):
         return ""
@@ -189,8 +190,8 @@ def _option_loosened(option: checks.Option | None, before: CheckSpec, after: Che
 
 def _missing(old: Any, new: Any) -> list[Any]:
     """The items of one list that another list lacks."""
-    kept = set(map(canonical, items(new)))
-    return [item for item in items(old) if canonical(item) not in kept]
+    remaining = set(map(canonical, items(new)))
+    return [item for item in items(old) if canonical(item) not in remaining]
 
 
 def _shown(value: Any) -> str:
@@ -210,7 +211,7 @@ def _rule_loosened(before: Policy, old: Rule, new: Rule) -> Iterator[Weakness]:
         weak["on"] = f"may not lose `{kind}` of the {direction}"
     if _is_weaker(compare_conditions(old.when, new.when)):
         weak["when"] = "may only be widened, with `or`"
-    if old.action == new.action:  # what belonged to a weaker action went with it
+    if old.action == new.action:  # keys of a weaker action are gone
         weak |= _parts_loosened(old, new)
     for key, why in weak.items():
         if why:
@@ -226,7 +227,7 @@ def _action_loosened(old: Rule, new: Rule) -> str:
 
 
 def _parts_loosened(old: Rule, new: Rule) -> dict[str, str]:
-    """What is weaker in a rule whose action stays: by key, why."""
+    """The weaknesses of a rule whose action stays: the reason for each key."""
     weak: dict[str, str] = {}
     if _is_weaker(compare("restore", old.restore, new.restore)):
         weak["restore"] = "may not be switched on"

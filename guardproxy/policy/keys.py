@@ -1,6 +1,7 @@
-"""The keys of a policy file: one table that the reader takes their names from, and the JSON Schema its forms and words.
+"""The keys of a policy file: one table for the reader, which uses their names, and for the JSON Schema, which uses forms and
+words.
 
-A table maps a key to what it says (`doc`), its form as JSON Schema, whether it is needed, and the actions it belongs to.
+A table maps a key to its description (`doc`), its form as JSON Schema, whether it is required, and the actions it belongs to.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def number(least: float, most: float, *, whole: bool = False) -> Schema:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """`actions`: those that the key belongs to; empty for all."""
+    """A key of a policy file. `actions`: the actions that the key belongs to; empty for all."""
 
     doc: str
     schema: Schema
@@ -129,7 +130,7 @@ _RESTORE: Schema = {
 RULE: Table = {
     "id": Key("The rule's name in records, headers and metrics.", NAME, needed=True),
     "on": Key(
-        "Which texts: a direction, kinds, or both, like `request.assistant`. Everything by default.",
+        "The texts that the rule inspects: a direction, kinds, or both, like `request.assistant`. All texts by default.",
         {
             "anyOf": [
                 choice([*WORDS_OF_ON]),
@@ -140,10 +141,10 @@ RULE: Table = {
     "when": Key(
         "Names of checks with `and`, `or` and parentheses; `check_error` is a check that failed.", TEXT, needed=True
     ),
-    "action": Key("What is done; the strongest of all rules wins.", choice(ACTIONS), needed=True),
-    "with": Key("What an action of another package is told.", {"type": "object"}),
+    "action": Key("What the rule does; the strongest action of all rules wins.", choice(ACTIONS), needed=True),
+    "with": Key("Options for an action of another package.", {"type": "object"}),
     "operators": Key(
-        "What stands for a value, by label; `DEFAULT` is every other label.",
+        "What replaces a value, by label; `DEFAULT` is every other label.",
         {
             "type": "object",
             "minProperties": 1,
@@ -158,11 +159,13 @@ RULE: Table = {
         actions=("redact",),
     ),
     "mode": Key("`shadow` records what would have happened and changes nothing.", choice(MODES)),
-    "enforce": Key("Of how many conversations it is enforced, as in `10 %`; the others are watched.", SHARE),
-    "message": Key("What the client is told.", TEXT, actions=("block", "retry")),
+    "enforce": Key(
+        "The share of conversations for which the rule is enforced, as in `10 %`; it only watches the others.", SHARE
+    ),
+    "message": Key("The message for the client.", TEXT, actions=("block", "retry")),
     "severity": Key("How bad it is, for records and alerts.", choice(SEVERITIES)),
     "early": Key(
-        "Stream what is right so far; a later fault then ends the answer with an error.",
+        "Stream the valid beginning of an answer; a later fault then ends the answer with an error.",
         BOOL,
         actions=("block", "retry"),
     ),
@@ -196,7 +199,7 @@ _OPAQUE: Schema = {
 _OPAQUE_KEY = Key("What happens to content that no check can read, such as images: all of it, or by kind.", _OPAQUE)
 _TOKEN_IDS_KEY = Key("What happens to integers that stand for a text; refused by default.", choice(PASSES))
 
-# What a tenant's overrides may change.
+# The keys that the overrides of a tenant may change.
 TENANT: Table = {
     "vars": Key("Variables with other values for this tenant.", _VARIABLES),
     "lists": Key("Lists from other files for this tenant.", _LISTS),
@@ -243,19 +246,19 @@ POLICY: Table = {
     "policy": Key("The policy's name.", NAME, needed=True),
     "description": Key("What the policy is for, in a sentence.", TEXT),
     "extends": Key(
-        "A policy of the same folder whose checks and rules count here too; they may only be tightened.", NAME
+        "A policy of the same folder whose checks and rules also apply here; they may only be tightened.", NAME
     ),
     "match": Key("Which requests the policy is for; everything by default.", {"type": "object"}),
     "vars": Key("Values that have a name: `${name}` stands for them in match, checks and rules.", _VARIABLES),
     "lists": Key("Lists in files below this folder, one entry a line: `${name}` stands for them.", _LISTS),
-    "checks": Key("What is looked for, each under a name of your own.", {"type": "object"}),
-    "rules": Key("What is done about what was found.", {"type": "array", "minItems": 1}, needed=True),
-    "tenants": Key("What is stricter for one tenant.", {"type": "object"}),
+    "checks": Key("The checks, each under a name of your own.", {"type": "object"}),
+    "rules": Key("The rules: what happens when checks find something.", {"type": "array", "minItems": 1}, needed=True),
+    "tenants": Key("Stricter settings for single tenants.", {"type": "object"}),
     "on_error": Key("What a check that fails or takes too long leads to.", choice(ON_ERROR)),
     "unmapped": Key("What happens to fields that guardproxy does not know.", choice(UNMAPPED)),
     "opaque": _OPAQUE_KEY,
     "token_ids": _TOKEN_IDS_KEY,
-    "enforce": Key("Of how many conversations all its rules are enforced, as in `10 %`.", SHARE),
+    "enforce": Key("The share of conversations for which all its rules are enforced, as in `10 %`.", SHARE),
     "audit": Key("What records keep, and when.", {"type": "object"}),
-    "tests": Key("Examples, and what must come of them.", {"type": "array", "items": _TEST}),
+    "tests": Key("Examples with their expected results.", {"type": "array", "items": _TEST}),
 }

@@ -1,7 +1,7 @@
-"""What a reviewer should know of policies that can be used: `policy lint` prints it beside the mistakes.
+"""Notes for reviewers on valid policies. `policy lint` prints them beside the errors.
 
 In: a set of policies with their checks. Out: notes with file, line and column. Kept: nothing. A `warning` is likely to be a
-mistake; a `note` is a cost or a gap that may be meant.
+mistake; a `note` is a cost or a gap that may be intended.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from guardproxy.policy.reading import did_you_mean
 from guardproxy.policy.tree import Place
 from guardproxy.wire import codecs
 
-# Facts that a client cannot choose without asking for something else: its credential, and what the request is for.
+# Facts that a client cannot choose freely: they follow from its credential and from the purpose of the request.
 _FIXED = frozenset(("tenant.name", "request.route", "request.method", "request.path"))
 Weight = Literal["warning", "note"]
 Code = Literal[
@@ -40,7 +40,7 @@ Code = Literal[
 
 @dataclass(frozen=True, slots=True, order=True)
 class Note:
-    """`code`: a stable word for programs."""
+    """A note at a place in a file. `code`: a stable word for programs."""
 
     path: str
     line: int
@@ -54,9 +54,9 @@ class Note:
 
 
 def notes(policies: PolicySet) -> list[Note]:
-    """Everything there is to say, by file and line, each once."""
-    found = {note for policy in policies.policies for note in _of(policies, policy)}
-    return sorted((*found, *_not_scanned(policies)))
+    """All notes, sorted by file and line, each once."""
+    notes_of_policies = {note for policy in policies.policies for note in _of(policies, policy)}
+    return sorted((*notes_of_policies, *_not_scanned(policies)))
 
 
 def _of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
@@ -95,12 +95,12 @@ def _match(policy: Policy) -> Iterator[Note]:
 
 
 def _chosen(policy: Policy) -> Iterator[Note]:
-    """The parts of `match` whose values a client writes itself, so that it can leave the policy."""
+    """A note on the parts of `match` whose values the client writes itself, so that it can avoid the policy."""
     match = policy.match
-    said = sorted(match.when.names if match.when else ())
-    asked = {"models": match.models is not None, "headers": bool(match.headers)}
-    parts = [f"`{name}`" for name, found in asked.items() if found]
-    parts += [f"`{name}`" for name in said if name not in _FIXED]
+    names = sorted(match.when.names if match.when else ())
+    is_used = {"models": match.models is not None, "headers": bool(match.headers)}
+    parts = [f"`{name}`" for name, used in is_used.items() if used]
+    parts += [f"`{name}`" for name in names if name not in _FIXED]
     if parts:
         message = (
             f"a client chooses {' and '.join(parts)}, and can choose a value that this policy is not for; a policy that must "
@@ -126,8 +126,8 @@ def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Note]:
     if rule.restore and rule.restoration.hosts:
         hosts = ", ".join(sorted(rule.restoration.hosts))
         message = (
-            f"`{rule.id}` restores values inside URLs of {hosts}: whoever can read the requests or the logs of these hosts, or "
-            "finds an open redirect there, reads the values"
+            f"`{rule.id}` restores values inside URLs of {hosts}: anybody who can read the requests or logs of these hosts, "
+            "or finds an open redirect there, can read the values"
         )
         yield _note(policy, rule.places.get("restore", rule.place), "note", "restores-in-urls", message)
     if rule.retry and rule.mode == "enforce":
@@ -142,7 +142,7 @@ def _options(policies: PolicySet, policy: Policy) -> Iterator[Note]:
 
 
 def _not_scanned(policies: PolicySet) -> Iterator[Note]:
-    """Texts that no check looks at, in one note for each policy set."""
+    """A note for each direction on the kinds of texts that no check inspects."""
     rows = [row for row in coverage(policies) if not row.checks]
     if rows and policies.policies:
         first = policies.policies[0]

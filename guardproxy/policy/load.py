@@ -1,7 +1,7 @@
-"""From a folder of policy files to policies, their digest, and the checks that they ask for.
+"""Loads a folder of policy files: the policies, their digest, and the checks that they use.
 
-In: a folder's path. Out: frozen values, or one `PolicyErrors` that holds everything to be changed in all the files.
-Kept: nothing. Only `load_folder` reads files; a folder that is loaded again gives new values.
+In: the path of a folder. Out: frozen values, or one `PolicyErrors` with every error of all files. Kept: nothing. Only
+`load_folder` and `load_file` read files; loading a folder again gives new values.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ Key = tuple[str, str]
 
 
 class Files:
-    """The files beside the policies that they name. `read` gives one; `digest` covers all that were read."""
+    """The files that policies name, such as lists. `read` reads a file; `digest` covers all files that were read."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self._read: dict[str, bytes] = {}
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file, by its path below the folder. Raises `OSError`, for a path that leads out of it too."""
+        """The bytes of a file, by its path below the folder. Raises `OSError`, also for a path that leads out of the
+        folder."""
         if path not in self._read:
             inside = self.folder.resolve()
-            found = (inside / path).resolve()
-            if not found.is_relative_to(inside) or not found.is_file():
+            target = (inside / path).resolve()
+            if not target.is_relative_to(inside) or not target.is_file():
                 raise FileNotFoundError(ENOENT, "no such file in the policies' folder")
-            with found.open("rb") as file:
+            with target.open("rb") as file:
                 content = file.read(LIMIT_BYTES + 1)
             if len(content) > LIMIT_BYTES:
                 raise OSError(EFBIG, f"larger than {LIMIT_BYTES} bytes")
@@ -61,7 +62,7 @@ class Files:
 
 
 class PolicyErrors(PolicyError):
-    """Everything that is wrong with some policy files; `str()` gives one `file:line:column: message` a line."""
+    """All errors of some policy files. `str()` gives a line `file:line:column: message` for each error."""
 
     def __init__(self, errors: Sequence[PolicyError]) -> None:
         super().__init__("\n".join(str(error) for error in errors))
@@ -69,31 +70,31 @@ class PolicyErrors(PolicyError):
 
 
 def parse(content: bytes | str, path: str) -> Policy:
-    """The policy that a file's content holds, without its tenants; `path` is for messages only. Raises `PolicyErrors`."""
+    """The policy in the content of a file, without its tenants. `path` is for messages only. Raises `PolicyErrors`."""
     return parse_all([(path, content)])[0]
 
 
 def parse_all(files: Iterable[tuple[str, bytes | str]], beside: Files | None = None) -> tuple[Policy, ...]:
-    """The policies of several files (path, content). Raises `PolicyErrors`; none of the files is used then."""
-    read = read_policies(files, beside)
-    policies = [one for one in read if isinstance(one, Policy)]
-    errors = [*(one for one in read if isinstance(one, PolicyError)), *_same_names(policies)]
+    """The policies of several files (path, content). Raises `PolicyErrors` if any file has an error."""
+    results = read_policies(files, beside)
+    policies = [result for result in results if isinstance(result, Policy)]
+    errors = [*(result for result in results if isinstance(result, PolicyError)), *_same_names(policies)]
     if errors:
         raise PolicyErrors(errors)
     return tuple(policies)
 
 
 def load_folder(folder: Path | str, files: Files | None = None) -> tuple[tuple[Policy, ...], str]:
-    """The policies of all `*.yaml` and `*.yml` files of a folder, by file name, and a digest of names and bytes. `files`: reads
-    the files that they name.
+    """The policies of all `*.yaml` and `*.yml` files of a folder, by file name, and a digest of names and bytes. `files`:
+    reads the files that the policies name.
 
-    Hidden files and subfolders are left out. Raises `PolicyErrors`; none of the files is used then.
+    Hidden files and subfolders are left out. Raises `PolicyErrors` if any file has an error.
     """
     return _load(_files(Path(folder)), files or Files(folder))
 
 
 def load_file(path: Path, files: Files) -> tuple[tuple[Policy, ...], str]:
-    """The same, of a folder that holds no other policy."""
+    """Loads a single policy file, as `load_folder` does for a folder that holds no other policy."""
     return _load([path], files)
 
 
@@ -108,7 +109,7 @@ def _load(paths: Iterable[Path], beside: Files) -> tuple[tuple[Policy, ...], str
             errors.append(error)
             continue
         for part in (path.name.encode(errors="surrogateescape"), content):
-            # lengths keep `a` + `bc` and `ab` + `c` apart
+            # lengths distinguish `a` + `bc` from `ab` + `c`
             digest.update(len(part).to_bytes(8, "big") + part)
         contents.append((str(path), content))
     try:
@@ -126,7 +127,7 @@ def _files(folder: Path) -> list[Path]:
     except OSError as error:
         message = f"cannot read the policy folder: {_reason(error)}"
         raise PolicyErrors([PolicyError(message, str(folder), 1, 1)]) from None
-    # A dangling link or a device with such a name is an error when it is read: leaving it out would leave a rule out.
+    # A dangling link or a device with such a name is an error when it is read. Skipping it would drop its rules silently.
     files = [path for path in entries if _is_policy(path)]
     if not files:
         message = "no policy files; put a file like `my-rules.yaml` here, or start from policies/default.yaml"
@@ -166,10 +167,10 @@ def _same_names(policies: Iterable[Policy]) -> list[PolicyError]:
 
 
 def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Mapping[Key, checks.Check]:
-    """The check for each (policy name, check name); equal checks of several policies are one object.
+    """Builds the check for each (policy name, check name); equal checks of several policies are a single object.
 
-    A check is called by its name in the files, or `policy.check` where that name means different checks in different
-    files; findings carry that name. Raises `PolicyErrors`, at the option that a check cannot take.
+    A check has its name from the files, or `policy.check` if that name means different checks in different files; findings
+    carry that name. Raises `PolicyErrors` with the place of each option that a check does not accept.
     """
     users: dict[str, list[tuple[Key, Policy, CheckSpec]]] = {}
     for policy in policies:
@@ -199,7 +200,7 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
 
 
 def _nothing_to_cut(policies: Sequence[Policy], built: Mapping[Key, checks.Check]) -> list[PolicyError]:
-    """Rules that would replace a span of what is wrong as a whole."""
+    """Errors for rules that redact a finding which has no span, because its check judges an answer as a whole."""
     return [
         PolicyError(
             f"`{name}` judges an answer as a whole, so there is nothing to redact; use the action retry or block",
@@ -216,7 +217,7 @@ def _nothing_to_cut(policies: Sequence[Policy], built: Mapping[Key, checks.Check
 
 
 def _same(spec: CheckSpec) -> str:
-    """Equal for checks that behave alike; unlike `==`, it tells 1 from 1.0 and from true."""
+    """A text that is equal for checks that behave alike. Unlike `==`, it distinguishes 1 from 1.0 and from true."""
     return json.dumps([spec.use, spec.options], sort_keys=True)
 
 

@@ -1,6 +1,6 @@
-"""Which requests a policy is for: its `match`, read, and asked of a request.
+"""Reads the `match` of a policy and decides whether the policy applies to a request.
 
-In: the `match` of a file; then `About` of each request. Out: a frozen `Match`, and a verdict of it. Kept: nothing.
+In: the `match` of a file; then the `About` of each request. Out: a frozen `Match`, and its verdict. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from guardproxy.concurrency import lazy
 from guardproxy.policy.about import About
 from guardproxy.policy.cel import CREDENTIALS, Cel, CelError, compile_cel
 from guardproxy.policy.naming import small, value_readings
-from guardproxy.policy.reading import Reading
-from guardproxy.policy.tree import Node, Place
+from guardproxy.policy.reading import FileReading
+from guardproxy.policy.tree import Place, YamlNode
 
 MatchVerdict = Literal["yes", "no", "failed", "unknown"]
-"""`failed`: a condition could not be evaluated, or the request does not say what it asks for in a form that can be read (no
-model, no header, an unreadable name); `unknown`: it asks for headers or a tenant's name, and a record holds none. The policy
-applies in both cases: a policy that applies can only make a decision stronger, never weaker."""
+"""`failed`: a condition could not be evaluated, or the request lacks a readable value for it (no model, no header, an
+unreadable name). `unknown`: a condition reads headers or the name of the tenant, and the record does not hold them. The
+policy applies in both cases, because a policy that applies can only make a decision stronger, never weaker."""
 
 KEYS = ("routes", "models", "tenants", "headers", "when")
 _TENANT = "tenant.name"
@@ -33,13 +33,13 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 @dataclass(frozen=True)
 class Match:
-    """`None` is any. `routes` (`POST /v1/messages`), `models`, `tenants` and the values of `headers` are globs: `*` is any
-    text, `?` any character. `when`: a condition in CEL. All of them must hold. `places`: where `when` and each entry of
-    `tenants` stand (`tenants[0]`).
+    """The conditions of a policy, all of which must hold; `None` fits any value. `routes` (`POST /v1/messages`), `models`,
+    `tenants` and the values of `headers` are globs: `*` is any text, `?` any character. `when`: a condition in CEL. `places`:
+    where `when` and each entry of `tenants` stand (`tenants[0]`).
 
-    A client writes its model and its headers. They are compared as they stand and in normal form (`naming.py`), and a request
-    that names none, or none that can be read, is covered by every glob. The name of a tenant follows from the credential; a
-    client without a name is covered by the globs that match the empty text (`*`).
+    A client writes its model and its headers. They are compared as written and in normal form (`naming.py`). If a request
+    names no model or header, or an unreadable value, every glob fits. The name of a tenant follows from the credential. A
+    client without a name fits the globs that match the empty text (`*`).
     """
 
     routes: tuple[str, ...] | None = None
@@ -50,11 +50,11 @@ class Match:
     places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
 
     def verdict(self, about: About) -> MatchVerdict:
-        """Whether the policy is for this request."""
+        """Whether the conditions hold for this request."""
         if not self.digest:
             return "yes"
         verdicts: list[MatchVerdict] = ["yes" if is_any(self.routes, about.route) else "no", self._model(about)]
-        verdicts += [self._tenant(about), *self._told(about)]
+        verdicts += [self._tenant(about), *self._headers_and_when(about)]
         if "no" in verdicts:
             return "no"
         return next((verdict for verdict in ("unknown", "failed") if verdict in verdicts), "yes")
@@ -72,8 +72,8 @@ class Match:
             return "unknown"
         return "yes" if self.tenants is None or _fits(self.tenants, (about.tenant or "",)) else "no"
 
-    def _told(self, about: About) -> Iterator[MatchVerdict]:
-        """What the headers and `when` say."""
+    def _headers_and_when(self, about: About) -> Iterator[MatchVerdict]:
+        """The verdicts on the headers and on `when`."""
         if (about.headers is None and self.asks) or (about.tenant is None and self.when and _TENANT in self.when.names):
             yield "unknown"
             return
@@ -93,23 +93,23 @@ class Match:
 
     @lazy
     def asks(self) -> frozenset[str]:
-        """The names of the headers whose values decide."""
+        """The names of the headers that the conditions read."""
         return frozenset((*self.headers, *(self.when.headers if self.when else ())))
 
     @lazy
     def digest(self) -> str:
-        """What a record calls this condition by; empty for one that always holds."""
-        said = [self.routes, self.models, self.tenants, sorted(self.headers.items()), self.when and self.when.text]
-        return hashlib.sha256(repr(said).encode()).hexdigest()[:12] if any(said) else ""
+        """The name of this condition in records; empty for a condition that always holds."""
+        parts = [self.routes, self.models, self.tenants, sorted(self.headers.items()), self.when and self.when.text]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:12] if any(parts) else ""
 
 
 def is_any(globs: tuple[str, ...] | None, value: str) -> bool:
-    """Whether one of the globs, or none being asked for, matches."""
+    """Whether a glob matches; true if `globs` is `None`."""
     return globs is None or _pattern(globs).match(value) is not None
 
 
 def _fits(globs: tuple[str, ...], spellings: Iterable[str]) -> bool:
-    """Whether a glob matches one of the spellings, the case of letters left aside."""
+    """Whether a glob matches some spelling, ignoring case."""
     patterns = (_pattern(globs), _pattern(_small(globs)))
     return any(pattern.match(text) for text in spellings for pattern in patterns)
 
@@ -124,18 +124,18 @@ def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(translate, globs)) or r"(?!)")
 
 
-def read_match(reading: Reading, node: Node | None) -> Match:
-    """The `match` of a policy; `{}` and none at all are every request."""
+def read_match(reading: FileReading, node: YamlNode | None) -> Match:
+    """Reads the `match` of a policy. Without a `match`, or with `{}`, the policy applies to every request."""
     if node is None:
         return Match()
     keys = reading.entries(node, "a mapping", KEYS)
-    found: dict[str, tuple[str, ...]] = {}
+    globs: dict[str, tuple[str, ...]] = {}
     for key in ("routes", "models", "tenants"):
         if key not in keys:
             continue
         if keys[key].value == ():
             reading.fail(keys[key].place, f"an empty list matches nothing; leave `{key}` out to match everything")
-        found[key] = reading.words(keys[key])
+        globs[key] = reading.words(keys[key])
     if "routes" in keys and isinstance(keys["routes"].value, tuple):
         for item in keys["routes"].value:
             if isinstance(item.value, str) and item.value and not _ROUTE.fullmatch(item.value):
@@ -145,32 +145,32 @@ def read_match(reading: Reading, node: Node | None) -> Match:
     places = {"when": keys["when"].place} if "when" in keys else {}
     if "tenants" in keys and isinstance(keys["tenants"].value, tuple):
         places |= {f"tenants[{number}]": item.place for number, item in enumerate(keys["tenants"].value)}
-    return Match(found.get("routes"), found.get("models"), found.get("tenants"), headers, when, places)
+    return Match(globs.get("routes"), globs.get("models"), globs.get("tenants"), headers, when, places)
 
 
-def _headers(reading: Reading, node: Node | None) -> dict[str, tuple[str, ...]]:
+def _headers(reading: FileReading, node: YamlNode | None) -> dict[str, tuple[str, ...]]:
     if node is None:
         return {}
     entries = reading.mapping(node, 'a mapping from names of headers to values, like `{x-team: "red-*"}`') or {}
     if node.value == {}:
         reading.fail(node.place, "an empty mapping asks for no header; leave `headers` out")
-    found: dict[str, tuple[str, ...]] = {}
+    headers: dict[str, tuple[str, ...]] = {}
     for name, value in entries.items():
         if not _HEADER.fullmatch(name):
             reading.fail(value.key, f"`{name}` is not the name of a header")
         elif name.lower() in CREDENTIALS:
             reading.fail(value.key, f"`{name.lower()}` holds a credential; tell clients apart by `tenants`")
-        elif name.lower() in found:
+        elif name.lower() in headers:
             reading.fail(value.key, f"`{name.lower()}` stands here twice: the case of a header's name says nothing")
         globs = reading.word_or_words(value)
         if value.value == ():
             reading.fail(value.place, 'an empty list matches nothing; `"*"` matches any value')
-        found[name.lower()] = globs
-    return found
+        headers[name.lower()] = globs
+    return headers
 
 
-def read_condition(reading: Reading, node: Node | None) -> Cel | None:
-    """A condition in CEL."""
+def read_condition(reading: FileReading, node: YamlNode | None) -> Cel | None:
+    """Reads a condition in CEL."""
     text = reading.word(node, 'a condition in CEL, like `request.model.startsWith("gpt-")`, written as words')
     if node is None or text is None:
         return None

@@ -1,8 +1,8 @@
 """Normal forms of the names that a client writes: models, tools, values of headers.
 
-In: a name as it stands in a request. Out: its readings, the spellings that a condition is compared with. A condition that
-holds for one reading holds. `None` is a name that cannot be read: every condition on it is taken to hold, because nobody can
-tell what the upstream makes of it. Nothing is kept but a cache of pure results.
+In: a name as it stands in a request. Out: its readings, the spellings that a condition is compared with. A condition holds if
+it holds for some reading. `None` is a name that cannot be read. Every condition on it is taken to hold, because the proxy
+cannot know how the upstream reads it. Kept: a cache of pure results.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from functools import lru_cache
 
 LIMIT_CHARS = 200
 LIMIT_PARTS = 12
-# A model behind such a name is chosen by the upstream.
+# The upstream chooses the model behind such a name.
 _CHOSEN_UPSTREAM = frozenset(("auto", "default", "router"))
 _MODEL = re.compile(r"[a-z0-9._:/@+~#-]+", re.ASCII)
 _TOOL = re.compile(r"[a-z0-9._:/-]+", re.ASCII)
-# What stands between a provider and its model: `openai/`, `models/`, `us.anthropic.`, `ft:`. A dot counts between letters only:
-# `gpt-3.5` is one name.
+# The separators between a provider and its model: `openai/`, `models/`, `us.anthropic.`, `ft:`. A dot separates letters only:
+# `gpt-3.5` is a single name.
 _BREAK = re.compile(r"--|__|[/:@~#+]|(?<=[a-z])\.(?=[a-z])", re.ASCII)
 _VARIANT = re.compile(r"[:@#~+]", re.ASCII)
 _VERSION = re.compile(r"(?:[-@]20\d\d-?\d\d-?\d\d|-\d{4}|-latest|-v\d{1,2})\Z", re.ASCII)
@@ -27,17 +27,17 @@ _SPACES = re.compile(r"\s+")
 
 
 def small(text: str) -> str:
-    """The text in small letters and compatibility form (NFKC)."""
+    """The text in lower case and compatibility form (NFKC)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def folded(text: str) -> str:
-    """The text in small letters and compatibility form (NFKC), without white space, control and format characters."""
+    """The text in lower case and compatibility form (NFKC), without white space, control and format characters."""
     return "".join(char for char in small(text) if unicodedata.category(char) not in ("Cc", "Cf", "Zs", "Zl", "Zp"))
 
 
 def folded_value(text: str) -> str:
-    """The value of a header in small letters, with single spaces and none at its ends."""
+    """The value of a header in lower case, with single spaces and no spaces at its ends."""
     return _SPACES.sub(" ", small(text)).strip()
 
 
@@ -50,7 +50,7 @@ def model_readings(name: str) -> tuple[str, ...] | None:
     if not _MODEL.fullmatch(plain):
         return None
     breaks = list(_BREAK.finditer(plain))
-    parts = [part for part in (plain, *(plain[found.end() :] for found in breaks)) if part]
+    parts = [part for part in (plain, *(plain[match.end() :] for match in breaks)) if part]
     if len(breaks) > LIMIT_PARTS or not parts or plain.startswith("@") or parts[-1] in _CHOSEN_UPSTREAM:
         return None
     return tuple(dict.fromkeys(reading for part in parts for reading in _shortened(part)))
@@ -77,11 +77,11 @@ def tool_readings(name: str) -> tuple[str, ...] | None:
     breaks = list(_BREAK.finditer(plain))
     if not _TOOL.fullmatch(plain) or len(breaks) > LIMIT_PARTS:
         return None
-    return tuple(dict.fromkeys(part for part in (plain, *(plain[found.end() :] for found in breaks)) if part))
+    return tuple(dict.fromkeys(part for part in (plain, *(plain[match.end() :] for match in breaks)) if part))
 
 
 @lru_cache(maxsize=4096)
 def value_readings(value: str) -> tuple[str, ...]:
-    """The value of a header in normal form, and each of the values that commas join in it."""
+    """The value of a header in normal form, and each of its comma-separated parts."""
     parts = [folded_value(part) for part in value.split(",")[:LIMIT_PARTS]]
     return tuple(dict.fromkeys((folded_value(value), *parts)))

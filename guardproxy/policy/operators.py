@@ -1,6 +1,6 @@
-"""Reading `operators:` of a rule: `{CREDIT_CARD: {type: mask, chars_to_mask: 12}, DEFAULT: redact}`.
+"""Reads `operators:` of a rule: `{CREDIT_CARD: {type: mask, chars_to_mask: 12}, DEFAULT: redact}`.
 
-In: the node. Out: frozen `Operators`; mistakes are noted in the `Reading` like all others of the file.
+In: the node. Out: frozen `Operators`; mistakes are noted in the `FileReading` like all others of the file.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from guardproxy.policy.reading import Reading, join
-from guardproxy.policy.tree import Node
+from guardproxy.policy.reading import FileReading, join
+from guardproxy.policy.tree import YamlNode
 from guardproxy.redaction import (
     DEFAULT,
     HASH_TYPES,
@@ -33,30 +33,32 @@ _LABEL = re.compile(r"[A-Z][A-Z0-9_]*")
 _WANTED = "an operator, like `hash` or `{type: mask, chars_to_mask: 12}`"
 
 
-def read_operators(reading: Reading, node: Node | None) -> Operators:
-    """The operators of a rule; where nothing is said, placeholders."""
+def read_operators(reading: FileReading, node: YamlNode | None) -> Operators:
+    """The operators of a rule; placeholders if the rule has no `operators`."""
     if node is None:
         return PLACEHOLDERS
     entries = reading.mapping(node, "a mapping from labels to operators, like `{CREDIT_CARD: mask, DEFAULT: hash}`")
     if node.value == {}:
         reading.fail(node.place, f"an empty mapping says nothing; name a label, or `{DEFAULT}` for all of them")
-    found: dict[str, Operator] = {}
+    by_label: dict[str, Operator] = {}
     for label, value in (entries or {}).items():
         if not _LABEL.fullmatch(label):
             hint = f"; did you mean `{DEFAULT}`?" if label.upper() == DEFAULT else ""
             reading.fail(value.key, f"`{label}` is no label: labels are written like CREDIT_CARD{hint}")
         if operator := _operator(reading, value):
-            found[label] = operator
-    return Operators(found.pop(DEFAULT, PLACEHOLDER_OPERATOR), found)
+            by_label[label] = operator
+    return Operators(by_label.pop(DEFAULT, PLACEHOLDER_OPERATOR), by_label)
 
 
 def unrestorable(operators: Operators) -> str:
-    """The first operator that puts something there from which no value comes back; empty when there is none."""
+    """The first operator whose replacement cannot be turned back into the value; empty if all can."""
     of = {**operators.by_label, DEFAULT: operators.default}
-    return next((f"`{one.type}` for {label}" for label, one in of.items() if one.type != "placeholder"), "")
+    return next(
+        (f"`{operator.type}` for {label}" for label, operator in of.items() if operator.type != "placeholder"), ""
+    )
 
 
-def _operator(reading: Reading, node: Node) -> Operator | None:
+def _operator(reading: FileReading, node: YamlNode) -> Operator | None:
     if isinstance(node.value, str):
         kind = _kind(reading, node)
         return _built(reading, kind, {}, node) if kind else None
@@ -72,14 +74,14 @@ def _operator(reading: Reading, node: Node) -> Operator | None:
     return _built(reading, kind, reading.entries(node, "a mapping", ("type", *_PARAMETERS[kind])), node)
 
 
-def _kind(reading: Reading, node: Node) -> Kind | None:
+def _kind(reading: FileReading, node: YamlNode) -> Kind | None:
     if node.value in _OF_PRESIDIO:
         reading.fail(node.place, f"the operator `{node.value}` is not available here; use one of {join(KINDS)}")
         return None
     return reading.choice(node, KINDS)
 
 
-def _built(reading: Reading, kind: Kind, keys: Mapping[str, Node], node: Node) -> Operator | None:
+def _built(reading: FileReading, kind: Kind, keys: Mapping[str, YamlNode], node: YamlNode) -> Operator | None:
     if kind == "replace" and "new_value" not in keys:
         reading.fail(node.place, "`replace` needs the text to put there, like `{type: replace, new_value: REMOVED}`")
         return None
@@ -96,7 +98,7 @@ def _built(reading: Reading, kind: Kind, keys: Mapping[str, Node], node: Node) -
     )
 
 
-def _count(reading: Reading, node: Node | None) -> int | None:
+def _count(reading: FileReading, node: YamlNode | None) -> int | None:
     if node is None:
         return None
     if isinstance(node.value, bool) or not isinstance(node.value, int):

@@ -1,7 +1,7 @@
-"""Whether a `match` can hold at all: it is asked about made-up requests that are built from what it speaks of.
+"""Finds out whether a `match` can hold at all, by trying it on generated requests that use the values of its conditions.
 
-In: a `Match`, and the routes that there are. Out: whether one of the requests fits, and whether a missing header makes the
-condition fail. Nothing is said of conditions that do more than compare with what is written out.
+In: a `Match`, and all routes. Out: whether some request fits, and whether a missing header makes the condition fail. The
+result is unknown for conditions that do more than compare with literals.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _OTHER = "something-else"
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
-    """`holds`: whether a request was found that it holds for; `None` where that cannot be told. `fails`: whether one was found
-    for which it cannot be evaluated."""
+class ProbeResult:
+    """The result of a probe. `holds`: whether the match holds for some request; `None` if that is not known. `fails`: whether
+    it cannot be evaluated for some request."""
 
     holds: bool | None
     fails: bool
 
 
-def probe(match: Match, routes: Iterable[str]) -> Probed:
-    """Asks the match about requests on these routes."""
+def probe(match: Match, routes: Iterable[str]) -> ProbeResult:
+    """Tries the match on requests for these routes."""
     fitting = [route for route in routes if is_any(match.routes, route)]
     if not fitting:
-        return Probed(False, False)
+        return ProbeResult(False, False)
     tokens = list(tokens_of(match.when.text)) if match.when else []
     texts = list(dict.fromkeys(literal(token) for token in tokens if token.kind == "text"))
     numbers = sorted({int(token.text) for token in tokens if token.kind == "number" and token.text.isdigit()})
@@ -59,27 +59,27 @@ def probe(match: Match, routes: Iterable[str]) -> Probed:
     fails = False
     requests = _requests(match, fitting, _values(texts, numbers), texts, numbers)
     if requests is None:
-        return Probed(None, False)
+        return ProbeResult(None, False)
     for about in requests:
         verdict = match.verdict(about)
         if verdict == "yes":
-            return Probed(True, fails)
+            return ProbeResult(True, fails)
         fails = fails or verdict == "failed"
-    return Probed(True if fails else False if sure else None, fails)
+    return ProbeResult(True if fails else False if sure else None, fails)
 
 
 def _values(texts: Sequence[str], numbers: Sequence[int]) -> list[str]:
-    """Texts that begin, end or go on as those that the condition speaks of."""
-    joined = [one + other for one, other in product(texts, texts) if len(texts) <= 6]
+    """Texts that begin with, end with or contain the texts of the condition."""
+    joined = [first + second for first, second in product(texts, texts) if len(texts) <= 6]
     sized = ["x" * number for number in numbers if number <= 1000]
-    around = [made for text in texts for made in (text, text + "x", "x" + text)]
+    around = [variant for text in texts for variant in (text, text + "x", "x" + text)]
     return list(dict.fromkeys([_OTHER, "", *around, *joined, "".join(texts), *sized]))
 
 
 def _requests(
     match: Match, routes: Sequence[str], values: Sequence[str], texts: Sequence[str], numbers: Sequence[int]
 ) -> Iterator[About] | None:
-    said = match.when.text if match.when else ""
+    condition = match.when.text if match.when else ""
     counts = sorted({0, 1, *(n + step for n in numbers for step in (-1, 0, 1) if n + step >= 0)})
     headers: list[list[str | None]] = [
         [*(value for glob in match.headers[name] for value in _of_glob(glob, values))]
@@ -87,17 +87,21 @@ def _requests(
         else [None, *values]
         for name in sorted(match.asks)
     ]
-    asked = routes if any(f"request.{name}" in said for name in ("route", "method", "path")) else routes[:1]
+    routes_to_try = (
+        routes if any(f"request.{name}" in condition for name in ("route", "method", "path")) else routes[:1]
+    )
     models = [
-        one for one in _fitting(match.models, values if "request.model" in said else [_OTHER]) if model_readings(one)
+        model
+        for model in _fitting(match.models, values if "request.model" in condition else [_OTHER])
+        if model_readings(model)
     ]
-    tenants = _fitting(match.tenants, values if "tenant.name" in said else [_OTHER])
-    streams = (False, True) if "request.stream" in said else (False,)
-    tokens = counts if "request.max_tokens" in said else [0]
-    messages = counts if "request.messages" in said else [1]
+    tenants = _fitting(match.tenants, values if "tenant.name" in condition else [_OTHER])
+    streams = (False, True) if "request.stream" in condition else (False,)
+    tokens = counts if "request.max_tokens" in condition else [0]
+    messages = counts if "request.messages" in condition else [1]
     tools = [(), (_OTHER,), *((text,) for text in texts), (*texts, _OTHER), tuple(texts)]
-    offered = tools if "request.tools" in said else tools[:1]
-    choices = (asked, models, tenants, streams, tokens, messages, offered)
+    offered = tools if "request.tools" in condition else tools[:1]
+    choices = (routes_to_try, models, tenants, streams, tokens, messages, offered)
     if prod(map(len, (*choices, *headers))) > LIMIT_REQUESTS:
         return None
     names = sorted(match.asks)
@@ -115,12 +119,12 @@ def _named(names: Sequence[str], values: Sequence[str | None]) -> dict[str, str]
 def _fitting(globs: tuple[str, ...] | None, values: Sequence[str]) -> list[str]:
     if globs is None:
         return list(values)
-    made = [value for glob in globs for value in _of_glob(glob, values)]
-    return [value for value in dict.fromkeys(made) if is_any(globs, value)]
+    candidates = [value for glob in globs for value in _of_glob(glob, values)]
+    return [value for value in dict.fromkeys(candidates) if is_any(globs, value)]
 
 
 def _of_glob(glob: str, values: Sequence[str]) -> list[str]:
-    """Texts that a glob matches: each value in the place of its `*`, and each value that fits."""
+    """Texts that a glob matches: each value in place of its `*`, and each value that fits."""
     plain = glob.replace("?", "x")
-    made = [plain.replace("*", value) for value in values] if "*" in plain else [plain]
-    return [value for value in dict.fromkeys([*made, *values]) if is_any((glob,), value)]
+    candidates = [plain.replace("*", value) for value in values] if "*" in plain else [plain]
+    return [value for value in dict.fromkeys([*candidates, *values]) if is_any((glob,), value)]

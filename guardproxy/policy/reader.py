@@ -1,11 +1,10 @@
-"""Trees of policy files -> policies.
+"""Reads the files of a folder into policies.
 
-In: what a folder's files hold. Out: frozen `Policy` values, those of tenants' overrides after that of their file, and
-everything that is wrong with the files, with file, line and column. Kept: nothing. Which options the checks take is found out
-when they are built.
+In: the contents of the files. Out: frozen `Policy` values, those with the overrides of tenants after the policy of their
+file, and all errors, with file, line and column. Kept: nothing. The options of checks are examined when the checks are built.
 
-A policy that extends another is read as one tree: the other's, with its own laid over (`extending.py`); variables are put in
-before that (`variables.py`), those of the policy that extends last, so that it may set a variable of its baseline again.
+A policy that extends another is read as a single tree: its own tree laid over the tree of its baseline (`extending.py`).
+Variables are replaced before that (`variables.py`). A policy may set a variable of its baseline again.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ from guardproxy.policy.document import (
 from guardproxy.policy.expression import RESERVED
 from guardproxy.policy.extending import loosened, overlaid
 from guardproxy.policy.matching import is_any, read_match
-from guardproxy.policy.reading import Reading, did_you_mean
+from guardproxy.policy.reading import FileReading, did_you_mean
 from guardproxy.policy.rules import read_rules
-from guardproxy.policy.tree import Node, Place, entries, read_tree
-from guardproxy.policy.variables import Beside, Scope, read_scope, substituted
+from guardproxy.policy.tree import Place, YamlNode, entries, read_tree
+from guardproxy.policy.variables import Scope, SiblingFiles, read_scope, substituted
 
 _CHECK_NAME = re.compile(tables.CHECK_NAME)
 _WANTED = "a mapping that begins with `policy: some-name`"
@@ -44,30 +43,32 @@ _WANTED = "a mapping that begins with `policy: some-name`"
 
 @dataclass(slots=True)
 class _File:
-    """One file. `reading` has its mistakes, `keys` what it says, `scope` its variables; `extends`: the policy under it."""
+    """A file. `reading`: its errors; `keys`: its entries; `scope`: its variables; `extends`: the name of its baseline."""
 
     path: str
-    root: Node
-    reading: Reading
-    keys: Mapping[str, Node]
+    root: YamlNode
+    reading: FileReading
+    keys: Mapping[str, YamlNode]
     name: str
     scope: Scope = field(default_factory=dict)
-    scopes: dict[str, Scope] = field(default_factory=dict)  # of each tenant
+    scopes: dict[str, Scope] = field(default_factory=dict)  # by tenant
     extends: str = ""
-    # By tenant, the empty one for the file itself; nothing after a mistake.
+    # By tenant; the empty name is the file itself. Empty after an error.
     policies: Mapping[str, Policy] = field(default_factory=dict)
     done: bool = False
 
-    def tenants(self) -> Mapping[str, Node]:
-        """The overrides of each tenant: mappings."""
+    def tenants(self) -> Mapping[str, YamlNode]:
+        """The overrides of each tenant, which are mappings."""
         node = self.keys.get("tenants")
         tenants = node.value if node and isinstance(node.value, Mapping) else {}
-        return {name: one for name, one in tenants.items() if isinstance(one.value, Mapping)}
+        return {name: tenant for name, tenant in tenants.items() if isinstance(tenant.value, Mapping)}
 
 
-def read_policies(files: Iterable[tuple[str, bytes | str]], beside: Beside | None = None) -> list[Policy | PolicyError]:
-    """The policies of some files (path, content), in their order, and everything that is wrong with them. `beside`: the files
-    that they name."""
+def read_policies(
+    files: Iterable[tuple[str, bytes | str]], beside: SiblingFiles | None = None
+) -> list[Policy | PolicyError]:
+    """The policies and the errors of some files (path, content), in the order of the files. `beside`: the files that they
+    name."""
     read: list[_File | PolicyError] = [_opened(path, content, beside) for path, content in files]
     named: dict[str, _File] = {}
     for file in read:
@@ -86,15 +87,15 @@ def read_policies(files: Iterable[tuple[str, bytes | str]], beside: Beside | Non
     return out
 
 
-def _opened(path: str, content: bytes | str, beside: Beside | None) -> _File | PolicyError:
+def _opened(path: str, content: bytes | str, beside: SiblingFiles | None) -> _File | PolicyError:
     try:
         root = read_tree(content, path)
     except PolicyError as error:
         return error
-    reading = Reading(path)
+    reading = FileReading(path)
     extends = isinstance(root.value, Mapping) and "extends" in root.value
-    asked = tuple(name for name in tables.needed(tables.POLICY) if not (extends and name == "rules"))
-    keys = reading.entries(root, _WANTED, tuple(tables.POLICY), needed=asked)
+    required = tuple(name for name in tables.needed(tables.POLICY) if not (extends and name == "rules"))
+    keys = reading.entries(root, _WANTED, tuple(tables.POLICY), needed=required)
     file = _File(path, root, reading, keys, reading.name(keys.get("policy")) or "")
     file.extends = reading.name(keys.get("extends")) or ""
     file.scope = read_scope(reading, keys, beside)
@@ -103,19 +104,19 @@ def _opened(path: str, content: bytes | str, beside: Beside | None) -> _File | P
     return file
 
 
-def _check_tenants(reading: Reading, node: Node | None) -> None:
+def _check_tenants(reading: FileReading, node: YamlNode | None) -> None:
     entries = (reading.mapping(node, "a mapping from tenants to what is stricter for them") if node else None) or {}
     for value in entries.values():
-        found = reading.entries(value, "a mapping like `{vars: {limit: 0.5}}`", tuple(tables.TENANT))
+        keys = reading.entries(value, "a mapping like `{vars: {limit: 0.5}}`", tuple(tables.TENANT))
         if value.value == {}:
             reading.fail(value.place, "an empty mapping overrides nothing")
-        rules = found.get("rules")
+        rules = keys.get("rules")
         for item in reading.items(rules, "a list of rules") if rules else ():
             reading.entries(item, "a mapping with `id`", tuple(tables.RULE), needed=("id",))
 
 
 def _chain(file: _File, named: Mapping[str, _File]) -> list[_File]:
-    """The file after those that it extends; empty where they cannot be told."""
+    """The file, preceded by those that it extends; empty if a file is unknown or extends itself."""
     chain, names = [file], [file.name]
     while chain[0].extends:
         other = named.get(chain[0].extends)
@@ -126,7 +127,7 @@ def _chain(file: _File, named: Mapping[str, _File]) -> list[_File]:
                 file.reading.fail(node.place, f"unknown policy `{file.extends}`{near}")
             return []
         names.append(other.name)
-        if any(other is one for one in chain):
+        if any(other is link for link in chain):
             if other is file and node:
                 file.reading.fail(node.place, f"a circle: {' extends '.join(f'`{name}`' for name in names)}")
             return []
@@ -135,7 +136,7 @@ def _chain(file: _File, named: Mapping[str, _File]) -> list[_File]:
 
 
 def _read(chain: list[_File]) -> None:
-    """The policies of the last file of a chain."""
+    """Reads the policies of the last file of a chain."""
     file, errors = chain[-1], chain[-1].reading.errors
     if file.done:
         return
@@ -144,10 +145,10 @@ def _read(chain: list[_File]) -> None:
     if chain[1:]:
         _read(chain[:-1])
         before = chain[-2].policies
-        if not before:  # its own mistakes come first
+        if not before:  # its errors must be corrected first
             return
     policies: dict[str, Policy] = {}
-    for tenant in ("", *dict.fromkeys(name for one in chain for name in one.tenants())):
+    for tenant in ("", *dict.fromkeys(name for link in chain for name in link.tenants())):
         count = len(errors)
         if tenant and not is_any(policies[""].match.tenants, tenant):
             if tenant in file.tenants():
@@ -155,18 +156,18 @@ def _read(chain: list[_File]) -> None:
                 file.reading.fail(place, f"`match` is not for the tenant `{tenant}`, so this can never count")
             continue
         mine = _policy(chain, tenant)
-        under = [one for one in (policies.get(""), before.get(tenant)) if one]
+        baselines = [policy for policy in (policies.get(""), before.get(tenant)) if policy]
         if len(errors) == count:
-            for one in under:
-                for place, message in loosened(one, mine):
+            for baseline in baselines:
+                for place, message in loosened(baseline, mine):
                     file.reading.fail(place, message)
         if errors and not tenant:
             return
         names = {
             name
-            for one in (*under, *before.values())
-            if one.tenant in ("", tenant)
-            for name in (one.name, *one.stands_for)
+            for policy in (*baselines, *before.values())
+            if policy.tenant in ("", tenant)
+            for name in (policy.name, *policy.stands_for)
         }
         policies[tenant] = replace(mine, stands_for=frozenset(names))
     if not errors:
@@ -174,21 +175,21 @@ def _read(chain: list[_File]) -> None:
 
 
 def _policy(chain: list[_File], tenant: str) -> Policy:
-    """The last file's policy, with what it extends and the overrides of a tenant."""
+    """The policy of the last file, with its baselines and the overrides of a tenant."""
     file, reading = chain[-1], chain[-1].reading
     scope: Scope = {}
-    for one in chain:
-        scope |= one.scope
-    overrides = [(one, entries(one.tenants()[tenant])) for one in chain if tenant in one.tenants()]
-    for one, _ in overrides:
-        scope |= one.scopes[tenant]
+    for link in chain:
+        scope |= link.scope
+    overrides = [(link, entries(link.tenants()[tenant])) for link in chain if tenant in link.tenants()]
+    for override, _ in overrides:
+        scope |= override.scopes[tenant]
     used: set[str] = set()
-    merged: Mapping[str, Node] = {}
-    own: Mapping[str, Node] = {}
-    for one, said in [*((one, one.keys) for one in chain), *overrides]:
-        mine = substituted(reading, said, scope, one.scope, used)
-        if one is not file:
-            mine = {key: node.located(one.path) for key, node in mine.items()}
+    merged: Mapping[str, YamlNode] = {}
+    own: Mapping[str, YamlNode] = {}
+    for layer, keys in [*((link, link.keys) for link in chain), *overrides]:
+        mine = substituted(reading, keys, scope, layer.scope, used)
+        if layer is not file:
+            mine = {key: node.located(layer.path) for key, node in mine.items()}
         elif not own:
             own = mine
         merged = overlaid(merged, mine)
@@ -229,18 +230,18 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
 
 def _exactly(text: str) -> str:
     """A glob that only this text matches."""
-    return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", text)
+    return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", text)
 
 
-def _checks(reading: Reading, node: Node | None) -> dict[str, CheckSpec | None]:
-    """All check names of the file; `None` for a check that could not be read, so that rules may still name it."""
+def _checks(reading: FileReading, node: YamlNode | None) -> dict[str, CheckSpec | None]:
+    """All checks of the file, by name; `None` for a check that could not be read, so that rules may still name it."""
     if node is None:
         return {}
     entries = reading.mapping(node, "a mapping of check names, like `pii: {use: pii}`") or {}
     return {name: _check(reading, name, value) for name, value in entries.items()}
 
 
-def _check(reading: Reading, name: str, node: Node) -> CheckSpec | None:
+def _check(reading: FileReading, name: str, node: YamlNode) -> CheckSpec | None:
     if name in RESERVED:
         reading.fail(node.key, f"`{name}` has a meaning of its own in `when`; give the check another name")
     elif not _CHECK_NAME.fullmatch(name):
@@ -261,7 +262,7 @@ def _check(reading: Reading, name: str, node: Node) -> CheckSpec | None:
     return CheckSpec(use or "", options, node.key, places, on_error=on_error)
 
 
-def _opaque(reading: Reading, node: Node | None) -> frozenset[str]:
+def _opaque(reading: FileReading, node: YamlNode | None) -> frozenset[str]:
     """The kinds of content that are refused."""
     if node is None:
         return frozenset()
@@ -271,7 +272,7 @@ def _opaque(reading: Reading, node: Node | None) -> frozenset[str]:
     return frozenset(name for name, value in keys.items() if reading.choice(value, PASSES) == "refuse")
 
 
-def _audit(reading: Reading, node: Node | None) -> tuple[Keep, Intent]:
+def _audit(reading: FileReading, node: YamlNode | None) -> tuple[Keep, Intent]:
     if node is None:
         return "redacted", "on"
     keys = reading.entries(node, "a mapping like `{keep: redacted}`", tuple(tables.AUDIT))

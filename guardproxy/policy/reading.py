@@ -1,7 +1,7 @@
-"""Typed reading of a policy file's tree: each question about a value gives the value, or notes what is wrong.
+"""Typed reading of the tree of a policy file: each method returns a value or notes the error.
 
-In: nodes of one file. Out: strings, tuples, booleans; `None` where the value could not be used. Kept: the errors, so
-that one look at the messages shows everything that has to be changed in the file.
+In: nodes of one file. Out: strings, tuples, booleans; `None` for a value that cannot be used. Kept: the errors, so that the
+user sees every error of the file at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import TypeVar
 
 from guardproxy.errors import PolicyError
-from guardproxy.policy.tree import Node, Place
+from guardproxy.policy.tree import Place, YamlNode
 
 LATER = "is not available in this version"
 
@@ -21,8 +21,8 @@ _NAME = re.compile(r"[a-z0-9-]+")
 Choice = TypeVar("Choice", bound=str)
 
 
-class Reading:
-    """One file being read: its path, and the errors so far."""
+class FileReading:
+    """Reads the nodes of a file: its path, and the errors so far."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -31,14 +31,14 @@ class Reading:
     def fail(self, place: Place, message: str) -> None:
         self.errors.append(PolicyError(message, place.path or self.path, place.line, place.column))
 
-    def unexpected(self, node: Node, wanted: str) -> None:
-        """Notes a value of the wrong type; unquoted numbers and booleans are the usual accident."""
+    def unexpected(self, node: YamlNode, wanted: str) -> None:
+        """Notes a value of the wrong type. Unquoted numbers and booleans are the usual cause."""
         hint = "; quote it" if isinstance(node.value, bool | int | float) and "word" in wanted else ""
         self.fail(node.place, f"expected {wanted}, found {node.found()}{hint}")
 
     def entries(
-        self, node: Node, wanted: str, allowed: Sequence[str], needed: Sequence[str] = ()
-    ) -> Mapping[str, Node]:
+        self, node: YamlNode, wanted: str, allowed: Sequence[str], needed: Sequence[str] = ()
+    ) -> Mapping[str, YamlNode]:
         """The allowed entries of a mapping. Notes unknown keys, and missing `needed` keys."""
         entries = self.mapping(node, wanted)
         if entries is None:
@@ -51,19 +51,19 @@ class Reading:
                 self.fail(node.place, f"`{key}` is missing")
         return {key: value for key, value in entries.items() if key in allowed}
 
-    def mapping(self, node: Node, wanted: str) -> Mapping[str, Node] | None:
+    def mapping(self, node: YamlNode, wanted: str) -> Mapping[str, YamlNode] | None:
         if isinstance(node.value, Mapping):
             return node.value
         self.unexpected(node, wanted)
         return None
 
-    def items(self, node: Node, wanted: str) -> tuple[Node, ...]:
+    def items(self, node: YamlNode, wanted: str) -> tuple[YamlNode, ...]:
         if isinstance(node.value, tuple):
             return node.value
         self.unexpected(node, wanted)
         return ()
 
-    def word(self, node: Node | None, wanted: str = "a word") -> str | None:
+    def word(self, node: YamlNode | None, wanted: str = "a word") -> str | None:
         if node is None:
             return None
         if isinstance(node.value, str) and node.value.strip():
@@ -74,19 +74,19 @@ class Reading:
             self.unexpected(node, wanted)
         return None
 
-    def name(self, node: Node | None) -> str | None:
-        """A word that can stand in logs, headers and metrics."""
+    def name(self, node: YamlNode | None) -> str | None:
+        """A name that is safe in logs, headers and metrics."""
         name = self.word(node)
         if node is not None and name is not None and not _NAME.fullmatch(name):
             self.fail(node.place, "a name has only the characters a-z, 0-9 and `-`")
             return None
         return name
 
-    def words(self, node: Node, wanted: str = "a list of words") -> tuple[str, ...]:
+    def words(self, node: YamlNode, wanted: str = "a list of words") -> tuple[str, ...]:
         words = (self.word(item) for item in self.items(node, wanted))
         return tuple(word for word in words if word is not None)
 
-    def word_or_words(self, node: Node | None) -> tuple[str, ...]:
+    def word_or_words(self, node: YamlNode | None) -> tuple[str, ...]:
         if node is None:
             return ()
         if isinstance(node.value, str):
@@ -94,7 +94,7 @@ class Reading:
             return () if word is None else (word,)
         return self.words(node, "a word or a list of words")
 
-    def choice(self, node: Node | None, options: tuple[Choice, ...], later: Sequence[str] = ()) -> Choice | None:
+    def choice(self, node: YamlNode | None, options: tuple[Choice, ...], later: Sequence[str] = ()) -> Choice | None:
         """One of `options`, or `None`."""
         word = self.word(node, f"one of {join(options)}")
         if node is None or word is None:
@@ -109,7 +109,7 @@ class Reading:
             self.fail(node.place, f"unknown word `{word}`{hint} (expected one of {join(options)})")
         return None
 
-    def number(self, node: Node | None, least: float, most: float, *, whole: bool = False) -> float | None:
+    def number(self, node: YamlNode | None, least: float, most: float, *, whole: bool = False) -> float | None:
         """A number from `least` to `most`, or `None`."""
         if node is None:
             return None
@@ -124,7 +124,7 @@ class Reading:
             return None
         return number
 
-    def boolean(self, node: Node | None) -> bool | None:
+    def boolean(self, node: YamlNode | None) -> bool | None:
         if node is None or isinstance(node.value, bool):
             return None if node is None else bool(node.value)
         if node.value in ("yes", "no", "on", "off"):

@@ -1,6 +1,6 @@
-"""Reading `restore` of a rule: `true`, `false`, or where values come back (`{in: [assistant], urls: [api.example.com]}`).
+"""Reads `restore` of a rule: `true`, `false`, or where values come back (`{in: [assistant], urls: [api.example.com]}`).
 
-In: the node. Out: whether values come back, `None` where the rule does not say, and in which places.
+In: the node. Out: whether values come back (`None` if the rule does not say), and in which places.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from collections.abc import Mapping
 
 from guardproxy.findings import KINDS, Kind
 from guardproxy.policy.document import KINDS_OF
-from guardproxy.policy.reading import Reading, did_you_mean, join
-from guardproxy.policy.tree import Node
+from guardproxy.policy.reading import FileReading, did_you_mean, join
+from guardproxy.policy.tree import YamlNode
 from guardproxy.redaction import EVERYWHERE, Restoration
 from guardproxy.urls import HOST
 
 _KEYS = ("in", "urls")
 
 
-def read_restore(reading: Reading, node: Node | None) -> tuple[bool | None, Restoration]:
-    """Whether values come back, and where. Mistakes are noted."""
+def read_restore(reading: FileReading, node: YamlNode | None) -> tuple[bool | None, Restoration]:
+    """Whether values come back, and in which places. Errors are noted."""
     if node is None or not isinstance(node.value, Mapping):
         return reading.boolean(node), EVERYWHERE
     keys = reading.entries(node, "true, false or a mapping like `{in: [assistant]}`", _KEYS)
@@ -29,7 +29,7 @@ def read_restore(reading: Reading, node: Node | None) -> tuple[bool | None, Rest
     return True, Restoration(_kinds(reading, keys.get("in")), _hosts(reading, keys.get("urls")))
 
 
-def _kinds(reading: Reading, node: Node | None) -> frozenset[Kind] | None:
+def _kinds(reading: FileReading, node: YamlNode | None) -> frozenset[Kind] | None:
     if node is None:
         return None
     if node.value == ():
@@ -48,7 +48,7 @@ def _kinds(reading: Reading, node: Node | None) -> frozenset[Kind] | None:
     return frozenset(chosen)
 
 
-def _hosts(reading: Reading, node: Node | None) -> frozenset[str]:
+def _hosts(reading: FileReading, node: YamlNode | None) -> frozenset[str]:
     if node is None:
         return frozenset()
     hosts = []

@@ -1,4 +1,4 @@
-"""What a rule with `action: retry` says beside its `when`: budget, template, and what happens when nothing is left."""
+"""Reads the keys of a rule with `action: retry`: its budget, its template, and what follows when no attempt is left."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from guardproxy.decisions import Retry, Then
-from guardproxy.policy.reading import Reading
-from guardproxy.policy.tree import Node
+from guardproxy.policy.reading import FileReading
+from guardproxy.policy.tree import YamlNode
 
 THEN: tuple[Then, ...] = get_args(Then)
 LIMIT_ATTEMPTS = 10
@@ -17,15 +17,15 @@ LIMIT_TOKENS = 10**9
 LIMIT_PRICE = 10**6
 _TEXT = {"type": "string", "minLength": 1}
 
-# Each key, what it says, and its form as JSON Schema.
+# Each key with its description and its form as JSON Schema.
 TABLE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "attempts": (
-        "How many more answers the model may give.",
+        "The number of further answers that the model may give.",
         {"type": "integer", "minimum": 1, "maximum": LIMIT_ATTEMPTS},
     ),
     "then": ("What happens when no attempt is left.", {"enum": list(THEN)}),
     "fallback": (
-        "For `then: fallback`: whom to ask instead.",
+        "For `then: fallback`: the model or upstream to ask instead.",
         {
             "type": "object",
             "minProperties": 1,
@@ -37,11 +37,11 @@ TABLE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         },
     ),
     "template": (
-        "What the model is told; `{errors}` in it is the list of faults.",
+        "The message to the model; `{errors}` is replaced with the list of faults.",
         {**_TEXT, "maxLength": LIMIT_TEMPLATE_CHARS},
     ),
     "total_s": (
-        "Seconds after which no attempt begins.",
+        "Seconds after which no further attempt begins.",
         {"type": "number", "minimum": LIMIT_S[0], "maximum": LIMIT_S[1]},
     ),
     "total_tokens": (
@@ -49,7 +49,7 @@ TABLE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {"type": "integer", "minimum": 1, "maximum": LIMIT_TOKENS},
     ),
     "price": (
-        "Of a million tokens of output, for the count of what was saved.",
+        "The price of a million output tokens, for the metric of savings.",
         {"type": "number", "minimum": 0, "maximum": LIMIT_PRICE},
     ),
 }
@@ -57,8 +57,8 @@ KEYS = tuple(TABLE)
 _PLAIN = Retry("")
 
 
-def read_retry(reading: Reading, keys: Mapping[str, Node], rule: str, message: str) -> Retry:
-    """The retry that a rule's keys ask for."""
+def read_retry(reading: FileReading, keys: Mapping[str, YamlNode], rule: str, message: str) -> Retry:
+    """The retry that the keys of a rule describe."""
     attempts = reading.number(keys.get("attempts"), 1, LIMIT_ATTEMPTS, whole=True)
     total_s = reading.number(keys.get("total_s"), *LIMIT_S)
     tokens = reading.number(keys.get("total_tokens"), 1, LIMIT_TOKENS, whole=True)
@@ -88,7 +88,7 @@ def read_retry(reading: Reading, keys: Mapping[str, Node], rule: str, message: s
     )
 
 
-def _fallback(reading: Reading, node: Node | None) -> tuple[str, str]:
+def _fallback(reading: FileReading, node: YamlNode | None) -> tuple[str, str]:
     if node is None:
         return "", ""
     keys = reading.entries(node, "a mapping like {model: gpt-5}", ("model", "upstream"))

@@ -1,6 +1,6 @@
-"""Reading the `rules:` of a policy file.
+"""Reads the `rules:` of a policy file.
 
-In: the node of the list, and the names of the file's checks. Out: frozen `Rule`s; mistakes are noted in the `Reading`.
+In: the node of the list, and the names of the file's checks. Out: frozen `Rule`s; mistakes are noted in the `FileReading`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from guardproxy.policy import keys as tables
 from guardproxy.policy.document import KINDS_OF, MODES, SEVERITIES, WORDS_OF_ON, Rule
 from guardproxy.policy.expression import Expression, has_and, parse_expression
 from guardproxy.policy.operators import read_operators, unrestorable
-from guardproxy.policy.reading import Reading, did_you_mean, join
+from guardproxy.policy.reading import FileReading, did_you_mean, join
 from guardproxy.policy.strictness import ACTIONS
-from guardproxy.policy.tree import Node, Place
+from guardproxy.policy.tree import Place, YamlNode
 
 
-def read_rules(reading: Reading, node: Node | None, checks: tuple[str, ...]) -> dict[str, Rule | None]:
-    """All rule ids of the file; `None` for a rule that could not be read, so that tests may still name it."""
+def read_rules(reading: FileReading, node: YamlNode | None, checks: tuple[str, ...]) -> dict[str, Rule | None]:
+    """All rules of the file, by id; `None` for a rule that could not be read, so that tests may still name it."""
     if node is None:
         return {}
     rules: dict[str, Rule | None] = {}
@@ -41,7 +41,9 @@ def read_rules(reading: Reading, node: Node | None, checks: tuple[str, ...]) -> 
     return rules
 
 
-def _rule(reading: Reading, keys: Mapping[str, Node], checks: tuple[str, ...], name: str, place: Place) -> Rule | None:
+def _rule(
+    reading: FileReading, keys: Mapping[str, YamlNode], checks: tuple[str, ...], name: str, place: Place
+) -> Rule | None:
     on = read_on(reading, keys.get("on"))
     when = _when(reading, keys.get("when"), checks)
     action = reading.choice(keys.get("action"), acting.known())
@@ -97,7 +99,7 @@ def _at(place: Place) -> str:
     return f"in {place.path}:{place.line}" if place.path else f"on line {place.line}"
 
 
-def _belong(reading: Reading, keys: Mapping[str, Node], action: str) -> None:
+def _belong(reading: FileReading, keys: Mapping[str, YamlNode], action: str) -> None:
     if "with" in keys and action in ACTIONS:
         reading.fail(keys["with"].key, f"`with` belongs to actions of other packages, not to {action}")
     for name, node in keys.items():
@@ -107,7 +109,7 @@ def _belong(reading: Reading, keys: Mapping[str, Node], action: str) -> None:
             reading.fail(node.key, f"`{name}` {verb} to the {which} {' and '.join(actions)}, not to {action}")
 
 
-def read_on(reading: Reading, node: Node | None) -> frozenset[tuple[Direction, Kind]]:
+def read_on(reading: FileReading, node: YamlNode | None) -> frozenset[tuple[Direction, Kind]]:
     if node is None:
         return frozenset(pair for direction in KINDS_OF for pair in product([direction], KINDS_OF[direction]))
     if node.value == ():
@@ -125,7 +127,7 @@ def read_on(reading: Reading, node: Node | None) -> frozenset[tuple[Direction, K
     return frozenset(pair for word in words for pair in WORDS_OF_ON.get(word, ()))
 
 
-def _when(reading: Reading, node: Node | None, checks: tuple[str, ...]) -> Expression | None:
+def _when(reading: FileReading, node: YamlNode | None, checks: tuple[str, ...]) -> Expression | None:
     text = reading.word(node, "an expression like `pii or secrets`, written as words")
     if node is None or text is None:
         return None

@@ -1,8 +1,8 @@
 """The one order of strength: of decisions, of the words of a policy, of operators, conditions and options of checks.
 
-In: two values, the first of an older or inherited policy, the second of the policy that takes its place. Out: an `Order`, which
-says whether the second protects more. Kept: nothing. `extends` refuses what is looser or unclear (`extending.py`), `policy
-diff` reports the order (`policydiff/`), and whatever names the strongest of several decisions asks `strongest`.
+In: two values, the first of an older or inherited policy, the second of the policy that takes its place. Out: an `Order`,
+which says whether the second protects more. Kept: nothing. `extends` refuses looser and unclear values (`extending.py`).
+`policy diff` reports the order (`policydiff/`). All code that needs the strongest of several decisions calls `strongest`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from guardproxy.redaction import KINDS as OPERATORS
 from guardproxy.redaction import Operator, Restoration
 
 Order = Literal["same", "tighter", "looser", "unclear"]
-"""How the second of two values compares with the first. `unclear`: it depends on the texts, or cannot be told."""
+"""The order of the second of two values relative to the first. `unclear`: it depends on the texts, or is not known."""
 
 Action = Literal["flag", "redact", "retry", "block"]
 Verdict = Literal["pass", "flag", "redact", "retry", "block"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-"""What becomes of a text, from the weakest to the strongest."""
+"""The possible verdicts on a text, from the weakest to the strongest."""
 
 SCALES: Mapping[str, tuple[Any, ...]] = {
     "on_error": ("flag", "block"),
@@ -39,7 +39,7 @@ SCALES: Mapping[str, tuple[Any, ...]] = {
     "early": (True, False),
     "then": ("pass_flagged", "fallback", "block"),
 }
-"""For each key of a policy with a few possible values: its values from the loosest to the strictest."""
+"""The values of each key that has a few possible values, from the loosest to the strictest."""
 
 _LIMIT_TERMS = 256
 
@@ -48,7 +48,7 @@ _LIMIT_TERMS = 256
 
 
 def verdict_of(decision: Decision) -> Verdict:
-    """The verdict that a decision leads to when it is done."""
+    """The verdict to which a decision leads when it is carried out."""
     match decision:
         case Pass():
             return "flag"
@@ -88,7 +88,7 @@ def compare(key: str, old: Any, new: Any) -> Order:
 def _on_scale(scale: Sequence[Any], old: Any, new: Any) -> Order:
     if same(old, new):
         return "same"
-    ranks = [next((rank for rank, value in enumerate(scale) if same(value, one)), None) for one in (old, new)]
+    ranks = [next((rank for rank, value in enumerate(scale) if same(value, wanted)), None) for wanted in (old, new)]
     return "unclear" if ranks[0] is None or ranks[1] is None else _by_size(ranks[0], ranks[1])
 
 
@@ -97,13 +97,13 @@ def _by_size(old: float, new: float) -> Order:
 
 
 def together(orders: Iterable[Order]) -> Order:
-    """The order of two values that are compared part by part."""
-    found = {order for order in orders if order != "same"}
-    return found.pop() if len(found) == 1 else "unclear" if found else "same"
+    """The order of two values from the orders of their parts."""
+    distinct = {order for order in orders if order != "same"}
+    return distinct.pop() if len(distinct) == 1 else "unclear" if distinct else "same"
 
 
 def compare_sets(old: Collection[Any], new: Collection[Any]) -> Order:
-    """The order of two sets of which the larger protects more."""
+    """The order of two sets; a larger set protects more."""
     return _by_inclusion(frozenset(old) <= frozenset(new), frozenset(new) <= frozenset(old))
 
 
@@ -114,17 +114,17 @@ def _by_inclusion(is_wider: bool, is_narrower: bool) -> Order:
 
 
 def compare_restorations(old: Restoration, new: Restoration) -> Order:
-    """The order of two sets of places in which values come back: fewer protect more."""
+    """The order of two sets of places in which values come back; fewer places protect more."""
     return _by_inclusion(new <= old, old <= new)
 
 
 def compare_shares(old: int, new: int) -> Order:
-    """The order of the numbers of conversations, of a million, for which a rule is enforced."""
+    """The order of two numbers of conversations, in a million, for which a rule is enforced."""
     return _by_size(old, new)
 
 
 def compare_operators(old: Operator, new: Operator) -> Order:
-    """The order of two operators: one that shows less of a value protects more."""
+    """The order of two operators; an operator that shows less of a value protects more."""
     if old.type != new.type:
         return _by_size(OPERATORS.index(new.type), OPERATORS.index(old.type))
     if old.chars_to_mask is None or new.chars_to_mask is None:
@@ -136,12 +136,13 @@ def compare_operators(old: Operator, new: Operator) -> Order:
 
 
 def compare_conditions(old: Expression, new: Expression) -> Order:
-    """The order of two conditions of a rule: one that holds wherever the other does protects more."""
+    """The order of two conditions of a rule; a condition that holds in more cases protects more."""
     return "same" if old == new else _by_inclusion(implies(old, new), implies(new, old))
 
 
 def implies(first: Expression, second: Expression) -> bool:
-    """Whether the second holds wherever the first does: in every smallest set of findings that makes the first hold."""
+    """Whether the second expression holds whenever the first holds, that is, in every smallest set of findings that makes the
+    first hold."""
     return all(second.holds(term) for term in terms(first))
 
 
@@ -164,7 +165,7 @@ def terms(expression: Expression) -> Collection[frozenset[str]]:
 
 
 def compare_options(option: Option | None, old: Any, new: Any) -> Order:
-    """The order of two values of an option, `None` for one that is left out. `option`: `None` if it is not declared."""
+    """The order of two values of an option; `None` is a missing value. `option`: `None` if it is not declared."""
     if option is None:
         return "same" if same(old, new) else "unclear"
     old, new = (option.default if value is None else value for value in (old, new))
@@ -207,7 +208,8 @@ def _compare_thresholds(old: Any, new: Any) -> Order:
 
 
 def threshold(value: Any) -> tuple[str, float] | None:
-    """A score or an operating point (`1%`) as its kind and a number of which less finds more; `None` for anything else."""
+    """The kind and number of a score or an operating point (`1%`), where a lower number finds more; `None` for other
+    values."""
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):

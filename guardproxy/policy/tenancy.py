@@ -1,7 +1,7 @@
-"""Whether the tenants that policies name can ever ask: each name must be one that the settings give to a credential.
+"""Checks the names of tenants in policies: the settings must give each name to a credential.
 
-In: policies and the names of tenants. Out: `PolicyErrors` with the place of each name that no credential can produce: a policy
-for it would look green and never count. Kept: nothing.
+In: policies and the names of tenants. Out: `PolicyErrors` with the place of each name that no credential has. A policy for
+such a name would pass its tests and never apply. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _METHODS: dict[str, Callable[[str, str], bool]] = {
 
 
 def refuse_strangers(policies: PolicySet, names: Sequence[str]) -> None:
-    """Raises `PolicyErrors` for the names of tenants in policies that are none of `names`. A glob must match one of them, or
-    the empty name of a client without one."""
-    found: dict[tuple[Place, str], PolicyError] = {}
+    """Raises `PolicyErrors` for names of tenants in policies that are not among `names`. A glob must match a name, or the
+    empty name of a client without a name."""
+    errors: dict[tuple[Place, str], PolicyError] = {}
     for policy in policies.policies:
         for place, text, fits in _named(policy):
             if not any(fits(small(name)) for name in (*names, "")):
                 path = place.path or policy.source
                 error = PolicyError(_message(text, names), path, place.line, place.column)
-                found.setdefault((Place(place.line, place.column, path), text), error)
-    if found:
-        raise PolicyErrors(sorted(found.values(), key=lambda error: (error.path, error.line, error.column)))
+                errors.setdefault((Place(place.line, place.column, path), text), error)
+    if errors:
+        raise PolicyErrors(sorted(errors.values(), key=lambda error: (error.path, error.line, error.column)))
 
 
 def _message(text: str, names: Sequence[str]) -> str:
@@ -52,12 +52,12 @@ Named = tuple[Place, str, Callable[[str], bool]]
 
 
 def _named(policy: Policy) -> Iterator[Named]:
-    """Each name in a policy with its place, and whether a tenant's name in small letters fits it."""
+    """Each name in a policy with its place, and a test whether the lower-case name of a tenant fits it."""
     match = policy.match
     for number, glob in enumerate(match.tenants or ()):
         place = match.places.get(f"tenants[{number}]", match.places.get("tenants[0]", policy.place))
-        shown = policy.tenant or glob
-        yield place, shown, partial(is_any, (small(glob),))
+        name = policy.tenant or glob
+        yield place, name, partial(is_any, (small(glob),))
     if match.when is None:
         return
     place = match.places.get("when", policy.place)
@@ -69,7 +69,7 @@ def _named(policy: Policy) -> Iterator[Named]:
 
 
 def _compared(tokens: Sequence[Token], at: int) -> Iterator[tuple[Token, Callable[[str], bool]]]:
-    """The texts that the name of a tenant is compared with, which stands at a place of an expression."""
+    """The texts that an expression compares with the `tenant.name` at token `at`, each with its test."""
     before, after = tokens[max(0, at - 2) : at], tokens[at + 3 :]
     words = [token.text for token in after[:3]]
     if len(before) == 2 and before[1].text in ("==", "!=") and before[0].kind == "text":
@@ -85,7 +85,7 @@ def _compared(tokens: Sequence[Token], at: int) -> Iterator[tuple[Token, Callabl
     elif len(after) > 3 and words[:1] == ["."] and words[2:] == ["("] and after[3].kind == "text":
         text = literal(after[3])
         if words[1] == "matches":
-            # The expression was compiled: the pattern is one of RE2, which `re` may not take.
+            # The compiled pattern is in the syntax of RE2, which `re` may not accept.
             yield after[3], lambda name: _matches(text, name)
         elif words[1] in _METHODS:
             yield after[3], lambda name: _METHODS[words[1]](name, small(text))

@@ -1,9 +1,9 @@
-"""The text of one policy file -> a tree of values that know where they stand.
+"""Parses the text of a policy file into a tree of values with their places.
 
-In: the bytes or the text of a file. Out: a `Node`, or a `PolicyError` with line and column. Kept: nothing.
-The format is YAML 1.2 with its core scalars, less everything that makes a file mean something else than it seems to
-say: anchors and aliases, tags, directives, tabs, characters that turn the reading direction round or cannot be seen,
-duplicate keys, keys that are not words, a second document.
+In: the bytes or the text of a file. Out: a `YamlNode`, or a `PolicyError` with line and column. Kept: nothing. The format is
+YAML 1.2 with its core scalars, without the features that make a file mean something different from what it seems to say:
+anchors and aliases, tags, directives, tabs, characters that change the reading direction or are invisible, duplicate keys,
+keys that are not words, a second document.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 _NAN = re.compile(r"\.nan|\.NaN|\.NAN")
-# What makes a line look other than it is: controls of the reading direction, a space without width, a soft hyphen, tags.
+# Characters that hide what a line says: controls of the reading direction, zero-width spaces, soft hyphens, tags.
 _UNSEEN = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
@@ -41,8 +41,8 @@ class _Mark(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A position in a file; lines and columns start at 1, columns count characters. `path`: of another file than the one
-    that is read (a list, a policy that is extended)."""
+    """A position in a file. Lines and columns start at 1; columns count characters. `path`: the path of another file (a list,
+    a policy that is extended); empty for the file itself."""
 
     line: int = 1
     column: int = 1
@@ -50,15 +50,15 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class YamlNode:
     """A value and its place.
 
-    `key`: for a value of a mapping, where its key stands; else the place of the value. `lead`: how many characters
-    stand between the place of a text and its first character (1 for a quote), or `None` where the text is not written
-    the way it reads (escapes, several lines).
+    `key`: the place of the key of a value in a mapping; otherwise the place of the value. `lead`: the number of characters
+    between the place of a text and its first character (1 for a quote), or `None` if the text is not written as it reads
+    (escapes, several lines).
     """
 
-    value: Scalar | tuple[Node, ...] | Mapping[str, Node]
+    value: Scalar | tuple[YamlNode, ...] | Mapping[str, YamlNode]
     place: Place
     key: Place
     lead: int | None = None
@@ -71,18 +71,18 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
-    def located(self, path: str) -> Node:
-        """The same, with the file's path at every place that has none."""
+    def located(self, path: str) -> YamlNode:
+        """The node with `path` at every place without a path."""
         value = self.value
         if isinstance(value, Mapping):
             value = {key: node.located(path) for key, node in value.items()}
         elif isinstance(value, tuple):
             value = tuple(node.located(path) for node in value)
-        place, key = (one if one.path else replace(one, path=path) for one in (self.place, self.key))
+        place, key = (mark if mark.path else replace(mark, path=path) for mark in (self.place, self.key))
         return replace(self, value=value, place=place, key=key)
 
     def found(self) -> str:
-        """What the value is, in words, for messages."""
+        """A description of the value, for messages."""
         match self.value:
             case None:
                 return "nothing"
@@ -98,12 +98,12 @@ class Node:
                 return "a mapping"
 
 
-def entries(node: Node) -> Mapping[str, Node]:
-    """The entries of a mapping; none of anything else."""
+def entries(node: YamlNode) -> Mapping[str, YamlNode]:
+    """The entries of a mapping; empty for any other node."""
     return node.value if isinstance(node.value, Mapping) else {}
 
 
-def read_tree(content: bytes | str, path: str) -> Node:
+def read_tree(content: bytes | str, path: str) -> YamlNode:
     """The only document of a file. Raises `PolicyError` at the first thing that cannot be read."""
     text = _decoded(content, path)
     _refuse_unseen(text, path)
@@ -142,12 +142,12 @@ def _refuse_unseen(text: str, path: str) -> None:
 
 
 def unseen(text: str, start: int = 0) -> int | None:
-    """Where the first character stands that cannot be seen, or that turns the reading direction round."""
-    found = _UNSEEN.search(text, start)
-    return found.start() if found else None
+    """The offset of the first character that is invisible or changes the reading direction."""
+    match = _UNSEEN.search(text, start)
+    return match.start() if match else None
 
 
-def _document(events: Iterator[yaml.Event], path: str) -> Node:
+def _document(events: Iterator[yaml.Event], path: str) -> YamlNode:
     next(events)  # the start of the stream
     start = next(events)
     if isinstance(start, yaml.StreamEndEvent):
@@ -162,7 +162,7 @@ def _document(events: Iterator[yaml.Event], path: str) -> Node:
     return root
 
 
-def _node(event: yaml.Event, events: Iterator[yaml.Event], path: str, key: Place | None, depth: int) -> Node:
+def _node(event: yaml.Event, events: Iterator[yaml.Event], path: str, key: Place | None, depth: int) -> YamlNode:
     place = _place(event.start_mark)
     if isinstance(event, yaml.AliasEvent):
         raise _error("aliases are not available; write the value out", path, place)
@@ -178,12 +178,12 @@ def _node(event: yaml.Event, events: Iterator[yaml.Event], path: str, key: Place
         items = []
         while not isinstance(inner := next(events), yaml.SequenceEndEvent):
             items.append(_node(inner, events, path, None, depth + 1))
-        return Node(tuple(items), place, key or place)
-    return Node(_entries(events, path, depth), place, key or place)
+        return YamlNode(tuple(items), place, key or place)
+    return YamlNode(_entries(events, path, depth), place, key or place)
 
 
-def _entries(events: Iterator[yaml.Event], path: str, depth: int) -> dict[str, Node]:
-    entries: dict[str, Node] = {}
+def _entries(events: Iterator[yaml.Event], path: str, depth: int) -> dict[str, YamlNode]:
+    entries: dict[str, YamlNode] = {}
     while not isinstance(inner := next(events), yaml.MappingEndEvent):
         name = _node(inner, events, path, None, depth + 1)
         if not isinstance(name.value, str):
@@ -195,13 +195,13 @@ def _entries(events: Iterator[yaml.Event], path: str, depth: int) -> dict[str, N
     return entries
 
 
-def _scalar(event: yaml.ScalarEvent, path: str, key: Place) -> Node:
+def _scalar(event: yaml.ScalarEvent, path: str, key: Place) -> YamlNode:
     place = _place(event.start_mark)
     lead = _lead(event)
     if event.style:
-        return Node(event.value, place, key, lead)
+        return YamlNode(event.value, place, key, lead)
     try:
-        return Node(core_scalar(event.value), place, key, lead)
+        return YamlNode(core_scalar(event.value), place, key, lead)
     except ValueError:
         raise _error("a number with too many digits; quote it if it is a text", path, place) from None
 
@@ -215,7 +215,7 @@ def _lead(event: yaml.ScalarEvent) -> int | None:
 
 
 def core_scalar(text: str) -> Scalar:
-    """What an unquoted scalar means by the core schema of YAML 1.2. Raises `ValueError` for a monstrous integer."""
+    """The value of an unquoted scalar by the core schema of YAML 1.2. Raises `ValueError` for an integer that is too long."""
     if _NULL.fullmatch(text):
         return None
     if _BOOL.fullmatch(text):

@@ -1,10 +1,11 @@
 """Variables and lists of a policy file: `vars: {limit: 0.8}`, `lists: {projects: lists/projects.txt}`, and `${limit}`.
 
-In: the nodes of a file, and the lists' bytes. Out: a `Scope`, and nodes in which every `${name}` has its value. Kept: nothing.
+In: the nodes of a file, and the lists' bytes. Out: a `Scope`, and nodes in which every `${name}` has its value. Kept:
+nothing.
 
-`${name}` alone is the value as it is, a number as a number; within a longer text it is its text; a list that stands in a list
-is spliced into it. `$${` is a plain `${`. Variables count in `match`, `checks`, `rules`, `on_error`, `unmapped`,
-`opaque`, `token_ids` and `audit`.
+`${name}` alone is the value itself: a number stays a number. Within a longer text it is the text of the value. A list inside
+a list is spliced into it. `$${` is a plain `${`. Variables are replaced in `match`, `checks`, `rules`, `on_error`,
+`unmapped`, `opaque`, `token_ids` and `audit`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import Protocol
 
 from guardproxy.errors import PolicyError
 from guardproxy.policy.keys import VARIABLE
-from guardproxy.policy.reading import Reading, did_you_mean, join
-from guardproxy.policy.tree import Node, Place, unseen
+from guardproxy.policy.reading import FileReading, did_you_mean, join
+from guardproxy.policy.tree import Place, YamlNode, unseen
 
-Scope = dict[str, Node]
+Scope = dict[str, YamlNode]
 
 PLACES = ("match", "checks", "rules", "on_error", "unmapped", "opaque", "token_ids", "enforce", "audit")
 LIMIT_ENTRIES = 10_000
@@ -29,11 +30,11 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{(" + VARIABLE + r")\}")
 _NAME = re.compile(VARIABLE)
 
 
-class Beside(Protocol):
-    """The files beside the policies."""
+class SiblingFiles(Protocol):
+    """Reads the files that policies name, such as lists."""
 
     def read(self, path: str) -> bytes:
-        """Raises `OSError`."""
+        """The bytes of a file, by its path below the folder. Raises `OSError`."""
         ...
 
     def shown(self, path: str) -> str:
@@ -41,7 +42,7 @@ class Beside(Protocol):
         ...
 
 
-def read_scope(reading: Reading, keys: Mapping[str, Node], beside: Beside | None) -> Scope:
+def read_scope(reading: FileReading, keys: Mapping[str, YamlNode], beside: SiblingFiles | None) -> Scope:
     """The variables and lists that `keys` declare."""
     scope: Scope = {}
     for name, node in _entries(reading, keys.get("vars"), "a mapping from names to values, like `{limit: 0.8}`"):
@@ -58,14 +59,14 @@ def read_scope(reading: Reading, keys: Mapping[str, Node], beside: Beside | None
     return scope
 
 
-def _entries(reading: Reading, node: Node | None, wanted: str) -> Iterator[tuple[str, Node]]:
+def _entries(reading: FileReading, node: YamlNode | None, wanted: str) -> Iterator[tuple[str, YamlNode]]:
     for name, value in ((reading.mapping(node, wanted) if node else None) or {}).items():
         if not _NAME.fullmatch(name):
             reading.fail(value.key, "the name of a variable begins with a-z and goes on with a-z, 0-9, `_` and `-`")
         yield name, value
 
 
-def _is_value(reading: Reading, node: Node) -> bool:
+def _is_value(reading: FileReading, node: YamlNode) -> bool:
     """Whether a variable can have this value: a word, a number, true or false, or a list of words and numbers."""
     items = node.value if isinstance(node.value, tuple) else (node,)
     for item in items:
@@ -75,8 +76,8 @@ def _is_value(reading: Reading, node: Node) -> bool:
     return True
 
 
-def _list(reading: Reading, node: Node, path: str, beside: Beside | None) -> Node:
-    """The entries of a file, one a line; what follows `#` at the beginning of a line is a comment."""
+def _list(reading: FileReading, node: YamlNode, path: str, beside: SiblingFiles | None) -> YamlNode:
+    """Reads a list file with an entry on each line. A line that begins with `#` is a comment."""
     nothing = replace(node, value=())
     if beside is None:
         reading.fail(node.place, "files cannot be read here")
@@ -91,7 +92,7 @@ def _list(reading: Reading, node: Node, path: str, beside: Beside | None) -> Nod
         place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"), beside.shown(path))
         reading.fail(place, "not UTF-8; save the file as UTF-8")
         return nothing
-    items: dict[str, Node] = {}
+    items: dict[str, YamlNode] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         entry = line.strip()
         place = Place(number, len(line) - len(line.lstrip()) + 1, beside.shown(path))
@@ -99,7 +100,7 @@ def _list(reading: Reading, node: Node, path: str, beside: Beside | None) -> Nod
             continue
         if wrong := _entry_wrong(entry, items):
             reading.fail(place, wrong)
-        items.setdefault(entry, Node(entry, place, place))
+        items.setdefault(entry, YamlNode(entry, place, place))
         if len(items) > LIMIT_ENTRIES:
             reading.fail(place, f"a list has at most {LIMIT_ENTRIES} entries")
             break
@@ -108,7 +109,7 @@ def _list(reading: Reading, node: Node, path: str, beside: Beside | None) -> Nod
     return replace(node, value=tuple(items.values()))
 
 
-def _entry_wrong(entry: str, before: Mapping[str, Node]) -> str:
+def _entry_wrong(entry: str, before: Mapping[str, YamlNode]) -> str:
     if entry in before:
         return f"duplicate entry, first on line {before[entry].place.line}"
     if len(entry) > LIMIT_ENTRY_CHARS:
@@ -117,30 +118,33 @@ def _entry_wrong(entry: str, before: Mapping[str, Node]) -> str:
 
 
 def substituted(
-    reading: Reading, keys: Mapping[str, Node], scope: Scope, own: Scope, used: set[str]
-) -> dict[str, Node]:
-    """`keys` with values in place of variables. `own`: those of the same file; a mistake in the value of another one stands
-    where that has its value. `used`: gets the names of those that were used."""
-    seen = _Seen(reading, scope, own, used)
-    return {key: seen.node(node) if key in PLACES else node for key, node in keys.items()}
+    reading: FileReading, keys: Mapping[str, YamlNode], scope: Scope, own: Scope, used: set[str]
+) -> dict[str, YamlNode]:
+    """`keys` with the values of variables. `own`: the variables of the same file; an error in the value of a variable of
+    another file is reported at its place in that file. `used`: receives the names of the used variables."""
+    substitution = _Substitution(reading, scope, own, used)
+    return {key: substitution.node(node) if key in PLACES else node for key, node in keys.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    reading: Reading
+class _Substitution:
+    reading: FileReading
     scope: Scope
     own: Scope
     used: set[str]
 
-    def node(self, node: Node) -> Node:
+    def node(self, node: YamlNode) -> YamlNode:
         if isinstance(node.value, Mapping):
-            return replace(node, value={key: self.node(one) for key, one in node.value.items()})
+            return replace(node, value={key: self.node(value) for key, value in node.value.items()})
         if isinstance(node.value, tuple):
-            items: list[Node] = []
+            items: list[YamlNode] = []
             for item in node.value:
-                made = self.node(item)
-                # a list in place of a variable, not one that was written here
-                items += made.value if isinstance(made.value, tuple) and isinstance(item.value, str) else (made,)
+                replacement = self.node(item)
+                # a list is spliced if it replaces a variable, not if the file has a list here
+                if isinstance(replacement.value, tuple) and isinstance(item.value, str):
+                    items += replacement.value
+                else:
+                    items.append(replacement)
             return replace(node, value=tuple(items))
         if not isinstance(node.value, str) or "${" not in node.value:
             return node
@@ -151,24 +155,25 @@ class _Seen:
             self.reading.fail(replace(node.place, column=node.place.column + lead), error.message)
             return node
 
-    def text(self, node: Node, text: str) -> Node:
+    def text(self, node: YamlNode, text: str) -> YamlNode:
         whole = _VARIABLE.fullmatch(text)
         if whole and whole[1]:
-            found = self.found(whole)
-            here = self.own.get(whole[1]) is found
-            return Node(found.value, node.place if here else found.place, node.key if here else found.key)
+            value_node = self.value_of(whole)
+            if self.own.get(whole[1]) is value_node:
+                return YamlNode(value_node.value, node.place, node.key)
+            return YamlNode(value_node.value, value_node.place, value_node.key)
 
         def value(match: re.Match[str]) -> str:
             if not match[1]:
                 return "${"
-            inner = self.found(match).value
+            inner = self.value_of(match).value
             if isinstance(inner, tuple):
                 raise PolicyError(f"`{match[1]}` is a list, which cannot stand within a text", column=match.start())
             return str(inner).lower() if isinstance(inner, bool) else str(inner)
 
-        return Node(_VARIABLE.sub(value, text), node.place, node.key)
+        return YamlNode(_VARIABLE.sub(value, text), node.place, node.key)
 
-    def found(self, match: re.Match[str]) -> Node:
+    def value_of(self, match: re.Match[str]) -> YamlNode:
         name = match[1]
         if name not in self.scope:
             near = did_you_mean(name, list(self.scope))

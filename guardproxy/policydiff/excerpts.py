@@ -1,6 +1,7 @@
-"""A text of a record around what was found in it: parts, of which some are marked.
+"""Cuts excerpts of a recorded text around its findings.
 
-In: the text as the record shows it (masked), and spans. Out: parts in order. Nothing else of a text is ever shown.
+In: the text as the record shows it (masked), and spans. Out: parts in order, of which some are marked. The rest of the text
+is never shown.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ LIMIT_CHARS = 400
 
 
 class ExcerptPart(NamedTuple):
-    """A part of an excerpt. `mark`: what was found there; empty for plain text."""
+    """A part of an excerpt. `mark`: the name of the finding; empty for plain text."""
 
     text: str
     mark: str = ""
 
 
 def excerpt(text: str, spans: Iterable[tuple[int, int, str]], around: int = AROUND_CHARS) -> tuple[ExcerptPart, ...]:
-    """The spans of a text, each marked with its name, and `around` characters on both sides of them. Of spans that overlap,
-    the first gives its name to both."""
+    """The spans of a text, each marked with its name, and `around` characters on both sides. Overlapping spans are merged
+    under the name of the first."""
     merged: list[tuple[int, int, str]] = []
     for start, end, name in sorted(spans):
         if merged and start < merged[-1][1]:

@@ -1,7 +1,8 @@
-"""A comparison as one HTML page: no scripts, nothing from elsewhere, readable on paper.
+"""Writes a comparison as one HTML page without scripts and external content, readable on paper.
 
-In: changes of policies and what they do to traffic. Out: the page. All text is escaped, signs that could reorder or hide other
-signs are written out, and the page's own policy allows nothing but its one style sheet, so a text from a log stays a text.
+In: changes of policies and their effects on traffic. Out: the page. All text is escaped, and characters that could reorder or
+hide other characters are written as escapes. The content security policy of the page allows its style sheet only, so a text
+from a log cannot become markup.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _SIGNS = {"loosens": "loosens", "tightens": "tightens", "either": "loosens or ti
 
 
 def page(old: str, new: str, changed: Sequence[Change], traffic: Traffic | None) -> str:
-    """The page. `old`, `new`: what the two sets are called."""
+    """The page. `old`, `new`: the names of the two sets."""
     sheet = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{sheet}'; base-uri 'none'; form-action 'none'"
     title = f"Policies: {old} and {new}"
@@ -62,8 +63,8 @@ def _changes(changed: Sequence[Change]) -> Iterator[str]:
         yield "<p>The policies say the same.</p>"
         return
     rows = (
-        (_text(one.policy), _text(one.words), f'<span class="{one.effect}">{_SIGNS[one.effect]}</span>')
-        for one in changed
+        (_text(change.policy), _text(change.words), f'<span class="{change.effect}">{_SIGNS[change.effect]}</span>')
+        for change in changed
     )
     yield from _table(("policy", "change", "effect"), rows)
 
@@ -71,19 +72,19 @@ def _changes(changed: Sequence[Change]) -> Iterator[str]:
 def _traffic(traffic: Traffic) -> Iterator[str]:
     counts = traffic.counts
     yield "<h2>What they do to recorded traffic</h2>"
-    told = ", ".join(f"{counts[name]} {name}" for name in COUNTS)
-    yield f"<p>{sum(counts.values())} exchanges: {told}.</p>"
+    summary = ", ".join(f"{counts[name]} {name}" for name in COUNTS)
+    yield f"<p>{sum(counts.values())} exchanges: {summary}.</p>"
     if traffic.reasons:
         reasons = (f"{count} because {reason}" for reason, count in traffic.reasons.most_common())
         yield f'<p class="quiet">Not replayable: {_text("; ".join(reasons))}.</p>'
     if traffic.rescanned:
         names = ", ".join(name for name, _ in traffic.rescanned.most_common())
-        told = f"New or changed checks looked at recorded texts, in which values are placeholders: {names}."
-        yield f'<p class="quiet">{_text(told)}</p>'
+        remark = f"New or changed checks looked at recorded texts, in which values are placeholders: {names}."
+        yield f'<p class="quiet">{_text(remark)}</p>'
     groups = traffic.groups
     if not groups:
         return
-    rows = ((_text(_name(one)), _text(one.action), _text(one.way), str(one.count)) for one in groups)
+    rows = ((_text(_name(group)), _text(group.action), _text(group.way), str(group.count)) for group in groups)
     yield from _table(("rule", "action", "it", "exchanges"), rows, numbers=(3,))
     ends = ((_text(before), _text(after), str(count)) for (before, after), count in traffic.outcomes.most_common())
     yield "<h3>How exchanges that differ end</h3>"
@@ -98,8 +99,8 @@ def _name(group: ExchangeGroup) -> str:
 
 def _group(group: ExchangeGroup) -> Iterator[str]:
     yield f"<h2>{_text(_name(group))} {_text(group.way)}</h2>"
-    shown = len(group.examples)
-    yield f'<p class="quiet">{shown} of {group.count} exchanges.</p>'
+    count = len(group.examples)
+    yield f'<p class="quiet">{count} of {group.count} exchanges.</p>'
     yield from (line for example in group.examples for line in _example(example))
 
 
@@ -112,7 +113,7 @@ def _example(example: Example) -> Iterator[str]:
     if example.pieces:
         yield f"<blockquote><bdi>{''.join(map(_piece, example.pieces))}</bdi></blockquote>"
     if example.differences:
-        yield f"<ul>{''.join(f'<li>{_text(one)}</li>' for one in example.differences)}</ul>"
+        yield f"<ul>{''.join(f'<li>{_text(difference)}</li>' for difference in example.differences)}</ul>"
     yield "</article>"
 
 
@@ -131,9 +132,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence
 
 
 def _text(text: str) -> str:
-    """`text` as HTML that shows it: what cannot be seen is written as an escape."""
-    kept: Mapping[str, str] = {"\n": "\n", "\t": "\t"}
+    """`text` as HTML, with invisible characters written as escapes."""
+    plain_breaks: Mapping[str, str] = {"\n": "\n", "\t": "\t"}
     plain = "".join(
-        char if char.isprintable() else kept.get(char) or char.encode("unicode_escape").decode() for char in text
+        char if char.isprintable() else plain_breaks.get(char) or char.encode("unicode_escape").decode()
+        for char in text
     )
     return escape(plain)

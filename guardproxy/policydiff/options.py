@@ -1,6 +1,6 @@
-"""Two checks of the same name: what differs in their options, in words.
+"""Compares the options of two checks of the same name and describes the differences in words.
 
-In: `CheckSpec`s. Out: changes. The table of the check says which value of an option finds more (`checks.Option.tighter`).
+In: `CheckSpec`s. Out: differences. The options table of the check defines which value finds more (`checks.Option.tighter`).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ EFFECTS: Mapping[Order, Effect] = {
 
 
 class Difference(NamedTuple):
-    """One difference, in words, and what it does to protection."""
+    """A difference in words, and its effect on protection."""
 
     words: str
     effect: Effect
 
 
 def options(name: str, old: CheckSpec, new: CheckSpec) -> Iterator[Difference]:
-    """What differs between two checks called `name`."""
+    """The differences between two checks called `name`."""
     if old.use != new.use:
         yield Difference(f"`{name}` uses {old.use} -> {new.use}", "either")
         return
@@ -60,17 +60,17 @@ def _items(subject: str, option: checks.Option | None, old: Any, new: Any) -> It
     before, after = ({canonical(item): item for item in value} for value in (old, new))
     gained = [after[mark] for mark in after if mark not in before]
     lost = [before[mark] for mark in before if mark not in after]
-    kept = [before[mark] for mark in before if mark in after]
+    common = [before[mark] for mark in before if mark in after]
     if gained:
-        effect = EFFECTS[compare_options(option, kept, [*kept, *gained])]
+        effect = EFFECTS[compare_options(option, common, [*common, *gained])]
         yield Difference(f"{subject} gained {', '.join(map(shown, gained))}", effect)
     if lost:
-        effect = EFFECTS[compare_options(option, [*kept, *lost], kept)]
+        effect = EFFECTS[compare_options(option, [*common, *lost], common)]
         yield Difference(f"{subject} lost {', '.join(map(shown, lost))}", effect)
 
 
 def shown(value: Any) -> str:
-    """An option's value as a file writes it."""
+    """The value of an option as a file writes it."""
     if value is None or value == "":
         return "(nothing)" if value == "" else "(default)"
     if isinstance(value, (list, tuple)):

@@ -1,10 +1,10 @@
-"""Two sets of policies -> what changed, in words, and what each change does to protection.
+"""Compares two sets of policies: the changes in words, and the effect of each change on protection.
 
-In: policies, in any order. Out: changes, by policy, in the order of the names; policies, checks, rules and items of lists are
-matched by name, so that moving them is no change. Kept: nothing.
+In: policies, in any order. Out: changes, sorted by the name of the policy. Policies, checks, rules and items of lists are
+matched by name, so moving them is no change. Kept: nothing.
 
-The files alone say what a change does: `tightens` (more is found, or more is done about it), `loosens`, `either` (it depends
-on the texts), `neutral` (only records, words and costs change). `policy/strictness.py` holds the order.
+The files alone determine the effect of a change: `tightens` (checks find more, or rules do more), `loosens`, `either` (it
+depends on the texts), `neutral` (only records, messages and costs change). `policy/strictness.py` holds the order.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from guardproxy.policy import (
 )
 from guardproxy.policydiff.options import EFFECTS, Difference, Effect, options, shown
 
-# Fields of a policy, a rule or a retry. The first ones change records, words and costs only: `attempts` and its like bound how
-# many answers the model gives, never what is let through.
+# Fields of a policy, a rule or a retry. The first group changes records, messages and costs only: `attempts` and the budgets
+# bound the number of answers of the model, never what reaches the client.
 _NEUTRAL = ("keep", "message", "severity", "template", "price", "attempts", "total_s", "total_tokens")
 _BY_HAND = (
     *("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "restoration"),
@@ -43,12 +43,12 @@ _BY_HAND = (
 )
 _NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "root", "unused")
 _OF_THE_ACTION = ("restore", "early")
-"""Fields that go with a weaker action when a rule gets a stronger one."""
+"""Fields that a rule loses when its action becomes stronger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of one policy."""
+    """A change of a policy."""
 
     policy: str
     words: str
@@ -59,7 +59,7 @@ class Change:
 
 
 def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
-    """Everything that differs."""
+    """All changes between two sets."""
     before, after = ({policy.name: policy for policy in each} for each in (old, new))
     gone, fresh = (
         {name: policy for name, policy in these.items() if name not in those and not policy.tenant}
@@ -88,7 +88,7 @@ def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
 
 
 def _tenants(before: Mapping[str, Policy], after: Mapping[str, Policy]) -> Iterator[Change]:
-    """The changes for one tenant alone, whose overrides can only be stricter than the file."""
+    """The changes that affect a single tenant, whose overrides can only be stricter than the file."""
     for name in sorted(before.keys() | after.keys()):
         policy = after.get(name) or before[name]
         if not policy.tenant or not (policy.file in before and policy.file in after):
@@ -105,7 +105,7 @@ def _tenants(before: Mapping[str, Policy], after: Mapping[str, Policy]) -> Itera
 
 
 def _bare(policy: Policy) -> Policy:
-    """A policy without what does not matter to what it does."""
+    """A policy without the fields that do not change its decisions."""
     rules = tuple(replace(rule, place=Place()) for rule in sorted(policy.rules, key=lambda rule: rule.id))
     return replace(policy, name="", source="", root="", place=Place(), rules=rules, tests=(), description="")
 
@@ -115,7 +115,7 @@ def _count(rules: Sequence[Rule]) -> str:
 
 
 def _least(policy: Policy, effect: Effect) -> Effect:
-    """The effect of a whole policy: none, where all its rules only record."""
+    """The effect of adding or removing a whole policy: neutral if all its rules only record."""
     return effect if any(map(_bites, policy.rules)) else "neutral"
 
 
@@ -147,7 +147,7 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
 
 
 def _scope(old: Match, new: Match) -> str:
-    """For whom both policies are, where that is not everybody."""
+    """The tenants, models and routes that both policies are limited to, in words; empty if there is no common limit."""
     both = (("tenant", old.tenants, new.tenants), ("model", old.models, new.models), ("route", old.routes, new.routes))
     parts = [f"{word} {' or '.join(before)}" for word, before, after in both if before and before == after]
     return f" for {', '.join(parts)}" if parts else ""
@@ -190,7 +190,7 @@ def _on_error(name: str, old: Policy, new: Policy) -> Iterator[Difference]:
 
 
 def _named_checks(old: Policy, new: Policy) -> Iterator[Difference]:
-    """Checks that came or went. The rules that name them say what that does."""
+    """Checks that are new or gone. Their effect appears in the changes of the rules that name them."""
     for name in sorted({*new.checks} - {*old.checks}):
         yield Difference(f"the check `{name}` is new ({new.checks[name].use})", "neutral")
     for name in sorted({*old.checks} - {*new.checks}):
@@ -223,20 +223,20 @@ def _rules(old: Policy, new: Policy) -> Iterator[Difference]:
         else:
             bit, bites = _bites(before[name]), _bites(after[name])
             for words, effect in _rule(before[name], after[name]):
-                # If the rule only recorded before, or only records now, it does not matter what it looked for.
+                # If the rule only recorded before, or only records now, its other changes do not affect protection.
                 counts = (bit and bites) or ((bit or bites) and words.startswith(("mode ", "action ", "enforce ")))
                 yield Difference(f"rule `{name}`: {words}", effect if counts else "neutral")
 
 
 def _summary(rule: Rule) -> str:
     quiet = " in shadow mode" if rule.mode == "shadow" else ""
-    return f"{rule.action}{quiet} when {written(rule.when)}, on {_places(rule.on)}"
+    return f"{rule.action}{quiet} when {expression_text(rule.when)}, on {_places(rule.on)}"
 
 
 def _rule(old: Rule, new: Rule) -> Iterator[Difference]:
     if old.when != new.when:
         effect = EFFECTS[compare_conditions(old.when, new.when)]
-        yield Difference(f"when {written(old.when)} -> {written(new.when)}", effect)
+        yield Difference(f"when {expression_text(old.when)} -> {expression_text(new.when)}", effect)
     if fewer := old.on - new.on:
         yield Difference(f"no longer looks at {_places(fewer)}", "loosens")
     if more := new.on - old.on:
@@ -251,7 +251,7 @@ def _rule(old: Rule, new: Rule) -> Iterator[Difference]:
 
 
 def _of_action(old: Rule, new: Rule) -> Iterator[Difference]:
-    """What belongs to the action of a rule: it comes and goes with the action."""
+    """The differences of the fields that belong to the action of a rule."""
     for label in sorted({"DEFAULT", *old.operators.by_label, *new.operators.by_label}):
         before, after = old.operators.of(label), new.operators.of(label)
         if before != after:
@@ -274,7 +274,7 @@ def _of_action(old: Rule, new: Rule) -> Iterator[Difference]:
 def _fields(
     old: Policy | Rule | Retry, new: Policy | Rule | Retry, prefix: str, skipped: Sequence[str] = ()
 ) -> Iterator[Difference]:
-    """The fields that hold one plain value each, whatever they are."""
+    """The differences of all fields that hold a single plain value."""
     for field in fields(old):
         name = field.name
         if name in _BY_HAND or name in _NOT_SHOWN or name in skipped:
@@ -287,7 +287,7 @@ def _fields(
 
 
 def _opaque(old: Policy, new: Policy) -> Iterator[Difference]:
-    """Content that no check can read, by kind."""
+    """The differences of `opaque`, by kind of content."""
     for kind in sorted(old.opaque ^ new.opaque):
         fresh = kind in new.opaque
         was, now = ("pass", "refuse") if fresh else ("refuse", "pass")
@@ -301,7 +301,7 @@ def _ranked(name: str, old: Any, new: Any) -> Effect:
 
 
 def _places(on: frozenset[Any]) -> str:
-    """Directions and kinds, as short as a file may write them."""
+    """Directions and kinds, in the shortest form that a file can use."""
     left = set(on)
     words: list[str] = []
     for direction, kinds in KINDS_OF.items():
@@ -316,10 +316,10 @@ def _places(on: frozenset[Any]) -> str:
     return ", ".join(words)
 
 
-def written(when: Expression, inside: bool = False) -> str:
+def expression_text(when: Expression, inside: bool = False) -> str:
     """An expression as a file writes it."""
     if isinstance(when, Name):
         return when.name
     words = " and " if isinstance(when, And) else " or "
-    text = words.join(written(part, inside=True) for part in when.parts)
+    text = words.join(expression_text(part, inside=True) for part in when.parts)
     return f"({text})" if inside else text

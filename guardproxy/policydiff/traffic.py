@@ -1,7 +1,7 @@
-"""Recorded traffic under two sets of policies: which exchanges change, by rule, with examples.
+"""Compares recorded traffic under two sets of policies: which exchanges change, by rule, with examples.
 
-In: records, one after the other. Out: counts, and a few examples of each group. Each record is run again under both sets;
-where it was recorded under the first one, it stands for itself. What is shown of texts is what the records show: masked.
+In: records, one after the other. Out: counts, and a few examples of each group. Each record is replayed under both sets; a
+record that was made under a set is used as it is. Texts are shown masked, as in the records.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from guardproxy.replay import Masked, Way, differences, is_seen, moved_decisions
 EXAMPLES = 5
 COUNTS = ("the same", "different", "cannot be told", "not replayable")
 OTHERWISE = "(without a rule)"
-"""The rule of a change that no rule's coming or going explains: another placeholder, another share of a text."""
+"""The rule name for changes that no decision of a rule explains: a different placeholder, a different part of a text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One exchange that changes. `before`, `after`: how it ends; `pieces`: the text, with what was found marked."""
+    """An exchange that changes. `before`, `after`: its outcomes; `pieces`: the text with its findings marked."""
 
     id: str
     at: float
@@ -38,7 +38,7 @@ class Example:
 
 @dataclass(slots=True)
 class ExchangeGroup:
-    """The exchanges that change by one rule in one way. `action`: what the rule asks for, and in which mode."""
+    """The exchanges that a rule changes in the same way. `action`: the action of the rule, with its mode."""
 
     policy: str
     rule: str
@@ -50,7 +50,7 @@ class ExchangeGroup:
 
 
 class _Run(NamedTuple):
-    """A record under some policies, and what of it the checks that had to look again could not read."""
+    """A record under a set of policies. `blind`: the masked parts that rescanning checks could not read."""
 
     record: Record
     blind: frozenset[Masked] = frozenset()
@@ -58,7 +58,7 @@ class _Run(NamedTuple):
 
 @dataclass(slots=True)
 class Traffic:
-    """What two sets of policies make of the same records."""
+    """Compares the results of two sets of policies for the same records."""
 
     old: PolicySet
     new: PolicySet
@@ -71,36 +71,38 @@ class Traffic:
 
     @property
     def groups(self) -> list[ExchangeGroup]:
-        """Those with most exchanges first."""
-        return sorted(self._groups.values(), key=lambda one: (-one.count, one.policy, one.rule, one.way))
+        """The groups, largest first."""
+        return sorted(self._groups.values(), key=lambda group: (-group.count, group.policy, group.rule, group.way))
 
     def see(self, record: Record | Closing) -> None:
-        """Takes one record."""
+        """Counts a record."""
         old, new = self._under(self.old, record), self._under(self.new, record)
         if isinstance(old, str) or isinstance(new, str):
             self.counts["not replayable"] += 1
             self.reasons[old if isinstance(old, str) else str(new)] += 1
             return
         before, after = old.record, new.record
-        found = tuple(one for one in differences(before, after) if not one.startswith("decisions: "))
+        changed = tuple(
+            difference for difference in differences(before, after) if not difference.startswith("decisions: ")
+        )
         moved = list(moved_decisions(before, after, {*old.blind, *new.blind}))
-        if not found and not moved:
+        if not changed and not moved:
             self.counts["the same"] += 1
             return
         untold = bool(moved) and all(way == "cannot be told" for _, way in moved)
         self.counts["cannot be told" if untold else "different"] += 1
         if not untold:
             self.outcomes[before.outcome, after.outcome] += 1
-        seen: set[tuple[str, str, Way, str]] = set()
+        added: set[tuple[str, str, Way, str]] = set()
         for decision, way in moved:
             action = decision.action + (" in shadow mode" if decision.mode == "shadow" else "")
             key = (decision.policy, decision.rule, way, action)
-            if key not in seen:
-                seen.add(key)
-                spans = [one for one, its in moved if its == way and _key(one) == _key(decision)]
-                self._add(key, before, after, found, after if way == "holds now" else before, spans)
+            if key not in added:
+                added.add(key)
+                alike = [other for other, other_way in moved if other_way == way and _key(other) == _key(decision)]
+                self._add(key, before, after, changed, after if way == "holds now" else before, alike)
         if not moved:
-            self._add(("", OTHERWISE, "does something else", ""), before, after, found, after, [])
+            self._add(("", OTHERWISE, "does something else", ""), before, after, changed, after, [])
 
     def _under(self, policies: PolicySet, record: Record | Closing) -> _Run | str:
         if is_seen(record) and record.policies == policies.digest:
@@ -116,7 +118,7 @@ class Traffic:
         key: tuple[str, str, Way, str],
         before: Record,
         after: Record,
-        found: tuple[str, ...],
+        changed: tuple[str, ...],
         shown: Record,
         decisions: list[RecordedDecision],
     ) -> None:
@@ -126,7 +128,7 @@ class Traffic:
         if len(group.examples) < self.examples:
             where, pieces = _excerpt(shown, decisions)
             about = (after.id, after.at, after.route, after.model, before.outcome, after.outcome)
-            group.examples.append(Example(*about, where, found, pieces))
+            group.examples.append(Example(*about, where, changed, pieces))
 
 
 def _key(decision: RecordedDecision) -> tuple[str, ...]:
@@ -134,7 +136,7 @@ def _key(decision: RecordedDecision) -> tuple[str, ...]:
 
 
 def _excerpt(record: Record, decisions: list[RecordedDecision]) -> tuple[str, tuple[ExcerptPart, ...]]:
-    """Where the first decision is about, and the text there."""
+    """The place of the first decision, and an excerpt of the text there."""
     if not decisions:
         return "", ()
     first = decisions[0]

@@ -13,7 +13,17 @@ from typing import Literal
 
 from guardproxy.exchange import Job
 from guardproxy.findings import Direction, Kind, Scan
-from guardproxy.policy import CHECK_ERROR, VERDICTS, BoundRule, Name, PolicySet, Told, Verdict, Written, verdict_of
+from guardproxy.policy import (
+    CHECK_ERROR,
+    VERDICTS,
+    BoundRule,
+    Name,
+    PolicySet,
+    RawExchange,
+    RequestFacts,
+    Verdict,
+    verdict_of,
+)
 from guardproxy.policytest.playing import Found, Played, play_scene
 from guardproxy.policytest.scan import scanned
 from guardproxy.policytest.scenes import Cuts
@@ -70,18 +80,18 @@ def kinds_of(codec: Codec, direction: Direction) -> tuple[Kind, ...]:
     return tuple(sorted(kinds, key=lambda kind: kind != first))
 
 
-def scene_of(text: str, direction: Direction, kind: Kind, author: Author) -> Written:
+def scene_of(text: str, direction: Direction, kind: Kind, author: Author) -> RawExchange:
     """An exchange with nothing but this text, as one of its kinds."""
     if direction == "request":
-        return Written(author.request_with(kind, text))
+        return RawExchange(author.request_with(kind, text))
     answer = author.answer_with(kind, text)
-    return Written(author.request_with("user", ""), () if answer is None else (answer,))
+    return RawExchange(author.request_with("user", ""), () if answer is None else (answer,))
 
 
 def explain(
     policies: PolicySet,
-    scene: Written,
-    told: Told,
+    scene: RawExchange,
+    told: RequestFacts,
     clock: Callable[[], float],
     runs: int = RUNS,
     lowest: PolicySet | None = None,

@@ -1,6 +1,6 @@
 """What became of a scene, beside what was expected of it, and beside what became of it at other cuts.
 
-In: `Expected` and `Played`. Out: faults, in words, with the two texts where texts differ. Kept: nothing.
+In: `Expectation` and `Played`. Out: faults, in words, with the two texts where texts differ. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from guardproxy.policy import Expected, Find, Told
+from guardproxy.policy import Expectation, ExpectedFinding, RequestFacts
 from guardproxy.policytest.playing import Found, Held, Played, Shown
 
 
@@ -21,7 +21,7 @@ class Fault:
     got: str | None = None
 
 
-def faults(expected: Expected, played: Played) -> Iterator[Fault]:
+def faults(expected: Expectation, played: Played) -> Iterator[Fault]:
     """Everything that is not as expected."""
     yield from _rules(expected, played)
     if expected.decision is not None and expected.decision != played.decision:
@@ -34,7 +34,7 @@ def faults(expected: Expected, played: Played) -> Iterator[Fault]:
     yield from _finds(expected.finds, played.found)
 
 
-def unmet(told: Told) -> str:
+def unmet(told: RequestFacts) -> str:
     """Why no rule held where the policy is not for the request."""
     facts = [f"route {told.route}", f"model `{told.model}`", f"tenant `{told.tenant}`"]
     facts += [f"{name}: {value}" for name, value in sorted(told.headers.items())]
@@ -61,7 +61,7 @@ def _place(held: Held) -> str:
     return f"{held.label} at {held.start} to {held.end} of {held.path}"
 
 
-def _rules(expected: Expected, played: Played) -> Iterator[Fault]:
+def _rules(expected: Expectation, played: Played) -> Iterator[Fault]:
     held = _names(played.rules)
     if expected.rule is not None and expected.rule not in played.rules:
         quietly = ", as it is in shadow mode" if expected.rule in played.shadow else ""
@@ -112,19 +112,19 @@ def _exact(who: str, shown: Shown | None, wanted: str | Mapping[str, str] | None
             yield Fault(f"the {who} gets another text at `{path}`", text, texts[path])
 
 
-def _finds(wanted: tuple[Find, ...] | None, found: Sequence[Found]) -> Iterator[Fault]:
+def _finds(wanted: tuple[ExpectedFinding, ...] | None, found: Sequence[Found]) -> Iterator[Fault]:
     if wanted is None:
         return
     if not wanted and found:
         yield Fault("expected that nothing is found", got=_listed(found))
     for find in wanted:
         if not any(_is(find, one) for one in found):
-            asked = [f"{key} `{value}`" for key in Find.__slots__ if (value := getattr(find, key))]
+            asked = [f"{key} `{value}`" for key in ExpectedFinding.__slots__ if (value := getattr(find, key))]
             yield Fault(f"expected a finding with {', '.join(asked)}", got=_listed(found) or "nothing was found")
 
 
-def _is(find: Find, one: Found) -> bool:
-    return all(getattr(find, key) in ("", getattr(one, key)) for key in Find.__slots__)
+def _is(find: ExpectedFinding, one: Found) -> bool:
+    return all(getattr(find, key) in ("", getattr(one, key)) for key in ExpectedFinding.__slots__)
 
 
 def _listed(found: Sequence[Found]) -> str:

@@ -37,7 +37,16 @@ from guardproxy.exchange import (
 )
 from guardproxy.findings import Direction, Kind
 from guardproxy.findings import Scan as ScanResult
-from guardproxy.policy import BoundRule, PolicySet, Texts, Told, Verdict, Written, first_language, verdict_of
+from guardproxy.policy import (
+    BoundRule,
+    PolicySet,
+    RawExchange,
+    RequestFacts,
+    Texts,
+    Verdict,
+    first_language,
+    verdict_of,
+)
 from guardproxy.policytest.scan import outcome_of, scanned
 from guardproxy.policytest.scenes import Cuts, answer_of, codec_of, request_of
 from guardproxy.redaction import PLACEHOLDER, RESTORE
@@ -162,7 +171,11 @@ class Played:
 
 
 def play_scene(
-    policies: PolicySet, scene: Texts | Written, told: Told, cuts: Cuts, scan: Callable[[Job], ScanResult] = scanned
+    policies: PolicySet,
+    scene: Texts | RawExchange,
+    told: RequestFacts,
+    cuts: Cuts,
+    scan: Callable[[Job], ScanResult] = scanned,
 ) -> Played:
     """The scene, once. `scan`: runs a check on a window."""
     exchange, codec = _exchange(policies, told)
@@ -194,7 +207,7 @@ def replayed(rerun: Rerun) -> Played:
     return _played(exchange, rerun.done, upstream, client, numbers)
 
 
-def _exchange(policies: PolicySet, told: Told) -> tuple[Exchange, Codec]:
+def _exchange(policies: PolicySet, told: RequestFacts) -> tuple[Exchange, Codec]:
     codec, read_by = codec_of(told), served(told.route)
     setting = Setting(
         id="test",

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from guardproxy.audit import Record, read_record
 from guardproxy.errors import RecordError
 from guardproxy.library import using
-from guardproxy.policy import Logged, Match, Policy, PolicySet, PolicyTest
+from guardproxy.policy import LogLine, Match, Policy, PolicySet, PolicyTest
 from guardproxy.policytest.judging import Fault, disagreement, faults, unmet
 from guardproxy.policytest.playing import Played, play_scene, replayed
 from guardproxy.policytest.scenes import plays
@@ -83,7 +83,7 @@ def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[
     scene, told = test.scene, test.told
     own = tuple(one for one in policies.policies if one.file == policy.file)  # the file, and its tenants' overrides
     alone = replace(policies, policies=own if told.applies else (replace(policy, match=Match()),), _bound={})
-    if isinstance(scene, Logged):
+    if isinstance(scene, LogLine):
         record = _record(scene, read)
         again = record if isinstance(record, str) else rerun(record, alone)
         if isinstance(again, str):
@@ -112,7 +112,7 @@ def _held(results: Iterable[Played]) -> frozenset[str]:
     return frozenset(rule for one in results for rule in (*one.rules, *one.shadow))
 
 
-def _record(scene: Logged, read: Callable[[str], bytes]) -> Record | str:
+def _record(scene: LogLine, read: Callable[[str], bytes]) -> Record | str:
     try:
         lines = read(scene.path).splitlines(keepends=True)
     except OSError as error:

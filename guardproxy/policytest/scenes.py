@@ -1,6 +1,6 @@
 """A scene of a policy test -> the bytes that go over the wire: a request, and answers that are cut anywhere.
 
-In: `Texts` or `Written`, and a seed. Out: bytes. Kept: nothing. The cuts are a function of the seed, so a failure can be
+In: `Texts` or `RawExchange`, and a seed. Out: bytes. Kept: nothing. The cuts are a function of the seed, so a failure can be
 played again.
 """
 
@@ -12,7 +12,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from guardproxy.policy import Texts, Told, Written
+from guardproxy.policy import RawExchange, RequestFacts, Texts
 from guardproxy.wire import Author, Codec, Prompt, codec_for
 from guardproxy.wire.json import write
 
@@ -49,17 +49,17 @@ Fill = Callable[[str], str]
 """Puts this exchange's placeholders where a scene says `[EMAIL_ADDRESS_1]`."""
 
 
-def request_of(scene: Texts | Written, told: Told, streamed: bool) -> bytes:
+def request_of(scene: Texts | RawExchange, told: RequestFacts, streamed: bool) -> bytes:
     """The body of the request."""
-    if isinstance(scene, Written):
+    if isinstance(scene, RawExchange):
         return write(scene.request)
     prompt = Prompt(told.model, scene.request or "", stream=streamed)
     return write(codec_of(told).author.request(prompt))
 
 
-def answer_of(scene: Texts | Written, told: Told, cuts: Cuts, number: int, fill: Fill) -> Answer | None:
+def answer_of(scene: Texts | RawExchange, told: RequestFacts, cuts: Cuts, number: int, fill: Fill) -> Answer | None:
     """The answer at one attempt (from 0); `None` when the scene has none for it."""
-    if isinstance(scene, Written):
+    if isinstance(scene, RawExchange):
         return _written(scene, told, cuts, number, fill)
     if number >= len(scene.answers):
         return None
@@ -71,7 +71,7 @@ def answer_of(scene: Texts | Written, told: Told, cuts: Cuts, number: int, fill:
     return _cut(author.frames_with("assistant", pieces) or [], 200, media.streamed, cuts.seed)
 
 
-def plays(scene: Texts | Written, chunkings: int) -> list[Cuts]:
+def plays(scene: Texts | RawExchange, chunkings: int) -> list[Cuts]:
     """All the ways in which a scene is played; the first is what the others must agree with."""
     if isinstance(scene, Texts):
         streams = [Cuts(True, seed) for seed in range(chunkings + 1)] if scene.answers and chunkings else []
@@ -82,14 +82,14 @@ def plays(scene: Texts | Written, chunkings: int) -> list[Cuts]:
     return [Cuts(False, seed) for seed in range(2 if scene.answers and chunkings else 1)]
 
 
-def codec_of(told: Told) -> Codec:
+def codec_of(told: RequestFacts) -> Codec:
     """The format of a scene's route."""
     codec = codec_for(told.route)
     assert codec is not None  # noqa: S101 - the reader of the file has seen to it
     return codec
 
 
-def _written(scene: Written, told: Told, cuts: Cuts, number: int, fill: Fill) -> Answer | None:
+def _written(scene: RawExchange, told: RequestFacts, cuts: Cuts, number: int, fill: Fill) -> Answer | None:
     codec = codec_of(told)
     author, media = codec.author, codec.contract.media
     if scene.stream is not None:

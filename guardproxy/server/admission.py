@@ -1,8 +1,8 @@
-"""Admits requests: what a request must be before it becomes an exchange, and the exchange that it becomes.
+"""Admits requests: checks a request before it becomes an exchange, and builds the exchange.
 
 The form of the head is checked first, then the duties of the gateway run in their order, then the body is read and a slot for
-the exchange is taken. A refused request becomes an exchange as well, one that only refuses, so that it is recorded. Routes that
-go on unread take the same way.
+the exchange is taken. A refused request becomes an exchange too, which only refuses, so that it is recorded. Pass-through
+routes take the same steps.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from guardproxy.gateway import (
     refuse_in_query,
 )
 from guardproxy.policy import PolicySet
-from guardproxy.server.body import Bodies, Held
+from guardproxy.server.body import Bodies, BodyAccount
 from guardproxy.server.headers import asked_for, check_head, check_query, is_trusted, named
-from guardproxy.server.listener import Request
+from guardproxy.server.listener import HttpRequest
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
 from guardproxy.wire import Bounds, Codec, codec_for, codec_of_client
 from guardproxy.wire.json import JsonFault
@@ -51,9 +51,9 @@ SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
-    """A request that became an exchange. `first`: what the exchange is told first. `targets`: for each upstream by its name
-    (the request's own has none) the URL and the headers to send. `head`: what duties learned of the request."""
+class AdmittedRequest:
+    """An admitted request with its exchange. `first`: the first input of the exchange. `targets`: the URL and the headers to
+    send, by the name of the upstream (empty for the upstream of the request). `head`: what duties see of the request."""
 
     exchange: Exchange | PassThrough
     first: RequestReceived | Refused
@@ -62,8 +62,9 @@ class Admitted:
 
 
 class Admission:
-    """`policies`: gives those in force. `is_recording`: whether records can be kept. `slots`: of exchanges. `key`: the secret
-    behind placeholders and tenants' pseudonyms. `engine`: the version that records name."""
+    """Admits requests. `policies`: returns the policies in force. `is_recording`: whether records can be kept. `slots`: the
+    slots for exchanges. `key`: the secret behind placeholders and the pseudonyms of tenants. `engine`: the version that
+    records name."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Admission:
         self.bodies = Bodies(config)
         self._routes = Routes(config.pass_through)
         self._capacity = Capacity(slots)
-        # Cheap refusals first; nothing asks a store before the credential is known; capacity last, for only it is scarce.
+        # Cheap refusals come first. No store is queried before the credential is known. Capacity is scarce, so it comes last.
         self.duties = Duties(
             (
                 Readiness(lambda: slots.draining, is_recording),
@@ -100,8 +101,8 @@ class Admission:
             MemoryStore(),
         )
 
-    async def admit(self, request: Request, held: Held) -> Admitted:
-        """The exchange of a request. `held`: counts the memory of its body."""
+    async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
+        """Admits a request. `held`: the account for the memory of its body."""
         trail = Trail(self._routes.named(head_of(request)))
         policies = self._policies()
         codec = codec_for(trail.head.route)
@@ -159,10 +160,10 @@ class Admission:
         for other in {*policies.fallbacks, *planned}:
             own = fallback_headers(headers, chosen.contract.key_header, self._config.key_for(other))
             targets[other] = self._config.upstream_for(other) + where, own
-        return Admitted(exchange, first, targets, head)
+        return AdmittedRequest(exchange, first, targets, head)
 
     async def _plans(self, trail: Trail, codec: Codec, body: bytes) -> tuple[Plan, ...]:
-        """Where duties want the request to go. A body that cannot be read has no plan: the exchange refuses it. Raises
+        """The plans of the duties for the request. An unreadable body has no plan, because the exchange refuses it. Raises
         `DownstreamError`."""
         try:
             self._limits.bounds.check(body)
@@ -177,18 +178,18 @@ class Admission:
                 raise DownstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, message)
         return plans
 
-    def _named(self, request: Request) -> tuple[str, str]:
-        """The language and the conversation that a trusted hop names; a client's own words for them do not count."""
+    def _named(self, request: HttpRequest) -> tuple[str, str]:
+        """The language and the conversation that a trusted hop names. The headers of other clients are ignored."""
         peer = request.transport.get_extra_info("peername") if request.transport else None
         return named(request.headers) if is_trusted(peer, self._hops) else ("", "")
 
     def _seal(self, data: bytes) -> str:
-        """A keyed digest: commits to the bytes, and cannot be guessed back from."""
+        """A keyed digest of the data. It commits to the bytes and cannot be reversed by guessing."""
         return hashlib.blake2b(data, digest_size=16, key=self._key[:64]).hexdigest()
 
 
-def head_of(request: Request) -> Head:
-    """What duties see of a request. The path and the query are as they were sent."""
+def head_of(request: HttpRequest) -> Head:
+    """The head that duties see of a request. The path and the query are unchanged."""
     path, _, query = request.raw_path.partition("?")
     return Head(
         id=secrets.token_hex(12),
@@ -203,5 +204,5 @@ def head_of(request: Request) -> Head:
 
 
 def bounds_of(config: Config) -> Bounds:
-    """How much one body may hold."""
+    """The limits on the contents of a body."""
     return Bounds(**{limit.name: getattr(config, f"limit_{limit.name}") for limit in fields(Bounds)})

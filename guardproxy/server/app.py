@@ -1,4 +1,4 @@
-"""The server: everything that one process has, and what it does with one request.
+"""The server: the parts of one process, and the handling of a request.
 
 One configuration, one policy set, built checks, one client session, one recorder. `admission.py` makes an exchange of a
 request, `driver.py` drives it, `running.py` starts and ends the process.
@@ -23,13 +23,13 @@ from guardproxy.gateway import UNKNOWN, Head
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
-from guardproxy.server.admission import Admission, Admitted
+from guardproxy.server.admission import Admission, AdmittedRequest
 from guardproxy.server.driver import Driver
-from guardproxy.server.listener import Listener, Request, owner_of
+from guardproxy.server.listener import HttpRequest, Listener, owner_of
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
 from guardproxy.server.recorder import Recorder, key_of, log_of
 from guardproxy.server.reload import Reload
-from guardproxy.server.scanner import Allowed, Scanner
+from guardproxy.server.scanner import Scanner, TimeLimits
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
 from guardproxy.server.upstream import Breakers, Upstream, session
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 def engine() -> str:
-    """The version that records name."""
+    """The version of guardproxy that records name."""
     try:
         return f"guardproxy {version('guardproxy')}"
     except PackageNotFoundError:
@@ -46,7 +46,7 @@ def engine() -> str:
 
 
 def settings(config: Config) -> Settings:
-    """How this process runs models: on its share of the cores, where each worker has models of its own."""
+    """The settings for running models. A worker with its own models uses its share of the cores."""
     alone = config.workers == 1 or (config.supervisor_shared and not config.supervisor_url)
     workers = config.supervisor_workers or max(1, cores() // (1 if alone else config.workers))
     return Settings(
@@ -62,7 +62,7 @@ def settings(config: Config) -> Settings:
 
 
 class Server:
-    """One process."""
+    """The parts of one process, and the handling of its requests."""
 
     def __init__(self, config: Config, worker: int = 0) -> None:
         self.config = config
@@ -80,8 +80,8 @@ class Server:
         self._observers = Observers((MetricsObserver(self.metrics), LogObserver()), self.metrics)
         self._fan = Fan({name: opened(name, log_of(worker)) for name in config.audit_sink}, self.metrics)
         self._recorder = Recorder(config.audit, worker, self._engine, self._fan.durable)
-        allowed = Allowed(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
-        self._scanner = Scanner(config.scan_threads, allowed, meters=self.metrics.scanner)
+        time_limits = TimeLimits(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
+        self._scanner = Scanner(config.scan_threads, time_limits, meters=self.metrics.scanner)
         self.metrics.unknown.inc(self._recorder.unknown)
         self.metrics.audit_writable.set_function(lambda: self._recorder.healthy)
         self.metrics.audit_recoveries.set_function(lambda: self._recorder.recoveries)
@@ -98,7 +98,7 @@ class Server:
         self._show_breakers()
 
     def _load(self) -> PolicySet:
-        """The policies as they lie in their folder. Raises `PolicyError`."""
+        """Loads the policies from their folder. Raises `PolicyError`."""
         code = self.config.allow_code
         policies = load(self.config.policies, self.config.models, self._models, self._remotes, code=code)
         check_fallbacks(policies, self.config)
@@ -163,7 +163,7 @@ class Server:
         return [*remarks, stays, *(str(error) for error in self.reloading.errors)]
 
     async def reload(self) -> dict[str, object]:
-        """Loads the policies anew, for the admin port."""
+        """Loads the policies again, for the admin port."""
         ok = await self.reloading.now()
         errors = [
             {"file": error.path, "line": error.line, "column": error.column, "message": error.message}
@@ -177,11 +177,11 @@ class Server:
         return {"engine": self._engine, "policies": self.policies.digest, "checks": checks, "plugins": brought}
 
     def full(self) -> bool:
-        """Whether as many exchanges are under way as there may be."""
+        """Whether the limit of open exchanges is reached."""
         return len(self._slots) >= self.config.limit_exchanges
 
     def take(self) -> bool:
-        """Takes the slot of an exchange for the current task; false where none is free."""
+        """Takes a slot for the exchange of the current task. Returns false if no slot is free."""
         task = asyncio.current_task()
         if task is None or self.full():
             return False
@@ -189,8 +189,8 @@ class Server:
         return True
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One request, to the end of its answer."""
-        assert isinstance(request, Request)  # noqa: S101 - the listener makes them
+        """Handles a request to the end of its answer."""
+        assert isinstance(request, HttpRequest)  # noqa: S101 - the listener makes them
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
@@ -216,7 +216,7 @@ class Server:
                     self._settle(admitted.head, driver.finished.record)
 
     def _settle(self, head: Head, record: Record) -> None:
-        """Lets the duties take note of an exchange, off the client's path."""
+        """Passes a finished exchange to the duties, while no client waits."""
 
         async def settle() -> None:
             try:
@@ -228,7 +228,7 @@ class Server:
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    def _driver(self, request: web.BaseRequest, admitted: Admitted) -> Driver:
+    def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest) -> Driver:
         driver = Driver(
             admitted.exchange,
             request,
@@ -243,7 +243,7 @@ class Server:
         return driver
 
     def stop_coming(self) -> None:
-        """Traffic should go elsewhere from now on: `/readyz` says so."""
+        """Makes `/readyz` fail from now on, so that traffic goes to other servers."""
         _log.info("draining", extra={"open": len(self._open)})
         self.draining = True
 
@@ -276,7 +276,7 @@ class Server:
 
 
 def check_fallbacks(policies: PolicySet, config: Config) -> None:
-    """Whether every upstream that a policy falls back to has an address. Raises `PolicyErrors`."""
+    """Raises `PolicyErrors` if an upstream that a policy falls back to has no address."""
     errors = [
         PolicyError(
             f"a policy falls back to the upstream `{name}`: give --upstream {name}=URL",

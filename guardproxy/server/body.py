@@ -1,16 +1,16 @@
 """Reads and decompresses request bodies within limits of time and memory.
 
-In: the request's stream of bytes as they come from the connection. Out: the body as a whole, decompressed. Kept: how many
-bytes of bodies are held, for each peer address and each credential.
+In: the stream of bytes of a request. Out: the whole body, decompressed. Kept: the number of bytes that bodies hold, for each
+peer address and each credential.
 
-What is limited, and what the client is told:
+The limits, with the status that a client gets:
 
 - The time, and after a grace the rate in bytes of the connection (408).
-- The size after decompression, and what decompression may make of a byte (413).
+- The size after decompression, and the ratio of decompression (413).
 - The memory of all bodies together, with a share for each address and each credential (503, before any body is read if its
   announced length does not fit).
 
-Decompression goes in slices and gives way to other tasks between them.
+Decompression goes in slices, with other tasks running between them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from guardproxy.config import Config
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.server.shares import Shares
 
-SLICE_BYTES = 64 * 1024  # what one step of decompression may produce
-YIELD_BYTES = 512 * 1024  # how much may be produced before other tasks run: about a millisecond
-FREE_BYTES = 64 * 1024  # a body is never too compressed below this size
+SLICE_BYTES = 64 * 1024  # the most that one step of decompression produces
+YIELD_BYTES = 512 * 1024  # the output after which other tasks run: about a millisecond
+FREE_BYTES = 64 * 1024  # below this size, any ratio of decompression is allowed
 _clock = time.monotonic
 
 
 class Decompressor:
-    """Undoes `gzip` or `deflate`, one slice after another."""
+    """Decompresses `gzip` or `deflate`, slice by slice."""
 
     def __init__(self, coding: str, ratio: int, limit_bytes: int) -> None:
         self._coding = coding
@@ -43,58 +43,58 @@ class Decompressor:
         self._read = self._made = 0
 
     async def feed(self, data: bytes, keep: Callable[[bytes], None]) -> None:
-        """Hands each decompressed slice of `data` to `keep`. Raises `DownstreamError` (400, 413)."""
+        """Passes each decompressed slice of `data` to `keep`. Raises `DownstreamError` (400, 413)."""
         self._read += len(data)
         since_yield = 0
         while data:
             stream = self._stream or self._begin(data)
             try:
-                made = stream.decompress(data, SLICE_BYTES)
+                piece = stream.decompress(data, SLICE_BYTES)
             except zlib.error:
                 raise broken() from None
-            self._made += len(made)
+            self._made += len(piece)
             if self._made > self._limit_bytes:
                 raise too_large(self._limit_bytes)
             if self._made > max(FREE_BYTES, self._ratio * self._read):
                 message = f"the request body is compressed more than {self._ratio} to 1: send it less or not compressed"
                 raise DownstreamError(ErrorCode.COMPRESSION_RATIO, message, "content-encoding")
-            keep(made)
+            keep(piece)
             data = stream.unconsumed_tail
             if stream.eof:
                 data = stream.unused_data
                 if data and self._coding != "gzip":
                     raise broken()
                 self._stream = None  # a gzip body may have several members
-            since_yield += len(made)
+            since_yield += len(piece)
             if since_yield >= YIELD_BYTES:
                 since_yield = 0
                 await asyncio.sleep(0)
 
     def _begin(self, data: bytes) -> zlib._Decompress:
-        # `deflate` means the zlib format (RFC 9110, 8.4.1.2); some clients send it bare.
+        # `deflate` means the zlib format (RFC 9110, 8.4.1.2); some clients send raw deflate.
         bare = -zlib.MAX_WBITS if data[0] & 15 != 8 else zlib.MAX_WBITS
         self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS if self._coding == "gzip" else bare)
         return self._stream
 
     def end(self) -> None:
-        """Raises `DownstreamError` (400) where something is missing."""
+        """Raises `DownstreamError` (400) if the compressed data is incomplete."""
         if self._stream is not None or not self._read:
             raise broken()
 
 
 class Bodies:
-    """Reads bodies, and counts what they hold."""
+    """Reads bodies, and counts the memory that they hold."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self.by_address = Shares(config.limit_bodies_bytes)
         self.by_credential = Shares(config.limit_bodies_bytes)
 
-    def hold(self, address: str) -> Held:
-        """The account of one request. Its `release` must be called at the end."""
-        return Held(self, address)
+    def hold(self, address: str) -> BodyAccount:
+        """Opens the account of a request. The caller must call its `release` at the end."""
+        return BodyAccount(self, address)
 
-    async def read(self, request: web.BaseRequest, held: Held) -> bytes:
+    async def read(self, request: web.BaseRequest, held: BodyAccount) -> bytes:
         """The body, decompressed. Raises `DownstreamError`."""
         config = self._config
         length = request.content_length
@@ -128,9 +128,9 @@ class Bodies:
         return bytes(body)
 
 
-class Held:
-    """The memory that one request's body takes until its end: of its address's share, and of its credential's, which is
-    to be set before the first byte is counted."""
+class BodyAccount:
+    """The memory that the body of a request holds until the request ends. It counts against the share of the address and the
+    share of the credential, which must be set before the first byte is counted."""
 
     def __init__(self, bodies: Bodies, address: str) -> None:
         self.credential = ""
@@ -139,12 +139,12 @@ class Held:
         self._bytes = 0
 
     def fits(self, amount: int) -> bool:
-        """Whether so many bytes may be added now."""
+        """Whether `amount` bytes may be added now."""
         bodies = self._bodies
         return bodies.by_address.fits(self._address, amount) and bodies.by_credential.fits(self.credential, amount)
 
     def add(self, amount: int) -> None:
-        """Counts bytes. Raises `DownstreamError` (503) where there is no memory for them."""
+        """Counts `amount` bytes. Raises `DownstreamError` (503) if there is no memory for them."""
         if not self.fits(amount):
             raise no_memory()
         self._bodies.by_address.take(self._address, amount)
@@ -152,15 +152,15 @@ class Held:
         self._bytes += amount
 
     def release(self) -> None:
-        """Gives everything back."""
+        """Releases all counted bytes."""
         self._bodies.by_address.give(self._address, self._bytes)
         self._bodies.by_credential.give(self.credential, self._bytes)
         self._bytes = 0
 
 
 class _Pace:
-    """Waits for the next bytes of a body as long as it keeps the pace. Only time spent waiting counts: a client is not
-    to blame for a proxy that is slow itself."""
+    """Waits for the next bytes of a body while it keeps the required pace. Only time spent waiting counts, so a slow proxy
+    never makes a client too slow."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -168,7 +168,7 @@ class _Pace:
         self._bytes = 0
 
     def _left_s(self) -> float:
-        """How long the next bytes may take."""
+        """The seconds that the next bytes may take."""
         config = self._config
         allowed_s = config.timeout_body_s
         if config.limit_body_rate:
@@ -176,7 +176,7 @@ class _Pace:
         return allowed_s - self._waited_s
 
     async def next(self, content: StreamReader) -> bytes:
-        """The bytes that have come; empty at the end. Raises `DownstreamError` (408)."""
+        """The bytes that have arrived; empty at the end. Raises `DownstreamError` (408)."""
         began_s = _clock()
         try:
             async with asyncio.timeout(max(0.0, self._left_s())):
@@ -188,7 +188,7 @@ class _Pace:
         return data
 
     async def _late(self, content: StreamReader) -> bytes:
-        """What has come while the loop was busy with other work and did not look."""
+        """The bytes that arrived while the loop was busy with other work."""
         for _ in range(2):
             await asyncio.sleep(0)
             if (data := content.read_nowait()) or content.at_eof():

@@ -1,7 +1,7 @@
 """The circuit breaker of one upstream: stops sending requests to an upstream that fails.
 
-In: what happened to each request, with the time. Out: whether the next request may be sent. It is a pure state machine: the
-caller hands in the time, in seconds of any monotonic clock.
+In: the result of each request, with the time. Out: whether the next request may be sent. It is a pure state machine: the
+caller passes the time, in seconds of any monotonic clock.
 
     closed ---- failures ----> open ---- open_s is over ----> half-open
       ^                          ^                               |
@@ -25,15 +25,16 @@ from typing import Literal
 
 State = Literal["closed", "open", "half_open"]
 Result = Literal["answered", "failed", "unknown"]
-"""What a request tells of the upstream: it works, it does not, or nothing (a refusal that the client caused, a client that
-left)."""
+"""What a request shows about the upstream: it works (`answered`), it fails (`failed`), or neither (`unknown`: a refusal that a
+client caused, a client that left)."""
 
-SLICES = 10  # of the window: the failure share is exact to a tenth of `window_s`
+SLICES = 10  # slices of the window: the failure share is exact to a tenth of `window_s`
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """When a breaker opens, and for how long. `failures`: in a row; 0 switches the breaker off."""
+    """The conditions under which a breaker opens, and the time it stays open. `failures`: failures in a row; 0 switches the
+    breaker off."""
 
     failures: int = 5
     share: float = 0.5
@@ -45,7 +46,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The permission to send one request. `generation`: counts the changes of state before it."""
+    """The permission to send a request. `generation`: the number of state changes before it."""
 
     generation: int
     probe: bool = False
@@ -59,7 +60,7 @@ class Breaker:
         self._generation = 0
         self._state: State = "closed"
         self._opened_s = 0.0
-        self._openings = 0  # since the upstream last answered
+        self._openings = 0  # openings since the last answer of the upstream
         self._probing = False
         self._in_a_row = 0
         self._window: deque[list[int]] = deque()  # [number of the slice, requests, failures]
@@ -71,7 +72,7 @@ class Breaker:
         return self._state
 
     def enter(self, now_s: float) -> Ticket | None:
-        """The permission to send a request; `None` where none may be sent."""
+        """The permission to send a request; `None` if no request may be sent."""
         state = self.state(now_s)
         if state == "closed":
             return Ticket(self._generation)
@@ -83,7 +84,7 @@ class Breaker:
         return Ticket(self._generation, probe=True)
 
     def wait_s(self, now_s: float) -> float:
-        """How long a client should wait before it asks again, where `enter` gave no permission."""
+        """The seconds a client should wait before it retries, after `enter` gave no permission."""
         if self._state == "open":
             return max(0.0, self._opened_s + self._open_s - now_s)
         return 1.0
@@ -112,7 +113,7 @@ class Breaker:
             self._open(now_s)
 
     def _count(self, now_s: float, *, failed: bool) -> tuple[int, int]:
-        """Adds a request to the window. The requests and failures that the window holds."""
+        """Adds a request to the window. Returns the numbers of requests and failures in the window."""
         number = int(now_s * SLICES / self._thresholds.window_s)
         window = self._window
         while window and window[0][0] <= number - SLICES:

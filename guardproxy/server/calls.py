@@ -12,12 +12,12 @@ from guardproxy.findings import Scan, Window, failed
 
 _log = logging.getLogger(__name__)
 
-SLICE_CHARS = 8192  # of small windows that a check is handed in one call, between two stop points
+SLICE_CHARS = 8192  # characters of small windows in one call of a check, between two stop points
 SLICE_WINDOWS = 32
 
 
 def run_slices(check: Check, windows: Sequence[Window]) -> list[Scan]:
-    """In a thread: the scans of many windows, which the check is handed in slices."""
+    """Scans many windows in slices. Runs in a thread."""
     scans: list[Scan] = []
     for some in _slices(windows):
         stop_point()
@@ -46,7 +46,7 @@ def run(check: Check, windows: list[Window]) -> list[Scan]:
 
 
 def broken(check: Check, windows: Sequence[Window], error: Exception) -> list[Scan]:
-    """The scans of a check that raised an error, which is logged."""
+    """The scans of a check that raised an error. Logs the error."""
     report(check, error)
     return [failed(window, error) for window in windows]
 

@@ -10,20 +10,20 @@ MOST = 100_000
 
 
 def connections(wanted: int) -> int:
-    """How many client connections there may be: `wanted`, or what the limit of descriptors allows where that is 0. Each
-    client connection may need one to the upstream too. Raises the soft limit to the hard one."""
+    """The number of client connections to allow: `wanted`, or, if that is 0, as many as the limit of descriptors allows. Each
+    client connection may need an upstream connection too. Raises the soft limit to the hard limit."""
     allowed = max(1, min(MOST, (descriptors() - RESERVED) // 2))
     return min(wanted, allowed) if wanted else allowed
 
 
 def descriptors() -> int:
-    """How many descriptors this process may open, after its limit was raised as far as it goes."""
+    """The number of descriptors that this process may open, after raising the limit as far as possible."""
     if sys.platform == "win32":
         return 2 * MOST
     import resource  # noqa: PLC0415 - Unix only
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS has a lower limit that it does not tell
+    with suppress(ValueError, OSError):  # macOS has a lower limit that it does not report
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     return 2 * MOST if soft == resource.RLIM_INFINITY else soft

@@ -1,9 +1,9 @@
-"""The driver: does what one exchange commands, tells it what happened. One coroutine for one exchange.
+"""The driver: carries out the commands of an exchange and reports what happened. Each exchange has its own coroutine.
 
-While a scan runs nothing is read, so the upstream's bytes gather in the socket's buffer and come as one larger piece: a
-slow check makes larger windows, and back-pressure needs no queue. A client that goes away cancels the coroutine, which
-closes the upstream's connection and keeps the record all the same. While an answer is held back, whatever is waited for is
-interrupted as often as the exchange wants, so that it can show signs of life and end what takes too long.
+The driver reads nothing while a scan runs. The bytes of the upstream gather in the buffer of the socket and arrive as one
+larger piece, so a slow check makes larger windows, and back-pressure needs no queue. A client that leaves cancels the
+coroutine, which closes the upstream connection and still keeps the record. While an answer is held back, every wait is
+interrupted as often as the exchange asks, so that it can send keep-alives and end what takes too long.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ _clock = time.perf_counter
 Result = TypeVar("Result")
 
 
-class _Overtaken(Exception):
-    """What was waited for is no longer wanted: `commands` are to be done instead."""
+class _OvertakenError(Exception):
+    """The awaited result is no longer needed. `commands`: the commands to carry out instead."""
 
     def __init__(self, commands: Sequence[Command]) -> None:
         super().__init__()
@@ -67,8 +67,8 @@ class _Overtaken(Exception):
 
 
 class Driver:
-    """Drives `exchange` for `request`, whose body was read. `targets`: for each upstream by its name (the request's own has
-    none) the URL and the headers to send."""
+    """Drives `exchange` for `request`, whose body was read. `targets`: the URL and the headers to send, by the name of the
+    upstream (empty for the upstream of the request)."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Driver:
         self._metrics = metrics
         self._config = config
         self._steps = steps
-        self._unseen: list[Command] = []  # of a step that ended after its waiter was cancelled
+        self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
         self.targets: dict[str, tuple[str, CIMultiDict[str]]] = {}
         self._head: SendHead | None = None
         self._response: web.StreamResponse | None = None
@@ -97,11 +97,11 @@ class Driver:
         self._more = frozenset(map(str.lower, config.answer_header))
         self._scan_s = 0.0
         self._is_intended = False
-        self._retry_s = 1  # what a 503 says in `Retry-After`
+        self._retry_s = 1  # the value of `Retry-After` in a 503
         self.finished: Finish | None = None
 
     async def run(self, first: Input) -> web.StreamResponse:
-        """The answer, sent to its end."""
+        """Runs the exchange until its answer is sent. Returns the answer."""
         try:
             try:
                 async with asyncio.timeout(self._config.timeout_total_s):
@@ -125,7 +125,7 @@ class Driver:
         return self._response or web.Response(status=499)
 
     def abort(self) -> None:
-        """The cancellation that follows is a shutdown's: the client gets a typed error."""
+        """Marks the next cancellation as a shutdown, for which the client gets a typed error."""
         self._aborted = True
 
     async def _loop(self, commands: list[Command]) -> None:
@@ -136,15 +136,16 @@ class Driver:
             if self.finished is None:
                 try:
                     todo.extend(await self._receive(await self._patiently(self._next())))
-                except _Overtaken as overtaken:
+                except _OvertakenError as overtaken:
                     todo.extend(overtaken.commands)
 
     async def _abort(self, code: ErrorCode) -> None:
         commands = await self._receive(_aborted(code))
-        await self._loop(commands or self._unseen)  # it may have come to its end just then
+        await self._loop(commands or self._unseen)  # it may have ended in the meantime
 
     async def _receive(self, happened: Input) -> list[Command]:
-        """What follows from an input. A long step runs in a thread; nothing else touches the exchange meanwhile."""
+        """The commands that follow from an input. A long step runs in a thread; nothing else touches the exchange
+        meanwhile."""
         if self._steps is None or is_short(happened, self.exchange):
             commands = self.exchange.receive(happened)
         else:
@@ -161,7 +162,7 @@ class Driver:
         return commands
 
     async def _patiently(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """The result of `work`, and a sign to the exchange as often as it wants one. Raises `_Overtaken`."""
+        """The result of `work`. Wakes the exchange as often as it asks while it waits. Raises `_OvertakenError`."""
         wait_s = self.exchange.patience_s(_clock())
         if wait_s is None:
             return await work
@@ -170,7 +171,7 @@ class Driver:
             while not (await asyncio.wait({task}, timeout=wait_s))[0]:
                 commands = await self._receive(Waited(_clock()))
                 if not all(isinstance(command, (SendHead, SendData)) for command in commands):
-                    raise _Overtaken(commands)
+                    raise _OvertakenError(commands)
                 for command in commands:
                     await self._do(command)
                 wait_s = self.exchange.patience_s(_clock())
@@ -182,7 +183,7 @@ class Driver:
                     await task
 
     async def _next(self) -> Input:
-        """The next thing that the upstream does."""
+        """The next event of the upstream."""
         try:
             data = await self._upstream.read()
         except UpstreamError as error:
@@ -192,7 +193,7 @@ class Driver:
     async def _do(self, command: Command) -> Sequence[Command]:
         try:
             return await self._perform(command)
-        except _Overtaken as overtaken:
+        except _OvertakenError as overtaken:
             return overtaken.commands
 
     async def _perform(self, command: Command) -> Sequence[Command]:
@@ -225,7 +226,7 @@ class Driver:
         return []
 
     async def _intended(self) -> bool:
-        """Whether the log has, or needs not, the intent of this exchange: one for all its attempts."""
+        """Whether the log holds the intent of this exchange, or does not need it. All attempts share an intent."""
         intent = None if self._is_intended else self.exchange.intent
         if intent is not None:
             began = _clock()
@@ -244,7 +245,7 @@ class Driver:
         await self._written(response.write(data))
 
     async def _written(self, writing: Awaitable[None]) -> None:
-        """Waits for a write; a client that reads nothing for `timeout_write_s` is gone."""
+        """Waits for a write. A client that reads nothing for `timeout_write_s` counts as gone."""
         try:
             async with asyncio.timeout(self._config.timeout_write_s):
                 await writing
@@ -254,7 +255,7 @@ class Driver:
             raise ConnectionResetError("the client stopped reading") from None
 
     async def _beside(self, step: Callable[[], Result]) -> Result:
-        """What `step` gives, which only looks at the exchange; in a thread where the exchange is large."""
+        """The result of `step`, which only reads the exchange. Runs in a thread if the exchange is large."""
         if self._steps is None or is_small(self.exchange):
             return step()
         return await self._steps.run(self.exchange.setting.tenant, step)
@@ -264,7 +265,7 @@ class Driver:
         if head is None or head.own or upstream is None:
             headers = CIMultiDict(head.headers if head else ())
             headers["Content-Type"] = self.exchange.setting.codec.contract.media.whole
-            if head is None or head.status == 503:  # no capacity, no upstream, no audit log: all of them pass
+            if head is None or head.status == 503:  # no capacity, no upstream or no audit log: all are temporary
                 headers["Retry-After"] = str(max(self._retry_s, int(headers.get("Retry-After", "1"))))
         else:
             headers = downstream_headers(upstream.headers, self.exchange.found, self._more)
@@ -287,7 +288,7 @@ class Driver:
         return self._response
 
     async def _finish(self, command: Finish) -> None:
-        """The record first, the end of the answer after it."""
+        """Keeps the record, then sends the end of the answer."""
         self.finished = command
         began = _clock()
         data, kept = command.data, True
@@ -308,7 +309,7 @@ class Driver:
         await self._written(self._response.write_eof())
 
     async def _gone(self) -> None:
-        """The client went away: its record is kept, nobody waits for it."""
+        """Ends the exchange of a client that left. Its record is kept; no task waits for it."""
         if self.finished is not None:
             return
         commands: list[Command] = []

@@ -20,8 +20,8 @@ from guardproxy.server.listener import VERSION
 from guardproxy.server.shapes import is_harmless, without_ids
 from guardproxy.wire import QuerySyntax
 
-# The answer's headers that go on, and what their values may look like: no check reads them, so none may hold a text. What
-# SDKs and operators use is here; anything else an upstream says of itself stays behind.
+# The headers of an answer that are forwarded, with the shapes of their values. No check reads headers, so they must not hold
+# a text. The table has what SDKs and operators use; all other headers of an upstream are dropped.
 _TOKEN = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}", re.ASCII)
 _AMOUNT = re.compile(  # 12, 0.5, 1760000000 (seconds or milliseconds of a clock), 6m0.5s, 2026-11-25T10:00:00Z
     r"\d{1,9}(?:\.\d{1,9})?|1[6-9]\d{8}(?:\d{3})?(?:\.\d{1,6})?|(?:\d{1,6}(?:\.\d{1,9})?(?:ms|s|m|h|d)){1,5}"
@@ -51,7 +51,7 @@ _DOWNSTREAM: Mapping[str, re.Pattern[str]] = {
     "x-ms-region": _REGION,
 }
 _PERIOD = r"[1-9]\d{0,2}[smhdw]"
-# Families of names: a value is an amount, a switch, a state or, where the last column says so, an identifier.
+# Families of names: a value is an amount, a switch, a state or, if the last column allows it, an identifier.
 _FAMILIES: tuple[tuple[re.Pattern[str], tuple[re.Pattern[str], ...]], ...] = (
     (
         re.compile(
@@ -82,7 +82,7 @@ NEVER_DOWNSTREAM = frozenset(
         *("date", "cache-control", "x-accel-buffering", "access-control-allow-credentials"),
     )
 )
-"""Names that no setting lets through: they belong to one connection, or to us."""
+"""Headers that no setting can allow, because they belong to a connection or to guardproxy."""
 _LIMIT_VALUE = 256
 _ONCE = ("Host", "Content-Type", "Content-Length", "anthropic-version", "x-guardproxy-conversation", "Content-Language")
 _HOST = re.compile(
@@ -99,11 +99,11 @@ _QUERY = re.compile(r"[A-Za-z0-9_.~=&%:,+-]{0,2000}", re.ASCII)
 def downstream_headers(
     headers: Mapping[str, str], known: Iterable[str] = (), more: Collection[str] = ()
 ) -> CIMultiDict[str]:
-    """The headers of the answer to forward. `known`: values that were found in the exchange; a header that repeats one of
-    them is left out. `more`: names that settings allow."""
+    """The headers of the answer to forward. `known`: values that were found in the exchange; a header that contains such a
+    value is dropped. `more`: names that settings allow."""
     drop = {name.strip().lower() for each in CIMultiDict(headers).getall("Connection", []) for name in each.split(",")}
     values = [value.lower() for value in known if value]
-    kept: CIMultiDict[str] = CIMultiDict()
+    forwarded: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         low = name.lower()
         if low in drop or not (
@@ -114,8 +114,8 @@ def downstream_headers(
             continue
         if low in ("retry-after", "retry-after-ms") and not _sane_delay(value, 1000 if low.endswith("ms") else 1):
             continue
-        kept.add(name, value)
-    return kept
+        forwarded.add(name, value)
+    return forwarded
 
 
 def _has_shape(name: str, value: str) -> bool:
@@ -133,12 +133,12 @@ def _sane_delay(value: str, unit: int) -> bool:
     try:
         delay = float(value)
     except ValueError:
-        return False  # a date in an unknown clock: SDKs fall back to their own delay
+        return False  # a date, whose clock may differ: SDKs fall back to their own delay
     return math.isfinite(delay) and 0 <= delay <= _RETRY_LIMIT_S * unit
 
 
 def named(headers: Mapping[str, str]) -> tuple[str, str]:
-    """The language and the conversation that a request's headers name; empty where they name none."""
+    """The language and the conversation that the headers of a request name; empty if they are missing."""
     return first_language(headers.get("Content-Language", "")), headers.get("x-guardproxy-conversation", "")
 
 
@@ -155,7 +155,7 @@ def is_trusted(peer: object, hops: Iterable[IPv4Network | IPv6Network]) -> bool:
 
 
 def check_head(request: web.BaseRequest) -> tuple[str, str]:
-    """The raw path and query of a request that may be read. Raises `DownstreamError`."""
+    """The raw path and query of a request whose head is valid. Raises `DownstreamError`."""
     if VERSION in request or request.version not in (HttpVersion10, HttpVersion11):
         raise DownstreamError(ErrorCode.HTTP_VERSION)
     path, _, query = request.raw_path.partition("?")
@@ -179,17 +179,17 @@ def check_head(request: web.BaseRequest) -> tuple[str, str]:
 
 
 def _check_host(request: web.BaseRequest) -> None:
-    """Raises `DownstreamError` (400) where the request does not say in one way whom it is for (RFC 9112, 3.2)."""
+    """Raises `DownstreamError` (400) if the host of the request is missing or ambiguous (RFC 9112, 3.2)."""
     host = request.headers.get("Host")
     if host is None and request.version == HttpVersion10:
         return
-    found = _HOST.fullmatch(host or "")
+    match = _HOST.fullmatch(host or "")
     fine = (
-        found is not None and ".." not in found[0] and (found["port"] is None or 0 < int(found["port"]) <= _LAST_PORT)
+        match is not None and ".." not in match[0] and (match["port"] is None or 0 < int(match["port"]) <= _LAST_PORT)
     )
-    if found and found["address"] is not None:
+    if match and match["address"] is not None:
         try:
-            IPv6Address(found["address"])
+            IPv6Address(match["address"])
         except ValueError:
             fine = False
     if not fine:
@@ -197,15 +197,16 @@ def _check_host(request: web.BaseRequest) -> None:
 
 
 def check_query(query: str, allowed: QuerySyntax) -> None:
-    """Whether a guarded route may have this query. `allowed`: what its format takes. Raises `DownstreamError` (400)."""
+    """Checks the query of a guarded route. `allowed`: the parameters that its format accepts. Raises `DownstreamError`
+    (400)."""
     if not allowed.pattern.fullmatch(query):
         message = f"a guarded route takes no query but {allowed.words}: what stands there is not checked"
         raise DownstreamError(ErrorCode.INVALID_QUERY, message, "query")
 
 
 def asked_for(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """The headers of these names, in lower case. Raises `DownstreamError` (400) for a header that is sent twice, because
-    it is ambiguous."""
+    """The headers with these names, by lower-case name. Raises `DownstreamError` (400) for a header that is sent twice,
+    because it is ambiguous."""
     every = CIMultiDict(headers)
     found: dict[str, str] = {}
     for name in names:

@@ -1,7 +1,7 @@
 """The process that runs the models for all workers of the proxy, and its own admin port.
 
-In: settings, the path of a socket, and a pipe. Out: answers on the socket until the pipe ends, which is when the last
-worker has ended. Kept: the models. It ignores signals: a worker that drains still needs it.
+In: settings, the path of a socket, and a pipe. Out: answers on the socket until the pipe closes, which happens when the last
+worker has ended. Kept: the models. It ignores signals, because a draining worker still needs it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from guardproxy.server.status import Metrics, Pulse, admin_app
 _log = logging.getLogger(__name__)
 
 
-class _State:
-    """What the admin port shows of this process."""
+class _ModelsState:
+    """The state of this process for the admin port."""
 
     def __init__(self, stall_s: float) -> None:
         self.metrics = Metrics()
@@ -41,7 +41,7 @@ class _State:
         return []
 
     async def reload(self) -> dict[str, object]:
-        """The workers ask for models when they load policies; there is nothing to load here."""
+        """Does nothing: the workers ask for models when they load policies."""
         return {
             "ok": False,
             "error": "this process has no policies: POST to a worker's admin port, or SIGHUP the first",
@@ -52,10 +52,10 @@ class _State:
 
 
 async def serve(config: Config, path: Path, ready: int, alive: int) -> None:
-    """Serves on the socket `path`. A byte is written to the pipe `ready` when it listens; it ends with the pipe `alive`."""
+    """Serves on the socket `path` until the pipe `alive` closes. Writes a byte to the pipe `ready` when it listens."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    state = _State(config.livez_stall_s)
+    state = _ModelsState(config.livez_stall_s)
     models = Models((config.models,) if config.models else (), settings(config), Registry(state.metrics.registry))
     server = await Serving(lambda name: cast(ModelScorer, models.scorer(name))).start(path)
     port = config.admin_port + config.workers if config.admin_port else 0
@@ -64,7 +64,7 @@ async def serve(config: Config, path: Path, ready: int, alive: int) -> None:
     loop = asyncio.get_running_loop()
     state.pulse.start(loop)
     over = asyncio.Event()
-    loop.add_reader(alive, over.set)  # nothing is ever written to it
+    loop.add_reader(alive, over.set)  # no data is ever written to it
     with open(ready, "wb") as pipe:  # noqa: ASYNC230 - one byte into an empty pipe
         pipe.write(b"1")
     await over.wait()
@@ -76,7 +76,7 @@ async def serve(config: Config, path: Path, ready: int, alive: int) -> None:
 
 
 def _tidy(path: Path) -> None:
-    """Removes the socket and its folder, which a parent that was killed leaves behind."""
+    """Removes the socket and its folder, which a killed parent leaves behind."""
     with suppress(OSError):
         path.unlink(missing_ok=True)
         path.parent.rmdir()

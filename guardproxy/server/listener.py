@@ -1,13 +1,14 @@
-"""The listening side: aiohttp's, with limits on connections and with our own answers to malformed HTTP.
+"""The listener: the server of aiohttp, with limits on connections and fixed answers to malformed HTTP.
 
-A malformed request is refused in one fixed JSON body. aiohttp's page quotes the bytes that it could not read, and its log
-does too; neither may hold what a client sent.
+A malformed request is refused with a fixed JSON body. The error page and the log of aiohttp quote the bytes that it could not
+read, but must not contain what a client sent.
 
-Connections are bounded. Each address has a share (`shares.py`), so one address cannot take all of them. When most of them
-are in use, those that are idle (kept alive, or without a byte so far) are closed, the oldest first; a connection for which
-there is no room gets 503. The head of a request must be complete `timeout_head_s` after its first byte.
+Connections are bounded. Each address has a share (`shares.py`), so no address can take all of them. When most of them are in
+use, idle connections (kept alive, or without a byte so far) are closed, the oldest first. A connection for which there is no
+room gets 503. The head of a request must be complete `timeout_head_s` after its first byte.
 
-A client that shuts down its sending side has left: TCP does not tell this from a close. Its exchange ends as `client_closed`.
+A client that shuts down its sending side counts as gone, because TCP does not distinguish this from a close. Its exchange
+ends as `client_closed`.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from guardproxy.server.shares import Shares
 
 _log = logging.getLogger(__name__)
 VERSION = "guardproxy.version"
-NEAR = 0.75  # of all connections: idle ones are closed from here on
-CALM = 0.625  # and until so many are left
-WAITING_REQUESTS = 2  # on one connection: it is not read any further then
-REAP_EVERY_S = 0.1  # looking for idle connections takes time for each of them
+NEAR = 0.75  # share of all connections above which idle connections are closed
+CALM = 0.625  # share of all connections down to which they are closed
+WAITING_REQUESTS = 2  # on a connection, above which it is not read further
+REAP_EVERY_S = 0.1  # a search for idle connections takes time for each connection
 
 
 def error_body(code: ErrorCode, message: str = "") -> bytes:
-    """The body of a refusal before the route, and with it the dialect, is known."""
+    """The body of a refusal when the route, and so the wire format, is not known."""
     error = {"message": code.message(message), "type": "invalid_request_error", "param": None, "code": code}
     return json.dumps({"error": error}).encode()
 
@@ -57,11 +58,11 @@ _LATE = _canned(ErrorCode.HEAD_TIMEOUT)
 
 
 def owner_of(address: str) -> str:
-    """Who a peer address belongs to: an IPv4 address, or the /64 network of an IPv6 one."""
+    """The owner of a peer address: the IPv4 address itself, or the /64 network of an IPv6 address."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return address  # of a unix socket
+        return address  # a unix socket
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
     if parsed.ipv4_mapped:
@@ -69,17 +70,17 @@ def owner_of(address: str) -> str:
     return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
-class Request(web.BaseRequest):
-    """A request. `closing`: whether its connection ends with its answer.
+class HttpRequest(web.BaseRequest):
+    """A request of a client. `closing`: whether its connection ends with its answer.
 
-    An answer repeats the version of its request, so a version that is not spoken here becomes HTTP/1.1, and `VERSION` holds
-    it for whoever refuses the request.
+    An answer repeats the version of its request. So an unsupported version becomes HTTP/1.1, and `VERSION` holds the original
+    version for the code that refuses the request.
     """
 
     def __init__(self, message: Any, *rest: Any, **options: Any) -> None:
         spoken = message.version in (HttpVersion10, HttpVersion11)
-        shown = message if spoken else message._replace(version=HttpVersion11)
-        super().__init__(shown, *rest, **options)
+        supported = message if spoken else message._replace(version=HttpVersion11)
+        super().__init__(supported, *rest, **options)
         self.closing = not spoken
         if not spoken:
             self[VERSION] = message.version
@@ -107,12 +108,12 @@ class Connection(RequestHandler):
     def __init__(self, listener: Listener, **options: Any) -> None:
         super().__init__(listener, **options)
         self._listener = listener
-        self._body: StreamReader | None = None  # of the last request that came
+        self._body: StreamReader | None = None  # of the last request
         self._head_timer: asyncio.TimerHandle | None = None
         self._opened_s = self._loop.time()
         self._refused = False
         self.owner = ""
-        # Requests that wait behind another one hold memory that nobody counts, and no client of a model needs them.
+        # Pipelined requests hold memory that no limit counts, and no client of a model needs them.
         self._max_msg_queue_size = WAITING_REQUESTS
         self._msg_queue_resume_size = WAITING_REQUESTS - 1
 
@@ -174,12 +175,12 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to a request that is malformed (400), has another HTTP version (505) or met a fault of the proxy
+        """The answer to a request that is malformed (400), has an unsupported HTTP version (505) or met a fault of the proxy
         (500)."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("unexpected fault", extra={"error": type(exc).__name__}, exc_info=exc)
             code = ErrorCode.INTERNAL_ERROR
-        elif "HTTP version" in str(exc):  # the parser knows a few versions and names this fault so
+        elif "HTTP version" in str(exc):  # the name that the parser gives to this fault
             status, code = ErrorCode.HTTP_VERSION.status, ErrorCode.HTTP_VERSION
         else:
             code = ErrorCode.MALFORMED_HTTP
@@ -195,7 +196,7 @@ class Connection(RequestHandler):
 
 
 class Listener(web.Server):
-    """Makes a `Connection` for each client. `limit`: how many there may be."""
+    """Makes a `Connection` for each client. `limit`: the maximum number of connections."""
 
     def __init__(self, handler: Any, *, limit: int, timeout_head_s: float, **options: Any) -> None:
         super().__init__(handler, request_factory=self._make, handler_cancellation=True, **options)
@@ -204,17 +205,19 @@ class Listener(web.Server):
         self.refused = 0
         self._reaped_s = 0.0
 
-    def _make(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
-        if message.method == "UNKNOWN" and not message.raw_headers:  # the attribute of aiohttp for malformed requests
+    def _make(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> HttpRequest:
+        if (
+            message.method == "UNKNOWN" and not message.raw_headers
+        ):  # aiohttp calls this attribute for malformed requests
             message = message._replace(version=HttpVersion(1, 1))
-        return Request(message, payload, protocol, writer, task, self._loop)
+        return HttpRequest(message, payload, protocol, writer, task, self._loop)
 
     def __call__(self) -> RequestHandler:
         options: dict[str, Any] = self._kwargs
         return Connection(self, loop=self._loop, **options)
 
     def welcome(self, connection: Connection) -> bool:
-        """Whether there is room for a connection; it is counted then."""
+        """Counts a connection if there is room for it. Returns whether there was room."""
         if self.shares.used >= NEAR * self.shares.total:
             self._reap()
         if self.shares.take(connection.owner, 1):
@@ -223,17 +226,17 @@ class Listener(web.Server):
         return False
 
     def leave(self, connection: Connection) -> None:
-        """A connection that was welcome is gone."""
+        """Uncounts a connection that has ended."""
         self.shares.give(connection.owner, 1)
 
     def close_idle(self) -> None:
-        """Closes every connection on which nothing is under way."""
+        """Closes every idle connection."""
         for connection in self.connections:
             if isinstance(connection, Connection) and connection.idle_since_s is not None:
                 connection.force_close()
 
     def _reap(self) -> None:
-        """Closes idle connections, the oldest first, until few enough are left."""
+        """Closes idle connections, the oldest first, until enough are free."""
         now_s = self._loop.time()
         if now_s < self._reaped_s + REAP_EVERY_S:
             return
@@ -244,5 +247,5 @@ class Listener(web.Server):
         wanted = max(1, self.shares.used - int(CALM * self.shares.total))
         for *_, connection in sorted(idle)[:wanted]:
             connection.force_close()
-        if len(idle) < wanted:  # looking again at once would find as little
+        if len(idle) < wanted:  # an immediate second search would find no more
             self._reaped_s = now_s

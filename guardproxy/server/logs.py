@@ -1,4 +1,4 @@
-"""The program's own log: one JSON object a line on standard error. No text of an exchange ever comes here."""
+"""The operational log: a JSON object on each line of standard error. It never contains a text of an exchange."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
-class _Clean(logging.Filter):
-    """Exceptions are named, not quoted: their messages can hold what a client or a model sent."""
+class _MessageFilter(logging.Filter):
+    """Replaces exceptions by the names of their types, because messages can contain what a client or a model sent."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and record.exc_info[1] is not None:
@@ -37,5 +37,5 @@ def configure(level: str) -> None:
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger", "message": "event"},
         )
     )
-    stream.addFilter(_Clean())
+    stream.addFilter(_MessageFilter())
     logging.basicConfig(level=level.upper(), handlers=[stream], force=True)

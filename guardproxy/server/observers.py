@@ -1,7 +1,7 @@
 """Observers of finished exchanges: metrics, the log line, and the sinks beside the audit log.
 
 In: finished records, and durable lines of the log. Out: what each observer does with them. Kept: a bounded queue and a thread
-for each observer. An observer that is slow or fails delays no exchange and no other observer: what its queue has no room for is
+for each observer. A slow or failing observer delays no exchange and no other observer: items that do not fit in its queue are
 dropped and counted.
 """
 
@@ -19,7 +19,7 @@ from guardproxy.server.status import Metrics
 LIMIT_WAITING = 10_000
 LIMIT_WAITING_BYTES = 64 * 1024 * 1024
 CLOSE_TIMEOUT_S = 5.0
-PLAIN = ("answered", "passed")  # outcomes that are no news where no rule held
+PLAIN = ("answered", "passed")  # outcomes that are logged at DEBUG if no rule held
 
 _log = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -39,8 +39,8 @@ class Observer(Protocol):
 
 
 class Outlet(Generic[Item]):
-    """Hands items to `take` one after the other, in a thread. `name`: of the observer behind it; `limit`, `limit_bytes`: how
-    many items may wait, and how large they may be together."""
+    """Hands items to `take` one after the other, in a thread. `name`: the name of its observer; `limit`, `limit_bytes`: the
+    number and the total size of items that may wait."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Outlet(Generic[Item]):
         self._thread.start()
 
     def put(self, item: Item, size_bytes: int) -> None:
-        """Queues an item, or drops it where the queue is full. Returns at once; any thread may call it."""
+        """Queues an item, or drops it if the queue is full. Returns at once; any thread may call it."""
         with self._changed:
             is_full = len(self._waiting) >= self._limit or self._waiting_bytes + size_bytes > self._limit_bytes
             if self._closed or (is_full and self._waiting):
@@ -75,7 +75,7 @@ class Outlet(Generic[Item]):
             self._changed.notify()
 
     def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
-        """Takes no further item and hands over those that wait, for at most `timeout_s`."""
+        """Stops taking items and hands over the waiting items, for at most `timeout_s`."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -100,7 +100,7 @@ class Outlet(Generic[Item]):
 
 
 class Observers:
-    """Tells every observer of every finished exchange."""
+    """Passes every finished exchange to every observer."""
 
     def __init__(self, observers: Iterable[Observer], metrics: Metrics) -> None:
         self._outlets = [Outlet(observer.name, observer.finished, metrics) for observer in observers]
@@ -131,7 +131,7 @@ class Fan:
                 outlet.put(line, len(line))
 
     def close(self) -> None:
-        """Hands over what waits, and closes the sinks."""
+        """Hands over the waiting lines and closes the sinks."""
         for outlet, (name, sink) in zip(self._outlets, self._sinks.items(), strict=True):
             outlet.close()
             try:
@@ -149,7 +149,7 @@ class MetricsObserver:
         self._metrics = metrics
 
     def finished(self, record: Record) -> None:
-        """Counts what the record says."""
+        """Counts the exchange of a record."""
         metrics = self._metrics
         metrics.exchanges.labels(record.route, record.outcome).inc()
         rules = Counter(
@@ -168,8 +168,8 @@ class MetricsObserver:
 
 
 class LogObserver:
-    """Writes one log line for every finished exchange. An exchange that a rule touched or that failed is news; the level of all
-    others is DEBUG."""
+    """Writes one log line for every finished exchange. The level is INFO if a rule held or the exchange failed, otherwise
+    DEBUG."""
 
     name = "log"
 

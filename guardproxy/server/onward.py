@@ -29,7 +29,7 @@ NEVER = frozenset(
         *("x-http-method", "x-method-override", "x-http-method-override", *CREDENTIAL_HEADERS),
     )
 )
-"""Names that no setting lets through: they belong to one connection, or to us."""
+"""Headers that no setting can allow, because they belong to a connection or to guardproxy."""
 NEVER_BEGINS = ("x-forwarded-", "x-guardproxy-", "proxy-", "sec-")
 LIMIT_CHARS = 512
 LIMIT_ENTRIES = 32
@@ -43,7 +43,7 @@ def _like(pattern: str) -> Shape:
 
 
 def _each(shape: Shape) -> Shape:
-    """A list, of which each entry has the shape."""
+    """A list whose entries all have the shape."""
     return lambda value: value.count(",") < LIMIT_ENTRIES and all(shape(part.strip()) for part in value.split(","))
 
 
@@ -57,7 +57,7 @@ _PRODUCT = rf"{_WORD}(?:/(?:{_VERSION}|{_WORD}))?"
 _NOTE = r"\((?:[A-Za-z](?!\w*\d{4})[A-Za-z0-9_.-]{0,20}+|\d{1,3}(?:[._]\d{1,3}){0,2}+|[ ;,:/])*+\)"
 _ITEM = rf"(?:{_PRODUCT}|{_VERSION}|{_NOTE})"
 
-# Headers that tell a server how to answer. In another shape the request is refused.
+# Headers that change how a server answers. A value of another shape refuses the request.
 _MEANT: Mapping[str, Shape] = {
     "content-type": _like(
         r"[A-Za-z]{1,20}/[A-Za-z][A-Za-z0-9.+-]{0,60}"
@@ -69,7 +69,7 @@ _MEANT: Mapping[str, Shape] = {
     "openai-beta": _each(_like(rf"[a-z][a-z_-]{{0,40}}(?:=(?:v\d{{1,2}}|[a-z]{{1,20}}|{_DATE}))?")),
     "anthropic-dangerous-direct-browser-access": _like(r"true|false"),
 }
-# Headers that only describe the client, or for which every upstream has a default. In another shape they are left out.
+# Headers that only describe the client, or for which every upstream has a default. A value of another shape is dropped.
 _SAID: Mapping[str, Shape] = {
     "accept": _each(_like(_MEDIA)),
     "accept-language": _each(_like(r"(?:\*|[A-Za-z]{2,3}(?:-[A-Za-z]{2,4})?)(?:; ?q=[01](?:\.\d{1,3})?)?")),
@@ -84,15 +84,15 @@ _STAINLESS = re.compile(r"x-stainless-[a-z-]{1,40}", re.ASCII)
 _STAINLESS_VALUE = _like(
     rf"{_VERSION}|\d{{1,6}}(?:\.\d{{1,3}})?|async:[a-z]{{1,12}}|(?:[Oo]ther:)?[A-Za-z](?!\w*\d{{4}})[A-Za-z0-9_.]{{0,39}}"
 )
-# Headers that name an account: only for the upstream of the credential.
+# Headers that identify an account. They go only to the upstream of the credential.
 _ACCOUNT: Mapping[str, Shape] = {
     "openai-organization": _like(r"org-(?!.*\d{7})[A-Za-z0-9]{1,40}"),
     "openai-project": _like(r"proj_(?!.*\d{7})[A-Za-z0-9_]{1,64}"),
 }
-# An upstream only compares them. One that is no UUID is replaced with a digest: equal values stay equal.
+# Identifiers that an upstream only compares. A value that is not a UUID is replaced with a digest, so equal values stay equal.
 _OPAQUE = frozenset(("idempotency-key", "x-idempotency-key", "x-request-id", "x-client-request-id"))
 _OPAQUE_VALUE = _like(rf"(?:[a-z][a-z-]{{0,40}}-)?{_UUID}")
-_UNKNOWN = re.compile(r"x(?:-[a-z]{1,20}){1,4}", re.ASCII)  # a name can say something, too
+_UNKNOWN = re.compile(r"x(?:-[a-z]{1,20}){1,4}", re.ASCII)  # a name can contain a text too
 _SMALL = re.compile(r"\d{1,4}|true|false|on|off", re.ASCII)
 _FALLBACK = frozenset((*_MEANT, "accept", "accept-language", "content-language", "user-agent"))
 
@@ -104,31 +104,31 @@ def upstream_headers(
     seal: Callable[[bytes], str],
     more: Collection[str] = (),
 ) -> CIMultiDict[str]:
-    """The headers for the upstream that the credential is for. `named`: the value of `Connection`, whose names stay behind;
-    `seal(data)`: a keyed digest; `more`: names that settings let through. Raises `DownstreamError` (400)."""
+    """The headers for the upstream that the credential is for. `named`: the value of `Connection`, whose names are dropped;
+    `seal(data)`: a keyed digest; `more`: names that settings allow. Raises `DownstreamError` (400)."""
     drop = {name.strip().lower() for name in named.split(",")}
     if wrong := sorted(drop & {*CREDENTIAL_HEADERS, "content-type", "content-encoding", "content-length", "host"}):
         message = f"the header `connection` names `{wrong[0]}`, which is not about the connection"
         raise DownstreamError(ErrorCode.INVALID_HEADER, message, "connection")
-    kept: CIMultiDict[str] = CIMultiDict()
+    forwarded: CIMultiDict[str] = CIMultiDict()
     for name, value in headers:
         low = name.lower()
         if not value or low in drop or low in NEVER or low.startswith(NEVER_BEGINS):
             continue
         if low in more:
-            kept.add(name, value)
+            forwarded.add(name, value)
         elif low in _OPAQUE:
-            kept.add(name, value if _OPAQUE_VALUE(value) else seal(f"{low}:{value}".encode()))
+            forwarded.add(name, value if _OPAQUE_VALUE(value) else seal(f"{low}:{value}".encode()))
         elif _goes_on(low, value):
-            kept.add(name, value)
-    kept.setdefault("User-Agent", AGENT)
-    kept.extend(credential)
-    kept["Accept-Encoding"] = "identity"
-    return kept
+            forwarded.add(name, value)
+    forwarded.setdefault("User-Agent", AGENT)
+    forwarded.extend(credential)
+    forwarded["Accept-Encoding"] = "identity"
+    return forwarded
 
 
 def refuse_names(config: Config) -> None:
-    """Raises `ConfigError` where a setting lets a header through that belongs to one connection, to a credential or to us."""
+    """Raises `ConfigError` if a setting allows a header that belongs to a connection, a credential or guardproxy."""
     for setting, never in (("request_header", NEVER), ("answer_header", NEVER_DOWNSTREAM)):
         for name in getattr(config, setting):
             if name.lower() in never or name.lower().startswith(NEVER_BEGINS):
@@ -136,7 +136,7 @@ def refuse_names(config: Config) -> None:
 
 
 def _goes_on(name: str, value: str) -> bool:
-    """Whether a header is forwarded. Raises `DownstreamError` (400) for a header that must not be left out silently."""
+    """Whether a header is forwarded. Raises `DownstreamError` (400) for a header that must not be dropped silently."""
     if (shape := _MEANT.get(name)) is not None:
         if not shape(value):
             message = (
@@ -151,8 +151,8 @@ def _goes_on(name: str, value: str) -> bool:
 
 
 def fallback_headers(headers: CIMultiDict[str], key_header: KeyHeader, key: str) -> CIMultiDict[str]:
-    """The headers for another upstream than the client's: those that tell a server how to answer, and its own key. No
-    header that identifies the account of the client."""
+    """The headers for a fallback upstream: those that change how a server answers, and the key of that upstream. No header
+    that identifies the account of the client."""
     own: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         low = name.lower()

@@ -1,7 +1,7 @@
 """The admin port, in a thread of its own: it answers while the event loop of the proxy is blocked.
 
-In: an application, an address. Out: a listening port. The application reads plain attributes of the proxy; work for the loop
-of the proxy (a reload) is handed over to it.
+In: an application, an address. Out: a listening port. The application reads plain attributes of the proxy. Work for the loop
+of the proxy (a reload) is passed to that loop.
 """
 
 from __future__ import annotations

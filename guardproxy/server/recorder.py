@@ -1,8 +1,7 @@
-"""Keeps records: one log a process, durable before the caller goes on. While the log cannot be written `healthy` is false, and
-traffic is refused. The log recovers by itself (`audit/sinks/file.py`).
+"""Keeps records in a log for each process. A record is durable before the caller goes on. While the log cannot be written,
+`healthy` is false and traffic is refused. The log recovers by itself (`audit/sinks/file.py`).
 
-At start the recorder looks for exchanges that an earlier process named as intents and did not end, and closes them as
-`unknown`.
+At start the recorder finds the intents of an earlier process that have no record, and closes them as `unknown`.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ def log_of(worker: int) -> str:
 
 
 class Recorder:
-    """`folder`: where logs live. `worker`: tells the logs of several processes apart. `engine`: the version that records name.
-    `durable`: called with lines that have become durable; must return at once (`FileSink`). `unknown`: how many exchanges of
-    an earlier process were closed at start.
+    """Keeps the records of a process. `folder`: the folder of the logs. `worker`: distinguishes the logs of several
+    processes. `engine`: the version that records name. `durable`: called with lines that have become durable; must return at
+    once (`FileSink`). `unknown`: the number of exchanges of an earlier process that were closed at start.
 
     Any thread may read `healthy`, `trouble`, `failing_s`, `remarks` and `recoveries`.
     """
@@ -71,22 +70,22 @@ class Recorder:
 
     @property
     def trouble(self) -> str:
-        """Why no record can be kept now; empty where it can."""
+        """The reasons why no record can be kept now; empty if records can be kept."""
         return self._sink.trouble or ("" if self.healthy else "the log cannot be written")
 
     @property
     def failing_s(self) -> float:
-        """For how many seconds no record could be kept."""
+        """The number of seconds for which no record could be kept."""
         return self._sink.failing_s
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What happened to the log since the start that somebody should know."""
+        """Warnings about the log since the start."""
         return self._sink.remarks
 
     @property
     def recoveries(self) -> int:
-        """How often the log could be written again after it could not."""
+        """The number of times that the log recovered."""
         return self._sink.recoveries
 
     @property
@@ -98,12 +97,12 @@ class Recorder:
         return self._sink.waiting
 
     async def keep(self, record: Record | Intent) -> None:
-        """Returns when the record is on disk. Raises `AuditError`. A record that was taken is kept even if the caller
-        is cancelled."""
+        """Keeps a record. Returns when it is on disk. Raises `AuditError`. The record is kept even if the caller is
+        cancelled."""
         await asyncio.wrap_future(self._append(record))
 
     def take(self, record: Record) -> None:
-        """Keeps a record whose client is gone: nobody waits."""
+        """Keeps a record without waiting, for a client that has left."""
         self._append(record)
 
     def close(self) -> None:
@@ -118,20 +117,20 @@ class Recorder:
         return self._watch(record, self._intents.pop(record.id, None))
 
     def _begin(self, intent: Intent) -> Future[tuple[int, str]]:
-        """Appends an intent. One that was not kept needs no record that closes it."""
+        """Appends an intent. An intent that was not kept needs no closing record."""
         name = intent.id
         self._intents[name] = intent
         future = self._sink.append(intent)
 
-        def kept(done: Future[tuple[int, str]]) -> None:
+        def on_done(done: Future[tuple[int, str]]) -> None:
             if done.exception() is not None:
                 self._intents.pop(name, None)
 
-        future.add_done_callback(kept)
+        future.add_done_callback(on_done)
         return future
 
     def _watch(self, record: Record | Closing, intent: Intent | None) -> Future[tuple[int, str]]:
-        """Appends the record that closes `intent`. Where it cannot be kept, the exchange is closed when the log recovers."""
+        """Appends the record that closes `intent`. If it cannot be kept, the exchange is closed when the log recovers."""
         future = self._sink.append(record)
         if intent is not None:
 
@@ -143,7 +142,7 @@ class Recorder:
         return future
 
     def _close_abandoned(self, folder: Path, own: Path) -> int:
-        """Closes the exchanges that an earlier process did not end. Gives their number. Raises `AuditError`."""
+        """Closes the exchanges that an earlier process did not end. Returns their number. Raises `AuditError`."""
         try:
             with abandoned(folder, own) as intents:
                 futures = [
@@ -160,7 +159,7 @@ class Recorder:
 
 
 def key_of(folder: Path, key: str) -> bytes:
-    """The secret behind placeholders: the given one, or one that was made here before, or a new one (mode 0600)."""
+    """The secret behind placeholders: `key`, or the stored secret, or a new secret that is stored with mode 0600."""
     if key:
         return key.encode()
     path = folder / "placeholder.key"

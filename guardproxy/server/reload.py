@@ -1,17 +1,17 @@
 """Reloads policies while the proxy runs: polls their folder, loads content that has stopped changing, and swaps it in.
 
-In: a folder, a way to load it, looks (`step`) and orders (`now`). Out: `policies`, the set in force, which an exchange takes
-once, when it begins; `errors`, what is wrong with what lies in the folder now. Kept: digests of the folder's content.
+In: a folder, a function that loads it, polls (`step`) and orders (`now`). Out: `policies`, the set in force, which an
+exchange takes once, when it begins; `errors`, the errors of the current content. Kept: digests of the content of the folder.
 
-The content is read and compared at every look, because nothing else tells the truth everywhere: the kernel reports no change
-that another machine made on a network file system, a watch on a file is lost when an editor puts a new one in its place, a
-ConfigMap is swapped by a link three levels away, and times and sizes come from a cache or stay as they were. Opening and
-reading a file is reliable on all of them.
+Every poll reads and compares the content, because no other method works everywhere. The kernel does not report changes that
+another machine makes on a network file system. A watch on a file is lost when an editor replaces the file. A ConfigMap is
+swapped by a link three levels away. Times and sizes come from a cache or do not change. Reading the files is reliable in all
+these cases.
 
 Rules that must hold
-- What is loaded is one state of the folder: it was the same at two looks, and still is when loading has ended.
-- Loading runs in a thread; the swap is one assignment on the loop. A set that cannot be used changes nothing but `errors`.
-- The same content is tried once, and again when somebody asks.
+- A load takes a single state of the folder: two polls saw the same content, and it is still the same when loading ends.
+- Loading runs in a thread; the swap is an assignment on the loop. A set with errors changes only `errors`.
+- The same content is tried once, and again on request.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ from guardproxy.policy import PolicyErrors, PolicySet
 from guardproxy.server.status import Metrics
 
 _log = logging.getLogger(__name__)
-TRIES = 5  # loads of a folder that changes under them, before the next look has to do
-LOGGED = 20  # errors of one reload; all of them are on the admin port
+TRIES = 5  # loads of a folder that keeps changing, before the next poll tries again
+LOGGED = 20  # errors that are logged for a reload; the admin port shows all
 
 Load = Callable[[], PolicySet]
 Result = TypeVar("Result")
 
 
 def contents(folder: Path) -> str:
-    """A digest of all that lies in a folder and below it, links followed; hidden names and what no policy can be left out.
-    What cannot be read counts as it stands: that it cannot."""
+    """A digest of all files in a folder and below it, following links. Hidden names and special files are left out. A file
+    that cannot be read counts with its error."""
     digest = hashlib.blake2b(digest_size=16)
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     waiting = [(folder, "")]
     while waiting:
         at, name = waiting.pop()
         try:
             about = at.stat()
             if stat.S_ISDIR(about.st_mode):
-                if (about.st_dev, about.st_ino) not in seen:  # a link may lead back up
-                    seen.add((about.st_dev, about.st_ino))
-                    inside = sorted(one for one in os.listdir(at) if not one.startswith("."))
-                    waiting += [(at / one, f"{name}/{one}") for one in reversed(inside)]
+                if (about.st_dev, about.st_ino) not in visited:  # a link may lead back up
+                    visited.add((about.st_dev, about.st_ino))
+                    children = sorted(child for child in os.listdir(at) if not child.startswith("."))
+                    waiting += [(at / child, f"{name}/{child}") for child in reversed(children)]
                 continue
             what = _digest(at) if stat.S_ISREG(about.st_mode) else b""
         except OSError as error:
@@ -71,22 +71,22 @@ def _digest(path: Path) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What loading has given: policies, or the error; and the digest of the content that it was loaded from."""
+class LoadResult:
+    """The result of loading: the policies or the error, and the digest of the loaded content."""
 
     policies: PolicySet | None
     error: GuardproxyError | None
     content: str
 
 
-def at_rest(folder: Path, load: Load) -> Loaded:
-    """Loads one state of the folder: one that was the same before and after."""
+def at_rest(folder: Path, load: Load) -> LoadResult:
+    """Loads a state of the folder that is the same before and after loading."""
     for _ in range(TRIES):
         before = contents(folder)
         policies, error = _loaded(load)
         if contents(folder) == before:
-            return Loaded(policies, error, before)
-    return Loaded(None, PolicyError("the folder keeps changing while it is read", str(folder), 1, 1), before)
+            return LoadResult(policies, error, before)
+    return LoadResult(None, PolicyError("the folder keeps changing while it is read", str(folder), 1, 1), before)
 
 
 def _loaded(load: Load) -> tuple[PolicySet | None, GuardproxyError | None]:
@@ -94,13 +94,13 @@ def _loaded(load: Load) -> tuple[PolicySet | None, GuardproxyError | None]:
         return load(), None
     except GuardproxyError as error:
         return None, error
-    except Exception as error:  # a plug-in's or a model's; whatever it is, an old set stays in force
+    except Exception as error:  # a plug-in or a model may raise any error; the old set stays in force
         _log.error("unexpected fault", extra={"error": type(error).__name__}, exc_info=error)
         return None, PolicyError(f"the policies could not be loaded: {type(error).__name__}: {error}")
 
 
 class Reload:
-    """The policies in force, and what keeps them so. Raises what `load` raises: there is no start without policies."""
+    """Holds the policies in force and reloads them. Raises what `load` raises, because a start needs policies."""
 
     def __init__(self, folder: Path, load: Load, metrics: Metrics) -> None:
         self._folder = folder
@@ -118,7 +118,7 @@ class Reload:
         self._in_force()
 
     async def run(self, every_s: float) -> None:
-        """Looks for ever. With 0 it only waits for `ask`."""
+        """Polls for ever, every `every_s` seconds. With 0 it only waits for `ask`."""
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._asked.wait(), every_s or None)
@@ -126,22 +126,22 @@ class Reload:
             self._asked.clear()
             try:
                 await (self.now() if asked else self.step())
-            except Exception as error:  # nobody would notice that a watch has died
+            except Exception as error:  # otherwise polling would stop unnoticed
                 _log.error("unexpected fault", extra={"error": type(error).__name__}, exc_info=error)
 
     def ask(self) -> None:
-        """Has the folder loaded soon, changed or not: for a signal."""
+        """Requests a load of the folder, changed or not. A signal calls it."""
         self._asked.set()
 
     async def step(self) -> None:
-        """One look. Loads what is new and was there at the last look too, so that nothing half written is taken."""
-        found = await self._away(lambda: contents(self._folder))
-        rests, self._seen = found == self._seen, found
-        if rests and found != self._tried:
+        """Polls once. Loads content that is new and was the same at the last poll, so that no half-written file is loaded."""
+        content = await self._away(lambda: contents(self._folder))
+        is_at_rest, self._seen = content == self._seen, content
+        if is_at_rest and content != self._tried:
             await self.now()
 
     async def now(self) -> bool:
-        """Loads the folder as it is. False, and `errors`, where it cannot be used; then the old set stays."""
+        """Loads the folder now. If the set has errors, sets `errors`, keeps the old set and returns false."""
         async with self._one_at_a_time:
             loaded = await self._away(lambda: at_rest(self._folder, self._load))
             self._tried = loaded.content
@@ -168,12 +168,12 @@ class Reload:
         self._metrics.reload_fine.set(1)
 
     def _refuse(self, error: GuardproxyError | None) -> None:
-        found = error if isinstance(error, PolicyError) else PolicyError(str(error))
-        self.errors = found.errors if isinstance(found, PolicyErrors) else (found,)
+        policy_error = error if isinstance(error, PolicyError) else PolicyError(str(error))
+        self.errors = policy_error.errors if isinstance(policy_error, PolicyErrors) else (policy_error,)
         self._metrics.reload_failures.inc()
         self._metrics.reload_fine.set(0)
-        for one in self.errors[:LOGGED]:
-            where = {"file": one.path, "line": one.line, "column": one.column, "error": one.message}
+        for logged in self.errors[:LOGGED]:
+            where = {"file": logged.path, "line": logged.line, "column": logged.column, "error": logged.message}
             _log.error("policies not reloaded", extra={**where, "in_force": self.policies.digest})
 
     def close(self) -> None:
@@ -181,5 +181,5 @@ class Reload:
 
 
 def identity(policies: PolicySet) -> tuple[str, tuple[str, ...]]:
-    """What tells two sets apart: their files, and what their checks are made of (a model can change alone)."""
+    """The identity of a set: the digest of its files and those of its checks (a model can change alone)."""
     return policies.digest, tuple(sorted(check.digest for check in policies.checks.values()))

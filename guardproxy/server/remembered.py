@@ -1,9 +1,9 @@
-"""Remembers scans of whole texts, so that the history of a conversation is scanned once and not at every turn.
+"""Caches scans of whole texts, so that the history of a conversation is scanned once and not at every turn.
 
-In: jobs and their scans. Out: the remembered scan of an equal job, if there is one. Kept: for a bounded number of jobs a
-keyed digest and the scan; no text, nothing that another process could look up. The digest covers everything that the check is
-told (every member of `Window`, `Channel` and `Facts`, whatever members they get) and the tenant, so that what one tenant
-sends shows in nothing that another one sees, not even in the time it takes.
+In: jobs and their scans. Out: the cached scan of an equal job, if there is one. Kept: for a bounded number of jobs, a keyed
+digest and the scan; no text, and no digest that another process could compute. The digest covers all inputs of the check
+(every member of `Window`, `Channel` and `Facts`, future members included) and the tenant. So a tenant learns nothing about
+the texts of another tenant, not even from response times.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from guardproxy.exchange import Job
 from guardproxy.findings import Scan
 
 ENTRIES = 20_000
-LEAST_CHARS = 40  # shorter texts are scanned faster than they are looked up
-MOST_CHARS = 200_000  # a longer text takes too long to be hashed on the event loop
+LEAST_CHARS = 40  # scanning a shorter text is faster than a look-up
+MOST_CHARS = 200_000  # hashing a longer text would hold the event loop for too long
 _PLAIN = (str, int, float, bool, type(None))
 
 
-class Remembered:
-    """`entries`: how many scans are kept; the least recently used are dropped first."""
+class ScanCache:
+    """A cache of scans. `entries`: the number of scans that are kept; the least recently used are dropped first."""
 
     def __init__(self, entries: int = ENTRIES) -> None:
         self._entries = entries
@@ -33,11 +33,11 @@ class Remembered:
         self._scans: OrderedDict[bytes, Scan] = OrderedDict()
 
     def key(self, job: Job, tenant: str) -> bytes | None:
-        """A key that identifies the job; `None` for a job that must not be remembered.
+        """A key that identifies the job; `None` for a job that must not be cached.
 
-        Only a text that is scanned as a whole, in one look, is remembered. A later window of a stream is not, the last one
-        included: it may hold all of the text, but its scan leaves out what earlier windows reported. Nor is a text remembered
-        if the check is told something that cannot be written out, such as a form.
+        Only the scan of a whole text in a single window is cached. The last window of a stream may hold all of the text, but
+        its scan leaves out what earlier windows reported, so it is not cached. A text is not cached either if an input of the
+        check has no written form.
         """
         window = job.window
         whole = window.start == 0 and window.settled == 0 and window.last and window.state is None
@@ -49,7 +49,7 @@ class Remembered:
             _write(window, words)
         except TypeError:
             return None
-        # The lengths come first, so that different words never give the same bytes.
+        # Each word follows its length, so that different words never give the same bytes.
         words[0] = ",".join(map(str, map(len, words)))
         data = "\n".join(words).encode("utf-8", "surrogatepass")
         return hashlib.blake2b(data, digest_size=24, key=self._key).digest()
@@ -62,7 +62,7 @@ class Remembered:
         return scan
 
     def put(self, key: bytes, scan: Scan) -> None:
-        """Remembers a scan. A failure, or a verdict that was not given, is not remembered."""
+        """Caches a scan, unless it is a failure or a missing verdict."""
         if scan.error or scan.no_capacity is not None:
             return
         self._scans[key] = scan

@@ -20,10 +20,10 @@ from guardproxy.server.status import admin_app, on_loop
 
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75.0
-LINGER_S = 2.0  # how long the rest of a refused body is read, so that the refusal arrives
-# The frequent collections take below 5 ms each. A full one looks at every object of all open exchanges, and holds the loop.
+LINGER_S = 2.0  # the time for which the rest of a refused body is read, so that the refusal arrives
+# Frequent collections take less than 5 ms each. A full collection visits every object of all open exchanges and holds the loop.
 GC_THRESHOLDS = 1_000, 10, 1_000
-SWITCH_S = 0.001  # how long a thread that scans may keep the loop waiting, at the most
+SWITCH_S = 0.001  # the longest time that a scanning thread keeps the loop waiting
 BACKLOG = 1024
 
 
@@ -34,7 +34,7 @@ async def serve(
     orphaned: asyncio.Event | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains. `ready(port, admin_port)` is called when both ports listen. `orphaned`:
-    set when nobody watches over this process any more; it ends then, and gives up what is under way."""
+    set when the parent of this process is gone; then the process ends and drops open exchanges."""
     sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -66,10 +66,10 @@ async def serve(
         admin = AdminPort(admin_app(server, server, on_loop(loop, server.reload)), config.admin_host, admin_port)
         watching = asyncio.create_task(server.reloading.run(config.reload_s), name="reload")
         server.pulse.start(loop)
-        said = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
-        _log.info("listening", extra=said)
+        details = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
+        _log.info("listening", extra=details)
         gc.collect()
-        gc.freeze()  # what was loaded stays; to look at it again in each full collection would hold the loop
+        gc.freeze()  # loaded objects stay; visiting them in each full collection would hold the loop
         gc.set_threshold(*GC_THRESHOLDS)
         if ready:
             ready(port, admin.port)
@@ -87,7 +87,7 @@ async def serve(
 
 
 async def _first(*events: asyncio.Event) -> None:
-    """Returns when one of the events is set."""
+    """Returns when any event is set."""
     waits = [asyncio.create_task(event.wait()) for event in events]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:

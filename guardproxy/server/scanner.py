@@ -1,12 +1,12 @@
-"""The scanner: jobs in, scans out. It decides where each check runs, and what it means that one gives no answer.
+"""The scanner: takes jobs and returns scans. It decides where each check runs, and what follows if a check gives no answer.
 
-- A few small windows are scanned at once, on the event loop, in slices of `INLINE_CHARS` with a pause of the loop after each: a
-  trip to a thread would cost more than the scan. All others are scanned in threads (`threads.py`).
-- A check that asks a model is waited for without a thread. Checks that ask the same model ask it once.
-- Scans of whole texts are remembered (`remembered.py`).
-- A check that raises, or breaks its contract, gives a `Scan` with an error, which the policy's `on_error` decides. A check that
-  could not be asked, or not in time, gives a `Scan` with `no_capacity`: the exchange ends with 503, whatever a policy says.
-- The time that a command may take grows with its text. Work that nobody waits for any more is not begun, or is stopped.
+- A few small windows are scanned on the event loop, in slices of `INLINE_CHARS` with a pause after each slice, because a thread
+  would cost more than the scan. All others are scanned in threads (`threads.py`).
+- The scanner waits for a model without a thread. Checks that ask the same model share a single question.
+- Scans of whole texts are cached (`remembered.py`).
+- A check that raises an error or breaks its contract gives a `Scan` with an error, for which `on_error` of the policy decides.
+  A check that could not run, or not in time, gives a `Scan` with `no_capacity`: the exchange ends with 503 under any policy.
+- The time limit of a command grows with its text. Work without a waiter is dropped or stopped.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.exchange import Job
 from guardproxy.findings import Scan, Window, failed
 from guardproxy.server.calls import broken, checked, report, run, run_slices
-from guardproxy.server.remembered import Remembered
+from guardproxy.server.remembered import ScanCache
 from guardproxy.server.threads import Load, ScanThreads
 
 _Result = TypeVar("_Result")
 
 INLINE_CHARS = 300  # measured: under a millisecond for every check without a model
-INLINE_WINDOWS = 8  # as many calls cost as much as so much text
-INLINE_SLICES = 4  # after so many the rest is scanned in threads
-ASK_CHARS = 20_000  # what a model is asked is cut out of so much text in under a millisecond
+INLINE_WINDOWS = 8  # this many calls cost as much as `INLINE_CHARS` characters
+INLINE_SLICES = 4  # all further batches are scanned in threads
+ASK_CHARS = 20_000  # the questions to a model are cut out of this much text in under a millisecond
 ASK_WINDOWS = 64
 CACHE_ENTRIES = 20_000
-KEYS = 32  # jobs that are looked up before the loop may do other things
-KEY_CHARS = 256 * 1024  # the same, of their texts: hashed in half a millisecond
-ANSWERS = 256  # scans that are put in their places before the loop may do other things
+KEYS = 32  # look-ups of jobs before other tasks may run
+KEY_CHARS = 256 * 1024  # characters of their texts, which are hashed in half a millisecond
+ANSWERS = 256  # scans that are collected before other tasks may run
 
 
 @runtime_checkable
-class _Patient(Protocol):
+class _AsyncScorer(Protocol):
     """A scorer that can be waited for without a thread; see `guardproxy.inference.scorer.ModelScorer.submit`."""
 
     def submit(self, queries: Sequence[Query]) -> Future[Any]: ...
 
 
 @runtime_checkable
-class _Measured(Protocol):
-    """A scorer that can tell how long a new text would wait."""
+class _TimedScorer(Protocol):
+    """A scorer that estimates how long a new text would wait."""
 
     def wait_s(self, chars: int) -> float: ...
 
 
 @runtime_checkable
-class _Asking(Protocol):
-    """A check whose scan is a question to a model, and what it makes of the answer."""
+class _ModelCheck(Protocol):
+    """A check that turns windows into a question to a model, and the answer into scans."""
 
     scorer: Scorer
 
@@ -69,9 +69,9 @@ class _Asking(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
-    """How long things may take. `timeout_s`: all jobs of one command, and `timeout_s_per_million` more for each million
-    characters of their texts; `wait_s`: how long a job may wait for its turn before it is refused at once."""
+class TimeLimits:
+    """Limits of time. `timeout_s`: for all jobs of a command, with `timeout_s_per_million` more for each million characters
+    of their texts; `wait_s`: a job that would wait longer for its turn is refused at once."""
 
     timeout_s: float
     timeout_s_per_million: float = 60.0
@@ -83,8 +83,8 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Meters:
-    """`known`: whole texts by whether their scan was remembered (`hit`, `miss`). `refused`: commands that got no verdict, by
-    the reason. `waiting`: scans that wait for a thread or are under way."""
+    """The metrics of a scanner. `known`: look-ups of whole texts in the cache (`hit`, `miss`). `refused`: commands without a
+    verdict, by reason. `waiting`: scans that wait for a thread or run."""
 
     known: Counter | None = None
     refused: Counter | None = None
@@ -93,8 +93,8 @@ class Meters:
 
 @dataclass(slots=True)
 class _Batch:
-    """The windows of one command that one check looks at. `numbers`: those of their jobs; `chars`: of all their texts;
-    `urgent`: an answer that has begun waits for them."""
+    """The windows of a command for a check. `numbers`: the numbers of their jobs; `chars`: the characters of all their texts;
+    `urgent`: whether an answer that has begun waits for them."""
 
     check: Check
     numbers: list[int] = field(default_factory=list)
@@ -115,7 +115,7 @@ class _Batch:
 
 
 class _Question:
-    """What a model is asked, perhaps from a thread. Whenever it is dropped, the model does not work on it any longer."""
+    """A question to a model, which a thread may submit. After `drop`, the model no longer works on it."""
 
     def __init__(self, scorer: Any, queries: Sequence[Query]) -> None:
         self._scorer = scorer
@@ -124,34 +124,35 @@ class _Question:
         self._dropped = False
 
     def submit(self) -> Future[Any]:
-        """The answer, to be waited for."""
+        """Asks the model. Returns the future answer."""
         answer: Future[Any] = self._scorer.submit(self._queries)
         self._answer = answer
-        if self._dropped:  # meanwhile, by another thread
+        if self._dropped:  # by another thread in the meantime
             answer.cancel()
         return answer
 
     def drop(self) -> None:
-        """Nobody waits any more; an answer that is there stays."""
+        """Cancels the question; a finished answer stays."""
         self._dropped = True
         if self._answer is not None:
             self._answer.cancel()
 
 
 class Scanner:
-    """`threads`: how many scans may run beside the loop. `timeout_s`: for all jobs of one command with little text."""
+    """Scans jobs. `threads`: the number of scans that may run beside the loop. `timeout_s`: for all jobs of a command with
+    little text."""
 
     def __init__(
-        self, threads: int, timeout_s: float | Allowed, known: Counter | None = None, meters: Meters | None = None
+        self, threads: int, timeout_s: float | TimeLimits, known: Counter | None = None, meters: Meters | None = None
     ) -> None:
-        self._allowed = timeout_s if isinstance(timeout_s, Allowed) else Allowed(timeout_s)
+        self._limits = timeout_s if isinstance(timeout_s, TimeLimits) else TimeLimits(timeout_s)
         self._meters = meters or Meters(known)
-        self._threads = ScanThreads(threads, self._allowed.wait_s, waiting=self._meters.waiting)
-        self._remembered = Remembered(CACHE_ENTRIES)
+        self._threads = ScanThreads(threads, self._limits.wait_s, waiting=self._meters.waiting)
+        self._cache = ScanCache(CACHE_ENTRIES)
         self._outstanding: dict[int, Counts[str]] = {}  # characters that models are judging, by scorer and tenant
 
     async def scan(self, jobs: Sequence[Job], tenant: str = "") -> tuple[Scan, ...]:
-        """The answers, in order. `tenant`: whose texts they are."""
+        """The scans of the jobs, in order. `tenant`: the tenant whose texts they are."""
         scans: list[Scan | None] = [None] * len(jobs)
         keys: dict[int, bytes] = {}
         waiting: dict[int, _Batch] = {}
@@ -161,7 +162,7 @@ class Scanner:
             if (at and at % KEYS == 0) or chars > KEY_CHARS:
                 await asyncio.sleep(0)
                 chars = 0
-            key = self._remembered.key(job, tenant)
+            key = self._cache.key(job, tenant)
             if key is not None:
                 keys[at] = key
                 scans[at] = self._known(key)
@@ -170,11 +171,11 @@ class Scanner:
                     batch = waiting[id(job.check)] = _Batch(job.check)
                 batch.add(at, job.window)
         await self._scan(list(waiting.values()), scans, tenant)
-        return await self._told(scans, keys)
+        return await self._complete(scans, keys)
 
-    async def _told(self, scans: list[Scan | None], keys: Mapping[int, bytes]) -> tuple[Scan, ...]:
-        """The answers, once they are remembered. `keys`: of the jobs, by number, whose scans may be remembered."""
-        told: list[Scan] = []
+    async def _complete(self, scans: list[Scan | None], keys: Mapping[int, bytes]) -> tuple[Scan, ...]:
+        """Caches the scans and returns them. `keys`: the cache keys of jobs that may be cached, by number."""
+        complete: list[Scan] = []
         shortages: set[Shortage] = set()
         for at, scan in enumerate(scans):
             if at and at % ANSWERS == 0:
@@ -182,23 +183,23 @@ class Scanner:
             if scan is None:
                 raise RuntimeError("a job was not answered; this is a bug")
             if (key := keys.get(at)) is not None:
-                self._remembered.put(key, scan)
+                self._cache.put(key, scan)
             if scan.no_capacity is not None:
                 shortages.add(scan.no_capacity)
-            told.append(scan)
+            complete.append(scan)
         if self._meters.refused:
             for shortage in shortages:
                 self._meters.refused.labels(shortage.value).inc()
-        return tuple(told)
+        return tuple(complete)
 
     def _known(self, key: bytes) -> Scan | None:
-        scan = self._remembered.get(key)
+        scan = self._cache.get(key)
         if self._meters.known:
             self._meters.known.labels("miss" if scan is None else "hit").inc()
         return scan
 
     async def _scan(self, batches: Sequence[_Batch], scans: list[Scan | None], tenant: str) -> None:
-        """Fills in what the checks say."""
+        """Runs the checks and fills in their scans."""
         far: dict[asyncio.Future[list[Scan]], list[_Batch]] = {}
         small: list[_Batch] = []
         refused: list[tuple[_Batch, NoCapacityError]] = []
@@ -214,10 +215,10 @@ class Scanner:
                 except NoCapacityError as error:
                     refused.append((batch, error))
         for same in asking.values():
-            far[asyncio.ensure_future(self._asked(same, tenant))] = same
+            far[asyncio.ensure_future(self._ask(same, tenant))] = same
         try:
             await self._inline(small, scans)
-            timeout_s = self._allowed.for_chars(sum(batch.chars for same in far.values() for batch in same))
+            timeout_s = self._limits.for_chars(sum(batch.chars for same in far.values() for batch in same))
             done, _ = await asyncio.wait(far, timeout=timeout_s) if far else (set(), set())
         finally:
             for work in far:
@@ -229,7 +230,7 @@ class Scanner:
             await _fill(scans, chain.from_iterable(batch.numbers for batch in same), answers)
 
     async def _inline(self, small: Sequence[_Batch], scans: list[Scan | None]) -> None:
-        """Scans small windows on the loop, which may do other things after each slice."""
+        """Scans small windows on the loop. Other tasks may run after each slice."""
         chars = 0
         for batch in small:
             if chars and chars + batch.chars > INLINE_CHARS:
@@ -244,7 +245,7 @@ class Scanner:
         return asyncio.wrap_future(self._threads.submit(run, tenant, batch.load, urgent=batch.urgent))
 
     async def _beside(self, run: Callable[[], _Result], batches: Sequence[_Batch], tenant: str) -> _Result:
-        """The result of a part of what is asked of a model: here where it is small, else from a thread."""
+        """The result of `run`, a step of asking a model. Runs here if the batches are small, otherwise in a thread."""
         chars, windows = sum(batch.chars for batch in batches), sum(len(batch.windows) for batch in batches)
         if chars <= ASK_CHARS and windows <= ASK_WINDOWS:
             return run()
@@ -254,9 +255,9 @@ class Scanner:
         )
         return result
 
-    async def _asked(self, same: Sequence[_Batch], tenant: str) -> list[Scan]:
-        """The scans of checks that ask the same model, which is asked once: checks that read the same texts share what
-        it says of them. As `calls.run`, but the answer is waited for here."""
+    async def _ask(self, same: Sequence[_Batch], tenant: str) -> list[Scan]:
+        """The scans of checks that ask the same model. The model is asked once, so checks of the same texts share its answer.
+        Works as `calls.run`, but awaits the answer."""
         queries: list[Query] = []
         asked: list[Any] = []
         checks: list[Any] = [batch.check for batch in same]
@@ -270,13 +271,13 @@ class Scanner:
         judged: Any = []
         try:
             if queries:
-                judged = await self._judged(checks[0].scorer, queries, same, tenant)
+                judged = await self._judgement(checks[0].scorer, queries, same, tenant)
         except Exception as error:
             judged = error
         return await self._beside(partial(_answers, same, asked, judged), same, tenant)
 
-    async def _judged(self, scorer: Any, queries: Sequence[Query], same: Sequence[_Batch], tenant: str) -> Any:
-        """What a model says. Raises what it raises, and `NoCapacityError`."""
+    async def _judgement(self, scorer: Any, queries: Sequence[Query], same: Sequence[_Batch], tenant: str) -> Any:
+        """The answer of a model. Raises the errors of the model, and `NoCapacityError`."""
         chars = sum(batch.chars for batch in same)
         by_tenant = self._outstanding.setdefault(id(scorer), Counts())
         if not any(batch.urgent for batch in same):
@@ -294,10 +295,10 @@ class Scanner:
                 self._outstanding.pop(id(scorer), None)
 
     def _admit(self, scorer: Any, chars: int, by_tenant: Counts[str], tenant: str) -> None:
-        """Refuses to ask a model that would only answer late. A tenant that waits for nothing is let through, for others have
-        filled the queue, and so are answers that have begun: the model's own queue has room for them. Raises
-        `NoCapacityError`."""
-        if not isinstance(scorer, _Measured) or scorer.wait_s(chars) <= self._allowed.wait_s:
+        """Raises `NoCapacityError` if the model would answer too late. A tenant without waiting texts is admitted, because
+        others have filled the queue. Answers that have begun are admitted too, because the queue of the model keeps room for
+        them."""
+        if not isinstance(scorer, _TimedScorer) or scorer.wait_s(chars) <= self._limits.wait_s:
             return
         own, others = by_tenant[tenant], by_tenant.total() - by_tenant[tenant]
         if own or not others:
@@ -315,13 +316,12 @@ def _is_small(batch: _Batch) -> bool:
 
 
 def _asks(check: Check) -> Any:
-    """The model that a check asks, where its answer can be waited for without a thread."""
-    return check.scorer if isinstance(check, _Asking) and isinstance(check.scorer, _Patient) else None
+    """The model that a check asks, if its answer can be awaited without a thread; otherwise `None`."""
+    return check.scorer if isinstance(check, _ModelCheck) and isinstance(check.scorer, _AsyncScorer) else None
 
 
 async def _fill(scans: list[Scan | None], numbers: Iterable[int], answers: Iterable[Scan]) -> None:
-    """Puts answers in their places. The loop does other things after each slice: answers may be made only when they are
-    asked for."""
+    """Puts answers in their places. Other tasks may run after each slice, because `answers` may compute them lazily."""
     for count, (at, answer) in enumerate(zip(numbers, answers, strict=True), 1):
         scans[at] = answer
         if count % ANSWERS == 0:
@@ -348,7 +348,7 @@ def _result(work: asyncio.Future[list[Scan]], same: Sequence[_Batch]) -> Iterabl
 
 
 def _answers(same: Sequence[_Batch], asked: Sequence[Any], judged: Any) -> list[Scan]:
-    """What checks make of the answer of the model that they have asked together. Errors are in the place of what they made."""
+    """The scans that checks make of the shared answer of a model. An error stands in place of a question or of the answer."""
     scans: list[Scan] = []
     at = 0
     for batch, own in zip(same, asked, strict=True):

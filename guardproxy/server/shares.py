@@ -2,16 +2,16 @@
 
 In: owners that take and give back. Out: whether an owner may take. Kept: what each owner holds.
 
-An owner may hold at most `weight` times the amount that stays free. So an owner that is alone gets `weight / (weight + 1)` of
-the total, two greedy owners get `weight / (2 * weight + 1)` each, and the rest stays free for an owner that comes later.
-While little is in use the share restricts nobody.
+An owner may hold at most `weight` times the amount that stays free. So a single owner gets `weight / (weight + 1)` of the
+total, two greedy owners get `weight / (2 * weight + 1)` each, and the rest stays free for later owners. While little is in
+use, the share restricts no owner.
 """
 
 from __future__ import annotations
 
 
 class Shares:
-    """`total`: how much there is, in any unit. `weight`: see above."""
+    """A shared resource. `total`: its amount, in any unit. `weight`: see above."""
 
     def __init__(self, total: int, weight: int = 4) -> None:
         self.total = total
@@ -25,7 +25,8 @@ class Shares:
         return free >= 0 and self._held.get(owner, 0) + amount <= max(1, self._weight * free)
 
     def take(self, owner: str, amount: int) -> bool:
-        """Takes `amount` for `owner`; false, and nothing is taken, if that is more than is free or than its share."""
+        """Takes `amount` for `owner`. Returns false and takes nothing if that exceeds the free amount or the share of the
+        owner."""
         if not self.fits(owner, amount):
             return False
         if amount:
@@ -34,20 +35,20 @@ class Shares:
         return True
 
     def give(self, owner: str, amount: int) -> None:
-        """Gives back what `owner` took."""
-        held = self._held.get(owner, 0)
-        amount = min(amount, held)
+        """Gives back `amount` of what `owner` took."""
+        amount_held = self._held.get(owner, 0)
+        amount = min(amount, amount_held)
         self.used -= amount
-        if held == amount:
+        if amount_held == amount:
             self._held.pop(owner, None)
         else:
-            self._held[owner] = held - amount
+            self._held[owner] = amount_held - amount
 
     def held(self, owner: str) -> int:
-        """How much an owner holds."""
+        """The amount that an owner holds."""
         return self._held.get(owner, 0)
 
     @property
     def owners(self) -> int:
-        """How many owners hold something."""
+        """The number of owners that hold something."""
         return len(self._held)

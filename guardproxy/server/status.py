@@ -1,4 +1,4 @@
-"""The admin port: `/livez`, `/readyz`, `/metrics`, `/version`, and `POST /reload`, which loads the policies anew.
+"""The admin port: `/livez`, `/readyz`, `/metrics`, `/version`, and `POST /reload`, which reloads the policies.
 
 The application runs in a thread of its own (`probes.py`). So everything that it reads of the proxy is a plain attribute.
 """
@@ -21,7 +21,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class Metrics:
-    """All metrics; labels are bounded: routes are the configured ones, rules the policies' own."""
+    """All metrics. Labels are bounded: routes come from the configuration, rules from the policies."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -113,7 +113,7 @@ class Metrics:
 
 
 class Pulse:
-    """Whether the event loop runs. A timer of the loop says how late it runs what is due; nothing is polled."""
+    """Measures whether the event loop runs. A timer of the loop shows how late the loop is; there is no polling."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -121,7 +121,7 @@ class Pulse:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begins to measure `loop`; to be called on it."""
+        """Begins to measure `loop`. Must be called on that loop."""
         self._ticked_s = time.monotonic()
         self._timer = loop.call_later(LAG_EVERY_S, self._tick, loop, loop.time() + LAG_EVERY_S)
 
@@ -132,7 +132,7 @@ class Pulse:
         self._timer = loop.call_at(now + LAG_EVERY_S, self._tick, loop, now + LAG_EVERY_S)
 
     def still_s(self) -> float:
-        """How long the loop has not run, in seconds; from any thread. 0 before it starts and after it ended."""
+        """The seconds for which the loop has not run; 0 before the start and after the end. Any thread may call it."""
         return time.monotonic() - self._ticked_s if self._timer else 0.0
 
     def stop(self) -> None:
@@ -143,7 +143,7 @@ class Pulse:
 
 
 class State(Protocol):
-    """What the admin port shows."""
+    """The state that the admin port shows."""
 
     metrics: Metrics
 
@@ -159,7 +159,7 @@ class State(Protocol):
 
 
 class Reloading(Protocol):
-    """What has policies that can be loaded anew, and an audit log."""
+    """A process with policies that can be reloaded, and an audit log."""
 
     def remarks(self) -> list[str]:
         """Warnings that do not fail `/readyz`."""
@@ -170,14 +170,14 @@ class Reloading(Protocol):
         ...
 
     async def reload(self) -> dict[str, object]:
-        """Loads the policies anew. `ok`, the digest of those in force, and what was wrong."""
+        """Reloads the policies. Returns `ok`, the digest of the policies in force, and the errors."""
         ...
 
 
 def on_loop(
     loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, dict[str, object]]]
 ) -> Callable[[], Coroutine[Any, Any, dict[str, object]]]:
-    """`work`, to be awaited on another loop than `loop`, on which it runs."""
+    """Wraps `work`, which runs on `loop`, so that it can be awaited on another loop."""
 
     async def awaited() -> dict[str, object]:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), loop))
@@ -190,7 +190,7 @@ def admin_app(
     reloading: Reloading | None = None,
     reload_now: Callable[[], Coroutine[Any, Any, dict[str, object]]] | None = None,
 ) -> web.Application:
-    """The routes. `reload_now`: used in place of `reloading.reload`, which belongs to another loop."""
+    """The application of the admin port. `reload_now`: replaces `reloading.reload`, which belongs to another loop."""
 
     async def livez(_: web.Request) -> web.Response:
         stuck = state.stuck()

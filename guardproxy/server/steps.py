@@ -1,13 +1,13 @@
-"""Runs the long steps of exchanges in threads, so that the loop serves everybody else meanwhile.
+"""Runs the long steps of exchanges in threads, so that the loop serves other exchanges meanwhile.
 
-A step is one call into an exchange, such as `receive` with a large request. It is pure Python, so the interpreter switches
-between it and the loop (`running.SWITCH_S`). A step that has not begun is dropped when its waiter is cancelled. One that runs
-is waited for, as nothing else may touch its exchange meanwhile. Where it may be stopped, it ends at its next stop point
-(`guardproxy.concurrency.stopping`), and then its exchange can only be ended, as it may have taken a part of the input. One
-tenant has at most `TENANT_SHARE` of the threads, so that large requests of one do not keep those of others waiting.
+A step is a call into an exchange, such as `receive` with a large request. It is pure Python, so the interpreter switches
+between the step and the loop (`running.SWITCH_S`). A step that has not begun is dropped when its waiter is cancelled. A
+running step is awaited, because nothing else may touch its exchange meanwhile. If it may be stopped, it ends at its next stop
+point (`guardproxy.concurrency.stopping`). Then its exchange can only be ended, because the step may have taken a part of the
+input. A tenant has at most `TENANT_SHARE` of the threads, so that its large requests do not keep other tenants waiting.
 
-What stays: one call of the JSON reader holds the interpreter to its end, in a thread too. Measured for each megabyte: 1.5 to
-3 ms for plain text, 10 ms for escapes, 30 ms for arrays of a few numbers. The limits of a body bound it.
+Remaining limit: a call of the JSON reader holds the interpreter to its end, even in a thread. Measured for each megabyte: 1.5
+to 3 ms for plain text, 10 ms for escapes, 30 ms for arrays of a few numbers. The limits of a body bound it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TENANT_SHARE = 2  # threads at once
 
 
 class Interrupted(asyncio.CancelledError, Generic[Result]):
-    """The waiter was cancelled while its step ran. `result`: what the step came to."""
+    """The waiter was cancelled while its step ran. `result`: the result of the step."""
 
     def __init__(self, result: Result) -> None:
         super().__init__()
@@ -47,12 +47,12 @@ class Interrupted(asyncio.CancelledError, Generic[Result]):
 
 
 class _StoppedError(Exception):
-    """A step was given up and has stopped."""
+    """A step was cancelled and has stopped."""
 
 
 @dataclass(slots=True)
 class _Turns:
-    """The turns of one tenant. `users`: how many wait or run."""
+    """The turns of a tenant. `users`: the number of steps that wait or run."""
 
     free: asyncio.Semaphore
     users: int = 0
@@ -67,8 +67,9 @@ class Steps:
         self._tenants: dict[str, _Turns] = {}
 
     async def run(self, tenant: str, step: Callable[[], Result], *, can_stop: bool = False) -> Result:
-        """What `step` gives. Raises `Interrupted` when cancelled while it ran, and `CancelledError` when it had not begun or
-        was stopped. `can_stop`: whether the step may be stopped, because nothing but the end of its exchange follows."""
+        """The result of `step`. Raises `Interrupted` if it is cancelled while the step runs, and `CancelledError` if the step
+        had not begun or was stopped. `can_stop`: whether the step may be stopped, because only the end of its exchange can
+        follow."""
         given_up = Event()
         async with self._turn(tenant):
             running = self._pool.submit(partial(_until_stopped, step, given_up) if can_stop else step)
@@ -87,7 +88,7 @@ class Steps:
                 del self._tenants[tenant]
 
     def close(self) -> None:
-        """Waits for the steps that run."""
+        """Waits for the running steps."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -95,12 +96,12 @@ class Steps:
 SHORT_TEXTS = 60
 SHORT_BYTES = 32 * 1024
 SHORT_DATA_BYTES = 4 * 1024
-# A value that comes back costs up to 70 microseconds more, and what stands for it has 16 characters or more.
+# A restored value costs up to 70 microseconds more, and its placeholder has 16 characters or more.
 SHORT_RESTORED_BYTES = 1024
 
 
 def is_small(exchange: Exchange | PassThrough) -> bool:
-    """Whether all that is known of an exchange can be gone through on the loop."""
+    """Whether an exchange is small enough to process all of it on the loop."""
     if not isinstance(exchange, Exchange):
         return True
     size = exchange.size
@@ -109,12 +110,12 @@ def is_small(exchange: Exchange | PassThrough) -> bool:
 
 
 def _restores_few(size: Size, new_bytes: int) -> bool:
-    """Whether few values can come back in a step. `new_bytes`: of the answer, beside what is held of it."""
+    """Whether a step can restore only few values. `new_bytes`: new bytes of the answer, beside its held text."""
     return not size.restorable or size.held_chars + new_bytes <= SHORT_RESTORED_BYTES
 
 
 def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
-    """Whether an input can be taken on the loop: neither it nor what it may lead to is large."""
+    """Whether an input can be processed on the loop: the input and its possible effects are small."""
     if not isinstance(exchange, Exchange):
         return True
     match happened:
@@ -123,16 +124,16 @@ def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
         case DataReceived(data):
             if len(data) > SHORT_DATA_BYTES:
                 return False
-            size = exchange.size  # texts that flow are looked at part by part, however large the request was
+            size = exchange.size  # streamed texts are processed part by part, however large the request was
             few = size.answer_texts <= SHORT_TEXTS and size.held_chars <= SHORT_BYTES
             return few and _restores_few(size, len(data)) and (size.begun or is_small(exchange))
         case Scanned(scans):
             if len(scans) > 2 * SHORT_TEXTS:
                 return False
-            found = sum(len(scan.findings) for scan in scans)
-            few = len(scans) + 2 * found <= 2 * SHORT_TEXTS and _restores_few(exchange.size, 0)
+            finding_count = sum(len(scan.findings) for scan in scans)
+            few = len(scans) + 2 * finding_count <= 2 * SHORT_TEXTS and _restores_few(exchange.size, 0)
             return few and is_small(exchange)
-        case ResponseEnded():  # a body that is no stream is read now
+        case ResponseEnded():  # a plain answer is read as a whole now
             size = exchange.size
             new_bytes = 0 if size.begun else size.answer_bytes
             return new_bytes <= SHORT_DATA_BYTES and _restores_few(size, new_bytes) and is_small(exchange)
@@ -140,7 +141,7 @@ def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
 
 
 def _until_stopped(step: Callable[[], Result], given_up: Event) -> Result:
-    """In a thread: what `step` gives. Raises `_StoppedError` where it was given up before its end."""
+    """The result of `step`, run in a thread. Raises `_StoppedError` if it was cancelled before its end."""
 
     def look() -> None:
         if given_up.is_set():
@@ -154,7 +155,7 @@ def _until_stopped(step: Callable[[], Result], given_up: Event) -> Result:
 
 
 async def _to_its_end(running: Future[Result], given_up: Event) -> Result:
-    """The result of a step, however often its waiter is cancelled. Sets `given_up` then."""
+    """The result of a step. Keeps waiting when its waiter is cancelled, and sets `given_up`."""
     waiting = asyncio.wrap_future(running)
     cancelled = False
     while True:

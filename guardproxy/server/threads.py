@@ -1,14 +1,14 @@
-"""The threads in which checks scan: fair between tenants and between scans, stopped when nobody waits, bounded in work.
+"""The threads in which checks scan: fair between tenants and scans, stopped when no task waits, bounded in work.
 
-In: functions that scan, each with its tenant and how much work it is. Out: futures of what they return. Kept: the scans that
-wait or are under way, and how long each check takes for a character.
+In: functions that scan, each with its tenant and its amount of work. Out: futures of their results. Kept: the scans that wait
+or run, and the time that each check takes for a character.
 
-At most `threads` scans run at a time. At a stop point (`guardproxy.checks._stopping`) a scan that has run for `SLICE_S` lets
-the next scan run and waits for its turn. Tenants take turns. Within a tenant, scans that have not begun and scans that wait
-for their next slice take turns, so neither a long text nor many short ones keep the others waiting.
+At most `threads` scans run at a time. At a stop point (`guardproxy.concurrency.stopping`) a scan that has run for `SLICE_S`
+lets the next scan run and waits for its turn. Tenants take turns. Within a tenant, scans that have not begun and scans that
+wait for their next slice take turns, so neither a long text nor many short ones keep the others waiting.
 
-A scan whose future is cancelled is dropped, or stops at its next stop point. A scan that has no stop points, as a plug-in's,
-keeps its thread until it returns; another thread takes its place, for at most `MOST_STRAY` such scans.
+A scan whose future is cancelled is dropped, or stops at its next stop point. A scan without stop points, such as that of a
+plug-in, keeps its thread until it returns. Another thread takes its place, for at most `MOST_STRAY` such scans.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.inference import Ratio, before
 
 SLICE_S = 0.01
-"""How long a scan runs before it lets others run."""
+"""The time a scan runs before it lets other scans run."""
 MOST_BEGUN = 64
-"""Scans that are under way at most, those included that wait for their next slice: each has a thread."""
+"""The maximum number of begun scans, including those that wait for their next slice. Each has a thread."""
 MOST_STRAY = 4
 SMALL_SHARE = 0.125
-"""The part of the allowed wait that a tenant may use even when others have filled the queue."""
+"""The share of the allowed wait that a tenant may use even if other tenants have filled the queue."""
 GUESS_S = 0.000005
-"""How long a check takes for a character, until that was measured."""
+"""The estimate of the time that a check takes for a character, until it is measured."""
 _MOST_MEASURED = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much work a scan is. `what`: identifies the code that runs, as far as its speed depends on it; `chars`: of text."""
+    """The amount of work of a scan. `what`: identifies the code whose speed matters; `chars`: the characters of its text."""
 
     what: str = ""
     chars: int = 0
 
 
 class _Work:
-    """One scan. `estimate_s`: how long it takes. `busy_s`: how long it has run so far, in all its slices."""
+    """A scan. `estimate_s`: its estimated time. `busy_s`: the time that it has run so far, in all its slices."""
 
     __slots__ = (
         *("began_s", "begun", "busy_s", "estimate_s", "future", "given_up", "holds", "load", "run", "tenant", "turn"),
@@ -63,9 +63,9 @@ class _Work:
         self.estimate_s = estimate_s
         self.future: Future[Any] = Future()
         self.busy_s = 0.0
-        self.began_s = 0.0  # its slice
+        self.began_s = 0.0  # the start of its slice
         self.begun = False
-        self.holds = False  # one of the places of those that run
+        self.holds = False  # whether it holds one of the places for running scans
         self.given_up = False
         self.turn = Event()
 
@@ -74,7 +74,7 @@ class _Work:
         return max(0.0, self.estimate_s - self.busy_s)
 
 
-class _Line:
+class _TenantQueue:
     """The scans of one tenant that wait for a turn."""
 
     __slots__ = ("_fresh_next", "fresh", "paused")
@@ -88,23 +88,23 @@ class _Line:
         return bool(self.fresh or self.paused)
 
     def pause(self, work: _Work) -> None:
-        """Puts a scan back that has had its slice. Where it is the only one, one that has not begun comes first."""
+        """Puts back a scan after its slice. If it is the only paused scan, a scan that has not begun comes first."""
         self._fresh_next = self._fresh_next or not self.paused
         self.paused.append(work)
 
     def next(self, may_begin: bool) -> _Work | None:
-        """The scan whose turn it is, taken out. `may_begin`: whether it may be one that has not begun."""
+        """Takes out the scan whose turn it is. `may_begin`: whether a scan that has not begun may be taken."""
         fresh = self.fresh if may_begin else None
-        chosen = (fresh or self.paused) if self._fresh_next else (self.paused or fresh)
-        if not chosen:
+        queue = (fresh or self.paused) if self._fresh_next else (self.paused or fresh)
+        if not queue:
             return None
-        self._fresh_next = chosen is self.paused
-        return chosen.popleft()
+        self._fresh_next = queue is self.paused
+        return queue.popleft()
 
 
 class ScanThreads:
-    """`threads`: how many scans run at a time. `wait_s`: how long a new scan may have to wait for its turn, as far as that
-    can be told; more is refused at once, for it would be late."""
+    """Runs scans in threads. `threads`: the number of scans that run at a time. `wait_s`: a new scan that would wait longer
+    for its turn, by estimate, is refused at once."""
 
     def __init__(
         self,
@@ -119,9 +119,9 @@ class ScanThreads:
         self._waiting = waiting
         self._pool = ThreadPoolExecutor(self._threads + MOST_BEGUN + MOST_STRAY, "scan")
         self._lock = Lock()
-        self._lines: OrderedDict[str, _Line] = OrderedDict()
-        self._works: dict[str, dict[_Work, None]] = {}  # by tenant; all that are not over
-        self._seconds: OrderedDict[str, Ratio] = OrderedDict()  # of characters, by what runs
+        self._queues: OrderedDict[str, _TenantQueue] = OrderedDict()
+        self._works: dict[str, dict[_Work, None]] = {}  # by tenant: all scans that are not over
+        self._seconds: OrderedDict[str, Ratio] = OrderedDict()  # seconds for a character, by code
         self._free = self._threads
         self._begun = 0
         self._stray = 0
@@ -130,15 +130,15 @@ class ScanThreads:
     def submit(
         self, run: Callable[[], Any], tenant: str = "", load: Load = Load(), *, urgent: bool = False
     ) -> Future[Any]:
-        """Runs a scan when its turn comes. `urgent`: it belongs to an answer that has begun, so it may wait twice as long
-        before it is refused. Raises `NoCapacityError`."""
+        """Runs a scan when its turn comes. `urgent`: whether it belongs to an answer that has begun; such a scan may wait
+        twice as long before it is refused. Raises `NoCapacityError`."""
         with self._lock:
             work = _Work(run, tenant, load, self._ratio(load.what).of(load.chars))
             if self._closed:
                 raise NoCapacityError(Shortage.GONE, "the proxy is shutting down")
             self._admit(work, urgent)
             self._works.setdefault(tenant, {})[work] = None
-            self._lines.setdefault(tenant, _Line()).fresh.append(work)
+            self._queues.setdefault(tenant, _TenantQueue()).fresh.append(work)
             self._note()
             self._dispatch()
         work.future.add_done_callback(partial(self._done, work))
@@ -158,14 +158,14 @@ class ScanThreads:
         return (own + before(own + estimate_s, others, SLICE_S)) / self._threads
 
     def _admit(self, work: _Work, urgent: bool) -> None:
-        """Raises `NoCapacityError` where the work would have to wait for too long."""
+        """Raises `NoCapacityError` if the work would wait for too long."""
         limit = self._wait_s * (2 if urgent else 1)
         if self._wait(work.tenant, work.estimate_s) <= limit:
             return
         own = sum(other.left_s for other in self._works.get(work.tenant, ()))
         others = sum(other.left_s for works in self._works.values() for other in works) - own
         if others > 0 and own <= SMALL_SHARE * self._wait_s * self._threads:
-            return  # the others have filled the queue
+            return  # other tenants have filled the queue
         shortage = Shortage.SHARE if 0 < others < own else Shortage.FULL
         raise NoCapacityError(shortage, "too much text waits to be scanned")
 
@@ -182,19 +182,19 @@ class ScanThreads:
                 self._pool.submit(self._work, work)
 
     def _next(self) -> _Work | None:
-        for tenant in list(self._lines):
-            line = self._lines[tenant]
+        for tenant in list(self._queues):
+            line = self._queues[tenant]
             work = line.next(self._begun < self._threads + MOST_BEGUN)
             if line:
-                self._lines.move_to_end(tenant)
+                self._queues.move_to_end(tenant)
             else:
-                del self._lines[tenant]
+                del self._queues[tenant]
             if work is not None:
                 return work
         return None
 
     def _work(self, work: _Work) -> None:
-        """In a thread: the whole scan."""
+        """Runs the whole scan, in a thread."""
         result: Any = None
         error: Exception | None = None
         work.began_s = self._clock()
@@ -204,7 +204,7 @@ class ScanThreads:
                 result = work.run()
         except Exception as raised:
             error = raised
-        except BaseException as raised:  # the waiter must get every kind of error, and must not end with it
+        except BaseException as raised:  # every kind of error must reach the waiter, and must not end the thread
             error = RuntimeError(type(raised).__name__)
         with self._lock:
             work.busy_s += self._clock() - work.began_s
@@ -213,14 +213,14 @@ class ScanThreads:
             self._begun -= 1
             self._leave(work)
             self._dispatch()
-        with suppress(InvalidStateError):  # the caller no longer waits
+        with suppress(InvalidStateError):  # the caller no longer waits for it
             if error is None:
                 work.future.set_result(result)
             else:
                 work.future.set_exception(error)
 
     def _pause(self, work: _Work) -> None:
-        """At a stop point of a scan."""
+        """Called at each stop point of a scan: lets other scans run, or stops a cancelled scan."""
         if work.given_up:
             raise ScanStopped
         now = self._clock()
@@ -229,9 +229,9 @@ class ScanThreads:
         with self._lock:
             work.busy_s += now - work.began_s
             work.began_s = now
-            if not work.holds or not self._lines:
+            if not work.holds or not self._queues:
                 return
-            self._lines.setdefault(work.tenant, _Line()).pause(work)
+            self._queues.setdefault(work.tenant, _TenantQueue()).pause(work)
             self._free += 1
             work.holds = False
             work.turn.clear()
@@ -242,34 +242,34 @@ class ScanThreads:
             raise ScanStopped
 
     def _done(self, work: _Work, future: Future[Any]) -> None:
-        """The future is done: where it was cancelled, the scan is given up."""
+        """Called when the future is done. Gives up the scan if the future was cancelled."""
         if not future.cancelled():
             return
         with self._lock:
             work.given_up = True
-            line = self._lines.get(work.tenant)
+            line = self._queues.get(work.tenant)
             if not work.begun:
                 if line and work in line.fresh:
                     line.fresh.remove(work)
                     if not line:
-                        del self._lines[work.tenant]
+                        del self._queues[work.tenant]
                 self._leave(work)
             elif work.holds and self._stray < MOST_STRAY:
-                work.holds = False  # it stops at its next stop point; its place is free now
+                work.holds = False  # it stops at its next stop point, but its place is free now
                 self._stray += 1
                 self._free += 1
                 work.estimate_s = 0.0
             elif line and work in line.paused:
                 line.paused.remove(work)
                 if not line:
-                    del self._lines[work.tenant]
+                    del self._queues[work.tenant]
                 work.estimate_s = 0.0
                 self._stray += 1
                 work.turn.set()  # it stops at once
             self._dispatch()
 
     def _leave(self, work: _Work) -> None:
-        """The work is over."""
+        """Removes finished work and frees its place."""
         works = self._works[work.tenant]
         del works[work]
         if not works:
@@ -286,7 +286,7 @@ class ScanThreads:
             self._waiting.set(sum(len(works) for works in self._works.values()))
 
     def close(self) -> None:
-        """Drops what waits, stops what runs."""
+        """Drops waiting scans and stops running scans."""
         with self._lock:
             self._closed = True
             works = [work for group in self._works.values() for work in group]

@@ -2,8 +2,8 @@
 environment; TLS is always verified; errors of aiohttp become `UpstreamError` here.
 
 Each configured upstream has a circuit breaker (`breaker.py`). These count as failures: a connection that cannot be made, no
-first byte in time, a status of 500 or more, an answer that breaks off or stalls. These do not: a status below 500 (429 and
-404 among them) and 529, which says that the upstream is full; a request that this process could not send for lack of file
+first byte in time, a status of 500 or more, an answer that breaks off or stalls. These do not: a status below 500 (such as
+429 and 404) and 529, which says that the upstream is overloaded; a request that this process could not send for lack of file
 descriptors; a client that leaves.
 """
 
@@ -30,7 +30,7 @@ _clock = time.monotonic
 
 
 def session(config: Config) -> aiohttp.ClientSession:
-    """A session that shares nothing between clients but its connections."""
+    """A session that shares only its connections between clients."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=config.timeout_connect_s, sock_read=config.timeout_idle_s)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15, ttl_dns_cache=30),
@@ -75,7 +75,7 @@ class Breakers:
 
 
 class Upstream:
-    """One request's upstream side. `first_byte_s`: how long the head of an answer may take, with connecting."""
+    """The upstream side of a request. `first_byte_s`: the time limit for the head of an answer, connecting included."""
 
     def __init__(self, client: aiohttp.ClientSession, breakers: Breakers, first_byte_s: float = math.inf) -> None:
         self._client = client
@@ -88,7 +88,8 @@ class Upstream:
     async def send(
         self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None
     ) -> aiohttp.ClientResponse:
-        """The answer's head. Raises `UpstreamError`; at once while the breaker of this upstream is open."""
+        """Sends a request. Returns the head of the answer. Raises `UpstreamError`, at once while the breaker of this upstream
+        is open."""
         self.close()
         self.response = None
         self._breaker = self._breakers.of(url)
@@ -100,11 +101,11 @@ class Upstream:
             async with asyncio.timeout(None if math.isinf(self._first_byte_s) else self._first_byte_s):
                 data = (
                     io.BytesIO(body) if body and len(body) >= SLICED_BYTES else body
-                )  # aiohttp sends it in slices then
+                )  # aiohttp then sends it in slices
                 response = await self._client.request(method, url, headers=headers, data=data, allow_redirects=False)
         except (aiohttp.ClientConnectorError, OSError) as error:
             raise self._failure(error) from None
-        except ValueError:  # headers or a URL that cannot be sent: not the upstream's fault
+        except ValueError:  # headers or a URL that cannot be sent are not a fault of the upstream
             self._settle("unknown")
             raise UpstreamError(ErrorCode.UPSTREAM_FAILED, "the request cannot be sent to the upstream") from None
         except aiohttp.ClientError:
@@ -135,18 +136,18 @@ class Upstream:
         if failed:
             self._settle("failed")
         elif self._ticket and self._ticket.probe:
-            self._settle("answered")  # others need not wait for the end of a long answer
+            self._settle("answered")  # other requests need not wait for the end of a long answer
         elif status >= 400:
             self._settle("unknown")
 
     def _settle(self, result: Result) -> None:
-        """Tells the breaker the result, once a request."""
+        """Reports the result of the request to the breaker, once."""
         ticket, self._ticket = self._ticket, None
         if ticket and self._breaker:
             self._breaker.leave(ticket, result, _clock())
 
     async def read(self) -> bytes:
-        """The next bytes, as many as wait; empty at the end. Raises `UpstreamError`."""
+        """The next bytes: all that have arrived; empty at the end. Raises `UpstreamError`."""
         assert self.response is not None  # noqa: S101 - `send` came first
         try:
             return await self.response.content.readany()
@@ -158,8 +159,8 @@ class Upstream:
             raise UpstreamError(ErrorCode.UPSTREAM_TRUNCATED) from None
 
     def close(self) -> None:
-        """Closes the connection, unless the answer was read to its end (then it goes back to the pool)."""
+        """Closes the connection, unless the answer was read to its end; then the connection goes back to the pool."""
         if self.response is not None:
-            self._settle("answered")  # nothing broke while it was read
+            self._settle("answered")  # no failure while it was read
             self.response.close()
         self._settle("unknown")

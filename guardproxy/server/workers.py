@@ -1,12 +1,12 @@
 """Supervises several workers and the process that runs their models: starts, watches and restarts them.
 
-In: settings. Out: an exit code, when all have ended. Kept: the children, and when each of them was started.
+In: settings. Out: an exit code, when all processes have ended. Kept: the children, with their start times.
 
 - A worker that dies is started again, after a delay that doubles with each quick death. The others keep serving.
-- So is the process that runs the models. Its socket comes back at the same path, and workers connect to it again.
+- The process that runs the models is started again in the same way. Its socket keeps its path, so workers connect again.
 - A start that never succeeds is given up: at once where the settings or policies cannot be used (exit code 2), after
   `QUICK_DEATHS` deaths otherwise. Later the parent gives up only when no worker serves and each new one dies quickly.
-- SIGTERM and SIGINT end all, SIGHUP reloads all. The models end last, for a worker that drains still needs them.
+- SIGTERM and SIGINT end all processes; SIGHUP reloads all workers. The models end last, because a draining worker needs them.
 - Children die with their parent, however it dies: a thread in each child reads a pipe whose other end only the parent holds.
   On Linux the kernel signals the child too.
 
@@ -42,7 +42,7 @@ QUICK_S = 10.0  # a child that dies within this time of its start died quickly
 QUICK_DEATHS = 5
 DELAY_S = 0.1
 DELAY_LIMIT_S = 10.0
-ORPHAN_S = 5.0  # how long a worker without a parent may take to end
+ORPHAN_S = 5.0  # the time in which a worker without a parent must end
 MODELS_END_S = 5.0
 PR_SET_PDEATHSIG = 1
 WRONG_USE = 2
@@ -50,7 +50,7 @@ WRONG_USE = 2
 
 @dataclass(slots=True)
 class Child:
-    """One process that is to run. `worker`: its number, or -1 for the models. `ready`: the pipe on which it says that it
+    """A process that should run. `worker`: its number, or -1 for the models. `ready`: the pipe on which it reports that it
     serves."""
 
     worker: int
@@ -58,7 +58,7 @@ class Child:
     ready: int = -1
     serves: bool = False
     started_s: float = 0.0
-    due_s: float = 0.0  # when to start it
+    due_s: float = 0.0  # the time of its next start
     quick_deaths: int = 0
 
     @property
@@ -75,7 +75,7 @@ class Child:
 
 @dataclass(slots=True)
 class Pipe:
-    """Both ends of a pipe. Nothing is ever written; its end is the message."""
+    """Both ends of a pipe. No data is ever written; closing the pipe is the message."""
 
     read: int
     write: int
@@ -91,10 +91,10 @@ class Parent:
 
     config: Config
     children: list[Child] = field(default_factory=list)
-    leash: Pipe = field(default_factory=Pipe.new)  # the parent holds its write end: children end with it
+    leash: Pipe = field(default_factory=Pipe.new)  # the parent holds the write end, so children notice its death
     alive: Pipe = field(
         default_factory=Pipe.new
-    )  # the parent and the workers hold its write end: the models end with it
+    )  # the parent and the workers hold the write end; the models end when it closes
     wake: Pipe = field(default_factory=Pipe.new)
     received: list[int] = field(default_factory=list)
     stopping: bool = False
@@ -102,7 +102,7 @@ class Parent:
     ever_served: bool = False
 
     def listen(self) -> None:
-        """Takes over the signals."""
+        """Installs the handlers of signals."""
         os.set_blocking(self.wake.write, False)
         os.set_blocking(self.wake.read, False)
         signal.set_wakeup_fd(self.wake.write, warn_on_full_buffer=False)
@@ -110,7 +110,7 @@ class Parent:
             signal.signal(number, lambda number, _: self.received.append(number))
 
     def run(self) -> int:
-        """Runs until all have ended. The exit code."""
+        """Runs until all processes have ended. Returns the exit code."""
         models = self.config.supervisor_shared and not self.config.supervisor_url
         first = [Child(-1)] if models else []
         self.children = [*first, *(Child(number) for number in range(self.config.workers))]
@@ -137,7 +137,7 @@ class Parent:
         for child in self.children:
             if not child.pid and child.due_s <= now_s:
                 if child.worker >= 0 and not self.ever_served and not self._models_serve():
-                    continue  # policies may need the models
+                    continue  # policies may need models
                 self._start(child)
 
     def _models_serve(self) -> bool:
@@ -156,7 +156,8 @@ class Parent:
         _log.info("started", extra={"child": child.name, "pid": pid})
 
     def _become(self, child: Child, ready: Pipe) -> NoReturn:
-        """The whole life of a child, which must never go on as its parent. Signals are blocked at the beginning."""
+        """Runs a child after the fork. It never returns, so a child never continues as its parent. Signals are blocked at the
+        beginning."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number in (self.leash.write, self.wake.read, self.wake.write, ready.read):
@@ -178,7 +179,7 @@ class Parent:
     # Waiting.
 
     def _wait(self) -> None:
-        """Returns when a signal came, a child said that it serves or ended, or one is due."""
+        """Returns when a signal arrives, a child reports that it serves, a child ends, or a start is due."""
         with selectors.DefaultSelector() as selector:
             selector.register(self.wake.read, selectors.EVENT_READ)
             for child in self.children:
@@ -196,7 +197,7 @@ class Parent:
                     self._hear(key.data)
 
     def _hear(self, child: Child) -> None:
-        """Reads what a child says: one byte when it serves, the end when it ends."""
+        """Reads the pipe of a child: a byte means that it serves; the end of the pipe means that it ended."""
         if os.read(child.ready, 1):
             child.serves = True
             self.ever_served |= child.worker >= 0
@@ -217,7 +218,7 @@ class Parent:
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, number)
 
-    # Ends.
+    # Ending.
 
     def _collect(self) -> None:
         for child in self.children:
@@ -244,7 +245,7 @@ class Parent:
             self._tell(signal.SIGTERM)
 
     def _hopeless(self, child: Child, code: int, *, served: bool) -> str:
-        """The reason not to start a child again; empty if there is none."""
+        """The reason not to start a child again; empty if it should be started."""
         if not self.ever_served and child.worker < 0 and not served:
             return "the process that runs the models did not start"
         if not self.ever_served and code == WRONG_USE:
@@ -257,7 +258,7 @@ class Parent:
         )
 
     def _end_models(self) -> None:
-        """Ends the process that runs the models, gently first."""
+        """Ends the process that runs the models: first by closing its pipe, then by a signal."""
         os.close(self.alive.write)
         for child in self.children:
             if not child.pid:
@@ -274,11 +275,11 @@ class Parent:
             os.waitpid(child.pid, 0)
 
 
-# What a child does.
+# The work of a child.
 
 
 def run_worker(config: Config, worker: int, ready: int, leash: int) -> None:
-    """A worker's life."""
+    """Runs a worker to its end."""
     watch = Leash(leash)
     import uvloop  # noqa: PLC0415 - not in the parent
 
@@ -295,7 +296,7 @@ def run_worker(config: Config, worker: int, ready: int, leash: int) -> None:
 
 
 def run_models(config: Config, ready: int, alive: int) -> None:
-    """The life of the process that runs the models."""
+    """Runs the process of the models to its end."""
     import uvloop  # noqa: PLC0415 - not in the parent
 
     from guardproxy.server import inference  # noqa: PLC0415
@@ -320,16 +321,16 @@ class Leash:
         return self._orphaned
 
     def _watch(self) -> None:
-        os.read(self._pipe, 1)  # returns at the end of the parent: nothing is ever written
+        os.read(self._pipe, 1)  # returns when the parent ends, because no data is ever written
         if self._loop and self._orphaned:
-            with suppress(RuntimeError):  # the loop is closed: this process is ending
+            with suppress(RuntimeError):  # the loop is closed because this process is ending
                 self._loop.call_soon_threadsafe(self._orphaned.set)
             time.sleep(ORPHAN_S)
         os._exit(1)
 
 
 def live(work: Callable[[], None]) -> NoReturn:
-    """Does a child's work, with signals no longer blocked, and ends the process. Exit code 2: wrong use."""
+    """Runs the work of a child with signals unblocked, and ends the process. Exit code 2: wrong use."""
     code = 1
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.ALL)
@@ -363,7 +364,7 @@ def signals_blocked() -> Iterator[None]:
 
 
 def several(config: Config) -> int:
-    """Serves with `config.workers` workers. The exit code."""
+    """Serves with `config.workers` workers. Returns the exit code."""
     logs.configure(config.log_level)
     with ExitStack() as stack:
         with signals_blocked():
@@ -376,13 +377,13 @@ def several(config: Config) -> int:
 
 
 def _socket(config: Config, folder: Path) -> Path | None:
-    """Where the models are asked; the folder is this user's alone."""
+    """The path of the socket of the models. Only this user can access its folder."""
     return folder / "models" if config.supervisor_shared and not config.supervisor_url else config.supervisor_socket
 
 
 @contextmanager
 def held_port(config: Config) -> Iterator[int]:
-    """The port that the workers share, held by a socket that does not listen. Port 0 becomes a free one."""
+    """The port that the workers share, held by a socket that does not listen. Port 0 becomes a free port."""
     family, _, _, _, address = socket.getaddrinfo(
         config.host or None, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

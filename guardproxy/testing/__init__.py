@@ -1,4 +1,4 @@
-"""Conformance suites: whether a check or a wire format, guardproxy's own or a plug-in's, keeps what all of them promise.
+"""Conformance suites: test whether a check or a wire format, built in or from a plug-in, keeps the common promises.
 
 They need no test runner: each function returns, or raises an `AssertionError` that says what is wrong.
 """

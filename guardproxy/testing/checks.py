@@ -1,7 +1,7 @@
-"""Whether a check keeps the promises that all checks are held to.
+"""Tests whether a check keeps the promises of all checks.
 
-In: a check, texts. Out: nothing, or an `AssertionError` that names the text and the cut. Nothing else of guardproxy runs: text
-arrives in pieces, each window begins at the `keep` of the scan before, as the gate does it.
+In: a check, texts. Out: nothing, or an `AssertionError` that names the text and the cut. No other part of guardproxy runs:
+text arrives in pieces, and each window begins at the `keep` of the scan before, as in the gate.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def scan_in_chunks(
 ) -> list[Finding]:
     """The findings of the text cut at the offsets `cuts`; every promise of `Scan` is checked on the way.
 
-    `held`: gets, for each scan but the last, how many characters could not be released.
+    `held`: receives, for each scan except the last, the number of characters that could not be released.
     """
     findings: list[Finding] = []
     settled = keep = 0
@@ -89,7 +89,8 @@ def assert_every_split(check: Check, text: str, pairs: bool = False) -> list[Fin
 
 
 def assert_promise(check: Check, parts: Sequence[str], examples: int = 500, seed: int = 0) -> None:
-    """Texts made of `parts` (values, near misses, what may stand beside them), cut at random: the same from the same seed."""
+    """Tests texts of random `parts` (values, near misses, their surroundings), cut at random. The same seed gives the same
+    texts."""
     chance = random.Random(seed)  # noqa: S311 - for tests
     for _ in range(examples):
         text = "".join(chance.choices(parts, k=chance.randint(0, 8)))

@@ -1,6 +1,6 @@
-"""Whether a wire format keeps its contract: the suite that every format passes, shipped or plugged in.
+"""Tests whether a wire format keeps its contract. Every format, shipped or from a plug-in, must pass this suite.
 
-`codec(CODEC)` runs `PROMISES`, each a function of a codec. The material is written by the codec's own author.
+`codec(CODEC)` runs `PROMISES`, each a function of a codec. The author of the codec writes the material.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from guardproxy.testing import guarding
 from guardproxy.testing.material import (
-    Reading,
+    DecodedTexts,
     decoder_of,
     halves,
     path_of,
@@ -28,7 +28,7 @@ PROMPT = Prompt("a-model", WORD, stream=True)
 
 
 def codec(codec: Codec) -> None:
-    """Holds a format to every promise. Raises `AssertionError`."""
+    """Tests every promise of a format. Raises `AssertionError`."""
     for promise in PROMISES:
         promise(codec)
 
@@ -52,7 +52,7 @@ def declares(codec: Codec) -> None:
 
 
 def reads_requests(codec: Codec) -> None:
-    """A text of every kind that requests carry is read as that kind, no other kinds are given, and an edit replaces it."""
+    """A text of every kind that requests carry is read as that kind, no other kinds occur, and an edit replaces it."""
     carries = codec.contract.carries["request"]
     for kind in sorted(carries):
         tree = codec.author.request_with(kind, WORD)
@@ -69,13 +69,13 @@ def reads_requests(codec: Codec) -> None:
     if result := read_request(codec, request):
         _declared(codec, result[0], "request")
     assert reach(request, codec.author.PROMPT_PATH) == WORD, "the prompt is not at the author's PROMPT_PATH"
-    found = codec.read_request(path_of(codec), "", write(request))
-    assert found.stream, "a request for a stream is not read as one"
-    assert codec.turns.first_words(found.frame.tree) == WORD, "`turns.first_words` does not give the user's words"
+    decoded = codec.read_request(path_of(codec), "", write(request))
+    assert decoded.stream, "a request for a stream is not read as one"
+    assert codec.turns.first_words(decoded.frame.tree) == WORD, "`turns.first_words` does not give the user's words"
 
 
 def reads_new_fields_of_requests(codec: Codec) -> None:
-    """What stands in a field that the format does not have is read as text, wherever it is, or the request is refused."""
+    """The value of an unknown field is read as text, wherever the field is, or the request is refused."""
     trees = [codec.author.request(PROMPT)]
     trees += [codec.author.request_with(kind, "some text") for kind in sorted(codec.contract.carries["request"])]
     for tree in trees:
@@ -108,8 +108,8 @@ def is_invariant(codec: Codec) -> None:
             data, failed = write(tree), kind == "error"
             whole = read_answer(codec, [data], streamed=False, failed=failed).summary
             for parts in halves(data):
-                found = read_answer(codec, parts, streamed=False, failed=failed).summary
-                assert found == whole, (
+                decoded = read_answer(codec, parts, streamed=False, failed=failed).summary
+                assert decoded == whole, (
                     f"a plain answer ({kind}) reads differently when it is cut after {len(parts[0])} bytes"
                 )
         frames = codec.author.frames_with(kind, [WORD])
@@ -119,8 +119,8 @@ def is_invariant(codec: Codec) -> None:
         whole = read_answer(codec, [data], streamed=True).summary
         cuts: list[Sequence[bytes]] = [*halves(data), [data[at : at + 1] for at in range(len(data))]]
         for pieces in cuts:
-            found = read_answer(codec, pieces, streamed=True).summary
-            assert found == whole, f"a stream ({kind}) reads differently when it is cut after {len(pieces[0])} bytes"
+            decoded = read_answer(codec, pieces, streamed=True).summary
+            assert decoded == whole, f"a stream ({kind}) reads differently when it is cut after {len(pieces[0])} bytes"
         for words in splits(WORD):
             reading = read_answer(codec, codec.author.frames_with(kind, words) or [], streamed=True)
             ends = [reading.ends.get(channel) for channel, text in reading.texts.items() if text == WORD]
@@ -128,7 +128,7 @@ def is_invariant(codec: Codec) -> None:
 
 
 def reads_new_frames(codec: Codec) -> None:
-    """An event that the format does not have, and a new field in any event, is read as text or is a fault."""
+    """An unknown event, and an unknown field in any event, is read as text or is a fault."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", lambda text: [text]))
     new = codec.author.event({"type": "x_new_event", "x_new_field": NEW})
     for at in range(len(frames)):
@@ -138,12 +138,12 @@ def reads_new_frames(codec: Codec) -> None:
     for at, frame in enumerate(reading.frames):
         for changed in with_new_fields(frame.tree, NEW) if isinstance(frame.tree, dict) else ():
             stream = [*frames[:at], codec.author.event(changed), *frames[at + 1 :]]
-            found = read_answer(codec, stream, streamed=True)
-            assert found.fault or found.holds(NEW), f"a new field of an event goes on unread: {changed}"
+            decoded = read_answer(codec, stream, streamed=True)
+            assert decoded.fault or decoded.holds(NEW), f"a new field of an event goes on unread: {changed}"
     answer = codec.author.answer(PROMPT, Reply("some text"), "1")
     for changed in with_new_fields(answer, NEW):
-        found = read_answer(codec, [write(changed)], streamed=False)
-        assert found.fault or found.holds(NEW), f"a new field of an answer goes on unread: {changed}"
+        decoded = read_answer(codec, [write(changed)], streamed=False)
+        assert decoded.fault or decoded.holds(NEW), f"a new field of an answer goes on unread: {changed}"
 
 
 def notices_truncation(codec: Codec) -> None:
@@ -151,8 +151,8 @@ def notices_truncation(codec: Codec) -> None:
     frames = list(codec.author.frames(PROMPT, Reply(WORD), "1", list))
     texts = [at for at in range(len(frames)) if WORD not in "".join(_upto(codec, frames[:at]).of("assistant"))]
     for at in texts:
-        found = read_answer(codec, frames[:at], streamed=True)
-        assert found.fault, f"a stream that ends after {at} events passes for a complete one"
+        decoded = read_answer(codec, frames[:at], streamed=True)
+        assert decoded.fault, f"a stream that ends after {at} events passes for a complete one"
     answer = write(codec.author.answer(PROMPT, Reply(WORD), "1"))
     for at in range(len(answer)):
         assert read_answer(codec, [answer[:at]], streamed=False).fault, (
@@ -161,17 +161,17 @@ def notices_truncation(codec: Codec) -> None:
 
 
 def ends_once(codec: Codec) -> None:
-    """A terminal event ends a stream: its frame is marked, every text is closed, and what follows is not read."""
+    """A terminal event ends a stream: its frame is marked, every text is closed, and later events are not read."""
     frames = list(codec.author.frames(PROMPT, Reply(WORD), "1", list))
     for terminal in codec.contract.terminal:
         stream = [*frames[:-1], terminal]
-        found = read_answer(codec, stream, streamed=True)
-        _complete(codec, found, f"a stream that ends with {terminal!r}")
-        assert found.terminal == 1, f"the frame of {terminal!r} is not marked as terminal"
+        decoded = read_answer(codec, stream, streamed=True)
+        _complete(codec, decoded, f"a stream that ends with {terminal!r}")
+        assert decoded.terminal == 1, f"the frame of {terminal!r} is not marked as terminal"
         more = [*stream, codec.author.event({"x_new_field": NEW}), *frames, terminal]
         for parts in (more, [b"".join(more)]):
             again = read_answer(codec, parts, streamed=True)
-            assert again.summary == found.summary, f"what follows {terminal!r} is read"
+            assert again.summary == decoded.summary, f"what follows {terminal!r} is read"
 
 
 def writes_errors(codec: Codec) -> None:
@@ -180,20 +180,20 @@ def writes_errors(codec: Codec) -> None:
         tree = read(codec.error(status, "a_code", WORD, "a.field"))
         message = reach(tree, codec.contract.error_path)
         assert WORD in message, f"the error at `{dotted(codec.contract.error_path)}` lacks its message: {tree}"
-        found = read_answer(codec, [write(tree)], streamed=False, failed=True)
-        assert any(WORD in text for text in found.of("error")), f"an own error is not read as an error: {tree}"
+        decoded = read_answer(codec, [write(tree)], streamed=False, failed=True)
+        assert any(WORD in text for text in decoded.of("error")), f"an own error is not read as an error: {tree}"
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
     for at in range(len(frames)):
-        found = read_answer(codec, [*frames[:at], codec.error_event("a_code", WORD)], streamed=True)
-        _complete(codec, found, f"a stream that an error ends after {at} events")
-        assert any(WORD in text for text in found.of("error")), "an error in a stream is not read as an error"
+        decoded = read_answer(codec, [*frames[:at], codec.error_event("a_code", WORD)], streamed=True)
+        _complete(codec, decoded, f"a stream that an error ends after {at} events")
+        assert any(WORD in text for text in decoded.of("error")), "an error in a stream is not read as an error"
 
 
 def writes_endings(codec: Codec) -> None:
-    """The ending of an answer that a rule stopped is one that clients read, wherever it comes; so is a sign of life."""
+    """Clients can read the ending of an answer that a rule stopped, wherever it comes, and the keep-alives."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
     for at in range(len(frames) + 1):
-        decoder, reading = decoder_of(codec, streamed=True), Reading()
+        decoder, reading = decoder_of(codec, streamed=True), DecodedTexts()
         for frame in frames[:at]:
             events = decoder.feed(frame)
             reading.see(events)
@@ -208,26 +208,26 @@ def writes_endings(codec: Codec) -> None:
     plain = read_answer(codec, whole, streamed=True).summary
     for quiet in (codec.keep_alive(), codec.comment("a: b")):
         for at in range(len(whole)):
-            found = read_answer(codec, [*whole[:at], quiet, *whole[at:]], streamed=True).summary
-            assert found == plain, f"{quiet!r} changes what a stream says"
+            decoded = read_answer(codec, [*whole[:at], quiet, *whole[at:]], streamed=True).summary
+            assert decoded == plain, f"{quiet!r} changes what a stream says"
 
 
-def _upto(codec: Codec, frames: list[bytes]) -> Reading:
-    """What is read of the beginning of a stream."""
-    decoder, reading = decoder_of(codec, streamed=True), Reading()
+def _upto(codec: Codec, frames: list[bytes]) -> DecodedTexts:
+    """Reads the beginning of a stream."""
+    decoder, reading = decoder_of(codec, streamed=True), DecodedTexts()
     for frame in frames:
         reading.see(decoder.feed(frame))
     return reading
 
 
-def _complete(codec: Codec, reading: Reading, what: str) -> None:
+def _complete(codec: Codec, reading: DecodedTexts, what: str) -> None:
     assert not reading.fault, f"{what} is a fault: {reading.fault}"
     assert not reading.open, f"{what} leaves texts open: {reading.open}"
     _declared(codec, reading, "response")
 
 
-def _declared(codec: Codec, reading: Reading, direction: str) -> None:
-    """The reading gives nothing that the contract does not declare."""
+def _declared(codec: Codec, reading: DecodedTexts, direction: str) -> None:
+    """The reading contains only what the contract declares."""
     carries = codec.contract.carries["request" if direction == "request" else "response"]
     for channel in reading.texts:
         assert channel.direction == direction, f"the text {channel} has the wrong direction"
@@ -250,4 +250,4 @@ PROMISES: tuple[Promise, ...] = (
     writes_endings,
     *guarding.PROMISES,
 )
-"""Each raises `AssertionError` where a codec breaks it."""
+"""Each raises `AssertionError` if a codec breaks it."""

@@ -1,6 +1,6 @@
-"""Whether rules hold in a wire format: requests and answers go through an exchange, as they would in the proxy.
+"""Tests whether rules work in a wire format: requests and answers go through an exchange, as in the proxy.
 
-The exchange runs without sockets and without a clock. The policies are made of words, so no model and no service is asked.
+The exchange runs without sockets and without a clock. The policies look for words only, so no model and no service is asked.
 """
 
 from __future__ import annotations
@@ -63,18 +63,18 @@ def _scan(job: Job) -> Scan:
 
 @dataclass(slots=True)
 class Run:
-    """One exchange. `done`: its commands, less the scans."""
+    """An exchange. `done`: its commands without the scans."""
 
     codec: Codec
     exchange: Exchange
     done: list[Command]
 
     def tell(self, *inputs: Input) -> None:
-        """Gives inputs to the exchange; every scan is answered at once."""
+        """Passes inputs to the exchange. Every scan is answered at once."""
         self.done += play(self.exchange, inputs, each(_scan))
 
     def answer(self, parts: Iterable[bytes], *, streamed: bool) -> Run:
-        """The upstream answers in these parts, until the answer is over or another one is asked for."""
+        """Passes the parts of an answer to the exchange, until it is over or asks for another answer."""
         media = self.codec.contract.media
         started = ResponseStarted(200, media.streamed if streamed else media.whole)
         self.tell(started, *map(DataReceived, parts), ResponseEnded())
@@ -87,7 +87,7 @@ class Run:
 
     @property
     def client(self) -> bytes:
-        """Everything that the client was sent."""
+        """All bytes that were sent to the client."""
         return b"".join(command.data for command in self.done if isinstance(command, (SendData, Finish)))
 
     @property
@@ -102,7 +102,7 @@ class Run:
 
 
 def run(codec: Codec, rule: str, tree: Any, limits: Limits | None = None) -> Run:
-    """A request under a policy with one rule."""
+    """Runs a request under a policy with one rule."""
     exchange = Exchange(
         Setting(
             id="conformance",
@@ -127,7 +127,7 @@ def _request(
 
 
 def _said(codec: Codec, reply: Reply, *, streamed: bool) -> list[bytes]:
-    """A reply as the upstream sends it."""
+    """The bytes of a reply, as the upstream sends them."""
     prompt = Prompt("a-model", "hello", stream=streamed)
     if streamed:
         return list(codec.author.frames(prompt, reply, "1", list))
@@ -135,7 +135,7 @@ def _said(codec: Codec, reply: Reply, *, streamed: bool) -> list[bytes]:
 
 
 def edits_requests(codec: Codec) -> None:
-    """What a rule redacts does not reach the upstream, whatever the kind of text; what a rule blocks is not sent."""
+    """A redacted value does not reach the upstream, whatever the kind of text. A blocked request is not sent."""
     for kind in sorted(codec.contract.carries["request"]):
         tree = codec.author.request_with(kind, f"about {VALUE} now")
         redacted = run(codec, "{id: r, on: request, when: name, action: redact}", tree)
@@ -150,8 +150,8 @@ def edits_requests(codec: Codec) -> None:
             )
         blocked = run(codec, "{id: b, on: request, when: name, action: block}", tree)
         assert (blocked.upstream, blocked.outcome) == ([], "blocked_request"), f"a blocked request ({kind}) is sent"
-        found = read_answer(codec, [blocked.client], streamed=False, failed=True)
-        assert found.of("error"), f"a client cannot read why its request was blocked: {blocked.client!r}"
+        decoded = read_answer(codec, [blocked.client], streamed=False, failed=True)
+        assert decoded.of("error"), f"a client cannot read why its request was blocked: {blocked.client!r}"
 
 
 def restores(codec: Codec) -> None:
@@ -161,16 +161,16 @@ def restores(codec: Codec) -> None:
     for pieces in splits(text):
         started = run(codec, rule, _request(codec, streamed=True, text=f"write to {VALUE}"))
         started.answer(codec.author.frames_with("assistant", pieces) or [], streamed=True)
-        found = read_answer(codec, [started.client], streamed=True)
-        assert not found.fault, f"a stream with a restored value is a fault: {found.fault}"
-        assert found.of("assistant") == [f"to {VALUE}!"], f"the pieces {pieces} become {found.of('assistant')}"
+        decoded = read_answer(codec, [started.client], streamed=True)
+        assert not decoded.fault, f"a stream with a restored value is a fault: {decoded.fault}"
+        assert decoded.of("assistant") == [f"to {VALUE}!"], f"the pieces {pieces} become {decoded.of('assistant')}"
     started = run(codec, rule, _request(codec, streamed=False, text=f"write to {VALUE}"))
     started.answer(_said(codec, Reply(text), streamed=False), streamed=False)
     assert read_answer(codec, [started.client], streamed=False).of("assistant") == [f"to {VALUE}!"]
 
 
 def edits_answers(codec: Codec) -> None:
-    """What a rule redacts or blocks does not reach the client, in no kind of text and however the stream is cut."""
+    """A redacted or blocked value does not reach the client, whatever the kind of text and however the stream is cut."""
     for kind in sorted(codec.contract.carries["response"]):
         text = f"a {VALUE} b"
         for action in ("redact", "block"):
@@ -190,8 +190,8 @@ def edits_answers(codec: Codec) -> None:
                     f"a text ({kind}) in {pieces} is not blocked"
                 )
                 _readable(started, streamed=True)
-                shown = read_answer(codec, [started.client], streamed=True)
-                assert not shown.holds(VALUE), f"{action}: a text ({kind}) in {pieces} is put together by the client"
+                decoded = read_answer(codec, [started.client], streamed=True)
+                assert not decoded.holds(VALUE), f"{action}: a text ({kind}) in {pieces} is put together by the client"
 
 
 def applies_schemas(codec: Codec) -> None:
@@ -233,19 +233,19 @@ def applies_schemas(codec: Codec) -> None:
 
 
 def asks_again(codec: Codec) -> None:
-    """A rule can ask for another answer: the model is told its answer and what is wrong, and the stream waits meanwhile."""
+    """A rule can ask for another answer: the model gets its answer and the faults, and the stream waits meanwhile."""
     rule = "{id: s, on: response, when: own, action: retry, attempts: 1}"
     for streamed in (False, True):
         started = run(codec, rule, _request(codec, streamed=streamed))
         started.answer(_said(codec, Reply(WRONG), streamed=streamed), streamed=streamed)
         assert len(started.upstream) == 2, "the model is not asked again"
         texts = [text.text for text in texts_of(codec, read(started.upstream[1]))]
-        told = WRONG[: len('{"age": "')] if streamed else WRONG  # of a stream what stands before the fault
-        assert any(told in text for text in texts), f"the model is not told its own answer: {texts}"
+        quoted = WRONG[: len('{"age": "')] if streamed else WRONG  # a stream stops at the fault
+        assert any(quoted in text for text in texts), f"the model is not told its own answer: {texts}"
         assert any("`age`" in text for text in texts), f"the model is not told what is wrong: {texts}"
         started.answer(_said(codec, Reply(RIGHT), streamed=streamed), streamed=streamed)
-        found = read_answer(codec, [started.client], streamed=streamed)
-        assert (started.outcome, found.of("assistant")) == ("answered", [RIGHT]), (
+        decoded = read_answer(codec, [started.client], streamed=streamed)
+        assert (started.outcome, decoded.of("assistant")) == ("answered", [RIGHT]), (
             f"the second answer is {started.outcome}"
         )
 
@@ -266,8 +266,8 @@ def limits_lists(codec: Codec) -> None:
 def _readable(started: Run, *, streamed: bool) -> None:
     """The client can read what it was sent."""
     head = started.head
-    found = read_answer(started.codec, [started.client], streamed=head.streamed, failed=head.status >= 400)
-    assert not found.fault, f"the client gets an answer that it cannot read ({found.fault}): {started.client!r}"
+    decoded = read_answer(started.codec, [started.client], streamed=head.streamed, failed=head.status >= 400)
+    assert not decoded.fault, f"the client gets an answer that it cannot read ({decoded.fault}): {started.client!r}"
     assert head.streamed == streamed or head.own, "the client gets an answer of another kind than it asked for"
 
 

@@ -1,4 +1,4 @@
-"""Material for the suite of wire formats: what an author writes, and what a codec reads of it."""
+"""Material for the suite of wire formats: texts of an author, and what a codec reads from them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LIMIT_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
-class Reading:
-    """What a codec read. `texts`: the text of each channel; `ends`: how often each was closed; `open`: which are not;
-    `fault`: the code of the fault, if any; `terminal`: how many frames end the answer; `after`: texts after the end of their
-    channel."""
+class DecodedTexts:
+    """The texts that a codec decoded. `texts`: the text of each channel; `ends`: the number of times that each was closed;
+    `open`: the open channels; `fault`: the code of the fault, if any; `terminal`: the number of frames that end the
+    answer."""
 
     texts: dict[Channel, str] = field(default_factory=dict)
     ends: dict[Channel, int] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Reading:
 
     @property
     def summary(self) -> tuple[dict[Channel, str], dict[Channel, int], str]:
-        """What may not depend on how the bytes are cut."""
+        """The members that must not depend on how the bytes are cut."""
         return self.texts, self.ends, self.fault
 
 
@@ -67,9 +67,9 @@ def decoder_of(codec: Codec, *, streamed: bool, failed: bool = False) -> Decoder
     return codec.decoder(streamed=streamed, failed=failed, limit_bytes=LIMIT_BYTES, guarded=True)
 
 
-def read_answer(codec: Codec, parts: Iterable[bytes], *, streamed: bool, failed: bool = False) -> Reading:
-    """What the codec reads of an answer that comes in these parts."""
-    decoder, reading = decoder_of(codec, streamed=streamed, failed=failed), Reading()
+def read_answer(codec: Codec, parts: Iterable[bytes], *, streamed: bool, failed: bool = False) -> DecodedTexts:
+    """Decodes an answer that arrives in these parts."""
+    decoder, reading = decoder_of(codec, streamed=streamed, failed=failed), DecodedTexts()
     for part in parts:
         reading.see(decoder.feed(part))
     reading.see(decoder.end())
@@ -77,17 +77,17 @@ def read_answer(codec: Codec, parts: Iterable[bytes], *, streamed: bool, failed:
 
 
 def path_of(codec: Codec) -> str:
-    """A path that the codec's author writes for."""
+    """The path for which the author of the codec writes."""
     return codec.author.ROUTE.partition(" ")[2]
 
 
-def read_request(codec: Codec, tree: Any) -> tuple[Reading, Frame] | None:
-    """What the codec reads of a request, and its frame; `None` where it refuses the request."""
+def read_request(codec: Codec, tree: Any) -> tuple[DecodedTexts, Frame] | None:
+    """Decodes a request. Returns its texts and its frame; `None` if the codec refuses the request."""
     try:
         request = codec.read_request(path_of(codec), "", write(tree))
     except DownstreamError:
         return None
-    reading = Reading()
+    reading = DecodedTexts()
     reading.see(request.events())
     return reading, request.frame
 
@@ -99,7 +99,7 @@ def texts_of(codec: Codec, tree: Any) -> list[Text]:
 
 
 def with_new_fields(tree: Any, word: str) -> Iterator[Any]:
-    """The tree again and again, each time with a field that no format has in another of its objects."""
+    """Copies of the tree, each with an unknown field in another of its objects."""
     for path in list(_objects(tree, ())):
         copy = read(write(tree))
         node = copy

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.demo.journal import Journal
-from guardproxy.demo.scripted import Scripted, start
+from guardproxy.demo.scripted import ScriptedUpstream, start
 
 ROOT = Path(__file__).parents[2]
 # For an upstream that fails in one test after the other, of which each wants to see its own failure.
@@ -80,7 +80,7 @@ class Upstream:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scripted upstream", daemon=True)
         self._thread.start()
-        self._scripted: Scripted = self._do(start(tiny_url=tiny_url))
+        self._scripted: ScriptedUpstream = self._do(start(tiny_url=tiny_url))
 
     def _do(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10)

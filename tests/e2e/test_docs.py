@@ -262,7 +262,7 @@ def test_a_serve_command_has_settings_that_can_be_used(desk: Desk, monkeypatch: 
         found.append(read(*arguments, **options))
         raise typer.Exit
 
-    monkeypatch.setattr(config, "load", load_and_end)
+    monkeypatch.setattr("guardproxy.cli.serve.load", load_and_end)
     ran = cli(*shlex.split(line)[1:])
     assert ran.exit_code == 0, ran.output
     (settings,) = found

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from guardproxy.library import loader, shipped_folder, shipped_names
-from guardproxy.policy.cases import Told, Written
+from guardproxy.policy.cases import RawExchange, RequestFacts
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policytest.playing import Played, play_scene
 from guardproxy.policytest.scenes import Cuts
@@ -30,29 +30,29 @@ def loaded(name: str) -> PolicySet:
     return LOAD(shipped_folder(name))
 
 
-def messages(role: str, **more: Any) -> Callable[[], Written]:
-    return lambda: Written({"messages": [{"role": role, "content": text, **more} for text in TEXTS]})
+def messages(role: str, **more: Any) -> Callable[[], RawExchange]:
+    return lambda: RawExchange({"messages": [{"role": role, "content": text, **more} for text in TEXTS]})
 
 
-def described() -> Written:
+def described() -> RawExchange:
     tools = [
         {"type": "function", "function": {"name": f"tool_{number}", "description": text}}
         for number, text in enumerate(TEXTS)
     ]
-    return Written({"messages": [{"role": "user", "content": "hello"}], "tools": tools})
+    return RawExchange({"messages": [{"role": "user", "content": "hello"}], "tools": tools})
 
 
-def noted() -> Written:
+def noted() -> RawExchange:
     metadata = {f"note_{number}": text for number, text in enumerate(TEXTS)}
-    return Written({"messages": [{"role": "user", "content": "hello"}], "metadata": metadata})
+    return RawExchange({"messages": [{"role": "user", "content": "hello"}], "metadata": metadata})
 
 
-def answered() -> Written:
+def answered() -> RawExchange:
     choices = [
         {"index": number, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
         for number, text in enumerate(TEXTS)
     ]
-    return Written({"messages": [{"role": "user", "content": "hello"}]}, ({"choices": choices},))
+    return RawExchange({"messages": [{"role": "user", "content": "hello"}]}, ({"choices": choices},))
 
 
 SCENES = {
@@ -80,7 +80,7 @@ def test_there_are_enough_texts_of_every_sort() -> None:
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("name", shipped_names())
 def test_no_shipped_policy_refuses_an_ordinary_text(name: str, scene: str) -> None:
-    played = play_scene(loaded(name), SCENES[scene](), Told(), Cuts())
+    played = play_scene(loaded(name), SCENES[scene](), RequestFacts(), Cuts())
     assert refused(played) == set()
     assert not played.trouble
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.cases import Texts, Told
+from guardproxy.policy.cases import RequestFacts, Texts
 from guardproxy.policytest.judging import disagreement
 from guardproxy.policytest.playing import play_scene
 from guardproxy.policytest.scenes import Cuts
@@ -46,7 +46,7 @@ TEXTS = st.lists(PARTS, max_size=8).map("".join)
 
 @given(TEXTS, TEXTS, st.integers(0, 10**6), st.sampled_from((CHAT, MESSAGES)))
 def test_every_seed_comes_to_the_same(request: str, answer: str, seed: int, route: str) -> None:
-    scene, told = Texts(request, (answer,)), Told(route)
+    scene, told = Texts(request, (answer,)), RequestFacts(route)
     whole = play_scene(POLICIES, scene, told, Cuts())
     at_once = play_scene(POLICIES, scene, told, Cuts(True, 0))
     assert list(disagreement(whole, at_once, "streamed", alike=False)) == []

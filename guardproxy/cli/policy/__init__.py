@@ -1,4 +1,4 @@
-"""`guardproxy policy`: what a reviewer does with policy files before they see traffic. One command a file."""
+"""`guardproxy policy`: commands for reviewing policy files before they are used. One file for each command."""
 
 from __future__ import annotations
 

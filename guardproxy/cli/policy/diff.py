@@ -37,7 +37,7 @@ def diff(
     as_json: AsJson = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Say what B says otherwise than A, and with --log which recorded exchanges it would change.
+    """Report the differences of policies B from policies A, and with --log which recorded exchanges they would change.
 
     Policies, rules and lists are compared by name, whatever their order. Exit code 0: the same; 1: differences; 2: wrong use.
     """
@@ -90,7 +90,7 @@ def _traffic(old: Path, new: Path, log: Path, examples: int, code: bool) -> Traf
 
 
 def _records(file: Path) -> Iterator[tuple[int, Record | Closing | None]]:
-    """Each line's length, and the record that it is. Raises `RecordError`."""
+    """The length of each line in bytes, with its record, or `None` for other lines. Raises `RecordError`."""
     from guardproxy.audit import Closing, Record, read_entry  # noqa: PLC0415
 
     with file.open("rb") as lines:
@@ -101,7 +101,7 @@ def _records(file: Path) -> Iterator[tuple[int, Record | Closing | None]]:
 
 @contextmanager
 def progress(total: int) -> Iterator[Any]:
-    """A bar on standard error, where that is a terminal."""
+    """Shows a progress bar on standard error if it is a terminal. Yields the function that advances it."""
     if not sys.stderr.isatty():
         yield lambda size: None
         return
@@ -115,9 +115,9 @@ def progress(total: int) -> Iterator[Any]:
 
 
 def _print_changes(out: Console, changed: list[Change]) -> None:
-    for one in changed:
-        out.print(styled((_SIGNS[one.effect], _STYLES[one.effect]), f"  {plain(str(one))}"))
-    loose = sum(one.effect == "loosens" for one in changed)
+    for change in changed:
+        out.print(styled((_SIGNS[change.effect], _STYLES[change.effect]), f"  {plain(str(change))}"))
+    loose = sum(change.effect == "loosens" for change in changed)
     count = f"{len(changed)} {'change' if len(changed) == 1 else 'changes'}"
     out.print(f"{count}, {loose} of them loosening" if changed else "the policies say the same")
 
@@ -127,15 +127,16 @@ def _print_traffic(out: Console, traffic: Traffic) -> None:
 
     from guardproxy.policydiff import COUNTS  # noqa: PLC0415
 
-    told = ", ".join(f"{traffic.counts[name]} {name}" for name in COUNTS)
-    out.print(f"{sum(traffic.counts.values())} exchanges: {told}")
+    summary = ", ".join(f"{traffic.counts[name]} {name}" for name in COUNTS)
+    out.print(f"{sum(traffic.counts.values())} exchanges: {summary}")
     for reason, count in traffic.reasons.most_common():
         out.print(styled((f"  {count} not replayable: {plain(reason)}", "dim")))
     if not traffic.groups:
         return
     table = Table("rule", "action", "it", "exchanges", box=None, pad_edge=False, header_style="bold")
-    for one in traffic.groups:
-        table.add_row(f"{one.policy}: {one.rule}" if one.policy else one.rule, one.action, one.way, str(one.count))
+    for group in traffic.groups:
+        name = f"{group.policy}: {group.rule}" if group.policy else group.rule
+        table.add_row(name, group.action, group.way, str(group.count))
     out.print(table)
     for group in traffic.groups:
         for example in group.examples:
@@ -157,20 +158,20 @@ def _piece(piece: ExcerptPart) -> tuple[str, str] | str:
 
 
 def _json(changed: list[Change], traffic: Traffic | None) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+    document: dict[str, Any] = {
         "same": not changed and not (traffic and traffic.counts["different"]),
-        "changes": [{"policy": one.policy, "change": one.words, "effect": one.effect} for one in changed],
+        "changes": [{"policy": change.policy, "change": change.words, "effect": change.effect} for change in changed],
     }
     if traffic is None:
-        return shown
+        return document
     groups = [
         {
-            "policy": one.policy,
-            "rule": one.rule,
-            "action": one.action,
-            "way": one.way,
-            "count": one.count,
-            "ids": one.ids,
+            "policy": group.policy,
+            "rule": group.rule,
+            "action": group.action,
+            "way": group.way,
+            "count": group.count,
+            "ids": group.ids,
             "examples": [
                 {
                     "id": example.id,
@@ -180,11 +181,11 @@ def _json(changed: list[Change], traffic: Traffic | None) -> dict[str, Any]:
                     "differences": list(example.differences),
                     "text": [{"text": piece.text, "found": piece.mark} for piece in example.pieces],
                 }
-                for example in one.examples
+                for example in group.examples
             ],
         }
-        for one in traffic.groups
+        for group in traffic.groups
     ]
     outcomes = [{"before": old, "after": new, "count": count} for (old, new), count in traffic.outcomes.most_common()]
     about = {"exchanges": dict(traffic.counts), "not_replayable": dict(traffic.reasons), "outcomes": outcomes}
-    return {**shown, **about, "rescanned": sorted(traffic.rescanned), "groups": groups}
+    return {**document, **about, "rescanned": sorted(traffic.rescanned), "groups": groups}

@@ -1,4 +1,4 @@
-"""`guardproxy policy explain`: why a text is treated as it is."""
+"""`guardproxy policy explain`: explains the decision on a text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from guardproxy.findings import Direction
-    from guardproxy.policy import Told, Written
+    from guardproxy.policy import RawExchange, RequestFacts
     from guardproxy.policytest import Explained, Ruled, Shown
     from guardproxy.wire import Author
 
@@ -49,14 +49,14 @@ def explain(
 
     if text == "-":
         text = sys.stdin.read()
-    scene, told = _scene(text, on, kind, route, model, tenant)
+    scene, facts = _scene(text, on, kind, route, model, tenant)
     try:
         lowest = loader(asked=judges_alone, code=allow_code)(policies)
-        # Nothing is remembered: what a check costs is what it costs for a text that is new.
+        # Without a cache of verdicts, so that the measured cost of a check is the cost for a new text.
         rules = loader(runtime=Models(settings=Settings(remembered=0)), asked=leaving_out(DISTANT), code=allow_code)(
             policies
         )
-        explained = run(rules, scene, told, time.perf_counter, lowest=lowest)
+        explained = run(rules, scene, facts, time.perf_counter, lowest=lowest)
     except PolicyError as error:
         _wrong_use(str(error))
     far = sorted({name for policy in rules.policies for name in using(policy, DISTANT)})
@@ -76,8 +76,8 @@ def _wrong_use(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -> tuple[Written, Told]:
-    from guardproxy.policy import Told, Written  # noqa: PLC0415
+def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -> tuple[RawExchange, RequestFacts]:
+    from guardproxy.policy import RawExchange, RequestFacts  # noqa: PLC0415
     from guardproxy.policytest import kinds_of, scene_of  # noqa: PLC0415
     from guardproxy.wire import codec_for, codecs  # noqa: PLC0415
 
@@ -86,22 +86,24 @@ def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -
     codec = codec_for(route)
     if codec is None:
         _wrong_use(
-            f"no wire format for `{route}` (known: {', '.join(one for each in codecs() for one in each.routes)})"
+            f"no wire format for `{route}` (known: {', '.join(known for codec in codecs() for known in codec.routes)})"
         )
     body = _body(text, codec.author) if on == "request" and not kind else None
     if body is not None:
         request = codec.turns.with_model(body, model) if model else body
-        return Written(request), Told(route, "", tenant, applies=True)
+        return RawExchange(request), RequestFacts(route, "", tenant, applies=True)
     kinds = kinds_of(codec, cast("Direction", on))
     if kind and kind not in kinds:
         _wrong_use(f"--kind is one of {', '.join(kinds)} on a {on}")
-    chosen = next(one for one in kinds if one == (kind or kinds[0]))
-    scene = scene_of(text, cast("Direction", on), chosen, codec.author)
-    return Written(codec.turns.with_model(scene.request, model), scene.answers), Told(route, "", tenant, applies=True)
+    chosen_kind = next(known_kind for known_kind in kinds if known_kind == (kind or kinds[0]))
+    scene = scene_of(text, cast("Direction", on), chosen_kind, codec.author)
+    return RawExchange(codec.turns.with_model(scene.request, model), scene.answers), RequestFacts(
+        route, "", tenant, applies=True
+    )
 
 
 def _body(text: str, author: Author) -> dict[str, Any] | None:
-    """A request's JSON, where the text is one."""
+    """The JSON of a request; `None` if the text is not a request."""
     if not text.lstrip().startswith("{"):
         return None
     try:
@@ -118,13 +120,13 @@ def _lines(explained: Explained) -> Iterator[Text]:
             continue
         yield styled((f"{read.direction} {plain(read.path)}", "bold"), f" ({read.kind})")
         yield styled("    ", *_marked(explained, read.direction, read.path, read.attempt, read.text))
-        for one in played.found:
-            if (one.direction, one.path, one.attempt) == (read.direction, read.path, read.attempt):
-                where = f"at {one.start} to {one.end}, score {one.score:.2f}"
-                yield styled(f"    {one.check}: ", (one.label, "yellow"), f" {where}")
+        for finding in played.found:
+            if (finding.direction, finding.path, finding.attempt) == (read.direction, read.path, read.attempt):
+                where = f"at {finding.start} to {finding.end}, score {finding.score:.2f}"
+                yield styled(f"    {finding.check}: ", (finding.label, "yellow"), f" {where}")
     why = f" ({plain(played.trouble)})" if played.trouble else ""
     yield styled(("decision", "bold"), f" {played.decision}{why}")
-    width = max((len(f"{one.policy}: {one.rule}") for one in explained.rules), default=0)
+    width = max((len(f"{rule.policy}: {rule.rule}") for rule in explained.rules), default=0)
     for rule in explained.rules:
         yield _rule(rule, width)
     if explained.elsewhere:
@@ -140,18 +142,18 @@ def _marked(explained: Explained, direction: str, path: str, attempt: int, text:
     from guardproxy.policydiff import excerpt  # noqa: PLC0415
 
     spans = [
-        (one.start, one.end, one.label)
-        for one in explained.played.found
-        if (one.direction, one.path, one.attempt) == (direction, path, attempt)
+        (finding.start, finding.end, finding.label)
+        for finding in explained.played.found
+        if (finding.direction, finding.path, finding.attempt) == (direction, path, attempt)
     ]
     pieces = excerpt(text, spans, around=200)
     return [(f"«{plain(piece.text)}»", "bold yellow") if piece.mark else plain(piece.text) for piece in pieces]
 
 
-def _rule(one: Ruled, width: int) -> Text:
-    name = f"{one.policy}: {one.rule}".ljust(width)
-    state = "-" if one.state == "no" else one.state
-    return styled((f"    {state:<8}", _STYLES[one.state]), f"{name}  {one.action:<7} {plain(one.why)}")
+def _rule(rule: Ruled, width: int) -> Text:
+    name = f"{rule.policy}: {rule.rule}".ljust(width)
+    state = "-" if rule.state == "no" else rule.state
+    return styled((f"    {state:<8}", _STYLES[rule.state]), f"{name}  {rule.action:<7} {plain(rule.why)}")
 
 
 def _sent(who: str, shown: Shown | None) -> Iterator[Text]:
@@ -173,16 +175,22 @@ def _json(explained: Explained) -> dict[str, Any]:
         "elsewhere": list(explained.elsewhere),
         "findings": [
             {
-                **{key: getattr(one, key) for key in ("direction", "path", "kind", "check", "label", "start", "end")},
-                "score": round(one.score, 4),
-                "text": one.text,
+                **{
+                    key: getattr(finding, key)
+                    for key in ("direction", "path", "kind", "check", "label", "start", "end")
+                },
+                "score": round(finding.score, 4),
+                "text": finding.text,
             }
-            for one in played.found
+            for finding in played.found
         ],
         "rules": [
-            {key: getattr(one, key) for key in ("policy", "rule", "action", "state", "why")} for one in explained.rules
+            {key: getattr(rule, key) for key in ("policy", "rule", "action", "state", "why")}
+            for rule in explained.rules
         ],
         "model_sees": None if played.upstream is None else dict(played.upstream.texts),
         "client_sees": None if played.client is None else dict(played.client.texts),
-        "checks": [{"check": one.check, "ms": round(one.ms, 3), "texts": one.texts} for one in explained.timings],
+        "checks": [
+            {"check": timing.check, "ms": round(timing.ms, 3), "texts": timing.texts} for timing in explained.timings
+        ],
     }

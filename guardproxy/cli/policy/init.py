@@ -1,4 +1,4 @@
-"""`guardproxy policy init`: a shipped policy as a beginning of one's own."""
+"""`guardproxy policy init`: copies a shipped policy as a starting point."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to put it.")] = Path("policies"),
     as_json: AsJson = False,
 ) -> None:
-    """Copy a shipped policy, with its tests, into a folder. Nothing that is there is overwritten.
+    """Copy a shipped policy, with its tests, into a folder. No existing file is overwritten.
 
-    The JSON Schema of policy files comes along: editors complete and check by it.
+    The JSON Schema of policy files is copied too; editors use it for completion and checks.
     """
     from guardproxy.config import shipped  # noqa: PLC0415
     from guardproxy.library import shipped_folder, shipped_names  # noqa: PLC0415
     from guardproxy.policy import load_folder  # noqa: PLC0415
 
     if not name:
-        told = {each: load_folder(shipped_folder(each))[0][0].description for each in shipped_names()}
-        lines = (f"{each:<18} {description}" for each, description in told.items())
-        typer.echo(json.dumps(told, indent=2) if as_json else "\n".join(lines))
+        names = shipped_names()
+        descriptions = {policy: load_folder(shipped_folder(policy))[0][0].description for policy in names}
+        lines = (f"{policy:<18} {description}" for policy, description in descriptions.items())
+        typer.echo(json.dumps(descriptions, indent=2) if as_json else "\n".join(lines))
         return
     try:
         source = shipped_folder(name)
     except PolicyError as error:
         _wrong_use(error.message)
-    found = [source / "default.yaml"] if name == "default" else sorted(filter(Path.is_file, source.rglob("*")))
-    targets = {path: folder / path.relative_to(source) for path in found}
+    sources = [source / "default.yaml"] if name == "default" else sorted(filter(Path.is_file, source.rglob("*")))
+    targets = {path: folder / path.relative_to(source) for path in sources}
     if there := [str(target) for target in targets.values() if target.exists()]:
         _wrong_use(f"{', '.join(there)} is there already")
     schema = folder / SCHEMA
@@ -46,7 +47,7 @@ def init(
     try:
         for path, target in targets.items():
             target.parent.mkdir(parents=True, exist_ok=True)
-            # There, the schema lies beside the policy.
+            # In the copy, the schema lies beside the policy.
             target.write_text(path.read_text("utf-8").replace(f"$schema=../{SCHEMA}", f"$schema={SCHEMA}", 1), "utf-8")
     except OSError as error:
         _wrong_use(f"{error.filename}: {(error.strerror or '').lower()}")

@@ -1,4 +1,4 @@
-"""`guardproxy policy lint`: what is wrong with a folder of policies, and what a reviewer should know of it."""
+"""`guardproxy policy lint`: the errors of a folder of policies, and notes for its reviewers."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def lint(
     ] = None,
     allow_code: AllowCode = False,
 ) -> None:
-    """Load a folder as the proxy would; say what is wrong, with file, line and column.
+    """Load a folder as the proxy would, and report errors with file, line and column.
 
-    Warnings are likely to be mistakes, notes are costs and gaps. Exit code 0: no error; 1: errors (with --strict: or anything
-    else); 2: wrong use.
+    Warnings are likely to be mistakes, notes are costs and gaps. Exit code 0: no error; 1: errors (with --strict: also
+    warnings and notes); 2: wrong use.
     """
     from guardproxy.library import load  # noqa: PLC0415
     from guardproxy.policy import (  # noqa: PLC0415  # noqa: PLC0415
@@ -44,35 +44,37 @@ def lint(
     )
 
     errors: list[PolicyError] = []
-    said: list[Note] = []
+    remarks: list[Note] = []
     rows = []
     count = 0
     try:
         policies = load(folder, code=allow_code)
         if config or tenant:
             refuse_strangers(policies, _tenants(config, tenant or []))
-        count, said = sum(not policy.tenant for policy in policies.policies), notes(policies)
+        count, remarks = sum(not policy.tenant for policy in policies.policies), notes(policies)
         rows = coverage(policies) if covered else []
     except PolicyError as wrong:
         errors = list(getattr(wrong, "errors", [wrong]))
     if as_json:
-        shown: dict[str, Any] = {
-            "ok": not errors and not (strict and said),
+        document: dict[str, Any] = {
+            "ok": not errors and not (strict and remarks),
             "policies": count,
             "errors": [{"file": e.path, "line": e.line, "column": e.column, "message": e.message} for e in errors],
-            "notes": [{"file": note.path, **{k: v for k, v in asdict(note).items() if k != "path"}} for note in said],
+            "notes": [
+                {"file": note.path, **{k: v for k, v in asdict(note).items() if k != "path"}} for note in remarks
+            ],
         }
         if covered:
-            shown["coverage"] = [asdict(row) for row in rows]
-        typer.echo(json.dumps(shown, indent=2))
+            document["coverage"] = [asdict(row) for row in rows]
+        typer.echo(json.dumps(document, indent=2))
     else:
-        for one in (*errors, *said):
-            typer.echo(str(one))
+        for message in (*errors, *remarks):
+            typer.echo(str(message))
         if covered and not errors:
             typer.echo("\n".join(table(rows)))
         if not errors:
-            typer.echo(f"{count} {'policy' if count == 1 else 'policies'}, no errors{_counted(said)}")
-    raise typer.Exit(1 if errors or (strict and said) else 0)
+            typer.echo(f"{count} {'policy' if count == 1 else 'policies'}, no errors{_counted(remarks)}")
+    raise typer.Exit(1 if errors or (strict and remarks) else 0)
 
 
 def _tenants(file: Path | None, named: list[str]) -> tuple[str, ...]:
@@ -80,14 +82,14 @@ def _tenants(file: Path | None, named: list[str]) -> tuple[str, ...]:
     from guardproxy import config as settings  # noqa: PLC0415
 
     try:
-        # No upstream is asked for here.
-        found = settings.load({"upstream": ("http://127.0.0.1",)}, file=file).tenant_names if file else ()
+        # The settings need an upstream, which this command does not use.
+        names = settings.load({"upstream": ("http://127.0.0.1",)}, file=file).tenant_names if file else ()
     except ConfigError as error:
         typer.echo(f"guardproxy: {error}", err=True)
         raise typer.Exit(2) from None
-    return (*found, *(entry.partition("=")[0] for entry in named))
+    return (*names, *(entry.partition("=")[0] for entry in named))
 
 
-def _counted(said: list[Any]) -> str:
-    counts = [(word, sum(note.weight == word for note in said)) for word in ("warning", "note")]
+def _counted(remarks: list[Any]) -> str:
+    counts = [(word, sum(note.weight == word for note in remarks)) for word in ("warning", "note")]
     return "".join(f", {count} {word}{'s' if count > 1 else ''}" for word, count in counts if count)

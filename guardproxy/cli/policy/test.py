@@ -36,8 +36,9 @@ def run(
 ) -> None:
     """Run the `tests:` of every policy file, each against its own policy alone. Needs no network.
 
-    An answer is played whole, streamed, and streamed in random pieces; all must come to the same. A check that asks a service
-    (`http`) is left out, and tests that need it are skipped. Exit code 0: all passed; 1: something failed; 2: wrong use.
+    An answer is played whole, streamed, and streamed in random pieces; all must give the same result. A check that asks a
+    service (`http`) is left out, and tests that need it are skipped. Exit code 0: all passed; 1: something failed; 2: wrong
+    use.
     """
     from guardproxy.policytest import junit as as_junit  # noqa: PLC0415
     from guardproxy.policytest import untested  # noqa: PLC0415
@@ -47,15 +48,15 @@ def run(
     out = console()
     results: list[Ran] = []
     policies: list[Policy] = []
-    for one in _results(folders, only, policies, judged=not no_model, code=allow_code):
-        results.append(one)
+    for result in _results(folders, only, policies, judged=not no_model, code=allow_code):
+        results.append(result)
         if not as_json:
-            for line in _lines(one):
+            for line in _lines(result):
                 out.print(line)
     if not results and only != "*":
         _wrong_use(f"no test is named like `{only}`")
     missed = untested(policies, results) if show_untested else []
-    failed, skipped = sum(bool(one.faults) for one in results), sum(bool(one.skipped) for one in results)
+    failed, skipped = sum(bool(result.faults) for result in results), sum(bool(result.skipped) for result in results)
     if junit is not None:
         try:
             junit.write_bytes(as_junit(results))
@@ -66,10 +67,10 @@ def run(
     else:
         for policy, rule in missed:
             out.print(styled(("none", "yellow"), f" {policy.name}: `{rule}` holds in no test"))
-        told = f"{len(results) - failed - skipped} passed, {failed} failed" + (
+        summary = f"{len(results) - failed - skipped} passed, {failed} failed" + (
             f", {skipped} skipped" if skipped else ""
         )
-        out.print(styled((told, "red" if failed else "green")))
+        out.print(styled((summary, "red" if failed else "green")))
     raise typer.Exit(1 if failed or missed else 0)
 
 
@@ -95,14 +96,17 @@ def _wrong_use(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _lines(one: Ran) -> Iterator[Text]:
-    if one.skipped:
-        yield styled(("skip", "yellow"), f" {plain(one.name)}: {one.skipped}")
+def _lines(result: Ran) -> Iterator[Text]:
+    if result.skipped:
+        yield styled(("skip", "yellow"), f" {plain(result.name)}: {result.skipped}")
         return
-    yield styled(("FAIL" if one.faults else "ok  ", "bold red" if one.faults else "green"), f" {plain(one.name)}")
-    if one.faults:
-        yield styled((f"       {plain(one.policy.source)}:{one.test.place.line}:{one.test.place.column}", "dim"))
-    for fault in one.faults:
+    yield styled(
+        ("FAIL" if result.faults else "ok  ", "bold red" if result.faults else "green"), f" {plain(result.name)}"
+    )
+    if result.faults:
+        place = result.test.place
+        yield styled((f"       {plain(result.policy.source)}:{place.line}:{place.column}", "dim"))
+    for fault in result.faults:
         yield from (styled("       ", line) for line in _fault(fault))
 
 
@@ -121,19 +125,21 @@ def _fault(fault: Fault) -> Iterator[Text]:
 def _json(results: list[Ran], missed: list[tuple[Policy, str]], with_missed: bool) -> dict[str, Any]:
     tests = [
         {
-            "policy": one.policy.name,
-            "test": one.test.name,
-            "file": one.policy.source,
-            "line": one.test.place.line,
-            "seconds": round(one.seconds, 4),
-            "plays": one.plays,
-            "skipped": one.skipped,
-            "rules": sorted(one.held),
-            "faults": [{"message": each.message, "expected": each.wanted, "got": each.got} for each in one.faults],
+            "policy": result.policy.name,
+            "test": result.test.name,
+            "file": result.policy.source,
+            "line": result.test.place.line,
+            "seconds": round(result.seconds, 4),
+            "plays": result.plays,
+            "skipped": result.skipped,
+            "rules": sorted(result.held),
+            "faults": [
+                {"message": fault.message, "expected": fault.wanted, "got": fault.got} for fault in result.faults
+            ],
         }
-        for one in results
+        for result in results
     ]
-    shown: dict[str, Any] = {"ok": not any(one.faults for one in results) and not missed, "tests": tests}
+    document: dict[str, Any] = {"ok": not any(result.faults for result in results) and not missed, "tests": tests}
     if with_missed:
-        shown["untested"] = [{"policy": policy.name, "rule": rule} for policy, rule in missed]
-    return shown
+        document["untested"] = [{"policy": policy.name, "rule": rule} for policy, rule in missed]
+    return document

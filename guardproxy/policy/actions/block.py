@@ -1,4 +1,4 @@
-"""`action: block`: nothing goes on; the client gets the dialect's own refusal."""
+"""`action: block`: nothing is forwarded; the client gets a refusal in its wire format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`action: flag`: the text goes on, the record says what was seen."""
+"""`action: flag`: the text is forwarded unchanged, and the record has the findings."""
 
 from __future__ import annotations
 

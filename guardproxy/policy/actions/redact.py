@@ -1,5 +1,5 @@
-"""`action: redact`: a placeholder, or what `operators` say, stands for what was found; `restore` gives the value
-back in the answer."""
+"""`action: redact`: a placeholder, or the result of an operator, replaces the value; `restore` puts the value back in the
+answer."""
 
 from __future__ import annotations
 

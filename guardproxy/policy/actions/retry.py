@@ -1,4 +1,4 @@
-"""`action: retry`: the model is told what is wrong with its answer and gives another."""
+"""`action: retry`: the model gets the faults of its answer and answers again."""
 
 from __future__ import annotations
 

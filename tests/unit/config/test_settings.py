@@ -57,7 +57,7 @@ def sample(setting: Declaration) -> Any:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the command with flags, variables and lines of the file; gives its settings, or what it says instead."""
     found: list[Config] = []
-    monkeypatch.setattr(command, "_one", found.append)
+    monkeypatch.setattr(command, "_serve_alone", found.append)
     monkeypatch.setattr(server, "several", found.append)
 
     def started(flags: list[str], variables: dict[str, str], lines: str) -> Config | str:

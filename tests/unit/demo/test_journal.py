@@ -6,15 +6,15 @@ import threading
 
 import pytest
 
-from guardproxy.demo.journal import Journal, Received
+from guardproxy.demo.journal import Journal, ReceivedRequest
 
 
-def received(path: str) -> Received:
-    return Received("POST", path, {}, b"")
+def received(path: str) -> ReceivedRequest:
+    return ReceivedRequest("POST", path, {}, b"")
 
 
 def test_it_keeps_the_newest_and_tells_of_each() -> None:
-    told: list[Received] = []
+    told: list[ReceivedRequest] = []
     journal = Journal(limit=2, notice=told.append)
     for path in ("/a", "/b", "/c"):
         journal.add(received(path))

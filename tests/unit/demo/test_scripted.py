@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from aiohttp import ClientError, ClientSession, web
 
-from guardproxy.demo.journal import Received
-from guardproxy.demo.scripted import Scripted, start
+from guardproxy.demo.journal import ReceivedRequest
+from guardproxy.demo.scripted import ScriptedUpstream, start
 
 PATHS = pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
 
 
 @pytest.fixture
-async def scripted() -> AsyncIterator[Scripted]:
+async def scripted() -> AsyncIterator[ScriptedUpstream]:
     running = await start()
     yield running
     await running.close()
@@ -50,7 +50,7 @@ def events(body: bytes) -> list[tuple[str, Any]]:
     return found
 
 
-async def test_a_chat_stream_has_the_frames_of_the_format(scripted: Scripted, session: ClientSession) -> None:
+async def test_a_chat_stream_has_the_frames_of_the_format(scripted: ScriptedUpstream, session: ClientSession) -> None:
     tree = ask("think and leak a key", stream=True, n=2, stream_options={"include_usage": True})
     status, headers, body = await post(session, f"{scripted.url}/v1/chat/completions", tree, x_chunk="4")
     assert status == 200
@@ -69,7 +69,9 @@ async def test_a_chat_stream_has_the_frames_of_the_format(scripted: Scripted, se
     assert starts == [0, 1, 0, 1], "choices take turns"
 
 
-async def test_an_anthropic_stream_has_the_events_of_the_format(scripted: Scripted, session: ClientSession) -> None:
+async def test_an_anthropic_stream_has_the_events_of_the_format(
+    scripted: ScriptedUpstream, session: ClientSession
+) -> None:
     tree = ask('think\ncall tool: send {"to": "x"}', stream=True)
     _, _, body = await post(session, f"{scripted.url}/v1/messages", tree)
     found = events(body)
@@ -94,7 +96,7 @@ async def test_an_anthropic_stream_has_the_events_of_the_format(scripted: Script
 @PATHS
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_same_request_gets_the_same_bytes_however_they_are_cut(
-    stream: bool, path: str, scripted: Scripted, session: ClientSession
+    stream: bool, path: str, scripted: ScriptedUpstream, session: ClientSession
 ) -> None:
     url, tree = scripted.url + path, ask("echo: Grüße 🙂", stream=stream)
     _, _, whole = await post(session, url, tree)
@@ -104,28 +106,30 @@ async def test_the_same_request_gets_the_same_bytes_however_they_are_cut(
 
 @PATHS
 @pytest.mark.parametrize("tree", [[], {"model": "scripted"}, {"model": 7, "messages": [{}]}, {"messages": []}])
-async def test_no_request_of_the_format(tree: Any, path: str, scripted: Scripted, session: ClientSession) -> None:
+async def test_no_request_of_the_format(
+    tree: Any, path: str, scripted: ScriptedUpstream, session: ClientSession
+) -> None:
     status, _, body = await post(session, scripted.url + path, tree)
     assert status == 400
     assert json.loads(body)["error"]["type"] == "invalid_request_error"
 
 
 @PATHS
-async def test_errors_have_headers(path: str, scripted: Scripted, session: ClientSession) -> None:
+async def test_errors_have_headers(path: str, scripted: ScriptedUpstream, session: ClientSession) -> None:
     status, headers, body = await post(session, scripted.url + path, ask("error 429"))
     assert (status, headers["retry-after"]) == (429, "1")
     assert json.loads(body)["error"]["message"] == "scripted error 429"
 
 
 @PATHS
-async def test_an_unknown_model(path: str, scripted: Scripted, session: ClientSession) -> None:
+async def test_an_unknown_model(path: str, scripted: ScriptedUpstream, session: ClientSession) -> None:
     status, _, body = await post(session, scripted.url + path, {**ask("hello"), "model": "other"})
     assert status == 404
     assert "other" in json.loads(body)["error"]["message"]
 
 
 @PATHS
-async def test_faults_of_streams(path: str, scripted: Scripted, session: ClientSession) -> None:
+async def test_faults_of_streams(path: str, scripted: ScriptedUpstream, session: ClientSession) -> None:
     url = scripted.url + path
     _, _, whole = await post(session, url, ask("words: 9", stream=True))
     _, _, cut = await post(session, url, ask("words: 9, cut stream", stream=True))
@@ -148,7 +152,7 @@ async def test_faults_of_streams(path: str, scripted: Scripted, session: ClientS
 
 
 @pytest.mark.parametrize("phrase", ["hang early", "hang"])
-async def test_a_peer_that_leaves_is_noted(phrase: str, scripted: Scripted, session: ClientSession) -> None:
+async def test_a_peer_that_leaves_is_noted(phrase: str, scripted: ScriptedUpstream, session: ClientSession) -> None:
     asked = asyncio.ensure_future(
         post(session, f"{scripted.url}/v1/chat/completions", ask(f"words: 9, {phrase}", stream=True))
     )
@@ -159,14 +163,14 @@ async def test_a_peer_that_leaves_is_noted(phrase: str, scripted: Scripted, sess
     assert gone[0].path == "/v1/chat/completions"
 
 
-async def test_it_lists_its_models_in_both_dialects(scripted: Scripted, session: ClientSession) -> None:
+async def test_it_lists_its_models_in_both_dialects(scripted: ScriptedUpstream, session: ClientSession) -> None:
     async with session.get(f"{scripted.url}/v1/models") as response:
         assert [model["id"] for model in (await response.json())["data"]] == ["scripted"]
     async with session.get(f"{scripted.url}/v1/models", headers={"anthropic-version": "2023-06-01"}) as response:
         assert (await response.json())["first_id"] == "scripted"
 
 
-async def test_token_counts(scripted: Scripted, session: ClientSession) -> None:
+async def test_token_counts(scripted: ScriptedUpstream, session: ClientSession) -> None:
     status, _, body = await post(session, f"{scripted.url}/v1/messages/count_tokens", ask("one two", system="three"))
     assert (status, json.loads(body)) == (200, {"input_tokens": 3})
     status, _, _ = await post(session, f"{scripted.url}/v1/messages/count_tokens", {})
@@ -186,7 +190,7 @@ async def test_other_models_are_passed_to_the_real_server(session: ClientSession
     runner = web.AppRunner(tiny)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    seen: list[Received] = []
+    seen: list[ReceivedRequest] = []
     front = await start(tiny_url=f"http://127.0.0.1:{runner.addresses[0][1]}/", notice=seen.append)
     try:
         tree = {**ask("hello"), "model": "tiny"}
@@ -200,6 +204,6 @@ async def test_other_models_are_passed_to_the_real_server(session: ClientSession
         await runner.cleanup()
 
 
-async def test_a_taken_port_is_an_error(scripted: Scripted) -> None:
+async def test_a_taken_port_is_an_error(scripted: ScriptedUpstream) -> None:
     with pytest.raises(OSError, match=r"address already in use|error while attempting to bind"):
         await start(port=scripted.port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.policy.cases import Expected, Find, Logged, PolicyTest, Texts, Told, Written
+from guardproxy.policy.cases import Expectation, ExpectedFinding, LogLine, PolicyTest, RawExchange, RequestFacts, Texts
 from guardproxy.policy.load import PolicyErrors, parse
 from guardproxy.wire.registry import codecs
 
@@ -221,8 +221,8 @@ def test_texts_and_all_that_can_be_expected() -> None:
         " client_has: v, client_lacks: w, upstream: u, client: {a.b: c}, finds: {check: pii, label: L, text: t}}}"
     )
     assert test.scene == Texts("a", ("b", "c"))
-    assert test.told == Told("POST /v1/messages", "m", "acme", {"x-a": "b"}, applies=True)
-    assert test.expected == Expected(
+    assert test.told == RequestFacts("POST /v1/messages", "m", "acme", {"x-a": "b"}, applies=True)
+    assert test.expected == Expectation(
         rules=("r",),
         shadow=(),
         decision="redact",
@@ -232,16 +232,16 @@ def test_texts_and_all_that_can_be_expected() -> None:
         client_lacks=("w",),
         upstream="u",
         client={"a.b": "c"},
-        finds=(Find("pii", "L", "t"),),
+        finds=(ExpectedFinding("pii", "L", "t"),),
     )
     assert (test.chunkings, test.place.line) == (7, 5)
 
 
 def test_what_is_left_out() -> None:
     test = read("{name: t, request: a, expect: {rule: r}}")
-    assert (test.scene, test.told, test.chunkings) == (Texts("a"), Told(), 3)
+    assert (test.scene, test.told, test.chunkings) == (Texts("a"), RequestFacts(), 3)
     assert not test.told.applies
-    assert test.expected == Expected(rule="r")
+    assert test.expected == Expectation(rule="r")
     assert read("{name: t, response: b, expect: {rule: r}}").scene == Texts(None, ("b",))
 
 
@@ -255,14 +255,14 @@ def test_a_whole_exchange() -> None:
         "{name: t, tenant: acme, exchange: {route: POST /v1/messages, request: {a: 1}, response: {b: [~]}, status: 429},"
         " expect: {rule: r}}"
     )
-    assert test.scene == Written({"a": 1}, ({"b": [None]},), None, 429)
-    assert test.told == Told("POST /v1/messages", "", "acme", {}, applies=True)
+    assert test.scene == RawExchange({"a": 1}, ({"b": [None]},), None, 429)
+    assert test.told == RequestFacts("POST /v1/messages", "", "acme", {}, applies=True)
     several = read("{name: t, exchange: {request: {}, response: [{a: 1}, {b: 2}]}, expect: {rule: r}}")
-    assert several.scene == Written({}, ({"a": 1}, {"b": 2}))
+    assert several.scene == RawExchange({}, ({"a": 1}, {"b": 2}))
     stream = read("{name: t, exchange: {request: {}, stream: [{a: 1}, x]}, expect: {rule: r}}")
-    assert stream.scene == Written({}, (), ({"a": 1}, "x"))
+    assert stream.scene == RawExchange({}, (), ({"a": 1}, "x"))
 
 
 def test_a_record() -> None:
     test = read("{name: t, record: logs/a#b.jsonl#12, expect: {rule: r}}")
-    assert test.scene == Logged("logs/a#b.jsonl", 12)
+    assert test.scene == LogLine("logs/a#b.jsonl", 12)

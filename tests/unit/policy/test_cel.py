@@ -137,7 +137,7 @@ KNOWN = (
             "request.tools.exists(a, request.tools.all(b, a == b))",
             [(1, 39, "`all` inside another one takes too long on a long list")],
         ),
-        ('request.headers["X-Team"] == "a"', [(1, 17, "names of headers are written small here: `x-team`")]),
+        ('request.headers["X-Team"] == "a"', [(1, 17, "write names of headers in lower case: `x-team`")]),
         ('"Cookie" in request.headers', [(1, 1, "`cookie` holds a credential; tell clients apart by `tenant.name`")]),
         (
             "request.headers.size() > 1",

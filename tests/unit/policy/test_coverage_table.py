@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guardproxy.findings import Channel
-from guardproxy.policy.coverage_table import Looking, coverage, table
+from guardproxy.policy.coverage_table import CheckUse, coverage, table
 from guardproxy.wire.registry import codecs
 from tests.kit.play import policy_set
 
@@ -61,4 +61,4 @@ def test_the_table_as_text() -> None:
 
 
 def test_looking_in_shadow_mode_is_shown_so() -> None:
-    assert str(Looking("p", "c", True, False)) == "(p/c)"
+    assert str(CheckUse("p", "c", True, False)) == "(p/c)"

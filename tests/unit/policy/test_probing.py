@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from guardproxy.policy.about import About
 from guardproxy.policy.cel import compile_cel
 from guardproxy.policy.matching import Match
-from guardproxy.policy.probing import Probed, probe
+from guardproxy.policy.probing import ProbeResult, probe
 
 ROUTES = ("POST /v1/chat/completions", "POST /v1/messages")
 
@@ -38,7 +38,7 @@ def when(text: str, **more: tuple[str, ...]) -> Match:
     ],
 )
 def test_a_condition_that_can_hold_is_found_to(match: Match) -> None:
-    assert probe(match, ROUTES) == Probed(True, False)
+    assert probe(match, ROUTES) == ProbeResult(True, False)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_nothing_is_said_of_what_cannot_be_told(text: str) -> None:
 
 
 def test_a_header_that_may_be_missing_is_found() -> None:
-    assert probe(when('request.headers["x-a"] == "red"'), ROUTES) == Probed(True, True)
-    assert probe(when('request.headers["x-a"] == "red" && false'), ROUTES) == Probed(False, False)
+    assert probe(when('request.headers["x-a"] == "red"'), ROUTES) == ProbeResult(True, True)
+    assert probe(when('request.headers["x-a"] == "red" && false'), ROUTES) == ProbeResult(False, False)
     only = when('request.headers["x-a"] == "red" && request.headers["x-a"] == "blue"')
-    assert probe(only, ROUTES) == Probed(True, True), "for a request without the header it applies"
+    assert probe(only, ROUTES) == ProbeResult(True, True), "for a request without the header it applies"
 
 
 TEXTS = st.sampled_from(["a", "b", "ab", "gpt-"])

@@ -6,7 +6,7 @@ import pytest
 
 from guardproxy.findings import KINDS
 from guardproxy.policy.document import KINDS_OF
-from guardproxy.policy.reading import Reading
+from guardproxy.policy.reading import FileReading
 from guardproxy.policy.restoring import read_restore
 from guardproxy.policy.tree import read_tree
 from guardproxy.redaction.restoration import EVERYWHERE, Restoration
@@ -16,14 +16,14 @@ ANSWERS = [kind for kind in KINDS if kind in KINDS_OF["response"]]
 
 def read(text: str) -> tuple[bool | None, Restoration, list[str]]:
     """The value and the mistakes, each with the column at which it stands."""
-    reading = Reading("p.yaml")
+    reading = FileReading("p.yaml")
     value = read_tree(text, "p.yaml")
     back, where = read_restore(reading, value)
     return back, where, [f"{error.column}: {error.message}" for error in reading.errors]
 
 
 def test_a_rule_that_says_nothing_leaves_it_open() -> None:
-    reading = Reading("p.yaml")
+    reading = FileReading("p.yaml")
     assert read_restore(reading, None) == (None, EVERYWHERE)
     assert reading.errors == []
 

@@ -9,7 +9,7 @@ import pytest
 
 from guardproxy.decisions import Stop
 from guardproxy.findings import Direction, Kind
-from guardproxy.policy.cases import Told, Written
+from guardproxy.policy.cases import RawExchange, RequestFacts
 from guardproxy.policytest.explaining import Explained, Timed, explain, kinds_of, scene_of
 from guardproxy.wire.registry import codecs
 from tests.kit.play import policy_set
@@ -39,7 +39,7 @@ def run(text: str, on: Any = "request", kind: Kind = "user") -> Explained:
     scene = scene_of(text, on, kind, codecs()[0].author)
     scene = type(scene)({**scene.request, "model": "m"}, scene.answers)
     ticks = count()
-    return explain(policy_set(POLICY, OTHER), scene, Told(applies=True), lambda: float(next(ticks)), 3)
+    return explain(policy_set(POLICY, OTHER), scene, RequestFacts(applies=True), lambda: float(next(ticks)), 3)
 
 
 def states(explained: Explained) -> dict[str, tuple[str, str]]:
@@ -64,7 +64,7 @@ def test_an_action_of_another_package_is_as_strong_as_what_it_decides(install: I
     install("guardproxy.actions", "hush", lambda rule: Stop(rule.id))
     scene = scene_of("look, jo@ab.io", "request", "user", codecs()[0].author)
     policies = policy_set(POLICY.replace("when: seen, action: flag", "when: seen, action: hush"))
-    explained = explain(policies, scene, Told(model="m"), lambda: 0.0, 1)
+    explained = explain(policies, scene, RequestFacts(model="m"), lambda: 0.0, 1)
     assert states(explained)["seen"] == ("decided", "`seen` found SEEN")
     assert states(explained)["mail"] == ("held", "`mail` found MAIL; `seen` (hush) is stronger")
 
@@ -111,7 +111,10 @@ def test_the_plain_text_of_a_message_comes_first() -> None:
 
 def test_how_far_a_text_was_from_a_finding() -> None:
     """The same policies, with every score a finding, say what the highest was."""
-    scene, told = Written({"model": "m", "messages": [{"role": "user", "content": "forbidden"}]}), Told(applies=True)
+    scene, told = (
+        RawExchange({"model": "m", "messages": [{"role": "user", "content": "forbidden"}]}),
+        RequestFacts(applies=True),
+    )
     quiet = POLICY.replace("words: [forbidden]", "words: [other]")
     low = POLICY.replace("words: [forbidden]", "words: [forbidden], score: 0.25")
     it = explain(policy_set(quiet), scene, told, lambda: 0.0, 1, policy_set(low))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.policy.cases import Expected, Find, Told
+from guardproxy.policy.cases import Expectation, ExpectedFinding, RequestFacts
 from guardproxy.policytest.judging import Fault, disagreement, faults, unmet
 from guardproxy.policytest.playing import Found, Held, Played, Shown
 
@@ -25,7 +25,7 @@ PLAYED = Played(
 
 
 def said(played: Played = PLAYED, **expected: Any) -> list[Fault]:
-    return list(faults(Expected(**expected), played))
+    return list(faults(Expectation(**expected), played))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def said(played: Played = PLAYED, **expected: Any) -> list[Fault]:
         {"upstream_has": ("to ", "raw"), "upstream_lacks": ("jo@",)},
         {"client_has": ("fine",), "client_lacks": ("bad",)},
         {"upstream": "to [MAIL_1]!", "client": {"c[0]": "fine"}},
-        {"finds": (Find(check="mail"), Find(label="MAIL", text="jo@a.b"))},
+        {"finds": (ExpectedFinding(check="mail"), ExpectedFinding(label="MAIL", text="jo@a.b"))},
     ],
 )
 def test_what_is_as_expected_is_no_fault(expected: dict[str, Any]) -> None:
@@ -55,7 +55,7 @@ def test_what_is_as_expected_is_no_fault(expected: dict[str, Any]) -> None:
         ({"shadow": ("a", "b")}, "expected these shadow rules to hold: a, b; those that did: quiet"),
         ({"decision": "block"}, "expected the decision block, got redact"),
         ({"finds": ()}, "expected that nothing is found"),
-        ({"finds": (Find("pii", "", "x"),)}, "expected a finding with check `pii`, text `x`"),
+        ({"finds": (ExpectedFinding("pii", "", "x"),)}, "expected a finding with check `pii`, text `x`"),
         ({"client": {"d": "fine"}}, "the client gets no text at `d`; texts that it gets: c[0]"),
     ],
 )
@@ -82,7 +82,7 @@ def test_where_nothing_was_sent() -> None:
     assert at.message == "the client gets no text at `a`: the test has no answer that could be sent"
     (decision,) = said(nothing, decision="pass")
     assert decision.message == "expected the decision pass, got block (refused: why)"
-    (found,) = said(nothing, finds=(Find("a"),))
+    (found,) = said(nothing, finds=(ExpectedFinding("a"),))
     assert found.got == "nothing was found"
 
 
@@ -113,5 +113,5 @@ def test_of_an_answer_that_was_ended_less_is_compared() -> None:
 
 
 def test_why_a_policy_does_not_apply() -> None:
-    told = Told("POST /a", "m", "acme", {"x-b": "c"})
+    told = RequestFacts("POST /a", "m", "acme", {"x-b": "c"})
     assert unmet(told) == "the policy's `match` does not hold for route POST /a, model `m`, tenant `acme`, x-b: c"

@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 from guardproxy.audit.document import Record
 from guardproxy.exchange import Job
 from guardproxy.findings import QUICK, Direction, Finding, Scan, Traits, Window
-from guardproxy.policy.cases import Texts, Told, Written
+from guardproxy.policy.cases import RawExchange, RequestFacts, Texts
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policytest.playing import Numbers, Played, Shown, play_scene, replayed
 from guardproxy.policytest.scan import scan_text, scanned
@@ -38,12 +38,12 @@ rules:
   - {id: quiet, when: seen, action: block, mode: shadow}
 """
 SHAPED = POLICY + "  - {id: shape, on: response, when: shape, action: retry, attempts: 1}\n"
-TOLD = Told(model="m")
+TOLD = RequestFacts(model="m")
 WHOLE = Cuts()
 STREAMED = Cuts(True, 1)
 
 
-def run(scene: Texts | Written, cuts: Cuts = WHOLE, policy: str = POLICY, told: Told = TOLD) -> Played:
+def run(scene: Texts | RawExchange, cuts: Cuts = WHOLE, policy: str = POLICY, told: RequestFacts = TOLD) -> Played:
     return play_scene(policy_set(policy), scene, told, cuts)
 
 
@@ -56,7 +56,7 @@ def texts(shown: Shown | None) -> dict[str, str]:
 @pytest.mark.parametrize("cuts", [Cuts(), Cuts(True, 0), STREAMED, Cuts(True, 5)])
 def test_a_value_there_and_back(route: str, cuts: Cuts) -> None:
     scene = Texts("I am jo@ab.io, she is al@ab.io", ("dear [MAIL_2] and [MAIL_1]",))
-    played = run(scene, cuts, told=Told(route, "m"))
+    played = run(scene, cuts, told=RequestFacts(route, "m"))
     assert (played.decision, played.rules, played.shadow) == ("redact", ("mail",), ())
     assert "I am [MAIL_1], she is [MAIL_2]" in texts(played.upstream).values()
     assert "dear al@ab.io and jo@ab.io" in texts(played.client).values()
@@ -95,7 +95,7 @@ def test_of_a_stopped_stream_the_client_has_what_came_before(cuts: Cuts) -> None
 
 
 def test_a_policy_for_others_does_nothing() -> None:
-    played = run(Texts("forbidden"), told=Told(model="x"))
+    played = run(Texts("forbidden"), told=RequestFacts(model="x"))
     assert (played.decision, played.applies, played.held) == ("pass", False, ())
 
 
@@ -117,15 +117,15 @@ def test_a_mended_answer_is_not_asked_for_again() -> None:
 
 
 def test_trouble_that_no_rule_wanted_is_told() -> None:
-    refused = run(Written({"messages": 3}))
+    refused = run(RawExchange({"messages": 3}))
     assert (refused.decision, refused.rules) == ("block", ())
     assert refused.trouble.startswith("refused: invalid_type")
     assert "`messages`" in refused.trouble
     asked = {"model": "m", "messages": [{"role": "user", "content": "a"}]}
-    torn = run(Written(asked, (), ("not json",)), Cuts(True))
+    torn = run(RawExchange(asked, (), ("not json",)), Cuts(True))
     assert torn.trouble.startswith("upstream_")
     fine = run(
-        Written(
+        RawExchange(
             {"model": "m", "messages": [{"role": "user", "content": "a"}]}, ({"error": {"message": "look"}},), None, 429
         )
     )
@@ -152,7 +152,7 @@ def test_a_check_that_fails_is_treated_as_in_the_proxy() -> None:
 
 
 def test_headers_are_told_and_name_a_language() -> None:
-    german = Told(model="m", headers={"content-language": "de-CH, en"})
+    german = RequestFacts(model="m", headers={"content-language": "de-CH, en"})
     seen: list[str] = []
 
     def scan(job: Any) -> Scan:
@@ -172,7 +172,7 @@ def test_the_language_is_read_as_the_proxy_reads_it(value: str) -> None:
         return scanned(job)
 
     headers = {"content-language": value}
-    play_scene(policy_set(POLICY), Texts("look"), Told(model="m", headers=headers), WHOLE, scan)
+    play_scene(policy_set(POLICY), Texts("look"), RequestFacts(model="m", headers=headers), WHOLE, scan)
     assert set(seen) == {named(CIMultiDict(headers))[0]}
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.cases import Texts, Told, Written
+from guardproxy.policy.cases import RawExchange, RequestFacts, Texts
 from guardproxy.policytest.scenes import LETTERS, Answer, Cuts, answer_of, plays, request_of
 from tests.kit.play import CHAT, MESSAGES, chat_texts, events, message_texts
 
@@ -20,20 +20,20 @@ def same(text: str) -> str:
     return text
 
 
-def answer(scene: Texts | Written, cuts: Cuts, number: int = 0, route: str = CHAT) -> Answer:
-    found = answer_of(scene, Told(route), cuts, number, same)
+def answer(scene: Texts | RawExchange, cuts: Cuts, number: int = 0, route: str = CHAT) -> Answer:
+    found = answer_of(scene, RequestFacts(route), cuts, number, same)
     assert found
     return found
 
 
 def test_a_request_is_what_its_format_asks_for() -> None:
-    assert json.loads(request_of(Texts("hello"), Told(model="m"), False)) == {
+    assert json.loads(request_of(Texts("hello"), RequestFacts(model="m"), False)) == {
         "model": "m",
         "messages": [{"role": "user", "content": "hello"}],
     }
-    streamed = json.loads(request_of(Texts(None), Told(MESSAGES), True))
+    streamed = json.loads(request_of(Texts(None), RequestFacts(MESSAGES), True))
     assert (streamed["stream"], streamed["max_tokens"], streamed["messages"][0]["content"]) == (True, 1024, "")
-    assert json.loads(request_of(Written({"a": 1}), Told(), True)) == {"a": 1}
+    assert json.loads(request_of(RawExchange({"a": 1}), RequestFacts(), True)) == {"a": 1}
 
 
 def test_a_whole_answer() -> None:
@@ -42,7 +42,7 @@ def test_a_whole_answer() -> None:
     assert json.loads(chat.pieces[0])["choices"][0]["message"]["content"] == "two"
     message = answer(Texts(None, ("one",)), Cuts(), route=MESSAGES)
     assert json.loads(message.pieces[0])["content"] == [{"type": "text", "text": "one"}]
-    assert answer_of(Texts(None, ("one",)), Told(), Cuts(), 1, same) is None
+    assert answer_of(Texts(None, ("one",)), RequestFacts(), Cuts(), 1, same) is None
 
 
 @given(st.text(max_size=60), st.integers(0, 50), st.sampled_from(ROUTES))
@@ -66,7 +66,9 @@ def test_seed_nought_is_one_piece_and_the_first_one_letter_by_letter() -> None:
 
 
 def test_placeholders_are_filled_in() -> None:
-    filled = answer_of(Texts(None, ("dear [A_1]",)), Told(), Cuts(), 0, lambda text: text.replace("[A_1]", "[A_x]"))
+    filled = answer_of(
+        Texts(None, ("dear [A_1]",)), RequestFacts(), Cuts(), 0, lambda text: text.replace("[A_1]", "[A_x]")
+    )
     assert filled
     assert b"dear [A_x]" in filled.pieces[0]
 
@@ -83,28 +85,28 @@ def test_placeholders_are_filled_in() -> None:
     ],
 )
 def test_a_written_stream_ends_as_its_format_does(route: str, stream: tuple[Any, ...], end: bytes) -> None:
-    scene = Written({}, (), stream)
+    scene = RawExchange({}, (), stream)
     for seed in range(4):
         data = b"".join(answer(scene, Cuts(True, seed), route=route).pieces)
         assert data.endswith(end)
         assert data.count(end) == 1
-    assert answer_of(scene, Told(route), Cuts(True), 1, same) is None
+    assert answer_of(scene, RequestFacts(route), Cuts(True), 1, same) is None
 
 
 def test_a_written_answer() -> None:
-    scene = Written({}, ({"a": 1}, {"b": 2}), None, 429)
+    scene = RawExchange({}, ({"a": 1}, {"b": 2}), None, 429)
     found = answer(scene, Cuts(False, 3), 1)
     assert (found.status, found.media, b"".join(found.pieces)) == (429, "application/json", b'{"b":2}')
-    assert answer_of(scene, Told(), Cuts(), 2, same) is None
+    assert answer_of(scene, RequestFacts(), Cuts(), 2, same) is None
 
 
 def test_the_ways_in_which_a_scene_is_played() -> None:
     assert plays(Texts("a"), 3) == [Cuts()]
     assert plays(Texts("a", ("b",)), 2) == [Cuts(), Cuts(True, 0), Cuts(True, 1), Cuts(True, 2)]
     assert plays(Texts("a", ("b",)), 0) == [Cuts()]
-    assert plays(Written({}, (), ("x",)), 1) == [Cuts(True, 0), Cuts(True, 1)]
-    assert plays(Written({}, ({},)), 5) == [Cuts(), Cuts(False, 1)]
-    assert plays(Written({}), 5) == [Cuts()]
+    assert plays(RawExchange({}, (), ("x",)), 1) == [Cuts(True, 0), Cuts(True, 1)]
+    assert plays(RawExchange({}, ({},)), 5) == [Cuts(), Cuts(False, 1)]
+    assert plays(RawExchange({}), 5) == [Cuts()]
     assert [str(one) for one in (Cuts(), Cuts(True, 0), Cuts(True, 7))] == [
         "whole",
         "streamed at once",

@@ -19,7 +19,7 @@ from guardproxy.exchange.transcript import RequestReceived, Scanned, SendUpstrea
 from guardproxy.findings import Scan
 from guardproxy.inference.batching import Batcher, Row
 from guardproxy.inference.meters import Registry
-from guardproxy.server.scanner import Allowed, Scanner
+from guardproxy.server.scanner import Scanner, TimeLimits
 from tests.kit.play import Play
 from tests.kit.scanner import policies
 from tests.kit.supervisor import FakeScorer, words
@@ -122,7 +122,7 @@ class Load:
         self.clock = Clock()
         self.scorer = Slow(self.clock, wait_s)
         self.policies = policies(POLICY, using=Resources(lambda name: self.scorer))
-        self.scanner = Scanner(1, Allowed(3600.0, wait_s=wait_s))
+        self.scanner = Scanner(1, TimeLimits(3600.0, wait_s=wait_s))
         self.ends: list[tuple[int, float, float, bytes]] = []
         self.tasks: list[asyncio.Task[None]] = []
 

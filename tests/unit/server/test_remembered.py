@@ -11,7 +11,7 @@ import pytest
 from guardproxy.errors import Shortage
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import QUICK, Channel, Facts, Form, Scan, Traits, Window
-from guardproxy.server.remembered import MOST_CHARS, Remembered
+from guardproxy.server.remembered import MOST_CHARS, ScanCache
 
 TEXT = "a text that is long enough for its scan to be remembered"
 WINDOW = Window(Channel("request", "user", "messages[0].content"), TEXT, facts=Facts("POST /v1/messages", "m"))
@@ -31,7 +31,7 @@ def key(window: Window = WINDOW, check: Any = None, tenant: str = "t") -> bytes 
     return KEPT.key(Job(check or Check(), window), tenant)
 
 
-KEPT = Remembered()
+KEPT = ScanCache()
 OTHERS: dict[type, Any] = {str: "another", bool: True}
 
 
@@ -120,14 +120,14 @@ def test_a_new_member_of_a_window_is_part_of_the_key() -> None:
 
 
 def test_what_gave_no_verdict_is_not_remembered() -> None:
-    kept = Remembered()
+    kept = ScanCache()
     kept.put(b"a", Scan((), 0, 0, "OSError"))
     kept.put(b"b", Scan((), 0, 0, no_capacity=Shortage.LATE))
     assert kept.get(b"a") is kept.get(b"b") is None
 
 
 def test_what_was_used_longest_ago_goes_first() -> None:
-    kept = Remembered(2)
+    kept = ScanCache(2)
     for name in (b"a", b"b"):
         kept.put(name, Scan((), 1, 1))
     assert kept.get(b"a")

@@ -21,7 +21,7 @@ from guardproxy.errors import Shortage
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import QUICK, Channel, Facts, Finding, Kind, Scan, Traits, Window
 from guardproxy.server import scanner
-from guardproxy.server.scanner import Allowed, Meters, Scanner
+from guardproxy.server.scanner import Meters, Scanner, TimeLimits
 from tests.kit.cost import LOOP_CALLS
 from tests.kit.supervisor import FakeScorer, words
 
@@ -319,7 +319,7 @@ async def test_a_scorer_that_cannot_be_waited_for_has_a_thread(it: Scanner) -> N
 
 
 async def test_the_time_allowed_grows_with_the_text() -> None:
-    allowed = scanner.Allowed(10.0, 60.0)
+    allowed = scanner.TimeLimits(10.0, 60.0)
     assert (allowed.for_chars(0), allowed.for_chars(500_000)) == (10.0, 40.0)
 
 
@@ -439,7 +439,7 @@ async def test_many_jobs_that_are_refused_or_late_do_not_hold_the_loop() -> None
         block.wait()
         return fine(windows)
 
-    for allowed, shortage in ((Allowed(0.001, 0.0), Shortage.LATE), (Allowed(60.0, wait_s=-1.0), Shortage.FULL)):
+    for allowed, shortage in ((TimeLimits(0.001, 0.0), Shortage.LATE), (TimeLimits(60.0, wait_s=-1.0), Shortage.FULL)):
         scanner = Scanner(1, allowed)
         slices = Slices()
         try:
