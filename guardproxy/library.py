@@ -11,8 +11,7 @@ from guardproxy import plugins
 from guardproxy.checks import QUICK, Resources, Traits, own_names
 from guardproxy.config import shipped
 from guardproxy.errors import PluginError, PolicyError
-from guardproxy.findings import Scan as ScanResult
-from guardproxy.findings import Window
+from guardproxy.findings import Scan, Window
 from guardproxy.inference import Models
 from guardproxy.policy import (
     ACTIONS,
@@ -113,10 +112,10 @@ class SilentCheck:
     digest: str = ""
     traits: Traits = QUICK
 
-    def scan(self, windows: Sequence[Window]) -> list[ScanResult]:
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
         ends = (window.start + len(window.text) for window in windows)
-        return [ScanResult((), end, end) for end in ends]
+        return [Scan((), end, end) for end in ends]
 
 
 def loader(

@@ -36,7 +36,7 @@ def _main(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_version, is_eager=True, help="Print it, and the plug-ins that are installed."
+            "--version", callback=_version, is_eager=True, help="Print the version and the installed plug-ins."
         ),
     ] = False,
 ) -> None:

@@ -90,7 +90,7 @@ def evaluate(
         error = result["calibration"]["expected_error"]
         fine = sum(not row.attack for row in judged)
         typer.echo(
-            f"\nrecall is given where so many of all {fine:,} harmless texts are found; brackets: 95 % intervals"
+            f"\neach column: recall at a share of false positives among {fine:,} harmless texts; brackets: 95 % intervals"
         )
         typer.echo(f"expected calibration error {error:.3f}")
     for note in figures.notes:
@@ -106,7 +106,7 @@ def calibrate(
     harmless: Annotated[
         list[Path] | None, typer.Option(help="JSON Lines of your traffic, taken as harmless. May be repeated.")
     ] = None,
-    log: Annotated[Path | None, typer.Option(help="An audit log, its texts taken as harmless.")] = None,
+    log: Annotated[Path | None, typer.Option(help="An audit log. Its texts are taken as harmless.")] = None,
     fpr: Annotated[
         list[str] | None,
         typer.Option(help="A share of false positives. May be repeated. Default: the model's own, or 1% and 0.1%."),
@@ -119,7 +119,9 @@ def calibrate(
     source_key: SourceKey = "source",
     positive: Positive = None,
     out: Annotated[Path | None, typer.Option(help="Write a copy of the model with these settings there.")] = None,
-    in_place: Annotated[bool, typer.Option("--in-place", help="Write them to the model's own folder.")] = False,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Write the settings to the folder of the model itself.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Choose thresholds for stated shares of false positives on your own traffic.
@@ -171,8 +173,8 @@ def calibrate(
 @app.command("export")
 def export(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A folder that transformers can load.")],
-    out: Annotated[Path, typer.Option(help="The model folder to write; it must not be there yet.")],
-    kind: Annotated[str | None, typer.Option(help="scores or tags. Default: what the checkpoint is.")] = None,
+    out: Annotated[Path, typer.Option(help="The model folder to write; it must not exist.")],
+    kind: Annotated[str | None, typer.Option(help="scores or tags. Default: the kind of the checkpoint.")] = None,
     labels: Annotated[
         str,
         typer.Option(
@@ -182,10 +184,10 @@ def export(
     positive: Annotated[
         list[str] | None, typer.Option(help="An output that means an attack: the label `--as` is any of them.")
     ] = None,
-    as_label: Annotated[str, typer.Option("--as", help="What --positive outputs are called together.")] = "injection",
+    as_label: Annotated[str, typer.Option("--as", help="The common label of the --positive outputs.")] = "injection",
     int8: Annotated[bool, typer.Option(help="8-bit weights: faster on a CPU.")] = True,
     fp16: Annotated[bool, typer.Option("--fp16", help="A second network of 16 bits, for a GPU.")] = False,
-    version: Annotated[str, typer.Option(help="What records call this model.")] = "1",
+    version: Annotated[str, typer.Option(help="The version of the model in records.")] = "1",
     as_json: AsJson = False,
 ) -> None:
     """Turn a sequence or token classification checkpoint of transformers into a folder that policies can name.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from guardproxy.policytest import Part
+    from guardproxy.policytest import Fragment
 
 
 def console() -> Console:
@@ -31,7 +31,7 @@ def styled(*parts: tuple[str, str] | str | Text) -> Text:
     return Text.assemble(*parts)
 
 
-def contrasted(sign: str, parts: Iterable[Part], style: str) -> Iterable[Text]:
+def contrasted(sign: str, parts: Iterable[Fragment], style: str) -> Iterable[Text]:
     """A text with its differences marked: by colour, and by carets below it for output without colours."""
     plain_parts = [(plain(part.text), part.differs) for part in parts]
     yield styled((f"{sign} ", style), *((text, f"bold {style}" if differs else "") for text, differs in plain_parts))

@@ -1,4 +1,4 @@
-"""The exchange: one request and everything that is answered to it, as a pure object. Inputs in, commands out."""
+"""The exchange: a request and all its answers, as a pure object. Inputs go in, commands come out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from guardproxy.exchange.transcript import (
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    Scan,
+    RunScans,
     Scanned,
     SendData,
     SendHead,
@@ -55,7 +55,7 @@ __all__ = [
     "RequestReceived",
     "ResponseEnded",
     "ResponseStarted",
-    "Scan",
+    "RunScans",
     "Scanned",
     "SendData",
     "SendHead",

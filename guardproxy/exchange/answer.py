@@ -1,11 +1,11 @@
-"""One answer of the model: decodes it, holds it back, decides about what is found in it, and asks for another one.
+"""The response half of an exchange: decodes, gates and judges an answer of the model, and asks for the next attempt.
 
-An answer flows through a gate and leaves frame by frame. Where a rule may ask for another answer (`action: retry`), or judges
-the form of the whole, all of it is held to its end, so that nothing of a wrong answer was sent. The first finding that such a
-rule names ends the answer: the upstream is told to stop, and the next attempt tells the model what was wrong. Everything is
-decided in the order of the frames, so the attempts are a function of the bytes, not of their chunks.
+An answer flows through a gate and leaves frame by frame. If a rule may ask for another answer (`action: retry`) or judges the
+form of the whole answer, all frames are held to the end, so that no part of a wrong answer is sent. The first finding that
+such a rule names ends the answer: the upstream is cancelled, and the next attempt tells the model what was wrong. Decisions
+are made in the order of the frames, so the attempts are a function of the bytes, not of their chunks.
 
-In: inputs of the upstream, scans. Out: commands. Where another answer follows, `successor` is the phase of that answer.
+In: inputs of the upstream, scans. Out: commands. If another attempt follows, `successor` is the phase of its answer.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
-from guardproxy.exchange.attempts import Answer, Attempts, Extent, Following
+from guardproxy.exchange.attempts import Answer, Attempts, Extent, NextAttempt
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import Forms
-from guardproxy.exchange.gate import Entry, Lane, Piece
+from guardproxy.exchange.gate import Lane, Piece, QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.offsets import moved
@@ -42,13 +42,13 @@ from guardproxy.findings import Finding
 from guardproxy.policy import Bound
 from guardproxy.wire import Bounded, Decoder, uninspected, unmapped
 
-Findings = Iterable[tuple[Entry, Piece, int, Finding]]
+Findings = Iterable[tuple[QueuedFrame, Piece, int, Finding]]
 """Findings with their frame, their piece of it, and their offset in the text."""
 
 
 @dataclass(slots=True)
 class AnswerPhase:
-    """One answer, from the request that asks for it to its end or to the next attempt."""
+    """The phase of an answer: from the request that asks for it to its end, or to the next attempt."""
 
     setting: Setting
     guard: Guard
@@ -58,9 +58,9 @@ class AnswerPhase:
     patience: Patience
     answer: Answer
     successor: AnswerPhase | None = None
-    """The next answer, once this one was discarded or repaired."""
+    """The phase of the next answer, once this answer was discarded or repaired."""
     _scans: Scans = field(init=False)
-    _fault_status: int = 502  # of the client's answer, where this one ends in a fault
+    _fault_status: int = 502  # the status for the client, if the answer ends in a fault
 
     def __post_init__(self) -> None:
         self._scans = Scans(self.answer.side.gate, self.guard.editor, self.ledger.notes)
@@ -104,7 +104,7 @@ class AnswerPhase:
         return self._take(self.answer.decoder.end(), happened.at_s)
 
     def upstream_failed(self, happened: UpstreamFailed) -> list[Command]:
-        """Takes a failure of the upstream. What came before it leaves first."""
+        """Takes a failure of the upstream. The frames before it are sent first."""
         if commands := self._fall_back(happened.code, happened.at_s):
             return commands
         self._fault_status = happened.status
@@ -114,7 +114,7 @@ class AnswerPhase:
         return self._take([fault], happened.at_s)
 
     def scanned(self, happened: Scanned) -> list[Command]:
-        """Takes the scans under way. Scans of an answer that was discarded meanwhile change nothing."""
+        """Takes the scans under way. Scans of a discarded answer change nothing."""
         if not self._scans.pending:
             return []
         if shortage := self.guard.shortage(self._scans.distant, happened.scans):
@@ -124,7 +124,7 @@ class AnswerPhase:
         return self._advance(happened.at_s)
 
     def waited(self, at_s: float) -> list[Command]:
-        """Sends what the client needs to hear, or ends what takes too long."""
+        """Sends a keep-alive if one is due, or ends an attempt that takes too long."""
         retry = self.attempts.retry
         if retry is not None and self.patience.is_over(at_s):
             self.answer.late = True
@@ -133,7 +133,7 @@ class AnswerPhase:
 
     @property
     def is_receiving(self) -> bool:
-        """Whether the upstream is answering."""
+        """Whether the upstream is sending its answer."""
         return self.answer.status is not None and not self.answer.ended
 
     # The flow of the answer.
@@ -173,7 +173,7 @@ class AnswerPhase:
         return commands
 
     def _release(self, at_s: float) -> list[Command]:
-        """Sends what may leave, in order, up to the first finding that ends the answer."""
+        """Sends the frames that may leave, in order, up to the first finding that ends the answer."""
         out: list[bytes] = []
         answer, held = self.answer, self.answer.held
         for entry in answer.side.gate.release():
@@ -204,15 +204,16 @@ class AnswerPhase:
             return ending
         return self.client.send(b"".join(out), at_s) if out else []
 
-    def _ahead(self) -> Iterator[tuple[Entry, Piece, int, Finding]]:
-        """What is known of the frame that comes next. If a finding in it ends the answer, it is the last frame."""
+    def _ahead(self) -> Iterator[tuple[QueuedFrame, Piece, int, Finding]]:
+        """The findings in the next frame, which is not settled yet. If one of them ends the answer, that frame is the
+        last."""
         side = self.answer.side
         for entry, piece, at, finding in side.gate.ahead():
             side.note(entry)
             yield entry, piece, at, finding
 
     def _let_go(self, out: list[bytes]) -> None:
-        """What was held at the beginning of an answer may leave."""
+        """Adds the frames that were held at the start of the answer to `out`."""
         for frame, data in self.answer.held.release():
             out.append(data)
             self.answer.decoder.sent(frame)
@@ -221,7 +222,8 @@ class AnswerPhase:
     # Decisions.
 
     def _ending(self, findings: Findings, out: list[bytes], at_s: float) -> list[Command] | None:
-        """What the first finding leads to that ends the answer; `None` where no finding does. `out`: what may leave before."""
+        """The commands of the first finding that ends the answer; `None` if no finding ends it. `out`: the frames to send
+        before."""
         for entry, piece, at, finding in findings:
             lane = piece.lane
             stop = lane.rewrite.stops.get(finding)
@@ -233,7 +235,7 @@ class AnswerPhase:
                     decision = stop
             if decision is None:
                 continue
-            # What stands before the fault counts as seen, however it was cut into frames.
+            # Text before the fault counts as sent, whatever frames it came in.
             texts, _ = entry.texts(until=(piece, at))
             if self.answer.held.extent == "start" and any(new for text, new in texts if not text.fixed):
                 self._let_go(out)
@@ -258,30 +260,30 @@ class AnswerPhase:
     # Further attempts.
 
     def _retry(self, retry: Retry, lane: Lane, finding: Finding, at_s: float) -> list[Command]:
-        """Another attempt, or what comes instead."""
-        following = self.attempts.following(retry, self.answer, lane, finding, self.ledger.spent_s(at_s))
-        if following is None:
+        """Starts another attempt. Blocks the exchange if no attempt is left."""
+        upcoming = self.attempts.following(retry, self.answer, lane, finding, self.ledger.spent_s(at_s))
+        if upcoming is None:
             return self.client.block(retry, at_s, "blocked_response")
-        return self._discard(following, at_s, lane, finding)
+        return self._discard(upcoming, at_s, lane, finding)
 
     def _fall_back(self, reason: str, at_s: float) -> list[Command]:
-        """Asks the other model, where a further attempt has failed and its rule names one; otherwise nothing."""
-        following = None if self.client.has_text else self.attempts.fallback(reason)
-        return [] if following is None else self._discard(following, at_s)
+        """Asks the fallback model after a failed retry, if its rule names such a model; otherwise returns no commands."""
+        upcoming = None if self.client.has_text else self.attempts.fallback(reason)
+        return [] if upcoming is None else self._discard(upcoming, at_s)
 
     def _discard(
-        self, following: Following, at_s: float, lane: Lane | None = None, finding: Finding | None = None
+        self, upcoming: NextAttempt, at_s: float, lane: Lane | None = None, finding: Finding | None = None
     ) -> list[Command]:
         """Discards the answer and sends the next attempt."""
         commands: list[Command] = [CancelUpstream()] if self.is_receiving else []
-        self.attempts.end(self.answer, following.decision, at_s, following.rule, finding, lane, is_cut=bool(commands))
+        self.attempts.end(self.answer, upcoming.decision, at_s, upcoming.rule, finding, lane, is_cut=bool(commands))
         self.guard.tally.next_attempt()
         self._succeed(new_answer(self.setting, self.guard, at_s))
         target = self.attempts.plan.upstream
-        return [*commands, SendUpstream(following.body, attempt=self.guard.tally.attempt, target=target)]
+        return [*commands, SendUpstream(upcoming.body, attempt=self.guard.tally.attempt, target=target)]
 
     def _mend(self, rule: str, lane: Lane, finding: Finding, at_s: float) -> list[Command]:
-        """Puts a repaired text in place of the model's own, and checks all of the answer again."""
+        """Replaces a text by its repair, and checks the whole answer again."""
         old = self.answer
         self.attempts.end(old, "repair", at_s, rule, finding, lane)
         self.guard.tally.next_attempt()
@@ -299,7 +301,7 @@ class AnswerPhase:
 
 
 def new_answer(setting: Setting, guard: Guard, at_s: float) -> Answer:
-    """An answer of which nothing came."""
+    """An answer before its first byte."""
     return Answer(guard.side(), setting.codec.decoder(streamed=False, failed=True, limit_bytes=0), at_s)
 
 
@@ -320,14 +322,14 @@ def decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decode
 
 
 def extent(bound: Bound, forms: Forms, *, streamed: bool) -> Extent:
-    """How much of an answer waits for its end."""
+    """How much of an answer is held until its end."""
     if bound.holds_back(forms.judges) or (bound.retries and not streamed):
         return "all"
     return "start" if bound.retries else "none"
 
 
 def judged(forms: Forms, answer: Answer, events: Sequence[Event], judging: Sequence[Check]) -> list[Event]:
-    """The events, with texts that only checks of a form read."""
+    """The events, with additional texts that only checks of the form read."""
     out = forms.judged(events)
     last = next((event.frame for event in events if isinstance(event, (Text, Opaque)) and event.frame.terminal), None)
     if (last or answer.ended) and not answer.over and forms.expects(judging):

@@ -1,9 +1,8 @@
-"""The answers that a model gives to one request: how many there may be, what it is told between them, what is kept.
+"""The attempts of an exchange: their limit, the feedback that the model gets between them, and their notes.
 
-In: answers that a rule refused, with the finding that shows why. Out: whether there is another attempt, and the body to
-send for it. Kept: every answer, for the record. What goes back to the model is its own answer as the record shows it, up
-to the fault where it came as a stream: what was found in it is masked, so a retry never repeats a secret, and the
-placeholders of the request stay what they are.
+In: answers that a rule refused, each with the finding that shows why. Out: whether another attempt follows, and its body.
+Kept: every answer, for the record. The model gets its own answer back as the record shows it; of a stream, the part up to
+the fault. Findings in it are masked, so a retry never repeats a secret. The placeholders of the request do not change.
 """
 
 from __future__ import annotations
@@ -16,24 +15,24 @@ from guardproxy.decisions import UNPLANNED, Plan, Retry, merged
 from guardproxy.events import Event, Frame
 from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
-from guardproxy.exchange.notes import Attempt, Side
+from guardproxy.exchange.notes import Attempt, Side, TokenCount
 from guardproxy.findings import Finding
 from guardproxy.wire import Call, Codec, Contract, Decoder, ModelTurn
 from guardproxy.wire.json import rewrite, write
 
 CHARS_A_TOKEN = 4
-NOT_REPEATED = "(not repeated)"  # what could not be checked
+NOT_REPEATED = "(not repeated)"  # in place of text that could not be checked
 TEMPLATE = """\
 Your last answer cannot be used:
 {errors}
 Give the whole answer again, without these faults."""
 
 Extent = Literal["all", "start", "none"]
-"""How much of an answer is held: all of it to its end, its frames without text until one with text may leave, nothing."""
+"""How much of an answer is held. `all`: every frame to the end; `start`: the frames before the first text; `none`: no frame."""
 
 
 @dataclass(slots=True)
-class Held:
+class HeldFrames:
     """Frames of an answer that wait to be sent."""
 
     extent: Extent = "none"
@@ -42,7 +41,7 @@ class Held:
 
     @property
     def data(self) -> list[bytes]:
-        """What is to be sent for each frame."""
+        """The bytes to send for each frame."""
         return [data for _, data in self.frames]
 
     def add(self, frame: Frame, data: bytes, chars: int) -> None:
@@ -58,7 +57,7 @@ class Held:
 
 @dataclass(slots=True)
 class Answer:
-    """What is known of one attempt while it runs."""
+    """The state of an attempt while it runs."""
 
     side: Side
     decoder: Decoder
@@ -70,33 +69,37 @@ class Answer:
     """Whether the body is complete, as HTTP sees it."""
     over: bool = False
     """Whether the last frame was seen."""
-    held: Held = field(default_factory=Held)
+    held: HeldFrames = field(default_factory=HeldFrames)
     size_bytes: int = 0
-    """How much of the body came."""
+    """The size of the body so far."""
     events: list[Event] = field(default_factory=list)
-    """All events, where the answer may be repaired."""
+    """All events of the answer, if it may be repaired; otherwise empty."""
     mended: bool = False
     """Whether a text of it was repaired."""
     late: bool = False
     """Whether the time for it was over."""
 
     def again(self, side: Side) -> Answer:
-        """The same answer through a new gate, once a text of it was repaired."""
+        """The same answer with a new gate, after a text of it was repaired."""
         side.read, side.gate.quotes = self.side.read, self.side.gate.quotes
-        return replace(self, side=side, held=Held(self.held.extent), size_bytes=0, events=[], mended=True, late=False)
+        return replace(
+            self, side=side, held=HeldFrames(self.held.extent), size_bytes=0, events=[], mended=True, late=False
+        )
 
-    def chars(self, finding: Finding | None = None, lane: Lane | None = None) -> int:
-        """Characters of the answer; of one that was cut off, those up to the fault, however much more had come."""
-        lanes = [other for other in self.side.gate.lanes if not other.judged]
+    def chars(self, finding: Finding | None = None, faulty: Lane | None = None) -> int:
+        """Counts the characters of the answer. In a stream that a finding ended, only those up to the fault in
+        `faulty` count."""
+        lanes = [lane for lane in self.side.gate.lanes if not lane.judged]
         if not self.streamed:
-            return sum(other.text.total for other in lanes)
-        here = 0 if lane is None or finding is None else lane.end_of(finding)
-        return sum(other.rewrite.released for other in lanes if other is not lane) + here
+            return sum(lane.text.total for lane in lanes)
+        before_fault = 0 if faulty is None or finding is None else faulty.end_of(finding)
+        return sum(lane.rewrite.released for lane in lanes if lane is not faulty) + before_fault
 
 
 @dataclass(frozen=True, slots=True)
-class Following:
-    """A next attempt. `decision`: what becomes of the answer before it, for the record; `rule`: which rule asked for it."""
+class NextAttempt:
+    """The attempt that comes next. `decision`: the decision about the previous answer, for the record; `rule`: the rule that
+    asks for the attempt."""
 
     decision: str
     rule: str
@@ -105,51 +108,55 @@ class Following:
 
 @dataclass(slots=True)
 class Attempts:
-    """The attempts of one exchange, and whether there may be another."""
+    """The attempts of an exchange. Decides whether another attempt may follow."""
 
     codec: Codec
     history: History = LIVE
     plan: Plan = UNPLANNED
-    """Where the attempt under way goes."""
+    """The destination of the attempt under way."""
     body: bytes = b""
-    """What went upstream first."""
+    """The body of the first attempt."""
     tree: Any = None
-    """The body, decoded; only where a rule may ask for another attempt."""
+    """The decoded body, if a rule may ask for another attempt."""
     earlier: list[Attempt] = field(default_factory=list)
     """The attempts that are over."""
     retries: int = 0
     fell_back: bool = False
     retry: Retry | None = None
-    """By which the attempt under way was asked for."""
+    """The decision that asked for the attempt under way; `None` for the first attempt."""
     _tokens: int = 0
 
     def is_left(self, retry: Retry, answer: Answer, chars: int, spent_s: float) -> bool:
-        """Whether there may be a further attempt. `chars`: of the answer; `spent_s`: since the request came."""
-        if answer.status is not None and answer.status >= 400:  # an error is no answer
+        """Whether a further attempt may follow. `chars`: the characters of the answer; `spent_s`: the time since the request
+        came."""
+        if answer.status is not None and answer.status >= 400:  # an error of the upstream is not retried
             return False
         if self.fell_back or self.retries >= retry.attempts or round(spent_s, 3) >= retry.total_s:
             return False
         if retry.total_tokens is None:
             return True
-        return self._tokens + self._count(answer, chars, answer.streamed)[0] < retry.total_tokens
+        return self._tokens + self._count(answer, chars, answer.streamed).total < retry.total_tokens
 
     def passes(self, retry: Retry, answer: Answer, chars: int, spent_s: float) -> bool:
-        """Whether an answer that `retry` refuses goes on as it is, since there may be no other."""
+        """Whether an answer that `retry` refuses is sent as it is, because no attempt is left."""
         return retry.then == "pass_flagged" and not self.is_left(retry, answer, chars, spent_s)
 
-    def following(self, retry: Retry, answer: Answer, lane: Lane, finding: Finding, spent_s: float) -> Following | None:
-        """The attempt after an answer that `retry` refuses; `None` where there is none."""
+    def following(
+        self, retry: Retry, answer: Answer, lane: Lane, finding: Finding, spent_s: float
+    ) -> NextAttempt | None:
+        """The attempt after an answer that `retry` refuses; `None` if no attempt is left."""
         if self.is_left(retry, answer, answer.chars(finding, lane), spent_s):
-            return Following("retry", retry.rule, self.again(retry, answer, lane, finding))
+            return NextAttempt("retry", retry.rule, self.again(retry, answer, lane, finding))
         if retry.then == "fallback" and not self.fell_back and answer.status == 200:
-            return Following("fallback", retry.rule, self.elsewhere(retry))
+            return NextAttempt("fallback", retry.rule, self.elsewhere(retry))
         return None
 
-    def fallback(self, reason: str) -> Following | None:
-        """The other model after a further attempt that failed; `None` where the rule names none. `reason`: of the failure."""
+    def fallback(self, reason: str) -> NextAttempt | None:
+        """The attempt with the fallback model after a failed retry; `None` if the rule names no model. `reason`: why the
+        retry failed."""
         if self.retry is None or self.retry.then != "fallback" or self.fell_back:
             return None
-        return Following(reason, self.retry.rule, self.elsewhere(self.retry))
+        return NextAttempt(reason, self.retry.rule, self.elsewhere(self.retry))
 
     def note(
         self,
@@ -162,10 +169,10 @@ class Attempts:
         lane: Lane | None = None,
         cut: bool = False,
     ) -> Attempt:
-        """What the record holds of an attempt."""
-        # How far the upstream's own count has come in the middle of a stream depends on chunks.
+        """The notes of an attempt, for the record."""
+        # In the middle of a stream the upstream's token count depends on the chunks.
         estimated = decision != "answered" and answer.streamed
-        tokens, output, counted = self._count(answer, answer.chars(found, lane), estimated)
+        tokens = self._count(answer, answer.chars(found, lane), estimated)
         return Attempt(
             answer.side,
             answer.decoder.seen,
@@ -178,15 +185,13 @@ class Attempts:
             ended_s=at_s,
             cut=cut,
             tokens=tokens,
-            output_tokens=output,
-            counted=counted,
             price=self.retry.price if self.retry else 0.0,
         )
 
-    def _count(self, answer: Answer, chars: int, estimated: bool) -> tuple[int, int, bool]:
+    def _count(self, answer: Answer, chars: int, estimated: bool) -> TokenCount:
         usage = answer.decoder.seen.usage
-        tokens, output, counted = tokens_of(self.codec.contract, usage, chars, len(self.body), estimated)
-        return self.history.tokens(len(self.earlier), tokens), output, counted
+        tokens = tokens_of(self.codec.contract, usage, chars, len(self.body), estimated)
+        return tokens._replace(total=self.history.tokens(len(self.earlier), tokens.total))
 
     def end(
         self,
@@ -199,27 +204,27 @@ class Attempts:
         *,
         is_cut: bool = False,
     ) -> None:
-        """Notes that the answer was discarded. A repair costs nothing of its own."""
+        """Notes that the answer was discarded. The tokens of a repaired answer count once."""
         attempt = self.note(answer, decision, at_s, rule=rule, found=finding, lane=lane, cut=is_cut)
         self.earlier.append(attempt)
         if decision != "repair":
-            self._tokens += attempt.tokens
+            self._tokens += attempt.tokens.total
 
     def every(self, answer: Answer, outcome: str, at_s: float) -> list[Attempt]:
-        """All attempts, the last one included, where there was more than one."""
+        """All attempts, the current included; empty if the first answer was the only attempt."""
         if not self.earlier:
             return []
         return [*self.earlier, self.note(answer, "late" if answer.late else outcome, at_s)]
 
     def again(self, retry: Retry, answer: Answer, lane: Lane, finding: Finding) -> bytes:
-        """The body of the next attempt."""
+        """The body of the next attempt, which tells the model what was wrong."""
         self.retries += 1
         self.retry = retry
         turn = turn_of(self.codec.contract, answer, lane, finding)
         return write(self.codec.turns.further(self.tree, turn, feedback(retry, lane, finding)))
 
     def elsewhere(self, retry: Retry) -> bytes:
-        """The first body, for another model."""
+        """The first body, with the fallback model."""
         self.fell_back = True
         self.retry = retry
         fallback = Plan(
@@ -235,26 +240,25 @@ def planned(codec: Codec, plan: Plan, tree: Any) -> Any:
     return codec.turns.with_model(changed, plan.model) if plan.model else changed
 
 
-def tokens_of(
-    contract: Contract, usage: dict[str, Any], chars: int, asked_chars: int, cut: bool
-) -> tuple[int, int, bool]:
-    """Tokens in all, tokens of the answer, and whether they were counted by the upstream: what was cut off was not."""
+def tokens_of(contract: Contract, usage: dict[str, Any], chars: int, asked_chars: int, cut: bool) -> TokenCount:
+    """The tokens of an attempt, estimated from characters if the upstream did not count them, as in an answer that was cut
+    off (`cut`)."""
     asked, output = contract.tokens(usage)
     if not cut and isinstance(output, int) and isinstance(asked, int):
-        return asked + output, output, True
+        return TokenCount(asked + output, output, True)
     output = -(-chars // CHARS_A_TOKEN)
-    return output + -(-asked_chars // CHARS_A_TOKEN), output, False
+    return TokenCount(output + -(-asked_chars // CHARS_A_TOKEN), output, False)
 
 
 def feedback(retry: Retry, lane: Lane, finding: Finding) -> str:
-    """What the model is told."""
+    """The message to the model about its fault."""
     errors = "\n".join(f"- {line}" for line in errors_of(finding))
     where = "in the arguments of your tool call: " if lane.channel.kind == "tool_arguments" else ""
     return (retry.template or TEMPLATE).replace("{errors}", where + "\n" + errors if where else errors)
 
 
 def errors_of(finding: Finding) -> list[str]:
-    """One line for each fault."""
+    """A line for each fault."""
     if not finding.details:
         label = finding.label.replace("_", " ").lower()
         return ["it could not be checked" if finding.label == CHECK_ERROR else f"it contains this: {label}"]
@@ -266,7 +270,7 @@ def errors_of(finding: Finding) -> list[str]:
 
 
 def turn_of(contract: Contract, answer: Answer, lane: Lane, finding: Finding) -> ModelTurn:
-    """The model's own answer: of one that came as a stream, what stands before and in the fault."""
+    """The model's own answer. If it was streamed, the text up to the end of the fault."""
     text: list[str] = []
     names: dict[str, str] = {}
     arguments: dict[str, str] = {}
@@ -290,7 +294,7 @@ def turn_of(contract: Contract, answer: Answer, lane: Lane, finding: Finding) ->
 
 
 def shown(lane: Lane, end: int) -> str:
-    """A lane's text up to `end`, with what was found in it masked."""
+    """A lane's text up to `end`, with its sensitive values masked."""
     quote = lane.quotation.lane
     if quote is not None and (lane.judged or end <= lane.quotation.fault_end):
         lane, end = quote, quote.text.total

@@ -1,6 +1,6 @@
-"""A listed route that goes on unread (`GET /v1/models`): the same inputs, commands and record as an exchange, no checks.
+"""Passes a configured route without checks (`GET /v1/models`), with the inputs, commands and record of an exchange.
 
-The record says `passed`: nobody can take what went through here for inspected.
+The outcome in the record is `passed`, so the log shows that the exchange was not inspected.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from guardproxy.gateway import StoreAnswered
 
 @dataclass(slots=True)
 class PassThrough:
-    """One request that is not read."""
+    """An exchange that no check reads."""
 
     setting: Setting
     _began: float = 0.0
@@ -46,11 +46,11 @@ class PassThrough:
 
     @property
     def found(self) -> list[str]:
-        """Nobody looked for any value."""
+        """Always empty: pass-through bodies are not scanned."""
         return []
 
     def receive(self, happened: Input) -> list[Command]:
-        """Takes one input; gives the commands that follow from it."""
+        """Takes an input; returns the commands that follow from it."""
         match happened:
             case RequestReceived():
                 self._began, self._unix_s, self._answers = happened.at_s, happened.unix_s, happened.answers
@@ -85,11 +85,11 @@ class PassThrough:
 
     @property
     def intent(self) -> Intent | None:
-        """What the log keeps before the first byte goes upstream."""
+        """The log entry that is written before the first byte goes upstream."""
         return intent(self.setting.origin, self._unix_s, self._seals)
 
     def patience_s(self, at_s: float) -> float | None:
-        """As long as it takes."""
+        """Always `None`: the driver waits without limit."""
         return None
 
     def _finish(self, outcome: str, data: bytes, at_s: float) -> Finish:

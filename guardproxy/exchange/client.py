@@ -1,6 +1,6 @@
 """The client's side of an exchange: the head of the answer, keep-alives, receipts, and the ways an exchange ends.
 
-In: what the other parts decide to send. Out: commands. Every ending is one of these, and each contains a `Finish`:
+In: decisions of the other parts. Out: commands. Every exchange ends in one of these ways, each with a `Finish`:
 
     answered   the answer of the model, to its end
     refused    the request cannot be taken
@@ -43,10 +43,10 @@ class Client:
     """Whether the head of an answer was sent."""
     has_text: bool = False
     """Whether some of an answer was sent, not only keep-alives."""
-    _request_members: list[str] = field(default_factory=list)  # of receipts
+    _request_members: list[str] = field(default_factory=list)  # the request's part of the receipt
 
     def begin(self, at_s: float) -> list[Command]:
-        """The head of the upstream's answer, once."""
+        """Sends the head of the upstream's answer, if it was not sent before."""
         if self.has_head:
             return []
         notes = self.ledger.notes
@@ -54,13 +54,13 @@ class Client:
         return [self._head(SendHead(notes.status, notes.streamed, receipt=receipt), at_s)]
 
     def send(self, data: bytes, at_s: float) -> list[Command]:
-        """A part of the answer."""
+        """Sends a part of the answer."""
         self.ledger.sent(data)
         sending: list[Command] = [SendData(data)] if data else []
         return sending if self.has_head else [*self.begin(at_s), *sending]
 
     def answered(self, data: bytes, at_s: float) -> list[Command]:
-        """The end of an answer of the model. `data`: the rest of it."""
+        """Ends an exchange with a complete answer of the model. `data`: the rest of the answer."""
         self.ledger.sent(data)
         return [*self.begin(at_s), self._finish("answered", data, at_s)]
 
@@ -76,18 +76,18 @@ class Client:
     def block(
         self, stop: Stop | Retry, at_s: float, outcome: Literal["blocked_request", "blocked_response"]
     ) -> list[Command]:
-        """Ends an exchange because of a rule. The client has seen nothing of an answer, keep-alives at most."""
+        """Ends an exchange because of a rule, before any content was sent (keep-alives may have been)."""
         codec, message = self.setting.codec, stop.message or because(stop)
         if self.has_head:
-            nothing = codec.decoder(streamed=True, failed=False, limit_bytes=0)
+            decoder = codec.decoder(streamed=True, failed=False, limit_bytes=0)
             opening = codec.opening(self.ledger.notes.model)
-            return self._last(outcome, opening + self.trailer(outcome) + codec.filtered(nothing, message), at_s)
+            return self._last(outcome, opening + self.trailer(outcome) + codec.filtered(decoder, message), at_s)
         code = ErrorCode.CONTENT_FILTER
         cancel: list[Command] = [] if outcome == "blocked_request" else [CancelUpstream()]
         return [*cancel, *self._own(code.status, codec.error(code.status, code, message), outcome, at_s, NO_RETRY)]
 
     def stop(self, out: Sequence[bytes], stop: Stop | Retry, decoder: Decoder, at_s: float) -> list[Command]:
-        """Ends an exchange because of a rule. The client has seen some of the answer. `out`: what may still leave of it."""
+        """Ends an exchange because of a rule, after some of the answer was sent. `out`: the parts that may still be sent."""
         codec = self.setting.codec
         if isinstance(stop, Retry):
             message = stop.message or f"the rest of the answer is not what the policy rule `{stop.rule}` asks for"
@@ -98,8 +98,8 @@ class Client:
         return [*self.begin(at_s), *self._last("blocked_response", data, at_s)]
 
     def fail(self, fault: Fault, at_s: float, status: int = 502, *, cancels: bool = False) -> list[Command]:
-        """Ends an exchange because of a fault. `status`: of the answer where none was begun; `cancels`: the upstream is still
-        answering."""
+        """Ends an exchange because of a fault. `status`: the HTTP status, if no head was sent yet; `cancels`: whether the
+        upstream is still answering and must be cancelled."""
         self.ledger.notes.fault = fault
         codec = self.setting.codec
         if self.has_head:
@@ -110,7 +110,7 @@ class Client:
         return [*cancel, *self._own(status, body, fault.code, at_s, *soon)]
 
     def no_capacity(self, check: str, shortage: Shortage, at_s: float, *, cancels: bool = False) -> list[Command]:
-        """Ends an exchange because a check gave no verdict: nothing was decided, so the client may send the request again."""
+        """Ends an exchange because a check had no capacity. Nothing was decided, so the client may send the request again."""
         self.ledger.notes.no_capacity = check, shortage
         status = 429 if shortage is Shortage.SHARE else 503
         message = (
@@ -124,18 +124,19 @@ class Client:
         return [CancelUpstream(), self._finish("client_closed", b"", at_s)]
 
     def trailer(self, outcome: str) -> bytes:
-        """The receipt at the end of a stream, before what ends the stream in its format."""
+        """The receipt as a comment of a stream, to send before the terminal event; empty if the client gets no such
+        comment."""
         streaming = self.setting.receipts and self.ledger.notes.streamed
         return self.setting.codec.comment(receipt.line(self._receipt(outcome))) if streaming else b""
 
     def _own(self, status: int, body: bytes, outcome: str, at_s: float, *headers: tuple[str, str]) -> list[Command]:
-        """An answer of the proxy itself."""
+        """Ends an exchange with an answer of the proxy itself."""
         head = self._head(SendHead(status, own=True, headers=headers, receipt=self._receipt(outcome)), at_s)
         self.ledger.sent(body, sealed=False)
         return [head, self._finish(outcome, body, at_s)]
 
     def _last(self, outcome: str, data: bytes, at_s: float) -> list[Command]:
-        """The end of an answer that has begun."""
+        """Ends an answer whose head was sent."""
         self.ledger.sent(data)
         return [CancelUpstream(), self._finish(outcome, data, at_s)]
 
@@ -153,7 +154,7 @@ class Client:
         return Finish(outcome, data, partial(self.ledger.record, outcome), failed)
 
     def _receipt(self, outcome: str) -> str:
-        """What the client is told with the head of its answer; of a stream, without `outcome`, the request's part."""
+        """The receipt of an exchange. Without `outcome`, as at the head of a stream, it covers the request only."""
         if not self.setting.receipts:
             return ""
         guard, ledger = self.guard, self.ledger
@@ -163,7 +164,7 @@ class Client:
         sides: Mapping[Direction, Side] = {"request": ledger.request}
         if outcome and ledger.notes.upstream_status is not None:
             sides = ledger.sides
-        if not self._request_members:  # what is said of the request does not change after its first receipt
+        if not self._request_members:  # the request does not change after its first receipt
             self._request_members = receipt.members_of("request", ledger.request)
         known: Mapping[Direction, list[str]] = {"request": self._request_members}
         return receipt.receipt(*about, outcome, sides, guard.outcomes, guard.attempt + 1, known)

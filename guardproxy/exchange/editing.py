@@ -1,8 +1,8 @@
-"""What stands for what was found: in the text that goes on, and in the record.
+"""Edits the text that goes on, and masks the text that the record shows.
 
-In: a lane's settled findings. Out: its edits (what a redact rule cuts out, what a placeholder gives back), its masks
-(what the record must not show), and a stop where a schema takes nothing that could stand there. Kept: the values of this
-exchange, so that the answer's reader gets them back.
+In: a lane's settled findings. Out: its edits (redacted values, restored placeholders), its masks (values that the record must
+not show), and a stop if a schema accepts no replacement for a value. Kept: the values of the exchange, so that the client
+gets them back in the answer.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from guardproxy.wire.json import edited_leaves, places
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """A span that a rule cuts out, or that gives a value back (`label` is `RESTORE`). `back`: the value may be restored."""
+    """A span that a rule redacts, or a placeholder to restore (`label` is `RESTORE`). `back`: the value may be restored."""
 
     start: int
     end: int
@@ -53,11 +53,12 @@ class _Cut:
 
 @dataclass
 class _Group:
-    """Cuts that overlap. The first of them, and of those the longest, comes first. `end`: where the last of them ends."""
+    """Cuts that overlap, by start; of those with the same start, the longest comes first. `end`: the largest end of the
+    cuts."""
 
     cuts: list[_Cut]
     end: int
-    token: str = ""  # what stands for its text, once that was asked
+    token: str = ""  # the placeholder of its text, once it was made
 
     @property
     def first(self) -> _Cut:
@@ -70,12 +71,12 @@ class _Group:
 
     @lazy
     def restoration(self) -> Restoration:
-        """Where the value may come back: where all agree."""
+        """The places where the value may be restored: those that all cuts allow."""
         return reduce(and_, (cut.restoration for cut in self.cuts))
 
     @lazy
     def is_placeholder(self) -> bool:
-        """Whether nothing but placeholders are put there."""
+        """Whether every cut puts a placeholder."""
         return all(cut.operator == PLACEHOLDER_OPERATOR for cut in self.cuts)
 
 
@@ -93,9 +94,10 @@ class _Part:
 
 @dataclass(slots=True)
 class Editor:
-    """`mint(label, value)` makes a placeholder, `hashed(hash_type, value)` a keyed hash. `values`: what stands for a value
-    -> the value, to restore; `restorations`: where it may come back. `tokens`: value -> placeholder, for the record.
-    `from_system`: values of system messages come back too, as when a record was written by an older version."""
+    """Edits and masks the lanes of an exchange. `mint(label, value)` makes a placeholder, `hashed(hash_type, value)` a keyed
+    hash. `values`: replacement -> value to restore; `restorations`: replacement -> places where the value may be restored.
+    `tokens`: value -> placeholder, for the record. `from_system`: values of system messages are restored too, as older
+    versions did."""
 
     mint: Callable[[str, str], str]
     hashed: Callable[[str, str], str]
@@ -111,11 +113,11 @@ class Editor:
     def __post_init__(self) -> None:
         self.restoring = self.restoring_of(self.values, self.restorations)
 
-    def edit(self, lane: Lane, found: Sequence[Finding]) -> None:
+    def edit(self, lane: Lane, findings: Sequence[Finding]) -> None:
         """Decides the edits and masks of newly settled findings, which lie after all earlier ones."""
         cuts: list[_Cut] = []
         masks: list[tuple[int, int, str]] = []
-        for finding in found:
+        for finding in findings:
             start, end = finding.start, finding.end
             if finding.check == RESTORE:
                 if finding.label in WITHHELD or lane.fixed:
@@ -143,14 +145,13 @@ class Editor:
             lane.rewrite.masks.append((start, end, lane.rewrite.replacement_for(start, end) or token))
 
     def _restored(self, lane: Lane, group: _Group) -> bool:
-        """Makes the edit of cuts that overlap. Whether it gives a value back and takes none away."""
+        """Makes the edit of cuts that overlap. Returns whether the edit restores a value and redacts nothing."""
         first = group.first
         start, end = first.start, group.end
         text = lane.text.scanned(start, end)
         if text in self.values and any(cut.label == RESTORE and cut.end == end for cut in group.cuts):
-            lane.rewrite.edit(
-                start, end, self.values[text]
-            )  # nothing but a placeholder of ours: the client knows the value
+            # The span is a placeholder of this exchange, so the client knows the value.
+            lane.rewrite.edit(start, end, self.values[text])
             return True
         token = self._token("VALUE" if first.label == RESTORE else first.label, text)
         lane.rewrite.edit(start, end, self._put(lane, group, text, token))
@@ -159,17 +160,18 @@ class Editor:
         return False
 
     def _knows(self, lane: Lane) -> bool:
-        """Whether the client's user may see the values of a text. A system message is the application's own."""
+        """Whether the client's user may see the values of a text. System messages belong to the application, not to the
+        user."""
         return lane.channel.direction == "request" and (lane.channel.kind != "system" or self.from_system)
 
     def _keep(self, token: str, value: str, groups: Iterable[_Group]) -> None:
-        """Takes note of a value that may come back, in the places that all who took it out agree on."""
+        """Notes a value that may be restored, in the places that all groups allow."""
         where = reduce(and_, (group.restoration for group in groups))
         self.restorations[token] = self.restorations[token] & where if token in self.restorations else where
         self.values[token] = value
 
     def restored_places(self) -> tuple[RecordedPlaces, ...]:
-        """Where values may come back, for the record: each different answer once."""
+        """The places where values may be restored, without duplicates, for the record."""
         return tuple(
             RecordedPlaces(
                 kinds=None if where.kinds is None else tuple(sorted(where.kinds)), urls=tuple(sorted(where.hosts))
@@ -178,24 +180,24 @@ class Editor:
         )
 
     def _put(self, lane: Lane, group: _Group, text: str, token: str) -> str:
-        """What an operator puts there. A key gets its placeholder: with a constant, two keys would become one."""
+        """The replacement for a group's text. A key gets a placeholder, as a constant could make two keys equal."""
         operator = PLACEHOLDER_OPERATOR if lane.key else group.first.operator
         if operator.shows and len(group.cuts) > 1:
-            operator = MASK_ALL  # of values that overlap, what one mask leaves may be what another takes
+            operator = MASK_ALL  # the visible part of a value may belong to an overlapping value
         put = operator.apply(text, token, self.hashed)
         if operator.shows and put.strip(operator.masking_char):
-            self.tokens.setdefault(put, token)  # what a mask leaves is in no record either
+            self.tokens.setdefault(put, token)  # the record does not show the visible part of a mask either
         return put
 
-    # Places that cannot hold any text.
+    # Places that do not accept every text.
 
     def _fit(self, lane: Lane, gone: Sequence[_Group]) -> None:
-        """Where a schema does not take what an edit puts there, something that it does take; or a stop."""
+        """Replaces the edits that a schema does not accept by texts that it accepts, or notes a stop."""
         spots = places(lane.text.view.raw) if lane.text.view else {}
         for part in _parts(lane):
-            first = bisect_right(gone, part.start, key=attrgetter("end"))  # groups lie apart and are sorted
+            first = bisect_right(gone, part.start, key=attrgetter("end"))  # groups are sorted and do not overlap
             cuts = list(takewhile(lambda group: group.first.start < part.end, islice(gone, first, None)))  # noqa: B023
-            if not cuts:  # nothing but what was restored
+            if not cuts:  # all edits here restore values
                 continue
             start = lane.text.view.leaves[part.index].start if lane.text.view and part.index is not None else 0
             path, is_key = spots.get(start, ((), False))
@@ -209,9 +211,9 @@ class Editor:
     def _fit_key(self, lane: Lane, part: _Part, gone: Sequence[_Group], path: Path) -> None:
         answers = lane.channel.direction == "response"
         if answers and lane.shape and lane.shape.declares(path):
-            lane.rewrite.fitted[part.index or 0] = part.text  # the client's own word for it, which it must find
+            lane.rewrite.fitted[part.index or 0] = part.text  # the client must find the key by its own name
         elif part.index is not None and not all(group.is_placeholder for group in gone):
-            # no value: a record masks it in parts
+            # not a redacted value: the record masks its parts
             lane.rewrite.fitted[part.index or 0] = self.mint(gone[0].first.label, part.text)
 
     def _fit_number(self, lane: Lane, part: _Part, gone: Sequence[_Group], path: Path) -> None:
@@ -231,8 +233,8 @@ class Editor:
             gone[0].token = self._token(first.label, lane.text.scanned(first.start, gone[0].end))
         found = stand_in(constraints, gone[0].token)
         if lane.channel.direction == "request":
-            # No API checks with what arguments a tool was called before, so a placeholder can stand anywhere; what can be
-            # given back is better, what could not be is worse.
+            # APIs do not validate the arguments of earlier tool calls, so a placeholder is accepted anywhere. A replacement
+            # that fits the schema is used only if it can be restored.
             if found and found.own and self.values.get(found.text, part.text) == part.text:
                 lane.rewrite.fitted[part.index or 0] = found.text
                 if all(group.back for group in gone):
@@ -264,13 +266,13 @@ class Editor:
         """Whether the record must not show what the check found."""
         if check not in self._sensitive:
             built = self.bound.checks.values() if self.bound else ()
-            named = next((one for one in built if one.name == check), None)
+            named = next((candidate for candidate in built if candidate.name == check), None)
             self._sensitive[check] = named is None or named.traits.is_sensitive
         return self._sensitive[check]
 
 
 def _groups(cuts: Sequence[_Cut]) -> Iterator[_Group]:
-    """Cuts that overlap, together, in the order of the text."""
+    """Groups of cuts that overlap, in the order of the text."""
     group: _Group | None = None
     for cut in sorted(cuts, key=lambda cut: (cut.start, -cut.end)):
         if group is None or cut.start >= group.end:

@@ -1,18 +1,18 @@
-"""The exchange: one request and everything answered to it, as a state machine without sockets, threads or a clock.
+"""The exchange: a request and all its answers, as a state machine without sockets, threads or a clock.
 
-`Exchange.receive(input)` returns the commands to perform (`transcript.py`). Request and answer, whole or streamed, pass the
-same gate.
+`Exchange.receive(input)` returns the commands to perform (`transcript.py`). Requests and answers, whole or streamed, pass
+the same kind of gate.
 
 States
     expecting   no request came yet
     scanning    the texts of the request are scanned
     proving     the schemas that the request asks for are compiled
-    waiting     the request was sent upstream and nothing of the answer came
-    holding     the answer comes and is held, as a rule may ask for another one
-    answering   the answer comes and leaves as soon as its texts are settled
+    waiting     the request was sent upstream and no answer began
+    holding     the answer arrives and is held, as a rule may ask for another attempt
+    answering   the answer arrives and is sent as soon as its texts are settled
     over        `Finish` was given
 
-Transitions, each with an example of what leads to it. An input may also leave the state as it is.
+Transitions, each with an example of its cause. An input may also leave the state unchanged.
     expecting -> scanning    a request with texts that a check reads
     expecting -> proving     a request without such texts that asks for a schema
     expecting -> waiting     a request that no check reads
@@ -22,8 +22,8 @@ Transitions, each with an example of what leads to it. An input may also leave t
     scanning -> over         a rule blocks the request
     proving -> waiting       the schema can be used
     proving -> over          the schema cannot be used
-    waiting -> holding       an answer comes that a rule may refuse as a whole
-    waiting -> answering     an answer comes
+    waiting -> holding       an answer begins that a rule may refuse as a whole
+    waiting -> answering     an answer begins
     waiting -> over          the upstream fails
     holding -> waiting       a rule refuses the answer; the next attempt was sent
     holding -> answering     text of a stream may leave, so no other answer is asked for
@@ -32,17 +32,17 @@ Transitions, each with an example of what leads to it. An input may also leave t
 
 Parts
     RequestPhase   reads, scans and edits the request
-    AnswerPhase    one for each attempt: decodes, gates and judges an answer
+    AnswerPhase    decodes, gates and judges an answer; each attempt has its own phase
     Client         the head, receipts and the endings
     Patience       keep-alives, and the time limit of all attempts
     Guard          the rules for the request, the editor, the tally of findings
     Ledger         notes, times, sizes; the record is composed from it
 
 Rules that must hold
-- Nothing is sent upstream before every text of the request is settled, and nothing to the client before its frame is.
-- At most one `Scan` is under way; what arrives meanwhile joins the next window, so a slow check makes larger windows.
-- Everything is decided in the order of the frames: the outcome is a function of the bytes, not of their chunks.
-- The end of an answer travels in `Finish`: the client sees it only when the record is durable.
+- The request is sent upstream when all its texts are settled, and a frame is sent to the client when it is settled.
+- At most one `RunScans` is under way. Text that arrives meanwhile joins the next window, so a slow check makes larger windows.
+- Decisions are made in the order of the frames: the outcome is a function of the bytes, not of their chunks.
+- The end of an answer is part of `Finish`: the client gets it only when the record is durable.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ from guardproxy.exchange.transcript import (
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    Scan,
+    RunScans,
     Scanned,
     SendUpstream,
     UpstreamFailed,
@@ -83,7 +83,7 @@ from guardproxy.policy import Bound, Outcome
 
 
 class State(StrEnum):
-    """Where an exchange is. See the drawing above."""
+    """The state of an exchange, as listed in the module's docstring."""
 
     EXPECTING = "expecting"
     SCANNING = "scanning"
@@ -108,11 +108,11 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and everything answered to it.
+    """State machine of a request and all its answers. `receive(input)` returns the commands to perform.
 
     >>> exchange = Exchange(setting)
     >>> exchange.receive(RequestReceived(body))
-    [Scan(...)]
+    [RunScans(...)]
     """
 
     setting: Setting
@@ -136,9 +136,9 @@ class Exchange:
         self._answer = AnswerPhase(setting, guard, ledger, client, attempts, self._patience, answer)
 
     def receive(self, happened: Input) -> list[Command]:
-        """Takes one input; returns the commands that follow from it, in order.
+        """Takes an input; returns the commands that follow from it, in order.
 
-        An input that the state does not expect changes nothing, such as data of an answer that was discarded.
+        Ignores an input that the state does not expect, such as data of a discarded answer.
         """
         match self.state:
             case State.HOLDING | State.ANSWERING:
@@ -156,7 +156,7 @@ class Exchange:
         self._go_on(commands)
         return commands
 
-    # One method for each state.
+    # A method for each state.
 
     def _expecting(self, happened: Input) -> list[Command]:
         match happened:
@@ -192,7 +192,7 @@ class Exchange:
         return self._anytime(happened)
 
     def _anytime(self, happened: Input) -> list[Command]:
-        """What may happen in every state."""
+        """Takes an input that may come in any state."""
         match happened:
             case UpstreamFailed():
                 return self._answer.upstream_failed(happened)
@@ -206,7 +206,7 @@ class Exchange:
         return []
 
     def _go_on(self, commands: list[Command]) -> None:
-        """Goes to the next state, which the last command names."""
+        """Sets the next state, which follows from the last command."""
         while self._answer.successor is not None:
             self._answer = self._answer.successor
         last = commands[-1] if commands else None
@@ -216,7 +216,7 @@ class Exchange:
             state = State.WAITING
         elif self._answer.answer.status is not None:
             state = State.ANSWERING if self._answer.answer.held.extent == "none" else State.HOLDING
-        elif isinstance(last, Scan):
+        elif isinstance(last, RunScans):
             state = State.PROVING if self._request.is_proving else State.SCANNING
         else:
             return
@@ -224,7 +224,7 @@ class Exchange:
             assert state in TRANSITIONS[self.state], f"{self.state} -> {state}"  # noqa: S101 - the drawing above
             self.state = state
 
-    # What others may look at.
+    # Read access for callers.
 
     @property
     def is_over(self) -> bool:
@@ -238,17 +238,17 @@ class Exchange:
 
     @property
     def sides(self) -> dict[Direction, Side]:
-        """What is known of each direction so far."""
+        """The notes of each direction so far."""
         return self._ledger.sides
 
     @property
     def answers(self) -> tuple[Side, ...]:
-        """What is known of each answer of the model, in their order."""
+        """The notes of each answer of the model, in order."""
         return self._ledger.answers
 
     @property
     def attempt(self) -> int:
-        """Which answer of the model is under way, from 0."""
+        """The number of the answer that is under way, from 0."""
         return self._guard.attempt
 
     @property
@@ -263,23 +263,24 @@ class Exchange:
 
     @property
     def found(self) -> list[str]:
-        """Every value that a check found so far."""
+        """All sensitive values that checks found so far."""
         return list(self._guard.editor.tokens)
 
     @property
     def size(self) -> Size:
-        """How large the exchange is, for whoever decides where its next step runs."""
+        """The size of the exchange, by which the driver decides where the next step runs."""
         return self._ledger.size(begun=self._client.has_head)
 
     @property
     def intent(self) -> Intent | None:
-        """What the log keeps before the first byte goes upstream, without any text; `None` where the policies say so."""
+        """The log entry to write before the first byte goes upstream, without any text; `None` if the policies turn it
+        off."""
         return self._ledger.intent
 
     def record(self, outcome: str) -> Record:
-        """The record as it stands; a `Finish` carries the last one."""
+        """The record so far. The complete record is part of `Finish`."""
         return self._ledger.record(outcome)
 
     def patience_s(self, at_s: float) -> float | None:
-        """How long the driver may wait before it says `Waited`; `None`: without limit."""
+        """Seconds that the driver may wait before it sends `Waited`; `None`: no limit."""
         return self._patience.wait_s(self._answer.answer, at_s)

@@ -1,7 +1,7 @@
-"""Which form each text of an answer must have, and which checks have a form to look for.
+"""Finds the form that each text of an answer must have, and the checks that look for a form.
 
-In: what the request asks for, as it goes upstream. Out: the facts that a check is told of a text. A call's arguments must
-fit the schema of the tool that is called, so nothing is known of them before the tool's name is.
+In: the demands of the request, as it goes upstream. Out: the facts about a text, for its check. The arguments of a call must
+fit the schema of the called tool, so their facts are unknown until the tool's name is known.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ def needs_form(check: Check) -> bool:
 
 
 def own_form(check: Check) -> Form | None:
-    """The form that a check looks for whatever the request asks."""
+    """The form that a check looks for whatever the request asks; `None` if it takes the form from the request."""
     return check.traits.own_form
 
 
 def with_own(shapes: Shapes, checks: Sequence[Check]) -> Shapes:
-    """The shapes of a request, and of an answer of which it says nothing the policy's own."""
+    """The shapes of a request. If it asks for no shape of the answer, the policy's own form is the shape."""
     own = next((form for check in checks if (form := own_form(check))), None)
     return replace(shapes, answer=Shape("policy", own.schema)) if own and not shapes.answer else shapes
 
 
 @dataclass(slots=True)
 class Forms:
-    """`facts`: what is known of every text of the exchange."""
+    """The forms of an exchange. `facts`: the facts that hold for all its texts."""
 
     contract: Contract
     facts: Facts = NO_FACTS
     demand: Demand = NO_DEMAND
-    refused: str = ""  # which schema cannot be used, and why
+    refused: str = ""  # the schema that cannot be used, and the reason
     _jobs: list[tuple[str, Job]] = field(default_factory=list)
 
     def judges(self, check: Check) -> bool:
-        """Whether anything in this exchange has a form that the check looks for."""
+        """Whether a text of this exchange may have a form that the check looks for."""
         return bool(own_form(check) or self.demand.answer or self.demand.tools)
 
     def expects(self, checks: Sequence[Check]) -> bool:
-        """Whether an answer must say something at all."""
+        """Whether an empty answer is a fault."""
         own = self.contract.is_answered(self.facts.route) and any(own_form(check) for check in checks)
         return own or self.demand.answer is not None
 
     def wants(self, check: Check, channel: Channel) -> bool:
-        """Whether the check has something to say of a channel."""
+        """Whether the check reads the texts of a channel."""
         if not needs_form(check):
             return True
         part = self.contract.part(channel)
@@ -65,7 +65,7 @@ class Forms:
         return part is not None and self.demand.tools is not None
 
     def facts_for(self, gate: Gate, lane: Lane, check: Check) -> Facts | None:
-        """What a check is told of a lane; `None` while the tool is not known whose arguments it holds."""
+        """The facts about a lane for a check; `None` while the tool of its arguments is unknown."""
         if not needs_form(check):
             return self.facts
         part = self.contract.part(lane.channel)
@@ -75,7 +75,7 @@ class Forms:
             return replace(self.facts, form=self.demand.tool_names)
         tools = self.demand.tools or {}
         name = gate.lane_at(self.contract.name_path(lane.channel.path))
-        # By the first piece of a name, as nothing else of it is the same however the stream is cut.
+        # Only the first piece of a name is independent of how the stream is cut.
         if name is None or name.text.parts[0] not in tools:
             if not lane.text.ended:
                 return None
@@ -83,7 +83,7 @@ class Forms:
         return replace(self.facts, form=tools[name.text.parts[0]])
 
     def proofs(self, checks: Sequence[Check]) -> tuple[Job, ...]:
-        """Jobs that find out whether the schemas of the request can be used at all, before anything is sent."""
+        """Jobs that find out whether the request's schemas can be used, before the request is sent upstream."""
         asking = [check for check in checks if needs_form(check) and not own_form(check)]
         self._jobs = [
             (place, Job(check, Window(_SCHEMA_PLACE, "", facts=replace(self.facts, form=form))))
@@ -98,15 +98,15 @@ class Forms:
         return tuple(job for _, job in self._jobs)
 
     def learn(self, scans: Sequence[Any]) -> None:
-        """The answers to `proofs`."""
+        """Takes the scans of the jobs of `proofs`."""
         for (place, _), scan in zip(self._jobs, scans, strict=True):
-            said = [detail.found for finding in scan.findings for detail in finding.details]
-            if scan.error or said:
-                self.refused = f"the schema of {place}: {said[0] if said else 'it could not be read'}"
+            faults = [detail.found for finding in scan.findings for detail in finding.details]
+            if scan.error or faults:
+                self.refused = f"the schema of {place}: {faults[0] if faults else 'it could not be read'}"
                 return
 
     def judged(self, events: Sequence[Event]) -> list[Event]:
-        """The events, and what a frame says only in parts as one text."""
+        """The events, and as additional texts the tool inputs that a frame holds in parts."""
         out: list[Event] = list(events)
         seen: set[int] = set()
         for event in events:
@@ -118,10 +118,10 @@ class Forms:
         return out
 
     def missing(self, lanes: Sequence[Lane], events: Sequence[Event], frame: Frame) -> list[Event]:
-        """A blank in place of an answer that was asked for and that is over without a word, a call or a refusal."""
+        """The events of a blank answer, if the answer is over without a text, a call or a refusal; otherwise empty."""
         answers = ("assistant", "refusal", "tool_arguments", "error")
-        said = [lane.channel for lane in lanes] + [event.channel for event in events if isinstance(event, Text)]
-        if any(channel.kind in answers for channel in said):
+        channels = [lane.channel for lane in lanes] + [event.channel for event in events if isinstance(event, Text)]
+        if any(channel.kind in answers for channel in channels):
             return []
         path = dotted(self.contract.answer_path)
         return list(_judged(Channel("response", "assistant", path), " ", frame, ()))

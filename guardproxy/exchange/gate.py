@@ -1,11 +1,11 @@
-"""The gate: holds frames until every text in them is settled, and lets them go in the order they came.
+"""The gate: holds frames until all their texts are settled, and releases them in the order in which they came.
 
 In: events. Out: the windows to scan, then the frames whose texts no continuation can change, each with the findings
-that begin in it. Kept: what is not yet released, and as much before it as the checks ask for.
+that begin in it. Kept: the text that is not released, and the text before it that checks read again.
 
 Rules that must hold
-- A frame leaves when each text in it lies before its lane's `settled`, and no frame overtakes another. So what the
-  client sees is a function of the frames alone, never of when they came or how fast a check was.
+- A frame leaves when each text in it lies before its lane's `settled`, and no frame overtakes another. So the client's
+  text is a function of the frames alone, never of their timing or the speed of a check.
 - A finding is decided before its first character leaves (`lanes.py` holds each text).
 """
 
@@ -22,12 +22,12 @@ from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window
 from guardproxy.redaction import RESTORE
 
-__all__ = ["CHECK_ERROR", "Entry", "Gate", "Job", "Lane", "Piece"]
+__all__ = ["CHECK_ERROR", "Gate", "Job", "Lane", "Piece", "QueuedFrame"]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One window for one check."""
+    """A window for a check."""
 
     check: Check
     window: Window
@@ -35,7 +35,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A frame's share of a lane."""
+    """The part of a lane's text that a frame holds."""
 
     lane: Lane
     start: int
@@ -43,7 +43,7 @@ class Piece:
     text: Text
 
     def findings(self) -> Iterator[tuple[int, Finding]]:
-        """The lane's findings that begin in this piece, with their raw offset; each is given once."""
+        """The lane's findings that begin in this piece, with their raw offset. Yields each finding only once."""
         lane = self.lane
         while lane.is_quotable and lane.progress.shown < len(lane.progress.findings):
             finding = lane.progress.findings[lane.progress.shown]
@@ -55,19 +55,20 @@ class Piece:
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class QueuedFrame:
     """A frame in the queue."""
 
     frame: Frame
     pieces: list[Piece] = field(default_factory=list)
     opaque: tuple[Path, ...] = ()
-    media: tuple[str, ...] = ()  # of which kind each opaque place is
+    media: tuple[str, ...] = ()  # the kind of each opaque place
 
     def ready(self) -> bool:
         return all(piece.end <= piece.lane.progress.settled and piece.lane.is_quotable for piece in self.pieces)
 
     def texts(self, until: tuple[Piece, int] | None = None) -> tuple[list[tuple[Text, str]], bool]:
-        """The texts that go on in place of the frame's own, and whether any differs. `until`: nothing after it goes."""
+        """The texts to send in place of the frame's own, and whether a text differs. `until`: the offset of a piece at which
+        the text ends."""
         out: list[tuple[Text, str]] = []
         changed = stopped = False
         for piece in self.pieces:
@@ -88,22 +89,22 @@ class Entry:
 
 @dataclass(slots=True)
 class Gate:
-    """Holds frames. `checks_for` says which checks a channel's text must pass; `facts_for` what a check is told of a lane, or
-    `None` while that is not known. `quotes`: what was wrong may be quoted."""
+    """Holds frames. `checks_for` returns the checks of a channel's text; `facts_for` returns the facts about a lane for a
+    check, `None` while they are unknown. `quotes`: whether text with a fault may be quoted to the model."""
 
     checks_for: Callable[[Channel], tuple[Check, ...]]
     facts_for: Callable[[Lane, Check], Facts | None] = lambda lane, check: NO_FACTS
     quotes: bool = False
-    most: int = 1 << 62  # lanes; with one more, the rest is a fault
-    lanes: list[Lane] = field(default_factory=list)  # every lane that held text, in order
+    most: int = 1 << 62  # the limit of lanes; a further lane is a fault
+    lanes: list[Lane] = field(default_factory=list)  # all lanes, in the order in which they began
     fault: Fault | None = None
     held: int = 0  # characters not yet released
-    _queue: deque[Entry] = field(default_factory=deque)
+    _queue: deque[QueuedFrame] = field(default_factory=deque)
     _open: dict[Channel, Lane] = field(default_factory=dict)
-    _last: dict[Channel, Lane] = field(default_factory=dict)  # of each channel the lane that began last
-    _active: dict[Lane, None] = field(default_factory=dict)  # of which something is new, in order
-    _patient: dict[Lane, None] = field(default_factory=dict)  # that wait for more text, see `Lane.windows`
-    _by_path: dict[str, Lane] = field(default_factory=dict)  # the last lane that began there
+    _last: dict[Channel, Lane] = field(default_factory=dict)  # the last lane of each channel
+    _active: dict[Lane, None] = field(default_factory=dict)  # lanes with new text, in order
+    _patient: dict[Lane, None] = field(default_factory=dict)  # lanes that wait for more text, see `Lane.windows`
+    _by_path: dict[str, Lane] = field(default_factory=dict)  # the last lane at each path
     _in_flight: list[tuple[Lane, list[tuple[int, Window]]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -127,9 +128,9 @@ class Gate:
                 case _:
                     self.fault = event
 
-    def _entry(self, frame: Frame) -> Entry:
+    def _entry(self, frame: Frame) -> QueuedFrame:
         if not self._queue or self._queue[-1].frame is not frame:
-            self._queue.append(Entry(frame))
+            self._queue.append(QueuedFrame(frame))
         return self._queue[-1]
 
     def _push_text(self, event: Text) -> None:
@@ -153,11 +154,12 @@ class Gate:
         self._entry(event.frame).pieces.append(Piece(lane, start, lane.text.total, event))
 
     def _lane(self, event: Text) -> Lane:
-        """A new lane for the text that begins here."""
+        """A new lane for the text that the event begins."""
         asked = self.checks_for(event.channel)
         checks = tuple(filter(is_raw, asked)) if event.judged else asked
         json = event.encoded and bool(checks)
-        flows = event.channel.kind == "assistant" and all(map(is_raw, checks))  # a call is held, whoever reads it
+        # Tool-call arguments are always held to their end.
+        flows = event.channel.kind == "assistant" and all(map(is_raw, checks))
         lane = Lane(
             event.channel,
             checks,
@@ -177,8 +179,8 @@ class Gate:
         return lane
 
     def jobs(self, *, all_text: bool = False) -> list[Job]:
-        """What must be scanned now. `learn` must take the answer before `jobs` is asked again. `all_text`: also what could
-        wait for more text; so it is when a fault ends the answer, for what leaves before it must not depend on chunks."""
+        """The jobs to scan now. `learn` must take their scans before the next call of `jobs`. `all_text`: includes text that
+        could wait for more. A fault includes it too, as the text that leaves before a fault must not depend on chunks."""
         jobs: list[Job] = []
         all_text = all_text or self.fault is not None
         if all_text:
@@ -195,7 +197,7 @@ class Gate:
         return jobs
 
     def learn(self, scans: Sequence[Scan]) -> Iterator[tuple[Lane, list[Finding]]]:
-        """Takes the scans of the last `jobs`, in order; gives each lane's newly settled findings."""
+        """Takes the scans of the last `jobs`, in order; yields each lane's newly settled findings."""
         at = 0
         flight, self._in_flight = self._in_flight, []
         for lane, windows in flight:
@@ -206,17 +208,17 @@ class Gate:
             if found:
                 yield lane, found
 
-    def release(self) -> Iterator[Entry]:
-        """The frames that may leave, in order. The caller renders each before it asks for the next."""
+    def release(self) -> Iterator[QueuedFrame]:
+        """Yields the frames that may leave, in order. The caller must render a frame before it asks for the next."""
         while self._queue and self._queue[0].ready():
             entry = self._queue.popleft()
             yield entry
             for piece in entry.pieces:
                 self.held -= piece.end - piece.start
 
-    def ahead(self) -> Iterator[tuple[Entry, Piece, int, Finding]]:
-        """What is known of the first frame that is held, where a text that is held to its end keeps it from leaving: what is
-        wrong is wrong before its end. In the order in which `release` would show it; each finding is given once."""
+    def ahead(self) -> Iterator[tuple[QueuedFrame, Piece, int, Finding]]:
+        """Yields findings of the first held frame while it waits for the end of a text: a fault is certain before that end.
+        Their order is that of `release`. Yields each finding only once."""
         if self._queue and any(
             piece.lane.progress.held and not piece.lane.text.ended for piece in self._queue[0].pieces
         ):
@@ -229,7 +231,7 @@ class Gate:
                     return
 
     def lane_at(self, path: str) -> Lane | None:
-        """The last text of an answer that began at this path."""
+        """The last lane that began at this path."""
         return self._by_path.get(path)
 
     @property

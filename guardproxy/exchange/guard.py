@@ -1,7 +1,7 @@
-"""The policies of one exchange at work: which checks read a text, what a finding leads to, what is edited.
+"""Applies the policies to an exchange: selects the checks of a text, decides about findings, and edits texts.
 
-In: the rules for the request, once it was read. Out: the gates of both directions, and decisions about findings. Every part
-of the exchange asks this one.
+In: the rules for the request, once it was read. Out: the gates of both directions, and decisions about findings. All parts
+of the exchange share one guard.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from guardproxy.redaction import NO_SHAPES, Shapes
 
 @dataclass(slots=True)
 class Guard:
-    """What the policies say in one exchange."""
+    """The policies, applied to one exchange."""
 
     setting: Setting
     forms: Forms = field(init=False)
@@ -31,9 +31,9 @@ class Guard:
     bound: Bound | None = None
     """The rules for the request; `None` until it was read."""
     tally: Tally = field(init=False)
-    """Counts findings; there is none until the request was read."""
+    """Counts findings; unset until the request was read."""
     shapes: Shapes = NO_SHAPES
-    """What schemas of the request ask of texts in the answer."""
+    """The constraints that schemas of the request put on texts."""
 
     def __post_init__(self) -> None:
         keys, history = self.setting.keys, self.setting.history
@@ -57,15 +57,15 @@ class Guard:
         return self.tally.outcomes if self.bound else []
 
     def side(self) -> Side:
-        """A new gate for one direction, and what is noted of it."""
+        """The notes of a direction, with a new gate."""
         gate = Gate(self._checks_for, most=self.setting.limits.bounds.texts)
         gate.facts_for = lambda lane, check: self.forms.facts_for(gate, lane, check)
         return Side(gate)
 
     def shortage(self, jobs: Sequence[Job], scans: Sequence[Scan]) -> tuple[str, Shortage] | None:
-        """The first check of `jobs` that gave no verdict because capacity ran out, and why; `None` where no check matters.
+        """The first check of `jobs` that had no capacity, and the reason; `None` if no rule depends on such a check.
 
-        A check that only rules in shadow mode count on decides nothing. Its silence is recorded as its failure.
+        A check that only rules in shadow mode use decides nothing. Its shortage is recorded as a failure of the check.
         """
         for job, scan in zip(jobs, scans, strict=True):
             if scan.no_capacity is not None and self._is_enforced(job):

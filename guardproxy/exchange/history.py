@@ -1,4 +1,4 @@
-"""What is known of an exchange before it runs: nothing of a live one, and of a recorded one what its record says."""
+"""What is known about an exchange before it runs: nothing if it is live, its record if it is replayed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from guardproxy.redaction import Restoration, Restoring
 
 
 class History(Protocol):
-    """The source of everything that a recorded exchange takes from its record instead of working it out."""
+    """The values that a replayed exchange takes from its record. A live exchange computes them."""
 
     @property
     def conversation(self) -> str:
-        """The pseudonym of the conversation; empty where it is to be derived from the request."""
+        """The pseudonym of the conversation; empty if it must be derived from the request."""
 
     @property
     def matched(self) -> Mapping[str, MatchVerdict]:
-        """Known verdicts of the policies' conditions, by `Match.digest`."""
+        """The recorded verdicts of the policies' conditions, by `Match.digest`."""
 
     @property
     def restores_system(self) -> bool:
@@ -30,17 +30,17 @@ class History(Protocol):
         """The check that finds the placeholders `values`, in the places that `restorations` allow."""
 
     def tokens(self, attempt: int, estimated: int) -> int:
-        """The tokens of an attempt, from 0. `estimated`: what the exchange itself worked out."""
+        """The tokens of an attempt, which is counted from 0. `estimated`: the count that the exchange computed."""
 
     def quotable(self, is_asked: bool) -> bool:
-        """Whether text that is quoted to the model must be scanned first. `is_asked`: a rule may quote some."""
+        """Whether text that is quoted to the model must be scanned first. `is_asked`: whether a rule may quote text."""
 
     def repairable(self, events: Sequence[Event]) -> Sequence[Event]:
-        """The events of an answer to keep, in case that one of its texts is repaired."""
+        """The events of an answer to keep for a repair of its texts."""
 
 
 class Live:
-    """Knows nothing beforehand."""
+    """The history of a live exchange: empty."""
 
     conversation = ""
     matched: Mapping[str, MatchVerdict] = {}

@@ -1,12 +1,13 @@
-"""A lane: one text while it flows: what of it is held, what each check has settled, what was found, what goes on instead.
+"""A lane: a text while it flows through the gate, with the progress of its checks, its findings and its edits.
 
 In: parts of the text, then the scans of its windows. Out: windows to scan, settled findings, the edited text.
 
 Rules that must hold
 - `settled` never lies inside a finding, so a finding is decided before its first character leaves.
-- A text is held to its end where it is JSON that is read decoded (`wire/json_text.py`), or where a schema asks something of
-  it; an edit of JSON is written back escaped. A check that says `raw` reads it as it stands, while it grows, held or not;
-  what that finds in a held text stands at its beginning. An answer that only such checks read is not held.
+- A text is held to its end if it is JSON that is scanned decoded (`wire/json_text.py`) or if a schema constrains it. An edit
+  of JSON is written back escaped.
+- A check with the trait `is_raw` reads the raw text while it grows, whether or not the text is held. Its findings in a held
+  text are placed at offset 0. An answer that only such checks read is not held.
 """
 
 from __future__ import annotations
@@ -25,25 +26,25 @@ from guardproxy.redaction import RESTORE, Shape
 from guardproxy.wire.json import Leaf, View, rewrite, stand_in, stand_ins, view
 
 CHECK_ERROR = "check_error"
-PATIENT_CHARS = 1024  # so much unsettled text may be scanned again for each part of a stream
+PATIENT_CHARS = 1024  # up to this much unsettled text is scanned again for each part of a stream
 PATIENT_SHARE = 16  # beyond that, the next scan waits for this share of it in new text
 
 
 def is_raw(check: Check) -> bool:
-    """Whether a check reads JSON in a string as it stands."""
+    """Whether a check reads the raw text of JSON, not the decoded text."""
     return check.traits.is_raw
 
 
 @dataclass(slots=True, eq=False)
 class LaneText:
-    """The text of a lane as far as it came. Offsets count from its beginning."""
+    """The text of a lane so far. Offsets count from its beginning."""
 
     parts: list[str] = field(default_factory=list)
     total: int = 0
-    """How many characters came."""
+    """The number of characters so far."""
     ended: bool = False
     view: View | None = None
-    """The decoded text, where the text is JSON that is scanned decoded, once it has ended."""
+    """The decoded text of JSON that is scanned decoded, once the text has ended; otherwise `None`."""
     _starts: list[int] = field(default_factory=list)  # where each part begins
 
     def append(self, text: str) -> None:
@@ -53,7 +54,7 @@ class LaneText:
         self.total += len(text)
 
     def part(self, start: int, end: int) -> str:
-        """`text[start:end]`. It costs as much as it is long, however long the text is."""
+        """`text[start:end]`. The cost depends on the length of the part, not of the text."""
         if start >= end:
             return ""
         first = bisect_right(self._starts, start) - 1
@@ -79,7 +80,7 @@ class LaneText:
         return leaves[at] if at >= 0 else None
 
     def raw_start(self, finding: Finding) -> int:
-        """Where the finding begins in the raw text; for a finding in a JSON string, where its quotes open."""
+        """The offset of a finding in the raw text; for a finding in a JSON string, the offset of the opening quote."""
         if self.view is None or finding.end == 0:
             return finding.start
         leaf = self.leaf(finding.start)
@@ -88,7 +89,8 @@ class LaneText:
 
 @dataclass(slots=True)
 class _Cursor:
-    """How far one check has come: `at` is settled, text from `keep` on is read again, `state` is what it wants back."""
+    """The progress of a check: text before `at` is settled, text from `keep` on is read again; `state`: the check's own
+    state."""
 
     at: int = 0
     keep: int = 0
@@ -97,24 +99,24 @@ class _Cursor:
 
 @dataclass(slots=True, eq=False)
 class Progress:
-    """How far the checks of a lane have come, and what they found."""
+    """The progress of the checks of a lane, and their findings."""
 
     checks: tuple[Check, ...]
     held: bool
-    """Whether the text is held to its end, for some check."""
+    """Whether the text is held to its end."""
     settled: int = 0
-    """No continuation can change what was found before this offset."""
+    """The offset up to which no continuation can change the findings."""
     findings: list[Finding] = field(default_factory=list)
     """The settled findings, sorted."""
     shown: int = 0
-    """How many findings were given to whoever releases."""
+    """The number of findings that `Piece.findings` has yielded."""
     is_patient: bool = False
-    """Whether text waits to be scanned until more of it came."""
+    """Whether the next scan waits for more text."""
     _cursors: list[_Cursor] = field(init=False)
     _waiting: list[Finding] = field(default_factory=list)
-    _weak: list[Finding] = field(default_factory=list)  # those that give way, waiting as well
-    _scanned: int = -1  # -1: never; then the length scanned, + 1 when the end was
-    _is_raw_read: bool = field(init=False)  # some check reads the text as it stands
+    _weak: list[Finding] = field(default_factory=list)  # waiting findings that give way to others
+    _scanned: int = -1  # the length that was scanned, + 1 with the end; -1: no scan yet
+    _is_raw_read: bool = field(init=False)  # whether a check reads the raw text
 
     def __post_init__(self) -> None:
         self._cursors = [_Cursor() for _ in self.checks]
@@ -123,9 +125,8 @@ class Progress:
     def is_due(self, text: LaneText, *, all_text: bool) -> bool:
         """Whether the text is to be scanned now.
 
-        A scan reads again what no check has settled. Where that is much, the next scan waits for a share of it in new text:
-        if each small part of a stream led to a scan of everything before it, the cost would be squared. `all_text`: it does
-        not wait.
+        A scan reads all unsettled text again. If that is long, the next scan waits for new text of a share of its length, as
+        a scan for each small part of a stream would make the cost quadratic. `all_text`: the scan does not wait.
         """
         mark = text.total + text.ended
         if mark == self._scanned or (self.held and not text.ended and not self._is_raw_read):
@@ -142,7 +143,7 @@ class Progress:
         return True
 
     def window(self, number: int, channel: Channel, text: LaneText, facts: Facts) -> Window | None:
-        """The window for the check of this number; `None` while there is none."""
+        """The window for the check of this number; `None` while the check has nothing to scan."""
         check, cursor = self.checks[number], self._cursors[number]
         if self.held and not is_raw(check):
             if not text.ended:
@@ -154,7 +155,7 @@ class Progress:
         return Window(channel, part, cursor.keep, cursor.at, text.ended, facts, cursor.state)
 
     def learn(self, windows: Sequence[tuple[int, Window]], scans: Sequence[Scan]) -> Finding | None:
-        """Takes the scans of windows; returns the first finding of a check that reads the text as it stands."""
+        """Takes the scans of windows; returns the first finding of a check that reads the raw text."""
         first: Finding | None = None
         for (number, window), scan in zip(windows, scans, strict=True):
             check, cursor, found = self.checks[number], self._cursors[number], scan.findings
@@ -180,7 +181,7 @@ class Progress:
             settled = max([finding.end for finding in waiting], default=0)
             self.settled = text.total
         else:
-            # From the last to begin: what has moved `settled` back can only be overtaken by one that begins before it.
+            # Latest start first: after `settled` moves back to a finding, only findings that start earlier can move it further.
             for finding in sorted(waiting, key=attrgetter("start"), reverse=True):
                 if finding.start < settled < finding.end:
                     settled = finding.start
@@ -193,37 +194,37 @@ class Progress:
             strong = [finding for finding in done if finding.label != CHECK_ERROR]
             done = sorted([*done, *give_way(weak, strong, text.scanned)])
         self.findings += done
-        if text.view is not None:  # rows stand at the end of the view, and their numbers before it in the text
+        if text.view is not None:  # the view ends with the rows, but their numbers come earlier in the text
             self.findings.sort(key=text.raw_start)
         return done
 
 
 @dataclass(slots=True, eq=False)
 class Rewrite:
-    """What goes on in place of a lane's text, and what its record must not show."""
+    """The edits of a lane's text, and the masks for its record."""
 
     text: LaneText
     progress: Progress
     number: bool = False
     """Whether the text is a number."""
     edits: list[tuple[int, int, str]] = field(default_factory=list)
-    """Settled, sorted, apart; they count in the scanned text."""
+    """Settled edits, sorted, without overlap; offsets count in the scanned text."""
     masks: list[tuple[int, int, str]] = field(default_factory=list)
-    """What a record must not show, sorted, apart."""
+    """Spans that the record must not show, sorted, without overlap."""
     fitted: dict[int, str] = field(default_factory=dict)
-    """Leaves (0: the whole text) that become something else."""
+    """Replacements of whole leaves, by index (0: the whole text)."""
     stops: dict[Finding, Stop] = field(default_factory=dict)
-    """Findings for which nothing could be put in place."""
+    """Findings in places that accept no replacement, with the stop that follows."""
     moves: Moves = field(default_factory=Moves)
-    """How offsets move by the edits of what was released."""
+    """How the edits of the released text move offsets."""
     released: int = 0
-    """How much of the text has gone on, edits applied, in raw offsets."""
+    """The raw offset up to which the text was released."""
     _raw_edits: list[tuple[int, int, str]] | None = None
     _next_edit: int = 0
-    _skip: int = 0  # raw text before this offset was replaced by an edit that has gone on
+    _skip: int = 0  # raw text before this offset was replaced by a released edit
 
     def replacement_for(self, start: int, end: int) -> str:
-        """What must stand for a span of a number, whatever the value; empty where a placeholder can stand."""
+        """The replacement for a span in a number; empty if the span is not in a number, where a placeholder is accepted."""
         if self.number:
             span = "".join(self.text.parts)[start:end]
             return stand_ins(span) if " " in span else stand_in(end - start)
@@ -235,7 +236,7 @@ class Rewrite:
         self.edits.append((start, end, self.replacement_for(start, end) or replacement))
 
     def render(self, start: int, end: int) -> str:
-        """What goes on in place of `text[start:end]`; pieces must be rendered in order, each once."""
+        """The edited text of `text[start:end]`. Pieces must be rendered in order, each only once."""
         edits = self.raw_edits()
         out: list[str] = []
         at = max(start, self._skip)
@@ -260,7 +261,7 @@ class Rewrite:
         return [(0, self.text.total, self.fitted[0])] if self.fitted else self.edits
 
     def whole(self) -> str:
-        """The whole text with its edits: what is sent when a later event repeats it (`Text.again`)."""
+        """The whole text with its edits, to send when a later event repeats it (`Text.again`)."""
         out: list[str] = []
         at = 0
         for low, high, replacement in self.raw_edits():
@@ -271,19 +272,19 @@ class Rewrite:
 
 @dataclass(slots=True, eq=False)
 class Quotation:
-    """What may be quoted to the model of a text with a fault: all of it, or up to the fault, once `checks` have read it."""
+    """The part of a text with a fault that may be quoted to the model once `checks` have read it: all, or up to the fault."""
 
     checks: tuple[Check, ...] = ()
-    """Those that do not read the text otherwise and must have read what is quoted."""
+    """The checks that must read the quoted text, as they do not read the lane itself."""
     lane: Lane | None = None
     """The quoted text, for these checks."""
     fault_end: int = 0
-    """Where the first thing ends that was found in a held or judged text as it stands."""
+    """The end of the first finding in the raw text, if the text is held or judged; otherwise 0."""
 
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """One text while it flows.
+    """A text while it flows through the gate.
 
     All offsets count from the text's beginning. For an encoded lane findings and edits count in the decoded view.
     """
@@ -295,7 +296,7 @@ class Lane:
     number: bool = False
     key: bool = False
     shape: Shape | None = None
-    """What a schema of the request asks of the text."""
+    """The constraints that a schema of the request puts on the text."""
     index: int = 0
     """The order in which lanes began."""
     judged: bool = False
@@ -303,9 +304,9 @@ class Lane:
     """Whether the text is JSON."""
     facts: Callable[[Lane, Check], Facts | None] = lambda lane, check: NO_FACTS
     fixed: bool = False
-    """Whether no edited text can stand at its place."""
+    """Whether the place of the text accepts no edited text."""
     unmapped: bool = False
-    """Whether the format does not know the place."""
+    """Whether the place is not part of the wire format."""
     text: LaneText = field(default_factory=LaneText)
     progress: Progress = field(init=False)
     rewrite: Rewrite = field(init=False)
@@ -317,7 +318,7 @@ class Lane:
         self.rewrite = Rewrite(self.text, self.progress, self.number)
 
     def windows(self, *, all_text: bool = False) -> list[tuple[int, Window]]:
-        """The windows to scan, each with the number of its check; empty when nothing new can be learned. `all_text`: see
+        """The windows to scan, each with the number of its check; empty if no scan is due. `all_text`: see
         `Progress.is_due`."""
         text, progress = self.text, self.progress
         if not progress.is_due(text, all_text=all_text):
@@ -335,7 +336,7 @@ class Lane:
         return windows
 
     def learn(self, windows: Sequence[tuple[int, Window]], scans: Sequence[Scan]) -> list[Finding]:
-        """Takes the scans of these windows; returns the findings that are now settled, in order."""
+        """Takes the scans of these windows; returns the newly settled findings, in order."""
         progress, quotation = self.progress, self.quotation
         fault = progress.learn(windows, scans)
         if fault and not quotation.fault_end and (progress.held or self.judged):
@@ -345,7 +346,7 @@ class Lane:
         return progress.settle(self.text)
 
     def to_quote(self) -> Lane | None:
-        """Once something was found as the text stands: what may be quoted of it, as a text for its checks; else `None`."""
+        """A new lane with the text to quote, for its checks, once a fault was found in the raw text; otherwise `None`."""
         quotation = self.quotation
         if not quotation.checks or not quotation.fault_end or quotation.lane:
             return None
@@ -357,10 +358,10 @@ class Lane:
 
     @property
     def is_quotable(self) -> bool:
-        """Whether every check that must have read what is quoted has read it."""
+        """Whether all checks that must read the quoted text have read it."""
         quoted = self.quotation.lane
         return quoted is None or quoted.progress.settled == quoted.text.total
 
     def end_of(self, finding: Finding) -> int:
-        """Where the text ends that was read when this finding was made."""
+        """The end of the text that was read when this finding was made."""
         return (self.quotation.fault_end or self.text.total) if self.progress.held else finding.end

@@ -1,4 +1,4 @@
-"""What an exchange writes down while it runs. The record is composed from this and from nothing else."""
+"""The notes that an exchange makes while it runs. They are the only input of the record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from guardproxy.audit import Intent, Record
 from guardproxy.exchange.attempts import Answer, Attempts
-from guardproxy.exchange.gate import Entry
+from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import Notes, Side
 from guardproxy.exchange.recording import compose, intent
@@ -19,20 +19,20 @@ from guardproxy.findings import Direction
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large an exchange is. The driver decides by it where the next step runs."""
+    """The size of an exchange, by which the driver decides where the next step runs."""
 
     request_texts: int = 0
     answer_texts: int = 0
     values: int = 0
-    """Sensitive values."""
+    """The number of sensitive values."""
     request_bytes: int = 0
     answer_bytes: int = 0
     held_chars: int = 0
-    """Characters of the answer that are held back."""
+    """The number of characters of the answer that are held back."""
     begun: bool = True
     """Whether the head of the answer was sent."""
     restorable: int = 0
-    """Values that may come back in the answer."""
+    """The number of values that may be restored in the answer."""
 
 
 @dataclass(slots=True)
@@ -46,26 +46,26 @@ class Ledger:
     answer: Answer
     """The answer that is under way."""
     notes: Notes = field(default_factory=Notes)
-    entry: Entry | None = None
+    entry: QueuedFrame | None = None
     """The request's frame, once it was released."""
     _sent: Any = field(default_factory=hashlib.sha256)
 
     def begin(self, happened: RequestReceived | Refused) -> None:
-        """Notes when the request came, and what the gateway's store answered."""
+        """Notes the time of the request, and the answers of the gateway's store."""
         self.time("received", happened.at_s)
         self.notes.unix_s = happened.unix_s
         self.notes.answers = happened.answers
 
     def time(self, name: str, at_s: float) -> None:
-        """Notes when something happened first."""
+        """Notes the first time of something that happened."""
         self.notes.times.setdefault(name, at_s)
 
     def spent_s(self, at_s: float) -> float:
-        """How long ago the request came."""
+        """Seconds since the request came."""
         return at_s - self.notes.times.get("received", at_s)
 
     def sent(self, data: bytes, *, sealed: bool = True) -> None:
-        """Notes bytes that go to the client. `sealed`: they are part of an answer of the model."""
+        """Notes bytes that go to the client. `sealed`: whether they belong to an answer of the model."""
         if sealed:
             self._sent.update(data)
         sizes = self.notes.sizes
@@ -73,16 +73,16 @@ class Ledger:
 
     @property
     def sides(self) -> dict[Direction, Side]:
-        """What is known of each direction."""
+        """The notes of each direction."""
         return {"request": self.request, "response": self.answer.side}
 
     @property
     def answers(self) -> tuple[Side, ...]:
-        """What is known of each answer of the model, in their order."""
+        """The notes of each answer of the model, in order."""
         return (*(attempt.side for attempt in self.attempts.earlier), self.answer.side)
 
     def size(self, *, begun: bool) -> Size:
-        """How large the exchange is. `begun`: the head of the answer was sent."""
+        """The size of the exchange. `begun`: whether the head of the answer was sent."""
         answer, editor, sizes = self.answer, self.guard.editor, self.notes.sizes
         return Size(
             len(self.request.gate.lanes),
@@ -97,13 +97,14 @@ class Ledger:
 
     @property
     def intent(self) -> Intent | None:
-        """What the log keeps before the first byte goes upstream, without any text; `None` where the policies say so."""
+        """The log entry to write before the first byte goes upstream, without any text; `None` if the policies turn it
+        off."""
         if self.guard.bound is not None and not self.guard.bound.intent:
             return None
         return intent(self.setting.origin, self.notes.unix_s, self.notes.seals)
 
     def record(self, outcome: str) -> Record:
-        """The record as it stands."""
+        """The record so far."""
         notes, guard, answer = self.notes, self.guard, self.answer
         notes.seals["client"] = self.setting.keys.seal(self._sent.digest())
         return compose(

@@ -1,7 +1,7 @@
-"""What a record may show of an exchange: its texts, paths and words without any sensitive value.
+"""Masks the texts, paths and words of an exchange, so that its record shows no sensitive value.
 
-In: the lanes of an exchange, and what stands for each sensitive value. Out: masked texts with their offsets. Kept: the masked
-texts.
+In: the lanes of an exchange, and the placeholder of each sensitive value. Out: masked texts with their offsets. Kept: the
+masked texts.
 
 Every span that a check reported as sensitive is masked by its placeholder, whether or not a rule redacted it, and so is
 every other occurrence of a redacted value. A text that was not scanned to its end is not shown.
@@ -18,23 +18,25 @@ from typing import Any
 
 from guardproxy.audit import OffsetMap, Span, ValueMatcher, beside, mask, merge
 from guardproxy.events import Path
-from guardproxy.exchange.gate import Entry
+from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.exchange.notes import Side
 from guardproxy.redaction import PLACEHOLDER
 from guardproxy.wire import NOT_KEPT, is_short, leaf_of, undated
 from guardproxy.wire.json import UNMAPPED, TreeLeaf, View, apart, edited, is_word, rewrite, stand_in, view
 
-KEY = "#key"  # how the path of a text ends that is an object's key
-KEPT_LIMIT_CHARS = 2_000_000  # a longer text is left out of the record, which says so
-VALUES_LIMIT_CHARS = 500_000  # of longer sensitive values in all, no text is kept: they could not be found in time
+KEY = "#key"  # ends the path of a text that is an object's key
+KEPT_LIMIT_CHARS = 2_000_000  # the record leaves out a longer text, and says so
+VALUES_LIMIT_CHARS = 500_000
+"""If all sensitive values together are longer, no text is kept, as the search for them would take too long."""
 _DIGITS = re.compile(r"[-.]*[0-9][-.0-9]*")
 _SAME = OffsetMap((), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
-class Masked:
-    """A lane's text as the record shows it (`None`: not kept), with the offsets of the scanned and of the wire's text."""
+class MaskedText:
+    """A lane's text as the record shows it (`None`: not kept), with the maps of offsets of the scanned and of the wire
+    text."""
 
     text: str | None
     scanned: OffsetMap = _SAME
@@ -49,18 +51,18 @@ class Masked:
 
 @dataclass(slots=True)
 class Masks:
-    """Masks texts, paths and words. `tokens`: sensitive value -> what stands for it. `keep`: whether texts are kept."""
+    """Masks texts, paths and words. `tokens`: sensitive value -> placeholder. `keep`: whether texts are kept."""
 
     keep: bool
     sides: tuple[Side, ...]
     tokens: dict[str, str] = field(default_factory=dict)
-    _masked: dict[int, Masked] = field(default_factory=dict)
+    _masked: dict[int, MaskedText] = field(default_factory=dict)
     _matcher: ValueMatcher | None = None
     _own: frozenset[str] = frozenset()
-    _keys: dict[str, str] = field(default_factory=dict)  # paths of keys that are text -> as the record shows them
-    _shown_paths: dict[str, str] = field(default_factory=dict)  # of other objects and arrays, where a key is text
-    _scanned: dict[int, frozenset[str]] = field(default_factory=dict)  # by side: its texts that came in one piece
-    _blind: bool = False  # nothing is shown that may hold a value
+    _keys: dict[str, str] = field(default_factory=dict)  # path of a key that is text -> the path in the record
+    _shown_paths: dict[str, str] = field(default_factory=dict)  # the same, for other objects and arrays
+    _scanned: dict[int, frozenset[str]] = field(default_factory=dict)  # by side: scanned texts in one piece
+    _blind: bool = False  # whether everything that may hold a value is masked
 
     def __post_init__(self) -> None:
         if sum(map(len, self.tokens)) > VALUES_LIMIT_CHARS:
@@ -76,13 +78,13 @@ class Masks:
         return "*" if self._blind else mask(text, self._known(text))[0]
 
     def path(self, path: str) -> str:
-        """A path with masked keys; one that is text and was not scanned, or must not be kept, is `*`."""
+        """A path with masked keys. A key that is text and was not scanned, or must not be kept, is shown as `*`."""
         return self.scrub(self._shown(path))
 
     def _shown(self, path: str) -> str:
         if not self._keys:
             return path
-        waiting = []  # what stands behind each border that was looked at, the last first
+        waiting = []  # the part of the path after each border, the last first
         while (begin := self._keys.get(path) or self._shown_paths.get(path)) is None:
             border = max(path.rfind("."), path.rfind("["), path.rfind("#"))
             if border < 0:
@@ -93,12 +95,12 @@ class Masks:
         for rest in reversed(waiting):
             path += rest
             begin += rest
-            if rest is not waiting[0]:  # siblings share what stands before their last step
+            if rest is not waiting[0]:  # siblings share the path before their last step
                 self._shown_paths[path] = begin
         return begin
 
     def word(self, text: str, side: Side) -> str:
-        """A model's name, where it was scanned or is too short to say anything; empty otherwise."""
+        """A model's name, if it was scanned or is too short to be sensitive; otherwise empty."""
         if id(side) not in self._scanned:
             lanes = (
                 lane
@@ -114,58 +116,58 @@ class Masks:
         if not self.tokens:
             return []
         if self._matcher is None:
-            # Equal: a replay, to which a placeholder is the value.
+            # In a replay the placeholder is the value: both are equal.
             self._matcher = ValueMatcher([value for value, token in self.tokens.items() if value and value != token])
             self._own = frozenset(self.tokens.values())
-        # What stands for a value says nothing of it, though its letters may be another short value, and cut up it would be
-        # restored no more.
+        # A placeholder is not sensitive, though its letters may equal another short value. A masked placeholder could not be
+        # restored.
         standing = [match.span() for match in PLACEHOLDER.finditer(text) if match[0] in self._own]
         return merge(self._outside(self._matcher.find(text), standing, text))
 
     def _outside(
         self, found: Iterable[tuple[int, int]], standing: Sequence[tuple[int, int]], text: str
     ) -> Iterator[Span]:
-        """The spans of values that lie in no span of `standing`, which are sorted and lie apart."""
+        """The spans of values outside the spans of `standing`, which are sorted and do not overlap."""
         for start, end in found:
             number = bisect_right(standing, start, key=itemgetter(0)) - 1
             if number < 0 or end > standing[number][1]:
                 yield start, end, self.tokens[text[start:end]]
 
-    def masked(self, lane: Lane) -> Masked:
+    def masked(self, lane: Lane) -> MaskedText:
         if id(lane) not in self._masked:
             self._masked[id(lane)] = self._mask(lane)
         return self._masked[id(lane)]
 
-    def _mask(self, lane: Lane) -> Masked:
+    def _mask(self, lane: Lane) -> MaskedText:
         failed = any(finding.label == CHECK_ERROR for finding in lane.progress.findings)
         unscanned = lane.encoded and (lane.text.view is None or lane.progress.settled < lane.text.total)
         if not self.keep or failed or unscanned or lane.judged or lane.text.total > KEPT_LIMIT_CHARS:
-            return Masked(None)
+            return MaskedText(None)
         whole = "".join(lane.text.parts)
         if lane.json and not lane.encoded:
-            return self._mask_as_it_stands(lane, whole[: lane.progress.settled])
+            return self._mask_raw(lane, whole[: lane.progress.settled])
         scanned = lane.text.view.text if lane.text.view else whole[: lane.progress.settled]
         spans = merge([*lane.rewrite.masks, *beside(self._known(scanned), lane.rewrite.masks)])
-        if lane.fixed:  # a word stays one, as it could be edited otherwise when the record is replayed
+        if lane.fixed:  # the mask stays a word, so that a replay treats the text alike
             spans = [(start, end, token.strip("[]")) for start, end, token in spans]
         if lane.number:
             spans = [(start, end, lane.rewrite.replacement_for(start, end)) for start, end, _ in spans]
         if lane.text.view is None:
             shown, offsets = mask(scanned, spans)
-            return Masked(shown, offsets, offsets)
+            return MaskedText(shown, offsets, offsets)
         shown, wire = mask(whole, merge([*rewrite(lane.text.view, spans), *self._between(lane.text.view)]))
-        return Masked(shown, mask(scanned, apart(lane.text.view, spans))[1], wire)
+        return MaskedText(shown, mask(scanned, apart(lane.text.view, spans))[1], wire)
 
-    def _mask_as_it_stands(self, lane: Lane, text: str) -> Masked:
-        """JSON that no check has read decoded: known values are masked in it however they are written."""
+    def _mask_raw(self, lane: Lane, text: str) -> MaskedText:
+        """Masks JSON that no check has read decoded. Known values are masked however they are escaped."""
         seen = view(text)
         shown, offsets = mask(
             text, merge([*lane.rewrite.masks, *rewrite(seen, self._known(seen.text)), *self._between(seen)])
         )
-        return Masked(shown, offsets, offsets)
+        return MaskedText(shown, offsets, offsets)
 
     def _between(self, seen: View) -> Iterator[Span]:
-        """Numbers that are too short to be scanned, where they are sensitive values."""
+        """The masks of numbers that are too short to be scanned and equal a sensitive value."""
         for start, end, _ in self._known(seen.raw):
             if not _DIGITS.fullmatch(seen.raw, start, end):
                 continue
@@ -173,8 +175,8 @@ class Masks:
             if number == len(seen.leaves) or end <= seen.leaves[number].start:
                 yield start, end, stand_in(end - start)
 
-    def request_body(self, entry: Entry) -> Any:
-        """The request's tree, masked, with a note in place of what no check can read; `None` when a text is not kept."""
+    def request_body(self, entry: QueuedFrame) -> Any:
+        """The request's tree, masked, with a note in each place that no check can read; `None` if a text is not kept."""
         changes: list[tuple[TreeLeaf, str]] = []
         for piece in entry.pieces:
             shown = self.masked(piece.lane)
@@ -189,7 +191,7 @@ class Masks:
         return edited(entry.frame.tree, changes)
 
     def _words(self, node: Any, path: Path, done: set[Path]) -> Iterator[tuple[TreeLeaf, str]]:
-        """Words of the protocol and short numbers, which no check reads, where they repeat a sensitive value."""
+        """The masks of protocol words and short numbers, which no check reads, if they repeat a sensitive value."""
         if isinstance(node, dict):
             for key, child in node.items():
                 yield from self._words(child, (*path, key), done)

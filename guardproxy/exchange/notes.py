@@ -1,13 +1,14 @@
-"""What an exchange notes while it runs, for its record: of each direction, of each answer of the model, of itself."""
+"""The notes of an exchange, for its record: of each direction, of each answer of the model, of the exchange itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.errors import DownstreamError, Shortage
 from guardproxy.events import Fault
-from guardproxy.exchange.gate import Entry, Gate
+from guardproxy.exchange.gate import Gate, QueuedFrame
 from guardproxy.exchange.lanes import Lane
 from guardproxy.findings import Detail
 from guardproxy.gateway import StoreAnswered
@@ -17,17 +18,17 @@ from guardproxy.wire.json import dotted, is_plain_key
 
 @dataclass(slots=True)
 class Side:
-    """What is noted of one direction while it runs. `runs`: which lane's text came, in the order of the frames that
-    left, as `[lane, end offset]`; lane -1 is a frame without text."""
+    """The notes of a direction. `runs`: the order in which the texts of its lanes left, as `[lane, end offset]` for each
+    frame; lane -1 is a frame without text."""
 
     gate: Gate
     read: bool = True
     runs: list[tuple[int, int]] = field(default_factory=list)
-    uninspected: dict[str, str] = field(default_factory=dict)  # places -> the kind of what stands there
+    uninspected: dict[str, str] = field(default_factory=dict)  # place -> the kind of its content
     _ends: dict[int, int] = field(default_factory=dict)
 
-    def note(self, entry: Entry) -> None:
-        """A frame leaves."""
+    def note(self, entry: QueuedFrame) -> None:
+        """Notes a frame that leaves."""
         for path, media in zip(entry.opaque, entry.media, strict=True):
             self.uninspected[dotted(path)] = media
         texts = [(piece.lane.index, piece.end) for piece in entry.pieces if not piece.text.again]
@@ -41,10 +42,19 @@ class Side:
             self.runs.append((lane, end))
 
 
+class TokenCount(NamedTuple):
+    """The tokens of an attempt, its prompt included, and of its answer alone. `is_counted`: whether the upstream counted
+    them; if not, they are estimated from characters."""
+
+    total: int
+    answer: int
+    is_counted: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One answer of the model. `decision`: what became of it; `cut`: it was ended before its end; `counted`: its tokens are
-    the upstream's own count, else they are estimated from its characters. Times in seconds of the driver's clock."""
+    """The notes of an answer of the model. `decision`: the decision about it; `cut`: whether it was ended early. Times:
+    seconds of the driver's clock."""
 
     side: Side
     seen: AnswerFacts
@@ -56,19 +66,18 @@ class Attempt:
     began_s: float
     ended_s: float
     cut: bool
-    tokens: int
-    output_tokens: int
-    counted: bool
+    tokens: TokenCount
     price: float
 
 
 @dataclass(slots=True)
 class Notes:
-    """What an exchange notes beside texts. `times`: seconds of the driver's clock; `seals`: keyed digests of bodies."""
+    """The notes of an exchange, its texts excepted. `times`: seconds of the driver's clock; `seals`: keyed digests of
+    bodies."""
 
     model: str = ""
     language: str = ""
-    conversation: str = ""  # its pseudonym
+    conversation: str = ""  # the pseudonym of the conversation
     stream: bool = False
     streamed: bool = False
     status: int = 0
@@ -78,16 +87,16 @@ class Notes:
     sizes: dict[str, int] = field(default_factory=dict)
     seals: dict[str, str] = field(default_factory=dict)
     scans: int = 0
-    signs: int = 0  # of life, while an answer was held back
+    signs: int = 0  # the number of keep-alives while an answer was held back
     refusal: DownstreamError | None = None
-    answers: tuple[StoreAnswered, ...] = ()  # of the gateway's store, to duties
+    answers: tuple[StoreAnswered, ...] = ()  # the answers of the gateway's store to duties
     plan: Plan = UNPLANNED
     fault: Fault | None = None
-    no_capacity: tuple[str, Shortage] | None = None  # the check that gave no verdict, and why
+    no_capacity: tuple[str, Shortage] | None = None  # the check without a verdict, and the reason
 
 
 def is_unmapped(lane: Lane) -> bool:
-    """Whether a text stands in a field that its format does not have; a new field's plain name is none."""
+    """Whether a text is in a field that its format does not have. A plain field name does not count as unmapped text."""
     return (lane.unmapped or lane.channel.kind == "unmapped") and not (
         lane.key and is_plain_key("".join(lane.text.parts))
     )

@@ -1,8 +1,7 @@
-"""Where a part of a text is after edits: an answer's notes and citations count characters of texts that edits make longer or
-shorter.
+"""Translates the offsets of annotations and citations, which count characters of texts that edits make longer or shorter.
 
-In: a frame that is about to leave, and the two gates. Out: the numbers that must change. A place inside of what was
-replaced is the whole replacement.
+In: a frame that is about to leave, and the two gates. Out: the numbers that must change. An offset inside a replaced span
+becomes the whole replacement.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from guardproxy.wire.json import reach
 
 
 def moved(frame: Frame, answer: Gate, request: Gate) -> list[tuple[Text, str]]:
-    """The frame's numbers that count in an edited text, each with what it must be."""
+    """The frame's numbers that count in an edited text, each with its new value."""
     out: list[tuple[Text, str]] = []
     for count in frame.counts:
         gate = request if count.of_request else answer
@@ -41,11 +40,11 @@ def _changes(frame: Frame, count: Count, lane: Lane) -> list[tuple[Text, str]]:
 
 
 def _map(lane: Lane, count: Count) -> OffsetMap:
-    """From what the model said or saw to what the client sees or has."""
+    """The map from offsets in the model's text to offsets in the client's text."""
     edits = lane.rewrite.raw_edits()
-    if count.of_request:  # the model saw the edited text, the client has the other
+    if count.of_request:  # the model has the edited text, the client the original
         lane.rewrite.moves.take(edits, len(edits))
         return lane.rewrite.moves.back
-    # Not how far edits are known, which depends on chunks, but what has left.
+    # Only the edits of released text count, as the number of known edits depends on chunks.
     lane.rewrite.moves.take(edits, bisect_left(edits, lane.rewrite.released, key=itemgetter(0)))
     return lane.rewrite.moves.there

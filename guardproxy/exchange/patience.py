@@ -1,4 +1,4 @@
-"""What an exchange does while nothing happens: keep-alives for a client that waits, and a limit to the time of all attempts."""
+"""Handles waiting: keep-alives for a client that waits, and the time limit of all attempts."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from guardproxy.exchange.transcript import Command
 
 @dataclass(slots=True)
 class Patience:
-    """Says how long the driver may wait for the next input, and what the client is sent meanwhile."""
+    """Limits how long the driver waits for the next input, and sends keep-alives meanwhile."""
 
     client: Client
     attempts: Attempts
     _kept_alive_s: float = 0.0  # when the last keep-alive was sent
 
     def wait_s(self, answer: Answer, at_s: float) -> float | None:
-        """How long the driver may wait before it says `Waited`; `None`: without limit."""
+        """Seconds that the driver may wait before it sends `Waited`; `None`: no limit."""
         waits = [self._next_keep_alive_s()] if self._is_quiet(answer) else []
         if (deadline_s := self._deadline_s()) is not None:
             waits.append(deadline_s)
         return max(0.0, min(waits) - at_s) if waits else None
 
     def is_over(self, at_s: float) -> bool:
-        """Whether there is no more time for further attempts."""
+        """Whether the time for further attempts is over."""
         deadline_s = self._deadline_s()
         return deadline_s is not None and at_s >= deadline_s
 
     def keep_alive(self, answer: Answer, at_s: float) -> list[Command]:
-        """Something that the client's format lets it ignore, when the client has heard nothing for too long."""
+        """Sends a keep-alive event, which the client ignores, if the client has received nothing for too long."""
         if not self._is_quiet(answer) or at_s < self._next_keep_alive_s():
             return []
         self._kept_alive_s = at_s
@@ -47,12 +47,12 @@ class Patience:
         return answer.streamed and answer.held.extent == "all"
 
     def _next_keep_alive_s(self) -> float:
-        """When the client must be sent something again."""
+        """The time of the next keep-alive."""
         answered_s = self.client.ledger.notes.times["upstream_answered"]
         return max(self._kept_alive_s, answered_s) + self.client.setting.limits.quiet_s
 
     def _deadline_s(self) -> float | None:
-        """When the time for further attempts is over; `None` where no further attempt is under way."""
+        """The time at which further attempts must be over; `None` if no further attempt is under way."""
         retry = self.attempts.retry
         if retry is None or self.client.has_text or self.attempts.fell_back:
             return None

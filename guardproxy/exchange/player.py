@@ -11,8 +11,8 @@ from itertools import chain, repeat
 
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.gate import Job
-from guardproxy.exchange.transcript import Command, Input, Scan, Scanned
-from guardproxy.findings import Scan as ScanResult
+from guardproxy.exchange.transcript import Command, Input, RunScans, Scanned
+from guardproxy.findings import Scan
 
 Watch = Callable[[Input, Sequence[Command]], object]
 
@@ -20,26 +20,26 @@ Watch = Callable[[Input, Sequence[Command]], object]
 def play(
     exchange: Exchange,
     inputs: Iterable[Input],
-    scan: Callable[[Scan], Scanned],
+    scan: Callable[[RunScans], Scanned],
     *,
     late: Iterable[bool] = (),
     watch: Watch | None = None,
 ) -> list[Command]:
     """Gives the inputs to the exchange and runs its scans; returns all other commands in order.
 
-    `scan` performs a `Scan` and returns the input that answers it. `late` has a value for each input: where it is true, the
+    `scan` performs a `RunScans` and returns the input that answers it. `late` has a value for each input: where it is true, the
     next input arrives before the scan has ended; it is false for inputs without a value. `watch` is called with each input
     and the commands that follow from it.
     """
     commands: list[Command] = []
-    waiting: list[Scan] = []
+    waiting: list[RunScans] = []
 
     def tell(happened: Input) -> None:
         follows = exchange.receive(happened)
         if watch is not None:
             watch(happened, follows)
         for command in follows:
-            if isinstance(command, Scan):
+            if isinstance(command, RunScans):
                 waiting.append(command)
             else:
                 commands.append(command)
@@ -56,10 +56,10 @@ def play(
     return commands
 
 
-def each(scan: Callable[[Job], ScanResult]) -> Callable[[Scan], Scanned]:
-    """Returns a function that performs a `Scan` by running `scan` on each of its jobs."""
+def each(scan: Callable[[Job], Scan]) -> Callable[[RunScans], Scanned]:
+    """Returns a function that performs a `RunScans` by running `scan` on each of its jobs."""
 
-    def perform(command: Scan) -> Scanned:
+    def perform(command: RunScans) -> Scanned:
         return Scanned(tuple(map(scan, command.jobs)))
 
     return perform

@@ -1,20 +1,20 @@
-"""The receipt of an answer: for its client, in one header, what was looked at and what was done (RFC 9651, a dictionary).
+"""The receipt of an answer: a header that tells the client what was checked and decided (a dictionary of RFC 9651).
 
-In: what an exchange knows when the head of its answer leaves, and once more at the end of a stream. Out: a header's value.
-It names the record and the policies' digest, but no rule: a client that is being refused is not told how to get around it.
+In: the notes of an exchange when the head of its answer leaves, and again at the end of a stream. Out: a header's value.
+It names the record and the policies' digest, but no rule, so that a blocked client does not learn how to evade the rule.
 
-    id           the exchange, as the record calls it
-    policies     the digest of the policies that it ran under
-    outcome      how it ended, as in the record; missing while a stream goes on
-    decision     the strongest that a rule asked for: pass, flag, redact, retry, block
-    attempts     how many answers the model gave, where it was more than one
+    id           the id of the exchange, as in the record
+    policies     the digest of the policies
+    outcome      the outcome, as in the record; missing at the head of a stream
+    decision     the strongest decision of all rules: pass, flag, redact, retry, block
+    attempts     the number of attempts, if there was more than one
     shadow       a rule in shadow mode held
-    partial      the answer is a stream: what is known of the request is here, the rest is in a comment before its end
+    partial      the answer is a stream: this receipt covers the request, and a comment before its end covers the answer
     request, response
-                 the kinds of texts that checks read; `texts` and `chars`: how much, `edits`: spans that were replaced,
+                 the kinds of texts that checks read; `texts`, `chars`: their counts, `edits`: spans that were replaced,
                  `unmapped`: texts in fields that the format does not have, `failed`: texts that a check could not read
     request-unread, response-unread
-                 the kinds that went on although no check read them, `*`: all; `uninspected`: places that none can read
+                 the kinds that passed without a check, `*`: all; `uninspected`: places that no check can read
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HEADER = "guardproxy-receipt"
 
 
 def unread(exchange: str, policies: str) -> str:
-    """The receipt of a route that goes on unread."""
+    """The receipt of a pass-through route."""
     return ", ".join([*_about(exchange, policies), "request-unread=(*)", "response-unread=(*)"])
 
 
@@ -49,16 +49,16 @@ def receipt(
     attempts: int = 1,
     known: Mapping[Direction, Sequence[str]] = {},
 ) -> str:
-    """The receipt of an exchange. `sides`: the directions that it is to speak of; `outcome` is empty while it goes on;
-    `known`: what `members_of` gave for some of them."""
-    told = [one for one in outcomes if one.channel.direction in sides]
+    """The receipt of an exchange. `sides`: the directions that it covers; `outcome`: empty while the exchange goes on;
+    `known`: results of `members_of`, by direction."""
+    covered = [rule_outcome for rule_outcome in outcomes if rule_outcome.channel.direction in sides]
     members = [*_about(exchange, policies)]
     if outcome:
         members.append(f"outcome={outcome}")
-    members.append(f"decision={strongest(one.decision for one in told if one.enforced)}")
+    members.append(f"decision={strongest(rule_outcome.decision for rule_outcome in covered if rule_outcome.enforced)}")
     if attempts > 1:
         members.append(f"attempts={attempts}")
-    if any(not one.enforced for one in told):
+    if any(not rule_outcome.enforced for rule_outcome in covered):
         members.append("shadow")
     if not outcome:
         members.append("partial")
@@ -77,10 +77,10 @@ def _about(exchange: str, policies: str) -> list[str]:
 
 
 def members_of(name: str, side: Side) -> list[str]:
-    """What a receipt says of one direction."""
+    """The members of a receipt for a direction."""
     if not side.read:
         return [f"{name}-unread=(*)"]
-    # Of an answer only what was cleared counts: how much more had come of one that was stopped is chance.
+    # Only released text of an answer counts, as the amount of further text in a stopped answer depends on timing.
     lanes = [lane for lane in side.gate.lanes if not lane.judged and (name == "request" or lane.rewrite.released)]
     scanned: list[Lane] = []
     others: list[Lane] = []
@@ -93,7 +93,7 @@ def members_of(name: str, side: Side) -> list[str]:
             "chars": sum(_reach(name, lane) for lane in scanned),
             "edits": sum(start < _reach(name, lane) for lane in scanned for start, _, _ in lane.rewrite.edits),
             "unmapped": sum(map(is_unmapped, scanned)),
-            "failed": sum(any(one.label == CHECK_ERROR for one in lane.progress.findings) for lane in scanned),
+            "failed": sum(any(finding.label == CHECK_ERROR for finding in lane.progress.findings) for lane in scanned),
         }
         members.append(f"{name}={_kinds(scanned)}{_parameters(counts, always=('texts', 'chars'))}")
     if others or side.uninspected:

@@ -1,4 +1,4 @@
-"""Composes the record of one exchange from what the exchange noted.
+"""Composes the record of an exchange from its notes.
 
 In: notes, lanes, outcomes of rules. Out: a `Record` without any sensitive value (`masked.py`). Findings, edits and lengths
 count in the masked text, so a record can be run through the exchange again: to it, the placeholder is the value.
@@ -29,7 +29,7 @@ from guardproxy.audit import (
     RecordedText,
 )
 from guardproxy.decisions import Plan
-from guardproxy.exchange.gate import Entry
+from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.masked import Masks
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
@@ -44,8 +44,8 @@ _EVERYTHING = ("*",)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whose exchange it is: what all its entries in the log name. `path`: of the request, where `route` has
-    parameters; `codec`: empty where no wire format reads it."""
+    """The identity of an exchange, which all its log entries contain. `path`: the path of the request, if `route` has
+    parameters; `codec`: empty if no wire format reads the exchange."""
 
     id: str
     engine: str
@@ -64,14 +64,14 @@ def compose(
     bound: Bound | None,
     outcomes: Sequence[Outcome],
     sides: tuple[Side, Side],
-    entry: Entry | None,
+    entry: QueuedFrame | None,
     tokens: Mapping[str, str],
     seen: AnswerFacts,
     attempts: Sequence[Attempt] = (),
     restore: Sequence[RecordedPlaces] = (),
 ) -> Record:
-    """The record. `entry`: the frame of the request, once it was released; `attempts`: the answers of the model, the last one
-    included, where there was more than one; `restore`: where values may come back."""
+    """Returns the record. `entry`: the frame of the request, once it was released; `attempts`: all attempts, empty if there
+    was only one; `restore`: the places where values may be restored."""
     request, answer = sides
     every = (request, *(attempt.side for attempt in attempts[:-1]), answer)
     writer = Writer(Masks(bound is not None and bound.keep != "none", every, dict(tokens)))
@@ -126,8 +126,8 @@ def passed(
     finished_s: float,
     answers: Sequence[StoreAnswered] = (),
 ) -> Record:
-    """The record of an exchange that no check read. `finished_s`: seconds from the request to the end; `answers`: of the
-    gateway's store, to duties."""
+    """Returns the record of an exchange that no check read. `finished_s`: seconds from the request to the end; `answers`: the
+    answers of the gateway's store to duties."""
     return Record(
         v=ENTRY_VERSION,
         at=unix_s,
@@ -171,7 +171,7 @@ def passed(
 
 
 def intent(origin: Origin, unix_s: float, seals: Mapping[str, str]) -> Intent:
-    """The entry of an exchange that is about to go upstream: who, where, when, under which policies; no text."""
+    """Returns the log entry of an exchange that is about to go upstream: tenant, route, time and policies, but no text."""
     return Intent(
         v=ENTRY_VERSION,
         at=unix_s,
@@ -190,11 +190,11 @@ def _since(began_s: float, at_s: float) -> float:
 
 
 def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
-    """What ending wrong answers early has saved, if each would have been as long as the last one was: tokens of output,
-    seconds, and money where a price is given."""
+    """The output tokens, seconds and money that were saved by ending wrong answers early, on the assumption that each would
+    have been as long as the last answer. The money is 0 without a price."""
     last = attempts[-1]
     cut = [attempt for attempt in attempts[:-1] if attempt.cut]
-    tokens = sum(max(0, last.output_tokens - attempt.output_tokens) for attempt in cut)
+    tokens = sum(max(0, last.tokens.answer - attempt.tokens.answer) for attempt in cut)
     seconds = math.fsum(
         max(0.0, (last.ended_s - last.began_s) - (attempt.ended_s - attempt.began_s)) for attempt in cut
     )
@@ -221,12 +221,12 @@ def _shortage(notes: Notes) -> RecordedShortage | None:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Writes the parts of a record. `masks`: what they may show."""
+    """Writes the parts of a record. `masks`: removes sensitive values from them."""
 
     masks: Masks
 
-    def request(self, side: Side, entry: Entry | None) -> RecordedRequest:
-        """The request. `entry`: its frame, once it was released."""
+    def request(self, side: Side, entry: QueuedFrame | None) -> RecordedRequest:
+        """Writes the request. `entry`: its frame, once it was released."""
         return RecordedRequest(
             body=self.masks.request_body(entry) if entry and self.masks.keep and side.read else None,
             texts=self._texts(side),
@@ -236,7 +236,7 @@ class Writer:
         )
 
     def answer(self, status: int | None, streamed: bool, seen: AnswerFacts, side: Side) -> RecordedAnswer:
-        """One answer of the model."""
+        """Writes an answer of the model."""
         return RecordedAnswer(
             status=status,
             streamed=streamed,
@@ -251,7 +251,7 @@ class Writer:
         )
 
     def attempts(self, attempts: Sequence[Attempt], began_s: float) -> Iterator[RecordedAttempt]:
-        """Every attempt; the texts of the last are the record's `response`."""
+        """Writes all attempts. The texts of the last attempt are the record's `response`."""
         for attempt in attempts:
             is_last = attempt is attempts[-1]
             yield RecordedAttempt(
@@ -259,9 +259,9 @@ class Writer:
                 rule=attempt.rule,
                 errors=tuple(self._faults(attempt)),
                 cut=attempt.cut,
-                tokens=attempt.tokens,
-                output_tokens=attempt.output_tokens,
-                counted=attempt.counted,
+                tokens=attempt.tokens.total,
+                output_tokens=attempt.tokens.answer,
+                counted=attempt.tokens.is_counted,
                 began=_since(began_s, attempt.began_s),
                 ended=_since(began_s, attempt.ended_s),
                 usage=None if is_last else attempt.seen.usage,
@@ -269,7 +269,7 @@ class Writer:
             )
 
     def decisions(self, outcomes: Sequence[Outcome], sides: Sequence[Side]) -> Iterator[RecordedDecision]:
-        """Every rule that held, and by which finding. `sides`: the request, then the answers in their order."""
+        """Writes the rules that held, each with its finding. `sides`: the request, then the answers in order."""
         lanes = {
             (max(0, number - 1), lane.channel, finding): lane
             for number, side in enumerate(sides)
@@ -294,7 +294,7 @@ class Writer:
             )
 
     def error(self, notes: Notes) -> RecordedError | None:
-        """Why the exchange was refused or failed."""
+        """Writes the reason why the exchange was refused or failed; `None` if it was not."""
         if notes.refusal:
             return RecordedError(code=notes.refusal.code, field=self.masks.scrub(notes.refusal.field or "") or None)
         return RecordedError(code=notes.fault.code, message=notes.fault.message) if notes.fault else None
@@ -345,7 +345,7 @@ class Writer:
         )
 
     def _faults(self, attempt: Attempt) -> Iterator[RecordedFault]:
-        """What was wrong with an answer. The words of a schema that no check read are not kept."""
+        """The faults of an answer. If the request was not read, they are not kept, as they quote its schema."""
         if not self.masks.sides[0].read:
             return
         for detail in attempt.details:
@@ -354,7 +354,7 @@ class Writer:
             )
 
     def _runs(self, side: Side) -> Iterator[tuple[int, int]]:
-        """The order in which the texts of an answer came: text and masked length, -1 for frames without text."""
+        """The order in which the texts of an answer came, as `(text, masked length)`; text -1 is a frame without text."""
         done: dict[int, int] = {}
         for index, end in side.runs:
             if index < 0:

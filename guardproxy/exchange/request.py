@@ -1,7 +1,7 @@
-"""The request's half of an exchange: reads the body, scans its texts, decides, edits, and sends it upstream.
+"""The request half of an exchange: reads the body, scans its texts, decides, edits, and sends it upstream.
 
-In: the body, then scans. Out: commands; the last is a `Scan`, a `SendUpstream` or a `Finish`. Nothing is sent upstream before
-every text is settled and before the schemas that the request asks for were found usable.
+In: the body, then scans. Out: commands; the last is a `RunScans`, a `SendUpstream` or a `Finish`. The request is sent upstream
+when all its texts are settled and its schemas have proved usable.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
-from guardproxy.exchange.transcript import Command, Refused, RequestReceived, Scanned, SendUpstream
-from guardproxy.exchange.transcript import Scan as ScanCommand
+from guardproxy.exchange.transcript import Command, Refused, RequestReceived, RunScans, Scanned, SendUpstream
 from guardproxy.findings import Facts
 from guardproxy.policy import About, Bound
 from guardproxy.wire import UNINSPECTED, Request, RequestStatement, statement_of, uninspected, unmapped
@@ -28,7 +27,7 @@ from guardproxy.wire.json import JsonFault, read, write
 
 @dataclass(slots=True)
 class RequestPhase:
-    """A request, from its bytes to the body that goes upstream."""
+    """The phase of a request: from its bytes to the body that goes upstream."""
 
     setting: Setting
     guard: Guard
@@ -76,7 +75,7 @@ class RequestPhase:
         return self._advance(self.guard.tally.bound, happened.at_s)
 
     def proved(self, happened: Scanned) -> list[Command]:
-        """Takes what the checks say of the schemas."""
+        """Takes the scans of the schemas."""
         forms = self.guard.forms
         if shortage := self.guard.shortage(forms.jobs, happened.scans):
             return self.client.no_capacity(*shortage, happened.at_s)
@@ -86,7 +85,7 @@ class RequestPhase:
         return self._send_upstream(happened.at_s)
 
     def _read(self, body: bytes) -> Request:
-        """The request of a body. Raises `DownstreamError` where the body is no request or holds more than the limits."""
+        """Decodes a body. Raises `DownstreamError` if the body is not a request or exceeds the limits."""
         bounds = self.setting.limits.bounds
         try:
             bounds.check(body)
@@ -97,36 +96,33 @@ class RequestPhase:
         return request
 
     def _conversation(self, request: Request, happened: RequestReceived) -> str:
-        """A pseudonym of the conversation that the request belongs to: by its header, or by its first words."""
+        """The pseudonym of the conversation, derived from the header that names it or from the first words of the request."""
         named = ("named", happened.conversation) if happened.conversation else None
         words = named or ("", self.setting.codec.turns.first_words(request.frame.tree))
         plain = "\0".join(("conversation", self.setting.tenant, *words)).encode("utf-8", "surrogatepass")
         return self.setting.history.conversation or self.setting.keys.seal(plain)
 
     def _bind(self, request: Request, happened: RequestReceived) -> Bound:
-        """The rules for the request."""
+        """Selects the rules for the request."""
         setting = self.setting
-        said = (
-            statement_of(request.frame.tree, setting.codec.contract.statements)
-            if setting.policies.asks_body
-            else RequestStatement()
-        )
+        tree, contract = request.frame.tree, setting.codec.contract
+        statements = statement_of(tree, contract.statements) if setting.policies.asks_body else RequestStatement()
         about = About(
             *(setting.route, request.model, setting.tenant_name, happened.headers, request.stream),
-            max_tokens=said.max_tokens,
-            messages=said.messages,
-            tools=said.tools,
-            models=said.models,
-            limits=said.limits,
-            counts=said.counts,
-            offered=said.offered,
-            unclear=said.unclear,
+            max_tokens=statements.max_tokens,
+            messages=statements.messages,
+            tools=statements.tools,
+            models=statements.models,
+            limits=statements.limits,
+            counts=statements.counts,
+            offered=statements.offered,
+            unclear=statements.unclear,
         )
         matched, conversation = setting.history.matched, self.ledger.notes.conversation
         return setting.policies.bind(setting.route, request.model, setting.tenant_name, conversation, about, matched)
 
     def _push(self, request: Request, bound: Bound) -> None:
-        """Gives the texts to the gate. Raises `DownstreamError` where the request has something that may not go on unread."""
+        """Gives the texts to the gate. Raises `DownstreamError` if the request has content that the policies refuse."""
         side = self.ledger.request
         side.read = bound.reads("request")
         events = request.events() if side.read else [Opaque(request.frame)]
@@ -171,7 +167,7 @@ class RequestPhase:
                 self.guard.forms.demand = self.setting.codec.contract.demand(attempts.tree)
             if jobs := self.guard.forms.proofs(bound.judging):
                 self.is_proving = True
-                return [ScanCommand(jobs)]
+                return [RunScans(jobs)]
         return self._send_upstream(at_s)
 
     def _send_upstream(self, at_s: float) -> list[Command]:

@@ -1,4 +1,4 @@
-"""The scans of one gate: at most one is under way, and what arrives meanwhile joins the next window."""
+"""The scans of a gate: at most one is under way, and text that arrives meanwhile joins the next window."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from dataclasses import dataclass
 from guardproxy.exchange.editing import Editor
 from guardproxy.exchange.gate import Gate, Job
 from guardproxy.exchange.notes import Notes
-from guardproxy.exchange.transcript import Scan as ScanCommand
+from guardproxy.exchange.transcript import RunScans
 from guardproxy.findings import Scan
 
 
 @dataclass(slots=True)
 class Scans:
-    """Asks for the scans of a gate, and gives what was found to the gate and the editor.
+    """Asks for the scans of a gate, and gives the findings to the gate and the editor.
 
-    Placeholders are searched here at once. Everything else is a `Scan` command for the driver.
+    The search for placeholders runs here at once. The driver runs all other jobs, by a `RunScans` command.
     """
 
     gate: Gate
     editor: Editor
     notes: Notes
     pending: Sequence[Job] = ()
-    """The jobs under way, those of placeholders included."""
+    """All jobs under way."""
     distant: tuple[Job, ...] = ()
     """The jobs under way that the driver runs."""
 
-    def ask(self, *, all_text: bool = False) -> ScanCommand | None:
-        """Scans what can be scanned at once; returns the command for the rest. `all_text`: see `Gate.jobs`."""
+    def ask(self, *, all_text: bool = False) -> RunScans | None:
+        """Runs the jobs for placeholders; returns the command for the other jobs, if any. `all_text`: see `Gate.jobs`."""
         while jobs := self.gate.jobs(all_text=all_text):
             restoring = self.editor.restoring
             self.pending = jobs
             self.distant = tuple([job for job in jobs if job.check is not restoring])
             if self.distant:
                 self.notes.scans += len(self.distant)
-                return ScanCommand(self.distant)
+                return RunScans(self.distant)
             self.learn([])
         return None
 

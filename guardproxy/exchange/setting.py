@@ -1,4 +1,4 @@
-"""What an exchange is given when it begins: who asks, under which policies, within which limits."""
+"""The input of a new exchange: the tenant, the policies, the limits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Keys:
 
     @classmethod
     def of(cls, key: bytes, tenant: str, seal: Callable[[bytes], str]) -> Keys:
-        """The functions of a tenant under a key. `seal` is given, as it does not depend on the tenant."""
+        """The functions for a tenant and a key. `seal` is a parameter, as it does not depend on the tenant."""
         return cls(
             mint=lambda label, value: redaction.mint(key, tenant, label, value),
             hashed=lambda kind, value: redaction.hashed(key, tenant, kind, value),
@@ -48,24 +48,24 @@ class Keys:
 
 
 def unsealed(data: bytes) -> str:
-    """The seal of an exchange whose record nobody keeps: empty."""
+    """The seal of an exchange without a kept record: empty."""
     return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What an exchange is given when it begins."""
+    """The input of a new exchange."""
 
     id: str
     route: str
-    """The pattern that matched."""
+    """The route pattern that matched the request."""
     path: str = ""
     """The path as the client sent it."""
     query: str = ""
     tenant: str
     """The pseudonym of the credential."""
     tenant_name: str | None = ""
-    """What policies call the tenant: empty where it has no name, `None` where the name is not known."""
+    """The tenant's name in policies: empty if the tenant has no name, `None` if the name is not known."""
     codec: Codec
     policies: PolicySet
     keys: Keys
@@ -75,23 +75,23 @@ class Setting:
     receipts: bool = False
     """Whether the client gets a receipt."""
     history: History = LIVE
-    """What is known of the exchange before it runs."""
+    """The source of recorded values, in a replay."""
 
     @property
     def target(self) -> tuple[str, str]:
-        """The path and the query of the request; without `path` a path that the pattern `route` matches."""
+        """The path and the query of the request. If `path` is empty, a path that matches `route`."""
         return self.path or self.route.partition(" ")[2].replace("{", "").replace("}", ""), self.query
 
     @property
     def origin(self) -> Origin:
-        """What all entries of this exchange in the log name."""
+        """The identity of this exchange for its log entries."""
         return Origin(
             id=self.id,
             engine=self.engine,
             tenant=self.tenant,
             tenant_name=self.tenant_name,
             route=self.route,
-            path=self.path if "{" in self.route else "",  # a replay reads its parameters
+            path=self.path if "{" in self.route else "",  # a replay reads the parameters of the route
             codec=self.codec.name,
             policies=self.policies.digest,
         )

@@ -1,7 +1,7 @@
-"""What an exchange is told (inputs, past tense) and what it asks for (commands, imperative).
+"""The inputs of an exchange (past tense) and its commands (imperative).
 
-`line` prints either as one line without any text of the request or answer: logs and tests read the same notation.
-`at_s` is a monotonic clock that only the driver reads.
+`line` prints an input or a command as a line without any text of the request or answer, for logs and tests. `at_s` is the
+time of a monotonic clock that only the driver reads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from guardproxy.concurrency import lazy
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.gate import Job
-from guardproxy.findings import Scan as ScanResult
+from guardproxy.findings import Scan
 from guardproxy.gateway import StoreAnswered
 
 
@@ -22,10 +22,10 @@ from guardproxy.gateway import StoreAnswered
 class RequestReceived:
     """The whole request body.
 
-    `unix_s`: the wall clock, for the record. `language`: of its texts, `conversation`: the conversation that it belongs to,
-    where headers name them. `headers`: those that policies ask for, by their names in lower case; `None` where they are not
-    known. `answers`: what the gateway's store answered to duties. `plans`: where duties want the request to go; the exchange
-    merges them (`decisions.merged`), applies the result to the body, and records it.
+    `unix_s`: the wall clock, for the record. `language`, `conversation`: the language of the texts and the conversation, if
+    headers name them. `headers`: the headers that policies ask for, by lower-case name; `None` if they are not known.
+    `answers`: the answers of the gateway's store to duties. `plans`: the plans of duties; the exchange merges them
+    (`decisions.merged`), applies the result to the body, and records it.
     """
 
     body: bytes
@@ -40,9 +40,9 @@ class RequestReceived:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """The answers to a `Scan`, in its order."""
+    """The answers to a `RunScans`, in its order."""
 
-    scans: tuple[ScanResult, ...]
+    scans: tuple[Scan, ...]
     at_s: float = 0.0
 
 
@@ -57,7 +57,7 @@ class ResponseStarted:
 
 @dataclass(frozen=True, slots=True)
 class DataReceived:
-    """Bytes of the answer, cut anywhere."""
+    """A chunk of the answer, cut at any byte."""
 
     data: bytes
     at_s: float = 0.0
@@ -65,14 +65,14 @@ class DataReceived:
 
 @dataclass(frozen=True, slots=True)
 class ResponseEnded:
-    """The answer's body is complete, as HTTP sees it."""
+    """The answer's body is complete by the rules of HTTP."""
 
     at_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamFailed:
-    """No answer, or no more of it. `status`: what the client gets when nothing was sent yet."""
+    """The upstream gave no answer, or broke it off. `status`: the HTTP status for the client, if no head was sent yet."""
 
     code: ErrorCode
     message: str
@@ -82,7 +82,7 @@ class UpstreamFailed:
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """The driver ends the exchange, whatever it waits for (a deadline, a shutdown)."""
+    """The driver ends the exchange in any state, because of a deadline or a shutdown."""
 
     code: ErrorCode
     message: str
@@ -92,7 +92,7 @@ class Aborted:
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """Nothing has happened for as long as `Exchange.patience_s` said."""
+    """No input came for the time that `Exchange.patience_s` returned."""
 
     at_s: float = 0.0
 
@@ -106,8 +106,9 @@ class DownstreamGone:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The driver could not take the request (too large, wrong media type, draining, refused by a duty). `retry_s`: after how
-    many seconds the client may ask again, where that is known; `answers`: what the gateway's store answered to duties."""
+    """The driver could not take the request (too large, wrong media type, draining, refused by a duty). `retry_s`: the
+    seconds after which the client may ask again, `None` if unknown; `answers`: the answers of the gateway's store to
+    duties."""
 
     code: ErrorCode
     message: str
@@ -138,16 +139,16 @@ Input = (
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
-    """Run these jobs and tell the exchange with `Scanned`."""
+class RunScans:
+    """Run these jobs, then give their scans to the exchange as `Scanned`."""
 
     jobs: tuple[Job, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SendUpstream:
-    """Forward this body. `edits`: how many spans of it were replaced. `attempt`: which one, from 0; `target`: another upstream
-    than the request's own, by its name."""
+    """Forward this body. `edits`: the number of replaced spans. `attempt`: the number of the attempt, from 0; `target`: the
+    name of another upstream than the default, otherwise empty."""
 
     body: bytes
     edits: int = 0
@@ -157,7 +158,8 @@ class SendUpstream:
 
 @dataclass(frozen=True, slots=True)
 class SendHead:
-    """Begin the answer. `own`: guardproxy's own answer; else the upstream's headers go along. `receipt`: see `receipt.py`."""
+    """Begin the answer. `own`: whether the answer is guardproxy's own; otherwise the upstream's headers are forwarded.
+    `receipt`: see `receipt.py`."""
 
     status: int
     streamed: bool = False
@@ -180,9 +182,9 @@ class CancelUpstream:
 
 @dataclass(frozen=True)
 class Finish:
-    """Keep the record; when it is durable, send `data` and end. `failed`: what to send when it cannot be kept. `composing`:
-    the record, or what composes it. That takes as long as the exchange is large, so whoever asks chooses where it runs;
-    the exchange is over, so it is the same whenever it is asked for."""
+    """Keep the record; when it is durable, send `data` and end. `failed`: the data to send if the record cannot be kept.
+    `composing`: the record, or a function that composes it. The time to compose grows with the size of the exchange, so the
+    caller of `record` chooses where that runs. The exchange is over, so the record does not change."""
 
     outcome: str
     data: bytes = b""
@@ -191,20 +193,20 @@ class Finish:
 
     @lazy
     def record(self) -> Record:
-        """The record; composed once."""
+        """The record. It is composed at the first access."""
         record = self.composing if isinstance(self.composing, Record) else self.composing and self.composing()
         assert record is not None  # noqa: S101 - only tests compare commands without a record
         return record
 
 
-Command = Scan | SendUpstream | SendHead | SendData | CancelUpstream | Finish
+Command = RunScans | SendUpstream | SendHead | SendData | CancelUpstream | Finish
 
 
 def line(value: Input | Command) -> str:
-    """One line, without any text of the exchange."""
+    """Prints an input or a command as a line, without any text of the exchange."""
     name = type(value).__name__
     match value:
-        case Scan():
+        case RunScans():
             places = (
                 f"{job.check.name} {job.window.channel.path} {job.window.start}..{job.window.start + len(job.window.text)}"
                 f"{'' if job.window.last else '+'}"
@@ -213,9 +215,9 @@ def line(value: Input | Command) -> str:
             return f"{name} {', '.join(places)}"
         case Scanned():
             found = [
-                f"{one.check} {one.label} {one.start}..{one.end} {one.score:.2f}"
+                f"{finding.check} {finding.label} {finding.start}..{finding.end} {finding.score:.2f}"
                 for scan in value.scans
-                for one in scan.findings
+                for finding in scan.findings
             ]
             failed = [f"{scan.error}" for scan in value.scans if scan.error]
             return " ".join([name, ", ".join(found + failed) or "nothing"])

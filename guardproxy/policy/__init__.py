@@ -34,7 +34,7 @@ from guardproxy.policy.strictness import (
     verdict_of,
 )
 from guardproxy.policy.tenancy import refuse_strangers
-from guardproxy.policy.tree import Place
+from guardproxy.policy.tree import FilePlace
 
 __all__ = [
     "ACTIONS",
@@ -51,6 +51,7 @@ __all__ = [
     "Expectation",
     "ExpectedFinding",
     "Expression",
+    "FilePlace",
     "Files",
     "LogLine",
     "Match",
@@ -59,7 +60,6 @@ __all__ = [
     "Note",
     "Order",
     "Outcome",
-    "Place",
     "Policy",
     "PolicyErrors",
     "PolicySet",

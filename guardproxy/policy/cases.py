@@ -12,7 +12,7 @@ from typing import Any
 
 from guardproxy.policy.reading import FileReading, did_you_mean, join
 from guardproxy.policy.strictness import VERDICTS, Verdict
-from guardproxy.policy.tree import Place, YamlNode
+from guardproxy.policy.tree import FilePlace, YamlNode
 from guardproxy.wire import codec_for, codecs
 
 NONE = "none"  # expects no rule, no shadow rule or no finding
@@ -110,7 +110,7 @@ class PolicyTest:
     expected: Expectation
     told: RequestFacts = RequestFacts()
     chunkings: int = CHUNKINGS
-    place: Place = field(default=Place(), compare=False)
+    place: FilePlace = field(default=FilePlace(), compare=False)
 
 
 def read_tests(

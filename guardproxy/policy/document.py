@@ -11,7 +11,7 @@ from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.policy.cases import PolicyTest
 from guardproxy.policy.expression import Expression
 from guardproxy.policy.matching import Match
-from guardproxy.policy.tree import Place
+from guardproxy.policy.tree import FilePlace
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
 
 __all__ = [
@@ -90,8 +90,8 @@ class CheckSpec:
     use: str
     options: Mapping[str, Any]
     on_error: OnError | None = field(default=None, kw_only=True)
-    place: Place = field(default=Place(), compare=False)
-    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
+    place: FilePlace = field(default=FilePlace(), compare=False)
+    places: Mapping[str, FilePlace] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ class Rule:
     early: bool = False
     share: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    place: Place = field(default=Place(), compare=False)
-    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
+    place: FilePlace = field(default=FilePlace(), compare=False)
+    places: Mapping[str, FilePlace] = field(default_factory=dict, compare=False)
     restoration: Restoration = EVERYWHERE
 
 
@@ -150,9 +150,9 @@ class Policy:
     tenant: str = ""
     stands_for: frozenset[str] = frozenset()
     root: str = ""
-    place: Place = field(default=Place(), compare=False)
-    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
-    unused: tuple[tuple[str, Place], ...] = field(default=(), compare=False)
+    place: FilePlace = field(default=FilePlace(), compare=False)
+    places: Mapping[str, FilePlace] = field(default_factory=dict, compare=False)
+    unused: tuple[tuple[str, FilePlace], ...] = field(default=(), compare=False)
 
     @property
     def origin(self) -> str:

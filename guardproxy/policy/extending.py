@@ -32,7 +32,7 @@ from guardproxy.policy.strictness import (
     compare_shares,
     items,
 )
-from guardproxy.policy.tree import Place, YamlNode
+from guardproxy.policy.tree import FilePlace, YamlNode
 from guardproxy.redaction import DEFAULT
 
 INHERITED = ("checks", "rules", "on_error", "unmapped", "opaque", "token_ids", "enforce", "audit")
@@ -98,7 +98,7 @@ def _rule(under: YamlNode, over: YamlNode) -> YamlNode:
     return replace(over, value=entries)
 
 
-Weakness = tuple[Place, str]
+Weakness = tuple[FilePlace, str]
 """A place where a policy is weaker than the policy that it extends, and the reason."""
 
 
@@ -122,7 +122,7 @@ def _is_weaker(order: Order) -> bool:
     return order in ("looser", "unclear")
 
 
-def _there(policy: Policy, place: Place | None) -> str:
+def _there(policy: Policy, place: FilePlace | None) -> str:
     place = place or policy.place
     return f"{PurePath(place.path or policy.source).name}:{place.line}:{place.column}"
 

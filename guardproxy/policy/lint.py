@@ -17,7 +17,7 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.probing import probe
 from guardproxy.policy.reading import did_you_mean
-from guardproxy.policy.tree import Place
+from guardproxy.policy.tree import FilePlace
 from guardproxy.wire import codecs
 
 # Facts that a client cannot choose freely: they follow from its credential and from the purpose of the request.
@@ -75,7 +75,7 @@ def _of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
         yield _note(policy, place, "warning", "unused-variable", f"nothing uses `${{{name}}}`")
 
 
-def _note(policy: Policy, place: Place, weight: Weight, code: Code, message: str) -> Note:
+def _note(policy: Policy, place: FilePlace, weight: Weight, code: Code, message: str) -> Note:
     return Note(place.path or policy.source, place.line, place.column, weight, code, message)
 
 

@@ -18,7 +18,7 @@ from guardproxy.policy.about import About
 from guardproxy.policy.cel import CREDENTIALS, Cel, CelError, compile_cel
 from guardproxy.policy.naming import small, value_readings
 from guardproxy.policy.reading import FileReading
-from guardproxy.policy.tree import Place, YamlNode
+from guardproxy.policy.tree import FilePlace, YamlNode
 
 MatchVerdict = Literal["yes", "no", "failed", "unknown"]
 """`failed`: a condition could not be evaluated, or the request lacks a readable value for it (no model, no header, an
@@ -47,7 +47,7 @@ class Match:
     tenants: tuple[str, ...] | None = None
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     when: Cel | None = None
-    places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
+    places: Mapping[str, FilePlace] = field(default_factory=dict, compare=False, repr=False)
 
     def verdict(self, about: About) -> MatchVerdict:
         """Whether the conditions hold for this request."""
@@ -161,7 +161,7 @@ def _headers(reading: FileReading, node: YamlNode | None) -> dict[str, tuple[str
         elif name.lower() in CREDENTIALS:
             reading.fail(value.key, f"`{name.lower()}` holds a credential; tell clients apart by `tenants`")
         elif name.lower() in headers:
-            reading.fail(value.key, f"`{name.lower()}` stands here twice: the case of a header's name says nothing")
+            reading.fail(value.key, f"`{name.lower()}` stands here twice: the names of headers ignore case")
         globs = reading.word_or_words(value)
         if value.value == ():
             reading.fail(value.place, 'an empty list matches nothing; `"*"` matches any value')
@@ -179,7 +179,7 @@ def read_condition(reading: FileReading, node: YamlNode | None) -> Cel | None:
     except* CelError as group:
         for error in _leaves(group):
             column = 0 if node.lead is None else node.lead + error.column - 1
-            reading.fail(Place(node.place.line, node.place.column + column, node.place.path), error.message)
+            reading.fail(FilePlace(node.place.line, node.place.column + column, node.place.path), error.message)
     return None
 
 

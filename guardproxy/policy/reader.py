@@ -34,7 +34,7 @@ from guardproxy.policy.extending import loosened, overlaid
 from guardproxy.policy.matching import is_any, read_match
 from guardproxy.policy.reading import FileReading, did_you_mean
 from guardproxy.policy.rules import read_rules
-from guardproxy.policy.tree import Place, YamlNode, entries, read_tree
+from guardproxy.policy.tree import FilePlace, YamlNode, entries, read_tree
 from guardproxy.policy.variables import Scope, SiblingFiles, read_scope, substituted
 
 _CHECK_NAME = re.compile(tables.CHECK_NAME)
@@ -200,7 +200,7 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
     if tenant:
         name = f"{name}@{tenant}"
         key = overrides[-1][0].tenants()[tenant].key
-        where = Place(key.line, key.column, key.path or overrides[-1][0].path)
+        where = FilePlace(key.line, key.column, key.path or overrides[-1][0].path)
         match = replace(match, tenants=(_exactly(tenant),), places={**match.places, "tenants[0]": where})
     place = file.keys["policy"].place if "policy" in file.keys else file.root.place
     keep, intent = _audit(reading, merged.get("audit"))
@@ -253,7 +253,7 @@ def _check(reading: FileReading, name: str, node: YamlNode) -> CheckSpec | None:
         reading.fail(node.place, "`use` is missing")
     use = reading.word(entries.get("use"))
     options = {key: value.plain() for key, value in entries.items() if key not in ("use", "on_error")}
-    places: dict[str, Place] = {}
+    places: dict[str, FilePlace] = {}
     for key, value in entries.items():
         places[key] = value.key
         if isinstance(value.value, tuple):

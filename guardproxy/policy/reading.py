@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import TypeVar
 
 from guardproxy.errors import PolicyError
-from guardproxy.policy.tree import Place, YamlNode
+from guardproxy.policy.tree import FilePlace, YamlNode
 
 LATER = "is not available in this version"
 
@@ -28,7 +28,7 @@ class FileReading:
         self.path = path
         self.errors: list[PolicyError] = []
 
-    def fail(self, place: Place, message: str) -> None:
+    def fail(self, place: FilePlace, message: str) -> None:
         self.errors.append(PolicyError(message, place.path or self.path, place.line, place.column))
 
     def unexpected(self, node: YamlNode, wanted: str) -> None:

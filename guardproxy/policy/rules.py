@@ -17,7 +17,7 @@ from guardproxy.policy.expression import Expression, has_and, parse_expression
 from guardproxy.policy.operators import read_operators, unrestorable
 from guardproxy.policy.reading import FileReading, did_you_mean, join
 from guardproxy.policy.strictness import ACTIONS
-from guardproxy.policy.tree import Place, YamlNode
+from guardproxy.policy.tree import FilePlace, YamlNode
 
 
 def read_rules(reading: FileReading, node: YamlNode | None, checks: tuple[str, ...]) -> dict[str, Rule | None]:
@@ -25,7 +25,7 @@ def read_rules(reading: FileReading, node: YamlNode | None, checks: tuple[str, .
     if node is None:
         return {}
     rules: dict[str, Rule | None] = {}
-    places: dict[str, Place] = {}
+    places: dict[str, FilePlace] = {}
     items = reading.items(node, "a list of rules")
     if node.value == ():
         reading.fail(node.place, "a policy without rules does nothing; write at least one rule")
@@ -42,7 +42,7 @@ def read_rules(reading: FileReading, node: YamlNode | None, checks: tuple[str, .
 
 
 def _rule(
-    reading: FileReading, keys: Mapping[str, YamlNode], checks: tuple[str, ...], name: str, place: Place
+    reading: FileReading, keys: Mapping[str, YamlNode], checks: tuple[str, ...], name: str, place: FilePlace
 ) -> Rule | None:
     on = read_on(reading, keys.get("on"))
     when = _when(reading, keys.get("when"), checks)
@@ -95,7 +95,7 @@ def _rule(
     )
 
 
-def _at(place: Place) -> str:
+def _at(place: FilePlace) -> str:
     return f"in {place.path}:{place.line}" if place.path else f"on line {place.line}"
 
 
@@ -135,5 +135,5 @@ def _when(reading: FileReading, node: YamlNode | None, checks: tuple[str, ...]) 
         return parse_expression(text, checks)
     except PolicyError as error:
         inside = 0 if node.lead is None else node.lead + error.column - 1
-        reading.fail(Place(node.place.line, node.place.column + inside, node.place.path), error.message)
+        reading.fail(FilePlace(node.place.line, node.place.column + inside, node.place.path), error.message)
         return None

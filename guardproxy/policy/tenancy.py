@@ -18,7 +18,7 @@ from guardproxy.policy.load import PolicyErrors
 from guardproxy.policy.matching import is_any
 from guardproxy.policy.naming import small
 from guardproxy.policy.reading import did_you_mean, join
-from guardproxy.policy.tree import Place
+from guardproxy.policy.tree import FilePlace
 
 _METHODS: dict[str, Callable[[str, str], bool]] = {
     "startsWith": str.startswith,
@@ -30,13 +30,13 @@ _METHODS: dict[str, Callable[[str, str], bool]] = {
 def refuse_strangers(policies: PolicySet, names: Sequence[str]) -> None:
     """Raises `PolicyErrors` for names of tenants in policies that are not among `names`. A glob must match a name, or the
     empty name of a client without a name."""
-    errors: dict[tuple[Place, str], PolicyError] = {}
+    errors: dict[tuple[FilePlace, str], PolicyError] = {}
     for policy in policies.policies:
         for place, text, fits in _named(policy):
             if not any(fits(small(name)) for name in (*names, "")):
                 path = place.path or policy.source
                 error = PolicyError(_message(text, names), path, place.line, place.column)
-                errors.setdefault((Place(place.line, place.column, path), text), error)
+                errors.setdefault((FilePlace(place.line, place.column, path), text), error)
     if errors:
         raise PolicyErrors(sorted(errors.values(), key=lambda error: (error.path, error.line, error.column)))
 
@@ -48,7 +48,7 @@ def _message(text: str, names: Sequence[str]) -> str:
     return f"no credential belongs to the tenant `{text}`{near or f' (tenants: {join(sorted(names))})'}"
 
 
-Named = tuple[Place, str, Callable[[str], bool]]
+Named = tuple[FilePlace, str, Callable[[str], bool]]
 
 
 def _named(policy: Policy) -> Iterator[Named]:

@@ -40,7 +40,7 @@ class _Mark(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FilePlace:
     """A position in a file. Lines and columns start at 1; columns count characters. `path`: the path of another file (a list,
     a policy that is extended); empty for the file itself."""
 
@@ -59,8 +59,8 @@ class YamlNode:
     """
 
     value: Scalar | tuple[YamlNode, ...] | Mapping[str, YamlNode]
-    place: Place
-    key: Place
+    place: FilePlace
+    key: FilePlace
     lead: int | None = None
 
     def plain(self) -> Any:
@@ -119,7 +119,7 @@ def read_tree(content: bytes | str, path: str) -> YamlNode:
 
 def _decoded(content: bytes | str, path: str) -> str:
     if len(content) > LIMIT_BYTES:
-        raise _error(f"the file is larger than {LIMIT_BYTES} bytes", path, Place())
+        raise _error(f"the file is larger than {LIMIT_BYTES} bytes", path, FilePlace())
     if isinstance(content, str):
         return content
     try:
@@ -151,7 +151,7 @@ def _document(events: Iterator[yaml.Event], path: str) -> YamlNode:
     next(events)  # the start of the stream
     start = next(events)
     if isinstance(start, yaml.StreamEndEvent):
-        raise _error("the file is empty; begin with `policy: some-name`", path, Place())
+        raise _error("the file is empty; begin with `policy: some-name`", path, FilePlace())
     if isinstance(start, yaml.DocumentStartEvent) and (start.version or start.tags):
         raise _error("directives are not available; leave the line out", path, _place(start.start_mark))
     root = _node(next(events), events, path, None, 1)
@@ -162,7 +162,7 @@ def _document(events: Iterator[yaml.Event], path: str) -> YamlNode:
     return root
 
 
-def _node(event: yaml.Event, events: Iterator[yaml.Event], path: str, key: Place | None, depth: int) -> YamlNode:
+def _node(event: yaml.Event, events: Iterator[yaml.Event], path: str, key: FilePlace | None, depth: int) -> YamlNode:
     place = _place(event.start_mark)
     if isinstance(event, yaml.AliasEvent):
         raise _error("aliases are not available; write the value out", path, place)
@@ -195,7 +195,7 @@ def _entries(events: Iterator[yaml.Event], path: str, depth: int) -> dict[str, Y
     return entries
 
 
-def _scalar(event: yaml.ScalarEvent, path: str, key: Place) -> YamlNode:
+def _scalar(event: yaml.ScalarEvent, path: str, key: FilePlace) -> YamlNode:
     place = _place(event.start_mark)
     lead = _lead(event)
     if event.style:
@@ -230,14 +230,14 @@ def core_scalar(text: str) -> Scalar:
     return float("nan") if _NAN.fullmatch(text) else text
 
 
-def _place(mark: _Mark | None) -> Place:
-    return Place(mark.line + 1, mark.column + 1) if mark else Place()
+def _place(mark: _Mark | None) -> FilePlace:
+    return FilePlace(mark.line + 1, mark.column + 1) if mark else FilePlace()
 
 
-def _place_at(text: str, offset: int) -> Place:
+def _place_at(text: str, offset: int) -> FilePlace:
     lines = _LINE_BREAK.split(text[:offset].removeprefix("\ufeff"))
-    return Place(len(lines), len(lines[-1]) + 1)
+    return FilePlace(len(lines), len(lines[-1]) + 1)
 
 
-def _error(message: str, path: str, place: Place) -> PolicyError:
+def _error(message: str, path: str, place: FilePlace) -> PolicyError:
     return PolicyError(message, path, place.line, place.column)

@@ -18,7 +18,7 @@ from typing import Protocol
 from guardproxy.errors import PolicyError
 from guardproxy.policy.keys import VARIABLE
 from guardproxy.policy.reading import FileReading, did_you_mean, join
-from guardproxy.policy.tree import Place, YamlNode, unseen
+from guardproxy.policy.tree import FilePlace, YamlNode, unseen
 
 Scope = dict[str, YamlNode]
 
@@ -89,13 +89,13 @@ def _list(reading: FileReading, node: YamlNode, path: str, beside: SiblingFiles 
         return nothing
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode()
-        place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"), beside.shown(path))
+        place = FilePlace(before.count("\n") + 1, len(before) - before.rfind("\n"), beside.shown(path))
         reading.fail(place, "not UTF-8; save the file as UTF-8")
         return nothing
     items: dict[str, YamlNode] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         entry = line.strip()
-        place = Place(number, len(line) - len(line.lstrip()) + 1, beside.shown(path))
+        place = FilePlace(number, len(line) - len(line.lstrip()) + 1, beside.shown(path))
         if not entry or entry.startswith("#"):
             continue
         if wrong := _entry_wrong(entry, items):

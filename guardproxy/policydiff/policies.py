@@ -20,9 +20,9 @@ from guardproxy.policy import (
     WHOLE,
     And,
     Expression,
+    FilePlace,
     Match,
     Name,
-    Place,
     Policy,
     Rule,
     compare,
@@ -60,7 +60,7 @@ class Change:
 
 def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
     """All changes between two sets."""
-    before, after = ({policy.name: policy for policy in each} for each in (old, new))
+    before, after = ({policy.name: policy for policy in policies} for policies in (old, new))
     gone, fresh = (
         {name: policy for name, policy in these.items() if name not in those and not policy.tenant}
         for these, those in ((before, after), (after, before))
@@ -71,7 +71,7 @@ def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
         out += [Change(other, f"was called {name}", "neutral"), *_policy(policy, newer)]
         gone, fresh = {}, {}
     for name, policy in sorted(gone.items()):
-        same = next((other for other in fresh if _bare(fresh[other]) == _bare(policy)), None)
+        same = next((new_name for new_name in fresh if _bare(fresh[new_name]) == _bare(policy)), None)
         if same is not None:
             del fresh[same]
             out.append(Change(same, f"was called {name}", "neutral"))
@@ -106,8 +106,8 @@ def _tenants(before: Mapping[str, Policy], after: Mapping[str, Policy]) -> Itera
 
 def _bare(policy: Policy) -> Policy:
     """A policy without the fields that do not change its decisions."""
-    rules = tuple(replace(rule, place=Place()) for rule in sorted(policy.rules, key=lambda rule: rule.id))
-    return replace(policy, name="", source="", root="", place=Place(), rules=rules, tests=(), description="")
+    rules = tuple(replace(rule, place=FilePlace()) for rule in sorted(policy.rules, key=lambda rule: rule.id))
+    return replace(policy, name="", source="", root="", place=FilePlace(), rules=rules, tests=(), description="")
 
 
 def _count(rules: Sequence[Rule]) -> str:
@@ -281,7 +281,7 @@ def _fields(
             continue
         before, after = getattr(old, name), getattr(new, name)
         if name == "description" and before != after:
-            yield Difference("the description is another", "neutral")
+            yield Difference("the description changed", "neutral")
         elif before != after:
             yield Difference(f"{prefix}{name} {shown(before)} -> {shown(after)}", _ranked(name, before, after))
 
@@ -308,7 +308,7 @@ def _places(on: frozenset[Any]) -> str:
         if (whole := {(direction, kind) for kind in kinds}) <= on:
             words.append(direction)
             left -= whole
-    both = {kind for direction, kind in left if {(each, kind) for each in KINDS_OF} <= left}
+    both = {kind for direction, kind in left if {(way, kind) for way in KINDS_OF} <= left}
     words += sorted(both)
     for direction in KINDS_OF:
         kinds_left = sorted(kind for where, kind in left if where == direction and kind not in both)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from guardproxy.audit import Closing, Record, RecordedDecision
 from guardproxy.policy import PolicySet
 from guardproxy.policydiff.excerpts import ExcerptPart, excerpt
-from guardproxy.replay import Masked, Way, differences, is_seen, moved_decisions, rerun, text_at
+from guardproxy.replay import MaskedValue, Way, differences, is_seen, moved_decisions, rerun, text_at
 
 EXAMPLES = 5
 COUNTS = ("the same", "different", "cannot be told", "not replayable")
@@ -53,7 +53,7 @@ class _Run(NamedTuple):
     """A record under a set of policies. `blind`: the masked parts that rescanning checks could not read."""
 
     record: Record
-    blind: frozenset[Masked] = frozenset()
+    blind: frozenset[MaskedValue] = frozenset()
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Two texts, side by side: what of each is not in the other. In: texts. Out: parts of both."""
+"""Compares two texts word by word. In: two texts. Out: the fragments of each, marked where the texts differ."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ _KEPT_CHARS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a text. `differs`: the other text does not have it there."""
+class Fragment:
+    """A part of a text. `differs`: the other text does not have this part here."""
 
     text: str
     differs: bool = False
 
 
-def contrast(wanted: str, got: str) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
-    """The parts of both, word by word. Long parts that both have are shortened."""
+def contrast(wanted: str, got: str) -> tuple[tuple[Fragment, ...], tuple[Fragment, ...]]:
+    """Fragments of both texts. Long fragments that both texts have are shortened."""
     left, right = _WORD.findall(wanted), _WORD.findall(got)
-    first: list[Part] = []
-    second: list[Part] = []
+    first: list[Fragment] = []
+    second: list[Fragment] = []
     for tag, low, high, begin, end in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
-        one, other = "".join(left[low:high]), "".join(right[begin:end])
+        old, new = "".join(left[low:high]), "".join(right[begin:end])
         if tag == "equal":
             last = high == len(left) and end == len(right)
-            shown = _short(one, first=not low and not begin, last=last)
-            first.append(Part(shown))
-            second.append(Part(shown))
+            shown = _short(old, first=not low and not begin, last=last)
+            first.append(Fragment(shown))
+            second.append(Fragment(shown))
             continue
-        first += [Part(one, True)] if one else []
-        second += [Part(other, True)] if other else []
+        first += [Fragment(old, True)] if old else []
+        second += [Fragment(new, True)] if new else []
     return tuple(first), tuple(second)
 
 
 def _short(text: str, *, first: bool, last: bool) -> str:
-    """What both have, with its middle left out; of the first and of the last part, only what is next to a difference."""
+    """A shared fragment without its middle. The first and the last fragment keep only the side next to a difference."""
     head, tail = 0 if first else _KEPT_CHARS, 0 if last else _KEPT_CHARS
     if (first and last) or len(text) <= head + tail + 1:
         return text

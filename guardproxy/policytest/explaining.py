@@ -1,7 +1,8 @@
-"""Why a text is treated as it is: what each check found, which rules held, which decided, and why the others did not.
+"""Explains what the policies do with a text: the findings of each check, the rules that held, the rule that decided, and why
+the other rules did not hold or did not decide.
 
-In: policies and a text, or a request's JSON. Out: all of that, and how long each check took. Kept: nothing; the clock is handed
-in.
+In: policies, a text or a request's JSON, and a clock. Out: the explanation, with the time that each check took. Kept:
+nothing.
 """
 
 from __future__ import annotations
@@ -24,32 +25,32 @@ from guardproxy.policy import (
     Verdict,
     verdict_of,
 )
-from guardproxy.policytest.playing import Found, Played, play_scene
+from guardproxy.policytest.playing import SceneResult, TextFinding, play_scene
 from guardproxy.policytest.scan import scanned
 from guardproxy.policytest.scenes import Cuts
 from guardproxy.wire import Author, Codec
 
 RUNS = 5
-State = Literal["decided", "held", "shadow", "no"]
-"""`held`: but a stronger rule decided; `shadow`: held, and would have been done."""
+RuleState = Literal["decided", "held", "shadow", "no"]
+"""`held`: the rule held, but a stronger rule decided; `shadow`: the rule held in shadow mode; `no`: the rule did not hold."""
 
 Scores = Mapping[tuple[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Ruled:
-    """What became of one rule, and why."""
+class RuleOutcome:
+    """The outcome of a rule, and the reason."""
 
     policy: str
     rule: str
     action: str
-    state: State
+    state: RuleState
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
-    """How long a check took for all texts that it read: the median of several runs, in milliseconds."""
+class CheckTiming:
+    """The time that a check took for all texts that it read: the sum over the texts of the median of several runs."""
 
     check: str
     ms: float
@@ -57,22 +58,22 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """`elsewhere`: policies whose `match` does not hold."""
+class Explanation:
+    """What the policies do with a scene. `policies`: those whose `match` holds; `elsewhere`: the other policies."""
 
-    played: Played
+    result: SceneResult
     policies: tuple[str, ...]
     elsewhere: tuple[str, ...]
-    rules: tuple[Ruled, ...]
-    timings: tuple[Timed, ...]
+    rules: tuple[RuleOutcome, ...]
+    timings: tuple[CheckTiming, ...]
 
     @property
     def decision(self) -> Verdict:
-        return self.played.decision
+        return self.result.decision
 
 
 def kinds_of(codec: Codec, direction: Direction) -> tuple[Kind, ...]:
-    """The kinds of texts that can be explained, the plain text of a message first."""
+    """The kinds of texts that can be explained. The plain text of a message comes first."""
     first: Kind = "user" if direction == "request" else "assistant"
     kinds = [kind for kind in codec.contract.carried()[direction] if kind != "error"]
     if direction == "response":
@@ -81,7 +82,7 @@ def kinds_of(codec: Codec, direction: Direction) -> tuple[Kind, ...]:
 
 
 def scene_of(text: str, direction: Direction, kind: Kind, author: Author) -> RawExchange:
-    """An exchange with nothing but this text, as one of its kinds."""
+    """A scene whose only text is `text`, at a place of this kind."""
     if direction == "request":
         return RawExchange(author.request_with(kind, text))
     answer = author.answer_with(kind, text)
@@ -91,32 +92,32 @@ def scene_of(text: str, direction: Direction, kind: Kind, author: Author) -> Raw
 def explain(
     policies: PolicySet,
     scene: RawExchange,
-    told: RequestFacts,
+    facts: RequestFacts,
     clock: Callable[[], float],
     runs: int = RUNS,
     lowest: PolicySet | None = None,
-) -> Explained:
-    """What the policies do with a scene, and why. `lowest`: the same policies where every score is a finding, to say how far a
-    text was from one."""
+) -> Explanation:
+    """Explains what the policies do with a scene. `lowest`: the same policies with the lowest thresholds, so that the reasons
+    can name the highest score of a check that found nothing."""
     jobs: list[Job] = []
 
     def scan(job: Job) -> Scan:
         jobs.append(job)
         return scanned(job)
 
-    played = play_scene(policies, scene, told, Cuts(), scan)
-    scores = _scores(lowest, play_scene(lowest, scene, told, Cuts())) if lowest else {}
-    names = tuple(dict.fromkeys(one.policy.name for one in played.rules_of))
-    return Explained(
-        played,
+    result = play_scene(policies, scene, facts, Cuts(), scan)
+    scores = _scores(lowest, play_scene(lowest, scene, facts, Cuts())) if lowest else {}
+    names = tuple(dict.fromkeys(bound.policy.name for bound in result.rules_of))
+    return Explanation(
+        result,
         names,
         tuple(policy.name for policy in policies.policies if policy.name not in names),
-        tuple(_ruled(bound, played, scores) for bound in played.rules_of),
-        tuple(_timed(jobs, clock, runs)),
+        tuple(_rule_outcome(bound, result, scores) for bound in result.rules_of),
+        tuple(_timings(jobs, clock, runs)),
     )
 
 
-def _timed(jobs: Sequence[Job], clock: Callable[[], float], runs: int) -> list[Timed]:
+def _timings(jobs: Sequence[Job], clock: Callable[[], float], runs: int) -> list[CheckTiming]:
     times: dict[str, list[float]] = {}
     for job in jobs:
         took = []
@@ -125,53 +126,53 @@ def _timed(jobs: Sequence[Job], clock: Callable[[], float], runs: int) -> list[T
             scanned(job)
             took.append((clock() - began) * 1000)
         times.setdefault(job.check.name, []).append(median(took))
-    return [Timed(name, sum(each), len(each)) for name, each in sorted(times.items())]
+    return [CheckTiming(name, sum(medians), len(medians)) for name, medians in sorted(times.items())]
 
 
-def _scores(lowest: PolicySet, played: Played) -> Scores:
+def _scores(lowest: PolicySet, result: SceneResult) -> Scores:
     """The highest score of each check, by policy and name."""
     best: dict[str, float] = {}
-    for one in played.found:
-        best[one.check] = max(best.get(one.check, 0.0), one.score)
+    for finding in result.findings:
+        best[finding.check] = max(best.get(finding.check, 0.0), finding.score)
     return {key: best[check.name] for key, check in lowest.checks.items() if check.name in best}
 
 
-def _ruled(bound: BoundRule, played: Played, scores: Scores) -> Ruled:
-    held = [one for one in played.held if (one.policy, one.rule) == (bound.policy.name, bound.rule.id)]
+def _rule_outcome(bound: BoundRule, result: SceneResult, scores: Scores) -> RuleOutcome:
+    hits = [hit for hit in result.hits if (hit.policy, hit.rule) == (bound.policy.name, bound.rule.id)]
     about = (bound.policy.name, bound.rule.id, bound.rule.action)
-    if not held:
-        return Ruled(*about, "no", _why_not(bound, played, scores))
-    found = ", ".join(dict.fromkeys(f"`{bound.names.get(one.check, one.check)}` found {one.label}" for one in held))
-    if not held[0].enforced:
-        return Ruled(*about, "shadow", f"{found}; in shadow mode")
-    stronger = max((one for one in played.held if one.enforced), key=lambda one: VERDICTS.index(one.verdict))
+    if not hits:
+        return RuleOutcome(*about, "no", _why_not(bound, result, scores))
+    why = ", ".join(dict.fromkeys(f"`{bound.names.get(hit.check, hit.check)}` found {hit.label}" for hit in hits))
+    if not hits[0].enforced:
+        return RuleOutcome(*about, "shadow", f"{why}; in shadow mode")
+    stronger = max((hit for hit in result.hits if hit.enforced), key=lambda hit: VERDICTS.index(hit.verdict))
     if verdict_of(bound.decision) == stronger.verdict:
         back = f"; values come back in {bound.rule.restoration}" if bound.rule.restore else ""
-        return Ruled(*about, "decided", found + back)
-    return Ruled(*about, "held", f"{found}; `{stronger.rule}` ({stronger.action}) is stronger")
+        return RuleOutcome(*about, "decided", why + back)
+    return RuleOutcome(*about, "held", f"{why}; `{stronger.rule}` ({stronger.action}) is stronger")
 
 
-def _why_not(bound: BoundRule, played: Played, scores: Scores) -> str:
+def _why_not(bound: BoundRule, result: SceneResult, scores: Scores) -> str:
     rule = bound.rule
-    texts = [one for one in played.read if one.text]
-    seen = {(one.direction, one.kind) for one in texts if (one.direction, one.kind) in rule.on}
-    if not seen:
-        kinds = ", ".join(dict.fromkeys(f"{one.kind} of the {one.direction}" for one in texts)) or "none"
+    texts = [text for text in result.texts if text.text]
+    if not any((text.direction, text.kind) in rule.on for text in texts):
+        kinds = ", ".join(dict.fromkeys(f"{text.kind} of the {text.direction}" for text in texts)) or "none"
         return f"it does not look at such texts ({kinds})"
     if rule.when.names() == {CHECK_ERROR}:
         return "no check failed"
-    found = _present(bound, played.found)
+    found = _names_with_findings(bound, result.findings)
     missing = sorted(rule.when.names() - found - {CHECK_ERROR})
     if isinstance(rule.when, Name) or not found & rule.when.names():
-        told = ", ".join(f"`{name}`" for name in missing)
+        names = ", ".join(f"`{name}`" for name in missing)
         near = [f"{scores[bound.policy.name, name]:.2f}" for name in missing if (bound.policy.name, name) in scores]
-        return f"{told} found nothing" + (f" (highest score {', '.join(near)})" if near else "")
+        return f"{names} found nothing" + (f" (highest score {', '.join(near)})" if near else "")
     return f"found {', '.join(f'`{name}`' for name in sorted(found))}, but not {', '.join(f'`{name}`' for name in missing)}"
 
 
-def _present(bound: BoundRule, found: Sequence[Found]) -> set[str]:
+def _names_with_findings(bound: BoundRule, findings: Sequence[TextFinding]) -> set[str]:
+    """The names of the rule's checks that found something in a text that the rule reads."""
     return {
-        bound.names[one.check]
-        for one in found
-        if one.check in bound.names and (one.direction, one.kind) in bound.rule.on
+        bound.names[finding.check]
+        for finding in findings
+        if finding.check in bound.names and (finding.direction, finding.kind) in bound.rule.on
     }

@@ -1,6 +1,6 @@
-"""What became of a scene, beside what was expected of it, and beside what became of it at other cuts.
+"""Compares the result of a scene with the expectations of its test, and with its result at other cuts.
 
-In: `Expectation` and `Played`. Out: faults, in words, with the two texts where texts differ. Kept: nothing.
+In: `Expectation` and `SceneResult`. Out: mismatches, in words, with both texts where texts differ. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -9,123 +9,129 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from guardproxy.policy import Expectation, ExpectedFinding, RequestFacts
-from guardproxy.policytest.playing import Found, Held, Played, Shown
+from guardproxy.policytest.playing import Delivery, RuleHit, SceneResult, TextFinding
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """What was expected and did not happen. `wanted`, `got`: the texts to compare, where there are two."""
+class Mismatch:
+    """An expectation that was not met. `wanted`, `got`: the texts to compare, where texts differ."""
 
     message: str
     wanted: str | None = None
     got: str | None = None
 
 
-def faults(expected: Expectation, played: Played) -> Iterator[Fault]:
-    """Everything that is not as expected."""
-    yield from _rules(expected, played)
-    if expected.decision is not None and expected.decision != played.decision:
-        why = f" ({played.trouble})" if played.trouble else ""
-        yield Fault(f"expected the decision {expected.decision}, got {played.decision}{why}")
-    yield from _words("model", played.upstream, expected.upstream_has, expected.upstream_lacks)
-    yield from _words("client", played.client, expected.client_has, expected.client_lacks)
-    yield from _exact("model", played.upstream, expected.upstream)
-    yield from _exact("client", played.client, expected.client)
-    yield from _finds(expected.finds, played.found)
+def mismatches(expected: Expectation, result: SceneResult) -> Iterator[Mismatch]:
+    """All expectations that the result does not meet."""
+    yield from _rules(expected, result)
+    if expected.decision is not None and expected.decision != result.decision:
+        why = f" ({result.trouble})" if result.trouble else ""
+        yield Mismatch(f"expected the decision {expected.decision}, got {result.decision}{why}")
+    yield from _words("model", result.upstream, expected.upstream_has, expected.upstream_lacks)
+    yield from _words("client", result.client, expected.client_has, expected.client_lacks)
+    yield from _exact("model", result.upstream, expected.upstream)
+    yield from _exact("client", result.client, expected.client)
+    yield from _finds(expected.finds, result.findings)
 
 
-def unmet(told: RequestFacts) -> str:
-    """Why no rule held where the policy is not for the request."""
-    facts = [f"route {told.route}", f"model `{told.model}`", f"tenant `{told.tenant}`"]
-    facts += [f"{name}: {value}" for name, value in sorted(told.headers.items())]
-    return f"the policy's `match` does not hold for {', '.join(facts)}"
+def unmet(facts: RequestFacts) -> str:
+    """The message for a test whose request the policy does not match."""
+    parts = [f"route {facts.route}", f"model `{facts.model}`", f"tenant `{facts.tenant}`"]
+    parts += [f"{name}: {value}" for name, value in sorted(facts.headers.items())]
+    return f"the policy's `match` does not hold for {', '.join(parts)}"
 
 
-def disagreement(first: Played, other: Played, how: str, *, alike: bool) -> Iterator[Fault]:
-    """What the same answer at other cuts came to. Both must agree in all that a policy decides, and in what the client gets.
-    `alike`: both were streamed, or neither; else how much of an answer that is ended has left is not the same."""
+def disagreement(first: SceneResult, other: SceneResult, how: str, *, alike: bool) -> Iterator[Mismatch]:
+    """Compares the results of one scene at two cuts. They must have the same decision, rules, findings and client's text.
+    `how`: describes the cuts of `other`. `alike`: both answers were streamed, or both were whole. If not, the client may get
+    more or less of an answer that was ended early."""
     if first.decision != other.decision:
-        yield Fault(f"{how}, the decision is {other.decision}, not {first.decision}")
-    for one in sorted(set(first.held) - set(other.held)):
-        yield Fault(f"{how}, the rule `{one.rule}` does not hold for {_place(one)}")
-    for one in sorted(set(other.held) - set(first.held)):
-        yield Fault(f"{how}, the rule `{one.rule}` holds for {_place(one)} as well")
+        yield Mismatch(f"{how}, the decision is {other.decision}, not {first.decision}")
+    for hit in sorted(set(first.hits) - set(other.hits)):
+        yield Mismatch(f"{how}, the rule `{hit.rule}` does not hold for {_place(hit)}")
+    for hit in sorted(set(other.hits) - set(first.hits)):
+        yield Mismatch(f"{how}, the rule `{hit.rule}` holds for {_place(hit)} as well")
     ended = first.decision in ("block", "retry")
     if (alike or not ended) and (before := _all(first.client)) != (after := _all(other.client)):
-        yield Fault(f"{how}, the client gets another text", before, after)
-    if not ended and set(first.found) != set(other.found):  # what comes after the end is found, or not, by chance
-        yield Fault(f"{how}, other things are found", _listed(first.found), _listed(other.found))
+        yield Mismatch(f"{how}, the client gets another text", before, after)
+    if not ended and set(first.findings) != set(other.findings):  # findings after an early end depend on the cuts
+        yield Mismatch(f"{how}, other things are found", _listed(first.findings), _listed(other.findings))
 
 
-def _place(held: Held) -> str:
-    return f"{held.label} at {held.start} to {held.end} of {held.path}"
+def _place(hit: RuleHit) -> str:
+    return f"{hit.label} at {hit.start} to {hit.end} of {hit.path}"
 
 
-def _rules(expected: Expectation, played: Played) -> Iterator[Fault]:
-    held = _names(played.rules)
-    if expected.rule is not None and expected.rule not in played.rules:
-        quietly = ", as it is in shadow mode" if expected.rule in played.shadow else ""
-        yield Fault(f"expected the rule `{expected.rule}` to hold{quietly}; those that did: {held}")
-    if expected.rules is not None and expected.rules != played.rules:
-        yield Fault(f"expected these rules to hold: {_names(expected.rules)}; those that did: {held}")
-    if expected.shadow is not None and expected.shadow != played.shadow:
-        wanted, got = _names(expected.shadow), _names(played.shadow)
-        yield Fault(f"expected these shadow rules to hold: {wanted}; those that did: {got}")
+def _rules(expected: Expectation, result: SceneResult) -> Iterator[Mismatch]:
+    held = _names(result.rules)
+    if expected.rule is not None and expected.rule not in result.rules:
+        quietly = ", as it is in shadow mode" if expected.rule in result.shadow else ""
+        yield Mismatch(f"expected the rule `{expected.rule}` to hold{quietly}; those that did: {held}")
+    if expected.rules is not None and expected.rules != result.rules:
+        yield Mismatch(f"expected these rules to hold: {_names(expected.rules)}; those that did: {held}")
+    if expected.shadow is not None and expected.shadow != result.shadow:
+        wanted, got = _names(expected.shadow), _names(result.shadow)
+        yield Mismatch(f"expected these shadow rules to hold: {wanted}; those that did: {got}")
 
 
 def _names(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def _words(who: str, shown: Shown | None, has: Sequence[str], lacks: Sequence[str]) -> Iterator[Fault]:
+def _words(who: str, shown: Delivery | None, has: Sequence[str], lacks: Sequence[str]) -> Iterator[Mismatch]:
     for word in has:
         if shown is None or not shown.where(word):
-            yield Fault(f"`{word}` does not reach the {who}{_what_did(who, shown)}", got=_all(shown))
+            yield Mismatch(f"`{word}` does not reach the {who}{_what_did(who, shown)}", got=_all(shown))
     for word in lacks:
         if shown and (path := shown.where(word)):
-            yield Fault(f"`{word}` reaches the {who}, in {path}", got=dict(shown.texts).get(path, shown.raw))
+            yield Mismatch(f"`{word}` reaches the {who}, in {path}", got=dict(shown.texts).get(path, shown.raw))
 
 
-def _what_did(who: str, shown: Shown | None) -> str:
+def _what_did(who: str, shown: Delivery | None) -> str:
     if shown is not None:
         return ""
     return ": nothing was sent to it" if who == "model" else ": the test has no answer that could be sent"
 
 
-def _all(shown: Shown | None) -> str | None:
+def _all(shown: Delivery | None) -> str | None:
     return None if shown is None else "\n".join(text for _, text in shown.texts)
 
 
-def _exact(who: str, shown: Shown | None, wanted: str | Mapping[str, str] | None) -> Iterator[Fault]:
+def _exact(who: str, shown: Delivery | None, wanted: str | Mapping[str, str] | None) -> Iterator[Mismatch]:
     if wanted is None:
         return
     texts = dict(shown.texts) if shown else {}
     if isinstance(wanted, str):
         if wanted not in texts.values():
-            yield Fault(f"the {who} gets another text{_what_did(who, shown)}", wanted, _all(shown))
+            yield Mismatch(f"the {who} gets another text{_what_did(who, shown)}", wanted, _all(shown))
         return
     for path, text in wanted.items():
         if path not in texts:
             paths = f"; texts that it gets: {', '.join(texts)}" if texts else _what_did(who, shown)
-            yield Fault(f"the {who} gets no text at `{path}`{paths}")
+            yield Mismatch(f"the {who} gets no text at `{path}`{paths}")
         elif texts[path] != text:
-            yield Fault(f"the {who} gets another text at `{path}`", text, texts[path])
+            yield Mismatch(f"the {who} gets another text at `{path}`", text, texts[path])
 
 
-def _finds(wanted: tuple[ExpectedFinding, ...] | None, found: Sequence[Found]) -> Iterator[Fault]:
+def _finds(wanted: tuple[ExpectedFinding, ...] | None, findings: Sequence[TextFinding]) -> Iterator[Mismatch]:
     if wanted is None:
         return
-    if not wanted and found:
-        yield Fault("expected that nothing is found", got=_listed(found))
+    if not wanted and findings:
+        yield Mismatch("expected that nothing is found", got=_listed(findings))
     for find in wanted:
-        if not any(_is(find, one) for one in found):
-            asked = [f"{key} `{value}`" for key in ExpectedFinding.__slots__ if (value := getattr(find, key))]
-            yield Fault(f"expected a finding with {', '.join(asked)}", got=_listed(found) or "nothing was found")
+        if not any(_is(find, finding) for finding in findings):
+            members = [f"{key} `{value}`" for key in ExpectedFinding.__slots__ if (value := getattr(find, key))]
+            yield Mismatch(
+                f"expected a finding with {', '.join(members)}", got=_listed(findings) or "nothing was found"
+            )
 
 
-def _is(find: ExpectedFinding, one: Found) -> bool:
-    return all(getattr(find, key) in ("", getattr(one, key)) for key in ExpectedFinding.__slots__)
+def _is(find: ExpectedFinding, finding: TextFinding) -> bool:
+    return all(getattr(find, key) in ("", getattr(finding, key)) for key in ExpectedFinding.__slots__)
 
 
-def _listed(found: Sequence[Found]) -> str:
-    return "\n".join(f"{one.check} {one.label} `{one.text}` at {one.start} to {one.end} of {one.path}" for one in found)
+def _listed(findings: Sequence[TextFinding]) -> str:
+    return "\n".join(
+        f"{finding.check} {finding.label} `{finding.text}` at {finding.start} to {finding.end} of {finding.path}"
+        for finding in findings
+    )

@@ -1,7 +1,7 @@
-"""Results of policy tests -> the XML that CI systems read as JUnit's.
+"""Writes the results of policy tests as JUnit XML, which CI systems read.
 
-There is no one schema; this is the part that all readers share: `testsuites`, a `testsuite` for each policy, a `testcase` for
-each test, a `failure` with what was expected. In: results. Out: bytes.
+JUnit XML has no official schema. The document uses the elements that all readers know: `testsuites`, a `testsuite` for each
+policy, a `testcase` for each test, a `failure` with the expectations that were not met. In: results. Out: bytes.
 """
 
 from __future__ import annotations
@@ -11,51 +11,51 @@ from collections.abc import Sequence
 from itertools import groupby
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from guardproxy.policytest.judging import Fault
-from guardproxy.policytest.running import Ran
+from guardproxy.policytest.judging import Mismatch
+from guardproxy.policytest.running import CaseResult
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(results: Sequence[Ran]) -> bytes:
-    """The document."""
+def junit(results: Sequence[CaseResult]) -> bytes:
+    """Returns the document, encoded in UTF-8."""
     root = Element("testsuites", {"name": "guardproxy policy test", **_counts(results)})
-    for name, group in groupby(results, lambda one: one.policy.name):
+    for name, group in groupby(results, lambda result: result.policy.name):
         tests = list(group)
         suite = SubElement(root, "testsuite", {"name": name, **_counts(tests)})
-        for one in tests:
-            about = {"classname": name, "name": _plain(one.test.name), "time": f"{one.seconds:.3f}"}
-            place = {"file": _plain(one.policy.source), "line": str(one.test.place.line)}
+        for result in tests:
+            about = {"classname": name, "name": _plain(result.test.name), "time": f"{result.seconds:.3f}"}
+            place = {"file": _plain(result.policy.source), "line": str(result.test.place.line)}
             case = SubElement(suite, "testcase", {**about, **place})
-            if one.skipped:
-                SubElement(case, "skipped", {"message": one.skipped})
-            if one.faults:
-                told = _plain("; ".join(fault.message for fault in one.faults))
-                failure = SubElement(case, "failure", {"message": told, "type": "policy"})
-                failure.text = _plain("\n\n".join(map(_text, one.faults)))
+            if result.skipped:
+                SubElement(case, "skipped", {"message": result.skipped})
+            if result.mismatches:
+                message = _plain("; ".join(mismatch.message for mismatch in result.mismatches))
+                failure = SubElement(case, "failure", {"message": message, "type": "policy"})
+                failure.text = _plain("\n\n".join(map(_text, result.mismatches)))
     indent(root)
     return bytes(tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
-def _counts(results: Sequence[Ran]) -> dict[str, str]:
-    failed = sum(bool(one.faults) for one in results)
-    seconds = sum(one.seconds for one in results)
+def _counts(results: Sequence[CaseResult]) -> dict[str, str]:
+    failed = sum(bool(result.mismatches) for result in results)
+    seconds = sum(result.seconds for result in results)
     counts = {
         "tests": len(results),
         "failures": failed,
         "errors": 0,
-        "skipped": sum(bool(one.skipped) for one in results),
+        "skipped": sum(bool(result.skipped) for result in results),
     }
     return {**{name: str(count) for name, count in counts.items()}, "time": f"{seconds:.3f}"}
 
 
-def _text(fault: Fault) -> str:
-    lines = [fault.message]
-    lines += [f"  expected: {fault.wanted}"] if fault.wanted is not None else []
-    lines += [f"  got:      {fault.got}"] if fault.got is not None else []
+def _text(mismatch: Mismatch) -> str:
+    lines = [mismatch.message]
+    lines += [f"  expected: {mismatch.wanted}"] if mismatch.wanted is not None else []
+    lines += [f"  got:      {mismatch.got}"] if mismatch.got is not None else []
     return "\n".join(lines)
 
 
 def _plain(text: str) -> str:
-    """`text` without what XML cannot hold."""
+    """`text` with a replacement for each character that XML does not allow."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

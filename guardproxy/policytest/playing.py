@@ -1,8 +1,8 @@
-"""One scene through an exchange: the driver of tests, without sockets, threads or clock.
+"""Plays a scene through an exchange, without sockets, threads or a clock.
 
-In: policies, a scene and how its answer is cut. Out: what reached the model and the client, what was found, which rules
-held. A check that fails does so as it would in the proxy. Placeholders are shown as `[EMAIL_ADDRESS_1]`, numbered by label
-in the order in which they come up, for their letters depend on a key.
+In: policies, a scene and the cuts of its answer. Out: the texts that reached the model and the client, the findings, and the
+rules that held. A check that raises is handled as in the proxy. Placeholders depend on a key, so they are shown by label and
+order of appearance: `[EMAIL_ADDRESS_1]`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ from guardproxy.exchange import (
     play,
     unsealed,
 )
-from guardproxy.findings import Direction, Kind
-from guardproxy.findings import Scan as ScanResult
+from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy import (
     BoundRule,
     PolicySet,
@@ -60,7 +59,7 @@ _LIMIT_BYTES = 64 * 1024 * 1024
 
 @dataclass(slots=True)
 class Numbers:
-    """Placeholders and how they are shown."""
+    """Numbers placeholders in the order in which they appear."""
 
     shown: dict[str, str] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
@@ -70,7 +69,7 @@ class Numbers:
         return PLACEHOLDER.sub(lambda match: self._of(match[0]), text)
 
     def fill(self, text: str) -> str:
-        """`text` with the placeholders that the numbered ones stand for."""
+        """`text` with the placeholders in place of their numbered forms."""
         for placeholder, number in self.shown.items():
             text = text.replace(number, placeholder)
         return text
@@ -84,22 +83,22 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What somebody was sent. `texts`: each text by its path, in order; `raw`: the bytes, as text."""
+class Delivery:
+    """What was sent to the model or the client. `texts`: path and text of each, in order; `raw`: the bytes, decoded."""
 
     texts: tuple[tuple[str, str], ...] = ()
     raw: str = ""
 
     def where(self, word: str) -> str:
-        """The path of a text that holds `word`, or `body`; empty where nothing does."""
+        """The path of a text that contains `word`; `body` if only the bytes contain it; otherwise empty."""
         decoded = ((path, view(text).text if text[:1] in "{[" else "") for path, text in self.texts)
         found = (path for path, text in (*self.texts, *decoded) if word in text)
         return next(found, "body" if word in self.raw else "")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Found:
-    """A finding, with the text that it is of."""
+class TextFinding:
+    """A finding, with the place and the text that it covers."""
 
     direction: Direction
     path: str
@@ -114,8 +113,8 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Held:
-    """A rule that held, and by which finding. `verdict`: what its action leads to."""
+class RuleHit:
+    """A rule that held, with the finding that made it hold. `verdict`: the verdict of its action."""
 
     policy: str
     rule: str
@@ -132,8 +131,8 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """A text as the checks read it. `checks`: those that some rule asks of it."""
+class ScannedText:
+    """A text as the checks read it. `checks`: the names of the checks that rules ask of it."""
 
     direction: Direction
     path: str
@@ -144,17 +143,18 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
-    """What became of a scene. `rules_of`: those of the policies whose `match` holds for it; `trouble`: why it ended though no
-    rule ended it; `upstream`, `client`: what each was sent, `None` where nothing was; `read`: every text."""
+class SceneResult:
+    """The result of a scene. `rules_of`: the rules of the policies whose `match` holds for it; `trouble`: why the exchange
+    ended, if no rule ended it; `upstream`, `client`: what was sent to them, `None` if nothing was; `texts`: every text of the
+    exchange."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
-    held: tuple[Held, ...]
-    found: tuple[Found, ...]
-    upstream: Shown | None
-    client: Shown | None
-    read: tuple[Read, ...] = ()
+    hits: tuple[RuleHit, ...]
+    findings: tuple[TextFinding, ...]
+    upstream: Delivery | None
+    client: Delivery | None
+    texts: tuple[ScannedText, ...] = ()
     trouble: str = ""
 
     @property
@@ -163,29 +163,29 @@ class Played:
 
     @property
     def rules(self) -> tuple[str, ...]:
-        return tuple(sorted({one.rule for one in self.held if one.enforced}))
+        return tuple(sorted({hit.rule for hit in self.hits if hit.enforced}))
 
     @property
     def shadow(self) -> tuple[str, ...]:
-        return tuple(sorted({one.rule for one in self.held if not one.enforced}))
+        return tuple(sorted({hit.rule for hit in self.hits if not hit.enforced}))
 
 
 def play_scene(
     policies: PolicySet,
     scene: Texts | RawExchange,
-    told: RequestFacts,
+    facts: RequestFacts,
     cuts: Cuts,
-    scan: Callable[[Job], ScanResult] = scanned,
-) -> Played:
-    """The scene, once. `scan`: runs a check on a window."""
-    exchange, codec = _exchange(policies, told)
+    scan: Callable[[Job], Scan] = scanned,
+) -> SceneResult:
+    """Plays a scene once. `scan`: runs a check on a window."""
+    exchange, codec = _exchange(policies, facts)
     numbers = Numbers()
-    body = request_of(scene, told, cuts.streamed)
-    language = first_language(told.headers.get("content-language", ""))
-    done = play(exchange, [RequestReceived(body, language=language, headers=told.headers)], each(scan))
+    body = request_of(scene, facts, cuts.streamed)
+    language = first_language(facts.headers.get("content-language", ""))
+    done = play(exchange, [RequestReceived(body, language=language, headers=facts.headers)], each(scan))
     _upstream(exchange, done, numbers)
     number = 0
-    while exchange.state == State.WAITING and (answer := answer_of(scene, told, cuts, number, numbers.fill)):
+    while exchange.state == State.WAITING and (answer := answer_of(scene, facts, cuts, number, numbers.fill)):
         number += 1
         inputs: list[Input] = [ResponseStarted(answer.status, answer.media), *map(DataReceived, answer.pieces)]
         done += play(exchange, [*inputs, ResponseEnded()], each(scan), late=(False, *answer.late))
@@ -194,8 +194,8 @@ def play_scene(
     return _played(exchange, done, upstream, client, numbers)
 
 
-def replayed(rerun: Rerun) -> Played:
-    """What became of a recorded exchange."""
+def replayed(rerun: Rerun) -> SceneResult:
+    """The result of a recorded exchange that was run again."""
     exchange, numbers = rerun.exchange, Numbers()
     upstream = _upstream(exchange, rerun.done, numbers)
     texts = tuple(
@@ -203,27 +203,27 @@ def replayed(rerun: Rerun) -> Played:
         for lane in exchange.answers[-1].gate.lanes
         if not lane.judged and lane.rewrite.released
     )
-    client = Shown(texts) if exchange.is_over else None
+    client = Delivery(texts) if exchange.is_over else None
     return _played(exchange, rerun.done, upstream, client, numbers)
 
 
-def _exchange(policies: PolicySet, told: RequestFacts) -> tuple[Exchange, Codec]:
-    codec, read_by = codec_of(told), served(told.route)
+def _exchange(policies: PolicySet, facts: RequestFacts) -> tuple[Exchange, Codec]:
+    codec, read_by = codec_of(facts), served(facts.route)
     setting = Setting(
         id="test",
-        route=read_by.route.text if read_by else told.route,
-        path=told.route.partition(" ")[2] if read_by else "",
-        tenant=told.tenant,
-        tenant_name=told.tenant,
+        route=read_by.route.text if read_by else facts.route,
+        path=facts.route.partition(" ")[2] if read_by else "",
+        tenant=facts.tenant,
+        tenant_name=facts.tenant,
         codec=codec,
         policies=policies,
-        keys=Keys.of(_KEY, told.tenant, unsealed),
+        keys=Keys.of(_KEY, facts.tenant, unsealed),
     )
     return Exchange(setting), codec
 
 
-def _upstream(exchange: Exchange, done: Iterable[Command], numbers: Numbers) -> Shown | None:
-    """What the model was sent last."""
+def _upstream(exchange: Exchange, done: Iterable[Command], numbers: Numbers) -> Delivery | None:
+    """The last request that was sent to the model."""
     bodies = [command.body for command in done if isinstance(command, SendUpstream)]
     if not bodies:
         return None
@@ -231,8 +231,8 @@ def _upstream(exchange: Exchange, done: Iterable[Command], numbers: Numbers) -> 
     return _shown(setting.codec.read_request(*setting.target, bodies[-1]).events(), bodies[-1], numbers)
 
 
-def _client(codec: Codec, done: Iterable[Command], numbers: Numbers) -> Shown | None:
-    """What the client was sent, read as a client reads it."""
+def _client(codec: Codec, done: Iterable[Command], numbers: Numbers) -> Delivery | None:
+    """What was sent to the client, decoded as a client decodes it."""
     head = next((command for command in done if isinstance(command, SendHead)), None)
     if head is None:
         return None
@@ -241,17 +241,17 @@ def _client(codec: Codec, done: Iterable[Command], numbers: Numbers) -> Shown | 
     return _shown([*decoder.feed(data), *decoder.end()], data, numbers)
 
 
-def _shown(events: Iterable[Event], data: bytes, numbers: Numbers) -> Shown:
+def _shown(events: Iterable[Event], data: bytes, numbers: Numbers) -> Delivery:
     texts: dict[str, str] = {}
     for event in events:
         if isinstance(event, Text) and not event.again:
             texts[event.channel.path] = texts.get(event.channel.path, "") + event.text
     shown = tuple((path, numbers.show(text)) for path, text in texts.items())
-    return Shown(shown, numbers.show(data.decode("utf-8", "replace")))
+    return Delivery(shown, numbers.show(data.decode("utf-8", "replace")))
 
 
 def _released(lane: Lane) -> str:
-    """What of a text went on, edits applied."""
+    """The released part of a text, with its edits."""
     whole, out, at = "".join(lane.text.parts), "", 0
     for low, high, replacement in lane.rewrite.raw_edits():
         if low >= lane.rewrite.released:
@@ -262,32 +262,45 @@ def _released(lane: Lane) -> str:
 
 
 def _played(
-    exchange: Exchange, done: Sequence[Command], upstream: Shown | None, client: Shown | None, numbers: Numbers
-) -> Played:
-    held = tuple(
-        Held(
-            *(one.policy, one.rule, one.action, one.enforced, one.channel.direction, one.channel.path),
-            *(one.finding.check, one.finding.label, one.finding.start, one.finding.end, one.attempt),
-            verdict_of(one.decision),
+    exchange: Exchange, done: Sequence[Command], upstream: Delivery | None, client: Delivery | None, numbers: Numbers
+) -> SceneResult:
+    hits = tuple(
+        RuleHit(
+            *(
+                outcome.policy,
+                outcome.rule,
+                outcome.action,
+                outcome.enforced,
+                outcome.channel.direction,
+                outcome.channel.path,
+            ),
+            *(
+                outcome.finding.check,
+                outcome.finding.label,
+                outcome.finding.start,
+                outcome.finding.end,
+                outcome.attempt,
+            ),
+            verdict_of(outcome.decision),
         )
-        for one in exchange.outcomes
+        for outcome in exchange.outcomes
     )
     last = done[-1] if done else None
-    outcome = last.outcome if isinstance(last, Finish) else ""
-    return Played(
+    ending = last.outcome if isinstance(last, Finish) else ""
+    return SceneResult(
         decision=outcome_of(exchange, done),
         rules_of=exchange.bound.rules if exchange.bound else (),
-        held=held,
-        found=tuple(_findings(exchange, numbers)),
+        hits=hits,
+        findings=tuple(_findings(exchange, numbers)),
         upstream=upstream,
         client=client,
-        read=tuple(_read(exchange)),
-        trouble=_trouble(outcome, last.record if isinstance(last, Finish) else None),
+        texts=tuple(_texts(exchange)),
+        trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
     )
 
 
 def _trouble(outcome: str, record: Record | None) -> str:
-    """Why an exchange ended, where no rule ended it."""
+    """Why an exchange ended, if no rule ended it; otherwise empty."""
     if outcome in ("", "answered", "blocked_request", "blocked_response"):
         return ""
     error = record.error if record else None
@@ -297,7 +310,7 @@ def _trouble(outcome: str, record: Record | None) -> str:
 
 
 def _sides(exchange: Exchange) -> Iterator[tuple[int, Lane]]:
-    """Every text, with the attempt that it belongs to."""
+    """Every text, with the number of its attempt."""
     sides: list[tuple[int, Side]] = [(0, exchange.sides["request"]), *enumerate(exchange.answers)]
     for attempt, side in sides:
         for lane in side.gate.lanes:
@@ -308,18 +321,18 @@ def _whole(lane: Lane) -> str:
     return lane.text.view.text if lane.text.view else "".join(lane.text.parts)
 
 
-def _read(exchange: Exchange) -> Iterator[Read]:
+def _texts(exchange: Exchange) -> Iterator[ScannedText]:
     for attempt, lane in _sides(exchange):
         checks = tuple(dict.fromkeys(check.name for check in lane.progress.checks if check.name != RESTORE))
         channel = lane.channel
-        yield Read(channel.direction, channel.path, channel.kind, _whole(lane), checks, attempt)
+        yield ScannedText(channel.direction, channel.path, channel.kind, _whole(lane), checks, attempt)
 
 
-def _findings(exchange: Exchange, numbers: Numbers) -> Iterator[Found]:
+def _findings(exchange: Exchange, numbers: Numbers) -> Iterator[TextFinding]:
     for attempt, lane in _sides(exchange):
         whole, channel = _whole(lane), lane.channel
-        for one in lane.progress.findings:
-            if one.check != RESTORE:
-                place = (channel.direction, channel.path, one.start, one.end)
-                text = numbers.show(whole[one.start : one.end])
-                yield Found(*place, one.check, one.label, text, channel.kind, one.score, attempt)
+        for finding in lane.progress.findings:
+            if finding.check != RESTORE:
+                place = (channel.direction, channel.path, finding.start, finding.end)
+                text = numbers.show(whole[finding.start : finding.end])
+                yield TextFinding(*place, finding.check, finding.label, text, channel.kind, finding.score, attempt)

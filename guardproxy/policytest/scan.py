@@ -1,7 +1,7 @@
-"""Texts through the policies without a server: what `guardproxy scan` runs.
+"""Scans texts under the policies without a server, for `guardproxy scan`.
 
-Each text goes through the same exchange as traffic does, as the only message of a chat request or as the answer to an
-empty one, so what is printed here is what the proxy would do.
+Each text goes through the same exchange as traffic does: as the only message of a chat request, or as the answer to an
+empty request. So the result is what the proxy would do.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ from guardproxy.exchange import (
     play,
     unsealed,
 )
-from guardproxy.findings import Channel, Finding, failed
-from guardproxy.findings import Scan as ScanResult
+from guardproxy.findings import Channel, Finding, Scan, failed
 from guardproxy.policy import PolicySet, Verdict, strongest
 from guardproxy.wire import codecs
 from guardproxy.wire.json import dotted, reach, read, write
@@ -42,8 +41,8 @@ _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secr
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a text. `text`: after edits, empty when nothing goes on; `findings` count in the text given. A text that
-    is sent back to the model (`retry`) does not go on."""
+    """The result of scanning a text. `text`: the text after edits, empty if the text is blocked or sent back to the model
+    (`retry`); the offsets of `findings` count in the text before edits."""
 
     decision: Verdict
     rules: tuple[str, ...]
@@ -52,7 +51,7 @@ class Result:
 
 
 def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
-    """What a check, and its partner where it has one, finds in a text that is there as a whole. Raises what it raises."""
+    """The findings of a check and of its partner, if it has one, in a complete text. Raises what the check raises."""
     lane = Lane(channel, with_partner(check), False)
     lane.text.append(text)
     lane.text.ended = True
@@ -60,8 +59,8 @@ def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
     return lane.learn(windows, [lane.progress.checks[number].scan([window])[0] for number, window in windows])
 
 
-def scanned(job: Job) -> ScanResult:
-    """What a check says of a window; where it fails, that it did: its class of error, as in the proxy."""
+def scanned(job: Job) -> Scan:
+    """Scans a window with its check. If the check raises, the scan names the class of the error, as in the proxy."""
     try:
         return job.check.scan([job.window])[0]
     except Exception as error:
@@ -69,7 +68,7 @@ def scanned(job: Job) -> ScanResult:
 
 
 def outcome_of(exchange: Exchange, done: Sequence[Command]) -> Verdict:
-    """The strongest thing that was done in an exchange."""
+    """The strongest verdict that took effect in an exchange."""
     if any(isinstance(command, Finish) and command.outcome != "answered" for command in done):
         return "block"
     decisions = [outcome.decision for outcome in exchange.outcomes if outcome.enforced]
@@ -83,7 +82,7 @@ def _has_asked_again(done: Sequence[Command]) -> bool:
 
 
 def scan_text(policies: PolicySet, text: str, direction: Literal["request", "response"]) -> Result:
-    """What the policies do with one text. It is sent in the first of the formats."""
+    """Scans a text under the policies. The exchange uses the first of the wire formats."""
     codec = codecs()[0]
     author, contract = codec.author, codec.contract
     exchange = Exchange(
@@ -112,5 +111,5 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
     gate = exchange.answers[0].gate if again else exchange.sides[direction].gate
     path = dotted(author.PROMPT_PATH if direction == "request" else contract.answer_path)
     lane = next((lane for lane in gate.lanes if lane.channel.path == path), None)
-    rules = tuple(sorted({one.rule for one in exchange.outcomes if one.enforced}))
+    rules = tuple(sorted({outcome.rule for outcome in exchange.outcomes if outcome.enforced}))
     return Result(outcome_of(exchange, done), rules, tuple(lane.progress.findings) if lane else (), shown)

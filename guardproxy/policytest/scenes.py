@@ -1,7 +1,7 @@
-"""A scene of a policy test -> the bytes that go over the wire: a request, and answers that are cut anywhere.
+"""Turns a scene of a policy test into the bytes on the wire: a request, and answers that are cut at any offset.
 
 In: `Texts` or `RawExchange`, and a seed. Out: bytes. Kept: nothing. The cuts are a function of the seed, so a failure can be
-played again.
+reproduced.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from guardproxy.wire import Author, Codec, Prompt, codec_for
 from guardproxy.wire.json import write
 
 LETTERS = 1
-"""The seed at which every character of a text, and every event, comes alone."""
+"""The seed at which every character of a text, and every event, arrives in a piece of its own."""
 
 _MOST_CUTS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """How an answer comes. `streamed`: as events; `seed`: in pieces, of which 0 makes one."""
+    """How an answer arrives. `streamed`: as events; `seed`: where it is cut into pieces. Seed 0 leaves it in one piece."""
 
     streamed: bool = False
     seed: int = 0
@@ -36,8 +36,8 @@ class Cuts:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the upstream says. `late[i]`: the piece after `pieces[i]` comes before the checks have seen that one."""
+class SceneAnswer:
+    """An answer of the upstream. `late[i]`: the piece after `pieces[i]` arrives before `pieces[i]` was scanned."""
 
     status: int
     media: str
@@ -49,53 +49,55 @@ Fill = Callable[[str], str]
 """Puts this exchange's placeholders where a scene says `[EMAIL_ADDRESS_1]`."""
 
 
-def request_of(scene: Texts | RawExchange, told: RequestFacts, streamed: bool) -> bytes:
+def request_of(scene: Texts | RawExchange, facts: RequestFacts, streamed: bool) -> bytes:
     """The body of the request."""
     if isinstance(scene, RawExchange):
         return write(scene.request)
-    prompt = Prompt(told.model, scene.request or "", stream=streamed)
-    return write(codec_of(told).author.request(prompt))
+    prompt = Prompt(facts.model, scene.request or "", stream=streamed)
+    return write(codec_of(facts).author.request(prompt))
 
 
-def answer_of(scene: Texts | RawExchange, told: RequestFacts, cuts: Cuts, number: int, fill: Fill) -> Answer | None:
-    """The answer at one attempt (from 0); `None` when the scene has none for it."""
+def answer_of(
+    scene: Texts | RawExchange, facts: RequestFacts, cuts: Cuts, number: int, fill: Fill
+) -> SceneAnswer | None:
+    """The answer at an attempt, counted from 0; `None` if the scene has no answer for it."""
     if isinstance(scene, RawExchange):
-        return _written(scene, told, cuts, number, fill)
+        return _written(scene, facts, cuts, number, fill)
     if number >= len(scene.answers):
         return None
-    text, codec = fill(scene.answers[number]), codec_of(told)
+    text, codec = fill(scene.answers[number]), codec_of(facts)
     author, media = codec.author, codec.contract.media
     if not cuts.streamed:
-        return Answer(200, media.whole, (write(author.answer_with("assistant", text)),))
+        return SceneAnswer(200, media.whole, (write(author.answer_with("assistant", text)),))
     pieces = [text[low:high] for low, high in _borders(len(text), cuts.seed)]
     return _cut(author.frames_with("assistant", pieces) or [], 200, media.streamed, cuts.seed)
 
 
 def plays(scene: Texts | RawExchange, chunkings: int) -> list[Cuts]:
-    """All the ways in which a scene is played; the first is what the others must agree with."""
+    """All cuts at which a scene is played. The results at the other cuts must agree with the result at the first."""
     if isinstance(scene, Texts):
         streams = [Cuts(True, seed) for seed in range(chunkings + 1)] if scene.answers and chunkings else []
         return [Cuts(), *streams]
     if scene.stream is not None:
         return [Cuts(True, seed) for seed in range(chunkings + 1)]
-    # The bytes of one JSON body mean nothing before the last has come: one way to cut them stands for all.
+    # A JSON body is decoded only when it is complete, so a single seed stands for all cuts.
     return [Cuts(False, seed) for seed in range(2 if scene.answers and chunkings else 1)]
 
 
-def codec_of(told: RequestFacts) -> Codec:
+def codec_of(facts: RequestFacts) -> Codec:
     """The format of a scene's route."""
-    codec = codec_for(told.route)
+    codec = codec_for(facts.route)
     assert codec is not None  # noqa: S101 - the reader of the file has seen to it
     return codec
 
 
-def _written(scene: RawExchange, told: RequestFacts, cuts: Cuts, number: int, fill: Fill) -> Answer | None:
-    codec = codec_of(told)
+def _written(scene: RawExchange, facts: RequestFacts, cuts: Cuts, number: int, fill: Fill) -> SceneAnswer | None:
+    codec = codec_of(facts)
     author, media = codec.author, codec.contract.media
     if scene.stream is not None:
         if number:
             return None
-        # A scene may leave out what closes its stream: a test is of texts, not of endings.
+        # A scene may leave out the closing events of its stream, as tests are about texts.
         items = [*scene.stream, *author.ending(scene.stream)]
         return _cut([_event(item, author, fill) for item in items], scene.status, media.streamed, cuts.seed)
     if number >= len(scene.answers):
@@ -110,17 +112,17 @@ def _event(item: Any, author: Author, fill: Fill) -> bytes:
 # Cuts.
 
 
-def _cut(events: Sequence[bytes], status: int, media: str, seed: int) -> Answer:
-    if seed == LETTERS:  # each event as it comes, seen by the checks before the next
-        return Answer(status, media, tuple(events), (False,) * len(events))
+def _cut(events: Sequence[bytes], status: int, media: str, seed: int) -> SceneAnswer:
+    if seed == LETTERS:  # each event is scanned before the next arrives
+        return SceneAnswer(status, media, tuple(events), (False,) * len(events))
     data = b"".join(events)
     pieces = tuple(data[low:high] for low, high in _borders(len(data), seed))
     chance = Random(f"late {seed}")  # noqa: S311 - a test that can be repeated
-    return Answer(status, media, pieces, tuple(bool(seed) and chance.random() < 0.3 for _ in pieces))
+    return SceneAnswer(status, media, pieces, tuple(bool(seed) and chance.random() < 0.3 for _ in pieces))
 
 
 def _borders(size: int, seed: int) -> list[tuple[int, int]]:
-    """From where to where each piece goes."""
+    """The start and the end of each piece, in order."""
     if seed == LETTERS:
         return list(pairwise(range(size + 1)))
     chance = Random(f"{seed} {size}")  # noqa: S311 - as above

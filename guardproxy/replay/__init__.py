@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from guardproxy.replay.comparison import Masked, Way, differences, is_seen, moved_decisions, text_at
+from guardproxy.replay.comparison import MaskedValue, Way, differences, is_seen, moved_decisions, text_at
 from guardproxy.replay.replays import Rerun, replay, rerun
 
 __all__ = [
-    "Masked",
+    "MaskedValue",
     "Rerun",
     "Way",
     "differences",

@@ -1,6 +1,6 @@
-"""What differs between a record and the record of its replay, in words.
+"""Compares a record with the record of its replay, in words.
 
-In: both records. Out: one line for each difference: outcome, rules, decisions, edits, how much text left.
+In: both records. Out: a line for each difference in the outcome, rules, decisions, edits and released text.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from guardproxy.redaction import PLACEHOLDER
 from guardproxy.wire.json import view
 
 Way = Literal["holds now", "holds no longer", "does something else", "cannot be told"]
-"""`cannot be told`: the value stands masked in the log, and the check that found it has changed since."""
-Masked = tuple[str, str, str]
-"""A masked value that no check could read again: the direction, path and label of what was found."""
+"""`cannot be told`: the value is masked in the log, and the check that found it has changed since."""
+MaskedValue = tuple[str, str, str]
+"""A masked value that no check could read again: the direction, path and label of its finding."""
 
 UNTOUCHED = frozenset(("answered", "blocked_request", "blocked_response"))
-"""Outcomes that nothing from outside brought about."""
+"""Outcomes without an outside cause, such as a failure or a closed connection."""
 
 
 def is_seen(record: Record | Closing) -> TypeGuard[Record]:
@@ -28,7 +28,7 @@ def is_seen(record: Record | Closing) -> TypeGuard[Record]:
 
 
 def differences(old: Record, new: Record) -> list[str]:
-    """The differences; what `new` shows of an answer that was cut off is compared as far as `old` goes."""
+    """The differences, in words. An answer that was cut off is compared up to the end of its text in `old`."""
     out = [
         f"{name}: {before} -> {after}"
         for name, before, after in (("outcome", old.outcome, new.outcome), ("status", old.status, new.status))
@@ -50,13 +50,13 @@ def differences(old: Record, new: Record) -> list[str]:
     for name, old_side, new_side in sides:
         again = _by_place(new_side.texts)
         for text in old_side.texts:
-            others = again.get(text.path, [])
-            if not others:
+            candidates = again.get(text.path, [])
+            if not candidates:
                 if text.released:
                     out.append(f"{name} {text.path}: the text is gone")
                 continue
-            same = (number for number, other in enumerate(others) if other.kind == text.kind)
-            other = others.pop(next(same, 0))
+            same = (number for number, other in enumerate(candidates) if other.kind == text.kind)
+            other = candidates.pop(next(same, 0))
             if (was := _edits(text, cut_off)) != (now := _edits(other, cut_off)):
                 out.append(f"{name} {text.path}: edits {was} -> {now}")
             if text.released != other.released:
@@ -65,7 +65,7 @@ def differences(old: Record, new: Record) -> list[str]:
 
 
 def _by_place(texts: Sequence[RecordedText]) -> dict[str, list[RecordedText]]:
-    """Texts by their path: a later version may call the kind of a place by another name."""
+    """Texts by path, not by kind, as a later version may name the kind differently."""
     out: dict[str, list[RecordedText]] = {}
     for text in texts:
         out.setdefault(text.path, []).append(text)
@@ -73,12 +73,12 @@ def _by_place(texts: Sequence[RecordedText]) -> dict[str, list[RecordedText]]:
 
 
 def _edits(text: RecordedText, cut_off: bool) -> list[list[int]]:
-    """The edits of a text; of an answer that was cut off, only those in what had left."""
+    """The edits of a text; in an answer that was cut off, only those in its released part."""
     return [list(edit) for edit in text.edits if not cut_off or edit[0] < text.released]
 
 
 def _counted(decisions: Sequence[RecordedDecision]) -> list[tuple[str, ...]]:
-    """What was decided, whatever the check is called by now."""
+    """The decisions without the names of their checks, which may have changed."""
     return sorted(
         tuple(str(value) for name, value in sorted(decision.document().items()) if name != "check")
         for decision in decisions
@@ -86,11 +86,11 @@ def _counted(decisions: Sequence[RecordedDecision]) -> list[tuple[str, ...]]:
 
 
 def moved_decisions(
-    before: Record, after: Record, blind: Collection[Masked] = ()
+    before: Record, after: Record, blind: Collection[MaskedValue] = ()
 ) -> Iterator[tuple[RecordedDecision, Way]]:
-    """The decisions that only one of two records has. Where a text is masked otherwise, offsets move, so a decision is the same
-    if it is about the same label of the same text, in the same order. `blind`: what checks that are new or changed look for and
-    could not read."""
+    """The decisions that are in only one of two records. Different masks move offsets, so decisions are equal if they are
+    about the same label in the same text, in the same order. `blind`: the masked values that new or changed checks look for
+    and could not read."""
     old, new = (_numbered(record.decisions) for record in (before, after))
     for key, decision in old.items():
         if key not in new:
@@ -102,13 +102,13 @@ def moved_decisions(
 
 
 def _is_masked(record: Record, decision: RecordedDecision) -> bool:
-    """Whether what was found is a placeholder, which another check cannot take for what it stands for."""
+    """Whether the found text is a placeholder, in which another check cannot recognize the value."""
     text = text_at(record, decision.direction, decision.path, decision.attempt, decoded=True) or ""
     return PLACEHOLDER.fullmatch(text[decision.start : decision.end]) is not None
 
 
 def _numbered(decisions: Sequence[RecordedDecision]) -> dict[tuple[str | int, ...], RecordedDecision]:
-    """Each decision by what it is, whatever its policy is called by now."""
+    """Decisions by a key without the name of their policy, which may have changed."""
     counts: Counter[tuple[str | int, ...]] = Counter()
     out = {}
     for decision in decisions:
@@ -120,8 +120,8 @@ def _numbered(decisions: Sequence[RecordedDecision]) -> dict[tuple[str | int, ..
 
 
 def text_at(record: Record, direction: str, path: str, attempt: int = 0, *, decoded: bool = False) -> str | None:
-    """The text of a record at a path; `None` where it keeps none. `attempt`: of which answer; `decoded`: JSON as checks read
-    it, in which findings count."""
+    """The text of a record at a path; `None` if it is not kept. `attempt`: the number of the answer; `decoded`: whether to
+    return JSON as checks read it, in which the offsets of findings count."""
     sides: tuple[RecordedSide, ...] = record.answers if direction == "response" else (record.request,)
     side = sides[attempt if attempt < len(sides) else -1]
     text = next((text for text in side.texts if text.path == path), None)

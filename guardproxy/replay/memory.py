@@ -1,4 +1,4 @@
-"""What a record remembers: what its checks found, and what else an exchange that runs again takes from it."""
+"""Reads from a record what a replayed exchange takes from it: the findings of its checks, tokens and conditions."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import cast
 from guardproxy.audit import Record, RecordedFinding, RecordedPlaces, RecordedSide, RecordedText
 from guardproxy.checks import QUICK, Check, Traits
 from guardproxy.events import Event
-from guardproxy.exchange import Job, Scanned
-from guardproxy.exchange import Scan as ScanCommand
+from guardproxy.exchange import Job, RunScans, Scanned
 from guardproxy.findings import Finding, Kind, Scan, Window
 from guardproxy.policy import MatchVerdict, PolicySet
 from guardproxy.redaction import PLACEHOLDER, RESTORE, Restoration, Restoring
-from guardproxy.replay.comparison import Masked
+from guardproxy.replay.comparison import MaskedValue
 from guardproxy.wire.json import view
 
-# Checks whose labels mean the same in every policy: what one found, another that looks for the same label finds too.
+# Checks whose labels mean the same in every policy: each of them finds the values of a label that another check found.
 _CATALOGUES = frozenset(("pii", "secrets"))
 
 
 class Memory:
-    """What the recorded checks found, by attempt, place and text. `attempt`: which answer is looked at now."""
+    """The recorded findings, by attempt, place and text. `attempt`: the number of the answer under way."""
 
     def __init__(self, record: Record, policies: PolicySet) -> None:
         self._specs = {
@@ -31,15 +30,15 @@ class Memory:
             for name in policy.checks
             if (check := policies.checks.get((policy.name, name)))
         }
-        self.blind: set[Masked] = set()
+        self.blind: set[MaskedValue] = set()
         self._digests = record.checks
         self._texts: dict[tuple[int, str, str, str], list[tuple[str, RecordedText]]] = {}
-        self._elsewhere: dict[tuple[int, str, str], list[tuple[str, RecordedText]]] = {}  # of any kind
+        self._elsewhere: dict[tuple[int, str, str], list[tuple[str, RecordedText]]] = {}  # the same, for any kind
         self._values: dict[tuple[str, str], tuple[str, float]] = {}
         self.attempt = 0
-        self.at_s = 0.0  # when that was over
+        self.at_s = 0.0  # the time at which the attempt ended
         self.rescanned: set[str] = set()
-        self.unreadable = ""  # a check that would have to read what is not kept
+        self.unreadable = ""  # the name of a check that needs text that was not kept
         sides: tuple[RecordedSide, ...] = (record.request, *record.answers)
         for number, side in enumerate(sides):
             for text in side.texts:
@@ -53,13 +52,13 @@ class Memory:
                         value = seen[finding.start : finding.end]
                         self._values[finding.check, value] = (finding.label, finding.score)
 
-    def perform(self, command: ScanCommand) -> Scanned:
-        """What the record says of the texts to scan."""
+    def perform(self, command: RunScans) -> Scanned:
+        """The scans that the record has for these jobs."""
         return Scanned(tuple(map(self.scan, command.jobs)), self.at_s)
 
     def scan(self, job: Job) -> Scan:
         window, check = job.window, job.check
-        first = check.traits.partner_of  # a partner's findings are recorded as those of the check that it belongs to
+        first = check.traits.partner_of  # the record has a partner's findings under the check that it belongs to
         same = self._digests.get(check.name) == (first or check.digest)
         if same and window.facts.form and window.channel.direction == "request":
             return settled(window, ())  # the schema of a request that was sent
@@ -76,7 +75,7 @@ class Memory:
         return self._recorded(window, scan, check)
 
     def _recorded(self, window: Window, scan: Scan, check: Check) -> Scan:
-        """The scan with what the record says of masked values that a new or changed check looks for as well."""
+        """The scan of a new or changed check, with the recorded findings of masked values that the check looks for."""
         found, done, wanted = list(scan.findings), scan.settled, check.traits.labels
         for finding in self._masks_in(window):
             where = (window.channel.direction, window.channel.path, finding.label)
@@ -99,7 +98,7 @@ class Memory:
         return not isinstance(least, int | float) or finding.score >= least
 
     def _masks_in(self, window: Window) -> Iterator[Finding]:
-        """What was found in the window's text and stands masked in it."""
+        """The recorded findings whose values are masked in the window's text."""
         for shown, text in self._at(window):
             seen = view(shown).text if text.encoded else shown
             if not seen.startswith(window.text, window.start):
@@ -111,8 +110,10 @@ class Memory:
             return
 
     def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
-        """The masked values that this very check found in another text: it would find them here too."""
-        restored = {one.start for one in self.findings(window, RESTORE) or ()}  # placeholders on the wire are no values
+        """The masked values that this check found in another text, as it would find them here too."""
+        restored = {
+            finding.start for finding in self.findings(window, RESTORE) or ()
+        }  # placeholders of the wire, not masked values
         for match in PLACEHOLDER.finditer(window.text):
             if match.end() <= scan.settled and match.start() not in restored and (name, match[0]) in self._values:
                 label, score = self._values[name, match[0]]
@@ -122,15 +123,15 @@ class Memory:
         channel = window.channel
         attempt = self.attempt + later if channel.direction == "response" else 0
         found = self._texts.get((attempt, channel.direction, channel.kind, channel.path))
-        # An older record may call the kind of a place by another name.
+        # An older record may name the kind of a place differently.
         return found or self._elsewhere.get((attempt, channel.direction, channel.path), [])
 
     def findings(self, window: Window, name: str) -> tuple[Finding, ...] | None:
-        """What the check of this name found in the window's text, which may be the beginning of a recorded one; `None`
-        where it was not asked."""
-        its = self._at(window)
-        same = [text for shown, text in its if _reads(shown, text, window.text, str.__eq__)] or [
-            text for shown, text in its if _reads(shown, text, window.text, str.startswith)
+        """The recorded findings of a check in the window's text, which may be the beginning of a recorded text; `None` if
+        the check did not read the text."""
+        candidates = self._at(window)
+        same = [text for shown, text in candidates if _reads(shown, text, window.text, str.__eq__)] or [
+            text for shown, text in candidates if _reads(shown, text, window.text, str.startswith)
         ]
         if not same or name not in same[0].checks:
             return None
@@ -143,12 +144,12 @@ class Memory:
         )
 
     def _mended(self, window: Window, finding: RecordedFinding) -> str | None:
-        """The text that was put in place of this one: it is the next answer's."""
+        """The text that replaced this text. It is recorded with the next answer."""
         return next((shown for shown, _ in self._at(window, later=1)), "") if finding.repair else None
 
 
 def _reads(shown: str, text: RecordedText, window: str, same: Callable[[str, str], bool]) -> bool:
-    """Whether a window is of a recorded text: of JSON in a string as it stands, or decoded."""
+    """Whether a window is of a recorded text. The window may hold the raw text of JSON, or the decoded text."""
     return same(shown, window) or (text.encoded and same(view(shown).text, window))
 
 
@@ -158,15 +159,15 @@ def settled(window: Window, found: tuple[Finding, ...]) -> Scan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Restored:
-    """Finds the placeholders that were found: a masked value looks like one in the record, and is none. What was said of each
-    holds again, unless the policies let values come back in other places than those that are `told` in the record (`None`: the
-    record was written by a version that knew no places)."""
+class _RestoredValues:
+    """Finds only placeholders that the live run found. Masks in the record have the same syntax, but were never restored. The
+    recorded labels hold again, unless the policies restore values in other places than the record's `places` (`None`: the
+    record is of a version without such places)."""
 
     values: Mapping[str, str]
     restorations: Mapping[str, Restoration]
     memory: Memory
-    told: Sequence[RecordedPlaces] | None = None
+    places: Sequence[RecordedPlaces] | None = None
     name: str = RESTORE
     digest: str = ""
     traits: Traits = QUICK
@@ -178,7 +179,7 @@ class _Restored:
         found = self.memory.findings(window, self.name)
         if found is None:
             return Restoring(self.values, self.restorations).scan([window])[0]
-        if self.told is not None and self._differs():
+        if self.places is not None and self._differs():
             again = Restoring(self.values, self.restorations).scan([replace(window, last=True, state=None)])[0]
             labels = {finding.start: finding.label for finding in again.findings}
             found = tuple(replace(finding, label=labels.get(finding.start, finding.label)) for finding in found)
@@ -186,7 +187,7 @@ class _Restored:
         return settled(window, tuple(own))
 
     def _differs(self) -> bool:
-        where = {Restoration(_kinds(place.kinds), frozenset(place.urls)) for place in self.told or ()}
+        where = {Restoration(_kinds(place.kinds), frozenset(place.urls)) for place in self.places or ()}
         return where != set(self.restorations.values())
 
 
@@ -196,9 +197,9 @@ def _kinds(kinds: Sequence[str] | None) -> frozenset[Kind] | None:
 
 @dataclass(frozen=True, slots=True)
 class RecordedHistory:
-    """The `History` of a recorded exchange. `counted_tokens`: of each attempt.
+    """The `History` of a recorded exchange. `counted_tokens`: the tokens of each attempt.
 
-    Answers are neither quoted nor repaired again: the answer that followed is in the record.
+    Answers are neither quoted nor repaired again, as the next answer is in the record.
     """
 
     record: Record
@@ -218,7 +219,7 @@ class RecordedHistory:
         return self.record.restore is None
 
     def restoring(self, values: Mapping[str, str], restorations: Mapping[str, Restoration]) -> Check:
-        return _Restored(values, restorations, self.memory, self.record.restore)
+        return _RestoredValues(values, restorations, self.memory, self.record.restore)
 
     def tokens(self, attempt: int, estimated: int) -> int:
         return self.counted_tokens[attempt] if attempt < len(self.counted_tokens) else estimated

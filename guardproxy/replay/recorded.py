@@ -1,4 +1,4 @@
-"""The upstream of a replay: a codec whose decoder gives the texts of a record instead of decoding bytes."""
+"""The upstream of a replay: a codec whose decoder returns the texts of a record instead of decoding bytes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from guardproxy.wire import AnswerFacts, Author, Codec, Contract, Decoder, Reque
 
 
 @dataclass(slots=True)
-class Recorded:
-    """Stands for the upstream: its codec reads requests as ever, its decoder gives the recorded texts, one `answer` after the
-    other."""
+class RecordedUpstream:
+    """A codec and decoder in place of the upstream's. The codec reads requests as usual; the decoder returns the texts of the
+    current `answer`."""
 
     codec: Codec
     answer: RecordedAnswer
@@ -24,7 +24,7 @@ class Recorded:
     usage: Mapping[str, Any] = field(default_factory=dict)
     seen: AnswerFacts = field(default_factory=AnswerFacts)
     shapes: Shapes = NO_SHAPES
-    names_kinds: bool = True  # the record says of which kind what was not inspected is; older ones do not
+    names_kinds: bool = True  # whether the record names the kinds of uninspected places; older records do not
 
     @property
     def name(self) -> str:
@@ -92,8 +92,8 @@ class Recorded:
         return b""
 
     def feed(self, data: bytes) -> list[Event]:
-        """The recorded texts, in the order in which their frames left. The rest of an answer that was stopped comes
-        last, for another policy may not stop it; of one that was cut off it never leaves."""
+        """The recorded texts, in the order in which their frames left. The rest of a stopped answer comes last, as another
+        policy may not stop it. The rest of an answer that was cut off is left out."""
         self.seen = AnswerFacts(dict(self.usage), self.answer.model, list(self.answer.finish))
         texts = self.answer.texts
         runs = list(self.answer.runs)
@@ -109,7 +109,7 @@ class Recorded:
                 continue
             text = texts[number]
             channel = Channel("response", cast(Kind, text.kind), text.path)
-            if text.judged:  # only what was found in it is known
+            if text.judged:  # the record has only its findings
                 if not at[number]:
                     at[number] = text.chars
                     events += [Text(channel, " " * text.chars, frame, (), judged=True), End(channel)]
@@ -131,4 +131,4 @@ class Recorded:
         return []
 
     def sent(self, frame: Frame) -> None:
-        """The client of a replay has seen nothing."""
+        """Does nothing: a replay has no client."""

@@ -1,10 +1,9 @@
-"""Replay: a record -> a new exchange through the same code -> the differences.
+"""Replays a record: runs a new exchange through the same code, and returns the differences.
 
-The record holds every text with placeholders in place of sensitive values, what each check found in it, and the order
-in which the texts came; chunk invariance is why their cuts need not be kept. A check that is unchanged (same digest) is
-not run again: its findings are taken from the record, as a model's scores may differ between machines. A check that is
-new, changed or newly asked of a text scans the recorded text: there a placeholder is the value that it stands for only
-to the very check that found it.
+The record holds all texts with placeholders in place of sensitive values, the findings of each check, and the order of the
+texts. Chunk invariance makes their cuts irrelevant. A check that is unchanged (same digest) does not run again: its findings
+are taken from the record, as a model's scores may differ between machines. A check that is new, changed or newly asked of a
+text scans the recorded text. There, only the check that found a value takes the placeholder for the value.
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ from guardproxy.exchange import (
 )
 from guardproxy.policy import PolicySet
 from guardproxy.redaction import PLACEHOLDER
-from guardproxy.replay.comparison import UNTOUCHED, Masked, differences, is_seen, moved_decisions
+from guardproxy.replay.comparison import UNTOUCHED, MaskedValue, differences, is_seen, moved_decisions
 from guardproxy.replay.memory import Memory, RecordedHistory
-from guardproxy.replay.recorded import Recorded
+from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.wire import UNBOUNDED, codec_for
 from guardproxy.wire.json import write
 
@@ -54,11 +53,11 @@ _KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
-    """`differences`: one line each, in words; `cannot be told`: each of them is about a value that stands masked in the record,
-    which a new or changed check could not read. `rescanned`: checks that were run again because they are new or changed;
-    `assumed`: policies that were taken to apply, as their condition asks for headers, of which a record holds none, or for the
-    tenant's name, of which an old record holds none."""
+class ReplayResult:
+    """The result of a replay. `verdict`: `cannot be told` means that each difference is about a value that is masked in the
+    record, so that a new or changed check could not read it. `differences`: in words, a line each. `rescanned`: checks that
+    ran again because they are new or changed. `assumed`: policies that were assumed to apply, as their condition depends on
+    headers, which no record holds, or on the tenant's name, which older records do not hold."""
 
     verdict: ReplayVerdict
     differences: tuple[str, ...] = ()
@@ -68,40 +67,40 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """A record's exchange, run again. `record`: the new one; `done`: what it asked of the outside; `rescanned`: as above;
-    `blind`: what stands masked and could not be read again."""
+    """A record's exchange, run again. `record`: the new record; `done`: its commands; `rescanned`: see `ReplayResult`;
+    `blind`: the masked values that could not be read again."""
 
     exchange: Exchange
     record: Record
     done: tuple[Command, ...]
     rescanned: tuple[str, ...] = ()
-    blind: frozenset[Masked] = frozenset()
+    blind: frozenset[MaskedValue] = frozenset()
 
 
-def replay(record: Record | Closing, policies: PolicySet) -> Replayed:
-    """Runs the record's exchange again under `policies`, and compares. That of a closing cannot be run again."""
+def replay(record: Record | Closing, policies: PolicySet) -> ReplayResult:
+    """Runs the record's exchange again under `policies`, and compares both records. A `Closing` cannot be replayed."""
     again = rerun(record, policies)
     if isinstance(again, str) or isinstance(record, Closing):
-        return Replayed("not replayable", (str(again),))
+        return ReplayResult("not replayable", (str(again),))
     found = tuple(differences(record, again.record))
     moved = list(moved_decisions(record, again.record, again.blind))
-    untold = {decision.rule for decision, way in moved if way == "cannot be told"}
-    untold -= {decision.rule for decision, way in moved if way != "cannot be told"}
-    told = [decision for decision, way in moved if way != "cannot be told"]
+    unclear = {decision.rule for decision, way in moved if way == "cannot be told"}
+    unclear -= {decision.rule for decision, way in moved if way != "cannot be told"}
+    certain = [decision for decision, way in moved if way != "cannot be told"]
     matched = again.record.matched
-    assumed = (one.name for one in policies.policies if matched.get(one.match.digest) == "unknown")
-    if untold:
-        lines = (f"rule `{rule}`: whether it still holds cannot be told; {_WHY}" for rule in sorted(untold))
-        gone = {f"{word} `{rule}` no longer holds" for rule in untold for word in ("rule", "shadow rule")}
-        found = (*lines, *(line for line in found if told and line not in gone))
+    assumed = (policy.name for policy in policies.policies if matched.get(policy.match.digest) == "unknown")
+    if unclear:
+        lines = (f"rule `{rule}`: whether it still holds cannot be told; {_WHY}" for rule in sorted(unclear))
+        gone = {f"{word} `{rule}` no longer holds" for rule in unclear for word in ("rule", "shadow rule")}
+        found = (*lines, *(line for line in found if certain and line not in gone))
     verdict: ReplayVerdict = "different" if found else "identical"
-    if untold and not told:
+    if unclear and not certain:
         verdict = "cannot be told"
-    return Replayed(verdict, found, again.rescanned, tuple(sorted(assumed)))
+    return ReplayResult(verdict, found, again.rescanned, tuple(sorted(assumed)))
 
 
 def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
-    """The record's exchange under `policies`, or why it cannot be run again."""
+    """Runs the record's exchange again under `policies`. Returns the reason as text if it cannot be run again."""
     if isinstance(record, Closing):
         return "the end of the exchange is unknown: the process ended before its record was kept"
     if reason := _missing(record, policies):
@@ -111,7 +110,9 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         return "its wire format is not installed"
     memory, attempts = Memory(record, policies), _attempts(record)
     stopped = record.outcome == "blocked_response" and attempts[-1].decision != "late"
-    recorded = Recorded(codec, record.response, stopped, names_kinds=record.request.uninspected_kinds is not None)
+    recorded = RecordedUpstream(
+        codec, record.response, stopped, names_kinds=record.request.uninspected_kinds is not None
+    )
     exchange = Exchange(
         Setting(
             id=record.id,
@@ -123,8 +124,8 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
             keys=Keys(mint=_mint, hashed=Keys.of(_KEY, "", unsealed).hashed, seal=unsealed),
             engine=record.engine,
             history=RecordedHistory(record, memory, tuple(attempt.tokens for attempt in attempts)),
-            tenant_name=record.tenant_name if record.tenant else "",  # `None`: an older record, which holds no name
-            limits=Limits(bounds=UNBOUNDED),  # of its own time
+            tenant_name=record.tenant_name if record.tenant else "",  # `None` in older records, which hold no name
+            limits=Limits(bounds=UNBOUNDED),  # the live run has checked the bounds
         )
     )
     if record.request.body is None:
@@ -147,12 +148,12 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
 
 
 def _mint(label: str, value: str) -> str:
-    """The placeholder of a value. To a replay, a placeholder is the value that it stands for."""
+    """The placeholder of a value. In a replay, a placeholder is its own value."""
     return value if PLACEHOLDER.fullmatch(value) else redaction.mint(_KEY, "", label, value)
 
 
 def _attempts(record: Record) -> list[RecordedAttempt]:
-    """Every answer of the model, the last one in the same form as those before it."""
+    """All attempts, the last one with the record's `response`."""
     last = record.attempts[-1] if record.attempts else _only_attempt(record)
     return [*record.attempts[:-1], msgspec.structs.replace(last, response=record.response, usage=record.usage)]
 
@@ -174,13 +175,13 @@ def _only_attempt(record: Record) -> RecordedAttempt:
 def _answer(
     exchange: Exchange,
     memory: Memory,
-    recorded: Recorded,
+    recorded: RecordedUpstream,
     attempt: RecordedAttempt,
     ending: Input,
     signs: int,
 ) -> list[Command]:
-    """One recorded answer, to its end or until it is discarded. The times are the recorded ones: a budget may be of time.
-    `signs`: signs of life that were sent."""
+    """Plays a recorded answer to its end or until it is discarded. Inputs have the recorded times, as a budget may limit
+    time. `signs`: the number of keep-alives that were sent."""
     number, at_s = exchange.attempt, attempt.ended / 1000
     answer = attempt.response or recorded.answer
     recorded.answer, recorded.usage = answer, attempt.usage or {}
@@ -201,12 +202,12 @@ def _answer(
 
 
 def _code(word: str) -> ErrorCode:
-    """The code of what ended an answer. A word that is no code of this version shows as a difference."""
+    """The error code of a word in the record. A word that this version does not know leads to a difference."""
     return ErrorCode.__members__.get(word.upper(), ErrorCode.UPSTREAM_FAILED)
 
 
 def _next(attempt: RecordedAttempt) -> Input:
-    """What ended an answer that another one followed."""
+    """The input that ended an answer before a further attempt."""
     decision, at_s = attempt.decision, attempt.ended / 1000
     if decision == "late":
         return Waited(at_s)
@@ -218,7 +219,7 @@ def _missing(record: Record, policies: PolicySet) -> str:
         return f"the exchange was {'refused' if record.outcome == 'refused' else 'passed'}: no check saw it"
     if record.request.body is None:
         if record.outcome == ErrorCode.NO_CAPACITY and record.policies == policies.digest:
-            return ""  # no check gave a verdict, so nothing was decided
+            return ""  # a check had no capacity, so nothing was decided
         return "the record keeps no text of the request"
     for answer in record.answers:
         texts = (answer.texts[number] for number, _ in answer.runs if number >= 0)
@@ -237,6 +238,7 @@ def _ending(record: Record, attempt: RecordedAttempt) -> Input:
     if outcome == ErrorCode.AUDIT_UNAVAILABLE:
         return Aborted(ErrorCode.AUDIT_UNAVAILABLE, message, record.status)
     if outcome not in UNTOUCHED:
-        kind = Aborted if outcome == ErrorCode.NO_CAPACITY else UpstreamFailed  # no policy decides about the first
+        # Policies do not decide about an aborted exchange.
+        kind = Aborted if outcome == ErrorCode.NO_CAPACITY else UpstreamFailed
         return kind(_code(outcome), message, record.status)
     return ResponseEnded()

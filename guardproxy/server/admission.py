@@ -157,9 +157,9 @@ class Admission:
         where = head.path + (f"?{head.query}" if head.query else "")
         targets = {"": (self._config.upstream_for(chosen.provider) + where, headers)}
         planned = (plan.upstream for plan in first.plans if plan.upstream) if isinstance(first, RequestReceived) else ()
-        for other in {*policies.fallbacks, *planned}:
-            own = fallback_headers(headers, chosen.contract.key_header, self._config.key_for(other))
-            targets[other] = self._config.upstream_for(other) + where, own
+        for upstream in {*policies.fallbacks, *planned}:
+            own = fallback_headers(headers, chosen.contract.key_header, self._config.key_for(upstream))
+            targets[upstream] = self._config.upstream_for(upstream) + where, own
         return AdmittedRequest(exchange, first, targets, head)
 
     async def _plans(self, trail: Trail, codec: Codec, body: bytes) -> tuple[Plan, ...]:

@@ -35,7 +35,7 @@ from guardproxy.exchange import (
     PassThrough,
     ResponseEnded,
     ResponseStarted,
-    Scan,
+    RunScans,
     Scanned,
     SendData,
     SendHead,
@@ -198,7 +198,7 @@ class Driver:
 
     async def _perform(self, command: Command) -> Sequence[Command]:
         match command:
-            case Scan():
+            case RunScans():
                 began = _clock()
                 scans = await self._patiently(self._scanner.scan(command.jobs, self.exchange.setting.tenant))
                 now = _clock()

@@ -101,7 +101,9 @@ def downstream_headers(
 ) -> CIMultiDict[str]:
     """The headers of the answer to forward. `known`: values that were found in the exchange; a header that contains such a
     value is dropped. `more`: names that settings allow."""
-    drop = {name.strip().lower() for each in CIMultiDict(headers).getall("Connection", []) for name in each.split(",")}
+    drop = {
+        name.strip().lower() for value in CIMultiDict(headers).getall("Connection", []) for name in value.split(",")
+    }
     values = [value.lower() for value in known if value]
     forwarded: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():

@@ -142,7 +142,7 @@ class Pulse:
             self._timer = None
 
 
-class State(Protocol):
+class AdminState(Protocol):
     """The state that the admin port shows."""
 
     metrics: Metrics
@@ -186,7 +186,7 @@ def on_loop(
 
 
 def admin_app(
-    state: State,
+    state: AdminState,
     reloading: Reloading | None = None,
     reload_now: Callable[[], Coroutine[Any, Any, dict[str, object]]] | None = None,
 ) -> web.Application:

@@ -162,8 +162,8 @@ class ScanThreads:
         limit = self._wait_s * (2 if urgent else 1)
         if self._wait(work.tenant, work.estimate_s) <= limit:
             return
-        own = sum(other.left_s for other in self._works.get(work.tenant, ()))
-        others = sum(other.left_s for works in self._works.values() for other in works) - own
+        own = sum(own_work.left_s for own_work in self._works.get(work.tenant, ()))
+        others = sum(any_work.left_s for works in self._works.values() for any_work in works) - own
         if others > 0 and own <= SMALL_SHARE * self._wait_s * self._threads:
             return  # other tenants have filled the queue
         shortage = Shortage.SHARE if 0 < others < own else Shortage.FULL

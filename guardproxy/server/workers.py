@@ -251,7 +251,7 @@ class Parent:
         if not self.ever_served and code == WRONG_USE:
             return f"{child.name} cannot start with these settings and policies"
         workers = self._workers()
-        if any(other.serves for other in workers) or any(other.quick_deaths < QUICK_DEATHS for other in workers):
+        if any(worker.serves for worker in workers) or any(worker.quick_deaths < QUICK_DEATHS for worker in workers):
             return ""
         return (
             f"no worker stays alive: {child.name} ended {child.quick_deaths} times within {QUICK_S:.0f} s of its start"

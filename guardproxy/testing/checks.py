@@ -79,12 +79,12 @@ def assert_invariant(check: Check, text: str, cuts: Iterable[int]) -> None:
 def assert_every_split(check: Check, text: str, pairs: bool = False) -> list[Finding]:
     """Cuts at every border (and every pair of borders), and one character at a time. Returns the findings."""
     expected = whole(check, text)
-    cuts: list[Sequence[int]] = [(at,) for at in range(len(text) + 1)]
+    cut_sets: list[Sequence[int]] = [(at,) for at in range(len(text) + 1)]
     if pairs:
-        cuts += list(itertools.combinations(range(1, len(text)), 2))
-    cuts.append(range(1, len(text)))
-    for each in cuts:
-        assert scan_in_chunks(check, text, each) == expected, f"{text!r} cut at {list(each)[:5]}"
+        cut_sets += list(itertools.combinations(range(1, len(text)), 2))
+    cut_sets.append(range(1, len(text)))
+    for cuts in cut_sets:
+        assert scan_in_chunks(check, text, cuts) == expected, f"{text!r} cut at {list(cuts)[:5]}"
     return expected
 
 

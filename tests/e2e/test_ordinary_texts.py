@@ -15,7 +15,7 @@ import pytest
 from guardproxy.library import loader, shipped_folder, shipped_names
 from guardproxy.policy.cases import RawExchange, RequestFacts
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policytest.playing import Played, play_scene
+from guardproxy.policytest.playing import SceneResult, play_scene
 from guardproxy.policytest.scenes import Cuts
 
 FILE = Path(__file__).parents[1] / "policy" / "ordinary.txt"
@@ -66,9 +66,9 @@ SCENES = {
 }
 
 
-def refused(played: Played) -> set[tuple[str, str]]:
+def refused(played: SceneResult) -> set[tuple[str, str]]:
     """The rules that would end the exchange or ask for another answer, with the place of the text."""
-    return {(held.rule, held.path) for held in played.held if held.enforced and held.action not in ("flag", "redact")}
+    return {(hit.rule, hit.path) for hit in played.hits if hit.enforced and hit.action not in ("flag", "redact")}
 
 
 def test_there_are_enough_texts_of_every_sort() -> None:

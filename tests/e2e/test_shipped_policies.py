@@ -17,7 +17,7 @@ from guardproxy.policy.document import KINDS_OF, Policy
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.lint import notes
 from guardproxy.policy.load import Files
-from guardproxy.policytest.running import Ran, run_tests, untested
+from guardproxy.policytest.running import CaseResult, run_tests, untested
 from tests.e2e.rig import ROOT, wait_logged
 from tests.kit.coverage import PAGE, page
 
@@ -41,7 +41,7 @@ def loaded(name: str) -> PolicySet:
 
 
 @cache
-def results(name: str) -> tuple[Ran, ...]:
+def results(name: str) -> tuple[CaseResult, ...]:
     return tuple(run_tests(loaded(name), Files(shipped_folder(name)).read))
 
 
@@ -56,7 +56,7 @@ def test_these_are_all() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_policy_passes_its_own_tests(name: str) -> None:
-    assert {one.name: one.faults for one in results(name) if one.faults} == {}
+    assert {one.name: one.mismatches for one in results(name) if one.mismatches} == {}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,15 +69,15 @@ def test_it_has_ten_tests_and_no_rule_without_one(name: str) -> None:
 def test_no_rule_can_be_taken_out_without_a_test_that_fails(name: str) -> None:
     policy = only(name)
     for rule in policy.rules:
-        tests = tuple(ran.test for ran in results(name) if rule.id in ran.held)
+        tests = tuple(ran.test for ran in results(name) if rule.id in ran.rules)
         without = replace(policy, rules=tuple(one for one in policy.rules if one is not rule), tests=tests)
         ran = run_tests(PolicySet((without,), loaded(name).checks, ""), Files(shipped_folder(name)).read)
-        assert any(one.faults for one in ran), rule.id
+        assert any(one.mismatches for one in ran), rule.id
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_harmless_texts_are_among_them(name: str) -> None:
-    harmless = [one for one in results(name) if not one.held and one.test.expected.decision == "pass"]
+    harmless = [one for one in results(name) if not one.rules and one.test.expected.decision == "pass"]
     assert len(harmless) >= 2
 
 

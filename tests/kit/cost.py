@@ -29,11 +29,11 @@ from guardproxy.exchange.transcript import (
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    Scan,
+    RunScans,
     Scanned,
     SendUpstream,
 )
-from guardproxy.findings import Scan as ScanResult
+from guardproxy.findings import Scan
 from guardproxy.server.steps import is_short, is_small
 from guardproxy.wire import decoding
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
@@ -104,7 +104,7 @@ def _counted(counter: _Counter) -> Iterator[None]:
         yield
 
 
-def _scans(jobs: Iterable[Job]) -> tuple[ScanResult, ...]:
+def _scans(jobs: Iterable[Job]) -> tuple[Scan, ...]:
     return tuple(job.check.scan([job.window])[0] for job in jobs)
 
 
@@ -126,7 +126,7 @@ class Meter:
         short = is_short(happened, exchange)
         commands: list[Any] = self._step(partial(exchange.receive, happened), on_loop=short)
         for command in commands:
-            if isinstance(command, Scan):
+            if isinstance(command, RunScans):
                 self.play.pending = command
             elif isinstance(command, Finish):
                 self._step(partial(getattr, command, "record"), on_loop=is_small(exchange))

@@ -22,14 +22,14 @@ from guardproxy.exchange.transcript import (
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    Scan,
+    RunScans,
     Scanned,
     SendData,
     SendHead,
     SendUpstream,
     line,
 )
-from guardproxy.findings import Scan as ScanResult
+from guardproxy.findings import Scan
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
 from guardproxy.redaction import placeholders
@@ -88,7 +88,7 @@ class Play:
     limits: Limits = field(default_factory=Limits)
     lines: list[str] = field(default_factory=list)
     done: list[Command] = field(default_factory=list)
-    pending: Scan | None = None
+    pending: RunScans | None = None
     clock: Callable[[], float] = lambda: 0.0
     receipts: bool = False
     exchange: Exchange = field(init=False)
@@ -109,12 +109,12 @@ class Play:
         self.lines.append(">> " + line(happened))
         for command in commands:
             self.lines.append("<< " + line(command))
-            if isinstance(command, Scan):
+            if isinstance(command, RunScans):
                 assert self.pending is None, "one scan at a time"
                 self.pending = command
         self.done += commands
 
-    def perform(self, command: Scan) -> Scanned:
+    def perform(self, command: RunScans) -> Scanned:
         """Runs the checks."""
         return Scanned(tuple(job.check.scan([job.window])[0] for job in command.jobs), self.clock())
 
@@ -123,7 +123,7 @@ class Play:
         while self.pending:
             self.tell(self.perform(self.pending))
 
-    def answer_scan(self, *scans: ScanResult) -> None:
+    def answer_scan(self, *scans: Scan) -> None:
         self.tell(Scanned(scans))
 
     def ask(self, body: Mapping[str, Any] | bytes, *plans: Plan) -> Play:

@@ -23,7 +23,7 @@ from guardproxy.audit.document import (
 from guardproxy.audit.document_schema import log_schema
 from guardproxy.audit.versions import entry_of, read_entry
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.replay.replays import Replayed
+from guardproxy.replay.replays import ReplayResult
 from guardproxy.replay.replays import replay as replay_entry
 
 _BEFORE = ChainHead(0, "0" * 64)
@@ -62,7 +62,7 @@ def record_of(members: Mapping[str, Any]) -> Record:
     return record
 
 
-def replay(record: Record | Mapping[str, Any], policies: PolicySet) -> Replayed:
+def replay(record: Record | Mapping[str, Any], policies: PolicySet) -> ReplayResult:
     """Replays a record, or the record with these members."""
     return replay_entry(record if isinstance(record, Record) else record_of(record), policies)
 

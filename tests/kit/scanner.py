@@ -12,7 +12,7 @@ from typing import Any
 from guardproxy.checks._contract import Resources
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.setting import Keys, Setting
-from guardproxy.exchange.transcript import RequestReceived, Scan, Scanned
+from guardproxy.exchange.transcript import RequestReceived, RunScans, Scanned
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
 from guardproxy.server.scanner import Scanner
@@ -86,7 +86,7 @@ class Driven(Play):
             )
         )
 
-    def perform(self, command: Scan) -> Scanned:
+    def perform(self, command: RunScans) -> Scanned:
         return Scanned(self.runner.run(self.scanner.scan(command.jobs, self.tenant)), self.clock())
 
     def said(self, body: bytes, language: str = "") -> Driven:

@@ -28,7 +28,7 @@ _SIGNS = {"loosens": "LOOSENS ", "tightens": "tightens", "either": "either  ", "
 
 def diff(
     old: Annotated[Path, typer.Argument(metavar="A", help=_WHAT)],
-    new: Annotated[Path, typer.Argument(metavar="B", help="The same, afterwards.")],
+    new: Annotated[Path, typer.Argument(metavar="B", help="The policies to compare with A.")],
     log: Annotated[
         Path | None, typer.Option(metavar="LOG", help="A log, or the folder that `serve --audit` wrote.")
     ] = None,

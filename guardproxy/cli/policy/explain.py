@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from guardproxy.findings import Direction
     from guardproxy.policy import RawExchange, RequestFacts
-    from guardproxy.policytest import Explained, Ruled, Shown
+    from guardproxy.policytest import Delivery, Explanation, RuleOutcome
     from guardproxy.wire import Author
 
 _STYLES = {"decided": "bold green", "held": "green", "shadow": "yellow", "no": "dim"}
@@ -33,9 +33,9 @@ def explain(
     policies: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder of policy files, or a shipped policy. Default: default")
     ] = None,
-    route: Annotated[str, typer.Option(help="Of a request's JSON.")] = "POST /v1/chat/completions",
-    model: Annotated[str, typer.Option(help="The model that is asked, for `match`.")] = "",
-    tenant: Annotated[str, typer.Option(help="Who asks, for `match`.")] = "",
+    route: Annotated[str, typer.Option(help="The route of a request in JSON.")] = "POST /v1/chat/completions",
+    model: Annotated[str, typer.Option(help="The model of the request, for `match`.")] = "",
+    tenant: Annotated[str, typer.Option(help="The tenant of the request, for `match`.")] = "",
     as_json: AsJson = False,
     allow_code: AllowCode = False,
 ) -> None:
@@ -68,7 +68,7 @@ def explain(
             out.print(line)
         if far:
             out.print(styled(("not asked, as they are services: ", "dim"), ", ".join(far)))
-    raise typer.Exit(1 if explained.played.found else 0)
+    raise typer.Exit(1 if explained.result.findings else 0)
 
 
 def _wrong_use(message: str) -> NoReturn:
@@ -113,50 +113,50 @@ def _body(text: str, author: Author) -> dict[str, Any] | None:
     return tree if author.is_request(tree) else None
 
 
-def _lines(explained: Explained) -> Iterator[Text]:
-    played = explained.played
-    for read in played.read:
+def _lines(explained: Explanation) -> Iterator[Text]:
+    result = explained.result
+    for read in result.texts:
         if not read.text:
             continue
         yield styled((f"{read.direction} {plain(read.path)}", "bold"), f" ({read.kind})")
         yield styled("    ", *_marked(explained, read.direction, read.path, read.attempt, read.text))
-        for finding in played.found:
+        for finding in result.findings:
             if (finding.direction, finding.path, finding.attempt) == (read.direction, read.path, read.attempt):
                 where = f"at {finding.start} to {finding.end}, score {finding.score:.2f}"
                 yield styled(f"    {finding.check}: ", (finding.label, "yellow"), f" {where}")
-    why = f" ({plain(played.trouble)})" if played.trouble else ""
-    yield styled(("decision", "bold"), f" {played.decision}{why}")
+    why = f" ({plain(result.trouble)})" if result.trouble else ""
+    yield styled(("decision", "bold"), f" {result.decision}{why}")
     width = max((len(f"{rule.policy}: {rule.rule}") for rule in explained.rules), default=0)
     for rule in explained.rules:
         yield _rule(rule, width)
     if explained.elsewhere:
         yield styled(("for other requests: ", "dim"), ", ".join(explained.elsewhere))
-    yield from _sent("the model sees", played.upstream)
-    yield from _sent("the client sees", played.client)
+    yield from _sent("the model sees", result.upstream)
+    yield from _sent("the client sees", result.client)
     yield styled(("checks", "bold"), " (median)")
     for timed in explained.timings:
         yield styled(f"    {timed.check}  {timed.ms:.2f} ms")
 
 
-def _marked(explained: Explained, direction: str, path: str, attempt: int, text: str) -> list[tuple[str, str] | str]:
+def _marked(explained: Explanation, direction: str, path: str, attempt: int, text: str) -> list[tuple[str, str] | str]:
     from guardproxy.policydiff import excerpt  # noqa: PLC0415
 
     spans = [
         (finding.start, finding.end, finding.label)
-        for finding in explained.played.found
+        for finding in explained.result.findings
         if (finding.direction, finding.path, finding.attempt) == (direction, path, attempt)
     ]
     pieces = excerpt(text, spans, around=200)
     return [(f"«{plain(piece.text)}»", "bold yellow") if piece.mark else plain(piece.text) for piece in pieces]
 
 
-def _rule(rule: Ruled, width: int) -> Text:
+def _rule(rule: RuleOutcome, width: int) -> Text:
     name = f"{rule.policy}: {rule.rule}".ljust(width)
     state = "-" if rule.state == "no" else rule.state
     return styled((f"    {state:<8}", _STYLES[rule.state]), f"{name}  {rule.action:<7} {plain(rule.why)}")
 
 
-def _sent(who: str, shown: Shown | None) -> Iterator[Text]:
+def _sent(who: str, shown: Delivery | None) -> Iterator[Text]:
     if shown is None:
         yield styled((who, "bold"), " nothing")
         return
@@ -166,11 +166,11 @@ def _sent(who: str, shown: Shown | None) -> Iterator[Text]:
             yield styled((f"    {plain(path)}: ", "dim"), plain(text))
 
 
-def _json(explained: Explained) -> dict[str, Any]:
-    played = explained.played
+def _json(explained: Explanation) -> dict[str, Any]:
+    result = explained.result
     return {
-        "decision": played.decision,
-        "trouble": played.trouble,
+        "decision": result.decision,
+        "trouble": result.trouble,
         "policies": list(explained.policies),
         "elsewhere": list(explained.elsewhere),
         "findings": [
@@ -182,14 +182,14 @@ def _json(explained: Explained) -> dict[str, Any]:
                 "score": round(finding.score, 4),
                 "text": finding.text,
             }
-            for finding in played.found
+            for finding in result.findings
         ],
         "rules": [
             {key: getattr(rule, key) for key in ("policy", "rule", "action", "state", "why")}
             for rule in explained.rules
         ],
-        "model_sees": None if played.upstream is None else dict(played.upstream.texts),
-        "client_sees": None if played.client is None else dict(played.client.texts),
+        "model_sees": None if result.upstream is None else dict(result.upstream.texts),
+        "client_sees": None if result.client is None else dict(result.client.texts),
         "checks": [
             {"check": timing.check, "ms": round(timing.ms, 3), "texts": timing.texts} for timing in explained.timings
         ],

@@ -15,7 +15,7 @@ SCHEMA = "policy.schema.json"
 
 
 def init(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A shipped policy; left out, all are listed.")] = "",
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A shipped policy. Without it, all are listed.")] = "",
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to put it.")] = Path("policies"),
     as_json: AsJson = False,
 ) -> None:

@@ -18,11 +18,11 @@ def lint(
     as_json: AsJson = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings and notes too.")] = False,
     covered: Annotated[
-        bool, typer.Option("--coverage", help="Print which checks look at which texts of which wire formats.")
+        bool, typer.Option("--coverage", help="Print which checks inspect which texts of each wire format.")
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The proxy's TOML file: its tenants are those that policies may name."),
+        typer.Option(metavar="FILE", help="The TOML file of the proxy. Policies may name only its tenants."),
     ] = None,
     tenant: Annotated[
         list[str] | None, typer.Option(help="A tenant, as `serve --tenant` takes it; the digest may be left out.")

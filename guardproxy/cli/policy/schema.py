@@ -10,9 +10,7 @@ import typer
 
 
 def schema(
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write it there, not to the screen.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the schema to this file.")] = None,
 ) -> None:
     """Print the JSON Schema (draft 2020-12) of policy files, for completion and inline errors in editors.
 

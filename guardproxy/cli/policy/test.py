@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from guardproxy.policy import Policy
-    from guardproxy.policytest import Fault, Ran
+    from guardproxy.policytest import CaseResult, Mismatch
 
 
 def run(
     folders: Folders,
     only: Annotated[str, typer.Option(metavar="GLOB", help="Only tests named like this, or `policy: name`.")] = "*",
     show_untested: Annotated[
-        bool, typer.Option("--untested", help="List rules that hold in no test; 1 if any.")
+        bool, typer.Option("--untested", help="List rules that hold in no test. Exit 1 if there are any.")
     ] = False,
     no_model: Annotated[
         bool, typer.Option("--no-model", help="Skip tests that need the model; it is not loaded.")
@@ -46,7 +46,7 @@ def run(
     if show_untested and (only != "*" or no_model):
         _wrong_use("--untested looks at all tests; leave --only and --no-model out")
     out = console()
-    results: list[Ran] = []
+    results: list[CaseResult] = []
     policies: list[Policy] = []
     for result in _results(folders, only, policies, judged=not no_model, code=allow_code):
         results.append(result)
@@ -56,7 +56,10 @@ def run(
     if not results and only != "*":
         _wrong_use(f"no test is named like `{only}`")
     missed = untested(policies, results) if show_untested else []
-    failed, skipped = sum(bool(result.faults) for result in results), sum(bool(result.skipped) for result in results)
+    failed, skipped = (
+        sum(bool(result.mismatches) for result in results),
+        sum(bool(result.skipped) for result in results),
+    )
     if junit is not None:
         try:
             junit.write_bytes(as_junit(results))
@@ -74,7 +77,9 @@ def run(
     raise typer.Exit(1 if failed or missed else 0)
 
 
-def _results(folders: list[Path], only: str, policies: list[Policy], *, judged: bool, code: bool) -> Iterator[Ran]:
+def _results(
+    folders: list[Path], only: str, policies: list[Policy], *, judged: bool, code: bool
+) -> Iterator[CaseResult]:
     from guardproxy.library import DISTANT, JUDGES, folder_of, leaving_out, loader  # noqa: PLC0415
     from guardproxy.policy import Files  # noqa: PLC0415
     from guardproxy.policytest import run_tests  # noqa: PLC0415
@@ -96,33 +101,34 @@ def _wrong_use(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _lines(result: Ran) -> Iterator[Text]:
+def _lines(result: CaseResult) -> Iterator[Text]:
     if result.skipped:
         yield styled(("skip", "yellow"), f" {plain(result.name)}: {result.skipped}")
         return
     yield styled(
-        ("FAIL" if result.faults else "ok  ", "bold red" if result.faults else "green"), f" {plain(result.name)}"
+        ("FAIL" if result.mismatches else "ok  ", "bold red" if result.mismatches else "green"),
+        f" {plain(result.name)}",
     )
-    if result.faults:
+    if result.mismatches:
         place = result.test.place
         yield styled((f"       {plain(result.policy.source)}:{place.line}:{place.column}", "dim"))
-    for fault in result.faults:
-        yield from (styled("       ", line) for line in _fault(fault))
+    for mismatch in result.mismatches:
+        yield from (styled("       ", line) for line in _mismatch(mismatch))
 
 
-def _fault(fault: Fault) -> Iterator[Text]:
+def _mismatch(mismatch: Mismatch) -> Iterator[Text]:
     from guardproxy.policytest import contrast  # noqa: PLC0415
 
-    yield styled(plain(fault.message))
-    if fault.wanted is not None and fault.got is not None:
-        wanted, got = contrast(fault.wanted, fault.got)
+    yield styled(plain(mismatch.message))
+    if mismatch.wanted is not None and mismatch.got is not None:
+        wanted, got = contrast(mismatch.wanted, mismatch.got)
         yield from contrasted("-", wanted, "green")
         yield from contrasted("+", got, "red")
-    elif fault.got is not None:
-        yield from (styled(("| ", "dim"), plain(line)) for line in fault.got.splitlines())
+    elif mismatch.got is not None:
+        yield from (styled(("| ", "dim"), plain(line)) for line in mismatch.got.splitlines())
 
 
-def _json(results: list[Ran], missed: list[tuple[Policy, str]], with_missed: bool) -> dict[str, Any]:
+def _json(results: list[CaseResult], missed: list[tuple[Policy, str]], with_missed: bool) -> dict[str, Any]:
     tests = [
         {
             "policy": result.policy.name,
@@ -132,14 +138,15 @@ def _json(results: list[Ran], missed: list[tuple[Policy, str]], with_missed: boo
             "seconds": round(result.seconds, 4),
             "plays": result.plays,
             "skipped": result.skipped,
-            "rules": sorted(result.held),
+            "rules": sorted(result.rules),
             "faults": [
-                {"message": fault.message, "expected": fault.wanted, "got": fault.got} for fault in result.faults
+                {"message": mismatch.message, "expected": mismatch.wanted, "got": mismatch.got}
+                for mismatch in result.mismatches
             ],
         }
         for result in results
     ]
-    document: dict[str, Any] = {"ok": not any(result.faults for result in results) and not missed, "tests": tests}
+    document: dict[str, Any] = {"ok": not any(result.mismatches for result in results) and not missed, "tests": tests}
     if with_missed:
         document["untested"] = [{"policy": policy.name, "rule": rule} for policy, rule in missed]
     return document

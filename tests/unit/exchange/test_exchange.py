@@ -22,8 +22,7 @@ from guardproxy.exchange.transcript import (
     SendHead,
     UpstreamFailed,
 )
-from guardproxy.findings import Finding
-from guardproxy.findings import Scan as ScanResult
+from guardproxy.findings import Finding, Scan
 from guardproxy.policy.evaluate import PolicySet
 from tests.kit.check_cost import steps
 from tests.kit.play import (
@@ -122,7 +121,7 @@ def test_a_request_is_redacted_and_its_answer_restored() -> None:
     )
     assert play.lines == [
         ">> RequestReceived 74 bytes",
-        "<< Scan bad messages[0].content 0..13, card messages[0].content 0..13, mail messages[0].content 0..13",
+        "<< RunScans bad messages[0].content 0..13, card messages[0].content 0..13, mail messages[0].content 0..13",
         ">> Scanned mail MAIL 5..13 1.00",
         "<< SendUpstream 79 bytes, 1 edits",
         ">> ResponseStarted 200 text/event-stream",
@@ -130,16 +129,16 @@ def test_a_request_is_redacted_and_its_answer_restored() -> None:
         "<< SendHead 200 streamed",
         "<< SendData 149 bytes",
         ">> DataReceived 153 bytes",
-        "<< Scan bad choices[0].message.content 0..10+, card choices[0].message.content 0..10+,"
+        "<< RunScans bad choices[0].message.content 0..10+, card choices[0].message.content 0..10+,"
         " code choices[0].message.content 0..10+",
         ">> Scanned nothing",
         ">> DataReceived 158 bytes",
-        "<< Scan bad choices[0].message.content 6..25+, card choices[0].message.content 6..25+,"
+        "<< RunScans bad choices[0].message.content 6..25+, card choices[0].message.content 6..25+,"
         " code choices[0].message.content 6..25+",
         ">> Scanned nothing",
         "<< SendData 156 bytes",
         ">> DataReceived 133 bytes",
-        "<< Scan bad choices[0].message.content 20..25, card choices[0].message.content 21..25,"
+        "<< RunScans bad choices[0].message.content 20..25, card choices[0].message.content 21..25,"
         " code choices[0].message.content 21..25",
         ">> Scanned nothing",
         "<< SendData 277 bytes",
@@ -171,7 +170,7 @@ def test_a_request_is_blocked() -> None:
     play = Play(rules(ONE_CHECK)).ask(ask("a forbidden thing"))
     assert play.lines == [
         ">> RequestReceived 78 bytes",
-        "<< Scan bad messages[0].content 0..17",
+        "<< RunScans bad messages[0].content 0..17",
         ">> Scanned bad BAD 2..11 1.00",
         "<< SendHead 400 own",
         "<< Finish blocked_request 124 bytes",
@@ -329,7 +328,7 @@ def test_a_whole_answer() -> None:
         ">> ResponseStarted 200 application/json",
         ">> DataReceived 112 bytes",
         ">> ResponseEnded",
-        "<< Scan bad choices[0].message.content 0..11",
+        "<< RunScans bad choices[0].message.content 0..11",
         ">> Scanned nothing",
         "<< SendHead 200",
         "<< Finish answered 112 bytes",
@@ -358,7 +357,7 @@ def test_a_chat_stream_is_stopped_with_the_dialects_ending() -> None:
         "<< SendHead 200 streamed",
         "<< SendData 149 bytes",
         ">> DataReceived 158 bytes",
-        "<< Scan bad choices[0].message.content 0..15+",
+        "<< RunScans bad choices[0].message.content 0..15+",
         ">> Scanned bad BAD 4..13 1.00",
         "<< CancelUpstream",
         "<< Finish blocked_response 320 bytes",
@@ -752,9 +751,11 @@ def test_one_scan_at_a_time_and_what_waits_becomes_one_window() -> None:
     play.tell(DataReceived(head))
     for part in parts:
         play.tell(DataReceived(part))
-    assert [row for row in play.lines if "Scan" in row] == ["<< Scan bad choices[0].message.content 0..4+"]
+    assert [row for row in play.lines if "Scan" in row] == ["<< RunScans bad choices[0].message.content 0..4+"]
     play.scan()
-    assert [row for row in play.lines if "<< Scan" in row][1:] == ["<< Scan bad choices[0].message.content 0..19+"]
+    assert [row for row in play.lines if "<< RunScans" in row][1:] == [
+        "<< RunScans bad choices[0].message.content 0..19+"
+    ]
 
 
 def test_the_end_travels_with_the_record() -> None:
@@ -771,7 +772,7 @@ def test_the_end_travels_with_the_record() -> None:
 
 def failed(play: Play, error: str = "Boom") -> Play:
     assert play.pending
-    play.answer_scan(*(ScanResult((), job.window.settled, job.window.start, error) for job in play.pending.jobs))
+    play.answer_scan(*(Scan((), job.window.settled, job.window.start, error) for job in play.pending.jobs))
     return play
 
 
@@ -889,7 +890,7 @@ def test_overlapping_findings_are_one_edit() -> None:
         "code": (Finding(5, 10, "code", "CODE", 1.0),),
         "bad": (),
     }
-    play.answer_scan(*(ScanResult(found[job.check.name], 11, 11) for job in play.pending.jobs))
+    play.answer_scan(*(Scan(found[job.check.name], 11, 11) for job in play.pending.jobs))
     assert chat_texts(play.client)["content0"] == f"ab {mint('CARD', 'cdef gh')} "
 
 
@@ -900,7 +901,7 @@ def test_a_finding_that_another_check_cut_into_is_held_whole() -> None:
     assert play.pending
     settled = {"card": 8, "code": 5, "bad": 11}
     found = {"card": (Finding(3, 7, "card", "CARD", 1.0),), "code": (), "bad": ()}
-    play.answer_scan(*(ScanResult(found[job.check.name], settled[job.check.name], 3) for job in play.pending.jobs))
+    play.answer_scan(*(Scan(found[job.check.name], settled[job.check.name], 3) for job in play.pending.jobs))
     lane = play.exchange.sides["response"].gate.lanes[0]
     assert (lane.progress.settled, lane.progress.findings) == (3, [])
 

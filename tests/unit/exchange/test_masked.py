@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange.masked import Masked, Masks
+from guardproxy.exchange.masked import MaskedText, Masks
 from guardproxy.redaction import placeholders
 
 
 def test_a_text_that_is_not_kept_has_its_own_offsets() -> None:
-    assert Masked(None).span(3, 5) == (3, 5)
-    assert Masked(None).wire_end(7) == 7
-    assert Masked("").wire_end(0) == 0
+    assert MaskedText(None).span(3, 5) == (3, 5)
+    assert MaskedText(None).wire_end(7) == 7
+    assert MaskedText("").wire_end(0) == 0
 
 
 @given(

@@ -16,11 +16,11 @@ from guardproxy.exchange.transcript import (
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    Scan,
+    RunScans,
     SendUpstream,
     line,
 )
-from guardproxy.findings import Scan as ScanResult
+from guardproxy.findings import Scan
 from tests.kit.play import Play, chat_frames, policy_set
 
 POLICY = """\
@@ -39,7 +39,7 @@ def exchange() -> Exchange:
     return Play(policy_set(POLICY)).exchange
 
 
-def scan(job: Job) -> ScanResult:
+def scan(job: Job) -> Scan:
     return job.check.scan([job.window])[0]
 
 
@@ -53,7 +53,7 @@ def test_scans_are_performed_and_all_other_commands_are_returned() -> None:
     assert isinstance(commands[0], SendUpstream)
     assert isinstance(commands[-1], Finish)
     assert commands[-1].outcome == "answered"
-    assert not [command for command in commands if isinstance(command, Scan)]
+    assert not [command for command in commands if isinstance(command, RunScans)]
 
 
 def test_a_request_alone_is_played_until_it_goes_upstream() -> None:
@@ -67,7 +67,7 @@ def test_late_inputs_join_one_window() -> None:
     for is_late in (False, True):
         seen = windows[is_late] = []
 
-        def record(job: Job, seen: list[str] = seen) -> ScanResult:
+        def record(job: Job, seen: list[str] = seen) -> Scan:
             seen.append(job.window.text)
             return scan(job)
 
@@ -84,7 +84,7 @@ def test_watch_is_told_every_input_with_its_commands() -> None:
 
     play(exchange(), [REQUEST], each(scan), watch=watch)
     assert [happened.split()[0] for happened, _ in told] == ["RequestReceived", "Scanned"]
-    assert told[0][1] == ["Scan word messages[0].content 0..2"]
+    assert told[0][1] == ["RunScans word messages[0].content 0..2"]
     assert told[1][1][0].startswith("SendUpstream")
 
 

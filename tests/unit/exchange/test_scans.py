@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guardproxy.events import End, Frame, Text
 from guardproxy.exchange.scans import Scans
-from guardproxy.exchange.transcript import Scan as ScanCommand
+from guardproxy.exchange.transcript import RunScans
 from guardproxy.findings import Channel, Finding, Scan
 from guardproxy.redaction import RESTORE
 from tests.kit.parts import Parts, parts
@@ -38,7 +38,7 @@ def test_the_driver_runs_the_checks_and_what_they_find_is_edited() -> None:
     scans = scans_of(made, USER)
     push(scans, USER, "a falcon")
     command = scans.ask()
-    assert isinstance(command, ScanCommand)
+    assert isinstance(command, RunScans)
     assert command.jobs == scans.distant
     assert made.ledger.notes.scans == 1
     scans.learn([Scan((Finding(2, 8, "word", "MATCH", 1.0),), 8, 8)])

@@ -25,7 +25,7 @@ from guardproxy.exchange.transcript import (
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    Scan,
+    RunScans,
     Scanned,
     UpstreamFailed,
     Waited,
@@ -92,7 +92,7 @@ def listed() -> set[tuple[str, str]]:
     return {(before.value, after.value) for before, follows in TRANSITIONS.items() for after in follows}
 
 
-def answer(command: Scan, *, fails: bool = False) -> Scanned:
+def answer(command: RunScans, *, fails: bool = False) -> Scanned:
     if fails:
         return Scanned(tuple(failed(job.window, RuntimeError("broken")) for job in command.jobs))
     return Scanned(tuple(job.check.scan([job.window])[0] for job in command.jobs))
@@ -107,7 +107,7 @@ def states(played: Exchange, inputs: Sequence[Input], stop: Input | None = None,
         while waiting:
             told += 1
             commands = played.receive(stop if stop is not None and told == at else waiting.pop())
-            waiting += [answer(command) for command in commands if isinstance(command, Scan)]
+            waiting += [answer(command) for command in commands if isinstance(command, RunScans)]
             yield played.state
 
 
@@ -169,5 +169,5 @@ def test_inputs_in_any_order_keep_to_the_table(policies: Any, inputs: list[Input
             commands = played.receive(waiting.pop())
             assert played.state == before or played.state in TRANSITIONS[before]
             finished += sum(isinstance(command, Finish) for command in commands)
-            waiting += [answer(command, fails=fails) for command in commands if isinstance(command, Scan)]
+            waiting += [answer(command, fails=fails) for command in commands if isinstance(command, RunScans)]
     assert finished == played.is_over

@@ -18,6 +18,7 @@ from guardproxy.exchange.transcript import (
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
+    RunScans,
     Scanned,
     SendData,
     SendHead,
@@ -25,7 +26,6 @@ from guardproxy.exchange.transcript import (
     UpstreamFailed,
     line,
 )
-from guardproxy.exchange.transcript import Scan as ScanCommand
 from guardproxy.findings import Channel, Finding, Scan, Window
 from tests.kit.play import policy_set
 from tests.kit.records import plain_record
@@ -55,7 +55,7 @@ FOUND = Scan((Finding(1, 3, "bad", "BAD", 0.5), Finding(3, 4, "bad", "BAD", 1.0)
         (Aborted(ErrorCode.TIMEOUT, "secret"), "Aborted 504 timeout"),
         (Refused(ErrorCode.REQUEST_TOO_LARGE, "secret", "secret"), "Refused 413 request_too_large"),
         (DownstreamGone(), "DownstreamGone"),
-        (ScanCommand(tuple(Job(CHECK, window) for window in WINDOWS)), "Scan bad a[0].b 4..10+, bad a[0].b 0..6"),
+        (RunScans(tuple(Job(CHECK, window) for window in WINDOWS)), "RunScans bad a[0].b 4..10+, bad a[0].b 0..6"),
         (SendUpstream(b"secret", 2), "SendUpstream 6 bytes, 2 edits"),
         (SendHead(200), "SendHead 200"),
         (SendHead(200, streamed=True), "SendHead 200 streamed"),

@@ -6,7 +6,7 @@ import pytest
 
 from guardproxy.policy.extending import overlaid
 from guardproxy.policy.load import PolicyErrors, parse_all
-from guardproxy.policy.tree import Place, YamlNode
+from guardproxy.policy.tree import FilePlace, YamlNode
 
 BASE = """\
 policy: base
@@ -120,9 +120,9 @@ def test_a_second_rule_of_the_same_name_is_a_duplicate_as_ever() -> None:
 
 
 def test_only_what_can_be_read_is_laid_over() -> None:
-    node = YamlNode("x", Place(), Place())
+    node = YamlNode("x", FilePlace(), FilePlace())
     under = {"checks": node, "rules": node, "match": node, "on_error": node}
-    over = {"checks": node, "rules": YamlNode((), Place(), Place())}
+    over = {"checks": node, "rules": YamlNode((), FilePlace(), FilePlace())}
     assert overlaid(under, over) == {**over, "on_error": node}
     assert wrong("rules: []") == ["a policy without rules does nothing; write at least one rule"]
     assert wrong("rules: [x]") == ["expected a mapping with `id`, found a word"]

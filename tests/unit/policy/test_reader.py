@@ -10,7 +10,7 @@ from guardproxy.policy.document import Match, Policy
 from guardproxy.policy.expression import And, Name, Or
 from guardproxy.policy.load import PolicyErrors, parse, parse_all
 from guardproxy.policy.reader import read_policies
-from guardproxy.policy.tree import Place
+from guardproxy.policy.tree import FilePlace
 from tests.kit import broken as broken_policies
 
 OK = "policy: p\nchecks: {pii: {use: pii}}\nrules: [{id: r, when: pii, action: flag}]\n"
@@ -261,7 +261,7 @@ def test_a_file_that_extends_a_circle_is_not_blamed_for_it() -> None:
 
 def test_variables_that_nothing_uses_are_known() -> None:
     policy = parse(OK + "vars: {a: 1, b: m}\nmatch: {models: ['${b}']}\n", "p.yaml")
-    assert policy.unused == (("a", Place(4, 8, "p.yaml")),)
+    assert policy.unused == (("a", FilePlace(4, 8, "p.yaml")),)
 
 
 @pytest.mark.parametrize(

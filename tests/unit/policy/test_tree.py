@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from guardproxy.policy.tree import Place, core_scalar, read_tree
+from guardproxy.policy.tree import FilePlace, core_scalar, read_tree
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_places_count_characters() -> None:
     node = read_tree("ä: [é, {ö: 'ü'}]\n", "p")
     assert isinstance(node.value, dict)
     items = node.value["ä"]
-    assert (items.place, items.key) == (Place(1, 4), Place(1, 1))
+    assert (items.place, items.key) == (FilePlace(1, 4), FilePlace(1, 1))
     assert isinstance(items.value, tuple)
     inner = items.value[1]
-    assert (inner.place, inner.key) == (Place(1, 8), Place(1, 8))
+    assert (inner.place, inner.key) == (FilePlace(1, 8), FilePlace(1, 8))
     assert isinstance(inner.value, dict)
-    assert (inner.value["ö"].place, inner.value["ö"].key) == (Place(1, 12), Place(1, 9))
+    assert (inner.value["ö"].place, inner.value["ö"].key) == (FilePlace(1, 12), FilePlace(1, 9))
 
 
 @pytest.mark.parametrize(

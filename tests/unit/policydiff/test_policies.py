@@ -41,7 +41,7 @@ def said(new: str, old: str = POLICY) -> list[tuple[str, str]]:
     [
         ("0.8", "0.6", "`attack` threshold 0.8 -> 0.6", "tightens"),
         ("[PERSON, EMAIL_ADDRESS]", "[EMAIL_ADDRESS]", "`pii` entities lost PERSON", "loosens"),
-        ("description: one", "description: two", "the description is another", "neutral"),
+        ("description: one", "description: two", "the description changed", "neutral"),
         ("description: one", "on_error: flag", "on_error block -> flag", "loosens"),
         ("description: one", "unmapped: refuse", "unmapped scan -> refuse", "tightens"),
         ("description: one", "opaque: {image: refuse}", "opaque image pass -> refuse", "tightens"),
@@ -89,9 +89,7 @@ def test_one_change(old: str, new: str, words: str, effect: str) -> None:
         assert (words, effect) in found
         assert ("rule `pii`: restore true -> false", "neutral") in found or len(found) == 2
     else:
-        expected = (
-            [("the description is another", "neutral")] if "description" in old and "description" not in new else []
-        )
+        expected = [("the description changed", "neutral")] if "description" in old and "description" not in new else []
         assert sorted(found) == sorted([(words, effect), *expected])
 
 

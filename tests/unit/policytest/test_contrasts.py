@@ -5,22 +5,22 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policytest.contrasts import Part, contrast
+from guardproxy.policytest.contrasts import Fragment, contrast
 
 
 def test_what_differs_is_marked_word_by_word() -> None:
     wanted, got = contrast("to [MAIL_1] now", "to jo@ab.io now")
-    assert wanted[0] == Part("to ")
+    assert wanted[0] == Fragment("to ")
     assert "".join(part.text for part in wanted) == "to [MAIL_1] now"
     assert "".join(part.text for part in got) == "to jo@ab.io now"
-    assert wanted[-1] == got[-1] == Part(" now")
+    assert wanted[-1] == got[-1] == Fragment(" now")
     assert any(part.differs for part in wanted)
     assert any(part.differs for part in got)
 
 
 def test_what_only_one_has() -> None:
-    assert contrast("a", "a b") == ((Part("a"),), (Part("a"), Part(" b", True)))
-    assert contrast("a b", "a") == ((Part("a"), Part(" b", True)), (Part("a"),))
+    assert contrast("a", "a b") == ((Fragment("a"),), (Fragment("a"), Fragment(" b", True)))
+    assert contrast("a b", "a") == ((Fragment("a"), Fragment(" b", True)), (Fragment("a"),))
 
 
 def test_long_parts_of_both_are_shortened() -> None:
@@ -34,7 +34,7 @@ def test_long_parts_of_both_are_shortened() -> None:
 
 
 def test_equal_texts_are_one_part() -> None:
-    assert contrast("word " * 100, "word " * 100)[0] == (Part("word " * 100),)
+    assert contrast("word " * 100, "word " * 100)[0] == (Fragment("word " * 100),)
     assert contrast("", "") == ((), ())
 
 

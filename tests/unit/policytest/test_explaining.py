@@ -10,7 +10,7 @@ import pytest
 from guardproxy.decisions import Stop
 from guardproxy.findings import Direction, Kind
 from guardproxy.policy.cases import RawExchange, RequestFacts
-from guardproxy.policytest.explaining import Explained, Timed, explain, kinds_of, scene_of
+from guardproxy.policytest.explaining import CheckTiming, Explanation, explain, kinds_of, scene_of
 from guardproxy.wire.registry import codecs
 from tests.kit.play import policy_set
 from tests.kit.plugins import Install
@@ -35,14 +35,14 @@ rules:
 OTHER = POLICY.replace("policy: test", "policy: other").replace("[m]", "[x]")
 
 
-def run(text: str, on: Any = "request", kind: Kind = "user") -> Explained:
+def run(text: str, on: Any = "request", kind: Kind = "user") -> Explanation:
     scene = scene_of(text, on, kind, codecs()[0].author)
     scene = type(scene)({**scene.request, "model": "m"}, scene.answers)
     ticks = count()
     return explain(policy_set(POLICY, OTHER), scene, RequestFacts(applies=True), lambda: float(next(ticks)), 3)
 
 
-def states(explained: Explained) -> dict[str, tuple[str, str]]:
+def states(explained: Explanation) -> dict[str, tuple[str, str]]:
     return {one.rule: (one.state, one.why) for one in explained.rules}
 
 
@@ -82,14 +82,14 @@ def test_why_a_rule_did_not_hold() -> None:
 
 def test_how_long_the_checks_took() -> None:
     it = run("hello")
-    assert it.timings[0] == Timed("bad", 1000.0, 1)
+    assert it.timings[0] == CheckTiming("bad", 1000.0, 1)
     assert [one.check for one in it.timings] == ["bad", "mail", "seen"]
 
 
 def test_a_check_with_a_state_is_not_timed_twice() -> None:
     it = run('{"a": 1}', "response", "assistant")
     assert {one.check for one in it.timings} >= {"bad", "seen"}
-    assert it.played.client
+    assert it.result.client
 
 
 DIRECTIONS: tuple[Direction, ...] = ("request", "response")
@@ -99,7 +99,7 @@ DIRECTIONS: tuple[Direction, ...] = ("request", "response")
 def test_every_kind_of_text_is_found_where_it_stands(on: Any, kind: Kind) -> None:
     plain = "look" if (on, kind) == ("response", "metadata") else "a look"  # a model's name has no spaces
     it = run('"a look"' if kind == "tool_arguments" else plain, on, kind)
-    assert {(one.direction, one.kind) for one in it.played.found if one.check == "seen"} == {(on, kind)}
+    assert {(one.direction, one.kind) for one in it.result.findings if one.check == "seen"} == {(on, kind)}
 
 
 def test_the_plain_text_of_a_message_comes_first() -> None:

@@ -8,24 +8,24 @@ from typing import Any
 import pytest
 
 from guardproxy.policy.cases import Expectation, ExpectedFinding, RequestFacts
-from guardproxy.policytest.judging import Fault, disagreement, faults, unmet
-from guardproxy.policytest.playing import Found, Held, Played, Shown
+from guardproxy.policytest.judging import Mismatch, disagreement, mismatches, unmet
+from guardproxy.policytest.playing import Delivery, RuleHit, SceneResult, TextFinding
 
-HELD = Held("p", "mail", "redact", True, "request", "m[0]", "mail", "MAIL", 3, 9, 0, "redact")
+HELD = RuleHit("p", "mail", "redact", True, "request", "m[0]", "mail", "MAIL", 3, 9, 0, "redact")
 QUIET = replace(HELD, rule="quiet", enforced=False)
-FOUND = Found("request", "m[0]", 3, 9, "mail", "MAIL", "jo@a.b")
-PLAYED = Played(
+FOUND = TextFinding("request", "m[0]", 3, 9, "mail", "MAIL", "jo@a.b")
+PLAYED = SceneResult(
     decision="redact",
     rules_of=(),
-    held=(HELD, QUIET),
-    found=(FOUND,),
-    upstream=Shown((("m[0]", "to [MAIL_1]!"),), "raw body"),
-    client=Shown((("c[0]", "fine"),), ""),
+    hits=(HELD, QUIET),
+    findings=(FOUND,),
+    upstream=Delivery((("m[0]", "to [MAIL_1]!"),), "raw body"),
+    client=Delivery((("c[0]", "fine"),), ""),
 )
 
 
-def said(played: Played = PLAYED, **expected: Any) -> list[Fault]:
-    return list(faults(Expectation(**expected), played))
+def said(played: SceneResult = PLAYED, **expected: Any) -> list[Mismatch]:
+    return list(mismatches(Expectation(**expected), played))
 
 
 @pytest.mark.parametrize(
@@ -64,20 +64,20 @@ def test_what_is_not_as_expected_is_told(expected: dict[str, Any], message: str)
 
 
 def test_texts_come_with_what_they_are() -> None:
-    assert said(upstream_has=("now",)) == [Fault("`now` does not reach the model", got="to [MAIL_1]!")]
-    assert said(upstream_lacks=("to",)) == [Fault("`to` reaches the model, in m[0]", got="to [MAIL_1]!")]
-    assert said(upstream_lacks=("body",)) == [Fault("`body` reaches the model, in body", got="raw body")]
-    assert said(upstream="to") == [Fault("the model gets another text", "to", "to [MAIL_1]!")]
-    assert said(client={"c[0]": "good"}) == [Fault("the client gets another text at `c[0]`", "good", "fine")]
+    assert said(upstream_has=("now",)) == [Mismatch("`now` does not reach the model", got="to [MAIL_1]!")]
+    assert said(upstream_lacks=("to",)) == [Mismatch("`to` reaches the model, in m[0]", got="to [MAIL_1]!")]
+    assert said(upstream_lacks=("body",)) == [Mismatch("`body` reaches the model, in body", got="raw body")]
+    assert said(upstream="to") == [Mismatch("the model gets another text", "to", "to [MAIL_1]!")]
+    assert said(client={"c[0]": "good"}) == [Mismatch("the client gets another text at `c[0]`", "good", "fine")]
 
 
 def test_where_nothing_was_sent() -> None:
-    nothing = replace(PLAYED, upstream=None, client=None, decision="block", trouble="refused: why", found=())
+    nothing = replace(PLAYED, upstream=None, client=None, decision="block", trouble="refused: why", findings=())
     assert said(nothing, upstream_lacks=("a",), client_lacks=("b",)) == []
     (has,) = said(nothing, upstream_has=("a",))
-    assert has == Fault("`a` does not reach the model: nothing was sent to it")
+    assert has == Mismatch("`a` does not reach the model: nothing was sent to it")
     (exact,) = said(nothing, client="a")
-    assert exact == Fault("the client gets another text: the test has no answer that could be sent", "a", None)
+    assert exact == Mismatch("the client gets another text: the test has no answer that could be sent", "a", None)
     (at,) = said(nothing, client={"a": "b"})
     assert at.message == "the client gets no text at `a`: the test has no answer that could be sent"
     (decision,) = said(nothing, decision="pass")
@@ -86,27 +86,27 @@ def test_where_nothing_was_sent() -> None:
     assert found.got == "nothing was found"
 
 
-def differs(other: Played, first: Played = PLAYED, *, alike: bool = True) -> list[str]:
+def differs(other: SceneResult, first: SceneResult = PLAYED, *, alike: bool = True) -> list[str]:
     return [one.message for one in disagreement(first, other, "cut", alike=alike)]
 
 
 def test_other_cuts_must_agree() -> None:
     assert differs(PLAYED) == []
     assert differs(replace(PLAYED, decision="flag")) == ["cut, the decision is flag, not redact"]
-    assert differs(replace(PLAYED, held=(HELD,))) == ["cut, the rule `quiet` does not hold for MAIL at 3 to 9 of m[0]"]
-    assert differs(PLAYED, replace(PLAYED, held=())) == [
+    assert differs(replace(PLAYED, hits=(HELD,))) == ["cut, the rule `quiet` does not hold for MAIL at 3 to 9 of m[0]"]
+    assert differs(PLAYED, replace(PLAYED, hits=())) == [
         "cut, the rule `mail` holds for MAIL at 3 to 9 of m[0] as well",
         "cut, the rule `quiet` holds for MAIL at 3 to 9 of m[0] as well",
     ]
-    other = Shown((("c[0]", "not fine"),), "")
+    other = Delivery((("c[0]", "not fine"),), "")
     assert differs(replace(PLAYED, client=other)) == ["cut, the client gets another text"]
-    assert differs(replace(PLAYED, found=())) == ["cut, other things are found"]
+    assert differs(replace(PLAYED, findings=())) == ["cut, other things are found"]
 
 
 def test_of_an_answer_that_was_ended_less_is_compared() -> None:
     """How much has left before the end depends on whether it was streamed; what is found after it is chance."""
     ended = replace(PLAYED, decision="block")
-    other = replace(ended, client=Shown((("c[0]", "f"),), ""), found=())
+    other = replace(ended, client=Delivery((("c[0]", "f"),), ""), findings=())
     assert differs(other, ended, alike=False) == []
     assert differs(other, ended) == ["cut, the client gets another text"]
     assert differs(replace(PLAYED, client=None), alike=False) == ["cut, the client gets another text"]

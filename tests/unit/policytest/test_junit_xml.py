@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 from junitparser import Failure, JUnitXml, Skipped
 
 from guardproxy.policy.load import parse_all
-from guardproxy.policytest.judging import Fault
+from guardproxy.policytest.judging import Mismatch
 from guardproxy.policytest.junit_xml import junit
-from guardproxy.policytest.running import Ran
+from guardproxy.policytest.running import CaseResult
 
 POLICY = """
 policy: {name}
@@ -20,14 +20,18 @@ tests:
   - {{name: second, request: a, expect: {{rule: r}}}}
   - {{name: third, request: a, expect: {{rule: r}}}}
 """
-FAULTS = (Fault("it \x00 failed", "wanted\ud800", "got"), Fault("and so did this"), Fault("this too", got="a\nb"))
+FAULTS = (
+    Mismatch("it \x00 failed", "wanted\ud800", "got"),
+    Mismatch("and so did this"),
+    Mismatch("this too", got="a\nb"),
+)
 
 
-def results() -> list[Ran]:
+def results() -> list[CaseResult]:
     policies = parse_all([(f"{name}.yaml", POLICY.format(name=name)) for name in ("one", "two")])
-    found = [Ran(policy, test, (), seconds=0.25) for policy in policies for test in policy.tests]
-    found[1] = Ran(policies[0], policies[0].tests[1], FAULTS, seconds=1.5)
-    found[2] = Ran(policies[0], policies[0].tests[2], (), skipped="it needs the model")
+    found = [CaseResult(policy, test, (), seconds=0.25) for policy in policies for test in policy.tests]
+    found[1] = CaseResult(policies[0], policies[0].tests[1], FAULTS, seconds=1.5)
+    found[2] = CaseResult(policies[0], policies[0].tests[2], (), skipped="it needs the model")
     return found
 
 

@@ -15,7 +15,7 @@ from guardproxy.exchange import Job
 from guardproxy.findings import QUICK, Direction, Finding, Scan, Traits, Window
 from guardproxy.policy.cases import RawExchange, RequestFacts, Texts
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policytest.playing import Numbers, Played, Shown, play_scene, replayed
+from guardproxy.policytest.playing import Delivery, Numbers, SceneResult, play_scene, replayed
 from guardproxy.policytest.scan import scan_text, scanned
 from guardproxy.policytest.scenes import Cuts
 from guardproxy.replay.replays import Rerun, rerun
@@ -43,11 +43,11 @@ WHOLE = Cuts()
 STREAMED = Cuts(True, 1)
 
 
-def run(scene: Texts | RawExchange, cuts: Cuts = WHOLE, policy: str = POLICY, told: RequestFacts = TOLD) -> Played:
+def run(scene: Texts | RawExchange, cuts: Cuts = WHOLE, policy: str = POLICY, told: RequestFacts = TOLD) -> SceneResult:
     return play_scene(policy_set(policy), scene, told, cuts)
 
 
-def texts(shown: Shown | None) -> dict[str, str]:
+def texts(shown: Delivery | None) -> dict[str, str]:
     assert shown
     return dict(shown.texts)
 
@@ -60,7 +60,7 @@ def test_a_value_there_and_back(route: str, cuts: Cuts) -> None:
     assert (played.decision, played.rules, played.shadow) == ("redact", ("mail",), ())
     assert "I am [MAIL_1], she is [MAIL_2]" in texts(played.upstream).values()
     assert "dear al@ab.io and jo@ab.io" in texts(played.client).values()
-    assert [(one.label, one.text, one.direction) for one in played.found] == [
+    assert [(one.label, one.text, one.direction) for one in played.findings] == [
         ("MAIL", "jo@ab.io", "request"),
         ("MAIL", "al@ab.io", "request"),
     ]
@@ -70,8 +70,8 @@ def test_a_request_alone() -> None:
     played = run(Texts("look here"))
     assert (played.decision, played.rules, played.shadow, played.client) == ("flag", ("seen",), ("quiet",), None)
     assert played.applies
-    assert [(one.path, one.kind, one.text) for one in played.read] == [("messages[0].content", "user", "look here")]
-    assert set(played.read[0].checks) == {"mail", "bad", "seen"}
+    assert [(one.path, one.kind, one.text) for one in played.texts] == [("messages[0].content", "user", "look here")]
+    assert set(played.texts[0].checks) == {"mail", "bad", "seen"}
 
 
 def test_a_shadow_rule_alone_changes_nothing() -> None:
@@ -96,7 +96,7 @@ def test_of_a_stopped_stream_the_client_has_what_came_before(cuts: Cuts) -> None
 
 def test_a_policy_for_others_does_nothing() -> None:
     played = run(Texts("forbidden"), told=RequestFacts(model="x"))
-    assert (played.decision, played.applies, played.held) == ("pass", False, ())
+    assert (played.decision, played.applies, played.hits) == ("pass", False, ())
 
 
 def test_answers_follow_one_another() -> None:
@@ -185,7 +185,7 @@ def test_a_scan_and_a_test_give_the_same_verdict(text: str, on: Direction) -> No
 
 
 def test_shown_looks_in_texts_in_decoded_json_and_in_the_body() -> None:
-    shown = Shown((("a", "one"), ("b", '{"x": "t\\u0077o"}')), '{"c": "three"}')
+    shown = Delivery((("a", "one"), ("b", '{"x": "t\\u0077o"}')), '{"c": "three"}')
     assert [shown.where(word) for word in ("one", "two", "three", "four")] == ["a", "b", "body", ""]
 
 
@@ -249,5 +249,5 @@ def test_a_record_of_an_unanswered_request_has_no_client() -> None:
 
 
 def test_a_finding_keeps_its_score() -> None:
-    (found,) = run(Texts("look")).found
+    (found,) = run(Texts("look")).findings
     assert Finding(found.start, found.end, found.check, found.label, found.score) == Finding(0, 4, "seen", "SEEN", 1.0)

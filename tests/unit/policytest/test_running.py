@@ -17,7 +17,7 @@ from guardproxy.findings import QUICK, Finding, Scan, Traits, Window
 from guardproxy.policy.cases import EXPECT_KEYS, KEYS
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse_all
-from guardproxy.policytest.running import Ran, run_tests, untested
+from guardproxy.policytest.running import CaseResult, run_tests, untested
 from tests.kit.play import Play, chat_frames, policy_set
 
 POLICY = r"""
@@ -39,13 +39,13 @@ def nothing(path: str) -> bytes:
     raise FileNotFoundError(2, "No such file")
 
 
-def results(*tests: str, policy: str = POLICY) -> list[Ran]:
+def results(*tests: str, policy: str = POLICY) -> list[CaseResult]:
     listed = "".join(f"  - {test}\n" for test in tests)
     return list(run_tests(policy_set(f"{policy}tests:\n{listed}"), nothing))
 
 
 def messages(*tests: str) -> list[str]:
-    return [fault.message for ran in results(*tests) for fault in ran.faults]
+    return [mismatch.message for ran in results(*tests) for mismatch in ran.mismatches]
 
 
 def test_right_and_wrong_tests() -> None:
@@ -54,7 +54,7 @@ def test_right_and_wrong_tests() -> None:
         '{name: answer, response: "to jo@ab.io", expect: {client_lacks: jo@ab.io}}',
         "{name: wrong, request: plain, expect: {rule: mail}}",
     )
-    assert [(ran.name, len(ran.faults), ran.plays) for ran in found] == [
+    assert [(ran.name, len(ran.mismatches), ran.plays) for ran in found] == [
         ("test: right", 0, 1),
         ("test: answer", 0, 5),
         ("test: wrong", 1, 1),
@@ -65,7 +65,7 @@ def test_no_other_policy_takes_part() -> None:
     tests = "tests: [{name: t, request: forbidden, expect: {decision: pass}}]\n"
     mild = POLICY.replace("policy: test", "policy: mild").replace("words: [forbidden]", "words: [nothing]")
     (ran,) = run_tests(policy_set(POLICY, mild + tests), nothing)
-    assert ran.faults == ()
+    assert ran.mismatches == ()
 
 
 def test_a_test_with_facts_asks_for_the_match() -> None:
@@ -88,7 +88,7 @@ def test_the_overrides_of_a_tenant_hold_for_its_tests() -> None:
     policies = parse_all([("p.yaml", policy + tests)])
     loaded = PolicySet(policies, build_checks(policies, Resources()), "")
     found = list(run_tests(loaded, nothing))
-    assert [ran.faults for ran in found] == [(), ()]
+    assert [ran.mismatches for ran in found] == [(), ()]
     assert {rule for _, rule in untested(policies, found)} == {"mail", "bad"}
 
 
@@ -149,17 +149,17 @@ def careless(tests: str) -> PolicySet:
 
 def test_a_check_that_depends_on_cuts_is_caught_and_the_seed_named() -> None:
     (ran,) = run_tests(careless('tests: [{name: t, response: "have a look", expect: {rule: seen}}]\n'), nothing)
-    assert next(fault.message for fault in ran.faults) == "in pieces (seed 1), the decision is pass, not flag"
+    assert next(mismatch.message for mismatch in ran.mismatches) == "in pieces (seed 1), the decision is pass, not flag"
     (once,) = run_tests(
         careless('tests: [{name: t, response: "a look", chunkings: 0, expect: {rule: seen}}]\n'), nothing
     )
-    assert (once.faults, once.plays) == ((), 1)
+    assert (once.mismatches, once.plays) == ((), 1)
 
 
 def test_what_is_wrong_only_in_a_stream_is_told_with_its_cut() -> None:
     policy = POLICY.replace("{id: bad, when: bad, action: block}", "{id: bad, when: bad, action: block, message: no}")
     (ran,) = results('{name: t, response: "a forbidden b", expect: {client: no}}', policy=policy)
-    assert [fault.message for fault in ran.faults] == ["streamed at once: the client gets another text"]
+    assert [mismatch.message for mismatch in ran.mismatches] == ["streamed at once: the client gets another text"]
 
 
 # Records.
@@ -175,7 +175,7 @@ def line() -> bytes:
 
 def logged(test: str, content: bytes) -> list[str]:
     policies = policy_set(f"{POLICY}tests:\n  - {test}\n")
-    return [fault.message for ran in run_tests(policies, lambda path: content) for fault in ran.faults]
+    return [mismatch.message for ran in run_tests(policies, lambda path: content) for mismatch in ran.mismatches]
 
 
 def test_a_record_is_run_again() -> None:
@@ -236,7 +236,7 @@ tests:
         *((name, "it needs `attack`") for name in "abcd"),
         ("e", ""),
     ]
-    assert found[-1].faults == ()
+    assert found[-1].mismatches == ()
 
 
 class Renamed:
@@ -254,7 +254,7 @@ def test_the_example_of_the_documentation_passes() -> None:
     text = (Path(__file__).resolve().parents[3] / "docs" / "policies" / "testing.md").read_text("utf-8")
     (example,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     found = list(run_tests(policy_set(example), nothing))
-    assert [ran.faults for ran in found] == [()] * 6
+    assert [ran.mismatches for ran in found] == [()] * 6
     assert [ran.plays for ran in found] == [5, 1, 22, 1, 2, 4]
     assert untested(policy_set(example).policies, found) == []
     for key in (*KEYS, *EXPECT_KEYS):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.policy.cases import RawExchange, RequestFacts, Texts
-from guardproxy.policytest.scenes import LETTERS, Answer, Cuts, answer_of, plays, request_of
+from guardproxy.policytest.scenes import LETTERS, Cuts, SceneAnswer, answer_of, plays, request_of
 from tests.kit.play import CHAT, MESSAGES, chat_texts, events, message_texts
 
 ROUTES = (CHAT, MESSAGES)
@@ -20,7 +20,7 @@ def same(text: str) -> str:
     return text
 
 
-def answer(scene: Texts | RawExchange, cuts: Cuts, number: int = 0, route: str = CHAT) -> Answer:
+def answer(scene: Texts | RawExchange, cuts: Cuts, number: int = 0, route: str = CHAT) -> SceneAnswer:
     found = answer_of(scene, RequestFacts(route), cuts, number, same)
     assert found
     return found

@@ -10,7 +10,7 @@ from guardproxy.audit import Record
 from guardproxy.events import Frame, Opaque
 from guardproxy.exchange.gate import Job
 from guardproxy.exchange.history import LIVE, History
-from guardproxy.exchange.transcript import Scan as ScanCommand
+from guardproxy.exchange.transcript import RunScans
 from guardproxy.findings import Channel, Window
 from guardproxy.replay.memory import Memory, RecordedHistory
 from tests.kit.play import Play, chat_frames, policy_set
@@ -47,7 +47,7 @@ def test_an_unchanged_check_is_not_run_again() -> None:
     assert "falcon" not in shown
     memory = Memory(past, POLICIES)
     memory.at_s = 2.0
-    scanned = memory.perform(ScanCommand((job(shown),)))
+    scanned = memory.perform(RunScans((job(shown),)))
     assert scanned.at_s == 2.0
     assert [(finding.label, finding.start, finding.end) for scan in scanned.scans for finding in scan.findings] == [
         ("MATCH", 2, len(shown))

@@ -10,8 +10,8 @@ import pytest
 from guardproxy.audit.intents import closing
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.transcript import Aborted, DataReceived, DownstreamGone, RequestReceived, ResponseStarted
-from guardproxy.findings import Scan as ScanResult
-from guardproxy.replay.recorded import Recorded
+from guardproxy.findings import Scan
+from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.replay.replays import replay as replay_entry
 from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
@@ -240,7 +240,7 @@ def test_a_text_whose_check_failed_cannot_be_replayed() -> None:
     play = Play(policy_set(SIMPLE + "on_error: flag\n"))
     play.tell(RequestReceived(json.dumps({"model": "m", "messages": [{"role": "user", "content": MAIL}]}).encode()))
     assert play.pending
-    play.answer_scan(*(ScanResult((), 0, 0, "Boom") for _ in play.pending.jobs))
+    play.answer_scan(*(Scan((), 0, 0, "Boom") for _ in play.pending.jobs))
     play.stream(chat_frames([{"content": "hi"}]))
     assert replay(kept(play), policy_set(SIMPLE)).verdict == "not replayable"
 
@@ -279,7 +279,7 @@ def test_the_stand_in_of_the_upstream_keeps_to_the_protocol() -> None:
 def test_the_recorded_answer_stands_in_for_a_wire_format() -> None:
     codec = codec_for(CHAT)
     assert codec
-    stands = Recorded(codec, record_of(recorded()).response, stopped=False)
+    stands = RecordedUpstream(codec, record_of(recorded()).response, stopped=False)
     assert (stands.name, stands.provider, stands.routes) == (codec.name, codec.provider, codec.routes)
 
 
