@@ -8,9 +8,9 @@ from guardproxy.audit.document import (
     ENTRY_VERSION,
     AnyEntry,
     Closing,
-    Entry,
     Gap,
     Intent,
+    LogEntry,
     Record,
     RecordedAnswer,
     RecordedAttempt,
@@ -28,7 +28,7 @@ from guardproxy.audit.document import (
     RecordedText,
 )
 from guardproxy.audit.document_schema import log_schema
-from guardproxy.audit.folder import NO_KEY, Finding, logs_of, verify_folder
+from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned, closing, unclosed
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.segment import numbers, path_of
@@ -42,11 +42,11 @@ __all__ = [
     "NO_KEY",
     "AnyEntry",
     "Closing",
-    "Entry",
     "FileSink",
-    "Finding",
     "Gap",
     "Intent",
+    "LogEntry",
+    "LogReport",
     "Moves",
     "OffsetMap",
     "Record",

@@ -21,12 +21,12 @@ from guardproxy.errors import AuditError
 PIECE_WEIGHT = 1 << 16
 """The weight of a piece: about its size in bytes. Measured: the encoder takes less than half a millisecond for it."""
 NODE_WEIGHT = 8
-GROUP = 32  # members of a container that are weighed together
-MOST_DEPTH = 256  # the encoder refuses deeper values, whether or not they are in pieces
+GROUP = 32  # container members that are weighed together
+MOST_DEPTH = 256  # the encoder refuses values that are nested deeper, whole or in pieces
 
 Encode = Callable[[Any, int], bytes]
 _UTF_16 = "utf-16-le", "surrogatepass"
-# Types whose JSON would not read back as the same JSON are left to the plain encoder, which refuses them.
+# The plain encoder gets the types whose JSON would not read back as the same JSON; it refuses them.
 _OPTIONS = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_PASSTHROUGH_DATACLASS
@@ -41,7 +41,7 @@ def canonical(value: Any) -> bytes:
         return orjson.dumps(value, option=_OPTIONS)
     except TypeError:
         pass
-    # What orjson does not take: lone surrogates, integers above 64 bits, deep nesting, subclasses of str and int.
+    # orjson does not accept lone surrogates, integers above 64 bits, deep nesting, or subclasses of str and int.
     try:
         plain = json.loads(json.dumps(value, allow_nan=False))
         try:
@@ -53,8 +53,8 @@ def canonical(value: Any) -> bytes:
 
 
 def around(record: dict[str, Any], key: str) -> tuple[list[bytes], list[bytes]]:
-    """The canonical form of an object that does not have `key`, in pieces: those before the place of `key`, and those after
-    it. Raises `TypeError`, `ValueError` or `RecursionError` where only `canonical` can write the object, or nothing can."""
+    """Returns the canonical form of an object that lacks `key`, in pieces: the pieces before the place of `key`, and the
+    pieces after it. Raises `TypeError`, `ValueError` or `RecursionError` if orjson cannot write the object."""
     try:
         return _around(record, key, _utf8)
     except TypeError:
@@ -72,7 +72,7 @@ def _around(record: dict[str, Any], key: str, encode: Encode) -> tuple[list[byte
 
 
 def _utf8(value: Any, depth: int = 0) -> bytes:
-    """A value in one call. It is nested as it is in the whole, so that the encoder refuses what it refuses there."""
+    """Encodes a value in one call. The value is wrapped to its real depth, so that the encoder refuses the same nesting."""
     for _ in range(depth):
         value = [value]
     data = orjson.dumps(value, option=_OPTIONS)
@@ -80,13 +80,13 @@ def _utf8(value: Any, depth: int = 0) -> bytes:
 
 
 def _ascii(value: Any, depth: int = 0) -> bytes:
-    """A value in one call of the plain encoder, which writes what has lone surrogates or large integers."""
+    """Encodes a value in one call of the plain encoder, which accepts lone surrogates and large integers."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """A value as it is when its JSON was read back: two surrogates of a pair are one character, tuples are lists. Raises
-    `TypeError` and `ValueError` for values whose JSON is not obvious."""
+    """Returns the value as it reads back from its JSON: a surrogate pair becomes one character, a tuple becomes a list.
+    Raises `TypeError` and `ValueError` for values whose JSON is not obvious."""
     kind = type(value)
     if kind is str:
         return value if value.isascii() else value.encode(*_UTF_16).decode(*_UTF_16)
@@ -106,8 +106,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 def pieces(value: Any, encode: Encode = _utf8, depth: int = 0) -> Iterator[bytes]:
-    """The canonical form of a value, in pieces of bounded cost. `encode`: writes a piece; `depth`: how many containers are
-    around the value. Raises `TypeError` for a value that `encode` cannot write, perhaps after some pieces."""
+    """Yields the canonical form of a value in pieces of bounded cost. `encode` writes a piece; `depth` is the number of
+    containers around the value. Raises `TypeError` for a value that `encode` cannot write, perhaps after some pieces."""
     if depth > MOST_DEPTH:
         raise TypeError("nested too deeply")
     if _weight(value) < PIECE_WEIGHT:
@@ -132,7 +132,8 @@ def pieces(value: Any, encode: Encode = _utf8, depth: int = 0) -> Iterator[bytes
 def _members(
     members: Sequence[Any], make: type[list[Any]] | type[dict[str, Any]], encode: Encode, depth: int
 ) -> Iterator[bytes]:
-    """What stands in a container, in pieces: small members share one. `make`: makes the container of some members."""
+    """Yields the members of a container in pieces; small members share a piece. `make` builds a container from some
+    members."""
     for start in range(0, len(members), GROUP):
         comma = b"," if start else b""
         group = make(members[start : start + GROUP])
@@ -147,11 +148,11 @@ def _members(
 
 
 def _weight(value: Any) -> int:
-    """The weight of a value; of a large one, the weight of a part of it that is no smaller than a piece. Raises `TypeError`
-    for an object whose keys have no length."""
+    """Returns the weight of a value. For a large value it stops early, at a weight that is at least that of a piece. Raises
+    `TypeError` for an object whose keys have no length."""
     weight = 0
     nodes = [value]
-    for node in nodes:  # which grows meanwhile
+    for node in nodes:  # the list grows during the loop
         kind = type(node)
         if kind is str:
             weight += len(node)

@@ -1,6 +1,6 @@
-"""The system calls that keep a log, in one place, so that tests can let each of them fail.
+"""The system calls that keep a log, in one place, so that tests can make each of them fail.
 
-In: paths, file descriptors, bytes. Out: what the system answers; its errors are `OSError`. Kept: nothing.
+In: paths, file descriptors, bytes. Out: the system's results; its errors are `OSError`. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from guardproxy.errors import AuditError
 
 
 class Stat(NamedTuple):
-    """Which file it is, and its size in bytes."""
+    """The identity of a file, and its size in bytes."""
 
     device: int
     inode: int
@@ -33,7 +33,7 @@ class Disk:
         return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
     def lock(self, fd: int) -> None:
-        """Takes the file for this process alone. Raises `BlockingIOError` where another process has it."""
+        """Locks the file for this process. Raises `BlockingIOError` if another process holds the lock."""
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def stat(self, where: Path | int) -> Stat:
@@ -47,7 +47,7 @@ class Disk:
         return os.write(fd, data)
 
     def sync(self, fd: int) -> None:
-        """Forces a file's data to disk, and its size, but not its times where the system can tell them apart."""
+        """Forces a file's data and size to disk; its times too where the system cannot leave them out."""
         getattr(os, "fdatasync", os.fsync)(fd)
 
     def truncate(self, fd: int, size_bytes: int) -> None:
@@ -71,7 +71,7 @@ class Disk:
 
 
 def put(disk: Disk, fd: int, data: bytes) -> None:
-    """Writes all of `data`, however short each write is."""
+    """Writes all of `data`, in as many calls as the system needs."""
     rest = memoryview(data)
     while rest:
         written = disk.write(fd, rest)
@@ -81,7 +81,7 @@ def put(disk: Disk, fd: int, data: bytes) -> None:
 
 
 def write_file(disk: Disk, path: Path, data: bytes, how: int) -> None:
-    """Writes a small file, durably. `how`: `O_TRUNC` or `O_APPEND`."""
+    """Writes a small file and makes it durable. `how`: `O_TRUNC` or `O_APPEND`."""
     fd = disk.open(path, os.O_WRONLY | os.O_CREAT | how)
     try:
         put(disk, fd, data)
@@ -91,7 +91,7 @@ def write_file(disk: Disk, path: Path, data: bytes, how: int) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Why something failed, in the system's words, without any path or text of a record."""
+    """Returns the system's words for a failure, without a path and without text of a record."""
     if isinstance(error, AuditError):
         return str(error)
     text = error.strerror if isinstance(error, OSError) else None
@@ -100,8 +100,8 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[bool]:
-    """Waits until no other process of guardproxy opens logs in this folder. Gives whether the lock was taken: some file
-    systems have no locks on folders."""
+    """Waits until no other process of guardproxy opens logs in this folder. Yields whether the lock was taken: some file
+    systems cannot lock folders."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

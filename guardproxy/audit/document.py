@@ -23,7 +23,7 @@ ENTRY_VERSION = 2
 
 # Above this number of findings a text is converted in steps: a call of msgspec holds the interpreter while it runs.
 _STEP_FINDINGS = 256
-_STEP_BYTES = 1 << 14  # the same of a record, by the bytes of its bodies
+_STEP_BYTES = 1 << 14  # the same limit for a record, counted in bytes of its bodies
 
 Span = tuple[int, int]
 MatchedCondition = Literal["yes", "no", "failed", "unknown"]
@@ -40,11 +40,11 @@ Seals = Annotated[
 ]
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class RecordPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A part of an entry."""
 
     def document(self) -> dict[str, Any]:
-        """The JSON object of this part. Long lists are converted in steps, so that other threads run in between."""
+        """Returns the JSON object of this part. Long lists are converted in steps, so that other threads run in between."""
         tag = {"kind": self.__struct_config__.tag} if self.__struct_config__.tag else {}
         members = {
             key: _json(value)
@@ -55,8 +55,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
 
 
 @cache
-def _members(kind: type[Part]) -> tuple[tuple[str, str, Any], ...]:
-    """The attribute, the key and the default of every member of `kind`."""
+def _members(kind: type[RecordPart]) -> tuple[tuple[str, str, Any], ...]:
+    """Returns the attribute, the key and the default of every member of `kind`."""
     return tuple(
         (field.name, field.encode_name, {} if field.default_factory is dict else field.default)
         for field in msgspec.structs.fields(kind)
@@ -64,14 +64,14 @@ def _members(kind: type[Part]) -> tuple[tuple[str, str, Any], ...]:
 
 
 def _json(value: Any) -> Any:
-    if isinstance(value, Part):
+    if isinstance(value, RecordPart):
         return value.document()
-    if type(value) is tuple and value and isinstance(value[0], Part):
+    if type(value) is tuple and value and isinstance(value[0], RecordPart):
         return [part.document() for part in value]
     return value
 
 
-class Leaf(Part, frozen=True, kw_only=True):
+class RecordLeaf(RecordPart, frozen=True, kw_only=True):
     """A small part, which is converted in one call."""
 
     def document(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Leaf(Part, frozen=True, kw_only=True):
         return members
 
 
-class RecordedFinding(Leaf, frozen=True, kw_only=True):
+class RecordedFinding(RecordLeaf, frozen=True, kw_only=True):
     """What a check found in a text."""
 
     check: str
@@ -90,7 +90,7 @@ class RecordedFinding(Leaf, frozen=True, kw_only=True):
     repair: Annotated[bool, Meta(description="The whole text was replaced by a repaired one.")] = False
 
 
-class RecordedText(Leaf, frozen=True, kw_only=True):
+class RecordedText(RecordLeaf, frozen=True, kw_only=True):
     """One text of a request or of an answer."""
 
     path: Annotated[str, Meta(description="Where the text stands in the body. `#key` at the end: an object's key.")]
@@ -116,10 +116,10 @@ class RecordedText(Leaf, frozen=True, kw_only=True):
     def document(self) -> dict[str, Any]:
         """The JSON object of the text."""
         large = len(self.findings) > _STEP_FINDINGS
-        return Part.document(self) if large else Leaf.document(self)
+        return RecordPart.document(self) if large else RecordLeaf.document(self)
 
 
-class RecordedSide(Part, frozen=True, kw_only=True):
+class RecordedSide(RecordPart, frozen=True, kw_only=True):
     """One direction of an exchange."""
 
     texts: tuple[RecordedText, ...]
@@ -150,7 +150,7 @@ class RecordedAnswer(RecordedSide, frozen=True, kw_only=True):
     withheld: Annotated[tuple[str, ...], Meta(description="Fields that were left out of the answer.")]
 
 
-class RecordedDecision(Leaf, frozen=True, kw_only=True):
+class RecordedDecision(RecordLeaf, frozen=True, kw_only=True):
     """A rule that held, and the finding that it held for."""
 
     policy: str
@@ -166,7 +166,7 @@ class RecordedDecision(Leaf, frozen=True, kw_only=True):
     attempt: Annotated[int, Meta(description="The number of the answer, from 0.")] = 0
 
 
-class RecordedFault(Leaf, frozen=True, kw_only=True):
+class RecordedFault(RecordLeaf, frozen=True, kw_only=True):
     """A place of an answer that does not match its schema."""
 
     place: str
@@ -174,7 +174,7 @@ class RecordedFault(Leaf, frozen=True, kw_only=True):
     found: str
 
 
-class RecordedAttempt(Part, frozen=True, kw_only=True):
+class RecordedAttempt(RecordPart, frozen=True, kw_only=True):
     """One of several answers of the model."""
 
     decision: Annotated[str, Meta(description="What became of the answer; of the last one, the outcome.")]
@@ -190,7 +190,7 @@ class RecordedAttempt(Part, frozen=True, kw_only=True):
     response: Annotated[RecordedAnswer | None, Meta(description="Missing for the last answer: see the record.")] = None
 
 
-class RecordedSaving(Leaf, frozen=True, kw_only=True):
+class RecordedSaving(RecordLeaf, frozen=True, kw_only=True):
     """What ending wrong answers early has saved (estimate)."""
 
     tokens: int
@@ -198,14 +198,14 @@ class RecordedSaving(Leaf, frozen=True, kw_only=True):
     money: float
 
 
-class RecordedShortage(Leaf, frozen=True, kw_only=True):
+class RecordedShortage(RecordLeaf, frozen=True, kw_only=True):
     """The check that gave no verdict for want of capacity."""
 
     check: str
     reason: str
 
 
-class RecordedError(Leaf, frozen=True, kw_only=True):
+class RecordedError(RecordLeaf, frozen=True, kw_only=True):
     """Why the exchange failed or was refused."""
 
     code: str
@@ -213,14 +213,14 @@ class RecordedError(Leaf, frozen=True, kw_only=True):
     field: Annotated[str | None, Meta(description="The field of the request that is wrong.")] = None
 
 
-class RecordedDuty(Leaf, frozen=True, kw_only=True):
+class RecordedDuty(RecordLeaf, frozen=True, kw_only=True):
     """What the store of the gateway answered to one list of calls of a duty."""
 
     duty: str
     answers: tuple[int | str | bool | None, ...]
 
 
-class RecordedPlan(Part, frozen=True, kw_only=True):
+class RecordedPlan(RecordPart, frozen=True, kw_only=True):
     """Where the request went, where that is not where it asked to go."""
 
     upstream: Annotated[str, Meta(description="The name of the upstream.")] = ""
@@ -229,7 +229,7 @@ class RecordedPlan(Part, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(description="Why, in words.")] = ""
 
 
-class RecordedPlaces(Leaf, frozen=True, kw_only=True):
+class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
     """Places of an answer where redacted values may come back."""
 
     kinds: Annotated[
@@ -239,7 +239,7 @@ class RecordedPlaces(Leaf, frozen=True, kw_only=True):
     urls: Annotated[tuple[str, ...], Meta(description="Hosts whose URLs may hold the values.")]
 
 
-class Entry(Part, frozen=True, kw_only=True, tag_field="kind"):
+class LogEntry(RecordPart, frozen=True, kw_only=True, tag_field="kind"):
     """A line of the log but for its header. `seq`, `prev` and `hash` are added by the chain."""
 
     v: Version
@@ -250,7 +250,7 @@ class Entry(Part, frozen=True, kw_only=True, tag_field="kind"):
         return canonical(self.document())
 
 
-class Record(Entry, frozen=True, kw_only=True, tag="exchange"):
+class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     """One exchange: a request and everything that was answered to it, without any sensitive value."""
 
     id: ExchangeId
@@ -313,7 +313,7 @@ class Record(Entry, frozen=True, kw_only=True, tag="exchange"):
     def document(self) -> dict[str, Any]:
         """The JSON object of the record."""
         if sum(self.sizes.values()) > _STEP_BYTES:
-            return Part.document(self)
+            return RecordPart.document(self)
         members: dict[str, Any] = msgspec.to_builtins(self)
         return members
 
@@ -340,7 +340,7 @@ class Record(Entry, frozen=True, kw_only=True, tag="exchange"):
         return self.timings.get("finished")
 
 
-class Intent(Entry, frozen=True, kw_only=True, tag="intent"):
+class Intent(LogEntry, frozen=True, kw_only=True, tag="intent"):
     """An exchange that is about to go upstream, without any text. A record or a closing with the same `id` follows."""
 
     id: ExchangeId
@@ -351,7 +351,7 @@ class Intent(Entry, frozen=True, kw_only=True, tag="intent"):
     seals: Seals
 
 
-class Closing(Entry, frozen=True, kw_only=True, tag="closing"):
+class Closing(LogEntry, frozen=True, kw_only=True, tag="closing"):
     """The end of an exchange whose record could not be kept. What became of the exchange is unknown."""
 
     id: ExchangeId
@@ -365,7 +365,7 @@ class Closing(Entry, frozen=True, kw_only=True, tag="closing"):
     why: Annotated[str, Meta(description="Why there is no record.")]
 
 
-class Gap(Entry, frozen=True, kw_only=True, tag="gap"):
+class Gap(LogEntry, frozen=True, kw_only=True, tag="gap"):
     """A time in which the log could not be written. All traffic was refused."""
 
     since: UnixTime

@@ -1,11 +1,11 @@
-"""Verifies a folder of logs as a whole: every log, its names, the logs that follow each other, and copies of heads.
+"""Verifies a folder of logs as a whole: every log, its name, logs that follow each other, and copies of heads.
 
-In: the folder, and one with copies of `*.head` files. Out: a finding for each log that is there or should be there. Kept:
+In: the folder, and a folder with copies of `*.head` files. Out: a report for each log that is present or expected. Kept:
 nothing. Reads only; works while the proxy writes.
 
-A log is known by the id in its header (`log`), not by its file's name. What a head says is asked of the log with its id: a head
-whose id no log has is a log that was removed, and a log of another name is one that was renamed. A header's `follows` is a
-head as well, of the file before it.
+A log is known by the id in its header (`log`), not by its file name. A head is compared with the log that has its id. If no
+log has the id, the log was removed. If the log has another file name, it was renamed. The `follows` of a header is a head as
+well: that of the file before it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit.chain import Code, Head, Problem, Report, head_of, open_line, read_named_head, verify
+from guardproxy.audit.chain import ChainHead, Code, Problem, Report, head_of, open_line, read_named_head, verify
 from guardproxy.errors import AuditError
 
 LIMIT_HEADER_BYTES = 1 << 24
@@ -27,8 +27,8 @@ NO_KEY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What verifying found of one log. `notes`: what somebody should know that is no problem."""
+class LogReport:
+    """The result of verifying one log. `notes`: remarks that are not problems."""
 
     file: str
     report: Report
@@ -36,16 +36,17 @@ class Finding:
 
 
 @dataclass(slots=True)
-class _Log:
-    """One file, and what others say of it. `ended`: its last record before another file followed it, and why it ended."""
+class _LogFile:
+    """One file, and what other files state about it. `ended`: its last record before another file followed it, and the
+    reason."""
 
     path: Path
     header: Mapping[str, Any]
     there: bool = True
-    expected: list[Head] = field(default_factory=list)
+    expected: list[ChainHead] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    ended: tuple[Head, str] | None = None
+    ended: tuple[ChainHead, str] | None = None
 
     @property
     def origin(self) -> str:
@@ -74,12 +75,12 @@ def header_of(path: Path) -> Mapping[str, Any]:
     return header if header is not None and isinstance(header.get("log"), str) and "seq" not in header else {}
 
 
-def verify_folder(folder: Path, copies: Path | None = None) -> list[Finding]:
-    """Every log of the folder, and every one that a head or another log names. Raises `OSError`."""
+def verify_folder(folder: Path, copies: Path | None = None) -> list[LogReport]:
+    """Verifies every log of the folder, and every log that a head or another log names. Raises `OSError`."""
     # Heads are read before the logs, so that a log that grows meanwhile is only longer than its head says.
     heads = [(path, _read(path)) for place in (folder, copies) if place for path in sorted(place.glob("*.head"))]
-    logs = {path.name: _Log(path, header_of(path)) for path in logs_of(folder)}
-    by_origin: defaultdict[str, list[_Log]] = defaultdict(list)
+    logs = {path.name: _LogFile(path, header_of(path)) for path in logs_of(folder)}
+    by_origin: defaultdict[str, list[_LogFile]] = defaultdict(list)
     for log in logs.values():
         if log.origin:
             by_origin[log.origin].append(log)
@@ -99,8 +100,8 @@ def verify_folder(folder: Path, copies: Path | None = None) -> list[Finding]:
     return [_verified(log) for _, log in sorted(logs.items())]
 
 
-def _read(path: Path) -> tuple[str, Head] | str:
-    """The log's id and the head, or what is wrong."""
+def _read(path: Path) -> tuple[str, ChainHead] | str:
+    """Returns the log's id and its head, or a description of the error."""
     try:
         return read_named_head(path.read_bytes())
     except AuditError as error:
@@ -109,10 +110,10 @@ def _read(path: Path) -> tuple[str, Head] | str:
 
 def _take_head(
     path: Path,
-    found: tuple[str, Head] | str,
+    found: tuple[str, ChainHead] | str,
     folder: Path,
-    logs: dict[str, _Log],
-    by_origin: Mapping[str, Sequence[_Log]],
+    logs: dict[str, _LogFile],
+    by_origin: Mapping[str, Sequence[_LogFile]],
 ) -> None:
     name = f"{path.stem}.jsonl"
     if isinstance(found, str):
@@ -131,20 +132,20 @@ def _take_head(
         message = f"expected the log {origin} with record {head.seq} ({path.name}), found the log {log.origin}"
         log.note("replaced", f"{message}: it was replaced")
     elif not same and log.there:
-        log.expected.append(head)  # its header is a problem of its own
+        log.expected.append(head)  # its broken header is reported separately
     elif not same:
         log.note("gone", f"expected the log {origin} with record {head.seq} ({path.name}): it was removed")
     elif not log.there:
         log.note("gone", f"the log {origin} is now {same[0].path.name}")
 
 
-def _named(folder: Path, name: str, logs: dict[str, _Log]) -> _Log:
+def _named(folder: Path, name: str, logs: dict[str, _LogFile]) -> _LogFile:
     if name not in logs:
-        logs[name] = _Log(folder / name, {}, there=False)
+        logs[name] = _LogFile(folder / name, {}, there=False)
     return logs[name]
 
 
-def _take_follows(log: _Log, by_origin: Mapping[str, Sequence[_Log]]) -> None:
+def _take_follows(log: _LogFile, by_origin: Mapping[str, Sequence[_LogFile]]) -> None:
     follows = log.follows
     origin, file, why = (str(follows.get(key, "")) for key in ("log", "file", "why"))
     head = head_of(follows)
@@ -161,14 +162,14 @@ def _take_follows(log: _Log, by_origin: Mapping[str, Sequence[_Log]]) -> None:
             before.note("renamed", f"this is {file}, which was renamed: {log.path.name} follows it")
 
 
-def _verified(log: _Log) -> Finding:
+def _verified(log: _LogFile) -> LogReport:
     if not log.there:
-        return Finding(log.path.name, Report("", 0, None, tuple(log.problems)))
+        return LogReport(log.path.name, Report("", 0, None, tuple(log.problems)))
     with log.path.open("rb") as lines:
         report = verify(lines, log.expected)
     problems = report.problems
     if log.ended:
-        # What stands after the record that the next file follows was never acknowledged: a write or a sync of it failed.
+        # Records after the last record that the next file names were never acknowledged: their write or sync failed.
         head, ended = log.ended
         last_line = head.seq + 2
         before = tuple(
@@ -178,4 +179,4 @@ def _verified(log: _Log) -> Finding:
         if not before and (len(problems) or (report.head and report.head.seq > head.seq)):
             log.notes.append(f"what stands after record {head.seq} was never acknowledged")
         problems = before
-    return Finding(log.path.name, replace(report, problems=(*problems, *log.problems)), tuple(log.notes))
+    return LogReport(log.path.name, replace(report, problems=(*problems, *log.problems)), tuple(log.notes))

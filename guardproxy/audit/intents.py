@@ -1,12 +1,12 @@
-"""Intents: what the log says of an exchange before its first byte goes upstream, so that a crash leaves a trace of it.
+"""Intents: entries that the log keeps before the first byte of an exchange goes upstream, so that a crash leaves a trace of it.
 
 In: the logs of a folder. Out: the intents whose exchange has no record, and the entries that close them. Kept: nothing.
 
-An `Intent` names the exchange, and holds no text. The record of the exchange, with the same `id`, closes it. Where the process
-ended before, the next start closes it with a `Closing`.
+An `Intent` names the exchange and holds no text. The record of the exchange, with the same `id`, closes it. If the process
+ended before, the next start closes the intent with a `Closing`.
 
-Logs of a live process are left alone: its exchanges go on. A log is live while a process has it locked, and so is every log
-that a live one follows.
+Logs of a live process are left alone, as its exchanges go on. A log is live while a process holds its lock. Every log that a
+live log follows is live as well.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _ID = re.compile(rb'"id":"([^"\\]{1,64})"')
 
 
 def closing(intent: Intent, at: float, engine: str, why: str) -> Closing:
-    """The entry that ends an exchange whose end nobody knows. `at`: Unix time in seconds; `why`: what kept it from ending."""
+    """Returns the entry that closes an exchange with an unknown end. `at`: Unix time in seconds; `why`: the reason why it did
+    not end."""
     return Closing(
         v=ENTRY_VERSION,
         at=at,
@@ -51,14 +52,14 @@ def closing(intent: Intent, at: float, engine: str, why: str) -> Closing:
 
 @contextmanager
 def abandoned(folder: Path, own: Path) -> Iterator[list[Intent]]:
-    """The intents in logs of no live process that no record closes. `own`: the log that this process goes on with. While the
-    block runs, no other process looks at the same logs."""
+    """Yields the intents in logs without a live process that no record closes. `own`: the log that this process continues.
+    While the block runs, no other process reads the same logs."""
     with folder_lock(folder) as locked:
         paths = logs_of(folder)
         headers = {path: _header(path) for path in paths}
         live = {path for path in paths if path != own and _is_live(path)} if locked else {*paths} - {own}
         grown = True
-        while grown:  # a log that a live one follows belongs to the same process
+        while grown:  # a log that a live log follows belongs to the same process
             follows = {_followed(headers[path]) for path in live}
             more = {
                 path for path in paths if path != own and path not in live and headers[path].get("log", 0) in follows
@@ -69,8 +70,8 @@ def abandoned(folder: Path, own: Path) -> Iterator[list[Intent]]:
 
 
 def unclosed(paths: Iterable[Path], every: Iterable[Path]) -> list[Intent]:
-    """The intents in `paths` that no record in `every` log closes, in the order of their times. An intent that this version
-    cannot read is left out."""
+    """Returns the intents in `paths` that no record in `every` log closes, sorted by time. Intents that this version cannot
+    read are left out."""
     intents: dict[str, Intent] = {}
     for path in paths:
         _scan(path, intents, add=True)
@@ -81,11 +82,11 @@ def unclosed(paths: Iterable[Path], every: Iterable[Path]) -> list[Intent]:
 
 
 def _scan(path: Path, intents: dict[str, Intent], *, add: bool) -> None:
-    """Adds the intents of a log, and takes out those that its entries close."""
+    """Adds the intents of a log, and removes those that its entries close."""
     try:
         with path.open("rb") as lines:
             for line in lines:
-                # A line is only parsed where its bytes may matter: a start must not wait for a long log.
+                # A line is parsed only if its bytes may matter, so that a long log does not delay the start.
                 is_marked = add and _MARK in line
                 if not is_marked and not (intents and _names(line, intents)):
                     continue
@@ -110,12 +111,12 @@ def _entry(members: Mapping[str, Any]) -> AnyEntry | None:
 
 
 def _names(line: bytes, ids: Container[str]) -> bool:
-    """Whether the bytes of a line hold one of the ids as some `id`."""
+    """Whether the bytes of a line may hold one of the ids as an `id`."""
     return any(name.decode("utf-8", "replace") in ids for name in _ID.findall(line))
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
-    # The second reader takes what the first does not: lone surrogates.
+    # `json` reads lone surrogates, which orjson refuses.
     for read in (orjson.loads, json.loads):
         try:
             record = read(line)
@@ -138,7 +139,7 @@ def _followed(header: Mapping[str, Any]) -> object:
 
 
 def _is_live(path: Path) -> bool:
-    """Whether a process has the log; one that cannot be read is taken to be in use."""
+    """Whether a process holds the log. A log that cannot be read counts as held."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

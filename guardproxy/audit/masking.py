@@ -1,7 +1,7 @@
-"""What the log keeps of a text: spans replaced by placeholders, and where everything else has moved to.
+"""Masks a text for the log: replaces spans by placeholders and maps offsets to the masked text.
 
-In: a text and sorted spans. Out: the masked text and a map of offsets, so that findings are logged in the coordinates
-of the text that is logged. Kept: nothing. Offsets are code points, end exclusive.
+In: a text and sorted spans. Out: the masked text and a map of offsets, so that findings are logged in the coordinates of the
+logged text. Kept: nothing. Offsets are code points, end exclusive.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Span = tuple[int, int, str]
 
 @dataclass(frozen=True, slots=True)
 class OffsetMap:
-    """Where offsets of a text are in its masked text.
+    """Maps offsets of a text to its masked text.
 
     `starts`, `ends`: the replaced spans in the text; `masked_starts`, `masked_ends`: their placeholders.
     """
@@ -27,7 +27,8 @@ class OffsetMap:
     masked_ends: Sequence[int]
 
     def translate(self, offset: int) -> int:
-        """The same place in the masked text; an offset inside of a replaced span gives its placeholder's start."""
+        """Returns the same place in the masked text. An offset inside of a replaced span gives the start of its
+        placeholder."""
         at = bisect_right(self.starts, offset) - 1
         if at < 0:
             return offset
@@ -36,14 +37,14 @@ class OffsetMap:
         return self.masked_starts[at]
 
     def translate_span(self, start: int, end: int) -> tuple[int, int]:
-        """The same span in the masked text; where it cuts into a replaced span it grows to the whole placeholder."""
+        """Returns the same span in the masked text. A span that cuts into a replaced span grows to the whole placeholder."""
         at = bisect_right(self.starts, end) - 1
         inside = at >= 0 and self.starts[at] < end < self.ends[at]
         return self.translate(start), self.masked_ends[at] if inside else self.translate(end)
 
 
 class Moves:
-    """The offsets of a text whose edits become known one after the other."""
+    """Maps offsets of a text whose edits become known over time."""
 
     def __init__(self) -> None:
         self._starts: list[int] = []
@@ -52,7 +53,7 @@ class Moves:
         self._masked_ends: list[int] = []
 
     def take(self, edits: Sequence[Span], number: int) -> None:
-        """Takes the first `number` edits, of which some may be known."""
+        """Adds the first `number` edits; edits that were added before are skipped."""
         for start, end, replacement in islice(edits, len(self._starts), number):
             shift = self._masked_ends[-1] - self._ends[-1] if self._ends else 0
             self._starts.append(start)
@@ -62,17 +63,17 @@ class Moves:
 
     @property
     def there(self) -> OffsetMap:
-        """From the text to the edited text."""
+        """Maps the text to the edited text."""
         return OffsetMap(self._starts, self._ends, self._masked_starts, self._masked_ends)
 
     @property
     def back(self) -> OffsetMap:
-        """From the edited text to the text."""
+        """Maps the edited text to the text."""
         return OffsetMap(self._masked_starts, self._masked_ends, self._starts, self._ends)
 
 
 def mask(text: str, spans: Sequence[Span]) -> tuple[str, OffsetMap]:
-    """`text` with each `(start, end, replacement)` replaced, and the map of its offsets.
+    """Replaces each `(start, end, replacement)` in `text`. Returns the masked text and the map of its offsets.
 
     Raises `ValueError` for spans that are empty, not in order, overlapping or outside of the text.
     """
@@ -94,7 +95,8 @@ def mask(text: str, spans: Sequence[Span]) -> tuple[str, OffsetMap]:
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:
-    """Sorted spans that lie apart; of overlapping ones the first, and of those the longest, gives the replacement."""
+    """Merges overlapping spans. The first of them, and of equal starts the longest, gives the replacement. The result is
+    sorted."""
     out: list[Span] = []
     for start, end, token in sorted(spans, key=lambda span: (span[0], -span[1])):
         if out and start < out[-1][1]:
@@ -105,7 +107,7 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 
 def beside(spans: Iterable[Span], others: Sequence[Span]) -> Iterator[Span]:
-    """What of `spans` lies outside of `others`; both are sorted and lie apart."""
+    """Returns the parts of `spans` that lie outside of `others`. Both are sorted and do not overlap."""
     first = 0
     for start, end, token in spans:
         while first < len(others) and others[first][1] <= start:

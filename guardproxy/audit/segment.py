@@ -1,17 +1,17 @@
-"""One file of a log: opened, repaired, appended to, durable before a record counts as kept.
+"""One file of a log: opens, repairs and appends; a record counts as kept only when it is durable.
 
 In: sealed lines. Out: an open file that ends with its last durable record. Kept: the file, its lock, its head and its size.
 
-A log is a family of files: `NAME.jsonl`, then `NAME.1.jsonl`, `NAME.2.jsonl` and so on, where a file could not be written any
-more. The header of each later file has `follows`: the file before it, that file's `log`, its last durable record, and why it
-ended. So a file that was removed or renamed is named in the chain.
+A log is a family of files: `NAME.jsonl`, then `NAME.1.jsonl`, `NAME.2.jsonl` and so on. A new file begins when the file
+before it cannot be written. The header of each later file has `follows`: the name of the file before it, that file's `log`,
+its last durable record, and the reason for the change. So the chain names every file, and a removed or renamed file shows.
 
-What a file can still be trusted with is in two flags. `torn`: a write failed, and bytes may stand after the last durable
-record; the file can be cut back. `lost`: a sync failed. The kernel may have dropped the pages and call the next sync a
-success, so nothing is ever written to that file again.
+Two flags tell how far a file can be trusted. `torn`: a write failed, and bytes may follow the last durable record; the file
+can be cut back. `lost`: a sync failed. The kernel may have dropped the pages and report the next sync as a success, so
+nothing is written to that file again.
 
-`NAME.head` holds the head of a file, written every so many records and at close. `NAME.torn` keeps the unfinished lines that
-crashes left.
+`NAME.head` holds the head of a file, written after a number of records and at close. `NAME.torn` keeps the unfinished lines
+that crashes left.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit.chain import Head, begin, open_line, read_head, verify, write_head
+from guardproxy.audit.chain import ChainHead, begin, open_line, read_head, verify, write_head
 from guardproxy.audit.disk import Disk, folder_lock, put, reason, write_file
 from guardproxy.errors import AuditError
 
@@ -39,7 +39,7 @@ def path_of(folder: Path, name: str, number: int) -> Path:
 
 
 def numbers(folder: Path, name: str) -> list[int]:
-    """The files of a log that the folder has, or has the head of, by their numbers, in order."""
+    """Returns the sorted numbers of the files of a log for which the folder has the file or its head."""
     found = set()
     for path in folder.glob(f"{name}*"):
         middle = path.name.removeprefix(name).removesuffix(path.suffix)
@@ -49,9 +49,9 @@ def numbers(folder: Path, name: str) -> list[int]:
 
 
 def open_last(disk: Disk, folder: Path, name: str, header: Mapping[str, Any]) -> Segment:
-    """The last file of a log, ready to go on, or a new log's first. Raises `AuditError` and `OSError`.
+    """Opens the last file of a log, or the first file of a new log. Raises `AuditError` and `OSError`.
 
-    A file that a crash left before its header was durable holds no record. It is removed, and the file before it goes on.
+    A file that a crash left before its header was durable holds no record. It is removed, and the file before it is opened.
     """
     disk.make_folder(folder)
     with folder_lock(folder):
@@ -71,7 +71,7 @@ def open_last(disk: Disk, folder: Path, name: str, header: Mapping[str, Any]) ->
 
 
 def open_next(disk: Disk, before: Segment, name: str, header: Mapping[str, Any], why: str) -> Segment:
-    """A new file that follows `before`. Leaves nothing behind where that fails. Raises `AuditError` and `OSError`."""
+    """Creates a file that follows `before`. On failure it leaves nothing behind. Raises `AuditError` and `OSError`."""
     folder = before.path.parent
     disk.make_folder(folder)
     number = max([before.number, *numbers(folder, name)]) + 1
@@ -97,7 +97,7 @@ class Segment:
         self.path = path
         self.number = number
         self.header: Mapping[str, Any] = {}
-        self.head = Head(-1, "")
+        self.head = ChainHead(-1, "")
         self.end = 0
         self.torn = False
         self.lost = False
@@ -106,11 +106,11 @@ class Segment:
 
     @property
     def origin(self) -> str:
-        """The id that the header gives the log."""
+        """The id of the log, from the header."""
         return str(self.header.get("log", ""))
 
     def lock(self) -> None:
-        """Takes the file for this process. Raises `AuditError` where another process has it."""
+        """Locks the file for this process. Raises `AuditError` if another process holds the lock."""
         try:
             self.disk.lock(self.fd)
             here = self.disk.stat(self.path)[:2] == self.disk.stat(self.fd)[:2]
@@ -120,11 +120,11 @@ class Segment:
             raise AuditError(f"{self.path}: in use by another process")
 
     def begun(self) -> bool:
-        """Whether the file has a line, or a head says that it had one."""
+        """Whether the file has a line, or a head states that it had a line."""
         return self._whole_lines(self.disk.stat(self.fd).size_bytes) > 0 or self._expected() is not None
 
     def in_place(self) -> bool:
-        """Whether the path still leads to this file, and nobody else wrote to it or cut it. Raises `OSError`."""
+        """Whether the path still leads to this file, and no other program wrote to it or cut it. Raises `OSError`."""
         try:
             found = self.disk.stat(self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -139,9 +139,9 @@ class Segment:
         self.disk.sync_folder(self.path.parent)
         self.header = _opened(line)
 
-    def append(self, data: bytes, head: Head) -> None:
-        """Returns when `data`, which ends with the record `head`, is durable. Raises `OSError`, and then `torn` and `lost`
-        say what the file can still be trusted with."""
+    def append(self, data: bytes, head: ChainHead) -> None:
+        """Returns when `data`, which ends with the record `head`, is durable. Raises `OSError`; `torn` and `lost` then tell
+        how far the file can be trusted."""
         self.torn = True
         put(self.disk, self.fd, data)
         self.lost = True
@@ -151,8 +151,8 @@ class Segment:
         self.head = head
 
     def cut(self) -> None:
-        """Takes away what stands after the last durable record, and shows that this record is there. Raises `OSError`, or
-        `AuditError` where the file does not end with that record."""
+        """Removes the bytes after the last durable record, and checks that this record is present. Raises `OSError`, or
+        `AuditError` if the file does not end with that record."""
         if self.disk.stat(self.fd).size_bytes < self.end:
             self.lost = True
             raise AuditError("the log was cut by something else")
@@ -166,7 +166,7 @@ class Segment:
         self.torn = self.lost = False
 
     def keep_head(self) -> None:
-        """Replaces `NAME.head`. Its failure is no failure of the log: it says so, and the next call tries again."""
+        """Replaces `NAME.head`. A failure is logged and does not fail the log; the next call tries again."""
         path = self.path.with_suffix(".head")
         new = path.with_suffix(".head.new")
         try:
@@ -178,14 +178,14 @@ class Segment:
             self.head_kept = self.head.seq
 
     def close(self) -> None:
-        """Gives the file and its lock back."""
+        """Closes the file and releases its lock."""
         with suppress(OSError):
             self.disk.close(self.fd)
 
-    # What an earlier process left.
+    # Recovery of a file that an earlier process left.
 
     def recover(self, header: Mapping[str, Any]) -> None:
-        """Reads the end of the file, repairs an unfinished line, verifies what is before it. Starts an empty file."""
+        """Reads the end of the file, repairs an unfinished line, verifies the lines before it. Starts an empty file."""
         expected = self._expected()
         size = self.disk.stat(self.fd).size_bytes
         self.end = self._whole_lines(size)
@@ -201,13 +201,12 @@ class Segment:
                 f"{self.path}: {found}; see `guardproxy audit verify`, then move the log to another folder"
             )
         self._set_aside(size)
-        self.disk.sync(
-            self.fd
-        )  # what an earlier process wrote and could not sync is read from memory, not from the disk
+        # Bytes that an earlier process failed to sync may be read from memory, not from the disk.
+        self.disk.sync(self.fd)
         self.header, self.head = _opened(self._first_line()), report.head
         self.head_kept = self.head.seq
 
-    def _expected(self) -> Head | None:
+    def _expected(self) -> ChainHead | None:
         path = self.path.with_suffix(".head")
         try:
             return read_head(path.read_bytes())
@@ -217,7 +216,7 @@ class Segment:
             raise AuditError(f"{path}: {error}") from None
 
     def _whole_lines(self, size: int) -> int:
-        """The offset after the last newline."""
+        """Returns the offset after the last newline."""
         end = size
         while end > 0:
             start = max(0, end - TAIL_BYTES)
@@ -228,7 +227,7 @@ class Segment:
         return 0
 
     def _tail(self, end: int) -> tuple[int, bytes]:
-        """The last whole lines before `end`, at least one, and the offset where they begin."""
+        """Returns the last whole lines before `end`, at least one line, and the offset of the first."""
         reach = TAIL_BYTES
         while True:
             start = max(0, end - reach)

@@ -1,9 +1,9 @@
-"""Finds known values in texts, in time that is linear in the text however many values there are.
+"""Finds known values in texts, in time that is linear in the text and does not depend on the number of values.
 
-In: the sensitive values of an exchange. Out: where they occur in a text, overlaps included. Kept: an Aho-Corasick
-automaton (A. Aho and M. Corasick, 1975), or a regular expression where the values are few and short. The libraries that
-search for many values report every occurrence: of values that are suffixes of each other that is squared again. Here, of
-the occurrences that end at one place only the longest counts, for it covers the others.
+In: the sensitive values of an exchange. Out: the places where they occur in a text, overlaps included. Kept: an Aho-Corasick
+automaton (A. Aho and M. Corasick, 1975), or a regular expression for few short values. Libraries for this task report every
+occurrence, which takes squared time for values that are suffixes of each other. Here only the longest of the occurrences that
+end at one place counts, as it covers the others.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import re
 from array import array
 from collections.abc import Collection, Iterator
 
-FEW_CHARS = 400  # so many characters of values are tried at each place of a text in less time than the automaton takes
+FEW_CHARS = (
+    400  # up to this number of characters of values, trying each value at each place is faster than the automaton
+)
 _FEW = 12
-_SHIFT = 21  # a code point fits below: a state and a character are one key
+_SHIFT = 21  # a code point is smaller, so a state and a character fit into one key
 
 
 class ValueMatcher:
-    """Finds `values`, of which none may be empty."""
+    """Finds `values`, none of which may be empty."""
 
     def __init__(self, values: Collection[str]) -> None:
         self._pattern: re.Pattern[str] | None = None
@@ -28,12 +30,12 @@ class ValueMatcher:
             return
         self._next: dict[int, int] = {}
         self._fail = array("l", [0])
-        self._longest = array("l", [0])  # of each state, the length of the longest value that ends there
+        self._longest = array("l", [0])  # for each state, the length of the longest value that ends there
         self._build(values)
 
     def _build(self, values: Collection[str]) -> None:
         following, fail, longest = self._next, self._fail, self._longest
-        edges: list[tuple[int, int, int]] = []  # from, character, to; a state comes after those that lead to it
+        edges: list[tuple[int, int, int]] = []  # from, character, to; a state comes after the states that lead to it
         depths = array("l", [0])
         for value in values:
             state = 0
@@ -47,7 +49,7 @@ class ValueMatcher:
                     edges.append((state, ord(char), known))
                 state = known
             longest[state] = len(value)
-        # By depth, so that what a state falls back to is known before the state.
+        # In order of depth, so that a state's fallback is known before the state.
         edges.sort(key=lambda edge: depths[edge[2]])
         for state, code, child in edges:
             if state:
@@ -58,7 +60,7 @@ class ValueMatcher:
             longest[child] = longest[child] or longest[fail[child]]
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where values are. Every occurrence of a value lies inside one of those that are given."""
+        """Returns spans of values. Every occurrence of a value lies inside a returned span."""
         if self._pattern is not None:
             for match in self._pattern.finditer(text):
                 yield match.span(1)

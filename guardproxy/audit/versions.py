@@ -1,7 +1,7 @@
-"""Reads entries of the audit log, of this version and of older ones.
+"""Reads entries of the audit log, of this version and of older versions.
 
-In: lines of a log. Out: entries. Kept: nothing. Each older version has one reader, which gives the members of the version
-after it. Entries of newer versions are refused: what they say would be read wrongly.
+In: lines of a log. Out: entries. Kept: nothing. Each older version has one reader, which returns the members of the version
+after it. Entries of newer versions are refused, as they would be misread.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from guardproxy.errors import RecordError
 Members = dict[str, Any]
 
 _CHAIN = ("seq", "prev", "hash")
-# What version 1 left out of the record of a route that was passed through.
+# Members that version 1 left out of the record of a pass-through route.
 _PASSED: Mapping[str, Any] = {
     "codec": "",
     "model": "",
@@ -41,8 +41,8 @@ _PASSED_ANSWER: Mapping[str, Any] = {
 
 
 def read_entry(line: bytes) -> AnyEntry | None:
-    """The entry of a line; `None` for the header of a log and for a line that is no object with a version in canonical JSON.
-    Raises `RecordError` for an entry of an unknown version, and for one whose members are wrong."""
+    """Returns the entry of a line; `None` for the header of a log and for a line that is not a canonical JSON object with a
+    version. Raises `RecordError` for an unknown version and for wrong members."""
     members = open_line(line)
     return entry_of(members) if members is not None and "v" in members else None
 
@@ -56,8 +56,8 @@ def read_record(line: bytes) -> Record:
 
 
 def entries_of(path: Path) -> Iterator[AnyEntry]:
-    """The entries of a log, without lines that cannot be read. Raises `OSError`, and `RecordError` with the number of the
-    line."""
+    """Yields the entries of a log and skips lines that cannot be read. Raises `OSError`, and `RecordError` with the number of
+    the line."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
@@ -69,7 +69,7 @@ def entries_of(path: Path) -> Iterator[AnyEntry]:
 
 
 def entry_of(members: Mapping[str, Any]) -> AnyEntry:
-    """The entry with these members. Raises `RecordError`."""
+    """Returns the entry with these members. Raises `RecordError`."""
     version = members.get("v")
     if type(version) is not int or version < 1:
         raise RecordError("the entry names no version")
@@ -88,7 +88,8 @@ def entry_of(members: Mapping[str, Any]) -> AnyEntry:
 
 
 def _from_version_1(members: Members) -> Members:
-    """Version 2 names the kind of every entry, and writes a route that was passed through like every other exchange."""
+    """Converts to version 2, which names the kind of every entry and records a pass-through route like every other
+    exchange."""
     if "kind" in members:
         return {**members, "v": 2}
     out = {**_PASSED, **members, "kind": "exchange", "v": 2}

@@ -1,12 +1,13 @@
-"""Checks turn text into findings: one check a file, the file's name is its name in a policy (`use: pii`).
+"""The contract of checks, which turn text into findings: one check a file, whose name is the check's name in a policy (`use:
+pii`).
 
-A check file holds `build(name, options, resources) -> Check` and declares its options once, as `OPTIONS` (`_options.py`); a
-file whose name begins with `_` is shared code. Another package adds a check by an entry point of the group `guardproxy.checks`
-that names such a function, beside which `OPTIONS` may stand.
+A check file holds `build(name, options, resources) -> Check` and declares its options in `OPTIONS` (`_options.py`). A file
+whose name begins with `_` is shared code. Another package adds a check by an entry point of the group `guardproxy.checks`
+that names such a function; `OPTIONS` may be an attribute of its module.
 
-The contract, which `tests/property/` and `guardproxy.testing` hold every check to: for every way of cutting a text into
-windows (each window begins at the `keep` of the scan before it) the findings are those of the whole text scanned at once, and
-the check is what its `traits` say. A check without traits is refused.
+`tests/property/` and `guardproxy.testing` hold every check to the contract: for every way of cutting a text into windows
+(each window begins at the `keep` of the scan before it) the findings are those of the whole text scanned at once, and the
+check behaves as its `traits` declare. A check without traits is refused.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from guardproxy.findings import Check, Traits
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A text to be judged, and which of the model's `outputs` are asked for.
+    """A text to be judged, and the `outputs` of the model to return.
 
-    `first_stage`: a cheap model may judge the evidently harmless, where there is one.
+    `first_stage`: a cheap first model, if there is one, may clear texts that are clearly harmless.
     """
 
     text: str
@@ -41,7 +42,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPiece:
-    """One piece of a text, its characters `start` to `end`, and for each output asked for its score, 0.0 to 1.0."""
+    """A piece of a text, characters `start` to `end`, and its score (0.0 to 1.0) for each requested output."""
 
     start: int
     end: int
@@ -49,11 +50,11 @@ class ScoredPiece:
 
 
 class Scorer(Protocol):
-    """A model that gives texts scores, whoever runs it.
+    """A model that scores texts. It may run in this process or elsewhere.
 
-    `outputs`: what it gives a score for. `labels`: for each label the outputs behind it, by the kind of channel (`any`:
-    kinds without an entry); each output is a label too. `points`: for each output the score at each operating point;
-    `default_point`: the one that counts unless a policy says otherwise.
+    `outputs`: the names of its scores. `labels`: the outputs of each label, by the kind of channel (`any`: kinds without an
+    entry); each output is a label too. `points`: for each output the score at each operating point; `default_point`: the
+    operating point of a policy that names none.
     """
 
     @property
@@ -72,13 +73,14 @@ class Scorer(Protocol):
     def default_point(self) -> str: ...
 
     def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
-        """The pieces of each text, in order, overlapping, every character in one; they depend on the query alone."""
+        """Returns the pieces of each text, in order. Pieces overlap, and every character is in a piece. They depend on the
+        query alone."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A name in a text. Offsets as everywhere; `label` is Presidio's word; `score` is 0.0 to 1.0."""
+    """A name in a text. Offsets are code points, end exclusive; `label` is Presidio's entity name; `score` is 0.0 to 1.0."""
 
     start: int
     end: int
@@ -87,11 +89,11 @@ class Tag:
 
 
 class Tagger(Protocol):
-    """A model that finds names in texts, whoever runs it.
+    """A model that finds names in texts. It may run in this process or elsewhere.
 
-    `thresholds`: for each label that it knows, the score from which a tag counts. `plain`: words, as they are written,
-    that by themselves are no part of a name, and `timeless` those of them that are no part of a date either: a sentence
-    of nothing else need not be tagged.
+    `thresholds`: for each label that it knows, the score from which a tag counts. `plain`: words, in their spelling, that are
+    by themselves never a part of a name; `timeless`: those of them that are never a part of a date either. A sentence of
+    plain words only need not be tagged.
     """
 
     @property
@@ -107,17 +109,17 @@ class Tagger(Protocol):
     def timeless(self) -> frozenset[str]: ...
 
     def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
-        """The tags of each text, in order, without overlaps; those of a text depend on that text alone."""
+        """Returns the tags of each text, in order, without overlaps. The tags of a text depend on that text alone."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a check may be handed so that the checks' room stays pure.
+    """The resources that a check may use, so that the package itself stays pure.
 
-    `scorer(name)` and `tagger(name)` load or find a model. `read(path)` gives a file of the policies' folder, by its path
-    below it, or raises `OSError`. `remote(url, timeout_s)` gives a service that may be asked, or raises `OptionError`. `code`:
-    whether an option may name a class to import.
+    `scorer(name)` and `tagger(name)` load or find a model. `read(path)` returns a file of the policies' folder, by its path
+    below the folder, or raises `OSError`. `remote(url, timeout_s)` returns a client of a service, or raises `OptionError`.
+    `code`: whether an option may name a class to import.
     """
 
     scorer: Callable[[str], Scorer] | None = None
@@ -128,7 +130,7 @@ class Resources:
 
 
 def with_partner(check: Check) -> tuple[Check, ...]:
-    """The check, and its partner if it has one."""
+    """Returns the check, and its partner if it has one."""
     return (check, check.traits.partner) if check.traits.partner else (check,)
 
 
@@ -136,35 +138,35 @@ Builder = Callable[[str, Mapping[str, Any], Resources], Check]
 
 
 def known() -> list[str]:
-    """The names that `use:` can take: the files of this folder and the entry points."""
+    """Returns the names that `use:` accepts: the files of this folder and the entry points."""
     return sorted({*own_names(), *plugins.names(plugins.CHECKS)})
 
 
 def own_names() -> set[str]:
-    """The checks of this package."""
+    """Returns the names of this package's checks."""
     return {module.name for module in iter_modules([str(Path(__file__).parent)]) if not module.name.startswith("_")}
 
 
 def options(use: str) -> Mapping[str, Option]:
-    """The options that the check `use` declares; none where it is unknown or declares none."""
+    """Returns the options that the check `use` declares; empty if the check is unknown or declares none."""
     if (own := _own(use)) is not None:
         return cast(Mapping[str, Option], own.OPTIONS)
     try:
         builder = plugins.load(plugins.CHECKS, use, own_names())
     except PluginError:
-        return {}  # building it says so
+        return {}  # `build` reports the error
     return cast(Mapping[str, Option], getattr(sys.modules.get(getattr(builder, "__module__", "")), "OPTIONS", {}))
 
 
 def _own(use: str) -> Any:
-    """The file of a check of this package."""
+    """Imports the file of a check of this package."""
     if use.isidentifier() and not use.startswith("_") and find_spec(f"guardproxy.checks.{use}"):
         return importlib.import_module(f"guardproxy.checks.{use}")
     return None
 
 
 def build(use: str, name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """The check `use` under the name `name`. Raises `OptionError` for an unknown check or a bad option."""
+    """Builds the check `use` under the name `name`. Raises `OptionError` for an unknown check or a bad option."""
     if (own := _own(use)) is not None:
         builder = own.build
     else:
@@ -178,7 +180,7 @@ def build(use: str, name: str, options: Mapping[str, Any], resources: Resources)
 
 
 def _foreign(use: str, builder: Builder, name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """A check of another package. Raises `OptionError`, or `PluginError` for whatever else goes wrong in it."""
+    """Builds a check of another package. Raises `OptionError`, and `PluginError` for any other error of the plug-in."""
     whose = plugins.whose(plugins.CHECKS, use)
     try:
         check = builder(name, options, resources)
@@ -192,7 +194,7 @@ def _foreign(use: str, builder: Builder, name: str, options: Mapping[str, Any], 
 
 
 def _fault(check: Any, name: str) -> str:
-    """What the check of another package lacks; empty if it keeps the contract. Nothing is taken for granted."""
+    """Returns the way in which a plug-in's check breaks the contract; empty if it keeps it. Every member is tested."""
     if getattr(check, "name", None) != name or not isinstance(getattr(check, "digest", None), str):
         return "the name it was given, and a digest"
     if not isinstance(traits := getattr(check, "traits", None), Traits):

@@ -1,6 +1,6 @@
-"""The options of checks: each check declares them once, in a table `OPTIONS` from name to `Option`.
+"""The options of checks: each check declares its options in a table `OPTIONS` from name to `Option`.
 
-The table is the only place that knows an option: `build` reads its defaults there, `extends` and `policy diff` compare values
+The table is the only declaration of an option: `build` reads its defaults there, `extends` and `policy diff` compare values
 by it (`policy/strictness.py`), `policy schema` makes completion for editors of it, and the tables of
 `docs/policies/checks.md` are generated from it.
 """
@@ -26,11 +26,11 @@ TEXTS: Mapping[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "s
 class Option:
     """One option of a check.
 
-    `help`: what it means, in a sentence. `schema`: its type, as JSON Schema. `default`: its value if it is left out. If that is
-    not one value, `default` is `None` and `default_words` says what happens; without words the option is required. `tighter`:
-    which of two values finds more or shows less:
+    `help`: its meaning in a sentence. `schema`: its type, as JSON Schema. `default`: the value if the option is left out. If
+    the default is not a single value, `default` is `None` and `default_words` describes it; without words the option is
+    required. `tighter`: which of two values finds more or shows less:
 
-    - `longer`, `shorter`: the list that has all items of the other one and more, or that lacks some of them;
+    - `longer`, `shorter`: the list that has more items than the other list, or fewer;
     - `lower`: the lower score or the higher operating point (`5%` finds more than `1%`), for each label if it is a mapping;
     - a tuple: its values from the loosest to the strictest;
     - `None`: two different values cannot be compared.
@@ -47,7 +47,7 @@ Options = Mapping[str, Option]
 
 
 def with_defaults(options: Mapping[str, Any], declared: Options) -> dict[str, Any]:
-    """The value of every declared option. Raises `OptionError` for an option that is not declared."""
+    """Returns the value of every declared option. Raises `OptionError` for an option that is not declared."""
     for key in options:
         if key not in declared:
             raise OptionError(key, f"unknown option `{key}`; {_hint(key, declared)}")
@@ -61,6 +61,6 @@ def _hint(key: str, declared: Options) -> str:
 
 
 def options_digest(use: str, version: int, options: Mapping[str, Any], *more: str) -> str:
-    """A digest of a check's name, code version and options, for `Check.digest`."""
+    """Returns a digest of a check's name, code version and options, for `Check.digest`."""
     plain = json.dumps([use, version, options, more], sort_keys=True, default=str)
     return "sha256:" + hashlib.sha256(plain.encode()).hexdigest()

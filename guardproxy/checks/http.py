@@ -1,21 +1,21 @@
-"""A check that runs elsewhere: texts go to a service over HTTP, its findings come back (`use: http`).
+"""A check that runs in another service: sends texts over HTTP and returns the service's findings (`use: http`).
 
-In: windows. Out: what the service found in each whole text. Kept: nothing; the connections are the process's. How far a
-service looks cannot be told, so a text is sent once, when it is complete, and an answer is held to its end. Only hosts that the
-operator allows are asked (`--remote-check-host`), for a policy file is no place to say where texts may go. The service is asked
+In: windows. Out: the findings of the service in each whole text. Kept: nothing; the connections belong to the process. It is
+unknown how far a service reads, so a text is sent once, when it is complete, and an answer is held to its end. Only hosts
+that the operator allows are called (`--remote-check-host`), as a policy file must not decide where texts go. The request is
 
     POST url
     {"version": 1, "check": "dlp", "texts": [
         {"text": "...", "direction": "request", "kind": "user", "route": "POST /v1/messages", "model": "m", "language": ""}]}
 
-and answers, with one result for each text in their order,
+and the answer has one result for each text, in their order:
 
     {"results": [{"findings": [{"start": 3, "end": 9, "label": "CUSTOMER", "score": 0.9}]}]}
 
-Offsets count code points, `end` exclusive; `score` (0 to 1) may be left out. Any other answer is a check that failed:
-`on_error` of the check or of the policy decides. No answer is no verdict: a service that is overloaded (status 429 or 503),
-late (`timeout_s`, status 504) or not reachable (status 502) has the request refused with 503, whatever `on_error` says.
-Findings are in the record, so a replay asks nobody.
+Offsets count code points, `end` exclusive; `score` (0 to 1) may be left out. Any other answer fails the check: `on_error` of
+the check or of the policy decides. A missing answer is not a verdict: if a service is overloaded (status 429 or 503), late
+(`timeout_s`, status 504) or not reachable (status 502), the request is refused with 503, whatever `on_error` says. The record
+holds the findings, so a replay calls no service.
 """
 
 from __future__ import annotations
@@ -62,16 +62,16 @@ OPTIONS: Options = {
 
 
 class Service(Protocol):
-    """The other side, asked from any thread."""
+    """A client of the service, usable from any thread."""
 
     def submit(self, queries: Sequence[Mapping[str, Any]]) -> Any:
-        """A future (`concurrent.futures.Future`) of what it says; it fails with `RemoteError`."""
+        """Sends queries. Returns a future (`concurrent.futures.Future`) of the results; it fails with `RemoteError`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingTexts:
-    """The texts of some windows that go out; `numbers`: those of their windows."""
+    """The texts to send. `numbers`: the numbers of their windows."""
 
     queries: tuple[Mapping[str, Any], ...]
     numbers: tuple[int, ...]
@@ -79,7 +79,7 @@ class OutgoingTexts:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """The check. `scorer`: the service, or `None` where nobody may be asked (`policy test`, a replay)."""
+    """The check `http`. `scorer`: the service, or `None` where no service may be called (`policy test`, a replay)."""
 
     name: str
     digest: str
@@ -87,47 +87,50 @@ class Http:
     traits: Traits
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
-        """Asks and waits. Texts that the service does not judge get a `Scan` with an error."""
-        asked = self.ask(windows)
+        """Calls the service and waits. A text that the service does not judge gets a `Scan` with an error."""
+        outgoing = self.ask(windows)
         try:
-            if asked.queries and self.scorer is None:
+            if outgoing.queries and self.scorer is None:
                 raise RemoteError("nobody may be asked here")
-            judged = self.scorer.submit(asked.queries).result() if asked.queries and self.scorer else []
-            return self.answer(windows, asked, judged)
+            results = self.scorer.submit(outgoing.queries).result() if outgoing.queries and self.scorer else []
+            return self.answer(windows, outgoing, results)
         except RemoteError as error:
-            unanswered = set(asked.numbers)
+            unanswered = set(outgoing.numbers)
             return [
                 failed(window, error) if number in unanswered else Scan((), window.settled, window.start)
                 for number, window in enumerate(windows)
             ]
 
     def ask(self, windows: Sequence[Window]) -> OutgoingTexts:
-        """What of the windows is sent: texts that are complete and not blank."""
-        numbers = tuple(number for number, one in enumerate(windows) if one.last and one.text.strip())
+        """Returns the texts to send: those that are complete and not blank."""
+        numbers = tuple(number for number, window in enumerate(windows) if window.last and window.text.strip())
         return OutgoingTexts(tuple(_query(self.name, windows[number]) for number in numbers), numbers)
 
-    def answer(self, windows: Sequence[Window], asked: OutgoingTexts, judged: Any) -> list[Scan]:
-        """The scans, from what the service answered. Raises `RemoteError` for an answer that cannot be one."""
-        if not isinstance(judged, list) or len(judged) != len(asked.numbers):
+    def answer(self, windows: Sequence[Window], outgoing: OutgoingTexts, results: Any) -> list[Scan]:
+        """Converts the service's answer to scans. Raises `RemoteError` for an invalid answer."""
+        if not isinstance(results, list) or len(results) != len(outgoing.numbers):
             raise RemoteError("the service did not give one result for each text")
         found = {
-            number: self._findings(windows[number], one) for number, one in zip(asked.numbers, judged, strict=True)
+            number: self._findings(windows[number], result)
+            for number, result in zip(outgoing.numbers, results, strict=True)
         }
         return [
-            Scan(found.get(number, ()), one.start + len(one.text) if one.last else one.settled, one.start)
-            for number, one in enumerate(windows)
+            Scan(
+                found.get(number, ()), window.start + len(window.text) if window.last else window.settled, window.start
+            )
+            for number, window in enumerate(windows)
         ]
 
     def _findings(self, window: Window, result: Any) -> tuple[Finding, ...]:
         listed = result.get("findings") if isinstance(result, dict) else None
         if not isinstance(listed, list) or len(listed) > MOST_FINDINGS:
             raise RemoteError(f"a result must have at most {MOST_FINDINGS} `findings`")
-        return tuple(sorted(self._finding(window, one) for one in listed))
+        return tuple(sorted(self._finding(window, entry) for entry in listed))
 
-    def _finding(self, window: Window, one: Any) -> Finding:
-        if not isinstance(one, dict):
+    def _finding(self, window: Window, entry: Any) -> Finding:
+        if not isinstance(entry, dict):
             raise RemoteError("a finding must be an object")
-        start, end, label, score = one.get("start"), one.get("end"), one.get("label"), one.get("score", 1.0)
+        start, end, label, score = entry.get("start"), entry.get("end"), entry.get("label"), entry.get("score", 1.0)
         if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(window.text):
             raise RemoteError("a finding must have a span in its text")
         if not isinstance(label, str) or not _LABEL.fullmatch(label):
@@ -151,7 +154,7 @@ def _query(check: str, window: Window) -> Mapping[str, Any]:
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """The check for one policy entry; see `OPTIONS`. Raises `OptionError`, for a host that is not allowed too."""
+    """Builds the check for one policy entry; see `OPTIONS`. Raises `OptionError`, also for a host that is not allowed."""
     given = with_defaults(options, OPTIONS)
     url, timeout_s, sensitive = given["url"], given["timeout_s"], given["sensitive"]
     if not isinstance(url, str) or not _is_url(url):
@@ -163,8 +166,8 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     if not isinstance(options.get("revision", ""), str):
         raise OptionError("revision", "must be a text, like `2026-11`")
     service = resources.remote(url, float(timeout_s)) if resources.remote else None
-    told = {key: value for key, value in options.items() if key != "timeout_s"}
-    return Http(name, options_digest("http", VERSION, told), service, Traits(is_sensitive=sensitive))
+    lasting = {key: value for key, value in options.items() if key != "timeout_s"}
+    return Http(name, options_digest("http", VERSION, lasting), service, Traits(is_sensitive=sensitive))
 
 
 def _is_url(url: str) -> bool:

@@ -1,14 +1,14 @@
-"""The check `json_schema`: a text that must be JSON of a given shape, judged while it grows.
+"""The check `json_schema`: a text must be JSON that matches a schema, and is judged while it grows.
 
-In: windows of an answer, with the `Form` that the text must have. Out: at most one finding a text, at the character that
-shows it wrong, with what is wrong in words. Kept between windows: the reading, in the scan's `state`.
+In: windows of an answer, with the `Form` that the text must have. Out: at most one finding for a text, at the character that
+proves it wrong, with an explanation. Kept between windows: the state of the parser, in the scan's `state`.
 
-Options: `schema`: `from_request` (what the request asks of its answer and of tool calls, unknown tools included),
-`{file: order.json}` beside the policy, or `{inline: {...}}` (what every answer must be, tool calls aside). `draft`: the
-draft of a schema that names none. `invented`: whether a call may have arguments that a plain schema of its tool does not
-name, `refuse` (the default) or `allow` (as JSON Schema does without `additionalProperties: false`). `repair`: JSON that is
-broken is mended where `json-repair` can, and the mended text is checked like a new answer; that can only be known at the
-end, so nothing is cut off early for broken JSON then.
+Options: `schema`: `from_request` (the schemas that the request demands of its answer and of tool calls; calls of unknown
+tools are findings), `{file: order.json}` beside the policy, or `{inline: {...}}` (a schema for every answer, except for tool
+calls). `draft`: the draft of a schema that names none. `invented`: whether a call may have arguments that a plain schema of
+its tool does not name: `refuse` (the default) or `allow` (as JSON Schema does without `additionalProperties: false`).
+`repair`: broken JSON is mended if `json-repair` can, and the mended text is checked like a new answer. Whether it can is
+known only at the end, so broken JSON is then not cut off early.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ OPTIONS: Options = {
         tighter=("allow", "refuse"),
     ),
 }
-# A schema with one of these says by itself, or leaves to others, which keys there may be.
+# A schema with one of these keywords decides by itself, or leaves to other schemas, which keys are allowed.
 _OPEN = (
     *("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames", "$ref", "$dynamicRef"),
     *("allOf", "anyOf", "oneOf", "if", "dependentSchemas", "dependencies"),
@@ -79,8 +79,8 @@ _NOTHING = object()
 
 
 @dataclass(slots=True, eq=False)
-class Judging:
-    """What is kept of a text between its windows."""
+class CheckedText:
+    """The state of a text between its windows."""
 
     prefix: Prefix
     parts: list[str]
@@ -88,7 +88,7 @@ class Judging:
 
 @dataclass(frozen=True, slots=True)
 class JsonSchema:
-    """The check. `compiled(form)`: the schema of a form, remembered."""
+    """The check `json_schema`. `compiled(form)`: returns the schema of a form, from a cache."""
 
     name: str
     digest: str
@@ -109,7 +109,7 @@ class JsonSchema:
             return Scan(self._refused(form), end, end)
         if form.words is not None:
             return self._word(window, form.words)
-        judging = window.state or Judging(Prefix(self.compiled(form)), [])
+        judging = window.state or CheckedText(Prefix(self.compiled(form)), [])
         prefix = judging.prefix
         new = window.text[prefix.at - window.start :]
         prefix.feed(new)
@@ -126,7 +126,7 @@ class JsonSchema:
                 found, settled = (self._finding(window, judging, form),), end
         return Scan(found, settled, settled, state=judging)
 
-    def _finding(self, window: Window, judging: Judging, form: Form) -> Finding:
+    def _finding(self, window: Window, judging: CheckedText, form: Form) -> Finding:
         wrong = judging.prefix.wrong
         assert wrong is not None  # noqa: S101 - it was asked for
         found = Finding(wrong.at, wrong.at + 1, self.name, wrong.label, 1.0, wrong.details)
@@ -138,7 +138,7 @@ class JsonSchema:
         return found
 
     def _all(self, text: str, form: Form) -> tuple[Detail, ...]:
-        """The faults of a whole answer: there is no reason to tell the model of the first only."""
+        """Returns all faults of a whole answer, so that a retry can tell the model all of them."""
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -147,7 +147,7 @@ class JsonSchema:
         return details(compiled.judge(value, len(text)), ("", ""), compiled.names)
 
     def _mended(self, text: str, form: Form) -> str | None:
-        """The text as `json-repair` would have it, if that fits."""
+        """Returns the text that `json-repair` makes of it, if that matches."""
         from json_repair import repair_json  # noqa: PLC0415 - loaded only where a policy asks for it
 
         try:
@@ -160,7 +160,7 @@ class JsonSchema:
         return None if again.wrong else mended
 
     def _word(self, window: Window, allowed: tuple[str, ...]) -> Scan:
-        """A name that must be one of a few."""
+        """Checks a name that must be one of a few."""
         end = window.start + len(window.text)
         text = (window.state or "")[: window.start] + window.text
         held = max((alike(text, word) for word in allowed), default=0)
@@ -174,7 +174,7 @@ class JsonSchema:
         return Scan((Finding(at, at + 1, self.name, UNKNOWN_TOOL, 1.0, (detail,)),), end, end, state=text)
 
     def _refused(self, form: Form) -> tuple[Finding, ...]:
-        """Whether a schema of the request can be used at all."""
+        """Returns a finding if the form's schema cannot be used."""
         try:
             if form.words is None:
                 self.compiled(form)
@@ -184,7 +184,7 @@ class JsonSchema:
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> JsonSchema:
-    """The check `name`. Raises `OptionError` for an option that cannot be used, a schema that is refused among them."""
+    """Builds the check `name`. Raises `OptionError` for an invalid option, including a schema that is refused."""
     given = with_defaults(options, OPTIONS)
     draft, repair = str(given["draft"]), given["repair"]
     if draft not in DRAFTS:
@@ -210,7 +210,8 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> JsonSc
 
 
 def _traits(own: Form | None, *, repair: bool) -> Traits:
-    """The traits of a check for the policy's `own` form, or for the forms that requests ask for, tool calls included."""
+    """Returns the traits of a check for the policy's `own` form, or for the forms that requests demand, tool calls
+    included."""
     kinds: tuple[Kind, ...] = ("assistant",) if own else ("assistant", "tool_arguments")
     return Traits(
         is_sensitive=False,
@@ -224,13 +225,13 @@ def _traits(own: Form | None, *, repair: bool) -> Traits:
 
 
 def closed(schema: Any) -> Any:
-    """The schema of a tool with no other arguments than those that it names, where it is a plain one."""
+    """Returns the schema of a tool with no further arguments allowed, if it is a plain schema."""
     plain = isinstance(schema, dict) and isinstance(schema.get("properties"), dict)
     return {**schema, "additionalProperties": False} if plain and not any(word in schema for word in _OPEN) else schema
 
 
 def _own(chosen: Any, draft: str, resources: Resources) -> tuple[Form, dict[str, Any], Compiled]:
-    """The policy's own schema: its form, every document that it is made of, and the schema ready for use."""
+    """Returns the policy's own schema: its form, every document that it is made of, and the compiled schema."""
     documents: dict[str, Any] = {}
 
     def read(path: str) -> Any:

@@ -2,10 +2,10 @@
 
 Windows of text come in, findings with one label go out; nothing is kept between scans.
 
-Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` any script), `words` (found in any
-case, where no letter, digit or underscore touches them), `label`, `score`, and `cap`: the most characters that a match
-of a pattern without a bound of its own may have. Text beyond `cap` characters does not exist for such a match, so
-`a.*` finds at most `cap` characters at a time. Overlapping matches are one finding (see `_patterns/reach.py`).
+Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` any script), `words` (found in any case, if no
+letter, digit or underscore touches them), `label`, `score`, and `cap`: the longest match, in characters, of a pattern that
+sets no bound itself. Such a match cannot see text beyond `cap` characters, so `a.*` finds at most `cap` characters at a time.
+Overlapping matches are one finding (see `_patterns/reach.py`).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class PatternCheck:
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """The check `name`. Raises `OptionError` for an option that is unknown, missing, or not to be understood."""
+    """Builds the check `name`. Raises `OptionError` for an option that is unknown, missing or invalid."""
     given = with_defaults(options, OPTIONS)
     patterns, words = _strings(given, "patterns"), _strings(given, "words")
     label, score, cap = given["label"], given["score"], given["cap"]
@@ -80,25 +80,25 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     return unfolding(PatternCheck(name, options_digest("pattern", VERSION, plain), Reach(rules), traits), options)
 
 
-def _advice(at: int, each: SearchRule) -> Iterator[Advice]:
-    """What a pattern costs a stream, and a reader's time."""
-    if not each.bounded:
-        held = f"up to {each.reach} characters of a stream are held from where it may begin"
+def _advice(at: int, search_rule: SearchRule) -> Iterator[Advice]:
+    """Yields advice on a pattern that holds much of a stream back, or that is slow."""
+    if not search_rule.bounded:
+        held = f"up to {search_rule.reach} characters of a stream are held from where it may begin"
         message = f"pattern {at + 1} has no bound of its own, so {held}; bound it, as in `.{{0,40}}`, or lower `cap`"
         yield Advice("patterns", message, at)
-    elif each.reach > CAP:
-        yield Advice("patterns", f"pattern {at + 1} may hold up to {each.reach} characters of a stream back", at)
-    if each.find.programsize > SLOW:
+    elif search_rule.reach > CAP:
+        yield Advice("patterns", f"pattern {at + 1} may hold up to {search_rule.reach} characters of a stream back", at)
+    if search_rule.find.programsize > SLOW:
+        steps = search_rule.find.programsize
         message = (
-            f"pattern {at + 1} becomes a program of {each.find.programsize} steps, which is slow; use smaller repetitions "
-            "and classes"
+            f"pattern {at + 1} becomes a program of {steps} steps, which is slow; use smaller repetitions and classes"
         )
         yield Advice("patterns", message, at, serious=True)
 
 
 def _strings(options: Mapping[str, Any], key: str) -> list[str]:
     value = options[key]
-    if not isinstance(value, list) or not all(isinstance(each, str) and each.strip() for each in value):
+    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
         raise OptionError(key, f"`{key}` must be a list of non-empty strings")
     return value
 
@@ -116,7 +116,7 @@ def _pattern_rule(at: int, pattern: str, label: str, score: float, cap: int) -> 
 
 
 def _reason(error: Exception) -> str:
-    """Why RE2 refused a pattern, with what to write instead where that is known."""
+    """Returns RE2's reason to refuse a pattern, with a replacement if it is known."""
     detail = error.args[0] if error.args else ""
     text = detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
     hints = {

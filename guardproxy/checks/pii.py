@@ -3,22 +3,23 @@
 Windows of text come in, findings labelled with Presidio's entity names go out; nothing is kept between scans.
 
 Options
-- `entities`: what to look for, by Presidio's names of entities or of recognizer classes. Default: `defaults` in
-  `_pii/recognizers.py`, or nothing but what `recognizers` names.
-- `recognizers`: one's own, as one entry or a list: a file in Presidio's format (`titles.yaml`, beside the policy), or a class
-  (`package.module:Class`). All that they find is looked for, too.
-- `threshold`: the least score. Default: a recognizer's own (`score_thresholds` in its file), or else 0.4.
-- `language`: `en`, another that spaCy has rules for, or a list; `auto` (see `_pii/language.py`); or `header`: the one that the
-  request names in `Content-Language`, and all of the languages there where it names none of them.
-- `model`: what finds PERSON, LOCATION, ORGANIZATION and NRP, where one of them is among `entities`: `names` (the default), or
-  `spacy:` and a pipeline. It looks for DATE_TIME as well where that is asked for beside them.
+
+- `entities`: the entities to find, as Presidio's names of entities or of recognizer classes. Default: `defaults` in
+  `_pii/recognizers.py`, or only those of `recognizers` if it is given.
+- `recognizers`: the user's own recognizers, as one entry or a list: a file in Presidio's format (`titles.yaml`, beside the
+  policy), or a class (`package.module:Class`). All of their entities are found, too.
+- `threshold`: the least score. Default: a recognizer's own (`score_thresholds` in its file), otherwise 0.4.
+- `language`: `en`, another language that spaCy has rules for, or a list; `auto` (see `_pii/language.py`); or `header`: the
+  language that the request names in `Content-Language`; if it names none of the supported languages, all of them.
+- `model`: the finder of PERSON, LOCATION, ORGANIZATION and NRP, if one of them is among `entities`: `names` (the default), or
+  `spacy:` and a pipeline. It also finds DATE_TIME if that is among `entities` beside them.
 - `parity`: `extended` (the default) adds the recognizers of `_pii/extended.py` to Presidio's; `strict` does not.
 - `evasions`: see `_evasions/unfolding.py`.
 
-With `parity: strict`, what is found in a text is what Presidio finds in it (see `_pii/engine.py`), less what is under the
-threshold, and overlaps are resolved (`resolve`). Names are looked for by a partner of the check, which reads the text at
-its own pace; they give way.
-A match that may still grow when it has `MOST` characters ends there, and the search goes on from there as in a new text.
+With `parity: strict`, the findings are Presidio's findings (see `_pii/engine.py`) without those under the threshold, after
+overlaps are resolved (`resolve`). A partner of the check finds names and reads the text at its own pace. If a name overlaps
+an identifier, the identifier stays. A match that may still grow when it has `MOST` characters ends there, and the search
+continues from there as in a new text.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from typing import Any
 
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import unfolding
-from guardproxy.checks._patterns.spans import Taken
+from guardproxy.checks._patterns.spans import SpanSet
 from guardproxy.checks._pii.engine import BEHIND, Engine, Span
 from guardproxy.checks._pii.names import Names
 from guardproxy.checks._pii.setup import OPTIONS, setup
-from guardproxy.checks._pii.whole import Whole
+from guardproxy.checks._pii.whole import WholeTextSearch
 from guardproxy.concurrency import stop_point
 from guardproxy.findings import Check, Finding, Scan, Traits, Window
 
@@ -44,12 +45,12 @@ MOST = 4096
 
 @dataclass(frozen=True, slots=True)
 class PiiCheck:
-    """A `Check` over Presidio's recognizers. `whole`: those that must see all of the text."""
+    """A `Check` with Presidio's recognizers. `whole`: the recognizers that must see all of the text."""
 
     name: str
     digest: str
     engine: Engine
-    whole: Whole | None
+    whole: WholeTextSearch | None
     by_header: tuple[str, ...]
     traits: Traits
 
@@ -60,10 +61,10 @@ class PiiCheck:
     def _scan(self, window: Window) -> Scan:
         if self.whole is not None and not window.last:
             return Scan((), window.settled, window.start)
-        told = window.facts.language if window.facts.language in self.by_header else ""
-        spans, at = self.search(window, told)
+        language = window.facts.language if window.facts.language in self.by_header else ""
+        spans, at = self.search(window, language)
         if self.whole is not None:
-            spans += self.whole.search(window.text, told)
+            spans += self.whole.search(window.text, language)
         findings = tuple(
             Finding(window.start + span.start, window.start + span.end, self.name, span.entity, span.score)
             for span in resolve(spans)
@@ -71,8 +72,8 @@ class PiiCheck:
         settled = window.start + at
         return Scan(findings, settled, max(window.start, settled - BEHIND))
 
-    def search(self, window: Window, told: str = "") -> tuple[list[Span], int]:
-        """What Presidio finds in the window, and how far that is final; both count in the window's text."""
+    def search(self, window: Window, language: str = "") -> tuple[list[Span], int]:
+        """Returns Presidio's findings in the window, and the settled offset; both count in the window's text."""
         text, at = window.text, window.settled - window.start
         found: list[Span] = []
         while True:
@@ -80,9 +81,9 @@ class PiiCheck:
             end = min(at + MOST, len(text))
             low = max(0, at - BEHIND)
             last = window.last and end == len(text)
-            spans, settled = self.engine.step(text[low:end], at - low, last, told)
+            spans, settled = self.engine.step(text[low:end], at - low, last, language)
             if low + settled == at and end == at + MOST:
-                spans, settled = self.engine.step(text[low:end], at - low, True, told)
+                spans, settled = self.engine.step(text[low:end], at - low, True, language)
             found += (span._replace(start=low + span.start, end=low + span.end) for span in spans)
             at = low + settled
             if end == len(text):
@@ -91,7 +92,7 @@ class PiiCheck:
 
 @dataclass(frozen=True, slots=True)
 class NamesCheck:
-    """The partner of a `PiiCheck` that looks for names: a `Check` of its own, as it waits for other places in a text."""
+    """The partner of a `PiiCheck` that finds names. It is a `Check` of its own, as it settles at other places of a text."""
 
     name: str
     digest: str
@@ -112,7 +113,7 @@ class NamesCheck:
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """The check `name`. Raises `OptionError` for an option that is unknown or not to be understood."""
+    """Builds the check `name`. Raises `OptionError` for an option that is unknown or invalid."""
     made = setup(options, resources)
     traits = Traits(is_slow=False, labels=made.labels)
     check = unfolding(PiiCheck(name, made.digest, made.engine, made.whole, made.by_header, traits), options)
@@ -122,17 +123,17 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     return replace(check, traits=replace(check.traits, partner=partner))
 
 
-_SPANS = 512  # that are looked at between two stop points
+_SPANS = 512  # spans compared between two stop points
 
 
 def resolve(spans: Sequence[Span]) -> list[Span]:
-    """The spans that stay when overlaps are settled, in the order of the text; none overlaps another.
+    """Resolves overlaps. Returns the spans that stay, in the order of the text.
 
-    Of spans that overlap, a proven one stays before a guess, then the one with the higher score, the longer, the earlier,
+    Of overlapping spans, a proven span stays before a guess, then the span with the higher score, the longer, the earlier,
     and the one whose entity comes first in the alphabet.
     """
     stop_point()
-    taken = Taken(span.start for span in spans)
+    taken = SpanSet(span.start for span in spans)
     kept: list[Span] = []
     for count, span in enumerate(sorted(spans, key=_strength)):
         if count % _SPANS == 0:

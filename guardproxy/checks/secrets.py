@@ -1,10 +1,10 @@
 """The check `secrets`: keys, tokens, private keys, passwords in URLs and in assignments.
 
-Windows of text come in, findings come out, one label a kind of secret; nothing is kept between scans. The rules are
-data (`secrets_rules.yaml`); how they are found in growing text, and what happens to matches that overlap or have no
-end, is in `_patterns/reach.py`.
+Windows of text come in, findings come out, with one label for each kind of secret; nothing is kept between scans. The rules
+are data (`secrets_rules.yaml`). `_patterns/reach.py` describes the search in growing text, and matches that overlap or have
+no end.
 
-Options: `rules` (only these ids) and `skip` (all but these).
+Options: `rules` (only these ids) and `skip` (all except these).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class SecretsCheck:
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """The check `name`. Raises `OptionError` for an unknown option or rule, or when no rule is left."""
+    """Builds the check `name`. Raises `OptionError` for an unknown option or rule, or if no rule is left."""
     with_defaults(options, OPTIONS)
     chosen = set(_ids(options, "rules") or rule_ids()) - set(_ids(options, "skip"))
     if not chosen:
@@ -84,13 +84,13 @@ def entropy(text: str) -> float:
 
 def _ids(options: Mapping[str, Any], key: str) -> list[str]:
     value = options.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or not all(isinstance(rule_id, str) for rule_id in value):
         raise OptionError(key, f"`{key}` must be a list of rule ids")
-    for each in value:
-        if each not in rule_ids():
-            near = get_close_matches(each, rule_ids(), 1)
+    for rule_id in value:
+        if rule_id not in rule_ids():
+            near = get_close_matches(rule_id, rule_ids(), 1)
             hint = f"did you mean `{near[0]}`?" if near else f"known rules: {', '.join(rule_ids())}"
-            raise OptionError(key, f"unknown rule `{each}`; {hint}")
+            raise OptionError(key, f"unknown rule `{rule_id}`; {hint}")
     return value
 
 
@@ -120,7 +120,7 @@ def _has_group(pattern: str) -> bool:
 
 
 def _random(bits: float, value: str) -> bool:
-    """Whether a value looks made up by a machine or a careful person: letters with digits or signs, and varied."""
+    """Whether a value looks random: it has letters and digits, and an entropy of at least `bits` a character."""
     letters = sum(map(str.isalpha, value))
     digits = sum(map(str.isdigit, value))
     return bool(letters and digits) and entropy(value) >= bits

@@ -1,10 +1,10 @@
-"""The supervisor: a small model that says how much a text looks like an attack (`use: supervisor`).
+"""The supervisor: a small model that rates how much a text looks like an attack (`use: supervisor`).
 
-In: windows. Out: findings, each where a piece of the text reaches the threshold, so that a reviewer sees the place. Kept:
-nothing. A channel's text is cut into segments at places that depend on the text alone, and each segment is judged
-together with the words before it, so that an attack across a border is seen. Text on its way to the model is there as a
-whole: all but the longest is one segment, and the model cuts it to pieces of the size it was trained on. An answer is cut
-at early sentence ends, so that little of a stream is held back.
+In: windows. Out: findings, each at a piece of the text that reaches the threshold, so that a reviewer sees the place. Kept:
+nothing. A channel's text is cut into segments at places that depend on the text alone, and each segment is judged together
+with the words before it, so that an attack across a border is seen. A request's text is available as a whole: all except the
+longest texts are one segment, and the model cuts it into pieces of the size that it was trained on. An answer is cut at early
+sentence ends, so that little of a stream is held back.
 """
 
 from __future__ import annotations
@@ -76,25 +76,26 @@ FIRST_CHARS = 80
 LATER_CHARS = 240
 """The same for all segments after the first."""
 
-# A match never depends on what follows it, or a border would move when more text arrives.
+# A match never depends on the text after it; otherwise a border would move when more text arrives.
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*\s|[\n。！？]")
 _SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """How a text is cut. `window_chars`: the most characters judged together, context included; `context_chars`: how many
-    of them are context. `early`: a segment ends at the first sentence end it may, so that what follows need not wait."""
+    """How a text is cut. `window_chars`: the most characters judged together, context included; `context_chars`: the number
+    of them that are context. `early`: a segment ends at the first possible sentence end, so that the text after it need not
+    wait."""
 
     window_chars: int
     context_chars: int
     early: bool
 
     def end(self, text: str, start: int, offset: int, last: bool) -> int | None:
-        """Where the segment that begins at `text[start]` ends, or `None` while text that is still to come decides it.
+        """Returns the end of the segment that begins at `text[start]`; `None` while it depends on later text.
 
-        `offset`: where `text` begins in its channel. The answer for a border that more text follows is the same
-        whether that text is there or not: this is what chunk invariance rests on.
+        `offset`: the place of `text` in its channel. The answer for a border that more text follows is the same whether that
+        text is present or not: chunk invariance depends on this.
         """
         first = offset + start == 0
         cap = self.window_chars if first else self.window_chars - self.context_chars
@@ -112,7 +113,7 @@ class Segments:
         return ends[-1] if ends else stop
 
     def begin(self, text: str, start: int, offset: int) -> int:
-        """Where the context of the segment at `text[start]` begins: at a word, where there is one near.
+        """Returns the start of the context of the segment at `text[start]`: at a word, if a word begins nearby.
 
         `text` holds at least `context_chars` before `start`, or begins its channel's text.
         """
@@ -127,19 +128,19 @@ REQUESTS = Segments(REQUEST_CHARS, REQUEST_CONTEXT_CHARS, early=False)
 
 
 def answers(window_chars: int) -> Segments:
-    """How answers are cut: a quarter of what is judged together is context."""
+    """Returns how answers are cut: a quarter of the text that is judged together is context."""
     return Segments(window_chars, window_chars // 4, early=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A label asked for in one kind of channel: for each output behind it the score from which it is a finding."""
+class LabelThresholds:
+    """A label of the policy in one kind of channel: for each of its outputs, the score from which it is a finding."""
 
     label: str
     thresholds: Mapping[str, float]
 
     def found(self, scores: Mapping[str, float]) -> float | None:
-        """The highest score of those that reach their threshold; `None` when none does."""
+        """Returns the highest score that reaches its threshold; `None` if no score does."""
         return max(
             (scores[output] for output, least in self.thresholds.items() if scores[output] >= least), default=None
         )
@@ -147,9 +148,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class TextSegment:
-    """Text to be judged as one: `start` to `end` of its channel, and the query, which begins at `begin`.
+    """Text to be judged together: `start` to `end` of its channel, and the query, which begins at `begin`.
 
-    `views`: other readings of the query's text (see `_readings.py`); a query is made of each.
+    `views`: other readings of the query's text (see `_evasions/readings.py`); each becomes a query.
     """
 
     start: int
@@ -160,12 +161,12 @@ class TextSegment:
 
     @property
     def queries(self) -> list[Query]:
-        """The query, then one for each view."""
+        """The query, then one query for each view."""
         return [self.query, *(replace(self.query, text=view.text) for view in self.views)] if self.query else []
 
     def span(self, piece: ScoredPiece, view: TextView | None = None) -> tuple[int, int] | None:
-        """Where a piece of the query, or of a view of it, stands in the channel, without the context. `None` for one that is
-        all context: its words were judged with the segment before."""
+        """Returns the place in the channel of a piece of the query, or of a view of it, without the context. `None` for a
+        piece that lies in the context: its words were judged with the segment before."""
         low, high = (view.start_of(piece.start), view.stop_of(piece.end)) if view else (piece.start, piece.end)
         start, end = max(self.start, self.begin + low), min(self.end, self.begin + high)
         return (start, end) if start < end else None
@@ -173,7 +174,7 @@ class TextSegment:
 
 @dataclass(frozen=True, slots=True)
 class SegmentedWindows:
-    """For each window its segments; those without a query are blank, or nothing is asked about them."""
+    """The segments of each window. Segments without a query are blank, or no output is requested for them."""
 
     segments: list[list[TextSegment]]
 
@@ -184,11 +185,11 @@ class SegmentedWindows:
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """The check. `wanted`: what is asked for in each kind of channel."""
+    """The check `supervisor`. `wanted`: the labels and thresholds in each kind of channel."""
 
     name: str
     digest: str
-    wanted: Mapping[Kind, tuple[Wanted, ...]]
+    wanted: Mapping[Kind, tuple[LabelThresholds, ...]]
     scorer: Scorer
     cut: Mapping[Direction, Segments]
     first_stage: bool
@@ -197,20 +198,21 @@ class Supervisor:
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """One `Scan` for each window; the texts of all of them are judged in one call."""
-        asked = self.ask(windows)
-        return self.answer(windows, asked, self.scorer.judge(asked.queries) if asked.queries else [])
+        segmented = self.ask(windows)
+        return self.answer(windows, segmented, self.scorer.judge(segmented.queries) if segmented.queries else [])
 
     def ask(self, windows: Sequence[Window]) -> SegmentedWindows:
-        """What a scan of the windows asks the model."""
+        """Returns the queries to the model for a scan of the windows."""
         return SegmentedWindows([list(self._cut(window)) for window in windows])
 
     def answer(
-        self, windows: Sequence[Window], asked: SegmentedWindows, judged: Sequence[Sequence[ScoredPiece]]
+        self, windows: Sequence[Window], segmented: SegmentedWindows, pieces: Sequence[Sequence[ScoredPiece]]
     ) -> list[Scan]:
-        """The scans, given the pieces of every query, in order."""
-        answers = iter(judged)
+        """Converts the pieces of every query, in order, to scans."""
+        answers = iter(pieces)
         return [
-            self._answer(window, segments, answers) for window, segments in zip(windows, asked.segments, strict=True)
+            self._answer(window, segments, answers)
+            for window, segments in zip(windows, segmented.segments, strict=True)
         ]
 
     def _cut(self, window: Window) -> Iterator[TextSegment]:
@@ -245,22 +247,24 @@ class Supervisor:
         keep = max(window.start, settled - self.cut[window.channel.direction].context_chars)
         return Scan(tuple(findings), settled, keep)
 
-    def _found(self, spans: Sequence[tuple[tuple[int, int], ScoredPiece]], asked: Sequence[Wanted]) -> list[Finding]:
+    def _found(
+        self, spans: Sequence[tuple[tuple[int, int], ScoredPiece]], labels: Sequence[LabelThresholds]
+    ) -> list[Finding]:
         return [
-            Finding(*span, self.name, wanted.label, score)
-            for wanted in asked
+            Finding(*span, self.name, label.label, score)
+            for label in labels
             for span, piece in spans
-            if (score := wanted.found(piece.scores)) is not None
+            if (score := label.found(piece.scores)) is not None
         ]
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """The check for one policy entry.
+    """Builds the check for one policy entry.
 
     Options: `label` or `labels` (default `injection`); `threshold`, a score from 0 to 1 or the name of an operating point
-    (`1%`), for all labels or for each (default: the model's own point); `first_stage` (`false`: the encoder judges all);
-    `model` (default `supervisor`); `evasions` (the disguises that are undone: each reading of a text is judged, and the worst
-    score counts); `window_chars` of an answer judged together. Raises `OptionError` for anything else.
+    (`1%`), for all labels or for each label (default: the model's own point); `first_stage` (`false`: the encoder judges all
+    texts); `model` (default `supervisor`); `evasions` (the disguises to undo: each reading of a text is judged, and the worst
+    score counts); `window_chars` of an answer judged together. Raises `OptionError` for any other option.
     """
     given = with_defaults(options, OPTIONS)
     if resources.scorer is None:
@@ -284,7 +288,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     cut: Mapping[Direction, Segments] = {"request": REQUESTS, "response": answers(_window_chars(given))}
     digest = options_digest("supervisor", VERSION, dict(options), scorer.digest, unicodedata.unidata_version)
     traits = Traits(
-        is_sensitive=False,  # its findings judge a text; they are no values
+        is_sensitive=False,  # its findings judge a text; they are not values
         labels=frozenset(labels),
         looks_at=frozenset(place for place in ALL_PLACES if any(label.thresholds for label in wanted[place[1]])),
         advice=tuple(_advice(wanted, scorer)),
@@ -308,7 +312,7 @@ def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:
 
 
 def _thresholds(options: Mapping[str, Any], labels: Sequence[str]) -> dict[str, float | str | None]:
-    """For each label what the policy says of its threshold: a score, an operating point, or nothing."""
+    """Returns the policy's threshold for each label: a score, an operating point, or `None`."""
     given = options.get("threshold")
     if not isinstance(given, Mapping):
         return dict.fromkeys(labels, _threshold(given) if "threshold" in options else None)
@@ -326,25 +330,26 @@ def _threshold(value: Any) -> float | str:
     return float(value)
 
 
-def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kind) -> Wanted:
-    """What a label asks for in a kind of channel. A score counts for all its outputs; each has its own at a point."""
+def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kind) -> LabelThresholds:
+    """Returns the thresholds of a label in a kind of channel. A score counts for all its outputs; at an operating point each
+    output has its own score."""
     behind = scorer.labels[label]
     outputs = behind.get(kind, behind.get("any", ()))
     if isinstance(threshold, float):
-        return Wanted(label, dict.fromkeys(outputs, threshold))
+        return LabelThresholds(label, dict.fromkeys(outputs, threshold))
     if threshold is None and not any(scorer.points[output] for output in outputs):
-        return Wanted(label, dict.fromkeys(outputs, UNCALIBRATED))
+        return LabelThresholds(label, dict.fromkeys(outputs, UNCALIBRATED))
     point = threshold or scorer.default_point
     for output in outputs:
         if point not in scorer.points[output]:
             known = ", ".join(scorer.points[output]) or "none, it was never calibrated"
             raise OptionError("threshold", f"the model has no operating point `{point}` for `{output}`; known: {known}")
-    return Wanted(label, {output: scorer.points[output][point] for output in outputs})
+    return LabelThresholds(label, {output: scorer.points[output][point] for output in outputs})
 
 
-def _advice(wanted: Mapping[Kind, tuple[Wanted, ...]], scorer: Scorer) -> Iterator[Advice]:
-    asked = {pair for each in wanted.values() for one in each for pair in one.thresholds.items()}
-    for output, least in sorted(asked):
+def _advice(wanted: Mapping[Kind, tuple[LabelThresholds, ...]], scorer: Scorer) -> Iterator[Advice]:
+    thresholds = {pair for labels in wanted.values() for label in labels for pair in label.thresholds.items()}
+    for output, least in sorted(thresholds):
         points = scorer.points.get(output, {})
         if points and not min(points.values()) <= least <= max(points.values()):
             measured = ", ".join(f"{point} at {score:g}" for point, score in points.items())
@@ -363,6 +368,6 @@ def _window_chars(options: Mapping[str, Any]) -> int:
 
 
 def _near(word: str, known: Sequence[str]) -> str:
-    """A hint: the nearest known word, or all of them."""
+    """Returns a hint: the nearest known word, or all known words."""
     near = get_close_matches(word, known, 1)
     return f"; did you mean `{near[0]}`?" if near else f"; known: {', '.join(known)}"

@@ -21,9 +21,9 @@ from guardproxy.audit import (
     NO_KEY,
     AnyEntry,
     Closing,
-    Finding,
     Gap,
     Intent,
+    LogReport,
     Record,
     entry_of,
     logs_of,
@@ -190,7 +190,7 @@ def _logs(folder: Path) -> list[Path]:
     return logs
 
 
-def _lines_of(finding: Finding) -> Iterator[str]:
+def _lines_of(finding: LogReport) -> Iterator[str]:
     report = finding.report
     state = "changed" if report.tampered else "torn" if report.torn else "intact"
     end = f", head {report.head.seq} {report.head.hash}" if report.head else ""

@@ -22,8 +22,8 @@ from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.exchange.notes import Side
 from guardproxy.redaction import PLACEHOLDER
-from guardproxy.wire import NOT_KEPT, found_of, is_short, undated
-from guardproxy.wire.json import UNMAPPED, Found, View, apart, edited, is_word, rewrite, stand_in, view
+from guardproxy.wire import NOT_KEPT, is_short, leaf_of, undated
+from guardproxy.wire.json import UNMAPPED, TreeLeaf, View, apart, edited, is_word, rewrite, stand_in, view
 
 KEY = "#key"  # ends the path of a text that is an object's key
 KEPT_LIMIT_CHARS = 2_000_000  # the record leaves out a longer text, and says so
@@ -177,20 +177,20 @@ class Masks:
 
     def request_body(self, entry: QueuedFrame) -> Any:
         """The request's tree, masked, with a note in each place that no check can read; `None` if a text is not kept."""
-        changes: list[tuple[Found, str]] = []
+        changes: list[tuple[TreeLeaf, str]] = []
         for piece in entry.pieces:
             shown = self.masked(piece.lane)
             if shown.text is None:
                 return None
-            changes.append((found_of(piece.text), shown.text))
-        changes += [(Found(path, "", UNMAPPED), NOT_KEPT) for path in entry.opaque]
+            changes.append((leaf_of(piece.text), shown.text))
+        changes += [(TreeLeaf(path, "", UNMAPPED), NOT_KEPT) for path in entry.opaque]
         if self.tokens:
             changes += self._words(
                 entry.frame.tree, (), {found.path for found, _ in changes if not found.key and not found.parts}
             )
         return edited(entry.frame.tree, changes)
 
-    def _words(self, node: Any, path: Path, done: set[Path]) -> Iterator[tuple[Found, str]]:
+    def _words(self, node: Any, path: Path, done: set[Path]) -> Iterator[tuple[TreeLeaf, str]]:
         """The masks of protocol words and short numbers, which no check reads, if they repeat a sensitive value."""
         if isinstance(node, dict):
             for key, child in node.items():
@@ -201,4 +201,4 @@ class Masks:
         elif path not in done and node is not None and not isinstance(node, bool) and self._known(text := str(node)):
             number = not isinstance(node, str)
             shown = stand_in(len(text)) if number else re.sub(r"[\[\]]", "", self.scrub(text))
-            yield Found(path, text, UNMAPPED, number=number), shown
+            yield TreeLeaf(path, text, UNMAPPED, number=number), shown

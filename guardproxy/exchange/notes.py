@@ -12,7 +12,7 @@ from guardproxy.exchange.gate import Gate, QueuedFrame
 from guardproxy.exchange.lanes import Lane
 from guardproxy.findings import Detail
 from guardproxy.gateway import StoreAnswered
-from guardproxy.wire import Seen
+from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import dotted, is_plain_key
 
 
@@ -57,7 +57,7 @@ class Attempt:
     seconds of the driver's clock."""
 
     side: Side
-    seen: Seen
+    seen: AnswerFacts
     status: int | None
     streamed: bool
     decision: str

@@ -36,7 +36,7 @@ from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
 from guardproxy.findings import Finding
 from guardproxy.gateway import StoreAnswered
 from guardproxy.policy import Bound, Outcome
-from guardproxy.wire import Seen
+from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import is_word
 
 _EVERYTHING = ("*",)
@@ -66,7 +66,7 @@ def compose(
     sides: tuple[Side, Side],
     entry: QueuedFrame | None,
     tokens: Mapping[str, str],
-    seen: Seen,
+    seen: AnswerFacts,
     attempts: Sequence[Attempt] = (),
     restore: Sequence[RecordedPlaces] = (),
 ) -> Record:
@@ -235,7 +235,7 @@ class Writer:
             unmapped=self._unmapped(side),
         )
 
-    def answer(self, status: int | None, streamed: bool, seen: Seen, side: Side) -> RecordedAnswer:
+    def answer(self, status: int | None, streamed: bool, seen: AnswerFacts, side: Side) -> RecordedAnswer:
         """Writes an answer of the model."""
         return RecordedAnswer(
             status=status,

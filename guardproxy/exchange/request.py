@@ -21,7 +21,7 @@ from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Command, Refused, RequestReceived, RunScans, Scanned, SendUpstream
 from guardproxy.findings import Facts
 from guardproxy.policy import About, Bound
-from guardproxy.wire import UNINSPECTED, Request, Stated, stated, uninspected, unmapped
+from guardproxy.wire import UNINSPECTED, Request, RequestStatement, statement_of, uninspected, unmapped
 from guardproxy.wire.json import JsonFault, read, write
 
 
@@ -106,7 +106,7 @@ class RequestPhase:
         """Selects the rules for the request."""
         setting = self.setting
         tree, contract = request.frame.tree, setting.codec.contract
-        statements = stated(tree, contract.statements) if setting.policies.asks_body else Stated()
+        statements = statement_of(tree, contract.statements) if setting.policies.asks_body else RequestStatement()
         about = About(
             *(setting.route, request.model, setting.tenant_name, happened.headers, request.stream),
             max_tokens=statements.max_tokens,

@@ -10,7 +10,7 @@ from guardproxy.audit import RecordedAnswer
 from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.findings import Channel, Kind
 from guardproxy.redaction import NO_SHAPES, Shapes
-from guardproxy.wire import Author, Codec, Contract, Decoder, Request, Seen, Turns, without_kinds
+from guardproxy.wire import AnswerFacts, Author, Codec, Contract, Decoder, Request, Turns, without_kinds
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class RecordedUpstream:
     answer: RecordedAnswer
     stopped: bool
     usage: Mapping[str, Any] = field(default_factory=dict)
-    seen: Seen = field(default_factory=Seen)
+    seen: AnswerFacts = field(default_factory=AnswerFacts)
     shapes: Shapes = NO_SHAPES
     names_kinds: bool = True  # whether the record names the kinds of uninspected places; older records do not
 
@@ -94,7 +94,7 @@ class RecordedUpstream:
     def feed(self, data: bytes) -> list[Event]:
         """The recorded texts, in the order in which their frames left. The rest of a stopped answer comes last, as another
         policy may not stop it. The rest of an answer that was cut off is left out."""
-        self.seen = Seen(dict(self.usage), self.answer.model, list(self.answer.finish))
+        self.seen = AnswerFacts(dict(self.usage), self.answer.model, list(self.answer.finish))
         texts = self.answer.texts
         runs = list(self.answer.runs)
         if self.stopped:

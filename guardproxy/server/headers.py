@@ -18,7 +18,7 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.policy import first_language
 from guardproxy.server.listener import VERSION
 from guardproxy.server.shapes import is_harmless, without_ids
-from guardproxy.wire import Query
+from guardproxy.wire import QuerySyntax
 
 # The headers of an answer that are forwarded, with the shapes of their values. No check reads headers, so they must not hold
 # a text. The table has what SDKs and operators use; all other headers of an upstream are dropped.
@@ -198,7 +198,7 @@ def _check_host(request: web.BaseRequest) -> None:
         raise DownstreamError(ErrorCode.INVALID_HOST, field="host")
 
 
-def check_query(query: str, allowed: Query) -> None:
+def check_query(query: str, allowed: QuerySyntax) -> None:
     """Checks the query of a guarded route. `allowed`: the parameters that its format accepts. Raises `DownstreamError`
     (400)."""
     if not allowed.pattern.fullmatch(query):

@@ -1,10 +1,10 @@
-"""Wire formats: bytes <-> events. The contract of a codec, the formats, framing, and what is read from bodies."""
+"""Wire formats: bytes <-> events. Holds the contract of a codec, the formats, framing, and readers of request bodies."""
 
 from __future__ import annotations
 
 from guardproxy.wire.authoring import Author, CutText, Prompt, Reply, text_of, word_parts
 from guardproxy.wire.bounds import BOUNDS, UNBOUNDED, Bounds
-from guardproxy.wire.codec import Bounded, Codec, Decoder, Request, Seen
+from guardproxy.wire.codec import AnswerFacts, Bounded, Codec, Decoder, Request
 from guardproxy.wire.contract import (
     ANY_OBJECT,
     NO_DEMAND,
@@ -14,7 +14,7 @@ from guardproxy.wire.contract import (
     Demand,
     KeyHeader,
     MediaTypes,
-    Query,
+    QuerySyntax,
     Signs,
     UsageFields,
     demand_of,
@@ -22,15 +22,15 @@ from guardproxy.wire.contract import (
     no_inputs,
 )
 from guardproxy.wire.decoding import (
-    Place,
+    LeafPlace,
     StreamDecoder,
     WholeDecoder,
     counts,
     edited_frame,
     events_of,
-    found_of,
     indexed,
     is_delta,
+    leaf_of,
 )
 from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, without_kinds
@@ -39,9 +39,9 @@ from guardproxy.wire.protocol_words import is_chance, is_short, undated
 from guardproxy.wire.registry import codec_for, codec_of_client, codecs, missing_members, served
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.routes import Route
-from guardproxy.wire.statements import EVERY_SERVER, LARGEST, Fields, Stated, stated
+from guardproxy.wire.statements import EVERY_SERVER, LARGEST, Fields, RequestStatement, statement_of
 from guardproxy.wire.turns import Call, ModelTurn, Turns, first_text
-from guardproxy.wire.words import SHARED, Words
+from guardproxy.wire.words import SHARED, Vocabulary
 
 __all__ = [
     "ANY_OBJECT",
@@ -54,6 +54,7 @@ __all__ = [
     "SHARED",
     "UNBOUNDED",
     "UNINSPECTED",
+    "AnswerFacts",
     "Author",
     "Bounded",
     "Bounds",
@@ -67,23 +68,22 @@ __all__ = [
     "Fields",
     "Framing",
     "KeyHeader",
+    "LeafPlace",
     "MediaTypes",
     "ModelTurn",
-    "Place",
     "Prompt",
-    "Query",
+    "QuerySyntax",
     "Reply",
     "Request",
+    "RequestStatement",
     "Route",
-    "Seen",
     "Signs",
-    "Stated",
     "StreamDecoder",
     "StreamEvent",
     "Turns",
     "UsageFields",
+    "Vocabulary",
     "WholeDecoder",
-    "Words",
     "codec_for",
     "codec_of_client",
     "codecs",
@@ -94,11 +94,11 @@ __all__ = [
     "expect_list",
     "expect_type",
     "first_text",
-    "found_of",
     "indexed",
     "is_chance",
     "is_delta",
     "is_short",
+    "leaf_of",
     "missing_members",
     "name_beside",
     "ndjson",
@@ -106,7 +106,7 @@ __all__ = [
     "read_body",
     "served",
     "sse",
-    "stated",
+    "statement_of",
     "text_of",
     "undated",
     "uninspected",

@@ -1,6 +1,7 @@
-"""What writes a format: requests, plain answers, streams and errors, for the demo, for tests of policies and for test suites.
+"""Writers of a format: they write requests, plain answers, streams and errors for the demo, for tests of policies and for test
+suites.
 
-Nothing here is on the path of guarded traffic. `Author` is a part of every format.
+Guarded traffic does not use them. `Author` is a part of every format.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ _WORD_PART = re.compile(r"\s?\w{1,6}|.", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a request asks of a model, in whichever format.
+    """A request in terms that do not depend on the format.
 
-    `text`: the last user message, or the tool result that ends the conversation. `prompt_words`: words of all messages.
-    `limit_words`: where the answer is cut (the format's limit of tokens; a word counts as a token). `count`: how many answers.
-    `schema`: the JSON Schema of the answer. `tools`: of each tool the schema of its arguments. `with_...`: what the answer
-    contains beside its text.
+    `text`: the last user message, or the tool result that ends the conversation. `prompt_words`: the number of words in all
+    messages. `limit_words`: where the answer is cut (the format's limit of tokens; a word counts as a token). `count`: the
+    number of answers. `schema`: the JSON Schema of the answer. `tools`: the schema of the arguments of each tool. `with_...`:
+    what the answer contains beside its text.
     """
 
     model: str
@@ -47,7 +48,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model says. `cut`: the answer reached its limit of tokens."""
+    """The answer of a model. `cut`: the answer reached its limit of tokens."""
 
     text: str = ""
     reasoning: str = ""
@@ -57,85 +58,85 @@ class Reply:
 
     @property
     def words(self) -> int:
-        """What the usage counts as output tokens."""
+        """The words that the usage counts as output tokens."""
         parts = [self.text, self.reasoning, self.refusal, *(call.arguments for call in self.calls)]
         return sum(len(part.split()) for part in parts)
 
 
 class Author(Protocol):
-    """Writes a format. A module may stand for it. Equal arguments give equal bytes."""
+    """Writes a format. A module can implement it. Equal arguments give equal bytes."""
 
     @property
     def ROUTE(self) -> str:  # noqa: N802 - a constant of a module
-        """The route that takes the requests."""
+        """The route of the requests."""
         ...
 
     @property
     def PROMPT_PATH(self) -> Path:  # noqa: N802
-        """Where `request` puts the prompt's text."""
+        """The path in a request of the prompt's text."""
         ...
 
     @property
     def ID_HEADER(self) -> str:  # noqa: N802
-        """The header in which servers name a request."""
+        """The header in which servers send the id of a request."""
         ...
 
     def read(self, tree: Any) -> Prompt:
-        """The prompt of a request. Raises `ValueError`, whose message may be shown."""
+        """Reads the prompt of a request. Raises `ValueError`, whose message may be shown."""
         ...
 
     def is_request(self, tree: Any) -> bool:
-        """Whether a tree looks like a request of the format, complete or not."""
+        """Whether a tree looks like a request of the format, complete or incomplete."""
         ...
 
     def request(self, prompt: Prompt) -> dict[str, Any]:
-        """A request."""
+        """Writes a request."""
         ...
 
     def request_with(self, kind: Kind, text: str) -> dict[str, Any]:
-        """A request with a text of any kind that the contract's `carries` names, and as little else as the format allows."""
+        """Writes a minimal request with a text of any kind that the contract's `carries` names."""
         ...
 
     def answer(self, prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
-        """A plain answer. `ident`: letters and digits that make identifiers."""
+        """Writes a plain answer. `ident`: letters and digits that make identifiers."""
         ...
 
     def answer_with(self, kind: Kind, text: str) -> dict[str, Any] | None:
-        """A plain answer with a text of any kind that the contract's `carries` names; `None` for a kind that only streams have.
-        The answer is an error's for the kind `error`."""
+        """Writes a plain answer with a text of any kind that the contract's `carries` names; returns `None` for a kind that
+        exists in streams only. The kind `error` gives an error's answer."""
         ...
 
     def frames(self, prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[bytes]:
-        """A stream, event by event, the terminal event last."""
+        """Writes a stream, event by event, the terminal event last."""
         ...
 
     def frames_with(self, kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
-        """A stream with a text of any kind that the contract's `carries` names, in these pieces; `None` for a kind that only
-        plain answers have."""
+        """Writes a stream with a text, in these pieces, of any kind that the contract's `carries` names; returns `None` for a
+        kind that exists in plain answers only."""
         ...
 
     def count(self, prompt: Prompt) -> dict[str, Any]:
-        """What the routes that the contract calls `unanswered` answer: a count of the prompt's tokens."""
+        """Writes the answer of the routes that the contract calls `unanswered`: a count of the prompt's tokens."""
         ...
 
     def models(self, names: Sequence[str]) -> dict[str, Any]:
-        """A list of models."""
+        """Writes a list of models."""
         ...
 
     def event(self, item: Any) -> bytes:
-        """One event of a stream: of an object its JSON, of a string that string."""
+        """Writes one event of a stream: an object as JSON, a string as it is."""
         ...
 
     def ending(self, items: Sequence[Any]) -> list[Any]:
-        """What closes a stream of these items; empty where they close it."""
+        """Writes the end of a stream of these items; empty if the items end the stream."""
         ...
 
     def error(self, status: int, message: str) -> dict[str, Any]:
-        """The body of an error."""
+        """Writes the body of an error."""
         ...
 
     def error_event(self, message: str) -> bytes:
-        """An error in the middle of a stream, with what ends the stream."""
+        """Writes an error in the middle of a stream, and the end of the stream."""
         ...
 
 
@@ -148,5 +149,5 @@ def text_of(content: Any) -> str:
 
 
 def word_parts(text: str) -> list[str]:
-    """A text as parts of words, about the size of tokens."""
+    """Splits a text into parts of words, about the size of tokens."""
     return _WORD_PART.findall(text)

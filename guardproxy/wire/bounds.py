@@ -1,7 +1,7 @@
-"""How much a body may hold, counted before anything is built of it: a small body can hold a quarter of a million strings.
+"""Bounds how much a body may hold, counted before any of it is built: a small body can hold a quarter of a million strings.
 
 In: the bytes of a body or of one event. Out: nothing, or a `JsonFault` that names the setting. `check` reads the bytes in
-parts, so that no single step is long; `check_tree` reads what was parsed.
+parts, so that no single step is long; `check_tree` reads the parsed tree.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CODES = {
     "tools": ErrorCode.TOO_MANY_TOOLS,
     "path_chars": ErrorCode.TOO_MANY_PATH_CHARS,
 }
-# A string without its end reaches to the end of the data: to look again at each quote in it would take squared time.
+# A string without its end reaches to the end of the data. Searching again from each quote in it would take squared time.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|,', re.DOTALL)
 
 Counted = Literal["messages", "tools"]
@@ -33,9 +33,9 @@ Counted = Literal["messages", "tools"]
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much one JSON body may hold; each is a setting named `limit_...`. `texts`: strings, keys included; `values`:
-    strings, keys, numbers and other values; `messages` and `tools`: items of those lists; `path_chars`: characters of the
-    keys that lead to one place, for each text below is known by all of them; `depth`: objects and arrays in each other."""
+    """Bounds of one JSON body; each is a setting named `limit_...`. `texts`: strings, keys included; `values`: strings, keys,
+    numbers and other values; `messages` and `tools`: items of those lists; `path_chars`: characters of the keys on the path
+    to one place, as the name of each text below the place holds all of them; `depth`: nested objects and arrays."""
 
     texts: int = 100_000
     values: int = 1_000_000
@@ -45,8 +45,8 @@ class Bounds:
     depth: int = DEPTH_LIMIT
 
     def check(self, data: bytes) -> None:
-        """Whether `data` may be parsed. Raises `JsonFault`."""
-        if self.depth < DEPTH_LIMIT:  # else the parser says so
+        """Checks that `data` may be parsed. Raises `JsonFault`."""
+        if self.depth < DEPTH_LIMIT:  # at `DEPTH_LIMIT` the parser itself refuses
             bound_nesting(data, self.depth)
         quotes = commas = 0
         for at in range(0, len(data), _STEP_BYTES):
@@ -55,8 +55,8 @@ class Bounds:
             commas += part.count(b",")
         if quotes <= 2 * self.texts and commas < self.values:
             return
-        bound_nesting(data, self.depth)  # says more of a body that is both
-        texts = others = 0  # the exact count, as quotes and commas may stand in strings
+        bound_nesting(data, self.depth)  # first, so that a body that is too deep is reported as too deep
+        texts = others = 0  # the exact count, as quotes and commas may be inside of strings
         for match in _TOKEN.finditer(data):
             if match[0] == b",":
                 others += 1
@@ -68,8 +68,8 @@ class Bounds:
                 raise self._fault("values", "values")
 
     def check_tree(self, tree: Any, limits: Mapping[Counted, Sequence[str]]) -> None:
-        """Whether the texts of a request may be looked at. `limits`: by the name of a limit the fields whose items it counts.
-        Raises `JsonFault`."""
+        """Checks that the texts of a request may be read. `limits`: the fields whose items each limit counts, by the name of
+        the limit. Raises `JsonFault`."""
         if not isinstance(tree, dict):
             return
         for limit, names in limits.items():
@@ -79,8 +79,7 @@ class Bounds:
         self.check_places(tree)
 
     def check_places(self, tree: Any) -> None:
-        """Whether the places of all texts can be named, and whether there are not too many numbers that are texts. Raises
-        `JsonFault`."""
+        """Checks that the places of all texts can be named, and that not too many numbers are texts. Raises `JsonFault`."""
         numbers = 0
         waiting: list[tuple[Any, int]] = [(tree, 0)]
         while waiting:

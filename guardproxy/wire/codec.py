@@ -1,8 +1,8 @@
 """The protocol of a wire format: bytes <-> events.
 
-A format is a folder in `formats/`, or an entry point of the group `guardproxy.wire` in another package. Its codec is an object
-of the protocol `Codec`: `contract` declares what decides whether a text is guarded, `turns` carries a conversation on, `author`
-writes material for demos and tests.
+A format is a folder in `formats/`, or an entry point of the group `guardproxy.wire` in another package. Its codec implements
+the protocol `Codec`: `contract` declares everything that decides whether a text is guarded, `turns` continues a conversation,
+`author` writes material for demos and tests.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from guardproxy.wire.turns import Turns
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a request body says. `frame.tree` is the whole body; `events` walks it, for those who look at its texts.
-    `shapes`: what its schemas ask of the answer."""
+    """A decoded request body. `frame.tree` is the whole body; `events` walks it when the texts are needed. `shapes`: the
+    demands of its schemas on the answer."""
 
     model: str
     stream: bool
@@ -32,9 +32,9 @@ class Request:
 
 
 @dataclass(slots=True)
-class Seen:
-    """What a decoder has learned beside texts: usage as the upstream counts it, the model that answered, why it ended;
-    and what it `withheld`: fields that could say again what a rule takes out of the texts."""
+class AnswerFacts:
+    """Facts of an answer beside its texts: usage as the upstream counts it, the model that answered, why the answer ended,
+    and `withheld`: the fields that were removed because they could repeat text that a rule removes."""
 
     usage: dict[str, Any] = field(default_factory=dict)
     model: str = ""
@@ -43,18 +43,19 @@ class Seen:
 
 
 class Decoder(Protocol):
-    """One answer's bytes -> events. Never raises on content: trouble is a `Fault` event, after which it stays silent."""
+    """Decodes the bytes of one answer to events. It never raises on content: an error is a `Fault` event, after which no
+    event follows."""
 
-    seen: Seen
+    seen: AnswerFacts
 
     def feed(self, data: bytes) -> list[Event]: ...
 
     def end(self) -> list[Event]:
-        """The body is complete: closes every channel, or says that the answer was cut off."""
+        """Ends the body: closes every channel, or reports that the answer was cut off."""
         ...
 
     def sent(self, frame: Frame) -> None:
-        """The frame has gone to the client: what `filtered` must still close follows from that."""
+        """Notes that the frame was sent to the client, so that `filtered` knows what it must close."""
         ...
 
 
@@ -73,32 +74,32 @@ class Codec(Protocol):
 
     @property
     def provider(self) -> str:
-        """Whose API it is; `--upstream PROVIDER=URL` names it."""
+        """The name of the API's owner; `--upstream PROVIDER=URL` uses it."""
         ...
 
     @property
     def routes(self) -> tuple[str, ...]:
-        """The routes that the format reads: patterns, see `routes.py`."""
+        """The routes that the format reads, as patterns (`routes.py`)."""
         ...
 
     @property
     def contract(self) -> Contract:
-        """What decides whether and how a text of the format is guarded."""
+        """Declares whether and how each text of the format is guarded."""
         ...
 
     @property
     def turns(self) -> Turns:
-        """How its requests carry a conversation on."""
+        """Continues a conversation by further requests."""
         ...
 
     @property
     def author(self) -> Author:
-        """What writes the format."""
+        """Writes the format, for demos and tests."""
         ...
 
     def read_request(self, path: str, query: str, body: bytes) -> Request:
-        """The request. `path`: as the client sent it, without the query; it matches a pattern of `routes`. `query`: without
-        `?`; it matches `contract.query`. Raises `DownstreamError`, which names the field."""
+        """Reads a request. `path`: the path that the client sent, without the query; it matches a pattern of `routes`.
+        `query`: without `?`; it matches `contract.query`. Raises `DownstreamError`, which names the field."""
         ...
 
     def decoder(
@@ -111,39 +112,39 @@ class Codec(Protocol):
         guarded: bool = False,
         shapes: Shapes = NO_SHAPES,
     ) -> Decoder:
-        """`streamed`: the answer is an event stream; `failed`: its status is an error's; `read`: somebody looks at its
-        texts (else every frame is opaque, and only its end is watched); `guarded`: a rule may edit or stop it, so what
-        could say again what was taken out is withheld; `shapes`: those of the request."""
+        """Returns a decoder for one answer. `streamed`: the answer is an event stream; `failed`: its status is an error;
+        `read`: its texts are read (otherwise every frame is opaque, and only its end is watched); `guarded`: a rule may edit
+        or stop the answer, so fields that could repeat removed text are withheld; `shapes`: those of the request."""
         ...
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        """The frame with these texts in place of its own; fields that could show the old text are dropped."""
+        """Returns the frame with these texts in place of its own. Fields that could show the old text are dropped."""
         ...
 
     def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        """Like `edited`, for the last frame before a stop: whatever would end the answer is left out."""
+        """Like `edited`, for the last frame before a stop. Whatever would end the answer is left out."""
         ...
 
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
-        """An error body in the dialect, for an answer that has not begun."""
+        """Writes an error body in the format, for an answer that has not begun."""
         ...
 
     def error_event(self, code: str, message: str) -> bytes:
-        """An error in the middle of a stream, with what ends the stream."""
+        """Writes an error in the middle of a stream, and the end of the stream."""
         ...
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:
-        """The dialect's own ending of an answer that a filter stopped in the middle of a stream."""
+        """Ends an answer that a filter stopped in the middle of a stream, in the way of the format."""
         ...
 
     def keep_alive(self) -> bytes:
-        """A sign of life in a stream that says nothing yet."""
+        """A keep-alive for a stream that has no content yet."""
         ...
 
     def opening(self, model: str) -> bytes:
-        """What must stand before `filtered` when nothing of an answer was sent."""
+        """The frames that must precede `filtered` if nothing of an answer was sent."""
         ...
 
     def comment(self, text: str) -> bytes:
-        """A line that readers of a stream leave out; empty where the format has no comments."""
+        """A line that readers of a stream ignore; empty if the format has no comments."""
         ...

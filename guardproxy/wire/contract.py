@@ -15,7 +15,7 @@ from guardproxy.events import Path
 from guardproxy.findings import KINDS, Channel, Direction, Form, Kind
 from guardproxy.wire.bounds import Counted
 from guardproxy.wire.statements import Fields
-from guardproxy.wire.words import Words
+from guardproxy.wire.words import Vocabulary
 
 Part = Literal["answer", "tool", "input"]
 """A text of an answer: the answer itself, the name of a tool that is called, the arguments of a call."""
@@ -28,8 +28,8 @@ _KIND_OF: Mapping[Part, Kind] = {"answer": "assistant", "tool": "tool_arguments"
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a request demands of its answer. `answer`: the form of the answer, if any. `tools`: of each tool that may be called
-    the form of its arguments (`None`: any arguments); `None` when the request declares no tools."""
+    """What a request demands of its answer. `answer`: the form of the answer, if any. `tools`: the form of the arguments of
+    each tool that may be called (`None`: any arguments); `None` if the request declares no tools."""
 
     answer: Form | None = None
     tools: Mapping[str, Form | None] | None = None
@@ -42,7 +42,7 @@ class Demand:
         return Form(words=tuple(sorted(self.tools)))
 
     def forms(self) -> Iterator[tuple[str, Form]]:
-        """Every schema of the request, and what it is for."""
+        """Every schema of the request, with its purpose."""
         if self.answer:
             yield "the answer", self.answer
         for name, form in (self.tools or {}).items():
@@ -54,15 +54,15 @@ NO_DEMAND = Demand()
 
 
 def demand_of(schema: Any, tools: Mapping[str, Any]) -> Demand:
-    """The demand of a request with this schema of its answer (`None`: no schema) and these schemas of its tools' arguments
-    (`None`: any arguments)."""
+    """Returns the demand of a request with this schema of its answer (`None`: no schema) and these schemas of its tools'
+    arguments (`None`: any arguments)."""
     forms = {name: None if inner is None else Form(inner, call=True) for name, inner in tools.items()}
     return Demand(None if schema is None else Form(schema), forms or None)
 
 
 @dataclass(frozen=True, slots=True)
 class CallInput:
-    """Arguments of a call that an answer holds as an object: where they are, and the same as JSON text."""
+    """Arguments of a call that an answer holds as an object: their place, and the same as JSON text."""
 
     path: Path
     text: str
@@ -77,15 +77,15 @@ class MediaTypes:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """The queries that a guarded route takes. No check reads a query, so `pattern` must leave no room for a text. `words`:
-    what it takes, for the message of a refusal."""
+class QuerySyntax:
+    """The queries that a guarded route accepts. No check reads a query, so `pattern` must leave no room for a text. `words`:
+    describes the accepted queries in the message of a refusal."""
 
     pattern: re.Pattern[str]
     words: str
 
 
-SDK_QUERY = Query(
+SDK_QUERY = QuerySyntax(
     re.compile(r"(?:beta=(?:true|false)|api-version=[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?|&)*", re.ASCII),
     "beta=true and api-version=DATE",
 )
@@ -94,20 +94,20 @@ SDK_QUERY = Query(
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What shows that a client speaks the format where no format reads the route: beginnings of paths, lower-case names of
+    """Shows that a client speaks the format on a route that no format reads: beginnings of paths, lower-case names of
     headers."""
 
     paths: tuple[str, ...]
     headers: tuple[str, ...]
 
     def match(self, path: str, headers: Collection[str]) -> bool:
-        """Whether a request shows a sign. `headers`: the names of its headers, in any case of letters."""
+        """Whether a request has a sign of the format. `headers`: the names of its headers, in any case."""
         return path.startswith(self.paths) or not {name.lower() for name in headers}.isdisjoint(self.headers)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyHeader:
-    """How the format's API takes a key: the name of a header, and what stands before the key in its value."""
+    """How the format's API takes a key: the name of a header, and the prefix of the key in its value."""
 
     name: str
     prefix: str
@@ -115,8 +115,8 @@ class KeyHeader:
 
 @dataclass(frozen=True, slots=True)
 class UsageFields:
-    """The fields of a `usage` object that count tokens of the request (`prompt`) and of the answer. The first that is there
-    counts."""
+    """The fields of a `usage` object that count tokens of the request (`prompt`) and of the answer. The first field that is
+    present counts."""
 
     prompt: tuple[str, ...]
     answer: tuple[str, ...]
@@ -124,26 +124,27 @@ class UsageFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """What a format declares.
+    """The declarations of a format.
 
-    Texts. `carries`: of each direction the kinds of texts; the decoder gives texts of no other kind. `words`: what is no text
-    though it is a string. `opaque`: the kinds of content that no check can read. `repeats`: the names of fields that can
-    repeat a text, and are dropped where a rule may edit or stop it.
+    Texts. `carries`: the kinds of texts in each direction; the decoder emits no other kind. `words`: the strings that are not
+    text. `opaque`: the kinds of content that no check can read. `repeats`: the names of fields that can repeat a text; they
+    are dropped if a rule may edit or stop the text.
 
     Schemas. `demand`: reads what a request demands of its answer. `parts`: the paths of an answer's texts that a schema can
-    apply to; `None` where the format has no such part. `answer_path`: where the text of a plain answer stands. `inputs`: the
+    apply to; `None` if the format has no such part. `answer_path`: the path of the text of a plain answer. `inputs`: the
     arguments in a plain answer that are objects. `name_path`: from the path of a call's arguments to that of the tool's name.
-    `choice`: matches the beginning of a path that tells alternative answers apart; the empty string where there are none.
+    `choice`: matches the beginning of a path that tells alternative answers apart; the empty string if there are no
+    alternatives.
 
-    Answers. `usage`: where tokens are counted. `terminal`: the events that end a stream. `error_path`: where the message of an
-    error stands. `media`: the content types. `unanswered`: those of the routes whose answer does not come from a model.
+    Answers. `usage`: the fields that count tokens. `terminal`: the events that end a stream. `error_path`: the path of the
+    message of an error. `media`: the content types. `unanswered`: the routes whose answer does not come from a model.
 
     Requests. `limits`: the fields whose lengths are limited. `statements`: the fields that conditions of policies read.
-    `query`: the queries that pass. `signs`: what shows that a client speaks the format. `key_header`: how the API takes a key.
+    `query`: the queries that pass. `signs`: shows that a client speaks the format. `key_header`: how the API takes a key.
     """
 
     carries: Mapping[Direction, frozenset[Kind]]
-    words: Words
+    words: Vocabulary
     opaque: frozenset[str]
     repeats: frozenset[str]
     demand: Callable[[Mapping[str, Any]], Demand]
@@ -159,12 +160,12 @@ class Contract:
     unanswered: frozenset[str]
     limits: Mapping[Counted, tuple[str, ...]]
     statements: Fields
-    query: Query
+    query: QuerySyntax
     signs: Signs
     key_header: KeyHeader
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` where a mapping leaves something open."""
+        """Raises `ValueError` if a mapping is incomplete."""
         self._check("carries", self.carries, get_args(Direction))
         self._check("parts", self.parts, get_args(Part))
         self._check("limits", self.limits, get_args(Counted))
@@ -188,7 +189,7 @@ class Contract:
         return route not in self.unanswered
 
     def part(self, channel: Channel) -> Part | None:
-        """Which part of an answer a text is, if any."""
+        """The part of an answer that a text belongs to, if any."""
         if channel.direction != "response":
             return None
         for part, pattern in self.parts.items():
@@ -197,12 +198,12 @@ class Contract:
         return None
 
     def choice_of(self, path: str) -> str:
-        """What the paths of one alternative answer begin with; empty where the format has no alternatives."""
+        """Returns the prefix of the paths of one alternative answer; empty if the format has no alternatives."""
         match = self.choice.match(path)
         return match[0] if match else ""
 
     def tokens(self, usage: Mapping[str, Any]) -> tuple[Any, Any]:
-        """The tokens of the request and of the answer as a `usage` object counts them; `None` where it does not."""
+        """The tokens of the request and of the answer that a `usage` object counts; `None` if it does not count them."""
         prompt, answer = (
             next((usage[name] for name in names if name in usage), None)
             for names in (self.usage.prompt, self.usage.answer)
@@ -211,10 +212,10 @@ class Contract:
 
 
 def name_beside(path: str) -> str:
-    """The path of a tool's name that stands in the same object as the arguments at `path`."""
+    """The path of a tool's name in the object that holds the arguments at `path`."""
     return path.rpartition(".")[0] + ".name"
 
 
 def no_inputs(tree: Any) -> Iterator[CallInput]:
-    """No arguments are objects: the format holds them as JSON text."""
+    """Returns nothing: the format holds arguments as JSON text, never as objects."""
     return iter(())

@@ -1,7 +1,7 @@
-"""What the formats' decoders share: a whole JSON body, and a stream of JSON events whose texts flow in channels.
+"""Decoders that the formats share: of a whole JSON body, and of a stream of JSON events whose texts flow in channels.
 
-A channel of a stream is keyed by its path with list positions replaced by the items' own `index`, so a text that comes
-in a thousand frames is one text. What belongs to a delta flows; any other string is complete in its frame.
+The key of a stream's channel is its path, with list positions replaced by the items' own `index`. So a text that comes in a
+thousand frames is one text. A part of a delta flows; any other string is complete in its frame.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Tex
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.bounds import BOUNDS, Bounds
-from guardproxy.wire.codec import Seen
+from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.framing import Cutter, Framing, StreamEvent, sse
-from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, Found, JsonFault, Map, dotted, read, skim, walk, write
-from guardproxy.wire.words import SHARED, Words
+from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, JsonFault, Map, TreeLeaf, dotted, read, skim, walk, write
+from guardproxy.wire.words import SHARED, Vocabulary
 
 _OPAQUE = frozenset(("opaque", "tokens", "token_ids"))
-ShapeOf = Callable[[Any, Found], Shape | None]
+ShapeOf = Callable[[Any, TreeLeaf], Shape | None]
 
 
-def shapeless(tree: Any, found: Found) -> Shape | None:
-    """No schema asks anything."""
+def shapeless(tree: Any, found: TreeLeaf) -> Shape | None:
+    """Default `shape_of`: no schema constrains any text."""
     return None
 
 
-def events_of(found: Iterable[Found], whole: Frame, direction: Direction, shape_of: ShapeOf = shapeless) -> list[Event]:
-    """The events of a complete JSON tree: each leaf is a channel of its own, complete at once. `shape_of(tree, leaf)`:
-    what a schema of the request asks of it."""
+def events_of(
+    found: Iterable[TreeLeaf], whole: Frame, direction: Direction, shape_of: ShapeOf = shapeless
+) -> list[Event]:
+    """Returns the events of a complete JSON tree. Each leaf is a channel of its own, complete at once. `shape_of(tree,
+    leaf)`: the demand of the request's schema on the leaf."""
     events: list[Event] = []
     opaque: list[Path] = []
     media: list[str] = []
@@ -43,18 +45,18 @@ def events_of(found: Iterable[Found], whole: Frame, direction: Direction, shape_
         channel = Channel(direction, leaf.leaf.kind, dotted(leaf.path) + _suffix(leaf))
         shape = None if leaf.parts else shape_of(whole.tree, leaf)
         events.append(text_of(channel, leaf, whole, shape))
-        events.append(End(channel))  # at once: two places may have one name (`a.b` is a key, or two)
+        events.append(End(channel))  # at once, as two places may have the same name (`a.b` can be a key, or two keys)
     if not events or opaque:
         events.append(Opaque(whole, tuple(opaque), tuple(media)))
     return events
 
 
-def _suffix(found: Found) -> str:
-    """What tells the text of a leaf from the text of the place itself."""
+def _suffix(found: TreeLeaf) -> str:
+    """Returns the suffix that tells the text of a leaf from the text of the place itself."""
     return "#key" if found.key else "#row" if found.parts else ""
 
 
-def text_of(channel: Channel, found: Found, whole: Frame, shape: Shape | None, *, again: bool = False) -> Text:
+def text_of(channel: Channel, found: TreeLeaf, whole: Frame, shape: Shape | None, *, again: bool = False) -> Text:
     """The event of one leaf."""
     return Text(
         channel,
@@ -73,24 +75,24 @@ def text_of(channel: Channel, found: Found, whole: Frame, shape: Shape | None, *
     )
 
 
-def found_of(text: Text) -> Found:
-    """The leaf of an event, for `replacing.edited`."""
-    stands = "\0" if text.altered else text.text  # of an altered text the frame says something else
-    return Found(text.path, stands, UNMAPPED, text.key, text.number, text.parts, text.encode)
+def leaf_of(text: Text) -> TreeLeaf:
+    """Returns the leaf of an event, for `replacing.edited`."""
+    stands = "\0" if text.altered else text.text  # the frame still holds the text before the edit
+    return TreeLeaf(text.path, stands, UNMAPPED, text.key, text.number, text.parts, text.encode)
 
 
 def uncounted(tree: Any) -> tuple[Count, ...]:
-    """No number counts characters."""
+    """Default: the format has no fields that count characters."""
     return ()
 
 
 def nothing(tree: Any) -> list[str]:
-    """Withholds nothing: no rule may edit or stop the answer."""
+    """Withholds nothing, as no rule may edit or stop the answer."""
     return []
 
 
-def counts(usage: Any, words: Words = SHARED) -> dict[str, Any]:
-    """The numbers of a `usage` object: what else it holds is text, and this is said where no check sees it."""
+def counts(usage: Any, words: Vocabulary = SHARED) -> dict[str, Any]:
+    """Returns only the numbers of a `usage` object: its strings are text, and the result goes where no check sees it."""
     out: dict[str, Any] = {}
     for key, value in usage.items():
         if key in words.keys:
@@ -102,7 +104,7 @@ def counts(usage: Any, words: Words = SHARED) -> dict[str, Any]:
 
 
 def _bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
-    """The tree of an answer's JSON. Raises `JsonFault`, also for what holds too much."""
+    """Parses an answer's JSON. Raises `JsonFault`, also for a body above a bound."""
     bounds.check(data)
     if not reads:
         return skim(data)
@@ -114,18 +116,18 @@ def _bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
 
 @dataclass(slots=True)
 class WholeDecoder:
-    """A JSON body that is read when it is complete. `notice` looks at the tree for usage and the like. `words`: the vocabulary
-    of the format."""
+    """Decodes a JSON body when it is complete. `notice` reads usage and other facts from the tree. `words`: the vocabulary of
+    the format."""
 
     how: Map
-    notice: Callable[[Any, Seen], None]
+    notice: Callable[[Any, AnswerFacts], None]
     limit_bytes: int
     shape_of: ShapeOf = shapeless
     reads: bool = True
     withhold: Callable[[Any], list[str]] = nothing
     counts_of: Callable[[Any], tuple[Count, ...]] = uncounted
-    words: Words = SHARED
-    seen: Seen = field(default_factory=Seen)
+    words: Vocabulary = SHARED
+    seen: AnswerFacts = field(default_factory=AnswerFacts)
     bounds: Bounds = BOUNDS
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
@@ -159,20 +161,20 @@ class WholeDecoder:
         if not self.reads:
             return [Opaque(whole)]
         found = (
-            one
-            for one in walk(tree, self.how, words=self.words)
-            if one.leaf.how != "tokens" or self.withhold is nothing
+            found_leaf
+            for found_leaf in walk(tree, self.how, words=self.words)
+            if found_leaf.leaf.how != "tokens" or self.withhold is nothing
         )
         return events_of(found, whole, "response", self.shape_of)
 
     def sent(self, frame: Frame) -> None:
-        """Nothing is left to close after a whole body."""
+        """Does nothing: after a whole body there is nothing to close."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a leaf of a stream's frame belongs. `run`: texts of one run follow each other (a choice, a block); `flows`:
-    the text goes on in later frames."""
+class LeafPlace:
+    """The channel of a leaf of a stream's frame. `run`: texts of one run follow each other (a choice, a block); `flows`: the
+    text continues in later frames."""
 
     kind: Kind
     path: str
@@ -184,14 +186,14 @@ _WORDS_OF_OBJECTS = frozenset(("type", "id", "object", "role", "format", "status
 
 
 def is_delta(path: Path, event: str) -> bool:
-    """Whether a leaf of an unknown field is part of a text that goes on in later frames."""
+    """Whether a leaf of an unknown field is part of a text that continues in later frames."""
     return path[-1] not in _WORDS_OF_OBJECTS and (
         event.endswith("delta") or any(isinstance(step, str) and "delta" in step for step in path[:-1])
     )
 
 
 def indexed(tree: Any, path: Path) -> Path:
-    """The path with each list position replaced by the item's own `index`, where it has one."""
+    """Returns the path with each list position replaced by the item's own `index`, if it has one."""
     out: list[str | int] = []
     node: Any = tree
     for step in path:
@@ -203,45 +205,45 @@ def indexed(tree: Any, path: Path) -> Path:
 
 @dataclass(slots=True)
 class StreamDecoder:
-    """A stream of JSON events. A format's own decoder derives from it and says what its frames mean. `words`: the vocabulary of
-    the format."""
+    """Decodes a stream of JSON events. A format's decoder derives from it and interprets its frames. `words`: the vocabulary
+    of the format."""
 
     framing: ClassVar[Framing] = sse
     limit_bytes: int
     reads: bool = True
     shapes: Shapes = NO_SHAPES
     withhold: Callable[[Any], list[str]] = nothing
-    words: Words = SHARED
-    seen: Seen = field(default_factory=Seen)
+    words: Vocabulary = SHARED
+    seen: AnswerFacts = field(default_factory=AnswerFacts)
     bounds: Bounds = BOUNDS
     _framer: Cutter = field(init=False)
     _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
-    _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # of each run its flowing channels, in order
-    _soft: dict[str, dict[Channel, None]] = field(default_factory=dict)  # and those that end when it goes on elsewhere
-    _constant: dict[Channel, str] = field(default_factory=dict)  # the last text of those that do not flow
+    _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> its flowing channels, in order
+    _soft: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> channels that end when it moves on
+    _constant: dict[Channel, str] = field(default_factory=dict)  # the last text that does not flow
     _over: bool = False
     complete: bool = False
 
     def __post_init__(self) -> None:
         self._framer = self.framing.cutter(self.limit_bytes)
 
-    # What a format says of its frames.
+    # The members that a format overrides.
     def how(self, tree: Any) -> Map:
         raise NotImplementedError
 
-    def place(self, tree: Any, found: Found) -> Place:
+    def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
         raise NotImplementedError
 
-    def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
-        """What a schema of the request asks of a leaf."""
+    def shape_of(self, tree: Any, found: TreeLeaf, place: LeafPlace) -> Shape | None:
+        """Returns the demand of the request's schema on a leaf."""
         return None
 
     def counts_of(self, tree: Any) -> tuple[Count, ...]:
-        """Numbers of a frame that count characters of a text."""
+        """Returns the numbers of a frame that count characters of a text."""
         return ()
 
     def after(self, tree: Any) -> list[Event]:
-        """Looks at a frame after its texts: usage, ends of channels, `self.complete`."""
+        """Reads a frame after its texts: usage, ends of channels, `self.complete`."""
         raise NotImplementedError
 
     def ends(self, tree: Any) -> bool:
@@ -249,10 +251,10 @@ class StreamDecoder:
         return False
 
     def sent(self, frame: Frame) -> None:
-        """Formats that must close what they opened override this."""
+        """Notes a sent frame. Formats that must close what they opened override this."""
 
     def special(self, event: StreamEvent) -> list[Event] | None:
-        """Frames that are not JSON; `None` for all others."""
+        """Reads a frame that is not JSON; returns `None` for all other frames."""
         return None
 
     def feed(self, data: bytes) -> list[Event]:
@@ -280,7 +282,7 @@ class StreamDecoder:
         return [Fault(code, message)]
 
     def over(self) -> None:
-        """What comes after is not looked at and not sent on."""
+        """Ends the answer: later bytes are neither read nor sent."""
         self._over = True
 
     def close_all(self) -> list[Event]:
@@ -299,8 +301,8 @@ class StreamDecoder:
         return [End(channel) for channel in ended]
 
     def _begin(self, channel: Channel, run: str, *, soft: bool) -> None:
-        """A channel's text flows on after this frame."""
-        if (before := self._open.get(channel, run)) != run:  # two places may have one name
+        """Marks a channel whose text continues after this frame."""
+        if (before := self._open.get(channel, run)) != run:  # two places may have the same name
             for channels in (self._runs, self._soft):
                 channels.get(before, {}).pop(channel, None)
         self._open[channel] = run
@@ -335,7 +337,7 @@ class StreamDecoder:
         return (self._texts(tree, whole) if self.reads else [Opaque(whole)]) + self.after(tree)
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
-        """The event name to send: from the JSON where it says one, so that the two cannot differ."""
+        """Returns the event name to send. A name in the JSON wins, so that the two cannot differ."""
         return None
 
     def _texts(self, tree: Any, whole: Frame) -> list[Event]:
@@ -378,6 +380,6 @@ class StreamDecoder:
 
 
 def edited_frame(whole: Frame, tree: Any, framing: Framing = sse) -> bytes:
-    """A frame's bytes with another tree, framed as before."""
+    """Returns a frame's bytes with another tree, in the same framing."""
     data = write(tree)
     return framing.frame(data, whole.event) if whole.streamed else data

@@ -1,7 +1,7 @@
-"""What a policy can refuse of a request though no check finds anything in it: places that the format does not know, content
-that no check can read, and integers that stand for a text.
+"""Finds places of a request that a policy can refuse without a finding: places that the format does not know, content that no
+check can read, and integers that stand for a text.
 
-The events of a body come in; the first such place goes out, and its field. Nothing of a text does.
+In: the events of a body. Out: the first such place, and its field, without any text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from guardproxy.wire.json import dotted, is_plain_key
 
 
 def unmapped(events: Sequence[Event]) -> str | None:
-    """Where the first text stands that the format does not know; of a key that is text, only the object's place."""
+    """Returns the place of the first text that the format does not know. For a key that is text it is the place of the
+    object."""
     found = (
         event
         for event in events
@@ -35,8 +36,8 @@ UNINSPECTED = {
 
 
 def uninspected(events: Sequence[Event], kinds: frozenset[str], token_ids: bool) -> tuple[ErrorCode, str] | None:
-    """The first place that is not inspected and is refused: the code of `UNINSPECTED`, and the field. `kinds`: those of
-    content that are refused; `token_ids`: whether integers that stand for a text are."""
+    """Returns the first place that is not inspected and must be refused: the code of `UNINSPECTED`, and the field. `kinds`:
+    the kinds of content to refuse; `token_ids`: whether to refuse integers that stand for a text."""
     for event in events:
         if isinstance(event, Opaque):
             for path, media in zip(event.uninspected, event.media, strict=False):
@@ -48,7 +49,8 @@ def uninspected(events: Sequence[Event], kinds: frozenset[str], token_ids: bool)
 
 
 def without_kinds(request: Request) -> Request:
-    """The request of an older record, which does not say what of it was not inspected: that passed, and passes again."""
+    """Converts the request of an older record, which does not list uninspected places: these passed then, and must pass
+    again."""
 
     def events() -> list[Event]:
         return [replace(event, media=()) if isinstance(event, Opaque) else event for event in request.events()]

@@ -1,13 +1,13 @@
-"""Decides whether content that no check can read looks like what it claims to be.
+"""Decides whether content that no check can read looks like the content that its place claims.
 
-In: the string at a place for an image, audio, a file, a signature or encrypted content, and the media type that the
-request declares for it. Out: a `Look`: either the content is opaque (`media` names its kind), or it is text, with the
-text to scan and how an edited text is written back.
+In: the string at a place for an image, audio, a file, a signature or encrypted content, and the media type that the request
+declares for it. Out: a `Look`: either the content is opaque (`media` names its kind), or it is text, with the text to scan
+and a way to write an edited text back.
 
 Opaque content is canonical base64. An image, audio or a file must begin as a known format of the declared family does.
-Signatures and encrypted content must be base64 of bytes that are not text. What stands behind the first bytes of a
-known format is not proven to be an image: it counts as not inspected. All steps are linear in the string's length, and long
-strings are looked at in slices (`slices.py`).
+Signatures and encrypted content must be base64 of bytes that are not text. The bytes after a known beginning are not proven
+to be an image: such content counts as not inspected. All steps are linear in the string's length, and long strings are read
+in slices (`slices.py`).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Encode = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a string turned out to be. `media`: the kind of opaque content; `None`: it is text.
+    """The result of reading a string. `media`: the kind of opaque content; `None`: the string is text.
 
-    `text`: what to scan, where it is not the string itself. `encode`: writes an edited `text` at the place. `fixed`: an
-    edit cannot be written back.
+    `text`: the text to scan, if it is not the string itself. `encode`: writes an edited `text` at the place. `fixed`: an edit
+    cannot be written back.
     """
 
     media: str | None = None
@@ -46,7 +46,7 @@ class Look:
 
 
 _PLAIN = Look()
-# The first bytes of formats, by family. `ftyp` and `RIFF` name the format behind a length.
+# The first bytes of formats, by family. In `ftyp` and `RIFF` the name of the format follows a length.
 _MAGIC: tuple[tuple[Media, re.Pattern[bytes]], ...] = (
     (
         "image",
@@ -129,7 +129,7 @@ _TEXT_TYPES = frozenset(
     )
 )
 TEXT_TYPES = _TEXT_TYPES
-# Nothing but a known type and a character set stands before the comma.
+# Only a known type and a character set may precede the comma.
 _DATA_URL = "data:"
 _HEAD = re.compile(r"data:([a-z0-9.+*/-]{0,100})((?:;charset=(?:utf-8|UTF-8|us-ascii|US-ASCII))?)((?:;base64)?)")
 _HEAD_LIMIT_CHARS = 300
@@ -140,14 +140,14 @@ _MOST_DIGITS = 9
 _LEAST_CHARS = 24  # a shorter string is shorter than any signature, and may be a number or a key
 _SAMPLE_BYTES = 4096
 _AFTER_MAGIC_BYTES = 16
-_LONG_RUN = re.compile(rb"[\x20-\x7e]{16}")  # among random bytes there is one in ten million places
+_LONG_RUN = re.compile(rb"[\x20-\x7e]{16}")  # random bytes match at one place in ten million
 _CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
 _TEXT_CONTROLS = re.compile(r"[\0-\x08\x0e-\x1f\x7f]")
 
 
 def inspect(value: str, media: str, declared: str | None = None) -> Look:
-    """Looks at the string of an opaque place. `media`: the kind that belongs there, `url` for a place that takes a data
-    URL or an address; `declared`: the media type that stands beside it, if any."""
+    """Reads the string of an opaque place. `media`: the kind of the place, `url` for a place that takes a data URL or an
+    address; `declared`: the media type beside it, if any."""
     if value == NOT_KEPT:
         return Look("file" if media == "url" else media)
     if slices.is_blank_before(value, _DATA_URL):
@@ -189,7 +189,7 @@ def _data_url(value: str) -> Look:
 
 
 def _binary(payload: str, families: tuple[Media, ...]) -> Look | None:
-    """Opaque content of one of these families; `None` where it is not."""
+    """Returns opaque content of one of these families; `None` if the payload is none of them."""
     if not families or (data := decoded(payload)) is None:
         return None
     for family, magic in _MAGIC:
@@ -204,7 +204,7 @@ def _binary(payload: str, families: tuple[Media, ...]) -> Look | None:
 
 
 def _media_text(head: str, payload: str) -> Look:
-    """The text of a text medium in base64, which can be written back; or else all that the string may say."""
+    """Returns the text of a text medium in base64, which can be written back; otherwise all text that the string may hold."""
     data = decoded(payload)
     if data is None:
         return _both(head + payload, payload)
@@ -232,7 +232,7 @@ def _in_percent(head: str, text: str) -> str:
 
 
 def _both(value: str, payload: str) -> Look:
-    """A string as it stands, with the text that a part of it decodes to."""
+    """Returns the string itself and the text that a part of it decodes to."""
     data = decoded(payload, strict=False)
     text = printable(data) or "\n".join(run.decode() for run in slices.runs(data)) if data else None
     if text is None and "%" in payload:
@@ -241,7 +241,7 @@ def _both(value: str, payload: str) -> Look:
 
 
 def decoded(payload: str, *, strict: bool = True) -> bytes | None:
-    """The bytes of base64; `None` where it is not valid and canonical. Not `strict`: any alphabet, spaces, no padding."""
+    """Decodes base64; `None` if it is not valid and canonical. Not `strict`: any alphabet, spaces, no padding."""
     if not payload.isascii():
         return None
     if not strict:
@@ -270,7 +270,7 @@ def is_binary(value: str) -> bool:
 
 
 def printable(data: bytes) -> str | None:
-    """The text that bytes are: UTF-8 (cut off anywhere) without control characters, or UTF-16; `None`: they are not text."""
+    """Decodes bytes to text: UTF-8 (cut off anywhere) without control characters, or UTF-16; `None` if they are not text."""
     if not data:
         return None
     if not slices.has(_CONTROLS, data):

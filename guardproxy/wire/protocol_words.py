@@ -1,7 +1,7 @@
 """The words that the protocols use at places of structure: enum values, media types and the shapes of identifiers.
 
-A place of structure passes a word of this finite vocabulary, or an identifier of a known shape, without a scan. Anything
-else at such a place can say anything, so it is scanned. A word that is missing here is not an error: it is only scanned.
+A place of structure passes a word of this finite vocabulary, or an identifier of a known shape, without a scan. Any other
+string is scanned, as it could hold anything. A word that is missing here is not an error: it is only scanned.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _IDENTIFIER = re.compile(
     rf"|(?:{'|'.join(re.escape(prefix) for prefix in _PREFIXES.split())})[-_](?P<random>[A-Za-z0-9]{{1,48}})"
     r"|(?:call|toolu)_again_[0-9]{1,5}_[0-9]{1,3}"
 )
-# What an identifier may not hold though its shape fits: enough digits for a number that means something, or a key.
+# An identifier of a known shape may not hold this: a key, or enough digits for a number that matters.
 # 128 or 96 random bits in hexadecimal have runs of seven digits in every third identifier; a number that matters has nine.
 _RANDOM = re.compile(
     rf"(?:(?:{'|'.join(re.escape(prefix) for prefix in _PREFIXES.split())})[-_])?(?:{_UUID}|[0-9a-f]{{32}}|[0-9a-f]{{24}})"
@@ -71,25 +71,25 @@ def is_identifier(text: str) -> bool:
 
 
 def is_chance(identifier: str, found: str) -> bool:
-    """Whether what a check found in an identifier of random bits stands there by chance: too few digits for a number that
-    matters, with the hexadecimal letters beside them, read like a licence or an account in one of a hundred identifiers."""
+    """Whether a finding in an identifier of random bits is there by chance. Too few digits for a number that matters, with
+    the hexadecimal letters beside them, look like a licence or an account in 1 % of identifiers."""
     is_random = _RANDOM.fullmatch(identifier) is not None
     return is_random and len(found) < _CHANCE_CHARS and sum(map(str.isdigit, found)) < _CHANCE_DIGITS
 
 
 def is_short(text: str) -> bool:
-    """Whether a text is too short to name anybody or to be a key: at most three letters and digits."""
+    """Whether a text is too short to be a name or a key: at most three letters and digits."""
     return len(text) <= _SHORT_CHARS and text.isascii() and (text.isalnum() or not text)
 
 
 def undated(name: str) -> str:
-    """The text to scan of a model's name: without the date of its release, which reads like a telephone number after the
-    version (`gpt-4.1-2025-04-14`). Only a name with letters and few other digits has one."""
+    """Returns the text to scan of a model's name, without the date of its release. After the version, the date looks like a
+    telephone number (`gpt-4.1-2025-04-14`). Only a name with letters and few other digits has a date."""
     rest = _DATE.sub("", name, count=1)
     few = sum(map(str.isdigit, rest)) <= _MOST_OTHER_DIGITS
     return rest if few and any(map(str.isalpha, rest)) else name
 
 
 def is_known(text: str, words: frozenset[str] = WORDS) -> bool:
-    """Whether a place of structure lets a text pass without a scan. `words`: the vocabulary of the format."""
+    """Whether a place of structure passes a text without a scan. `words`: the vocabulary of the format."""
     return text in words or is_short(text) or is_identifier(text)

@@ -1,7 +1,7 @@
 """The wire formats that are installed: those in `formats/`, and those of other packages, held to the same contract.
 
-A plug-in is refused with a `PluginError` where a member is missing, where its contract is no `Contract`, or where one of its
-routes could match a request that another format reads.
+A plug-in is refused with a `PluginError` if a member is missing, if its contract is not a `Contract`, or if one of its routes
+could match a request that another format reads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OWN = "guardproxy"
 
 
 def _members(protocol: type) -> tuple[str, ...]:
-    """The public members that a protocol asks for."""
+    """Returns the public members of a protocol."""
     return tuple(name for name in vars(protocol) if not name.startswith("_"))
 
 
@@ -33,7 +33,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {"turns": _members(Turns), "author": _me
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedRoute:
     """A route and the format that reads it."""
 
     route: Route
@@ -42,36 +42,36 @@ class Served:
 
 
 @cache
-def _table() -> tuple[Served, ...]:
-    """Every route, in the order of the formats."""
+def _table() -> tuple[ServedRoute, ...]:
+    """Returns every route, in the order of the formats."""
     plugins.refuse_clashes(plugins.WIRE, NAMES)
-    table: list[Served] = []
+    table: list[ServedRoute] = []
     for name in NAMES:
         codec = importlib.import_module(f"guardproxy.wire.formats.{name}.codec").CODEC
-        table += [Served(Route(route), codec, _OWN) for route in codec.routes]
+        table += [ServedRoute(Route(route), codec, _OWN) for route in codec.routes]
     for name in plugins.names(plugins.WIRE):
         owner = plugins.whose(plugins.WIRE, name)
         table += _of_plugin(plugins.load(plugins.WIRE, name, NAMES), owner, table)
     return tuple(table)
 
 
-def _of_plugin(codec: Any, owner: str, table: list[Served]) -> list[Served]:
-    """The routes of a plug-in. Raises `PluginError`."""
+def _of_plugin(codec: Any, owner: str, table: list[ServedRoute]) -> list[ServedRoute]:
+    """Returns the routes of a plug-in. Raises `PluginError`."""
     if missing := missing_members(codec):
         raise PluginError(f"the plug-in {owner} is no wire format: it has no {', '.join(missing)}")
     if not isinstance(codec.contract, Contract):
         raise PluginError(f"the plug-in {owner} is no wire format: its `contract` is no guardproxy.wire.Contract")
-    own: list[Served] = []
+    own: list[ServedRoute] = []
     for text in codec.routes:
         try:
-            served = Served(Route(text), cast(Codec, codec), owner)
+            served = ServedRoute(Route(text), cast(Codec, codec), owner)
         except ValueError as error:
             raise PluginError(f"the plug-in {owner} is no wire format: {error}") from None
-        for other in (*table, *own):
-            if served.route.overlaps(other.route):
+        for earlier in (*table, *own):
+            if served.route.overlaps(earlier.route):
                 raise PluginError(
-                    f"the plug-in {owner} reads the route `{text}`, which {other.owner} reads"
-                    + (f" as `{other.route.text}`" if other.route.text != text else "")
+                    f"the plug-in {owner} reads the route `{text}`, which {earlier.owner} reads"
+                    + (f" as `{earlier.route.text}`" if earlier.route.text != text else "")
                     + "; uninstall one"
                 )
         own.append(served)
@@ -96,18 +96,20 @@ def codecs() -> tuple[Codec, ...]:
     return tuple({id(served.codec): served.codec for served in _table()}.values())
 
 
-def served(route: str) -> Served | None:
-    """The pattern and the format that read a method and a path such as `POST /v1/messages`; `None` where no format does."""
-    return next((each for each in _table() if each.route.match(route) is not None), None)
+def served(route: str) -> ServedRoute | None:
+    """Returns the pattern and the format for a method and a path such as `POST /v1/messages`; `None` if no format reads
+    them."""
+    return next((candidate for candidate in _table() if candidate.route.match(route) is not None), None)
 
 
 def codec_for(route: str) -> Codec | None:
-    """The format of a route: a method and a path, or the pattern itself; `None` where there is no such format."""
-    found = served(route) or next((each for each in _table() if each.route.text == route), None)
+    """Returns the format of a route: a method and a path, or the pattern itself; `None` if no format reads it."""
+    found = served(route) or next((candidate for candidate in _table() if candidate.route.text == route), None)
     return found.codec if found else None
 
 
 def codec_of_client(path: str, headers: Mapping[str, str]) -> Codec:
-    """The format to refuse in on a route that no format reads: by the signs of the client, else the first."""
+    """Returns the format of a refusal on a route that no format reads: by the signs of the client, otherwise the first
+    format."""
     every = codecs()
     return next((codec for codec in every if codec.contract.signs.match(path, headers)), every[0])

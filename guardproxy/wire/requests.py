@@ -1,4 +1,4 @@
-"""What the formats' request readers share: the strict body and the type checks that name the field."""
+"""Readers that the formats' request decoders share: the strict body, and type checks that name the field."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "
 
 
 def _name(types: type | tuple[type, ...]) -> str:
-    return " or ".join(_NAMES[one] for one in (types if isinstance(types, tuple) else (types,)))
+    return " or ".join(_NAMES[type_] for type_ in (types if isinstance(types, tuple) else (types,)))
 
 
 def read_body(body: bytes) -> dict[str, Any]:
-    """The body as an object. Raises `DownstreamError` (400)."""
+    """Reads the body as an object. Raises `DownstreamError` (400)."""
     try:
         tree = read(body)
     except JsonFault as fault:
@@ -28,7 +28,7 @@ def read_body(body: bytes) -> dict[str, Any]:
 def expect_type(
     tree: Any, key: str, types: type | tuple[type, ...], where: str = "", *, required: bool = False
 ) -> None:
-    """Raises `DownstreamError` (400) when `tree[key]` has another type; absent and null are fine unless `required`."""
+    """Raises `DownstreamError` (400) if `tree[key]` has another type. Absent and null are allowed unless `required`."""
     field = f"{where}.{key}" if where else key
     if not isinstance(tree, dict):
         raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{where}` must be an object", where)
@@ -42,7 +42,7 @@ def expect_type(
 
 
 def expect_list(tree: Any, key: str, *, required: bool = False) -> None:
-    """Raises `DownstreamError` (400) unless `tree[key]` is a list of objects; `required`: and not empty."""
+    """Raises `DownstreamError` (400) unless `tree[key]` is a list of objects. `required`: the list may not be empty."""
     expect_type(tree, key, list, required=required)
     items = tree.get(key) or []
     if required and not items:

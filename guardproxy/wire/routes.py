@@ -2,8 +2,8 @@
 
 `{name}` stands for one parameter: 1 to 128 letters, digits, `.`, `_` and `-`, the first of them a letter or a digit. Every
 other character stands for itself. A pattern matches the whole path as the client sent it: nothing is decoded, no slash is
-added or dropped, letters keep their case. No check reads a parameter, so one with more than six digits, not counting a date
-at its end, does not match: it could be a number of somebody.
+added or dropped, letters keep their case. No check reads a parameter. So a parameter with more than six digits, not counting
+a date at its end, does not match: it could be a personal number.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ONE, _MORE = "one", "more"  # characters of a parameter: exactly one, any numbe
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One pattern. Raises `ValueError` where the text is no pattern."""
+    """One pattern. Raises `ValueError` if the text is not a pattern."""
 
     text: str
     parameters: tuple[str, ...] = field(init=False)
@@ -47,14 +47,14 @@ class Route:
         return self.text.partition(" ")[2]
 
     def match(self, route: str) -> Mapping[str, str] | None:
-        """The parameters of a method and a path; `None` where the pattern does not match."""
+        """Returns the parameters of a method and a path; `None` if the pattern does not match."""
         match = self._regex.fullmatch(route)
         if match is None or not all(map(_is_name, match.groups())):
             return None
         return match.groupdict()
 
     def overlaps(self, other: Route) -> bool:
-        """Whether some method and path match both patterns."""
+        """Whether a method and path exist that match both patterns."""
         left, right = _steps(self.text), _steps(other.text)
         waiting, seen = [(0, 0)], {(0, 0)}
         while waiting:
@@ -73,13 +73,13 @@ def _is_name(value: str) -> bool:
 
 
 def _steps(text: str) -> list[str]:
-    """The pattern as characters and, for each parameter, `_ONE` and `_MORE`."""
+    """Returns the pattern as characters and, for each parameter, `_ONE` and `_MORE`."""
     parts = _PARAMETER.split(text)
     return [step for at, part in enumerate(parts) for step in ((_ONE, _MORE) if at % 2 else part)]
 
 
 def _next(left: list[str], right: list[str], at: int, to: int) -> list[tuple[int, int]]:
-    """The states that follow when one pattern ends a parameter, or both take the same character."""
+    """Yields the next states: one pattern ends a parameter, or both take the same character."""
     here, there = left[at : at + 1], right[to : to + 1]
     states = [(at + 1, to)] if here == [_MORE] else []
     states += [(at, to + 1)] if there == [_MORE] else []

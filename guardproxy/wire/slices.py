@@ -1,7 +1,7 @@
-"""Works on long strings in slices. A single call on a long string would hold the interpreter, in whichever thread it runs;
-between two slices other threads run, and a step that nobody waits for any more stops.
+"""Processes long strings in slices. A single call on a long string would hold the interpreter, in whichever thread it runs.
+Between two slices other threads run, and a step that is no longer needed can stop.
 
-In: strings and bytes of any length. Out: what the whole gives in one call. Kept: nothing. All steps are linear.
+In: strings and bytes of any length. Out: the result of one call on the whole. Kept: nothing. All steps are linear.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def is_blank_before(whole: str, word: str) -> bool:
 
 
 def from_base64(payload: Long) -> bytes | None:
-    """The bytes of base64 in the standard alphabet, with its padding; `None` where it is something else."""
+    """Decodes base64 in the standard alphabet, with its padding; `None` if the payload is not valid."""
     parts = []
     last = (len(payload) - 1) // SLICE
     for at, piece in enumerate(slices(payload)):
@@ -63,31 +63,31 @@ def from_base64(payload: Long) -> bytes | None:
             parts.append(binascii.a2b_base64(piece, strict_mode=True))
         except (binascii.Error, ValueError):
             return None
-        if at != last and 3 * len(piece) != 4 * len(parts[-1]):  # padding is at the end alone
+        if at != last and 3 * len(piece) != 4 * len(parts[-1]):  # only the end may have padding
             return None
     return b"".join(parts)
 
 
 def to_base64(data: bytes) -> str:
-    """Base64 of bytes, in the standard alphabet."""
+    """Encodes bytes as base64 in the standard alphabet."""
     return "".join(binascii.b2a_base64(piece, newline=False).decode() for piece in slices(data))
 
 
 def standard_base64(payload: str) -> bytes:
-    """ASCII text in the standard alphabet of base64, if it was in the one for URLs, without spaces and with padding."""
+    """Converts ASCII text from the URL alphabet of base64 to the standard alphabet, without spaces and with padding."""
     body = b"".join(piece.encode().translate(_STANDARD, _SPACES) for piece in slices(payload)).rstrip(b"=")
     return body + b"=" * (-len(body) % 4)
 
 
 def decoded(data: bytes, coding: str, errors: str = "strict") -> str:
-    """The text of bytes. Raises `UnicodeDecodeError` where `errors` is `strict`."""
+    """Decodes bytes to text. Raises `UnicodeDecodeError` if `errors` is `strict`."""
     decoder = codecs.getincrementaldecoder(coding)(errors)
     parts = [decoder.decode(piece) for piece in slices(data)]
     return "".join([*parts, decoder.decode(b"", final=True)])
 
 
 def begun(data: bytes) -> str | None:
-    """The text of UTF-8 that may be cut off within its last character; `None` where it is not valid."""
+    """Decodes UTF-8 that may be cut off within its last character; `None` if it is not valid."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         return "".join([decoder.decode(piece) for piece in slices(data)])
@@ -96,13 +96,13 @@ def begun(data: bytes) -> str | None:
 
 
 def zeros(data: bytes, first: int) -> int:
-    """The number of zero bytes among those at the offsets `first`, `first` + 2, and so on. `first`: 0 or 1."""
+    """Counts the zero bytes at the offsets `first`, `first` + 2, and so on. `first`: 0 or 1."""
     return sum(piece[first::2].count(0) for piece in slices(data))
 
 
 def runs(data: bytes) -> Iterator[bytes]:
-    """The longest runs of eight or more printable ASCII characters, in order."""
-    open_run: list[bytes] = []  # the parts of a run that may go on
+    """Yields the longest runs of eight or more printable ASCII characters, in order."""
+    open_run: list[bytes] = []  # the parts of a run that may continue
     for piece in slices(data):
         inner = piece.lstrip(_PRINTABLE)
         open_run.append(piece[: len(piece) - len(inner)])
@@ -122,7 +122,7 @@ def _long_enough(parts: list[bytes]) -> Iterator[bytes]:
 
 
 def unquoted(text: str) -> bytes:
-    """The bytes of percent-encoded text. Raises `UnicodeEncodeError` for lone surrogates."""
+    """Decodes percent-encoded text. Raises `UnicodeEncodeError` for lone surrogates."""
     parts = []
     start = 0
     while start < len(text):

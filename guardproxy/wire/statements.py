@@ -1,7 +1,7 @@
-"""What a request states of itself: models, how much it asks for, how many messages, which tools.
+"""Statements of a request about itself: models, limits of tokens, numbers of messages, tools.
 
-In: the tree of a request, and the fields to read. Out: numbers and names for conditions of policies. Where a request says the
-same thing twice, in two fields that different servers read, everything that it says is given.
+In: the tree of a request, and the fields to read. Out: numbers and names for conditions of policies. If a request states the
+same fact in two fields that different servers read, both values are returned.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 LARGEST = 2**63 - 1
 LIMIT_MODELS = 16
 LIMIT_NAMES = 512
-_CARRIERS = frozenset(("function", "custom", "tool", "namespace"))  # types that say nothing of what a tool does
+_CARRIERS = frozenset(("function", "custom", "tool", "namespace"))  # types that do not tell what a tool does
 _NAMES = ("name", "server_label", "mcp_server_name", "connector_id")
 _NESTED = ("tools", "functionDeclarations", "function_declarations")
 _INSIDE = ("function", "custom", "tool", "mcp", "mcp_server")
@@ -29,7 +29,7 @@ class Fields:
     tools: tuple[str, ...]
 
 
-# Servers read fields of each other's APIs. A condition of a policy must hold whichever of them the upstream reads.
+# Servers read fields of each other's APIs. A condition of a policy must hold for every field that the upstream may read.
 EVERY_SERVER = Fields(
     tokens=("max_completion_tokens", "max_output_tokens", "max_tokens", "max_new_tokens", "max_tokens_to_sample"),
     models=("model", "models", "fallback_model", "fallback_models", "fallbacks", "engine", "deployment_id", "model_id"),
@@ -39,12 +39,14 @@ EVERY_SERVER = Fields(
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
-    """`max_tokens`: 0 where none are named; `limits`: every limit that is named. `messages`: how many; `counts`: of every field
-    that can hold them. `tools`: their names, or kinds where they have none; `offered`: every name and kind of every tool, in
-    every field that can hold tools. `models`: every model that is named, where it is more than one or is not named by
-    `model`. `unclear`: the facts (`model`, `max_tokens`, `messages`, `tools`) of which some part has a type that cannot be
-    read, or which have more parts than are read.
+class RequestStatement:
+    """The statements of one request.
+
+    `max_tokens`: the first limit of tokens, 0 if there is none; `limits`: all limits. `messages`: the number of messages;
+    `counts`: the number in each field that can hold messages. `tools`: their names, or kinds if they have no name; `offered`:
+    every name and kind of every tool, in every field that can hold tools. `models`: every model, if there are several or if
+    the field is not `model`. `unclear`: the facts (`model`, `max_tokens`, `messages`, `tools`) that could not be read
+    completely: a part has another type, or there are too many parts.
     """
 
     max_tokens: int = 0
@@ -57,17 +59,17 @@ class Stated:
     unclear: frozenset[str] = frozenset()
 
 
-def stated(tree: Any, fields: Fields = EVERY_SERVER) -> Stated:
-    """What the tree of a request says in these fields."""
+def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
+    """Reads the statements of a request from these fields."""
     if not isinstance(tree, Mapping):
-        return Stated()
+        return RequestStatement()
     unclear: set[str] = set()
     limits = tuple(dict.fromkeys(_limits(tree, fields.tokens, unclear)))
     counts = tuple(dict.fromkeys(_counts(tree, fields.messages, unclear)))
     models = tuple(dict.fromkeys(_models(tree, fields.models, unclear)))
     tools = tree.get("tools")
     names = (_name(tool) for tool in tools[:LIMIT_NAMES]) if isinstance(tools, list) else ()
-    return Stated(
+    return RequestStatement(
         max_tokens=limits[0] if limits else 0,
         messages=counts[0] if counts else 0,
         tools=tuple(name for name in names if name),
@@ -117,8 +119,8 @@ def _name(tool: Any) -> str:
     if not isinstance(tool, Mapping):
         return ""
     inner = (tool.get(key) for key in ("function", "custom"))
-    places = (tool.get("name"), *(one.get("name") for one in inner if isinstance(one, Mapping)), tool.get("type"))
-    return next((one for one in places if isinstance(one, str)), "")
+    places = (tool.get("name"), *(value.get("name") for value in inner if isinstance(value, Mapping)), tool.get("type"))
+    return next((place for place in places if isinstance(place, str)), "")
 
 
 def _offered(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -> Iterator[str]:
@@ -141,21 +143,21 @@ def _offered(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) 
 
 
 def _names_of(tool: Any) -> Iterator[str]:
-    """Every name in one entry: its own, its kind's, those of the tools that a server or a namespace brings."""
+    """Yields every name in one entry: its own, its kind's, and those of the tools that a server or a namespace brings."""
     if isinstance(tool, str) and tool:
         yield tool
     if not isinstance(tool, Mapping):
         return
-    for one in (tool, *(tool.get(key) for key in _INSIDE)):
-        if isinstance(one, Mapping):
-            yield from _own_names(one)
-            allowed = one.get("allowed_tools")
+    for source in (tool, *(tool.get(key) for key in _INSIDE)):
+        if isinstance(source, Mapping):
+            yield from _own_names(source)
+            allowed = source.get("allowed_tools")
             yield from _texts(allowed.get("tool_names") if isinstance(allowed, Mapping) else allowed)
             for key in _NESTED:
-                nested = one.get(key)
-                for each in nested if isinstance(nested, list) else ():
-                    if isinstance(each, Mapping):
-                        yield from _own_names(each)
+                nested = source.get(key)
+                for entry in nested if isinstance(nested, list) else ():
+                    if isinstance(entry, Mapping):
+                        yield from _own_names(entry)
     kind = tool.get("type")
     if isinstance(kind, str) and kind and kind not in _CARRIERS:
         yield kind

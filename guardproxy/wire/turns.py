@@ -1,6 +1,6 @@
-"""Turns of a conversation: what the model answered, and the trees of requests that carry a conversation on.
+"""Turns of a conversation: the model's answer, and the trees of requests that continue a conversation.
 
-`Turns` is a part of every format. In: the tree of a request. Out: a new tree, or what the conversation began with.
+`Turns` is a part of every format. In: the tree of a request. Out: a new tree, or the beginning of the conversation.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _SILENT = "(nothing)"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call of the model: `arguments` is the text that it wrote, whole or broken."""
+    """A tool call of the model. `arguments` is the text that the model wrote; it may be invalid JSON."""
 
     name: str
     arguments: str
 
     def input(self) -> dict[str, Any] | None:
-        """The arguments as an object, where they are one."""
+        """The arguments as an object, if they are an object."""
         try:
             tree = json.loads(self.arguments)
         except ValueError:
@@ -29,19 +29,19 @@ class Call:
         return tree if isinstance(tree, dict) else None
 
     def in_words(self) -> str:
-        """The call as a sentence, for formats and cases in which it cannot be repeated as a call."""
+        """Describes the call in a sentence, for formats and cases that cannot repeat it as a call."""
         return f"I called the tool `{self.name}` with these arguments: {self.arguments}"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelTurn:
-    """What the model answered."""
+    """The answer of the model."""
 
     text: str = ""
     calls: tuple[Call, ...] = ()
 
     def in_words(self) -> str:
-        """The answer as text."""
+        """Returns the answer as text."""
         return "\n".join([*([self.text] if self.text else []), *(call.in_words() for call in self.calls)]) or _SILENT
 
     @property
@@ -51,24 +51,24 @@ class ModelTurn:
 
 
 class Turns(Protocol):
-    """How a format's requests carry a conversation on. A module may stand for it."""
+    """Continues a conversation in a format's requests. A module can implement it."""
 
     def further(self, tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:
-        """The request once more, with the model's answer and `feedback` as its last turns."""
+        """Returns the request with the model's answer and `feedback` as its last turns."""
         ...
 
     def first_words(self, tree: Any) -> str:
-        """The texts of the first message of the user that has any: the same in every turn, however later turns write it down.
-        What the operator says (`system`) is left out, for it may tell the time."""
+        """Returns the texts of the user's first message that has text. They are the same in every turn, in whichever form
+        later turns repeat the message. The operator's text (`system`) is left out, as it may contain the time."""
         ...
 
     def with_model(self, tree: Mapping[str, Any], model: str) -> dict[str, Any]:
-        """The request for another model."""
+        """Returns the request for another model."""
         ...
 
 
 def first_text(messages: Any) -> str:
-    """The texts of the first message with the role `user` that has any, where `content` is a text or a list of parts."""
+    """Returns the texts of the first message with the role `user` that has text; `content` is a text or a list of parts."""
     for message in messages if isinstance(messages, list) else ():
         if not isinstance(message, dict) or message.get("role") != "user":
             continue

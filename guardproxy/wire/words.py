@@ -1,6 +1,6 @@
-"""Strings that are words of a format, not text. `SHARED`: those that the APIs in use have in common.
+"""Strings that are words of a format and not text. `SHARED`: the words that the supported APIs have in common.
 
-Keys: those of JSON Schema, and those that APIs use where their answers are not mapped field by field. Any other key that a
+Keys: those of JSON Schema, and those that APIs use in answers that are not mapped field by field. Any other key that a
 format's map does not name is scanned like a value.
 """
 
@@ -12,8 +12,8 @@ from guardproxy.wire import protocol_words
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """A finite vocabulary. `keys`: names of fields, wherever they are; `values`: strings at places of structure."""
+class Vocabulary:
+    """A finite vocabulary. `keys`: names of fields at any place; `values`: strings at places of structure."""
 
     keys: frozenset[str]
     values: frozenset[str]
@@ -48,4 +48,4 @@ protected_material_code custom_blocklists filtered severity detected
 tool_use_id user_id is_error stdout stderr return_code caller tool_id logprobs bytes token logprob top_logprobs
 """
 WORDS = frozenset(f"{_SCHEMA} {_ANSWERS}".split())
-SHARED = Words(WORDS, protocol_words.WORDS)
+SHARED = Vocabulary(WORDS, protocol_words.WORDS)

@@ -9,11 +9,11 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from guardproxy.audit.chain import Head, seal
+from guardproxy.audit.chain import ChainHead, seal
 from guardproxy.audit.document import (
     ENTRY_VERSION,
-    Entry,
     Intent,
+    LogEntry,
     Record,
     RecordedAnswer,
     RecordedAttempt,
@@ -26,7 +26,7 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.replay.replays import ReplayResult
 from guardproxy.replay.replays import replay as replay_entry
 
-_BEFORE = Head(0, "0" * 64)
+_BEFORE = ChainHead(0, "0" * 64)
 _CHAIN = ("seq", "prev", "hash")
 
 
@@ -47,7 +47,7 @@ def through_log(record: Record) -> Record:
     return again
 
 
-def members(entry: Entry) -> dict[str, Any]:
+def members(entry: LogEntry) -> dict[str, Any]:
     """The members of an entry as they stand in a log, without those of the chain."""
     if isinstance(entry, Record):
         through_log(entry)

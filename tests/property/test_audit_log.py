@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit.chain import Head, begin, open_line, seal, verify
+from guardproxy.audit.chain import ChainHead, begin, open_line, seal, verify
 
 values = st.recursive(
     st.none()
@@ -26,7 +26,7 @@ records = st.dictionaries(st.text(max_size=6).filter(lambda key: key not in RESE
 logs = st.lists(records, min_size=1, max_size=6)
 
 
-def sealed(entries: list[dict[str, Any]], origin: str = "o") -> tuple[list[bytes], Head]:
+def sealed(entries: list[dict[str, Any]], origin: str = "o") -> tuple[list[bytes], ChainHead]:
     line, head = begin({"log": origin})
     lines = [line]
     for record in entries:

@@ -16,7 +16,7 @@ from guardproxy.findings import Channel, Finding, Scan, Window, give_way
 from guardproxy.redaction import Restoring
 from guardproxy.redaction.placeholders import alternation
 from guardproxy.wire.json.replacing import _copy, edited
-from guardproxy.wire.json.walk import UNMAPPED, Found, reach
+from guardproxy.wire.json.walk import UNMAPPED, TreeLeaf, reach
 
 KEYS = st.text("abc", max_size=2)
 TREES = st.recursive(
@@ -24,7 +24,7 @@ TREES = st.recursive(
 )
 
 
-def plainly_edited(tree: Any, texts: list[tuple[Found, str]]) -> Any:
+def plainly_edited(tree: Any, texts: list[tuple[TreeLeaf, str]]) -> Any:
     """Builds the parent anew for each key."""
     copy = _copy(tree)
     for found, replacement in texts:
@@ -39,17 +39,17 @@ def plainly_edited(tree: Any, texts: list[tuple[Found, str]]) -> Any:
     return copy
 
 
-def places(node: Any, path: tuple[Any, ...] = ()) -> list[Found]:
+def places(node: Any, path: tuple[Any, ...] = ()) -> list[TreeLeaf]:
     """Every key and string of a tree."""
-    out: list[Found] = []
+    out: list[TreeLeaf] = []
     if isinstance(node, dict):
         for key, child in node.items():
-            out += [Found((*path, key), key, UNMAPPED, key=True), *places(child, (*path, key))]
+            out += [TreeLeaf((*path, key), key, UNMAPPED, key=True), *places(child, (*path, key))]
     elif isinstance(node, list):
         for index, child in enumerate(node):
             out += places(child, (*path, index))
     elif path:
-        out.append(Found(path, node, UNMAPPED))
+        out.append(TreeLeaf(path, node, UNMAPPED))
     return out
 
 

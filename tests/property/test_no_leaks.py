@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.wire.framing.sse import Framer
+from guardproxy.wire.framing.sse import SseCutter
 from tests.kit.media import PDF, PNG, SIGNATURE, WAV
 from tests.kit.play import CHAT, MESSAGES, Play, cut, pieces, policy_set, sse
 from tests.kit.records import members
@@ -382,7 +382,7 @@ def assert_clean(data: bytes, *secrets: str) -> None:
                 assert form not in text
     sums: dict[Where, str] = {}
     streamed = data.startswith((b"data:", b"event:"))
-    bodies = [event.data for event in Framer(10**9).feed(data)] if streamed else [data]
+    bodies = [event.data for event in SseCutter(10**9).feed(data)] if streamed else [data]
     for body in bodies:
         if body and body != b"[DONE]":
             tree = json.loads(body)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardproxy.checks import Check, Resources, Scorer
-from guardproxy.checks.supervisor import _SENTENCE_END, FIRST_CHARS, Segments, Supervisor, Wanted, build
+from guardproxy.checks.supervisor import _SENTENCE_END, FIRST_CHARS, LabelThresholds, Segments, Supervisor, build
 from guardproxy.findings import KINDS, Channel, Direction, Finding, Window
 from guardproxy.inference.models import Settings, find, load
 from tests.kit.supervisor import FakeScorer, hashed
@@ -85,7 +85,7 @@ def test_a_batch_gives_what_its_windows_give_alone(given_texts: list[tuple[str, 
 @settings(max_examples=300, deadline=None)
 @given(texts, directions)
 def test_every_character_is_judged(text: str, direction: Direction) -> None:
-    check = replace(made(200), wanted={kind: (Wanted("harm", {"harm": 0.0}),) for kind in KINDS})
+    check = replace(made(200), wanted={kind: (LabelThresholds("harm", {"harm": 0.0}),) for kind in KINDS})
     (scan,) = check.scan([Window(Channel(direction, "user", "x"), text)])
     covered = {at for finding in scan.findings for at in range(finding.start, finding.end)}
     assert {at for at, char in enumerate(text) if not char.isspace()} <= covered

@@ -17,13 +17,13 @@ from guardproxy.events import Event, Frame, Text
 from guardproxy.findings import Kind
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import (
+    AnswerFacts,
     Author,
     Decoder,
     Framing,
-    Place,
+    LeafPlace,
     Request,
     Route,
-    Seen,
     StreamDecoder,
     Turns,
     WholeDecoder,
@@ -32,11 +32,11 @@ from guardproxy.wire import (
     events_of,
     expect_list,
     expect_type,
-    found_of,
+    leaf_of,
     ndjson,
     read_body,
 )
-from guardproxy.wire.json import OTHERS, STRUCTURE, Found, Map, MapLeaf, dotted, edited, text, unknown, walk, write
+from guardproxy.wire.json import OTHERS, STRUCTURE, Map, MapLeaf, TreeLeaf, dotted, edited, text, unknown, walk, write
 
 ROUTE = Route("POST /acme/models/{model}:talk")
 _KINDS: dict[str, Kind] = {"user": "user", "model": "assistant", "system": "system"}
@@ -54,14 +54,14 @@ RESPONSE: Map = {"text": text("assistant"), "end": STRUCTURE, "usage": _USAGE, "
 JSON_RESPONSE: Map = {**RESPONSE, "text": MapLeaf("json", "assistant")}
 
 
-def _notice(tree: Any, seen: Seen) -> None:
+def _notice(tree: Any, seen: AnswerFacts) -> None:
     if isinstance(tree.get("usage"), dict):
         seen.usage = counts(tree["usage"], CONTRACT.words)
     if isinstance(tree.get("end"), str):
         seen.finish.append(tree["end"])
 
 
-def _shape_of(shapes: Shapes, tree: Any, found: Found) -> Shape | None:
+def _shape_of(shapes: Shapes, tree: Any, found: TreeLeaf) -> Shape | None:
     return shapes.answer if found.leaf.how == "json" else None
 
 
@@ -73,10 +73,10 @@ class TalkDecoder(StreamDecoder):
     def how(self, tree: Any) -> Map:
         return JSON_RESPONSE if self.shapes.answer else RESPONSE
 
-    def place(self, tree: Any, found: Found) -> Place:
-        return Place(found.leaf.kind, dotted(found.path), "answer", flows=True)
+    def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
+        return LeafPlace(found.leaf.kind, dotted(found.path), "answer", flows=True)
 
-    def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
+    def shape_of(self, tree: Any, found: TreeLeaf, place: LeafPlace) -> Shape | None:
         return _shape_of(self.shapes, tree, found)
 
     def ends(self, tree: Any) -> bool:
@@ -157,7 +157,7 @@ class Talk:
 
 
 def _tree(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
-    return edited(frame.tree, [(found_of(old), new) for old, new in texts])
+    return edited(frame.tree, [(leaf_of(old), new) for old, new in texts])
 
 
 CODEC = Talk()

@@ -1,9 +1,9 @@
-"""Where the lines of the audit log go: the file, which is the durable ledger, and sinks of other packages beside it.
+"""Sinks of the audit log: the file, which is the durable ledger, and sinks of other packages beside it.
 
-Another package adds a sink by an entry point of the group `guardproxy.sinks` that names an `Opener`. A sink gets every line of
-the log after it is durable in the file. It is fed by a thread of its own from a bounded queue, so it delays no client; what it
-is too slow for, or fails to take, it does not get again. The lines are those of the file, each after the header of its file, so
-a copy of a file verifies like the file.
+Another package adds a sink by an entry point of the group `guardproxy.sinks` that names an `Opener`. A sink gets every line
+of the log after the line is durable in the file. Each sink has a thread and a bounded queue, so it delays no client. Lines
+that do not fit into the queue, or that the sink fails to take, are not sent again. Each file's lines come after its header,
+so a copy of a file verifies like the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Sink(Protocol):
     """Takes copies of the lines of a log."""
 
     def take(self, line: bytes) -> None:
-        """Takes one line, newline included. May block. An exception is logged and counted, and the next line follows."""
+        """Takes one line, newline included. May block. An exception is logged and counted; then the next line follows."""
         ...
 
     def close(self) -> None:
@@ -32,7 +32,7 @@ Opener = Callable[[str], Sink]
 
 
 def opened(name: str, log: str) -> Sink:
-    """The sink of this name, open. Raises `ConfigError` for an unknown name, and `PluginError` where the plug-in is broken."""
+    """Opens the sink of this name. Raises `ConfigError` for an unknown name, and `PluginError` if the plug-in is broken."""
     found = plugins.load(plugins.SINKS, name, ())
     if found is None:
         known = ", ".join(plugins.names(plugins.SINKS)) or "none is installed"

@@ -1,21 +1,21 @@
-"""A log as files in a folder, one process at a time, durable before a record counts as kept.
+"""A log as files in a folder, written by one process at a time; a record counts as kept only when it is durable.
 
-In: records from any thread. Out: a future for each, resolved when the record is on disk. Kept: an open file and its
+In: records from any thread. Out: a future for each record, resolved when the record is on disk. Kept: an open file and its
 lock, the head of the chain, a queue, one writer thread.
 
-The thread takes everything that waits, seals it, writes it with one call and syncs once. While it syncs, the next batch
-gathers: records of concurrent exchanges share a sync, and a record that is alone waits for nothing.
+The thread takes all waiting records, seals them, writes them with one call and syncs once. During the sync the next batch
+gathers: records of concurrent exchanges share a sync, and a single record waits for no other.
 
 When a write or a sync fails, the records of that batch fail, and so does every record until the log can be written again.
 Records of a failed batch may be in the file or not. The thread tries to recover at once, then with back-off:
 
-- After a failed write it cuts the file back to its last durable record and appends a `gap` record, which says since when the
-  log could not be written and why. `healthy` is true again only when the `gap` record is durable.
-- After a failed sync, or where the file cannot be cut back, it goes on in a new file that names the old one (`segment.py`).
+- After a failed write it cuts the file back to its last durable record and appends a `gap` record, which states since when
+  the log could not be written and why. `healthy` is true again only when the `gap` record is durable.
+- After a failed sync, or if the file cannot be cut back, it goes on in a new file that names the old file (`segment.py`).
 
-The thread also looks whether the path still leads to the open file: before and after each batch, and every `watch_s` seconds
-while nothing happens. Where the file was removed, renamed, replaced or changed by something else, the thread goes on in a
-new file. Records that it was writing then are written to the new file as well.
+The thread also checks that the path still leads to the open file: before and after each batch, and every `watch_s` seconds
+while it is idle. If another program removed, renamed, replaced or changed the file, the thread goes on in a new file. The
+records of the current batch are then written to the new file as well.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from threading import Lock, Thread
 from typing import Any
 
 from guardproxy.audit.canonical import canonical
-from guardproxy.audit.chain import Head, seal
+from guardproxy.audit.chain import ChainHead, seal
 from guardproxy.audit.disk import Disk, reason
-from guardproxy.audit.document import ENTRY_VERSION, Entry, Gap
+from guardproxy.audit.document import ENTRY_VERSION, Gap, LogEntry
 from guardproxy.audit.segment import open_last, open_next
 from guardproxy.errors import AuditError
 
@@ -46,23 +46,22 @@ RETRY_MOST_S = 5.0
 GONE = "the log was removed, renamed, replaced or changed by something else"
 LIMIT_REMARKS = 5
 
-_LIMIT_ROLLS = 3  # how often a file may vanish under one batch
+_LIMIT_ROLLS = 3  # how often a file may vanish during one batch
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _log = logging.getLogger(__name__)
 
-Kept = tuple["Future[tuple[int, str]]", Head, bytes]
-Waiting = tuple[Entry | Mapping[str, Any], "Future[tuple[int, str]]"]
+Kept = tuple["Future[tuple[int, str]]", ChainHead, bytes]
+Waiting = tuple[LogEntry | Mapping[str, Any], "Future[tuple[int, str]]"]
 
 
 class FileSink:
     """An append-only log in `folder`, opened for this process alone.
 
-    `header`: what a new log says about itself (`log`: a random origin); an existing log keeps its own. Raises
-    `AuditError` where the folder cannot be used, another process has the log, or its end does not verify.
-    `watch_s`, `retry_s`: seconds between looks at the path, and before the second try to recover; each further try waits
-    twice as long, up to `RETRY_MOST_S`. `disk`: the system's calls, for tests of their failures. `durable`: called
-    with the header of every file that the log goes on in, and with lines that have become durable, in the writer thread; must
-    return at once.
+    `header`: the members of a new log's header (`log`: a random origin); an existing log keeps its header. Raises
+    `AuditError` if the folder cannot be used, another process holds the log, or its end does not verify. `watch_s`: seconds
+    between checks of the path. `retry_s`: seconds before the second try to recover; each further try waits twice as long, up
+    to `RETRY_MOST_S`. `disk`: the system calls, for tests of their failures. `durable`: called in the writer thread with the
+    header of every file that the log continues in, and with lines that have become durable; must return at once.
     """
 
     def __init__(
@@ -107,22 +106,22 @@ class FileSink:
 
     @property
     def path(self) -> Path:
-        """The file that records go to now."""
+        """The path of the file that is written now."""
         return self._segment.path
 
     @property
     def header(self) -> Mapping[str, Any]:
-        """The header of that file."""
+        """The header of the file that is written now."""
         return self._segment.header
 
     @property
     def healthy(self) -> bool:
-        """Whether a record that is appended now can be kept. `trouble` says why not; any thread may read both."""
+        """Whether a record that is appended now can be kept. `trouble` states the reason if not; any thread may read both."""
         return not self.trouble and not self._closed
 
     @property
     def failing_s(self) -> float:
-        """For how long the log cannot be written; 0 where it can."""
+        """The seconds since the log cannot be written; 0 if it can."""
         return max(0.0, time.time() - self._since) if self.trouble else 0.0
 
     @property
@@ -132,14 +131,14 @@ class FileSink:
 
     @property
     def waiting(self) -> int:
-        """How many records the next batch has so far."""
+        """The number of records in the next batch so far."""
         return self._queue.qsize()
 
-    def append(self, record: Entry | Mapping[str, Any]) -> Future[tuple[int, str]]:
-        """Takes a record, which must not change any more; the future gives its `seq` and `hash` once it is on disk.
+    def append(self, record: LogEntry | Mapping[str, Any]) -> Future[tuple[int, str]]:
+        """Takes a record, which must not change any more. The future gives its `seq` and `hash` once the record is on disk.
 
-        The future fails with `AuditError` where the record is not JSON, or the log is closed or cannot be written. It
-        cannot be cancelled: what was taken is kept, whoever has stopped waiting for it.
+        The future fails with `AuditError` if the record is not JSON, or if the log is closed or cannot be written. It cannot
+        be cancelled: a record is kept even if nobody waits for it any more.
         """
         future: Future[tuple[int, str]] = Future()
         future.set_running_or_notify_cancel()
@@ -151,7 +150,7 @@ class FileSink:
         return future
 
     def close(self) -> None:
-        """Keeps what was taken, writes the head, gives the log back. May be called again."""
+        """Writes all taken records and the head, and releases the log. May be called again."""
         with self._lock:
             again, self._closed = self._closed, True
             if not again:
@@ -172,7 +171,9 @@ class FileSink:
                     self._recover()
                 if not self.trouble:
                     self._commit(batch)
-            except BaseException as error:  # whatever it is, nobody may wait for ever or believe that a record is kept
+            except (
+                BaseException
+            ) as error:  # after any error, no caller may wait for ever or believe that its record is kept
                 self._fail(error)
             for _, future in batch:
                 if not future.done():
@@ -194,7 +195,7 @@ class FileSink:
         return batch, True
 
     def _commit(self, batch: list[Waiting]) -> None:
-        """Returns when the batch is durable in a file that is in its place."""
+        """Returns when the batch is durable in a file that the path leads to."""
         for _ in range(_LIMIT_ROLLS):
             if not self._segment.in_place():
                 self._roll(GONE)
@@ -220,7 +221,7 @@ class FileSink:
             if future.done():
                 continue
             try:
-                line, head = seal(record.document() if isinstance(record, Entry) else record, head)
+                line, head = seal(record.document() if isinstance(record, LogEntry) else record, head)
             except AuditError as error:
                 future.set_exception(error)
                 continue
@@ -242,7 +243,7 @@ class FileSink:
         self._wait_s = min(2 * self._wait_s, RETRY_MOST_S)
 
     def _recover(self) -> None:
-        """Makes the log writable again and says in it what happened. Raises where that fails."""
+        """Makes the log writable again and appends an entry about the gap. Raises if that fails."""
         segment, why = self._segment, self._why
         try:
             if not segment.in_place():
@@ -266,13 +267,13 @@ class FileSink:
         _log.warning("the audit log can be written again: %s", self._segment.path)
 
     def _roll(self, why: str) -> None:
-        """Goes on in a new file."""
+        """Goes on in a new file. `why`: the reason, for the header of the new file."""
         old = self._segment
         self._segment = open_next(self._disk, old, self._name, {**self._new, "log": secrets.token_hex(8)}, why)
         self._durable([canonical(self.header) + b"\n"])
-        said = f"audit log {old.path.name} ended ({why}); records go on in {self._segment.path.name}"
-        _log.warning(said)
-        self.remarks = (*self.remarks, said)[-LIMIT_REMARKS:]
+        remark = f"audit log {old.path.name} ended ({why}); records go on in {self._segment.path.name}"
+        _log.warning(remark)
+        self.remarks = (*self.remarks, remark)[-LIMIT_REMARKS:]
         with suppress(OSError):
             if old.in_place():
                 old.keep_head()

@@ -1,1 +1,1 @@
-"""_evasions."""
+"""Evasions: values that are hidden by odd characters, escapes and encodings."""

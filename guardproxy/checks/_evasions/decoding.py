@@ -1,12 +1,12 @@
-"""Text that is written in code: escapes of single characters, and runs of base64 or hexadecimal digits.
+"""Encoded text: escapes of single characters, and runs of base64 or hexadecimal digits.
 
-Text comes in; `Edit`s go out: what is to be read in place of an escape or a run. Nothing is kept.
+Text comes in; `Edit`s go out, which put the decoded text in place of an escape or a run. Nothing is kept.
 
-Escapes: percent (`%41`, UTF-8, `%u0041`), HTML entities by name or number, `\\x41`, `\\u0041`, `\\u{41}`, `\\U00000041`, octal,
-and `\\n`, `\\t`, `\\r`, `\\"`, `\\'`, `\\/`, `\\\\`. Runs: base64 of both alphabets with or without padding, also in lines,
-and hexadecimal; what they decode to counts only when it is text: UTF-8 (or UTF-16 of ASCII) without control characters.
-Words, paths and hashes decode to nothing of the kind. `thorough` (the profile `strict`) also reads a run from its second, third
-and fourth character on, picks printable stretches out of binary data, unpacks gzip, and takes hexadecimal digits in pairs.
+Escapes: percent (`%41`, UTF-8, `%u0041`), HTML entities by name or number, `\\x41`, `\\u0041`, `\\u{41}`, `\\U00000041`,
+octal, and `\\n`, `\\t`, `\\r`, `\\"`, `\\'`, `\\/`, `\\\\`. Runs: base64 of both alphabets with or without padding, also in
+lines, and hexadecimal. The decoded bytes count only if they are text: UTF-8 (or UTF-16 of ASCII) without control characters.
+Words, paths and hashes do not decode to text. `thorough` (the profile `strict`) also decodes a run from its second, third and
+fourth character on, takes printable stretches out of binary data, unpacks gzip, and decodes hexadecimal digits in pairs.
 
 A run in lines may have `LINES` lines; the lines after these are a run of their own.
 """
@@ -24,7 +24,7 @@ from guardproxy.checks._evasions.folding import RUN, Edit
 LEAST = 12  # characters of a run: 9 bytes, the digits of a social security number
 LINES = 32
 UNPACKED_LIMIT = 65536  # bytes that are unpacked from one run
-_LEAST_PART = 64  # shorter parts of an image say something by chance
+_LEAST_PART = 64  # shorter parts of an image look like text by chance
 _STRETCH = 9
 _LEAST_HEX = 18
 
@@ -58,8 +58,8 @@ _BREAK = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """`edits`: what the runs that hold text stand for. `spans`: all places that were looked at as one, in order. `open`: from
-    where on text that follows may change either. `cut`: runs of which not all was decoded."""
+    """The runs of a text. `edits`: replace the runs that hold text. `spans`: all runs, in order. `open`: the offset from
+    which more text may change `edits` or `spans`. `cut`: runs that were not decoded completely."""
 
     edits: list[Edit]
     spans: list[tuple[int, int]]
@@ -68,7 +68,7 @@ class Runs:
 
 
 def unescape(text: str) -> list[Edit]:
-    """The edits that read the escapes in `text`."""
+    """Returns the edits that decode the escapes in `text`."""
     edits = []
     for match in _ESCAPE.finditer(text):
         plain = _plain(match[0])
@@ -78,13 +78,13 @@ def unescape(text: str) -> list[Edit]:
 
 
 def escape_open(text: str) -> int:
-    """From where on a text that goes on may turn out to be an escape that holds signs of punctuation."""
+    """Returns the offset from which a growing text may turn out to be an escape that holds punctuation."""
     match = _ESCAPE_OPEN.search(text, max(0, len(text) - 18))
     return match.start() if match else len(text)
 
 
 def runs(text: str, thorough: bool, more: bool) -> Runs:
-    """The runs in `text`. `more`: text may follow."""
+    """Finds the runs in `text`. `more`: text may follow."""
     edits: list[Edit] = []
     spans: list[tuple[int, int]] = []
     cut: list[tuple[int, int]] = []
@@ -101,8 +101,8 @@ def runs(text: str, thorough: bool, more: bool) -> Runs:
 
 
 def says(text: str, joined: bool) -> bool:
-    """Whether a run in a long word says something, as a whole or in a part of at least `_LEAST_PART` characters.
-    `joined`: the word begins before `text`."""
+    """Whether a run in a long word holds text, as a whole or in a part of at least `_LEAST_PART` characters. `joined`: the
+    word begins before `text`."""
     for match in _WHOLE.finditer(text):
         parts = [part for part in _PART.findall(match[0]) if len(part) >= _LEAST_PART]
         if _decoded(match[0], False, joined and not match.start()) or any(
@@ -113,7 +113,7 @@ def says(text: str, joined: bool) -> bool:
 
 
 def _plain(escape: str) -> str:
-    """The character that an escape stands for; the escape itself if there is none."""
+    """Returns the character of an escape; the escape itself if it is invalid."""
     if escape[0] == "\x1b":
         return ""  # colours and the like
     if escape[0] == "&":
@@ -138,7 +138,8 @@ def _char(code: int) -> str:
 
 
 def _read(match: re.Match[str], thorough: bool) -> list[tuple[int, int, str, bool]]:
-    """What a run says, as (start, end, text, all of it): the whole run, else its lines, else its parts between signs."""
+    """Decodes a run to (start, end, text, whether it is complete): the whole run, otherwise its lines, otherwise its parts
+    between signs."""
     start, end = match.span()
     if thorough and match["pairs"]:
         digits = re.sub("0x|[^0-9A-Fa-f]", "", match["pairs"])
@@ -167,7 +168,7 @@ def _read(match: re.Match[str], thorough: bool) -> list[tuple[int, int, str, boo
 
 
 def _decoded(run: str, thorough: bool, inside: bool) -> tuple[str, bool] | None:
-    """The text in a run without breaks, and whether that is all of it."""
+    """Returns the text in a run without breaks, and whether it is complete."""
     digits = run.rstrip("=").removeprefix("0x")
     if _HEX.fullmatch(digits) and (found := _text(bytes.fromhex(digits), False)):
         return found
@@ -185,13 +186,13 @@ def _decoded(run: str, thorough: bool, inside: bool) -> tuple[str, bool] | None:
 
 
 def _text(data: bytes, thorough: bool) -> tuple[str, bool] | None:
-    """Decoded bytes as text, and whether that is all of it; `None` when they are none."""
+    """Returns decoded bytes as text, and whether it is complete; `None` if they are not text."""
     for empty, wide in ((data[1::2], data[0::2]), (data[0::2], data[1::2])):
         if len(data) >= 8 and not any(empty):
             data = wide  # UTF-16 of ASCII
     if _PRINTABLE.fullmatch(data):
         return data.decode(), True
-    # At either end may be a part of a character, when a run is read from inside.
+    # A run that is decoded from its inside may have part of a character at either end.
     plain = data.decode("utf-8", "replace").strip("\ufffd")
     if plain and len(data) - len(plain.encode()) <= min(6, len(data) // 8) and all(map(_is_text, plain)):
         return plain, True
@@ -203,7 +204,7 @@ def _is_text(char: str) -> bool:
 
 
 def _picked(data: bytes) -> tuple[str, bool] | None:
-    """Printable stretches of binary data, unpacked if need be."""
+    """Returns the printable stretches of binary data, which is unpacked first if it is gzip."""
     whole = True
     if data[:2] == b"\x1f\x8b":
         unpacking = zlib.decompressobj(31)

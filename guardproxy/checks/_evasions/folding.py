@@ -1,27 +1,29 @@
-"""Characters that look like others, or like nothing, and what they are folded to.
+"""Folds characters that look like others, or that are invisible, to the characters that they imitate.
 
-Text comes in; text of the same length and `Edit`s go out. Nothing is kept, and what becomes of a character depends on
-itself, on the character before it and on what follows it in its run alone, so a text can be folded piece by piece.
+Text comes in; text of the same length and `Edit`s go out. Nothing is kept. How a character is folded depends only on the
+character, on the character before it and on the rest of its run, so a text can be folded piece by piece.
 
-A character that stands for one other keeps its place. Folded in both profiles:
-- letters and digits with a compatibility form (full-width, mathematical, circled, superscript), ligatures, and all
-  decimal digits of other scripts (`unicodedata.digit`: NFKC leaves them);
-- invisible characters between ASCII characters: format characters (Cf) such as zero-width spaces, bidirectional
-  controls and soft hyphens, variation selectors and overlays (Mn, Me), Hangul fillers (Lo);
-- tag characters, which spell ASCII out of sight (not those of a flag);
-- all that shows nothing between ASCII characters, by its Unicode properties: controls (but tab and line ends), code points that
-  are ignored by default, private use, no characters, braille and other blanks;
-- between letters and digits: spaces of every width, dashes, dots, full-width signs. An en dash, an em dash or a bar
-  counts between digits only.
-Some of these may be read in two ways: tag characters may be left out or spell text, a backspace may show nothing or erase,
-and blanks may join or part what is around them. `fold` does the one, and with `other` the other.
+A character that imitates a single character is replaced in place. Both profiles fold:
 
-In `strict` too: letters of other scripts that look Latin, in words of which every letter does; combining marks; every
-dash; letters and digits that stand one by one with the same thing between them.
+- letters and digits with a compatibility form (full-width, mathematical, circled, superscript), ligatures, and all decimal
+  digits of other scripts (`unicodedata.digit`: NFKC leaves them);
+- invisible characters between ASCII characters: format characters (Cf) such as zero-width spaces, bidirectional controls and
+  soft hyphens, variation selectors and overlays (Mn, Me), Hangul fillers (Lo);
+- tag characters, which spell invisible ASCII (except those of a flag);
+- every other character without a visible form between ASCII characters, by its Unicode properties: controls (except tab and
+  line ends), code points that are ignored by default, private use, noncharacters, braille and other blanks;
+- between letters and digits: spaces of every width, dashes, dots, full-width signs. An en dash, an em dash or a bar counts
+  between digits only.
 
-`_LOOK_ALIKES` has the rows of the Unicode confusables (UTS #39) for letters that pass for Latin in ordinary fonts: 200 of
-its 6,000 rows, where a package with all of them loads a megabyte of JSON. Capitals stand for capitals, as keys do not survive
-the skeleton's `l` for `I`.
+Some of these can be read in two ways: tag characters may be left out or spell text, a backspace may be invisible or erase,
+and blanks may join or part the characters around them. `fold` reads the first way, and with `other` the second.
+
+`strict` also folds letters of other scripts that look Latin, in words in which every letter does; combining marks; every
+dash; and letters and digits that stand one by one with the same separator between them.
+
+`_LOOK_ALIKES` has the rows of the Unicode confusables (UTS #39) for letters that look Latin in ordinary fonts: 200 of its
+6,000 rows. A package with all rows loads a megabyte of JSON. Capitals fold to capitals, as keys do not survive the skeleton's
+`l` for `I`.
 """
 
 from __future__ import annotations
@@ -37,16 +39,16 @@ from typing import Any
 import re2
 import regex
 
-Edit = tuple[int, int, str]  # start, end, what is to be read in its place
+Edit = tuple[int, int, str]  # start, end, replacement
 
 RUN = "A-Za-z0-9+/_\\-"  # the characters of base64, both alphabets
 _END = 0x20000  # beyond are ideographs, tags and variation selectors
-RUN_LIMIT = 65536  # characters without punctuation or space that are too many to be read as one
+RUN_LIMIT = 65536  # a longer stretch of characters without punctuation or space is not read as one word
 INVISIBLE_LIMIT = (
-    64  # so many invisible characters in a row are taken out; more are a finding of their own, but for tags
+    64  # a run of this many invisible characters is removed; a longer run is a finding of its own, except for tags
 )
 
-_ESCAPES = "%&#;\\"  # of which escapes are made
+_ESCAPES = "%&#;\\"  # the characters of escapes
 _KEPT_CONTROLS = "\t\n\r"
 CONTROLS = "".join(chr(code) for code in (*range(32), 127) if chr(code) not in _KEPT_CONTROLS)
 _ESCAPE = "\x1b"  # begins an escape sequence, which is read as a whole
@@ -59,14 +61,14 @@ _TAGS = "\U000e0020-\U000e007e"
 _DASHES = "\u02d7\u05be\u1806\u2010-\u2012\u2043\u207b\u208b\u2212\u2796\ufe58\ufe63\uff0d"
 _LONG_DASHES = "\u2013\u2014\u2015"
 _SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
-_BLANKS = "\u2800\u2028\u2029\ufffc\u0080-\u009f"  # with controls and fillers; they may part what is around them
-_HIGHEST = "\U000f0000"  # from here on all is private use, or no character
+_BLANKS = "\u2800\u2028\u2029\ufffc\u0080-\u009f"  # with controls and fillers; these may also separate words
+_HIGHEST = "\U000f0000"  # from here on, every code point is private use or unassigned
 _DOTS = "\u2024\u3002\ufe52\uff0e\uff61"
 _NOTHING = r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}]"
 _NO_CONTROLS = bytes(code for code in range(256) if chr(code) not in CONTROLS)
 _NOT_LETTERS = "\u2122\u2120\u00aa\u00ba\u2026\u2025"  # trade marks, ordinals, ellipses: ordinary in prose
 
-# Each Latin letter or digit, and the letters that pass for it.
+# Each Latin letter or digit, and the letters that look like it.
 _LOOK_ALIKES = {
     "A": "ΑАᎪꓮ", "B": "ΒВᏴꓐ", "C": "СϹᏟⲤꓚ", "D": "Ꭰꓓꭰᗞᗪ", "E": "ΕЕᎬꓰ", "F": "Ϝꓝᖴ", "G": "ԌᏀꓖ", "H": "ΗНᎻⲎꓧ",
     "I": "ΙІӀⲒꓲ", "J": "ЈͿᎫꓙ", "K": "ΚКᏦⲔꓗ", "L": "ᏞꓡⳐ", "M": "ΜМᎷϺⲘꓟ", "N": "ΝⲚꓠ", "O": "ΟОՕⲞꓳ", "P": "ΡРᏢⲢꓑ",
@@ -81,9 +83,8 @@ _LOOK_ALIKES = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What a profile folds. `chars`: characters that something may be done about, and the ASCII characters of which runs
-    and escapes are made: what stands between other characters is decided together. `hidden`: a place where
-    something may be done."""
+    """The characters that a profile folds. `chars`: the characters that may be folded, and the ASCII characters of runs and
+    escapes; a stretch of such characters is read together. `hidden`: matches a place that may be folded."""
 
     strict: bool
     limit: int
@@ -104,11 +105,11 @@ class Table:
     look_alikes: dict[int, str]
 
 
-# Up to 256 units from the end of a text backwards. In this order a unit can be read in one way only, so the cost is linear.
+# Matches up to 256 units from the end of a text backwards. In this direction a unit has a single reading: the cost is linear.
 _UNITS_BACKWARDS = re.compile(
     r"(?>[^0-9A-Za-z\n]{0,5}+(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{2}|[0-9A-Za-z])(?:x0)?(?![0-9A-Za-z])){1,256}+"
 )
-_UNITS_CHARS = 2400  # no less than 256 units have
+_UNITS_CHARS = 2400  # 256 units have at most this length
 _SPACED = (
     r"(?<![0-9A-Za-z])[0-9A-Za-z](?:(?: {1,3}| [@._+-] )[0-9A-Za-z]){7,80}(?![0-9A-Za-z])"
     r"|(?<![0-9A-Za-z])[0-9A-Za-z](?P<by>[-._/|*,~+:] ?)(?:[@._+-](?P=by))?[0-9A-Za-z]"
@@ -117,20 +118,22 @@ _SPACED = (
 _UNITS = r"(?:\b(?:0x)?[0-9A-Za-z]{1,2}[^0-9A-Za-z\n]{1,5}){7}"  # may be letters, digits or pairs one by one
 _NUMBER = re.compile("[0-9]{7,}")
 _MARKS = "\u0300-\u036f"
-_BEYOND = "\U00010000-\U0001f2ff\U0001fb00-\U0001ffff\U000e0000-\U000e0fff"  # all of the higher planes that is folded
+_BEYOND = (
+    "\U00010000-\U0001f2ff\U0001fb00-\U0001ffff\U000e0000-\U000e0fff"  # all folded characters of the higher planes
+)
 
 
 @cache
 def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
-    """The table of a profile, made from Python's own Unicode data. `limit`: see `RUN_LIMIT`."""
+    """Builds the table of a profile from Python's own Unicode data. `limit`: see `RUN_LIMIT`."""
     same, longer = _compatible()
     signs = dict.fromkeys(_codes(_DASHES + _LONG_DASHES), "-")
     signs |= dict.fromkeys(_codes(_SPACES), " ") | dict.fromkeys(_codes(_DOTS), ".")
     signs |= {code: to for code, to in same.items() if not to.isalnum() and code not in signs}
     same = {code: to for code, to in same.items() if code not in signs}
     invisible = _invisible()
-    blanks = dict.fromkeys(_codes(_BLANKS + _FILLERS) | {ord(each) for each in CONTROLS if each not in "\b\x1b"}, " ")
-    look_alikes = {ord(each): to for to, letters in _LOOK_ALIKES.items() for each in letters} if strict else {}
+    blanks = dict.fromkeys(_codes(_BLANKS + _FILLERS) | {ord(char) for char in CONTROLS if char not in "\b\x1b"}, " ")
+    look_alikes = {ord(char): to for to, letters in _LOOK_ALIKES.items() for char in letters} if strict else {}
     if strict:
         for code in _codes("\U0001d6a8-\U0001d7cb"):  # mathematical Greek looks like Greek, which looks Latin
             plain = unicodedata.normalize("NFKC", chr(code))
@@ -144,7 +147,7 @@ def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
     alone = _class(set(same) | set(look_alikes) | set(map(ord, longer))) + _TAGS
     short = _class(set(signs) - (set() if strict else _codes(_LONG_DASHES)))
     some = f"[{_class({code for code in codes if code < 0x10000})}{beyond}]"
-    # A class comes first and what stands before it second: so most of a text is passed over quickly.
+    # A class comes first and its lookbehind second, so that most of a text is skipped quickly.
     after_sign = "(?=[0-9A-Za-z \"'(+])"
     long_dash = f"[{_LONG_DASHES}](?<=[0-9].)(?=[0-9])"
     marks = f"[{_MARKS}](?<=[ -~].)" if strict else "(?!)"
@@ -182,7 +185,7 @@ def has_hidden(text: str, using: Table) -> bool:
 
 
 def has_twofold(text: str, using: Table) -> bool:
-    """Whether something in a text may be read in two ways."""
+    """Whether a part of a text can be read in two ways."""
     return (not text.isascii() or _has_controls(text)) and bool(using.twofold.search(text))
 
 
@@ -191,8 +194,8 @@ def _has_controls(text: str) -> bool:
 
 
 def fold(text: str, using: Table, other: bool = False) -> tuple[str, list[Edit]]:
-    """`text` with what keeps its place folded, and the edits to be made to it, in order and apart. `other`: what may be read
-    in two ways is read in the other one."""
+    """Returns `text` with its characters folded in place, and further edits to it, in order and without overlaps. `other`:
+    characters that can be read in two ways are read the second way."""
     if has_hidden(text, using):
         erased: list[Edit] = []
         text = text.translate(using.same)
@@ -212,7 +215,7 @@ def fold(text: str, using: Table, other: bool = False) -> tuple[str, list[Edit]]
 
 
 def _erased(text: str, using: Table) -> list[Edit]:
-    """Edits that take out backspaces, and before each of them the last character of the same word that is left."""
+    """Returns edits that remove backspaces, and for each of them the last remaining character of the same word."""
     kept: list[int] = []
     for at, letter in enumerate(text):
         if letter != "\b":
@@ -224,7 +227,7 @@ def _erased(text: str, using: Table) -> list[Edit]:
 
 
 def _apart(edits: list[Edit], erased: list[Edit]) -> list[Edit]:
-    """All edits in order; one that touches what is erased gives way."""
+    """Returns all edits in order, without those that touch erased text."""
     starts = [start for start, _, _ in erased]
     ends = [end for _, end, _ in erased]
     left = [(start, end, new) for start, end, new in edits if bisect_right(ends, start) == bisect_left(starts, end)]
@@ -232,18 +235,19 @@ def _apart(edits: list[Edit], erased: list[Edit]) -> list[Edit]:
 
 
 def squeeze(text: str) -> list[Edit]:
-    """Edits that take out what stands between letters and digits that stand one by one."""
+    """Returns edits that remove the separators between letters and digits that stand one by one."""
     return [(match.start(), match.end(), _squeezed(match)) for match in _one_by_one().finditer(text)]
 
 
 def spaced_open(text: str) -> int:
-    """From where on a text that goes on may turn out to be characters, or pairs of hexadecimal digits, one by one."""
+    """Returns the offset from which a growing text may turn out to be letters, digits, or pairs of hexadecimal digits, one by
+    one."""
     match = _UNITS_BACKWARDS.match(text[: -_UNITS_CHARS - 1 : -1])
     return len(text) - match.end() if match else len(text)
 
 
 class _Chars(frozenset[str]):
-    """Characters, and all from `_HIGHEST` on, which are too many for a set."""
+    """A set of characters that also contains all from `_HIGHEST` on, which are too many to list."""
 
     def __contains__(self, char: object) -> bool:
         return super().__contains__(char) or (isinstance(char, str) and char >= _HIGHEST)
@@ -251,7 +255,7 @@ class _Chars(frozenset[str]):
 
 @cache
 def padding() -> re.Pattern[str]:
-    """More invisible characters in a row than are taken out."""
+    """Matches a run of invisible characters that is too long to be removed."""
     gone = f"{_class(_invisible() - _codes(_TAGS))}{_HIGHEST}-\U0010ffff"
     return re.compile(f"(?<![{gone}])[{gone}]{{{INVISIBLE_LIMIT + 1}}}")
 
@@ -262,7 +266,8 @@ def _one_by_one() -> re.Pattern[str]:
 
 
 def _squeezed(match: re.Match[str]) -> str:
-    """What is left without the spaces or signs; if that mixes digits and others, its longer numbers once more."""
+    """Returns the match without its spaces or signs. If it mixes digits and other characters, its longer numbers follow once
+    more."""
     by = match["by"]
     together = match[0][:: 1 + len(by)] if by else match[0].replace(" ", "")
     numbers = [] if together.isdigit() else _NUMBER.findall(together)
@@ -271,12 +276,12 @@ def _squeezed(match: re.Match[str]) -> str:
 
 def _untagged(match: re.Match[str]) -> str:
     run = match[0]
-    return run if run[0] == _FLAG else "".join(chr(ord(each) - 0xE0000) for each in run)
+    return run if run[0] == _FLAG else "".join(chr(ord(char) - 0xE0000) for char in run)
 
 
 @cache
 def _compatible() -> tuple[dict[int, str], dict[str, str]]:
-    """Characters that stand for one ASCII character, and those that stand for two to four."""
+    """Returns the characters that stand for one ASCII character, and those that stand for two to four."""
     same: dict[int, str] = {}
     longer: dict[str, str] = {}
     for code in range(0x80, _END):
@@ -296,17 +301,18 @@ def _compatible() -> tuple[dict[int, str], dict[str, str]]:
 
 @cache
 def _invisible() -> frozenset[int]:
-    """What shows nothing, or no more than a box: by properties, but for a few marks and blanks that have none."""
+    """Returns the characters that are invisible or shown as a box: by their properties, with a few marks and blanks that lack
+    them."""
     every = "".join(map(chr, (*range(_END), *range(0xE0000, 0xE1000)))) + "".join(
         chr(plane | last) for plane in range(0x20000, 0xF0000, 0x10000) for last in (0xFFFE, 0xFFFF)
     )
-    found = set(map(ord, regex.findall(_NOTHING, every)))
-    shown = _codes(_VISIBLE_FORMATS) | {ord(each) for each in _KEPT_CONTROLS + _ESCAPE}
-    return frozenset((found - shown) | _codes(_INVISIBLE_MARKS) | _codes(_BLANKS))
+    invisible = set(map(ord, regex.findall(_NOTHING, every)))
+    visible = _codes(_VISIBLE_FORMATS) | {ord(char) for char in _KEPT_CONTROLS + _ESCAPE}
+    return frozenset((invisible - visible) | _codes(_INVISIBLE_MARKS) | _codes(_BLANKS))
 
 
 def _codes(ranges: str) -> set[int]:
-    """The code points of a character class made of characters and `a-b`."""
+    """Returns the code points of a character class that is made of characters and `a-b`."""
     codes: set[int] = set()
     for match in re.finditer("(.)-(.)|(.)", ranges):
         first, last = (match[1], match[2]) if match[1] else (match[3], match[3])
@@ -315,7 +321,7 @@ def _codes(ranges: str) -> set[int]:
 
 
 def _class(codes: set[int] | frozenset[int]) -> str:
-    """The inside of a character class that holds `codes`, none of which is ASCII."""
+    """Returns the inside of a character class that holds `codes`, none of which is ASCII."""
     out, run = "", [-2, -2]
     for code in [*sorted(codes), 0x110001]:
         if code == run[1] + 1:

@@ -1,7 +1,7 @@
-"""What a model is shown of a text beside the text itself: how it reads once its disguises are undone.
+"""Other readings of a text for a model: the text after its disguises are undone.
 
-A whole text comes in; views of it (see `_views.py`) go out, with the way back to the text. Nothing is kept. A text in which
-nothing is hidden has no other view. The views are the deepest ones: they say all that the layers before them say.
+A whole text comes in; its views (see `views.py`) go out, with offsets in the text. Nothing is kept. A text in which nothing
+is hidden has no other view. Only the deepest views are returned, as they contain all that the layers before them do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PROFILES = ("off", "standard", "strict")
 
 
 def other_views(text: str, profile: str) -> list[TextView]:
-    """The views of `text` that differ from it; at most two. `profile`: one of `PROFILES`."""
+    """Returns the views of `text` that differ from it; at most two. `profile`: one of `PROFILES`."""
     if profile == "off":
         return []
     using = _table(profile == "strict", _is_latin(text))
@@ -32,16 +32,16 @@ def other_views(text: str, profile: str) -> list[TextView]:
 
 @cache
 def _table(strict: bool, latin: bool) -> Table:
-    """`latin`: letters that look Latin are read as Latin ones, whatever the profile."""
+    """Returns the table of a profile. `latin`: letters that look Latin are read as Latin, in every profile."""
     if strict or not latin:
         return table(strict)
     return replace(table(strict=True), strict=False, units=None)
 
 
 def _is_latin(text: str) -> bool:
-    """Whether a text is not mostly written in other letters, of which many look Latin and are none."""
+    """Whether a text is mostly written in Latin letters. Other scripts have many letters that look Latin."""
     if text.isascii():
-        return False  # nothing to be read in another way
+        return False  # no letter can be read in another way
     latin = sum(letter.isascii() and letter.isalpha() for letter in text)
     other = [letter for letter in text if not letter.isascii() and letter.isalpha()]
     alike = table(strict=True).look_alikes

@@ -1,23 +1,24 @@
-"""Values that are hidden from a check: any check, shown every view of a text (`_views.py`), its findings carried back.
+"""Finds values that are hidden from a check: shows the check every view of a text (`views.py`) and carries its findings back.
 
-Windows come in, the inner check's findings go out, each over the characters of the text that hide the value: the whole
-of an encoded run. Nothing is kept. The findings of a text are those of the inner check in each of its views; where they
-overlap and bear one label they are one finding from the first to the last character, with the highest score. So what the
-inner check finds in the text as it stands is always covered. What holds more layers than are read, or more of something than is
-unpacked, is a finding `UNDECODED`.
+Windows come in, the inner check's findings go out. Each finding covers the characters of the text that hide the value: the
+whole of an encoded run. Nothing is kept. The findings of a text are those of the inner check in each of its views. Findings
+of the same label that overlap become one finding from the first to the last character, with the highest score. So every
+finding of the inner check in the unchanged text is always covered. A place with more layers than are read, or with more
+content than is unpacked, is a finding `UNDECODED`.
 
 Option `evasions` of a check:
 - `off`: the check as it is.
-- `standard`: full-width and other compatibility forms, digits of other scripts, invisible characters, tag characters,
-  spaces and dashes of all kinds; percent, HTML and backslash escapes; base64 and hexadecimal runs of text.
-- `strict`: also look-alike letters, combining marks, letters and digits one by one, base64 that begins inside of a
-  run, and text in binary data, gzip, or hexadecimal pairs.
-Both read two layers of runs in each other. What neither reads: text backwards, rot13, leetspeak, Morse, words for signs.
-How it holds in a stream. The inner check keeps its own account of how far it is in each view. A scan reports only a place
-that is final in all of them, and at which the check can go on in all of them (`_agreed`): where one is ahead of another, it
-is shown less. The last word is held, as it may be the beginning of a run; so are lines of base64, and one-letter words in
-`strict`. A word of `RUN_LIMIT` characters or more is passed on unread, as an image is; where pieces of it turn out to say
-something, they are `UNDECODED`, and the text is cut between them.
+- `standard`: full-width and other compatibility forms, digits of other scripts, invisible characters, tag characters, spaces
+  and dashes of all kinds; percent, HTML and backslash escapes; base64 and hexadecimal runs of text.
+- `strict`: also look-alike letters, combining marks, letters and digits one by one, base64 that begins inside of a run, and
+  text in binary data, gzip, or hexadecimal pairs.
+Both read two nested layers of runs. Neither reads text backwards, rot13, leetspeak, Morse, or words for signs.
+
+In a stream, the inner check tracks its progress in each view separately. A scan settles only a place that is final in all
+views, and from which the check can continue in all views (`_agreed`). If the check is further in one view than in another, it
+is shown less of the first. The last word is held, as it may be the beginning of a run; so are lines of base64, and one-letter
+words in `strict`. A word of `RUN_LIMIT` characters or more passes unread, as an image does. If pieces of it turn out to hold
+text, they are `UNDECODED`, and the text is cut between them.
 """
 
 from __future__ import annotations
@@ -48,17 +49,17 @@ EVASIONS = Option(
     tighter=PROFILES,
 )
 _Inner = TypeVar("_Inner", bound=Check)
-_ROUNDS = 8  # each of them reads what is held once more
-_ROUND_CHARS = 65_536  # that the rounds of a scan may read, beside three times its text: long texts get fewer rounds
-_PATIENCE = 512  # characters that are held before a scan is not tried at each window
-_AGAIN = 5120  # characters that a scan may leave to be read again, held or not, before the same holds
-_STEP = 64  # characters of a word that are looked at together, at first
+_ROUNDS = 8  # each round reads the held text once more
+_ROUND_CHARS = 65_536  # read by all rounds of a scan, beside three times its text: long texts get fewer rounds
+_PATIENCE = 512  # if more characters are held, not every window is scanned
+_AGAIN = 5120  # if a scan leaves more characters to be read again, held or not, not every window is scanned
+_STEP = 64  # characters of a word that are searched at once, at first
 
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """How far the inner check is in a view: at places `low` to `high` of the text, or (`low` > `high`) inside of what
-    stands for a run. `keep`: what it still needs to see."""
+    """The progress of the inner check in a view: at places `low` to `high` of the text, or, if `low` > `high`, inside of the
+    text that a run is decoded to. `keep`: the first place that the check still needs."""
 
     findings: tuple[Finding, ...]
     low: int
@@ -76,11 +77,11 @@ class Giant:
     limit: int
 
     def breaks(self) -> range:
-        """Where it is cut into pieces."""
+        """Returns the offsets at which the word is cut into pieces."""
         return range(self.start if self.inside else self.start + self.limit, self.end + 1, self.limit)
 
     def pieces(self, ended: bool) -> list[tuple[int, int, bool]]:
-        """Its pieces as (start, end, whether something of it comes before); the last one only when the word has ended."""
+        """Returns its pieces as (start, end, whether a piece precedes it); the last piece only if the word has ended."""
         return [
             (low, min(low + self.limit, self.end), self.inside or low > self.start)
             for low in range(self.start, self.end, self.limit)
@@ -88,13 +89,13 @@ class Giant:
         ]
 
     def part(self, low: int, high: int) -> Giant:
-        """What of it lies in characters `low` to `high`, counted from `low`, which is one of its breaks if it lies in it."""
+        """Returns its part in characters `low` to `high`, counted from `low`; a `low` in the word is one of its breaks."""
         return Giant(max(self.start - low, 0), min(self.end, high) - low, self.inside or self.start < low, self.limit)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pause:
-    """No scan before the text has so many characters."""
+    """No scan is made before the text has this number of characters."""
 
     until: int
 
@@ -105,7 +106,7 @@ class _Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Unfolding:
-    """A `Check` around another."""
+    """A `Check` that wraps another check."""
 
     inner: Check
     using: Table = field(repr=False)
@@ -121,9 +122,9 @@ class Unfolding:
         return [self._paced(window) for window in windows]
 
     def _paced(self, window: Window) -> Scan:
-        """The scan of a window. Where a scan leads nowhere, or leaves much that the next one reads again, the next one waits
-        until that has grown by a half, so that a text in which the views never agree costs linear time. How long to wait
-        is the state of this text alone: no other text, and no other exchange, changes when a text is scanned."""
+        """Scans a window, or waits. After a scan that settles nothing, or that leaves much text to be read again, the next
+        scan waits until that text has grown by a half. So a text in which the views never agree costs linear time. The
+        waiting time is state of this text alone: no other text and no other exchange affects it."""
         end = window.start + len(window.text)
         if isinstance(window.state, _Pause) and not window.last and end < window.state.until:
             return Scan((), window.settled, window.start, state=window.state)
@@ -133,7 +134,7 @@ class Unfolding:
             return scan
         held, again = end - scan.settled, end - scan.keep
         if quick is not None and max(held, again) > _PATIENCE:
-            # The check itself reads on, as far as its own cap, unless all that is new belongs to one word without an end.
+            # The inner check itself reads on, up to its own cap, unless all new text belongs to one endless word.
             word = len(window.text) - self._word(window.text, len(window.text), ())
             if 2 * word < min(held, again):
                 return scan
@@ -142,7 +143,7 @@ class Unfolding:
         return replace(scan, state=_Pause(end + again // 2)) if again > _AGAIN else scan
 
     def _scan(self, window: Window) -> Scan:
-        """The scan of a window, part by part where a giant holds pieces that say something."""
+        """Scans a window, in several parts if a giant holds pieces that contain text."""
         text, behind, done = window.text, self._behind(window), window.settled - window.start
         giants = self._giants(text, bool(window.start) and not behind)
         pieces = [piece for giant in giants for piece in giant.pieces(window.last or giant.end < len(text))]
@@ -167,7 +168,7 @@ class Unfolding:
         return Scan(findings, scan.settled, scan.keep, scan.error)
 
     def _quick(self, window: Window) -> Scan | None:
-        """The scan of a window in which nothing is hidden, as most are: there is one view, the text itself."""
+        """Scans a window whose only view is the text itself, as nothing is hidden in it; returns `None` for others."""
         text, behind = window.text, self._behind(window)
         if len(text) >= self.using.limit or (window.start and not behind):
             return None
@@ -185,7 +186,7 @@ class Unfolding:
         return Scan(scan.findings, scan.settled, shift + self._kept(text, scan.keep - shift, (), ()), "")
 
     def _part(self, window: Window, behind: int, giants: Sequence[Giant], unread: Sequence[tuple[int, int]]) -> Scan:
-        """A scan of a window in which nothing that is not read ends or begins inside of a giant."""
+        """Scans a window in which no unread place ends or begins inside of a giant."""
         text, done = window.text, window.settled - window.start
         breaks = [at for giant in giants for at in giant.breaks()]
         end = len(text) if window.last else self._word(text, len(text), breaks)
@@ -210,12 +211,12 @@ class Unfolding:
         return Scan(tuple(sorted(findings)), window.start + place, window.start + keep)
 
     def _behind(self, window: Window) -> int:
-        """1 when the first character of a window was kept for what looks back one. A window that begins with another
-        begins at the break of a giant, or with the text."""
+        """Returns 1 if the first character of a window was kept only as context for a lookbehind, otherwise 0. A window that
+        begins with another character begins at the break of a giant, or with the text."""
         return int(0 < window.start < window.settled and window.text[0] not in self.using.chars)
 
     def _word(self, text: str, end: int, breaks: Sequence[int]) -> int:
-        """Where the word begins that ends at `end`; or its last break. `breaks`: in order."""
+        """Returns the start of the word that ends at `end`, or its last break. `breaks`: in order."""
         number = bisect_right(breaks, end)
         low = breaks[number - 1] if number else 0
         at, size = end, _STEP
@@ -230,7 +231,7 @@ class Unfolding:
         return at
 
     def _giants(self, text: str, inside: bool) -> list[Giant]:
-        """The words that are too long to be read. `inside`: the text begins in one."""
+        """Returns the words that are too long to be read. `inside`: the text begins in such a word."""
         found = long_words(text, self.using)
         if inside:
             end = found[0][1] if found and not found[0][0] else len(text) - len(self.using.word.sub("", text, 1))
@@ -238,7 +239,7 @@ class Unfolding:
         return [Giant(*span, inside and not span[0], self.using.limit) for span in found]
 
     def _read(self, text: str, giants: Sequence[Giant], more: bool) -> Views:
-        """The views of `text`, in which giants stand as they are."""
+        """Returns the views of `text`, in which giants stay unchanged."""
         bounds = [0, *(at for giant in giants for at in (giant.start, min(giant.end, len(text)))), len(text)]
         readings = []
         for number, (low, high) in enumerate(pairwise(bounds)):
@@ -257,7 +258,7 @@ class Unfolding:
         limit: int,
         unread: Sequence[tuple[int, int]],
     ) -> tuple[list[ViewState], int]:
-        """The inner check's states in all views, and the place that is one of each."""
+        """Returns the inner check's states in all views, and the largest offset that is a boundary in every view."""
         last = window.last and limit == len(window.text)
         for view in views:
             limit = view.floor(limit)
@@ -283,11 +284,11 @@ class Unfolding:
     def _states(
         self, views: Sequence[TextView], window: Window, behind: int, limit: int, last: bool
     ) -> list[ViewState]:
-        """The inner check's states in `views` when it is shown them up to a place of the text."""
+        """Scans `views` with the inner check up to a place of the text. Returns its states."""
         if len(views) == 1 and not behind and limit == len(window.text) and views[0].text == window.text:
-            asked = [window]
+            windows = [window]
         else:
-            asked = [
+            windows = [
                 replace(
                     window,
                     text=view.text[behind : view.offset(limit)],
@@ -298,7 +299,7 @@ class Unfolding:
                 for view in views
             ]
         states = []
-        for view, scan in zip(views, self.inner.scan(asked), strict=True):
+        for view, scan in zip(views, self.inner.scan(windows), strict=True):
             if scan.no_capacity is not None:
                 raise NoCapacityError(scan.no_capacity, "the check that is unfolded gave no verdict")
             if scan.error:
@@ -307,8 +308,8 @@ class Unfolding:
         return states
 
     def _kept(self, text: str, keep: int, spans: Sequence[tuple[int, int]], breaks: Sequence[int]) -> int:
-        """The last place up to `keep` from which all views can be read on: at a break, or one before, at a character
-        that is part of nothing."""
+        """Returns the last place up to `keep` from which all views can be read on: a break, or the character before a place
+        where no span is open."""
         lows, highs = _joined([span for span in spans if span[0] < keep])
         at = keep
         while at > 0:
@@ -316,7 +317,7 @@ class Unfolding:
             if at in breaks:
                 if text[at : at + 1] in self.using.chars:
                     return at
-                at -= 1  # the giant ends here: a window that began here would not know that it was one
+                at -= 1  # the giant ends here, and a window that began here could not know that
                 continue
             number = bisect_left(lows, at) - 1
             if number < 0 or highs[number] < at:
@@ -326,7 +327,7 @@ class Unfolding:
 
 
 def unfolding(check: _Inner, options: Mapping[str, Any]) -> _Inner | Unfolding:
-    """`check`, with the option `evasions`. Raises `OptionError` for a value that is no profile."""
+    """Wraps `check` by its option `evasions`. Raises `OptionError` for a value that is not a profile."""
     profile = options.get("evasions", EVASIONS.default)
     if profile not in PROFILES:
         raise OptionError("evasions", f"`evasions` must be one of {', '.join(PROFILES)}")
@@ -340,25 +341,25 @@ def unfolding(check: _Inner, options: Mapping[str, Any]) -> _Inner | Unfolding:
 
 
 def _state(view: TextView, scan: Scan, shift: int, limit: int) -> ViewState:
-    """An inner scan in terms of the text."""
+    """Converts an inner scan to offsets of the text."""
     at, keep = scan.settled - shift, scan.keep - shift
     places, kept = view.places(at), view.places(keep)
     findings = tuple(
         Finding(
-            shift + view.start_of(each.start - shift),
-            shift + view.stop_of(each.end - shift),
-            each.check,
-            each.label,
-            each.score,
+            shift + view.start_of(finding.start - shift),
+            shift + view.stop_of(finding.end - shift),
+            finding.check,
+            finding.label,
+            finding.score,
         )
-        for each in scan.findings
+        for finding in scan.findings
     )
     low, high = places if places else (limit + 1, view.start_of(at))
     return ViewState(findings, low, min(high, limit) if places else high, kept[0] if kept else view.start_of(keep))
 
 
 def _joined(spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
-    """The starts and the ends of what spans cover, in order and apart. A span covers places behind its start, up to its end."""
+    """Returns the starts and the ends of merged spans, in order. A span covers the places after its start, up to its end."""
     lows: list[int] = []
     highs: list[int] = []
     for low, high in sorted(spans):
@@ -371,7 +372,7 @@ def _joined(spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
 
 
 def merged(views: Sequence[Sequence[Finding]]) -> list[Finding]:
-    """The findings of all views. One that the first view lacks becomes one with those of its label that it overlaps."""
+    """Merges the findings of all views. A finding that the first view lacks joins those of its label that it overlaps."""
     first = list(views[0])
     known = set(first)
     more = {finding for view in views[1:] for finding in view} - known

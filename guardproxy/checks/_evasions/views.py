@@ -1,12 +1,12 @@
-"""Views of a text: how it reads when hidden characters are folded and encoded runs decoded, with the way back.
+"""Views of a text: the text after hidden characters are folded and encoded runs decoded, with a map of offsets.
 
-A text comes in, views go out; nothing is kept. A view's patches say which of its characters stand for which characters
-of the text, as a whole; outside of patches one character stands for one.
+A text comes in, views go out; nothing is kept. The patches of a view map some of its characters, as a whole, to characters of
+the text. Outside of patches each character of the view is one character of the text.
 
-The views of a text: itself; with folded characters and read escapes; with its runs decoded, what comes out folded and
-unescaped again; and so once more (`DEPTH`). Where something may be read in two ways (see `_folding.py`), there are as
-many again. A check is asked about each that differs from those before, because
-what one layer shows another may hide: a JSON web token is found as it stands, and what is in it once it is decoded.
+The views of a text are: the text itself; the text with folded characters and decoded escapes; that view with its runs
+decoded, folded and unescaped again; and so on (`DEPTH`). If parts of the text can be read in two ways (see `folding.py`),
+there are twice as many views. A check scans each view that differs from those before it, as one layer may hide what another
+shows: a JSON web token is found in the text itself, its content in the decoded view.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from guardproxy.checks._evasions.folding import (
 )
 
 DEPTH = 2  # layers of runs that are decoded
-_VIEWS = 2 * DEPTH + 3  # the text; it with its layers; and these once more, where something may be read in two ways
+_VIEWS = 2 * DEPTH + 3  # the text, its layers, and these layers once more for the second way to read it
 
 _RUN_BYTES = bytes(97 if re.match(f"[{RUN}]", chr(code)) else code for code in range(256))
 _WORD_BYTES = bytes(97 if chr(code) in ASCII or code > 127 else code for code in range(256))
@@ -50,7 +50,7 @@ class Patch:
 
 
 class TextView:
-    """A way to read a text. `patches`: in order and apart."""
+    """One reading of a text. `patches`: in order and without overlaps."""
 
     __slots__ = ("_ats", "_starts", "patches", "text")
 
@@ -62,20 +62,21 @@ class TextView:
 
     @classmethod
     def joined(cls, views: Sequence[TextView], starts: Sequence[int]) -> TextView:
-        """The views of pieces of a text, which begin at `starts`, as one."""
+        """Joins the views of pieces of a text, which begin at `starts`, to one view."""
         texts: list[str] = []
         patches: list[Patch] = []
         size = 0
         for start, view in zip(starts, views, strict=False):
             patches += [
-                Patch(size + each.at, size + each.end, start + each.start, start + each.stop) for each in view.patches
+                Patch(size + patch.at, size + patch.end, start + patch.start, start + patch.stop)
+                for patch in view.patches
             ]
             texts.append(view.text)
             size += len(view.text)
         return cls("".join(texts), patches)
 
     def start_of(self, at: int) -> int:
-        """Where in the text begins what the view's character `at` stands for."""
+        """Returns the start, in the text, of the characters that the view's character `at` stands for."""
         number = bisect_right(self._ats, at) - 1
         if number < 0:
             return at
@@ -83,7 +84,7 @@ class TextView:
         return patch.start if at < patch.end else at - patch.end + patch.stop
 
     def stop_of(self, end: int) -> int:
-        """Where in the text ends what the view's character before `end` stands for."""
+        """Returns the end, in the text, of the characters that the view's character before `end` stands for."""
         number = bisect_right(self._ats, end - 1) - 1
         if number < 0:
             return end
@@ -91,14 +92,14 @@ class TextView:
         return patch.stop if end <= patch.end else end - patch.end + patch.stop
 
     def places(self, at: int) -> tuple[int, int] | None:
-        """The first and the last place of the text that is the view's place `at`; none inside of a patch."""
+        """Returns the first and the last place of the text for the view's place `at`; `None` inside of a patch."""
         number = bisect_right(self._ats, at) - 1
         if number >= 0 and self.patches[number].at < at < self.patches[number].end:
             return None
         return (self.stop_of(at) if at else 0), self.start_of(at)
 
     def offset(self, place: int) -> int:
-        """The view's place that is a place of the text, or lies before the patch that it lies in."""
+        """Returns the view's place for a place of the text. Inside of a patch it is the start of the patch."""
         number = bisect_right(self._starts, place) - 1
         if number < 0:
             return place
@@ -106,7 +107,7 @@ class TextView:
         return patch.at if place < patch.stop else place - patch.stop + patch.end
 
     def floor(self, place: int) -> int:
-        """`place`, or the start of the patch that it lies in."""
+        """Returns `place`, or the start of the patch around it."""
         number = bisect_right(self._starts, place) - 1
         if number < 0:
             return place
@@ -114,7 +115,7 @@ class TextView:
         return patch.start if place < patch.stop else place
 
     def edited(self, text: str, edits: Sequence[Edit]) -> TextView:
-        """This view with its text changed to `text`, of the same length, and that edited."""
+        """Returns this view with its text replaced by `text`, of the same length, and then edited."""
         if not edits:
             return TextView(text, self.patches) if text is not self.text else self
         parts: list[tuple[int, int, str | Patch]] = [(patch.at, patch.end, patch) for patch in self.patches]
@@ -142,7 +143,7 @@ class TextView:
 
 
 def _applied(text: str, low: int, high: int, parts: Sequence[tuple[int, int, str | Patch]]) -> str:
-    """`text[low:high]` with the edits among `parts` made."""
+    """Returns `text[low:high]` with the edits in `parts` applied."""
     out = ""
     for start, end, what in parts:
         if isinstance(what, str):
@@ -153,11 +154,11 @@ def _applied(text: str, low: int, high: int, parts: Sequence[tuple[int, int, str
 
 @dataclass(slots=True)
 class Views:
-    """What was read of a text.
+    """The views of a text.
 
-    `views`: one for each layer, the text itself first; `limit`: from where on what follows may still change them. `spans`:
-    what was looked at as one. `unread`: what holds more layers, or more of something, than are read; in the last view
-    it lies in patches.
+    `views`: one for each layer, the text itself first; `limit`: the offset from which more text may change them. `spans`:
+    places that are read as a unit. `unread`: places with more layers, or more content, than are read; in the last view they
+    lie in patches.
     """
 
     views: list[TextView]
@@ -166,7 +167,7 @@ class Views:
     unread: list[tuple[int, int]]
 
     def distinct(self) -> list[TextView]:
-        """The views without those that equal one before."""
+        """Returns the views, without repetitions."""
         found: list[TextView] = []
         for view in self.views:
             if not any(view.text == known.text and view.patches == known.patches for known in found):
@@ -180,12 +181,12 @@ def plain(text: str, using: Table) -> bool:
 
 
 def as_it_stands(text: str) -> Views:
-    """The reading of a text in which nothing is hidden."""
+    """Returns the views of a text in which nothing is hidden."""
     return Views([TextView(text)] * _VIEWS, len(text), [], [])
 
 
 def long_words(text: str, using: Table) -> list[tuple[int, int]]:
-    """The words of `using.limit` characters or more."""
+    """Returns the words of `using.limit` characters or more."""
     if len(text) < using.limit:
         return []
     data = text.encode("utf-8", "surrogatepass").translate(_WORD_BYTES)
@@ -200,25 +201,25 @@ def long_words(text: str, using: Table) -> list[tuple[int, int]]:
     return found
 
 
-@lru_cache(maxsize=4)  # a piece is asked about again with each window until the next one is whole
+@lru_cache(maxsize=4)  # each window asks about a piece again, until the next piece is whole
 def hidden(piece: str, joined: bool) -> bool:
-    """Whether a piece of a giant says something. `joined`: more of it comes before."""
+    """Whether a piece of a giant holds text. `joined`: a piece precedes it."""
     return bool(unescape(piece)) or says(piece, joined)
 
 
 def read(text: str, using: Table, more: bool) -> Views:
-    """The views of a text. `more`: text may follow."""
+    """Returns the views of a text. `more`: text may follow."""
     reading = Views([TextView(text)], len(text), [], [])
     view = _marked(reading, reading.views[0], _spans(padding().finditer(text)) if has_hidden(text, using) else [])
     _deepen(reading, view, using, more, other=False)
-    if any(has_twofold(each.text, using) for each in reading.views):
+    if any(has_twofold(other_view.text, using) for other_view in reading.views):
         _deepen(reading, view, using, more, other=True)
     reading.views += reading.views[-1:] * (_VIEWS - len(reading.views))
     return reading
 
 
 def _deepen(reading: Views, view: TextView, using: Table, more: bool, other: bool) -> None:
-    """Adds the layers of a text to its reading. `other`: see `fold`."""
+    """Adds the layers of a text to `reading`. `other`: see `fold`."""
     view = _tidied(reading, view, using, more, other)
     reading.views.append(view)
     for _ in range(DEPTH):
@@ -235,7 +236,7 @@ def _deepen(reading: Views, view: TextView, using: Table, more: bool, other: boo
 
 
 def together(pieces: Sequence[Views], starts: Sequence[int]) -> Views:
-    """The reading of a text from those of its pieces, which begin at `starts`."""
+    """Joins the views of pieces of a text, which begin at `starts`."""
     if len(pieces) == 1:
         return pieces[0]
     whole = Views([], starts[len(pieces) - 1] + pieces[-1].limit, [], [])
@@ -251,7 +252,7 @@ def _spans(matches: Iterable[re.Match[str]]) -> list[tuple[int, int]]:
 
 
 def _marked(reading: Views, view: TextView, spans: list[tuple[int, int]]) -> TextView:
-    """`view` with a patch over each of `spans`, which are not read."""
+    """Returns `view` with a patch over each of `spans`, which are not read."""
     reading.unread += [(view.start_of(start), view.stop_of(end)) for start, end in spans]
     apart: list[Edit] = []
     for start, end in spans:
@@ -265,7 +266,7 @@ def _has_escapes(text: str) -> bool:
 
 
 def _has_units(text: str, using: Table) -> bool:
-    """Whether a text may hold letters, digits or pairs of them one by one, and the profile takes them together."""
+    """Whether a text may hold letters, digits or pairs of them one by one, and the profile joins them."""
     return using.strict and bool(using.units.search(text.encode("utf-8", "surrogatepass")))
 
 
@@ -274,7 +275,7 @@ def _has_runs(text: str) -> bool:
 
 
 def _tidied(reading: Views, view: TextView, using: Table, more: bool, other: bool) -> TextView:
-    """`view` with its characters folded and its escapes read."""
+    """Returns `view` with its characters folded and its escapes decoded."""
     view = view.edited(*fold(view.text, using, other))
     if _has_escapes(view.text):
         escapes = unescape(view.text)
@@ -289,7 +290,7 @@ def _tidied(reading: Views, view: TextView, using: Table, more: bool, other: boo
 
 
 def _decoded(reading: Views, view: TextView, using: Table, more: bool) -> TextView:
-    """`view` with its runs decoded."""
+    """Returns `view` with its runs decoded."""
     if not _has_runs(view.text) and not _has_units(view.text, using):
         return view
     found = runs(view.text, using.strict, more)

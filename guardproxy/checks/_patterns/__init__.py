@@ -1,1 +1,1 @@
-"""_patterns."""
+"""Search for patterns in growing text."""

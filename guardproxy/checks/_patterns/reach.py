@@ -1,15 +1,15 @@
-"""Finding rules' matches in a text that is still growing: what is found is final, what could still change is held.
+"""Finds matches of rules in a growing text: reports those that are final and holds text that may still change.
 
 Windows of a text come in, `Scan`s go out; nothing is kept between them, so every answer is a function of the text.
 
-What is found, defined on the whole text. From a place `p` (at first 0) each rule walks from match to match: leftmost
-first, at most `reach` characters long (text beyond that does not exist for the match), the next one from the end of
-the one before. Matches that overlap form one finding, whose label is that of the earliest rule. A finding
-that has grown to `CHAIN` characters is cut there, and all rules walk on from its end.
+Findings, defined on the whole text: from a place `p` (at first 0) each rule moves from match to match: leftmost first, at
+most `reach` characters long (the match cannot see the text beyond), the next match from the end of the one before. Matches
+that overlap form one finding with the label of the earliest rule. A finding that has grown to `CHAIN` characters is cut
+there, and all rules continue from its end.
 
-What is final. A match that could begin at `i` is decided when the text from `i` on is not the beginning of a match
-(see `_shape.py`), or is longer than `reach`. `settled` is the first place that is undecided, moved to the front of any
-match across it. A rule sees one character before its match and one after it; `keep` therefore lies before `settled`.
+Finality: a match that could begin at `i` is decided if the text from `i` on is not the beginning of a match (see `shape.py`),
+or is longer than `reach`. `settled` is the first undecided place, moved to the front of any match across it. A rule sees one
+character before its match and one after it; so `keep` lies before `settled`.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from guardproxy.concurrency import stop_point
 from guardproxy.findings import Finding, Scan, Window
 
 CHAIN = 4096  # characters that a finding made of overlapping matches may have before it is cut
-CONTEXT = 4  # characters kept before `settled`; rules look back one
+CONTEXT = 4  # characters kept before `settled`: rules look back one character
 _BLOCK = 4096  # characters searched at a time, so that a long text costs linear time
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRule:
-    """Something to find.
+    """A rule of a search.
 
-    `source`: the pattern without captures. `find`, `begin`: compiled patterns for a match and for the beginning of one
-    that ends where the text ends (`None`: not known, anything may be one). `reach`: the longest match in characters.
-    `bounded`: no match is longer than `reach` by itself. `group`: the capture that is reported. `accept`: a last word
-    on the captured text.
+    `source`: the pattern without captures. `find`, `begin`: compiled patterns for a match and for the beginning of a match
+    that ends where the text ends (`None`: unknown, any text may be a beginning). `reach`: the longest match in characters.
+    `bounded`: the pattern itself matches at most `reach` characters. `group`: the capture that is reported. `accept`: a last
+    test of the captured text.
     """
 
     label: str
@@ -56,7 +56,7 @@ class SearchRule:
 
 @dataclass(frozen=True, slots=True)
 class SearchMatch:
-    """Characters `start` to `end` were needed; `front` to `back` are reported. `rank`: the rule's place."""
+    """A match. It needs characters `start` to `end`; `front` to `back` are reported. `rank`: the position of its rule."""
 
     start: int
     front: int
@@ -64,11 +64,11 @@ class SearchMatch:
     rank: int
 
 
-Chain = tuple[int, int, int, int]  # start of all that was needed, front, back, rank
+Chain = tuple[int, int, int, int]  # start of all needed text, front, back, rank
 
 
 def compiled(pattern: str) -> Any:
-    """`pattern` compiled by RE2, which raises `re2.error` for what it cannot take."""
+    """Compiles `pattern` with RE2. Raises `re2.error` if RE2 refuses it."""
     options = re2.Options()
     options.log_errors = False
     options.max_mem = 64 << 20
@@ -84,9 +84,9 @@ def rule(
     group: int = 0,
     accept: Callable[[str], bool] | None = None,
 ) -> SearchRule:
-    """A rule from a pattern; `cap`: what a match may have when the pattern sets no bound itself.
+    """Makes a rule from a pattern. `cap`: the longest match in characters, if the pattern itself sets no bound.
 
-    Raises `re2.error` for a pattern that RE2 refuses and `UnreadableError` for one that also matches the empty text,
+    Raises `re2.error` for a pattern that RE2 refuses and `UnreadableError` for a pattern that also matches the empty text,
     that can never match within `cap` characters, or whose matches have no length in characters.
     """
     find = compiled(pattern)
@@ -100,7 +100,7 @@ def rule(
     begin_source: str | None = found.prefix
     try:
         begin = compiled(f"(?:{begin_source})\\z")
-    except re2.error:  # too large as a program: then every place within reach of the end stays undecided
+    except re2.error:  # the program is too large; every place within reach of the end then stays undecided
         begin_source = begin = None
     reach = cap if found.most is None else found.most
     return SearchRule(
@@ -109,31 +109,32 @@ def rule(
 
 
 class Reach:
-    """Rules, and the search for all of them in growing text."""
+    """The search for some rules in growing text."""
 
     def __init__(self, rules: Sequence[SearchRule]) -> None:
         self.rules = tuple(rules)
-        self._shortest = min(each.reach for each in rules)
-        self._longest = max(each.reach for each in rules)
+        self._shortest = min(rule.reach for rule in rules)
+        self._longest = max(rule.reach for rule in rules)
         self._any, self._any_begin = self._sieves()
 
     def _sieves(self) -> tuple[Any, Any]:
-        """One pattern that matches wherever some rule does, and one for the beginnings of all; `None` if too large."""
-        begins = [each.begin_source for each in self.rules if each.begin_source is not None]
+        """Returns one pattern that matches where any rule does, and one for the beginnings of all matches; `None` if too
+        large."""
+        begins = [rule.begin_source for rule in self.rules if rule.begin_source is not None]
         if len(begins) < len(self.rules):
             return None, None
         try:
             return (
-                compiled("|".join(f"(?:{each.source})" for each in self.rules)),
+                compiled("|".join(f"(?:{rule.source})" for rule in self.rules)),
                 compiled(f"(?:{'|'.join(begins)})\\z"),
             )
         except re2.error:
             return None, None
 
     def scan(self, name: str, window: Window) -> Scan:
-        """What the rules find in `window`, under the check's `name`."""
+        """Finds the rules' matches in `window`. `name`: the name of the check."""
         text, size = window.text, _BLOCK
-        # Half of a surrogate pair cannot be encoded; no rule asks for one, so any other character will do.
+        # Half of a surrogate pair cannot be encoded. No rule matches it, so any other character can replace it.
         if not text.isascii() and _SURROGATE.search(text):
             text = _SURROGATE.sub("\ufffd", text)
         at = window.settled - window.start
@@ -156,7 +157,7 @@ class Reach:
         return Scan(tuple(findings), settled, max(window.start, settled - CONTEXT))
 
     def _step(self, text: str, at: int, last: bool) -> tuple[list[tuple[int, int, int]], int]:
-        """The final findings (front, back, rank) in `text` from `at` on, and what is settled."""
+        """Returns the final findings (front, back, rank) in `text` from `at` on, and the settled offset."""
         if self._any is not None and self._any.search(text, at) is None:
             if last:
                 return [], len(text)
@@ -168,9 +169,9 @@ class Reach:
         while True:
             matches: list[SearchMatch] = []
             undecided = len(text)
-            for rank, each in enumerate(self.rules):
+            for rank, rule in enumerate(self.rules):
                 stop_point()
-                more, open_at = _walk(each, rank, text, at, last)
+                more, open_at = _walk(rule, rank, text, at, last)
                 matches += more
                 undecided = min(undecided, open_at)
             chains, cut = _chains(matches, undecided, last)
@@ -178,64 +179,64 @@ class Reach:
                 found += [(front, back, rank) for _, front, back, rank in chains]
                 at = chains[-1][2]
                 continue
-            # Chains are ordered by their fronts, but what they needed may begin earlier and reach over others.
+            # Chains are ordered by their fronts, but the text that they need may begin earlier and overlap other chains.
             settled = untorn([(start, back) for start, _, back, _ in chains], undecided)
             found += [(front, back, rank) for _, front, back, rank in chains if back <= settled]
             return found, max(settled, at)
 
 
-def _walk(each: SearchRule, rank: int, text: str, at: int, last: bool) -> tuple[list[SearchMatch], int]:
-    """The decided matches from `at` on, and the first place that is undecided."""
+def _walk(rule: SearchRule, rank: int, text: str, at: int, last: bool) -> tuple[list[SearchMatch], int]:
+    """Returns the decided matches from `at` on, and the first undecided place."""
     matches: list[SearchMatch] = []
-    undecided = _undecided(each, text, at, last)
+    undecided = _undecided(rule, text, at, last)
     while True:
-        if undecided < at:  # a place inside of a match: the beginning of another is looked for behind it
-            undecided = _undecided(each, text, at, last)
-        span = _first(each, text, at)
+        if undecided < at:  # the place is inside of a match: the next beginning is searched after it
+            undecided = _undecided(rule, text, at, last)
+        span = _first(rule, text, at)
         if span is None or span[0] >= undecided:
             return matches, undecided
         start, front, back = span
-        if each.accept is None or each.accept(text[front:back]):
+        if rule.accept is None or rule.accept(text[front:back]):
             matches.append(SearchMatch(start, front, back, rank))
             at = back
         else:
             at = front if front > start else back
 
 
-def _undecided(each: SearchRule, text: str, at: int, last: bool) -> int:
+def _undecided(rule: SearchRule, text: str, at: int, last: bool) -> int:
     if last:
         return len(text)
-    low = max(at, len(text) - each.reach)
-    if each.begin is None:
+    low = max(at, len(text) - rule.reach)
+    if rule.begin is None:
         return low
-    begin = each.begin.search(text, low)
+    begin = rule.begin.search(text, low)
     return len(text) if begin is None else int(begin.start())
 
 
-def _first(each: SearchRule, text: str, at: int) -> tuple[int, int, int] | None:
-    """The first match from `at` on as (start, front, back)."""
+def _first(rule: SearchRule, text: str, at: int) -> tuple[int, int, int] | None:
+    """Returns the first match from `at` on as (start, front, back)."""
     while True:
-        high = len(text) if each.bounded else min(len(text), at + 2 * each.reach)
-        match = each.find.search(text, at, high)
-        if high < len(text) and (match is None or match.start() >= at + each.reach):
-            at += each.reach  # a match that begins before this fits before `high`; of later ones only a part may show
+        high = len(text) if rule.bounded else min(len(text), at + 2 * rule.reach)
+        match = rule.find.search(text, at, high)
+        if high < len(text) and (match is None or match.start() >= at + rule.reach):
+            at += rule.reach  # a match that begins before this ends before `high`; a later match may be cut off
             continue
         if match is None:
             return None
         start = match.start()
-        if match.end() - start > each.reach:
-            match = each.find.match(text, start, start + each.reach)
+        if match.end() - start > rule.reach:
+            match = rule.find.match(text, start, start + rule.reach)
         if match is not None:
-            front, back = match.span(each.group)
+            front, back = match.span(rule.group)
             if back > front:
                 return start, front, back
         at = start + 1
 
 
 def _chains(matches: list[SearchMatch], undecided: int, last: bool) -> tuple[list[Chain], bool]:
-    """Overlapping matches joined, and whether the last chain was cut.
+    """Joins overlapping matches. Also returns whether the last chain was cut.
 
-    A match whose front is not before `undecided` stands alone for now: one yet to come may take its place before it.
+    A match whose front is not before `undecided` is not joined yet: a later match may take its place.
     """
     chains: list[Chain] = []
     for match in sorted(matches, key=lambda match: (match.front, -match.back, match.rank)):

@@ -1,8 +1,8 @@
-"""The shape of an RE2 pattern: how long its matches are, and which texts are the beginning of one.
+"""The shape of an RE2 pattern: the length of its matches, and a pattern for the beginnings of its matches.
 
-A pattern that RE2 has accepted comes in; a `Shape` goes out. Nothing is kept. `prefix` is the point of this file: a
-pattern for every non-empty beginning of every match. A text that does not end in such a beginning cannot be changed by
-what follows, which is what lets a stream go on at once.
+A pattern that RE2 has accepted comes in; a `PatternShape` goes out. Nothing is kept. The purpose of this file is `prefix`: a
+pattern for every non-empty beginning of every match. A text that does not end in such a beginning cannot be changed by later
+text, so a stream can release it at once.
 
     beginnings(ab) = beginnings(a) | a beginnings(b)        beginnings(a|b) = beginnings(a) | beginnings(b)
     beginnings(a{m,n}) = a{0,n-1} beginnings(a)             an assertion (\\b, ^, $) has none of its own
@@ -24,16 +24,16 @@ _ASSERTIONS = {"\\A", "\\z", "\\b", "\\B"}
 
 
 class UnreadableError(Exception):
-    """A pattern whose matches cannot be found in growing text; the message says what to change."""
+    """A pattern whose matches cannot be found in growing text; the message tells the author how to change it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatternShape:
-    """What is known of a pattern.
+    """The properties of a pattern.
 
-    `source`: a pattern without captures that matches the same texts (what it prefers among them may differ).
-    `prefix`: a pattern for the beginnings of its matches, or "" when it only ever matches the empty text. `least`,
-    `most`: the length of a match in characters; `most` is `None` when unbounded.
+    `source`: a pattern without captures that matches the same texts (its preference among them may differ). `prefix`: a
+    pattern for the beginnings of its matches, or "" if it only matches the empty text. `least`, `most`: the length of a match
+    in characters; `most` is `None` if there is no bound.
     """
 
     source: str
@@ -46,7 +46,7 @@ _NOTHING = PatternShape("(?:)", "", 0, 0)
 
 
 def shape(pattern: str) -> PatternShape:
-    """The shape of `pattern`, which RE2 must have accepted. Raises `UnreadableError`."""
+    """Returns the shape of `pattern`, which RE2 must have accepted. Raises `UnreadableError`."""
     reader = _ShapeReader(pattern)
     found = reader.alternation("")
     if reader.at != len(pattern):
@@ -57,12 +57,12 @@ def shape(pattern: str) -> PatternShape:
 def _either(shapes: list[PatternShape]) -> PatternShape:
     if len(shapes) == 1:
         return shapes[0]
-    mosts = [each.most for each in shapes]
-    prefixes = [each.prefix for each in shapes if each.prefix]
+    mosts = [shape.most for shape in shapes]
+    prefixes = [shape.prefix for shape in shapes if shape.prefix]
     return PatternShape(
-        f"(?:{'|'.join(each.source for each in shapes)})",
+        f"(?:{'|'.join(shape.source for shape in shapes)})",
         f"(?:{'|'.join(prefixes)})" if prefixes else "",
-        min(each.least for each in shapes),
+        min(shape.least for shape in shapes),
         None if None in mosts else max(most for most in mosts if most is not None),
     )
 
@@ -78,13 +78,15 @@ def _both(first: PatternShape, second: PatternShape) -> PatternShape:
     )
 
 
-def _many(one: PatternShape, least: int, most: int | None, mark: str) -> PatternShape:
-    if most == 0 or one.source == "(?:)":
+def _many(shape: PatternShape, least: int, most: int | None, mark: str) -> PatternShape:
+    if most == 0 or shape.source == "(?:)":
         return _NOTHING
-    again = "" if most == 1 else f"(?:{one.source})*" if most is None else f"(?:{one.source}){{0,{most - 1}}}"
-    endless = one.most is None or (most is None and one.most > 0)
-    longest = None if endless else (one.most or 0) * (most or 0)
-    return PatternShape(f"(?:{one.source}){mark}", again + one.prefix if one.prefix else "", one.least * least, longest)
+    again = "" if most == 1 else f"(?:{shape.source})*" if most is None else f"(?:{shape.source}){{0,{most - 1}}}"
+    endless = shape.most is None or (most is None and shape.most > 0)
+    longest = None if endless else (shape.most or 0) * (most or 0)
+    return PatternShape(
+        f"(?:{shape.source}){mark}", again + shape.prefix if shape.prefix else "", shape.least * least, longest
+    )
 
 
 class _ShapeReader:
@@ -95,7 +97,7 @@ class _ShapeReader:
         self.at = 0
 
     def alternation(self, flags: str) -> PatternShape:
-        """Up to the end or the closing bracket. Flags that a branch sets hold for the branches after it, as in RE2."""
+        """Reads up to the end or the closing bracket. Flags that a branch sets hold for the branches after it, as in RE2."""
         branches: list[PatternShape] = []
         while True:
             parts, flags = self.branch(flags)
@@ -167,7 +169,7 @@ class _ShapeReader:
         return _character("\\{" if letter == "{" else letter, flags)
 
     def quoted(self, flags: str) -> list[PatternShape]:
-        """The characters between `\\Q` and `\\E` (or the end)."""
+        """Reads the characters between `\\Q` and `\\E` (or the end)."""
         end = self.pattern.find("\\E", self.at)
         text = self.pattern[self.at + 2 : end if end >= 0 else len(self.pattern)]
         self.at = end + 2 if end >= 0 else len(self.pattern)
@@ -184,6 +186,6 @@ def _flagged(source: str, flags: str) -> str:
 
 
 def _merged(flags: str, group: re.Match[str]) -> str:
-    """`flags` with those that the group sets added and those that it clears removed; `U` changes no beginning."""
+    """Returns `flags` plus those that the group sets, minus those that it clears; `U` changes no beginning."""
     kept = (set(flags) | set(group[1] or "")) - set(group[2] or "") - {"U"}
     return "".join(sorted(kept))

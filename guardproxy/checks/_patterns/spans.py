@@ -1,6 +1,6 @@
-"""Questions about spans of a text that would cost the square of their number if each pair were compared.
+"""Questions about spans of a text. Comparing each pair of spans would take squared time.
 
-Spans come in as start and end, end exclusive; places and answers go out.
+In: spans as start and end, end exclusive. Out: places and answers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 
 def untorn(spans: Sequence[tuple[int, int]], place: int) -> int:
-    """The last place up to `place` that lies inside of none of `spans`."""
+    """Returns the last place up to `place` that is not inside of any of `spans`."""
     low = high = 0
     for start, end in sorted(spans):
         if start >= place:
@@ -19,16 +19,16 @@ def untorn(spans: Sequence[tuple[int, int]], place: int) -> int:
             high = max(high, end)
         else:
             low, high = start, end
-        if high > place:  # what begins later cannot move the place below `low`
+        if high > place:  # later spans cannot move the place below `low`
             return low
     return place
 
 
-class Taken:
-    """Spans of which none overlaps another. Each question costs the logarithm of the number of spans.
+class SpanSet:
+    """A set of spans that do not overlap. Each operation costs the logarithm of the number of spans.
 
-    A Fenwick tree holds, for the starts in order, the largest start taken so far. No two spans that are taken overlap, so
-    only the last one that starts before the end of a new span can overlap that one.
+    A Fenwick tree holds, for the starts in order, the largest start in the set so far. Spans in the set do not overlap, so
+    only the last span that starts before the end of a new span can overlap it.
     """
 
     def __init__(self, starts: Iterable[int]) -> None:
@@ -37,7 +37,7 @@ class Taken:
         self._ends: dict[int, int] = {}
 
     def add(self, start: int, end: int) -> bool:
-        """Takes a span whose start was announced if it overlaps none taken before. Returns whether it did."""
+        """Adds a span, whose start was announced, if it overlaps no span of the set. Returns whether it was added."""
         at = bisect_left(self._starts, end)
         last = -1
         while at > 0:

@@ -1,1 +1,1 @@
-"""_pii."""
+"""Identifiers of people: Presidio's recognizers and names, in growing text."""

@@ -1,18 +1,18 @@
-"""What a pattern of the `regex` module can match at most, in the words of RE2: its cover.
+"""The cover of a pattern of the `regex` module: RE2 patterns that match at least what the pattern matches.
 
 A pattern that Presidio runs comes in; a `Cover` goes out. Nothing is kept. Wherever the pattern matches, `body` matches the
-same characters, and while text from some place on could still be the beginning of a match, or something that an
-assertion has yet to see, `begin` matches it to its end. The other way round nothing is promised: both may match more.
+same characters. While text from some place on could still be the beginning of a match, or text that an assertion has yet to
+see, `begin` matches it to its end. The reverse does not hold: both may match more.
 
-RE2 does not see the text but its `trace`: one byte a character. ASCII stands for itself, every other character for the kind
-that patterns can ask for: a digit (`0` stands for it), white space, another word character (`_`), or none of these. So
-RE2 needs no Unicode tables of its own (they may be of another year than those of `regex`), offsets stay the same, and
+RE2 does not see the text but its `trace`: one byte a character. ASCII stays, and every other character is replaced by its
+kind, as far as patterns can tell kinds apart: a digit (`0`), white space, another word character (`_`), or none of these. So
+RE2 needs no Unicode tables of its own (which may be of another version than those of `regex`), offsets stay the same, and
 `\\b` means the same to both.
 
     begin(ab) = begin(a) | a begin(b)      begin(a|b) = begin(a) | begin(b)      begin(a{m,n}) = a{0,n-1} begin(a)
 
-An assertion takes no characters. One that looks ahead adds what it has to see before it can answer (`proper`: all of a match
-but its last character); one that looks behind adds nothing, `behind` tells how far it looks.
+An assertion takes no characters. A lookahead adds the text that it has to see before it can answer (`proper`: all of a match
+but its last character). A lookbehind adds nothing; `behind` is its length.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from typing import Any
 
 import regex
 
-_DIGIT, _SPACE, _WORD, _OTHER = ord("0"), 2, ord("_"), 4  # the bytes that stand for characters beyond ASCII
+_DIGIT, _SPACE, _WORD, _OTHER = ord("0"), 2, ord("_"), 4  # the bytes for characters beyond ASCII
 _REMEMBERED = 1 << 16
 _BEYOND = 1 << _DIGIT | 1 << _SPACE | 1 << _WORD | 1 << _OTHER
-_FOLDS = {"\u0130": "i", "\u0131": "i", "\u017f": "s", "\u212a": "k"}  # `regex` ignores the case of these, too
+_FOLDS = {"\u0130": "i", "\u0131": "i", "\u017f": "s", "\u212a": "k"}  # `regex` also ignores the case of these
 _ALL = (1 << 128) - 1
 _FLAGS = regex.IGNORECASE | regex.MULTILINE | regex.DOTALL | regex.VERBOSE | regex.UNICODE
-_ANY = "\ue000"  # stands for a class that only `regex` knows; read as any character
+_ANY = "\ue000"  # replaces a class that only `regex` knows; read as any character
 _SCOPE = re.compile(r"\(\?([imsxu]+)\)")
 _KNOWN_TO_REGEX = re.compile(r"\\[pP](?:\{[^}]*\}|[A-Za-z])|\\h")
 _POSIX = re.compile(r"\[:\^?\w+:\]")
@@ -42,15 +42,15 @@ UNBOUNDED = 1 << 30
 
 
 class UncoveredError(Exception):
-    """A pattern whose structure cannot be told; the message says why."""
+    """A pattern whose structure cannot be determined; the message states the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """`body`, `begin`: patterns for RE2 over a trace.
+    """RE2 patterns over a trace: `body` and `begin`.
 
-    `behind`: how many characters before a match it looks at. `reach`: how many, from the first of a match on, say whether
-    there is one. Both are `UNBOUNDED` where no number can be told.
+    `behind`: the number of characters before a match that the pattern reads. `reach`: the number of characters, from the
+    first of a match on, that decide whether there is a match. Both are `UNBOUNDED` if there is no limit.
     """
 
     body: str
@@ -61,7 +61,8 @@ class Cover:
 
 @dataclass(frozen=True, slots=True)
 class _PatternPart:
-    """Of a part of a pattern: `empty`: it never takes a character; `wide`: at most so many; `ahead`: so many more are seen."""
+    """The cover of a part of a pattern. `empty`: it never takes a character; `wide`: the most characters that it takes;
+    `ahead`: the number of further characters that it reads."""
 
     body: str
     begin: str
@@ -76,7 +77,7 @@ _NOTHING = _PatternPart("", "", "", True, 0)
 
 
 def trace(text: str) -> bytes:
-    """One byte a character; equal to the text's own bytes where it is ASCII."""
+    """Returns one byte a character. ASCII text gives its own bytes."""
     return text.encode() if text.isascii() else text.translate(_KINDS).encode("latin-1")
 
 
@@ -87,7 +88,7 @@ def _kind(letter: str) -> int:
 
 
 class _Kinds(dict[int, int]):
-    """The kind of each character, for `str.translate`: found when it is first met, and for so many kept."""
+    """The kind of each character, for `str.translate`: computed on first use; a limited number is cached."""
 
     def __missing__(self, code: int) -> int:
         kind = code if code < 128 else _kind(chr(code))
@@ -104,14 +105,14 @@ _word = regex.compile(r"\w").match
 
 @cache
 def cover(pattern: str, flags: int) -> Cover:
-    """The cover of `pattern` compiled with `flags`. Raises `UncoveredError`."""
+    """Returns the cover of `pattern` compiled with `flags`. Raises `UncoveredError`."""
     tree, flags = parsed(pattern, flags)
     whole = _CoverReader().sequence(tree, flags)
     return Cover(whole.body or "(?:)", whole.begin, whole.behind, min(UNBOUNDED, whole.wide + whole.ahead))
 
 
 def parsed(pattern: str, flags: int) -> tuple[Any, int]:
-    """The pattern as Python's own parser reads it, and the flags that hold for all of it. Raises `UncoveredError`."""
+    """Parses a pattern with Python's own parser. Also returns the flags that hold for all of it. Raises `UncoveredError`."""
     if flags & ~_FLAGS:
         raise UncoveredError("its flags may only be those for case, lines, dots, and comments")
     plain, flags = _plain(pattern, flags)
@@ -123,7 +124,7 @@ def parsed(pattern: str, flags: int) -> tuple[Any, int]:
 
 
 def _plain(pattern: str, flags: int) -> tuple[str, int]:
-    """What `re` can parse, and the flags that hold for all of it."""
+    """Returns the pattern in a form that `re` can parse, and the flags that hold for all of it."""
     out: list[str] = []
     at, inside = 0, False
     while at < len(pattern):
@@ -145,7 +146,7 @@ def _plain(pattern: str, flags: int) -> tuple[str, int]:
 
 
 def _seq(parts: Sequence[_PatternPart]) -> _PatternPart:
-    """Parts one after the other, folded from the right so that each appears once in the beginnings."""
+    """Joins consecutive parts, folded from the right, so that each part appears once in the beginnings."""
     return reduce(lambda rest, part: _both(part, rest), reversed(parts), _NOTHING)
 
 
@@ -158,7 +159,7 @@ def _both(first: _PatternPart, rest: _PatternPart) -> _PatternPart:
         _or([first.begin, first.body + rest.proper if rest.proper else ""]),
         first.empty and rest.empty,
         min(UNBOUNDED, first.wide + rest.wide),
-        max(first.behind, rest.behind),  # what a later part looks at behind itself may lie before the match
+        max(first.behind, rest.behind),  # a later part may look behind, before the match
         max(first.ahead, rest.ahead),
     )
 
@@ -181,29 +182,29 @@ def _either(parts: Sequence[_PatternPart]) -> _PatternPart:
     )
 
 
-def _many(one: _PatternPart, least: int, most: int | None) -> _PatternPart:
+def _many(part: _PatternPart, least: int, most: int | None) -> _PatternPart:
     if most == 0:
         return _NOTHING
     if (most or 0) > LIMIT:
         most = None
     least = min(least, LIMIT)
     if most == 1:
-        again, proper = "", one.proper
+        again, proper = "", part.proper
     else:
-        again = f"(?:{one.body})*" if most is None else f"(?:{one.body}){{0,{most - 1}}}"
-        proper = again + one.begin if one.begin else ""
+        again = f"(?:{part.body})*" if most is None else f"(?:{part.body}){{0,{most - 1}}}"
+        proper = again + part.begin if part.begin else ""
     counts = {(0, None): "*", (1, None): "+", (0, 1): "?", (1, 1): ""}
     mark = counts.get((least, most), f"{{{least},{'' if most is None else most}}}")
-    wide = 0 if one.wide == 0 else UNBOUNDED if most is None else min(UNBOUNDED, one.wide * most)
-    begin = again + one.begin if one.begin else ""
-    return _PatternPart(f"(?:{one.body}){mark}", begin, proper, one.empty, wide, one.behind, one.ahead)
+    wide = 0 if part.wide == 0 else UNBOUNDED if most is None else min(UNBOUNDED, part.wide * most)
+    begin = again + part.begin if part.begin else ""
+    return _PatternPart(f"(?:{part.body}){mark}", begin, proper, part.empty, wide, part.behind, part.ahead)
 
 
 class _CoverReader:
     """Reads a parsed pattern. `groups`: the groups read so far, each as its tree with its flags.
 
     `again`: the pattern is a group that a back-reference repeats. A reference takes the characters that the group took, and
-    it asks none of the group's assertions again: what held there need not hold here. `folds`: letters count in any case.
+    does not test the group's assertions again: they need not hold here. `folds`: letters match in any case.
     """
 
     def __init__(
@@ -226,8 +227,8 @@ class _CoverReader:
             return _either([self.sequence(branch, flags) for branch in value[1]])
         if kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
             most = int(value[1])
-            one = self.sequence(value[2], flags)
-            return _many(one, int(value[0]), None if most >= UNBOUNDED else most)
+            repeated = self.sequence(value[2], flags)
+            return _many(repeated, int(value[0]), None if most >= UNBOUNDED else most)
         if kind == "SUBPATTERN":
             group, added, removed, inside = value
             within = (flags | added) & ~removed
@@ -262,27 +263,27 @@ class _CoverReader:
 
 
 def _set(kind: str, value: Any, flags: int) -> int:
-    """The bytes of a trace that a character class can match, as bits. Never too few."""
+    """Returns the bytes of a trace that a character class can match, as bits. It may return more, never fewer."""
     if kind == "ANY":
         return _ALL if flags & regex.DOTALL else _ALL & ~(1 << ord("\n"))
     if kind == "NOT_LITERAL":
         return _ALL & ~_inner([("LITERAL", value)], flags)
-    items = [("LITERAL", value)] if kind == "LITERAL" else [(str(one), what) for one, what in value]
+    items = [("LITERAL", value)] if kind == "LITERAL" else [(str(item), what) for item, what in value]
     if items[0][0] == "NEGATE":
         return _ALL & ~_inner(items[1:], flags)
     bits = 0
-    for one, what in items:
-        bits |= _outer(one, what, flags)
+    for item, what in items:
+        bits |= _outer(item, what, flags)
     return bits
 
 
 def _folded(bits: int) -> int:
-    """`bits`, and the bytes of all other cases of their letters. Never too few."""
+    """Returns `bits` and the bytes of all other cases of their letters. It may return more, never fewer."""
     found = bits
     for code in range(128):
         if bits >> code & 1 and chr(code).isalpha():
             found |= 1 << ord(chr(code).swapcase())
-    odd = sum(1 << ord(letter) for letter in "iksIKS")  # letters that have other cases beyond ASCII
+    odd = sum(1 << ord(letter) for letter in "iksIKS")  # letters that have another case beyond ASCII
     if found & odd:
         found |= 1 << _WORD
     if found >> _WORD & 1:
@@ -304,7 +305,7 @@ def _ascii(low: int, high: int, flags: int) -> int:
 
 
 def _outer(kind: str, value: Any, flags: int) -> int:
-    """The bits of one item of a class, or more."""
+    """Returns the bits of one item of a class, or more."""
     if kind == "CATEGORY":
         return _CATEGORIES[str(value)][0]
     low, high = _letters(kind, value)
@@ -318,15 +319,15 @@ def _outer(kind: str, value: Any, flags: int) -> int:
             if low <= ord(odd) <= high:
                 bits |= _ascii(ord(letter), ord(letter), flags)
     if high > 127:
-        # A character beyond ASCII: its own kind, and that of its other cases.
+        # A character beyond ASCII: its own kind, and the kind of its other cases.
         bits |= 1 << _kind(chr(low)) | 1 << _WORD if low == high else _BEYOND
     return bits
 
 
 def _inner(items: Sequence[tuple[str, Any]], flags: int) -> int:
-    """The bits that a negated class surely leaves out: never one too many.
+    """Returns the bits that a negated class surely excludes. It may return fewer, never more.
 
-    Some bytes have two meanings, and only a category leaves out both.
+    Some bytes have two meanings, and only a category excludes both.
     """
     bits = 0
     for kind, value in items:
@@ -344,11 +345,9 @@ def _pick(test: Callable[[str], Any]) -> int:
 
 _S = 1 << _SPACE
 _DIGITS, _WORDS = _pick(_digit), _pick(_word)
-_SPACES, _ALL_SPACES = (
-    _pick(_space),
-    _pick(str.isspace),
-)  # `re`, which reads patterns for telephone numbers, has some more
-# What each may match, and what it matches in any case.
+# `re`, which runs the patterns for telephone numbers, knows more characters of white space.
+_SPACES, _ALL_SPACES = _pick(_space), _pick(str.isspace)
+# The characters that each may match, and its matches in any case.
 _CATEGORIES = {
     "CATEGORY_DIGIT": (_DIGITS, _DIGITS),
     "CATEGORY_NOT_DIGIT": (_ALL & ~_DIGITS, _ALL & ~_DIGITS),
@@ -360,7 +359,7 @@ _CATEGORIES = {
 
 
 def _class(bits: int) -> str:
-    """A class of RE2 for the bytes of `bits`."""
+    """Returns an RE2 class for the bytes of `bits`."""
     if bits == _ALL:
         return r"[\x00-\x7f]"
     ranges = []

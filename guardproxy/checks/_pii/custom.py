@@ -1,13 +1,12 @@
 """A user's own recognizers: files in Presidio's format, and classes.
 
-Names from a policy come in, recognizers for a language and what tells them from others go out. Nothing is kept. A file
-is read by whoever loads policies; Presidio's own code makes recognizers of it. A pattern that could take too long is
-refused here:
+Names from a policy come in; recognizers for a language, and a digest, go out. Nothing is kept. The loader of policies reads
+the files; Presidio's own code makes recognizers of them. A pattern that could take too long is refused here:
 
-Each place where a pattern repeats something without a bound is tried: a text that leads up to it, what it repeats up to
-`LONG` characters in a row, and something that fits nowhere. `LONG` is more than is ever searched at once. A pattern that
-needs more than `LIMIT_S` for one of these texts is refused. This finds repeats inside of repeats, and neighbours that can
-share characters; it does not prove that there is no slower text, so each search has a limit of its own when it runs.
+Each place where a pattern repeats a part without a bound is tested with a text: characters that lead up to the place, the
+repeated part up to `LONG` characters in a row, and a character that matches nowhere. `LONG` is more than a search ever reads
+at once. A pattern that needs more than `LIMIT_S` for one of these texts is refused. This finds nested repeats, and adjacent
+repeats that share characters. It does not prove that no slower text exists, so each search has a time limit of its own.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ _SIZES = (24, 256, LONG)
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 
-class Custom:
-    """What `recognizers` names: `made(language)` gives recognizers, `digest` tells them from others. `code`: whether a class
-    may be imported."""
+class CustomRecognizers:
+    """The recognizers that the option `recognizers` names. `made(language)` returns them, `digest` identifies them. `code`:
+    whether a class may be imported."""
 
     def __init__(self, entries: list[str], read: Callable[[str], bytes] | None, code: bool = False) -> None:
         self._makers: list[Callable[[str], list[Any]]] = []
@@ -53,12 +52,15 @@ class Custom:
         self.digest = " ".join(parts)
 
     def made(self, language: str) -> list[Any]:
-        """The recognizers for a language. Raises `OptionError`."""
-        found = [one for maker in self._makers for one in maker(language)]
-        for one in found:
-            for pattern in getattr(one, "patterns", ()):
-                if pattern not in getattr(type(one), "PATTERNS", ()) or type(one) not in classes().values():
-                    _refuse_slow(one, pattern)
+        """Returns the recognizers for a language. Raises `OptionError`."""
+        found = [recognizer for maker in self._makers for recognizer in maker(language)]
+        for recognizer in found:
+            for pattern in getattr(recognizer, "patterns", ()):
+                if (
+                    pattern not in getattr(type(recognizer), "PATTERNS", ())
+                    or type(recognizer) not in classes().values()
+                ):
+                    _refuse_slow(recognizer, pattern)
         return found
 
 
@@ -85,30 +87,30 @@ def _file(path: str, content: bytes) -> Callable[[str], list[Any]]:
         from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider  # noqa: PLC0415
 
         flags = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
-        asked = {"global_regex_flags": int(flags), **tree, "supported_languages": [language]}
+        configuration = {"global_regex_flags": int(flags), **tree, "supported_languages": [language]}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                registry = RecognizerRegistryProvider(registry_configuration=asked).create_recognizer_registry()
+                registry = RecognizerRegistryProvider(registry_configuration=configuration).create_recognizer_registry()
         except Exception as error:
             raise OptionError("recognizers", f"Presidio refuses `{path}`: {' '.join(str(error).split())}") from None
-        return [one for one in registry.recognizers if one.supported_language == language]
+        return [recognizer for recognizer in registry.recognizers if recognizer.supported_language == language]
 
     return made
 
 
 def _refuse_models(path: str, entries: list[Any]) -> None:
-    """Refuses Presidio's classes that load a model or ask a service. They are never made: making one runs code and may fetch
-    files."""
+    """Refuses Presidio's classes that load a model or call a service. They are never instantiated: that runs code and may
+    fetch files."""
     presidio()
     from presidio_analyzer.recognizer_registry.recognizers_loader_utils import RecognizerListLoader  # noqa: PLC0415
 
     known = {kind.__name__: kind for kind in RecognizerListLoader.get_all_existing_recognizers()}
     for entry in entries:
-        told = entry if isinstance(entry, dict) else {"name": entry}
-        kinds = (known.get(name) for key in ("class_name", "name") if isinstance(name := told.get(key), str))
+        fields = entry if isinstance(entry, dict) else {"name": entry}
+        kinds = (known.get(name) for key in ("class_name", "name") if isinstance(name := fields.get(key), str))
         for kind in kinds:
-            if kind is not None and kind not in classes().values() and told.get("enabled", True) is not False:
+            if kind is not None and kind not in classes().values() and fields.get("enabled", True) is not False:
                 raise OptionError("recognizers", f"`{path}`: {kind.__name__} needs a model or a service; disable it")
 
 
@@ -135,7 +137,7 @@ def _class(entry: str, code: bool) -> Any:
 
 
 def _code(kind: Any) -> str:
-    """A digest of the file that a class is in."""
+    """Returns a digest of the file that a class is in."""
     try:
         code = inspect.getsource(sys.modules[kind.__module__])
     except (OSError, TypeError):
@@ -147,10 +149,10 @@ def _instances(entry: str, kind: Any) -> Callable[[str], list[Any]]:
     def made(language: str) -> list[Any]:
         try:
             takes = "supported_language" in inspect.signature(kind).parameters
-            one = kind(supported_language=language) if takes else kind()
+            recognizer = kind(supported_language=language) if takes else kind()
         except Exception as error:
             raise OptionError("recognizers", f"cannot make a `{entry}`: {type(error).__name__}: {error}") from None
-        return [one] if one.supported_language == language else []
+        return [recognizer] if recognizer.supported_language == language else []
 
     return made
 
@@ -175,9 +177,9 @@ def _refuse_slow(recognizer: Any, pattern: Any) -> None:
 
 
 def attacks(tree: Any) -> Iterator[str]:
-    """Texts on which a pattern that backtracks too much shows it."""
+    """Returns texts on which a pattern that backtracks too much is slow."""
     for likes in ("a0A .-_@/:", "0aA-. _@/:"):
-        whole = _example(tree, likes)  # a module that looks for what must be there first does not give up at once
+        whole = _example(tree, likes)  # a module that first searches for a required part does not give up at once
         for lead, repeated in _repeats(tree, "", likes):
             for size in _SIZES:
                 for end in ("\x00", " ", "", f"\x00{whole}"):
@@ -185,7 +187,7 @@ def attacks(tree: Any) -> Iterator[str]:
 
 
 def _repeats(tree: Any, lead: str, likes: str) -> Iterator[tuple[str, str]]:
-    """What leads up to each repeat without a bound, and what is repeated."""
+    """Yields the text that leads up to each unbounded repeat, and the repeated part."""
     for operation, value in tree:
         for inside in _inner(str(operation), value):
             yield from _repeats(inside, lead, likes)
@@ -196,7 +198,7 @@ def _repeats(tree: Any, lead: str, likes: str) -> Iterator[tuple[str, str]]:
 
 
 def _inner(kind: str, value: Any) -> list[Any]:
-    """The patterns within one part of a pattern."""
+    """Returns the patterns inside of a part of a pattern."""
     if kind in _REPEATS:
         return [value[2]]
     if kind == "BRANCH":
@@ -209,21 +211,21 @@ def _inner(kind: str, value: Any) -> list[Any]:
 
 
 def _branches(tree: Any) -> list[Any]:
-    """The alternatives that a pattern is made of, or itself."""
+    """Returns the alternatives of a pattern, or the pattern itself."""
     if len(tree) == 1 and str(tree[0][0]) in ("BRANCH", "SUBPATTERN", "ATOMIC_GROUP"):
-        return [each for inside in _inner(str(tree[0][0]), tree[0][1]) for each in _branches(inside)]
+        return [branch for inside in _inner(str(tree[0][0]), tree[0][1]) for branch in _branches(inside)]
     return [tree]
 
 
 def _example(tree: Any, likes: str) -> str:
-    """A text that a pattern matches, or nearly; of a class, the first of the characters that it `likes`."""
+    """Returns a text that a pattern matches, or nearly. Of a class it takes the first of the characters in `likes`."""
     out = ""
     for operation, value in tree:
         kind = str(operation)
         if kind == "LITERAL":
             out += chr(value)
         elif kind == "IN":
-            out += _one_of([(str(one), what) for one, what in value], likes)
+            out += _one_of([(str(item), what) for item, what in value], likes)
         elif kind in ("ANY", "NOT_LITERAL"):
             out += likes[0]
         elif kind in _REPEATS:
@@ -234,7 +236,7 @@ def _example(tree: Any, likes: str) -> str:
 
 
 def _one_of(items: list[tuple[str, Any]], likes: str) -> str:
-    """A character of a class; those first that other repeats are most likely to take, too."""
+    """Returns a character of a class, preferably one that other repeats are likely to take as well."""
     for letter in likes:
         if _holds(items, letter):
             return letter

@@ -1,14 +1,14 @@
 """The findings of Presidio's recognizers in growing text.
 
-A text and a place in it come in; findings that no continuation can change, and how far that holds, go out. Nothing is
-kept. For a text as a whole the findings are those of Presidio's `AnalyzerEngine.analyze`, before any overlap is resolved.
+A text and a place in it come in; findings that no continuation can change, and the settled offset, go out. Nothing is kept.
+For a whole text the findings are those of Presidio's `AnalyzerEngine.analyze`, before overlaps are resolved.
 
-- One pass of RE2 over the text tells which patterns can match at all (`_cover.py`), and, for those, where. There the
-  pattern itself is asked, by the module that Presidio uses. What RE2 lets pass is too much at times, never too little.
-- Another looks, from the end of the text backwards, for the first place where a match could still begin or grow. What
-  begins before it is decided. `settled` is that place, moved to the front of every match across it: from there, each
-  pattern would go on as it does in the whole text.
-- A score that context can raise needs the words before the match, and the rest of the chunk that the match begins in.
+- One pass of RE2 over the text tells which patterns can match at all (`cover.py`), and where. At these places the pattern
+  itself is searched, by the module that Presidio uses. RE2 may name too many places, never too few.
+- A second pass, from the end of the text backwards, finds the first place where a match could still begin or grow. All
+  matches that begin before it are decided. `settled` is that place, moved to the front of every match across it: from there,
+  each pattern continues as it does in the whole text.
+- A score that context can raise needs the words before the match, and the rest of the chunk in which the match begins.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ import regex
 from guardproxy.checks._patterns.spans import untorn
 from guardproxy.checks._pii.cover import UNBOUNDED, Cover, trace
 from guardproxy.checks._pii.phone import Phones
-from guardproxy.checks._pii.words import LOOK, Around, Words
+from guardproxy.checks._pii.words import LOOK, Surroundings, Words
 from guardproxy.concurrency import stop_point
 
-BEHIND = LOOK + 1  # characters before `settled` that a search needs
-_NEAR = 64  # characters behind a place that RE2 has named in which the pattern itself looks for a match
+BEHIND = LOOK + 1  # a search needs this number of characters before `settled`
+_NEAR = 64  # the pattern itself is searched up to this number of characters after a place that RE2 named
 
 Spans = list[tuple[int, int]]
 
 
 class Span(NamedTuple):
-    """`proven`: a checksum or a format says so, not only a pattern."""
+    """A found span. `proven`: a checksum or a format confirms it, not only a pattern."""
 
     start: int
     end: int
@@ -44,10 +44,10 @@ class Span(NamedTuple):
 
 
 class Source(Protocol):
-    """One recognizer: where it can find something, what it finds, and which words raise its scores.
+    """One recognizer: the places of its findings, its findings, and the words that raise its scores.
 
-    `bodies`, `begins`: RE2 patterns over traces, one of each for a pattern. `least`: the score from which its findings
-    count. `single`: of findings that lie in others of no lower score only the others count, before context is seen.
+    `bodies`, `begins`: RE2 patterns over traces, one of each for a pattern. `least`: the score from which its findings count.
+    `single`: a finding inside of another finding with at least its score is dropped, before context is applied.
     """
 
     @property
@@ -64,30 +64,30 @@ class Source(Protocol):
     def single(self) -> bool: ...
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
-        """The findings from `at` on that begin before `undecided`, and all spans that must not be torn.
+        """Returns the findings from `at` on that begin before `undecided`, and all spans that must not be torn.
 
-        `first`: where one of all bodies matches first.
+        `first`: the first place at which any body matches.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Boost:
-    """What a word of context does: `more` is added to a score, which becomes `least` if it was lower still."""
+    """The effect of a word of context: `more` is added to a score, and the result is at least `least`."""
 
     more: float
     least: float
 
     def of(self, score: float) -> float:
-        """`score`, raised."""
+        """Returns the raised score."""
         return min(max(score + self.more, self.least), 1.0)
 
 
 class Engine:
     """Searches for the findings of `sources`.
 
-    `detect(text, start)`: the language of the text before `start`; where there is one, only recognizers for it count. It is
-    not asked where the language of a text is told.
+    `detect(text, start)`: the language of the text before `start`; if it returns one, only recognizers for that language
+    count. It is not called if the language of a text is known.
     """
 
     def __init__(
@@ -98,12 +98,12 @@ class Engine:
         begins = [begin for source in sources for begin in source.begins if begin]
         self._any = "|".join(dict.fromkeys(bodies))
         self._begin = f"(?:{'|'.join(dict.fromkeys(begins))})\\z"
-        for pattern in (self._any, self._begin):  # now, not at the first text that needs it
+        for pattern in (self._any, self._begin):  # here, so that the first text need not wait
             compiled(pattern)
 
     def step(self, text: str, at: int, last: bool, told: str = "") -> tuple[list[Span], int]:
-        """The final findings from `at` on, sorted, and how far the text is settled. `text` is all that can be seen; `told`:
-        its language, where that is known."""
+        """Returns the final findings from `at` on, sorted, and the settled offset. `text` is all text so far; `told`: its
+        language, if known."""
         traced = trace(text)
         undecided = len(text)
         if not last and (open_at := compiled(self._begin).search(traced, at)):
@@ -114,7 +114,7 @@ class Engine:
         found: list[Span] = []
         taken: Spans = []
         settled = undecided
-        around: dict[str, Around] = {}
+        around: dict[str, Surroundings] = {}
         for source in self.sources:
             stop_point()
             spans, torn = source.look(text, traced, at, first.start(), undecided)
@@ -131,14 +131,16 @@ class Engine:
         settled = untorn(taken, settled)
         return sorted(without_contained([span for span in found if span.end <= settled])), settled
 
-    def _score(self, text: str, source: Source, span: Span, last: bool, around: dict[str, Around]) -> float | None:
-        """The span's score, raised where context supports it; `None`: not known yet."""
+    def _score(
+        self, text: str, source: Source, span: Span, last: bool, around: dict[str, Surroundings]
+    ) -> float | None:
+        """Returns the span's score, raised if context supports it; `None`: not decided yet."""
         raised = self.boost.of(span.score)
         if not source.context or raised == span.score or raised < source.least:
             return span.score
         language = source.words.language
         if language not in around:
-            around[language] = Around(source.words, text, last)
+            around[language] = Surroundings(source.words, text, last)
         support = around[language].support(span.start, source.context)
         if support is None:
             return None
@@ -146,7 +148,7 @@ class Engine:
 
 
 def without_contained(spans: list[Span]) -> list[Span]:
-    """Presidio's `remove_duplicates`: a span that lies in another of its kind, of no lower score, is dropped."""
+    """Presidio's `remove_duplicates`: drops a span inside of another span of its entity with at least its score."""
     if len(spans) < 2:
         return spans
     kept: list[Span] = []
@@ -163,7 +165,7 @@ def without_contained(spans: list[Span]) -> list[Span]:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One pattern of a recognizer. `empty`: it may match nothing. `timeout_s`: how long the pattern of a user may take."""
+    """One pattern of a recognizer. `empty`: it may match the empty text. `timeout_s`: the time limit of a user's pattern."""
 
     exact: Any
     cover: Cover
@@ -172,7 +174,7 @@ class Pattern:
     timeout_s: float | None
 
     def matches(self, text: str, traced: bytes, at: int, undecided: int) -> Iterator[Any]:
-        """What `finditer` gives from `at` on, as far as it begins before `undecided`."""
+        """Yields the matches of `finditer` from `at` on that begin before `undecided`."""
         limits = {} if self.timeout_s is None else {"timeout": self.timeout_s}
         reach = self.cover.reach
         body = compiled(self.cover.body)
@@ -184,7 +186,7 @@ class Pattern:
             if start >= undecided:
                 return
             if self.cover.behind > LOOK:
-                # What it may see before itself is the same wherever the text was cut.
+                # The text that a match may see before itself is the same wherever the text was cut.
                 low = max(0, start - LOOK)
                 match, near = _Shifted.match(self.exact, text[low:], start - low, low, limits), 0
             elif reach >= UNBOUNDED:
@@ -201,7 +203,7 @@ class Pattern:
 
 
 class _Shifted:
-    """A match in a part of a text, with the offsets of the whole."""
+    """A match in a part of a text, with offsets of the whole text."""
 
     def __init__(self, match: Any, shift: int) -> None:
         self._match, self._shift = match, shift
@@ -230,7 +232,7 @@ Judge = Callable[[Any, str, float], tuple[int, int, float, bool] | None]
 
 @dataclass(frozen=True, slots=True)
 class PatternSource:
-    """A recognizer made of patterns. `judge(match, text, score)`: what becomes of a match, if anything."""
+    """A recognizer made of patterns. `judge(match, text, score)`: returns the finding for a match, if any."""
 
     entity: str
     patterns: Sequence[Pattern]
@@ -253,15 +255,15 @@ class PatternSource:
             for match in pattern.matches(text, traced, first, undecided):
                 stop_point()
                 taken.append(match.span())
-                if judged := self.judge(match, text, pattern.score):
-                    start, end, score, proven = judged
+                if result := self.judge(match, text, pattern.score):
+                    start, end, score, proven = result
                     found.append(Span(start, end, self.entity, score, proven))
         return found, taken
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneSource:
-    """A recognizer of telephone numbers. `accept`: a last word on a number."""
+    """A recognizer of telephone numbers. `accept`: a last test of a number."""
 
     entity: str
     phones: Phones
@@ -297,7 +299,7 @@ class PhoneSource:
 
 
 def options() -> Any:
-    """RE2's options for a pattern over traces."""
+    """Returns RE2's options for a pattern over traces."""
     chosen = re2.Options()
     chosen.encoding = type(chosen.encoding).LATIN1
     chosen.never_capture = True
@@ -307,15 +309,15 @@ def options() -> Any:
 
 
 def hits(patterns: tuple[str, ...], traced: bytes, first: int) -> Sequence[int]:
-    """Which of the patterns a trace may match from `first` on."""
+    """Returns the numbers of the patterns that may match a trace from `first` on."""
     if len(patterns) == 1:
         return (0,)
     return _set(patterns).Match(traced[max(0, first - 1) :]) or ()
 
 
-@lru_cache(maxsize=1024)  # policies come and go
+@lru_cache(maxsize=1024)  # bounded, as policies come and go
 def _set(patterns: tuple[str, ...]) -> Any:
-    """One for each recognizer: all patterns in one set have far too many states."""
+    """Returns the set of a recognizer's patterns. A single set of all patterns would have far too many states."""
     found = re2.Set.SearchSet(options())
     for pattern in patterns:
         found.Add(pattern.encode())
@@ -323,12 +325,12 @@ def _set(patterns: tuple[str, ...]) -> Any:
     return found
 
 
-@lru_cache(maxsize=1024)  # policies come and go
+@lru_cache(maxsize=1024)  # bounded, as policies come and go
 def compiled(pattern: str) -> Any:
-    """An RE2 pattern over traces."""
+    """Compiles an RE2 pattern over traces."""
     return re2.compile(pattern.encode(), options())
 
 
 def exact(pattern: str, flags: int) -> Any:
-    """A pattern as Presidio compiles it."""
+    """Compiles a pattern as Presidio does."""
     return regex.compile(pattern, flags=flags)

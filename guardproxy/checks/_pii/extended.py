@@ -1,16 +1,16 @@
-"""Recognizers beside Presidio's, for identifiers that its patterns leave out.
+"""Recognizers beside Presidio's, for identifiers that its patterns miss.
 
 Words of a language and thresholds come in; the engine's sources go out. Nothing is kept.
 
-- EMAIL_ADDRESS: what stands behind the last separator before `@`, at any host: a name without a dot, a private domain, an
-  address in brackets, an internationalized name. Not versions of packages (`react@18.2.0`).
-- CREDIT_CARD: groups of digits with anything but letters and digits between them (line ends, markdown, quotes and commas),
-  and numbers with a decimal point or an exponent. The checksum and the issuer's first digits must be right.
+- EMAIL_ADDRESS: the text after the last separator before `@`, at any host: a name without a dot, a private domain, an address
+  in brackets, an internationalized name. Not versions of packages (`react@18.2.0`).
+- CREDIT_CARD: groups of digits with any characters except letters and digits between them (line ends, markdown, quotes and
+  commas), and numbers with a decimal point or an exponent. The checksum and the issuer's first digits must be right.
 - US_SSN: three groups with the same signs between them.
-- IBAN_CODE: groups of four with anything between them, the country's length and the right check digits.
+- IBAN_CODE: groups of four with any characters between them, the country's length and the right check digits.
 
-Whether there is a finding at a place depends on the characters from the one before it up to the longest match of the
-pattern alone, so a search may begin anywhere.
+A finding at a place depends only on the characters from the one before it up to the longest match of the pattern, so a search
+may begin anywhere.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from guardproxy.checks._pii.words import Words
 
 SEPARATOR = r"[\W_]{1,16}"
 _HOST = r"(?:[^\W_](?:[^\W_]|-){0,62}(?:\.[^\W_](?:[^\W_]|-){0,62}){0,8}|\[(?:IPv6:)?[0-9A-Fa-f:.]{2,45}\])"
-# What stands for an address where a schema asks for one: a client that sends it again means the address, which is not here.
+# The replacement for an address where a schema demands one: a client that sends it back means an address unknown here.
 _STAND_IN_HOST = "redacted.example"
 _STAND_IN = regex.compile("[bcdfghjkmnpqrtvz]{12}")
 _EMAIL = rf"""(?<local>[\w.+%'-]{{1,64}})"?@(?<host>{_HOST})"""
@@ -46,9 +46,10 @@ _IBAN = (
 _COMMIT = regex.compile("(?=.*[0-9])[0-9a-f]{7,40}")
 _GROUP = regex.compile("[0-9]+")
 _LIKELY, _CERTAIN, _GUESS = 0.6, 1.0, 0.5
+# Tags that may follow the name of a package in place of a version.
 _TAGS = frozenset(
     ("latest", "next", "beta", "alpha", "canary", "stable", "lts", "dev", "head", "main", "master", "workspace")
-)  # what follows the name of a package
+)
 _USUAL = {(4, 4, 4, 4), (4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4), (4, 4, 4, 1)}
 _IBAN_SIZES = {
     15: "NO", 16: "BE", 18: "DK FO FI GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU XK MN", 21: "CH HR LI LV",
@@ -61,7 +62,7 @@ _SIZES = {country: size for size, countries in _IBAN_SIZES.items() for country i
 
 @dataclass(frozen=True, slots=True)
 class OwnSource:
-    """A `Source` that asks `judge` about every place where a pattern matches, overlapping matches included."""
+    """A `Source` that calls `judge` for every match of a pattern, overlapping matches included."""
 
     entity: str
     pattern: Any
@@ -97,7 +98,8 @@ class OwnSource:
 
 
 def own(entities: frozenset[str], words: Words, threshold: float | None, otherwise: float) -> list[Source]:
-    """The sources for those of `entities` that there are recognizers for. `words`: of any language; they are not asked."""
+    """Returns the sources for those of `entities` that have recognizers here. `words`: of any language, as they are not
+    used."""
     least = otherwise if threshold is None else threshold
     return [
         OwnSource(entity, exact(pattern, 0), _covered(pattern), judge, words, least, entity == "EMAIL_ADDRESS")
@@ -173,7 +175,7 @@ def _float(match: Any) -> Span | None:
 
 
 def is_card(digits: str) -> bool:
-    """Whether digits can be the number of a card: its issuer's first digits, its length and its checksum."""
+    """Whether digits can be the number of a card, by its issuer's first digits, its length and its checksum."""
     size, first, two, three, four = len(digits), digits[0], int(digits[:2]), int(digits[:3]), int(digits[:4])
     known = (
         (first == "4" and size in (13, 16, 19))

@@ -1,14 +1,14 @@
-"""Names in growing text: which pieces of it a tagger is asked about, and up to where its answer is final.
+"""Names in growing text: cuts it into pieces for a tagger and tells which of its answers are final.
 
-Text from a *border* on comes in; spans, what is settled and where the next text must begin go out. Nothing is kept.
+Text from a *border* on comes in; spans, the settled offset and the start of the next text go out. Nothing is kept.
 
-A border is a place that the words since the border before it alone decide: the end of a clause or a sentence, of a
-line, or of `Cuts.most_words` words. So whoever begins at a border finds the same ones as before. What lies between two
-borders is tagged together with up to `CONTEXT_WORDS` words before it. Text on its way to the model is there as a whole
-and is cut into sentences; an answer is cut into clauses, so that little of a stream is held back.
+A border is a place that depends only on the words since the border before it: the end of a clause or a sentence, of a line,
+or of `PieceLimits.most_words` words. So a search that begins at a border finds the same borders as before. The text between
+two borders is tagged together with up to `CONTEXT_WORDS` words before it. A request is available as a whole and is cut into
+sentences; an answer is cut into clauses, so that little of a stream is held back.
 
-A piece of nothing but plain words is not tagged at all, and a name begins at most one word before the first word of its
-piece that is not plain. So ordinary words go on as they come, and only a piece with a candidate is held to its end.
+A piece that has only plain words is not tagged, and a name begins at most one word before the first word of its piece that is
+not plain. So ordinary words are released as they come, and only a piece with a candidate is held to its end.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ _SHORT_FORM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PieceLimits:
-    """After how many words a piece may end: with its sentence, its clause (0: not at all), its line; and must."""
+    """The numbers of words after which a piece may end: with its sentence, its clause (0: never), its line; and after which
+    it must end."""
 
     sentence_words: int
     clause_words: int
@@ -56,9 +57,9 @@ CUTS: dict[Direction, PieceLimits] = {"request": PieceLimits(12, 0, 12, 56), "re
 
 @dataclass(frozen=True, slots=True)
 class TextPiece:
-    """Characters `start` to `end` between two borders. `words`: how many; `whole`: its end is known.
+    """Characters `start` to `end` between two borders. `words`: their number; `whole`: the end is known.
 
-    `candidate`: where a name in it may begin at the earliest; the end where none can.
+    `candidate`: the first place at which a name in it may begin; the end if there is none.
     """
 
     start: int
@@ -70,15 +71,15 @@ class TextPiece:
 
 @dataclass(frozen=True, slots=True)
 class NameSpans:
-    """`spans`: start, end, label and score of each name, in order and without overlaps; `settled`: up to where that is
-    final; `parts`: the pieces of the text."""
+    """Names in a text. `spans`: start, end, label and score of each name, in order and without overlaps; `settled`: the
+    offset up to which they are final; `parts`: the pieces of the text."""
 
     spans: list[tuple[int, int, str, float]]
     settled: int
     parts: tuple[TextPiece, ...]
 
     def keep(self, at: int) -> int:
-        """The border at which a text must begin in which all that lies at or after `at` is found again."""
+        """Returns the border from which a new text must begin, so that everything at or after `at` is found again."""
         number = next((number for number, part in enumerate(self.parts) if part.end > at), len(self.parts))
         first = context_start(self.parts, number)
         return self.parts[first].start if first < len(self.parts) else at
@@ -86,26 +87,26 @@ class NameSpans:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """`labels`: what is looked for, with the score from which it counts."""
+    """Finds names. `labels`: the labels, with the score from which each counts."""
 
     tagger: Tagger
     labels: dict[str, float]
 
     def find(self, text: str, settled: int, direction: Direction, last: bool) -> NameSpans:
-        """What is final in `text`, which begins at a border; nothing before `settled` is reported again."""
+        """Returns the final names in `text`, which begins at a border. Names before `settled` are not reported again."""
         parts = tuple(self.parts(text, direction, last))
-        asked = [
+        contexts = [
             (parts[context_start(parts, at)].start, part)
             for at, part in enumerate(parts)
             if part.whole and part.end > settled and part.candidate < part.end
         ]
         tagged: list[list[Tag]] = []
-        for first in range(0, len(asked), AT_ONCE):
+        for first in range(0, len(contexts), AT_ONCE):
             stop_point()
-            tagged += self.tagger.tag([text[start : part.end] for start, part in asked[first : first + AT_ONCE]])
+            tagged += self.tagger.tag([text[start : part.end] for start, part in contexts[first : first + AT_ONCE]])
         spans = [
             span
-            for (start, part), tags in zip(asked, tagged, strict=True)
+            for (start, part), tags in zip(contexts, tagged, strict=True)
             for tag in tags
             if (span := self._span(text, start, part, tag)) and span[0] >= settled
         ]
@@ -113,7 +114,8 @@ class Names:
         return NameSpans(spans, max(settled, open_at), parts)
 
     def _span(self, text: str, start: int, part: TextPiece, tag: Tag) -> tuple[int, int, str, float] | None:
-        """A tag of a piece as a span, without what lies in the context before or cannot be part of a name."""
+        """Converts a tag of a piece to a span, without characters that lie in the context before it or cannot be part of a
+        name."""
         low, high = max(start + tag.start, part.candidate), start + tag.end
         while low < high and not text[low].isalnum():
             low += 1
@@ -122,10 +124,10 @@ class Names:
         return low, high, tag.label, tag.score
 
     def parts(self, text: str, direction: Direction, last: bool) -> Iterator[TextPiece]:
-        """The pieces of a text that begins at a border; only the last one may be open."""
+        """Returns the pieces of a text that begins at a border; only the last piece may be open."""
         cuts = CUTS[direction]
         start = end = count = 0
-        before = 0  # where the word before begins
+        before = 0  # the start of the word before
         candidate = -1
         for match in _WORD.finditer(text):
             word, end = match[0], match.end()
@@ -143,7 +145,7 @@ class Names:
             yield TextPiece(start, len(text), count, last, candidate)
 
     def is_plain(self, word: str) -> bool:
-        """Whether a word can be no part of a name: each of its forms is known as such."""
+        """Whether a word cannot be part of a name: each of its forms is known to be plain."""
         words = self.tagger.timeless if "DATE_TIME" in self.labels else self.tagger.plain
         if "DATE_TIME" in self.labels and _DIGIT.search(word):
             return False
@@ -151,7 +153,7 @@ class Names:
 
 
 def context_start(parts: Sequence[TextPiece], at: int) -> int:
-    """The number of the piece with which the context of piece number `at` begins."""
+    """Returns the number of the piece with which the context of piece number `at` begins."""
     words = 0
     while at and (words := words + parts[at - 1].words) <= CONTEXT_WORDS:
         at -= 1

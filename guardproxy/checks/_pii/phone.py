@@ -2,15 +2,15 @@
 
 A text comes in; the numbers of all regions go out. Nothing is kept between texts.
 
-The matcher walks over a text once for each region: it takes the next candidate (digits with signs between them), asks whether
-all of it is a valid number, then asks the same of parts of it in a fixed order, and goes on behind the number it found, or
-behind the candidate. Which candidates and parts there are does not depend on the region. So here they are made once, and
-a region is asked only about those whose digits can be one of its numbers: a pattern for its national numbers, with what
-may be dialled before them, made of the metadata that the matcher itself goes by. The question itself is the matcher's own.
+The matcher reads a text once for each region: it takes the next candidate (digits with signs between them), tests whether the
+whole candidate is a valid number, then tests parts of it in a fixed order. It continues after the number that it found, or
+after the candidate. The candidates and parts do not depend on the region. So this module makes them once, and tests a region
+only for those whose digits can be a number of it. For that it has a pattern for each region's national numbers and their
+dialling prefixes, made of the metadata that the matcher uses. The test itself is the matcher's own.
 
-Two things are not as in Presidio. The matcher gives up on a text after 65,535 parts that are no numbers; this search goes
-on. And a region is not asked about parts of what another one took as a whole: Presidio drops such findings, as they
-lie in another of the same kind.
+Two things differ from Presidio. The matcher gives up on a text after 65,535 invalid parts; this search continues. And a
+region is not tested for parts of a candidate that another region accepted as a whole: Presidio drops such findings, as they
+lie in another finding of the same entity.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ import re2
 from guardproxy.checks._pii.cover import UNBOUNDED, cover
 
 _NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
-_ODD = re.compile(
-    r"[^\W\d_]|[#\uff03~\uff5e\u223c\u2053]"
-)  # letters and signs of extensions: not only digits count then
+# Letters and signs of extensions: with them, not only digits matter.
+_ODD = re.compile(r"[^\W\d_]|[#\uff03~\uff5e\u223c\u2053]")
 _PLUS = re.compile(r"[+\uff0b\d]")
 _LONG = re.compile(r"\d{20}|(?:\d+\D+){20}")
-_MOST_DIGITS = 48  # more than a way out of a country, a code, a prefix with a carrier, and 17 digits of a number
-_DIALLED = 3  # letters from which the matcher takes letters for digits; fewer are dropped
+# More than an international prefix, a country code, a prefix with a carrier, and 17 digits of a number.
+_MOST_DIGITS = 48
+_DIALLED = 3  # from this number of letters on, the matcher reads letters as digits; fewer are dropped
 _ABROAD = 5  # digits: a country code and the shortest number of any country
 _TYPES = (
     "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan", "voicemail",
@@ -40,7 +40,7 @@ _TYPES = (
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number from `start` to `end`, valid in `region`; `parsed` is what `phonenumbers` makes of it."""
+    """A number from `start` to `end`, valid in `region`; `parsed` is the number as `phonenumbers` parses it."""
 
     start: int
     end: int
@@ -49,14 +49,14 @@ class Number:
 
 
 class Phones:
-    """The numbers of some regions.
+    """Finds the numbers of some regions.
 
-    `body`: an RE2 pattern for what every candidate with enough digits contains. `begin`: one for the beginnings of
-    candidates, over traces (see `_cover.py`).
+    `body`: an RE2 pattern for a text that every candidate with enough digits contains. `begin`: a pattern for the beginnings
+    of candidates, over traces (see `cover.py`).
     """
 
     def __init__(self, regions: Sequence[str], leniency: int, every: bool) -> None:
-        """`every`: the numbers of all regions count, even where one region's lies in another's."""
+        """`every`: the numbers of all regions count, even if one region's number lies in another's."""
         import phonenumbers.phonenumbermatcher as matcher  # noqa: PLC0415
 
         self.regions, self.leniency, self.every = tuple(regions), leniency, every
@@ -68,17 +68,17 @@ class Phones:
         digit = cover(r"\d", 0).body
         extension = cover(rf"\d(?:{self._m._EXTN_PATTERNS_FOR_MATCHING})", re.IGNORECASE).body
         self.body = f"(?:{digit}(?:{sign}{digit}){{{self.digits - 1}}}|{extension})"
-        # A time of day behind a date takes the number away, so `:` and a digit may still matter.
+        # A time of day after a date makes the number invalid, so `:` and a digit may still matter.
         self.begin = f"(?:{shape.begin}|{shape.body}:[0-5]?)"
-        self._before = 5 * self.digits + 12  # characters of a candidate before `body`: brackets, plus, single digits
+        self._before = 5 * self.digits + 12  # a candidate's characters before `body`: brackets, plus, single digits
         self._sieve = _Sieve(self.regions) if self._exact else None
 
     def search(
         self, text: str, traced: bytes, at: int, undecided: int, next_body: Callable[[int], int]
     ) -> tuple[list[Number], list[tuple[int, int]]]:
-        """The numbers from `at` on, and all candidates with enough digits, that begin before `undecided`.
+        """Returns the numbers from `at` on, and all candidates with enough digits, that begin before `undecided`.
 
-        `next_body(i)`: where `body` matches next from `i` on, or -1.
+        `next_body(i)`: returns the next match of `body` from `i` on, or -1.
         """
         found: list[Number] = []
         spans: list[tuple[int, int]] = []
@@ -97,7 +97,7 @@ class Phones:
             if second := self._m._SECOND_NUMBER_START_PATTERN.search(inside):
                 inside = inside[: second.start()]
             end = start + len(inside)
-            if enough >= end:  # too few digits: nothing is in it, and torn apart it is the same
+            if enough >= end:  # too few digits: no number is in it, and in parts it gives the same
                 waiting[end] = (*waiting.get(end, ()), *regions)
                 continue
             spans.append((start, end))
@@ -114,11 +114,11 @@ class Phones:
 
     def _ask(self, text: str, traced: bytes, candidate: str, start: int, regions: Sequence[str]) -> list[Number]:
         found: list[Number] = []
-        asked = set()
+        tried = set()
         for part, at in self._parts(text, candidate, start):
-            if len(part) < self.digits or (part, at) in asked:
+            if len(part) < self.digits or (part, at) in tried:
                 continue
-            asked.add((part, at))
+            tried.add((part, at))
             possible, alike = self._possible(part, traced[at : at + len(part)], regions)
             for region in possible:
                 matcher = self._m.PhoneNumberMatcher(text, region, leniency=self.leniency)
@@ -126,16 +126,16 @@ class Phones:
                 if match is None:
                     continue
                 taken = regions if alike else [region]
-                found += [Number(match.start, match.end, each, match.number) for each in taken]
+                found += [Number(match.start, match.end, owner, match.number) for owner in taken]
                 if not self.every and at == start and part == candidate and not _LONG.search(candidate):
                     return found
-                regions = [other for other in regions if other not in taken]
+                regions = [region for region in regions if region not in taken]
             if not regions:
                 break
         return found
 
     def _parts(self, text: str, candidate: str, start: int) -> Iterator[tuple[str, int]]:
-        """What the matcher asks about, in its order."""
+        """Yields the parts that the matcher tests, in its order."""
         rules = self._m
         if rules._SLASH_SEPARATED_DATES.search(candidate):
             return
@@ -143,7 +143,7 @@ class Phones:
             return
         yield candidate, start
         if candidate.isdigit():
-            return  # every part is made by a sign
+            return  # a sign separates every part
         for inner in rules._INNER_MATCHES:
             group = inner.search(candidate)
             if group:
@@ -157,14 +157,15 @@ class Phones:
         return part[: unwanted.start()] if unwanted else part
 
     def _possible(self, part: str, traced: bytes, regions: Sequence[str]) -> tuple[Sequence[str], bool]:
-        """The regions that must be asked about `part`, never too few, and whether the first speaks for all."""
+        """Returns the regions in which `part` must be tested, never too few, and whether the result of the first holds for
+        all."""
         if not self._exact:
             return regions, False
         if _ODD.search(part):
             _, number = _maybe_strip_extension(part)
             if sum(map(str.isalpha, number)) >= _DIALLED:
                 return regions, False
-            part, traced = number, traced[: len(number)]  # what is dialled is what stands before the extension
+            part, traced = number, traced[: len(number)]  # the dialled number ends before the extension
         digits = traced.translate(None, _NO_DIGITS)
         if not self.digits <= len(digits) <= _MOST_DIGITS:
             return (), False
@@ -194,13 +195,13 @@ def _has_code(digits: bytes) -> bool:
 
 
 def _metadata(region: str) -> list[Any]:
-    """The metadata of a region and of all that share its country code."""
+    """Returns the metadata of a region and of all regions that share its country code."""
     from phonenumbers.phonemetadata import PhoneMetadata  # noqa: PLC0415
     from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE as CODES  # noqa: PLC0415
 
     own: Any = PhoneMetadata.metadata_for_region(region)
-    others = [PhoneMetadata.metadata_for_region(other) for other in CODES[own.country_code]]
-    return [own, *(other for other in others if other is not None and other is not own)]
+    others = [PhoneMetadata.metadata_for_region(code_region) for code_region in CODES[own.country_code]]
+    return [own, *(metadata for metadata in others if metadata is not None and metadata is not own)]
 
 
 def _shortest(region: str) -> int:
@@ -208,10 +209,10 @@ def _shortest(region: str) -> int:
 
 
 class _Sieve:
-    """Which digits can be a number of which region.
+    """Tells in which regions digits can be a number.
 
-    One set of patterns, two a region: numbers as they are dialled there with something before them, and bare ones. A
-    bare number that the region always writes with its prefix is none to the matcher.
+    It holds one set of patterns, two for each region: numbers as they are dialled there with a prefix, and without. A number
+    without its prefix is invalid to the matcher if the region always writes the prefix.
     """
 
     def __init__(self, regions: Sequence[str]) -> None:
@@ -230,7 +231,7 @@ class _Sieve:
         self._formats = {region: _formats(region) for region in regions}
 
     def possible(self, digits: bytes) -> set[str]:
-        """The regions in which a number with these digits may be valid."""
+        """Returns the regions in which a number with these digits may be valid."""
         hits = self._set.Match(digits)
         if not hits:
             return set()
@@ -240,7 +241,7 @@ class _Sieve:
         return found | {region for region in bare if region not in found and not self._needs_prefix(region, number)}
 
     def _needs_prefix(self, region: str, number: str) -> bool:
-        """Whether the matcher turns a bare number down as its prefix is missing."""
+        """Whether the matcher refuses a number without a prefix because the prefix is missing."""
         prefix, formats = self._formats[region]
         if prefix is None or prefix.match(number):
             return False
@@ -251,7 +252,7 @@ class _Sieve:
 
 
 def _national(region: str) -> tuple[str, str]:
-    """Patterns for the digits of a number as it is dialled in a region, with something before it and bare."""
+    """Returns patterns for the digits of a number as it is dialled in a region, with a prefix and without."""
     own, *_ = known = _metadata(region)
     rule = own.national_prefix_transform_rule
     if rule and not re.fullmatch(r"\\\d", rule):
@@ -262,7 +263,7 @@ def _national(region: str) -> tuple[str, str]:
     code = str(own.country_code)
     dialled = [f"{code}(?:{valid})"]
     if own.national_prefix_for_parsing:
-        # A rule that rewrites what follows the prefix leaves an end of it.
+        # A rule that rewrites the text after the prefix keeps its end.
         rest = r"\d*" if rule else ""
         dialled.append(f"(?:{code})?(?:{own.national_prefix_for_parsing}){{1,2}}{rest}(?:{valid})")
     dialled.append(rf"(?:{own.international_prefix or '00'})\d*")
@@ -270,7 +271,8 @@ def _national(region: str) -> tuple[str, str]:
 
 
 def _formats(region: str) -> tuple[Any, list[tuple[Any, Any, bool]]]:
-    """A pattern for a region's prefix and, for each way to write a number, patterns and whether it must have the prefix."""
+    """Returns a pattern for a region's prefix and, for each way to write a number, patterns and whether the prefix is
+    required."""
     from phonenumbers.phonenumberutil import _formatting_rule_has_first_group_only, region_code_for_country_code  # noqa: PLC0415
 
     own = _metadata(region)[0]

@@ -1,8 +1,8 @@
-"""Presidio's recognizers: which there are, and what the engine needs to know of each.
+"""Presidio's recognizers, and the properties of each that the engine needs.
 
-Names of entities or of recognizer classes, and what a user brings (`_custom.py`), come in; recognizers and the engine's
-`Source`s go out. Everything is read off the recognizers themselves, so that a new version of Presidio is read anew.
-Presidio (and spaCy with it) is imported here, when the first check is built, and never sees the network.
+Names of entities or of recognizer classes, and a user's recognizers (`custom.py`), come in; recognizers and the engine's
+`Source`s go out. All properties are read from the recognizers themselves, so that a new version of Presidio needs no change
+here. Presidio (and spaCy with it) is imported when the first check is built, and never uses the network.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ DEFAULTS = (
     "US_ITIN", "US_BANK_NUMBER", "UK_NHS", "MEDICAL_LICENSE", "MAC_ADDRESS",
 )  # fmt: skip
 MODEL_ENTITIES = ("PERSON", "LOCATION", "NRP", "ORGANIZATION", "AGE", "ID", "FACILITY", "PROFESSION", "USERNAME")
-_TIMEOUT_S = 1.0  # for one search with a user's pattern; then the check fails
+_TIMEOUT_S = 1.0  # for one search with a user's pattern; after that the check fails
 _DISTRIBUTIONS = ("presidio-analyzer", "phonenumbers", "tldextract", "spacy", "regex", "google-re2")
 
 
 @cache
 def presidio() -> Any:
-    """The package, with a list of public suffixes that needs no download."""
+    """Returns the package, with a list of public suffixes that needs no download."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import presidio_analyzer  # noqa: PLC0415
         import tldextract.tldextract as tld  # noqa: PLC0415
 
         tld.TLD_EXTRACTOR = tld.TLDExtract(suffix_list_urls=(), cache_dir=None)
-        tld.TLD_EXTRACTOR("example.org")  # reads the list now, not at the first address
-        # It tells about each recognizer and each entity that it loads or leaves out.
+        tld.TLD_EXTRACTOR("example.org")  # reads the list here, so that the first address need not wait
+        # It logs each recognizer and each entity that it loads or leaves out.
         logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
     return presidio_analyzer
 
 
 @cache
 def classes() -> dict[str, type]:
-    """The classes of Presidio's recognizers that need no model, by name."""
+    """Returns the classes of Presidio's recognizers that need no model, by name."""
     from presidio_analyzer import PatternRecognizer, predefined_recognizers  # noqa: PLC0415
     from presidio_analyzer.predefined_recognizers import PhoneRecognizer  # noqa: PLC0415
 
@@ -56,7 +56,7 @@ def classes() -> dict[str, type]:
 
 @cache
 def recognizers() -> dict[str, list[type]]:
-    """Every entity that a pattern recognizer of Presidio finds, with the recognizer's classes."""
+    """Returns every entity that a pattern recognizer of Presidio finds, with the recognizer's classes."""
     presidio()
     found: dict[str, list[type]] = {}
     for kind in classes().values():
@@ -68,7 +68,7 @@ def recognizers() -> dict[str, list[type]]:
 
 @cache
 def configured(language: str) -> tuple[Any, ...]:
-    """The recognizers that Presidio's own configuration loads for a language, less those that need a model."""
+    """Returns the recognizers that Presidio's own configuration loads for a language, without those that need a model."""
     presidio()
     from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider  # noqa: PLC0415
 
@@ -77,17 +77,27 @@ def configured(language: str) -> tuple[Any, ...]:
         provider = RecognizerRegistryProvider(registry_configuration={"supported_languages": [language]})
         registry = provider.create_recognizer_registry()
     known = tuple(classes().values())
-    return tuple(one for one in registry.recognizers if one.supported_language == language and type(one) in known)
+    return tuple(
+        recognizer
+        for recognizer in registry.recognizers
+        if recognizer.supported_language == language and type(recognizer) in known
+    )
 
 
 def defaults(language: str) -> list[str]:
-    """The entities that are looked for in a language unless a policy says otherwise: for English `DEFAULTS`; for others what
-    of it belongs to no country, and what Presidio has for the language or the country of its name."""
+    """Returns the entities that a policy without `entities` searches for in a language. For English these are `DEFAULTS`; for
+    other languages those of `DEFAULTS` that belong to no country, and Presidio's entities for the language or for the country
+    with its code."""
     if language == "en":
         return [entity for entity in DEFAULTS if entity in recognizers()]
-    local = [one for one in configured(language) if one.country_code() is not None]
+    local = [recognizer for recognizer in configured(language) if recognizer.country_code() is not None]
     named = [kind for kind in classes().values() if getattr(kind, "COUNTRY_CODE", None) == language]
-    found = {entity for one in local if one.country_code() == language for entity in one.supported_entities}
+    found = {
+        entity
+        for recognizer in local
+        if recognizer.country_code() == language
+        for entity in recognizer.supported_entities
+    }
     for kind in named:
         maker: Any = kind
         found.update(maker(supported_language=language).supported_entities)
@@ -100,19 +110,20 @@ def defaults(language: str) -> list[str]:
 
 
 def named(name: str, language: str) -> list[Any]:
-    """The recognizers for an entity, or of a class, as Presidio configures them for `language` where it does."""
+    """Returns the recognizers for an entity or a class name. If Presidio configures them for `language`, its configuration is
+    used."""
     kinds = [classes()[name]] if name in classes() else recognizers()[name]
     found = []
     for kind in kinds:
         maker: Any = kind
-        ready = [one for one in configured(language) if type(one) is kind]
+        ready = [recognizer for recognizer in configured(language) if type(recognizer) is kind]
         found += ready or [maker(supported_language=language)]
     return found
 
 
 @cache
 def boost() -> Boost:
-    """What context does to a score in Presidio."""
+    """Returns the effect of context on a score in Presidio."""
     presidio()
     from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer  # noqa: PLC0415
 
@@ -121,7 +132,7 @@ def boost() -> Boost:
 
 
 def versions(detected: bool = False) -> str:
-    """What the findings depend on besides the options; `detected`: also which language a text is in."""
+    """Returns the versions that the findings depend on, beside the options. `detected`: includes the language detector."""
     from importlib.metadata import version  # noqa: PLC0415
 
     names = (*_DISTRIBUTIONS, "py3langid") if detected else _DISTRIBUTIONS
@@ -129,7 +140,7 @@ def versions(detected: bool = False) -> str:
 
 
 def least(recognizer: Any, entity: str, threshold: float | None, otherwise: float) -> float:
-    """The score from which findings count: the one asked for, or the recognizer's own, or else the engine's."""
+    """Returns the score from which findings count: the policy's, otherwise the recognizer's own, otherwise the engine's."""
     if threshold is not None:
         return threshold
     own = recognizer.score_thresholds
@@ -137,9 +148,9 @@ def least(recognizer: Any, entity: str, threshold: float | None, otherwise: floa
 
 
 def source(recognizer: Any, words: Words, threshold: float | None, otherwise: float) -> Source | None:
-    """What the engine needs to know of a recognizer; `None` for one that must see the whole text.
+    """Converts a recognizer to a source; `None` if it must see the whole text.
 
-    Raises `UncoveredError` for a pattern whose structure cannot be told.
+    Raises `UncoveredError` for a pattern whose structure cannot be determined.
     """
     presidio()
     from presidio_analyzer import PatternRecognizer  # noqa: PLC0415
@@ -157,11 +168,11 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
         trusted = kind in classes().values() and recognizer.patterns is getattr(kind, "PATTERNS", None)
         is_iban = kind.analyze is IbanRecognizer.analyze
         judge = partial(_judge_iban if is_iban else _judge, recognizer)
-        judged = kind.validate_result is not PatternRecognizer.validate_result
+        validates = kind.validate_result is not PatternRecognizer.validate_result
         patterns = [
-            _pattern(one, int(recognizer.global_regex_flags), trusted)
-            for one in recognizer.patterns
-            if judged or (boost().of(one.score) if context else one.score) >= from_score
+            _pattern(pattern, int(recognizer.global_regex_flags), trusted)
+            for pattern in recognizer.patterns
+            if validates or (boost().of(pattern.score) if context else pattern.score) >= from_score
         ]
         bodies = tuple(pattern.cover.body for pattern in patterns)
         return PatternSource(entity, patterns, judge, context, words, from_score, not is_iban, bodies)
@@ -177,7 +188,7 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
 def _pattern(pattern: Any, flags: int, trusted: bool) -> Pattern:
     try:
         found = cover(pattern.regex, flags)
-        compiled(found.body)  # now, not at the first text that needs it
+        compiled(found.body)  # here, so that the first text need not wait
         return Pattern(
             exact(pattern.regex, flags),
             found,
@@ -190,7 +201,7 @@ def _pattern(pattern: Any, flags: int, trusted: bool) -> Pattern:
 
 
 def _judge(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, int, float, bool] | None:
-    """What Presidio's `PatternRecognizer` makes of a match."""
+    """Judges a match as Presidio's `PatternRecognizer` does."""
     start, end = match.span()
     if start == end:
         return None
@@ -204,7 +215,8 @@ def _judge(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, i
 
 
 def _judge_iban(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, int, float, bool] | None:
-    """What its `IbanRecognizer` makes of one: the longest of its groups that has the right check digits."""
+    """Judges a match as Presidio's `IbanRecognizer` does: takes the longest sequence of its groups that has the right check
+    digits."""
     start, end = match.span()
     for group in range(len(match.groups()), 0, -1):
         last = match.span(group)[1]
@@ -233,13 +245,13 @@ def _is_local(recognizer: Any, number: Any) -> bool:
 def sources(
     found: Sequence[Any], words: Words, threshold: float | None, otherwise: float
 ) -> tuple[list[Source], list[Any]]:
-    """The engine's sources, and the recognizers that must see the whole text."""
+    """Returns the engine's sources, and the recognizers that must see the whole text."""
     made: list[Source] = []
     whole = []
-    for one in found:
-        known = source(one, words, threshold, otherwise)
+    for recognizer in found:
+        known = source(recognizer, words, threshold, otherwise)
         if known is None:
-            whole.append(one)
-        elif known.bodies:  # else no score can be high enough
+            whole.append(recognizer)
+        elif known.bodies:  # without bodies, no score can be high enough
             made.append(known)
     return made, whole

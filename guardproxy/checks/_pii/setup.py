@@ -1,7 +1,7 @@
-"""The options of the check `pii`, read.
+"""Reads the options of the check `pii`.
 
-Options and what a check is handed come in; an engine, the recognizers that must see whole texts, what looks for names,
-and a digest go out.
+Options and the check's resources come in; an engine, the recognizers that must see whole texts, the finder of names, and a
+digest go out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS
 from guardproxy.checks._options import SCORE, Option, Options, options_digest, with_defaults
 from guardproxy.checks._pii.cover import UncoveredError
-from guardproxy.checks._pii.custom import Custom
+from guardproxy.checks._pii.custom import CustomRecognizers
 from guardproxy.checks._pii.engine import Engine, Source
 from guardproxy.checks._pii.extended import own
 from guardproxy.checks._pii.language import LANGUAGES, detector
@@ -30,7 +30,7 @@ from guardproxy.checks._pii.recognizers import (
     sources,
     versions,
 )
-from guardproxy.checks._pii.whole import Whole, whole
+from guardproxy.checks._pii.whole import WholeTextSearch, whole
 from guardproxy.checks._pii.words import words
 from guardproxy.errors import ConfigError, OptionError
 
@@ -76,19 +76,20 @@ OPTIONS: Options = {
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """`digest`: identifies everything that the findings depend on. `names`: `None` where no name is asked for. `by_header`: the
-    languages of which a request's header may choose. `labels`: all that can be found."""
+    """The parts of a check `pii`. `digest`: identifies everything that the findings depend on. `names`: `None` if the policy
+    names no entity that is a name. `by_header`: the languages that a request's header may choose. `labels`: all labels of
+    findings."""
 
     digest: str
     engine: Engine
-    whole: Whole | None
+    whole: WholeTextSearch | None
     names: Names | None
     by_header: tuple[str, ...]
     labels: frozenset[str]
 
 
 def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
-    """Raises `OptionError` for an option that is unknown or not to be understood."""
+    """Reads the options. Raises `OptionError` for an option that is unknown or invalid."""
     given = with_defaults(options, OPTIONS)
     threshold = given["threshold"]
     if threshold is not None and (
@@ -96,10 +97,10 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     ):
         raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
     languages, how = _languages(given["language"])
-    custom = Custom(_entries(options), resources.read, resources.code)
-    asked = _entities(options)
-    names = _names(options, asked, threshold, resources)
-    structured = [each for each in asked if each not in NAMED]
+    custom = CustomRecognizers(_entries(options), resources.read, resources.code)
+    chosen = _entities(options)
+    names = _names(options, chosen, threshold, resources)
+    structured = [entity for entity in chosen if entity not in NAMED]
     made: list[Source] = []
     seeing_all: list[tuple[str, list[Any]]] = []
     entities: dict[str, list[str]] = {}
@@ -108,19 +109,22 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     for language in languages:
         cut = _words(language)
         brought = custom.made(language)
-        entities[language] = structured if asked or "recognizers" in options else defaults(language)
-        replaced = {type(one) for one in brought}
+        entities[language] = structured if chosen or "recognizers" in options else defaults(language)
+        replaced = {type(recognizer) for recognizer in brought}
         found = {
-            id(one): one for name in entities[language] for one in named(name, language) if type(one) not in replaced
+            id(recognizer): recognizer
+            for name in entities[language]
+            for recognizer in named(name, language)
+            if type(recognizer) not in replaced
         }
-        labels.update(entity for one in (*brought, *found.values()) for entity in one.supported_entities)
+        labels.update(entity for recognizer in (*brought, *found.values()) for entity in recognizer.supported_entities)
         try:
             known, all_of_it = sources([*brought, *found.values()], cut, threshold, THRESHOLD)
         except UncoveredError as error:
             raise OptionError("recognizers", str(error)) from None
         made += known
         seeing_all.append((language, all_of_it))
-        known_entities.update(entity for one in found.values() for entity in one.supported_entities)
+        known_entities.update(entity for recognizer in found.values() for entity in recognizer.supported_entities)
     parity = given["parity"]
     if parity not in PARITY:
         raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
@@ -136,9 +140,11 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names, by_header, frozenset(labels))
 
 
-def _names(options: Mapping[str, Any], asked: list[str], threshold: float | None, resources: Resources) -> Names | None:
-    """What looks for names, where an entity is asked for that needs it, or a model is named."""
-    wanted = [each for each in asked if each in NAMED]
+def _names(
+    options: Mapping[str, Any], chosen: list[str], threshold: float | None, resources: Resources
+) -> Names | None:
+    """Returns the finder of names, if an entity needs it or the policy names a model."""
+    wanted = [entity for entity in chosen if entity in NAMED]
     if not wanted and "model" not in options:
         return None
     model = options.get("model", OPTIONS["model"].default)
@@ -150,27 +156,27 @@ def _names(options: Mapping[str, Any], asked: list[str], threshold: float | None
         tagger = resources.tagger(model)
     except ConfigError as error:
         raise OptionError("model" if "model" in options else "entities", str(error)) from error
-    wanted = wanted or [each for each in NAMED if each in tagger.thresholds and not asked]
-    for each in wanted:
-        if each not in tagger.thresholds:
-            raise OptionError("entities", f"the model `{model}` does not know `{each}`")
-    if "DATE_TIME" in asked and "DATE_TIME" in tagger.thresholds:
+    wanted = wanted or [entity for entity in NAMED if entity in tagger.thresholds and not chosen]
+    for entity in wanted:
+        if entity not in tagger.thresholds:
+            raise OptionError("entities", f"the model `{model}` does not know `{entity}`")
+    if "DATE_TIME" in chosen and "DATE_TIME" in tagger.thresholds:
         wanted.append("DATE_TIME")
     if not wanted:
         raise OptionError(
             "model", f"nothing that is asked for needs the model `{model}`; add one of {', '.join(NAMED)}"
         )
-    return Names(tagger, {each: max(tagger.thresholds[each], threshold or 0.0) for each in wanted})
+    return Names(tagger, {entity: max(tagger.thresholds[entity], threshold or 0.0) for entity in wanted})
 
 
 def _languages(value: Any) -> tuple[list[str], str]:
-    """The languages, and what chooses among them: the text (`auto`), a header (`header`), or nothing."""
+    """Returns the languages, and how one of them is chosen: by the text (`auto`), by a header (`header`), or not at all."""
     if value in ("auto", "header"):
         return list(LANGUAGES), value
-    asked = [value] if isinstance(value, str) else value
-    if not isinstance(asked, list) or not asked or not all(isinstance(each, str) and each for each in asked):
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names or not all(isinstance(entity, str) and entity for entity in names):
         raise OptionError("language", "`language` must be a code like `en`, a list of codes, `auto` or `header`")
-    return list(dict.fromkeys(asked)), ""
+    return list(dict.fromkeys(names)), ""
 
 
 def _words(language: str) -> Any:
@@ -190,7 +196,7 @@ def _detector(languages: list[str]) -> Any:
 def _entries(options: Mapping[str, Any]) -> list[str]:
     value = options.get("recognizers", [])
     entries = [value] if isinstance(value, str) else value
-    if not isinstance(entries, list) or not all(isinstance(each, str) and each for each in entries):
+    if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
         raise OptionError("recognizers", "`recognizers` must be a file or a class, or a list of them")
     if "recognizers" in options and not entries:
         raise OptionError("recognizers", "`recognizers` must name at least one file or class")
@@ -202,15 +208,15 @@ def _entities(options: Mapping[str, Any]) -> list[str]:
     if "entities" not in options:
         return []
     value = options["entities"]
-    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or not value or not all(isinstance(entity, str) for entity in value):
         raise OptionError("entities", "`entities` must be a list of entity names")
-    for each in value:
-        if each in NAMED:
+    for entity in value:
+        if entity in NAMED:
             continue
-        if each in MODEL_ENTITIES:
-            raise OptionError("entities", f"no model here finds `{each}`; of names there are {', '.join(NAMED)}")
-        if each not in known and each not in classes():
-            near = get_close_matches(each.upper(), known, 1) or get_close_matches(each, classes(), 1)
+        if entity in MODEL_ENTITIES:
+            raise OptionError("entities", f"no model here finds `{entity}`; of names there are {', '.join(NAMED)}")
+        if entity not in known and entity not in classes():
+            near = get_close_matches(entity.upper(), known, 1) or get_close_matches(entity, classes(), 1)
             hint = f"did you mean `{near[0]}`?" if near else f"known entities: {', '.join(sorted(known))}"
-            raise OptionError("entities", f"unknown entity `{each}`; {hint}")
+            raise OptionError("entities", f"unknown entity `{entity}`; {hint}")
     return sorted(set(value))

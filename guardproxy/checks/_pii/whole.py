@@ -1,7 +1,7 @@
-"""Recognizers that must see the whole text, because their own code decides what they look at.
+"""Recognizers that must see the whole text, as their own code decides which text they read.
 
-A text comes in, what Presidio's engine finds with these recognizers goes out. Nothing is kept. How far such a recognizer
-looks cannot be told, so a text is held to its end for it; that is the price of a class with its own `analyze`.
+A text comes in, the findings of Presidio's engine with these recognizers go out. Nothing is kept. It is unknown how far such
+a recognizer reads, so a text is held to its end. That is the cost of a class with its own `analyze`.
 """
 
 from __future__ import annotations
@@ -16,26 +16,29 @@ from guardproxy.checks._pii.engine import Span
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class WholeTextSearch:
     """Presidio's engine, for each language. `threshold`: the least score, or `None` for that of each recognizer."""
 
     engines: Sequence[tuple[str, Any]]
     threshold: float | None
 
-    def search(self, text: str, told: str = "") -> list[Span]:
-        """What it finds, in the language that is told, or in all. What a recognizer raises is raised."""
+    def search(self, text: str, wanted_language: str = "") -> list[Span]:
+        """Returns the findings in `wanted_language`, or in all languages if it is empty. Exceptions of recognizers
+        propagate."""
         return [
-            Span(one.start, one.end, one.entity_type, float(one.score), False)
+            Span(result.start, result.end, result.entity_type, float(result.score), False)
             for language, engine in self.engines
-            if told in ("", language)
-            for one in engine.analyze(text, language, score_threshold=self.threshold)
+            if wanted_language in ("", language)
+            for result in engine.analyze(text, language, score_threshold=self.threshold)
         ]
 
 
-def whole(by_language: Sequence[tuple[str, Sequence[Any]]], threshold: float | None, otherwise: float) -> Whole | None:
-    """`None` when there is no such recognizer."""
+def whole(
+    by_language: Sequence[tuple[str, Sequence[Any]]], threshold: float | None, otherwise: float
+) -> WholeTextSearch | None:
+    """Makes the search; `None` if no recognizer needs it."""
     engines = [(language, _engine(language, found, otherwise)) for language, found in by_language if found]
-    return Whole(engines, threshold) if engines else None
+    return WholeTextSearch(engines, threshold) if engines else None
 
 
 def _engine(language: str, recognizers: Sequence[Any], otherwise: float) -> Any:
@@ -52,7 +55,7 @@ def _engine(language: str, recognizers: Sequence[Any], otherwise: float) -> Any:
 
 @cache
 def nlp_engine(language: str) -> Any:
-    """spaCy without a model, for Presidio: each word is its own lemma, for without lemmas context does nothing."""
+    """Returns spaCy without a model, for Presidio. Each word is its own lemma, as context has no effect without lemmas."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import spacy  # noqa: PLC0415

@@ -1,15 +1,15 @@
 """The words around a match, as Presidio's context enhancer sees them: spaCy's tokens, without spaCy's memory.
 
 A text, a place in it, and the words that would support a finding there come in; whether one of them is near goes out. Kept:
-how plain words of letters are cut.
+the tokens of plain chunks.
 
-Presidio cuts the whole text into spaCy tokens. From the token at the match backwards it takes the first `WORDS` that count,
-that is, are neither stop words nor punctuation; and where that token itself does not count, the first one behind it that
-does. spaCy cuts at white space first and then each chunk by itself, by rules of the language; so only the few chunks
-around a match need to be cut, here by the same rules but without a `Vocab`, which would keep every token that it has ever
-seen. `LOOK` characters before and behind the place count, and only chunks that lie in them whole.
+Presidio cuts the whole text into spaCy tokens. A token counts if it is neither a stop word nor punctuation. From the token at
+the match backwards Presidio takes the first `WORDS` tokens that count. If the token at the match does not count, it also
+takes the first token after it that does. spaCy cuts at white space first and then each chunk by itself, by rules of the
+language. So only the few chunks around a match need to be cut. This module uses the same rules without a `Vocab`, which would
+keep every token that it has ever seen. Only chunks that lie whole within `LOOK` characters before and after the place count.
 
-One thing is not as in Presidio: it joins all tokens of a text in one list of keywords and splits those with a colon, so that
+One thing differs from Presidio: it joins all tokens of a text to one list of keywords and splits those with a colon, so that
 `to:5` anywhere, even later, makes every `to` a word that counts. Here a stop word never counts.
 """
 
@@ -26,16 +26,17 @@ from typing import Any
 WORDS = 6  # the token at the match and five before it
 LOOK = 1024
 _PERSONAL = re.compile(r"[\d@]")
-_ATOM = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_|\s+")  # no token that counts has less than one of these
+_ATOM = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_|\s+")  # every token that counts has at least one of these
 _SOLID = re.compile(r"\S+")
 _DIGIT = re.compile(r"\d")
 _SIGNS = '.,;!?()"'
-_CHUNK = re.compile(r"\S+|\s{2,}|[^\S ]|\A ")  # white space, but for the one space behind a word
+_CHUNK = re.compile(r"\S+|\s{2,}|[^\S ]|\A ")  # white space, except for the single space after a word
 _CLOSED = re.compile(r"\s*\S*")
 _REMEMBERED = 8192
-_PLAIN = 24  # longer chunks are not remembered
+_PLAIN = 24  # longer chunks are not cached
 
-Piece = tuple[int, str]  # where in its chunk a token ends, and what counts of it: its letters in lower case, or nothing
+# The end of a token in its chunk, and its word: its letters in lower case, or empty if it does not count.
+Piece = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,15 @@ class Words:
     language: str
     rules: Any  # spaCy's tokenizer
     special: dict[str, list[str]]
-    sequences: dict[tuple[str, str], list[tuple[list[str], str]]]  # exceptions that are cut, by their first two tokens
+    sequences: dict[
+        tuple[str, str], list[tuple[list[str], str]]
+    ]  # exceptions that the rules cut, by their first two tokens
     is_stop: Callable[[str], bool]
     is_punctuation: Callable[[str], bool]
     known: dict[str, list[Piece]] = field(default_factory=dict)
 
     def surely(self, chunk: str) -> bool:
-        """Whether one of the chunk's tokens surely counts, told without cutting it."""
+        """Whether a token of the chunk surely counts, decided without cutting the chunk."""
         if ":" in chunk:
             return False
         if _DIGIT.search(chunk):
@@ -61,11 +64,11 @@ class Words:
         return plain and not (core in self.special or chunk in self.special or self.is_stop(core))
 
     def most(self, chunk: str) -> int:
-        """How many of the chunk's tokens count at most, told without cutting it."""
+        """Returns an upper bound of the number of tokens that count, without cutting the chunk."""
         return sum(len(self.special.get(atom, "x")) for atom in _ATOM.findall(chunk))
 
     def tokens(self, chunk: str) -> list[Piece]:
-        """The tokens of a chunk without white space."""
+        """Returns the tokens of a chunk without white space."""
         if found := self.known.get(chunk):
             return found
         if chunk.isdigit() and chunk.isascii() and chunk not in self.special:
@@ -85,7 +88,7 @@ class Words:
         return pieces
 
     def _split(self, chunk: str, special: Mapping[str, list[str]]) -> list[str]:
-        """The tokens before exceptions that lie inside of a chunk are seen."""
+        """Returns the tokens, before exceptions inside of a chunk are applied."""
         if chunk in special:
             return special[chunk]
         before: list[str] = []
@@ -111,7 +114,7 @@ class Words:
         return [*before, *self._middle(chunk, special), *reversed(after)]
 
     def _middle(self, chunk: str, special: Mapping[str, list[str]]) -> list[str]:
-        """What is between the signs at both ends."""
+        """Returns the tokens between the signs at both ends."""
         rules = self.rules
         if chunk in special:
             return special[chunk]
@@ -127,7 +130,7 @@ class Words:
         return [token for token in (*found, chunk[at:]) if token]
 
     def _joined(self, tokens: list[str]) -> list[str]:
-        """`tokens`, with exceptions that were cut into several put together as their rule says; the longest first."""
+        """Returns `tokens`, in which exceptions that were cut are joined again as their rule demands; the longest first."""
         spans = [
             (at, at + len(cut), rule)
             for at, pair in enumerate(zip(tokens, [*tokens[1:], ""], strict=True))
@@ -153,17 +156,17 @@ class Words:
 
 @dataclass(slots=True)
 class _WordPlace:
-    """What is known of a place: where its chunk ends, the text before it in lower case, and words once they are cut."""
+    """The facts known of a place: the end of its chunk, the text before it in lower case, and words once they are cut."""
 
     end: int
     low: int
     lowered: str
-    before: list[str] | None = None  # the token at the place first; those that do not count are empty
+    before: list[str] | None = None  # the token at the place first; tokens that do not count are empty
     ahead: str | None = None
 
 
-class Around:
-    """The words around places of one text; what one place has cost is there for all who ask about it."""
+class Surroundings:
+    """The words around places of one text. The work for a place is cached for later calls."""
 
     def __init__(self, words: Words, text: str, last: bool) -> None:
         self.words, self.text, self.last = words, text, last
@@ -176,7 +179,7 @@ class Around:
         self._pieces: list[list[Piece] | None] = [None] * len(self._chunks)
 
     def support(self, start: int, context: Sequence[str]) -> bool | None:
-        """Whether one of the `context` words, in lower case, is part of a word around `start`; `None`: not known yet."""
+        """Whether one of the `context` words, in lower case, is part of a word around `start`; `None`: not decided yet."""
         place = self._places.get(start)
         if place is None:
             low, end = max(0, start - LOOK), closes(self.text, start)
@@ -185,9 +188,10 @@ class Around:
             return None
         lowered = place.lowered
         near = max(map(lowered.rfind, context))
-        told = len(lowered) == place.end - place.low  # else a letter became two: where the word is cannot be told
-        if near >= 0 and not (told and self._far(self.text[place.low + near : start])):
-            if told and self._close(place.low + near, start, context):
+        # If a letter became two in lower case, the word has another place.
+        is_aligned = len(lowered) == place.end - place.low
+        if near >= 0 and not (is_aligned and self._far(self.text[place.low + near : start])):
+            if is_aligned and self._close(place.low + near, start, context):
                 return True
             words = self._before(start, place)
             if any(wanted in word for word in words for wanted in context):
@@ -200,7 +204,7 @@ class Around:
         return behind if behind is None else any(wanted in behind for wanted in context)
 
     def _far(self, between: str) -> bool:
-        """Whether a word where `between` begins is surely too far from its end; chunks that may be cut do not count."""
+        """Whether a word at the start of `between` is surely too far from its end. Chunks that may be cut do not count."""
         chunks = between.split()[1 : None if between[-1:].isspace() else -1]
         if len(chunks) < WORDS:
             return False
@@ -212,7 +216,7 @@ class Around:
         return False
 
     def _close(self, near: int, start: int, context: Sequence[str]) -> bool:
-        """Whether a word at `near` surely is among those that count for `start`; told by the most tokens there can be."""
+        """Whether a word at `near` is surely among those that count for `start`, by the largest possible number of tokens."""
         first, last = bisect_right(self._starts, near) - 1, bisect_right(self._starts, start) - 1
         if first < 0 or first >= last or _PERSONAL.search(self._chunks[first]):
             return False
@@ -228,7 +232,7 @@ class Around:
         return False
 
     def _nothing_ahead(self, start: int, place: _WordPlace, context: Sequence[str]) -> bool:
-        """Whether the first word behind `start` that counts surely has no part of `context`."""
+        """Whether the first word after `start` that counts surely has no part of `context`."""
         if place.ahead is None:
             high = min(len(self.text), start + LOOK)
             for chunk in _SOLID.finditer(self.text, place.end, high):
@@ -242,7 +246,7 @@ class Around:
         return not any(word in place.ahead for word in context)
 
     def _before(self, start: int, place: _WordPlace) -> list[str]:
-        """The token at `start` and those before it that count, at most `WORDS` of these."""
+        """Returns the token at `start` and the tokens before it that count, at most `WORDS`."""
         if place.before is None:
             at, count = self._token(start)
             found: list[str] = []
@@ -254,12 +258,12 @@ class Around:
                         left -= bool(word)
                         if not left:
                             break
-                at, count = at - 1, len(self.text)  # all of it
+                at, count = at - 1, len(self.text)  # all of its tokens
             place.before = found or [""]
         return place.before
 
     def _behind(self, start: int, place: _WordPlace) -> str | None:
-        """The first word that counts of the tokens behind the one at `start`, or nothing; `None`: not known yet."""
+        """Returns the first word after the token at `start` that counts, or an empty string; `None`: not decided yet."""
         at, count = self._token(start)
         high = start + LOOK
         while at < len(self._chunks):
@@ -277,21 +281,21 @@ class Around:
         return "" if self.last else None
 
     def _token(self, start: int) -> tuple[int, int]:
-        """The chunk of the token at `start`, and how many tokens of it there are up to this one."""
+        """Returns the chunk of the token at `start`, and the number of the chunk's tokens up to it."""
         at = bisect_right(self._starts, start) - 1
         if at < 0 or start >= self._starts[at] + len(self._chunks[at]):
-            return at + 1, 1  # a space that belongs to no token: then it is the next one
+            return at + 1, 1  # the space belongs to no token, so the next token is taken
         begin = self._starts[at]
         pieces = self._cut(at)
         return at, next((count for count, (end, _) in enumerate(pieces, 1) if begin + end > start), len(pieces))
 
     def _cut(self, at: int) -> list[Piece]:
-        """The tokens of a chunk."""
+        """Returns the tokens of a chunk."""
         found = self._pieces[at]
         if found is None:
             chunk = self._chunks[at]
             if chunk[0].isspace():
-                # One space behind a token belongs to it; what is left is a token, and it counts as a word.
+                # One space after a token belongs to that token. The rest is a token, and it counts as a word.
                 found = [(len(chunk), chunk[1:] if chunk[0] == " " and self._starts[at] else chunk)]
             else:
                 found = self.words.tokens(chunk)
@@ -309,13 +313,15 @@ def _length(rule: Any, chunk: str) -> int:
 
 
 def closes(text: str, start: int) -> int:
-    """Where the chunk ends that a match at `start` begins in: the words before the match need it whole."""
+    """Returns the end of the chunk in which a match at `start` begins. The words before the match are known only when it is
+    whole."""
     return _CLOSED.match(text, start).end()  # type: ignore[union-attr]  # it matches the empty text
 
 
 @cache
 def words(language: str) -> Words:
-    """The words of a language. Raises `ValueError` for one that spaCy does not know, or cuts by other means than rules."""
+    """Returns the words of a language. Raises `ValueError` for a language that spaCy does not know, or does not cut by
+    rules."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import spacy  # noqa: PLC0415
@@ -341,5 +347,5 @@ def words(language: str) -> Words:
 
 
 def _found(rule: Any, text: str) -> bool:
-    """Whether an affix is in an exception, which then may have been cut before it was seen."""
+    """Whether an affix is inside of an exception, which may then be cut before it is recognized."""
     return rule is not None and bool(next(iter(found), None) if hasattr(found := rule(text), "__next__") else found)

@@ -1,4 +1,4 @@
-"""How a stream is cut into events: server-sent events, lines of JSON. A module of this package is a `Framing`."""
+"""Framing of streams: server-sent events, lines of JSON. A module of this package is a `Framing`."""
 
 from __future__ import annotations
 

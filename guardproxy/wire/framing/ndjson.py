@@ -1,7 +1,7 @@
 """Lines of JSON (NDJSON): bytes -> events and back, framing only.
 
-A line ends with LF or CR LF. An empty line says nothing: it is a keep-alive. A line that the stream does not finish is never
-given out. The format has no names of events and no comments.
+A line ends with LF or CR LF. An empty line is a keep-alive. An unfinished line at the end of the stream is never returned.
+The format has no event names and no comments.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ KEEP_ALIVE = b"\n"
 
 
 @dataclass(slots=True)
-class Framer:
-    """Cuts a byte stream into lines. `limit_bytes` bounds one line; `too_large`: one was larger, and nothing after it is given
-    out."""
+class NdjsonCutter:
+    """Cuts a byte stream into lines. `limit_bytes` bounds one line; `too_large`: a line was larger, and no later event is
+    returned."""
 
     limit_bytes: int
     too_large: bool = False
     _buffer: bytearray = field(default_factory=bytearray)
-    _searched: int = 0  # everything before holds no end of a line: keeps long lines linear
+    _searched: int = 0  # no line ends before this offset: keeps long lines linear
 
     def feed(self, data: bytes) -> list[StreamEvent]:
         """The events that `data` completes."""
@@ -39,7 +39,7 @@ class Framer:
             begin = self._searched = end + 1
         del self._buffer[:begin]
         self._searched = len(self._buffer)
-        # The line's CR may be here already: the same line fits however it is cut.
+        # The line's CR may be in the buffer already: the limit does not depend on how the bytes are cut.
         self.too_large = len(self._buffer) - self._buffer.endswith(b"\r") > self.limit_bytes
         return events
 
@@ -49,11 +49,11 @@ class Framer:
         return bool(self._buffer.strip())
 
 
-def cutter(limit_bytes: int) -> Framer:
-    """A new framer."""
-    return Framer(limit_bytes)
+def cutter(limit_bytes: int) -> NdjsonCutter:
+    """Returns a new cutter."""
+    return NdjsonCutter(limit_bytes)
 
 
 def frame(data: bytes, event: str | None = None) -> bytes:
-    """One line. `data` must be one line; a name of the event is not sent."""
+    """Returns one line. `data` must be one line; `event` is ignored, as the format has no event names."""
     return data + b"\n"

@@ -1,8 +1,8 @@
 """Server-sent events: bytes -> frames and back, framing only (WHATWG HTML, section 9.2).
 
-Line ends LF, CRLF and CR, mixed and cut anywhere; several `data:` lines; one optional space; comments; one leading byte
-order mark. An event that the stream does not finish is never given out. What goes on is written anew from the parsed
-fields, so bytes that were not understood (comments, unknown fields) do not pass.
+Reads line ends LF, CRLF and CR, mixed and cut anywhere; several `data:` lines; one optional space; comments; one leading byte
+order mark. An unfinished event at the end of the stream is never returned. Output is written anew from the parsed fields, so
+bytes that were not understood (comments, unknown fields) do not pass.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(slots=True)
-class Framer:
-    """Cuts a byte stream into events. `limit_bytes` bounds one event; `too_large`: one was larger, and nothing after it
-    is given out."""
+class SseCutter:
+    """Cuts a byte stream into events. `limit_bytes` bounds one event; `too_large`: an event was larger, and no later event is
+    returned."""
 
     limit_bytes: int
     too_large: bool = False
     _buffer: bytearray = field(default_factory=bytearray)
-    _searched: int = 0  # everything before holds no event border: keeps huge events linear
+    _searched: int = 0  # no event ends before this offset: keeps long events linear
     _after_cr: bool = False
     _at_start: bool = True
 
@@ -54,13 +54,13 @@ class Framer:
             begin = self._searched = end + 2
         del self._buffer[:begin]
         self._searched = max(0, len(self._buffer) - 1)
-        # The border's first line end may be here already: the same event fits however it is cut.
+        # The first line end of the border may be in the buffer already: the limit does not depend on how the bytes are cut.
         self.too_large = len(self._buffer) - self._buffer.endswith(b"\n") > self.limit_bytes
         return events
 
     @property
     def pending(self) -> bool:
-        """Whether the stream stands inside an event."""
+        """Whether the stream is inside an event."""
         return bool(self._buffer.strip())
 
 
@@ -83,9 +83,9 @@ def _parse(block: bytes) -> StreamEvent | None:
     return StreamEvent(None) if comment else None
 
 
-def cutter(limit_bytes: int) -> Framer:
-    """A new framer."""
-    return Framer(limit_bytes)
+def cutter(limit_bytes: int) -> SseCutter:
+    """Returns a new cutter."""
+    return SseCutter(limit_bytes)
 
 
 def frame(data: bytes, event: str | None = None) -> bytes:
@@ -94,7 +94,7 @@ def frame(data: bytes, event: str | None = None) -> bytes:
 
 
 def comment(text: str) -> bytes:
-    """A comment, which readers of event streams leave out. `text` must be one line."""
+    """Returns a comment, which readers of event streams ignore. `text` must be one line."""
     return f": {text}\n\n".encode()
 
 

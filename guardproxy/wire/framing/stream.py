@@ -1,4 +1,4 @@
-"""What every framing does: bytes -> events of a stream, and back."""
+"""The protocol of a framing: bytes -> events of a stream, and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One event. `data` is `None` for an event that says nothing (a keep-alive). `event`: its name, if any."""
+    """One event. `data` is `None` for an event without content (a keep-alive). `event`: its name, if any."""
 
     data: bytes | None
     event: str | None = None
@@ -19,12 +19,12 @@ class Cutter(Protocol):
 
     @property
     def too_large(self) -> bool:
-        """Whether an event was larger than the limit; nothing after it is given out."""
+        """Whether an event was larger than the limit; no later event is returned."""
         ...
 
     @property
     def pending(self) -> bool:
-        """Whether the stream stands inside an event."""
+        """Whether the stream is inside an event."""
         ...
 
     def feed(self, data: bytes) -> list[StreamEvent]:
@@ -33,17 +33,17 @@ class Cutter(Protocol):
 
 
 class Framing(Protocol):
-    """A framing. A module may stand for it."""
+    """A framing. A module can implement it."""
 
     @property
     def KEEP_ALIVE(self) -> bytes:  # noqa: N802 - a constant of a module
-        """An event that says nothing."""
+        """An event without content."""
         ...
 
     def cutter(self, limit_bytes: int) -> Cutter:
-        """A new cutter. `limit_bytes` bounds one event."""
+        """Returns a new cutter. `limit_bytes` bounds one event."""
         ...
 
     def frame(self, data: bytes, event: str | None = None) -> bytes:
-        """One event as bytes. `data` must be one line."""
+        """Returns one event as bytes. `data` must be one line."""
         ...

@@ -1,4 +1,4 @@
-"""JSON as the wire formats use it: strict reading, the walk over texts, edits in place."""
+"""JSON for the wire formats: strict reading, the walk over texts, edits in place."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from guardproxy.wire.json.walk import (
     TOKEN_IDS,
     TOKENS,
     UNMAPPED,
-    Found,
     Map,
     MapLeaf,
+    TreeLeaf,
     dotted,
     is_plain_key,
     is_word,
@@ -41,11 +41,11 @@ __all__ = [
     "TOKENS",
     "TOKEN_IDS",
     "UNMAPPED",
-    "Found",
     "JsonFault",
     "Leaf",
     "Map",
     "MapLeaf",
+    "TreeLeaf",
     "View",
     "apart",
     "bound_nesting",

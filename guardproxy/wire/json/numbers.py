@@ -1,7 +1,7 @@
-"""The digits of numbers as text: what checks scan of a JSON number, and of short numbers that follow each other.
+"""The digits of numbers as text, for checks to scan: of one JSON number, and of short numbers that follow each other.
 
-A card number can be written `4.111111111111111e15`, `4111111.111111111` or `[4111, 1111, 1111, 1111]`. In: numbers, as
-values or as JSON tokens. Out: their digits in plain decimal form, or an empty text where they are too few to matter.
+A card number can be written `4.111111111111111e15`, `4111111.111111111` or `[4111, 1111, 1111, 1111]`. In: numbers, as values
+or as JSON tokens. Out: their digits in plain decimal form, or an empty text if they are too few to matter.
 """
 
 from __future__ import annotations
@@ -10,24 +10,26 @@ import re
 
 NUMBER_LIMIT = 10**8  # nine digits: shorter numbers cannot hold a card, an account or a social security number
 LEAST_DIGITS = 9
-_FRACTION_DIGITS = 13  # with a fraction, the digits of a card; computed numbers with fewer are left alone
+_FRACTION_DIGITS = (
+    13  # the digits of a card, for numbers with a fraction; computed numbers with fewer digits are not scanned
+)
 _MOST_INTEGRAL = 10**19
 _PART = re.compile(r"[0-9]{1,8}", re.ASCII)
 _TOKEN = re.compile(r"-?(\d+)(?:\.(\d+))?(?:[eE]([-+]?\d{1,9}))?", re.ASCII)
 LEAST_IN_ARRAY = 9
-LEAST_IN_OBJECT = 13  # numbers of an object that are unlike each other read like telephone numbers too easily
-MOST_DIGITS = 64  # a longer row of numbers is a series; in one of thousands, some would look like a card by chance
+LEAST_IN_OBJECT = 13  # unrelated numbers of an object look like telephone numbers too easily
+MOST_DIGITS = 64  # a longer row is a series of numbers; among thousands, some would look like a card by chance
 
 
 def digits_of(value: float) -> str:
-    """The text to scan of a number; empty where it is too short. A whole number keeps its sign."""
+    """Returns the text to scan of a number; empty if it is too short. An integer keeps its sign."""
     if isinstance(value, int):
         return str(value) if abs(value) >= NUMBER_LIMIT else ""
     return digits_of_token(repr(value))
 
 
 def digits_of_token(token: str) -> str:
-    """The text to scan of a JSON number as it is written; empty where it is too short."""
+    """Returns the text to scan of a JSON number token; empty if it is too short."""
     match = _TOKEN.fullmatch(token)
     if match is None:
         return token if sum(map(str.isdigit, token)) >= LEAST_DIGITS else ""
@@ -45,8 +47,8 @@ def digits_of_token(token: str) -> str:
 
 
 def _more_like_a_card(integral: str, significant: str) -> str:
-    """The reading of a number with a fraction: `4111111111111111.5` and `41111111111111.11` hide the same card. What is found
-    in one of them replaces the whole number."""
+    """Chooses how to read a number with a fraction: `4111111111111111.5` and `41111111111111.11` hide the same card. A
+    finding in the chosen digits replaces the whole number."""
     if _is_card(integral) or (len(integral) >= _FRACTION_DIGITS and not _is_card(significant)):
         return integral
     return significant
@@ -61,7 +63,7 @@ def _is_card(digits: str) -> bool:
 
 
 def part_of(value: object) -> str:
-    """The digits of a scalar that can be one part of a longer number; empty where it cannot."""
+    """Returns the digits of a scalar that can be a part of a longer number; empty if it cannot."""
     if isinstance(value, str):
         return value if _PART.fullmatch(value) else ""
     if isinstance(value, bool):
@@ -74,15 +76,15 @@ def part_of(value: object) -> str:
 
 
 def is_row(digits: int, parts: int, *, keyed: bool) -> bool:
-    """Whether parts that follow each other are scanned as one number. `keyed`: some are values of objects."""
+    """Whether consecutive parts are scanned as one number. `keyed`: some parts are values of objects."""
     return parts > 1 and (LEAST_IN_OBJECT if keyed else LEAST_IN_ARRAY) <= digits <= MOST_DIGITS
 
 
 def stand_in(digits: int) -> str:
-    """What stands for so many digits of a number that must not pass: the type and length stay, the value is gone."""
+    """Returns the replacement for a number of this many digits: it keeps the type and the length."""
     return "1" + "0" * (digits - 1)
 
 
 def stand_ins(text: str) -> str:
-    """The same for each number of a row, which stays a row."""
+    """Replaces each number of a row; the result is a row."""
     return re.sub("[0-9]+", lambda found: stand_in(len(found[0])), text)

@@ -1,6 +1,6 @@
-"""Changed texts are put back into a JSON tree, each at the place where the walk found it.
+"""Puts changed texts back into a JSON tree, each at the place where the walk found it.
 
-A tree and pairs of a leaf and its new text come in; a copy of the tree goes out. The cost is linear in the tree and the pairs.
+In: a tree, and pairs of a leaf and its new text. Out: a copy of the tree. The cost is linear in the tree and the pairs.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from guardproxy.events import Path
-from guardproxy.wire.json.walk import Found, reach
+from guardproxy.wire.json.walk import TreeLeaf, reach
 
 
-def edited(tree: Any, texts: Sequence[tuple[Found, str]]) -> Any:
-    """A copy of `tree` with the leaves' texts replaced where they differ; rows of numbers first, then values, then keys, the
-    deepest first."""
+def edited(tree: Any, texts: Sequence[tuple[TreeLeaf, str]]) -> Any:
+    """Returns a copy of `tree` in which changed texts replace the leaves' texts: rows of numbers first, then values, then
+    keys, the deepest first."""
     copy = _copy(tree)
     changed = [(found, replacement) for found, replacement in texts if found.text != replacement]
     for found, replacement in changed:
@@ -36,8 +36,8 @@ def edited(tree: Any, texts: Sequence[tuple[Found, str]]) -> Any:
     return copy
 
 
-def _put_row(copy: Any, found: Found, replacement: str) -> None:
-    """Puts the numbers of an edited row back; a stop may have cut it off."""
+def _put_row(copy: Any, found: TreeLeaf, replacement: str) -> None:
+    """Puts the numbers of an edited row back. A stop may have cut the row off."""
     old, new = found.text.split(" "), replacement.split(" ")
     for index, path in enumerate(found.parts):
         part = new[index] if index < len(new) else ""
@@ -47,8 +47,8 @@ def _put_row(copy: Any, found: Found, replacement: str) -> None:
 
 
 def _rename(node: dict[str, Any], renames: Sequence[tuple[str, str]]) -> None:
-    """Renames keys one after the other, each in its place. A key that is renamed to one that the object has takes over its
-    value: the later of the two in the object's order stays, where the earlier one stood."""
+    """Renames keys one after the other, each in its place. If the object already has the new key, only the later of the two
+    values stays, at the place of the earlier key."""
     at = {key: number for number, key in enumerate(node)}
     entries: list[tuple[str, Any] | None] = list(node.items())
     for old, new in renames:
@@ -69,7 +69,7 @@ def _rename(node: dict[str, Any], renames: Sequence[tuple[str, str]]) -> None:
 
 
 def _number(digits: str) -> int:
-    """What is left of a number, which a stop may have cut off before or after its sign."""
+    """Returns the rest of a number. A stop may have cut it off before or after its sign."""
     return int(digits) if digits.strip("-") else 0
 
 

@@ -1,7 +1,7 @@
-"""Strict JSON: bytes -> tree, refusing everything that two parsers could read differently.
+"""Strict JSON: bytes -> tree. Refuses everything that two parsers could read differently.
 
-Refused: duplicate keys, NaN and Infinity, numbers that overflow, lone surrogates, invalid UTF-8, byte order marks,
-other encodings, nesting above `DEPTH_LIMIT`. What passes means the same to every parser, so untouched bytes may go on.
+Refused: duplicate keys, NaN and Infinity, numbers that overflow, lone surrogates, invalid UTF-8, byte order marks, other
+encodings, nesting above `DEPTH_LIMIT`. Accepted bytes mean the same to every parser, so they may be sent on unchanged.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def read(data: bytes) -> Any:
 
 
 def skim(data: bytes) -> Any:
-    """The tree of JSON that nobody inspects and that goes on as it is. Quick, and not strict. Raises `JsonFault`."""
+    """Parses JSON that is not inspected and is sent on unchanged. Fast and not strict. Raises `JsonFault`."""
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -97,7 +97,7 @@ def _skip_space(text: str, at: int) -> int:
     return at
 
 
-# A string without its end reaches to the end of the data: to look again at each quote in it would take squared time.
+# A string without its end reaches to the end of the data. Searching again from each quote in it would take squared time.
 _BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
 
 
@@ -130,7 +130,7 @@ def _has_surrogate(tree: Any) -> bool:
 
 
 def write(tree: Any) -> bytes:
-    """Compact UTF-8 JSON. Integers of any size stay exact."""
+    """Returns compact UTF-8 JSON. Integers of any size stay exact."""
     try:
         return orjson.dumps(tree)
     except TypeError:

@@ -31,14 +31,14 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
 _LITERALS = frozenset(("true", "false", "null"))
 _IS_KEY = re.compile(r'"?\s*:')
-PATH_LIMIT = 128  # steps; what lies deeper is told apart no more: each place would cost its depth
+PATH_LIMIT = 128  # steps; deeper places share a path, as the cost of each place is its depth
 _DIGITS_THAT_MATTER = 9  # shorter numbers cannot hold a card, an account or a social security number
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A string or number: `raw[start:end]` is its text inside the quotes, `text` the decoded one, `at` its place in the
-    view. `number`: it is a number, and only another number can stand there. `row`: it is a part of a row; the same string may
+    """A string or number. `raw[start:end]` is its text inside the quotes, `text` the decoded text, `at` its offset in the
+    view. `number`: it is a number, and only another number can replace it. `row`: it is a part of a row; the same string may
     be a leaf of its own as well."""
 
     start: int
@@ -73,7 +73,7 @@ def _decode(raw: str) -> str:
 
 
 def view(raw: str) -> View:
-    """The leaves of `raw`, which may be any text."""
+    """Returns the leaves of `raw`, which may be any text."""
     leaves: list[Leaf] = []
     rows: list[list[tuple[int, int, bool]]] = []
     row: list[tuple[int, int, bool]] = []
@@ -85,7 +85,7 @@ def view(raw: str) -> View:
         short = number and sum(char.isdigit() for char in text) < LEAST_DIGITS
         if text and not short and (quoted or text not in _LITERALS):
             if number:
-                text = digits_of_token(text).ljust(len(text)) or text  # as long, so that nothing behind it moves
+                text = digits_of_token(text).ljust(len(text)) or text  # equally long: later offsets stay
                 text = text if text.strip() else raw[start:end]
             leaves.append(Leaf(start, end, text, at, quoted, number))
             at += len(text) + 1
@@ -113,7 +113,7 @@ def _end_row(rows: list[list[tuple[int, int, bool]]], row: list[tuple[int, int, 
 
 
 def _spans(raw: str) -> Iterator[tuple[int, int, bool]]:
-    """Strings (without their quotes), and what stands between them: scalars one by one, any other text in one piece."""
+    """Yields strings (without their quotes) and the text between them: scalars one by one, any other text in one piece."""
     for match in _TOKEN.finditer(raw):
         if match[1] is not None:
             yield *match.span(1), True
@@ -126,16 +126,16 @@ def _spans(raw: str) -> Iterator[tuple[int, int, bool]]:
             yield parts[0][0], parts[-1][1], False
 
 
-# As in `_TOKEN`, a string that does not end reaches to the end: to look again at each quote in it would take squared time.
+# As in `_TOKEN`, a string without its end reaches to the end. Searching again from each quote in it would take squared time.
 _STRUCTURE = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)|([\[\]{},:])|[^\s"\[\]{},:]+', re.DOTALL)
 
 
 def places(raw: str) -> dict[int, tuple[Path, bool]]:
-    """Where in its document each scalar and key of a JSON text stands, by its offset (in a string, the one behind the
-    quote), and whether it is a key. Of text that is no JSON, what it looks like."""
+    """Maps the offset of each scalar and key of a JSON text to its path in the document, and whether it is a key. The offset
+    of a string is that after its quote. For invalid JSON the paths are a guess."""
     out: dict[int, tuple[Path, bool]] = {}
-    path: list[str | int] = []  # a step for each container that is open: its current key or index
-    keys: list[bool] = []  # for each of them, whether a key comes next
+    path: list[str | int] = []  # a step for each open container: its current key or index
+    keys: list[bool] = []  # for each open container, whether a key comes next
     for match in _STRUCTURE.finditer(raw):
         match match[2]:
             case "{" | "[":
@@ -159,8 +159,9 @@ def places(raw: str) -> dict[int, tuple[Path, bool]]:
 
 
 def apart(seen: View, edits: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Edits of the view (sorted, apart), cut at the borders of leaves. The first part of an edit gets its replacement,
-    the others nothing; in a number each part gets a stand-in, or the whole number does where it would break."""
+    """Cuts edits of the view (sorted, not overlapping) at the borders of leaves. The first part of an edit gets its
+    replacement, the other parts become empty. In a number each part becomes a number of the same length; if that would not be
+    a number, the whole number is replaced."""
     out: list[tuple[int, int, str]] = []
     parts: dict[int, list[tuple[int, int, str]]] = {}
     starts = [leaf.at for leaf in seen.leaves]
@@ -192,7 +193,7 @@ def _replaced(leaf: Leaf, parts: Sequence[tuple[int, int, str]]) -> str:
 
 
 def edited_leaves(seen: View, edits: Sequence[tuple[int, int, str]]) -> dict[int, str]:
-    """What edits of the view (sorted, apart) make of the leaves that they touch, by the leaf's number."""
+    """Applies edits of the view (sorted, not overlapping). Returns the new text of each changed leaf by the leaf's number."""
     starts = [leaf.at for leaf in seen.leaves]
     touched = groupby(apart(seen, edits), lambda part: bisect_right(starts, part[0]) - 1)
     return {index: _replaced(seen.leaves[index], list(parts)) for index, parts in touched}
@@ -201,14 +202,15 @@ def edited_leaves(seen: View, edits: Sequence[tuple[int, int, str]]) -> dict[int
 def rewrite(
     seen: View, edits: Sequence[tuple[int, int, str]], fitted: Mapping[int, str] | None = None
 ) -> list[tuple[int, int, str]]:
-    """Edits of the view (sorted, apart) as edits of the raw text. `fitted`: what some leaves become instead."""
+    """Translates edits of the view (sorted, not overlapping) to edits of the raw text. `fitted`: the text of some leaves, in
+    place of the edits."""
     out: dict[int, tuple[int, int, str]] = {}
     for index, text in {**edited_leaves(seen, edits), **(fitted or {})}.items():
         leaf = seen.leaves[index]
         written = text if leaf.number else json.dumps(text, ensure_ascii=False)
         if leaf.quoted and not leaf.number:
             written = written[1:-1]
-        if leaf.start in out:  # by itself and in a row: neither edit may undo the other
+        if leaf.start in out:  # the leaf is edited by itself and in a row: neither edit may undo the other
             written = stand_in(leaf.end - leaf.start)
         out[leaf.start] = (leaf.start, leaf.end, written)
     return [out[start] for start in sorted(out)]

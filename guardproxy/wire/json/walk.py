@@ -1,9 +1,9 @@
-"""The walk over a JSON tree by a map of its format: every leaf is text of a kind, a known word, opaque, or unmapped.
+"""Walks a JSON tree by a map of its format: every leaf is text of a kind, a known word, opaque, or unmapped.
 
 A map is made of: `MapLeaf`s; dicts (known keys of an object); one-element lists (every item of an array); functions that
-choose a map by the value (a block's type, a message's role). What the map does not know is walked as `unmapped` text, or
-as the dict's `OTHERS` says: nothing is passed over because it is new. A place of structure passes the words of
-`protocol_words.py`; an opaque place passes what looks opaque (`opaque.py`). All else at these places is text.
+choose a map by the value (a block's type, a message's role). Places that the map does not know are walked as `unmapped` text,
+or by the dict's `OTHERS`: a new field is never skipped. A place of structure passes the words of `protocol_words.py`; an
+opaque place passes content that looks opaque (`opaque.py`). Any other string at these places is text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from guardproxy.findings import Kind
 from guardproxy.wire.json.numbers import NUMBER_LIMIT, digits_of, is_row, part_of
 from guardproxy.wire.opaque import NOT_KEPT, inspect
 from guardproxy.wire.protocol_words import is_known, is_short, undated
-from guardproxy.wire.words import SHARED, Words
+from guardproxy.wire.words import SHARED, Vocabulary
 
 __all__ = ["NUMBER_LIMIT"]
 
@@ -29,11 +29,11 @@ How = Literal["text", "json", "structure", "name", "opaque", "tokens", "token_id
 
 @dataclass(frozen=True, slots=True)
 class MapLeaf:
-    """How a place is read. `text`: text of `kind`, with all strings, long numbers and keys below it, but for words. `json`: the
-    same, written as JSON in a string. `structure`: a word of the protocol, which is scanned unless it is a known one.
-    `name`: the same, but no word is known. `opaque`: content that no check can read, of the kind `media`, text where it does
-    not look like that; `declared` is the media type beside it. `tokens`: all below it is token data of an answer, of which
-    none is a text. `token_ids`: integers that stand for text.
+    """How to read a place. `text`: text of `kind`, with all strings, long numbers and keys below it, except for words.
+    `json`: the same, written as JSON in a string. `structure`: a word of the protocol; an unknown word is scanned. `name`:
+    the same, but every word is scanned. `opaque`: content of the kind `media` that no check can read; it is text if it does
+    not look like that kind; `declared` is the media type beside it. `tokens`: everything below it is token data of an answer
+    and not text. `token_ids`: integers that stand for text.
 
     `unmapped`: the format does not know the place, whatever the kind. `fixed`: an edit would break the protocol.
     """
@@ -47,7 +47,7 @@ class MapLeaf:
 
 
 Map = Any  # MapLeaf | dict[str, Map] | list[Map] | Callable[[Any], Map]; a recursive alias that mypy cannot hold
-OTHERS = object()  # in a dict: the map of the keys that it does not name; they themselves are text of `KEYS`
+OTHERS = object()  # in a dict: the map of all other keys; those keys themselves are text of `KEYS`
 KEYS = object()
 UNMAPPED = MapLeaf("text", "unmapped", unmapped=True)
 STRUCTURE = MapLeaf("structure")
@@ -60,8 +60,8 @@ _FIXED = MapLeaf("text", "metadata", fixed=True)
 _WORD = re.compile(r"[A-Za-z0-9_.:/+=-]{0,256}", re.ASCII)
 _PLAIN_KEY = re.compile(r"[A-Za-z_$-]{1,40}", re.ASCII)
 _NUMBERS = (int, float)
-_FEW_NUMBERS = 8  # a longer array of numbers at an unknown place can stand for a text
-# Fields under which servers take token ids in place of a text.
+_FEW_NUMBERS = 8  # a longer array of numbers at an unknown place may be token ids
+# Fields in which servers take token ids in place of a text.
 _TOKEN_FIELDS = frozenset(
     (
         "prompt_token_ids",
@@ -78,9 +78,9 @@ _NO_TOKENS: frozenset[Kind] = frozenset(("tool_arguments", "tool_definition", "m
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One leaf of a tree. `number`: the text is a number's digits. `parts`: the text is a row of short numbers, which stand
-    at these places. `encode`: writes an edited text as it stands in the tree."""
+class TreeLeaf:
+    """One leaf of a tree. `number`: the text is a number's digits. `parts`: the places of the short numbers of a row, whose
+    digits are the text. `encode`: writes an edited text in the form that the tree needs."""
 
     path: Path
     text: str
@@ -98,7 +98,7 @@ def text(kind: Kind) -> MapLeaf:
 
 @cache
 def unknown(kind: Kind) -> MapLeaf:
-    """Text of a kind at a place that the format does not know."""
+    """Returns the map of a text of this kind at a place that the format does not know."""
     return MapLeaf("text", kind, unmapped=True)
 
 
@@ -112,21 +112,21 @@ def is_word(text: str) -> bool:
 
 
 def is_plain_key(key: str) -> bool:
-    """Whether an object's key has the shape of a field's name: nobody need be told of a field that is new."""
+    """Whether an object's key has the shape of a field name. A plain field name does not count as unmapped text."""
     return _PLAIN_KEY.fullmatch(key) is not None
 
 
-def walk(value: Any, how: Map, path: Path = (), words: Words = SHARED) -> Iterator[Found]:
-    """Every leaf below `value` that is text or opaque, in document order. A row of short numbers comes after its last one.
-    `words`: the vocabulary of the format."""
-    out: list[Found | None] = []
+def walk(value: Any, how: Map, path: Path = (), words: Vocabulary = SHARED) -> Iterator[TreeLeaf]:
+    """Yields every leaf below `value` that is text or opaque, in document order. A row of short numbers comes after its last
+    number. `words`: the vocabulary of the format."""
+    out: list[TreeLeaf | None] = []
     row = _Row(out, words)
     _walk(value, how, path, out, row)
     row.end()
     return (found for found in out if found is not None)
 
 
-def _walk(value: Any, how: Map, path: Path, out: list[Found | None], row: _Row) -> None:
+def _walk(value: Any, how: Map, path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
     while callable(how):
         how = how(value)
     if isinstance(how, dict):
@@ -145,29 +145,29 @@ def _walk(value: Any, how: Map, path: Path, out: list[Found | None], row: _Row) 
     _below(value, how, path, out, row)
 
 
-def _object(value: dict[str, Any], how: dict[Any, Map], path: Path, out: list[Found | None], row: _Row) -> None:
+def _object(value: dict[str, Any], how: dict[Any, Map], path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
     stop_point()
     others = how.get(OTHERS, UNMAPPED)
     its = how.get(KEYS, others if isinstance(others, MapLeaf) else UNMAPPED)
     for key, child in value.items():
         if key not in how:
             if key not in row.words.keys:
-                out.append(Found((*path, key), key, its, key=True))
+                out.append(TreeLeaf((*path, key), key, its, key=True))
             if key in _TOKEN_FIELDS and _holds_tokens(child):
-                out.append(Found((*path, key), "", TOKEN_IDS))
+                out.append(TreeLeaf((*path, key), "", TOKEN_IDS))
                 continue
         _walk(child, how.get(key, others), (*path, key), out, row)
 
 
 def _fits(value: list[Any], item: Map) -> bool:
-    """Whether an array holds some of what the map expects: words, or objects. Numbers are neither."""
+    """Whether an array holds items that the map expects: words or objects, not numbers."""
     if isinstance(item, MapLeaf):
         return not any(part_of(child) or isinstance(child, list) for child in value)
     return any(isinstance(child, dict) for child in value)
 
 
 def _scalar_map(item: Map) -> MapLeaf:
-    """How the items of an array are read where objects should stand and none does."""
+    """Returns the map of the items of an array that should hold objects but holds none."""
     while callable(item):
         item = item("")
     leaf = item.get(OTHERS, UNMAPPED) if isinstance(item, dict) else item
@@ -175,22 +175,22 @@ def _scalar_map(item: Map) -> MapLeaf:
 
 
 class _Row:
-    """Collects short numbers that follow each other. Keys, `null`, `true` and `false` between them do not part them. `words`:
+    """Collects short numbers that follow each other. Keys, `null`, `true` and `false` between them do not end a row. `words`:
     the vocabulary of the walk."""
 
     __slots__ = ("_digits", "_keyed", "_leaf", "_out", "_own", "_parts", "words")
 
-    def __init__(self, out: list[Found | None], words: Words) -> None:
+    def __init__(self, out: list[TreeLeaf | None], words: Vocabulary) -> None:
         self.words = words
         self._out = out
         self._leaf = UNMAPPED
         self._parts: list[tuple[Path, str]] = []
-        self._own: list[int] = []  # where in `out` the parts stand by themselves
+        self._own: list[int] = []  # where in `out` the parts are leaves of their own
         self._digits = 0
         self._keyed = False
 
     def see(self, value: Any, leaf: MapLeaf, path: Path) -> None:
-        """Takes the next scalar, before it is added to `out` by itself."""
+        """Takes the next scalar, before it is added to `out` as a leaf of its own."""
         part = part_of(value)
         if not part:
             self.end()
@@ -204,28 +204,28 @@ class _Row:
         self._parts.append((path, part))
 
     def end(self) -> None:
-        """Something else follows."""
+        """Ends the row, as a value that is not a scalar follows."""
         if self._parts:
             if is_row(self._digits, len(self._parts), keyed=self._keyed):
                 for index in self._own:
                     self._out[index] = None
                 digits = " ".join(part for _, part in self._parts)
                 parts = tuple(path for path, _ in self._parts)
-                self._out.append(Found(parts[0], digits, self._leaf, number=True, parts=parts))
+                self._out.append(TreeLeaf(parts[0], digits, self._leaf, number=True, parts=parts))
             self._parts, self._own, self._digits, self._keyed = [], [], 0, False
 
 
-def _below(value: Any, leaf: MapLeaf, path: Path, out: list[Found | None], row: _Row) -> None:
+def _below(value: Any, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
     if leaf.how in ("tokens", "token_ids"):
         if value:
-            out.append(Found(path, "", leaf))
+            out.append(TreeLeaf(path, "", leaf))
     elif value is None or value is True or value is False:
         pass
     elif isinstance(value, str):
         if leaf.how == "text":
             if value:
                 row.see(value, leaf, path)
-                out.append(Found(path, value, leaf))
+                out.append(TreeLeaf(path, value, leaf))
         else:
             row.end()
             _string(value, leaf, path, out, row.words)
@@ -234,15 +234,15 @@ def _below(value: Any, leaf: MapLeaf, path: Path, out: list[Found | None], row: 
         takes_tokens = leaf.kind not in _NO_TOKENS
         for key, child in value.items():
             if key and key not in row.words.keys:
-                out.append(Found((*path, key), key, leaf, key=True))
+                out.append(TreeLeaf((*path, key), key, leaf, key=True))
             if takes_tokens and key in _TOKEN_FIELDS and _holds_tokens(child):
-                out.append(Found((*path, key), "", TOKEN_IDS))
+                out.append(TreeLeaf((*path, key), "", TOKEN_IDS))
             else:
                 _below(child, leaf, (*path, key), out, row)
     elif isinstance(value, list):
         leaf = _inside(leaf)
         if leaf.kind not in _NO_TOKENS and _are_tokens(value):
-            out.append(Found(path, "", TOKEN_IDS))
+            out.append(TreeLeaf(path, "", TOKEN_IDS))
             return
         for index, child in enumerate(value):
             _below(child, leaf, (*path, index), out, row)
@@ -250,7 +250,7 @@ def _below(value: Any, leaf: MapLeaf, path: Path, out: list[Found | None], row: 
         _number_at(value, leaf, path, out, row)
 
 
-def _number_at(value: float, leaf: MapLeaf, path: Path, out: list[Found | None], row: _Row) -> None:
+def _number_at(value: float, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
     is_text = leaf.how in ("text", "json")
     if is_text:
         row.see(value, _inside(leaf), path)
@@ -258,7 +258,7 @@ def _number_at(value: float, leaf: MapLeaf, path: Path, out: list[Found | None],
         row.end()
     digits = digits_of(value)
     if digits and (is_text or not _is_plain_number(value)):
-        out.append(Found(path, digits, _inside(leaf) if is_text else _FIXED, number=True))
+        out.append(TreeLeaf(path, digits, _inside(leaf) if is_text else _FIXED, number=True))
 
 
 def _is_plain_number(value: float) -> bool:
@@ -266,32 +266,32 @@ def _is_plain_number(value: float) -> bool:
     return isinstance(value, int) and 10**9 <= value < 2**32
 
 
-def _string(value: str, leaf: MapLeaf, path: Path, out: list[Found | None], words: Words) -> None:
-    """A string at a place that is not just text."""
+def _string(value: str, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], words: Vocabulary) -> None:
+    """Reads a string at a place that is not plain text."""
     match leaf.how:
         case "name":
             if not is_short(value):
-                out.append(Found(path, undated(value), _FIXED if is_word(value) else UNMAPPED))
+                out.append(TreeLeaf(path, undated(value), _FIXED if is_word(value) else UNMAPPED))
         case "structure":
             if is_known(value, words.values):
                 return
-            # What cannot be a word breaks nothing when it is edited.
-            out.append(Found(path, value, _FIXED if is_word(value) else UNMAPPED))
+            # An edit of a string that cannot be a word breaks nothing.
+            out.append(TreeLeaf(path, value, _FIXED if is_word(value) else UNMAPPED))
         case "opaque" if value:
             look = inspect(value, leaf.media, leaf.declared)
             if look.media:
-                out.append(Found(path, "", replace(leaf, media=look.media)))
+                out.append(TreeLeaf(path, "", replace(leaf, media=look.media)))
             else:
-                said = value if look.text is None else look.text
-                if said:
+                scanned = value if look.text is None else look.text
+                if scanned:
                     its = MapLeaf("text", leaf.kind, fixed=look.fixed)
-                    out.append(Found(path, said, its, encode=look.encode))
+                    out.append(TreeLeaf(path, scanned, its, encode=look.encode))
         case _ if value:
-            out.append(Found(path, value, leaf))
+            out.append(TreeLeaf(path, value, leaf))
 
 
 def _holds_tokens(value: Any) -> bool:
-    """Whether what stands in a field of token ids is more than a text."""
+    """Whether a field of token ids holds token ids, and not only text."""
     if isinstance(value, str):
         return value == NOT_KEPT
     if isinstance(value, list):
@@ -301,7 +301,7 @@ def _holds_tokens(value: Any) -> bool:
 
 
 def _are_tokens(value: list[Any]) -> bool:
-    """Whether an array at an unknown place can stand for a text: more numbers than a few, in it or in its own arrays."""
+    """Whether an array at an unknown place can hold token ids: it, or an array in it, has more than a few numbers."""
     count = 0
     for item in value:
         if _is_number(item):
@@ -318,24 +318,24 @@ def _is_number(value: Any) -> bool:
 
 
 def _inside(leaf: MapLeaf) -> MapLeaf:
-    """How the parts of an array or object are read that stands where a string should."""
+    """Returns the map of the items of an array or object at a place for a string."""
     if leaf.how == "text":
         return leaf
     return MapLeaf("text", leaf.kind) if leaf.how == "json" else UNMAPPED
 
 
 def members(value: Any) -> dict[str, Any]:
-    """An object; empty where the value is no object."""
+    """Returns an object; empty if the value is not an object."""
     return value if isinstance(value, dict) else {}
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
-    """The objects of a list; empty where the value is no list."""
+    """Returns the objects of a list; empty if the value is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def listed(tree: Any, key: str) -> list[Any]:
-    """The list `tree[key]`; empty where there is none."""
+    """Returns the list `tree[key]`; empty if there is none."""
     value = tree.get(key)
     return value if isinstance(value, list) else []
 

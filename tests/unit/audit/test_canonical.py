@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from guardproxy.audit import canonical as module
 from guardproxy.audit.canonical import PIECE_WEIGHT, canonical, pieces
-from guardproxy.audit.chain import Head, seal
+from guardproxy.audit.chain import ChainHead, seal
 from guardproxy.errors import AuditError
 
-HEAD = Head(3, "a" * 64)
+HEAD = ChainHead(3, "a" * 64)
 LEAVES = (
     st.none()
     | st.booleans()
@@ -33,7 +33,7 @@ VALUES = st.recursive(
 RECORDS = st.dictionaries(st.text(max_size=6).filter(lambda key: key not in ("seq", "prev", "hash")), VALUES)
 
 
-def sealed_in_two_calls(record: dict[str, Any], before: Head) -> bytes:
+def sealed_in_two_calls(record: dict[str, Any], before: ChainHead) -> bytes:
     """A line as it was written before records were encoded in pieces."""
     whole = {**record, "seq": before.seq + 1, "prev": before.hash}
     digest = hashlib.sha256(b"\x00" + canonical(whole)).hexdigest()

@@ -13,7 +13,7 @@ import pytest
 from guardproxy.audit.canonical import canonical
 from guardproxy.audit.chain import (
     LIMIT_PROBLEMS,
-    Head,
+    ChainHead,
     begin,
     open_line,
     read_head,
@@ -33,13 +33,13 @@ def log(count: int = 4, origin: str = "o1") -> list[bytes]:
     return lines
 
 
-def found(lines: list[bytes], expected: Head | None = None, *, whole: bool = True) -> list[tuple[int, str]]:
+def found(lines: list[bytes], expected: ChainHead | None = None, *, whole: bool = True) -> list[tuple[int, str]]:
     return [(problem.line, problem.code) for problem in verify(lines, expected, whole=whole).problems]
 
 
-def head_of(line: bytes) -> Head:
+def head_of(line: bytes) -> ChainHead:
     entry = json.loads(line)
-    return Head(entry.get("seq", -1), entry["hash"])
+    return ChainHead(entry.get("seq", -1), entry["hash"])
 
 
 def test_a_line_by_the_letter() -> None:
@@ -47,12 +47,12 @@ def test_a_line_by_the_letter() -> None:
     body = b'{"engine":"0","format":1,"log":"o1"}'
     digest = hashlib.sha256(b"\x00" + body).hexdigest()
     assert header == b'{"engine":"0","format":1,"hash":"' + digest.encode() + b'","log":"o1"}\n'
-    assert head == Head(-1, digest)
+    assert head == ChainHead(-1, digest)
     line, after = seal({"id": "é", "at": 1.5}, head)
     entry = json.loads(line)
     assert (entry["seq"], entry["prev"], entry["hash"]) == (0, digest, after.hash)
     body = f'{{"at":1.5,"id":"é","prev":"{digest}","seq":0}}'.encode()
-    assert after == Head(0, hashlib.sha256(b"\x00" + body).hexdigest())
+    assert after == ChainHead(0, hashlib.sha256(b"\x00" + body).hexdigest())
 
 
 def test_an_untouched_log_verifies() -> None:
@@ -147,7 +147,7 @@ def test_lines_from_the_middle() -> None:
     assert found(edited(lines, 2, b"x1", b"y1")[2:], whole=False) == [(1, "altered")]
     assert found([b"junk\n", *lines[3:]], whole=False) == [(1, "unreadable")]
     assert found(lines[3:], head_of(lines[1]), whole=False) == []
-    assert found(lines[3:], Head(3, "0" * 64), whole=False) == [(2, "rewritten")]
+    assert found(lines[3:], ChainHead(3, "0" * 64), whole=False) == [(2, "rewritten")]
     assert found(lines[2:4], head_of(lines[4]), whole=False) == [(3, "cut")]
 
 
@@ -172,7 +172,7 @@ def test_messages_say_what_was_expected() -> None:
 @pytest.mark.parametrize("key", ["seq", "prev", "hash"])
 def test_records_cannot_set_what_sealing_sets(key: str) -> None:
     with pytest.raises(AuditError, match=f"`{key}`"):
-        seal({key: 1}, Head(0, "0" * 64))
+        seal({key: 1}, ChainHead(0, "0" * 64))
     with pytest.raises(AuditError, match=f"`{key}`"):
         begin({"log": "o", key: 1})
 
@@ -213,7 +213,7 @@ def deep(levels: int) -> list[Any]:
 )
 def test_what_is_not_json_is_refused(value: object) -> None:
     with pytest.raises(AuditError, match="not JSON"):
-        seal({"value": value}, Head(0, "0" * 64))
+        seal({"value": value}, ChainHead(0, "0" * 64))
 
 
 class Word(str):
@@ -259,13 +259,13 @@ def test_lines_that_are_written_in_another_way_do_not_open(line: bytes) -> None:
 
 
 def test_a_head_is_written_and_read() -> None:
-    head = Head(7, "ab" * 32)
+    head = ChainHead(7, "ab" * 32)
     assert read_head(write_head("o1", head)) == head
-    assert read_head(write_head("o1", Head(-1, "ab" * 32))).seq == -1
+    assert read_head(write_head("o1", ChainHead(-1, "ab" * 32))).seq == -1
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{}\n", b'{"hash":"ab","log":"o","seq":1}\n', b"junk", write_head("o", Head(-2, "ab" * 32))]
+    "data", [b"", b"{}\n", b'{"hash":"ab","log":"o","seq":1}\n', b"junk", write_head("o", ChainHead(-2, "ab" * 32))]
 )
 def test_a_broken_head_is_not_read(data: bytes) -> None:
     with pytest.raises(AuditError, match="not the head of a log"):

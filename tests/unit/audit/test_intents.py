@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit.document import Entry, Intent
+from guardproxy.audit.document import Intent, LogEntry
 from guardproxy.audit.intents import abandoned, closing, unclosed
 from guardproxy.audit.sinks.file import FileSink
 from tests.kit.records import plain_intent
@@ -19,7 +19,7 @@ def final(name: str, **more: Any) -> dict[str, Any]:
     return {"id": name, "outcome": "answered", **more}
 
 
-def log(folder: Path, name: str, *records: Entry | dict[str, Any]) -> FileSink:
+def log(folder: Path, name: str, *records: LogEntry | dict[str, Any]) -> FileSink:
     sink = FileSink(folder, name, {"log": f"log-of-{name}"})
     for record in records:
         sink.append(record).result(30)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from guardproxy.audit.document import Entry, Gap, Record
+from guardproxy.audit.document import Gap, LogEntry, Record
 from guardproxy.audit.intents import closing
 from guardproxy.audit.sinks.file import FileSink
 from guardproxy.audit.versions import entry_of
@@ -26,7 +26,7 @@ OLD = ROOT / "tests" / "unit" / "audit" / "data" / "v1.jsonl"
 RECORD = plain_record()
 
 
-def write(folder: Path, name: str, *records: Entry | dict[str, Any]) -> tuple[int, str]:
+def write(folder: Path, name: str, *records: LogEntry | dict[str, Any]) -> tuple[int, str]:
     sink = FileSink(folder, name, {"log": f"log-of-{name}"})
     for record in records:
         sink.append(record).result(30)

@@ -9,7 +9,7 @@ import pytest
 from guardproxy.policy.about import About
 from guardproxy.policy.cel import compile_cel
 from guardproxy.policy.matching import Match, MatchVerdict
-from guardproxy.wire.statements import Stated
+from guardproxy.wire.statements import RequestStatement
 from tests.kit.play import Play, policy_set
 
 RED = About("POST /a", "m", "t", {"x-team": "red-1"})
@@ -119,4 +119,4 @@ def test_a_recorded_verdict_counts_instead_of_what_is_known_now() -> None:
 def test_nobody_counts_messages_where_no_condition_asks() -> None:
     assert not policy_set(policy("{tenants: [m]}")).asks_body
     assert policy_set(policy("{when: 'request.messages > 1'}")).asks_body
-    assert Stated().messages == 0
+    assert RequestStatement().messages == 0

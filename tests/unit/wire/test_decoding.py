@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
-from guardproxy.wire.codec import Seen
+from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.decoding import (
-    Place,
+    LeafPlace,
     StreamDecoder,
     WholeDecoder,
     counts,
@@ -20,7 +20,7 @@ from guardproxy.wire.decoding import (
     is_delta,
 )
 from guardproxy.wire.formats.openai_chat.codec import ChatDecoder
-from guardproxy.wire.json.walk import TOKENS, UNMAPPED, Found, MapLeaf, opaque, text, walk
+from guardproxy.wire.json.walk import TOKENS, UNMAPPED, MapLeaf, TreeLeaf, opaque, text, walk
 from guardproxy.wire.registry import codec_for, codecs
 from tests.kit.media import PNG
 from tests.kit.play import CHAT, MESSAGES, sse
@@ -78,7 +78,7 @@ def test_whole_bodies_give_each_text_and_its_end() -> None:
 
 
 def whole(limit_bytes: int = 1000) -> WholeDecoder:
-    def notice(tree: Any, seen: Seen) -> None:
+    def notice(tree: Any, seen: AnswerFacts) -> None:
         seen.model = tree.get("model", "")
 
     return WholeDecoder({"text": text("assistant")}, notice, limit_bytes)
@@ -257,7 +257,7 @@ def test_every_decoder_keeps_to_the_protocol(route: str) -> None:
 
 def test_a_format_need_not_know_schemas_or_places() -> None:
     decoder = StreamDecoder(10)
-    assert decoder.shape_of({}, Found(("a",), "x", UNMAPPED), Place("unmapped", "a", "a", flows=False)) is None
+    assert decoder.shape_of({}, TreeLeaf(("a",), "x", UNMAPPED), LeafPlace("unmapped", "a", "a", flows=False)) is None
     assert decoder.counts_of({}) == ()
 
 

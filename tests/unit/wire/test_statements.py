@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.statements import LIMIT_NAMES, Stated, stated
+from guardproxy.wire.statements import LIMIT_NAMES, RequestStatement, statement_of
 
 TWO = frozenset(("max_tokens", "tools"))
 
@@ -16,26 +16,26 @@ TWO = frozenset(("max_tokens", "tools"))
 @pytest.mark.parametrize(
     ("tree", "said"),
     [
-        ({}, Stated()),
-        ([], Stated()),
-        ({"model": "m"}, Stated()),
-        ({"max_tokens": 5, "messages": [{}, {}]}, Stated(5, 2, limits=(5,), counts=(2,))),
-        ({"max_completion_tokens": 7, "max_tokens": 5}, Stated(7, limits=(7, 5))),
-        ({"max_output_tokens": 9, "input": "hello"}, Stated(9, 1, limits=(9,), counts=(1,))),
-        ({"messages": [{}], "input": "hello"}, Stated(0, 1, counts=(1,))),
-        ({"max_tokens": True, "messages": "x", "tools": {}}, Stated(0, 1, counts=(1,), unclear=TWO)),
-        ({"max_tokens": -1}, Stated(limits=(0,))),
-        ({"max_tokens": 10**30}, Stated(2**63 - 1, limits=(2**63 - 1,))),
-        ({"messages": 3, "max_tokens": 1.5}, Stated(unclear=frozenset(("messages", "max_tokens")))),
-        ({"model": "a", "models": ["b", "a"]}, Stated(models=("a", "b"))),
-        ({"models": "b"}, Stated(models=("b",))),
-        ({"model": "a", "fallbacks": [{"model": "c"}, "d"]}, Stated(models=("a", "c", "d"))),
-        ({"model": "a", "models": ["b", 3, ""]}, Stated(models=("a", "b"), unclear=frozenset(("model",)))),
-        ({"model": "a", "models": ["a"] * 17}, Stated(unclear=frozenset(("model",)))),
+        ({}, RequestStatement()),
+        ([], RequestStatement()),
+        ({"model": "m"}, RequestStatement()),
+        ({"max_tokens": 5, "messages": [{}, {}]}, RequestStatement(5, 2, limits=(5,), counts=(2,))),
+        ({"max_completion_tokens": 7, "max_tokens": 5}, RequestStatement(7, limits=(7, 5))),
+        ({"max_output_tokens": 9, "input": "hello"}, RequestStatement(9, 1, limits=(9,), counts=(1,))),
+        ({"messages": [{}], "input": "hello"}, RequestStatement(0, 1, counts=(1,))),
+        ({"max_tokens": True, "messages": "x", "tools": {}}, RequestStatement(0, 1, counts=(1,), unclear=TWO)),
+        ({"max_tokens": -1}, RequestStatement(limits=(0,))),
+        ({"max_tokens": 10**30}, RequestStatement(2**63 - 1, limits=(2**63 - 1,))),
+        ({"messages": 3, "max_tokens": 1.5}, RequestStatement(unclear=frozenset(("messages", "max_tokens")))),
+        ({"model": "a", "models": ["b", "a"]}, RequestStatement(models=("a", "b"))),
+        ({"models": "b"}, RequestStatement(models=("b",))),
+        ({"model": "a", "fallbacks": [{"model": "c"}, "d"]}, RequestStatement(models=("a", "c", "d"))),
+        ({"model": "a", "models": ["b", 3, ""]}, RequestStatement(models=("a", "b"), unclear=frozenset(("model",)))),
+        ({"model": "a", "models": ["a"] * 17}, RequestStatement(unclear=frozenset(("model",)))),
     ],
 )
-def test_everything_that_a_request_states_is_given(tree: Any, said: Stated) -> None:
-    assert stated(tree) == said
+def test_everything_that_a_request_states_is_given(tree: Any, said: RequestStatement) -> None:
+    assert statement_of(tree) == said
 
 
 def test_every_name_and_kind_of_a_tool_is_given() -> None:
@@ -48,7 +48,7 @@ def test_every_name_and_kind_of_a_tool_is_given() -> None:
         {"type": "mcp", "server_label": "files", "allowed_tools": ["read", 3]},
         {"type": "namespace", "name": "n", "tools": [{"name": "inner"}]},
     ]
-    said = stated({"tools": tools, "functions": [{"name": "old"}], "mcp_servers": [{"name": "s", "url": "u"}]})
+    said = statement_of({"tools": tools, "functions": [{"name": "old"}], "mcp_servers": [{"name": "s", "url": "u"}]})
     assert said.tools == ("a", "b", "c", "web_search", "bash", "mcp", "n")
     names = ("a", "b", "c", "web_search", "bash", "bash_20250124", "files", "read", "mcp", "n", "inner", "old", "s")
     assert said.offered == names
@@ -62,14 +62,14 @@ def test_more_tools_than_are_read_are_unclear() -> None:
         [{"name": "b", "allowed_tools": many}],
         [{"name": "b", "tools": [{"name": "c"}] * 999}],
     ):
-        said = stated({"tools": tools})
+        said = statement_of({"tools": tools})
         assert (len(said.offered) <= LIMIT_NAMES, said.unclear) == (True, frozenset({"tools"}))
-    assert stated({"tools": [{"name": name} for name in many[1:]]}).unclear == frozenset()
+    assert statement_of({"tools": [{"name": name} for name in many[1:]]}).unclear == frozenset()
 
 
 @pytest.mark.parametrize("tool", [3, {}, {"name": 4}, {"function": "d"}, {"type": "function"}, None])
 def test_a_tool_without_a_name_is_unclear(tool: Any) -> None:
-    assert stated({"tools": [tool]}).unclear == {"tools"}
+    assert statement_of({"tools": [tool]}).unclear == {"tools"}
 
 
 JSON = st.recursive(
@@ -88,7 +88,7 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_any_tree_is_read(tree: Any) -> None:
-    said = stated(tree)
+    said = statement_of(tree)
     assert 0 <= said.max_tokens < 2**63
     assert said.messages >= 0
     assert all(isinstance(name, str) for name in said.tools)

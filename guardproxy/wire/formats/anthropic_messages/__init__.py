@@ -1,1 +1,1 @@
-"""anthropic_messages."""
+"""The wire format Anthropic Messages."""

@@ -214,8 +214,8 @@ def blocks(
     head: Mapping[str, Any] | None = None,
     usage: Mapping[str, Any] | None = None,
 ) -> list[bytes]:
-    """A stream of these content blocks: of each its beginning and its deltas. `head`: fields of the message; `usage`: what is
-    counted at the end."""
+    """Writes a stream of these content blocks: the beginning and the deltas of each. `head`: fields of the message; `usage`:
+    the counts at the end."""
     last = {"stop_reason": "end_turn", "stop_sequence": None} if stop is None else stop
     message = {**_HEAD, "content": [], **_UNSTOPPED, **(head or {})}
     items: list[dict[str, Any]] = [{"type": "message_start", "message": message}]
@@ -236,12 +236,12 @@ def event(item: Any) -> bytes:
 
 
 def ending(items: Sequence[Any]) -> list[Any]:
-    """What closes a stream of these items."""
+    """Writes the end of a stream of these items."""
     return [] if _STOP in items or any(_is(item, "error") for item in items) else [_STOP]
 
 
 def _blocks(reply: Reply, ident: str, cut: CutText) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Each content block whole, and the deltas that build it."""
+    """Yields each content block whole, with the deltas that build it."""
     if reply.reasoning:
         signature = base64.b64encode(hashlib.sha256(reply.reasoning.encode()).digest()).decode()
         deltas = [{"type": "thinking_delta", "thinking": piece} for piece in cut(reply.reasoning)]

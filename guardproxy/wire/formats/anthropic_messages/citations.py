@@ -1,4 +1,4 @@
-"""Citations of the Messages format: which documents of a request have a text, and where an answer says what it cites of it."""
+"""Citations of the Messages format: the texts of a request's documents, and the places in an answer that cite them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from guardproxy.wire.json import dotted, listed
 
 
 def documents(request: Any) -> tuple[str, ...]:
-    """The documents of a request in their order: the path of each one's plain text, or nothing."""
+    """Returns the documents of a request in their order: the path of each document's plain text, or nothing."""
     return tuple(
         path
         for number, message in enumerate(listed(request, "messages"))
@@ -28,11 +28,11 @@ def _documents(holder: Any, at: Path) -> Iterator[str]:
                 plain = isinstance(source, dict) and source.get("type") == "text"
                 yield dotted((*where, "source", "data")) if plain else ""
             else:
-                yield from _documents(block, where)  # what a tool gave
+                yield from _documents(block, where)  # the result of a tool
 
 
 def cited(answer: Any, shapes: Shapes) -> tuple[Count, ...]:
-    """Where citations count characters of a document."""
+    """Returns the places of citations that count characters of a document."""
     return tuple(_cited(answer, (), shapes.documents)) if any(shapes.documents) else ()
 
 

@@ -1,7 +1,7 @@
 """Anthropic Messages: `POST /v1/messages`.
 
-Fields after the public API and the types of anthropic-sdk-python. A stream is named events; the SDK goes by the name, so
-name and `type` are written from one value. A text lives in a content block and is closed by `content_block_stop`.
+Fields follow the public API and the types of anthropic-sdk-python. A stream is named events. The SDK reads the name, so name
+and `type` are written from one value. A text belongs to a content block and ends with `content_block_stop`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, Event, Frame, Text
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import Decoder, Request, Seen
+from guardproxy.wire.codec import AnswerFacts, Decoder, Request
 from guardproxy.wire.decoding import (
-    Place,
+    LeafPlace,
     StreamDecoder,
     WholeDecoder,
     counts,
     edited_frame,
     events_of,
-    found_of,
     indexed,
     is_delta,
+    leaf_of,
 )
 from guardproxy.wire.formats.anthropic_messages import author, turns
 from guardproxy.wire.formats.anthropic_messages.author import ERROR_TYPES
@@ -42,14 +42,14 @@ from guardproxy.wire.formats.anthropic_messages.places import (
 )
 from guardproxy.wire.formats.anthropic_messages.schemas import shape_of, shape_of_block, shapes_of
 from guardproxy.wire.framing.sse import comment, frame
-from guardproxy.wire.json import STRUCTURE, Found, Map, dotted, edited, is_word, walk, write
+from guardproxy.wire.json import STRUCTURE, Map, TreeLeaf, dotted, edited, is_word, walk, write
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.turns import Turns
 
 _FLOWING = {"text": "text", "thinking": "thinking", "partial_json": "input"}
 
 
-def _notice(tree: Any, seen: Seen) -> None:
+def _notice(tree: Any, seen: AnswerFacts) -> None:
     if isinstance(tree.get("usage"), dict):
         seen.usage = {**seen.usage, **counts(tree["usage"], CONTRACT.words)}
     if isinstance(tree.get("model"), str):
@@ -71,15 +71,15 @@ def _index(tree: Any) -> int:
 class MessagesDecoder(StreamDecoder):
     """A stream of message events."""
 
-    shown: Counter[int] = field(default_factory=Counter)  # blocks that the client has seen begin, and not end
+    shown: Counter[int] = field(default_factory=Counter)  # blocks whose start the client received, but not their end
     called: dict[int, Any] = field(default_factory=dict)  # blocks that call a tool -> its name
-    shown_usage: dict[str, Any] = field(default_factory=dict)  # not `seen`: how far that is depends on chunks
+    shown_usage: dict[str, Any] = field(default_factory=dict)  # not `seen`: its progress depends on chunks
 
     def how(self, tree: Any) -> Map:
         events = JSON_EVENTS if self.shapes.answer else TEXT_EVENTS
         return events.get(_type(tree), {"type": STRUCTURE})
 
-    def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
+    def shape_of(self, tree: Any, found: TreeLeaf, place: LeafPlace) -> Shape | None:
         if place.kind == "tool_arguments" and found.path[0] == "content_block":
             self.called[_index(tree)] = tree["content_block"].get("name")
             return shape_of_block(self.shapes, tree["content_block"], found.path[1:])
@@ -88,7 +88,8 @@ class MessagesDecoder(StreamDecoder):
         return self.shapes.answer if found.leaf.how == "json" else None
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
-        return _type(tree) if _type(tree) and is_word(_type(tree)) else None  # any other is text, and may be edited
+        # Any other value is text, and may be edited.
+        return _type(tree) if _type(tree) and is_word(_type(tree)) else None
 
     def ends(self, tree: Any) -> bool:
         return _type(tree) in ("message_stop", "error")
@@ -96,18 +97,18 @@ class MessagesDecoder(StreamDecoder):
     def counts_of(self, tree: Any) -> tuple[Count, ...]:
         return cited(tree, self.shapes)
 
-    def place(self, tree: Any, found: Found) -> Place:
+    def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
         kind, name = found.leaf.kind, _type(tree)
         path = indexed(tree, found.path)
         if name in ("content_block_start", "content_block_delta"):
             block = f"content[{_index(tree)}]"
             if len(path) == 2 and path[1] in _FLOWING:
-                return Place(kind, f"{block}.{_FLOWING[str(path[1])]}", block, flows=True)
+                return LeafPlace(kind, f"{block}.{_FLOWING[str(path[1])]}", block, flows=True)
             flows = name == "content_block_delta" and kind == "unmapped" and is_delta(path, name)
-            return Place(kind, f"{block}.{dotted(path[1:] or path)}", block, flows)
+            return LeafPlace(kind, f"{block}.{dotted(path[1:] or path)}", block, flows)
         if name in ("message_start", "message_delta"):
-            return Place(kind, dotted(path[1:] or path), name, flows=False)
-        return Place(kind, f"{name}.{dotted(path)}", name, is_delta(path, name))
+            return LeafPlace(kind, dotted(path[1:] or path), name, flows=False)
+        return LeafPlace(kind, f"{name}.{dotted(path)}", name, is_delta(path, name))
 
     def after(self, tree: Any) -> list[Event]:
         match _type(tree):
@@ -201,12 +202,14 @@ class AnthropicMessages:
         return frame(self.error(500, code, message), "error")
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:
-        shown, known = (
+        open_blocks, known = (
             (sorted(decoder.shown.elements()), decoder.shown_usage)
             if isinstance(decoder, MessagesDecoder)
             else ([], {})
         )
-        stops = [frame(write({"type": "content_block_stop", "index": index}), "content_block_stop") for index in shown]
+        stops = [
+            frame(write({"type": "content_block_stop", "index": index}), "content_block_stop") for index in open_blocks
+        ]
         details = {"type": "refusal", "category": None, "explanation": message}
         delta = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
         usage = {"output_tokens": 0, **known}
@@ -235,7 +238,7 @@ class AnthropicMessages:
 
 
 def _tree(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
-    return edited(frame.tree, [(found_of(old), new) for old, new in texts])
+    return edited(frame.tree, [(leaf_of(old), new) for old, new in texts])
 
 
 CODEC = AnthropicMessages()

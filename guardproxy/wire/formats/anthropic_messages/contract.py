@@ -29,7 +29,7 @@ from guardproxy.wire.words import SHARED
 
 COUNT = "POST /v1/messages/count_tokens"
 _BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "unmapped", "tool_result", "metadata")
-# Names that a server's own tool may call itself by, beside the name that the request declares.
+# Names that a server's own tool may use for itself, beside the name that the request declares.
 _ALIASES = {"code_execution": ("bash_code_execution", "text_editor_code_execution")}
 
 

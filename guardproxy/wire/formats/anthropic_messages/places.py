@@ -1,4 +1,4 @@
-"""The maps of Anthropic Messages: what stands at each place of a request and of an answer."""
+"""The maps of Anthropic Messages: the meaning of each place of a request and of an answer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout")
 
 
 def _payload(value: Any) -> Map:
-    """A server tool's result: all text, but for what only the provider can read."""
+    """Maps a server tool's result: all text, except for content that only the provider can read."""
     if isinstance(value, dict):
         return {
             **dict.fromkeys(_SEALED, opaque("encrypted", "tool_result")),
@@ -48,8 +48,9 @@ def _payload(value: Any) -> Map:
     return [_payload] if isinstance(value, list) else text("tool_result")
 
 
-def _block(kind: Kind, said: MapLeaf | None = None, others: MapLeaf = UNMAPPED) -> Map:
-    """`said`: how the text of a text block is read, if it is not just text of its kind; `others`: unknown fields and types."""
+def _block(kind: Kind, text_map: MapLeaf | None = None, others: MapLeaf = UNMAPPED) -> Map:
+    """Maps a content block. `text_map`: the map of a text block's text, if it is not plain text of its kind; `others`: the
+    map of unknown fields and types."""
 
     def choose(value: Any) -> Map:
         name = value.get("type") if isinstance(value, dict) else None
@@ -66,7 +67,7 @@ def _block(kind: Kind, said: MapLeaf | None = None, others: MapLeaf = UNMAPPED) 
             case "text" | "mid_conv_system":
                 return {
                     **shared,
-                    "text": said or text(kind),
+                    "text": text_map or text(kind),
                     "citations": text(kind),
                     "content": _content(kind, others),
                 }
@@ -98,7 +99,7 @@ def _block(kind: Kind, said: MapLeaf | None = None, others: MapLeaf = UNMAPPED) 
     return choose
 
 
-# A document that a user hands over is not what the user says: it comes from elsewhere, as what a tool gives does.
+# The user did not write a document that they attach: it comes from elsewhere, like a tool's result.
 _GIVEN: dict[Kind, Kind] = {"user": "tool_result"}
 
 
@@ -121,7 +122,7 @@ def _message(value: Any) -> Map:
 
 @cache
 def _message_of(known: Kind | None) -> Map:
-    kind = known or "user"  # who is not known may be anybody
+    kind = known or "user"  # an unknown role may be any role
     content: Map = _content(kind, unknown(kind)) if known else unknown(kind)
     return {"role": STRUCTURE, "content": content, OTHERS: unknown(kind)}
 
@@ -159,9 +160,9 @@ _USAGE = {"service_tier": STRUCTURE, "inference_geo": STRUCTURE}
 _JSON = MapLeaf("json", "assistant")
 
 
-def _response(said: MapLeaf | None = None) -> dict[Any, Map]:
+def _response(text_map: MapLeaf | None = None) -> dict[Any, Map]:
     words = dict.fromkeys(("id", "type", "role"), STRUCTURE)
-    return {**words, "model": NAME, "content": [_block("assistant", said)], "usage": _USAGE, **_STOP}
+    return {**words, "model": NAME, "content": [_block("assistant", text_map)], "usage": _USAGE, **_STOP}
 
 
 RESPONSE, JSON_RESPONSE = _response(), _response(_JSON)
@@ -178,16 +179,18 @@ _DELTAS: dict[Any, Map] = {
 }
 
 
-def _events(said: MapLeaf | None = None) -> dict[Any, Map]:
-    deltas = {**_DELTAS, "text_delta": {"type": STRUCTURE, "text": said or text("assistant")}}
+def _events(text_map: MapLeaf | None = None) -> dict[Any, Map]:
+    deltas = {**_DELTAS, "text_delta": {"type": STRUCTURE, "text": text_map or text("assistant")}}
     return {
         **_EVENTS,
-        "message_start": {"type": STRUCTURE, "message": _response(said)},
-        "content_block_start": {"type": STRUCTURE, "index": STRUCTURE, "content_block": _block("assistant", said)},
+        "message_start": {"type": STRUCTURE, "message": _response(text_map)},
+        "content_block_start": {"type": STRUCTURE, "index": STRUCTURE, "content_block": _block("assistant", text_map)},
         "content_block_delta": {
             "type": STRUCTURE,
             "index": STRUCTURE,
-            "delta": lambda one: deltas.get(str(one.get("type")), UNMAPPED) if isinstance(one, dict) else UNMAPPED,
+            "delta": lambda delta: (
+                deltas.get(str(delta.get("type")), UNMAPPED) if isinstance(delta, dict) else UNMAPPED
+            ),
         },
     }
 

@@ -1,4 +1,4 @@
-"""The schemas that an Anthropic Messages request holds, and which text of a request or an answer each is for."""
+"""The schemas in an Anthropic Messages request, and the texts that each applies to."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from guardproxy.events import Path
 from guardproxy.redaction import NAME, Shape, Shapes
 from guardproxy.wire.formats.anthropic_messages.citations import documents
-from guardproxy.wire.json import Found, listed, reach
+from guardproxy.wire.json import TreeLeaf, listed, reach
 
 
 def shapes_of(tree: Any) -> Shapes:
-    """The schemas of a request: of its tools' arguments, of an answer that is to be JSON."""
+    """Returns the schemas of a request: of its tools' arguments, and of a JSON answer."""
     tools = {
         tool["name"]: Shape(f"tools[{at}]", tool["input_schema"])
         for at, tool in enumerate(listed(tree, "tools"))
@@ -25,13 +25,13 @@ def shapes_of(tree: Any) -> Shapes:
 
 
 def shape_of_block(shapes: Shapes, block: Any, at: Path) -> Shape | None:
-    """What is asked of a leaf `at` in a block that calls a tool."""
+    """Returns the demand on a leaf `at` in a block that calls a tool."""
     if at == ("name",):
         return NAME
     return shapes.tool(block.get("name"), at[1:]) if at[0] == "input" else None
 
 
-def shape_of(shapes: Shapes, tree: Any, found: Found) -> Shape | None:
+def shape_of(shapes: Shapes, tree: Any, found: TreeLeaf) -> Shape | None:
     path = found.path
     if found.leaf.how == "json":
         return shapes.answer

@@ -9,14 +9,14 @@ from guardproxy.wire.turns import ModelTurn, first_text
 
 
 def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:
-    """The request once more, with the model's answer and `feedback` as its last turns."""
+    """Returns the request with the model's answer and `feedback` as its last turns."""
     messages: Sequence[Any] = tree["messages"]
     begun = ""
     last = messages[-1]
     if last.get("role") == "assistant" and isinstance(last.get("content"), str):
-        begun, messages = last["content"], messages[:-1]  # the answer went on from there
+        begun, messages = last["content"], messages[:-1]  # the model continued this message
     thinks = isinstance(tree.get("thinking"), dict) and tree["thinking"].get("type") != "disabled"
-    if turn.can_be_called and not thinks:  # beside a call its thinking would have to stand, sealed
+    if turn.can_be_called and not thinks:  # a call needs its sealed thinking beside it
         blocks: list[dict[str, Any]] = [{"type": "text", "text": begun + turn.text}] if begun + turn.text else []
         results: list[dict[str, Any]] = []
         for number, call in enumerate(turn.calls):
@@ -30,10 +30,10 @@ def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str
 
 
 def first_words(tree: Any) -> str:
-    """The texts of the user's first message that has any."""
+    """Returns the texts of the user's first message that has text."""
     return first_text(tree.get("messages")) if isinstance(tree, dict) else ""
 
 
 def with_model(tree: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """The request for another model."""
+    """Returns the request for another model."""
     return {**tree, "model": model}

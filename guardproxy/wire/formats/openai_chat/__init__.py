@@ -1,1 +1,1 @@
-"""openai_chat."""
+"""The wire format OpenAI Chat Completions."""

@@ -47,7 +47,9 @@ def read(tree: Any) -> Prompt:
         model=tree["model"],
         text=text_of(prompts[-1].get("content")) if prompts else "",
         tool_result=bool(prompts) and prompts[-1].get("role") != "user",
-        system=" ".join(text_of(one.get("content")) for one in messages if one.get("role") in ("system", "developer")),
+        system=" ".join(
+            text_of(message.get("content")) for message in messages if message.get("role") in ("system", "developer")
+        ),
         prompt_words=sum(len(text_of(message.get("content")).split()) for message in messages),
         stream=bool(tree.get("stream")),
         count=int(tree.get("n") or 1),
@@ -159,7 +161,7 @@ def answer_with(kind: Kind, text: str) -> dict[str, Any] | None:
 
 
 def count(prompt: Prompt) -> dict[str, Any]:
-    """A count of tokens. The format has no route that counts."""
+    """Writes a count of tokens. The format has no route that counts."""
     return {"prompt_tokens": prompt.prompt_words}
 
 
@@ -230,7 +232,7 @@ def frames_with(kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
 def chunks(
     deltas: Iterable[Mapping[str, Any]], head: Mapping[str, Any], finish: str = "stop", index: int = 0
 ) -> list[bytes]:
-    """A stream of these deltas of one choice. `head`: the fields before `choices`."""
+    """Writes a stream of these deltas of one choice. `head`: the fields before `choices`."""
 
     def chunk(delta: Mapping[str, Any], reason: str | None = None) -> bytes:
         return event({**head, "choices": [{"index": index, "delta": delta, "finish_reason": reason}]})
@@ -244,7 +246,7 @@ def event(item: Any) -> bytes:
 
 
 def ending(items: Sequence[Any]) -> list[Any]:
-    """What closes a stream of these items."""
+    """Writes the end of a stream of these items."""
     return [] if DONE in items else [DONE]
 
 
@@ -277,7 +279,7 @@ def error_event(message: str) -> bytes:
 
 
 def _variant(reply: Reply, number: int) -> Reply:
-    """The reply of choice `number`: the first is the reply itself, the others can be told apart."""
+    """Returns the reply of choice `number`: the first is the reply itself, the others differ from it."""
     return replace(reply, text=f"{reply.text} (answer {number + 1})") if number and reply.text else reply
 
 

@@ -1,7 +1,7 @@
-"""OpenAI Chat Completions: `POST /v1/chat/completions`, and what vLLM, llama.cpp, Ollama and others add to it.
+"""OpenAI Chat Completions: `POST /v1/chat/completions`, and the additions of vLLM, llama.cpp, Ollama and others.
 
-Fields after the public API and the types of openai-python. A stream is data-only events, one choice's texts keyed by
-its index, closed by `finish_reason` and `[DONE]`.
+Fields follow the public API and the types of openai-python. A stream is data-only events. The key of a choice's texts is its
+index. A choice ends with `finish_reason`, the stream with `[DONE]`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Count, Event, Frame, Opaque, Text
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import Decoder, Request, Seen
+from guardproxy.wire.codec import AnswerFacts, Decoder, Request
 from guardproxy.wire.decoding import (
-    Place,
+    LeafPlace,
     StreamDecoder,
     WholeDecoder,
     counts,
     edited_frame,
     events_of,
-    found_of,
     indexed,
     is_delta,
+    leaf_of,
     nothing,
 )
 from guardproxy.wire.formats.openai_chat import author, turns
@@ -35,13 +35,13 @@ from guardproxy.wire.formats.openai_chat.places import JSON_RESPONSE, REQUEST, R
 from guardproxy.wire.formats.openai_chat.schemas import shape_of, shapes_of
 from guardproxy.wire.framing import StreamEvent
 from guardproxy.wire.framing.sse import KEEP_ALIVE, comment, frame
-from guardproxy.wire.json import Found, Map, dotted, edited, is_word, listed, text, walk, write
+from guardproxy.wire.json import Map, TreeLeaf, dotted, edited, is_word, listed, text, walk, write
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.turns import Turns
 
 
 def _counts_of(tree: Any) -> tuple[Count, ...]:
-    """Where annotations say that they belong in the content."""
+    """Returns the offsets of annotations in the content."""
     return tuple(
         Count((*where, "start_index"), (*where, "end_index"), f"choices[{_index(choice)}].message.content")
         for number, choice in enumerate(_choices(tree))
@@ -53,7 +53,7 @@ def _counts_of(tree: Any) -> tuple[Count, ...]:
     )
 
 
-def _notice(tree: Any, seen: Seen) -> None:
+def _notice(tree: Any, seen: AnswerFacts) -> None:
     if isinstance(tree.get("usage"), dict):
         seen.usage = counts(tree["usage"], CONTRACT.words)
     if isinstance(tree.get("model"), str):
@@ -74,7 +74,8 @@ def _index(choice: dict[str, Any]) -> int:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value of a chunk's head may be said again by our own ending: what is not a word was text, maybe edited."""
+    """Whether our own ending may repeat a value of a chunk's head. A value that is not a word was text and may have been
+    edited."""
     return is_word(value) if isinstance(value, str) else isinstance(value, int)
 
 
@@ -86,7 +87,7 @@ class ChatDecoder(StreamDecoder):
     """A stream of chat chunks."""
 
     head: dict[str, Any] = field(default_factory=dict)
-    shown: set[int] = field(default_factory=set)  # choices that the client has seen begin, and not end
+    shown: set[int] = field(default_factory=set)  # choices whose start the client received, but not their end
     _unfinished: set[int] = field(default_factory=set)  # choices that began and are not in `_finished`
     _finished: set[int] = field(default_factory=set)
     _calls: dict[str, str] = field(default_factory=dict)  # places of tool calls -> the tools' names
@@ -94,23 +95,23 @@ class ChatDecoder(StreamDecoder):
     def how(self, tree: Any) -> Map:
         return JSON_RESPONSE if self.shapes.answer else RESPONSE
 
-    def shape_of(self, tree: Any, found: Found, place: Place) -> Shape | None:
+    def shape_of(self, tree: Any, found: TreeLeaf, place: LeafPlace) -> Shape | None:
         if place.kind == "tool_arguments":
             call, _, last = place.path.rpartition(".")
             if last == "name":
                 self._calls[call] = found.text
-            elif last == "arguments" and call in self._calls:  # its name came before
+            elif last == "arguments" and call in self._calls:  # its name came in an earlier frame
                 return self.shapes.tool(self._calls[call])
         return shape_of(self.shapes, tree, found)
 
     def counts_of(self, tree: Any) -> tuple[Count, ...]:
         return _counts_of(tree)
 
-    def place(self, tree: Any, found: Found) -> Place:
+    def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
         path = indexed(tree, found.path)
         run = dotted(path[:2]) if path[0] == "choices" else str(path[0])
         named = tuple("message" if step == "delta" else step for step in path)
-        return Place(found.leaf.kind, dotted(named), run, is_delta(path, ""))
+        return LeafPlace(found.leaf.kind, dotted(named), run, is_delta(path, ""))
 
     def special(self, event: StreamEvent) -> list[Event] | None:
         if event.data is None or event.data.strip() != b"[DONE]":
@@ -137,7 +138,7 @@ class ChatDecoder(StreamDecoder):
 
     def sent(self, frame: Frame) -> None:
         tree = frame.tree if isinstance(frame.tree, dict) else {}
-        if not self.head and tree.get("id"):  # of a frame that was sent: its words were scanned
+        if not self.head and tree.get("id"):  # taken from a sent frame, so its words were scanned
             self.head = {key: tree[key] for key in ("id", "object", "created", "model") if _is_plain(tree.get(key))}
         for choice in _choices(tree):
             (self.shown.discard if choice.get("finish_reason") else self.shown.add)(_index(choice))
@@ -211,12 +212,12 @@ class OpenAIChat:
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:
         head = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
-        shown: set[int] = {0}
+        open_choices: set[int] = {0}
         if isinstance(decoder, ChatDecoder):
             head |= decoder.head
-            shown = decoder.shown or shown
+            open_choices = decoder.shown or open_choices
         ending: dict[str, Any] = {"delta": {}, "logprobs": None, "finish_reason": "content_filter"}
-        chunks = [frame(write({**head, "choices": [{"index": index, **ending}]})) for index in sorted(shown)]
+        chunks = [frame(write({**head, "choices": [{"index": index, **ending}]})) for index in sorted(open_choices)]
         return b"".join(chunks) + _DONE
 
     def keep_alive(self) -> bytes:
@@ -230,8 +231,8 @@ class OpenAIChat:
 
 
 def _without_echoes(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
-    """The edited tree, less what repeats the old text or its length: token probabilities, size padding."""
-    tree = edited(frame.tree, [(found_of(old), new) for old, new in texts])
+    """Returns the edited tree without fields that repeat the old text or its length: token probabilities, size padding."""
+    tree = edited(frame.tree, [(leaf_of(old), new) for old, new in texts])
     if not texts or texts[0][0].channel.direction != "response":
         return tree
     tree.pop("obfuscation", None)
@@ -251,7 +252,7 @@ _OF_ANSWER = 4  # `choices[0].message.content`
 
 
 def _speaks(choice: Any) -> bool:
-    """Whether a choice says of its own tokens anything."""
+    """Whether a choice holds data about its own tokens."""
     return isinstance(choice, dict) and bool(choice.get("token_ids") or choice.get("logprobs"))
 
 

@@ -1,12 +1,11 @@
-"""What an answer says of its own tokens: log probabilities, token ids, bytes. No check reads it, and it can say what a rule
-took out of the text beside it, cut into tokens.
+"""Token data of an answer: log probabilities, token ids, bytes. No check reads it, and it can repeat, cut into tokens, a text
+that a rule removed.
 
-`withhold` is for answers that a rule may edit or stop. Log probabilities stay where they provably say nothing but a text
-of their own frame, which is checked: their tokens, joined, are that text. An alternative is another text: its number
-stays, its token becomes empty, unless it is the token that was chosen.
+`withhold` is for answers that a rule may edit or stop. Log probabilities stay only if they provably repeat a text of their
+own frame: their tokens, joined, must equal that text. An alternative token would be another text: its number stays and its
+token becomes empty, unless it equals the chosen token.
 
-`trim` is for a frame whose texts were edited: the entries stay whose tokens lie in a part of the text that goes on as it
-was.
+`trim` is for a frame whose texts were edited. Only the entries of tokens in an unchanged part of the text stay.
 """
 
 from __future__ import annotations
@@ -25,11 +24,12 @@ TOKENS = frozenset(
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
 _ENTRY = frozenset(("token", "logprob", "bytes", "top_logprobs"))
 _HOLDERS = (dict, list)
-_FEW = 4  # fewer numbers in a row say nothing
+_FEW = 4  # fewer numbers in a row carry no information
 
 
 def withhold(tree: Any) -> list[str]:
-    """Takes token data that could say more than the texts out of a chat answer or chunk. The names of what was taken."""
+    """Removes token data that could reveal more than the texts of a chat answer or chunk. Returns the names of the removed
+    fields."""
     gone: dict[str, None] = {}
     _drop(tree, gone.setdefault)
     choices = tree.get("choices")
@@ -40,7 +40,7 @@ def withhold(tree: Any) -> list[str]:
 
 
 def _drop(node: Any, gone: Callable[[str], object]) -> None:
-    """Drops fields of token data, and lists of numbers, which are ids or bytes, wherever they are."""
+    """Drops fields of token data, and lists of numbers (token ids or bytes), at every place."""
     if isinstance(node, dict):
         for key in [key for key, child in node.items() if child and (type(child) in _HOLDERS or key in TOKENS)]:
             if key in TOKENS or _is_numbers(node[key]):
@@ -62,46 +62,48 @@ def _is_numbers(value: Any) -> bool:
 
 
 def _prove(choice: dict[str, Any], gone: Callable[[str], object]) -> None:
-    """Leaves the log probabilities of a choice's own texts, less what else they say; or none."""
+    """Keeps the log probabilities of a choice's own texts, without any other content; drops them if they cannot be proven."""
     answers = [choice[name] for name in ("message", "delta") if isinstance(choice.get(name), dict)]
-    said = [answer[name] for answer in answers for name in _TEXTS if isinstance(answer.get(name), str)]
+    own_texts = [answer[name] for answer in answers for name in _TEXTS if isinstance(answer.get(name), str)]
     lists = choice["logprobs"]
     if not isinstance(lists, dict) or not all(
-        name in ("content", "refusal") and (not entries or _joined(entries) in said) for name, entries in lists.items()
+        name in ("content", "refusal") and (not entries or _joined(entries) in own_texts)
+        for name, entries in lists.items()
     ):
         choice["logprobs"] = None
         gone("logprobs")
         return
     for entries in lists.values():
-        for one in entries or ():
-            if one.get("top_logprobs"):
-                numbers = _alternatives(one)
-                if numbers != one["top_logprobs"]:
-                    one["top_logprobs"] = numbers
+        for entry in entries or ():
+            if entry.get("top_logprobs"):
+                numbers = _alternatives(entry)
+                if numbers != entry["top_logprobs"]:
+                    entry["top_logprobs"] = numbers
                     gone("top_logprobs")
-            for key in one.keys() - _ENTRY:
-                del one[key]
+            for key in entry.keys() - _ENTRY:
+                del entry[key]
                 gone("logprobs")
 
 
 def _alternatives(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """The alternatives of a token as numbers; of its own token, which the text says, all of them."""
+    """Returns the alternatives of a token. The alternative that equals the chosen token stays whole; of any other only the
+    number stays."""
     out: list[dict[str, Any]] = []
-    listed = entry["top_logprobs"]
-    for other in listed if isinstance(listed, list) else []:
-        logprob = other.get("logprob") if isinstance(other, dict) else None
+    alternatives = entry["top_logprobs"]
+    for alternative in alternatives if isinstance(alternatives, list) else []:
+        logprob = alternative.get("logprob") if isinstance(alternative, dict) else None
         if isinstance(logprob, bool) or not isinstance(logprob, (int, float)) or abs(logprob) >= NUMBER_LIMIT:
             continue
-        if other.get("token") == entry["token"] and other.get("bytes") in (None, entry.get("bytes")):
-            out.append({key: other[key] for key in ("token", "bytes", "logprob") if key in other})
+        if alternative.get("token") == entry["token"] and alternative.get("bytes") in (None, entry.get("bytes")):
+            out.append({key: alternative[key] for key in ("token", "bytes", "logprob") if key in alternative})
         else:
             out.append({"token": "", "bytes": [], "logprob": logprob})
     return out
 
 
 def trim(choice: dict[str, Any], edits: dict[str, tuple[str, str]]) -> None:
-    """Takes what an edit took out of a choice's texts out of its log probabilities. `edits`: by the name of a text, what it
-    was and what it is. Where the entries cannot be matched with a text, all of them go."""
+    """Removes the log probabilities of text that an edit removed from a choice. `edits`: the old and the new text by the name
+    of the text. If the entries do not match a text, all of them are removed."""
     lists = choice.get("logprobs")
     if not lists:
         return
@@ -121,7 +123,7 @@ def trim(choice: dict[str, Any], edits: dict[str, tuple[str, str]]) -> None:
 
 
 def _outside(entries: list[dict[str, Any]], old: str, new: str) -> list[dict[str, Any]]:
-    """The entries whose tokens lie before the first and behind the last difference of two texts."""
+    """Returns the entries whose tokens lie before the first or after the last difference of two texts."""
     before, after = old.encode(), new.encode()
     most = min(len(before), len(after))
     head = next((at for at in range(most) if before[at] != after[at]), most)
@@ -141,8 +143,8 @@ def _bytes_of(entry: dict[str, Any]) -> bytes:
 
 
 def _joined(entries: Any) -> str | None:
-    """The text that entries' tokens add up to; `None` unless their bytes, where they are given, say the same."""
-    if not isinstance(entries, list) or not all(_is_entry(one) for one in entries):
+    """Joins the tokens of entries to a text; `None` if their bytes, where given, differ from it."""
+    if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
         return None
     try:
         return b"".join(map(_bytes_of, entries)).decode()
@@ -150,15 +152,15 @@ def _joined(entries: Any) -> str | None:
         return None
 
 
-def _is_entry(one: Any) -> bool:
-    if not isinstance(one, dict) or not isinstance(one.get("token"), str):
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("token"), str):
         return False
-    if not isinstance(logprob := one.get("logprob", 0.0), (int, float)) or abs(logprob) >= NUMBER_LIMIT:
+    if not isinstance(logprob := entry.get("logprob", 0.0), (int, float)) or abs(logprob) >= NUMBER_LIMIT:
         return False
-    raw = one.get("bytes")
+    raw = entry.get("bytes")
     if raw is None:
         return True
     if not isinstance(raw, list) or not all(type(byte) is int and 0 <= byte <= 255 for byte in raw):
         return False
-    written = "".join(f"\\x{byte:02x}" for byte in raw)  # how APIs write a token that is a part of a character
-    return one["token"] in (bytes(raw).decode("utf-8", "replace"), written, f"bytes:{written}")
+    written = "".join(f"\\x{byte:02x}" for byte in raw)  # APIs write a token that is a part of a character in this form
+    return entry["token"] in (bytes(raw).decode("utf-8", "replace"), written, f"bytes:{written}")

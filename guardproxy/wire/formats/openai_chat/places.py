@@ -1,4 +1,4 @@
-"""The maps of OpenAI Chat Completions: what stands at each place of a request and of an answer."""
+"""The maps of OpenAI Chat Completions: the meaning of each place of a request and of an answer."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def _part(kind: Kind, others: MapLeaf) -> Map:
 
 
 def _url(kind: Kind) -> Map:
-    """An image or the like: an object, or its address alone. Both are in use; a `data:` URL holds the content itself."""
+    """Maps an image or similar content: an object, or its address alone. Both are in use; a `data:` URL holds the content
+    itself."""
     url = opaque("url", kind)
     return lambda value: {"url": url, "detail": STRUCTURE, OTHERS: unknown(kind)} if isinstance(value, dict) else url
 
@@ -67,14 +68,14 @@ def _url(kind: Kind) -> Map:
 def _audio(kind: Kind) -> Map:
     def choose(value: Any) -> Map:
         form = value.get("format") if isinstance(value, dict) else None
-        raw = form in ("pcm16", "pcm", "g711_ulaw", "g711_alaw")  # samples, without any first bytes to know them by
+        raw = form in ("pcm16", "pcm", "g711_ulaw", "g711_alaw")  # raw samples, which have no known first bytes
         return {"data": opaque("pieces" if raw else "audio", kind), "format": STRUCTURE, OTHERS: unknown(kind)}
 
     return choose
 
 
 def _content(kind: Kind, others: MapLeaf = UNMAPPED) -> Map:
-    """`others`: how parts of unknown types are read."""
+    """Maps a content. `others`: the map of parts of unknown types."""
 
     def choose(value: Any) -> Map:
         if not isinstance(value, list):
@@ -115,7 +116,7 @@ def _message(value: Any) -> Map:
 
 @cache
 def _message_of(known: Kind | None) -> Map:
-    kind = known or "user"  # who is not known may be anybody
+    kind = known or "user"  # an unknown role may be any role
     content: Map = _content(kind, unknown(kind)) if known else unknown(kind)
     return {
         **_texts_of(kind, content),
@@ -128,7 +129,7 @@ def _message_of(known: Kind | None) -> Map:
 
 
 def _choice_of_tool(value: Any) -> Map:
-    name = text("tool_definition")  # a tool's own name, which becomes the same as in its definition
+    name = text("tool_definition")  # a tool's own name must stay equal to that in its definition
     return {"type": STRUCTURE, "name": name, "function": {"name": name}} if isinstance(value, dict) else STRUCTURE
 
 

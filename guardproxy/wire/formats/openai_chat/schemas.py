@@ -1,15 +1,15 @@
-"""The schemas that an OpenAI chat request holds, and which text of a request or an answer each is for."""
+"""The schemas in an OpenAI chat request, and the texts that each applies to."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from guardproxy.redaction import NAME, Shape, Shapes
-from guardproxy.wire.json import Found, listed, reach
+from guardproxy.wire.json import TreeLeaf, listed, reach
 
 
 def shapes_of(tree: Any) -> Shapes:
-    """The schemas of a request: of its tools' arguments, of an answer that is to be JSON."""
+    """Returns the schemas of a request: of its tools' arguments, and of a JSON answer."""
     tools: dict[str, Shape] = {}
     for key in ("tools", "functions"):
         for at, tool in enumerate(listed(tree, key)):
@@ -28,7 +28,7 @@ _CALLS = ("function", "function_call", "custom", "tool_choice")
 _CALLED = ("messages", "choices", "tools", "functions", "tool_choice", "function_call")
 
 
-def shape_of(shapes: Shapes, tree: Any, found: Found) -> Shape | None:
+def shape_of(shapes: Shapes, tree: Any, found: TreeLeaf) -> Shape | None:
     *before, last = found.path
     if not before or found.key or found.number:
         return None

@@ -9,7 +9,7 @@ from guardproxy.wire.turns import ModelTurn, first_text
 
 
 def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:
-    """The request once more, with the model's answer and `feedback` as its last turns."""
+    """Returns the request with the model's answer and `feedback` as its last turns."""
     if not turn.can_be_called:
         turns = [{"role": "assistant", "content": turn.in_words()}, {"role": "user", "content": feedback}]
         return {**tree, "messages": [*tree["messages"], *turns]}
@@ -24,10 +24,10 @@ def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str
 
 
 def first_words(tree: Any) -> str:
-    """The texts of the user's first message that has any."""
+    """Returns the texts of the user's first message that has text."""
     return first_text(tree.get("messages")) if isinstance(tree, dict) else ""
 
 
 def with_model(tree: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """The request for another model."""
+    """Returns the request for another model."""
     return {**tree, "model": model}

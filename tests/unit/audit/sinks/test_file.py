@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from guardproxy.audit import segment
-from guardproxy.audit.chain import Head, read_head, verify
+from guardproxy.audit.chain import ChainHead, read_head, verify
 from guardproxy.audit.disk import Disk
 from guardproxy.audit.folder import verify_folder
 from guardproxy.audit.sinks.file import GONE, FileSink
@@ -59,8 +59,8 @@ def test_records_are_kept_in_order_and_verify(tmp_path: Path) -> None:
     sink.close()
     assert not sink.healthy
     data = sink.path.read_bytes()
-    assert verify(data.splitlines(keepends=True), Head(*heads[-1])).problems == ()
-    assert read_head(sink.path.with_suffix(".head").read_bytes()) == Head(*heads[-1])
+    assert verify(data.splitlines(keepends=True), ChainHead(*heads[-1])).problems == ()
+    assert read_head(sink.path.with_suffix(".head").read_bytes()) == ChainHead(*heads[-1])
     assert stat.S_IMODE(sink.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(sink.path.parent.stat().st_mode) == 0o700
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks._patterns.spans import Taken, untorn
+from guardproxy.checks._patterns.spans import SpanSet, untorn
 from tests.kit.check_cost import steps
 
 _SPANS = st.lists(
@@ -48,7 +48,7 @@ def test_a_place_is_moved_as_if_span_after_span_were_looked_at(spans: list[tuple
 
 
 def test_spans_are_taken_that_overlap_none_taken_before() -> None:
-    taken = Taken([0, 2, 5, 4])
+    taken = SpanSet([0, 2, 5, 4])
     assert taken.add(2, 5)
     assert not taken.add(0, 3), "its end is taken"
     assert not taken.add(4, 9), "its start is taken"
@@ -58,7 +58,7 @@ def test_spans_are_taken_that_overlap_none_taken_before() -> None:
 
 @given(_SPANS)
 def test_spans_are_taken_as_if_each_pair_were_compared(spans: list[tuple[int, int]]) -> None:
-    taken = Taken(start for start, _ in spans)
+    taken = SpanSet(start for start, _ in spans)
     kept: list[tuple[int, int]] = []
     for start, end in spans:
         free = all(end <= low or high <= start for low, high in kept)
@@ -75,7 +75,7 @@ def _chain(count: int) -> list[tuple[int, int]]:
 
 
 def _take(spans: list[tuple[int, int]]) -> None:
-    taken = Taken(start for start, _ in spans)
+    taken = SpanSet(start for start, _ in spans)
     for start, end in spans:
         taken.add(start, end)
 

@@ -9,7 +9,7 @@ import pytest
 
 from guardproxy.checks._contract import Resources, build
 from guardproxy.checks._pii.cover import parsed
-from guardproxy.checks._pii.custom import Custom, attacks
+from guardproxy.checks._pii.custom import CustomRecognizers, attacks
 from guardproxy.errors import OptionError
 from tests.kit.checks import assert_every_split, whole
 from tests.kit.pii import analyzer, mixed_text
@@ -72,7 +72,7 @@ def test_the_file_that_comes_with_presidio_loads_as_it_is() -> None:
 def test_what_a_file_finds_is_what_presidio_finds_with_it() -> None:
     from random import Random
 
-    made = Custom(["own.yaml"], {"own.yaml": FILE}.__getitem__).made("en")
+    made = CustomRecognizers(["own.yaml"], {"own.yaml": FILE}.__getitem__).made("en")
     theirs, check, random = (
         analyzer(made, "en", local=True),
         _check("own.yaml", FILE, threshold=0, evasions="off"),
@@ -169,7 +169,7 @@ def test_no_class_is_imported_unless_code_is_allowed(entry: str, monkeypatch: py
 
     monkeypatch.setattr("importlib.import_module", imported)
     with pytest.raises(OptionError, match="--allow-code"):
-        Custom([entry], None)
+        CustomRecognizers([entry], None)
 
 
 def test_a_check_imports_no_class_by_default() -> None:
@@ -200,20 +200,20 @@ def test_a_class_for_another_language_finds_nothing() -> None:
 
 def test_the_digest_knows_files_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _check("own.yaml", FILE).digest == _check("own.yaml", FILE).digest != _check("own.yaml", FILE + b"#").digest
-    before = Custom([f"{OWN}:BadgeRecognizer"], None, code=True).digest
+    before = CustomRecognizers([f"{OWN}:BadgeRecognizer"], None, code=True).digest
     assert (
         before
-        == Custom([f"{OWN}:BadgeRecognizer"], None, code=True).digest
-        != Custom([f"{OWN}:ShoutRecognizer"], None, code=True).digest
+        == CustomRecognizers([f"{OWN}:BadgeRecognizer"], None, code=True).digest
+        != CustomRecognizers([f"{OWN}:ShoutRecognizer"], None, code=True).digest
     )
     monkeypatch.setattr("inspect.getsource", lambda module: "other code")
-    assert Custom([f"{OWN}:BadgeRecognizer"], None, code=True).digest != before
+    assert CustomRecognizers([f"{OWN}:BadgeRecognizer"], None, code=True).digest != before
 
     def gone(module: object) -> str:
         raise OSError
 
     monkeypatch.setattr("inspect.getsource", gone)
-    assert Custom([f"{OWN}:BadgeRecognizer"], None, code=True).digest != before
+    assert CustomRecognizers([f"{OWN}:BadgeRecognizer"], None, code=True).digest != before
 
 
 def test_attacks_reach_every_repeat() -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from guardproxy.checks._pii.whole import nlp_engine
-from guardproxy.checks._pii.words import LOOK, Around, Words, closes, words
+from guardproxy.checks._pii.words import LOOK, Surroundings, Words, closes, words
 from tests.kit.checks import PROSE
 
 EN = words("en")
@@ -81,24 +81,24 @@ def test_what_is_remembered_holds_nothing_personal_and_has_a_bound() -> None:
     ],
 )
 def test_support(text: str, near: bool) -> None:
-    assert Around(EN, text, True).support(text.index("5"), ("card",)) is near
+    assert Surroundings(EN, text, True).support(text.index("5"), ("card",)) is near
 
 
 def test_a_stop_word_is_no_context_whatever_it_holds() -> None:
-    assert Around(EN, "call 5", True).support(5, ("call",)) is False
-    assert Around(EN, "phone call 5", True).support(11, ("call", "phone")) is True
+    assert Surroundings(EN, "call 5", True).support(5, ("call",)) is False
+    assert Surroundings(EN, "phone call 5", True).support(11, ("call", "phone")) is True
 
 
 def test_only_whole_chunks_within_reach_count() -> None:
-    assert Around(EN, "card " + "the " * 200 + "5", True).support(805, ("card",)) is True
+    assert Surroundings(EN, "card " + "the " * 200 + "5", True).support(805, ("card",)) is True
     far = "card " + "the " * 300
-    assert Around(EN, far + "5", True).support(len(far), ("card",)) is False
-    assert Around(EN, "card" + "x" * LOOK + "5", True).support(LOOK + 4, ("card",)) is False
-    assert Around(EN, "a:5 " + "the " * 300 + "card", True).support(2, ("card",)) is False
-    assert Around(EN, "a:5 " + "-" * LOOK + " card", True).support(2, ("card",)) is False
-    assert Around(EN, "a:5 " + "-" * 500 + "card" + "-" * LOOK, True).support(2, ("card",)) is False
+    assert Surroundings(EN, far + "5", True).support(len(far), ("card",)) is False
+    assert Surroundings(EN, "card" + "x" * LOOK + "5", True).support(LOOK + 4, ("card",)) is False
+    assert Surroundings(EN, "a:5 " + "the " * 300 + "card", True).support(2, ("card",)) is False
+    assert Surroundings(EN, "a:5 " + "-" * LOOK + " card", True).support(2, ("card",)) is False
+    assert Surroundings(EN, "a:5 " + "-" * 500 + "card" + "-" * LOOK, True).support(2, ("card",)) is False
     assert (
-        Around(EN, "y" * (LOOK + 9) + "5 card", True).support(LOOK + 9, ("card",)) is True
+        Surroundings(EN, "y" * (LOOK + 9) + "5 card", True).support(LOOK + 9, ("card",)) is True
     )  # what is cut does not count
 
 
@@ -115,11 +115,11 @@ def test_only_whole_chunks_within_reach_count() -> None:
     ],
 )
 def test_what_is_not_known_yet(text: str, known: bool | None) -> None:
-    assert Around(EN, text, False).support(text.index("5"), ("card",)) is known
+    assert Surroundings(EN, text, False).support(text.index("5"), ("card",)) is known
 
 
 def test_a_place_may_be_asked_about_again() -> None:
-    around = Around(EN, "red card blue car x1 and 5 then", True)
+    around = Surroundings(EN, "red card blue car x1 and 5 then", True)
     assert [around.support(25, (word,)) for word in ("card", "then", "bl", "x", "zz")] == [
         True,
         False,
@@ -127,7 +127,7 @@ def test_a_place_may_be_asked_about_again() -> None:
         True,
         False,
     ]
-    other = Around(EN, "card and a:5 is the phone", True)
+    other = Surroundings(EN, "card and a:5 is the phone", True)
     assert [other.support(11, (word,)) for word in ("phone", "card", "ph")] == [True, True, True]
 
 
@@ -146,8 +146,8 @@ def test_a_sign_between_words_is_none_at_the_front() -> None:
 
 
 def test_a_place_in_a_space_belongs_to_the_next_token() -> None:
-    assert Around(EN, "x card y", True).support(1, ("card",)) is True
-    assert Around(EN, "x y ", True).support(3, ("card",)) is False
+    assert Surroundings(EN, "x card y", True).support(1, ("card",)) is True
+    assert Surroundings(EN, "x y ", True).support(3, ("card",)) is False
     assert closes("ab cd ef", 2) == 5
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.framing.ndjson import KEEP_ALIVE, Framer, cutter, frame
+from guardproxy.wire.framing.ndjson import KEEP_ALIVE, NdjsonCutter, cutter, frame
 from guardproxy.wire.framing.stream import StreamEvent
 from tests.kit.play import cut
 
 
-def lines(parts: list[bytes], limit_bytes: int = 100) -> tuple[list[StreamEvent], Framer]:
+def lines(parts: list[bytes], limit_bytes: int = 100) -> tuple[list[StreamEvent], NdjsonCutter]:
     framer = cutter(limit_bytes)
     return [event for part in parts for event in framer.feed(part)], framer
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
-from guardproxy.wire.framing.sse import KEEP_ALIVE, Framer, comment, cutter, frame
+from guardproxy.wire.framing.sse import KEEP_ALIVE, SseCutter, comment, cutter, frame
 from guardproxy.wire.framing.stream import StreamEvent
 
 LINES = st.sampled_from(
@@ -22,8 +22,8 @@ STREAMS = st.lists(st.tuples(LINES, ENDS), max_size=14).map(lambda rows: b"".joi
 CUTS = st.lists(st.integers(0, 150), max_size=20)
 
 
-def feed(data: bytes, cuts: list[int], limit: int = 10**6) -> tuple[list[StreamEvent], Framer]:
-    framer = Framer(limit)
+def feed(data: bytes, cuts: list[int], limit: int = 10**6) -> tuple[list[StreamEvent], SseCutter]:
+    framer = SseCutter(limit)
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     events: list[StreamEvent] = []
     for low, high in itertools.pairwise(places):
@@ -101,7 +101,7 @@ def test_the_limit_is_the_same_for_every_cut(size: int, cuts: list[int], end: by
 
 
 def test_an_event_that_never_ends_is_too_large_before_it_is_kept() -> None:
-    framer = Framer(1000)
+    framer = SseCutter(1000)
     for _ in range(1002):
         framer.feed(b"x")
     assert framer.too_large
@@ -112,7 +112,7 @@ def test_one_byte_at_a_time_takes_time_in_step_with_the_size() -> None:
     def best(count: int) -> float:
         times = []
         for _ in range(3):
-            framer = Framer(10**9)
+            framer = SseCutter(10**9)
             began = time.perf_counter()
             for _ in range(count):
                 framer.feed(b"x")

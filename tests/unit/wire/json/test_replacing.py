@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.wire.json.replacing import edited
-from guardproxy.wire.json.walk import OTHERS, STRUCTURE, UNMAPPED, Found, text, walk
+from guardproxy.wire.json.walk import OTHERS, STRUCTURE, UNMAPPED, TreeLeaf, text, walk
 
 MAP: dict[str, Any] = {"id": STRUCTURE, "text": text("user"), "free": {OTHERS: text("tool_result")}}
 CARD = 4111222233334444
@@ -41,7 +41,7 @@ def test_edits_change_what_they_name_and_nothing_else(tree: Any) -> None:
 def test_keys_are_renamed_in_their_place_the_deepest_first() -> None:
     tree = {"first": 1, "a b": {"c d": {"e f": "x"}}, "last": 2}
     keys = [(one, one.text.upper()) for one in walk(tree, MAP) if one.key and " " in one.text]
-    changed = edited(tree, [*keys, (Found(("a b", "c d", "e f"), "x", UNMAPPED), "y")])
+    changed = edited(tree, [*keys, (TreeLeaf(("a b", "c d", "e f"), "x", UNMAPPED), "y")])
     assert changed == {"first": 1, "A B": {"C D": {"E F": "y"}}, "last": 2}
     assert list(changed) == ["first", "A B", "last"]
     assert tree == {"first": 1, "a b": {"c d": {"e f": "x"}}, "last": 2}, "the tree itself stays"
@@ -49,7 +49,7 @@ def test_keys_are_renamed_in_their_place_the_deepest_first() -> None:
 
 @pytest.mark.parametrize(("left", "number"), [("1000", 1000), ("-12", -12), ("", 0), ("-", 0)])
 def test_what_a_stop_leaves_of_a_number_is_a_number(left: str, number: int) -> None:
-    assert edited({"a": CARD}, [(Found(("a",), str(CARD), UNMAPPED, number=True), left)]) == {"a": number}
+    assert edited({"a": CARD}, [(TreeLeaf(("a",), str(CARD), UNMAPPED, number=True), left)]) == {"a": number}
 
 
 def test_a_row_of_numbers_is_replaced_part_by_part() -> None:
@@ -60,5 +60,5 @@ def test_a_row_of_numbers_is_replaced_part_by_part() -> None:
 
 def test_a_key_that_takes_the_name_of_another_takes_over_its_value() -> None:
     tree = {"a b": 1, "x": 2, "c": 3}
-    assert edited(tree, [(Found(("a b",), "a b", UNMAPPED, key=True), "c")]) == {"c": 3, "x": 2}
-    assert edited(tree, [(Found(("c",), "c", UNMAPPED, key=True), "a b")]) == {"a b": 3, "x": 2}
+    assert edited(tree, [(TreeLeaf(("a b",), "a b", UNMAPPED, key=True), "c")]) == {"c": 3, "x": 2}
+    assert edited(tree, [(TreeLeaf(("c",), "c", UNMAPPED, key=True), "a b")]) == {"a b": 3, "x": 2}

@@ -8,7 +8,7 @@ import pytest
 
 from guardproxy.redaction.shapes import NAME, Path, Shape
 from guardproxy.wire.formats.anthropic_messages.schemas import shape_of, shapes_of
-from guardproxy.wire.json.walk import Found, MapLeaf, text
+from guardproxy.wire.json.walk import MapLeaf, TreeLeaf, text
 
 SCHEMA = {"properties": {"a": {"format": "email"}}}
 MESSAGES: dict[str, Any] = {
@@ -45,11 +45,11 @@ def test_the_schemas_of_a_messages_request() -> None:
     ],
 )
 def test_a_text_of_messages(path: Path, kind: Any, expected: Shape | None) -> None:
-    found = shape_of(shapes_of(MESSAGES), MESSAGES, Found(path, "x", text(kind)))
+    found = shape_of(shapes_of(MESSAGES), MESSAGES, TreeLeaf(path, "x", text(kind)))
     assert (found and (found.where, found.at)) == (expected and (expected.where, expected.at))
 
 
 def test_an_answer_that_is_json() -> None:
     shapes = shapes_of({"output_format": {"type": "json_schema", "schema": SCHEMA}})
     leaf = MapLeaf("json", "assistant")
-    assert shape_of(shapes, {}, Found(("content", 0, "text"), "x", leaf)) is shapes.answer
+    assert shape_of(shapes, {}, TreeLeaf(("content", 0, "text"), "x", leaf)) is shapes.answer

@@ -8,7 +8,7 @@ import pytest
 
 from guardproxy.redaction.shapes import Path
 from guardproxy.wire.formats.openai_chat.schemas import shape_of, shapes_of
-from guardproxy.wire.json.walk import Found, MapLeaf, text
+from guardproxy.wire.json.walk import MapLeaf, TreeLeaf, text
 
 SCHEMA = {"properties": {"a": {"format": "email"}}}
 CHAT: dict[str, Any] = {
@@ -68,6 +68,6 @@ def test_the_schemas_of_a_chat_request() -> None:
 )
 def test_a_text_of_a_chat(path: Path, leaf: MapLeaf, expected: str | None) -> None:
     shapes = shapes_of({**CHAT, "response_format": {"type": "json_object"}})
-    found = shape_of(shapes, CHAT, Found(path, "x", leaf))
+    found = shape_of(shapes, CHAT, TreeLeaf(path, "x", leaf))
     assert (found.where if found else None) == expected
-    assert shape_of(shapes, CHAT, Found(path, "x", leaf, key=True)) is None
+    assert shape_of(shapes, CHAT, TreeLeaf(path, "x", leaf, key=True)) is None
