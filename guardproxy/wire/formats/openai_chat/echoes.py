@@ -58,7 +58,7 @@ def _drop(node: Any, gone: Callable[[str], object]) -> None:
 
 
 def _is_numbers(value: Any) -> bool:
-    return isinstance(value, list) and len(value) >= _FEW and all(type(one) in (int, float) for one in value)
+    return isinstance(value, list) and len(value) >= _FEW and all(type(item) in (int, float) for item in value)
 
 
 def _prove(choice: dict[str, Any], gone: Callable[[str], object]) -> None:
