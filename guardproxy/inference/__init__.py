@@ -1,13 +1,22 @@
-"""The runtime of models: sessions, batching, the cache of verdicts, taggers, and services that judge elsewhere."""
+"""The runtime of models: sessions, batching, the cache of verdicts, taggers, and services that judge elsewhere.
+
+`ModelScorer` and `Serving` need numpy and tokenizers. They are loaded at their first use, so that commands without a model
+start fast.
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from guardproxy.inference.meters import Registry
 from guardproxy.inference.models import Models, Settings, cores, find, load
 from guardproxy.inference.pace import Ratio, before
-from guardproxy.inference.scorer import ModelScorer
 from guardproxy.inference.services import Remotes
-from guardproxy.inference.serving import Serving
+
+if TYPE_CHECKING:
+    from guardproxy.inference.scorer import ModelScorer
+    from guardproxy.inference.serving import Serving
 
 __all__ = [
     "ModelScorer",
@@ -22,3 +31,11 @@ __all__ = [
     "find",
     "load",
 ]
+_HEAVY = {"ModelScorer": "guardproxy.inference.scorer", "Serving": "guardproxy.inference.serving"}
+
+
+def __getattr__(name: str) -> Any:
+    """A name of `_HEAVY`, whose module is imported now."""
+    if name not in _HEAVY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HEAVY[name]), name)
