@@ -5,6 +5,8 @@ of installed plug-ins, read once. A plug-in is imported when a policy or a setti
 
 A name is unique: two packages that bring the same name, or a package that brings a name of guardproxy itself, are refused.
 Otherwise nobody could tell which of them guards a text.
+
+Decision: docs/decisions/0032-an-addition-is-one-folder.md
 """
 
 from __future__ import annotations

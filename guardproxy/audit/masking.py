@@ -2,6 +2,8 @@
 
 In: a text and sorted spans. Out: the masked text and a map of offsets, so that findings are logged in the coordinates of the
 logged text. Kept: nothing. Offsets are code points, end exclusive.
+
+Decision: docs/decisions/0009-in-a-record-the-placeholder-is-the-value.md
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ that names such a function; `OPTIONS` may be an attribute of its module.
 `tests/property/` and `guardproxy.testing` hold every check to the contract: for every way of cutting a text into windows
 (each window begins at the `keep` of the scan before it) the findings are those of the whole text scanned at once, and the
 check behaves as its `traits` declare. A check without traits is refused.
+
+Decision: docs/decisions/0029-a-check-without-traits-is-refused.md
 """
 
 from __future__ import annotations

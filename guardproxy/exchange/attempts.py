@@ -3,6 +3,10 @@
 In: answers that a rule refused, each with the finding that shows why. Out: whether another attempt follows, and its body.
 Kept: every answer, for the record. The model gets its own answer back as the record shows it; of a stream, the part up to
 the fault. Findings in it are masked, so a retry never repeats a secret. The placeholders of the request do not change.
+
+Decisions:
+- docs/decisions/0012-a-wrong-answer-is-quoted-only-up-to-the-fault.md
+- docs/decisions/0018-what-a-retry-quotes-was-scanned-first.md
 """
 
 from __future__ import annotations

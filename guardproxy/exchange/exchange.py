@@ -43,6 +43,8 @@ Rules that must hold
 - At most one `RunScans` is under way. Text that arrives meanwhile joins the next window, so a slow check makes larger windows.
 - Decisions are made in the order of the frames: the outcome is a function of the bytes, not of their chunks.
 - The end of an answer is part of `Finish`: the client gets it only when the record is durable.
+
+Decision: docs/decisions/0007-the-end-of-an-answer-waits-for-the-disk.md
 """
 
 from __future__ import annotations

@@ -7,6 +7,10 @@ Rules that must hold
 - A frame leaves when each text in it lies before its lane's `settled`, and no frame overtakes another. So the client's
   text is a function of the frames alone, never of their timing or the speed of a check.
 - A finding is decided before its first character leaves (`lanes.py` holds each text).
+
+Decisions:
+- docs/decisions/0001-frames-leave-whole-and-in-order.md
+- docs/decisions/0005-tool-arguments-and-json-answers-are-held-to-their-end.md
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ It names the record and the policies' digest, but no rule, so that a blocked cli
                  `unmapped`: texts in fields that the format does not have, `failed`: texts that a check could not read
     request-unread, response-unread
                  the kinds that passed without a check, `*`: all; `uninspected`: places that no check can read
+
+Decision: docs/decisions/0028-a-receipt-names-no-rule.md
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 In: notes, lanes, outcomes of rules. Out: a `Record` without any sensitive value (`masked.py`). Findings, edits and lengths
 count in the masked text, so a record can be run through the exchange again: to it, the placeholder is the value.
+
+Decision: docs/decisions/0008-a-direction-that-no-rule-looks-at-is-not-kept.md
 """
 
 from __future__ import annotations

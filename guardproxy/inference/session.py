@@ -7,6 +7,8 @@ The logits of a row depend on that row alone, whatever is run beside it: finding
 how a stream was cut. An int8 network scales its activations over a whole batch, so each row runs alone, without
 padding; on a CPU a batch of them is no faster anyway. On a GPU rows are run in batches of a few fixed shapes, and at the
 start the session proves that neighbours change no bit; where they do, each row runs alone there too.
+
+Decision: docs/decisions/0021-on-a-cpu-rows-of-the-model-run-one-by-one.md
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 In: a rule. Out: its decision, or the faults of a decision that a package makes, at the rule's place. An action of another
 package is an entry point of the group `guardproxy.actions` that names a function like `decide`; `rule.options` holds the
 rule's `with`. The function runs when policies are loaded, so its fault is a fault of the policy, not of an exchange.
+
+Decision: docs/decisions/0011-and-is-refused-in-redact-rules.md
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ names, so an expression that cannot be evaluated is refused when policies are lo
 
 An expression is refused if it could be slow or could differ for equal requests: patterns that are not literals, nested
 quantifiers, headers that are not named, `dyn`. The language has no clock, no randomness and no loops.
+
+Decision: docs/decisions/0023-cel-is-evaluated-by-its-c-library.md
 """
 
 from __future__ import annotations

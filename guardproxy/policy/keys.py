@@ -2,6 +2,8 @@
 words.
 
 A table maps a key to its description (`doc`), its form as JSON Schema, whether it is required, and the actions it belongs to.
+
+Decision: docs/decisions/0022-policies-name-operating-points.md
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ mode.
 In: a share, the name of a policy, the pseudonym of a conversation. Out: whether the rule is enforced. Kept: nothing. A hash
 selects the conversations, so every turn, every replica and every replay agree, and the conversations of 10 % are among those
 of 20 %. The rules of a policy belong together and take the same conversations; each policy takes different ones.
+
+Decision: docs/decisions/0027-a-rollout-follows-conversations.md
 """
 
 from __future__ import annotations

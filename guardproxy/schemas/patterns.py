@@ -3,6 +3,8 @@
 Schemas are written for ECMAScript, whose `\\d` and `\\w` mean ASCII as RE2's do. RE2 has no look-ahead; the common use of
 it, at the very beginning (`^(?!internal-)`), is taken apart here. Every other look-ahead is refused: one pattern
 can keep an engine that backtracks busy for years.
+
+Decision: docs/decisions/0013-patterns-in-schemas-are-matched-by-re2.md
 """
 
 from __future__ import annotations

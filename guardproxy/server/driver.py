@@ -4,6 +4,8 @@ The driver reads nothing while a scan runs. The bytes of the upstream gather in 
 larger piece, so a slow check makes larger windows, and back-pressure needs no queue. A client that leaves cancels the
 coroutine, which closes the upstream connection and still keeps the record. While an answer is held back, every wait is
 interrupted as often as the exchange asks, so that it can send keep-alives and end what takes too long.
+
+Decision: docs/decisions/0002-one-loop-without-an-inbox.md
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Chooses the headers of an answer that are forwarded, and refuses requests for their headers (RFC 9110 section 7.6.1, RFC
 9112 section 6).
 
+
+Decision: docs/decisions/0020-headers-of-an-answer-pass-by-an-allow-list.md
 `onward.py` chooses the headers of a request, `gateway/credentials.py` reads its credentials."""
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ Rules that must hold
 - A load takes a single state of the folder: two polls saw the same content, and it is still the same when loading ends.
 - Loading runs in a thread; the swap is an assignment on the loop. A set with errors changes only `errors`.
 - The same content is tried once, and again on request.
+
+Decision: docs/decisions/0026-the-policies-folder-is-polled.md
 """
 
 from __future__ import annotations

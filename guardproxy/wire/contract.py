@@ -2,6 +2,8 @@
 
 Every field is required and has no default: a format that leaves one out does not load. `guardproxy.testing.codec` holds a
 format to what it declares here.
+
+Decision: docs/decisions/0031-a-format-declares-what-is-guarded.md
 """
 
 from __future__ import annotations

@@ -2,6 +2,10 @@
 
 The key of a stream's channel is its path, with list positions replaced by the items' own `index`. So a text that comes in a
 thousand frames is one text. A part of a delta flows; any other string is complete in its frame.
+
+Decisions:
+- docs/decisions/0003-reasoning-ends-when-the-answer-begins.md
+- docs/decisions/0004-unknown-strings-flow-only-inside-a-delta.md
 """
 
 from __future__ import annotations

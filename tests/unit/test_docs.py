@@ -89,3 +89,12 @@ def test_generated_parts_have_an_end() -> None:
     for path in DOCS.rglob("*.md"):
         marks = re.findall(r"<!-- (generated|end)\b", path.read_text("utf-8"))
         assert marks == ["generated", "end"] * (len(marks) // 2), path
+
+
+def test_the_code_names_every_decision_where_it_applies() -> None:
+    named = {
+        decision
+        for path in (ROOT / "guardproxy").rglob("*.py")
+        for decision in re.findall(r"docs/decisions/(\d{4}-[a-z0-9-]+\.md)", path.read_text("utf-8"))
+    }
+    assert named == {path.name for path in (ROOT / "docs" / "decisions").glob("0*.md")}

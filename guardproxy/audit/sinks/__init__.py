@@ -4,6 +4,8 @@ Another package adds a sink by an entry point of the group `guardproxy.sinks` th
 of the log after the line is durable in the file. Each sink has a thread and a bounded queue, so it delays no client. Lines
 that do not fit into the queue, or that the sink fails to take, are not sent again. Each file's lines come after its header,
 so a copy of a file verifies like the file.
+
+Decision: docs/decisions/0030-the-file-is-the-log-sinks-get-copies.md
 """
 
 from __future__ import annotations

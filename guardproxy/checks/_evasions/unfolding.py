@@ -19,6 +19,8 @@ views, and from which the check can continue in all views (`_agreed`). If the ch
 is shown less of the first. The last word is held, as it may be the beginning of a run; so are lines of base64, and one-letter
 words in `strict`. A word of `RUN_LIMIT` characters or more passes unread, as an image does. If pieces of it turn out to hold
 text, they are `UNDECODED`, and the text is cut between them.
+
+Decision: docs/decisions/0016-a-hidden-value-is-replaced-with-all-that-hides-it.md
 """
 
 from __future__ import annotations

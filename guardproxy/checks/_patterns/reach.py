@@ -10,6 +10,8 @@ there, and all rules continue from its end.
 Finality: a match that could begin at `i` is decided if the text from `i` on is not the beginning of a match (see `shape.py`),
 or is longer than `reach`. `settled` is the first undecided place, moved to the front of any match across it. A rule sees one
 character before its match and one after it; so `keep` lies before `settled`.
+
+Decision: docs/decisions/0015-a-match-ends-at-4096-characters.md
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ For a whole text the findings are those of Presidio's `AnalyzerEngine.analyze`, 
   matches that begin before it are decided. `settled` is that place, moved to the front of every match across it: from there,
   each pattern continues as it does in the whole text.
 - A score that context can raise needs the words before the match, and the rest of the chunk in which the match begins.
+
+Decision: docs/decisions/0014-scores-are-presidios-to-the-digit.md
 """
 
 from __future__ import annotations

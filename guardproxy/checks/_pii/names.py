@@ -9,6 +9,8 @@ sentences; an answer is cut into clauses, so that little of a stream is held bac
 
 A piece that has only plain words is not tagged, and a name begins at most one word before the first word of its piece that is
 not plain. So ordinary words are released as they come, and only a piece with a candidate is held to its end.
+
+Decision: docs/decisions/0017-names-are-looked-for-in-clauses.md
 """
 
 from __future__ import annotations

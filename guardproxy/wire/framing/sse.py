@@ -3,6 +3,8 @@
 Reads line ends LF, CRLF and CR, mixed and cut anywhere; several `data:` lines; one optional space; comments; one leading byte
 order mark. An unfinished event at the end of the stream is never returned. Output is written anew from the parsed fields, so
 bytes that were not understood (comments, unknown fields) do not pass.
+
+Decision: docs/decisions/0010-comments-and-unknown-sse-fields-are-dropped.md
 """
 
 from __future__ import annotations

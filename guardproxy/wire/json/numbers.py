@@ -2,6 +2,8 @@
 
 A card number can be written `4.111111111111111e15`, `4111111.111111111` or `[4111, 1111, 1111, 1111]`. In: numbers, as values
 or as JSON tokens. Out: their digits in plain decimal form, or an empty text if they are too few to matter.
+
+Decision: docs/decisions/0006-a-number-becomes-a-number-of-the-same-length.md
 """
 
 from __future__ import annotations

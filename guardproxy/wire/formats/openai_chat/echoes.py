@@ -6,6 +6,8 @@ own frame: their tokens, joined, must equal that text. An alternative token woul
 token becomes empty, unless it equals the chosen token.
 
 `trim` is for a frame whose texts were edited. Only the entries of tokens in an unchanged part of the text stay.
+
+Decision: docs/decisions/0019-token-data-passes-only-if-it-provably-says-the-text.md
 """
 
 from __future__ import annotations
