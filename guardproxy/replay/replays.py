@@ -42,6 +42,7 @@ from guardproxy.policy import PolicySet
 from guardproxy.redaction import PLACEHOLDER
 from guardproxy.replay.comparison import UNTOUCHED, MaskedValue, differences, is_seen, moved_decisions
 from guardproxy.replay.memory import Memory, RecordedHistory
+from guardproxy.replay.ordering import in_order
 from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.wire import UNBOUNDED, codec_for
 from guardproxy.wire.json import write
@@ -131,7 +132,8 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
     if record.request.body is None:
         done = exchange.receive(_ending(record, attempts[-1]))
         return Rerun(exchange, exchange.record(ErrorCode.NO_CAPACITY), tuple(done))
-    body, language = write(record.request.body), record.language
+    tree = in_order(record.request.body, (text.path for text in record.request.texts))
+    body, language = write(tree), record.language
     plan = record.plan
     plans = (Plan(plan.upstream, plan.model, plan.parameters, plan.reason),) if plan else ()
     received = RequestReceived(body, unix_s=record.at, language=language, headers=None, plans=plans)

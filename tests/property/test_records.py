@@ -390,3 +390,14 @@ def test_every_ending_replays(end: str) -> None:
     play = perform(Case(CHAT, ("usual",), request, frames, True, [], end, 3))
     assert isinstance(play.done[-1], Finish)
     assert replay(through_log(play.finish.record), policies("usual")).verdict == "identical"
+
+
+def test_the_order_of_members_survives_the_log() -> None:
+    """The log sorts keys; a rule with `and` decides at the text that comes last."""
+    tool = {"name": "send", "input_schema": {"properties": {}}, "jo@ab.io": "K-12345", "": "S-777"}
+    request = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": ""}], "tools": [tool]}
+    end = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    case = Case("POST /v1/messages", ("strict",), request, [end], True, [], "whole", 0, 200, 2_000_000, False)
+    record = through_log(perform(case).finish.record)
+    assert len(record.decisions) == 3
+    assert replay(record, policies("strict")).differences == ()

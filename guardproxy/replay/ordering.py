@@ -1,0 +1,37 @@
+"""Puts the members of a recorded request back into the order in which they were sent.
+
+The log writes the keys of every object in sorted order, while a rule with `and` decides at the text that comes last. The record
+lists the texts of a request in the order in which they came, so the order of the members follows from their paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from guardproxy.wire.json import dotted
+
+_KEY = "#key"  # ends the path of a text that is the name of a member
+
+
+def in_order(tree: Any, paths: Iterable[str]) -> Any:
+    """A copy of `tree` whose objects list their members in the order of the texts below them. `paths`: those of all texts, in
+    their order. A member without a text stays behind the members that have one."""
+    ranks: dict[str, int] = {}
+    for rank, path in enumerate(paths):
+        ranks.setdefault(path, rank)
+    return _ordered(tree, (), ranks, len(ranks))[0]
+
+
+def _ordered(node: Any, path: tuple[str | int, ...], ranks: dict[str, int], last: int) -> tuple[Any, int]:
+    """The node in order, and the rank of its first text."""
+    name = dotted(path)
+    first = min(ranks.get(name, last), ranks.get(name + _KEY, last))
+    if isinstance(node, dict):
+        members = {key: _ordered(child, (*path, key), ranks, last) for key, child in node.items()}
+        ranked = sorted(members.items(), key=lambda member: member[1][1])
+        return {key: child for key, (child, _) in ranked}, min([first, *(rank for _, (_, rank) in ranked)])
+    if isinstance(node, list):
+        items = [_ordered(child, (*path, index), ranks, last) for index, child in enumerate(node)]
+        return [child for child, _ in items], min([first, *(rank for _, rank in items)])
+    return node, first
