@@ -150,8 +150,10 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
 
 
 def _mint(label: str, value: str) -> str:
-    """The placeholder of a value. In a replay, a placeholder is its own value."""
-    return value if PLACEHOLDER.fullmatch(value) else redaction.mint(_KEY, "", label, value)
+    """The placeholder of a value. In a replay, a placeholder is its own value, also without its brackets, as a word of the
+    protocol holds it."""
+    bare = value.removeprefix("[").removesuffix("]")
+    return f"[{bare}]" if PLACEHOLDER.fullmatch(f"[{bare}]") else redaction.mint(_KEY, "", label, value)
 
 
 def _attempts(record: Record) -> list[RecordedAttempt]:
