@@ -1,0 +1,113 @@
+"""Label balance of the training set: how often a text with a given opening, pattern or group is harmful.
+
+In: rows. Out: for each feature that is frequent its number of harmful and harmless rows; rows without those of the larger
+class that tip a feature out of balance. A feature that nearly always goes with a label is a shortcut: a network learns it
+instead of the meaning.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import defaultdict
+
+from models.supervisor.recipe.second.contrast import sections
+from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row
+
+LEAST_SHARE, MOST_SHARE = 0.35, 0.65
+FREQUENT = 120
+"""Rows with a feature from which its balance counts."""
+PATTERNS = {
+    name: re.compile(pattern, re.IGNORECASE)
+    for name, pattern in {
+        "ignore, disregard, forget": r"\b(?:ignore|disregard|forget)\b",
+        "system prompt": r"\bsystem (?:prompt|message)\b",
+        "role": r"\b(?:act as|pretend|role-?play|you are now|imagine)\b",
+        "fiction": r"\b(?:novel|story|fiction|screenplay|character|scene|poem)\b",
+        "step by step": r"\bstep[- ]by[- ]step\b",
+        "hypothetical": r"\bhypothetical",
+        "developer": r"\b(?:developer|admin|debug)\b",
+        "instructions or rules": r"\b(?:instructions?|rules?|guidelines)\b",
+        "secret": r"\b(?:secret|password|passphrase)\b",
+        "reveal": r"\b(?:reveal|repeat|print|output)\b",
+        "polite": r"\b(?:please|kindly|thank)\b",
+        "json": r"\A\s*[{\[]\s*[\"{]",
+        "mail": r"\A(?:From|Subject|Dear|Hi|Hello)\b",
+        "markup": r"<[a-z!/][^<>]{0,40}>",
+        "code": r"\b(?:def|import|function|class|return|const) \w",
+        "link": r"https?://",
+        "question mark": r"\?\s*\Z",
+        "digits in words": r"[a-z][013457][a-z]",
+    }.items()
+}
+CAPITALS = re.compile(r"\b[A-Z]{4,}\b")
+OTHER_LETTERS, LATIN_LETTERS = re.compile("[\u0400-\u04ff\u200b]"), re.compile("[a-z]")
+GROUPS = {group: re.compile(rf"\b{group}\b", re.IGNORECASE) for group in sections("overrides.txt")["group"]}
+READ = 1500
+"""Characters of a text that are looked at."""
+Counts = dict[str, tuple[int, int]]
+
+
+def is_harmful(row: Row) -> bool:
+    """Whether any output is to find the row."""
+    return any(row["targets"].get(name) for name in (JAILBREAK, "order", "harmful", *KINDS))
+
+
+def features(row: Row) -> frozenset[str]:
+    """The opening of one and two words of a message, the patterns and the groups in the text."""
+    text = row["text"][:READ]
+    words = re.findall(r"[\w']+", text[:80].lower())
+    found = {f"pattern: {name}" for name, pattern in PATTERNS.items() if pattern.search(text)}
+    found |= {f"group: {name}" for name, pattern in GROUPS.items() if pattern.search(text)}
+    if row["channel"] == "user" and len(words) >= 2:
+        found |= {f"opening: {words[0]} {words[1]}", f"opening: {words[0]}"}
+    if len(CAPITALS.findall(text)) > 1:
+        found.add("pattern: capitals")
+    if OTHER_LETTERS.search(text) and LATIN_LETTERS.search(text):
+        found.add("pattern: look-alike signs")
+    return frozenset(found)
+
+
+Described = list[tuple[bool, frozenset[str]]]
+
+
+def described(rows: list[Row]) -> Described:
+    """For each row whether it is harmful, and its features."""
+    return [(is_harmful(row), features(row)) for row in rows]
+
+
+def counts(rows: Described) -> Counts:
+    """Feature -> rows that are harmful, rows that are not; only features of at least `FREQUENT` rows."""
+    found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for harmful, names in rows:
+        for name in names:
+            found[name][not harmful] += 1
+    return {name: (bad, fine) for name, (bad, fine) in found.items() if bad + fine >= FREQUENT}
+
+
+def unbalanced(rows: Described) -> dict[str, float]:
+    """Feature -> share of harmful rows, for features outside the bounds."""
+    shares = {name: bad / (bad + fine) for name, (bad, fine) in counts(rows).items()}
+    return {name: share for name, share in shares.items() if not LEAST_SHARE <= share <= MOST_SHARE}
+
+
+def balanced(rows: list[Row], rng: random.Random) -> list[Row]:
+    """The rows without randomly chosen ones of the class that tips a feature; all frequent features end within the bounds.
+
+    Dropping rows for one feature may tip another, so the pass is repeated; it ends because rows only ever go.
+    """
+    kept, known = list(rows), described(rows)
+    while off := unbalanced(known):
+        table = counts(known)
+        gone: set[int] = set()
+        for name, share in off.items():
+            holders = [
+                at for at, (harmful, names) in enumerate(known) if name in names and harmful == (share > MOST_SHARE)
+            ]
+            most = max(int(min(table[name]) * MOST_SHARE / LEAST_SHARE * 0.99), FREQUENT - 1 - min(table[name]))
+            surplus = len(holders) - most - len(gone.intersection(holders))
+            if surplus > 0:
+                gone.update(rng.sample([at for at in holders if at not in gone], surplus))
+        kept = [row for at, row in enumerate(kept) if at not in gone]
+        known = [entry for at, entry in enumerate(known) if at not in gone]
+    return kept

@@ -1,0 +1,112 @@
+"""A quick look at a network on the validation texts: by family of attacks and by kind of ordinary traffic, worst kind first.
+
+In: `validation.jsonl`, an ONNX graph and the names of its columns. Out: printed tables. Only the first 256 tokens of a text are
+read, so this is for choosing between experiments; the figures of the card come from the project's own check.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, OUTPUTS, Row
+from models.supervisor.recipe.sources import OUTPUTS as FIRST_OUTPUTS
+from models.supervisor.recipe.train import read
+
+HERE = Path(__file__).parents[2]
+SHARE = 0.005
+"""Share of ordinary traffic that a threshold lets be found."""
+ANY = "any content"
+Array = NDArray[np.float64]
+
+
+def logits(path: Path, texts: list[str]) -> NDArray[np.float32]:
+    """(texts, columns); texts of similar length run together."""
+    tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
+    ids = [encoding.ids[:256] for encoding in tokenizer.encode_batch(texts)]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options)
+    order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
+    found: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(ids)
+    for at in range(0, len(order), 16):
+        part = order[at : at + 16]
+        width = max(len(ids[place]) for place in part)
+        rows = np.array([[*ids[place], *[0] * (width - len(ids[place]))] for place in part], np.int64)
+        mask = np.array([[1] * len(ids[place]) + [0] * (width - len(ids[place])) for place in part], np.int64)
+        for place, values in zip(
+            part, session.run(["logits"], {"input_ids": rows, "attention_mask": mask})[0], strict=True
+        ):
+            found[place] = values
+    return np.stack(found)
+
+
+def columns(values: NDArray[np.float32], names: tuple[str, ...]) -> dict[str, Array]:
+    """The columns to look at: each output, either injection output, and any content."""
+    found = {name: values[:, at].astype(np.float64) for at, name in enumerate(names)}
+    found["injection"] = np.maximum(found[JAILBREAK], found["embedded_instruction"])
+    found[ANY] = found["harmful"] if "harmful" in found else np.max([found[kind] for kind in KINDS], 0)
+    return found
+
+
+def auc(bad: Array, fine: Array) -> float:
+    rising = np.sort(fine)
+    return float((np.searchsorted(rising, bad, "left") + np.searchsorted(rising, bad, "right")).mean() / 2 / len(fine))
+
+
+def labels(row: Row) -> set[str]:
+    """What a row is an attack of."""
+    bad = {name for name, value in row["targets"].items() if value}
+    found = {"injection"} if bad & {JAILBREAK, "order"} else set()
+    return found | ({ANY} if bad & {"harmful", *KINDS} else set())
+
+
+def look(rows: list[Row], scores: dict[str, Array]) -> list[str]:
+    """Lines of the two tables."""
+    lines = []
+    sources = np.array([row["source"] for row in rows])
+    ordinary = np.array([source.startswith("ordinary/") for source in sources])
+    for label in ("injection", ANY):
+        level = float(np.quantile(scores[label][ordinary], 1 - SHARE))
+        one = float(np.quantile(scores[label][ordinary], 0.99))
+        families: dict[str, list[int]] = defaultdict(list)
+        for at, row in enumerate(rows):
+            if label in labels(row):
+                families[row["source"]].append(at)
+        for name, places in sorted(families.items()):
+            if len(places) > 9:
+                bad = scores[label][places]
+                found = (
+                    f"{(bad > level).mean():6.1%} {(bad > one).mean():6.1%} AUC {auc(bad, scores[label][ordinary]):.3f}"
+                )
+                lines.append(f"{label:12} {name:44} {len(places):5} {found}")
+        kinds = sorted(set(sources[ordinary]))
+        worst = sorted(((float((scores[label][sources == kind] > one).mean()), kind) for kind in kinds), reverse=True)
+        lines.append(
+            f"{label:12} at 1 %: " + ", ".join(f"{kind.removeprefix('ordinary/')} {share:.1%}" for share, kind in worst)
+        )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("graph", type=Path)
+    parser.add_argument("--rows", type=Path, default=Path("build/supervisor-second/validation.jsonl"))
+    parser.add_argument("--first", action="store_true", help="the graph has the columns of the first generation")
+    parser.add_argument("--keep", type=Path, help="where to keep the logits")
+    args = parser.parse_args()
+    rows = read(args.rows)
+    values = logits(args.graph, [row["text"].encode("utf-8", "replace").decode() for row in rows])
+    if args.keep:
+        np.save(args.keep, values)
+    print("\n".join(look(rows, columns(values, FIRST_OUTPUTS if args.first else OUTPUTS))))
+
+
+if __name__ == "__main__":
+    main()
