@@ -35,8 +35,8 @@ from tqdm import tqdm
 
 from guardproxy.findings import Kind
 from guardproxy.inference.models import find
-from guardproxy.lab.judging import Judge, load
-from guardproxy.lab.reports import ALL, EvaluationReport, JudgedRow, interval, report
+from guardproxy.lab import Judge, JudgedRow, LabelledRow, evaluated, interval, load_judge, report
+from guardproxy.lab.reports import ALL, EvaluationReport
 
 ROOT = Path(__file__).parents[1]
 SEED = 11
@@ -154,7 +154,7 @@ class Kept:
 
 def ours(task: str, asked: Sequence[Text], model: Path) -> list[JudgedRow] | None:
     """`None` when the model has no output for the task. A text is found at the model's own threshold."""
-    scorer = load(model)
+    scorer = load_judge(model)
     injection = {output for outputs in scorer.labels["injection"].values() for output in outputs}
     labels = ["injection"] if task == "injection" else [one for one in scorer.outputs if one not in injection]
     if not labels:
@@ -163,9 +163,9 @@ def ours(task: str, asked: Sequence[Text], model: Path) -> list[JudgedRow] | Non
     found: dict[Text, JudgedRow] = {}
     for kind, judge in judges.items():
         part = [text for text in asked if text.kind == kind]
-        verdicts = judge.judge(text.text for text in part)
-        for text, verdict in zip(part, tqdm(verdicts, total=len(part), desc=f"{task}: {OURS}"), strict=True):
-            found[text] = JudgedRow(text.source, text.attack, verdict.score, verdict.found)
+        rows = [LabelledRow(text.text, text.attack, text.source, "") for text in part]
+        verdicts = tqdm(judge.judge(row.text for row in rows), total=len(part), desc=f"{task}: {OURS}")
+        found |= dict(zip(part, evaluated(rows, verdicts), strict=True))
     return [found[text] for text in asked]
 
 
@@ -274,7 +274,7 @@ def main() -> None:
     about = {
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "model": load(asked.model).digest,
+        "model": load_judge(asked.model).digest,
         "peers": {name: number for peers in groups for name, number in peers.versions.items()},
         "training": "none of the sets is trained on here; whether a peer has seen them is not known",
     }

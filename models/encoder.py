@@ -1,4 +1,4 @@
-"""What the recipes of the models share: the encoder they start from, its tokenizer, int8 weights, a folder's digests.
+"""What the recipes of the models share: the encoder they start from, its tokenizer, a folder's digests.
 
 The encoder is all-MiniLM-L6-v2 (Apache-2.0), from a package that holds nothing else.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,19 +40,6 @@ def write_tokenizer(path: Path) -> None:
     split = {"type": "Split", "pattern": long_run, "behavior": "Isolated", "invert": False}
     spec["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, spec["pre_tokenizer"]]}
     path.write_text(json.dumps(spec, ensure_ascii=False), "utf-8")
-
-
-def write_int8(source: Path, target: Path, reduce_range: bool) -> None:
-    """Dynamic quantization. `reduce_range`: 7-bit weights, safe on processors without VNNI instructions."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        quantize_dynamic(
-            str(prepared), str(target), weight_type=QuantType.QInt8, per_channel=True, reduce_range=reduce_range
-        )
 
 
 def write_sums(folder: Path, names: Iterable[str]) -> None:

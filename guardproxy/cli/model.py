@@ -55,7 +55,7 @@ def evaluate(
     """
     from guardproxy.lab import (  # noqa: PLC0415
         Judge,
-        JudgedRow,
+        evaluated,
         find,
         labelled,
         load_judge,
@@ -71,10 +71,7 @@ def evaluate(
         folder = find(model)
         scorer = load_judge(folder)
         judge = Judge(scorer, options, _kind(kind))
-        judged = [
-            JudgedRow(row.source, row.attack, verdict.score, verdict.found)
-            for row, verdict in zip(rows, _judged(judge, rows, "evaluating"), strict=True)
-        ]
+        judged = evaluated(rows, _judged(judge, rows, "evaluating"))
     figures = report(judged)
     called = threshold or scorer.default_point or "0.5"
     about = {"model": folder.name, "version": scorer.model.version, "digest": scorer.digest}

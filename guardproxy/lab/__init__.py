@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from guardproxy.lab.calibration import reliability
+from guardproxy.lab.calibration import fit, reliability
 from guardproxy.lab.calibrator import Calibrated, calibrate
 from guardproxy.lab.checkpoint import load as load_checkpoint
 from guardproxy.lab.checkpoint import naming
 from guardproxy.lab.exporter import ParityError, export, groups
 from guardproxy.lab.folders import configure, copy, listed
+from guardproxy.lab.graphs import Parity, batch, parity, write_fp16, write_graph, write_int8
 from guardproxy.lab.judging import Judge, Judgement, find
 from guardproxy.lab.judging import load as load_judge
 from guardproxy.lab.plots import draw_reliability, draw_roc
 from guardproxy.lab.points import share
-from guardproxy.lab.reports import JudgedRow, curves, interval, report, table
+from guardproxy.lab.reports import JudgedRow, curves, evaluated, interval, report, table
 from guardproxy.lab.rows import LabelledRow, RowKeys
+from guardproxy.lab.shares import cutoff, joint_cutoffs
 from guardproxy.lab.texts import labelled, logged
 
 __all__ = [
@@ -22,26 +24,36 @@ __all__ = [
     "JudgedRow",
     "Judgement",
     "LabelledRow",
+    "Parity",
     "ParityError",
     "RowKeys",
+    "batch",
     "calibrate",
     "configure",
     "copy",
     "curves",
+    "cutoff",
     "draw_reliability",
     "draw_roc",
+    "evaluated",
     "export",
     "find",
+    "fit",
     "groups",
     "interval",
+    "joint_cutoffs",
     "labelled",
     "listed",
     "load_checkpoint",
     "load_judge",
     "logged",
     "naming",
+    "parity",
     "reliability",
     "report",
     "share",
     "table",
+    "write_fp16",
+    "write_graph",
+    "write_int8",
 ]

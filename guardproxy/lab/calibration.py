@@ -61,53 +61,71 @@ def sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-max(-60.0, min(60.0, value))))
 
 
-def fit(logits: ArrayLike, labels: ArrayLike) -> Scaling | None:
+def fit(logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None, ridge: float = 0.0) -> Scaling | None:
     """The bias and temperature of the least log loss; `None` where labels of one kind are missing, or where higher logits
     do not go with attacks. What is found need not be `storable`.
 
-    The labels are softened as Platt proposed (by one text of each kind), so that the temperature stays finite for texts that
-    a threshold separates without a mistake.
+    Without `weights` the labels are softened as Platt proposed (by one text of each kind), so that the temperature stays
+    finite for texts that a threshold separates without a mistake. With `weights`, which say what each text counts, the labels
+    stay as they are, and `ridge` does the same: it pulls 1 / temperature towards 1.
     """
     x, wanted = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=bool)
     bad, fine = int(wanted.sum()), int((~wanted).sum())
     if not bad or not fine:
         return None
-    target = np.where(wanted, (bad + 1) / (bad + 2), 1 / (fine + 2))
-    slope, offset = _newton(x, target)
+    if weights is None:
+        problem = _Problem(x, np.where(wanted, (bad + 1) / (bad + 2), 1 / (fine + 2)), np.ones_like(x), ridge)
+    else:
+        problem = _Problem(x, wanted.astype(np.float64), np.asarray(weights, dtype=np.float64), ridge)
+    slope, offset = problem.solved()
     if slope <= 0:
         return None
     return Scaling(-offset / slope, 1 / slope)
 
 
-def _newton(x: Array, target: Array) -> tuple[float, float]:
-    """Slope and offset of the logistic regression, by Newton's steps, each halved until the loss falls."""
-    middle, spread = float(x.mean()), float(x.std()) or 1.0
-    columns = np.stack([(x - middle) / spread, np.ones_like(x)], 1)
-    found = np.zeros(2)
-    loss = _loss(columns @ found, target)
-    gain = math.inf
-    while gain > 1e-12 * len(x):
-        shares = _shares(columns @ found)
-        weights = np.maximum(shares * (1 - shares), 1e-12)
-        curve = columns.T @ (columns * weights[:, None]) + 1e-9 * np.eye(2)
-        step = np.linalg.solve(curve, columns.T @ (target - shares))
-        size = 1.0
-        while (after := _loss(columns @ (found + size * step), target)) > loss and size > 1e-8:
-            size /= 2
-        gain = loss - after
-        if gain > 0:
-            found, loss = found + size * step, after
-    slope = float(found[0]) / spread
-    return slope, float(found[1]) - slope * middle
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """A logistic regression on one column, each row with a weight; `ridge` pulls the slope towards 1."""
+
+    x: Array
+    target: Array
+    weights: Array
+    ridge: float
+
+    def solved(self) -> tuple[float, float]:
+        """Slope and offset, by Newton's steps, each halved until the loss falls."""
+        middle, spread = float(self.x.mean()), float(self.x.std()) or 1.0
+        columns = np.stack([(self.x - middle) / spread, np.ones_like(self.x)], 1)
+        found = np.zeros(2)
+        loss = self._loss(columns @ found, found[0] / spread)
+        gain = math.inf
+        while gain > 1e-12 * self.weights.sum():
+            shares = _shares(columns @ found)
+            weights = np.maximum(shares * (1 - shares), 1e-12) * self.weights
+            curve = columns.T @ (columns * weights[:, None]) + 1e-9 * np.eye(2)
+            climb = columns.T @ (self.weights * (self.target - shares))
+            curve[0, 0] += self.ridge / spread**2
+            climb[0] -= self.ridge * (found[0] / spread - 1) / spread
+            step = np.linalg.solve(curve, climb)
+            size = 1.0
+            while (after := self._loss(columns @ (found + size * step), (found + size * step)[0] / spread)) > loss:
+                size /= 2
+                if size <= 1e-8:
+                    break
+            gain = loss - after
+            if gain > 0:
+                found, loss = found + size * step, after
+        slope = float(found[0]) / spread
+        return slope, float(found[1]) - slope * middle
+
+    def _loss(self, values: Array, slope: float) -> float:
+        each = self.weights * (np.logaddexp(0, values) - self.target * values)
+        return float(each.sum()) + 0.5 * self.ridge * (slope - 1) ** 2
 
 
 def _shares(values: Array) -> Array:
     shares: Array = 1 / (1 + np.exp(-np.clip(values, -60, 60)))
     return shares
-
-
-def _loss(values: Array, target: Array) -> float:
-    return float((np.logaddexp(0, values) - target * values).sum())
 
 
 def log_loss(scores: ArrayLike, labels: ArrayLike) -> float:

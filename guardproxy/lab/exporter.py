@@ -10,22 +10,17 @@ from __future__ import annotations
 import json
 import random
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from guardproxy.errors import ConfigError
-from guardproxy.lab.checkpoint import MISSING, Checkpoint
+from guardproxy.lab.checkpoint import Checkpoint
 from guardproxy.lab.folders import configure, new
+from guardproxy.lab.graphs import Batches, Parity, batch, parity, write_fp16, write_graph, write_int8
 
 Rows = list[list[int]]
-Batches = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
-OPSET = 17
 TOLERANCE = 1e-3
 """The most that a logit of the fp32 graph may differ from torch's."""
 ROWS, TOGETHER, SEED = 24, 4, 7
@@ -43,18 +38,6 @@ TEXTS = (
 
 class ParityError(ConfigError):
     """The exported graph and the checkpoint give different scores."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """The distance between a graph and torch over `rows` rows: the largest of a logit and of a score, the mean of a score,
-    and `flips`, the share of rows (of a tagger: tokens) with another highest column."""
-
-    logit_most: float
-    score_most: float
-    score_mean: float
-    flips: float
-    rows: int
 
 
 def export(
@@ -76,12 +59,12 @@ def export(
                 f"the exported graph differs from torch by {found['fp32'].logit_most:.2g} in a logit; nothing was written"
             )
         if int8:
-            _write_int8(whole, folder / "model.onnx")
+            write_int8(whole, folder / "model.onnx")
             found["int8"] = _parity(checkpoint, folder / "model.onnx", _singly(checkpoint))
         else:
             (folder / "model.onnx").write_bytes(whole.read_bytes())
         if fp16:
-            _write_fp16(whole, folder / "model.fp16.onnx")
+            write_fp16(whole, folder / "model.fp16.onnx")
             found["fp16"] = _parity(checkpoint, folder / "model.fp16.onnx", _together(checkpoint))
         if checkpoint.kind == "tags":
             (folder / "words.json").write_text('{"plain": [], "timeless": []}\n', "utf-8")
@@ -162,55 +145,12 @@ def _bare(checkpoint: Checkpoint, text: str) -> list[int]:
 
 
 def _write_graph(checkpoint: Checkpoint, path: Path) -> None:
-    """A graph with free numbers of rows and tokens. The rows that it is drawn from are padded, or a mask might be dropped."""
-    import torch  # noqa: PLC0415
-
-    ids, mask = (torch.from_numpy(part) for part in _batch([[5] * 12, [5] * 9], 0))
-    free = {0: "rows", 1: "tokens"}
-    checkpoint.network.eval()  # the exporter gives a module back in the mode that it found it in
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            torch.onnx.export(
-                checkpoint.network,
-                (ids, mask),
-                str(path),
-                input_names=["input_ids", "attention_mask"],
-                output_names=["logits"],
-                dynamic_axes={
-                    "input_ids": free,
-                    "attention_mask": free,
-                    "logits": free if _tags(checkpoint) else {0: "rows"},
-                },
-                opset_version=OPSET,
-                dynamo=False,
-            )
-        except ImportError:
-            raise ConfigError(MISSING) from None
-        except Exception as error:  # what torch raises for a network that cannot be drawn has no common name
-            raise ConfigError(f"{checkpoint.architecture} cannot be exported: {str(error).splitlines()[0]}") from error
-
-
-def _tags(checkpoint: Checkpoint) -> bool:
-    return checkpoint.kind == "tags"
-
-
-def _write_int8(source: Path, target: Path) -> None:
-    """Weights of 7 bits, which every processor multiplies without overflow."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
-    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
-
-    prepared = source.with_name("prepared.onnx")
-    quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-    quantize_dynamic(str(prepared), str(target), weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
-
-
-def _write_fp16(source: Path, target: Path) -> None:
-    """Weights and sums of 16 bits; the logits that come out have 32."""
-    import onnx  # noqa: PLC0415
-    from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415
-
-    onnx.save(convert_float_to_float16(onnx.load(str(source)), keep_io_types=True), str(target))
+    try:
+        write_graph(checkpoint.network, path, ("input_ids", "attention_mask"), checkpoint.kind == "tags")
+    except ConfigError:
+        raise
+    except Exception as error:  # what torch raises for a network that cannot be drawn has no common name
+        raise ConfigError(f"{checkpoint.architecture} cannot be exported: {str(error).splitlines()[0]}") from error
 
 
 def _texts(checkpoint: Checkpoint) -> Rows:
@@ -236,7 +176,7 @@ def _whole(checkpoint: Checkpoint, rows: Rows) -> Rows:
 
 def _singly(checkpoint: Checkpoint) -> Batches:
     """Rows of texts one by one: as a CPU runs an int8 network, which scales its activations over a whole batch."""
-    return [_batch([row], 0) for row in _texts(checkpoint)]
+    return [batch([row], 0) for row in _texts(checkpoint)]
 
 
 def _together(checkpoint: Checkpoint) -> Batches:
@@ -245,43 +185,8 @@ def _together(checkpoint: Checkpoint) -> Batches:
     texts, drawn = _texts(checkpoint), _drawn(checkpoint)
     rows = [row for pair in zip(texts, drawn, strict=True) for row in pair]
     parts = [rows[at : at + TOGETHER] for at in range(0, len(rows), TOGETHER)]
-    return [_batch(part, pad) for part in (*parts, texts[:1], drawn[:1], texts[-1:])]
-
-
-def _batch(rows: Rows, pad: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    longest = max(map(len, rows))
-    ids = [[*row, *[pad] * (longest - len(row))] for row in rows]
-    mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
-    return np.array(ids, np.int64), np.array(mask, np.int64)
+    return [batch(part, pad) for part in (*parts, texts[:1], drawn[:1], texts[-1:])]
 
 
 def _parity(checkpoint: Checkpoint, path: Path, batches: Batches) -> Parity:
-    import onnxruntime  # noqa: PLC0415
-    import torch  # noqa: PLC0415
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    logits: list[float] = []
-    scores: list[float] = []
-    flips: list[bool] = []
-    for ids, mask in batches:
-        got = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
-        with torch.inference_mode():
-            wanted = checkpoint.network(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
-        real = mask.astype(bool) if _tags(checkpoint) else slice(None)  # a tag where there is no token says nothing
-        pair = got[real], wanted[real]
-        logits.append(float(np.abs(np.subtract(*pair)).max()))
-        scores += np.abs(np.subtract(*(_activated(checkpoint, part) for part in pair))).max(-1).tolist()
-        sides = (part.argmax(-1) if part.shape[-1] > 1 else part[:, 0] > 0 for part in pair)
-        flips += np.not_equal(*sides).tolist()
-    rows = sum(len(ids) for ids, _ in batches)
-    return Parity(float(np.max(logits)), float(np.max(scores)), float(np.mean(scores)), float(np.mean(flips)), rows)
-
-
-def _activated(checkpoint: Checkpoint, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    values = logits.astype(np.float64)
-    if checkpoint.activation == "sigmoid":
-        return np.asarray(1 / (1 + np.exp(-values)))
-    powers = np.exp(values - values.max(-1, keepdims=True))
-    return np.asarray(powers / powers.sum(-1, keepdims=True))
+    return parity(checkpoint.network, path, batches, checkpoint.activation, checkpoint.kind == "tags")

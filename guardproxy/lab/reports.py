@@ -7,14 +7,18 @@ so a source without harmless texts of its own is measured as well.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from guardproxy.lab.calibration import Bin, expected_error, reliability
 from guardproxy.lab.shares import Array, Share, allowed, auc, proportion, recall_at, roc
+
+if TYPE_CHECKING:
+    from guardproxy.lab.judging import Judgement
+    from guardproxy.lab.rows import LabelledRow
 
 SHARES = (0.01, 0.001)
 """The shares of false positives that recall is given at."""
@@ -79,6 +83,14 @@ class EvaluationReport:
             },
             "notes": list(self.notes),
         }
+
+
+def evaluated(rows: Sequence[LabelledRow], verdicts: Iterable[Judgement]) -> list[JudgedRow]:
+    """The rows with the verdicts on them, which come in the same order."""
+    return [
+        JudgedRow(row.source, row.attack, verdict.score, verdict.found)
+        for row, verdict in zip(rows, verdicts, strict=True)
+    ]
 
 
 def report(rows: Sequence[JudgedRow]) -> EvaluationReport:

@@ -8,6 +8,7 @@ at all there are too few texts to say anything, and nothing is said.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 ROUNDS = 2000
+JOINT_STEPS = 51
 SEED = 20_26
 _Z = 1.959964  # of a normal distribution, 95 % lie within so many standard deviations
 _DIGITS = range(2, 17)
@@ -43,11 +45,32 @@ def allowed(share: float, texts: int) -> int:
     return int(share * texts + 1e-9)
 
 
-def cutoff(harmless: ArrayLike, share: float) -> float | None:
-    """The score that a text must exceed for at most `share` of the harmless ones to be found; `None`: too few of them."""
+def cutoff(harmless: ArrayLike, share: float, weights: ArrayLike | None = None) -> float | None:
+    """The score that a text must exceed for at most `share` of the harmless ones to be found; `None`: too few of them.
+    `weights`: what each of them counts, if not the same."""
     falling = _falling(harmless)
-    count = allowed(share, len(falling))
+    count = allowed(share, len(falling)) if weights is None else _allowed(_array(harmless), share, _array(weights))
     return float(falling[count]) if 0 < count < len(falling) else None
+
+
+def joint_cutoffs(columns: Sequence[ArrayLike], share: float, weights: ArrayLike) -> list[float]:
+    """A score for each column, such that at most `share` of the harmless texts exceed the score of any column. All columns
+    get the same share, as large as that allows. The highest score stands where a share allows nothing."""
+    values, weight = [_array(column) for column in columns], _array(weights)
+    levels: list[float] = []
+    for part in np.linspace(1.0, 1 / len(values), JOINT_STEPS):
+        found = [cutoff(column, share * part, weight) for column in values]
+        levels = [float(column.max()) if at is None else at for column, at in zip(values, found, strict=True)]
+        either = np.any([column > at for column, at in zip(values, levels, strict=True)], axis=0)
+        if weight[either].sum() <= share * weight.sum():
+            break
+    return levels
+
+
+def _allowed(harmless: Array, share: float, weights: Array) -> int:
+    """How many of the highest harmless scores together weigh at most `share` of all."""
+    reached = np.cumsum(weights[np.argsort(-harmless)])
+    return int(np.searchsorted(reached, share * weights.sum() + 1e-12, side="right"))
 
 
 def threshold(harmless: ArrayLike, share: float) -> Share | None:

@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import random
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from models.encoder import write_int8, write_sums, write_tokenizer
+from guardproxy.lab import write_graph, write_int8
+from models.encoder import write_sums, write_tokenizer
 from models.names.recipe.compose import Pool, compose
-from models.names.recipe.network import CASES, LABELS, Names
+from models.names.recipe.network import LABELS, Names
 from models.names.recipe.splits import rows
 from models.names.recipe.train import COMPOSED, MAX_TOKENS, SEED, Sampler
 from models.names.recipe.words import lists
@@ -78,25 +78,6 @@ def write_config(folder: Path, thresholds: dict[str, float], bias: float) -> Non
     write_sums(folder, FILES)
 
 
-def to_onnx(module: OneExit, path: Path) -> None:
-    """A graph with a free number of tokens: input_ids, case_ids -> logits."""
-    module.eval()  # the exporter gives a module back in the mode it found it in
-    ids = torch.randint(1000, 20_000, (1, 16))
-    free = {0: "rows", 1: "tokens"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module,
-            (ids, ids % CASES),
-            str(path),
-            input_names=["input_ids", "case_ids"],
-            output_names=["logits"],
-            dynamic_axes={"input_ids": free, "case_ids": free, "logits": free},
-            opset_version=17,
-            dynamo=False,
-        )
-
-
 def parity(module: OneExit, paths: dict[str, Path], samples: list[Any]) -> dict[str, Any]:
     """Largest difference of logits to torch, and the share of words with another tag."""
     module.eval()
@@ -136,7 +117,7 @@ def main() -> None:
 
     write_tokenizer(args.out / "tokenizer.json")
     fp32 = args.checkpoint[0].with_name("names.fp32.onnx")
-    to_onnx(module, fp32)
+    write_graph(module, fp32, ("input_ids", "case_ids"), per_token=True)
     write_int8(fp32, args.out / "model.onnx", reduce_range=not args.full_range)
 
     found = list(rows(Path(args.data)))

@@ -11,24 +11,22 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from guardproxy.checks._contract import Resources
-from guardproxy.checks.supervisor import build
-from guardproxy.findings import Channel, Window
-from guardproxy.inference import models as supervisor
 from guardproxy.inference.first_stage import FirstStage
+from guardproxy.lab import Judge, fit, joint_cutoffs, load_judge
 from models.supervisor.recipe.export import write_config, write_first_stage
 from models.supervisor.recipe.sources import INJECTION, OUTPUTS, Row
 from models.supervisor.recipe.train import read
 
 HERE = Path(__file__).parents[1]
 SHARES = {"5%": 0.05, "1%": 0.01, "0.1%": 0.001}
+RIDGE = 1e-4
+"""Keeps the temperature finite where few attacks are known: attacks and harmless texts weigh 1 each."""
 LOST = 0.005
 """Share of the attacks found by the encoder that the first stage may clear."""
 Array = NDArray[np.float64]
@@ -37,20 +35,12 @@ Array = NDArray[np.float64]
 def logits(folder: Path, rows: list[Row]) -> Array:
     """The highest logit of each text's segments for each output, as the proxy's check sees them, (rows, outputs)."""
     write_config(folder, {}, {})
-    scorer = supervisor.load(folder, threads=2)
-    check: Any = build(
-        "all", {"labels": list(OUTPUTS), "threshold": 0, "first_stage": False}, Resources(lambda _: scorer)
-    )
-    channel = Channel("request", "user", "text")
-    found = np.full((len(rows), len(OUTPUTS)), 1e-9)
-    for at, row in enumerate(tqdm(rows, desc="validation", unit="text")):
-        (scan,) = check.scan([Window(channel, row["text"])])
-        for finding in scan.findings:
-            column = OUTPUTS.index(finding.label)
-            found[at, column] = max(found[at, column], finding.score)
+    judge = Judge(load_judge(folder), {"labels": list(OUTPUTS), "threshold": 0, "first_stage": False}, "user")
+    judged = tqdm(judge.judge(row["text"] for row in rows), total=len(rows), desc="validation", unit="text")
+    found = np.array([[verdict.scores[name] for name in OUTPUTS] for verdict in judged])
     clipped = np.clip(found, 1e-9, 1 - 1e-9)
-    logits: np.ndarray[tuple[int, int], np.dtype[np.float64]] = np.log(clipped / (1 - clipped))
-    return logits
+    values: Array = np.log(clipped / (1 - clipped))
+    return values
 
 
 def ordinary(row: Row) -> bool:
@@ -67,52 +57,17 @@ def weights(sources: NDArray[np.str_], chosen: NDArray[np.bool_]) -> Array:
     return np.array([1 / size[name] / len(names) if take else 0.0 for name, take in zip(sources, chosen, strict=True)])
 
 
-def fit(values: Array, wanted: Array, weight: Array) -> tuple[float, float]:
-    """Bias and temperature of least log loss, by Newton's method on slope and offset; attacks and harmless weigh the same."""
-
-    def loss(slope: float, offset: float) -> float:
-        scaled = slope * values + offset
-        return float((weight * (np.logaddexp(0, scaled) - wanted * scaled)).sum() + 0.5e-4 * (slope - 1) ** 2)
-
-    slope, offset = 1.0, 0.0
-    for _ in range(100):
-        share = 1 / (1 + np.exp(-np.clip(slope * values + offset, -60, 60)))
-        gap, curve = weight * (share - wanted), weight * share * (1 - share)
-        gradient = np.array([(gap * values).sum() + 1e-4 * (slope - 1), gap.sum()])
-        cross = (curve * values).sum()
-        hessian = np.array([[(curve * values**2).sum() + 1e-4, cross], [cross, curve.sum() + 1e-6]])
-        step, reach = np.linalg.solve(hessian, gradient), 1.0
-        now = loss(slope, offset)
-        while reach > 1e-6 and loss(slope - reach * step[0], offset - reach * step[1]) > now:
-            reach /= 2  # a full step may lead further away
-        slope, offset = slope - reach * step[0], offset - reach * step[1]
-    if slope <= 0:
-        raise SystemExit("the scores order attacks below harmless texts: nothing to calibrate")
-    return float(-offset / slope), float(1 / slope)
-
-
-def threshold(values: Array, weight: Array, share: float) -> float:
-    """The lowest value that at most `share` of the weight reaches."""
-    order = np.argsort(-values)
-    reached = np.cumsum(weight[order])
-    inside = int(np.searchsorted(reached, share * weight.sum() + 1e-12, side="right"))
-    return float(np.nextafter(values[order[inside]], np.inf)) if inside < len(order) else float(values.min())
-
-
 def points(values: Array, fine: NDArray[np.bool_], weight: Array) -> dict[str, dict[str, float]]:
     """Logit of each output at each point. The two outputs behind `injection` together find the share that a point names."""
     found: dict[str, dict[str, float]] = {name: {} for name in OUTPUTS}
     both = [OUTPUTS.index(name) for name in INJECTION]
     for point, share in SHARES.items():
-        for at, name in enumerate(OUTPUTS):
-            found[name][point] = threshold(values[fine, at], weight[fine], share)
-        for part in np.linspace(1.0, 0.5, 51):
-            levels = [threshold(values[fine, at], weight[fine], share * part) for at in both]
-            either = (values[np.ix_(fine, np.array(both))] >= levels).any(1)
-            if weight[fine][either].sum() <= share * weight[fine].sum():
-                break
-        for at, level in zip(both, levels, strict=True):
-            found[OUTPUTS[at]][point] = level
+        levels = [joint_cutoffs([values[fine, at]], share, weight[fine])[0] for at in range(len(OUTPUTS))]
+        together = joint_cutoffs([values[fine, at] for at in both], share, weight[fine])
+        for at, level in zip(both, together, strict=True):
+            levels[at] = level
+        for name, level in zip(OUTPUTS, levels, strict=True):
+            found[name][point] = float(np.nextafter(level, np.inf))  # the lowest logit that is above
     return found
 
 
@@ -155,8 +110,10 @@ def main() -> None:
     for at, name in enumerate(OUTPUTS):
         bad = np.array([row["targets"].get(name) == 1 for row in rows])
         weight = weights(sources, fine) + weights(sources, bad)
-        bias, temperature = fit(values[:, at], bad.astype(float), weight)
-        bias, temperature = round(bias, 3), round(temperature, 3)
+        scaling = fit(values[:, at], bad, weight, RIDGE)
+        if scaling is None:
+            raise SystemExit(f"{name}: the scores order attacks below harmless texts: nothing to calibrate")
+        bias, temperature = round(scaling.bias, 3), round(scaling.temperature, 3)
         calibration[name] = {"bias": bias, "temperature": temperature}
         # Six digits, rounded up: a text that the point must not reach stays below it.
         scored[name] = {

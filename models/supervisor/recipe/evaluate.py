@@ -15,14 +15,25 @@ from typing import Any
 from tqdm import tqdm
 
 from guardproxy.findings import Kind
-from guardproxy.lab.judging import Judge, load
-from guardproxy.lab.plots import draw_reliability, draw_roc
-from guardproxy.lab.reports import EvaluationReport, JudgedRow, curves, interval, report, table
+from guardproxy.lab import (
+    Judge,
+    JudgedRow,
+    LabelledRow,
+    curves,
+    draw_reliability,
+    draw_roc,
+    evaluated,
+    interval,
+    load_judge,
+    report,
+    table,
+)
+from guardproxy.lab.reports import EvaluationReport
 
 HERE = Path(__file__).parents[1]
 Row = dict[str, Any]
 SYSTEM_PROMPTS = "injection/tensor_trust_system_prompts"
-"""JudgedRow as users' messages, the hardest case; no user sends such texts, so the figures are given without them too."""
+"""Judged as users' messages, the hardest case; no user sends such texts, so the figures are given without them too."""
 START, END = "<!-- figures: written by evaluate.py -->\n", "<!-- end of figures -->"
 
 
@@ -33,11 +44,8 @@ def attack(row: Row, outputs: frozenset[str]) -> bool | None:
 
 
 def judged(judge: Judge, rows: list[tuple[Row, bool]], label: str) -> list[JudgedRow]:
-    verdicts = judge.judge(row["text"] for row, _ in rows)
-    return [
-        JudgedRow(row["source"], bad, verdict.score, verdict.found)
-        for (row, bad), verdict in zip(rows, tqdm(verdicts, total=len(rows), desc=label, unit="text"), strict=True)
-    ]
+    given = [LabelledRow(row["text"], bad, row["source"], "") for row, bad in rows]
+    return evaluated(given, tqdm(judge.judge(row.text for row in given), total=len(given), desc=label, unit="text"))
 
 
 def markdown(found: EvaluationReport, label: str, kind: str, point: str) -> list[str]:
@@ -55,7 +63,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=HERE, help="the model folder")
     args = parser.parse_args()
     folder: Path = args.folder
-    scorer = load(folder, remembered=10**6)
+    scorer = load_judge(folder, remembered=10**6)
     rows: list[Row] = [json.loads(line) for line in (args.data / "report.jsonl").read_text("utf-8").splitlines()]
     groups = sorted(set(scorer.labels) - set(scorer.outputs))
     grouped = {output for name in groups for outputs in scorer.labels[name].values() for output in outputs}
@@ -102,7 +110,7 @@ def main() -> None:
     figures |= {"drawn": name, "parity": parity}
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     shown = [
-        f"{form}: at most {one['max']:.2g}, {one['mean']:.2g} on average"
+        f"{form}: at most {one['logit_most']:.2g}, {one['logit_mean']:.2g} on average"
         for form, one in parity.items()
         if isinstance(one, dict)
     ]

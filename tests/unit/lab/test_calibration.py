@@ -100,3 +100,25 @@ def test_bins_hold_every_text_once(rows: list[tuple[float, bool]]) -> None:
         places.setdefault(min(BIN_COUNT - 1, int(score * BIN_COUNT)), []).append((score, attack))
     gaps = [abs(sum(score for score, _ in part) - sum(attack for _, attack in part)) for part in places.values()]
     assert expected_error(bins) == pytest.approx(sum(gaps) / len(rows))
+
+
+def test_a_weight_counts_as_often_as_a_text_stands_there() -> None:
+    rng = random.Random(3)
+    values = [rng.gauss(0, 3) for _ in range(300)]
+    labels = [rng.random() < sigmoid(value - 0.5) for value in values]
+    counts = [rng.randint(1, 4) for _ in values]
+    weighted = fit(values, labels, counts, ridge=0.5)
+    repeated = [at for at, count in enumerate(counts) for _ in range(count)]
+    spelt_out = fit([values[at] for at in repeated], [labels[at] for at in repeated], [1] * len(repeated), ridge=0.5)
+    assert weighted is not None
+    assert spelt_out is not None
+    assert (weighted.bias, weighted.temperature) == pytest.approx((spelt_out.bias, spelt_out.temperature), rel=1e-6)
+
+
+def test_a_ridge_keeps_a_temperature_finite_without_softened_labels() -> None:
+    values, labels, weights = [-3.0, -2.0, 2.0, 3.0], [False, False, True, True], [0.5] * 4
+    loose, tight = (fit(values, labels, weights, ridge) for ridge in (1e-4, 10.0))
+    assert loose is not None
+    assert tight is not None
+    assert 0 < loose.temperature < tight.temperature
+    assert tight.temperature == pytest.approx(1, abs=0.1)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.lab.shares import allowed, auc, cutoff, proportion, recall_at, roc, threshold
+from guardproxy.lab.shares import allowed, auc, cutoff, joint_cutoffs, proportion, recall_at, roc, threshold
 
 SCORES = st.lists(st.integers(0, 20).map(lambda n: n / 20) | st.floats(0, 1), min_size=1, max_size=60)
 SHARES = st.sampled_from([0.001, 0.01, 0.05, 0.1, 0.29, 0.5])
@@ -128,3 +128,34 @@ def test_roc_holds_every_threshold(attacks: list[float], harmless: list[float]) 
 def test_a_proportion_has_the_interval_of_wilson(count: int, total: int, low: float, high: float) -> None:
     share = proportion(count, total)
     assert (share.value, share.low, share.high) == pytest.approx((count / total, low, high), abs=1e-4)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 5)), min_size=1, max_size=30), st.floats(0.01, 0.99))
+def test_a_weighted_cutoff_is_that_of_repeated_texts(texts: list[tuple[float, int]], share: float) -> None:
+    scores, weights = zip(*texts, strict=True)
+    total = sum(weights)
+    at = cutoff(scores, share, weights)
+    over = -1.0 if at is None else sum(weight for score, weight in texts if score > at)
+    assert over <= share * total + 1e-9
+    if at is not None and over >= 0:
+        reached = sum(weight for score, weight in texts if score >= at)
+        assert reached > share * total - 1e-9  # no lower score would do
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0.1, 2)), min_size=1, max_size=40),
+    st.floats(0.01, 0.5),
+)
+def test_joint_cutoffs_together_find_no_more_than_the_share(
+    texts: list[tuple[float, float, float]], share: float
+) -> None:
+    first, second, weights = zip(*texts, strict=True)
+    levels = joint_cutoffs([first, second], share, weights)
+    found = sum(weight for a, b, weight in texts if a > levels[0] or b > levels[1])
+    assert found <= share * sum(weights) + 1e-9
+
+
+def test_a_joint_cutoff_of_one_column_is_its_own() -> None:
+    scores, weights = [0.1, 0.4, 0.9, 0.7], [1.0, 1.0, 1.0, 1.0]
+    assert joint_cutoffs([scores], 0.25, weights) == [cutoff(scores, 0.25, weights)] == [0.7]
+    assert joint_cutoffs([scores], 0.1, weights) == [0.9]

@@ -24,7 +24,7 @@ from models.supervisor.recipe.train import Cropper, read
 
 SEED = 20_27
 MAX_TOKENS = 128
-SHORT, LONG, SHORT_SHARE = (32, 72), (72, MAX_TOKENS - 4), 0.7
+SHORT, LONG, SHORT_SHARE = (28, 60), (60, MAX_TOKENS - 4), 0.75
 """Tokens that a long text is cropped to."""
 CHANNEL_SHARE = 0.5
 """Share of the rows that name their channel: the network must do without, too."""
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/supervisor-second/checkpoint.pt"))
     parser.add_argument("--shipped", type=Path, default=Path("models/supervisor"), help="model folder to start from")
     parser.add_argument("--rows", default="train")
+    parser.add_argument("--limit", type=int, default=0, help="rows to train on, of a file in random order; 0 for all")
     parser.add_argument("--start", type=Path, help="a checkpoint to start from, instead of the shipped encoder")
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--batch", type=int, default=32)
@@ -127,7 +128,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(SEED)
     torch.set_num_threads(args.threads)
-    sampler = Sampler(read(args.data / f"{args.rows}.jsonl"))
+    sampler = Sampler(read(args.data / f"{args.rows}.jsonl")[: args.limit or None])
     network = Supervisor(args.frozen)
     if args.start:
         network.load_state_dict(torch.load(args.start, weights_only=True)["weights"])
