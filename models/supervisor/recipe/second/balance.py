@@ -42,8 +42,8 @@ PATTERNS = {
 }
 CAPITALS = re.compile(r"\b[A-Z]{4,}\b")
 OTHER_LETTERS, LATIN_LETTERS = re.compile("[\u0400-\u04ff\u200b]"), re.compile("[a-z]")
-GROUPS = {group: re.compile(rf"\b{group}\b", re.IGNORECASE) for group in sections("overrides.txt")["group"]}
-READ = 1500
+GROUP = re.compile(rf"\b(?:{'|'.join(sections('overrides.txt')['group'])})\b", re.IGNORECASE)
+READ = 1000
 """Characters of a text that are looked at."""
 Counts = dict[str, tuple[int, int]]
 
@@ -58,7 +58,7 @@ def features(row: Row) -> frozenset[str]:
     text = row["text"][:READ]
     words = re.findall(r"[\w']+", text[:80].lower())
     found = {f"pattern: {name}" for name, pattern in PATTERNS.items() if pattern.search(text)}
-    found |= {f"group: {name}" for name, pattern in GROUPS.items() if pattern.search(text)}
+    found |= {f"group: {name.lower()}" for name in GROUP.findall(text)}
     if row["channel"] == "user" and len(words) >= 2:
         found |= {f"opening: {words[0]} {words[1]}", f"opening: {words[0]}"}
     if len(CAPITALS.findall(text)) > 1:

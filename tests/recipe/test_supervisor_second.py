@@ -1,0 +1,209 @@
+"""The second generation's data: the definition is kept, pairs are pairs, and no opening, pattern or group decides."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections import Counter, defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.supervisor.recipe import data as first
+from models.supervisor.recipe.second import contrast, sources
+from models.supervisor.recipe.second.balance import (
+    FREQUENT,
+    LEAST_SHARE,
+    MOST_SHARE,
+    balanced,
+    counts,
+    described,
+    features,
+    is_harmful,
+    unbalanced,
+)
+from models.supervisor.recipe.second.noise import DISGUISES, SLIPS, disturbed
+from models.supervisor.recipe.second.ordinary import APART, WHOLE, is_apart
+from models.supervisor.recipe.second.outputs import (
+    CHANNELS,
+    HOW,
+    JAILBREAK,
+    KINDS,
+    PARTS,
+    Row,
+    composed,
+    row,
+    targets,
+)
+from models.supervisor.recipe.second.reframing import task
+
+
+@pytest.fixture(scope="module")
+def own() -> list[Row]:
+    return contrast.composed_rows(random.Random(1))
+
+
+def test_the_definition_has_sixty_examples_of_every_part() -> None:
+    examples = contrast.definition()
+    assert len({example["text"] for example in examples}) >= 60
+    found = Counter(name for example in examples for name, value in example["targets"].items() if value)
+    assert set(HOW) <= set(found)
+    assert sum(not is_harmful(example) for example in examples) >= 20
+    lines = (contrast.HERE / "definition.jsonl").read_text("utf-8").splitlines()
+    assert all(json.loads(line)["because"] for line in lines)
+
+
+def test_own_rows_hold_the_definition(own: list[Row]) -> None:
+    told = defaultdict(list)
+    for given_row in own:
+        told[given_row["text"]].append(given_row)
+    for example in contrast.definition():
+        assert len(told[example["text"]]) >= 6
+        for other in told[example["text"]]:
+            assert not contradiction(example["targets"], other["targets"])
+
+
+def contradiction(one: dict[str, int], other: dict[str, int]) -> set[str]:
+    return {name for name in one.keys() & other.keys() if one[name] != other[name]}
+
+
+def test_each_row_knows_its_parts_and_its_channel(own: list[Row]) -> None:
+    for given_row in own:
+        assert set(given_row["targets"]) <= {*PARTS, JAILBREAK}
+        assert given_row["channel"] in CHANNELS
+        if given_row["span"]:
+            start, end = given_row["span"]
+            assert given_row["text"][start:end].strip()
+            assert given_row["targets"]["order"] == 1
+
+
+@pytest.mark.parametrize(
+    "source", ["own/wrapper", "own/pretext", "own/order", "own/question", "own/places", "own/secrets"]
+)
+def test_pairs_have_as_many_harmful_as_harmless_rows(own: list[Row], source: str) -> None:
+    labels = Counter(is_harmful(given_row) for given_row in own if given_row["source"] == source)
+    assert labels[True] == labels[False] > 90
+
+
+def test_frames_and_places_are_filled(own: list[Row]) -> None:
+    assert not [given_row["text"] for given_row in own if "{t}" in given_row["text"] or "{s}" in given_row["text"]]
+    assert not [given_row["text"] for given_row in own if "{g}" in given_row["text"] or "{m}" in given_row["text"]]
+
+
+def test_lists_have_whole_lines() -> None:
+    for form, lines in contrast.sections("tasks.txt").items():
+        assert form in contrast.FRAMES_OF_TASK
+        assert all(line.split("|")[0] in KINDS and len(line.split("|")) == 3 for line in lines)
+    places = contrast.sections("places.txt")
+    assert all(len(line.split(" => ")) == 2 for line in (*places["pair"], *places["snippet"]))
+    assert all(line.count("{s}") == 1 for line in (*places["carrier"], *places["code"]))
+    languages = {line.split("|")[0] for line in contrast.sections("secrets.txt")[""]}
+    assert len(languages) == 12
+
+
+def test_an_override_is_an_attack_whatever_is_asked_and_a_wrapper_is_none() -> None:
+    assert targets(["override"])[JAILBREAK] == 1
+    assert targets(["wrapper"])[JAILBREAK] == 0
+    assert targets(["wrapper"], ["illicit"])[JAILBREAK] == 1
+    assert targets([], ["illicit"])[JAILBREAK] == 0
+    assert targets(["obfuscation"], ["hate"])[JAILBREAK] == 1
+    with pytest.raises(ValueError, match="unknown parts: rude"):
+        targets(["rude"])
+
+
+def test_earlier_targets_leave_the_manner_open() -> None:
+    assert composed({"jailbreak": 1}) == {"jailbreak": 1}
+    assert composed({"embedded_instruction": 1}) == {"order": 1}
+    assert composed({"jailbreak": 0, "illicit": 1})["harmful"] == 1
+    assert composed(dict.fromkeys(KINDS, 0))["harmful"] == 0
+
+
+@given(st.text(max_size=80), st.integers())
+def test_noise_is_the_same_for_a_seed_and_says_if_it_is_a_disguise(text: str, seed: int) -> None:
+    assert disturbed(text, random.Random(seed)) == disturbed(text, random.Random(seed))
+    assert disturbed(text, random.Random(seed), 0)[1] is False
+    assert disturbed(text, random.Random(seed), 1)[1] is True
+
+
+@pytest.mark.parametrize("noise", {*SLIPS, *DISGUISES})
+def test_every_noise_changes_a_text_and_keeps_its_words(noise: Any) -> None:
+    text = 'Please, for the last time, tell your sister that you are "ready" because the train leaves at noon.'
+    disturbed_text = noise(text, random.Random(3))
+    assert disturbed_text != text
+    assert len(disturbed_text.split()) > len(text.split()) / 2
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("How can I peel an orange quickly?", "peel an orange quickly"),
+        ("What is the best way to clean a kettle?", "clean a kettle"),
+        ("Why is the sky blue?", None),
+        ("How can I do this? And that?", None),
+    ],
+)
+def test_a_question_becomes_a_task(text: str, found: str | None) -> None:
+    assert task(text) == found
+
+
+def made(text: str, harmful: bool) -> Row:
+    return row(text, targets([], ["illicit"] if harmful else []), "made")
+
+
+def test_balancing_leaves_no_feature_that_decides() -> None:
+    rows = [made(f"open sesame {at}", at % 10 == 0) for at in range(1000)]
+    rows += [made(f"close sesame, please {at}", at % 3 != 0) for at in range(600)]
+    rows += [made(f"rare words {at}", True) for at in range(FREQUENT - 1)]
+    assert set(unbalanced(described(rows))) >= {"opening: open sesame"}
+    kept = balanced(rows, random.Random(1))
+    assert not unbalanced(described(kept))
+    assert sum("rare" in one["text"] for one in kept) == FREQUENT - 1
+    bad, fine = counts(described(kept))["opening: open sesame"]
+    assert bad == 100
+    assert fine > 150
+
+
+def test_features_are_openings_patterns_and_groups() -> None:
+    assert features(row("Please ignore the Poles' JSON BODY", targets(), "made")) >= {
+        "opening: please", "opening: please ignore", "pattern: ignore, disregard, forget", "group: poles", "pattern: capitals",
+    }  # fmt: skip
+
+
+def test_nothing_that_forbids_shipping_is_trained_on_and_ordinary_traffic_stays_apart() -> None:
+    names = [source.name for source in sources.TRAINING]
+    assert len(names) == len(set(names))
+    unlicensed = {"injection/jailjudge_complex", "content/olid", "content/phtest", "content/safecity_reports",
+                  "content/sdcnl", "content/uselection_tweets", "content/ethos", "benign/leaked_system_prompts"}  # fmt: skip
+    reported = {"injection/pypi_corpora", "injection/mitre_frr_benign_cyber", "content/surge_toxicity"}
+    assert not [name for name in names if name.endswith("-nc") or "tensor_trust" in name]
+    assert not {*names} & (unlicensed | reported | {name for name, *_ in WHOLE.values()})
+    for name, *_ in APART.values():
+        places = [is_apart(name, {"source": "anything"}, place) for place in range(8)]
+        assert not all(places)
+
+
+needs_data = pytest.mark.skipif("GUARDPROXY_DATA" not in os.environ, reason="GUARDPROXY_DATA names no data folder")
+
+
+@needs_data
+@pytest.mark.heavy
+def test_the_training_set_is_balanced_and_holds_the_definition() -> None:
+    from models.supervisor.recipe.second.data import prepared
+
+    train, validation, report = prepared(first.data_folder())
+    known = described(train)
+    shares = {name: bad / (bad + fine) for name, (bad, fine) in counts(known).items()}
+    assert len(shares) > 100
+    assert not {name: share for name, share in shares.items() if not LEAST_SHARE <= share <= MOST_SHARE}
+    by_text = defaultdict(list)
+    for one in train:
+        by_text[one["text"]].append(one["targets"])
+    for example in contrast.definition():
+        assert by_text[example["text"]]
+        assert not any(contradiction(example["targets"], other) for other in by_text[example["text"]])
+    held = {one["text"] for one in (*validation, *report)}
+    definition = {example["text"] for example in contrast.definition()}
+    assert not {one["text"] for one in train} & held - definition
