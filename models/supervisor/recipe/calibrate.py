@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +31,14 @@ RIDGE = 1e-4
 LOST = 0.005
 """Share of the attacks found by the encoder that the first stage may clear."""
 Array = NDArray[np.float64]
+Numbers = dict[str, float]
 
 
-def logits(folder: Path, rows: list[Row]) -> Array:
+def logits(folder: Path, rows: list[Row], outputs: Sequence[str] = OUTPUTS) -> Array:
     """The highest logit of each text's segments for each output, as the proxy's check sees them, (rows, outputs)."""
-    write_config(folder, {}, {})
-    judge = Judge(load_judge(folder), {"labels": list(OUTPUTS), "threshold": 0, "first_stage": False}, "user")
+    judge = Judge(load_judge(folder), {"labels": list(outputs), "threshold": 0, "first_stage": False}, "user")
     judged = tqdm(judge.judge(row["text"] for row in rows), total=len(rows), desc="validation", unit="text")
-    found = np.array([[verdict.scores[name] for name in OUTPUTS] for verdict in judged])
+    found = np.array([[verdict.scores[name] for name in outputs] for verdict in judged])
     clipped = np.clip(found, 1e-9, 1 - 1e-9)
     values: Array = np.log(clipped / (1 - clipped))
     return values
@@ -57,18 +58,37 @@ def weights(sources: NDArray[np.str_], chosen: NDArray[np.bool_]) -> Array:
     return np.array([1 / size[name] / len(names) if take else 0.0 for name, take in zip(sources, chosen, strict=True)])
 
 
-def points(values: Array, fine: NDArray[np.bool_], weight: Array) -> dict[str, dict[str, float]]:
+def points(
+    values: Array, fine: NDArray[np.bool_], weight: Array, outputs: Sequence[str] = OUTPUTS
+) -> dict[str, dict[str, float]]:
     """Logit of each output at each point. The two outputs behind `injection` together find the share that a point names."""
-    found: dict[str, dict[str, float]] = {name: {} for name in OUTPUTS}
-    both = [OUTPUTS.index(name) for name in INJECTION]
+    found: dict[str, dict[str, float]] = {name: {} for name in outputs}
+    both = [outputs.index(name) for name in INJECTION]
     for point, share in SHARES.items():
-        levels = [joint_cutoffs([values[fine, at]], share, weight[fine])[0] for at in range(len(OUTPUTS))]
+        levels = [joint_cutoffs([values[fine, at]], share, weight[fine])[0] for at in range(len(outputs))]
         together = joint_cutoffs([values[fine, at] for at in both], share, weight[fine])
         for at, level in zip(both, together, strict=True):
             levels[at] = level
-        for name, level in zip(OUTPUTS, levels, strict=True):
+        for name, level in zip(outputs, levels, strict=True):
             found[name][point] = float(np.nextafter(level, np.inf))  # the lowest logit that is above
     return found
+
+
+def scaled(
+    values: Array, bad: NDArray[np.bool_], weight: Array, levels: Mapping[str, float]
+) -> tuple[Numbers, Numbers]:
+    """Bias and temperature of an output, and its points as scores. `weight`: of attacks and of harmless texts, 1 each.
+    Exits when the scores order attacks below harmless texts."""
+    scaling = fit(values, bad, weight, RIDGE)
+    if scaling is None:
+        raise SystemExit("the scores order attacks below harmless texts: nothing to calibrate")
+    bias, temperature = round(scaling.bias, 3), round(scaling.temperature, 3)
+    # Six digits, rounded up: a text that the point must not reach stays below it.
+    scores = {
+        point: float(np.ceil(1e6 / (1 + np.exp(-(logit - bias) / temperature))) / 1e6)
+        for point, logit in levels.items()
+    }
+    return {"bias": bias, "temperature": temperature}, scores
 
 
 def first_scores(path: Path, rows: list[Row]) -> Array:
@@ -101,6 +121,8 @@ def main() -> None:
     args = parser.parse_args()
     rows = read(args.data / "validation.jsonl")
     kept = args.data / "validation-logits.npy"
+    if not args.again:
+        write_config(args.folder, {}, {})
     values = np.load(kept) if args.again else logits(args.folder, rows)
     np.save(kept, values)
     sources = np.array(["own" if row["source"].startswith("own/") else row["source"] for row in rows])
@@ -110,16 +132,7 @@ def main() -> None:
     for at, name in enumerate(OUTPUTS):
         bad = np.array([row["targets"].get(name) == 1 for row in rows])
         weight = weights(sources, fine) + weights(sources, bad)
-        scaling = fit(values[:, at], bad, weight, RIDGE)
-        if scaling is None:
-            raise SystemExit(f"{name}: the scores order attacks below harmless texts: nothing to calibrate")
-        bias, temperature = round(scaling.bias, 3), round(scaling.temperature, 3)
-        calibration[name] = {"bias": bias, "temperature": temperature}
-        # Six digits, rounded up: a text that the point must not reach stays below it.
-        scored[name] = {
-            point: float(np.ceil(1e6 / (1 + np.exp(-(logit - bias) / temperature))) / 1e6)
-            for point, logit in level[name].items()
-        }
+        calibration[name], scored[name] = scaled(values[:, at], bad, weight, level[name])
         found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
         print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
     first = first_scores(args.data / "first_stage.npz", rows)

@@ -81,7 +81,8 @@ def main() -> None:
     )
     for label, labels, kind in asked:
         judge = Judge(scorer, {"labels": labels}, kind)
-        behind = frozenset([*judge.outputs, *(["harmful"] if labels == content else [])])
+        harm = labels == content or "harmful" in judge.outputs
+        behind = frozenset([*judge.outputs, *(["harmful", *content] if harm else [])])
         told = [(row, bad) for row in rows if (bad := attack(row, behind)) is not None]
         if not any(bad for _, bad in told):
             continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ from guardproxy.lab import batch, parity, write_fp16, write_graph, write_int8
 from guardproxy.lab.graphs import Batches
 from models.encoder import write_sums, write_tokenizer
 from models.supervisor.recipe.network import Supervisor
-from models.supervisor.recipe.sources import INJECTION, OUTPUTS
+from models.supervisor.recipe.sources import INJECTION, OUTPUTS, Row
 from models.supervisor.recipe.train import MAX_TOKENS, read
 
 HERE = Path(__file__).parents[1]
+Numbers = Mapping[str, Mapping[str, float]]
 VERSION = "2"
 OVERLAP_TOKENS = 64
 OPTIONAL = ("model.fp16.onnx", "first_stage.npz")
@@ -33,20 +35,27 @@ LABELS = {"injection": {"any": list(INJECTION), "tool_result": ["embedded_instru
 """In a tool's result an order to the model is an attack; in a user's message it may be what the user wants."""
 
 
-def write_config(folder: Path, calibration: dict[str, dict[str, float]], points: dict[str, dict[str, float]]) -> None:
+def write_config(
+    folder: Path,
+    calibration: Numbers,
+    points: Numbers,
+    outputs: Sequence[str] = OUTPUTS,
+    labels: Mapping[str, Mapping[str, Sequence[str]]] = LABELS,
+    version: str = VERSION,
+) -> None:
     """`config.json`: see guardproxy/inference/model.py for what each key means. What is not given leaves logits alone."""
     config = {
         "format": 2,
         "kind": "scores",
-        "version": VERSION,
-        "outputs": list(OUTPUTS),
+        "version": version,
+        "outputs": list(outputs),
         "activation": "sigmoid",
-        "labels": LABELS,
+        "labels": labels,
         "max_tokens": MAX_TOKENS,
         "overlap_tokens": OVERLAP_TOKENS,
         "special": {"first": "[CLS]", "last": "[SEP]", "pad": "[PAD]"},
-        "calibration": {name: calibration.get(name, {"bias": 0.0, "temperature": 1.0}) for name in OUTPUTS},
-        "operating_points": {name: points.get(name, {"1%": 0.5}) for name in OUTPUTS},
+        "calibration": {name: calibration.get(name, {"bias": 0.0, "temperature": 1.0}) for name in outputs},
+        "operating_points": {name: points.get(name, {"1%": 0.5}) for name in outputs},
         "default_point": "1%",
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
@@ -68,6 +77,18 @@ def singly(texts: list[str]) -> Batches:
     return [batch([tokenizer.encode(text).ids[:MAX_TOKENS]], 0) for text in texts]
 
 
+def write_graphs(network: Any, folder: Path, scratch: Path, rows: list[Row], full_range: bool) -> dict[str, Any]:
+    """Writes the int8 and the fp16 graph, and the fp32 graph to `scratch`. Returns the parity of each on some of the rows."""
+    fp32 = scratch / "model.fp32.onnx"
+    write_graph(network, fp32, ("input_ids", "attention_mask"), per_token=False)
+    write_int8(fp32, folder / "model.onnx", reduce_range=not full_range)
+    write_fp16(fp32, folder / "model.fp16.onnx")
+    texts = [row["text"] for row in rows if len(row["text"]) < 3000][:300] + [row["text"] for row in rows][-50:]
+    samples = singly(texts)
+    graphs = {"fp32": fp32, "int8": folder / "model.onnx", "fp16": folder / "model.fp16.onnx"}
+    return {name: asdict(parity(network, path, samples)) for name, path in graphs.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, default=Path("build/supervisor/checkpoint.pt"))
@@ -83,17 +104,9 @@ def main() -> None:
 
     folder: Path = args.folder
     write_tokenizer(folder / "tokenizer.json")
-    fp32 = args.checkpoint.with_name("model.fp32.onnx")
-    write_graph(network, fp32, ("input_ids", "attention_mask"), per_token=False)
-    write_int8(fp32, folder / "model.onnx", reduce_range=not args.full_range)
-    write_fp16(fp32, folder / "model.fp16.onnx")
-    write_config(folder, {}, {})
-    rows = read(args.data / "validation.jsonl")
-    texts = [row["text"] for row in rows if len(row["text"]) < 3000][:300] + [row["text"] for row in rows][-50:]
-    graphs = {"fp32": fp32, "int8": folder / "model.onnx", "fp16": folder / "model.fp16.onnx"}
-    samples = singly(texts)
-    found: dict[str, Any] = {name: asdict(parity(network, path, samples)) for name, path in graphs.items()}
+    found = write_graphs(network, folder, args.checkpoint.parent, read(args.data / "validation.jsonl"), args.full_range)
     found |= {"step": saved["step"], "total": saved["total"]}
+    write_config(folder, {}, {})
     args.checkpoint.with_name("parity.json").write_text(json.dumps(found, indent=2))
     print(json.dumps(found, indent=2))
 

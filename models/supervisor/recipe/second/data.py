@@ -37,15 +37,15 @@ FAMILIES = {
 
 
 def held_out(folder: Path, rng: random.Random) -> tuple[list[Row], list[Row]]:
-    """Validation and report rows."""
-    earlier = [[_converted(one) for one in rows] for rows in first.held_out(folder)]
+    """Validation rows, and report rows with the targets of the first generation, which evaluate.py reads."""
+    earlier, report = first.held_out(folder)
     families = [
         row(one["text"], found, name)
         for name, (found, most) in FAMILIES.items()
         for one in first.take(first.read(folder, name), most, rng)
     ]
-    kept = [one for one in earlier[0] if one["source"] != "benign/alpaca_eval_answers-nc"]
-    return kept + families + ordinary(folder, rng), earlier[1]
+    kept = [_converted(one) for one in earlier if one["source"] != "benign/alpaca_eval_answers-nc"]
+    return kept + families + ordinary(folder, rng), report
 
 
 def _converted(one: Row) -> Row:

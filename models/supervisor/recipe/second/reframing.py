@@ -16,12 +16,15 @@ from models.supervisor.recipe.second.contrast import sections
 from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row, Targets, row, targets
 
 HOW = re.compile(
-    r"^(?:how (?:can|do|could|should|would|to|does)|what (?:are some ways|is the best way) to|ways to)\s+"
-    r"(?:(?:i|you|we|one|someone|people|a person|it)\s+)?(?P<task>[a-z].{8,140}?)[?.]*$",
+    r"^(?:how to|ways to|what (?:are some ways|is the best way) to|"
+    r"how (?:can|do|could|should|would) (?:i|you|we|one|someone|people|a person))\s+"
+    r"(?P<task>[a-z].{8,140}?)[?.]*$",
     re.IGNORECASE,
 )
 HARMFUL = ("content/harmful_prompts_mixed", "content/counterfactual_requests")
 HARMLESS = ("content/coconot", "benign/wikianswers_questions", "content/counterfactual_requests")
+MILD = "HarmfulQA"
+"""A source whose questions are often harmless by themselves: its tasks are not taken."""
 ORDERS = "benign/nl2bash"
 """Harmless orders; each serves as a task as it stands."""
 MADE = {"wrapper": 1700, "pretext": 250, "order": 1000, "question": 300}
@@ -45,7 +48,7 @@ def task(text: str) -> str | None:
 def tasks(folder: Path, label: int) -> list[str]:
     """The tasks of a label in all sets, each once."""
     texts = [given["text"] for name in (HARMFUL if label else HARMLESS) for given in read(folder, name)
-             if given["label"] == label]  # fmt: skip
+             if given["label"] == label and given["source"] != MILD]  # fmt: skip
     found = [wanted for text in texts if (wanted := task(text))]
     if not label:
         orders = [given["text"] for given in read(folder, ORDERS) if given["kind"] == "instruction"]

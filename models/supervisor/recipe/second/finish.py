@@ -1,0 +1,77 @@
+"""Make a model folder of a checkpoint of the second generation: graphs, calibration and operating points.
+
+In: `checkpoint.pt`, `validation.jsonl`. Out: a folder with `model.onnx`, `model.fp16.onnx`, `tokenizer.json`, `config.json`,
+SHA256SUMS, and `parity.json` beside the checkpoint. Points are chosen on ordinary traffic and the held own texts, each kind
+weighing the same; the report sources are not looked at. `python -m models.supervisor.recipe.evaluate` writes the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.encoder import write_tokenizer
+from models.supervisor.recipe.calibrate import logits, points, scaled, weights
+from models.supervisor.recipe.export import LABELS, write_config, write_graphs
+from models.supervisor.recipe.second.balance import is_harmful
+from models.supervisor.recipe.second.network import Exported, Supervisor
+from models.supervisor.recipe.second.outputs import OUTPUTS, Row
+from models.supervisor.recipe.train import read
+
+VERSION = "3"
+CONTENT = {**LABELS, "content": {"any": ["harmful"]}}
+"""`content`: harm of any kind at one operating point."""
+DOUBTFUL = ("own/documents:held", ":rest")
+"""Harmless rows that are ambiguous on purpose, or of whose content nothing is known: no point rests on them."""
+
+
+def is_fine(row: Row) -> bool:
+    """Whether a row counts as a harmless text for the points."""
+    return not is_harmful(row) and row["targets"].get("harmful") == 0 and not row["source"].endswith(DOUBTFUL)
+
+
+def is_positive(row: Row, output: str) -> bool:
+    return bool(row["targets"].get("order" if output == "embedded_instruction" else output) == 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("build/supervisor-second"))
+    parser.add_argument("--checkpoint", type=Path, default=Path("build/supervisor-second/checkpoint.pt"))
+    parser.add_argument(
+        "--folder", type=Path, default=Path("build/supervisor-second/model"), help="the folder to write"
+    )
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    saved = torch.load(args.checkpoint, weights_only=True)
+    network = Supervisor()
+    network.load_state_dict(saved["weights"])
+    folder: Path = args.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = read(args.data / "validation.jsonl")
+    write_tokenizer(folder / "tokenizer.json")
+    parity = write_graphs(Exported(network).eval(), folder, args.checkpoint.parent, rows, full_range=False)
+    parity |= {"step": saved["step"], "total": saved["total"]}
+    args.checkpoint.with_name("parity.json").write_text(json.dumps(parity, indent=2))
+    write_config(folder, {}, {}, OUTPUTS, CONTENT, VERSION)
+    values = logits(folder, rows, OUTPUTS)
+    np.save(args.checkpoint.with_name("validation-logits.npy"), values)
+    sources = np.array(["own" if row["source"].startswith("own/") else row["source"] for row in rows])
+    fine = np.array([is_fine(row) for row in rows])
+    level = points(values, fine, weights(sources, fine), OUTPUTS)
+    calibration, scored = {}, {}
+    for at, name in enumerate(OUTPUTS):
+        bad = np.array([is_positive(row, name) for row in rows])
+        weight = weights(sources, fine) + weights(sources, bad)
+        calibration[name], scored[name] = scaled(values[:, at], bad, weight, level[name])
+        found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
+        print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
+    write_config(folder, calibration, scored, OUTPUTS, CONTENT, VERSION)
+
+
+if __name__ == "__main__":
+    main()
