@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ torch: Any = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytestmark = pytest.mark.export
 
-from models.supervisor.recipe.second.network import jailbreak  # noqa: E402
-from models.supervisor.recipe.second.outputs import JAILBREAK, PARTS, targets  # noqa: E402
+from guardproxy.lab import batch, parity, write_graph  # noqa: E402
+from models.supervisor.recipe.second.network import Exported, jailbreak  # noqa: E402
+from models.supervisor.recipe.second.outputs import JAILBREAK, OUTPUTS, PARTS, targets  # noqa: E402
 from models.supervisor.recipe.second.train import COLUMNS, UNKNOWN, loss_of  # noqa: E402
 
 SURE = 9.0
@@ -70,3 +72,24 @@ def test_targets_of_the_definition_agree_with_the_composition() -> None:
         wanted = targets(how, what)
         logits = {name: SURE for name, value in wanted.items() if value and name in PARTS}
         assert (logit_of(**logits) > 0) == bool(wanted[JAILBREAK])
+
+
+class Parts(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+    """Logits of the parts from the mean of small token vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.words = torch.nn.Embedding(12, len(PARTS))
+
+    def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+        mask = attention_mask.unsqueeze(-1).float()
+        return (self.words(input_ids) * mask).sum(1) / mask.sum(1)
+
+
+def test_the_graph_composes_as_the_network_does(tmp_path: Path) -> None:
+    exported = Exported(Parts())
+    write_graph(exported, tmp_path / "model.onnx", ("input_ids", "attention_mask"), per_token=False)
+    rows = batch([[1, 2, 3, 4], [5], [9, 8, 7]], 0)
+    assert parity(exported, tmp_path / "model.onnx", [rows]).logit_most < 1e-4
+    assert exported(*map(torch.from_numpy, rows)).shape == (3, len(OUTPUTS))

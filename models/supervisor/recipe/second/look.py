@@ -96,13 +96,15 @@ def look(rows: list[Row], scores: dict[str, Array]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("graph", type=Path)
+    parser.add_argument("graph", type=Path, nargs="?", default=Path("build/supervisor-second/model/model.onnx"))
     parser.add_argument("--rows", type=Path, default=Path("build/supervisor-second/validation.jsonl"))
     parser.add_argument("--first", action="store_true", help="the graph has the columns of the first generation")
     parser.add_argument("--keep", type=Path, help="where to keep the logits")
+    parser.add_argument("--kept", type=Path, help="logits kept before, instead of the graph's")
     args = parser.parse_args()
     rows = read(args.rows)
-    values = logits(args.graph, [row["text"].encode("utf-8", "replace").decode() for row in rows])
+    texts = [row["text"].encode("utf-8", "replace").decode() for row in rows]
+    values = np.load(args.kept) if args.kept else logits(args.graph, texts)
     if args.keep:
         np.save(args.keep, values)
     print("\n".join(look(rows, columns(values, FIRST_OUTPUTS if args.first else OUTPUTS))))

@@ -39,7 +39,7 @@ def jailbreak(parts: Tensor) -> Tensor:
         miss = miss + torch.log1p(-(chance[name] * chance["harmful"]).clamp(max=1 - SMALLEST))
     # The logit of 1 - exp(miss); `miss` is below 0, and at 0 there is no chance at all.
     found = (-miss).clamp(min=SMALLEST)
-    return found + torch.log(-torch.expm1(-found))
+    return found + torch.log((1 - torch.exp(-found)).clamp(min=SMALLEST))
 
 
 class Head(nn.Module):

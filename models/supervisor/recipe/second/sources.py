@@ -19,6 +19,8 @@ PLAIN: Targets = {"override": 0, "extraction": 0, "order": 0, JAILBREAK: 0}
 """No attack, of whatever content."""
 BARE: Targets = PLAIN | {"wrapper": 0, "obfuscation": 0}
 """A plain request or remark: no attack and no wrapper."""
+CALM: Targets = BARE | {"hate": 0, "harassment": 0, "harmful": 0}
+"""A post that readers found neither hateful nor offensive, often in the register of posts that are."""
 STAGED: Targets = {name: value for name, value in FINE.items() if name != "wrapper"}
 """Harmless; whether it is a role play is left open."""
 ATTACK: Targets = {JAILBREAK: 1}
@@ -48,6 +50,16 @@ def constant(found: Targets, channel: str = "user") -> Reader:
     def read(rows: Iterable[Row]) -> Iterator[Row]:
         for given in rows:
             yield row(given["text"], found, "", channel)
+
+    return read
+
+
+def spoken(found: Targets) -> Reader:
+    """The same targets for each row, a prompt of a user or an answer."""
+
+    def read(rows: Iterable[Row]) -> Iterator[Row]:
+        for given in rows:
+            yield row(given["text"], found, "", "assistant" if given["kind"] == "answer" else "user")
 
     return read
 
@@ -195,7 +207,7 @@ def social_frames(rows: Iterable[Row]) -> Iterator[Row]:
     """Posts that nobody finds offensive, and posts that most find sexual."""
     for given in rows:
         if not given["label"]:
-            yield row(given["text"], BARE | {"hate": 0, "harassment": 0}, "")
+            yield row(given["text"], CALM, "")
         elif float(given["sexual"]) >= 0.6:
             yield row(given["text"], BARE | harm("sexual"), "")
 
@@ -252,25 +264,23 @@ TRAINING: tuple[Source, ...] = (
     Source("content/vicomtech_stormfront", earlier(first.stormfront), 900, 1200),
     Source(
         "content/gab_hate_corpus",
-        by_category({"hate": BARE | harm("hate"), "violence call": BARE | harm("violence")}, BARE | {"hate": 0}),
+        by_category({"hate": BARE | harm("hate"), "violence call": BARE | harm("violence")}, CALM),
         900,
         900,
     ),
-    Source("content/hatemoji_build", binary(BARE | harm("hate"), BARE | {"hate": 0}), 900, 900),
-    Source("content/toxigen_demonstrations", binary(BARE | harm("hate"), BARE | {"hate": 0}), 415, 339),
-    Source(
-        "content/identity_madlibs", binary(BARE | harm("harassment"), BARE | {"harassment": 0, "hate": 0}), 250, 250
-    ),
+    Source("content/hatemoji_build", binary(BARE | harm("hate"), CALM), 900, 900),
+    Source("content/toxigen_demonstrations", binary(BARE | harm("hate"), CALM), 415, 339),
+    Source("content/identity_madlibs", binary(BARE | harm("harassment"), CALM), 250, 250),
     Source("content/toxic_spans", earlier(first.toxic_comments), 1500, 1100),
-    Source("content/wikipedia_talk", binary(BARE | harm("harassment"), BARE | {"harassment": 0, "hate": 0}), 207, 700),
+    Source("content/wikipedia_talk", binary(BARE | harm("harassment"), CALM), 207, 700),
     Source("content/sbic_dev", social_frames, 400, 700),
     Source("content/gptfuzz_responses", harmful_answers, 700, 700),
     Source("content/pyrit_harm", judged_answers, 345, 100, 2),
     Source("content/sexting", constant(BARE | harm("sexual")), 138, 0, 3),
     Source("content/bbq_contexts", constant(FINE), 0, 500),
-    Source("content/caia_safe_sensitive", constant(FINE, "assistant"), 0, 1500),
+    Source("content/caia_safe_sensitive", spoken(FINE), 0, 2600),
     Source("content/coconot", constant(FINE), 0, 1902),
-    Source("content/counsel_chat", constant(FINE, "assistant"), 0, 800),
+    Source("content/counsel_chat", spoken(FINE), 0, 800),
     Source("benign/agent_user_requests", constant(FINE), 0, 1500),
     Source("benign/chitchat", constant(FINE), 0, 600),
     Source("benign/fabric_patterns", constant(STAGED, "system"), 0, 232),

@@ -24,7 +24,7 @@ from models.supervisor.recipe.train import Cropper, read
 
 SEED = 20_27
 MAX_TOKENS = 128
-SHORT, LONG, SHORT_SHARE = (28, 60), (60, MAX_TOKENS - 4), 0.75
+SHORT, LONG, SHORT_SHARE = (28, 60), (60, MAX_TOKENS - 4), 0.6
 """Tokens that a long text is cropped to."""
 CHANNEL_SHARE = 0.5
 """Share of the rows that name their channel: the network must do without, too."""
