@@ -52,10 +52,14 @@ def canonical(value: Any) -> bytes:
         raise AuditError(f"a record that is not JSON: {type(error).__name__}") from None
 
 
-def around(record: dict[str, Any], key: str) -> tuple[list[bytes], list[bytes]]:
+def around(record: dict[str, Any], key: str, *, is_small: bool = False) -> tuple[list[bytes], list[bytes]]:
     """Returns the canonical form of an object that lacks `key`, in pieces: the pieces before the place of `key`, and the
-    pieces after it. Raises `TypeError`, `ValueError` or `RecursionError` if orjson cannot write the object."""
+    pieces after it. `is_small`: whether each side may be one piece. Raises `TypeError`, `ValueError` or `RecursionError` if
+    orjson cannot write the object."""
     try:
+        if is_small:
+            before, after = _split(record, key)
+            return [orjson.dumps(before, option=_OPTIONS)], [orjson.dumps(after, option=_OPTIONS)]
         return _around(record, key, _utf8)
     except TypeError:
         plain = _plain(record)
@@ -66,9 +70,19 @@ def around(record: dict[str, Any], key: str) -> tuple[list[bytes], list[bytes]]:
 
 
 def _around(record: dict[str, Any], key: str, encode: Encode) -> tuple[list[bytes], list[bytes]]:
-    before = pieces({name: value for name, value in record.items() if name < key}, encode)
-    after = pieces({name: value for name, value in record.items() if name > key}, encode)
-    return list(before), list(after)
+    before, after = _split(record, key)
+    return list(pieces(before, encode)), list(pieces(after, encode))
+
+
+def _split(record: dict[str, Any], key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the members whose keys sort before `key`, and those whose keys sort after it."""
+    before, after = {}, {}
+    for name, value in record.items():
+        if name < key:
+            before[name] = value
+        else:
+            after[name] = value
+    return before, after
 
 
 def _utf8(value: Any, depth: int = 0) -> bytes:

@@ -245,6 +245,11 @@ class LogEntry(RecordPart, frozen=True, kw_only=True, tag_field="kind"):
     v: Version
     at: UnixTime
 
+    @property
+    def is_small(self) -> bool:
+        """Whether one call may encode the whole entry."""
+        return True
+
     def to_json(self) -> bytes:
         """The canonical JSON of the entry: sorted keys, no spaces, UTF-8. Raises `AuditError`."""
         return canonical(self.document())
@@ -312,10 +317,15 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
 
     def document(self) -> dict[str, Any]:
         """The JSON object of the record."""
-        if sum(self.sizes.values()) > _STEP_BYTES:
+        if not self.is_small:
             return RecordPart.document(self)
         members: dict[str, Any] = msgspec.to_builtins(self)
         return members
+
+    @property
+    def is_small(self) -> bool:
+        """Whether one call may convert and encode the whole record."""
+        return sum(self.sizes.values()) <= _STEP_BYTES
 
     @property
     def is_read(self) -> bool:
