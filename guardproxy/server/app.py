@@ -25,7 +25,7 @@ from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
 from guardproxy.server.admission import Admission, AdmittedRequest
 from guardproxy.server.driver import Driver
-from guardproxy.server.listener import HttpRequest, Listener, owner_of
+from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
 from guardproxy.server.recorder import Recorder, key_of, log_of
 from guardproxy.server.reload import Reload
@@ -197,7 +197,7 @@ class Server:
         self._open[task] = None
         began = time.perf_counter()
         route, driver = UNKNOWN, None
-        held = self._admission.bodies.hold(owner_of(request.remote or ""))
+        held = self._admission.bodies.hold(request.owner)
         try:
             admitted = await self._admission.admit(request, held)
             route = admitted.exchange.setting.route

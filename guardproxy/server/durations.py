@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_LABELS = (*(str(float(bound_s)) for bound_s in BOUNDS_S), "+Inf")
 
 
 class DurationBuckets:
@@ -34,9 +34,9 @@ class DurationBuckets:
     def cumulative(self) -> list[tuple[str, float]]:
         """The upper bound of each bucket, and the number of observations up to it."""
         total, buckets = 0, []
-        for bound_s, count in zip((*BOUNDS_S, float("inf")), self.counts, strict=True):
+        for bound, count in zip(_LABELS, self.counts, strict=True):
             total += count
-            buckets.append((floatToGoString(bound_s), float(total)))
+            buckets.append((bound, float(total)))
         return buckets
 
 

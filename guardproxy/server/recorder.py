@@ -19,10 +19,9 @@ from pathlib import Path
 
 from guardproxy.audit import (
     ChainHead,
-    Closing,
-    Receiver,
     FileSink,
     Intent,
+    Receiver,
     Record,
     abandoned,
     closing,
@@ -148,9 +147,7 @@ class Recorder:
             self._lost[intent.id] = intent
         receive(result)
 
-    def _settled(
-        self, loop: asyncio.AbstractEventLoop, waiter: _Waiter, result: ChainHead | AuditError
-    ) -> None:
+    def _settled(self, loop: asyncio.AbstractEventLoop, waiter: _Waiter, result: ChainHead | AuditError) -> None:
         """Wakes a caller of `keep`, from any thread. All records of a batch wake the loop once."""
         self._results.append((waiter, result))
         if not self._is_waking:
