@@ -33,7 +33,9 @@ def explain(
     policies: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder of policy files, or a shipped policy. Default: default")
     ] = None,
-    route: Annotated[str, typer.Option(help="The route of a request in JSON.")] = "POST /v1/chat/completions",
+    route: Annotated[
+        str, typer.Option(help="The route of a request in JSON.", show_default="that of the first format")
+    ] = "",
     model: Annotated[str, typer.Option(help="The model of the request, for `match`.")] = "",
     tenant: Annotated[str, typer.Option(help="The tenant of the request, for `match`.")] = "",
     as_json: AsJson = False,
@@ -79,10 +81,11 @@ def _wrong_use(message: str) -> NoReturn:
 def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -> tuple[RawExchange, RequestFacts]:
     from guardproxy.policy import RawExchange, RequestFacts  # noqa: PLC0415
     from guardproxy.policytest import kinds_of, scene_of  # noqa: PLC0415
-    from guardproxy.wire import codec_for, codecs  # noqa: PLC0415
+    from guardproxy.wire import codec_for, codecs, default_route  # noqa: PLC0415
 
     if on not in ("request", "response"):
         _wrong_use("--on is request or response")
+    route = route or default_route()
     codec = codec_for(route)
     if codec is None:
         _wrong_use(
