@@ -23,8 +23,10 @@ from typing import Any
 
 from guardproxy.demo.journal import Journal
 from guardproxy.demo.scripted import ScriptedUpstream, start
+from tests.kit import processes
+from tests.kit.processes import ROOT
 
-ROOT = Path(__file__).parents[2]
+Running = processes.Process | subprocess.Popen[bytes]
 # For an upstream that fails in one test after the other, of which each wants to see its own failure.
 NO_BREAKER = ("--breaker-failures", "0")
 START_TIMEOUT_S = 60.0
@@ -104,7 +106,7 @@ class Upstream:
 class Proxy:
     """A running `guardproxy serve`."""
 
-    process: subprocess.Popen[bytes]
+    process: Running
     port: int
     admin_port: int
     audit: Path
@@ -153,11 +155,16 @@ def serve(upstream_url: str, folder: Path, policy: str, *options: str) -> Proxy:
     policies, audit, log = folder / "policies", folder / "audit", folder / "output.txt"
     policies.mkdir(parents=True, exist_ok=True)
     (policies / "policy.yaml").write_text(policy, encoding="utf-8")
-    command = [sys.executable, "-m", "guardproxy", "serve", "--upstream", upstream_url, "--policies", str(policies)]
-    command += ["--port", "0", "--admin-port", "0", "--audit", str(audit), *options]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), PLUGINS)))}
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    words = ["serve", "--upstream", upstream_url, "--policies", str(policies)]
+    words += ["--port", "0", "--admin-port", "0", "--audit", str(audit), *options]
+    process: Running
+    if PLUGINS:  # which are found on the path when the interpreter starts
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), PLUGINS))}
+        command = [sys.executable, "-m", "guardproxy", *words]
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    else:
+        process = processes.start(*words, stdout=log)
     workers = int(options[options.index("--workers") + 1]) if "--workers" in options else 1
     try:
         said = sorted(wait_logged(process, log, "listening", workers), key=lambda event: event["worker"])
@@ -187,9 +194,7 @@ def logged(log: Path, name: str, **wanted: Any) -> list[dict[str, Any]]:
     return found
 
 
-def wait_logged(
-    process: subprocess.Popen[bytes], log: Path, name: str, count: int = 1, **wanted: Any
-) -> list[dict[str, Any]]:
+def wait_logged(process: Running, log: Path, name: str, count: int = 1, **wanted: Any) -> list[dict[str, Any]]:
     """Waits until a program has logged `count` events of a name. Raises when it ends before, or the time is up."""
     for _ in range(int(START_TIMEOUT_S / 0.05)):
         if len(found := logged(log, name, **wanted)) >= count:
@@ -204,7 +209,7 @@ def wait_logged(
     raise TimeoutError(f"`{name}` was not said within {START_TIMEOUT_S} s")
 
 
-def wait_ready(process: subprocess.Popen[bytes], url: str, timeout_s: float) -> None:
+def wait_ready(process: Running, url: str, timeout_s: float) -> None:
     """Returns when `url` answers 200. Raises when the process ends before, or the time is up."""
     for _ in range(int(timeout_s / 0.1)):
         try:
@@ -221,7 +226,7 @@ def wait_ready(process: subprocess.Popen[bytes], url: str, timeout_s: float) -> 
     raise TimeoutError(f"not ready within {timeout_s} s")
 
 
-def wait_demo(process: subprocess.Popen[bytes], log: Path) -> tuple[int, int]:
+def wait_demo(process: Running, log: Path) -> tuple[int, int]:
     """The ports of a `guardproxy demo`, once it has printed them and all that follows them."""
     for _ in range(int(START_TIMEOUT_S / 0.05)):
         text = log.read_text(encoding="utf-8", errors="replace")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import resource
 import signal
-import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -17,7 +15,8 @@ from typing import Any
 import openai
 import pytest
 
-from tests.e2e.rig import PASS, ROOT, Proxy, Upstream, serve, wait_ready
+from tests.e2e.rig import PASS, Proxy, Upstream, serve, wait_ready
+from tests.kit import processes
 
 NO_INTENT = PASS + "audit: {intent: off}\n"
 
@@ -41,8 +40,7 @@ def post(proxy: Proxy, text: str) -> tuple[int, str]:
 
 
 def verified(proxy: Proxy) -> str:
-    command = [sys.executable, "-m", "guardproxy", "audit", "verify", str(proxy.audit)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    ran = processes.run("audit", "verify", str(proxy.audit))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "no signature" in ran.stderr
     return ran.stdout
@@ -91,8 +89,7 @@ def test_a_log_that_is_renamed_while_the_proxy_runs(upstream: Upstream, tmp_path
     assert "go on in audit-0.1.jsonl" in said
     (record,) = proxy.records()
     assert proxy.stop() == 0
-    command = [sys.executable, "-m", "guardproxy", "audit", "verify", str(proxy.audit)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    ran = processes.run("audit", "verify", str(proxy.audit))
     assert ran.returncode == 1
     assert "follows audit-0.jsonl" in ran.stdout
     (tmp_path / "taken").rename(proxy.audit / "audit-0.jsonl")
@@ -131,8 +128,7 @@ def test_a_kill_leaves_what_the_upstream_was_sent(
     outcomes = [record["outcome"] for record in again.records()]
     assert outcomes == (["answered", "unknown"] if known else ["answered"])
     verified(again)
-    command = [sys.executable, "-m", "guardproxy", "replay", str(again.audit), "--policies", str(tmp_path / "policies")]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    ran = processes.run("replay", str(again.audit), "--policies", str(tmp_path / "policies"))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "1 identical, 0 different, " in ran.stdout
     assert f"{int(known)} not replayable" in ran.stdout

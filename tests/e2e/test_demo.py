@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.rig import KEY, MAIL, ROOT, wait_demo
+from tests.kit import processes
 
 
 @dataclass(slots=True)
@@ -81,11 +82,8 @@ def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
-        command = [sys.executable, "-m", "guardproxy", "demo", "--no-model", "--audit", str(tmp_path)]
-        command += ["--port", str(holder.getsockname()[1]), "--admin-port", "0"]
-        done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60, check=False
-        )
+        words = ["demo", "--no-model", "--audit", str(tmp_path), "--port", str(holder.getsockname()[1])]
+        done = processes.run(*words, "--admin-port", "0")
     assert done.returncode == 2
-    assert b"Traceback" not in done.stdout + done.stderr
-    assert b"cannot start" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "cannot start" in done.stderr

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -17,7 +16,8 @@ from pathlib import Path
 import openai
 import pytest
 
-from tests.e2e.rig import PASS, ROOT, Proxy, serve, wait_logged
+from tests.e2e.rig import PASS, Proxy, serve, wait_logged
+from tests.kit import processes
 
 POLICY = """
 policy: attacks
@@ -145,51 +145,38 @@ def test_children_end_with_their_parent(how: signal.Signals, proxy_with: Callabl
     assert again.stop() == 0
 
 
+def given_up(folder: Path, policy: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Two workers that end because they cannot start."""
+    (folder / "policy.yaml").write_text(policy)
+    words = ["serve", "--upstream", "http://127.0.0.1:9", "--workers", "2", "--port", "0"]
+    return processes.run(*words, "--policies", str(folder), "--audit", str(folder / "audit"), *options)
+
+
 def test_workers_that_cannot_start_are_given_up(tmp_path: Path) -> None:
     """The admin port of each is taken, though no setting is wrong."""
-    (tmp_path / "policy.yaml").write_text(PASS)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "guardproxy", "serve", "--upstream", "http://127.0.0.1:9", "--workers", "2"]
-        command += ["--policies", str(tmp_path), "--audit", str(tmp_path / "audit"), "--supervisor-each"]
-        command += ["--port", "0", "--admin-port", port]
+        port = taken.getsockname()[1]
         with socket.socket() as next_taken:
-            next_taken.bind(("127.0.0.1", int(port) + 1))
+            next_taken.bind(("127.0.0.1", port + 1))
             next_taken.listen()
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=False)
+            done = given_up(tmp_path, PASS, "--supervisor-each", "--admin-port", str(port))
     assert done.returncode == 1
-    assert b"no worker stays alive" in done.stderr
+    assert "no worker stays alive" in done.stderr
 
 
 def test_a_policy_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
-    (tmp_path / "policy.yaml").write_text("policy: [")
-    command = [sys.executable, "-m", "guardproxy", "serve", "--upstream", "http://127.0.0.1:9", "--workers", "2"]
-    command += ["--policies", str(tmp_path), "--audit", str(tmp_path / "audit"), "--port", "0", "--admin-port", "0"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    done = given_up(tmp_path, "policy: [", "--admin-port", "0")
     assert done.returncode == 2
-    assert b"policy.yaml:" in done.stderr
-    assert b"Traceback" not in done.stderr
+    assert "policy.yaml:" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_start_without_it_is_refused(tmp_path: Path) -> None:
     """Its admin port is taken."""
-    (tmp_path / "policy.yaml").write_text(POLICY)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        admin = str(taken.getsockname()[1] - 2)
-        command = [sys.executable, "-m", "guardproxy", "serve", "--upstream", "http://127.0.0.1:9", "--workers", "2"]
-        command += [
-            "--policies",
-            str(tmp_path),
-            "--audit",
-            str(tmp_path / "audit"),
-            "--port",
-            "0",
-            "--admin-port",
-            admin,
-        ]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+        done = given_up(tmp_path, POLICY, "--admin-port", str(taken.getsockname()[1] - 2))
     assert done.returncode == 2
-    assert b"guardproxy: the process that runs the models did not start" in done.stderr
+    assert "guardproxy: the process that runs the models did not start" in done.stderr
 
 
 def test_each_worker_may_have_its_own(
