@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -14,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.rig import KEY, MAIL, ROOT, wait_demo
+from tests.e2e.rig import KEY, MAIL, wait_demo
 from tests.kit import processes
 
 
 @dataclass(slots=True)
 class Demo:
-    process: subprocess.Popen[bytes]
+    process: processes.Process
     port: int
     admin_port: int
     output: Path
@@ -33,12 +32,8 @@ class Demo:
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
     output = tmp_path / "output.txt"
-    command = [sys.executable, "-m", "guardproxy", "demo", "--port", "0", "--admin-port", "0"]
-    command += ["--audit", str(tmp_path / "audit"), "--no-model"]
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=file, stderr=subprocess.STDOUT
-        )
+    words = ["demo", "--port", "0", "--admin-port", "0", "--audit", str(tmp_path / "audit"), "--no-model"]
+    process = processes.start(*words, stdout=output)
     try:
         yield Demo(process, *wait_demo(process, output), output)
     finally:

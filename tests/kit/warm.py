@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 
+import onnxruntime
+import tokenizers
 import uvloop
 
 from guardproxy import cli, server
 from tests.kit.play import policy_set
 
-LOADED = (uvloop, cli, server)
+LOADED = (onnxruntime, tokenizers, uvloop, cli, server)
 
 # Building a check imports what it needs: Presidio and its patterns take the longest.
 policy_set("""\
