@@ -17,6 +17,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ class Upstream:
         self._scripted: ScriptedUpstream = self._do(start(tiny_url=tiny_url))
 
     def _do(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=60)
 
     @property
     def url(self) -> str:
@@ -98,7 +99,7 @@ class Upstream:
     def close(self) -> None:
         self._do(self._scripted.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)
         self._loop.close()
 
 
@@ -130,6 +131,15 @@ class Proxy:
             found += [line for line in lines if "outcome" in line]
         return found
 
+    def wait_records(self, look: Callable[[list[dict[str, Any]]], object]) -> None:
+        """Returns when `look` is true for the records: that of a client that has left comes when it will."""
+        for _ in range(int(START_TIMEOUT_S / 0.05)):
+            if look(self.records()):
+                return
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.05)
+        raise TimeoutError(f"no such records within {START_TIMEOUT_S} s")
+
     def events(self, name: str) -> list[dict[str, Any]]:
         """What the program's own log says of one kind of event so far."""
         return logged(self.log, name)
@@ -138,7 +148,7 @@ class Proxy:
         """The first event of this name with these values; waits for it."""
         return wait_logged(self.process, self.log, name, 1, **wanted)[0]
 
-    def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = 15.0) -> int:
+    def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = 60.0) -> int:
         """Ends the process; gives its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(how)
@@ -213,7 +223,7 @@ def wait_ready(process: Running, url: str, timeout_s: float) -> None:
     """Returns when `url` answers 200. Raises when the process ends before, or the time is up."""
     for _ in range(int(timeout_s / 0.1)):
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:
+            with urllib.request.urlopen(url, timeout=60) as response:
                 if response.status == 200:
                     return
         except (urllib.error.URLError, OSError):

@@ -23,7 +23,7 @@ NO_INTENT = PASS + "audit: {intent: off}\n"
 
 def body_of(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(url, timeout=60) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -33,7 +33,7 @@ def post(proxy: Proxy, text: str) -> tuple[int, str]:
     body = json.dumps({"model": "scripted", "messages": [{"role": "user", "content": text}]}).encode()
     request = urllib.request.Request(f"{proxy.url}/v1/chat/completions", body, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -119,7 +119,7 @@ def test_a_kill_leaves_what_the_upstream_was_sent(
     client.start()
     upstream.journal.wait(lambda entries: [entry for entry in entries if "hang" in str(entry.tree)])
     proxy.stop(signal.SIGKILL)
-    client.join(20)
+    client.join(60)
     assert failures
     again = serve(upstream.url, tmp_path, policy)
     wanted = "guardproxy_unknown_exchanges_total 1.0" if known else "guardproxy_unknown_exchanges_total 0.0"

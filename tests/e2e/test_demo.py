@@ -43,7 +43,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 
 def pasted(command: str) -> str:
-    return subprocess.run(["sh", "-c", command], capture_output=True, timeout=30, check=True).stdout.decode()
+    return subprocess.run(["sh", "-c", command], capture_output=True, timeout=60, check=True).stdout.decode()
 
 
 def test_what_it_prints_can_be_pasted_and_control_c_ends_it(demo: Demo) -> None:
@@ -64,7 +64,7 @@ def test_what_it_prints_can_be_pasted_and_control_c_ends_it(demo: Demo) -> None:
     assert KEY.encode() not in done.stdout
 
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(timeout=20) == 0
+    assert demo.process.wait(timeout=60) == 0
     assert "Traceback" not in demo.text
     for port in (demo.port, demo.admin_port):
         with socket.socket() as probe:

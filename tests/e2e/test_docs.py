@@ -150,7 +150,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield Desk(folder, port, admin_port, env)
     finally:
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(30) == 0
+        assert demo.wait(60) == 0
 
 
 @pytest.mark.parametrize("command", list(commands()), ids=str)
@@ -289,7 +289,7 @@ def test_the_first_serve_command_starts(desk: Desk) -> None:
             wait_logged(server, desk.folder / "served.txt", "listening")
         finally:
             server.terminate()
-        assert server.wait(30) == 0
+        assert server.wait(60) == 0
 
 
 def test_no_block_is_left_out() -> None:

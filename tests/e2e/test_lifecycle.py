@@ -36,7 +36,7 @@ def test_an_open_stream_gets_a_typed_error_at_the_end_of_the_drain(
             for _ in chunks:
                 pass
     assert not isinstance(caught.value, openai.APIConnectionError)
-    assert proxy.process.wait(15) == 0
+    assert proxy.process.wait(60) == 0
     upstream.journal.wait(lambda entries: [entry for entry in entries if entry.ended == "gone"])
     assert len(proxy.records()) == 1
 
@@ -60,7 +60,7 @@ def test_a_plain_answer_under_way_is_finished_before_the_end(
     asker.start()
     upstream.journal.wait(lambda entries: entries)
     assert proxy.stop() == 0
-    asker.join(15)
+    asker.join(60)
     assert got
     assert str(got[0]).endswith("word3000")
 

@@ -116,7 +116,7 @@ def test_a_server_takes_a_shipped_policy_by_its_name(tmp_path: Path) -> None:
         wait_logged(server, output, "listening")
     finally:
         server.send_signal(signal.SIGTERM)
-        code = server.wait(30)
+        code = server.wait(60)
     said = output.read_bytes()
     assert code == 0, said
     assert loaded("payments").digest.encode() in said

@@ -67,7 +67,7 @@ def proxy(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -
 
 def ask(proxy: Proxy, text: str, *headers: tuple[str, str]) -> int:
     body = {"model": "scripted", "messages": [{"role": "user", "content": f"echo: {text}"}]}
-    return httpx.post(f"{proxy.url}/v1/chat/completions", json=body, headers=list(headers), timeout=30).status_code
+    return httpx.post(f"{proxy.url}/v1/chat/completions", json=body, headers=list(headers), timeout=60).status_code
 
 
 @pytest.mark.parametrize("tenant", KEYS)
@@ -151,7 +151,7 @@ def test_a_host_that_is_one_is_taken(proxy: Proxy, host: str) -> None:
 
 @pytest.mark.parametrize("version", ["2.0", "3.0", "0.9", "1.2"])
 def test_an_answer_speaks_a_version_that_exists(proxy: Proxy, version: str) -> None:
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as client:
         client.sendall(f"GET /v1/models HTTP/{version}\r\nhost: a\r\nconnection: close\r\n\r\n".encode())
         line = client.makefile("rb").readline()
     assert line.split()[0] in (b"HTTP/1.1", b"HTTP/1.0")
