@@ -73,10 +73,12 @@ class CallInput:
 
 @dataclass(frozen=True, slots=True)
 class MediaTypes:
-    """The content types of the format's answers: of a whole answer, of a stream."""
+    """The content types of the format: of a whole answer, of a stream, and those that a request may have (lower case, without
+    parameters)."""
 
     whole: str
     streamed: str
+    requests: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ CONTRACT = Contract(
     usage=UsageFields(prompt=("in",), answer=("out",)),
     terminal=(b'{"end":"done"}\n', b'{"end":"filtered"}\n'),
     error_path=("error", "message"),
-    media=MediaTypes("application/json", "application/x-ndjson"),
+    media=MediaTypes("application/json", "application/x-ndjson", ("application/json",)),
     unanswered=frozenset(),
     limits={"messages": ("turns",), "tools": ()},
     statements=EVERY_SERVER,

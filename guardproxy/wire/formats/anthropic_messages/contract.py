@@ -95,7 +95,7 @@ CONTRACT = Contract(
     usage=UsageFields(prompt=("input_tokens", "prompt_tokens"), answer=("output_tokens", "completion_tokens")),
     terminal=(frame(b'{"type":"message_stop"}', "message_stop"),),
     error_path=("error", "message"),
-    media=MediaTypes("application/json", "text/event-stream"),
+    media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset((COUNT,)),
     limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,

@@ -110,7 +110,7 @@ CONTRACT = Contract(
     usage=UsageFields(prompt=("prompt_tokens", "input_tokens"), answer=("completion_tokens", "output_tokens")),
     terminal=(b"data: [DONE]\n\n",),
     error_path=("error", "message"),
-    media=MediaTypes("application/json", "text/event-stream"),
+    media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset(),
     limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
