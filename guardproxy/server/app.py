@@ -24,6 +24,7 @@ from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
 from guardproxy.server.admission import Admission, AdmittedRequest
+from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
 from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
@@ -228,15 +229,17 @@ class Server:
         task.add_done_callback(self._settling.discard)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest) -> Driver:
+        deadlines = Deadlines()
         driver = Driver(
             admitted.exchange,
             request,
-            Upstream(self._client, self._breakers, self.config.timeout_first_byte_s),
+            Upstream(self._client, self._breakers, deadlines, self.config.timeout_first_byte_s),
             self._scanner,
             self._recorder,
             self.metrics,
             self.config,
             self._steps,
+            deadlines,
         )
         driver.targets = admitted.targets
         return driver

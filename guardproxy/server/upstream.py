@@ -22,6 +22,7 @@ from multidict import CIMultiDict
 from guardproxy.config import Config
 from guardproxy.errors import ErrorCode, UpstreamError
 from guardproxy.server.breaker import Breaker, Result, State, Thresholds, Ticket
+from guardproxy.server.deadlines import Deadlines
 
 OVERLOADED = 529  # Anthropic answers 529 instead of 429 when it is overloaded by all customers together
 SLICED_BYTES = 512 * 1024
@@ -77,9 +78,16 @@ class Breakers:
 class Upstream:
     """The upstream side of a request. `first_byte_s`: the time limit for the head of an answer, connecting included."""
 
-    def __init__(self, client: aiohttp.ClientSession, breakers: Breakers, first_byte_s: float = math.inf) -> None:
+    def __init__(
+        self,
+        client: aiohttp.ClientSession,
+        breakers: Breakers,
+        deadlines: Deadlines,
+        first_byte_s: float = math.inf,
+    ) -> None:
         self._client = client
         self._breakers = breakers
+        self._deadlines = deadlines
         self._first_byte_s = first_byte_s
         self._breaker: Breaker | None = None
         self._ticket: Ticket | None = None
@@ -98,7 +106,7 @@ class Upstream:
             wait_s = max(1, math.ceil(self._breaker.wait_s(_clock())))
             raise UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, retry_s=wait_s)
         try:
-            async with asyncio.timeout(None if math.isinf(self._first_byte_s) else self._first_byte_s):
+            with self._deadlines.within(self._first_byte_s):
                 data = (
                     io.BytesIO(body) if body and len(body) >= SLICED_BYTES else body
                 )  # aiohttp then sends it in slices
@@ -149,8 +157,9 @@ class Upstream:
     async def read(self) -> bytes:
         """The next bytes: all that have arrived; empty at the end. Raises `UpstreamError`."""
         assert self.response is not None  # noqa: S101 - `send` came first
+        content = self.response.content
         try:
-            return await self.response.content.readany()
+            return content.read_nowait() if content.is_eof() else await content.readany()
         except TimeoutError:
             self._settle("failed")
             raise UpstreamError(ErrorCode.UPSTREAM_TIMEOUT, "the upstream stopped sending") from None
