@@ -37,6 +37,7 @@ from guardproxy.exchange import (
     Finish,
     Input,
     PassThrough,
+    ReleaseUpstream,
     ResponseEnded,
     ResponseStarted,
     RunScans,
@@ -225,6 +226,8 @@ class Driver:
                 await self._send(command.data)
             case CancelUpstream():
                 self._upstream.close()
+            case ReleaseUpstream():
+                self._upstream.release()
             case Finish():
                 await self._finish(command)
         return []

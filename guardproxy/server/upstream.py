@@ -23,6 +23,7 @@ from guardproxy.config import Config
 from guardproxy.errors import ErrorCode, UpstreamError
 from guardproxy.server.breaker import Breaker, Result, State, Thresholds, Ticket
 from guardproxy.server.deadlines import Deadlines
+from guardproxy.server.leftovers import Leftovers
 
 OVERLOADED = 529  # Anthropic answers 529 instead of 429 when it is overloaded by all customers together
 SLICED_BYTES = 512 * 1024
@@ -83,11 +84,14 @@ class Upstream:
         client: aiohttp.ClientSession,
         breakers: Breakers,
         deadlines: Deadlines,
+        leftovers: Leftovers,
         first_byte_s: float = math.inf,
     ) -> None:
         self._client = client
         self._breakers = breakers
         self._deadlines = deadlines
+        self._leftovers = leftovers
+        self._is_complete = False
         self._first_byte_s = first_byte_s
         self._breaker: Breaker | None = None
         self._ticket: Ticket | None = None
@@ -100,6 +104,7 @@ class Upstream:
         is open."""
         self.close()
         self.response = None
+        self._is_complete = False
         self._breaker = self._breakers.of(url)
         self._ticket = self._breaker.enter(_clock())
         if self._ticket is None:
@@ -167,9 +172,18 @@ class Upstream:
             self._settle("failed")
             raise UpstreamError(ErrorCode.UPSTREAM_TRUNCATED) from None
 
+    def release(self) -> None:
+        """Notes that nothing more of the answer is needed. `close` then keeps the connection for other requests."""
+        self._is_complete = True
+
     def close(self) -> None:
-        """Closes the connection, unless the answer was read to its end; then the connection goes back to the pool."""
+        """Ends the request. The connection goes back to the pool if the answer was read to its end or is complete. Otherwise
+        it is closed."""
         if self.response is not None:
             self._settle("answered")  # no failure while it was read
-            self.response.close()
+            if self._is_complete:
+                self._leftovers.take(self.response)
+                self.response = None
+            else:
+                self.response.close()
         self._settle("unknown")
