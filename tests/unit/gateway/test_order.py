@@ -173,3 +173,9 @@ def next_result(steps: Steps[Any]) -> Any:
     with pytest.raises(StopIteration) as end:
         next(steps)
     return end.value.value
+
+
+def test_a_stage_that_a_duty_does_not_override_asks_nothing() -> None:
+    duty = Duty()
+    assert list(duty.admit(HEAD)) == list(duty.settle(HEAD, plain_record())) == []
+    assert list(duty.plan(HEAD, Request("m", False, Frame(b""), list))) == []
