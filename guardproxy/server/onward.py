@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from multidict import CIMultiDict
 
@@ -130,7 +130,7 @@ def upstream_headers(
             forwarded.add(name, value)
         elif low in _OPAQUE:
             forwarded.add(name, value if _OPAQUE_VALUE(value) else seal(f"{low}:{value}".encode()))
-        elif _goes_on(known, low, value):
+        elif _goes_on(low, value):
             forwarded.add(name, value)
     forwarded.setdefault("User-Agent", AGENT)
     forwarded.extend(credential)
@@ -146,8 +146,10 @@ def refuse_names(config: Config) -> None:
                 raise ConfigError(f"`{setting}` cannot let `{name}` through")
 
 
-def _goes_on(known: RequestHeaders, name: str, value: str) -> bool:
+@lru_cache(maxsize=256)
+def _goes_on(name: str, value: str) -> bool:
     """Whether a header is forwarded. Raises `DownstreamError` (400) for a header that must not be dropped silently."""
+    known = _known()
     if (accepts := known.meaning.get(name)) is not None:
         if not accepts(value):
             message = (
