@@ -337,7 +337,7 @@ def judged(forms: Forms, answer: Answer, events: Sequence[Event], judging: Seque
     last = next((event.frame for event in events if isinstance(event, (Text, Opaque)) and event.frame.terminal), None)
     if (last or answer.ended) and not answer.over and forms.expects(judging):
         answer.over = True
-        out += forms.missing(answer.side.gate.lanes, out, last or Frame(b"", streamed=True))
+        out += forms.missing(answer.side.gate.lanes.every, out, last or Frame(b"", streamed=True))
     return out
 
 

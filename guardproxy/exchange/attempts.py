@@ -93,7 +93,7 @@ class Answer:
     def chars(self, finding: Finding | None = None, faulty: Lane | None = None) -> int:
         """Counts the characters of the answer. In a stream that a finding ended, only those up to the fault in
         `faulty` count."""
-        lanes = [lane for lane in self.side.gate.lanes if not lane.judged]
+        lanes = [lane for lane in self.side.gate.lanes.every if not lane.judged]
         if not self.streamed:
             return sum(lane.text.total for lane in lanes)
         before_fault = 0 if faulty is None or finding is None else faulty.end_of(finding)
@@ -286,7 +286,7 @@ def turn_of(contract: Contract, answer: Answer, lane: Lane, finding: Finding) ->
     names: dict[str, str] = {}
     arguments: dict[str, str] = {}
     choice = contract.choice_of(lane.channel.path)
-    for other in answer.side.gate.lanes:
+    for other in answer.side.gate.lanes.every:
         if contract.choice_of(other.channel.path) != choice:
             continue
         end = other.text.total

@@ -120,16 +120,16 @@ class Editor:
         for finding in findings:
             start, end = finding.start, finding.end
             if finding.check == RESTORE:
-                if finding.label in WITHHELD or lane.fixed:
+                if finding.label in WITHHELD or lane.place.fixed:
                     continue
                 cuts.append(_Cut(start, end, RESTORE, finding))
                 continue
             if finding.label == CHECK_ERROR:
                 continue
             edit = self.bound.edit(lane.channel, finding) if self.bound else None
-            if edit and lane.fixed and is_chance("".join(lane.text.parts), lane.text.scanned(start, end)):
+            if edit and lane.place.fixed and is_chance("".join(lane.text.parts), lane.text.scanned(start, end)):
                 continue
-            if edit and lane.fixed:
+            if edit and lane.place.fixed:
                 self._stop_at(lane, finding, edit.rule)
             elif edit:
                 operator = edit.operators.of(finding.label)
@@ -181,7 +181,7 @@ class Editor:
 
     def _put(self, lane: Lane, group: _Group, text: str, token: str) -> str:
         """The replacement for a group's text. A key gets a placeholder, as a constant could make two keys equal."""
-        operator = PLACEHOLDER_OPERATOR if lane.key else group.first.operator
+        operator = PLACEHOLDER_OPERATOR if lane.place.key else group.first.operator
         if operator.shows and len(group.cuts) > 1:
             operator = MASK_ALL  # the visible part of a value may belong to an overlapping value
         put = operator.apply(text, token, self.hashed)
@@ -203,7 +203,7 @@ class Editor:
             path, is_key = spots.get(start, ((), False))
             if part.number:
                 self._fit_number(lane, part, cuts, path)
-            elif is_key or lane.key:
+            elif is_key or lane.place.key:
                 self._fit_key(lane, part, cuts, path)
             elif lane.shape:
                 self._fit_value(lane, part, cuts, path)
@@ -289,7 +289,7 @@ def _parts(lane: Lane) -> Iterator[_Part]:
     """The strings and numbers of a lane that its edits touch."""
     if lane.text.view is None:
         whole = lane.text.scanned(0, lane.text.total)
-        yield _Part(0, lane.text.total, whole, mask(whole, lane.rewrite.edits)[0], lane.number)
+        yield _Part(0, lane.text.total, whole, mask(whole, lane.rewrite.edits)[0], lane.place.number)
         return
     for index, text in edited_leaves(lane.text.view, lane.rewrite.edits).items():
         leaf = lane.text.view.leaves[index]

@@ -67,7 +67,7 @@ class Masks:
     def __post_init__(self) -> None:
         if sum(map(len, self.tokens)) > VALUES_LIMIT_CHARS:
             self.keep, self._blind = False, True
-        keys = [lane for side in self.sides for lane in side.gate.lanes if lane.channel.path.endswith(KEY)]
+        keys = [lane for side in self.sides for lane in side.gate.lanes.every if lane.channel.path.endswith(KEY)]
         for lane in sorted(keys, key=lambda lane: len(lane.channel.path)):
             path = lane.channel.path.removesuffix(KEY)
             text = self.masked(lane).text if lane.progress.settled == lane.text.total else None
@@ -106,7 +106,7 @@ class Masks:
         if id(side) not in self._scanned:
             lanes = (
                 lane
-                for lane in side.gate.lanes
+                for lane in side.gate.lanes.every
                 if lane.progress.settled == lane.text.total and len(lane.text.parts) == 1
             )
             self._scanned[id(side)] = frozenset(lane.text.parts[0] for lane in lanes)
@@ -150,9 +150,9 @@ class Masks:
             return self._mask_raw(lane, whole[: lane.progress.settled])
         scanned = lane.text.view.text if lane.text.view else whole[: lane.progress.settled]
         spans = merge([*lane.rewrite.masks, *beside(self._known(scanned), lane.rewrite.masks)])
-        if lane.fixed:  # the mask stays a word, so that a replay treats the text alike
+        if lane.place.fixed:  # the mask stays a word, so that a replay treats the text alike
             spans = [(start, end, token.strip("[]")) for start, end, token in spans]
-        if lane.number:
+        if lane.place.number:
             spans = [(start, end, lane.rewrite.replacement_for(start, end)) for start, end, _ in spans]
         if lane.text.view is None:
             shown, offsets = mask(scanned, spans)

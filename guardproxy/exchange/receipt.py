@@ -83,7 +83,7 @@ def members_of(name: str, side: Side) -> list[str]:
     if not side.read:
         return [f"{name}-unread=(*)"]
     # Only released text of an answer counts, as the amount of further text in a stopped answer depends on timing.
-    lanes = [lane for lane in side.gate.lanes if not lane.judged and (name == "request" or lane.rewrite.released)]
+    lanes = [lane for lane in side.gate.lanes.every if not lane.judged and (name == "request" or lane.rewrite.released)]
     scanned: list[Lane] = []
     others: list[Lane] = []
     for lane in lanes:

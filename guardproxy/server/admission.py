@@ -21,7 +21,7 @@ from multidict import CIMultiDict
 from guardproxy.config import Config
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.exchange import Exchange, Keys, Limits, PassThrough, Refused, RequestReceived, Setting
+from guardproxy.exchange import Address, Exchange, Keys, Limits, PassThrough, Refused, RequestReceived, Setting
 from guardproxy.gateway import (
     BodyHeaders,
     Capacity,
@@ -141,9 +141,7 @@ class Admission:
         chosen = codec or codec_of_client(head.path, request.headers)
         setting = Setting(
             id=head.id,
-            route=head.route,
-            path=head.path,
-            query=head.query,
+            address=Address(head.route, head.path, head.query),
             tenant=head.tenant,
             tenant_name=head.tenant_name,
             codec=chosen,

@@ -351,5 +351,5 @@ def answer_headers(
 
 def _with_path(url: str, setting: Setting, path: str) -> str:
     """Returns the URL of the request with another path and the same query."""
-    query = f"?{setting.query}" if setting.query else ""
-    return url.removesuffix(setting.path + query) + path + query
+    query = f"?{setting.address.query}" if setting.address.query else ""
+    return url.removesuffix(setting.address.path + query) + path + query

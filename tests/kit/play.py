@@ -13,7 +13,7 @@ from guardproxy.checks._contract import Resources
 from guardproxy.decisions import Plan
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.player import play
-from guardproxy.exchange.setting import Keys, Limits, Setting
+from guardproxy.exchange.setting import Address, Keys, Limits, Setting
 from guardproxy.exchange.transcript import (
     Command,
     DataReceived,
@@ -64,13 +64,13 @@ def seal(data: bytes) -> str:
 KEYS = Keys(mint, hashed, seal)
 
 
-def setting(policies: PolicySet, route: str = CHAT, **more: Any) -> Setting:
+def setting(policies: PolicySet, route: str = CHAT, path: str = "", query: str = "", **more: Any) -> Setting:
     """The setting of an exchange."""
     codec = codec_for(route) or codec_for(CHAT)
     assert codec
     about: dict[str, Any] = {
         "id": "id",
-        "route": route,
+        "address": Address(route, path, query),
         "tenant": "tenant",
         "codec": codec,
         "policies": policies,

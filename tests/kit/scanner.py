@@ -11,7 +11,7 @@ from typing import Any
 
 from guardproxy.checks._contract import Resources
 from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.setting import Keys, Setting
+from guardproxy.exchange.setting import Address, Keys, Setting
 from guardproxy.exchange.transcript import RequestReceived, RunScans, Scanned
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
@@ -76,7 +76,7 @@ class Driven(Play):
         self.exchange = Exchange(
             Setting(
                 id="id",
-                route=self.route,
+                address=Address(self.route),
                 tenant=self.tenant,
                 codec=codec,
                 policies=self.policies,

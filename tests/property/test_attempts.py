@@ -68,7 +68,7 @@ WRONG = said(to=MAIL, note=f"ask {MAIL} with {CARD}", n="x")
 
 
 def answer_of(attempts: Attempts) -> str:
-    client, route = attempts.play.client, attempts.play.exchange.setting.route
+    client, route = attempts.play.client, attempts.play.exchange.setting.address.route
     return (message_texts(client).get("block0") if route == MESSAGES else chat_texts(client).get("content0")) or ""
 
 

@@ -315,7 +315,7 @@ def sensitive(exchange: Exchange) -> set[str]:
     return {
         lane.text.view.text[one.start : one.end] if lane.text.view else "".join(lane.text.parts)[one.start : one.end]
         for side in exchange.sides.values()
-        for lane in side.gate.lanes
+        for lane in side.gate.lanes.every
         for one in lane.progress.findings
         if one.label != CHECK_ERROR and one.check != RESTORE
     }

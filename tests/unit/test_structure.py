@@ -35,6 +35,7 @@ PURE = (
 PURE_FILES = ("decisions", "errors", "events", "findings", "library")
 TOP_FILES = 12
 CLASS_LINES = 250
+CLASS_FIELDS = 12
 # Without a test file of the same name, and why.
 EXCEPTIONS = {
     "library.py": "tested in policytest/test_scan.py and policy/test_load.py",
@@ -125,6 +126,14 @@ def test_a_class_name_means_one_thing() -> None:
 
 def test_no_class_is_longer_than_a_person_reads() -> None:
     assert [(file, node.name) for file, node in classes() if (node.end_lineno or 0) - node.lineno > CLASS_LINES] == []
+
+
+def test_no_part_of_an_exchange_has_more_fields_than_a_person_keeps_in_mind() -> None:
+    assert [
+        (file, node.name)
+        for file, node in classes()
+        if file.startswith("exchange/") and sum(isinstance(line, ast.AnnAssign) for line in node.body) > CLASS_FIELDS
+    ] == []
 
 
 def test_a_loop_names_what_it_goes_through() -> None:

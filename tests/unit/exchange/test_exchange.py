@@ -902,7 +902,7 @@ def test_a_finding_that_another_check_cut_into_is_held_whole() -> None:
     settled = {"card": 8, "code": 5, "bad": 11}
     found = {"card": (Finding(3, 7, "card", "CARD", 1.0),), "code": (), "bad": ()}
     play.answer_scan(*(Scan(found[job.check.name], settled[job.check.name], 3) for job in play.pending.jobs))
-    lane = play.exchange.sides["response"].gate.lanes[0]
+    lane = play.exchange.sides["response"].gate.lanes.every[0]
     assert (lane.progress.settled, lane.progress.findings) == (3, [])
 
 
