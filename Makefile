@@ -61,6 +61,7 @@ docs: $(VENV)/.docs
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.overhead --out benchmarks/results
+	$(BIN)/python -m benchmarks.connections --out benchmarks/results
 	$(BIN)/python -m benchmarks.cost_growth --out benchmarks/results
 	$(BIN)/python -m benchmarks.checks --out benchmarks/results
 	$(BIN)/python -m benchmarks.evasions --out benchmarks/results

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
@@ -32,6 +33,7 @@ from guardproxy.exchange.transcript import (
     Command,
     DataReceived,
     Finish,
+    ReleaseUpstream,
     ResponseEnded,
     ResponseStarted,
     Scanned,
@@ -40,7 +42,7 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Finding
 from guardproxy.policy import Bound
-from guardproxy.wire import Bounded, Decoder, uninspected, unmapped
+from guardproxy.wire import Decoder, uninspected, unmapped
 
 Findings = Iterable[tuple[QueuedFrame, Piece, int, Finding]]
 """Findings with their frame, their piece of it, and their offset in the text."""
@@ -190,8 +192,8 @@ class AnswerPhase:
                 self._let_go(out)
             if entry.frame.terminal:
                 rest = b"".join([*held.data, *out, self.client.trailer("answered"), data])
-                cancel: list[Command] = [CancelUpstream()] if self.is_receiving else []
-                return [*cancel, *self.client.answered(rest, at_s)]
+                release: list[Command] = [ReleaseUpstream()] if self.is_receiving else []
+                return [*release, *self.client.answered(rest, at_s)]
             if held.extent == "none":
                 out.append(data)
                 answer.decoder.sent(entry.frame)
@@ -279,8 +281,8 @@ class AnswerPhase:
         self.attempts.end(self.answer, upcoming.decision, at_s, upcoming.rule, finding, lane, is_cut=bool(commands))
         self.guard.tally.next_attempt()
         self._succeed(new_answer(self.setting, self.guard, at_s))
-        target = self.attempts.plan.upstream
-        return [*commands, SendUpstream(upcoming.body, attempt=self.guard.tally.attempt, target=target)]
+        number, attempts = self.guard.tally.attempt, self.attempts
+        return [*commands, SendUpstream(upcoming.body, 0, number, attempts.plan.upstream, attempts.path)]
 
     def _mend(self, rule: str, lane: Lane, finding: Finding, at_s: float) -> list[Command]:
         """Replaces a text by its repair, and checks the whole answer again."""
@@ -308,7 +310,7 @@ def new_answer(setting: Setting, guard: Guard, at_s: float) -> Answer:
 def decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decoder:
     """The decoder of an answer that begins. `failed`: its status is an error; `read`: some rule reads its texts."""
     setting, bound = guard.setting, guard.bound
-    made = setting.codec.decoder(
+    made: Any = setting.codec.decoder(
         streamed=streamed,
         failed=failed,
         limit_bytes=setting.limits.answer_bytes,
@@ -316,9 +318,10 @@ def decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decode
         guarded=bool(bound and bound.guards),
         shapes=guard.shapes,
     )
-    if isinstance(made, Bounded):
+    if hasattr(made, "bounds"):  # a `Bounded`; a check by `isinstance` costs ten times as much
         made.bounds = setting.limits.bounds
-    return made
+    decoder: Decoder = made
+    return decoder
 
 
 def extent(bound: Bound, forms: Forms, *, streamed: bool) -> Extent:

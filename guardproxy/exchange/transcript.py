@@ -148,12 +148,14 @@ class RunScans:
 @dataclass(frozen=True, slots=True)
 class SendUpstream:
     """Forward this body. `edits`: the number of replaced spans. `attempt`: the number of the attempt, from 0; `target`: the
-    name of another upstream than the default, otherwise empty."""
+    name of another upstream than the default, otherwise empty; `path`: another path than that of the request, otherwise
+    empty."""
 
     body: bytes
     edits: int = 0
     attempt: int = 0
     target: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,11 @@ class CancelUpstream:
     """Close the connection to the upstream."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReleaseUpstream:
+    """Stop listening to the upstream: its answer is complete, so its connection may be used again."""
+
+
 @dataclass(frozen=True)
 class Finish:
     """Keep the record; when it is durable, send `data` and end. `failed`: the data to send if the record cannot be kept.
@@ -199,7 +206,7 @@ class Finish:
         return record
 
 
-Command = RunScans | SendUpstream | SendHead | SendData | CancelUpstream | Finish
+Command = RunScans | SendUpstream | SendHead | SendData | CancelUpstream | ReleaseUpstream | Finish
 
 
 def line(value: Input | Command) -> str:

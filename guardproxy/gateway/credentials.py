@@ -18,9 +18,8 @@ from urllib.parse import unquote
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.wire import known_headers
 
-CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
-"""Every header that a provider takes a key from."""
 _QUERY = frozenset(
     ("key", "api_key", "api-key", "apikey", "access_token", "token", "subscription-key", "authorization")
 )
@@ -36,19 +35,24 @@ class Credential:
     headers: Mapping[str, str]
 
 
+NO_CREDENTIAL = Credential("", {})
+
+
 def read_credential(headers: Mapping[str, str]) -> Credential:
     """What the client authenticates with. An empty header counts as absent. Raises `DownstreamError` (400) for a credential
     that is repeated, contradictory or in a form that the upstream could read otherwise."""
     every = headers if isinstance(headers, (CIMultiDict, CIMultiDictProxy)) else CIMultiDict(headers)
     sent: dict[str, str] = {}
     secrets: set[str] = set()
-    for name in CREDENTIAL_HEADERS:
-        values = every.getall(name, [])
+    for name in known_headers().credentials:
+        if name not in every:
+            continue
+        values = every.getall(name)
         if len(values) > 1:
             raise DownstreamError(
                 ErrorCode.REPEATED_CREDENTIAL, f"the header `{name}` stands in the request twice", name
             )
-        value = values[0].strip(" \t") if values else ""
+        value = values[0].strip(" \t")
         if name == "authorization":
             secret, value = _authorization(value)
         else:
@@ -101,7 +105,8 @@ def refuse_in_query(query: str) -> None:
     for part in query.split("&"):
         name = unquote(part.partition("=")[0]).strip().lower()
         if name in _QUERY:
-            message = f"a credential belongs into a header (one of {', '.join(CREDENTIAL_HEADERS)}), not into the query"
+            names = ", ".join(known_headers().credentials)
+            message = f"a credential belongs into a header (one of {names}), not into the query"
             raise DownstreamError(ErrorCode.CREDENTIAL_IN_QUERY, message, "query")
 
 

@@ -24,8 +24,10 @@ from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
 from guardproxy.server.admission import Admission, AdmittedRequest
+from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
-from guardproxy.server.listener import HttpRequest, Listener, owner_of
+from guardproxy.server.leftovers import Leftovers
+from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
 from guardproxy.server.recorder import Recorder, key_of, log_of
 from guardproxy.server.reload import Reload
@@ -88,11 +90,13 @@ class Server:
         self._steps = Steps()
         self._client = session(config)
         self._breakers = Breakers(config)
+        self._leftovers = Leftovers()
         self.pulse = Pulse(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
         self._settling: set[asyncio.Task[None]] = set()
         self.draining = False
+        self.metrics.open.set_function(lambda: len(self._open))
         is_recording = lambda: self._recorder.healthy  # noqa: E731
         self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine)
         self._show_breakers()
@@ -194,10 +198,9 @@ class Server:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
-        self.metrics.open.inc()
         began = time.perf_counter()
         route, driver = UNKNOWN, None
-        held = self._admission.bodies.hold(owner_of(request.remote or ""))
+        held = self._admission.bodies.hold(request.owner)
         try:
             admitted = await self._admission.admit(request, held)
             route = admitted.exchange.setting.route
@@ -208,7 +211,6 @@ class Server:
             held.release()
             del self._open[task]
             self._slots.discard(task)
-            self.metrics.open.dec()
             if driver and driver.finished:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)
@@ -229,15 +231,17 @@ class Server:
         task.add_done_callback(self._settling.discard)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest) -> Driver:
+        deadlines = Deadlines()
         driver = Driver(
             admitted.exchange,
             request,
-            Upstream(self._client, self._breakers, self.config.timeout_first_byte_s),
+            Upstream(self._client, self._breakers, deadlines, self._leftovers, self.config.timeout_first_byte_s),
             self._scanner,
             self._recorder,
             self.metrics,
             self.config,
             self._steps,
+            deadlines,
         )
         driver.targets = admitted.targets
         return driver
@@ -265,6 +269,7 @@ class Server:
     async def close(self) -> None:
         if self._settling:
             await asyncio.wait(self._settling, timeout=self.config.timeout_write_s)
+        await self._leftovers.close()
         await self._client.close()
         self._steps.close()
         self._scanner.close()

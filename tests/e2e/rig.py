@@ -25,8 +25,8 @@ from typing import Any
 from guardproxy.demo.journal import Journal
 from guardproxy.demo.scripted import ScriptedUpstream, start
 from tests.kit import processes
-from tests.kit.processes import ROOT
 
+ROOT = processes.ROOT
 Running = processes.Process | subprocess.Popen[bytes]
 # For an upstream that fails in one test after the other, of which each wants to see its own failure.
 NO_BREAKER = ("--breaker-failures", "0")

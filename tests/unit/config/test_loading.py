@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, text: str | None)
     file = tmp_path / "config.toml"
     if text is not None:
         file.write_text(text)
-    with pytest.raises(ConfigError, match=r"cannot read .*config\.toml"):
+    with pytest.raises(ConfigError, match=r"cannot read .*config.toml"):
         load({}, {}, file)
 
 
