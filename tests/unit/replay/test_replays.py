@@ -281,6 +281,8 @@ def test_the_recorded_answer_stands_in_for_a_wire_format() -> None:
     assert codec
     stands = RecordedUpstream(codec, record_of(recorded()).response, stopped=False)
     assert (stands.name, stands.provider, stands.routes) == (codec.name, codec.provider, codec.routes)
+    assert (stands.author, stands.turns, stands.contract) == (codec.author, codec.turns, codec.contract)
+    assert stands.comment("a receipt") == stands.keep_alive() == stands.opening("m") == b"", "nothing is sent"
 
 
 def test_the_language_that_a_header_named_is_that_of_a_replay() -> None:
