@@ -105,11 +105,11 @@ class NamesCheck:
 
     def _scan(self, window: Window) -> Scan:
         start = window.start
-        found = self.names.find(window.text, window.settled - start, window.channel.direction, window.last)
+        names = self.names.find(window.text, window.settled - start, window.channel.direction, window.last)
         findings = tuple(
-            Finding(start + low, start + high, self.name, label, score) for low, high, label, score in found.spans
+            Finding(start + low, start + high, self.name, label, score) for low, high, label, score in names.spans
         )
-        return Scan(findings, start + found.settled, start + found.keep(found.settled))
+        return Scan(findings, start + names.settled, start + names.keep(names.settled))
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:

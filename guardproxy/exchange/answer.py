@@ -41,7 +41,7 @@ from guardproxy.exchange.transcript import (
     UpstreamFailed,
 )
 from guardproxy.findings import Finding
-from guardproxy.policy import Bound
+from guardproxy.policy import BoundRules
 from guardproxy.wire import Decoder, uninspected, unmapped
 
 Findings = Iterable[tuple[QueuedFrame, Piece, int, Finding]]
@@ -324,7 +324,7 @@ def decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decode
     return decoder
 
 
-def extent(bound: Bound, forms: Forms, *, streamed: bool) -> Extent:
+def extent(bound: BoundRules, forms: Forms, *, streamed: bool) -> Extent:
     """How much of an answer is held until its end."""
     if bound.holds_back(forms.judges) or (bound.retries and not streamed):
         return "all"

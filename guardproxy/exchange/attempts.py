@@ -173,14 +173,14 @@ class Attempts:
         at_s: float,
         *,
         rule: str = "",
-        found: Finding | None = None,
+        finding: Finding | None = None,
         lane: Lane | None = None,
         cut: bool = False,
     ) -> Attempt:
         """The notes of an attempt, for the record."""
         # In the middle of a stream the upstream's token count depends on the chunks.
         estimated = decision != "answered" and answer.streamed
-        tokens = self._count(answer, answer.chars(found, lane), estimated)
+        tokens = self._count(answer, answer.chars(finding, lane), estimated)
         return Attempt(
             answer.side,
             answer.decoder.seen,
@@ -188,7 +188,7 @@ class Attempts:
             answer.streamed,
             decision=decision,
             rule=rule,
-            details=found.details if found else (),
+            details=finding.details if finding else (),
             began_s=answer.began_s,
             ended_s=at_s,
             cut=cut,
@@ -213,7 +213,7 @@ class Attempts:
         is_cut: bool = False,
     ) -> None:
         """Notes that the answer was discarded. The tokens of a repaired answer count once."""
-        attempt = self.note(answer, decision, at_s, rule=rule, found=finding, lane=lane, cut=is_cut)
+        attempt = self.note(answer, decision, at_s, rule=rule, finding=finding, lane=lane, cut=is_cut)
         self.earlier.append(attempt)
         if decision != "repair":
             self._tokens += attempt.tokens.total

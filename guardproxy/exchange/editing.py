@@ -21,7 +21,7 @@ from guardproxy.decisions import Stop
 from guardproxy.events import Path
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.findings import Finding
-from guardproxy.policy import Bound
+from guardproxy.policy import BoundRules
 from guardproxy.redaction import (
     EVERYWHERE,
     MASK_ALL,
@@ -102,7 +102,7 @@ class Editor:
     mint: Callable[[str, str], str]
     hashed: Callable[[str, str], str]
     restoring_of: Callable[[Mapping[str, str], Mapping[str, Restoration]], Check] = Restoring
-    bound: Bound | None = None
+    bound: BoundRules | None = None
     from_system: bool = False
     values: dict[str, str] = field(default_factory=dict)
     restorations: dict[str, Restoration] = field(default_factory=dict)
@@ -231,16 +231,16 @@ class Editor:
         first = gone[0].first
         if not gone[0].token:
             gone[0].token = self._token(first.label, lane.text.scanned(first.start, gone[0].end))
-        found = stand_in(constraints, gone[0].token)
+        replacement = stand_in(constraints, gone[0].token)
         if lane.channel.direction == "request":
             # APIs do not validate the arguments of earlier tool calls, so a placeholder is accepted anywhere. A replacement
             # that fits the schema is used only if it can be restored.
-            if found and found.own and self.values.get(found.text, part.text) == part.text:
-                lane.rewrite.fitted[part.index or 0] = found.text
+            if replacement and replacement.own and self.values.get(replacement.text, part.text) == part.text:
+                lane.rewrite.fitted[part.index or 0] = replacement.text
                 if all(group.back for group in gone):
-                    self._keep(found.text, part.text, gone)
-        elif found:
-            lane.rewrite.fitted[part.index or 0] = found.text
+                    self._keep(replacement.text, part.text, gone)
+        elif replacement:
+            lane.rewrite.fitted[part.index or 0] = replacement.text
         elif not free:
             self._stop(lane, first)
 

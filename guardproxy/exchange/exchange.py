@@ -81,7 +81,7 @@ from guardproxy.exchange.transcript import (
     Waited,
 )
 from guardproxy.findings import Direction
-from guardproxy.policy import Bound, Outcome
+from guardproxy.policy import BoundRules, Outcome
 
 
 class State(StrEnum):
@@ -254,7 +254,7 @@ class Exchange:
         return self._guard.attempt
 
     @property
-    def bound(self) -> Bound | None:
+    def bound(self) -> BoundRules | None:
         """The rules for this request; `None` until it was read."""
         return self._guard.bound
 

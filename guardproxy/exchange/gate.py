@@ -218,12 +218,12 @@ class Gate:
         at = 0
         flight, self._in_flight = self._in_flight, []
         for lane, windows in flight:
-            found = lane.learn(windows, scans[at : at + len(windows)])
+            findings = lane.learn(windows, scans[at : at + len(windows)])
             at += len(windows)
             if quote := lane.to_quote():
                 self._active[quote] = None
-            if found:
-                yield lane, found
+            if findings:
+                yield lane, findings
 
     def release(self) -> Iterator[QueuedFrame]:
         """Yields the frames that may leave, in order. The caller must render a frame before it asks for the next."""

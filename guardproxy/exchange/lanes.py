@@ -163,19 +163,19 @@ class Progress:
         """Takes the scans of windows; returns the first finding of a check that reads the raw text."""
         first: Finding | None = None
         for (number, window), scan in zip(windows, scans, strict=True):
-            check, cursor, found = self.checks[number], self._cursors[number], scan.findings
+            check, cursor, findings = self.checks[number], self._cursors[number], scan.findings
             cursor.at, cursor.keep, cursor.state = scan.settled, scan.keep, scan.state
             if scan.error:
                 end = window.start + len(window.text)
-                found = (Finding(window.settled, end, check.name, CHECK_ERROR, 1.0),)
+                findings = (Finding(window.settled, end, check.name, CHECK_ERROR, 1.0),)
                 cursor.at = cursor.keep = end
-            raw = bool(found) and is_raw(check)
+            raw = bool(findings) and is_raw(check)
             if raw:
-                first = first or found[0]
+                first = first or findings[0]
             if raw and self.held:
-                self.findings += [replace(finding, start=0, end=0) for finding in found]
-            elif found:
-                (self._weak if check.traits.partner_of else self._waiting).extend(found)
+                self.findings += [replace(finding, start=0, end=0) for finding in findings]
+            elif findings:
+                (self._weak if check.traits.partner_of else self._waiting).extend(findings)
         return first
 
     def settle(self, text: LaneText) -> list[Finding]:

@@ -127,10 +127,10 @@ class Masks:
         return merge(self._outside(self._matcher.find(text), standing, text))
 
     def _outside(
-        self, found: Iterable[tuple[int, int]], standing: Sequence[tuple[int, int]], text: str
+        self, spans: Iterable[tuple[int, int]], standing: Sequence[tuple[int, int]], text: str
     ) -> Iterator[Span]:
         """The spans of values outside the spans of `standing`, which are sorted and do not overlap."""
-        for start, end in found:
+        for start, end in spans:
             number = bisect_right(standing, start, key=itemgetter(0)) - 1
             if number < 0 or end > standing[number][1]:
                 yield start, end, self.tokens[text[start:end]]

@@ -109,8 +109,8 @@ def _reach(name: str, lane: Lane) -> int:
 
 
 def _kinds(lanes: Iterable[Lane]) -> str:
-    found = {lane.channel.kind for lane in lanes}
-    return f"({' '.join(kind for kind in KINDS if kind in found)})"
+    kinds = {lane.channel.kind for lane in lanes}
+    return f"({' '.join(kind for kind in KINDS if kind in kinds)})"
 
 
 def _parameters(counts: Mapping[str, int], always: Sequence[str] = ()) -> str:

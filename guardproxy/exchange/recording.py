@@ -38,7 +38,7 @@ from guardproxy.exchange.masked import Masks
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
 from guardproxy.findings import Finding
 from guardproxy.gateway import StoreAnswered
-from guardproxy.policy import Bound, Outcome
+from guardproxy.policy import BoundRules, Outcome
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import is_word
 
@@ -64,7 +64,7 @@ def compose(
     origin: Origin,
     outcome: str,
     notes: Notes,
-    bound: Bound | None,
+    bound: BoundRules | None,
     outcomes: Sequence[Outcome],
     sides: tuple[Side, Side],
     entry: QueuedFrame | None,

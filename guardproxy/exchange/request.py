@@ -20,7 +20,7 @@ from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Command, Refused, RequestReceived, RunScans, Scanned, SendUpstream
 from guardproxy.findings import Facts
-from guardproxy.policy import About, Bound
+from guardproxy.policy import About, BoundRules
 from guardproxy.wire import UNINSPECTED, Request, RequestStatement, statement_of, uninspected, unmapped
 from guardproxy.wire.json import JsonFault
 
@@ -103,7 +103,7 @@ class RequestPhase:
         plain = "\0".join(("conversation", self.setting.tenant, *words)).encode("utf-8", "surrogatepass")
         return self.setting.history.conversation or self.setting.keys.seal(plain)
 
-    def _bind(self, request: Request, happened: RequestReceived) -> Bound:
+    def _bind(self, request: Request, happened: RequestReceived) -> BoundRules:
         """Selects the rules for the request."""
         setting = self.setting
         tree, contract = request.frame.tree, setting.codec.contract
@@ -124,7 +124,7 @@ class RequestPhase:
             setting.address.route, request.model, setting.tenant_name, conversation, about, matched
         )
 
-    def _push(self, request: Request, bound: Bound) -> None:
+    def _push(self, request: Request, bound: BoundRules) -> None:
         """Gives the texts to the gate. Raises `DownstreamError` if the request has content that the policies refuse."""
         side = self.ledger.request
         side.read = bound.reads("request")
@@ -139,7 +139,7 @@ class RequestPhase:
         if fault := side.gate.fault:
             raise DownstreamError(fault.code, f"the request body: {fault.message}")
 
-    def _advance(self, bound: Bound, at_s: float) -> list[Command]:
+    def _advance(self, bound: BoundRules, at_s: float) -> list[Command]:
         ledger, tally = self.ledger, self.guard.tally
         if scan := self._scans.ask():
             return [scan]

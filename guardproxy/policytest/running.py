@@ -80,7 +80,7 @@ def _needs(policy: Policy, test: PolicyTest, left_out: Sequence[str]) -> str:
 
 
 def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[str], bytes]) -> CaseResult:
-    scene, facts = test.scene, test.told
+    scene, facts = test.scene, test.facts
     own = tuple(other for other in policies.policies if other.file == policy.file)  # with its tenants' overrides
     alone = replace(policies, policies=own if facts.applies else (replace(policy, match=Match()),), _bound={})
     if isinstance(scene, LogLine):
@@ -92,22 +92,26 @@ def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[
         return CaseResult(policy, test, _judged(test, result), _rules([result]), 1)
     ways = plays(scene, test.chunkings)
     results = [play_scene(alone, scene, facts, cuts) for cuts in ways]
-    found = list(_judged(test, results[0]))
+    unmet_expectations = list(_judged(test, results[0]))
     for number, (cuts, result) in enumerate(zip(ways, results, strict=True)):
-        if found:  # the mismatches at further cuts would repeat these
+        if unmet_expectations:  # the mismatches at further cuts would repeat these
             break
         first = ways.index(replace(cuts, seed=0)) if cuts.seed else 0
         alike = ways[first].streamed == cuts.streamed
         differs = list(disagreement(results[first], result, str(cuts), alike=alike)) if number else []
-        found = differs or [
+        unmet_expectations = differs or [
             replace(mismatch, message=f"{cuts}: {mismatch.message}") for mismatch in _judged(test, result)
         ]
-    return CaseResult(policy, test, tuple(found), _rules(results), len(results))
+    return CaseResult(policy, test, tuple(unmet_expectations), _rules(results), len(results))
 
 
 def _judged(test: PolicyTest, result: SceneResult) -> tuple[Mismatch, ...]:
-    found = tuple(mismatches(test.expected, result))
-    return (Mismatch(unmet(test.told)), *found) if found and not result.applies else found
+    unmet_expectations = tuple(mismatches(test.expected, result))
+    return (
+        (Mismatch(unmet(test.facts)), *unmet_expectations)
+        if unmet_expectations and not result.applies
+        else unmet_expectations
+    )
 
 
 def _rules(results: Iterable[SceneResult]) -> frozenset[str]:

@@ -3,7 +3,7 @@
 - A few small windows are scanned on the event loop, in slices of `INLINE_CHARS` with a pause after each slice, because a thread
   would cost more than the scan. All others are scanned in threads (`threads.py`).
 - The scanner waits for a model without a thread. Checks that ask the same model share a single question.
-- Scans of whole texts are cached (`remembered.py`).
+- Scans of whole texts are cached (`scan_cache.py`).
 - A check that raises an error or breaks its contract gives a `Scan` with an error, for which `on_error` of the policy decides.
   A check that could not run, or not in time, gives a `Scan` with `no_capacity`: the exchange ends with 503 under any policy.
 - The time limit of a command grows with its text. Work without a waiter is dropped or stopped.
@@ -27,7 +27,7 @@ from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.exchange import Job
 from guardproxy.findings import Scan, Window, failed
 from guardproxy.server.calls import broken, checked, report, run, run_slices
-from guardproxy.server.remembered import ScanCache
+from guardproxy.server.scan_cache import ScanCache
 from guardproxy.server.threads import Load, ScanThreads
 
 _Result = TypeVar("_Result")

@@ -37,8 +37,8 @@ def expect_type(
         return
     is_wrong_bool = (value is True or value is False) and types is not bool  # `True` is also an `int`
     if not isinstance(value, types) or is_wrong_bool:
-        found = "is missing" if value is None else f"must be {_name(types)}"
-        raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{field}` {found}", field)
+        problem = "is missing" if value is None else f"must be {_name(types)}"
+        raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{field}` {problem}", field)
 
 
 def expect_list(tree: Any, key: str, *, required: bool = False) -> None:

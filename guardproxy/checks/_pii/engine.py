@@ -212,8 +212,8 @@ class _Shifted:
 
     @classmethod
     def match(cls, exact: Any, text: str, at: int, shift: int, limits: dict[str, float]) -> _Shifted | None:
-        found = exact.match(text, at, **limits)
-        return cls(found, shift) if found else None
+        match = exact.match(text, at, **limits)
+        return cls(match, shift) if match else None
 
     def start(self) -> int:
         return int(self._match.start()) + self._shift
@@ -250,7 +250,7 @@ class PatternSource:
         return [pattern.cover.begin for pattern in self.patterns]
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
-        found: list[Span] = []
+        spans: list[Span] = []
         taken: Spans = []
         for which in hits(self.bodies, traced, first):
             pattern = self.patterns[which]
@@ -259,8 +259,8 @@ class PatternSource:
                 taken.append(match.span())
                 if result := self.judge(match, text, pattern.score):
                     start, end, score, proven = result
-                    found.append(Span(start, end, self.entity, score, proven))
-        return found, taken
+                    spans.append(Span(start, end, self.entity, score, proven))
+        return spans, taken
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,12 +58,12 @@ def classes() -> dict[str, type]:
 def recognizers() -> dict[str, list[type]]:
     """Returns every entity that a pattern recognizer of Presidio finds, with the recognizer's classes."""
     presidio()
-    found: dict[str, list[type]] = {}
+    by_entity: dict[str, list[type]] = {}
     for kind in classes().values():
         maker: Any = kind
         for entity in maker(supported_language="en").supported_entities:
-            found.setdefault(entity, []).append(kind)
-    return found
+            by_entity.setdefault(entity, []).append(kind)
+    return by_entity
 
 
 @cache
