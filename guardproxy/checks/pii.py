@@ -114,12 +114,12 @@ class NamesCheck:
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an option that is unknown or invalid."""
-    made = setup(options, resources)
-    traits = Traits(is_slow=False, labels=made.labels)
-    check = unfolding(PiiCheck(name, made.digest, made.engine, made.whole, made.by_header, traits), options)
-    if made.names is None:
+    built = setup(options, resources)
+    traits = Traits(is_slow=False, labels=built.labels)
+    check = unfolding(PiiCheck(name, built.digest, built.engine, built.whole, built.by_header, traits), options)
+    if built.names is None:
         return check
-    partner = NamesCheck(name, f"{check.digest} names", made.names, Traits(partner_of=check.digest))
+    partner = NamesCheck(name, f"{check.digest} names", built.names, Traits(partner_of=check.digest))
     return replace(check, traits=replace(check.traits, partner=partner))
 
 

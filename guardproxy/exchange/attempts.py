@@ -254,9 +254,9 @@ class Attempts:
 def tokens_of(contract: Contract, usage: dict[str, Any], chars: int, asked_chars: int, cut: bool) -> TokenCount:
     """The tokens of an attempt, estimated from characters if the upstream did not count them, as in an answer that was cut
     off (`cut`)."""
-    asked, output = contract.tokens(usage)
-    if not cut and isinstance(output, int) and isinstance(asked, int):
-        return TokenCount(asked + output, output, True)
+    prompt, output = contract.tokens(usage)
+    if not cut and isinstance(output, int) and isinstance(prompt, int):
+        return TokenCount(prompt + output, output, True)
     output = -(-chars // CHARS_A_TOKEN)
     return TokenCount(output + -(-asked_chars // CHARS_A_TOKEN), output, False)
 
@@ -311,8 +311,8 @@ def shown(lane: Lane, end: int) -> str:
         lane, end = quote, quote.text.total
     elif lane.judged:
         return "".join(lane.text.parts)
-    asked = {check.name for check in lane.progress.checks if not is_raw(check)}
-    if any(finding.label == CHECK_ERROR and finding.check in asked for finding in lane.progress.findings):
+    reading = {check.name for check in lane.progress.checks if not is_raw(check)}
+    if any(finding.label == CHECK_ERROR and finding.check in reading for finding in lane.progress.findings):
         return NOT_REPEATED
     whole = "".join(lane.text.parts)
     masks = rewrite(lane.text.view, lane.rewrite.masks) if lane.text.view is not None else lane.rewrite.masks

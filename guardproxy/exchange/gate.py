@@ -176,8 +176,8 @@ class Gate:
 
     def _lane(self, event: Text) -> Lane:
         """A new lane for the text that the event begins."""
-        asked = self.checks_for(event.channel)
-        checks = tuple(filter(is_raw, asked)) if event.judged else asked
+        every_check = self.checks_for(event.channel)
+        checks = tuple(filter(is_raw, every_check)) if event.judged else every_check
         json = event.encoded and bool(checks)
         # Tool-call arguments are always held to their end.
         flows = event.channel.kind == "assistant" and not [check for check in checks if not check.traits.is_raw]
@@ -192,7 +192,7 @@ class Gate:
             json,
         )
         if self.quotes and (event.judged or (lane.progress.held and event.frame.streamed)):
-            lane.quotation.checks = tuple(check for check in asked if not is_raw(check) and check.name != RESTORE)
+            lane.quotation.checks = tuple(check for check in every_check if not is_raw(check) and check.name != RESTORE)
         return lane
 
     def jobs(self, *, all_text: bool = False) -> list[Job]:

@@ -318,8 +318,8 @@ class Writer:
         shown = self.masks.masked(lane)
         shape = None
         if lane.shape and shown.text is not None:
-            said = (self.masks.scrub(word) if isinstance(word, str) else word for word in lane.shape.said)
-            shape = lane.shape.where, tuple(said)
+            words = (self.masks.scrub(word) if isinstance(word, str) else word for word in lane.shape.said)
+            shape = lane.shape.where, tuple(words)
         return RecordedText(
             path=self.masks.path(lane.channel.path),
             kind=lane.channel.kind,

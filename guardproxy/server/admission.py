@@ -117,7 +117,7 @@ class Admission:
             await self.duties.admit(trail)
             about = request.headers.items(), ",".join(request.headers.getall("Connection", []))
             headers = upstream_headers(*about, trail.head.credential.headers, self._seal, self._more)
-            asked = asked_for(request.headers, policies.headers)
+            header_values = asked_for(request.headers, policies.headers)
             await request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
@@ -125,7 +125,9 @@ class Admission:
             plans = await self._plans(trail, codec, body) if codec and self.duties.is_planning else ()
             named = self._named(request)
             unix_s = trail.head.unix_s
-            first = RequestReceived(body, time.perf_counter(), unix_s, *named, asked, tuple(trail.answers), plans)
+            first = RequestReceived(
+                body, time.perf_counter(), unix_s, *named, header_values, tuple(trail.answers), plans
+            )
         except DownstreamError as error:
             request.closing |= error.status in (408, 413, 505) or not request.content.is_eof() or self._slots.draining
             first = Refused(

@@ -75,7 +75,7 @@ class TalkDecoder(StreamDecoder):
         return LeafPlace(leaf.leaf.kind, dotted(leaf.path), "answer", flows=True)
 
     def shape_of(self, tree: Any, leaf: TreeLeaf, place: LeafPlace) -> Shape | None:
-        return _shape_of(self.shapes, tree, found)
+        return _shape_of(self.shapes, tree, leaf)
 
     def ends(self, tree: Any) -> bool:
         return bool(tree.get("end") or tree.get("error"))

@@ -103,9 +103,9 @@ class Engine:
         for pattern in (self._any, self._begin):  # here, so that the first text need not wait
             compiled(pattern)
 
-    def step(self, text: str, at: int, last: bool, told: str = "") -> tuple[list[Span], int]:
-        """Returns the final findings from `at` on, sorted, and the settled offset. `text` is all text so far; `told`: its
-        language, if known."""
+    def step(self, text: str, at: int, last: bool, language_hint: str = "") -> tuple[list[Span], int]:
+        """Returns the final findings from `at` on, sorted, and the settled offset. `text` is all text so far; `language_hint`:
+        its language, if known."""
         traced = trace(text)
         undecided = len(text)
         if not last and (open_at := compiled(self._begin).search(traced, at)):
@@ -122,7 +122,7 @@ class Engine:
             spans, torn = source.look(text, traced, at, first.start(), undecided)
             taken += torn
             for span in without_contained(spans) if source.single else spans:
-                language = told or (self.detect(text, span.start) if self.detect else None)
+                language = language_hint or (self.detect(text, span.start) if self.detect else None)
                 if language and source.words.language not in ("", language):
                     continue
                 score = self._score(text, source, span, last, around)

@@ -246,12 +246,12 @@ def sources(
     found: Sequence[Any], words: Words, threshold: float | None, otherwise: float
 ) -> tuple[list[Source], list[Any]]:
     """Returns the engine's sources, and the recognizers that must see the whole text."""
-    made: list[Source] = []
+    made_sources: list[Source] = []
     whole = []
     for recognizer in found:
         known = source(recognizer, words, threshold, otherwise)
         if known is None:
             whole.append(recognizer)
         elif known.bodies:  # without bodies, no score can be high enough
-            made.append(known)
-    return made, whole
+            made_sources.append(known)
+    return made_sources, whole
