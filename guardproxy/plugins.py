@@ -43,13 +43,13 @@ class Plugin:
 @cache
 def installed(group: str) -> tuple[Plugin, ...]:
     """The plug-ins of a group, by name."""
-    plugins = [
+    found = [
         Plugin(
             group, point.name, f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown package", point
         )
         for point in entry_points(group=group)
     ]
-    return tuple(sorted(plugins, key=lambda plugin: (plugin.name, plugin.of)))
+    return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.of)))
 
 
 def names(group: str) -> list[str]:
@@ -69,14 +69,14 @@ def refuse_clashes(group: str, own: Collection[str]) -> None:
 
 def load(group: str, name: str, own: Collection[str] = ()) -> Any:
     """The object of a plug-in; `None` if no plug-in has that name. Raises `PluginError`."""
-    matches = [plugin for plugin in installed(group) if plugin.name == name]
-    if not matches:
+    found = [plugin for plugin in installed(group) if plugin.name == name]
+    if not found:
         return None
     refuse_clashes(group, own)
     try:
-        return matches[0].point.load()
+        return found[0].point.load()
     except Exception as error:
-        raise PluginError(f"the plug-in {matches[0]} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise PluginError(f"the plug-in {found[0]} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def whose(group: str, name: str) -> str:

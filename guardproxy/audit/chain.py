@@ -125,9 +125,9 @@ def open_line(line: bytes) -> dict[str, Any] | None:
     # `json` reads values that orjson refuses (lone surrogates) or reads differently (integers above 64 bits).
     for read in (orjson.loads, json.loads):
         try:
-            tree = read(body)
-            if isinstance(tree, dict) and canonical(tree) == body:
-                return tree
+            found = read(body)
+            if isinstance(found, dict) and canonical(found) == body:
+                return found
         except (ValueError, RecursionError, AuditError):
             continue
     return None
@@ -145,10 +145,10 @@ def read_head(data: bytes) -> ChainHead:
 
 def read_named_head(data: bytes) -> tuple[str, ChainHead]:
     """Reads a head that `write_head` wrote, and the id of its log. Raises `AuditError`."""
-    line = open_line(data)
-    if line is None or not isinstance(line.get("log"), str) or (head := head_of(line)) is None:
+    found = open_line(data)
+    if found is None or not isinstance(found.get("log"), str) or (head := head_of(found)) is None:
         raise AuditError("not the head of a log")
-    return line["log"], head
+    return found["log"], head
 
 
 def head_of(entry: Mapping[str, Any]) -> ChainHead | None:
@@ -287,10 +287,10 @@ class _Verifier:
     def miss(self, expected: ChainHead) -> None:
         """Reports why the expected record was not reached. It may precede the first line of a partial log."""
         if self.head is None or self.head.seq < expected.seq:
-            actual = (
+            found = (
                 "nothing" if self.head is None else f"record {self.head.seq}" if self.head.seq >= 0 else "the header"
             )
-            message = f"expected record {expected.seq}, found {actual} at the end: the tail was cut off"
+            message = f"expected record {expected.seq}, found {found} at the end: the tail was cut off"
             self.note(self.last + 1, "cut", message)
         elif self.first is not None and expected.seq >= self.first:
             self.note(

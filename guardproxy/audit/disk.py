@@ -37,8 +37,8 @@ class Disk:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def stat(self, where: Path | int) -> Stat:
-        status = os.stat(where)
-        return Stat(status.st_dev, status.st_ino, status.st_size)
+        found = os.stat(where)
+        return Stat(found.st_dev, found.st_ino, found.st_size)
 
     def read(self, fd: int, size_bytes: int, offset: int) -> bytes:
         return os.pread(fd, size_bytes, offset)

@@ -54,8 +54,8 @@ class _LogFile:
 
     @property
     def follows(self) -> Mapping[str, Any]:
-        previous = self.header.get("follows")
-        return previous if isinstance(previous, Mapping) else {}
+        found = self.header.get("follows")
+        return found if isinstance(found, Mapping) else {}
 
     def note(self, code: Code, message: str) -> None:
         problem = Problem(0, code, message)

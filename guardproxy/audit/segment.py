@@ -126,11 +126,11 @@ class Segment:
     def in_place(self) -> bool:
         """Whether the path still leads to this file, and no other program wrote to it or cut it. Raises `OSError`."""
         try:
-            status = self.disk.stat(self.path)
+            found = self.disk.stat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return False
         own = self.disk.stat(self.fd)
-        return status[:2] == own[:2] and (self.torn or own.size_bytes == self.end)
+        return found[:2] == own[:2] and (self.torn or own.size_bytes == self.end)
 
     def start(self, header: Mapping[str, Any]) -> None:
         """Writes the header of a new file."""
@@ -196,9 +196,9 @@ class Segment:
         start, tail = self._tail(self.end)
         report = verify(tail.splitlines(keepends=True) if tail else (), expected, whole=start == 0)
         if report.problems or report.head is None:
-            problem = report.problems[0].message if report.problems else "no records"
+            found = report.problems[0].message if report.problems else "no records"
             raise AuditError(
-                f"{self.path}: {problem}; see `guardproxy audit verify`, then move the log to another folder"
+                f"{self.path}: {found}; see `guardproxy audit verify`, then move the log to another folder"
             )
         self._set_aside(size)
         # Bytes that an earlier process failed to sync may be read from memory, not from the disk.

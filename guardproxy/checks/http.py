@@ -110,15 +110,13 @@ class Http:
         """Converts the service's answer to scans. Raises `RemoteError` for an invalid answer."""
         if not isinstance(results, list) or len(results) != len(outgoing.numbers):
             raise RemoteError("the service did not give one result for each text")
-        findings = {
+        found = {
             number: self._findings(windows[number], result)
             for number, result in zip(outgoing.numbers, results, strict=True)
         }
         return [
             Scan(
-                findings.get(number, ()),
-                window.start + len(window.text) if window.last else window.settled,
-                window.start,
+                found.get(number, ()), window.start + len(window.text) if window.last else window.settled, window.start
             )
             for number, window in enumerate(windows)
         ]

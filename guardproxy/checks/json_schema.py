@@ -118,24 +118,24 @@ class JsonSchema:
         if window.last:
             prefix.close()
         settled = end if window.last or prefix.complete else max(window.settled, end - 1)
-        findings: tuple[Finding, ...] = ()
+        found: tuple[Finding, ...] = ()
         if prefix.wrong is not None and prefix.wrong.at >= window.settled:
             if self.traits.offers_repairs and prefix.wrong.label in (MALFORMED, INCOMPLETE) and not window.last:
                 settled = prefix.wrong.at
             else:
-                findings, settled = (self._finding(window, judging, form),), end
-        return Scan(findings, settled, settled, state=judging)
+                found, settled = (self._finding(window, judging, form),), end
+        return Scan(found, settled, settled, state=judging)
 
     def _finding(self, window: Window, judging: CheckedText, form: Form) -> Finding:
         wrong = judging.prefix.wrong
         assert wrong is not None  # noqa: S101 - it was asked for
-        finding = Finding(wrong.at, wrong.at + 1, self.name, wrong.label, 1.0, wrong.details)
+        found = Finding(wrong.at, wrong.at + 1, self.name, wrong.label, 1.0, wrong.details)
         if wrong.label in (MALFORMED, INCOMPLETE):
             mended = self._mended("".join(judging.parts), form) if self.traits.offers_repairs else None
-            return replace(finding, repair=mended)
+            return replace(found, repair=mended)
         if window.last and not window.facts.streamed and window.start == 0:
-            return replace(finding, details=self._all(window.text, form) or wrong.details)
-        return finding
+            return replace(found, details=self._all(window.text, form) or wrong.details)
+        return found
 
     def _all(self, text: str, form: Form) -> tuple[Detail, ...]:
         """Returns all faults of a whole answer, so that a retry can tell the model all of them."""

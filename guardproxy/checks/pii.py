@@ -105,21 +105,21 @@ class NamesCheck:
 
     def _scan(self, window: Window) -> Scan:
         start = window.start
-        names = self.names.find(window.text, window.settled - start, window.channel.direction, window.last)
+        found = self.names.find(window.text, window.settled - start, window.channel.direction, window.last)
         findings = tuple(
-            Finding(start + low, start + high, self.name, label, score) for low, high, label, score in names.spans
+            Finding(start + low, start + high, self.name, label, score) for low, high, label, score in found.spans
         )
-        return Scan(findings, start + names.settled, start + names.keep(names.settled))
+        return Scan(findings, start + found.settled, start + found.keep(found.settled))
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an option that is unknown or invalid."""
-    built = setup(options, resources)
-    traits = Traits(is_slow=False, labels=built.labels)
-    check = unfolding(PiiCheck(name, built.digest, built.engine, built.whole, built.by_header, traits), options)
-    if built.names is None:
+    made = setup(options, resources)
+    traits = Traits(is_slow=False, labels=made.labels)
+    check = unfolding(PiiCheck(name, made.digest, made.engine, made.whole, made.by_header, traits), options)
+    if made.names is None:
         return check
-    partner = NamesCheck(name, f"{check.digest} names", built.names, Traits(partner_of=check.digest))
+    partner = NamesCheck(name, f"{check.digest} names", made.names, Traits(partner_of=check.digest))
     return replace(check, traits=replace(check.traits, partner=partner))
 
 

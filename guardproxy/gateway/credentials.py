@@ -69,8 +69,8 @@ def _authorization(value: str) -> tuple[str, str]:
     """The secret and the normal form of an `Authorization` header."""
     if not value:
         return "", ""
-    match = _SCHEME.fullmatch(value)
-    scheme, rest = (match[1].lower(), match[2] or "") if match else ("", "")
+    found = _SCHEME.fullmatch(value)
+    scheme, rest = (found[1].lower(), found[2] or "") if found else ("", "")
     if scheme == "bearer":
         return (token := _checked(rest, "authorization") if rest else ""), f"Bearer {token}"
     if scheme == "basic" and rest:

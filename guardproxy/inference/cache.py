@@ -40,22 +40,22 @@ class Cache:
             return Verdicts()
         key = self._hash(text)
         with self._lock:
-            entry = self._known.get(key)
-            if entry is None:
-                self._known[key] = entry = Verdicts(), 1
+            found = self._known.get(key)
+            if found is None:
+                self._known[key] = found = Verdicts(), 1
                 self._grow(1)
             else:
                 self._known.move_to_end(key)
-        return entry[0]
+        return found[0]
 
     def cut(self, text: str, verdicts: Verdicts) -> None:
         """Counts the pieces that the text was cut into."""
         key = self._hash(text)
         with self._lock:
-            entry = self._known.get(key)
-            if entry and entry[0] is verdicts:
+            found = self._known.get(key)
+            if found and found[0] is verdicts:
                 self._known[key] = verdicts, len(verdicts.spans)
-                self._grow(len(verdicts.spans) - entry[1])
+                self._grow(len(verdicts.spans) - found[1])
 
     def _grow(self, pieces: int) -> None:
         self.pieces += pieces

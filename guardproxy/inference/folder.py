@@ -45,7 +45,7 @@ def verified(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) 
         raise ConfigError(f"{sums} cannot be read; {AGAIN}") from error
     wanted = {name.strip().lstrip("*"): digest for digest, _, name in (line.partition(" ") for line in lines)}
     there = [name for name in optional if name in wanted or (folder / name).exists()]
-    files = []
+    found = []
     for name in (*needed, *there):
         if name not in wanted:
             raise ConfigError(f"{sums} does not name `{name}`; {AGAIN}")
@@ -58,8 +58,8 @@ def verified(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) 
             raise ConfigError(
                 f"{folder / name} does not match SHA256SUMS: found sha256 {digest}, expected {wanted[name]}; {AGAIN}"
             )
-        files.append(f"{name} {digest}")
-    return "sha256:" + hashlib.sha256("\n".join(files).encode()).hexdigest(), frozenset(there)
+        found.append(f"{name} {digest}")
+    return "sha256:" + hashlib.sha256("\n".join(found).encode()).hexdigest(), frozenset(there)
 
 
 def configuration(folder: Path, kind: str, form: int) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def number(value: Any, low: float, high: float) -> bool:
 
 def tokens_at_most(path: Path, config: Mapping[str, Any]) -> int:
     """`max_tokens`: the most tokens of one forward pass, the two special ones included. Raises `ConfigError`."""
-    limit = config.get("max_tokens")
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 16 <= limit <= 512:
+    found = config.get("max_tokens")
+    if isinstance(found, bool) or not isinstance(found, int) or not 16 <= found <= 512:
         raise ConfigError(f"{path}: `max_tokens` must be a whole number from 16 to 512")
-    return limit
+    return found

@@ -124,10 +124,10 @@ class KServe:
         ]
         answer = self._call("POST", "/infer", orjson.dumps({"inputs": inputs, "outputs": [{"name": "logits"}]}))
         try:
-            outputs = [tensor["data"] for tensor in answer.get("outputs", ()) if tensor["name"] == "logits"]
+            found = [tensor["data"] for tensor in answer.get("outputs", ()) if tensor["name"] == "logits"]
         except (AttributeError, KeyError, TypeError) as error:
             raise KServeError("the server's answer is no answer of KServe v2") from error
-        flat = _flat(outputs[0]) if outputs else []
+        flat = _flat(found[0]) if found else []
         if len(flat) != len(rows) * self._outputs:
             raise KServeError(f"the model gave {len(flat)} logits for {len(rows)} rows of {self._outputs}")
         return [flat[at : at + self._outputs] for at in range(0, len(flat), self._outputs)]
@@ -172,10 +172,10 @@ def _flat(data: Any) -> list[float]:
     """A tensor's numbers, which a server may nest by its shape."""
     if not isinstance(data, list):
         raise KServeError("the logits are no list of numbers")
-    numbers: list[float] = []
+    found: list[float] = []
     for item in data:
         if isinstance(item, int | float) and not isinstance(item, bool):
-            numbers.append(float(item))
+            found.append(float(item))
         else:
-            numbers += _flat(item)
-    return numbers
+            found += _flat(item)
+    return found

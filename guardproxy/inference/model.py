@@ -137,23 +137,23 @@ class _Reading:
         return ConfigError(f"{self.path}: {text}")
 
     def outputs(self) -> tuple[str, ...]:
-        value = self.config.get("outputs", ())
-        if not _words(value):
+        found = self.config.get("outputs", ())
+        if not _words(found):
             raise self.refuse("`outputs` must be a list of the network's outputs, at least one, each once")
-        return tuple(value)
+        return tuple(found)
 
     def activation(self) -> Activation:
-        value = self.config.get("activation", "sigmoid")
-        if value not in ACTIVATIONS:
+        found = self.config.get("activation", "sigmoid")
+        if found not in ACTIVATIONS:
             raise self.refuse(f"`activation` must be one of {', '.join(ACTIVATIONS)}")
-        return value  # type: ignore[no-any-return]
+        return found  # type: ignore[no-any-return]
 
     def groups(self, outputs: tuple[str, ...]) -> dict[str, dict[str, tuple[str, ...]]]:
         """The labels that stand for several outputs, or for other outputs in other kinds of channel."""
-        value = self.config.get("labels", {})
-        if not isinstance(value, dict):
+        found = self.config.get("labels", {})
+        if not isinstance(found, dict):
             raise self.refuse("`labels` must map the name of a group to its outputs by kind of channel")
-        for name, kinds in value.items():
+        for name, kinds in found.items():
             if name in outputs:
                 raise self.refuse(f"`labels`: `{name}` is an output, which is a label already")
             if not isinstance(kinds, dict) or not kinds:
@@ -163,27 +163,27 @@ class _Reading:
                     raise self.refuse(f"`labels`: `{kind}` is no kind of channel; known: any, {', '.join(KINDS)}")
                 if not _words(behind) or not set(behind) <= set(outputs):
                     raise self.refuse(f"`labels`: `{name}` must list outputs for `{kind}`; known: {', '.join(outputs)}")
-        return {name: {kind: tuple(behind) for kind, behind in kinds.items()} for name, kinds in value.items()}
+        return {name: {kind: tuple(behind) for kind, behind in kinds.items()} for name, kinds in found.items()}
 
     def overlap(self, max_tokens: int) -> int:
-        value = self.config.get("overlap_tokens", 64)
+        found = self.config.get("overlap_tokens", 64)
         most = (max_tokens - 2) // 2
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= most:
             raise self.refuse(f"`overlap_tokens` must be a whole number from 0 to {most}, half of a row")
-        return value
+        return found
 
     def special(self) -> Special:
-        value = self.config.get("special", {})
+        found = self.config.get("special", {})
         known = {"first", "last", "pad"}
-        if not isinstance(value, dict) or not set(value) <= known or not all(_word(name) for name in value.values()):
+        if not isinstance(found, dict) or not set(found) <= known or not all(_word(name) for name in found.values()):
             raise self.refuse("`special` must name the tokens `first`, `last` and `pad`")
-        return Special(**value)
+        return Special(**found)
 
     def calibration(self, outputs: tuple[str, ...]) -> dict[str, Calibration]:
-        value = self.config.get("calibration", {})
-        if not isinstance(value, dict) or not set(value) <= set(outputs):
+        found = self.config.get("calibration", {})
+        if not isinstance(found, dict) or not set(found) <= set(outputs):
             raise self.refuse("`calibration` must map outputs to their `bias` and `temperature`")
-        for output, entry in value.items():
+        for output, entry in found.items():
             fine = isinstance(entry, dict) and set(entry) <= {"bias", "temperature"}
             if not fine or not number(entry.get("bias", 0), -100, 100):
                 raise self.refuse(f"`calibration`: `{output}` must have a `bias` from -100 to 100 and a `temperature`")
@@ -192,26 +192,26 @@ class _Reading:
         return {
             output: Calibration(float(entry.get("bias", 0)), float(entry.get("temperature", 1)))
             for output in outputs
-            for entry in [value.get(output, {})]
+            for entry in [found.get(output, {})]
         }
 
     def default(self) -> str:
-        value = self.config.get("default_point", "")
-        if not isinstance(value, str) or (not value and self.config.get("operating_points")):
+        found = self.config.get("default_point", "")
+        if not isinstance(found, str) or (not found and self.config.get("operating_points")):
             raise self.refuse("`default_point` must be the name of an operating point")
-        return value
+        return found
 
     def points(self, outputs: tuple[str, ...]) -> dict[str, dict[str, float]]:
         """The operating points of each output; none for an output that was never calibrated."""
-        value = self.config.get("operating_points", {})
-        if not isinstance(value, dict) or not set(value) <= set(outputs):
+        found = self.config.get("operating_points", {})
+        if not isinstance(found, dict) or not set(found) <= set(outputs):
             raise self.refuse("`operating_points` must map outputs to their operating points")
-        for output, points in value.items():
+        for output, points in found.items():
             if not isinstance(points, dict) or not all(number(score, 0, 1) for score in points.values()):
                 raise self.refuse(f"`operating_points`: each of `{output}` must be a score from 0 to 1")
             if self.default() not in points:
                 raise self.refuse(f"`operating_points`: `{output}` lacks `{self.default()}`, the default point")
-        return {output: {at: float(score) for at, score in value.get(output, {}).items()} for output in outputs}
+        return {output: {at: float(score) for at, score in found.get(output, {}).items()} for output in outputs}
 
 
 def _word(value: Any) -> bool:

@@ -117,9 +117,9 @@ class Models:
         folder = find(name, self._folders)
         key = f"{folder} {read(folder, remote=bool(self._settings.url)).digest}"
         with self._loading:
-            if (known := self._scorers.get(key)) is None:
-                known = self._scorers[key] = self._loaded(folder)
-            return known
+            if (found := self._scorers.get(key)) is None:
+                found = self._scorers[key] = self._loaded(folder)
+            return found
 
     def _loaded(self, folder: Path) -> Scorer:
         if self._settings.socket:
@@ -130,9 +130,9 @@ class Models:
         """The tagger `name`; see `load_tagger`. Raises `ConfigError`."""
         key = name if name.startswith(SPACY) else f"{name} {read_tags(find(name, self._folders)).digest}"
         with self._loading:
-            if (known := self._taggers.get(key)) is None:
-                known = self._taggers[key] = load_tagger(name, self._folders)
-            return known
+            if (found := self._taggers.get(key)) is None:
+                found = self._taggers[key] = load_tagger(name, self._folders)
+            return found
 
 
 def cores() -> int:

@@ -137,8 +137,8 @@ class Remote:
     def submit(self, queries: Sequence[Mapping[str, Any]]) -> Future[Any]:
         """The service's results, one for each query."""
         texts = [{name: value for name, value in query.items() if name != "check"} for query in queries]
-        body = {"version": VERSION, "check": queries[0]["check"], "texts": texts}
-        return self.remotes.submit(self.url, self.timeout_s, self.key, json.dumps(body).encode())
+        asked = {"version": VERSION, "check": queries[0]["check"], "texts": texts}
+        return self.remotes.submit(self.url, self.timeout_s, self.key, json.dumps(asked).encode())
 
 
 def _shortage(error: Exception) -> Shortage | None:

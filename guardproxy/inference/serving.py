@@ -102,9 +102,9 @@ def _forget(tasks: dict[int, asyncio.Task[None]], number: int, _: object) -> Non
     tasks.pop(number, None)
 
 
-async def _judge(scorer: ModelScorer, number: int, question: Any, writer: asyncio.StreamWriter) -> None:
+async def _judge(scorer: ModelScorer, number: int, asked: Any, writer: asyncio.StreamWriter) -> None:
     try:
-        queries = [Query(text, tuple(outputs), first_stage) for text, outputs, first_stage in question]
+        queries = [Query(text, tuple(outputs), first_stage) for text, outputs, first_stage in asked]
         judged = await asyncio.wrap_future(scorer.submit(queries))
         pieces = [[(piece.start, piece.end, piece.scores) for piece in text] for text in judged]
         answer: dict[str, Any] = {"id": number, "judged": pieces}

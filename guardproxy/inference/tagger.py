@@ -98,11 +98,11 @@ class OnnxTagger:
         # A lone surrogate, legal in JSON, is no text for the tokenizer.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         encodings = self._tokenizer.encode_batch(clean, add_special_tokens=False)
-        tags: list[list[Tag]] = []
+        found: list[list[Tag]] = []
         for text, encoding in zip(clean, encodings, strict=True):
             stop_point()
-            tags.append(self._tags(text, encoding))
-        return tags
+            found.append(self._tags(text, encoding))
+        return found
 
     def _tags(self, text: str, encoding: Encoding) -> list[Tag]:
         words = words_of(text, encoding)

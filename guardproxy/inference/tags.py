@@ -75,10 +75,10 @@ def _special(path: Path, config: Mapping[str, Any]) -> tuple[str, str]:
 
 def _inputs(path: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     """The inputs of the network; by default those of the shipped model."""
-    names = config.get("inputs", ["input_ids", "case_ids"])
-    if not isinstance(names, list) or "input_ids" not in names or not all(name in INPUTS for name in names):
+    found = config.get("inputs", ["input_ids", "case_ids"])
+    if not isinstance(found, list) or "input_ids" not in found or not all(name in INPUTS for name in found):
         raise ConfigError(f"{path}: `inputs` must list those of the network: {', '.join(INPUTS)}")
-    return tuple(names)
+    return tuple(found)
 
 
 def _numbers(path: Path, config: Mapping[str, Any], key: str, low: float, high: float) -> dict[str, float]:

@@ -108,18 +108,20 @@ def naming(text: str) -> tuple[list[str], dict[str, str]]:
     return ([], dict(pairs)) if pairs else (parts, {})
 
 
-def _kind(folder: Path, config: Any, kind: Kind | None) -> Kind:
+def _kind(folder: Path, config: Any, asked: Kind | None) -> Kind:
     name = (config.architectures or ["no architecture"])[0]
     own: Kind | None = None
     if name.endswith("ForSequenceClassification"):
         own = "scores"
     elif name.endswith("ForTokenClassification"):
         own = "tags"
-    if own and kind in (None, own):
+    if own and asked in (None, own):
         return own
-    if own or not kind:
-        raise ConfigError(f"{folder} holds `{name}`, which does not classify {'texts' if kind != 'tags' else 'tokens'}")
-    return kind
+    if own or not asked:
+        raise ConfigError(
+            f"{folder} holds `{name}`, which does not classify {'texts' if asked != 'tags' else 'tokens'}"
+        )
+    return asked
 
 
 def _outputs(named: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:

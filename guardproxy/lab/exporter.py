@@ -70,31 +70,31 @@ def export(
         _write_tokenizer(checkpoint, folder / "tokenizer.json")
         whole = Path(scratch) / "model.onnx"
         _write_graph(checkpoint, whole)
-        report = {"fp32": _parity(checkpoint, whole, _together(checkpoint))}
-        if not report["fp32"].logit_most <= TOLERANCE:  # nor where it is no number
+        found = {"fp32": _parity(checkpoint, whole, _together(checkpoint))}
+        if not found["fp32"].logit_most <= TOLERANCE:  # nor where it is no number
             raise ParityError(
-                f"the exported graph differs from torch by {report['fp32'].logit_most:.2g} in a logit; nothing was written"
+                f"the exported graph differs from torch by {found['fp32'].logit_most:.2g} in a logit; nothing was written"
             )
         if int8:
             _write_int8(whole, folder / "model.onnx")
-            report["int8"] = _parity(checkpoint, folder / "model.onnx", _singly(checkpoint))
+            found["int8"] = _parity(checkpoint, folder / "model.onnx", _singly(checkpoint))
         else:
             (folder / "model.onnx").write_bytes(whole.read_bytes())
         if fp16:
             _write_fp16(whole, folder / "model.fp16.onnx")
-            report["fp16"] = _parity(checkpoint, folder / "model.fp16.onnx", _together(checkpoint))
+            found["fp16"] = _parity(checkpoint, folder / "model.fp16.onnx", _together(checkpoint))
         if checkpoint.kind == "tags":
             (folder / "words.json").write_text('{"plain": [], "timeless": []}\n', "utf-8")
         names = [path.name for path in folder.iterdir()]
         card = {
             "architecture": checkpoint.architecture,
             "outputs": checkpoint.outputs,
-            "parity": {name: asdict(parity) for name, parity in report.items()},
+            "parity": {name: asdict(parity) for name, parity in found.items()},
             "calibrated": False,
         }
         (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", "utf-8")
         configure(folder, _config(checkpoint, groups, version), [*names, "config.json"])
-    return report
+    return found
 
 
 def groups(checkpoint: Checkpoint, positive: Sequence[str], name: str) -> dict[str, list[str]]:

@@ -59,11 +59,11 @@ class Judge:
         waiting = iter(texts)
         while part := list(islice(waiting, TOGETHER)):
             windows = [Window(self._channel, text) for text in part]
-            questions = self.check.ask(windows)
-            judged = self._scorer.judge(questions.queries) if questions.queries else []
-            scans = self.check.answer(windows, questions, judged)
+            asked = self.check.ask(windows)
+            judged = self._scorer.judge(asked.queries) if asked.queries else []
+            scans = self.check.answer(windows, asked, judged)
             answers = iter(judged)
-            for segments, scan in zip(questions.segments, scans, strict=True):
+            for segments, scan in zip(asked.segments, scans, strict=True):
                 pairs = [(segment, piece) for segment in segments if segment.query for piece in next(answers)]
                 yield Judgement(
                     self._highest([piece for segment, piece in pairs if segment.span(piece)]), bool(scan.findings)

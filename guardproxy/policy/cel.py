@@ -313,8 +313,8 @@ def _pattern(token: Token) -> str:
     return ""
 
 
-def _headers(tokens: list[Token], headers: dict[str, None]) -> Iterator[tuple[str, int]]:
-    """Adds each header that the expression reads to `headers`. A header must be named, so that no other header is ever read."""
+def _headers(tokens: list[Token], found: dict[str, None]) -> Iterator[tuple[str, int]]:
+    """Adds each header that the expression reads to `found`. A header must be named, so that no other header is ever read."""
     words = [token.text for token in tokens]
     for number in range(len(tokens) - 2):
         if words[number : number + 3] != ["request", ".", "headers"]:
@@ -336,4 +336,4 @@ def _headers(tokens: list[Token], headers: dict[str, None]) -> Iterator[tuple[st
             yield f"`{header.lower()}` holds a credential; tell clients apart by `tenant.name`", name.at
         elif header != header.lower():
             yield f"write names of headers in lower case: `{header.lower()}`", name.at
-        headers[header] = None
+        found[header] = None

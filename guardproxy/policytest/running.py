@@ -92,26 +92,22 @@ def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[
         return CaseResult(policy, test, _judged(test, result), _rules([result]), 1)
     ways = plays(scene, test.chunkings)
     results = [play_scene(alone, scene, facts, cuts) for cuts in ways]
-    unmet_expectations = list(_judged(test, results[0]))
+    found = list(_judged(test, results[0]))
     for number, (cuts, result) in enumerate(zip(ways, results, strict=True)):
-        if unmet_expectations:  # the mismatches at further cuts would repeat these
+        if found:  # the mismatches at further cuts would repeat these
             break
         first = ways.index(replace(cuts, seed=0)) if cuts.seed else 0
         alike = ways[first].streamed == cuts.streamed
         differs = list(disagreement(results[first], result, str(cuts), alike=alike)) if number else []
-        unmet_expectations = differs or [
+        found = differs or [
             replace(mismatch, message=f"{cuts}: {mismatch.message}") for mismatch in _judged(test, result)
         ]
-    return CaseResult(policy, test, tuple(unmet_expectations), _rules(results), len(results))
+    return CaseResult(policy, test, tuple(found), _rules(results), len(results))
 
 
 def _judged(test: PolicyTest, result: SceneResult) -> tuple[Mismatch, ...]:
-    unmet_expectations = tuple(mismatches(test.expected, result))
-    return (
-        (Mismatch(unmet(test.facts)), *unmet_expectations)
-        if unmet_expectations and not result.applies
-        else unmet_expectations
-    )
+    found = tuple(mismatches(test.expected, result))
+    return (Mismatch(unmet(test.facts)), *found) if found and not result.applies else found
 
 
 def _rules(results: Iterable[SceneResult]) -> frozenset[str]:

@@ -117,7 +117,7 @@ class Restoring:
         text, begun = window.text, window.settled - window.start
         matches = [match for match in self._pattern.finditer(text) if match.start() >= begun]
         end = len(text) if window.last else self._unfinished(text, [match.span() for match in matches])
-        findings: list[Finding] = []
+        found: list[Finding] = []
         state = window.state
         if not isinstance(state, _Reader):
             state = _Reader(Reading(leaf=window.channel.kind == "tool_arguments"), begun)
@@ -139,9 +139,7 @@ class Restoring:
                 break
             put = self.values.get(match[0])
             if put is not None:
-                findings.append(
-                    Finding(window.start + match.start(), window.start + match.end(), self.name, label, 1.0)
-                )
+                found.append(Finding(window.start + match.start(), window.start + match.end(), self.name, label, 1.0))
             # Values may be URLs themselves. Inside a URL that may hold values, what stands for them reads better.
             stays = put is None or label in WITHHELD or state.reading.is_inside()
             state.reading.feed(match[0] if stays or put is None else put)
@@ -150,7 +148,7 @@ class Restoring:
             state.reading.feed(text[state.at : end])
             state.at = end
         settled = max(window.start + end, window.settled)
-        return Scan(tuple(findings), settled, settled, state=state)
+        return Scan(tuple(found), settled, settled, state=state)
 
     def _label(self, window: Window, match: re.Match[str], state: _Reader, end: int) -> str | None:
         """The label of a placeholder, which says whether its value comes back; `None` where more text is needed.
@@ -170,11 +168,11 @@ class Restoring:
         follows = host_follows(window.text, match.end(), end, self.values, last=is_last)
         return None if follows is None else IN_URL if follows else "PLACEHOLDER"
 
-    def _unfinished(self, text: str, spans: Sequence[tuple[int, int]]) -> int:
+    def _unfinished(self, text: str, found: Sequence[tuple[int, int]]) -> int:
         """The offset from which more text could complete or lengthen a placeholder; the end of the text where it could not."""
         begun = text.rfind("[")  # a placeholder holds no other placeholder, so only the last can still be open
         end = begun if begun >= 0 and _BEGUN.match(text, begun) else len(text)
         for at in range(max(0, len(text) - self._longest), end):
-            if text[at:] in self._begun and not any(low < at < high for low, high in spans):
+            if text[at:] in self._begun and not any(low < at < high for low, high in found):
                 return at
         return end

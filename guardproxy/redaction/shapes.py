@@ -92,8 +92,8 @@ class Shapes:
     documents: tuple[str, ...] = ()
 
     def tool(self, name: Any, at: Path = ()) -> Shape | None:
-        shape = self.tools.get(name) if isinstance(name, str) else None
-        return Shape(shape.where, shape.schema, at) if shape and at else shape
+        found = self.tools.get(name) if isinstance(name, str) else None
+        return Shape(found.where, found.schema, at) if found and at else found
 
     def named(self, where: str, at: Iterable[str | int]) -> Shape | None:
         """The shape that a record names."""

@@ -62,8 +62,8 @@ class Memory:
         same = self._digests.get(check.name) == (first or check.digest)
         if same and window.facts.form and window.channel.direction == "request":
             return settled(window, ())  # the schema of a request that was sent
-        if same and (findings := self.findings(window, check.name)) is not None:
-            return settled(window, () if first else findings)
+        if same and (found := self.findings(window, check.name)) is not None:
+            return settled(window, () if first else found)
         if any(text.judged for _, text in self._at(window)):
             self.unreadable = check.name
             return settled(window, ())
@@ -122,9 +122,9 @@ class Memory:
     def _at(self, window: Window, later: int = 0) -> list[tuple[str, RecordedText]]:
         channel = window.channel
         attempt = self.attempt + later if channel.direction == "response" else 0
-        text = self._texts.get((attempt, channel.direction, channel.kind, channel.path))
+        found = self._texts.get((attempt, channel.direction, channel.kind, channel.path))
         # An older record may name the kind of a place differently.
-        return text or self._elsewhere.get((attempt, channel.direction, channel.path), [])
+        return found or self._elsewhere.get((attempt, channel.direction, channel.path), [])
 
     def findings(self, window: Window, name: str) -> tuple[Finding, ...] | None:
         """The recorded findings of a check in the window's text, which may be the beginning of a recorded text; `None` if
@@ -153,9 +153,9 @@ def _reads(shown: str, text: RecordedText, window: str, same: Callable[[str, str
     return same(shown, window) or (text.encoded and same(view(shown).text, window))
 
 
-def settled(window: Window, findings: tuple[Finding, ...]) -> Scan:
+def settled(window: Window, found: tuple[Finding, ...]) -> Scan:
     """A scan that settles all of a window."""
-    return Scan(findings, window.start + len(window.text), window.start)
+    return Scan(found, window.start + len(window.text), window.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +176,14 @@ class _RestoredValues:
         return [self._scan(window) for window in windows]
 
     def _scan(self, window: Window) -> Scan:
-        findings = self.memory.findings(window, self.name)
-        if findings is None:
+        found = self.memory.findings(window, self.name)
+        if found is None:
             return Restoring(self.values, self.restorations).scan([window])[0]
         if self.places is not None and self._differs():
             again = Restoring(self.values, self.restorations).scan([replace(window, last=True, state=None)])[0]
             labels = {finding.start: finding.label for finding in again.findings}
-            findings = tuple(replace(finding, label=labels.get(finding.start, finding.label)) for finding in findings)
-        own = (finding for finding in findings if window.text[finding.start : finding.end] in self.values)
+            found = tuple(replace(finding, label=labels.get(finding.start, finding.label)) for finding in found)
+        own = (finding for finding in found if window.text[finding.start : finding.end] in self.values)
         return settled(window, tuple(own))
 
     def _differs(self) -> bool:

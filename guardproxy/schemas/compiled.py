@@ -189,16 +189,16 @@ def _walk(compiled: Compiled, documents: dict[str, Any]) -> None:
         for word in _REFERENCES:
             if isinstance(ref := schema.get(word), str) and compiled.draft.knows(word):
                 compiled.dynamic |= word != "$ref"
-                target = _resolved(resolver, ref)
-                if isinstance(target.contents, (dict, bool)) and id(target.contents) not in checked:
-                    checked.add(id(target.contents))
-                    if any(target.contents is document for document in documents.values()) or word == "$ref":
-                        _check_shape(target.contents, compiled.draft)
-                elif not isinstance(target.contents, (dict, bool)):
+                found = _resolved(resolver, ref)
+                if isinstance(found.contents, (dict, bool)) and id(found.contents) not in checked:
+                    checked.add(id(found.contents))
+                    if any(found.contents is document for document in documents.values()) or word == "$ref":
+                        _check_shape(found.contents, compiled.draft)
+                elif not isinstance(found.contents, (dict, bool)):
                     raise SchemaError(f"a `{word}` leads to something that is no schema")
-                waiting.append((target.contents, target.resolver))
+                waiting.append((found.contents, found.resolver))
                 if word == "$ref":
-                    inside.append(id(target.contents))
+                    inside.append(id(found.contents))
         if "$ref" in schema and compiled.draft.ref_alone:
             continue
         compiled.names.update(schema.get("properties", ()))

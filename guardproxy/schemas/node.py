@@ -156,14 +156,14 @@ class Node:
         return self._items[at]
 
     def _nodes(self, schemas: list[Any]) -> tuple[Node, ...]:
-        nodes: list[Node] = []
+        found: list[Node] = []
         for schema in schemas:
             specification = self.compiled.draft.specification
             inner = self.resolver
             if isinstance(schema, dict):
                 inner = inner.in_subresource(specification.create_resource(schema))
-            nodes += expanded(self.compiled, schema, inner)
-        return tuple(nodes)
+            found += expanded(self.compiled, schema, inner)
+        return tuple(found)
 
 
 def roots(compiled: Compiled) -> tuple[Node, ...]:

@@ -65,8 +65,8 @@ class Prefix(Reader):
                 shown += f".{key}" if key in self._compiled.names else ".*"
         return path.lstrip("."), shown.lstrip(".")
 
-    def _refuse(self, at: int, label: str, expected: str, found: str, quoted: str = "") -> Wrong:
-        return Wrong(at, label, (Detail(*self.place(), expected, found, quoted),))
+    def _refuse(self, at: int, label: str, expected: str, found: str, said: str = "") -> Wrong:
+        return Wrong(at, label, (Detail(*self.place(), expected, found, said),))
 
     def begin(self, kind: Kind, at: int) -> None:
         inside = self.stack[-1] if self.stack else None

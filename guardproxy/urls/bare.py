@@ -141,8 +141,8 @@ class BareUrl:
         if match or sign == "dot":
             return match.start() if match else None
         low = max(self.mark + 1, end - _LIMIT_HOST, 0)
-        host = _HOST_BACKWARDS.match(self.run[low:at][::-1])
-        start = at - host.end() if host else at
+        found = _HOST_BACKWARDS.match(self.run[low:at][::-1])
+        start = at - found.end() if found else at
         if start == at or not _HOST.fullmatch(self.run, start, end):
             return None
         return None if start and self.run[start - 1] in "/\\" else start  # a part of a path

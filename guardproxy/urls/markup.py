@@ -59,11 +59,11 @@ class TagReading:
             at = getattr(self, f"_{self.mode}")(text, at)
 
     def _text(self, text: str, at: int) -> int:
-        begin = text.find("<", at)
-        if begin < 0:
+        found = text.find("<", at)
+        if found < 0:
             return len(text)
         self.mode, self.back = "open", "text"
-        return begin + 1
+        return found + 1
 
     def _open(self, text: str, at: int) -> int:
         """Reads on after a `<`."""
@@ -115,10 +115,10 @@ class TagReading:
         return self._to("value", at + 1 if self.quote else at)
 
     def _value(self, text: str, at: int) -> int:
-        match = _IN_VALUE[self.quote].search(text, at)
-        end = match.start() if match else len(text)
+        found = _IN_VALUE[self.quote].search(text, at)
+        end = found.start() if found else len(text)
         self._add(text[at:end])
-        if match is None:
+        if found is None:
             return end
         if text[end] == "<":
             self.is_doubtful = True
@@ -132,11 +132,11 @@ class TagReading:
     def _raw(self, text: str, at: int) -> int:
         """Reads the content of a script or style up to its end tag."""
         joined = self.tail + text[at:]
-        match = re.search(f"</{self.tag}", joined, re.IGNORECASE)
-        if match is None:
+        found = re.search(f"</{self.tag}", joined, re.IGNORECASE)
+        if found is None:
             self.tail = joined[-len(self.tag) - 1 :]
             return len(text)
-        end = at + match.end() - len(self.tail)
+        end = at + found.end() - len(self.tail)
         self.tail = ""
         return self._to("text", end)
 
@@ -157,5 +157,5 @@ class TagReading:
         return at + 1
 
     def _until(self, pattern: re.Pattern[str], text: str, at: int) -> int:
-        match = pattern.search(text, at)
-        return match.start() if match else len(text)
+        found = pattern.search(text, at)
+        return found.start() if found else len(text)

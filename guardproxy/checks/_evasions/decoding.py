@@ -143,26 +143,26 @@ def _read(match: re.Match[str], thorough: bool) -> list[tuple[int, int, str, boo
     start, end = match.span()
     if thorough and match["pairs"]:
         digits = re.sub("0x|[^0-9A-Fa-f]", "", match["pairs"])
-        decoded = _text(bytes.fromhex(digits), thorough)
-        return [(start, end, *decoded)] if decoded else []
+        found = _text(bytes.fromhex(digits), thorough)
+        return [(start, end, *found)] if found else []
     lines = [(start + line.start(), start + line.end()) for line in re.finditer(r"\S+", match[0])]
     text = match.string
     if len(lines) > 1:
         for kept in (lines, lines[:-1]):
             whole = "".join(text[low:high] for low, high in kept)
-            if decoded := _decoded(whole, thorough, False):
+            if found := _decoded(whole, thorough, False):
                 alone = [_decoded(text[low:high], False, False) for low, high in kept]
                 each = [plain for plain, _ in filter(None, alone)]
-                return [(start, kept[-1][1], "\n".join([decoded[0], *each]), decoded[1])]
+                return [(start, kept[-1][1], "\n".join([found[0], *each]), found[1])]
     out = []
     for low, high in lines:
-        if decoded := _decoded(text[low:high], thorough, False):
-            out.append((low, high, *decoded))
+        if found := _decoded(text[low:high], thorough, False):
+            out.append((low, high, *found))
             continue
         out += [
-            (*part.span(), *decoded)
+            (*part.span(), *found)
             for part in _PART.finditer(text, low, high)
-            if part.span() != (low, high) and (decoded := _decoded(part[0], thorough, False))
+            if part.span() != (low, high) and (found := _decoded(part[0], thorough, False))
         ]
     return out
 
@@ -170,8 +170,8 @@ def _read(match: re.Match[str], thorough: bool) -> list[tuple[int, int, str, boo
 def _decoded(run: str, thorough: bool, inside: bool) -> tuple[str, bool] | None:
     """Returns the text in a run without breaks, and whether it is complete."""
     digits = run.rstrip("=").removeprefix("0x")
-    if _HEX.fullmatch(digits) and (decoded := _text(bytes.fromhex(digits), False)):
-        return decoded
+    if _HEX.fullmatch(digits) and (found := _text(bytes.fromhex(digits), False)):
+        return found
     if digits.islower() and digits.isalpha() and not thorough:
         return None  # a word
     for skip in range(4 if thorough or inside else 1):
@@ -180,8 +180,8 @@ def _decoded(run: str, thorough: bool, inside: bool) -> tuple[str, bool] | None:
         if len(kept) < LEAST - 1:
             return None
         data = binascii.a2b_base64(kept + "=" * (-len(kept) % 4))
-        if decoded := _text(data, thorough):
-            return decoded
+        if found := _text(data, thorough):
+            return found
     return None
 
 

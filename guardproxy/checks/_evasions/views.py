@@ -168,11 +168,11 @@ class Views:
 
     def distinct(self) -> list[TextView]:
         """Returns the views, without repetitions."""
-        distinct_views: list[TextView] = []
+        found: list[TextView] = []
         for view in self.views:
-            if not any(view.text == known.text and view.patches == known.patches for known in distinct_views):
-                distinct_views.append(view)
-        return distinct_views
+            if not any(view.text == known.text and view.patches == known.patches for known in found):
+                found.append(view)
+        return found
 
 
 def plain(text: str, using: Table) -> bool:
@@ -193,12 +193,12 @@ def long_words(text: str, using: Table) -> list[tuple[int, int]]:
     start = data.find(b"a" * using.limit)
     if start < 0 or not text.isascii():
         return [match.span() for match in using.long.finditer(text)] if start >= 0 else []
-    words = []
+    found = []
     while start >= 0:
         end = len(data) - len(data[start:].lstrip(b"a"))
-        words.append((start, end))
+        found.append((start, end))
         start = data.find(b"a" * using.limit, end)
-    return words
+    return found
 
 
 @lru_cache(maxsize=4)  # each window asks about a piece again, until the next piece is whole
@@ -293,10 +293,10 @@ def _decoded(reading: Views, view: TextView, using: Table, more: bool) -> TextVi
     """Returns `view` with its runs decoded."""
     if not _has_runs(view.text) and not _has_units(view.text, using):
         return view
-    decoded = runs(view.text, using.strict, more)
-    _note(reading, view, decoded.spans, decoded.open)
-    reading.unread += [(view.start_of(start), view.stop_of(end)) for start, end in decoded.cut]
-    return view.edited(view.text, decoded.edits)
+    found = runs(view.text, using.strict, more)
+    _note(reading, view, found.spans, found.open)
+    reading.unread += [(view.start_of(start), view.stop_of(end)) for start, end in found.cut]
+    return view.edited(view.text, found.edits)
 
 
 def _note(reading: Views, view: TextView, spans: Sequence[tuple[int, int]], undecided: int) -> None:

@@ -92,20 +92,22 @@ def rule(
     that can never match within `cap` characters, or whose matches have no length in characters.
     """
     find = compiled(pattern)
-    form = shape(pattern)
-    if form.least == 0:
+    found = shape(pattern)
+    if found.least == 0:
         raise UnreadableError("it also matches the empty text; write `+` for `*` where something must be there")
-    if form.most is None and form.least > cap:
+    if found.most is None and found.least > cap:
         raise UnreadableError(
-            f"its matches have at least {form.least} characters, more than `cap` ({cap}); raise `cap`"
+            f"its matches have at least {found.least} characters, more than `cap` ({cap}); raise `cap`"
         )
-    begin_source: str | None = form.prefix
+    begin_source: str | None = found.prefix
     try:
         begin = compiled(f"(?:{begin_source})\\z")
     except re2.error:  # the program is too large; every place within reach of the end then stays undecided
         begin_source = begin = None
-    reach = cap if form.most is None else form.most
-    return SearchRule(label, score, form.source, find, begin_source, begin, reach, form.most is not None, group, accept)
+    reach = cap if found.most is None else found.most
+    return SearchRule(
+        label, score, found.source, find, begin_source, begin, reach, found.most is not None, group, accept
+    )
 
 
 class Reach:
@@ -165,7 +167,7 @@ class Reach:
             undecided = begin.start() if begin else len(text)
             if len(text) - undecided <= self._shortest:
                 return [], undecided
-        steps: list[tuple[int, int, int]] = []
+        found: list[tuple[int, int, int]] = []
         while True:
             matches: list[SearchMatch] = []
             undecided = len(text)
@@ -176,13 +178,13 @@ class Reach:
                 undecided = min(undecided, open_at)
             chains, cut = _chains(matches, undecided, last)
             if cut:
-                steps += [(front, back, rank) for _, front, back, rank in chains]
+                found += [(front, back, rank) for _, front, back, rank in chains]
                 at = chains[-1][2]
                 continue
             # Chains are ordered by their fronts, but the text that they need may begin earlier and overlap other chains.
             settled = untorn([(start, back) for start, _, back, _ in chains], undecided)
-            steps += [(front, back, rank) for _, front, back, rank in chains if back <= settled]
-            return steps, max(settled, at)
+            found += [(front, back, rank) for _, front, back, rank in chains if back <= settled]
+            return found, max(settled, at)
 
 
 def _walk(rule: SearchRule, rank: int, text: str, at: int, last: bool) -> tuple[list[SearchMatch], int]:

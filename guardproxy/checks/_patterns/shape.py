@@ -158,13 +158,13 @@ class _ShapeReader:
             self.at += 1
             return PatternShape(_flagged(letter, flags), "", 0, 0)
         if letter in "[\\":
-            match = (_CLASS if letter == "[" else _ESCAPE).match(self.pattern, self.at)
-            if not match or match[0] in ("\\C", "\\E"):
+            found = (_CLASS if letter == "[" else _ESCAPE).match(self.pattern, self.at)
+            if not found or found[0] in ("\\C", "\\E"):
                 raise UnreadableError(_UNKNOWN)
-            self.at = match.end()
-            if match[0] in _ASSERTIONS:
-                return PatternShape(match[0], "", 0, 0)
-            return _character(match[0], flags)
+            self.at = found.end()
+            if found[0] in _ASSERTIONS:
+                return PatternShape(found[0], "", 0, 0)
+            return _character(found[0], flags)
         self.at += 1
         return _character("\\{" if letter == "{" else letter, flags)
 

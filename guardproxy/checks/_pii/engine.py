@@ -103,9 +103,9 @@ class Engine:
         for pattern in (self._any, self._begin):  # here, so that the first text need not wait
             compiled(pattern)
 
-    def step(self, text: str, at: int, last: bool, language_hint: str = "") -> tuple[list[Span], int]:
-        """Returns the final findings from `at` on, sorted, and the settled offset. `text` is all text so far; `language_hint`:
-        its language, if known."""
+    def step(self, text: str, at: int, last: bool, told: str = "") -> tuple[list[Span], int]:
+        """Returns the final findings from `at` on, sorted, and the settled offset. `text` is all text so far; `told`: its
+        language, if known."""
         traced = trace(text)
         undecided = len(text)
         if not last and (open_at := compiled(self._begin).search(traced, at)):
@@ -122,7 +122,7 @@ class Engine:
             spans, torn = source.look(text, traced, at, first.start(), undecided)
             taken += torn
             for span in without_contained(spans) if source.single else spans:
-                language = language_hint or (self.detect(text, span.start) if self.detect else None)
+                language = told or (self.detect(text, span.start) if self.detect else None)
                 if language and source.words.language not in ("", language):
                     continue
                 score = self._score(text, source, span, last, around)
@@ -212,8 +212,8 @@ class _Shifted:
 
     @classmethod
     def match(cls, exact: Any, text: str, at: int, shift: int, limits: dict[str, float]) -> _Shifted | None:
-        match = exact.match(text, at, **limits)
-        return cls(match, shift) if match else None
+        found = exact.match(text, at, **limits)
+        return cls(found, shift) if found else None
 
     def start(self) -> int:
         return int(self._match.start()) + self._shift
@@ -250,7 +250,7 @@ class PatternSource:
         return [pattern.cover.begin for pattern in self.patterns]
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
-        spans: list[Span] = []
+        found: list[Span] = []
         taken: Spans = []
         for which in hits(self.bodies, traced, first):
             pattern = self.patterns[which]
@@ -259,8 +259,8 @@ class PatternSource:
                 taken.append(match.span())
                 if result := self.judge(match, text, pattern.score):
                     start, end, score, proven = result
-                    spans.append(Span(start, end, self.entity, score, proven))
-        return spans, taken
+                    found.append(Span(start, end, self.entity, score, proven))
+        return found, taken
 
 
 @dataclass(frozen=True, slots=True)

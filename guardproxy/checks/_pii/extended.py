@@ -95,8 +95,8 @@ class OwnSource:
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         """See `Source.look`."""
-        spans = [span for match in self._matches(text, traced, first, undecided) if (span := self.judge(match))]
-        return spans, [span[:2] for span in spans]
+        found = [span for match in self._matches(text, traced, first, undecided) if (span := self.judge(match))]
+        return found, [span[:2] for span in found]
 
     def _matches(self, text: str, traced: bytes, at: int, undecided: int) -> Iterator[Any]:
         body = compiled(self.cover.body)

@@ -113,7 +113,7 @@ class Phones:
         return found, spans
 
     def _ask(self, text: str, traced: bytes, candidate: str, start: int, regions: Sequence[str]) -> list[Number]:
-        numbers: list[Number] = []
+        found: list[Number] = []
         tried = set()
         for part, at in self._parts(text, candidate, start):
             if len(part) < self.digits or (part, at) in tried:
@@ -126,13 +126,13 @@ class Phones:
                 if match is None:
                     continue
                 taken = regions if alike else [region]
-                numbers += [Number(match.start, match.end, owner, match.number) for owner in taken]
+                found += [Number(match.start, match.end, owner, match.number) for owner in taken]
                 if not self.every and at == start and part == candidate and not _LONG.search(candidate):
-                    return numbers
+                    return found
                 regions = [region for region in regions if region not in taken]
             if not regions:
                 break
-        return numbers
+        return found
 
     def _parts(self, text: str, candidate: str, start: int) -> Iterator[tuple[str, int]]:
         """Yields the parts that the matcher tests, in its order."""
@@ -235,10 +235,10 @@ class _Sieve:
         hits = self._set.Match(digits)
         if not hits:
             return set()
-        regions = {self._regions[hit // 2] for hit in hits if not hit % 2}
+        found = {self._regions[hit // 2] for hit in hits if not hit % 2}
         bare = [self._regions[hit // 2] for hit in hits if hit % 2]
         number = digits.decode()
-        return regions | {region for region in bare if region not in regions and not self._needs_prefix(region, number)}
+        return found | {region for region in bare if region not in found and not self._needs_prefix(region, number)}
 
     def _needs_prefix(self, region: str, number: str) -> bool:
         """Whether the matcher refuses a number without a prefix because the prefix is missing."""

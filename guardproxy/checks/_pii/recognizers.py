@@ -58,12 +58,12 @@ def classes() -> dict[str, type]:
 def recognizers() -> dict[str, list[type]]:
     """Returns every entity that a pattern recognizer of Presidio finds, with the recognizer's classes."""
     presidio()
-    by_entity: dict[str, list[type]] = {}
+    found: dict[str, list[type]] = {}
     for kind in classes().values():
         maker: Any = kind
         for entity in maker(supported_language="en").supported_entities:
-            by_entity.setdefault(entity, []).append(kind)
-    return by_entity
+            found.setdefault(entity, []).append(kind)
+    return found
 
 
 @cache
@@ -246,12 +246,12 @@ def sources(
     found: Sequence[Any], words: Words, threshold: float | None, otherwise: float
 ) -> tuple[list[Source], list[Any]]:
     """Returns the engine's sources, and the recognizers that must see the whole text."""
-    made_sources: list[Source] = []
+    made: list[Source] = []
     whole = []
     for recognizer in found:
         known = source(recognizer, words, threshold, otherwise)
         if known is None:
             whole.append(recognizer)
         elif known.bodies:  # without bodies, no score can be high enough
-            made_sources.append(known)
-    return made_sources, whole
+            made.append(known)
+    return made, whole

@@ -69,8 +69,8 @@ class Words:
 
     def tokens(self, chunk: str) -> list[Piece]:
         """Returns the tokens of a chunk without white space."""
-        if tokens := self.known.get(chunk):
-            return tokens
+        if found := self.known.get(chunk):
+            return found
         if chunk.isdigit() and chunk.isascii() and chunk not in self.special:
             return [(len(chunk), chunk)]
         pieces: list[Piece] = []
