@@ -1,4 +1,4 @@
-"""Exchanges that are driven through a real `Scanner`, with checks whose answers depend on everything that a check is told."""
+"""Drives exchanges through a real `Scanner`, with checks whose findings depend on every input of a check."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ rules:
 
 
 class Service:
-    """A service that finds one character, which depends on everything it is told of a text."""
+    """A service that finds one character, which depends on all inputs for a text."""
 
     def submit(self, queries: Sequence[Mapping[str, Any]]) -> Future[Any]:
         answer: Future[Any] = Future()
