@@ -92,7 +92,7 @@ class AnswerPhase:
         if bound and not failed:
             answer.held.extent = extent(bound, self.guard.forms, streamed=streamed)
         self.guard.forms.facts = replace(self.guard.forms.facts, streamed=streamed)
-        answer.decoder = decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
+        answer.decoder = new_decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
         return []
 
     def received(self, happened: DataReceived) -> list[Command]:
@@ -307,10 +307,10 @@ def new_answer(setting: Setting, guard: Guard, at_s: float) -> Answer:
     return Answer(guard.side(), setting.codec.decoder(streamed=False, failed=True, limit_bytes=0), at_s)
 
 
-def decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decoder:
+def new_decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decoder:
     """The decoder of an answer that begins. `failed`: its status is an error; `read`: some rule reads its texts."""
     setting, bound = guard.setting, guard.bound
-    made: Any = setting.codec.decoder(
+    decoder: Any = setting.codec.decoder(
         streamed=streamed,
         failed=failed,
         limit_bytes=setting.limits.answer_bytes,
@@ -318,10 +318,10 @@ def decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decode
         guarded=bool(bound and bound.guards),
         shapes=guard.shapes,
     )
-    if hasattr(made, "bounds"):  # a `Bounded`; a check by `isinstance` costs ten times as much
-        made.bounds = setting.limits.bounds
-    decoder: Decoder = made
-    return decoder
+    if hasattr(decoder, "bounds"):  # a `Bounded`; a check by `isinstance` costs ten times as much
+        decoder.bounds = setting.limits.bounds
+    bounded: Decoder = decoder
+    return bounded
 
 
 def extent(bound: BoundRules, forms: Forms, *, streamed: bool) -> Extent:

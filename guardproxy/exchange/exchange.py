@@ -264,7 +264,7 @@ class Exchange:
         return self._guard.outcomes
 
     @property
-    def found(self) -> list[str]:
+    def sensitive_values(self) -> list[str]:
         """All sensitive values that checks found so far."""
         return list(self._guard.editor.tokens)
 

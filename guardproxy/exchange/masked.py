@@ -188,7 +188,7 @@ class Masks:
         changes += [(TreeLeaf(path, "", UNMAPPED), NOT_KEPT) for path in entry.opaque]
         if self.tokens:
             changes += self._words(
-                entry.frame.tree, (), {found.path for found, _ in changes if not found.key and not found.parts}
+                entry.frame.tree, (), {leaf.path for leaf, _ in changes if not leaf.key and not leaf.parts}
             )
         return edited(entry.frame.tree, changes)
 

@@ -40,7 +40,7 @@ from guardproxy.gateway import (
 )
 from guardproxy.policy import PolicySet
 from guardproxy.server.body import Bodies, BodyAccount
-from guardproxy.server.headers import asked_for, check_head, check_query, is_trusted, named
+from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
 from guardproxy.wire import Bounds, Codec, codec_for, codec_of_client
@@ -117,7 +117,7 @@ class Admission:
             await self.duties.admit(trail)
             about = request.headers.items(), ",".join(request.headers.getall("Connection", []))
             headers = upstream_headers(*about, trail.head.credential.headers, self._seal, self._more)
-            header_values = asked_for(request.headers, policies.headers)
+            header_values = condition_headers(request.headers, policies.headers)
             await request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)

@@ -340,7 +340,7 @@ def answer_headers(
         if head is None or head.status == 503:  # no capacity, no upstream or no audit log: all are temporary
             headers["Retry-After"] = str(max(retry_s, int(headers.get("Retry-After", "1"))))
     else:
-        headers = downstream_headers(upstream.headers, exchange.found, more)
+        headers = downstream_headers(upstream.headers, exchange.sensitive_values, more)
         if head.streamed:
             headers["Cache-Control"] = "no-cache, no-transform"
             headers["X-Accel-Buffering"] = "no"

@@ -198,7 +198,7 @@ def check_query(query: str, allowed: QuerySyntax) -> None:
         raise DownstreamError(ErrorCode.INVALID_QUERY, message, "query")
 
 
-def asked_for(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+def condition_headers(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """The headers with these names, by lower-case name. Raises `DownstreamError` (400) for a header that is sent twice,
     because it is ambiguous."""
     every = CIMultiDict(headers)

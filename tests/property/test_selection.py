@@ -21,7 +21,7 @@ from guardproxy.gateway.tenants import TenantNames
 from guardproxy.policy.cel import NAMES
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.matching import KEYS
-from guardproxy.server.headers import asked_for
+from guardproxy.server.headers import condition_headers
 from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, policy_set, setting
 
@@ -250,7 +250,7 @@ def applies(policies: PolicySet, spelling: Spelling) -> bool:
     tree = {"model": "gpt-4", "messages": [{"role": "user", "content": "falcon"}], **more}
     try:
         secret = read_credential(every).secret
-        asked = asked_for(every, policies.headers)
+        asked = condition_headers(every, policies.headers)
     except DownstreamError as error:
         return error.status == 400
     name = TenantNames([f"acme={digest(KEY)}"]).name(secret)
