@@ -160,9 +160,9 @@ def answer_with(kind: Kind, text: str) -> dict[str, Any] | None:
     return {**tree, "x_unknown": text} if kind == "unmapped" else tree
 
 
-def count(prompt: Prompt) -> dict[str, Any]:
-    """Writes a count of tokens. The format has no route that counts."""
-    return {"prompt_tokens": prompt.prompt_words}
+def unanswered(route: str, tree: Any, ident: str) -> dict[str, Any]:
+    """Writes nothing: a model answers on every route."""
+    return {}
 
 
 def models(names: Sequence[str]) -> dict[str, Any]:
