@@ -1,0 +1,1 @@
+"""The wire formats OpenAI Embeddings and Moderations."""
