@@ -29,12 +29,13 @@ def moved(frame: Frame, answer: Gate, request: Gate) -> list[tuple[Text, str]]:
 def _changes(frame: Frame, count: Count, lane: Lane) -> list[tuple[Text, str]]:
     node = reach(frame.tree, count.start[:-1])
     start, end = node.get(count.start[-1]), node.get(count.end[-1])
-    if type(start) is not int or type(end) is not int or not 0 <= start <= end:
+    if type(start) is not int or type(end) is not int or not count.origin <= start <= end:
         return []
-    low, high = _map(lane, count).translate_span(start, end)
+    origin = count.origin
+    low, high = _map(lane, count).translate_span(start - origin, end - origin)
     return [
         (Text(lane.channel, str(old), frame, path, number=True), str(new))
-        for path, old, new in ((count.start, start, low), (count.end, end, high))
+        for path, old, new in ((count.start, start, low + origin), (count.end, end, high + origin))
         if old != new
     ]
 

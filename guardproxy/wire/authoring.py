@@ -44,6 +44,7 @@ class Prompt:
     with_usage: bool = True
     with_logprobs: bool = False
     with_obfuscation: bool = False
+    with_echo: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,8 @@ def test_promises_about_models_apply_where_a_model_answers() -> None:
     unanswered = declaring(unanswered=frozenset(CHAT.routes))
     applied = testing.promises(unanswered)
     assert {promise for promise in PROMISES if promise not in applied} == OF_MODELS
-    assert {"declares", "reads_requests", "reads_answers", "edits_requests"} <= {promise.__name__ for promise in applied}
+    assert {"declares", "reads_requests", "reads_answers", "edits_requests"} <= {
+        promise.__name__ for promise in applied
+    }
     with pytest.raises(AssertionError, match="needs a model"):
         formats.reads_requests(unanswered)

@@ -14,19 +14,14 @@ from guardproxy.findings import Kind
 from guardproxy.wire.authoring import CutText, Prompt, Reply, text_of, word_parts
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import write
+from guardproxy.wire.openai import CREATED_S
+from guardproxy.wire.openai import upstream_error as error
 from guardproxy.wire.turns import Call
 
 ROUTE = "POST /v1/chat/completions"
 ID_HEADER = "x-request-id"
 PROMPT_PATH = ("messages", 0, "content")
-CREATED_S = 1_700_000_000
 DONE = "[DONE]"
-_ERROR_TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    429: "rate_limit_exceeded",
-}
 _FIELDS: dict[str, str] = {"assistant": "content", "reasoning": "reasoning_content", "refusal": "refusal"}
 
 
@@ -165,12 +160,6 @@ def unanswered(route: str, tree: Any, ident: str) -> dict[str, Any]:
     return {}
 
 
-def models(names: Sequence[str]) -> dict[str, Any]:
-    """The answer of `GET /v1/models`."""
-    data = [{"id": name, "object": "model", "created": CREATED_S, "owned_by": "guardproxy"} for name in names]
-    return {"object": "list", "data": data}
-
-
 # Streams.
 
 
@@ -265,12 +254,6 @@ def _deltas(reply: Reply, ident: str, number: int, cut: CutText) -> Iterator[dic
 
 
 # Errors and parts.
-
-
-def error(status: int, message: str, code: str | None = None) -> dict[str, Any]:
-    """The body of an error."""
-    kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": code or kind}}
 
 
 def error_event(message: str) -> bytes:
