@@ -1,4 +1,4 @@
-"""Prompts that are a text, a list of texts, or token ids: the form that OpenAI Completions, Embeddings and Moderations share."""
+"""Prompts that are a text, a list of texts, or token ids, as in OpenAI Completions, Embeddings and Moderations."""
 
 from __future__ import annotations
 

@@ -11,11 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from guardproxy.findings import Kind
+from guardproxy.wire import openai
 from guardproxy.wire.authoring import CutText, Prompt, Reply, text_of, word_parts
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import write
-from guardproxy.wire.openai import CREATED_S
-from guardproxy.wire.openai import upstream_error as error
 from guardproxy.wire.turns import Call
 
 ROUTE = "POST /v1/chat/completions"
@@ -23,6 +22,9 @@ ID_HEADER = "x-request-id"
 PROMPT_PATH = ("messages", 0, "content")
 DONE = "[DONE]"
 _FIELDS: dict[str, str] = {"assistant": "content", "reasoning": "reasoning_content", "refusal": "refusal"}
+
+models = openai.models
+error = openai.upstream_error
 
 
 # Requests.
@@ -135,7 +137,7 @@ def answer(prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{ident}",
         "object": "chat.completion",
-        "created": CREATED_S,
+        "created": openai.CREATED_S,
         "model": prompt.model,
         "choices": choices,
         "usage": _usage(prompt, reply),
@@ -168,7 +170,7 @@ def frames(prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[b
     head = {
         "id": f"chatcmpl-{ident}",
         "object": "chat.completion.chunk",
-        "created": CREATED_S,
+        "created": openai.CREATED_S,
         "model": prompt.model,
         "service_tier": "default",
         "system_fingerprint": "fp_scripted",
