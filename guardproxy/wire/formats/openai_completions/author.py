@@ -7,6 +7,7 @@ https://platform.openai.com/docs/api-reference/completions
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from guardproxy.findings import Kind
@@ -203,7 +204,7 @@ def _usage(prompt: Prompt, reply: Reply) -> dict[str, Any]:
 
 
 def _logprobs(prompt: Prompt, tokens: Sequence[str], begin: int) -> dict[str, Any]:
-    offsets = [begin + sum(map(len, tokens[:at])) for at in range(len(tokens))]
+    offsets = list(accumulate(map(len, tokens[:-1]), initial=begin))[: len(tokens)]
     return {
         "text_offset": offsets,
         "token_logprobs": [-0.5 if offset else None for offset in offsets],
