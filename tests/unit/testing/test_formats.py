@@ -18,17 +18,18 @@ from guardproxy.testing.formats import OF_MODELS, Promise
 from guardproxy.wire.codec import Codec, Decoder, Request
 from guardproxy.wire.contract import NO_DEMAND
 from guardproxy.wire.registry import codecs
+from tests.kit.form_chat import CODEC as FORM_CHAT
 
 
 @pytest.mark.parametrize(
     ("codec", "promise"),
     [
         pytest.param(codec, promise, id=f"{codec.name} {promise.__name__}")
-        for codec in codecs()
+        for codec in [*codecs(), FORM_CHAT]
         for promise in testing.promises(codec)
     ],
 )
-def test_a_shipped_format_keeps_a_promise(codec: Codec, promise: Promise) -> None:
+def test_a_format_keeps_a_promise(codec: Codec, promise: Promise) -> None:
     promise(codec)
 
 
@@ -127,6 +128,7 @@ NOTHING = re.compile("(?!)")
         ("writes_endings", broken(filtered=lambda decoder, message: b"")),
         ("writes_endings", broken(keep_alive=lambda: b'data: {"x": "y"}\n\n')),
         ("edits_requests", broken(edited=unedited)),
+        ("reads_other_models", broken(turns=SimpleNamespace(with_model=lambda path, tree, model: (path, tree)))),
         ("restores", broken(edited=unedited)),
         ("edits_answers", broken(edited=unedited)),
         ("edits_answers", broken(filtered=lambda decoder, message: b"")),

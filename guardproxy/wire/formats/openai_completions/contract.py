@@ -19,6 +19,7 @@ from guardproxy.wire.contract import (
     no_inputs,
 )
 from guardproxy.wire.openai import DONE
+from guardproxy.wire.openai_headers import OPENAI_HEADERS
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 from guardproxy.wire.words import SHARED
@@ -45,11 +46,12 @@ CONTRACT = Contract(
     usage=UsageFields(prompt=("prompt_tokens", "input_tokens"), answer=("completion_tokens", "output_tokens")),
     terminal=(DONE,),
     error_path=("error", "message"),
-    media=MediaTypes("application/json", "text/event-stream"),
+    media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset(),
     limits={"messages": (), "tools": ()},
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/completions",), headers=()),
     key_header=KeyHeader("Authorization", "Bearer "),
+    headers=OPENAI_HEADERS,
 )

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from guardproxy.wire import prompts
-from guardproxy.wire.turns import ModelTurn
+from guardproxy.wire.turns import ModelTurn, with_model
+
+__all__ = ["first_words", "further", "with_model"]
 
 
 def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:
@@ -21,8 +23,3 @@ def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str
 def first_words(tree: Any) -> str:
     """Returns the first prompt that has text."""
     return next(filter(None, prompts.texts(tree.get("prompt"))), "") if isinstance(tree, dict) else ""
-
-
-def with_model(tree: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Returns the request for another model."""
-    return {**tree, "model": model}

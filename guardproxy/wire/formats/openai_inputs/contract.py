@@ -20,6 +20,7 @@ from guardproxy.wire.contract import (
 )
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.openai import DONE
+from guardproxy.wire.openai_headers import OPENAI_HEADERS
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.words import SHARED, Vocabulary
 
@@ -48,11 +49,12 @@ CONTRACT = Contract(
     usage=UsageFields(prompt=("prompt_tokens", "input_tokens"), answer=()),
     terminal=(DONE,),
     error_path=("error", "message"),
-    media=MediaTypes("application/json", "text/event-stream"),
+    media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset((EMBEDDINGS, MODERATIONS)),
     limits={"messages": (), "tools": ()},
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/embeddings", "/v1/moderations"), headers=()),
     key_header=KeyHeader("Authorization", "Bearer "),
+    headers=OPENAI_HEADERS,
 )

@@ -162,7 +162,7 @@ def test_a_further_turn_goes_on_with_each_prompt() -> None:
         "b",
         "a",
     ]
-    assert turns.with_model({"prompt": "a"}, "m") == {"prompt": "a", "model": "m"}
+    assert turns.with_model("/p", {"prompt": "a"}, "m") == ("/p", {"prompt": "a", "model": "m"})
 
 
 def test_a_prompt_comes_back_from_a_request() -> None:

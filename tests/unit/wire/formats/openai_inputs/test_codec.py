@@ -220,7 +220,7 @@ def test_turns() -> None:
     tree = {"model": "m", "input": ["", "a"]}
     assert turns.further(tree, ModelTurn("x"), "y") == tree
     assert [turns.first_words(one) for one in (tree, None, {})] == ["a", "", ""]
-    assert turns.with_model(tree, "n") == {"model": "n", "input": ["", "a"]}
+    assert turns.with_model("/p", tree, "n") == ("/p", {"model": "n", "input": ["", "a"]})
 
 
 def test_the_author_reads_requests() -> None:
