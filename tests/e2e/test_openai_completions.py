@@ -38,8 +38,9 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_plain_answer_is_the_same(name: str, upstream: Upstream, passing: Proxy, openai_at: Clients) -> None:
     direct, proxied = (
-        outcome(lambda url=url: openai_at(url).completions.create(**CASES[name])) for url in _urls(upstream, passing)
-    )  # type: ignore[misc]
+        outcome(lambda url=url: openai_at(url).completions.create(**CASES[name]))  # type: ignore[misc]
+        for url in _urls(upstream, passing)
+    )
     assert not isinstance(direct, Failed)
     assert proxied == direct
     sent_direct, sent_proxied = upstream.journal.all()

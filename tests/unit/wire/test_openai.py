@@ -63,7 +63,7 @@ def test_a_choice_ends_alone_and_the_last_frame_ends_all() -> None:
 
 def test_an_ending_repeats_the_head_and_closes_what_was_shown() -> None:
     decoder = Decoder(1000)
-    head = {"id": "c", "object": "x", "created": 5, "model": "m"}
+    head: dict[str, Any] = {"id": "c", "object": "x", "created": 5, "model": "m"}
     for tree in (chunk(2, "a", **head), chunk(1, "a", **{**head, "id": "other"}), chunk(1, finish="stop")):
         decoder.sent(Frame(b"", tree))
     (end, done) = [tree for _, tree in events(decoder.ending("kind", {"text": ""}))]

@@ -129,8 +129,9 @@ def test_an_edit_takes_the_entries_of_the_text_that_it_replaced(
 
 
 def test_an_edit_of_unproven_data_takes_all_of_it() -> None:
-    for data in ([1], "x", lists(["other"]), {"content": []}):
-        choice = {"text": "b", "logprobs": data}
+    unproven: list[Any] = [[1], "x", lists(["other"]), {"content": []}]
+    for data in unproven:
+        choice: dict[str, Any] = {"text": "b", "logprobs": data}
         trim(choice, "a", "b")
         assert choice["logprobs"] is None
     choice = {"text": "b", "logprobs": None}

@@ -227,7 +227,8 @@ def test_the_author_reads_requests() -> None:
     read = author.read(author.request(Prompt("m", "hi you")))
     assert (read.model, read.text, read.prompt_words, read.stream) == ("m", "hi you", 2, False)
     assert author.read({"input": [1, 2]}).text == ""
-    for tree in (None, {}, {"input": ""}, {"input": []}):
+    wrong: list[Any] = [None, {}, {"input": ""}, {"input": []}]
+    for tree in wrong:
         with pytest.raises(ValueError, match="input must be"):
             author.read(tree)
 
