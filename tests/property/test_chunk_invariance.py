@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.policy.evaluate import PolicySet
+from tests.kit.completions import COMPLETIONS, completion_frames, completion_texts
 from tests.kit.play import (
     CHAT,
     MESSAGES,
@@ -53,6 +54,8 @@ def rules() -> PolicySet:
 
 
 def ask(route: str) -> dict[str, Any]:
+    if route == COMPLETIONS:
+        return {"model": "m", "stream": True, "prompt": f"I am {MAIL}."}
     body: dict[str, Any] = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"I am {MAIL}."}]}
     return {**body, "max_tokens": 9} if route == MESSAGES else body
 
@@ -66,6 +69,13 @@ def tool(parts: Sequence[str]) -> list[bytes]:
 
 
 SHAPES: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = {
+    "completions text": (COMPLETIONS, completion_frames, completion_texts, "text0"),
+    "completions unknown field": (
+        COMPLETIONS,
+        lambda parts: completion_frames(parts, "thoughts"),
+        completion_texts,
+        "thoughts0",
+    ),
     "chat text": (CHAT, lambda parts: chat_frames([{"content": part} for part in parts]), chat_texts, "content0"),
     "chat reasoning": (
         CHAT,
