@@ -40,7 +40,8 @@ rate_limit_error timeout_error overloaded_error server_error
 WORDS = frozenset((*_WORDS.split(), *MEDIA_TYPES, *TEXT_TYPES, ""))
 
 _PREFIXES = (
-    "call chatcmpl chatcmpl-tool toolu srvtoolu mcptoolu msg resp rs fc fp file req gen audio run batch tool cmpl"
+    "call chatcmpl chatcmpl-tool toolu srvtoolu mcptoolu msg resp rs fc fp file req gen audio run batch tool cmpl modr"
+    " embd"
 )
 _SHORT_CHARS = 3
 _DATE = re.compile(r"[-@]20[2-3][0-9](-?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])(?![0-9])")

@@ -17,9 +17,12 @@ import pytest
 
 from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.wire.authoring import Prompt, Reply
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
-from guardproxy.wire.formats.openai_chat import places as openai_chat_map
+from guardproxy.wire.formats.openai_completions import author as completions
 from guardproxy.wire.json.walk import MapLeaf
+from guardproxy.wire.json_codec import JsonCodec
+from guardproxy.wire.registry import codecs
 from tests.kit.media import SIGNATURE
 from tests.kit.play import CHAT, MESSAGES, Play, policy_set, sse
 from tests.kit.records import members
@@ -148,12 +151,9 @@ def says(data: str) -> bool:
     return str(CARD) in digits or str(IDS)[1:-1].replace(" ", "") in data or any(text in bare for text in TEXTS[1:])
 
 
+FORMATS = [codec for codec in codecs() if isinstance(codec, JsonCodec)]
 REQUESTS: dict[str, tuple[Any, dict[str, Any]]] = {
-    CHAT: (openai_chat_map.REQUEST, {"model": "m", "messages": [{"role": "user", "content": "hi"}]}),
-    MESSAGES: (
-        anthropic_messages_map.REQUEST,
-        {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]},
-    ),
+    codec.author.ROUTE: (codec.grammar.request, codec.author.request(Prompt("m", "hi"))) for codec in FORMATS
 }
 
 
@@ -187,11 +187,8 @@ def listed(side: dict[str, Any]) -> bool:
 
 
 ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
-    CHAT: (openai_chat_map.RESPONSE, {"id": "c", "choices": [{"index": 0, "message": {"content": "hi"}}]}),
-    MESSAGES: (
-        anthropic_messages_map.RESPONSE,
-        {"id": "m", "type": "message", "content": [], "stop_reason": "end_turn"},
-    ),
+    codec.author.ROUTE: (codec.grammar.answer, codec.author.answer(Prompt("m", "hi"), Reply("hi"), "1"))
+    for codec in FORMATS
 }
 
 
@@ -220,11 +217,15 @@ def said(route: str, at: str, data: bytes, media: str) -> list[str]:
     return [f"{at} in the record"] if says(json.dumps(response, separators=(",", ":"))) else []
 
 
+LAST_CHOICES: dict[str, dict[str, Any]] = {CHAT: {"delta": {}}, completions.ROUTE: {"text": ""}}
+
+
 def event_cases() -> Iterator[tuple[str, str, Build]]:
     """The places of streams, each between the frames that begin and end it."""
-    for at, build, _ in cases(openai_chat_map.RESPONSE, lambda value: {"id": "c", **value}):
-        if "message" not in at:
-            yield CHAT, at, build
+    for route in LAST_CHOICES:
+        for at, build, _ in cases(ANSWERS[route][0], lambda value: {"id": "c", **value}):
+            if "message" not in at:
+                yield route, at, build
     for kind, how in anthropic_messages_map.TEXT_EVENTS.items():
         frame = {"type": kind, "index": 0}
         for at, build, _ in cases(how, lambda value, frame=frame: {**frame, **value}):  # type: ignore[misc]
@@ -239,8 +240,8 @@ def test_every_place_of_a_stream(name: str) -> None:
             tree = build(deepcopy(SHAPES[name]))
         except TypeError:  # the whole frame is no object
             continue
-        if route == CHAT:
-            last = {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        if route in LAST_CHOICES:
+            last = {"id": "c", "choices": [{"index": 0, **LAST_CHOICES[route], "finish_reason": "stop"}]}
             data = sse(tree) + sse(last) + b"data: [DONE]\n\n"
         else:
             kind = tree["type"] if isinstance(tree.get("type"), str) else "x"
