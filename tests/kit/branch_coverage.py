@@ -18,7 +18,7 @@ from typing import Any
 
 FLOORS: dict[str, float] = {
     "audit": 100,
-    "checks": 99,
+    "checks": 98,
     "concurrency": 100,
     "config": 100,
     "decisions": 100,
