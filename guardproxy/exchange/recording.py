@@ -12,6 +12,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from guardproxy.audit import (
     ENTRY_VERSION,
     Intent,
@@ -44,8 +46,7 @@ from guardproxy.wire.json import is_word
 _EVERYTHING = ("*",)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """The identity of an exchange, which all its log entries contain. `path`: the path of the request, if `route` has
     parameters; `codec`: empty if no wire format reads the exchange."""
 
