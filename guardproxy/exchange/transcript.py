@@ -138,12 +138,14 @@ class RunScans(msgspec.Struct, frozen=True):
 
 class SendUpstream(msgspec.Struct, frozen=True):
     """Forward this body. `edits`: the number of replaced spans. `attempt`: the number of the attempt, from 0; `target`: the
-    name of another upstream than the default, otherwise empty."""
+    name of another upstream than the default, otherwise empty; `path`: another path than that of the request, otherwise
+    empty."""
 
     body: bytes
     edits: int = 0
     attempt: int = 0
     target: str = ""
+    path: str = ""
 
 
 class SendHead(msgspec.Struct, frozen=True):
