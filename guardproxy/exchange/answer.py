@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import structs
+
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.errors import ErrorCode
@@ -91,7 +93,8 @@ class AnswerPhase:
         answer.side.gate.quotes = self.setting.history.quotable(bool(bound and bound.retries))
         if bound and not failed:
             answer.held.extent = extent(bound, self.guard.forms, streamed=streamed)
-        self.guard.forms.facts = replace(self.guard.forms.facts, streamed=streamed)
+        if self.guard.forms.facts.streamed is not streamed:
+            self.guard.forms.facts = replace(self.guard.forms.facts, streamed=streamed)
         answer.decoder = new_decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
         return []
 
@@ -244,7 +247,7 @@ class AnswerPhase:
             if self.client.has_text:
                 if any(new for _, new in texts) and (last := self.setting.codec.cut(entry.frame, texts)):
                     out.append(last)
-                    self.answer.decoder.sent(replace(entry.frame, data=last))
+                    self.answer.decoder.sent(structs.replace(entry.frame, data=last))
                 return self.client.stop(out, decision, self.answer.decoder, at_s)
             if mends:
                 return self._mend(decision.rule, lane, finding, at_s)
@@ -346,7 +349,7 @@ def with_repair(events: Iterable[Event], lane: Lane, repair: str) -> list[Event]
     out: list[Event] = []
     for event in events:
         if isinstance(event, Text) and event.channel == lane.channel and not event.judged:
-            out.append(replace(event, text=repair, altered=True))
+            out.append(structs.replace(event, text=repair, altered=True))
             repair = ""
         else:
             out.append(event)
