@@ -24,7 +24,7 @@ from guardproxy.wire.framing import Cutter, Framing, StreamEvent, sse
 from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, JsonFault, Map, TreeLeaf, dotted, read, skim, walk, write
 from guardproxy.wire.words import SHARED, Vocabulary
 
-_OPAQUE = frozenset(("opaque", "tokens", "token_ids"))
+_OPAQUE = frozenset(("opaque", "tokens", "token_ids", "secret"))
 ShapeOf = Callable[[Any, TreeLeaf], Shape | None]
 
 
@@ -210,9 +210,10 @@ def indexed(tree: Any, path: Path) -> Path:
 @dataclass(slots=True)
 class StreamDecoder:
     """Decodes a stream of JSON events. A format's decoder derives from it and interprets its frames. `words`: the vocabulary
-    of the format."""
+    of the format. `repeats`: whether later events repeat texts that come in parts."""
 
     framing: ClassVar[Framing] = sse
+    repeats: ClassVar[bool] = False
     limit_bytes: int
     reads: bool = True
     shapes: Shapes = NO_SHAPES
@@ -225,6 +226,7 @@ class StreamDecoder:
     _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> its flowing channels, in order
     _soft: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> channels that end when it moves on
     _constant: dict[Channel, str] = field(default_factory=dict)  # the last text that does not flow
+    _flowed: dict[Channel, list[str]] = field(default_factory=dict)  # the parts of texts that can be repeated
     _over: bool = False
     complete: bool = False
 
@@ -358,9 +360,13 @@ class StreamDecoder:
             place = self.place(tree, found)
             channel = Channel("response", place.kind, place.path + _suffix(found))
             flows = place.flows and not (found.key or found.number or found.leaf.fixed or found.encode)
+            if not flows and channel in self._flowed:
+                self._constant[channel] = "".join(self._flowed.pop(channel))
             again = not flows and self._constant.get(channel) == found.text
             if flows:
                 self._constant.pop(channel, None)
+                if self.repeats:
+                    self._flowed.setdefault(channel, []).append(found.text)
             else:
                 self._constant[channel] = found.text
                 if channel in self._open:

@@ -20,9 +20,9 @@ from guardproxy.wire.contract import (
     name_beside,
     no_inputs,
 )
-from guardproxy.wire.formats.openai_chat.echoes import TOKENS
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.token_data import TOKENS
 from guardproxy.wire.words import SHARED
 
 _BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "refusal", "metadata", "unmapped")
