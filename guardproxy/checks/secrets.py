@@ -27,11 +27,12 @@ from guardproxy.checks._patterns.reach import Reach, SearchRule, rule
 from guardproxy.errors import OptionError
 from guardproxy.findings import Check, Scan, Traits, Window
 
-VERSION = 1
+VERSION = 2
 CAP = 512
 # `password=x`, `"api_key": "x"`, `secret => 'x'`, `\"token\":\"x\"` inside a JSON string, `the password is x`.
 _ASSIGN = r"""(?:\\?["']?\s{0,4}(?:=|:|=>|:=)\s{0,4}|\s{1,4}(?i:is)\s{1,4})(?:\\?["'`])?"""
-_END = r"(?:[^A-Za-z0-9_]|\z)"
+_END = r"(?:[^A-Za-z0-9]|\z)"
+_BEGIN = r"(?:\b|_)"  # to RE2 an underscore belongs to the word behind it, so `\b` alone misses `_AKIA...`
 _IDS = {"type": "array", "items": {"type": "string"}}
 OPTIONS: Options = {
     "rules": Option("Only these rules, by id.", _IDS, default_words="all", tighter="longer"),
@@ -109,6 +110,9 @@ def _reach(chosen: frozenset[str]) -> Reach:
 def _rule(row: Mapping[str, Any]) -> SearchRule:
     pattern = row["pattern"].replace("{assign}", _ASSIGN).replace("{end}", _END)
     accept: Callable[[str], bool] | None = partial(_random, row["entropy"]) if "entropy" in row else None
+    if pattern.startswith(r"\b"):
+        rest = pattern[2:]
+        pattern = _BEGIN + (rest if _has_group(pattern) else f"({rest})")
     group = 1 if _has_group(pattern) else 0
     return rule(row["label"], pattern, cap=row.get("cap", CAP), group=group, accept=accept)
 

@@ -53,6 +53,12 @@ def kinds(proxy: Proxy) -> list[str]:
     return [entry["kind"] for entry in entries if "kind" in entry]
 
 
+def follows(proxy: Proxy) -> bool:
+    """Whether the log goes on in a second file whose header says why."""
+    headers = [json.loads(log.read_bytes().splitlines()[0]) for log in proxy.audit.glob("*.jsonl")]
+    return [header["follows"]["why"] for header in headers if "follows" in header] == ["file too large"]
+
+
 def test_the_disk_is_full_and_has_room_again(upstream: Upstream, tmp_path: Path) -> None:
     """No file may grow: every write of the proxy fails, as on a full disk, until the limit is lifted."""
     proxy = serve(upstream.url, tmp_path, PASS)
@@ -76,7 +82,7 @@ def test_the_disk_is_full_and_has_room_again(upstream: Upstream, tmp_path: Path)
     assert "guardproxy_audit_recoveries 1.0" in body_of(f"{proxy.admin_url}/metrics")[1]
     assert proxy.stop() == 0
     verified(proxy)
-    assert "gap" in kinds(proxy)
+    assert "gap" in kinds(proxy) or follows(proxy)  # a new file where the limit was lifted in the middle of a recovery
     assert [record["outcome"] for record in proxy.records()] == ["answered", "answered"]
 
 

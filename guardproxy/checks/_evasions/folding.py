@@ -18,8 +18,10 @@ A character that imitates a single character is replaced in place. Both profiles
 Some of these can be read in two ways: tag characters may be left out or spell text, a backspace may be invisible or erase,
 and blanks may join or part the characters around them. `fold` reads the first way, and with `other` the second.
 
-`strict` also folds letters of other scripts that look Latin, in words in which every letter does; combining marks; every
-dash; and letters and digits that stand one by one with the same separator between them.
+- combining marks on a digit.
+
+`strict` also folds letters of other scripts that look Latin, in words in which every letter does; combining marks on every
+character; every dash; and letters and digits that stand one by one with the same separator between them.
 
 `_LOOK_ALIKES` has the rows of the Unicode confusables (UTS #39) for letters that look Latin in ordinary fonts: 200 of its
 6,000 rows. A package with all rows loads a megabyte of JSON. Capitals fold to capitals, as keys do not survive the skeleton's
@@ -140,7 +142,7 @@ def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
             if ord(plain[0]) in look_alikes:
                 same[code] = look_alikes[ord(plain[0])]
     codes = {*same, *signs, *map(ord, longer), *invisible, *look_alikes, *_codes(_TAGS), ord(_FLAG)}
-    codes |= _codes(_MARKS) if strict else set()
+    codes |= _codes(_MARKS)
     beyond = f"{_BEYOND}{_HIGHEST}-\U0010ffff{_class({code for code in codes if 0x20000 <= code < 0xE0000})}"
     gone = f"{_class(invisible)}{_HIGHEST}-\U0010ffff"
     by, two = _class(set(signs)), _class(set(map(ord, longer)))
@@ -150,8 +152,9 @@ def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
     # A class comes first and its lookbehind second, so that most of a text is skipped quickly.
     after_sign = "(?=[0-9A-Za-z \"'(+])"
     long_dash = f"[{_LONG_DASHES}](?<=[0-9].)(?=[0-9])"
-    marks = f"[{_MARKS}](?<=[ -~].)" if strict else "(?!)"
-    behind_mark = f"(?<=[ -~][{_MARKS}])" if strict else "(?!)"
+    marked = "[ -~]" if strict else "[0-9]"  # no language puts an accent on a digit
+    marks = f"[{_MARKS}](?<={marked}.)"
+    behind_mark = f"(?<={marked}[{_MARKS}])"
     return Table(
         strict=strict,
         limit=limit,

@@ -6,8 +6,12 @@ Words of a language and thresholds come in; the engine's sources go out. Nothing
   in brackets, an internationalized name. Not versions of packages (`react@18.2.0`).
 - CREDIT_CARD: groups of digits with any characters except letters and digits between them (line ends, markdown, quotes and
   commas), and numbers with a decimal point or an exponent. The checksum and the issuer's first digits must be right.
-- US_SSN: three groups with the same signs between them.
+- US_SSN, US_ITIN: three groups with the same signs between them.
 - IBAN_CODE: groups of four with any characters between them, the country's length and the right check digits.
+
+Presidio's patterns begin and end at `\\b`, so an identifier that touches `_` or a letter of a script without spaces between
+words (`_203.0.113.7_`) is missed. Here only ASCII letters and digits continue an identifier, and only digits continue a card.
+For that reason cards without separators, IP_ADDRESS (version 4) and MAC_ADDRESS have a pattern here as well.
 
 A finding at a place depends only on the characters from the one before it up to the longest match of the pattern, so a search
 may begin anywhere.
@@ -38,7 +42,14 @@ _CARD = (
     rf"|[0-9]{{12,18}}{SEPARATOR}[0-9]{{1,3}})(?![0-9])"
 )
 _FLOAT = r"(?<![\w.])[0-9]{1,15}\.[0-9]{1,18}(?:[eE]\+?[0-9]{1,2})?(?![\w])"
-_SSN = r"(?<![\w])[0-9]{3}(?<by>[\W_]{1,6})[0-9]{2}(?:[\W_]{1,6})[0-9]{4}(?![0-9A-Za-z])"
+_CARD_RUN = r"(?<![0-9])[0-9]{13,19}(?![0-9])"  # the checksum proves it, so letters may touch it
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IP = rf"(?<![0-9A-Za-z.]){_OCTET}(?:\.{_OCTET}){{3}}(?![0-9A-Za-z]|\.[0-9])"
+_MAC = (
+    r"(?<![0-9A-Za-z:-])[0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})(?![0-9A-Za-z]|[:-][0-9A-Fa-f])"
+)
+_ITIN = r"(?<![0-9A-Za-z])9[0-9]{2}(?<by>[\W_]{1,6})[5-9][0-9](?:[\W_]{1,6})[0-9]{4}(?![0-9A-Za-z])"
+_SSN = r"(?<![0-9A-Za-z])[0-9]{3}(?<by>[\W_]{1,6})[0-9]{2}(?:[\W_]{1,6})[0-9]{4}(?![0-9A-Za-z])"
 _IBAN = (
     rf"(?<![0-9A-Za-z])[A-Z]{{2}}[0-9]{{2}}(?:{SEPARATOR}[A-Z0-9]{{4}}){{2,7}}"
     rf"(?:{SEPARATOR}[A-Z0-9]{{1,4}})?(?![0-9A-Za-z])"
@@ -205,6 +216,23 @@ def _ssn(match: Any) -> Span | None:
     return Span(low, high, "US_SSN", _GUESS, False)
 
 
+def _card_run(match: Any) -> Span | None:
+    return Span(*match.span(), "CREDIT_CARD", _CERTAIN, True) if is_card(match[0]) else None
+
+
+def _itin(match: Any) -> Span | None:
+    text, by = match[0], match["by"]
+    return Span(*match.span(), "US_ITIN", _GUESS, False) if text[5 + len(by) : -4] == by else None
+
+
+def _ip(match: Any) -> Span:
+    return Span(*match.span(), "IP_ADDRESS", _LIKELY, False)
+
+
+def _mac(match: Any) -> Span:
+    return Span(*match.span(), "MAC_ADDRESS", _LIKELY, False)
+
+
 def _iban(match: Any) -> Span | None:
     text = match[0]
     ends = [at + 1 for at, letter in enumerate(text) if letter.isalnum()]
@@ -223,6 +251,10 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("EMAIL_ADDRESS", _EMAIL, _email),
     ("CREDIT_CARD", _CARD, _card),
     ("CREDIT_CARD", _FLOAT, _float),
+    ("CREDIT_CARD", _CARD_RUN, _card_run),
     ("US_SSN", _SSN, _ssn),
+    ("US_ITIN", _ITIN, _itin),
+    ("IP_ADDRESS", _IP, _ip),
+    ("MAC_ADDRESS", _MAC, _mac),
     ("IBAN_CODE", _IBAN, _iban),
 )
