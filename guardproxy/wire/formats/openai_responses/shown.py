@@ -180,7 +180,7 @@ def _grow(item: _Item, name: str, tree: Mapping[str, Any]) -> None:
 def _closing(item: _Item) -> Iterator[dict[str, Any]]:
     """The events that end the open texts and parts of an item: each text before its part."""
     item.settle()
-    for path, (base, ids) in sorted(item.open.items(), key=lambda entry: (str(entry[0][:2]), -len(entry[0]))):
+    for path, (base, ids) in sorted(item.open.items(), key=lambda entry: (entry[0][:2], -len(entry[0]))):
         field_ = FLOWS[base].field if base in FLOWS else "part"
-        event = {"type": f"{base}.done", **ids, field_: item._at(path)}
+        event = {"type": f"{base}.done", **ids, field_: item.at(path)}
         yield {**event, "logprobs": []} if base == "response.output_text" else event
