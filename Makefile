@@ -15,16 +15,18 @@ else
 	$(BIN)/guardproxy serve --upstream $(UPSTREAM) --port $(PORT) --admin-port $(ADMIN_PORT)
 endif
 
-# Every run sees the same examples and the same order of sets; `make test-long` explores.
-PYTEST = PYTHONHASHSEED=0 $(BIN)/python -m pytest -q
+# Every run sees the same examples and the same order of sets; `make test-long` explores. The processes that tests start load
+# compiled files, whatever the environment says of writing them.
+PYTEST = PYTHONDONTWRITEBYTECODE= PYTHONHASHSEED=0 $(BIN)/python -m pytest -q
 PARALLEL = --numprocesses auto --maxprocesses 8
 
 # The unit tests, for the time between two edits: few examples, and none of those that load models or count work.
 quick: $(VENV)/.test
 	HYPOTHESIS_PROFILE=quick $(PYTEST) -m 'not export and not timing and not heavy' $(PARALLEL) --dist worksteal tests/unit
 
+# The slow files lie in tests/e2e and tests/property: in the order of their names they come first, and the small ones fill up.
 test: $(VENV)/.test
-	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile
+	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile --no-loadscope-reorder
 
 # The lines and branches that the unit tests reach. The pure packages have floors, which tests/kit/branch_coverage.py lists.
 coverage: $(VENV)/.test

@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from hypothesis import HealthCheck, settings
+from typer.main import get_command
 
 from tests.kit.plugins import Install, forget, installer
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-settings.register_profile("fixed", max_examples=60, deadline=None, suppress_health_check=_QUIET, derandomize=True)
+settings.register_profile("fixed", max_examples=150, deadline=None, suppress_health_check=_QUIET, derandomize=True)
 settings.register_profile("quick", settings.get_profile("fixed"), max_examples=10)
 settings.register_profile("long", max_examples=20_000, deadline=None, suppress_health_check=_QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def command_line() -> Iterator[None]:
+    """Builds the command line once: building it takes longer than most commands that tests give it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("typer.testing._get_command", cache(get_command))
+        yield
 
 
 @pytest.fixture

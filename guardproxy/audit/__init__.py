@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.audit.chain import open_line
+from guardproxy.audit.chain import ChainHead, open_line
 from guardproxy.audit.disk import reason
 from guardproxy.audit.document import (
     ENTRY_VERSION,
@@ -33,7 +33,7 @@ from guardproxy.audit.intents import abandoned, closing, unclosed
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.sinks import Sink, opened
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.sinks.file import FileSink, Receiver
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
@@ -41,6 +41,7 @@ __all__ = [
     "ENTRY_VERSION",
     "NO_KEY",
     "AnyEntry",
+    "ChainHead",
     "Closing",
     "FileSink",
     "Gap",
@@ -49,6 +50,7 @@ __all__ = [
     "LogReport",
     "Moves",
     "OffsetMap",
+    "Receiver",
     "Record",
     "RecordedAnswer",
     "RecordedAttempt",

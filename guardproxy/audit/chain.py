@@ -85,10 +85,11 @@ def begin(header: Mapping[str, Any]) -> tuple[bytes, ChainHead]:
     return _sealed({**header, "format": FORMAT}, -1)
 
 
-def seal(record: Mapping[str, Any], before: ChainHead) -> tuple[bytes, ChainHead]:
-    """The line that follows `before`, newline included, and its head. Raises `AuditError` for a record not in JSON."""
+def seal(record: Mapping[str, Any], before: ChainHead, *, is_small: bool = False) -> tuple[bytes, ChainHead]:
+    """The line that follows `before`, newline included, and its head. `is_small`: whether the record may be encoded in one
+    call. Raises `AuditError` for a record not in JSON."""
     _refuse(record, ("seq", "prev", "hash"))
-    return _sealed({**record, "seq": before.seq + 1, "prev": before.hash}, before.seq + 1)
+    return _sealed({**record, "seq": before.seq + 1, "prev": before.hash}, before.seq + 1, is_small=is_small)
 
 
 def _refuse(record: Mapping[str, Any], keys: tuple[str, ...]) -> None:
@@ -97,10 +98,10 @@ def _refuse(record: Mapping[str, Any], keys: tuple[str, ...]) -> None:
             raise AuditError(f"a record cannot set `{key}` itself")
 
 
-def _sealed(record: dict[str, Any], seq: int) -> tuple[bytes, ChainHead]:
+def _sealed(record: dict[str, Any], seq: int, *, is_small: bool = False) -> tuple[bytes, ChainHead]:
     """Seals a record. The record is encoded once: its hash is put between the keys that sort before and after `hash`."""
     try:
-        before, after = around(record, "hash")
+        before, after = around(record, "hash", is_small=is_small)
     except (TypeError, ValueError, RecursionError):  # `canonical` encodes the whole record, or raises
         digest = _hash(record)
         return canonical({**record, "hash": digest}) + b"\n", ChainHead(seq, digest)

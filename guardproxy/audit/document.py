@@ -245,6 +245,18 @@ class LogEntry(RecordPart, frozen=True, kw_only=True, tag_field="kind"):
     v: Version
     at: UnixTime
 
+    @property
+    def is_small(self) -> bool:
+        """Whether one call may convert and encode the whole entry."""
+        return True
+
+    def document(self) -> dict[str, Any]:
+        """The JSON object of the entry."""
+        if not self.is_small:
+            return RecordPart.document(self)
+        members: dict[str, Any] = msgspec.to_builtins(self)
+        return members
+
     def to_json(self) -> bytes:
         """The canonical JSON of the entry: sorted keys, no spaces, UTF-8. Raises `AuditError`."""
         return canonical(self.document())
@@ -310,12 +322,10 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
         tuple[RecordedPlaces, ...] | None, Meta(description="Where values may come back. Missing in old records.")
     ] = None
 
-    def document(self) -> dict[str, Any]:
-        """The JSON object of the record."""
-        if sum(self.sizes.values()) > _STEP_BYTES:
-            return RecordPart.document(self)
-        members: dict[str, Any] = msgspec.to_builtins(self)
-        return members
+    @property
+    def is_small(self) -> bool:
+        """Whether one call may convert and encode the whole record."""
+        return sum(self.sizes.values()) <= _STEP_BYTES
 
     @property
     def is_read(self) -> bool:

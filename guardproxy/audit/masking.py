@@ -45,6 +45,9 @@ class OffsetMap:
         return self.translate(start), self.masked_ends[at] if inside else self.translate(end)
 
 
+_UNMOVED = OffsetMap((), (), (), ())
+
+
 class Moves:
     """Maps offsets of a text whose edits become known over time."""
 
@@ -79,6 +82,8 @@ def mask(text: str, spans: Sequence[Span]) -> tuple[str, OffsetMap]:
 
     Raises `ValueError` for spans that are empty, not in order, overlapping or outside of the text.
     """
+    if not spans:
+        return text, _UNMOVED
     parts: list[str] = []
     masked_starts: list[int] = []
     masked_ends: list[int] = []

@@ -66,7 +66,7 @@ class Journal:
         with self._changed:
             self._entries.clear()
 
-    def wait(self, look: Callable[[list[ReceivedRequest]], T], timeout_s: float = 5.0) -> T:
+    def wait(self, look: Callable[[list[ReceivedRequest]], T], timeout_s: float = 60.0) -> T:
         """Waits until `look` returns a true value for the list, and returns that value. Only for threads other than that of
         the loop.
 

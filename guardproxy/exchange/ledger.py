@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from guardproxy.audit import Intent, Record
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import Notes, Side
-from guardproxy.exchange.recording import compose, intent
+from guardproxy.exchange.recording import Origin, compose, intent
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """The size of an exchange, by which the driver decides where the next step runs."""
+class Size(NamedTuple):
+    """The size of an exchange, by which the driver decides where the next step runs.
+
+    `values`: the number of sensitive values. `held_chars`: the number of characters of the answer that are held back. `begun`:
+    whether the head of the answer was sent. `restorable`: the number of values that may be restored in the answer.
+    """
 
     request_texts: int = 0
     answer_texts: int = 0
     values: int = 0
-    """The number of sensitive values."""
     request_bytes: int = 0
     answer_bytes: int = 0
     held_chars: int = 0
-    """The number of characters of the answer that are held back."""
     begun: bool = True
-    """Whether the head of the answer was sent."""
     restorable: int = 0
-    """The number of values that may be restored in the answer."""
 
 
 @dataclass(slots=True)
@@ -49,6 +48,7 @@ class Ledger:
     entry: QueuedFrame | None = None
     """The request's frame, once it was released."""
     _sent: Any = field(default_factory=hashlib.sha256)
+    _origin: Origin | None = None
 
     def begin(self, happened: RequestReceived | Refused) -> None:
         """Notes the time of the request, and the answers of the gateway's store."""
@@ -101,14 +101,20 @@ class Ledger:
         off."""
         if self.guard.bound is not None and not self.guard.bound.intent:
             return None
-        return intent(self.setting.origin, self.notes.unix_s, self.notes.seals)
+        return intent(self._identity(), self.notes.unix_s, self.notes.seals)
+
+    def _identity(self) -> Origin:
+        """The identity of the exchange, which its log entries share."""
+        if self._origin is None:
+            self._origin = self.setting.origin
+        return self._origin
 
     def record(self, outcome: str) -> Record:
         """The record so far."""
         notes, guard, answer = self.notes, self.guard, self.answer
         notes.seals["client"] = self.setting.keys.seal(self._sent.digest())
         return compose(
-            self.setting.origin,
+            self._identity(),
             outcome,
             notes,
             guard.bound,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.gateway.duty import Duty, Head, Steps
+from guardproxy.gateway.duty import Duty, Head
 from guardproxy.wire import codec_for
 
 _CODINGS = ("", "identity", "gzip", "deflate")
@@ -17,7 +17,7 @@ class BodyHeaders(Duty):
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
 
-    def admit(self, head: Head) -> Steps[Head]:
+    def admit(self, head: Head) -> Head:
         """The head. Raises `DownstreamError` (413, 415)."""
         if codec_for(head.route):
             self._check_form(head)
@@ -25,7 +25,6 @@ class BodyHeaders(Duty):
             raise DownstreamError(
                 ErrorCode.REQUEST_TOO_LARGE, f"the request body is larger than {self._limit_bytes} bytes"
             )
-        yield from ()
         return head
 
     def _check_form(self, head: Head) -> None:

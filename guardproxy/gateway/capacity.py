@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.gateway.duty import Duty, Head, Steps
+from guardproxy.gateway.duty import Duty, Head
 
 
 class Slots(Protocol):
@@ -30,11 +30,10 @@ class Capacity(Duty):
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
 
-    def admit(self, head: Head) -> Steps[Head]:
+    def admit(self, head: Head) -> Head:
         """The head. Raises `DownstreamError` (503)."""
         if self._slots.full():
             raise _full()
-        yield from ()
         return head
 
     def take(self) -> None:

@@ -36,6 +36,9 @@ class Credential:
     headers: Mapping[str, str]
 
 
+NO_CREDENTIAL = Credential("", {})
+
+
 def read_credential(headers: Mapping[str, str]) -> Credential:
     """What the client authenticates with. An empty header counts as absent. Raises `DownstreamError` (400) for a credential
     that is repeated, contradictory or in a form that the upstream could read otherwise."""

@@ -1,7 +1,7 @@
 """The contract of a duty: a task that the gateway does for every request.
 
-A duty is pure: what it decides follows from the head, the request and what the store answered. Its methods are generators. To
-ask the store, a method yields a tuple of calls and gets the tuple of their answers:
+A duty is pure: what it decides follows from the head, the request and what the store answered. A method that asks no store
+returns its result. A method that asks the store is a generator: it yields a tuple of calls and gets the tuple of their answers:
 
     def admit(self, head: Head) -> Steps[Head]:
         (count,) = yield (Add(f"requests:{head.tenant}", 1, ttl_s=60),)
@@ -25,6 +25,7 @@ from typing import Literal, TypeVar
 
 from guardproxy.audit import Record
 from guardproxy.decisions import Plan
+from guardproxy.gateway.credentials import NO_CREDENTIAL, Credential
 from guardproxy.gateway.store import Answer, Call
 from guardproxy.wire import Request
 
@@ -42,7 +43,7 @@ class Head:
     `method`, `path`, `query`, `headers`: as they were sent (a multi-valued mapping that ignores case). `address`: of the
     peer. `length_bytes`: what the body's announced length is. `unix_s`: when the request came. `route`: `POST /v1/messages`,
     or `unknown`. `tenant`: a pseudonym of the credential, `tenant_name`: what settings call its owner; empty where there is
-    none.
+    none. `credential`: the credential in normal form, once the duty `tenants` has read it.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Head:
     route: str = ""
     tenant: str = ""
     tenant_name: str = ""
+    credential: Credential = NO_CREDENTIAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +76,19 @@ class Duty:
 
     name: str = ""
 
-    def admit(self, head: Head) -> Steps[Head]:
+    def admit(self, head: Head) -> Head | Steps[Head]:
         """The head, with what this duty learned of the request. Raises `DownstreamError` to refuse it."""
-        yield from ()
         return head
 
-    def plan(self, head: Head, request: Request) -> Steps[Plan | None]:
+    def plan(self, head: Head, request: Request) -> Plan | Steps[Plan | None] | None:
         """Where the request goes; `None` if this duty has no say in it. `request`: the decoded body. Raises `DownstreamError`
         to refuse it. The plans of all duties are merged (`decisions.merged`) and recorded, and a replay takes the recorded
         plan."""
-        yield from ()
         return None
 
-    def settle(self, head: Head, record: Record) -> Steps[None]:
+    def settle(self, head: Head, record: Record) -> Steps[None] | None:
         """Takes note of an exchange that ended. Runs after the answer was sent."""
-        yield from ()
+        return None
 
 
 def has_stage(duty: Duty, stage: Stage) -> bool:

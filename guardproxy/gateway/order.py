@@ -6,7 +6,7 @@ answered on the way. A duty after a refusal is not asked. Kept: nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from guardproxy import plugins
@@ -49,17 +49,25 @@ class Duties:
         """Takes the head of `trail` through every duty. Raises `DownstreamError`: the refusal of a duty, or 503 where the store
         cannot be reached; `trail` then says how far the request came."""
         for duty in self._admitting:
-            trail.head = await self._run(duty.name, duty.admit(trail.head), trail.answers)
+            result = duty.admit(trail.head)
+            trail.head = result if isinstance(result, Head) else await self._run(duty.name, result, trail.answers)
 
     async def plan(self, trail: Trail, request: Request) -> tuple[Plan, ...]:
         """The plans of all duties. Raises `DownstreamError` as `admit` does."""
-        plans = [await self._run(duty.name, duty.plan(trail.head, request), trail.answers) for duty in self._planning]
-        return tuple(plan for plan in plans if plan is not None)
+        plans: list[Plan] = []
+        for duty in self._planning:
+            plan = duty.plan(trail.head, request)
+            if isinstance(plan, Generator):
+                plan = await self._run(duty.name, plan, trail.answers)
+            if plan is not None:
+                plans.append(plan)
+        return tuple(plans)
 
     async def settle(self, head: Head, record: Record) -> None:
         """Lets every duty take note of an exchange that ended. Raises `DownstreamError` where the store cannot be reached."""
         for duty in self._settling:
-            await self._run(duty.name, duty.settle(head, record), [])
+            if (steps := duty.settle(head, record)) is not None:
+                await self._run(duty.name, steps, [])
 
     async def _run(self, name: str, steps: Steps[Result], answers: list[StoreAnswered]) -> Result:
         given: tuple[Answer, ...] | None = None
@@ -86,6 +94,9 @@ def rerun(duties: Iterable[Duty], head: Head, answers: Iterable[StoreAnswered]) 
     for duty in duties:
         own = iter([answered.answers for answered in left if answered.duty == duty.name])
         steps = duty.admit(head)
+        if isinstance(steps, Head):
+            head = steps
+            continue
         given: tuple[Answer, ...] | None = None
         while True:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.gateway.duty import Duty, Head, Steps
+from guardproxy.gateway.duty import Duty, Head
 
 
 class Readiness(Duty):
@@ -17,11 +17,10 @@ class Readiness(Duty):
         self._is_draining = is_draining
         self._is_recording = is_recording
 
-    def admit(self, head: Head) -> Steps[Head]:
+    def admit(self, head: Head) -> Head:
         """The head. Raises `DownstreamError` (503)."""
         if self._is_draining():
             raise DownstreamError(ErrorCode.SHUTTING_DOWN)
         if not self._is_recording():
             raise DownstreamError(ErrorCode.AUDIT_UNAVAILABLE)
-        yield from ()
         return head

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.gateway.duty import Duty, Head, Steps
+from guardproxy.gateway.duty import Duty, Head
 from guardproxy.wire import codecs, served
 
 UNKNOWN = "unknown"  # what records and metrics call a route that is not listed: clients must not make up labels
@@ -20,18 +19,17 @@ class Routes(Duty):
     def __init__(self, pass_through: Iterable[str]) -> None:
         self._pass_through = frozenset(pass_through)
 
-    def named(self, head: Head) -> Head:
-        """The head with its route: the pattern that a format reads it by, `unknown` where it is not listed."""
-        route = f"{head.method} {head.path}"
+    def route_of(self, method: str, path: str) -> str:
+        """The route of a request: the pattern that a format reads it by, `unknown` where it is not listed."""
+        route = f"{method} {path}"
         if read_by := served(route):
-            return replace(head, route=read_by.route.text)
-        return replace(head, route=route if route in self._pass_through else UNKNOWN)
+            return read_by.route.text
+        return route if route in self._pass_through else UNKNOWN
 
-    def admit(self, head: Head) -> Steps[Head]:
+    def admit(self, head: Head) -> Head:
         """The head. Raises `DownstreamError` (404, 405)."""
         if head.route == UNKNOWN:
             raise self._unknown(head)
-        yield from ()
         return head
 
     def _unknown(self, head: Head) -> DownstreamError:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.credentials import digest, read_credential
-from guardproxy.gateway.duty import Duty, Head, Steps
+from guardproxy.gateway.duty import Duty, Head
 
 
 class TenantNames:
@@ -35,11 +35,12 @@ class Tenancy(Duty):
         self._names = names
         self._seal = seal
 
-    def admit(self, head: Head) -> Steps[Head]:
+    def admit(self, head: Head) -> Head:
         """The head with its tenant. Raises `DownstreamError` (400) for a credential that could be read in two ways."""
-        secret = read_credential(head.headers).secret
-        yield from ()
-        return replace(head, tenant=self._pseudonym(secret), tenant_name=self._names.name(secret))
+        credential = read_credential(head.headers)
+        secret = credential.secret
+        tenant, name = self._pseudonym(secret), self._names.name(secret)
+        return replace(head, tenant=tenant, tenant_name=name, credential=credential)
 
     def _pseudonym(self, secret: str) -> str:
         """Placeholders of one tenant mean nothing to another."""
@@ -51,9 +52,8 @@ class KnownTenants(Duty):
 
     name = "known-tenants"
 
-    def admit(self, head: Head) -> Steps[Head]:
+    def admit(self, head: Head) -> Head:
         """The head. Raises `DownstreamError` (401)."""
         if not head.tenant_name:
             raise DownstreamError(ErrorCode.UNKNOWN_CREDENTIAL)
-        yield from ()
         return head

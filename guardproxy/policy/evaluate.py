@@ -61,7 +61,7 @@ class Outcome(NamedTuple):
     attempt: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bound:
     """The rules for one request. `matched`: the verdict of each condition, by `Match.digest`, for the record."""
 
@@ -73,7 +73,6 @@ class Bound:
     _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
     _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)
     _concerned: dict[tuple[Direction, Kind, str], tuple[BoundRule, ...]] = field(default_factory=dict)
-    _judging: tuple[Check, ...] | None = None
 
     def checks_for(self, channel: Channel) -> tuple[Check, ...]:
         """The checks that some rule uses for this channel, each once, in a fixed order."""
@@ -112,7 +111,7 @@ class Bound:
             )
         return self._reads[direction]
 
-    @property
+    @lazy
     def guards(self) -> bool:
         """Whether a rule may edit or stop an answer."""
         return any(
@@ -146,21 +145,18 @@ class Bound:
             if (checks := [check for check in self._checks_of(bound) if not check.traits.needs_form or judges(check)])
         )
 
-    @property
+    @lazy
     def retries(self) -> bool:
         """Whether some rule may ask for another answer."""
         return any(isinstance(bound.decision, Retry) and bound.enforced for bound in self.rules)
 
-    @property
+    @lazy
     def judging(self) -> tuple[Check, ...]:
         """The checks that need a form."""
-        if self._judging is None:
-            checks = {check.name: check for bound in self.rules for check in self._checks_of(bound)}
-            judging = (check for _, check in sorted(checks.items()) if check.traits.needs_form)
-            object.__setattr__(self, "_judging", tuple(judging))
-        return self._judging or ()
+        checks = {check.name: check for bound in self.rules for check in self._checks_of(bound)}
+        return tuple(check for _, check in sorted(checks.items()) if check.traits.needs_form)
 
-    @property
+    @lazy
     def mends(self) -> bool:
         """Whether some check may offer a repaired text of the model."""
         return any(check.traits.offers_repairs for check in self.judging)
@@ -169,26 +165,26 @@ class Bound:
         checks = (self.checks.get((bound.policy.name, name)) for name in bound.names.values())
         return [check for check in checks if check]
 
-    @property
+    @lazy
     def refuses_unmapped(self) -> bool:
         return any(policy.unmapped == "refuse" for policy in self.policies)
 
-    @property
+    @lazy
     def refuses_opaque(self) -> frozenset[str]:
         """The kinds of opaque content that some policy refuses."""
         return frozenset(kind for policy in self.policies for kind in policy.opaque)
 
-    @property
+    @lazy
     def refuses_token_ids(self) -> bool:
         """Whether some policy refuses integers that stand for a text."""
         return any(policy.token_ids != "pass" for policy in self.policies)  # noqa: S105 - not a password
 
-    @property
+    @lazy
     def keep(self) -> Keep:
         """How much of the text the record keeps: the least that any policy wants."""
         return "none" if any(policy.keep == "none" for policy in self.policies) else "redacted"
 
-    @property
+    @lazy
     def intent(self) -> bool:
         """Whether the log records the intent of the exchange before the request goes upstream: if any policy wants it, or if
         no policy applies."""
@@ -283,7 +279,7 @@ class PolicySet:
         """Whether a condition reads the body of a request."""
         return any(policy.match.when or policy.match.models is not None for policy in self.policies)
 
-    @property
+    @lazy
     def fallbacks(self) -> frozenset[str]:
         """The names of all upstreams that some rule falls back to."""
         retries = (rule.retry for policy in self.policies for rule in policy.rules if rule.retry)

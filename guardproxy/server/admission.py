@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import ip_network
 
 from multidict import CIMultiDict
@@ -36,7 +36,6 @@ from guardproxy.gateway import (
     TenantNames,
     Trail,
     load_duties,
-    read_credential,
     refuse_in_query,
 )
 from guardproxy.policy import PolicySet
@@ -47,6 +46,7 @@ from guardproxy.server.onward import fallback_headers, refuse_names, upstream_he
 from guardproxy.wire import Bounds, Codec, codec_for, codec_of_client
 from guardproxy.wire.json import JsonFault
 
+LIMIT_KEYS = 1024  # tenants whose keys are kept
 SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
 
 
@@ -80,6 +80,7 @@ class Admission:
         self._slots = slots
         self._key = key
         self._engine = engine
+        self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s, bounds_of(config))
         self._hops = tuple(map(ip_network, config.trusted_hop))
         self._more = frozenset(map(str.lower, config.request_header))
@@ -103,7 +104,7 @@ class Admission:
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
         """Admits a request. `held`: the account for the memory of its body."""
-        trail = Trail(self._routes.named(head_of(request)))
+        trail = Trail(self._head(request))
         policies = self._policies()
         codec = codec_for(trail.head.route)
         headers: CIMultiDict[str] = CIMultiDict()
@@ -114,9 +115,8 @@ class Admission:
             if codec:
                 check_query(trail.head.query, codec.contract.query)
             await self.duties.admit(trail)
-            credential = read_credential(request.headers)
             about = request.headers.items(), ",".join(request.headers.getall("Connection", []))
-            headers = upstream_headers(*about, credential.headers, self._seal, self._more)
+            headers = upstream_headers(*about, trail.head.credential.headers, self._seal, self._more)
             asked = asked_for(request.headers, policies.headers)
             await request.go_on()
             held.credential = trail.head.tenant
@@ -148,7 +148,7 @@ class Admission:
             tenant_name=head.tenant_name,
             codec=chosen,
             policies=policies,
-            keys=Keys.of(self._key, head.tenant, self._seal),
+            keys=self._keys_of(head.tenant),
             limits=self._limits,
             engine=self._engine,
             receipts=self._config.receipts == "on",
@@ -161,6 +161,21 @@ class Admission:
             own = fallback_headers(headers, chosen.contract.key_header, self._config.key_for(upstream))
             targets[upstream] = self._config.upstream_for(upstream) + where, own
         return AdmittedRequest(exchange, first, targets, head)
+
+    def _head(self, request: HttpRequest) -> Head:
+        """The head that duties see of a request. The path and the query are unchanged."""
+        path, _, query = request.raw_path.partition("?")
+        return Head(
+            id=secrets.token_hex(12),
+            method=request.method,
+            path=path,
+            query=query,
+            headers=request.headers,
+            address=request.remote or "",
+            length_bytes=request.content_length,
+            unix_s=time.time(),
+            route=self._routes.route_of(request.method, path),
+        )
 
     async def _plans(self, trail: Trail, codec: Codec, body: bytes) -> tuple[Plan, ...]:
         """The plans of the duties for the request. An unreadable body has no plan, because the exchange refuses it. Raises
@@ -186,21 +201,6 @@ class Admission:
     def _seal(self, data: bytes) -> str:
         """A keyed digest of the data. It commits to the bytes and cannot be reversed by guessing."""
         return hashlib.blake2b(data, digest_size=16, key=self._key[:64]).hexdigest()
-
-
-def head_of(request: HttpRequest) -> Head:
-    """The head that duties see of a request. The path and the query are unchanged."""
-    path, _, query = request.raw_path.partition("?")
-    return Head(
-        id=secrets.token_hex(12),
-        method=request.method,
-        path=path,
-        query=query,
-        headers=request.headers,
-        address=request.remote or "",
-        length_bytes=request.content_length,
-        unix_s=time.time(),
-    )
 
 
 def bounds_of(config: Config) -> Bounds:

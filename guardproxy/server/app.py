@@ -25,7 +25,7 @@ from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
 from guardproxy.server.admission import Admission, AdmittedRequest
 from guardproxy.server.driver import Driver
-from guardproxy.server.listener import HttpRequest, Listener, owner_of
+from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
 from guardproxy.server.recorder import Recorder, key_of, log_of
 from guardproxy.server.reload import Reload
@@ -93,6 +93,7 @@ class Server:
         self._slots: set[asyncio.Task[Any]] = set()
         self._settling: set[asyncio.Task[None]] = set()
         self.draining = False
+        self.metrics.open.set_function(lambda: len(self._open))
         is_recording = lambda: self._recorder.healthy  # noqa: E731
         self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine)
         self._show_breakers()
@@ -194,10 +195,9 @@ class Server:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
-        self.metrics.open.inc()
         began = time.perf_counter()
         route, driver = UNKNOWN, None
-        held = self._admission.bodies.hold(owner_of(request.remote or ""))
+        held = self._admission.bodies.hold(request.owner)
         try:
             admitted = await self._admission.admit(request, held)
             route = admitted.exchange.setting.route
@@ -208,7 +208,6 @@ class Server:
             held.release()
             del self._open[task]
             self._slots.discard(task)
-            self.metrics.open.dec()
             if driver and driver.finished:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)

@@ -146,9 +146,11 @@ def named(headers: Mapping[str, str]) -> tuple[str, str]:
     return first_language(headers.get("Content-Language", "")), headers.get("x-guardproxy-conversation", "")
 
 
-def is_trusted(peer: object, hops: Iterable[IPv4Network | IPv6Network]) -> bool:
+def is_trusted(peer: object, hops: Collection[IPv4Network | IPv6Network]) -> bool:
     """Whether a connection comes from a hop that may name conversations and languages. `peer`: its address, as the transport
     gives it."""
+    if not hops:
+        return False
     try:
         address = ip_address(str(peer[0]).partition("%")[0]) if isinstance(peer, (tuple, list)) and peer else None
     except ValueError:

@@ -28,12 +28,14 @@ from guardproxy.wire.decoding import (
     counts,
     edited_frame,
     events_of,
+    index_of,
     indexed,
     is_delta,
     leaf_of,
 )
 from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, without_kinds
+from guardproxy.wire.json_codec import Grammar, JsonCodec
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.protocol_words import is_chance, is_short, undated
 from guardproxy.wire.registry import codec_for, codec_of_client, codecs, missing_members, served
@@ -67,6 +69,8 @@ __all__ = [
     "Demand",
     "Fields",
     "Framing",
+    "Grammar",
+    "JsonCodec",
     "KeyHeader",
     "LeafPlace",
     "MediaTypes",
@@ -94,6 +98,7 @@ __all__ = [
     "expect_list",
     "expect_type",
     "first_text",
+    "index_of",
     "indexed",
     "is_chance",
     "is_delta",

@@ -207,6 +207,12 @@ def indexed(tree: Any, path: Path) -> Path:
     return tuple(out)
 
 
+def index_of(node: dict[str, Any]) -> int:
+    """Returns the `index` of a choice or block; 0 if it has none."""
+    index = node.get("index")
+    return index if isinstance(index, int) else 0
+
+
 @dataclass(slots=True)
 class StreamDecoder:
     """Decodes a stream of JSON events. A format's decoder derives from it and interprets its frames. `words`: the vocabulary
@@ -287,9 +293,11 @@ class StreamDecoder:
         self._over = True
         return [Fault(code, message)]
 
-    def over(self) -> None:
-        """Ends the answer: later bytes are neither read nor sent."""
+    def finish(self) -> list[Event]:
+        """Ends a complete answer: closes every channel. Later bytes are neither read nor sent."""
+        self.complete = True
         self._over = True
+        return self.close_all()
 
     def close_all(self) -> list[Event]:
         events: list[Event] = [End(channel) for channel in self._open]

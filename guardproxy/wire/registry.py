@@ -96,15 +96,29 @@ def codecs() -> tuple[Codec, ...]:
     return tuple({id(served.codec): served.codec for served in _table()}.values())
 
 
+def _matched(route: str) -> ServedRoute | None:
+    return next((candidate for candidate in _table() if candidate.route.match(route) is not None), None)
+
+
+@cache
+def _by_text() -> Mapping[str, ServedRoute]:
+    """Returns the format of each route by the text of its pattern."""
+    by_text: dict[str, ServedRoute] = {}
+    for candidate in _table():
+        by_text.setdefault(candidate.route.text, _matched(candidate.route.text) or candidate)
+    return by_text
+
+
 def served(route: str) -> ServedRoute | None:
     """Returns the pattern and the format for a method and a path such as `POST /v1/messages`; `None` if no format reads
     them."""
-    return next((candidate for candidate in _table() if candidate.route.match(route) is not None), None)
+    known = _by_text().get(route)
+    return known if known is not None and not known.route.parameters else _matched(route)
 
 
 def codec_for(route: str) -> Codec | None:
     """Returns the format of a route: a method and a path, or the pattern itself; `None` if no format reads it."""
-    found = served(route) or next((candidate for candidate in _table() if candidate.route.text == route), None)
+    found = _by_text().get(route) or _matched(route)
     return found.codec if found else None
 
 

@@ -35,8 +35,8 @@ def expect_type(
     value = tree.get(key)
     if value is None and not required:
         return
-    wrong_bool = isinstance(value, bool) and types is not bool
-    if not isinstance(value, types) or wrong_bool:
+    is_wrong_bool = (value is True or value is False) and types is not bool  # `True` is also an `int`
+    if not isinstance(value, types) or is_wrong_bool:
         found = "is missing" if value is None else f"must be {_name(types)}"
         raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{field}` {found}", field)
 

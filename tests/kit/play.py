@@ -92,6 +92,7 @@ class Play:
     clock: Callable[[], float] = lambda: 0.0
     receipts: bool = False
     exchange: Exchange = field(init=False)
+    _record: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         about = setting(self.policies, self.route, limits=self.limits, engine="test", receipts=self.receipts)
@@ -164,8 +165,9 @@ class Play:
     @property
     def record(self) -> dict[str, Any]:
         """The record, less what depends on time and on how many scans it took."""
-        record = members(self.finish.record)
-        return {key: value for key, value in record.items() if key not in ("timings", "scans", "bytes")}
+        if self._record is None:
+            self._record = members(self.finish.record)
+        return {key: value for key, value in self._record.items() if key not in ("timings", "scans", "bytes")}
 
 
 def events(data: bytes) -> Iterator[tuple[str | None, Any]]:

@@ -45,3 +45,4 @@ def forget() -> None:
     """What is installed is read anew."""
     plugins.installed.cache_clear()
     registry._table.cache_clear()
+    registry._by_text.cache_clear()

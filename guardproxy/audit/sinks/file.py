@@ -1,6 +1,6 @@
 """A log as files in a folder, written by one process at a time; a record counts as kept only when it is durable.
 
-In: records from any thread. Out: a future for each record, resolved when the record is on disk. Kept: an open file and its
+In: records from any thread. Out: a call for each record, when the record is on disk. Kept: an open file and its
 lock, the head of the chain, a queue, one writer thread.
 
 The thread takes all waiting records, seals them, writes them with one call and syncs once. During the sync the next batch
@@ -50,8 +50,27 @@ _LIMIT_ROLLS = 3  # how often a file may vanish during one batch
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _log = logging.getLogger(__name__)
 
-Kept = tuple["Future[tuple[int, str]]", ChainHead, bytes]
-Waiting = tuple[LogEntry | Mapping[str, Any], "Future[tuple[int, str]]"]
+Receiver = Callable[[ChainHead | AuditError], None]
+"""Called once when a record is on disk, with its place in the chain, or when it cannot be kept, with the error."""
+
+
+class _Entry:
+    """A record that waits to be kept. `receive`: `None` once it was called."""
+
+    __slots__ = ("receive", "record")
+
+    def __init__(self, record: LogEntry | Mapping[str, Any], receive: Receiver) -> None:
+        self.record = record
+        self.receive: Receiver | None = receive
+
+    def settle(self, result: ChainHead | AuditError) -> None:
+        """Reports the result, if none was reported before."""
+        receive, self.receive = self.receive, None
+        if receive is not None:
+            receive(result)
+
+
+Kept = tuple[_Entry, ChainHead, bytes]
 
 
 class FileSink:
@@ -88,7 +107,7 @@ class FileSink:
         self._pause_s = 0.0
         self._why = ""
         self._lock = Lock()
-        self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._closed = False
         self._since = 0.0
         self.trouble = ""
@@ -134,19 +153,31 @@ class FileSink:
         """The number of records in the next batch so far."""
         return self._queue.qsize()
 
-    def append(self, record: LogEntry | Mapping[str, Any]) -> Future[tuple[int, str]]:
-        """Takes a record, which must not change any more. The future gives its `seq` and `hash` once the record is on disk.
+    def put(self, record: LogEntry | Mapping[str, Any], receive: Receiver) -> None:
+        """Takes a record, which must not change any more. It is kept even if nobody waits for it any more.
 
-        The future fails with `AuditError` if the record is not JSON, or if the log is closed or cannot be written. It cannot
-        be cancelled: a record is kept even if nobody waits for it any more.
+        `receive` gets an `AuditError` if the record is not JSON, or if the log is closed or cannot be written. It is called in
+        the writer thread, or at once if the record is refused. It must return at once and raise nothing.
         """
-        future: Future[tuple[int, str]] = Future()
-        future.set_running_or_notify_cancel()
         with self._lock:
             if self.healthy:
-                self._queue.put((record, future))
-                return future
-        future.set_exception(self._refusal())
+                self._queue.put(_Entry(record, receive))
+                return
+        receive(self._refusal())
+
+    def append(self, record: LogEntry | Mapping[str, Any]) -> Future[tuple[int, str]]:
+        """Takes a record, as `put` does. The future gives its `seq` and `hash` once the record is on disk. It cannot be
+        cancelled."""
+        future: Future[tuple[int, str]] = Future()
+        future.set_running_or_notify_cancel()
+
+        def receive(result: ChainHead | AuditError) -> None:
+            if isinstance(result, AuditError):
+                future.set_exception(result)
+            else:
+                future.set_result((result.seq, result.hash))
+
+        self.put(record, receive)
         return future
 
     def close(self) -> None:
@@ -175,16 +206,16 @@ class FileSink:
                 BaseException
             ) as error:  # after any error, no caller may wait for ever or believe that its record is kept
                 self._fail(error)
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(self._refusal())
+            for entry in batch:
+                if entry.receive is not None:
+                    entry.settle(self._refusal())
         with suppress(Exception):
             if self._segment.in_place():
                 self._segment.keep_head()
         self._segment.close()
 
-    def _drain(self, wait_s: float) -> tuple[list[Waiting], bool]:
-        batch: list[Waiting] = []
+    def _drain(self, wait_s: float) -> tuple[list[_Entry], bool]:
+        batch: list[_Entry] = []
         try:
             item = self._queue.get(timeout=wait_s)
             while item is not None:
@@ -194,7 +225,7 @@ class FileSink:
             return batch, False
         return batch, True
 
-    def _commit(self, batch: list[Waiting]) -> None:
+    def _commit(self, batch: list[_Entry]) -> None:
         """Returns when the batch is durable in a file that the path leads to."""
         for _ in range(_LIMIT_ROLLS):
             if not self._segment.in_place():
@@ -207,25 +238,29 @@ class FileSink:
         else:
             raise AuditError(GONE)
         self._wait_s = self._retry_s
-        for future, head, _ in kept:
-            future.set_result((head.seq, head.hash))
+        for entry, head, _ in kept:
+            entry.settle(head)
         self._durable([line for _, _, line in kept])
         if self._segment.head.seq - self._segment.head_kept >= self._head_every:
             self._segment.keep_head()
 
-    def _write(self, batch: list[Waiting]) -> list[Kept]:
+    def _write(self, batch: list[_Entry]) -> list[Kept]:
         """Appends a batch to the file. A record that is not JSON fails alone."""
         head = self._segment.head
         kept: list[Kept] = []
-        for record, future in batch:
-            if future.done():
+        for entry in batch:
+            if entry.receive is None:
                 continue
+            record = entry.record
             try:
-                line, head = seal(record.document() if isinstance(record, LogEntry) else record, head)
+                if isinstance(record, LogEntry):
+                    line, head = seal(record.document(), head, is_small=record.is_small)
+                else:
+                    line, head = seal(record, head)
             except AuditError as error:
-                future.set_exception(error)
+                entry.settle(error)
                 continue
-            kept.append((future, head, line))
+            kept.append((entry, head, line))
         if kept:
             self._segment.append(b"".join(line for _, _, line in kept), head)
         return kept

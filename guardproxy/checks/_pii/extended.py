@@ -217,20 +217,20 @@ def _ssn(match: Any) -> Span | None:
 
 
 def _card_run(match: Any) -> Span | None:
-    return Span(*match.span(), "CREDIT_CARD", _CERTAIN, True) if is_card(match[0]) else None
+    return Span(match.start(), match.end(), "CREDIT_CARD", _CERTAIN, True) if is_card(match[0]) else None
 
 
 def _itin(match: Any) -> Span | None:
     text, by = match[0], match["by"]
-    return Span(*match.span(), "US_ITIN", _GUESS, False) if text[5 + len(by) : -4] == by else None
+    return Span(match.start(), match.end(), "US_ITIN", _GUESS, False) if text[5 + len(by) : -4] == by else None
 
 
 def _ip(match: Any) -> Span:
-    return Span(*match.span(), "IP_ADDRESS", _LIKELY, False)
+    return Span(match.start(), match.end(), "IP_ADDRESS", _LIKELY, False)
 
 
 def _mac(match: Any) -> Span:
-    return Span(*match.span(), "MAC_ADDRESS", _LIKELY, False)
+    return Span(match.start(), match.end(), "MAC_ADDRESS", _LIKELY, False)
 
 
 def _iban(match: Any) -> Span | None:

@@ -58,14 +58,14 @@ def test_readiness() -> None:
 def test_routes() -> None:
     routes = Routes(["GET /v1/models"])
     for method, path in (("POST", "/v1/messages"), ("GET", "/v1/models")):
-        head = routes.named(Head("1", method, path))
+        head = Head("1", method, path, route=routes.route_of(method, path))
         assert rerun([routes], head, []).route == f"{method} {path}"
     for method, path, wanted in (
         ("GET", "/v1/messages", (405, "method_not_allowed")),
         ("POST", "/v1/models", (405, "method_not_allowed")),
         ("POST", "/v1/other", (404, "unknown_route")),
     ):
-        head = routes.named(Head("1", method, path))
+        head = Head("1", method, path, route=routes.route_of(method, path))
         assert head.route == UNKNOWN
         assert refusal(routes, head) == wanted
 

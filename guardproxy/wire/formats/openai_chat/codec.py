@@ -8,42 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Count, Event, Frame, Opaque, Text
-from guardproxy.redaction import NO_SHAPES, Shape, Shapes
+from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import AnswerFacts, Decoder, Request
-from guardproxy.wire.decoding import (
-    LeafPlace,
-    StreamDecoder,
-    WholeDecoder,
-    counts,
-    edited_frame,
-    events_of,
-    indexed,
-    is_delta,
-    leaf_of,
-    nothing,
-)
+from guardproxy.wire.codec import AnswerFacts
+from guardproxy.wire.decoding import LeafPlace, StreamDecoder, counts, index_of, indexed, is_delta
 from guardproxy.wire.formats.openai_chat import author, turns
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT
 from guardproxy.wire.formats.openai_chat.echoes import trim, withhold
 from guardproxy.wire.formats.openai_chat.places import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.formats.openai_chat.schemas import shape_of, shapes_of
 from guardproxy.wire.framing import StreamEvent
-from guardproxy.wire.framing.sse import KEEP_ALIVE, comment, frame
-from guardproxy.wire.json import Map, TreeLeaf, dotted, edited, is_word, listed, text, walk, write
-from guardproxy.wire.requests import expect_list, expect_type, read_body
+from guardproxy.wire.framing.sse import frame
+from guardproxy.wire.json import Map, TreeLeaf, dotted, is_word, listed, text, write
+from guardproxy.wire.json_codec import Grammar, JsonCodec
+from guardproxy.wire.requests import expect_list, expect_type
 from guardproxy.wire.turns import Turns
 
 
-def _counts_of(tree: Any) -> tuple[Count, ...]:
+def _counts_of(shapes: Shapes, tree: Any) -> tuple[Count, ...]:
     """Returns the offsets of annotations in the content."""
     return tuple(
-        Count((*where, "start_index"), (*where, "end_index"), f"choices[{_index(choice)}].message.content")
+        Count((*where, "start_index"), (*where, "end_index"), f"choices[{index_of(choice)}].message.content")
         for number, choice in enumerate(_choices(tree))
         for name in ("message", "delta")
         if isinstance(answer := choice.get(name), dict) and "annotations" in answer
@@ -66,11 +55,6 @@ def _notice(tree: Any, seen: AnswerFacts) -> None:
 def _choices(tree: Any) -> list[dict[str, Any]]:
     choices = tree.get("choices")
     return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
-
-
-def _index(choice: dict[str, Any]) -> int:
-    index = choice.get("index")
-    return index if isinstance(index, int) else 0
 
 
 def _is_plain(value: Any) -> bool:
@@ -105,7 +89,7 @@ class ChatDecoder(StreamDecoder):
         return shape_of(self.shapes, tree, found)
 
     def counts_of(self, tree: Any) -> tuple[Count, ...]:
-        return _counts_of(tree)
+        return _counts_of(self.shapes, tree)
 
     def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
         path = indexed(tree, found.path)
@@ -116,20 +100,18 @@ class ChatDecoder(StreamDecoder):
     def special(self, event: StreamEvent) -> list[Event] | None:
         if event.data is None or event.data.strip() != b"[DONE]":
             return None
-        self.complete = True
-        self.over()
-        return [*self.close_all(), Opaque(Frame(_DONE, streamed=True, terminal=True))]
+        return [*self.finish(), Opaque(Frame(_DONE, streamed=True, terminal=True))]
 
     def after(self, tree: Any) -> list[Event]:
         _notice(tree, self.seen)
         events: list[Event] = []
         for choice in _choices(tree):
             if choice.get("finish_reason"):
-                self._finished.add(_index(choice))
-                self._unfinished.discard(_index(choice))
-                events += self.close_run(f"choices[{_index(choice)}]")
-            elif _index(choice) not in self._finished:
-                self._unfinished.add(_index(choice))
+                self._finished.add(index_of(choice))
+                self._unfinished.discard(index_of(choice))
+                events += self.close_run(f"choices[{index_of(choice)}]")
+            elif index_of(choice) not in self._finished:
+                self._unfinished.add(index_of(choice))
             self.complete = not self._unfinished
         if tree.get("error"):
             self.complete = True
@@ -141,10 +123,10 @@ class ChatDecoder(StreamDecoder):
         if not self.head and tree.get("id"):  # taken from a sent frame, so its words were scanned
             self.head = {key: tree[key] for key in ("id", "object", "created", "model") if _is_plain(tree.get(key))}
         for choice in _choices(tree):
-            (self.shown.discard if choice.get("finish_reason") else self.shown.add)(_index(choice))
+            (self.shown.discard if choice.get("finish_reason") else self.shown.add)(index_of(choice))
 
 
-class OpenAIChat:
+class OpenAIChat(JsonCodec[ChatDecoder]):
     """The codec."""
 
     name = "openai_chat"
@@ -154,8 +136,20 @@ class OpenAIChat:
     turns: Turns = turns
     author: Author = author
 
-    def read_request(self, path: str, query: str, body: bytes) -> Request:
-        tree = read_body(body)
+    stream = ChatDecoder
+    grammar = Grammar(
+        request=REQUEST,
+        answer=RESPONSE,
+        json_answer=JSON_RESPONSE,
+        error=text("error"),
+        shapes_of=shapes_of,
+        shape_of=shape_of,
+        notice=_notice,
+        withhold=withhold,
+        counts_of=_counts_of,
+    )
+
+    def check(self, tree: dict[str, Any]) -> None:
         expect_type(tree, "model", str)
         expect_type(tree, "stream", bool)
         expect_list(tree, "messages", required=True)
@@ -166,42 +160,18 @@ class OpenAIChat:
         for number, message in enumerate(tree["messages"]):
             expect_type(message, "role", str, f"messages[{number}]", required=True)
             expect_type(message, "content", (str, list), f"messages[{number}]")
-        whole, shapes = Frame(body, tree), shapes_of(tree)
-        return Request(
-            tree.get("model") or "",
-            bool(tree.get("stream")),
-            whole,
-            lambda: events_of(walk(tree, REQUEST, words=CONTRACT.words), whole, "request", partial(shape_of, shapes)),
-            shapes,
-        )
 
-    def decoder(
-        self,
-        *,
-        streamed: bool,
-        failed: bool,
-        limit_bytes: int,
-        read: bool = True,
-        guarded: bool = False,
-        shapes: Shapes = NO_SHAPES,
-    ) -> Decoder:
-        without = withhold if guarded else nothing
-        if streamed:
-            return ChatDecoder(limit_bytes, read, shapes, without, CONTRACT.words)
-        how = text("error") if failed else JSON_RESPONSE if shapes.answer else RESPONSE
-        return WholeDecoder(
-            how, _notice, limit_bytes, partial(shape_of, shapes), read, without, _counts_of, CONTRACT.words
-        )
+    def edited_tree(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
+        tree = super().edited_tree(frame, texts)
+        if texts and texts[0][0].channel.direction == "response":
+            _drop_echoes(tree, texts)
+        return tree
 
-    def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        return edited_frame(frame, _without_echoes(frame, texts))
-
-    def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        tree = _without_echoes(frame, texts)
+    def without_end(self, frame: Frame, tree: Any) -> Any:
         for choice in _choices(tree):
             choice["finish_reason"] = None
         tree.pop("usage", None)
-        return edited_frame(frame, tree)
+        return tree
 
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         kind = "invalid_request_error" if status < 500 else "server_error"
@@ -210,31 +180,15 @@ class OpenAIChat:
     def error_event(self, code: str, message: str) -> bytes:
         return frame(self.error(500, code, message)) + _DONE
 
-    def filtered(self, decoder: Decoder, message: str) -> bytes:
-        head = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
-        open_choices: set[int] = {0}
-        if isinstance(decoder, ChatDecoder):
-            head |= decoder.head
-            open_choices = decoder.shown or open_choices
+    def ending(self, decoder: ChatDecoder, message: str) -> bytes:
+        head = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", **decoder.head}
         ending: dict[str, Any] = {"delta": {}, "logprobs": None, "finish_reason": "content_filter"}
-        chunks = [frame(write({**head, "choices": [{"index": index, **ending}]})) for index in sorted(open_choices)]
-        return b"".join(chunks) + _DONE
-
-    def keep_alive(self) -> bytes:
-        return KEEP_ALIVE
-
-    def opening(self, model: str) -> bytes:
-        return b""
-
-    def comment(self, text: str) -> bytes:
-        return comment(text)
+        choices = sorted(decoder.shown or {0})
+        return b"".join(frame(write({**head, "choices": [{"index": index, **ending}]})) for index in choices) + _DONE
 
 
-def _without_echoes(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
-    """Returns the edited tree without fields that repeat the old text or its length: token probabilities, size padding."""
-    tree = edited(frame.tree, [(leaf_of(old), new) for old, new in texts])
-    if not texts or texts[0][0].channel.direction != "response":
-        return tree
+def _drop_echoes(tree: Any, texts: Sequence[tuple[Text, str]]) -> None:
+    """Drops the fields of an edited answer that repeat the old text or its length: token probabilities, size padding."""
     tree.pop("obfuscation", None)
     for number, choice in enumerate(tree["choices"] if isinstance(tree.get("choices"), list) else []):
         mine = [(old, new) for old, new in texts if old.path[:2] == ("choices", number)] if _speaks(choice) else []
@@ -245,7 +199,6 @@ def _without_echoes(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
             choice["logprobs"] = None
         elif choice.get("logprobs"):
             trim(choice, {str(old.path[-1]): (old.text, new) for old, new in mine if len(old.path) == _OF_ANSWER})
-    return tree
 
 
 _OF_ANSWER = 4  # `choices[0].message.content`
