@@ -121,7 +121,9 @@ def response_texts(data: bytes) -> dict[str, str]:
         elif name == "response.output_item.done":
             _agree({key[1:]: text for key, text in said.items() if key[0] == tree["output_index"]}, tree["item"])
         elif name in ("response.content_part.done", "response.reasoning_summary_part.done"):
-            place = ("content", tree["content_index"]) if "content_index" in tree else ("summary", tree["summary_index"])
+            place = (
+                ("content", tree["content_index"]) if "content_index" in tree else ("summary", tree["summary_index"])
+            )
             start = (tree["output_index"], *place)
             _agree({key[3:]: text for key, text in said.items() if key[:3] == start}, tree["part"])
         elif name in ("response.completed", "response.incomplete", "response.failed"):

@@ -57,7 +57,7 @@ def test_another_package_may_bring_a_format(install: Install) -> None:
     codec = foreign()
     install("guardproxy.wire", "foreign", codec)
     assert codec_for("POST /acme") is codec
-    assert [one.name for one in codecs()] == ["openai_chat", "anthropic_messages", "foreign"]
+    assert [one.name for one in codecs()] == ["openai_chat", "anthropic_messages", "openai_responses", "foreign"]
 
 
 def incomplete() -> Any:

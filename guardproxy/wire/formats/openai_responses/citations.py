@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from guardproxy.events import Count, Path
+from guardproxy.redaction import Shapes
 from guardproxy.wire.formats.openai_responses.events import number
 from guardproxy.wire.json import dotted, listed, members
 
 _HOLDERS = ("output_index", "content_index")
 
 
-def counts_of(tree: Any) -> tuple[Count, ...]:
-    """Returns the numbers of a response or of an event."""
+def counts_of(shapes: Shapes, tree: Any) -> tuple[Count, ...]:
+    """Returns the numbers of a response or of an event. `shapes`: not read, as all texts are in the answer."""
     return tuple(_counts(tree))
 
 

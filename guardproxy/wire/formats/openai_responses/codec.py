@@ -7,15 +7,11 @@ and its `type` are written from one value. The last event repeats the whole answ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Frame, Text
-from guardproxy.redaction import NO_SHAPES, Shapes
 from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import Decoder, Request
-from guardproxy.wire.decoding import WholeDecoder, edited_frame, events_of, leaf_of, nothing
 from guardproxy.wire.formats.openai_responses import author, turns
 from guardproxy.wire.formats.openai_responses.citations import counts_of
 from guardproxy.wire.formats.openai_responses.contract import COMPACT, CONTRACT, COUNT, CREATE
@@ -23,12 +19,11 @@ from guardproxy.wire.formats.openai_responses.events import TERMINAL
 from guardproxy.wire.formats.openai_responses.places import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.formats.openai_responses.replies import event
 from guardproxy.wire.formats.openai_responses.schemas import shape_of, shapes_of
-from guardproxy.wire.formats.openai_responses.shown import ShownAnswer
 from guardproxy.wire.formats.openai_responses.stream import ResponsesDecoder, notice
 from guardproxy.wire.formats.openai_responses.token_data import trim, withhold
-from guardproxy.wire.framing.sse import KEEP_ALIVE, comment
-from guardproxy.wire.json import edited, text, walk, write
-from guardproxy.wire.requests import expect_list, expect_type, read_body
+from guardproxy.wire.json import text, write
+from guardproxy.wire.json_codec import Grammar, JsonCodec
+from guardproxy.wire.requests import expect_list, expect_type
 from guardproxy.wire.turns import Turns
 
 _BACKGROUND = (
@@ -37,7 +32,7 @@ _BACKGROUND = (
 )
 
 
-class OpenAIResponses:
+class OpenAIResponses(JsonCodec[ResponsesDecoder]):
     """The codec."""
 
     name = "openai_responses"
@@ -47,8 +42,20 @@ class OpenAIResponses:
     turns: Turns = turns
     author: Author = author
 
-    def read_request(self, path: str, query: str, body: bytes) -> Request:
-        tree = read_body(body)
+    stream = ResponsesDecoder
+    grammar = Grammar(
+        request=REQUEST,
+        answer=RESPONSE,
+        json_answer=JSON_RESPONSE,
+        error=text("error"),
+        shapes_of=shapes_of,
+        shape_of=shape_of,
+        notice=notice,
+        withhold=withhold,
+        counts_of=counts_of,
+    )
+
+    def check(self, tree: dict[str, Any]) -> None:
         expect_type(tree, "model", str)
         for name in ("stream", "background", "store"):
             expect_type(tree, name, bool)
@@ -62,43 +69,20 @@ class OpenAIResponses:
                 expect_type(item, "content", (str, list), f"input[{number}]")
         if tree.get("background") and not tree.get("stream"):
             raise DownstreamError(ErrorCode.INVALID_VALUE, _BACKGROUND, "background")
-        whole, shapes = Frame(body, tree), shapes_of(tree)
-        return Request(
-            tree.get("model") or "",
-            bool(tree.get("stream")),
-            whole,
-            lambda: events_of(walk(tree, REQUEST, words=CONTRACT.words), whole, "request", partial(shape_of, shapes)),
-            shapes,
-        )
 
-    def decoder(
-        self,
-        *,
-        streamed: bool,
-        failed: bool,
-        limit_bytes: int,
-        read: bool = True,
-        guarded: bool = False,
-        shapes: Shapes = NO_SHAPES,
-    ) -> Decoder:
-        without = withhold if guarded else nothing
-        if streamed:
-            return ResponsesDecoder(limit_bytes, read, shapes, without, CONTRACT.words)
-        how = text("error") if failed else JSON_RESPONSE if shapes.answer else RESPONSE
-        return WholeDecoder(
-            how, notice, limit_bytes, partial(shape_of, shapes), read, without, counts_of, CONTRACT.words
-        )
+    def edited_tree(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
+        tree = super().edited_tree(frame, texts)
+        if texts and texts[0][0].channel.direction == "response":
+            tree.pop("obfuscation", None)  # its length tells the length of the old text
+            trim(tree, texts)
+        return tree
 
-    def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        return edited_frame(frame, _tree(frame, texts))
-
-    def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
+    def without_end(self, frame: Frame, tree: Any) -> Any:
         if frame.event in TERMINAL:
-            return b""
-        tree = _tree(frame, texts)
+            return None
         if isinstance(tree.get("item"), dict) and "status" in tree["item"]:
             tree["item"]["status"] = "incomplete"
-        return edited_frame(frame, tree)
+        return tree
 
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         kind = "invalid_request_error" if status < 500 else "server_error"
@@ -109,12 +93,8 @@ class OpenAIResponses:
         # SDKs raise an exception only if there is a field `error`.
         return event({"type": "error", **words, "sequence_number": 0, "error": {"type": "server_error", **words}})
 
-    def filtered(self, decoder: Decoder, message: str) -> bytes:
-        shown = decoder.shown if isinstance(decoder, ResponsesDecoder) else ShownAnswer()
-        return b"".join(map(event, shown.ending()))
-
-    def keep_alive(self) -> bytes:
-        return KEEP_ALIVE
+    def ending(self, decoder: ResponsesDecoder, message: str) -> bytes:
+        return b"".join(map(event, decoder.shown.ending()))
 
     def opening(self, model: str) -> bytes:
         response: dict[str, Any] = {
@@ -126,18 +106,6 @@ class OpenAIResponses:
             "output": [],
         }
         return event({"type": "response.created", "response": response, "sequence_number": 0})
-
-    def comment(self, text: str) -> bytes:
-        return comment(text)
-
-
-def _tree(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
-    """Returns the edited tree, without log probabilities of the old text and without padding of its length."""
-    tree = edited(frame.tree, [(leaf_of(old), new) for old, new in texts])
-    if texts and texts[0][0].channel.direction == "response":
-        tree.pop("obfuscation", None)
-        trim(tree, texts)
-    return tree
 
 
 CODEC = OpenAIResponses()

@@ -89,7 +89,7 @@ class ResponsesDecoder(StreamDecoder):
         return type_of(tree) in TERMINAL
 
     def counts_of(self, tree: Any) -> tuple[Count, ...]:
-        return counts_of(tree)
+        return counts_of(self.shapes, tree)
 
     def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
         kind, name = found.leaf.kind, type_of(tree)
@@ -121,9 +121,7 @@ class ResponsesDecoder(StreamDecoder):
         if name in WHOLE:
             notice(members(tree.get("response")), self.seen)
         if name in TERMINAL:
-            self.complete = True
-            self.over()
-            return self.close_all()
+            return self.finish()
         return self._closed(tree, name) if name.endswith(".done") else []
 
     def _closed(self, tree: Any, name: str) -> list[Event]:
