@@ -131,12 +131,10 @@ def pieces(value: Any, encode: Encode = _utf8, depth: int = 0) -> Iterator[bytes
         yield b"{"
         yield from _members(sorted(value.items(), key=itemgetter(0)), dict, encode, depth)
         yield b"}"
-    elif type(value) in (list, tuple):
+    else:  # a list or a tuple: other values have no weight
         yield b"["
         yield from _members(value, list, encode, depth)
         yield b"]"
-    else:
-        yield encode(value, depth)
 
 
 def _members(

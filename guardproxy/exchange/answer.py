@@ -33,6 +33,7 @@ from guardproxy.exchange.transcript import (
     Command,
     DataReceived,
     Finish,
+    ReleaseUpstream,
     ResponseEnded,
     ResponseStarted,
     Scanned,
@@ -191,8 +192,8 @@ class AnswerPhase:
                 self._let_go(out)
             if entry.frame.terminal:
                 rest = b"".join([*held.data, *out, self.client.trailer("answered"), data])
-                cancel: list[Command] = [CancelUpstream()] if self.is_receiving else []
-                return [*cancel, *self.client.answered(rest, at_s)]
+                release: list[Command] = [ReleaseUpstream()] if self.is_receiving else []
+                return [*release, *self.client.answered(rest, at_s)]
             if held.extent == "none":
                 out.append(data)
                 answer.decoder.sent(_as_sent(entry.frame, data))

@@ -180,6 +180,11 @@ class CancelUpstream:
     """Close the connection to the upstream."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReleaseUpstream:
+    """Stop listening to the upstream: its answer is complete, so its connection may be used again."""
+
+
 @dataclass(frozen=True)
 class Finish:
     """Keep the record; when it is durable, send `data` and end. `failed`: the data to send if the record cannot be kept.
@@ -199,7 +204,7 @@ class Finish:
         return record
 
 
-Command = RunScans | SendUpstream | SendHead | SendData | CancelUpstream | Finish
+Command = RunScans | SendUpstream | SendHead | SendData | CancelUpstream | ReleaseUpstream | Finish
 
 
 def line(value: Input | Command) -> str:

@@ -46,12 +46,14 @@ def read_credential(headers: Mapping[str, str]) -> Credential:
     sent: dict[str, str] = {}
     secrets: set[str] = set()
     for name in CREDENTIAL_HEADERS:
-        values = every.getall(name, [])
+        if name not in every:
+            continue
+        values = every.getall(name)
         if len(values) > 1:
             raise DownstreamError(
                 ErrorCode.REPEATED_CREDENTIAL, f"the header `{name}` stands in the request twice", name
             )
-        value = values[0].strip(" \t") if values else ""
+        value = values[0].strip(" \t")
         if name == "authorization":
             secret, value = _authorization(value)
         else:

@@ -24,7 +24,9 @@ from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
 from guardproxy.server.admission import Admission, AdmittedRequest
+from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
+from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
 from guardproxy.server.recorder import Recorder, key_of, log_of
@@ -88,6 +90,7 @@ class Server:
         self._steps = Steps()
         self._client = session(config)
         self._breakers = Breakers(config)
+        self._leftovers = Leftovers()
         self.pulse = Pulse(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
@@ -228,15 +231,17 @@ class Server:
         task.add_done_callback(self._settling.discard)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest) -> Driver:
+        deadlines = Deadlines()
         driver = Driver(
             admitted.exchange,
             request,
-            Upstream(self._client, self._breakers, self.config.timeout_first_byte_s),
+            Upstream(self._client, self._breakers, deadlines, self._leftovers, self.config.timeout_first_byte_s),
             self._scanner,
             self._recorder,
             self.metrics,
             self.config,
             self._steps,
+            deadlines,
         )
         driver.targets = admitted.targets
         return driver
@@ -264,6 +269,7 @@ class Server:
     async def close(self) -> None:
         if self._settling:
             await asyncio.wait(self._settling, timeout=self.config.timeout_write_s)
+        await self._leftovers.close()
         await self._client.close()
         self._steps.close()
         self._scanner.close()

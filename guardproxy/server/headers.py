@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import unquote
 
@@ -124,9 +125,18 @@ def downstream_headers(
 
 def _has_shape(name: str, value: str) -> bool:
     """Whether a header is known and has a value that holds no text."""
-    families = (each for family, each in _FAMILIES if family.fullmatch(name))
-    shapes = (_DOWNSTREAM[name],) if name in _DOWNSTREAM else next(families, ())
-    return any(shape.fullmatch(value) for shape in shapes) and is_harmless(without_ids(value))
+    for shape in _shapes_of(name):
+        if shape.fullmatch(value):
+            return is_harmless(without_ids(value))
+    return False
+
+
+@lru_cache(maxsize=512)
+def _shapes_of(name: str) -> tuple[re.Pattern[str], ...]:
+    """The shapes that a value of a header may have; empty for an unknown header."""
+    if name in _DOWNSTREAM:
+        return (_DOWNSTREAM[name],)
+    return next((shapes for family, shapes in _FAMILIES if family.fullmatch(name)), ())
 
 
 def _is_plain(value: str) -> bool:
@@ -167,21 +177,29 @@ def check_head(request: web.BaseRequest) -> tuple[str, str]:
     path, _, query = request.raw_path.partition("?")
     if not _PATH.fullmatch(path) or "//" in path or "/." in path or not _QUERY.fullmatch(query):
         raise DownstreamError(ErrorCode.INVALID_PATH)
-    coding = request.headers.getall("Transfer-Encoding", [])
-    if coding and (request.version == HttpVersion10 or [name.lower() for name in coding] != ["chunked"]):
-        raise DownstreamError(ErrorCode.INVALID_TRANSFER_ENCODING)
+    headers = request.headers
+    if "Transfer-Encoding" in headers:
+        coding = [name.lower() for name in headers.getall("Transfer-Encoding")]
+        if request.version == HttpVersion10 or coding != ["chunked"]:
+            raise DownstreamError(ErrorCode.INVALID_TRANSFER_ENCODING)
+    names = "\n".join(headers).lower()
+    if len(set(names.split("\n"))) < len(headers):
+        _check_once(request)
+    _check_host(request)
+    if "Upgrade" in headers:
+        raise DownstreamError(ErrorCode.UPGRADE_REFUSED, field="upgrade")
+    if "_" in names or _BAD_VALUE.search("".join(headers.values())):
+        raise DownstreamError(ErrorCode.INVALID_HEADER)
+    return path, query
+
+
+def _check_once(request: web.BaseRequest) -> None:
+    """Raises `DownstreamError` (400) if a header that must be sent once is sent twice."""
     for name in _ONCE:
         if len(request.headers.getall(name, [])) > 1:
             raise DownstreamError(
                 ErrorCode.INVALID_HEADER, f"the header `{name.lower()}` stands in the request twice", name.lower()
             )
-    _check_host(request)
-    if "Upgrade" in request.headers:
-        raise DownstreamError(ErrorCode.UPGRADE_REFUSED, field="upgrade")
-    for name, value in request.headers.items():
-        if _BAD_VALUE.search(value) or "_" in name:
-            raise DownstreamError(ErrorCode.INVALID_HEADER)
-    return path, query
 
 
 def _check_host(request: web.BaseRequest) -> None:

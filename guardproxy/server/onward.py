@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 
 from multidict import CIMultiDict
 
@@ -135,6 +136,7 @@ def refuse_names(config: Config) -> None:
                 raise ConfigError(f"`{setting}` cannot let `{name}` through")
 
 
+@lru_cache(maxsize=256)
 def _goes_on(name: str, value: str) -> bool:
     """Whether a header is forwarded. Raises `DownstreamError` (400) for a header that must not be dropped silently."""
     if (shape := _MEANT.get(name)) is not None:

@@ -132,3 +132,9 @@ def test_keys_that_are_no_text_become_text_in_large_records_too() -> None:
     record = {"text": "a" * 2 * PIECE_WEIGHT, "by_number": {1: "x"}}
     assert seal(record, HEAD)[0] == sealed_in_two_calls(record, HEAD)
     assert seal(record, HEAD, is_small=True)[0] == sealed_in_two_calls(record, HEAD)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_json_does_not_know_is_refused(number: float) -> None:
+    with pytest.raises(AuditError):
+        seal({"x": number, "half of a pair": "\ud800"}, HEAD)

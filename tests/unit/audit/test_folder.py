@@ -212,3 +212,9 @@ def test_a_log_that_follows_itself_is_no_endless_loop(tmp_path: Path) -> None:
     header = open_line((tmp_path / "a.jsonl").read_bytes())
     assert header is not None
     assert json.loads(json.dumps(header))["log"] == "x"
+
+
+def test_what_both_heads_of_a_log_say_is_named_once(logs: Path, copies: Path) -> None:
+    (logs / "a.jsonl").rename(logs / "z.jsonl")
+    assert (logs / "a.head").exists()
+    assert found(logs, copies) == {"a.jsonl": ["gone"], "z.jsonl": ["renamed"]}

@@ -75,6 +75,23 @@ def test_lines_that_are_no_records_are_passed_over(tmp_path: Path) -> None:
     assert unclosed([tmp_path / "none.jsonl"], []) == []
 
 
+def test_an_entry_that_neither_opens_nor_closes_is_passed_over(tmp_path: Path) -> None:
+    """It has the id of an intent, and no outcome."""
+    log(tmp_path, "a", intent("x0"), {"id": "x0", "kind": "note"}).close()
+    assert open_ids(tmp_path) == ["x0"]
+
+
+def test_an_intent_that_this_version_cannot_read_is_left_out(tmp_path: Path) -> None:
+    log(tmp_path, "a", intent("x0"), {**intent("x1").document(), "v": 999}).close()
+    assert open_ids(tmp_path) == ["x0"]
+
+
+def test_a_log_that_cannot_be_read_counts_as_held(tmp_path: Path) -> None:
+    log(tmp_path, "a", intent("x0")).close()
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")
+    assert open_ids(tmp_path) == ["x0"]
+
+
 def test_a_closing_says_what_is_known_and_no_more() -> None:
     assert closing(intent("x0"), 7.5, "engine", "why").document() == {
         **{"kind": "closing", "v": 2, "id": "x0", "at": 7.5, "began": 1.0, "engine": "engine", "tenant": "t1"},

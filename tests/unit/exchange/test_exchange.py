@@ -143,7 +143,7 @@ def test_a_request_is_redacted_and_its_answer_restored() -> None:
         ">> Scanned nothing",
         "<< SendData 277 bytes",
         ">> DataReceived 14 bytes",
-        "<< CancelUpstream",
+        "<< ReleaseUpstream",
         "<< Finish answered 14 bytes",
         ">> ResponseEnded",
     ]
@@ -634,7 +634,7 @@ def test_an_error_frame_in_a_stream_is_scanned_and_ends_it() -> None:
     tree = {"type": "error", "error": {"type": "overloaded_error", "message": "about K-1234"}}
     play = waiting(rules(), MESSAGES).stream([*message_frames([("text", ["hi"])])[:4], sse(tree, "error")])
     assert play.lines[-3:] == [
-        "<< CancelUpstream",
+        "<< ReleaseUpstream",
         f"<< Finish answered {len(play.finish.data)} bytes",
         ">> ResponseEnded",
     ]

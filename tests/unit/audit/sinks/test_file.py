@@ -530,3 +530,39 @@ def test_a_head_that_cannot_be_written_is_said_and_tried_again(
     sink.append({"id": "x1"}).result(WAIT_S)
     sink.close()
     assert read_head((tmp_path / "worker-0.head").read_bytes()).seq == 1
+
+
+def test_a_record_that_was_refused_is_not_sealed_again_in_the_next_file(tmp_path: Path) -> None:
+    """The file is taken away while a batch is made durable, so the batch is written once more."""
+
+    class Taken(Scripted):
+        def sync(self, fd: int) -> None:
+            super().sync(fd)
+            if self.syncs == 2:
+                log_of(tmp_path).unlink()
+
+    disk = Taken()
+    sink = on_disk(tmp_path, disk)
+    disk.go.clear()
+    first = sink.append({"id": "first"})
+    assert disk.syncing.wait(WAIT_S)
+    refused, kept = sink.append({"id": object()}), sink.append({"id": "kept"})
+    disk.go.set()
+    assert first.result(WAIT_S)[0] == 0
+    assert kept.result(WAIT_S)[0] == 0, "the first record of the next file"
+    with pytest.raises(AuditError):
+        refused.result(WAIT_S)
+    sink.close()
+
+
+def test_a_log_that_was_taken_away_while_in_trouble_gets_no_head_at_the_end(tmp_path: Path) -> None:
+    disk = Scripted()
+    sink = on_disk(tmp_path, disk, retry_s=600.0)
+    disk.fail = "write"
+    with pytest.raises(AuditError):
+        sink.append({"id": "x"}).result(WAIT_S)
+    log_of(tmp_path).unlink()
+    head = log_of(tmp_path).with_suffix(".head")
+    head.unlink(missing_ok=True)
+    sink.close()
+    assert not head.exists()
