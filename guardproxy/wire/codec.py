@@ -55,8 +55,8 @@ class Decoder(Protocol):
         ...
 
     def sent(self, frame: Frame) -> None:
-        """Notes that the frame was sent to the client, so that `filtered` knows what it must close. `frame.data`: the bytes that
-        were sent; `frame.tree`: the tree before edits."""
+        """Notes that the frame was sent to the client, so that `filtered` knows what it must close. `frame.data`: the bytes
+        that were sent; `frame.tree`: the tree before edits."""
         ...
 
 

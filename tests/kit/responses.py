@@ -1,7 +1,7 @@
 """Streams of OpenAI Responses for tests, and how a client reads them back.
 
-The reader fails if two events say a different text for the same place, if a number of an event is not higher than the one before,
-or if anything follows the last event.
+The reader fails if two events say a different text for the same place, if the numbers of the events do not rise, or if anything
+follows the last event.
 """
 
 from __future__ import annotations

@@ -285,7 +285,7 @@ def test_the_opening_and_the_ending_of_an_answer_of_which_nothing_was_sent() -> 
 
 
 def test_a_cut_leaves_out_the_end_of_the_answer() -> None:
-    frames = [frame for frame in sent(response_frames("response.output_text", ["ab", "cd"]))]
+    frames = sent(response_frames("response.output_text", ["ab", "cd"]))
     assert CODEC.cut(frames[-1], []) == b""
     done = next(frame for frame in frames if frame.event == "response.output_item.done")
     ((_, tree),) = events(CODEC.cut(done, []))

@@ -97,7 +97,7 @@ def test_a_text_that_has_ended_is_not_continued() -> None:
 @pytest.mark.parametrize("base", GROWING)
 def test_an_empty_repeat_ends_the_text(base: str) -> None:
     field = GROWING[base][0]
-    frames = [frame for frame in response_frames(base, ["abc"])]
+    frames = response_frames(base, ["abc"])
     at = next(number for number, frame in enumerate(frames) if b".done" in frame)
     frames[at] = frames[at].replace(f'"{field}":"abc"'.encode(), f'"{field}":""'.encode())
     assert shape(decode(frames[: at + 1]), PATHS[base]) == ["abc", "|"]
