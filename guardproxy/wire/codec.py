@@ -130,8 +130,9 @@ class Codec(Protocol):
         """Writes an error body in the format, for an answer that has not begun."""
         ...
 
-    def error_event(self, code: str, message: str) -> bytes:
-        """Writes an error in the middle of a stream, and the end of the stream."""
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
+        """Writes an error in the middle of a stream, and the end of the stream. `decoder`: that of the stream, which knows the
+        frames that were sent; `None` if there is none."""
         ...
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:

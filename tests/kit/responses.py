@@ -104,11 +104,11 @@ def response_texts(data: bytes) -> dict[str, str]:
     for name, tree in events(data):
         assert name == tree["type"]
         assert "end" not in out, "nothing follows the last event"
+        assert tree["sequence_number"] > last
+        last = tree["sequence_number"]
         if name == "error":
             out["end"] = name
             continue
-        assert tree["sequence_number"] > last
-        last = tree["sequence_number"]
         base, _, step = name.rpartition(".")
         if base in GROWING:
             field, path = GROWING[base]

@@ -114,7 +114,7 @@ NOTHING = re.compile("(?!)")
         ("reads_new_frames", decoding(known)),
         ("notices_truncation", decoding(faultless, at_end=True)),
         ("ends_once", declaring(terminal=(b"data: {}\n\n",))),
-        ("writes_errors", broken(error_event=lambda code, message: b"")),
+        ("writes_errors", broken(error_event=lambda code, message, decoder: b"")),
         ("writes_errors", broken(error=lambda *words: b'{"error": {"message": ""}}')),
         ("writes_endings", broken(filtered=lambda decoder, message: b"")),
         ("writes_endings", broken(keep_alive=lambda: b'data: {"x": "y"}\n\n')),

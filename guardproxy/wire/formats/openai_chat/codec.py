@@ -14,7 +14,7 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Count, Event, Frame, Opaque, Text
 from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import AnswerFacts
+from guardproxy.wire.codec import AnswerFacts, Decoder
 from guardproxy.wire.decoding import LeafPlace, StreamDecoder, counts, index_of, indexed, is_delta
 from guardproxy.wire.formats.openai_chat import author, turns
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT
@@ -177,7 +177,7 @@ class OpenAIChat(JsonCodec[ChatDecoder]):
         kind = "invalid_request_error" if status < 500 else "server_error"
         return write({"error": {"message": message, "type": kind, "param": field, "code": code}})
 
-    def error_event(self, code: str, message: str) -> bytes:
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         return frame(self.error(500, code, message)) + _DONE
 
     def ending(self, decoder: ChatDecoder, message: str) -> bytes:

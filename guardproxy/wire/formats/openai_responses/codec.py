@@ -12,6 +12,7 @@ from typing import Any
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Frame, Text
 from guardproxy.wire.authoring import Author
+from guardproxy.wire.codec import Decoder
 from guardproxy.wire.formats.openai_responses import author, turns
 from guardproxy.wire.formats.openai_responses.citations import counts_of
 from guardproxy.wire.formats.openai_responses.contract import COMPACT, CONTRACT, COUNT, CREATE
@@ -88,10 +89,11 @@ class OpenAIResponses(JsonCodec[ResponsesDecoder]):
         kind = "invalid_request_error" if status < 500 else "server_error"
         return write({"error": {"message": message, "type": kind, "param": field, "code": code}})
 
-    def error_event(self, code: str, message: str) -> bytes:
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         words = {"code": code, "message": message, "param": None}
+        number = decoder.shown.sequence + 1 if isinstance(decoder, ResponsesDecoder) else 0
         # SDKs raise an exception only if there is a field `error`.
-        return event({"type": "error", **words, "sequence_number": 0, "error": {"type": "server_error", **words}})
+        return event({"type": "error", **words, "sequence_number": number, "error": {"type": "server_error", **words}})
 
     def ending(self, decoder: ResponsesDecoder, message: str) -> bytes:
         return b"".join(map(event, decoder.shown.ending()))

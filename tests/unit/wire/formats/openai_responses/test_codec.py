@@ -267,6 +267,13 @@ def test_errors() -> None:
     ((name, tree),) = events(CODEC.error_event("upstream_truncated", "cut"))
     assert name == tree["type"] == "error"
     assert tree["error"]["code"] == tree["code"] == "upstream_truncated"
+    decoder = CODEC.decoder(streamed=True, failed=False, limit_bytes=99_999)
+    for data in response_frames("response.output_text", ["ab", "cd"])[:5]:
+        for found in decoder.feed(data):
+            if isinstance(found, (Text, Opaque)):
+                decoder.sent(found.frame)
+    ((_, numbered),) = events(CODEC.error_event("upstream_truncated", "cut", decoder))
+    assert (tree["sequence_number"], numbered["sequence_number"]) == (0, 5)
     (text, *_) = (event for event in decode({"error": {"message": "m"}}, failed=True) if isinstance(event, Text))
     assert text.channel == Channel("response", "error", "error.message")
 
