@@ -286,6 +286,7 @@ def test_a_stored_response_is_not_read(
     with pytest.raises(openai.NotFoundError) as caught:
         call(openai_at(guarding.url).responses)
     assert caught.value.code == "unknown_route"
+    assert "Keep the answer of POST /v1/responses" in str(caught.value)
     assert upstream.journal.all() == []
 
 

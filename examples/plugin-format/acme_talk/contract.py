@@ -42,5 +42,6 @@ CONTRACT = Contract(
     statements=EVERY_SERVER,
     query=QuerySyntax(re.compile(""), "none"),
     signs=Signs(paths=("/acme/",), headers=()),
+    refused=(),
     key_header=KeyHeader("x-acme-key", ""),
 )

@@ -79,5 +79,6 @@ CONTRACT = Contract(
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=(), headers=()),
+    refused=(),
     key_header=KeyHeader("Authorization", "Bearer "),
 )

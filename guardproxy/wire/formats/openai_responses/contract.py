@@ -14,6 +14,7 @@ from guardproxy.wire.contract import (
     Demand,
     KeyHeader,
     MediaTypes,
+    RefusedRoutes,
     Signs,
     UsageFields,
     demand_of,
@@ -33,6 +34,10 @@ COMPACT = "POST /v1/responses/compact"
 _BOTH: tuple[Kind, ...] = (
     *("system", "user", "assistant", "tool_arguments", "tool_result", "tool_definition", "reasoning", "refusal"),
     *("metadata", "unmapped"),
+)
+_STORED = (
+    "stored responses and conversations are not guarded: no check reads what these routes give back. Keep the answer of POST "
+    "/v1/responses, send earlier turns in `input`, and send `store: false` if nothing should be stored"
 )
 _ENDS = ("completed", "incomplete", "failed")
 
@@ -76,5 +81,6 @@ CONTRACT = Contract(
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/responses", "/v1/conversations"), headers=()),
+    refused=(RefusedRoutes(re.compile(r"[A-Z]+ /v1/(?:responses|conversations)(?:/.*)?"), _STORED),),
     key_header=KeyHeader("Authorization", "Bearer "),
 )
