@@ -164,12 +164,9 @@ class WholeDecoder:
         whole = Frame(body, tree, terminal=True, counts=self.counts_of(tree) if self.reads else ())
         if not self.reads:
             return [Opaque(whole)]
-        found = (
-            found_leaf
-            for found_leaf in walk(tree, self.how, words=self.words)
-            if found_leaf.leaf.how != "tokens" or self.withhold is nothing
-        )
-        return events_of(found, whole, "response", self.shape_of)
+        leaves = walk(tree, self.how, words=self.words)
+        read = (leaf for leaf in leaves if leaf.leaf.how != "tokens" or self.withhold is nothing)
+        return events_of(read, whole, "response", self.shape_of)
 
     def sent(self, frame: Frame) -> None:
         """Does nothing: after a whole body there is nothing to close."""

@@ -57,16 +57,16 @@ def growing(base: str, pieces: Sequence[str], at: int = 0) -> Iterator[dict[str,
     whole = "".join(pieces)
     item: dict[str, Any] = {"id": f"msg_{at}", "status": "in_progress", **ITEMS[base]}
     done = placed({**item, "status": "completed"}, path, whole)
-    numbers = {name: 0 for name in ("content_index", "summary_index", "command_index") if name in path}
-    where = {"output_index": at, "item_id": item["id"], **numbers}
+    numbers = {step: 0 for step in path if step.endswith("_index")}
+    where: dict[str, Any] = {"output_index": at, "item_id": item["id"], **numbers}
     part = {"content": "content_part", "summary": "reasoning_summary_part"}.get(path[0])
     begun = {**item, path[0]: []} if part else item
     yield {"type": "response.output_item.added", "output_index": at, "item": begun}
     if part:
         yield {"type": f"response.{part}.added", **where, "part": item[path[0]][0]}
     for piece in pieces:
-        logprobs = {"logprobs": []} if base == "response.output_text" else {}
-        yield {"type": f"{base}.delta", **where, "delta": piece, **logprobs}
+        event: dict[str, Any] = {"type": f"{base}.delta", **where, "delta": piece}
+        yield {**event, "logprobs": []} if base == "response.output_text" else event
     yield {"type": f"{base}.done", **where, field: whole}
     if part:
         yield {"type": f"response.{part}.done", **where, "part": done[path[0]][0]}
@@ -102,6 +102,7 @@ def response_texts(data: bytes) -> dict[str, str]:
     out: dict[str, str] = {}
     last = -1
     for name, tree in events(data):
+        assert name is not None
         assert name == tree["type"]
         assert "end" not in out, "nothing follows the last event"
         assert tree["sequence_number"] > last

@@ -3,6 +3,8 @@
 A text belongs to an item, or to a part of an item. It comes in deltas and is repeated by the events that end the text, its
 part, its item and the response. A repeated text gets the same edits as the deltas. A repeated text that differs from the deltas
 is a text of its own.
+
+Decision: docs/decisions/0033-a-repeated-text-gets-the-edits-of-its-deltas.md
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from guardproxy.events import Opaque, Text
 from guardproxy.wire.formats.openai_responses import replies
 from guardproxy.wire.formats.openai_responses.codec import CODEC
 from guardproxy.wire.formats.openai_responses.shown import ShownAnswer
@@ -89,10 +91,9 @@ def test_the_bytes_that_were_sent_count() -> None:
     decoder = CODEC.decoder(streamed=True, failed=False, limit_bytes=99_999)
     for data in stream(growing("response.output_text", ["secret"]))[:5]:
         for event in decoder.feed(data):
-            if frame := getattr(event, "frame", None):
-                text = [(event, "edited")] if getattr(event, "text", "") == "secret" else []
-                sent = type(frame)(CODEC.edited(frame, text), frame.tree, frame.event, streamed=True)
-                decoder.sent(sent)
+            if isinstance(event, (Text, Opaque)):
+                texts = [(event, "edited")] if isinstance(event, Text) and event.text == "secret" else []
+                decoder.sent(replace(event.frame, data=CODEC.edited(event.frame, texts)))
     data = CODEC.filtered(decoder, "")
     assert b"secret" not in data
     assert data.count(b"edited") == 4

@@ -15,8 +15,8 @@ from tests.kit.responses import GROWING, growing, response_frames, stream
 
 
 def decode(frames: list[bytes], *, guarded: bool = False, request: Any = None) -> list[Event]:
-    shapes = {} if request is None else {"shapes": CODEC.read_request("", "", json.dumps(request).encode()).shapes}
-    decoder = CODEC.decoder(streamed=True, failed=False, limit_bytes=99_999, guarded=guarded, **shapes)
+    shapes = CODEC.read_request("", "", json.dumps(request or {}).encode()).shapes
+    decoder = CODEC.decoder(streamed=True, failed=False, limit_bytes=99_999, guarded=guarded, shapes=shapes)
     return [*(event for frame in frames for event in decoder.feed(frame)), *decoder.end()]
 
 
