@@ -281,8 +281,8 @@ class AnswerPhase:
         self.attempts.end(self.answer, upcoming.decision, at_s, upcoming.rule, finding, lane, is_cut=bool(commands))
         self.guard.tally.next_attempt()
         self._succeed(new_answer(self.setting, self.guard, at_s))
-        target = self.attempts.plan.upstream
-        return [*commands, SendUpstream(upcoming.body, attempt=self.guard.tally.attempt, target=target)]
+        number, attempts = self.guard.tally.attempt, self.attempts
+        return [*commands, SendUpstream(upcoming.body, 0, number, attempts.plan.upstream, attempts.path)]
 
     def _mend(self, rule: str, lane: Lane, finding: Finding, at_s: float) -> list[Command]:
         """Replaces a text by its repair, and checks the whole answer again."""

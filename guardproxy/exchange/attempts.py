@@ -22,7 +22,7 @@ from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.exchange.notes import Attempt, Side, TokenCount
 from guardproxy.findings import Finding
 from guardproxy.wire import Call, Codec, Contract, Decoder, ModelTurn
-from guardproxy.wire.json import rewrite, write
+from guardproxy.wire.json import rewrite
 
 CHARS_A_TOKEN = 4
 NOT_REPEATED = "(not repeated)"  # in place of text that could not be checked
@@ -116,6 +116,10 @@ class Attempts:
 
     codec: Codec
     history: History = LIVE
+    sent_path: str = ""
+    """The path that the client sent."""
+    path: str = ""
+    """The path of the attempt under way, if its model changes the path; otherwise empty."""
     plan: Plan = UNPLANNED
     """The destination of the attempt under way."""
     body: bytes = b""
@@ -225,7 +229,7 @@ class Attempts:
         self.retries += 1
         self.retry = retry
         turn = turn_of(self.codec.contract, answer, lane, finding)
-        return write(self.codec.turns.further(self.tree, turn, feedback(retry, lane, finding)))
+        return self.codec.write_body(self.codec.turns.further(self.tree, turn, feedback(retry, lane, finding)))
 
     def elsewhere(self, retry: Retry) -> bytes:
         """The first body, with the fallback model."""
@@ -235,13 +239,16 @@ class Attempts:
             retry.upstream, retry.model, reason=f"fallback of the rule `{retry.rule}`", priority=self.plan.priority
         )
         self.plan = merged([fallback, self.plan])
-        return write(planned(self.codec, fallback, self.tree)) if fallback.changes_body else self.body
+        return self.codec.write_body(self.planned(fallback)) if fallback.changes_body else self.body
 
-
-def planned(codec: Codec, plan: Plan, tree: Any) -> Any:
-    """The body of a request, decoded, as `plan` sends it."""
-    changed = {**tree, **plan.parameters}
-    return codec.turns.with_model(changed, plan.model) if plan.model else changed
+    def planned(self, plan: Plan) -> Any:
+        """Returns the decoded body as `plan` sends it, and sets `path`."""
+        tree = {**self.tree, **plan.parameters}
+        if not plan.model:
+            return tree
+        path, tree = self.codec.turns.with_model(self.path or self.sent_path, tree, plan.model)
+        self.path = "" if path == self.sent_path else path
+        return tree
 
 
 def tokens_of(contract: Contract, usage: dict[str, Any], chars: int, asked_chars: int, cut: bool) -> TokenCount:

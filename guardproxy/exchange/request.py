@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from guardproxy.decisions import merged
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Opaque
-from guardproxy.exchange.attempts import Attempts, planned
+from guardproxy.exchange.attempts import Attempts
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import with_own
 from guardproxy.exchange.guard import Guard
@@ -22,7 +22,7 @@ from guardproxy.exchange.transcript import Command, Refused, RequestReceived, Ru
 from guardproxy.findings import Facts
 from guardproxy.policy import About, Bound
 from guardproxy.wire import UNINSPECTED, Request, RequestStatement, statement_of, uninspected, unmapped
-from guardproxy.wire.json import JsonFault, read, write
+from guardproxy.wire.json import JsonFault
 
 
 @dataclass(slots=True)
@@ -89,7 +89,8 @@ class RequestPhase:
         bounds = self.setting.limits.bounds
         try:
             bounds.check(body)
-            request = self.setting.codec.read_request(*self.setting.target, body)
+            self.attempts.sent_path, query = self.setting.target
+            request = self.setting.codec.read_request(self.attempts.sent_path, query, body)
             bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits)
         except JsonFault as fault:
             raise DownstreamError(fault.code, f"the request body: {fault}") from None
@@ -151,20 +152,21 @@ class RequestPhase:
         if stop := tally.most_severe(decision for decision in seen if decision):
             return self.client.block(stop, at_s, "blocked_request")
         texts, changed = entry.texts()
-        body = self.setting.codec.edited(entry.frame, texts) if changed else entry.frame.data
+        codec = self.setting.codec
+        body = codec.edited(entry.frame, texts) if changed else entry.frame.data
         plan, attempts = self.attempts.plan, self.attempts
         is_again = bool(bound.judging or bound.retries)
         if is_again or plan.changes_body:
-            attempts.tree = read(body) if changed else entry.frame.tree
+            attempts.tree = codec.read_body(body) if changed else entry.frame.tree
         if plan.changes_body:
-            attempts.tree = planned(self.setting.codec, plan, attempts.tree)
-            body, changed = write(attempts.tree), True
+            attempts.tree = attempts.planned(plan)
+            body, changed = codec.write_body(attempts.tree), True
         attempts.body = body
         ledger.notes.sizes["upstream"] = len(body)
         ledger.notes.seals["upstream"] = self.setting.keys.seal(body) if changed else ledger.notes.seals["request"]
         if is_again:
-            if self.setting.codec.contract.is_answered(self.setting.route):
-                self.guard.forms.demand = self.setting.codec.contract.demand(attempts.tree)
+            if codec.contract.is_answered(self.setting.route):
+                self.guard.forms.demand = codec.contract.demand(attempts.tree)
             if jobs := self.guard.forms.proofs(bound.judging):
                 self.is_proving = True
                 return [RunScans(jobs)]
@@ -174,4 +176,5 @@ class RequestPhase:
         self.guard.tally.begin_answers()
         self.ledger.answer.began_s = at_s
         edits = sum(len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes)
-        return [SendUpstream(self.attempts.body, edits, target=self.attempts.plan.upstream)]
+        attempts = self.attempts
+        return [SendUpstream(attempts.body, edits, target=attempts.plan.upstream, path=attempts.path)]

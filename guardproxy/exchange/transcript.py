@@ -148,12 +148,14 @@ class RunScans:
 @dataclass(frozen=True, slots=True)
 class SendUpstream:
     """Forward this body. `edits`: the number of replaced spans. `attempt`: the number of the attempt, from 0; `target`: the
-    name of another upstream than the default, otherwise empty."""
+    name of another upstream than the default, otherwise empty; `path`: another path than that of the request, otherwise
+    empty."""
 
     body: bytes
     edits: int = 0
     attempt: int = 0
     target: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from __future__ import annotations
 from guardproxy.gateway.bodies import BodyHeaders
 from guardproxy.gateway.capacity import Capacity, Slots
 from guardproxy.gateway.credentials import (
-    CREDENTIAL_HEADERS,
     Credential,
     digest,
     read_credential,
@@ -34,7 +33,6 @@ from guardproxy.gateway.store.memory import MemoryStore
 from guardproxy.gateway.tenants import KnownTenants, Tenancy, TenantNames
 
 __all__ = [
-    "CREDENTIAL_HEADERS",
     "UNKNOWN",
     "Add",
     "Answer",

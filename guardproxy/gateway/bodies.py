@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head
 from guardproxy.wire import codec_for
 
+_BOUNDARY = re.compile(r"""boundary="?[A-Za-z0-9'()+_,./:=?-]{1,70}"?""", re.ASCII | re.IGNORECASE)
 _CODINGS = ("", "identity", "gzip", "deflate")
 
 
@@ -19,18 +22,21 @@ class BodyHeaders(Duty):
 
     def admit(self, head: Head) -> Head:
         """The head. Raises `DownstreamError` (413, 415)."""
-        if codec_for(head.route):
-            self._check_form(head)
+        if codec := codec_for(head.route):
+            self._check_form(head, codec.contract.media.requests)
         if head.length_bytes is not None and head.length_bytes > self._limit_bytes:
             raise DownstreamError(
                 ErrorCode.REQUEST_TOO_LARGE, f"the request body is larger than {self._limit_bytes} bytes"
             )
         return head
 
-    def _check_form(self, head: Head) -> None:
+    def _check_form(self, head: Head, accepted: tuple[str, ...]) -> None:
+        """`accepted`: the content types that the format reads. A body of several parts has a boundary in place of a charset."""
         media, _, parameters = head.headers.get("Content-Type", "").partition(";")
-        charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-        if media.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
+        media, parameter = media.strip().lower(), parameters.strip()
+        is_parted = media.startswith("multipart/") and _BOUNDARY.fullmatch(parameter) is not None
+        charset = parameter.lower().removeprefix("charset=").strip('"')
+        if media not in accepted or not (is_parted or charset in ("", "utf-8", "utf8")):
             raise DownstreamError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, field="content-type")
         getall = getattr(head.headers, "getall", None)
         codings = getall("Content-Encoding", []) if getall else [head.headers.get("Content-Encoding", "")]

@@ -18,9 +18,8 @@ from urllib.parse import unquote
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.wire import known_headers
 
-CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
-"""Every header that a provider takes a key from."""
 _QUERY = frozenset(
     ("key", "api_key", "api-key", "apikey", "access_token", "token", "subscription-key", "authorization")
 )
@@ -45,7 +44,7 @@ def read_credential(headers: Mapping[str, str]) -> Credential:
     every = headers if isinstance(headers, (CIMultiDict, CIMultiDictProxy)) else CIMultiDict(headers)
     sent: dict[str, str] = {}
     secrets: set[str] = set()
-    for name in CREDENTIAL_HEADERS:
+    for name in known_headers().credentials:
         if name not in every:
             continue
         values = every.getall(name)
@@ -106,7 +105,8 @@ def refuse_in_query(query: str) -> None:
     for part in query.split("&"):
         name = unquote(part.partition("=")[0]).strip().lower()
         if name in _QUERY:
-            message = f"a credential belongs into a header (one of {', '.join(CREDENTIAL_HEADERS)}), not into the query"
+            names = ", ".join(known_headers().credentials)
+            message = f"a credential belongs into a header (one of {names}), not into the query"
             raise DownstreamError(ErrorCode.CREDENTIAL_IN_QUERY, message, "query")
 
 

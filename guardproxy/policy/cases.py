@@ -13,10 +13,9 @@ from typing import Any
 from guardproxy.policy.reading import FileReading, did_you_mean, join
 from guardproxy.policy.strictness import VERDICTS, Verdict
 from guardproxy.policy.tree import FilePlace, YamlNode
-from guardproxy.wire import codec_for, codecs
+from guardproxy.wire import codec_for, codecs, default_route
 
 NONE = "none"  # expects no rule, no shadow rule or no finding
-ROUTE = "POST /v1/chat/completions"
 CHUNKINGS = 3
 LIMIT_CHUNKINGS = 1000
 LIMIT_ANSWERS = 10
@@ -63,7 +62,7 @@ class RequestFacts:
     """The facts of a request beside its texts. `applies`: whether the `match` of the policy is evaluated; otherwise it is
     taken to hold."""
 
-    route: str = ROUTE
+    route: str = field(default_factory=default_route)
     model: str = ""
     tenant: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -256,7 +255,7 @@ def _facts_of_exchange(
 def _route(reading: FileReading, node: YamlNode | None) -> str:
     route = reading.word(node, "a method and a path, like `POST /v1/chat/completions`")
     if node is None or route is None:
-        return ROUTE
+        return default_route()
     if codec_for(route) is None:
         known = [known_route for codec in codecs() for known_route in codec.routes]
         reading.fail(node.place, f"no wire format for `{route}`{did_you_mean(route, known)} (known: {join(known)})")

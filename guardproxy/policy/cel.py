@@ -24,6 +24,7 @@ import re2
 
 from guardproxy.policy.about import About
 from guardproxy.policy.naming import small
+from guardproxy.wire import known_headers
 
 LIMIT_CHARS = 2000
 
@@ -44,9 +45,8 @@ FUNCTIONS = (
     *("all", "contains", "endsWith", "exists", "exists_one", "filter", "has", "int", "map", "matches", "size"),
     *("startsWith", "string", "double", "uint", "bool", "timestamp", "duration"),
 )
-# Headers whose values are credentials.
-CREDENTIALS = frozenset(("authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"))
 
+_SECRET_HEADERS = ("proxy-authorization", "cookie")  # beside those that the formats declare
 _MACROS = ("all", "exists", "exists_one", "map", "filter")
 _TOKEN = re.compile(
     r"""(?P<text>[bB]?[rR]?(?:'''(?:\\.|[^\\])*?'''|\"{3}(?:\\.|[^\\])*?\"{3}|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"))"""
@@ -78,6 +78,11 @@ class CelError(Exception):
         self.message = message
         self.line = line
         self.column = column
+
+
+def is_credential(header: str) -> bool:
+    """Whether the values of a header are credentials."""
+    return header.lower() in _SECRET_HEADERS or header.lower() in known_headers().credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +332,7 @@ def _headers(tokens: list[Token], found: dict[str, None]) -> Iterator[tuple[str,
             yield message, tokens[number].at
             continue
         header = literal(name) if name.kind == "text" else name.text
-        if header.lower() in CREDENTIALS:
+        if is_credential(header):
             yield f"`{header.lower()}` holds a credential; tell clients apart by `tenant.name`", name.at
         elif header != header.lower():
             yield f"write names of headers in lower case: `{header.lower()}`", name.at

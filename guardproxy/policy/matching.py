@@ -19,7 +19,7 @@ from typing import Literal
 
 from guardproxy.concurrency import lazy
 from guardproxy.policy.about import About
-from guardproxy.policy.cel import CREDENTIALS, Cel, CelError, compile_cel
+from guardproxy.policy.cel import Cel, CelError, compile_cel, is_credential
 from guardproxy.policy.naming import small, value_readings
 from guardproxy.policy.reading import FileReading
 from guardproxy.policy.tree import FilePlace, YamlNode
@@ -162,7 +162,7 @@ def _headers(reading: FileReading, node: YamlNode | None) -> dict[str, tuple[str
     for name, value in entries.items():
         if not _HEADER.fullmatch(name):
             reading.fail(value.key, f"`{name}` is not the name of a header")
-        elif name.lower() in CREDENTIALS:
+        elif is_credential(name):
             reading.fail(value.key, f"`{name.lower()}` holds a credential; tell clients apart by `tenants`")
         elif name.lower() in headers:
             reading.fail(value.key, f"`{name.lower()}` stands here twice: the names of headers ignore case")

@@ -95,7 +95,7 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
             keys=Keys.of(_SCAN_KEY, "", unsealed),
         )
     )
-    body = write(author.request_with("user", text if direction == "request" else ""))
+    body = codec.write_body(author.request_with("user", text if direction == "request" else ""))
     inputs: list[Input] = [RequestReceived(body)]
     if direction == "response":
         data = write(author.answer_with("assistant", text))

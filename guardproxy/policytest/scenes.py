@@ -52,9 +52,10 @@ Fill = Callable[[str], str]
 def request_of(scene: Texts | RawExchange, facts: RequestFacts, streamed: bool) -> bytes:
     """The body of the request."""
     if isinstance(scene, RawExchange):
-        return write(scene.request)
+        return codec_of(facts).write_body(scene.request)
     prompt = Prompt(facts.model, scene.request or "", stream=streamed)
-    return write(codec_of(facts).author.request(prompt))
+    codec = codec_of(facts)
+    return codec.write_body(codec.author.request(prompt))
 
 
 def answer_of(

@@ -54,6 +54,12 @@ class RecordedUpstream:
         request = self.codec.read_request(path, query, body)
         return request if self.names_kinds else without_kinds(request)
 
+    def read_body(self, body: bytes) -> Any:
+        return self.codec.read_body(body)
+
+    def write_body(self, tree: Any) -> bytes:
+        return self.codec.write_body(tree)
+
     def decoder(
         self,
         *,

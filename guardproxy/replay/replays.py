@@ -45,7 +45,6 @@ from guardproxy.replay.memory import Memory, RecordedHistory
 from guardproxy.replay.ordering import in_order
 from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.wire import UNBOUNDED, codec_for
-from guardproxy.wire.json import write
 
 ReplayVerdict = Literal["identical", "different", "cannot be told", "not replayable"]
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()
@@ -133,7 +132,7 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         done = exchange.receive(_ending(record, attempts[-1]))
         return Rerun(exchange, exchange.record(ErrorCode.NO_CAPACITY), tuple(done))
     tree = in_order(record.request.body, (text.path for text in record.request.texts))
-    body, language = write(tree), record.language
+    body, language = recorded.write_body(tree), record.language
     plan = record.plan
     plans = (Plan(plan.upstream, plan.model, plan.parameters, plan.reason),) if plan else ()
     received = RequestReceived(body, unix_s=record.at, language=language, headers=None, plans=plans)

@@ -45,6 +45,7 @@ from guardproxy.exchange import (
     SendData,
     SendHead,
     SendUpstream,
+    Setting,
     UpstreamFailed,
     Waited,
     line,
@@ -213,6 +214,8 @@ class Driver:
                 if not await self._intended():
                     return await self._receive(_aborted(ErrorCode.AUDIT_UNAVAILABLE))
                 url, headers = self.targets[command.target]
+                if command.path:
+                    url = _with_path(url, self.exchange.setting, command.path)
                 try:
                     sending = self._upstream.send(self._request.method, url, headers, command.body)
                     response = await self._patiently(sending)
@@ -344,3 +347,9 @@ def answer_headers(
     if head and head.receipt:
         headers[RECEIPT_HEADER] = head.receipt
     return headers
+
+
+def _with_path(url: str, setting: Setting, path: str) -> str:
+    """Returns the URL of the request with another path and the same query."""
+    query = f"?{setting.query}" if setting.query else ""
+    return url.removesuffix(setting.path + query) + path + query

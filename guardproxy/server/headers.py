@@ -21,53 +21,21 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.policy import first_language
 from guardproxy.server.listener import VERSION
 from guardproxy.server.shapes import is_harmless, without_ids
-from guardproxy.wire import QuerySyntax
+from guardproxy.wire import AMOUNT, IDENTIFIER, SWITCH, HeaderFamily, QuerySyntax, known_headers, limits_family
 
 # The headers of an answer that are forwarded, with the shapes of their values. No check reads headers, so they must not hold
-# a text. The table has what SDKs and operators use; all other headers of an upstream are dropped.
-_TOKEN = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}", re.ASCII)
-_AMOUNT = re.compile(  # 12, 0.5, 1760000000 (seconds or milliseconds of a clock), 6m0.5s, 2026-11-25T10:00:00Z
-    r"\d{1,9}(?:\.\d{1,9})?|1[6-9]\d{8}(?:\d{3})?(?:\.\d{1,6})?|(?:\d{1,6}(?:\.\d{1,9})?(?:ms|s|m|h|d)){1,5}"
-    r"|20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d(?:\.\d{1,9})?(?:Z|[+-][0-2]\d:?[0-5]\d)",
-    re.ASCII,
-)
+# a text. The table has what SDKs and operators use, and the formats declare their own. All other headers of an upstream are
+# dropped.
 _MEDIA = re.compile(r"[a-z]+/[a-z0-9.+-]+(?:; ?charset=[A-Za-z0-9-]+)?", re.ASCII | re.IGNORECASE)
-_WORD = re.compile(r"(?:true|false)", re.ASCII)
-_STATE_WORD = (
-    r"(?:allowed|rejected|warning|available|unavailable|active|inactive|enabled|disabled|exceeded|limited|ok"
-    r"|one|five|seven|thirty|minute|hour|day|week|month|out|of|credits|org|organization|member|seat|group|level|zero|no|limit"
-    r"|limits|overage|fallback|opus|sonnet|haiku|not|provisioned|configured|spend|cap|reached|unknown|none)"
-)
-_STATE = re.compile(
-    rf"{_STATE_WORD}(?:[_-]{_STATE_WORD}){{0,5}}", re.ASCII
-)  # allowed_warning, five_hour, out_of_credits
-_REGION = re.compile(r"[A-Za-z]{2,20}(?:[ -][A-Za-z0-9]{1,12}){0,4}", re.ASCII)  # East US 2, swedencentral
 _DOWNSTREAM: Mapping[str, re.Pattern[str]] = {
     "content-type": _MEDIA,
-    "retry-after": _AMOUNT,
-    "retry-after-ms": _AMOUNT,
-    "x-should-retry": _WORD,
-    "openai-processing-ms": _AMOUNT,
-    **dict.fromkeys(("x-request-id", "request-id", "cf-ray", "openai-version", "openai-model"), _TOKEN),
-    **dict.fromkeys(("openai-organization", "openai-project", "anthropic-organization-id"), _TOKEN),
-    **dict.fromkeys(("apim-request-id", "x-ms-request-id", "x-ms-client-request-id", "traceparent"), _TOKEN),
-    "x-ms-region": _REGION,
+    **dict.fromkeys(("retry-after", "retry-after-ms"), AMOUNT),
+    "x-should-retry": SWITCH,
+    **dict.fromkeys(("x-request-id", "cf-ray", "traceparent"), IDENTIFIER),
 }
-_PERIOD = r"[1-9]\d{0,2}[smhdw]"
-# Families of names: a value is an amount, a switch, a state or, if the last column allows it, an identifier.
-_FAMILIES: tuple[tuple[re.Pattern[str], tuple[re.Pattern[str], ...]], ...] = (
-    (
-        re.compile(
-            r"(?:x-ratelimit|ratelimit|anthropic-ratelimit|anthropic-priority|anthropic-fast)(?:-(?:limit|remaining|reset|used"
-            r"|requests?|input|output|cached|tokens?|images?|audio|project|unified|fallback|percentage|representative|claim"
-            r"|overage|disabled|reason|status|utilization|surpassed|threshold|in|use|day|minute|period|policy|renewal"
-            rf"|{_PERIOD}))+",
-            re.ASCII,
-        ),
-        (_AMOUNT, _WORD, _STATE),
-    ),
-    (re.compile(r"azureml-[a-z]+(?:-[a-z]+){0,5}|x-ms-[a-z]+(?:-[a-z]+){0,6}", re.ASCII), (_AMOUNT, _WORD, _TOKEN)),
-    (re.compile(r"x-envoy-[a-z]+(?:-[a-z]+){0,6}", re.ASCII), (_AMOUNT, _WORD)),
+_FAMILIES = (
+    limits_family("x-ratelimit", "ratelimit"),
+    HeaderFamily(re.compile(r"x-envoy-[a-z]+(?:-[a-z]+){0,6}", re.ASCII), (AMOUNT, SWITCH)),
 )
 NEVER_DOWNSTREAM = frozenset(
     (
@@ -87,7 +55,7 @@ NEVER_DOWNSTREAM = frozenset(
 )
 """Headers that no setting can allow, because they belong to a connection or to guardproxy."""
 _LIMIT_VALUE = 256
-_ONCE = ("Host", "Content-Type", "Content-Length", "anthropic-version", "x-guardproxy-conversation", "Content-Language")
+_ONCE = ("Host", "Content-Type", "Content-Length", "x-guardproxy-conversation", "Content-Language")
 _HOST = re.compile(
     r"(?:(?P<name>[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9.])?)|\[(?P<address>[0-9A-Fa-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?",
     re.ASCII,
@@ -134,9 +102,11 @@ def _has_shape(name: str, value: str) -> bool:
 @lru_cache(maxsize=512)
 def _shapes_of(name: str) -> tuple[re.Pattern[str], ...]:
     """The shapes that a value of a header may have; empty for an unknown header."""
-    if name in _DOWNSTREAM:
-        return (_DOWNSTREAM[name],)
-    return next((shapes for family, shapes in _FAMILIES if family.fullmatch(name)), ())
+    declared = known_headers()
+    if shape := _DOWNSTREAM.get(name) or declared.answer.get(name):
+        return (shape,)
+    families = (*_FAMILIES, *declared.families)
+    return next((family.values for family in families if family.names.fullmatch(name)), ())
 
 
 def _is_plain(value: str) -> bool:
@@ -195,7 +165,7 @@ def check_head(request: web.BaseRequest) -> tuple[str, str]:
 
 def _check_once(request: web.BaseRequest) -> None:
     """Raises `DownstreamError` (400) if a header that must be sent once is sent twice."""
-    for name in _ONCE:
+    for name in (*_ONCE, *known_headers().single):
         if len(request.headers.getall(name, [])) > 1:
             raise DownstreamError(
                 ErrorCode.INVALID_HEADER, f"the header `{name.lower()}` stands in the request twice", name.lower()

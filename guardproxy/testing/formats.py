@@ -24,6 +24,7 @@ from guardproxy.wire.json import dotted, reach, read, write
 
 WORD = "zanzibar-quokka"
 NEW = "replaced lemur"
+OTHER_MODEL = "another-model"
 PROMPT = Prompt("a-model", WORD, stream=True)
 
 
@@ -64,12 +65,14 @@ def reads_requests(codec: Codec) -> None:
         texts = [text for text in texts_of(codec, tree) if WORD in text.text and not text.key]
         edited = codec.edited(frame, [(text, text.text.replace(WORD, NEW)) for text in texts])
         assert WORD.encode() not in edited, f"an edit leaves the old text of the kind {kind} in the request"
-        assert any(NEW in text.text for text in texts_of(codec, read(edited))), f"an edit of the kind {kind} is lost"
+        assert any(NEW in text.text for text in texts_of(codec, codec.read_body(edited))), (
+            f"an edit of the kind {kind} is lost"
+        )
     request = codec.author.request(PROMPT)
     if result := read_request(codec, request):
         _declared(codec, result[0], "request")
     assert reach(request, codec.author.PROMPT_PATH) == WORD, "the prompt is not at the author's PROMPT_PATH"
-    decoded = codec.read_request(path_of(codec), "", write(request))
+    decoded = codec.read_request(path_of(codec), "", codec.write_body(request))
     assert decoded.stream, "a request for a stream is not read as one"
     assert codec.turns.first_words(decoded.frame.tree) == WORD, "`turns.first_words` does not give the user's words"
 
@@ -82,6 +85,15 @@ def reads_new_fields_of_requests(codec: Codec) -> None:
         for changed in with_new_fields(tree, NEW):
             result = read_request(codec, changed)
             assert result is None or result[0].holds(NEW), f"a new field goes on unread: {changed}"
+
+
+def reads_other_models(codec: Codec) -> None:
+    """A request for another model names that model, and keeps its route and its text."""
+    path, tree = codec.turns.with_model(path_of(codec), codec.author.request(PROMPT), OTHER_MODEL)
+    assert any(Route(text).match(f"POST {path}") is not None for text in codec.routes), f"no route matches `{path}`"
+    decoded = codec.read_request(path, "", codec.write_body(tree))
+    assert decoded.model == OTHER_MODEL, f"a request for another model is read as one for `{decoded.model}`"
+    assert codec.turns.first_words(decoded.frame.tree) == WORD, "a request for another model lost its text"
 
 
 def reads_answers(codec: Codec) -> None:
@@ -245,6 +257,7 @@ PROMISES: tuple[Promise, ...] = (
     declares,
     reads_requests,
     reads_new_fields_of_requests,
+    reads_other_models,
     reads_answers,
     is_invariant,
     reads_new_frames,

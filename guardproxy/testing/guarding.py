@@ -35,7 +35,7 @@ from guardproxy.findings import Scan
 from guardproxy.policy import PolicySet, build_checks, parse
 from guardproxy.testing.material import path_of, read_answer, splits, texts_of
 from guardproxy.wire import Bounds, Call, Codec, Prompt, Reply
-from guardproxy.wire.json import read, write
+from guardproxy.wire.json import write
 
 VALUE = "zanzibar-77"
 PLACEHOLDER = "[NAME_0123456789abcdef]"
@@ -116,7 +116,7 @@ def run(codec: Codec, rule: str, tree: Any, limits: Limits | None = None) -> Run
         )
     )
     started = Run(codec, exchange, [])
-    started.tell(RequestReceived(write(tree)))
+    started.tell(RequestReceived(codec.write_body(tree)))
     return started
 
 
@@ -144,7 +144,7 @@ def edits_requests(codec: Codec) -> None:
             f"a redacted request ({kind}) is {redacted.outcome}"
         )
         if redacted.upstream:
-            texts = texts_of(codec, read(redacted.upstream[0]))
+            texts = texts_of(codec, codec.read_body(redacted.upstream[0]))
             assert any(PLACEHOLDER in text.text for text in texts), (
                 f"no placeholder stands for a redacted text ({kind})"
             )
@@ -239,7 +239,7 @@ def asks_again(codec: Codec) -> None:
         started = run(codec, rule, _request(codec, streamed=streamed))
         started.answer(_said(codec, Reply(WRONG), streamed=streamed), streamed=streamed)
         assert len(started.upstream) == 2, "the model is not asked again"
-        texts = [text.text for text in texts_of(codec, read(started.upstream[1]))]
+        texts = [text.text for text in texts_of(codec, codec.read_body(started.upstream[1]))]
         quoted = WRONG[: len('{"age": "')] if streamed else WRONG  # a stream stops at the fault
         assert any(quoted in text for text in texts), f"the model is not told its own answer: {texts}"
         assert any("`age`" in text for text in texts), f"the model is not told what is wrong: {texts}"

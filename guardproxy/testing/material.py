@@ -84,7 +84,7 @@ def path_of(codec: Codec) -> str:
 def read_request(codec: Codec, tree: Any) -> tuple[DecodedTexts, Frame] | None:
     """Decodes a request. Returns its texts and its frame; `None` if the codec refuses the request."""
     try:
-        request = codec.read_request(path_of(codec), "", write(tree))
+        request = codec.read_request(path_of(codec), "", codec.write_body(tree))
     except DownstreamError:
         return None
     reading = DecodedTexts()
@@ -94,7 +94,7 @@ def read_request(codec: Codec, tree: Any) -> tuple[DecodedTexts, Frame] | None:
 
 def texts_of(codec: Codec, tree: Any) -> list[Text]:
     """The texts of a request."""
-    request = codec.read_request(path_of(codec), "", write(tree))
+    request = codec.read_request(path_of(codec), "", codec.write_body(tree))
     return [event for event in request.events() if isinstance(event, Text)]
 
 

@@ -35,11 +35,33 @@ from guardproxy.wire.decoding import (
     leaf_of,
 )
 from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
+from guardproxy.wire.headers import (
+    AMOUNT,
+    DATE,
+    IDENTIFIER,
+    PRODUCTS,
+    SWITCH,
+    VERSION,
+    WORD,
+    FormatHeaders,
+    HeaderFamily,
+    HeaderShape,
+    header_shape,
+    limits_family,
+)
 from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, without_kinds
 from guardproxy.wire.json_codec import Grammar, JsonCodec
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.protocol_words import is_chance, is_short, undated
-from guardproxy.wire.registry import codec_for, codec_of_client, codecs, missing_members, served
+from guardproxy.wire.registry import (
+    codec_for,
+    codec_of_client,
+    codecs,
+    default_route,
+    known_headers,
+    missing_members,
+    served,
+)
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.routes import Route
 from guardproxy.wire.statements import EVERY_SERVER, LARGEST, Fields, RequestStatement, statement_of
@@ -47,16 +69,23 @@ from guardproxy.wire.turns import Call, ModelTurn, Turns, first_text
 from guardproxy.wire.words import SHARED, Vocabulary
 
 __all__ = [
+    "AMOUNT",
     "ANY_OBJECT",
     "BOUNDS",
+    "DATE",
     "EVERY_SERVER",
+    "IDENTIFIER",
     "LARGEST",
     "NOT_KEPT",
     "NO_DEMAND",
+    "PRODUCTS",
     "SDK_QUERY",
     "SHARED",
+    "SWITCH",
     "UNBOUNDED",
     "UNINSPECTED",
+    "VERSION",
+    "WORD",
     "AnswerFacts",
     "Author",
     "Bounded",
@@ -69,8 +98,11 @@ __all__ = [
     "Decoder",
     "Demand",
     "Fields",
+    "FormatHeaders",
     "Framing",
     "Grammar",
+    "HeaderFamily",
+    "HeaderShape",
     "JsonCodec",
     "KeyHeader",
     "LeafPlace",
@@ -94,18 +126,22 @@ __all__ = [
     "codec_of_client",
     "codecs",
     "counts",
+    "default_route",
     "demand_of",
     "edited_frame",
     "events_of",
     "expect_list",
     "expect_type",
     "first_text",
+    "header_shape",
     "index_of",
     "indexed",
     "is_chance",
     "is_delta",
     "is_short",
+    "known_headers",
     "leaf_of",
+    "limits_family",
     "missing_members",
     "name_beside",
     "ndjson",

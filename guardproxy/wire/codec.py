@@ -103,6 +103,14 @@ class Codec(Protocol):
         `query`: without `?`; it matches `contract.query`. Raises `DownstreamError`, which names the field."""
         ...
 
+    def read_body(self, body: bytes) -> Any:
+        """Returns the tree of the body of a request. Raises `DownstreamError` (400)."""
+        ...
+
+    def write_body(self, tree: Any) -> bytes:
+        """Writes the body of a request from its tree."""
+        ...
+
     def decoder(
         self,
         *,

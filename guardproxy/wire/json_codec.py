@@ -1,4 +1,5 @@
-"""The codec of a format whose requests and answers are JSON. A format derives from it and writes only what differs.
+"""The codec of a format whose requests and answers are JSON. A format derives from it and writes only what differs. A format
+whose requests have another body overrides `read_body` and `write_body`.
 
 In: the format's `grammar`, the class of its stream decoder, and the members that the base class leaves open. Out: the
 members of the protocol `Codec`.
@@ -18,7 +19,7 @@ from guardproxy.wire.authoring import Author
 from guardproxy.wire.codec import AnswerFacts, Decoder, Request
 from guardproxy.wire.contract import Contract
 from guardproxy.wire.decoding import StreamDecoder, WholeDecoder, edited_frame, events_of, leaf_of, nothing
-from guardproxy.wire.json import Map, TreeLeaf, edited, walk
+from guardproxy.wire.json import Map, TreeLeaf, edited, walk, write
 from guardproxy.wire.requests import read_body
 from guardproxy.wire.turns import Turns
 
@@ -80,8 +81,14 @@ class JsonCodec(ABC, Generic[D]):
         """Whether a request asks for a stream."""
         return bool(tree.get("stream"))
 
+    def read_body(self, body: bytes) -> dict[str, Any]:
+        return read_body(body)
+
+    def write_body(self, tree: Any) -> bytes:
+        return write(tree)
+
     def read_request(self, path: str, query: str, body: bytes) -> Request:
-        tree = read_body(body)
+        tree = self.read_body(body)
         self.check(tree)
         grammar, words = self.grammar, self.contract.words
         whole, shapes = Frame(body, tree), grammar.shapes_of(tree)
@@ -123,7 +130,10 @@ class JsonCodec(ABC, Generic[D]):
         """Returns an edited tree without its fields that end an answer; `None` if nothing of the frame is left."""
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        return edited_frame(frame, self.edited_tree(frame, texts), self.stream.framing)
+        tree = self.edited_tree(frame, texts)
+        if texts and texts[0][0].channel.direction == "request":
+            return self.write_body(tree)
+        return edited_frame(frame, tree, self.stream.framing)
 
     def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         tree = self.without_end(frame, self.edited_tree(frame, texts))

@@ -44,5 +44,4 @@ def installer(monkeypatch: pytest.MonkeyPatch) -> Install:
 def forget() -> None:
     """What is installed is read anew."""
     plugins.installed.cache_clear()
-    registry._table.cache_clear()
-    registry._by_text.cache_clear()
+    registry._installed.cache_clear()

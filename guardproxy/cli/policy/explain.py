@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from guardproxy.findings import Direction
     from guardproxy.policy import RawExchange, RequestFacts
     from guardproxy.policytest import Delivery, Explanation, RuleOutcome
-    from guardproxy.wire import Author
+    from guardproxy.wire import Author, Codec
 
 _STYLES = {"decided": "bold green", "held": "green", "shadow": "yellow", "no": "dim"}
 
@@ -33,7 +33,9 @@ def explain(
     policies: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder of policy files, or a shipped policy. Default: default")
     ] = None,
-    route: Annotated[str, typer.Option(help="The route of a request in JSON.")] = "POST /v1/chat/completions",
+    route: Annotated[
+        str, typer.Option(help="The route of a request in JSON.", show_default="that of the first format")
+    ] = "",
     model: Annotated[str, typer.Option(help="The model of the request, for `match`.")] = "",
     tenant: Annotated[str, typer.Option(help="The tenant of the request, for `match`.")] = "",
     as_json: AsJson = False,
@@ -79,10 +81,11 @@ def _wrong_use(message: str) -> NoReturn:
 def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -> tuple[RawExchange, RequestFacts]:
     from guardproxy.policy import RawExchange, RequestFacts  # noqa: PLC0415
     from guardproxy.policytest import kinds_of, scene_of  # noqa: PLC0415
-    from guardproxy.wire import codec_for, codecs  # noqa: PLC0415
+    from guardproxy.wire import codec_for, codecs, default_route  # noqa: PLC0415
 
     if on not in ("request", "response"):
         _wrong_use("--on is request or response")
+    route = route or default_route()
     codec = codec_for(route)
     if codec is None:
         _wrong_use(
@@ -90,16 +93,24 @@ def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -
         )
     body = _body(text, codec.author) if on == "request" and not kind else None
     if body is not None:
-        request = codec.turns.with_model(body, model) if model else body
+        request = body
+        if model:
+            route, request = _with_model(codec, route, body, model)
         return RawExchange(request), RequestFacts(route, "", tenant, applies=True)
     kinds = kinds_of(codec, cast("Direction", on))
     if kind and kind not in kinds:
         _wrong_use(f"--kind is one of {', '.join(kinds)} on a {on}")
     chosen_kind = next(known_kind for known_kind in kinds if known_kind == (kind or kinds[0]))
     scene = scene_of(text, cast("Direction", on), chosen_kind, codec.author)
-    return RawExchange(codec.turns.with_model(scene.request, model), scene.answers), RequestFacts(
-        route, "", tenant, applies=True
-    )
+    route, request = _with_model(codec, route, scene.request, model)
+    return RawExchange(request, scene.answers), RequestFacts(route, "", tenant, applies=True)
+
+
+def _with_model(codec: Codec, route: str, body: dict[str, Any], model: str) -> tuple[str, dict[str, Any]]:
+    """Returns the route and the body of a request for this model."""
+    method, _, path = route.partition(" ")
+    path, request = codec.turns.with_model(path, body, model)
+    return f"{method} {path}" if model else route, request
 
 
 def _body(text: str, author: Author) -> dict[str, Any] | None:

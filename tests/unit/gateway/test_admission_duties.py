@@ -24,6 +24,9 @@ from guardproxy.gateway import (
     digest,
     rerun,
 )
+from guardproxy.wire import MediaTypes
+from tests.kit.form_chat import FORM, FormChat
+from tests.kit.plugins import Install
 
 JSON = CIMultiDict({"Content-Type": "application/json"})
 HEAD = Head("1", "POST", "/v1/messages", headers=JSON, route="POST /v1/messages")
@@ -143,3 +146,29 @@ def test_a_route_that_goes_on_unread_may_have_any_body_of_that_size() -> None:
     head = Head("1", route="GET /v1/models", headers={"Content-Type": "text/plain"}, length_bytes=100)
     assert rerun([BodyHeaders(100)], head, []) == head
     assert refusal(BodyHeaders(100), replace(head, length_bytes=101)) == (413, "request_too_large")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "content_type", "is_accepted"),
+    [
+        (FORM, FORM, True),
+        (FORM, f"{FORM}; charset=utf-8", True),
+        (FORM, f"{FORM}; boundary=x", False),
+        (FORM, "application/json", False),
+        ("multipart/form-data", "Multipart/Form-Data; boundary=aZ9-", True),
+        ("multipart/form-data", 'multipart/form-data; boundary="a b"', False),
+        ("multipart/form-data", "multipart/form-data; charset=latin-1", False),
+    ],
+)
+def test_a_format_declares_the_bodies_that_it_reads(
+    install: Install, accepted: str, content_type: str, is_accepted: bool
+) -> None:
+    media = MediaTypes("application/json", "text/event-stream", (accepted,))
+    codec = FormChat()
+    codec.contract = replace(codec.contract, media=media)
+    install("guardproxy.wire", "form_chat", codec)
+    head = Head("1", route="POST /models/m/chat", headers={"Content-Type": content_type}, length_bytes=1)
+    if is_accepted:
+        assert rerun([BodyHeaders(100)], head, []) == head
+    else:
+        assert refusal(BodyHeaders(100), head) == (415, "unsupported_media_type")

@@ -18,11 +18,12 @@ from guardproxy.testing.formats import Promise
 from guardproxy.wire.codec import Codec, Decoder, Request
 from guardproxy.wire.contract import NO_DEMAND
 from guardproxy.wire.registry import codecs
+from tests.kit.form_chat import CODEC as FORM_CHAT
 
 
-@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: codec.name)
+@pytest.mark.parametrize("codec", [*codecs(), FORM_CHAT], ids=lambda codec: codec.name)
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-def test_a_shipped_format_keeps_a_promise(codec: Codec, promise: Promise) -> None:
+def test_a_format_keeps_a_promise(codec: Codec, promise: Promise) -> None:
     promise(codec)
 
 
@@ -119,6 +120,7 @@ NOTHING = re.compile("(?!)")
         ("writes_endings", broken(filtered=lambda decoder, message: b"")),
         ("writes_endings", broken(keep_alive=lambda: b'data: {"x": "y"}\n\n')),
         ("edits_requests", broken(edited=unedited)),
+        ("reads_other_models", broken(turns=SimpleNamespace(with_model=lambda path, tree, model: (path, tree)))),
         ("restores", broken(edited=unedited)),
         ("edits_answers", broken(edited=unedited)),
         ("edits_answers", broken(filtered=lambda decoder, message: b"")),

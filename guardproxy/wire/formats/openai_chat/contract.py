@@ -21,6 +21,7 @@ from guardproxy.wire.contract import (
     no_inputs,
 )
 from guardproxy.wire.json import members, objects
+from guardproxy.wire.openai_headers import OPENAI_HEADERS
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 from guardproxy.wire.words import SHARED
@@ -73,7 +74,7 @@ CONTRACT = Contract(
     usage=UsageFields(prompt=("prompt_tokens", "input_tokens"), answer=("completion_tokens", "output_tokens")),
     terminal=(b"data: [DONE]\n\n",),
     error_path=("error", "message"),
-    media=MediaTypes("application/json", "text/event-stream"),
+    media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset(),
     limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
@@ -81,4 +82,5 @@ CONTRACT = Contract(
     signs=Signs(paths=(), headers=()),
     refused=(),
     key_header=KeyHeader("Authorization", "Bearer "),
+    headers=OPENAI_HEADERS,
 )

@@ -25,6 +25,7 @@ from guardproxy.wire.formats.openai_responses.words import WORDS
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.opaque import MEDIA
+from guardproxy.wire.openai_headers import OPENAI_HEADERS
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 
@@ -75,7 +76,7 @@ CONTRACT = Contract(
     usage=UsageFields(prompt=("input_tokens", "prompt_tokens"), answer=("output_tokens", "completion_tokens")),
     terminal=tuple(frame(f'{{"type":"response.{end}"}}'.encode(), f"response.{end}") for end in _ENDS),
     error_path=("error", "message"),
-    media=MediaTypes("application/json", "text/event-stream"),
+    media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset((COUNT, COMPACT)),
     limits={"messages": ("input", "messages"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
@@ -83,4 +84,5 @@ CONTRACT = Contract(
     signs=Signs(paths=("/v1/responses", "/v1/conversations"), headers=()),
     refused=(RefusedRoutes(re.compile(r"[A-Z]+ /v1/(?:responses|conversations)(?:/.*)?"), _STORED),),
     key_header=KeyHeader("Authorization", "Bearer "),
+    headers=OPENAI_HEADERS,
 )

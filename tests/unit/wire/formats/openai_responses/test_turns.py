@@ -53,4 +53,5 @@ def test_the_first_words_of_a_user(tree: Any, words: str) -> None:
 
 
 def test_another_model() -> None:
-    assert turns.with_model({"model": "a", "input": "hi"}, "b") == {"model": "b", "input": "hi"}
+    tree = {"model": "a", "input": "hi"}
+    assert turns.with_model("/v1/responses", tree, "b") == ("/v1/responses", {**tree, "model": "b"})
