@@ -136,7 +136,7 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     except ValueError as exception:
         return web.json_response(author.error(400, str(exception)), status=400, headers=headers)
     if not codec.contract.is_answered(read_by.route.text):
-        return web.json_response(author.count(prompt))
+        return web.json_response(author.count(prompt, read_by.route.text))
     if prompt.model != NAME:
         if request.app[TINY_URL]:
             return await _forward(request)

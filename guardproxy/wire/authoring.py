@@ -115,8 +115,8 @@ class Author(Protocol):
         kind that exists in plain answers only."""
         ...
 
-    def count(self, prompt: Prompt) -> dict[str, Any]:
-        """Writes the answer of the routes that the contract calls `unanswered`: a count of the prompt's tokens."""
+    def count(self, prompt: Prompt, route: str) -> dict[str, Any]:
+        """Writes the answer of a route that the contract calls `unanswered`, such as a count of the prompt's tokens."""
         ...
 
     def models(self, names: Sequence[str]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def frames_with(kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
     return [*(event({field: piece}) for piece in pieces), event(_DONE)]
 
 
-def count(prompt: Prompt) -> dict[str, Any]:
+def count(prompt: Prompt, route: str) -> dict[str, Any]:
     """A count of tokens; no route of the format asks for it."""
     return {"in": prompt.prompt_words}
 

@@ -155,7 +155,7 @@ def _block(kind: Kind, text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def count(prompt: Prompt) -> dict[str, Any]:
+def count(prompt: Prompt, route: str) -> dict[str, Any]:
     """The answer of `POST /v1/messages/count_tokens`."""
     return {"input_tokens": prompt.prompt_words}
 

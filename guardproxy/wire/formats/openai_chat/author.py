@@ -160,7 +160,7 @@ def answer_with(kind: Kind, text: str) -> dict[str, Any] | None:
     return {**tree, "x_unknown": text} if kind == "unmapped" else tree
 
 
-def count(prompt: Prompt) -> dict[str, Any]:
+def count(prompt: Prompt, route: str) -> dict[str, Any]:
     """Writes a count of tokens. The format has no route that counts."""
     return {"prompt_tokens": prompt.prompt_words}
 

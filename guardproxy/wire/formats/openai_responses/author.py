@@ -156,8 +156,10 @@ def answer_with(kind: Kind, text: str) -> dict[str, Any] | None:
     return {**tree, "output": [_item(kind, text)]}
 
 
-def count(prompt: Prompt) -> dict[str, Any]:
-    """The answer of `POST /v1/responses/input_tokens`."""
+def count(prompt: Prompt, route: str) -> dict[str, Any]:
+    """The answer of `POST /v1/responses/input_tokens` or of `POST /v1/responses/compact`."""
+    if route.endswith("compact"):
+        return replies.compacted(prompt)
     return {"object": "response.input_tokens", "input_tokens": prompt.prompt_words}
 
 

@@ -6,6 +6,8 @@ last event.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +33,20 @@ def whole(prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
     """A plain answer."""
     output = [_with_status(item, _status(reply)) for item, _ in _items(prompt, reply, ident, lambda text: [text])]
     return _response(prompt, reply, ident, _status(reply), output)
+
+
+def compacted(prompt: Prompt) -> dict[str, Any]:
+    """A compacted conversation: the last message, and sealed content in place of the others."""
+    sealed = base64.b64encode(hashlib.sha256(prompt.text.encode()).digest()).decode()
+    said = {"type": "output_text", "text": prompt.text, "annotations": []}
+    message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [said]}
+    return {
+        "id": "resp_1",
+        "object": "response.compaction",
+        "created_at": CREATED_S,
+        "output": [message, {"type": "compaction", "id": "cmp_1", "encrypted_content": sealed}],
+        "usage": _usage(prompt, Reply()),
+    }
 
 
 def events(prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[dict[str, Any]]:

@@ -65,6 +65,13 @@ def test_log_probabilities_add_up_to_the_text() -> None:
     assert "".join(entry["token"] for entry in message["content"][0]["logprobs"]) == REPLY.text
 
 
+def test_the_answers_of_routes_without_a_model() -> None:
+    counted = author.count(PROMPT, "POST /v1/responses/input_tokens")
+    assert (counted["object"], counted["input_tokens"]) == ("response.input_tokens", 0)
+    compacted = author.count(PROMPT, "POST /v1/responses/compact")
+    assert [item["type"] for item in compacted["output"]] == ["message", "compaction"]
+
+
 def test_a_stream_is_closed_once() -> None:
     (end,) = author.ending([{"type": "response.created"}])
     assert end["type"] == "response.completed"
