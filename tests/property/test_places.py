@@ -19,10 +19,13 @@ from guardproxy.exchange.transcript import DataReceived, ResponseEnded, Response
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
 from guardproxy.wire.formats.openai_chat import places as openai_chat_map
+from guardproxy.wire.formats.openai_responses import events as openai_responses_events
+from guardproxy.wire.formats.openai_responses import places as openai_responses_map
 from guardproxy.wire.json.walk import MapLeaf
 from tests.kit.media import SIGNATURE
 from tests.kit.play import CHAT, MESSAGES, Play, policy_set, sse
 from tests.kit.records import members
+from tests.kit.responses import RESPONSES
 
 POLICY = """
 policy: places
@@ -74,6 +77,8 @@ TYPES = (
         "url",
     ),
     *("citations_delta", "content"),
+    *("input_text", "input_file", "summary_text", "reasoning", "function_call", "function_call_output", "mcp_call"),
+    *("function", "mcp", "code_interpreter", "namespace"),
 )
 DEEPEST = 4
 EVERY = 5
@@ -136,6 +141,12 @@ def some(found: Iterator[Any], name: str) -> Iterator[Any]:
     return (case for number, case in enumerate(found) if (number + first) % EVERY == 0)
 
 
+def below_top(route: str, how: Any, plain: dict[str, Any]) -> Iterator[Case]:
+    """The places of a whole request or answer. `plain`: the fields that it needs."""
+    build: Build = lambda value: {**plain, **value} if isinstance(value, dict) else value  # noqa: E731
+    return cases(how, build, depth=FIRST_DEPTH.get(route, 0))
+
+
 @cache
 def rules() -> PolicySet:
     return policy_set(POLICY)
@@ -148,12 +159,19 @@ def says(data: str) -> bool:
     return str(CARD) in digits or str(IDS)[1:-1].replace(" ", "") in data or any(text in bare for text in TEXTS[1:])
 
 
+def without_items(how: dict[Any, Any]) -> dict[Any, Any]:
+    """A map of Responses without `instructions`, whose items are those of `input` and `output`."""
+    return {key: child for key, child in how.items() if key != "instructions"}
+
+
+FIRST_DEPTH = {RESPONSES: -1}  # items are one step deeper than messages
 REQUESTS: dict[str, tuple[Any, dict[str, Any]]] = {
     CHAT: (openai_chat_map.REQUEST, {"model": "m", "messages": [{"role": "user", "content": "hi"}]}),
     MESSAGES: (
         anthropic_messages_map.REQUEST,
         {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]},
     ),
+    RESPONSES: (without_items(openai_responses_map.REQUEST), {"model": "m", "input": "hi"}),
 }
 
 
@@ -162,7 +180,7 @@ REQUESTS: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_every_place_of_a_request(route: str, name: str) -> None:
     how, plain = REQUESTS[route]
     passed = []
-    for at, build, _ in some(cases(how, lambda value: {**plain, **value} if isinstance(value, dict) else value), name):
+    for at, build, _ in some(below_top(route, how, plain), name):
         tree = build(deepcopy(SHAPES[name]))
         if not isinstance(tree, dict):
             continue
@@ -192,6 +210,7 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
         anthropic_messages_map.RESPONSE,
         {"id": "m", "type": "message", "content": [], "stop_reason": "end_turn"},
     ),
+    RESPONSES: (without_items(openai_responses_map.RESPONSE), {"id": "resp_1", "object": "response", "output": []}),
 }
 
 
@@ -200,7 +219,7 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_every_place_of_an_answer(route: str, name: str) -> None:
     how, plain = ANSWERS[route]
     passed = []
-    for at, build, _ in some(cases(how, lambda value: {**plain, **value} if isinstance(value, dict) else value), name):
+    for at, build, _ in some(below_top(route, how, plain), name):
         tree = build(deepcopy(SHAPES[name]))
         if isinstance(tree, dict):
             passed += said(route, at, json.dumps(tree).encode(), "application/json")
@@ -225,10 +244,16 @@ def event_cases() -> Iterator[tuple[str, str, Build]]:
     for at, build, _ in cases(openai_chat_map.RESPONSE, lambda value: {"id": "c", **value}):
         if "message" not in at:
             yield CHAT, at, build
-    for kind, how in anthropic_messages_map.TEXT_EVENTS.items():
-        frame = {"type": kind, "index": 0}
-        for at, build, _ in cases(how, lambda value, frame=frame: {**frame, **value}):  # type: ignore[misc]
-            yield MESSAGES, f"{kind}{at}", build
+    for route, maps in (
+        (MESSAGES, anthropic_messages_map.TEXT_EVENTS),
+        (RESPONSES, openai_responses_events.TEXT_EVENTS),
+    ):
+        for kind, how in maps.items():
+            if kind in openai_responses_events.WHOLE or kind == "response.output_item.added":
+                continue  # its places are those of an answer and of `response.output_item.done`
+            frame = {"type": kind, "index": 0}
+            for at, build, _ in cases(how, lambda value, frame=frame: {**frame, **value}):  # type: ignore[misc]
+                yield route, f"{kind}{at}", build
 
 
 @pytest.mark.parametrize("name", [name for name in SHAPES if name != "ids"])
@@ -243,16 +268,17 @@ def test_every_place_of_a_stream(name: str) -> None:
             last = {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
             data = sse(tree) + sse(last) + b"data: [DONE]\n\n"
         else:
+            end = "message_stop" if route == MESSAGES else "response.completed"
             kind = tree["type"] if isinstance(tree.get("type"), str) else "x"
-            data = sse(tree, kind) + sse({"type": "message_stop"}, "message_stop")
+            data = sse(tree, kind) + sse({"type": end}, end)
         passed += said(route, at, data, "text/event-stream")
     assert passed == []
 
 
 def test_the_maps_are_walked() -> None:
     """The list is long, and holds what reading of a format must not forget."""
-    for route, least in ((CHAT, 200), (MESSAGES, 200)):
-        names = [at for at, _, _ in cases(REQUESTS[route][0], lambda value: value)]
+    for route, least in ((CHAT, 200), (MESSAGES, 200), (RESPONSES, 400)):
+        names = [at for at, _, _ in below_top(route, REQUESTS[route][0], {})]
         assert len(names) > least
         assert any(at.endswith(".text") for at in names)
     hows = {leaf.how for how, _ in REQUESTS.values() for _, _, leaf in cases(how, lambda value: value) if leaf}

@@ -253,7 +253,7 @@ def _below(value: Any, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], ro
 
 
 def _number_at(value: float, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
-    is_text = leaf.how in ("text", "json")
+    is_text = leaf.how in ("text", "json", "secret")
     if is_text:
         row.see(value, _inside(leaf), path)
     else:

@@ -79,13 +79,12 @@ _HOLDERS: dict[str, tuple[str, Path]] = {
 _GROWING = re.compile(
     r"output\[\d+\]\.(?:(?:content|summary)\[\d+\]\.(?:text|refusal)|arguments|input|code|action\.commands\[\d+\])"
 )
-_WORDS: dict[Any, Map] = dict.fromkeys(
-    (
-        *("type", "sequence_number", "item_id", "obfuscation", "output_index", "content_index", "summary_index"),
-        *("command_index", "annotation_index"),
-    ),
-    STRUCTURE,
+NUMBERS_AND_NAMES = (
+    *("type", "sequence_number", "item_id", "obfuscation", "output_index", "content_index", "summary_index"),
+    *("command_index", "annotation_index"),
 )
+"""The fields of events that are not text."""
+_WORDS: dict[Any, Map] = dict.fromkeys(NUMBERS_AND_NAMES, STRUCTURE)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -121,7 +120,7 @@ def path_of(tree: Mapping[str, Any], name: str, path: Path) -> Path:
     if holder and first == holder[0]:
         return (*_path(tree, holder[1]), *path[1:])
     if first == "item_id":
-        return (*_path(tree, _ITEM), "id")
+        return (*_path(tree, _ITEM), "id", *path[1:])
     place = flow.place[:-1] if flow else holder[1] if holder else _ITEM if "output_index" in tree else ("event",)
     return (*_path(tree, place), *path)
 

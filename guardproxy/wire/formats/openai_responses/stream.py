@@ -22,6 +22,7 @@ from guardproxy.wire.decoding import LeafPlace, StreamDecoder, counts, is_delta
 from guardproxy.wire.formats.openai_responses.citations import counts_of
 from guardproxy.wire.formats.openai_responses.events import (
     JSON_EVENTS,
+    NUMBERS_AND_NAMES,
     TERMINAL,
     TEXT_EVENTS,
     WHOLE,
@@ -100,7 +101,8 @@ class ResponsesDecoder(StreamDecoder):
         at = dotted(path)
         begins = grows(name, at) and path[:2] not in self._ended
         flows = name.endswith(".delta") and found.path[0] == "delta" and flow_of(name) is not None
-        return LeafPlace(kind, at, run, flows or begins or (kind == "unmapped" and is_delta(found.path, name)))
+        is_new = kind == "unmapped" and found.path[0] not in NUMBERS_AND_NAMES and is_delta(found.path, name)
+        return LeafPlace(kind, at, run, flows or begins or is_new)
 
     def special(self, event: StreamEvent) -> list[Event] | None:
         if event.data is None or event.data.strip() != b"[DONE]":

@@ -146,3 +146,5 @@ def test_a_credential_is_opaque_and_everything_else_at_its_place_is_text() -> No
     for other in ({"a": "hidden text"}, ["hidden text"]):
         (hidden,) = (leaf for leaf in walk({"key": other}, how) if not leaf.key)
         assert (hidden.text, hidden.leaf.unmapped) == ("hidden text", True)
+    parts = dict(zip("abcd", (4111, 2222, 3333, 4444), strict=True))
+    assert [leaf.text for leaf in walk({"headers": parts}, how) if leaf.number] == ["4111 2222 3333 4444"]

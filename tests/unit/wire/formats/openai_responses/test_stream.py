@@ -142,6 +142,13 @@ def test_fields_of_the_response_are_repeated_by_every_event_that_holds_it() -> N
     assert shape(found, "metadata.a") == ["b", "|", "=", "="]
 
 
+def test_an_identifier_does_not_continue_in_the_next_event() -> None:
+    frames = response_frames("response.output_text", ["a", "b"])
+    found = decode([frame.replace(b'"item_id":"msg_0"', b'"item_id":["no id","x"]') for frame in frames])
+    assert shape(found, "output[0].id[0]") == ["no id", "|", *"=" * 4]
+    assert shape(found, "output[0].id[1]") == ["x", "|", *"=" * 4]
+
+
 def test_the_words_of_other_servers_do_not_end_a_stream() -> None:
     frames = response_frames("response.output_text", ["a"])
     assert faults(decode([*frames[:-1], b"data: [DONE]\n\n"])) == [ErrorCode.UPSTREAM_TRUNCATED]
