@@ -38,9 +38,11 @@ from guardproxy.server.steps import is_short, is_small
 from guardproxy.wire import decoding
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
 from guardproxy.wire.formats.openai_chat import places as openai_chat_map
+from guardproxy.wire.formats.openai_responses import places as openai_responses_map
 from guardproxy.wire.json import dotted, read, replacing
 from guardproxy.wire.json.walk import reach
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, policy_set, sse
+from tests.kit.responses import RESPONSES, growing, response_frames, stream
 
 POLICY = """
 policy: cost
@@ -178,6 +180,7 @@ STREAM, JSON = "text/event-stream", "application/json"
 PLAIN: Mapping[str, Answer] = {
     CHAT: (STREAM, chat_frames([{"content": "Fine."}])),
     MESSAGES: (STREAM, message_frames([("text", ["Fine."])])),
+    RESPONSES: (STREAM, response_frames("response.output_text", ["Fine."])),
 }
 LINE = "some words " * 10  # checks look back a thousand characters: of more text, each costs the same
 USER = {"role": "user", "content": "hello there"}
@@ -189,6 +192,10 @@ def chat(**more: Any) -> dict[str, Any]:
 
 def messages(**more: Any) -> dict[str, Any]:
     return {"model": "m", "max_tokens": 9, "messages": [USER], **more}
+
+
+def responses(**more: Any) -> dict[str, Any]:
+    return {"model": "m", "input": [USER], **more}
 
 
 def strings(n: int) -> list[str]:
@@ -354,6 +361,16 @@ REQUESTS: dict[str, tuple[str, Body]] = {
             ]
         ),
     ),
+    "items of responses": (RESPONSES, lambda n: responses(input=[USER] * n)),
+    "calls of responses": (
+        RESPONSES,
+        lambda n: responses(
+            input=[
+                {"type": "function_call", "call_id": f"{CALL_ID}{at:05}", "name": "send", "arguments": '{"to": "you"}'}
+                for at in range(n)
+            ]
+        ),
+    ),
     "tools of messages": (
         MESSAGES,
         lambda n: messages(
@@ -363,17 +380,26 @@ REQUESTS: dict[str, tuple[str, Body]] = {
 }
 
 
+_PLACES = (
+    (openai_chat_map, CHAT, chat),
+    (anthropic_messages_map, MESSAGES, messages),
+    (openai_responses_map, RESPONSES, responses),
+)
+
+
 def _fields() -> Iterator[tuple[str, tuple[str, Body]]]:
     """Every field of each format's request, as the one that holds many strings."""
-    for module, route, whole in ((openai_chat_map, CHAT, chat), (anthropic_messages_map, MESSAGES, messages)):
+    for module, route, whole in _PLACES:
         for name in module.REQUEST:
-            if name not in ("model", "stream", "n", "max_tokens", "messages"):
-                yield f"{module.__name__.rpartition('.')[2]} {name}", (route, _field(whole, str(name)))
+            if name not in ("model", "stream", "n", "max_tokens", "messages", "input", "background", "store"):
+                yield f"{whole.__name__}: {name}", (route, _field(whole, str(name)))
 
 
 def _field(whole: Callable[..., Any], name: str) -> Body:
     if name in ("tools", "functions"):
         return lambda n: whole(**{name: [{"type": "function", "name": text} for text in strings(n)]})
+    if name == "instructions":
+        return lambda n: whole(**{name: [{"role": "developer", "content": text} for text in strings(n)]})
     if name == "system":
         return lambda n: whole(**{name: [{"type": "text", "text": text} for text in strings(n)]})
     return lambda n: whole(**{name: strings(n)})
@@ -489,6 +515,19 @@ ANSWERS: dict[str, tuple[str, Callable[[int], Answer]]] = {
     "blocks": (MESSAGES, lambda n: (STREAM, message_frames([("text", ["some words"])] * n))),
     "parts of a block": (MESSAGES, lambda n: (STREAM, message_frames([("text", [LINE] * n)]))),
     "calls of blocks": (MESSAGES, lambda n: (STREAM, message_frames([("tool", ['{"a": "jo@ab.io"}'])] * n))),
+    "events of a text": (RESPONSES, lambda n: (STREAM, response_frames("response.output_text", [LINE] * n))),
+    "events of a text to edit": (
+        RESPONSES,
+        lambda n: (STREAM, response_frames("response.output_text", [f"{LINE}{mail} " for mail in mails(n)])),
+    ),
+    "events of arguments": (
+        RESPONSES,
+        lambda n: (STREAM, response_frames("response.function_call_arguments", ['"', *(["jo@ab.io "] * n), '"'])),
+    ),
+    "items": (
+        RESPONSES,
+        lambda n: (STREAM, stream(*(growing("response.output_text", ["to jo@ab.io"], at) for at in range(n)))),
+    ),
 }
 
 
@@ -512,7 +551,7 @@ def _request(route: str, body: Body, n: int, *, counted: bool = True) -> Work:
 
 
 def _answer(route: str, answer: Callable[[int], Answer], n: int, *, counted: bool = True) -> Work:
-    asked = chat(stream=True) if route == CHAT else messages(stream=True)
+    asked = {CHAT: chat, MESSAGES: messages, RESPONSES: responses}[route](stream=True)
     return Meter(route, counted).run(json.dumps(asked).encode(), answer(n))
 
 
