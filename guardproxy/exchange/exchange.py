@@ -153,7 +153,7 @@ class Exchange:
                 commands = self._proving(happened)
             case State.EXPECTING:
                 commands = self._expecting(happened)
-            case State.OVER:
+            case State.OVER:  # pragma: no branch - these are all states
                 return []
         self._go_on(commands)
         return commands

@@ -19,11 +19,9 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.kit import warm
-
 ROOT = Path(__file__).parents[2]
 _forking = get_context("forkserver")
-_forking.set_forkserver_preload([warm.__name__])
+_forking.set_forkserver_preload(["tests.kit.warm"])
 
 
 class Process:

@@ -19,6 +19,7 @@ from guardproxy.exchange.transcript import (
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
+    Scanned,
     SendHead,
     UpstreamFailed,
 )
@@ -942,3 +943,11 @@ def test_a_policy_that_looks_at_requests_only_leaves_answers_unread() -> None:
         assert waiting(it, route).stream([frames[0], b"data: {oops\n\n"]).finish.outcome == "upstream_invalid_json"
     assert plain(waiting(it), unary("forbidden")).client == unary("forbidden")
     assert plain(waiting(it), b"<html>").finish.outcome == "upstream_invalid_json"
+
+
+def test_scans_that_nobody_waits_for_change_nothing() -> None:
+    """Those of an answer that was discarded come late."""
+    play = Play(rules(ONE_CHECK)).ask(ask())
+    play.tell(ResponseStarted(200, "text/event-stream"))
+    assert play.pending is None
+    assert play.tell(Scanned(())) == []

@@ -431,3 +431,20 @@ def test_what_is_only_judged_is_never_sent() -> None:
     assert changed, "the frame says something else"
     assert gate.lane_at("a") is gate.lanes[0]
     assert gate.lane_at("c") is None
+
+
+def test_a_check_that_settles_nothing_of_a_long_text_is_asked_less_often() -> None:
+    """At the end of the text it is asked in any case."""
+    frames = Frames()
+    it = gate(Fake())
+    asked = 0
+    for number in range(400):
+        it.push([frames.text(str(number), "x" * 10)])
+        for _ in it.jobs():
+            asked += 1
+            learn(it, Scan((), 0, 0))
+    assert 100 < asked < 200
+    it.push([frames.text("last", "x")])
+    assert it.jobs() == []
+    (job,) = it.jobs(all_text=True)
+    assert len(job.window.text) == 4001
