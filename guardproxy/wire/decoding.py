@@ -342,9 +342,8 @@ class StreamDecoder:
         data = event.data if b"\n" not in event.data and not gone else write(tree)
         name = self.name_of(tree, event.event)
         counts = self.counts_of(tree) if self.reads else ()
-        whole = Frame(
-            self.framing.frame(data, name), tree, name, streamed=True, terminal=self.ends(tree), counts=counts
-        )
+        framed = self.framing.frame(data, name)
+        whole = Frame(framed, tree, name, streamed=True, terminal=self.ends(tree), counts=counts)
         return (self._texts(tree, whole) if self.reads else [Opaque(whole)]) + self.after(tree)
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
@@ -370,8 +369,9 @@ class StreamDecoder:
             again = not flows and self._constant.get(channel) == found.text
             if flows:
                 self._constant.pop(channel, None)
-                if self.repeats:
-                    self._flowed.setdefault(channel, []).append(found.text)
+                if self.repeats and channel not in self._open:  # the text before, if any, has ended
+                    self._flowed[channel] = []
+                self._flowed.get(channel, []).append(found.text)
             else:
                 self._constant[channel] = found.text
                 if channel in self._open:

@@ -115,6 +115,10 @@ TOOLS: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = {
 }
 
 
+# A stream of Responses has four times the bytes, as it repeats each text. `guardproxy.testing` cuts it at every byte.
+STEP = {CHAT: 1, MESSAGES: 1, RESPONSES: 7}
+
+
 def unknown_texts(data: bytes) -> dict[str, str]:
     out = chat_texts(data)
     for row in data.decode().split("\n\n"):
@@ -162,7 +166,7 @@ def test_every_single_cut_of_the_text_and_of_the_bytes(shape: str, text: str) ->
         if not stopped:  # what came after a stop is not read, so it is not in the record
             assert split.record["response"]["texts"] == whole.record["response"]["texts"], place
     data = b"".join(frames([text]))
-    for place in range(1, len(data)):
+    for place in range(1, len(data), STEP[route]):
         assert play(route, cut(data, [place])).client == whole.client, place
 
 
@@ -178,7 +182,7 @@ def test_every_single_cut_of_tool_arguments(shape: str) -> None:
         assert read(split.client)[name] == read(whole.client)[name], place
         assert split.record["decisions"] == whole.record["decisions"]
     data = b"".join(frames(pieces(text, [7, 20])))
-    for place in range(1, len(data)):
+    for place in range(1, len(data), STEP[route]):
         assert read(play(route, cut(data, [place])).client)[name] == read(whole.client)[name], place
 
 

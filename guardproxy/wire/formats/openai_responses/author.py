@@ -201,7 +201,9 @@ def frames_with(kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
         "refusal": Reply(refusal=text),
         "tool_arguments": Reply(calls=(Call("tool", text),)),
     }[str(kind)]
-    return list(frames(prompt, reply, "1", lambda text: pieces if text else []))
+    inner = list(replies.events_of_items(prompt, reply, "1", lambda text: pieces if text else []))
+    output = [entry["item"] for entry in inner if entry["type"] == "response.output_item.done"]
+    return [event(item) for item in replies.around(inner, {"output": output})]
 
 
 def _whole(items: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

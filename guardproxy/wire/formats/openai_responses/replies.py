@@ -51,26 +51,25 @@ def compacted(prompt: Prompt) -> dict[str, Any]:
 
 def events(prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[dict[str, Any]]:
     """The events of a stream."""
-    output: list[dict[str, Any]] = []
-    head = _response(prompt, None, ident, "in_progress", [])
-    end = {**_response(prompt, reply, ident, _status(reply), []), "output": output}
+    inner = events_of_items(prompt, reply, ident, cut)
+    return around(inner, whole(prompt, reply, ident), _response(prompt, None, ident, "in_progress", []))
 
-    def inner() -> Iterator[dict[str, Any]]:
-        for at, (item, deltas) in enumerate(_items(prompt, reply, ident, cut)):
-            where = {"output_index": at, "item_id": item["id"]}
-            yield {"type": "response.output_item.added", "output_index": at, "item": _emptied(item)}
-            yield from ({**entry, **where} for entry in deltas)
-            output.append(_with_status(item, _status(reply)))
-            yield {"type": "response.output_item.done", "output_index": at, "item": output[-1]}
 
-    return around(inner(), end, head)
+def events_of_items(prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[dict[str, Any]]:
+    """The events of the items of an answer."""
+    for at, (item, deltas) in enumerate(_items(prompt, reply, ident, cut)):
+        where = {"output_index": at, "item_id": item["id"]}
+        yield {"type": "response.output_item.added", "output_index": at, "item": _emptied(item)}
+        yield from ({**entry, **where} for entry in deltas)
+        done = _with_status(item, _status(reply))
+        yield {"type": "response.output_item.done", "output_index": at, "item": done}
 
 
 def around(
     inner: Iterable[dict[str, Any]], end: Mapping[str, Any], head: Mapping[str, Any] | None = None
 ) -> Iterator[dict[str, Any]]:
     """A stream of these events. `end`: the response of the last event; `head`: that of the first events, if it differs."""
-    beginning = {**end, "status": "in_progress"} if head is None else head
+    beginning = {**end, "status": "in_progress", "output": []} if head is None else head
     number = 0
     for name in ("response.created", "response.in_progress"):
         yield {"type": name, "response": beginning, "sequence_number": number}

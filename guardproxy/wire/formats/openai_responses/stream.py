@@ -104,6 +104,10 @@ class ResponsesDecoder(StreamDecoder):
         is_new = kind == "unmapped" and found.path[0] not in NUMBERS_AND_NAMES and is_delta(found.path, name)
         return LeafPlace(kind, at, run, flows or begins or is_new)
 
+    def _begin(self, channel: Channel, run: str, *, soft: bool) -> None:
+        # Every text but that of an unknown field has an event that ends it.
+        StreamDecoder._begin(self, channel, run, soft=soft and channel.kind == "unmapped")
+
     def special(self, event: StreamEvent) -> list[Event] | None:
         if event.data is None or event.data.strip() != b"[DONE]":
             return None

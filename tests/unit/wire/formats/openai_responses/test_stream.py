@@ -103,6 +103,32 @@ def test_an_empty_repeat_ends_the_text(base: str) -> None:
     assert shape(decode(frames[: at + 1]), PATHS[base]) == ["abc", "|"]
 
 
+def test_parts_of_a_summary_take_turns() -> None:
+    name, where = "response.reasoning_summary_text", {"output_index": 0, "item_id": "rs_1"}
+    frames = [
+        replies.event({"type": f"{name}.{last}", **where, "summary_index": at, field: text})
+        for last, at, field, text in (
+            ("delta", 0, "delta", "4111 1111"),
+            ("delta", 1, "delta", "x"),
+            ("delta", 0, "delta", " 1111 1111"),
+            ("done", 0, "text", "4111 1111 1111 1111"),
+            ("done", 1, "text", "x"),
+        )
+    ]
+    found = decode([*frames, replies.event({"type": "response.completed", "response": {}})])
+    assert shape(found, "output[0].summary[0].text") == ["4111 1111", " 1111 1111", "|", "="]
+    assert shape(found, "output[0].summary[1].text") == ["x", "|", "="]
+
+
+def test_an_unknown_field_that_goes_on_after_another_is_another_text() -> None:
+    events = [
+        {"type": "response.output_text.delta", "output_index": 0, name: text}
+        for name, text in (("new", "a"), ("other", "b"), ("new", "c"))
+    ]
+    found = decode([*map(replies.event, events), replies.event({"type": "response.completed", "response": {}})])
+    assert shape(found, "output[0].content[0].new") == ["a", "|", "c", "|"]
+
+
 def test_shell_output_comes_in_two_streams_of_each_command() -> None:
     where = {"output_index": 0, "item_id": "call_1", "command_index": 1}
     name = "response.shell_call_output_content"
