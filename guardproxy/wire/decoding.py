@@ -28,20 +28,20 @@ _OPAQUE = frozenset(("opaque", "tokens", "token_ids", "secret"))
 ShapeOf = Callable[[Any, TreeLeaf], Shape | None]
 
 
-def shapeless(tree: Any, found: TreeLeaf) -> Shape | None:
+def shapeless(tree: Any, leaf: TreeLeaf) -> Shape | None:
     """Default `shape_of`: no schema constrains any text."""
     return None
 
 
 def events_of(
-    found: Iterable[TreeLeaf], whole: Frame, direction: Direction, shape_of: ShapeOf = shapeless
+    leaves: Iterable[TreeLeaf], whole: Frame, direction: Direction, shape_of: ShapeOf = shapeless
 ) -> list[Event]:
     """Returns the events of a complete JSON tree. Each leaf is a channel of its own, complete at once. `shape_of(tree,
     leaf)`: the demand of the request's schema on the leaf."""
     events: list[Event] = []
     opaque: list[Path] = []
     media: list[str] = []
-    for leaf in found:
+    for leaf in leaves:
         if leaf.leaf.how in _OPAQUE:
             opaque.append(leaf.path)
             media.append(leaf.leaf.media or leaf.leaf.how)
@@ -55,27 +55,27 @@ def events_of(
     return events
 
 
-def _suffix(found: TreeLeaf) -> str:
+def _suffix(leaf: TreeLeaf) -> str:
     """Returns the suffix that tells the text of a leaf from the text of the place itself."""
-    return "#key" if found.key else "#row" if found.parts else ""
+    return "#key" if leaf.key else "#row" if leaf.parts else ""
 
 
-def text_of(channel: Channel, found: TreeLeaf, whole: Frame, shape: Shape | None, *, again: bool = False) -> Text:
+def text_of(channel: Channel, leaf: TreeLeaf, whole: Frame, shape: Shape | None, *, again: bool = False) -> Text:
     """The event of one leaf."""
     return Text(
         channel,
-        found.text,
+        leaf.text,
         whole,
-        found.path,
-        found.leaf.how == "json",
-        key=found.key,
-        number=found.number,
+        leaf.path,
+        leaf.leaf.how == "json",
+        key=leaf.key,
+        number=leaf.number,
         again=again,
         shape=shape,
-        fixed=found.leaf.fixed,
-        unmapped=found.leaf.unmapped,
-        parts=found.parts,
-        encode=found.encode,
+        fixed=leaf.leaf.fixed,
+        unmapped=leaf.leaf.unmapped,
+        parts=leaf.parts,
+        encode=leaf.encode,
     )
 
 
@@ -240,10 +240,10 @@ class StreamDecoder:
     def how(self, tree: Any) -> Map:
         raise NotImplementedError
 
-    def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
+    def place(self, tree: Any, leaf: TreeLeaf) -> LeafPlace:
         raise NotImplementedError
 
-    def shape_of(self, tree: Any, found: TreeLeaf, place: LeafPlace) -> Shape | None:
+    def shape_of(self, tree: Any, leaf: TreeLeaf, place: LeafPlace) -> Shape | None:
         """Returns the demand of the request's schema on a leaf."""
         return None
 
@@ -355,30 +355,30 @@ class StreamDecoder:
         opaque: list[Path] = []
         media: list[str] = []
         touched: dict[str, set[Channel]] = {}
-        for found in walk(tree, self.how(tree), words=self.words):
-            if found.leaf.how in _OPAQUE:
-                if found.leaf.how != "tokens" or self.withhold is nothing:
-                    opaque.append(found.path)
-                    media.append(found.leaf.media or found.leaf.how)
+        for leaf in walk(tree, self.how(tree), words=self.words):
+            if leaf.leaf.how in _OPAQUE:
+                if leaf.leaf.how != "tokens" or self.withhold is nothing:
+                    opaque.append(leaf.path)
+                    media.append(leaf.leaf.media or leaf.leaf.how)
                 continue
-            place = self.place(tree, found)
-            channel = Channel("response", place.kind, place.path + _suffix(found))
-            flows = place.flows and not (found.key or found.number or found.leaf.fixed or found.encode)
+            place = self.place(tree, leaf)
+            channel = Channel("response", place.kind, place.path + _suffix(leaf))
+            flows = place.flows and not (leaf.key or leaf.number or leaf.leaf.fixed or leaf.encode)
             if not flows and channel in self._flowed:
                 self._constant[channel] = "".join(self._flowed.pop(channel))
-            again = not flows and self._constant.get(channel) == found.text
+            again = not flows and self._constant.get(channel) == leaf.text
             if flows:
                 self._constant.pop(channel, None)
                 if self.repeats and channel not in self._open:  # the text before, if any, has ended
                     self._flowed[channel] = []
-                self._flowed.get(channel, []).append(found.text)
+                self._flowed.get(channel, []).append(leaf.text)
             else:
-                self._constant[channel] = found.text
+                self._constant[channel] = leaf.text
                 if channel in self._open:
                     self._close(channel)
                     events.append(End(channel))
-            shape = None if found.parts else self.shape_of(tree, found, place)
-            events.append(text_of(channel, found, whole, shape, again=again))
+            shape = None if leaf.parts else self.shape_of(tree, leaf, place)
+            events.append(text_of(channel, leaf, whole, shape, again=again))
             if flows:
                 touched.setdefault(place.run, set()).add(channel)
                 self._begin(channel, place.run, soft=place.kind in ("reasoning", "unmapped"))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
+from guardproxy.wire import formats
 from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.decoding import (
     LeafPlace,
@@ -233,7 +234,7 @@ def test_a_format_says_what_its_frames_mean() -> None:
 
 
 def test_the_formats_and_their_routes() -> None:
-    assert [codec.name for codec in codecs()] == ["openai_chat", "anthropic_messages", "openai_responses"]
+    assert [codec.name for codec in codecs()] == list(formats.NAMES)
     for route, provider in (
         (CHAT, "openai"),
         (MESSAGES, "anthropic"),

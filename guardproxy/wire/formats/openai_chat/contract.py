@@ -21,6 +21,7 @@ from guardproxy.wire.contract import (
     no_inputs,
 )
 from guardproxy.wire.json import members, objects
+from guardproxy.wire.openai import DONE
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
@@ -72,7 +73,7 @@ CONTRACT = Contract(
     name_path=name_beside,
     choice=re.compile(r"(?:choices\[\d+\])?"),
     usage=UsageFields(prompt=("prompt_tokens", "input_tokens"), answer=("completion_tokens", "output_tokens")),
-    terminal=(b"data: [DONE]\n\n",),
+    terminal=(DONE,),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset(),

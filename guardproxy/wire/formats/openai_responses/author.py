@@ -13,17 +13,15 @@ from guardproxy.findings import Kind
 from guardproxy.wire.authoring import CutText, Prompt, Reply, text_of
 from guardproxy.wire.formats.openai_responses import replies
 from guardproxy.wire.formats.openai_responses.replies import ENDS
+from guardproxy.wire.openai import models
+from guardproxy.wire.openai import upstream_error as error
 from guardproxy.wire.turns import Call
+
+__all__ = ["error", "models"]
 
 ROUTE = "POST /v1/responses"
 ID_HEADER = "x-request-id"
 PROMPT_PATH = ("input", 0, "content")
-_ERROR_TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    429: "rate_limit_exceeded",
-}
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
@@ -156,17 +154,12 @@ def answer_with(kind: Kind, text: str) -> dict[str, Any] | None:
     return {**tree, "output": [_item(kind, text)]}
 
 
-def count(prompt: Prompt, route: str) -> dict[str, Any]:
+def unanswered(route: str, tree: Any, ident: str) -> dict[str, Any]:
     """The answer of `POST /v1/responses/input_tokens` or of `POST /v1/responses/compact`."""
+    prompt = read(tree)
     if route.endswith("compact"):
-        return replies.compacted(prompt)
+        return replies.compacted(prompt, ident)
     return {"object": "response.input_tokens", "input_tokens": prompt.prompt_words}
-
-
-def models(names: Sequence[str]) -> dict[str, Any]:
-    """The answer of `GET /v1/models`."""
-    data = [{"id": name, "object": "model", "created": replies.CREATED_S, "owned_by": "guardproxy"} for name in names]
-    return {"object": "list", "data": data}
 
 
 # Streams.
@@ -225,12 +218,6 @@ def ending(items: Sequence[Any]) -> list[Any]:
 
 
 # Errors.
-
-
-def error(status: int, message: str, code: str | None = None) -> dict[str, Any]:
-    """The body of an error."""
-    kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": code or kind}}
 
 
 def error_event(message: str) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Frame, Text
+from guardproxy.wire import openai
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.codec import Decoder
 from guardproxy.wire.formats.openai_responses import author, turns
@@ -22,7 +23,7 @@ from guardproxy.wire.formats.openai_responses.replies import event
 from guardproxy.wire.formats.openai_responses.schemas import shape_of, shapes_of
 from guardproxy.wire.formats.openai_responses.stream import ResponsesDecoder, notice
 from guardproxy.wire.formats.openai_responses.token_data import trim, withhold
-from guardproxy.wire.json import text, write
+from guardproxy.wire.json import text
 from guardproxy.wire.json_codec import Grammar, JsonCodec
 from guardproxy.wire.requests import expect_list, expect_type
 from guardproxy.wire.turns import Turns
@@ -86,8 +87,7 @@ class OpenAIResponses(JsonCodec[ResponsesDecoder]):
         return tree
 
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
-        kind = "invalid_request_error" if status < 500 else "server_error"
-        return write({"error": {"message": message, "type": kind, "param": field, "code": code}})
+        return openai.error(status, code, message, field)
 
     def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         words = {"code": code, "message": message, "param": None}

@@ -14,9 +14,9 @@ from typing import Any
 from guardproxy.wire.authoring import CutText, Prompt, Reply, word_parts
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import write
+from guardproxy.wire.openai import CREATED_S
 from guardproxy.wire.turns import Call
 
-CREATED_S = 1_700_000_000
 ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 """The types of the events that end a stream."""
 
@@ -35,16 +35,16 @@ def whole(prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
     return _response(prompt, reply, ident, _status(reply), output)
 
 
-def compacted(prompt: Prompt) -> dict[str, Any]:
+def compacted(prompt: Prompt, ident: str) -> dict[str, Any]:
     """A compacted conversation: the last message, and sealed content in place of the others."""
     sealed = base64.b64encode(hashlib.sha256(prompt.text.encode()).digest()).decode()
     said = {"type": "output_text", "text": prompt.text, "annotations": []}
-    message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [said]}
+    message = {"type": "message", "id": f"msg_{ident}", "role": "assistant", "status": "completed", "content": [said]}
     return {
-        "id": "resp_1",
+        "id": f"resp_{ident}",
         "object": "response.compaction",
         "created_at": CREATED_S,
-        "output": [message, {"type": "compaction", "id": "cmp_1", "encrypted_content": sealed}],
+        "output": [message, {"type": "compaction", "id": f"cmp_{ident}", "encrypted_content": sealed}],
         "usage": _usage(prompt, Reply()),
     }
 

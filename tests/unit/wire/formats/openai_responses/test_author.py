@@ -66,9 +66,9 @@ def test_log_probabilities_add_up_to_the_text() -> None:
 
 
 def test_the_answers_of_routes_without_a_model() -> None:
-    counted = author.count(PROMPT, "POST /v1/responses/input_tokens")
-    assert (counted["object"], counted["input_tokens"]) == ("response.input_tokens", 0)
-    compacted = author.count(PROMPT, "POST /v1/responses/compact")
+    counted = author.unanswered("POST /v1/responses/input_tokens", author.request(PROMPT), "1")
+    assert (counted["object"], counted["input_tokens"]) == ("response.input_tokens", 4)
+    compacted = author.unanswered("POST /v1/responses/compact", author.request(PROMPT), "1")
     assert [item["type"] for item in compacted["output"]] == ["message", "compaction"]
 
 
