@@ -199,7 +199,7 @@ class AnswerPhase:
                 return [*release, *self.client.answered(rest, at_s)]
             if held.extent == "none":
                 out.append(data)
-                answer.decoder.sent(entry.frame)
+                answer.decoder.sent(_as_sent(entry.frame, data))
                 self.client.has_text = True
             else:
                 held.add(entry.frame, data, sum(len(text) for _, text in texts))
@@ -221,7 +221,7 @@ class AnswerPhase:
         """Adds the frames that were held at the start of the answer to `out`."""
         for frame, data in self.answer.held.release():
             out.append(data)
-            self.answer.decoder.sent(frame)
+            self.answer.decoder.sent(_as_sent(frame, data))
         self.client.has_text = True
 
     # Decisions.
@@ -247,7 +247,7 @@ class AnswerPhase:
             if self.client.has_text:
                 if any(new for _, new in texts) and (last := self.setting.codec.cut(entry.frame, texts)):
                     out.append(last)
-                    self.answer.decoder.sent(structs.replace(entry.frame, data=last))
+                    self.answer.decoder.sent(_as_sent(entry.frame, last))
                 return self.client.stop(out, decision, self.answer.decoder, at_s)
             if mends:
                 return self._mend(decision.rule, lane, finding, at_s)
@@ -303,6 +303,11 @@ class AnswerPhase:
             self.setting, self.guard, self.ledger, self.client, self.attempts, self.patience, answer
         )
         return self.successor
+
+
+def _as_sent(frame: Frame, data: bytes) -> Frame:
+    """The frame with the bytes that the client gets."""
+    return frame if data is frame.data else structs.replace(frame, data=data)
 
 
 def new_answer(setting: Setting, guard: Guard, at_s: float) -> Answer:
