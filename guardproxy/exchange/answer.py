@@ -78,8 +78,7 @@ class AnswerPhase:
         media = self.setting.codec.contract.media
         failed, streamed = happened.status >= 400, happened.media_type == media.streamed
         self.ledger.time("upstream_answered", at_s)
-        notes.upstream_status = answer.status = happened.status
-        answer.streamed = streamed
+        notes.upstream_status, answer.status, answer.streamed = happened.status, happened.status, streamed
         if failed and (commands := self._fall_back("failed", at_s)):
             return commands
         if not self.client.has_head:
