@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from guardproxy.errors import ErrorCode
 from guardproxy.findings import Channel
 from guardproxy.redaction import Shape
@@ -13,8 +15,7 @@ from guardproxy.redaction import Shape
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(msgspec.Struct, frozen=True):
     """Two numbers of a frame's tree that say from where to where a part of a text goes, in characters. `text`: the path of
     that text's channel, in the answer or, if `of_request`, in the request. `origin`: the number that stands for the first
     character of the text."""
@@ -26,8 +27,7 @@ class Count:
     origin: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, eq=False):
     """One unit that leaves whole: a request body, an answer's body, one event of a stream.
 
     `data`: its bytes as they came, framing included, sent on unchanged when nothing in it is edited. `tree`: the parsed
@@ -43,8 +43,7 @@ class Frame:
     counts: tuple[Count, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     """Checkable text at `path` of `frame.tree`: the next part of its channel's text, or all of it.
 
     `encoded`: the text is itself JSON (tool arguments as a string). `key`: the text is an object key, not a value;
@@ -73,8 +72,7 @@ class Text:
     encode: Callable[[str], str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Opaque:
+class Opaque(msgspec.Struct, frozen=True):
     """A frame without checkable text (a role, a usage count, a ping), or one whose content cannot be inspected.
 
     `uninspected`: where in the tree content is that no check can read (images, signatures, encrypted content); `media`: of
@@ -86,8 +84,7 @@ class Opaque:
     media: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(msgspec.Struct, frozen=True):
     """A channel's text is complete."""
 
     channel: Channel

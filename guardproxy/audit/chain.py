@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
+import msgspec
 import orjson
 
 from guardproxy.audit.canonical import around, canonical
@@ -32,8 +33,7 @@ Line = Literal["header", "unreadable", "altered", "missing", "order", "link", "t
 Code = Literal[Line, "gone", "renamed", "replaced", "twice"]
 
 
-@dataclass(frozen=True, slots=True)
-class ChainHead:
+class ChainHead(msgspec.Struct, frozen=True):
     """A log's last line: its `seq` (-1: the header) and its `hash` (64 hexadecimal digits)."""
 
     seq: int

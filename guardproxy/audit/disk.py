@@ -36,7 +36,7 @@ class Disk:
         """Locks the file for this process. Raises `BlockingIOError` if another process holds the lock."""
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def stat(self, where: Path | int) -> Stat:
+    def stat(self, where: Path | str | int) -> Stat:
         found = os.stat(where)
         return Stat(found.st_dev, found.st_ino, found.st_size)
 

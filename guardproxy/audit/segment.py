@@ -95,6 +95,8 @@ class Segment:
     def __init__(self, disk: Disk, path: Path, number: int, how: int = 0) -> None:
         self.disk = disk
         self.path = path
+        self._path = os.fspath(path)  # each batch of records asks for it
+        self._identity = (0, 0)  # device and inode, once the file is locked
         self.number = number
         self.header: Mapping[str, Any] = {}
         self.head = ChainHead(-1, "")
@@ -113,7 +115,8 @@ class Segment:
         """Locks the file for this process. Raises `AuditError` if another process holds the lock."""
         try:
             self.disk.lock(self.fd)
-            here = self.disk.stat(self.path)[:2] == self.disk.stat(self.fd)[:2]
+            self._identity = self.disk.stat(self.fd)[:2]
+            here = self.disk.stat(self.path)[:2] == self._identity
         except (BlockingIOError, FileNotFoundError):
             here = False
         if not here:
@@ -126,11 +129,10 @@ class Segment:
     def in_place(self) -> bool:
         """Whether the path still leads to this file, and no other program wrote to it or cut it. Raises `OSError`."""
         try:
-            found = self.disk.stat(self.path)
+            found = self.disk.stat(self._path)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        own = self.disk.stat(self.fd)
-        return found[:2] == own[:2] and (self.torn or own.size_bytes == self.end)
+        return found[:2] == self._identity and (self.torn or found.size_bytes == self.end)
 
     def start(self, header: Mapping[str, Any]) -> None:
         """Writes the header of a new file."""

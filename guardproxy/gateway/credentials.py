@@ -12,9 +12,9 @@ import binascii
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote
 
+import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -27,8 +27,7 @@ _SECRET = re.compile(r"[!#$%&'*+./0-9:=?@A-Z^_`a-z|~-]{1,8192}", re.ASCII)  # no
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,30})(?: +(.*))?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(msgspec.Struct, frozen=True):
     """`secret`: empty where a request has none. `headers`: what to send upstream, in normal form."""
 
     secret: str

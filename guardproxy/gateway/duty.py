@@ -20,8 +20,11 @@ and by the answers alone.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec import structs
 
 from guardproxy.audit import Record
 from guardproxy.decisions import Plan
@@ -36,8 +39,7 @@ Steps = Generator[tuple[Call, ...], tuple[Answer, ...], Result]
 Stage = Literal["admit", "plan", "settle"]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """A request before its body is read, and what duties learned of it.
 
     `method`, `path`, `query`, `headers`: as they were sent (a multi-valued mapping that ignores case). `address`: of the
@@ -50,7 +52,7 @@ class Head:
     method: str = ""
     path: str = ""
     query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     address: str = ""
     length_bytes: int | None = None
     unix_s: float = 0.0
@@ -58,6 +60,10 @@ class Head:
     tenant: str = ""
     tenant_name: str = ""
     credential: Credential = NO_CREDENTIAL
+
+    def changed(self, **members: Any) -> Head:
+        """The head with other values of `members`."""
+        return structs.replace(self, **members)
 
 
 @dataclass(frozen=True, slots=True)

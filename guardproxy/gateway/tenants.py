@@ -7,7 +7,6 @@ and the name that `match.tenants`, `tenants:` and `tenant.name` are compared wit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.credentials import digest, read_credential
@@ -40,7 +39,7 @@ class Tenancy(Duty):
         credential = read_credential(head.headers)
         secret = credential.secret
         tenant, name = self._pseudonym(secret), self._names.name(secret)
-        return replace(head, tenant=tenant, tenant_name=name, credential=credential)
+        return head.changed(tenant=tenant, tenant_name=name, credential=credential)
 
     def _pseudonym(self, secret: str) -> str:
         """Placeholders of one tenant mean nothing to another."""

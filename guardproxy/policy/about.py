@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 from typing import Any
+
+import msgspec
 
 from guardproxy.policy.naming import folded, model_readings, tool_readings, value_readings
 from guardproxy.wire import LARGEST
@@ -28,8 +29,7 @@ def first_language(value: str) -> str:
     return match[1].lower() if match else ""
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(msgspec.Struct, frozen=True):
     """The facts of a request.
 
     `model`: empty if the request names no model; `models`: further models that it names. `tenant`: the name of the client,
@@ -43,7 +43,7 @@ class About:
     route: str = ""
     model: str = ""
     tenant: str | None = ""
-    headers: Mapping[str, str] | None = field(default_factory=dict)
+    headers: Mapping[str, str] | None = msgspec.field(default_factory=dict)
     stream: bool = False
     max_tokens: int = 0
     messages: int = 0

@@ -180,6 +180,11 @@ class BoundRules:
         return any(policy.token_ids != "pass" for policy in self.policies)  # noqa: S105 - not a password
 
     @lazy
+    def digests(self) -> Mapping[str, str]:
+        """The digest of every check, by its name."""
+        return dict(sorted({check.name: check.digest for check in self.checks.values()}.items()))
+
+    @lazy
     def keep(self) -> Keep:
         """How much of the text the record keeps: the least that any policy wants."""
         return "none" if any(policy.keep == "none" for policy in self.policies) else "redacted"

@@ -222,7 +222,11 @@ def writes_errors_in_streams(codec: Codec) -> None:
     """Errors that guardproxy writes in the middle of a stream are errors of the format."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
     for at in range(len(frames)):
-        decoded = read_answer(codec, [*frames[:at], codec.error_event("a_code", WORD)], streamed=True)
+        decoder = decoder_of(codec, streamed=True)
+        for frame in frames[:at]:
+            decoder.feed(frame)
+        ending = codec.error_event("a_code", WORD, decoder)
+        decoded = read_answer(codec, [*frames[:at], ending], streamed=True)
         _complete(codec, decoded, f"a stream that an error ends after {at} events")
         assert any(WORD in text for text in decoded.of("error")), "an error in a stream is not read as an error"
 

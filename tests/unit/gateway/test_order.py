@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -45,7 +44,7 @@ class Counted(Duty):
         if count > 2:
             blocked, _ = yield (Get("blocked"), Add("refused", 1, 60))
             raise DownstreamError(ErrorCode.RATE_LIMIT_EXCEEDED, f"{count} requests, blocked: {blocked}", retry_s=7)
-        return replace(head, tenant_name=f"number {count}")
+        return head.changed(tenant_name=f"number {count}")
 
     def settle(self, head: Head, record: Record) -> Steps[None]:
         yield (Add(f"settled:{head.tenant}:{record.outcome}", 1, 60),)
