@@ -36,7 +36,7 @@ FLOORS: dict[str, float] = {
     "replay": 100,
     "schemas": 100,
     "urls": 99,
-    "wire": 98,
+    "wire": 96,
 }
 
 

@@ -64,7 +64,6 @@ def test_a_value_beside_an_address_comes_back(after: str) -> None:
         ".[[B]",
         "." + "a" * 300,
         "a" * 300,
-        ":/",
     ],
 )
 def test_a_host_behind_a_value_is_seen(after: str) -> None:
