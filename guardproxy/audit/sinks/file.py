@@ -248,9 +248,8 @@ class FileSink:
         """Appends a batch to the file. A record that is not JSON fails alone."""
         head = self._segment.head
         kept: list[Kept] = []
-        for entry in batch:
-            if entry.receive is None:
-                continue
+        waiting = [entry for entry in batch if entry.receive is not None]  # the others were refused in the file before
+        for entry in waiting:
             record = entry.record
             try:
                 if isinstance(record, LogEntry):

@@ -20,7 +20,7 @@ from guardproxy.audit import segment
 from guardproxy.audit.chain import ChainHead, read_head, verify
 from guardproxy.audit.disk import Disk
 from guardproxy.audit.folder import verify_folder
-from guardproxy.audit.sinks.file import GONE, FileSink
+from guardproxy.audit.sinks.file import GONE, FileSink, _Entry
 from guardproxy.errors import AuditError
 from tests.kit.disk import wait_healthy
 
@@ -534,11 +534,13 @@ def test_a_head_that_cannot_be_written_is_said_and_tried_again(
 
 def test_a_record_that_was_refused_is_not_sealed_again_in_the_next_file(tmp_path: Path) -> None:
     """The file is taken away while a batch is made durable, so the batch is written once more."""
+    batch: list[Future[tuple[int, str]]] = []
 
     class Taken(Scripted):
         def sync(self, fd: int) -> None:
             super().sync(fd)
-            if self.syncs == 2:
+            if batch and batch[0].done():
+                batch.clear()
                 log_of(tmp_path).unlink()
 
     disk = Taken()
@@ -547,6 +549,7 @@ def test_a_record_that_was_refused_is_not_sealed_again_in_the_next_file(tmp_path
     first = sink.append({"id": "first"})
     assert disk.syncing.wait(WAIT_S)
     refused, kept = sink.append({"id": object()}), sink.append({"id": "kept"})
+    batch += [refused, kept]
     disk.go.set()
     assert first.result(WAIT_S)[0] == 0
     assert kept.result(WAIT_S)[0] == 0, "the first record of the next file"
@@ -566,3 +569,11 @@ def test_a_log_that_was_taken_away_while_in_trouble_gets_no_head_at_the_end(tmp_
     head.unlink(missing_ok=True)
     sink.close()
     assert not head.exists()
+
+
+def test_a_record_is_reported_once() -> None:
+    reported: list[ChainHead | AuditError] = []
+    entry = _Entry({"id": "x"}, reported.append)
+    entry.settle(ChainHead(1, "a"))
+    entry.settle(AuditError("too late"))
+    assert reported == [ChainHead(1, "a")]
