@@ -17,12 +17,14 @@ Path = tuple[str | int, ...]
 
 class Count(msgspec.Struct, frozen=True):
     """Two numbers of a frame's tree that say from where to where a part of a text goes, in characters. `text`: the path of
-    that text's channel, in the answer or, if `of_request`, in the request."""
+    that text's channel, in the answer or, if `of_request`, in the request. `origin`: the number that stands for the first
+    character of the text."""
 
     start: Path
     end: Path
     text: str
     of_request: bool = False
+    origin: int = 0
 
 
 class Frame(msgspec.Struct, frozen=True, eq=False):

@@ -38,6 +38,11 @@ class Routes(Duty):
         routes = [f"{method} {head.path}" for method in methods]
         if any(route in self._pass_through or served(route) for route in routes):
             return DownstreamError(ErrorCode.METHOD_NOT_ALLOWED)
+        route = f"{head.method} {head.path}"
+        for codec in codecs():
+            for refused in codec.contract.refused:
+                if refused.pattern.fullmatch(route):
+                    return DownstreamError(ErrorCode.UNKNOWN_ROUTE, refused.advice)
         return DownstreamError(
             ErrorCode.UNKNOWN_ROUTE,
             f"this route is not guarded: guardproxy reads {', '.join(guarded)}. To let a route through unread, start it "

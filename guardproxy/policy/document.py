@@ -57,7 +57,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 # The kinds of content that no check can read.
-MEDIA = ("image", "audio", "video", "file", "signature", "encrypted")
+MEDIA = ("image", "audio", "video", "file", "signature", "encrypted", "secret")
 
 # An answer can echo every part of its request (some APIs do), so `response` leaves no kind out; a request is no error.
 KINDS_OF: Mapping[Direction, frozenset[Kind]] = {

@@ -56,7 +56,7 @@ def verdict_of(decision: Decision) -> Verdict:
             return "redact"
         case Retry():
             return "retry"
-        case Stop():
+        case Stop():  # pragma: no branch - a decision is one of these four
             return "block"
 
 

@@ -82,8 +82,8 @@ class RecordedUpstream:
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         return self.codec.error(status, code, message, field)
 
-    def error_event(self, code: str, message: str) -> bytes:
-        return self.codec.error_event(code, message)
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
+        return self.codec.error_event(code, message, decoder)
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:
         return b""

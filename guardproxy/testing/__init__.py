@@ -14,7 +14,7 @@ from guardproxy.testing.checks import (
     scan_in_chunks,
     whole,
 )
-from guardproxy.testing.formats import PROMISES, codec
+from guardproxy.testing.formats import PROMISES, codec, promises
 
 __all__ = [
     "CHANNEL",
@@ -24,6 +24,7 @@ __all__ = [
     "assert_promise",
     "assert_traits",
     "codec",
+    "promises",
     "scan_in_chunks",
     "whole",
 ]

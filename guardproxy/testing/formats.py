@@ -1,6 +1,8 @@
 """Tests whether a wire format keeps its contract. Every format, shipped or from a plug-in, must pass this suite.
 
-`codec(CODEC)` runs `PROMISES`, each a function of a codec. The author of the codec writes the material.
+`codec(CODEC)` runs the promises that apply to a format, each a function of a codec. The author of the codec writes the
+material. `PROMISES` lists all promises. Those of `OF_MODELS` are about a model's answer: they do not apply to a format
+whose contract says that a model answers on no route.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from guardproxy.testing.material import (
 from guardproxy.wire import Codec, Contract, Prompt, Reply, Route, missing_members
 from guardproxy.wire.json import dotted, reach, read, write
 
+Promise = Callable[[Codec], None]
 WORD = "zanzibar-quokka"
 NEW = "replaced lemur"
 OTHER_MODEL = "another-model"
@@ -29,9 +32,19 @@ PROMPT = Prompt("a-model", WORD, stream=True)
 
 
 def codec(codec: Codec) -> None:
-    """Tests every promise of a format. Raises `AssertionError`."""
-    for promise in PROMISES:
+    """Tests every promise that applies to a format. Raises `AssertionError`."""
+    for promise in promises(codec):
         promise(codec)
+
+
+def promises(codec: Codec) -> Sequence[Promise]:
+    """Returns the promises that apply to a format."""
+    return PROMISES if _is_answered(codec) else [promise for promise in PROMISES if promise not in OF_MODELS]
+
+
+def _is_answered(codec: Codec) -> bool:
+    """Whether a model answers on some route of a format."""
+    return any(map(codec.contract.is_answered, codec.routes))
 
 
 def declares(codec: Codec) -> None:
@@ -48,8 +61,9 @@ def declares(codec: Codec) -> None:
     assert not unknown, f"`contract.unanswered` names what is no route: {unknown}"
     ours = [route for route in routes if route.match(codec.author.ROUTE) is not None]
     assert ours, f"no route matches the author's `{codec.author.ROUTE}`"
-    assert codec.contract.is_answered(ours[0].text), "the author's route is one that no model answers"
-    assert codec.contract.parts["answer"], "without `parts['answer']` no json_schema rule could apply to an answer"
+    if _is_answered(codec):
+        assert codec.contract.is_answered(ours[0].text), "the author's route is one that no model answers"
+        assert codec.contract.parts["answer"], "without `parts['answer']` no json_schema rule could apply to an answer"
 
 
 def reads_requests(codec: Codec) -> None:
@@ -73,7 +87,7 @@ def reads_requests(codec: Codec) -> None:
         _declared(codec, result[0], "request")
     assert reach(request, codec.author.PROMPT_PATH) == WORD, "the prompt is not at the author's PROMPT_PATH"
     decoded = codec.read_request(path_of(codec), "", codec.write_body(request))
-    assert decoded.stream, "a request for a stream is not read as one"
+    assert decoded.stream == _is_answered(codec), "a request for a stream is not read as one, or needs a model"
     assert codec.turns.first_words(decoded.frame.tree) == WORD, "`turns.first_words` does not give the user's words"
 
 
@@ -152,6 +166,10 @@ def reads_new_frames(codec: Codec) -> None:
             stream = [*frames[:at], codec.author.event(changed), *frames[at + 1 :]]
             decoded = read_answer(codec, stream, streamed=True)
             assert decoded.fault or decoded.holds(NEW), f"a new field of an event goes on unread: {changed}"
+
+
+def reads_new_fields_of_answers(codec: Codec) -> None:
+    """The value of an unknown field of a plain answer is read as text, or is a fault."""
     answer = codec.author.answer(PROMPT, Reply("some text"), "1")
     for changed in with_new_fields(answer, NEW):
         decoded = read_answer(codec, [write(changed)], streamed=False)
@@ -159,12 +177,16 @@ def reads_new_frames(codec: Codec) -> None:
 
 
 def notices_truncation(codec: Codec) -> None:
-    """An answer that is cut off before the end of its text is a fault."""
+    """A stream that is cut off before the end of its text is a fault."""
     frames = list(codec.author.frames(PROMPT, Reply(WORD), "1", list))
     texts = [at for at in range(len(frames)) if WORD not in "".join(_upto(codec, frames[:at]).of("assistant"))]
     for at in texts:
         decoded = read_answer(codec, frames[:at], streamed=True)
         assert decoded.fault, f"a stream that ends after {at} events passes for a complete one"
+
+
+def notices_truncated_bodies(codec: Codec) -> None:
+    """A plain answer that is cut off is a fault."""
     answer = write(codec.author.answer(PROMPT, Reply(WORD), "1"))
     for at in range(len(answer)):
         assert read_answer(codec, [answer[:at]], streamed=False).fault, (
@@ -187,16 +209,24 @@ def ends_once(codec: Codec) -> None:
 
 
 def writes_errors(codec: Codec) -> None:
-    """Errors that guardproxy writes are errors of the format, whole and in the middle of a stream."""
+    """Errors that guardproxy writes are errors of the format."""
     for status in (400, 404, 413, 429, 500, 503):
         tree = read(codec.error(status, "a_code", WORD, "a.field"))
         message = reach(tree, codec.contract.error_path)
         assert WORD in message, f"the error at `{dotted(codec.contract.error_path)}` lacks its message: {tree}"
         decoded = read_answer(codec, [write(tree)], streamed=False, failed=True)
         assert any(WORD in text for text in decoded.of("error")), f"an own error is not read as an error: {tree}"
+
+
+def writes_errors_in_streams(codec: Codec) -> None:
+    """Errors that guardproxy writes in the middle of a stream are errors of the format."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
     for at in range(len(frames)):
-        decoded = read_answer(codec, [*frames[:at], codec.error_event("a_code", WORD)], streamed=True)
+        decoder = decoder_of(codec, streamed=True)
+        for frame in frames[:at]:
+            decoder.feed(frame)
+        ending = codec.error_event("a_code", WORD, decoder)
+        decoded = read_answer(codec, [*frames[:at], ending], streamed=True)
         _complete(codec, decoded, f"a stream that an error ends after {at} events")
         assert any(WORD in text for text in decoded.of("error")), "an error in a stream is not read as an error"
 
@@ -248,7 +278,6 @@ def _declared(codec: Codec, reading: DecodedTexts, direction: str) -> None:
     assert not unknown, f"`opaque` lacks {', '.join(sorted(unknown))}"
 
 
-Promise = Callable[[Codec], None]
 PROMISES: tuple[Promise, ...] = (
     declares,
     reads_requests,
@@ -256,11 +285,28 @@ PROMISES: tuple[Promise, ...] = (
     reads_other_models,
     reads_answers,
     is_invariant,
+    reads_new_fields_of_answers,
     reads_new_frames,
+    notices_truncated_bodies,
     notices_truncation,
     ends_once,
     writes_errors,
+    writes_errors_in_streams,
     writes_endings,
     *guarding.PROMISES,
 )
 """Each raises `AssertionError` if a codec breaks it."""
+
+OF_MODELS: frozenset[Promise] = frozenset(
+    (
+        reads_new_frames,
+        notices_truncation,
+        ends_once,
+        writes_errors_in_streams,
+        writes_endings,
+        guarding.restores,
+        guarding.applies_schemas,
+        guarding.asks_again,
+    )
+)
+"""The promises about the answers of models and their streams."""

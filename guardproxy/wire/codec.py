@@ -56,7 +56,8 @@ class Decoder(Protocol):
         ...
 
     def sent(self, frame: Frame) -> None:
-        """Notes that the frame was sent to the client, so that `filtered` knows what it must close."""
+        """Notes that the frame was sent to the client, so that `filtered` knows what it must close. `frame.data`: the bytes
+        that were sent; `frame.tree`: the tree before edits."""
         ...
 
 
@@ -138,8 +139,9 @@ class Codec(Protocol):
         """Writes an error body in the format, for an answer that has not begun."""
         ...
 
-    def error_event(self, code: str, message: str) -> bytes:
-        """Writes an error in the middle of a stream, and the end of the stream."""
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
+        """Writes an error in the middle of a stream, and the end of the stream. `decoder`: that of the stream, which knows the
+        frames that were sent; `None` if there is none."""
         ...
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:

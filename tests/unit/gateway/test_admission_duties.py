@@ -73,6 +73,27 @@ def test_routes() -> None:
         assert refusal(routes, head) == wanted
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/responses/resp_0123456789abcdef"),
+        ("DELETE", "/v1/responses/resp_1"),
+        ("POST", "/v1/responses/resp_1/cancel"),
+        ("GET", "/v1/responses/resp_1/input_items"),
+        ("POST", "/v1/conversations"),
+    ],
+)
+def test_a_route_that_a_format_refuses_says_what_to_do(method: str, path: str) -> None:
+    routes = Routes([])
+    head = Head("1", method, path, route=routes.route_of(method, path))
+    with pytest.raises(DownstreamError, match="Keep the answer of POST /v1/responses") as caught:
+        rerun([routes], head, [])
+    assert (caught.value.status, caught.value.code) == (404, "unknown_route")
+    let_through = Routes([f"{method} {path}"])
+    passed = Head("1", method, path, route=let_through.route_of(method, path))
+    assert rerun([let_through], passed, []).route == f"{method} {path}"
+
+
 def test_the_credential_becomes_a_tenant() -> None:
     tenancy = Tenancy(TenantNames([f"acme={digest('k-1')}"]), lambda data: hashlib.sha256(data).hexdigest())
     named = rerun([tenancy], HEAD.changed(headers={"Authorization": "Bearer k-1"}), [])

@@ -35,6 +35,7 @@ def mistakes(text: str) -> list[tuple[int, int, str]]:
         ('request.model.startsWith("gpt-") && !request.model.endsWith("-nano")', True),
         ('request.model.contains("5") || false', True),
         ('request.model in ["gpt-4", "gpt-5-mini"]', True),
+        (r'request.model == "gpt-5\u002dmini"', True),
         ('request.model.matches("^gpt-[0-9]")', True),
         (r'request.model.matches(r"\d\d")', False),
         ("request.stream", True),

@@ -136,3 +136,32 @@ def test_a_condition_that_stays_is_never_looser_however_large_it_is() -> None:
     base = f"policy: base\nchecks: {{{entries}}}\nrules: [{{id: r, when: {when}, action: flag}}]\n"
     team = "policy: team\nextends: base\nrules: [{id: r, action: block}]\n"
     assert parse_all([("base.yaml", base), ("team.yaml", team)])[-1].rules[0].action == "block"
+
+
+def loosened(base: str, team: str) -> list[str]:
+    head = "policy: {}\nchecks: {{a: {{use: pattern, words: [x]}}}}\n"
+    try:
+        parse_all([("base.yaml", head.format("base") + base), ("team.yaml", f"policy: team\nextends: base\n{team}\n")])
+    except PolicyErrors as errors:
+        return [error.message.partition(" (base.yaml")[0] for error in errors.errors]
+    return []
+
+
+CUT = "rules: [{id: cut, on: request, when: a, action: redact}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"), [("{image: refuse, audio: refuse}", 0), ("{image: refuse}", 1), ("pass", 1)]
+)
+def test_content_that_is_refused_stays_refused(text: str, refused: int) -> None:
+    told = loosened(CUT + "opaque: {image: refuse, audio: refuse}\n", f"opaque: {text}")
+    assert len(told) == refused
+    assert all("`opaque` may not be weakened" in message for message in told)
+
+
+@pytest.mark.parametrize(("urls", "refused"), [("[a.example]", 0), ("[b.example]", 0), ("[a.example, c.example]", 1)])
+def test_values_come_back_in_no_more_places(urls: str, refused: int) -> None:
+    base = CUT.replace("redact", "redact, restore: {urls: [a.example, b.example]}")
+    told = loosened(base, f"rules: [{{id: cut, restore: {{urls: {urls}}}}}]")
+    assert len(told) == refused
+    assert all("may not be given more places" in message for message in told)

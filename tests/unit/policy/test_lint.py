@@ -175,3 +175,11 @@ def test_texts_that_no_check_looks_at_are_told_once() -> None:
     assert "of a response: assistant" in response.message
     assert notes(loaded(policy(WORDS, "id: r, when: w, action: flag"))) == []
     assert notes(PolicySet((), {}, "")) == []
+
+
+def test_a_reviewer_is_told_of_values_that_come_back_inside_urls() -> None:
+    (note,) = told(
+        policy(WORDS, "id: r, on: request, when: w, action: redact, restore: {urls: [b.example, a.example]}")
+    )
+    assert (note.code, note.weight, note.line) == ("restores-in-urls", "note", 4)
+    assert "inside URLs of a.example, b.example" in note.message

@@ -32,6 +32,7 @@ def policies(match: str, more: str = "") -> PolicySet:
         '{when: \'tenant.name == "acme" || "beta" == tenant.name\'}',
         '{when: \'tenant.name in ["acme", ""] && request.model == "nobody"\'}',
         '{when: \'tenant.name.startsWith("ac") || tenant.name.matches("^b.*a$")\'}',
+        r"""{when: 'tenant.name.matches(r"^\pL+$")'}""",  # `re` cannot read it, so it may mean anybody
     ],
 )
 def test_names_that_the_settings_give_are_fine(match: str) -> None:

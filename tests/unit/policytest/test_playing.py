@@ -15,6 +15,7 @@ from guardproxy.exchange import Job
 from guardproxy.findings import QUICK, Direction, Finding, Scan, Traits, Window
 from guardproxy.policy.cases import RawExchange, RequestFacts, Texts
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policytest import playing
 from guardproxy.policytest.playing import Delivery, Numbers, SceneResult, play_scene, replayed
 from guardproxy.policytest.scan import scan_text, scanned
 from guardproxy.policytest.scenes import Cuts
@@ -251,3 +252,7 @@ def test_a_record_of_an_unanswered_request_has_no_client() -> None:
 def test_a_finding_keeps_its_score() -> None:
     (found,) = run(Texts("look")).findings
     assert Finding(found.start, found.end, found.check, found.label, found.score) == Finding(0, 4, "seen", "SEEN", 1.0)
+
+
+def test_an_exchange_that_ended_without_a_record_is_in_trouble_too() -> None:
+    assert playing._trouble("client_closed", None) == "client_closed: "

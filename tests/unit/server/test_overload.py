@@ -175,6 +175,7 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("times", [3, 10])
 async def test_overload_lowers_what_is_answered_by_less_than_a_tenth(times: int) -> None:
     peak, over = Load(2.0), Load(2.0)

@@ -15,15 +15,21 @@ from guardproxy import testing
 from guardproxy.events import End, Event, Fault, Frame, Text
 from guardproxy.findings import Direction, Kind
 from guardproxy.testing import PROMISES, formats
-from guardproxy.testing.formats import Promise
+from guardproxy.testing.formats import OF_MODELS, Promise
 from guardproxy.wire.codec import Codec, Decoder, Request
 from guardproxy.wire.contract import NO_DEMAND
 from guardproxy.wire.registry import codecs
 from tests.kit.form_chat import CODEC as FORM_CHAT
 
 
-@pytest.mark.parametrize("codec", [*codecs(), FORM_CHAT], ids=lambda codec: codec.name)
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+@pytest.mark.parametrize(
+    ("codec", "promise"),
+    [
+        pytest.param(codec, promise, id=f"{codec.name} {promise.__name__}")
+        for codec in [*codecs(), FORM_CHAT]
+        for promise in testing.promises(codec)
+    ],
+)
 def test_a_format_keeps_a_promise(codec: Codec, promise: Promise) -> None:
     promise(codec)
 
@@ -113,10 +119,12 @@ NOTHING = re.compile("(?!)")
         ("reads_answers", declaring(carries=without("response", "metadata"))),
         ("reads_answers", decoding(lambda events: [])),
         ("is_invariant", decoding(closing)),
+        ("reads_new_fields_of_answers", decoding(known, at_end=True)),
         ("reads_new_frames", decoding(known)),
+        ("notices_truncated_bodies", decoding(faultless, at_end=True)),
         ("notices_truncation", decoding(faultless, at_end=True)),
         ("ends_once", declaring(terminal=(b"data: {}\n\n",))),
-        ("writes_errors", broken(error_event=lambda code, message: b"")),
+        ("writes_errors_in_streams", broken(error_event=lambda code, message, decoder: b"")),
         ("writes_errors", broken(error=lambda *words: b'{"error": {"message": ""}}')),
         ("writes_endings", broken(filtered=lambda decoder, message: b"")),
         ("writes_endings", broken(keep_alive=lambda: b'data: {"x": "y"}\n\n')),
@@ -146,3 +154,15 @@ def test_one_call_holds_a_format_to_everything(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(formats, "PROMISES", tuple(lambda codec, name=name: seen.append(name) for name in "ab"))
     testing.codec(CHAT)
     assert seen == ["a", "b"]
+
+
+def test_promises_about_models_apply_where_a_model_answers() -> None:
+    assert testing.promises(CHAT) == PROMISES
+    unanswered = declaring(unanswered=frozenset(CHAT.routes))
+    applied = testing.promises(unanswered)
+    assert {promise for promise in PROMISES if promise not in applied} == OF_MODELS
+    assert {"declares", "reads_requests", "reads_answers", "edits_requests"} <= {
+        promise.__name__ for promise in applied
+    }
+    with pytest.raises(AssertionError, match="needs a model"):
+        formats.reads_requests(unanswered)

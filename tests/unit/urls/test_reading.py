@@ -36,6 +36,7 @@ OUTSIDE = (
     "to:✱",
     "✱: hello",
     "✱, ✱ and ✱",
+    "<b title=>✱",
     "✱ at https://ok.example/a",
     "https://ok.example/a is where ✱ lives",
     "https://ok.example/a\n✱",

@@ -42,7 +42,8 @@ def test_a_route_is_found_by_path_and_by_pattern(install: Install) -> None:
 def test_a_client_is_answered_in_its_own_format() -> None:
     assert codec_of_client("/v1/messages/batches", {}).name == "anthropic_messages"
     assert codec_of_client("/v1/models", {"Anthropic-Version": "2023-06-01"}).name == "anthropic_messages"
-    assert codec_of_client("/v1/embeddings", {}) is codec_for(CHAT)
+    assert codec_of_client("/v1/completions/x", {}).name == "openai_completions"
+    assert codec_of_client("/v1/images/generations", {}) is codec_for(CHAT)
     assert codec_for(MESSAGES) is not codec_for(CHAT)
 
 
@@ -57,7 +58,7 @@ def test_another_package_may_bring_a_format(install: Install) -> None:
     codec = foreign()
     install("guardproxy.wire", "foreign", codec)
     assert codec_for("POST /acme") is codec
-    assert [one.name for one in codecs()] == ["openai_chat", "anthropic_messages", "foreign"]
+    assert [one.name for one in codecs()] == [*formats.NAMES, "foreign"]
 
 
 def incomplete() -> Any:

@@ -20,20 +20,11 @@ from guardproxy.wire.contract import (
     name_beside,
     no_inputs,
 )
-from guardproxy.wire.formats.openai_chat.echoes import TOKENS
-from guardproxy.wire.headers import (
-    AMOUNT,
-    DATE,
-    IDENTIFIER,
-    PRODUCTS,
-    REGION,
-    SWITCH,
-    FormatHeaders,
-    HeaderFamily,
-    header_shape,
-)
 from guardproxy.wire.json import members, objects
+from guardproxy.wire.openai import DONE
+from guardproxy.wire.openai_headers import OPENAI_HEADERS
 from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.token_data import TOKENS
 from guardproxy.wire.words import SHARED
 
 _BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "refusal", "metadata", "unmapped")
@@ -63,32 +54,6 @@ def _answer_schema(form: Mapping[str, Any]) -> Any:
     return None
 
 
-# Azure and Google serve the format with key headers of their own.
-_HEADERS = FormatHeaders(
-    credentials=("authorization", "api-key", "x-goog-api-key"),
-    meaning={
-        "openai-beta": header_shape(rf"[a-z][a-z_-]{{0,40}}(?:=(?:v\d{{1,2}}|[a-z]{{1,20}}|{DATE}))?", is_list=True)
-    },
-    single=frozenset(),
-    client={"originator": header_shape(r"[a-z][a-z_-]{0,30}"), "x-goog-api-client": header_shape(PRODUCTS)},
-    account={
-        "openai-organization": header_shape(r"org-(?!.*\d{7})[A-Za-z0-9]{1,40}"),
-        "openai-project": header_shape(r"proj_(?!.*\d{7})[A-Za-z0-9_]{1,64}"),
-    },
-    answer={
-        "openai-processing-ms": AMOUNT,
-        **dict.fromkeys(("openai-version", "openai-model", "openai-organization", "openai-project"), IDENTIFIER),
-        **dict.fromkeys(("apim-request-id", "x-ms-request-id", "x-ms-client-request-id"), IDENTIFIER),
-        "x-ms-region": REGION,
-    },
-    families=(
-        HeaderFamily(
-            re.compile(r"azureml-[a-z]+(?:-[a-z]+){0,5}|x-ms-[a-z]+(?:-[a-z]+){0,6}", re.ASCII),
-            (AMOUNT, SWITCH, IDENTIFIER),
-        ),
-    ),
-)
-
 CONTRACT = Contract(
     carries={
         "request": frozenset((*_BOTH, "system", "user", "tool_result", "tool_definition")),
@@ -108,7 +73,7 @@ CONTRACT = Contract(
     name_path=name_beside,
     choice=re.compile(r"(?:choices\[\d+\])?"),
     usage=UsageFields(prompt=("prompt_tokens", "input_tokens"), answer=("completion_tokens", "output_tokens")),
-    terminal=(b"data: [DONE]\n\n",),
+    terminal=(DONE,),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset(),
@@ -116,6 +81,7 @@ CONTRACT = Contract(
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=(), headers=()),
+    refused=(),
     key_header=KeyHeader("Authorization", "Bearer "),
-    headers=_HEADERS,
+    headers=OPENAI_HEADERS,
 )
