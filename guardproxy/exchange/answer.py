@@ -11,7 +11,7 @@ In: inputs of the upstream, scans. Out: commands. If another attempt follows, `s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import structs
@@ -94,8 +94,7 @@ class AnswerPhase:
         answer.side.gate.quotes = self.setting.history.quotable(bool(bound and bound.retries))
         if bound and not failed:
             answer.held.extent = extent(bound, self.guard.forms, streamed=streamed)
-        if self.guard.forms.facts.streamed is not streamed:
-            self.guard.forms.facts = replace(self.guard.forms.facts, streamed=streamed)
+        self.guard.forms.note_streamed(streamed)
         answer.decoder = new_decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
         return []
 
