@@ -1,4 +1,4 @@
-"""The audit log: a chain of records in segments, sinks that write it, masks for what it must not show."""
+"""The audit log: a chain of records in files, sinks that receive its lines, masks for sensitive values."""
 
 from __future__ import annotations
 

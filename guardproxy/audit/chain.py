@@ -1,12 +1,12 @@
-"""The lines of the audit log: JSON objects that each hold the hash of the line before. Pure: lines in, lines out.
+"""The lines of the audit log: JSON objects that each hold the hash of the previous line. Pure: lines in, lines out.
 
 In: records to seal, or the lines of a log to verify. Out: sealed lines, or a report with line numbers. Kept: nothing.
 
-The first line of a log is its header: a random origin `log`, the `format`, and further members that the caller adds. Each
-further line is a record with `seq` (0, 1, 2 ...) and `prev`, the `hash` of the line before. The `hash` of a line is
-SHA-256(0x00 || line without `hash`), as for the leaves of RFC 6962. Lines are written in one form only (`canonical.py`), so
-every changed byte shows. A chain alone cannot show that whole lines were cut off its end. That takes the head (`seq` and
-`hash` of the last line), kept where the log's keeper cannot change it.
+The first line of a log is its header: a random origin `log`, the `format`, and further members that the caller adds.
+Each further line is a record with `seq` (0, 1, 2 ...) and `prev`, the `hash` of the previous line. The `hash` of a
+line is SHA-256(0x00 || line without `hash`), as for the leaves of RFC 6962. Lines are written only in canonical form
+(`canonical.py`), so every changed byte is detected. A chain alone cannot detect that lines are missing at its end.
+That requires the head (`seq` and `hash` of the last line), stored where the keeper of the log cannot change it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Code = Literal[Line, "gone", "renamed", "replaced", "twice"]
 
 
 class ChainHead(msgspec.Struct, frozen=True):
-    """A log's last line: its `seq` (-1: the header) and its `hash` (64 hexadecimal digits)."""
+    """The last line of a log: its `seq` (-1 for the header) and its `hash` (64 hexadecimal digits)."""
 
     seq: int
     hash: str
@@ -44,12 +44,12 @@ class ChainHead(msgspec.Struct, frozen=True):
 class Problem:
     """A rule of the chain that a line (counted from 1) breaks.
 
-    `code`: `header` the first line is not a header; `unreadable` not a sealed JSON object; `altered` the line differs from
-    the sealed line; `missing` lines before it were removed; `order` the line was inserted, repeated or moved; `link` the line
-    before it was replaced, or it comes from another log; `torn` the last line is unfinished, as after a crash; `cut` lines
-    are missing at the end; `rewritten` the expected record differs; `stopped` too many problems. Codes of whole logs
-    (`folder.py`): `gone` the log is missing; `renamed` it has another name; `replaced` another log is in its place; `twice`
-    two logs have the same id.
+    `code`: `header` the first line is not a header; `unreadable` not a sealed JSON object; `altered` the line differs
+    from the sealed line; `missing` lines before it were removed; `order` the line was inserted, repeated or moved;
+    `link` the line before it was replaced, or it comes from another log; `torn` the last line is unfinished, as after
+    a crash; `cut` lines are missing at the end; `rewritten` the expected record differs; `stopped` too many problems.
+    Codes of whole logs (`folder.py`): `gone` the log is missing; `renamed` it has another name; `replaced` another log
+    is in its place; `twice` two logs have the same id.
     """
 
     line: int
@@ -59,7 +59,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of verifying a log. `head`: the head of the last whole line. `log`: the origin that the header names."""
+    """The result of verifying a log. `head`: the head of the last complete line. `log`: the origin in the header."""
 
     log: str
     records: int
@@ -78,7 +78,8 @@ class Report:
 
 
 def begin(header: Mapping[str, Any]) -> tuple[bytes, ChainHead]:
-    """The first line of a log, and its head. `header["log"]`: an origin that no other log has. Raises `AuditError`."""
+    """Returns the first line of a log, and its head. `header["log"]`: an origin that no other log has. Raises
+    `AuditError`."""
     if not isinstance(header.get("log"), str) or not header["log"]:
         raise AuditError("a header needs `log`, the origin of the log")
     _refuse(header, ("format", "seq", "prev", "hash"))
@@ -86,8 +87,8 @@ def begin(header: Mapping[str, Any]) -> tuple[bytes, ChainHead]:
 
 
 def seal(record: Mapping[str, Any], before: ChainHead, *, is_small: bool = False) -> tuple[bytes, ChainHead]:
-    """The line that follows `before`, newline included, and its head. `is_small`: whether the record may be encoded in one
-    call. Raises `AuditError` for a record not in JSON."""
+    """Returns the line that follows `before`, with newline, and its head. `is_small`: whether the record may be
+    encoded in one call. Raises `AuditError` if the record is not JSON."""
     _refuse(record, ("seq", "prev", "hash"))
     return _sealed({**record, "seq": before.seq + 1, "prev": before.hash}, before.seq + 1, is_small=is_small)
 
@@ -99,7 +100,8 @@ def _refuse(record: Mapping[str, Any], keys: tuple[str, ...]) -> None:
 
 
 def _sealed(record: dict[str, Any], seq: int, *, is_small: bool = False) -> tuple[bytes, ChainHead]:
-    """Seals a record. The record is encoded once: its hash is put between the keys that sort before and after `hash`."""
+    """Seals a record. The record is encoded once: its hash is put between the keys that sort before and after
+    `hash`."""
     try:
         before, after = around(record, "hash", is_small=is_small)
     except (TypeError, ValueError, RecursionError):  # `canonical` encodes the whole record, or raises
@@ -134,7 +136,7 @@ def open_line(line: bytes) -> dict[str, Any] | None:
 
 
 def write_head(log: str, head: ChainHead) -> bytes:
-    """Returns a head as one line of JSON, to be kept in another place."""
+    """Returns a head as a line of JSON, to be stored elsewhere."""
     return canonical({"log": log, "seq": head.seq, "hash": head.hash}) + b"\n"
 
 
@@ -171,7 +173,7 @@ def verify(
 ) -> Report:
     """Verifies the lines of a log, each with its newline (as a binary file yields them).
 
-    `expected`: heads known from another place. They may be older than the end of the log; their records must be in it.
+    `expected`: heads from another place. They may be older than the end of the log; their records must be in it.
     `whole`: `False` for lines from the middle of a log; the first line is then trusted.
     """
     heads = (
@@ -188,7 +190,7 @@ def verify(
 
 
 class _Verifier:
-    """The state of verification: the `seq` that must come next, and the hashes that its `prev` may have."""
+    """The state of verification: the next `seq`, and the hashes that the next `prev` may have."""
 
     def __init__(self, expected: tuple[ChainHead, ...], whole: bool) -> None:
         self.expected = dict.fromkeys(expected)  # expected heads that were not reached yet

@@ -1,10 +1,10 @@
-"""The typed entries of the audit log: the record of an exchange, and the intent, the closing and the gap beside it.
+"""The typed entries of the audit log: the record of an exchange, intents, closings and gaps.
 
-In: values. Out: JSON objects. Kept: nothing. `versions.py` reads entries of this version and of older ones.
+In: values. Out: JSON objects. Kept: nothing. `versions.py` reads entries of this version and of older versions.
 
-Times are Unix times in seconds, offsets are code points of the text as the record shows it (masked), end exclusive. An optional
-member with its default value is not written. A new or changed member needs a new `ENTRY_VERSION` and a reader for the version
-before it.
+Times are Unix times in seconds. Offsets count code points of the text as the record shows it (masked); ends are
+exclusive. An optional member with its default value is not written. A new or changed member needs a new
+`ENTRY_VERSION` and a reader for the previous version.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class RecordPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     """A part of an entry."""
 
     def document(self) -> dict[str, Any]:
-        """Returns the JSON object of this part. Long lists are converted in steps, so that other threads run in between."""
+        """Returns the JSON object of this part. Long lists are converted in steps, so that other threads run in
+        between."""
         tag = {"kind": self.__struct_config__.tag} if self.__struct_config__.tag else {}
         members = {
             key: _json(value)
@@ -80,7 +81,7 @@ class RecordLeaf(RecordPart, frozen=True, kw_only=True):
 
 
 class RecordedFinding(RecordLeaf, frozen=True, kw_only=True):
-    """What a check found in a text."""
+    """A finding of a check in a text."""
 
     check: str
     label: str
@@ -91,7 +92,7 @@ class RecordedFinding(RecordLeaf, frozen=True, kw_only=True):
 
 
 class RecordedText(RecordLeaf, frozen=True, kw_only=True):
-    """One text of a request or of an answer."""
+    """A text of a request or of an answer."""
 
     path: Annotated[str, Meta(description="Where the text stands in the body. `#key` at the end: an object's key.")]
     kind: Annotated[str, Meta(description="What the text is: `user`, `system`, `assistant`, `tool_arguments`, ...")]
@@ -114,13 +115,13 @@ class RecordedText(RecordLeaf, frozen=True, kw_only=True):
     ] = None
 
     def document(self) -> dict[str, Any]:
-        """The JSON object of the text."""
+        """Returns the JSON object of the text."""
         large = len(self.findings) > _STEP_FINDINGS
         return RecordPart.document(self) if large else RecordLeaf.document(self)
 
 
 class RecordedSide(RecordPart, frozen=True, kw_only=True):
-    """One direction of an exchange."""
+    """A direction of an exchange."""
 
     texts: tuple[RecordedText, ...]
     uninspected: Annotated[tuple[str, ...], Meta(description="Places that no check can read. `*`: all.")]
@@ -137,7 +138,7 @@ class RecordedRequest(RecordedSide, frozen=True, kw_only=True):
 
 
 class RecordedAnswer(RecordedSide, frozen=True, kw_only=True):
-    """One answer of the model."""
+    """An answer of the model."""
 
     status: Annotated[int | None, Meta(description="The HTTP status of the upstream. `null`: no answer.")]
     streamed: bool
@@ -151,7 +152,7 @@ class RecordedAnswer(RecordedSide, frozen=True, kw_only=True):
 
 
 class RecordedDecision(RecordLeaf, frozen=True, kw_only=True):
-    """A rule that held, and the finding that it held for."""
+    """A rule that held, and its finding."""
 
     policy: str
     rule: str
@@ -167,7 +168,7 @@ class RecordedDecision(RecordLeaf, frozen=True, kw_only=True):
 
 
 class RecordedFault(RecordLeaf, frozen=True, kw_only=True):
-    """A place of an answer that does not match its schema."""
+    """A place of an answer that does not fit its schema."""
 
     place: str
     expected: str
@@ -175,7 +176,7 @@ class RecordedFault(RecordLeaf, frozen=True, kw_only=True):
 
 
 class RecordedAttempt(RecordPart, frozen=True, kw_only=True):
-    """One of several answers of the model."""
+    """An answer of the model, if there are several."""
 
     decision: Annotated[str, Meta(description="What became of the answer; of the last one, the outcome.")]
     rule: Annotated[str, Meta(description="The rule that discarded the answer.")]
@@ -191,7 +192,7 @@ class RecordedAttempt(RecordPart, frozen=True, kw_only=True):
 
 
 class RecordedSaving(RecordLeaf, frozen=True, kw_only=True):
-    """What ending wrong answers early has saved (estimate)."""
+    """The estimated savings from stopping wrong answers early."""
 
     tokens: int
     seconds: float
@@ -199,14 +200,14 @@ class RecordedSaving(RecordLeaf, frozen=True, kw_only=True):
 
 
 class RecordedShortage(RecordLeaf, frozen=True, kw_only=True):
-    """The check that gave no verdict for want of capacity."""
+    """The check that gave no verdict because of a lack of capacity."""
 
     check: str
     reason: str
 
 
 class RecordedError(RecordLeaf, frozen=True, kw_only=True):
-    """Why the exchange failed or was refused."""
+    """The reason why the exchange failed or was refused."""
 
     code: str
     message: str = ""
@@ -214,14 +215,14 @@ class RecordedError(RecordLeaf, frozen=True, kw_only=True):
 
 
 class RecordedDuty(RecordLeaf, frozen=True, kw_only=True):
-    """What the store of the gateway answered to one list of calls of a duty."""
+    """The gateway store's answers to a list of calls of a duty."""
 
     duty: str
     answers: tuple[int | str | bool | None, ...]
 
 
 class RecordedPlan(RecordPart, frozen=True, kw_only=True):
-    """Where the request went, where that is not where it asked to go."""
+    """Where the request went, if it differs from the request."""
 
     upstream: Annotated[str, Meta(description="The name of the upstream.")] = ""
     model: Annotated[str, Meta(description="The model.")] = ""
@@ -230,7 +231,7 @@ class RecordedPlan(RecordPart, frozen=True, kw_only=True):
 
 
 class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
-    """Places of an answer where redacted values may come back."""
+    """Places of an answer in which redacted values may be restored."""
 
     kinds: Annotated[
         tuple[str, ...] | None,
@@ -240,7 +241,7 @@ class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
 
 
 class LogEntry(RecordPart, frozen=True, kw_only=True, tag_field="kind"):
-    """A line of the log but for its header. `seq`, `prev` and `hash` are added by the chain."""
+    """A line of the log, except its header. The chain adds `seq`, `prev` and `hash`."""
 
     v: Version
     at: UnixTime
@@ -251,19 +252,19 @@ class LogEntry(RecordPart, frozen=True, kw_only=True, tag_field="kind"):
         return True
 
     def document(self) -> dict[str, Any]:
-        """The JSON object of the entry."""
+        """Returns the JSON object of the entry."""
         if not self.is_small:
             return RecordPart.document(self)
         members: dict[str, Any] = msgspec.to_builtins(self)
         return members
 
     def to_json(self) -> bytes:
-        """The canonical JSON of the entry: sorted keys, no spaces, UTF-8. Raises `AuditError`."""
+        """Returns the canonical JSON of the entry: sorted keys, no spaces, UTF-8. Raises `AuditError`."""
         return canonical(self.document())
 
 
 class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
-    """One exchange: a request and everything that was answered to it, without any sensitive value."""
+    """An exchange: a request and all answers to it, without sensitive values."""
 
     id: ExchangeId
     engine: Engine
@@ -329,29 +330,29 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
 
     @property
     def is_read(self) -> bool:
-        """Whether the exchange was read by its wire format; a route that was passed through was not."""
+        """Whether a wire format read the exchange; false for a route that was passed through."""
         return bool(self.codec)
 
     @property
     def answers(self) -> tuple[RecordedAnswer, ...]:
-        """Every answer of the model, in their order."""
+        """Returns every answer of the model, in order."""
         earlier = (attempt.response for attempt in self.attempts[:-1])
         return (*(answer for answer in earlier if answer is not None), self.response)
 
     @property
     def finding_count(self) -> int:
-        """How many findings all texts have."""
+        """Returns the number of findings in all texts."""
         sides: tuple[RecordedSide, ...] = (self.request, *self.answers)
         return sum(len(text.findings) for side in sides for text in side.texts)
 
     @property
     def total_ms(self) -> float | None:
-        """The time from the request to the end of the exchange in milliseconds; `None` where it is not known."""
+        """Returns the time from the request to the end of the exchange, in milliseconds; `None` if it is not known."""
         return self.timings.get("finished")
 
 
 class Intent(LogEntry, frozen=True, kw_only=True, tag="intent"):
-    """An exchange that is about to go upstream, without any text. A record or a closing with the same `id` follows."""
+    """An exchange that is about to go upstream, without texts. A record or a closing with the same `id` follows."""
 
     id: ExchangeId
     engine: Engine
@@ -362,7 +363,7 @@ class Intent(LogEntry, frozen=True, kw_only=True, tag="intent"):
 
 
 class Closing(LogEntry, frozen=True, kw_only=True, tag="closing"):
-    """The end of an exchange whose record could not be kept. What became of the exchange is unknown."""
+    """The end of an exchange whose record could not be kept. Its outcome is unknown."""
 
     id: ExchangeId
     engine: Engine
@@ -376,7 +377,7 @@ class Closing(LogEntry, frozen=True, kw_only=True, tag="closing"):
 
 
 class Gap(LogEntry, frozen=True, kw_only=True, tag="gap"):
-    """A time in which the log could not be written. All traffic was refused."""
+    """A period in which the log could not be written. All traffic was refused."""
 
     since: UnixTime
     why: Annotated[str, Meta(description="Why the log could not be written.")]

@@ -35,8 +35,8 @@ _HEADER: dict[str, Any] = {
 
 
 def log_schema() -> dict[str, Any]:
-    """The schema (JSON Schema 2020-12) of every line that this version writes: the header, and entries as sealed by the
-    chain."""
+    """Returns the schema (JSON Schema 2020-12) of every line that this version writes: the header, and entries with the
+    members of the chain."""
     (root,), definitions = msgspec.json.schema_components([AnyEntry], ref_template="#/$defs/{name}")
     entries = [choice["$ref"].removeprefix("#/$defs/") for choice in root["anyOf"]]
     for name in entries:

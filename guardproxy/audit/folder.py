@@ -1,11 +1,11 @@
-"""Verifies a folder of logs as a whole: every log, its name, logs that follow each other, and copies of heads.
+"""Verifies a folder of logs as a whole: every log, its name, the order of its files, and copies of heads.
 
-In: the folder, and a folder with copies of `*.head` files. Out: a report for each log that is present or expected. Kept:
-nothing. Reads only; works while the proxy writes.
+In: the folder, and a folder with copies of `*.head` files. Out: a report for each existing or expected log. Kept:
+nothing. Reads only, so it works while the proxy writes.
 
-A log is known by the id in its header (`log`), not by its file name. A head is compared with the log that has its id. If no
-log has the id, the log was removed. If the log has another file name, it was renamed. The `follows` of a header is a head as
-well: that of the file before it.
+A log is identified by the id in its header (`log`), not by its file name. A head is compared with the log that has its
+id. If no log has the id, the log was removed. If that log has another file name, it was renamed. The `follows` of a
+header is the head of the previous file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NO_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class LogReport:
-    """The result of verifying one log. `notes`: remarks that are not problems."""
+    """The result of verifying a log. `notes`: remarks that are not problems."""
 
     file: str
     report: Report
@@ -37,8 +37,8 @@ class LogReport:
 
 @dataclass(slots=True)
 class _LogFile:
-    """One file, and what other files state about it. `ended`: its last record before another file followed it, and the
-    reason."""
+    """A file, and the statements of other files about it. `ended`: its last record before another file followed it,
+    and the reason."""
 
     path: Path
     header: Mapping[str, Any]
@@ -64,12 +64,12 @@ class _LogFile:
 
 
 def logs_of(folder: Path) -> list[Path]:
-    """The logs of a folder, by their names."""
+    """Returns the paths of the logs in a folder, by name."""
     return sorted(folder.glob("*.jsonl"))
 
 
 def header_of(path: Path) -> Mapping[str, Any]:
-    """The header of a log; empty where there is none. Raises `OSError`."""
+    """Returns the header of a log; empty if there is no header. Raises `OSError`."""
     with path.open("rb") as lines:
         header = open_line(lines.readline(LIMIT_HEADER_BYTES))
     return header if header is not None and isinstance(header.get("log"), str) and "seq" not in header else {}

@@ -1,9 +1,9 @@
-"""Finds known values in texts, in time that is linear in the text and does not depend on the number of values.
+"""Finds known values in texts, in time that is linear in the text and independent of the number of values.
 
-In: the sensitive values of an exchange. Out: the places where they occur in a text, overlaps included. Kept: an Aho-Corasick
-automaton (A. Aho and M. Corasick, 1975), or a regular expression for few short values. Libraries for this task report every
-occurrence, which takes squared time for values that are suffixes of each other. Here only the longest of the occurrences that
-end at one place counts, as it covers the others.
+In: the sensitive values of an exchange. Out: the places where they occur in a text, with overlaps. Kept: an
+Aho-Corasick automaton (A. Aho and M. Corasick, 1975), or a regular expression for a few short values. Libraries for
+this task report every occurrence, which takes quadratic time for values that are suffixes of each other. Here, of the
+occurrences with the same end only the longest is reported, because it covers the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SHIFT = 21  # a code point is smaller, so a state and a character fit into one 
 
 
 class ValueMatcher:
-    """Finds `values`, none of which may be empty."""
+    """Finds `values`, which must not be empty texts."""
 
     def __init__(self, values: Collection[str]) -> None:
         self._pattern: re.Pattern[str] | None = None
@@ -60,7 +60,7 @@ class ValueMatcher:
             longest[child] = longest[child] or longest[fail[child]]
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
-        """Returns spans of values. Every occurrence of a value lies inside a returned span."""
+        """Yields spans of values. Every occurrence of a value lies inside a yielded span."""
         if self._pattern is not None:
             for match in self._pattern.finditer(text):
                 yield match.span(1)
