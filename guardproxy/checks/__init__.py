@@ -1,4 +1,4 @@
-"""Checks turn text into findings. Each check is a file or folder, named as in a policy (`use: pii`)."""
+"""Checks turn text into findings. Each check is a file or a folder with its name in policies (`use: pii`)."""
 
 from __future__ import annotations
 

@@ -1,21 +1,23 @@
 """A check that runs in another service: sends texts over HTTP and returns the service's findings (`use: http`).
 
-In: windows. Out: the findings of the service in each whole text. Kept: nothing; the connections belong to the process. It is
-unknown how far a service reads, so a text is sent once, when it is complete, and an answer is held to its end. Only hosts
-that the operator allows are called (`--remote-check-host`), as a policy file must not decide where texts go. The request is
+In: windows. Out: the findings of the service in each whole text. Kept: nothing; the connections belong to the process.
+It is unknown how far a service reads, so a text is sent once, when it is complete, and an answer is held to its end.
+Only hosts that the operator allows are called (`--remote-check-host`), because a policy file must not decide where
+texts go. The request is
 
     POST url
     {"version": 1, "check": "dlp", "texts": [
-        {"text": "...", "direction": "request", "kind": "user", "route": "POST /v1/messages", "model": "m", "language": ""}]}
+        {"text": "...", "direction": "request", "kind": "user", "route": "POST /v1/messages", "model": "m",
+         "language": ""}]}
 
 and the answer has one result for each text, in their order:
 
     {"results": [{"findings": [{"start": 3, "end": 9, "label": "CUSTOMER", "score": 0.9}]}]}
 
-Offsets count code points, `end` exclusive; `score` (0 to 1) may be left out. Any other answer fails the check: `on_error` of
-the check or of the policy decides. A missing answer is not a verdict: if a service is overloaded (status 429 or 503), late
-(`timeout_s`, status 504) or not reachable (status 502), the request is refused with 503, whatever `on_error` says. The record
-holds the findings, so a replay calls no service.
+Offsets count code points, `end` exclusive; `score` (0 to 1) may be left out. Any other answer fails the check:
+`on_error` of the check or of the policy decides. A missing answer is not a verdict: if a service is overloaded (status
+429 or 503), late (`timeout_s`, status 504) or not reachable (status 502), the request is refused with 503, whatever
+`on_error` says. The record holds the findings, so a replay calls no service.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from guardproxy.findings import Check, Finding, Scan, Traits, Window, failed
 VERSION = 1
 TIMEOUT_S = 2.0
 MOST_FINDINGS = 1000
-"""In one text."""
+"""The limit of findings in a text."""
 _LABEL = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
 
 OPTIONS: Options = {
@@ -79,7 +81,7 @@ class OutgoingTexts:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """The check `http`. `scorer`: the service, or `None` where no service may be called (`policy test`, a replay)."""
+    """The check `http`. `scorer`: the service, or `None` if no service may be called (`policy test`, a replay)."""
 
     name: str
     digest: str
@@ -154,7 +156,8 @@ def _query(check: str, window: Window) -> Mapping[str, Any]:
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """Builds the check for one policy entry; see `OPTIONS`. Raises `OptionError`, also for a host that is not allowed."""
+    """Builds the check for one policy entry; see `OPTIONS`. Raises `OptionError`, also for a host that is not
+    allowed."""
     given = with_defaults(options, OPTIONS)
     url, timeout_s, sensitive = given["url"], given["timeout_s"], given["sensitive"]
     if not isinstance(url, str) or not _is_url(url):

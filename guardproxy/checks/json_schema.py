@@ -1,14 +1,15 @@
 """The check `json_schema`: a text must be JSON that matches a schema, and is judged while it grows.
 
-In: windows of an answer, with the `Form` that the text must have. Out: at most one finding for a text, at the character that
-proves it wrong, with an explanation. Kept between windows: the state of the parser, in the scan's `state`.
+In: windows of an answer, with the `Form` that the text must have. Out: at most one finding for a text, at the
+character that proves it wrong, with an explanation. Kept between windows: the state of the parser, in the scan's
+`state`.
 
-Options: `schema`: `from_request` (the schemas that the request demands of its answer and of tool calls; calls of unknown
-tools are findings), `{file: order.json}` beside the policy, or `{inline: {...}}` (a schema for every answer, except for tool
-calls). `draft`: the draft of a schema that names none. `invented`: whether a call may have arguments that a plain schema of
-its tool does not name: `refuse` (the default) or `allow` (as JSON Schema does without `additionalProperties: false`).
-`repair`: broken JSON is mended if `json-repair` can, and the mended text is checked like a new answer. Whether it can is
-known only at the end, so broken JSON is then not cut off early.
+Options: `schema`: `from_request` (the schemas in the request for its answer and for tool calls; calls of unknown tools
+are findings), `{file: order.json}` in the policies' folder, or `{inline: {...}}` (a schema for every answer, except
+for tool calls). `draft`: the draft of a schema that names none. `invented`: whether a call may have arguments that a
+plain schema of its tool does not list: `refuse` (the default) or `allow` (as JSON Schema does without
+`additionalProperties: false`). `repair`: broken JSON is repaired if `json-repair` can, and the repaired text is
+checked like a new answer. Whether it can is known only at the end, so broken JSON is then not cut off early.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class JsonSchema:
         return found
 
     def _all(self, text: str, form: Form) -> tuple[Detail, ...]:
-        """Returns all faults of a whole answer, so that a retry can tell the model all of them."""
+        """Returns all errors of a whole answer, so that a retry can report all of them to the model."""
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -147,7 +148,7 @@ class JsonSchema:
         return details(compiled.judge(value, len(text)), ("", ""), compiled.names)
 
     def _mended(self, text: str, form: Form) -> str | None:
-        """Returns the text that `json-repair` makes of it, if that matches."""
+        """Returns the text that `json-repair` makes of it, if that fits the schema."""
         from json_repair import repair_json  # noqa: PLC0415 - loaded only where a policy asks for it
 
         try:
@@ -160,7 +161,7 @@ class JsonSchema:
         return None if again.wrong else mended
 
     def _word(self, window: Window, allowed: tuple[str, ...]) -> Scan:
-        """Checks a name that must be one of a few."""
+        """Checks a name that must be in a list of words."""
         end = window.start + len(window.text)
         text = (window.state or "")[: window.start] + window.text
         held = max((alike(text, word) for word in allowed), default=0)
@@ -225,13 +226,13 @@ def _traits(own: Form | None, *, repair: bool) -> Traits:
 
 
 def closed(schema: Any) -> Any:
-    """Returns the schema of a tool with no further arguments allowed, if it is a plain schema."""
+    """Returns the schema of a tool without further arguments, if it is a plain schema."""
     plain = isinstance(schema, dict) and isinstance(schema.get("properties"), dict)
     return {**schema, "additionalProperties": False} if plain and not any(word in schema for word in _OPEN) else schema
 
 
 def _own(chosen: Any, draft: str, resources: Resources) -> tuple[Form, dict[str, Any], Compiled]:
-    """Returns the policy's own schema: its form, every document that it is made of, and the compiled schema."""
+    """Returns the policy's own schema: its form, every document that it consists of, and the compiled schema."""
     documents: dict[str, Any] = {}
 
     def read(path: str) -> Any:

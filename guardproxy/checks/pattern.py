@@ -1,11 +1,11 @@
 """The check `pattern`: the policy author's own patterns and words.
 
-Windows of text come in, findings with one label go out; nothing is kept between scans.
+In: windows of text. Out: findings with a single label. Kept: nothing between scans.
 
-Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` any script), `words` (found in any case, if no
-letter, digit or underscore touches them), `label`, `score`, and `cap`: the longest match, in characters, of a pattern that
-sets no bound itself. Such a match cannot see text beyond `cap` characters, so `a.*` finds at most `cap` characters at a time.
-Overlapping matches are one finding (see `_patterns/reach.py`).
+Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` any script), `words` (found in any case, if
+no letter, digit or underscore touches them), `label`, `score`, and `cap`: the longest match, in characters, of a
+pattern that sets no bound itself. Such a match cannot see text beyond `cap` characters, so `a.*` finds at most `cap`
+characters at a time. Overlapping matches are one finding (see `_patterns/reach.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ VERSION = 1
 CAP = 256
 CAP_LIMIT = 65536
 SLOW = 100_000
-"""Steps of a compiled pattern from which RE2 has to do without its fast automaton: about 20 times the time for a text."""
+"""Steps of a compiled pattern above which RE2 cannot use its fast automaton: a text then takes about 20 times as
+long."""
 OPTIONS: Options = {
     "patterns": Option("Patterns in RE2 syntax.", TEXTS, default=[], tighter="longer"),
     "words": Option("Words in any case, where no letter or digit touches them.", TEXTS, default=[], tighter="longer"),
@@ -66,7 +67,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
 
 
 def _advice(at: int, search_rule: SearchRule) -> Iterator[Advice]:
-    """Yields advice on a pattern that holds much of a stream back, or that is slow."""
+    """Yields advice on a pattern that holds back much of a stream, or that is slow."""
     if not search_rule.bounded:
         held = f"up to {search_rule.reach} characters of a stream are held from where it may begin"
         message = f"pattern {at + 1} has no bound of its own, so {held}; bound it, as in `.{{0,40}}`, or lower `cap`"
@@ -117,7 +118,7 @@ def _reason(error: Exception) -> str:
 
 
 def _words_rule(words: Sequence[str], label: str, score: float) -> SearchRule:
-    """One rule for all words. The longest come first, so that `falcon heavy` is preferred to `falcon`."""
+    """Returns a rule for all words. The longest come first, so that `falcon heavy` is preferred to `falcon`."""
     ordered = sorted({word.strip() for word in words}, key=lambda word: (-len(word), word))
     try:
         parts = "|".join(re2.escape(word) for word in ordered)

@@ -1,10 +1,10 @@
 """The supervisor: a small model that rates how much a text looks like an attack (`use: supervisor`).
 
-In: windows. Out: findings, each at a piece of the text that reaches the threshold, so that a reviewer sees the place. Kept:
-nothing. A channel's text is cut into segments at places that depend on the text alone, and each segment is judged together
-with the words before it, so that an attack across a border is seen. A request's text is available as a whole: all except the
-longest texts are one segment, and the model cuts it into pieces of the size that it was trained on. An answer is cut at early
-sentence ends, so that little of a stream is held back.
+In: windows. Out: findings, each at a piece of the text that reaches the threshold, so that a reviewer sees the place.
+Kept: nothing. A channel's text is cut into segments at places that depend on the text alone, and each segment is
+judged together with the words before it, so that an attack across a border is seen. A request's text is available as a
+whole: except for the longest texts it is a single segment, and the model cuts it into pieces of the size that it was
+trained on. An answer is cut at early sentence ends, so that little of a stream is held back.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from guardproxy.findings import (
 
 VERSION = 3
 WINDOW_CHARS = 900
-"""Characters of an answer judged together, context included: about 200 tokens of English, one piece for the model."""
+"""Characters of an answer judged together, with context: about 200 tokens of English, a single piece for the model."""
 SMALLEST_WINDOW_CHARS = 200
 LARGEST_WINDOW_CHARS = 4000
 REQUEST_CHARS = 50_000
-"""The same on the way to the model, which does not wait for it: more than that is only cut so that memory is bounded."""
+"""As `WINDOW_CHARS`, for requests. They are available as a whole, so longer texts are cut only to bound memory."""
 REQUEST_CONTEXT_CHARS = 1000
 
 UNCALIBRATED = 0.5
-"""The threshold of outputs without operating points, where the policy names none."""
+"""The threshold of outputs without operating points, if the policy sets none."""
 _POINT: Mapping[str, Any] = {"anyOf": [SCORE, {"type": "string", "minLength": 1}]}
 OPTIONS: Options = {
     "first_stage": Option(
@@ -74,7 +74,7 @@ OPTIONS: Options = {
 FIRST_CHARS = 80
 """The first segment of an answer ends at the first sentence end after this many characters."""
 LATER_CHARS = 240
-"""The same for all segments after the first."""
+"""As `FIRST_CHARS`, for all later segments."""
 
 # A match never depends on the text after it; otherwise a border would move when more text arrives.
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*\s|[\n。！？]")
@@ -83,9 +83,9 @@ _SPACE = re.compile(r"\s")
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """How a text is cut. `window_chars`: the most characters judged together, context included; `context_chars`: the number
-    of them that are context. `early`: a segment ends at the first possible sentence end, so that the text after it need not
-    wait."""
+    """How a text is cut. `window_chars`: the most characters judged together, with context. `context_chars`: the
+    number of these that are context. `early`: whether a segment ends at the first possible sentence end, so that the
+    text after it need not wait."""
 
     window_chars: int
     context_chars: int
@@ -94,8 +94,8 @@ class Segments:
     def end(self, text: str, start: int, offset: int, last: bool) -> int | None:
         """Returns the end of the segment that begins at `text[start]`; `None` while it depends on later text.
 
-        `offset`: the place of `text` in its channel. The answer for a border that more text follows is the same whether that
-        text is present or not: chunk invariance depends on this.
+        `offset`: the place of `text` in its channel. The answer for a border that more text follows is the same
+        whether that text is present or not: chunk invariance depends on this.
         """
         first = offset + start == 0
         cap = self.window_chars if first else self.window_chars - self.context_chars
@@ -161,12 +161,12 @@ class TextSegment:
 
     @property
     def queries(self) -> list[Query]:
-        """The query, then one query for each view."""
+        """Returns the query, then one query for each view."""
         return [self.query, *(replace(self.query, text=view.text) for view in self.views)] if self.query else []
 
     def span(self, piece: ScoredPiece, view: TextView | None = None) -> tuple[int, int] | None:
-        """Returns the place in the channel of a piece of the query, or of a view of it, without the context. `None` for a
-        piece that lies in the context: its words were judged with the segment before."""
+        """Returns the place in the channel of a piece of the query, or of a view of it, without the context; `None`
+        for a piece in the context, which was judged with the previous segment."""
         low, high = (view.start_of(piece.start), view.stop_of(piece.end)) if view else (piece.start, piece.end)
         start, end = max(self.start, self.begin + low), min(self.end, self.begin + high)
         return (start, end) if start < end else None
@@ -197,7 +197,7 @@ class Supervisor:
     traits: Traits
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
-        """One `Scan` for each window; the texts of all of them are judged in one call."""
+        """Returns one `Scan` for each window; the texts of all windows are judged in one call."""
         segmented = self.ask(windows)
         return self.answer(windows, segmented, self.scorer.judge(segmented.queries) if segmented.queries else [])
 
@@ -259,12 +259,13 @@ class Supervisor:
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """Builds the check for one policy entry.
+    """Builds the check for a policy entry.
 
-    Options: `label` or `labels` (default `injection`); `threshold`, a score from 0 to 1 or the name of an operating point
-    (`1%`), for all labels or for each label (default: the model's own point); `first_stage` (`false`: the encoder judges all
-    texts); `model` (default `supervisor`); `evasions` (the disguises to undo: each reading of a text is judged, and the worst
-    score counts); `window_chars` of an answer judged together. Raises `OptionError` for any other option.
+    Options: `label` or `labels` (default `injection`); `threshold`, a score from 0 to 1 or the name of an operating
+    point (`1%`), for all labels or for each label (default: the model's own point); `first_stage` (`false`: the
+    encoder judges all texts); `model` (default `supervisor`); `evasions` (the disguises to undo: each reading of a
+    text is judged, and the highest score counts); `window_chars` of an answer judged together. Raises `OptionError`
+    for any other option.
     """
     given = with_defaults(options, OPTIONS)
     if resources.scorer is None:
@@ -331,8 +332,8 @@ def _threshold(value: Any) -> float | str:
 
 
 def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kind) -> LabelThresholds:
-    """Returns the thresholds of a label in a kind of channel. A score counts for all its outputs; at an operating point each
-    output has its own score."""
+    """Returns the thresholds of a label in a kind of channel. A score counts for all its outputs; at an operating
+    point each output has its own score."""
     behind = scorer.labels[label]
     outputs = behind.get(kind, behind.get("any", ()))
     if isinstance(threshold, float):

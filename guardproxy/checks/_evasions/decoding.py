@@ -1,12 +1,13 @@
 """Encoded text: escapes of single characters, and runs of base64 or hexadecimal digits.
 
-Text comes in; `Edit`s go out, which put the decoded text in place of an escape or a run. Nothing is kept.
+In: text. Out: `Edit`s that replace an escape or a run by the decoded text. Kept: nothing.
 
-Escapes: percent (`%41`, UTF-8, `%u0041`), HTML entities by name or number, `\\x41`, `\\u0041`, `\\u{41}`, `\\U00000041`,
-octal, and `\\n`, `\\t`, `\\r`, `\\"`, `\\'`, `\\/`, `\\\\`. Runs: base64 of both alphabets with or without padding, also in
-lines, and hexadecimal. The decoded bytes count only if they are text: UTF-8 (or UTF-16 of ASCII) without control characters.
-Words, paths and hashes do not decode to text. `thorough` (the profile `strict`) also decodes a run from its second, third and
-fourth character on, takes printable stretches out of binary data, unpacks gzip, and decodes hexadecimal digits in pairs.
+Escapes: percent (`%41`, UTF-8, `%u0041`), HTML entities by name or number, `\\x41`, `\\u0041`, `\\u{41}`,
+`\\U00000041`, octal, and `\\n`, `\\t`, `\\r`, `\\"`, `\\'`, `\\/`, `\\\\`. Runs: base64 of both alphabets with or
+without padding, also in lines, and hexadecimal. The decoded bytes count only if they are text: UTF-8 (or UTF-16 of
+ASCII) without control characters. Words, paths and hashes do not decode to text. `thorough` (the profile `strict`)
+also decodes a run from its second, third and fourth character on, takes printable stretches out of binary data,
+unpacks gzip, and decodes hexadecimal digits in pairs.
 
 A run in lines may have `LINES` lines; the lines after these are a run of their own.
 """
@@ -58,8 +59,8 @@ _BREAK = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """The runs of a text. `edits`: replace the runs that hold text. `spans`: all runs, in order. `open`: the offset from
-    which more text may change `edits` or `spans`. `cut`: runs that were not decoded completely."""
+    """The runs of a text. `edits`: replace the runs that hold text. `spans`: all runs, in order. `open`: the offset
+    from which more text may change `edits` or `spans`. `cut`: runs that were not decoded completely."""
 
     edits: list[Edit]
     spans: list[tuple[int, int]]
@@ -101,8 +102,8 @@ def runs(text: str, thorough: bool, more: bool) -> Runs:
 
 
 def says(text: str, joined: bool) -> bool:
-    """Whether a run in a long word holds text, as a whole or in a part of at least `_LEAST_PART` characters. `joined`: the
-    word begins before `text`."""
+    """Whether a run in a long word holds text, as a whole or in a part of at least `_LEAST_PART` characters. `joined`:
+    the word begins before `text`."""
     for match in _WHOLE.finditer(text):
         parts = [part for part in _PART.findall(match[0]) if len(part) >= _LEAST_PART]
         if _decoded(match[0], False, joined and not match.start()) or any(
@@ -138,8 +139,8 @@ def _char(code: int) -> str:
 
 
 def _read(match: re.Match[str], thorough: bool) -> list[tuple[int, int, str, bool]]:
-    """Decodes a run to (start, end, text, whether it is complete): the whole run, otherwise its lines, otherwise its parts
-    between signs."""
+    """Decodes a run to (start, end, text, whether it is complete): the whole run, otherwise its lines, otherwise its
+    parts between signs."""
     start, end = match.span()
     if thorough and match["pairs"]:
         digits = re.sub("0x|[^0-9A-Fa-f]", "", match["pairs"])

@@ -1,31 +1,31 @@
 """Folds characters that look like others, or that are invisible, to the characters that they imitate.
 
-Text comes in; text of the same length and `Edit`s go out. Nothing is kept. How a character is folded depends only on the
-character, on the character before it and on the rest of its run, so a text can be folded piece by piece.
+In: text. Out: text of the same length, and `Edit`s. Kept: nothing. How a character is folded depends only on the
+character, on the previous character and on the rest of its run, so a text can be folded in pieces.
 
 A character that imitates a single character is replaced in place. Both profiles fold:
 
-- letters and digits with a compatibility form (full-width, mathematical, circled, superscript), ligatures, and all decimal
-  digits of other scripts (`unicodedata.digit`: NFKC leaves them);
-- invisible characters between ASCII characters: format characters (Cf) such as zero-width spaces, bidirectional controls and
-  soft hyphens, variation selectors and overlays (Mn, Me), Hangul fillers (Lo);
+- letters and digits with a compatibility form (full-width, mathematical, circled, superscript), ligatures, and all
+  decimal digits of other scripts (`unicodedata.digit`: NFKC leaves them);
+- invisible characters between ASCII characters: format characters (Cf) such as zero-width spaces, bidirectional
+  controls and soft hyphens, variation selectors and overlays (Mn, Me), Hangul fillers (Lo);
 - tag characters, which spell invisible ASCII (except those of a flag);
-- every other character without a visible form between ASCII characters, by its Unicode properties: controls (except tab and
-  line ends), code points that are ignored by default, private use, noncharacters, braille and other blanks;
-- between letters and digits: spaces of every width, dashes, dots, full-width signs. An en dash, an em dash or a bar counts
-  between digits only.
-
-Some of these can be read in two ways: tag characters may be left out or spell text, a backspace may be invisible or erase,
-and blanks may join or part the characters around them. `fold` reads the first way, and with `other` the second.
-
+- every other character without a visible form between ASCII characters, by its Unicode properties: controls (except
+  tab and line ends), code points that are ignored by default, private use, noncharacters, braille and other blanks;
+- between letters and digits: spaces of every width, dashes, dots, full-width signs. An en dash, an em dash or a bar
+  counts between digits only;
 - combining marks on a digit.
 
-`strict` also folds letters of other scripts that look Latin, in words in which every letter does; combining marks on every
-character; every dash; and letters and digits that stand one by one with the same separator between them.
+Some of these can be read in two ways: tag characters may be left out or spell text, a backspace may be invisible or
+erase, and blanks may join or separate the characters around them. `fold` reads the first way, and with `other` the
+second.
 
-`_LOOK_ALIKES` has the rows of the Unicode confusables (UTS #39) for letters that look Latin in ordinary fonts: 200 of its
-6,000 rows. A package with all rows loads a megabyte of JSON. Capitals fold to capitals, as keys do not survive the skeleton's
-`l` for `I`.
+`strict` also folds letters of other scripts that look Latin, in words in which every letter does; combining marks on
+every character; every dash; and letters and digits that stand one by one with the same separator between them.
+
+`_LOOK_ALIKES` has the rows of the Unicode confusables (UTS #39) for letters that look Latin in ordinary fonts: 200 of
+its 6,000 rows. A package with all rows loads a megabyte of JSON. Capitals fold to capitals, as keys do not survive the
+skeleton's `l` for `I`.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ _LOOK_ALIKES = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The characters that a profile folds. `chars`: the characters that may be folded, and the ASCII characters of runs and
-    escapes; a stretch of such characters is read together. `hidden`: matches a place that may be folded."""
+    """The characters that a profile folds. `chars`: the characters that may be folded, and the ASCII characters of
+    runs and escapes; a stretch of such characters is read together. `hidden`: matches a place that may be folded."""
 
     strict: bool
     limit: int
@@ -197,8 +197,8 @@ def _has_controls(text: str) -> bool:
 
 
 def fold(text: str, using: Table, other: bool = False) -> tuple[str, list[Edit]]:
-    """Returns `text` with its characters folded in place, and further edits to it, in order and without overlaps. `other`:
-    characters that can be read in two ways are read the second way."""
+    """Returns `text` with its characters folded in place, and further edits to it, in order and without overlaps.
+    `other`: characters that can be read in two ways are read the second way."""
     if has_hidden(text, using):
         erased: list[Edit] = []
         text = text.translate(using.same)
@@ -243,8 +243,8 @@ def squeeze(text: str) -> list[Edit]:
 
 
 def spaced_open(text: str) -> int:
-    """Returns the offset from which a growing text may turn out to be letters, digits, or pairs of hexadecimal digits, one by
-    one."""
+    """Returns the offset from which a growing text may turn out to be letters, digits, or pairs of hexadecimal digits,
+    one by one."""
     match = _UNITS_BACKWARDS.match(text[: -_UNITS_CHARS - 1 : -1])
     return len(text) - match.end() if match else len(text)
 
@@ -269,8 +269,8 @@ def _one_by_one() -> re.Pattern[str]:
 
 
 def _squeezed(match: re.Match[str]) -> str:
-    """Returns the match without its spaces or signs. If it mixes digits and other characters, its longer numbers follow once
-    more."""
+    """Returns the match without its spaces or signs. If it mixes digits and other characters, its longer numbers
+    follow once more."""
     by = match["by"]
     together = match[0][:: 1 + len(by)] if by else match[0].replace(" ", "")
     numbers = [] if together.isdigit() else _NUMBER.findall(together)
@@ -304,8 +304,8 @@ def _compatible() -> tuple[dict[int, str], dict[str, str]]:
 
 @cache
 def _invisible() -> frozenset[int]:
-    """Returns the characters that are invisible or shown as a box: by their properties, with a few marks and blanks that lack
-    them."""
+    """Returns the characters that are invisible or shown as a box: by their properties, with a few marks and blanks
+    that lack them."""
     every = "".join(map(chr, (*range(_END), *range(0xE0000, 0xE1000)))) + "".join(
         chr(plane | last) for plane in range(0x20000, 0xF0000, 0x10000) for last in (0xFFFE, 0xFFFF)
     )

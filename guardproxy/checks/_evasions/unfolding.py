@@ -15,7 +15,7 @@ Option `evasions` of a check:
 Both read two nested layers of runs. Neither reads text backwards, rot13, leetspeak, Morse, or words for signs.
 
 In a stream, the inner check tracks its progress in each view separately. A scan settles only a place that is final in all
-views, and from which the check can continue in all views (`_agreed`). If the check is further in one view than in another, it
+views, and from which the check can continue in all views (`_agree`). If the check is further in one view than in another, it
 is shown less of the first. The last word is held, as it may be the beginning of a run; so are lines of base64, and one-letter
 words in `strict`. A word of `RUN_LIMIT` characters or more passes unread, as an image does. If pieces of it turn out to hold
 text, they are `UNDECODED`, and the text is cut between them.
@@ -374,7 +374,7 @@ def _joined(spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
 
 
 def merged(views: Sequence[Sequence[Finding]]) -> list[Finding]:
-    """Merges the findings of all views. A finding that the first view lacks joins those of its label that it overlaps."""
+    """Merges the findings of all views. A finding that the first view lacks joins overlapping findings of its label."""
     first = list(views[0])
     known = set(first)
     more = {finding for view in views[1:] for finding in view} - known

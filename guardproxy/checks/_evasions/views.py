@@ -1,12 +1,12 @@
 """Views of a text: the text after hidden characters are folded and encoded runs decoded, with a map of offsets.
 
-A text comes in, views go out; nothing is kept. The patches of a view map some of its characters, as a whole, to characters of
+In: a text. Out: views. Kept: nothing. The patches of a view map some of its characters, as a whole, to characters of
 the text. Outside of patches each character of the view is one character of the text.
 
 The views of a text are: the text itself; the text with folded characters and decoded escapes; that view with its runs
-decoded, folded and unescaped again; and so on (`DEPTH`). If parts of the text can be read in two ways (see `folding.py`),
-there are twice as many views. A check scans each view that differs from those before it, as one layer may hide what another
-shows: a JSON web token is found in the text itself, its content in the decoded view.
+decoded, folded and unescaped again; and so on (`DEPTH`). If parts of the text can be read in two ways (see
+`folding.py`), there are twice as many views. A check scans each view that differs from those before it, as one layer
+may hide what another shows: a JSON web token is found in the text itself, its content in the decoded view.
 """
 
 from __future__ import annotations
@@ -156,9 +156,9 @@ def _applied(text: str, low: int, high: int, parts: Sequence[tuple[int, int, str
 class Views:
     """The views of a text.
 
-    `views`: one for each layer, the text itself first; `limit`: the offset from which more text may change them. `spans`:
-    places that are read as a unit. `unread`: places with more layers, or more content, than are read; in the last view they
-    lie in patches.
+    `views`: one for each layer, the text itself first; `limit`: the offset from which more text may change them.
+    `spans`: places that are read as a unit. `unread`: places with more layers, or more content, than are read; in the
+    last view they lie in patches.
     """
 
     views: list[TextView]

@@ -1,15 +1,15 @@
 """Finds matches of rules in a growing text: reports those that are final and holds text that may still change.
 
-Windows of a text come in, `Scan`s go out; nothing is kept between them, so every answer is a function of the text.
+In: windows of a text. Out: `Scan`s. Kept: nothing, so every answer is a function of the text.
 
-Findings, defined on the whole text: from a place `p` (at first 0) each rule moves from match to match: leftmost first, at
-most `reach` characters long (the match cannot see the text beyond), the next match from the end of the one before. Matches
-that overlap form one finding with the label of the earliest rule. A finding that has grown to `CHAIN` characters is cut
-there, and all rules continue from its end.
+Findings, defined on the whole text: from a place `p` (at first 0) each rule moves from match to match: leftmost first,
+at most `reach` characters long (the match cannot see the text beyond), the next match from the end of the one before.
+Matches that overlap form one finding with the label of the earliest rule. A finding that has grown to `CHAIN`
+characters is cut there, and all rules continue from its end.
 
-Finality: a match that could begin at `i` is decided if the text from `i` on is not the beginning of a match (see `shape.py`),
-or is longer than `reach`. `settled` is the first undecided place, moved to the front of any match across it. A rule sees one
-character before its match and one after it; so `keep` lies before `settled`.
+Finality: a match that could begin at `i` is decided if the text from `i` on is not the beginning of a match (see
+`shape.py`), or is longer than `reach`. `settled` is the first undecided place, moved to the front of any match across
+it. A rule sees one character before its match and one after it; so `keep` lies before `settled`.
 
 Decision: docs/decisions/0015-a-match-ends-at-4096-characters.md
 """
@@ -38,10 +38,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class SearchRule:
     """A rule of a search.
 
-    `source`: the pattern without captures. `find`, `begin`: compiled patterns for a match and for the beginning of a match
-    that ends where the text ends (`None`: unknown, any text may be a beginning). `reach`: the longest match in characters.
-    `bounded`: the pattern itself matches at most `reach` characters. `group`: the capture that is reported. `accept`: a last
-    test of the captured text.
+    `source`: the pattern without captures. `find`, `begin`: compiled patterns for a match and for the beginning of a
+    match that ends where the text ends (`None`: unknown, any text may be a beginning). `reach`: the longest match in
+    characters. `bounded`: the pattern itself matches at most `reach` characters. `group`: the capture that is
+    reported. `accept`: a last test of the captured text.
     """
 
     label: str
@@ -58,7 +58,8 @@ class SearchRule:
 
 @dataclass(frozen=True, slots=True)
 class SearchMatch:
-    """A match. It needs characters `start` to `end`; `front` to `back` are reported. `rank`: the position of its rule."""
+    """A match. It needs characters `start` to `end`; `front` to `back` are reported. `rank`: the position of its
+    rule."""
 
     start: int
     front: int
@@ -88,8 +89,8 @@ def rule(
 ) -> SearchRule:
     """Makes a rule from a pattern. `cap`: the longest match in characters, if the pattern itself sets no bound.
 
-    Raises `re2.error` for a pattern that RE2 refuses and `UnreadableError` for a pattern that also matches the empty text,
-    that can never match within `cap` characters, or whose matches have no length in characters.
+    Raises `re2.error` for a pattern that RE2 refuses and `UnreadableError` for a pattern that also matches the empty
+    text, that can never match within `cap` characters, or whose matches have no length in characters.
     """
     find = compiled(pattern)
     found = shape(pattern)
@@ -120,8 +121,8 @@ class Reach:
         self._any, self._any_begin = self._sieves()
 
     def _sieves(self) -> tuple[Any, Any]:
-        """Returns one pattern that matches where any rule does, and one for the beginnings of all matches; `None` if too
-        large."""
+        """Returns a pattern that matches where any rule does, and a pattern for the beginnings of all matches; `None`
+        if they are too large."""
         begins = [rule.begin_source for rule in self.rules if rule.begin_source is not None]
         if len(begins) < len(self.rules):
             return None, None

@@ -1,8 +1,8 @@
 """The shape of an RE2 pattern: the length of its matches, and a pattern for the beginnings of its matches.
 
-A pattern that RE2 has accepted comes in; a `PatternShape` goes out. Nothing is kept. The purpose of this file is `prefix`: a
-pattern for every non-empty beginning of every match. A text that does not end in such a beginning cannot be changed by later
-text, so a stream can release it at once.
+In: a pattern that RE2 has accepted. Out: a `PatternShape`. Kept: nothing. The main result is `prefix`: a pattern for
+every non-empty beginning of every match. If a text does not end in such a beginning, later text cannot change its
+matches, so a stream can release it at once.
 
     beginnings(ab) = beginnings(a) | a beginnings(b)        beginnings(a|b) = beginnings(a) | beginnings(b)
     beginnings(a{m,n}) = a{0,n-1} beginnings(a)             an assertion (\\b, ^, $) has none of its own
@@ -31,9 +31,9 @@ class UnreadableError(Exception):
 class PatternShape:
     """The properties of a pattern.
 
-    `source`: a pattern without captures that matches the same texts (its preference among them may differ). `prefix`: a
-    pattern for the beginnings of its matches, or "" if it only matches the empty text. `least`, `most`: the length of a match
-    in characters; `most` is `None` if there is no bound.
+    `source`: a pattern without captures that matches the same texts (its preference among them may differ). `prefix`:
+    a pattern for the beginnings of its matches, or "" if it only matches the empty text. `least`, `most`: the length
+    of a match in characters; `most` is `None` if there is no bound.
     """
 
     source: str
@@ -97,7 +97,8 @@ class _ShapeReader:
         self.at = 0
 
     def alternation(self, flags: str) -> PatternShape:
-        """Reads up to the end or the closing bracket. Flags that a branch sets hold for the branches after it, as in RE2."""
+        """Reads up to the end or the closing bracket. Flags that a branch sets hold for the branches after it, as in
+        RE2."""
         branches: list[PatternShape] = []
         while True:
             parts, flags = self.branch(flags)

@@ -1,18 +1,18 @@
 """The cover of a pattern of the `regex` module: RE2 patterns that match at least what the pattern matches.
 
-A pattern that Presidio runs comes in; a `Cover` goes out. Nothing is kept. Wherever the pattern matches, `body` matches the
-same characters. While text from some place on could still be the beginning of a match, or text that an assertion has yet to
+In: a pattern that Presidio runs. Out: a `Cover`. Kept: nothing. Wherever the pattern matches, `body` matches the same
+characters. While text from some place on could still be the beginning of a match, or text that an assertion has yet to
 see, `begin` matches it to its end. The reverse does not hold: both may match more.
 
-RE2 does not see the text but its `trace`: one byte a character. ASCII stays, and every other character is replaced by its
-kind, as far as patterns can tell kinds apart: a digit (`0`), white space, another word character (`_`), or none of these. So
-RE2 needs no Unicode tables of its own (which may be of another version than those of `regex`), offsets stay the same, and
-`\\b` means the same to both.
+RE2 does not see the text but its `trace`: one byte a character. ASCII stays, and every other character is replaced by
+its kind, as far as patterns can tell kinds apart: a digit (`0`), white space, another word character (`_`), or none of
+these. So RE2 needs no Unicode tables of its own (which may be of another version than those of `regex`), offsets stay
+the same, and `\\b` means the same to both.
 
     begin(ab) = begin(a) | a begin(b)      begin(a|b) = begin(a) | begin(b)      begin(a{m,n}) = a{0,n-1} begin(a)
 
-An assertion takes no characters. A lookahead adds the text that it has to see before it can answer (`proper`: all of a match
-but its last character). A lookbehind adds nothing; `behind` is its length.
+An assertion takes no characters. A lookahead adds the text that it has to see before it can answer (`proper`: all of a
+match but its last character). A lookbehind adds nothing; `behind` is its length.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class UncoveredError(Exception):
 class Cover:
     """RE2 patterns over a trace: `body` and `begin`.
 
-    `behind`: the number of characters before a match that the pattern reads. `reach`: the number of characters, from the
-    first of a match on, that decide whether there is a match. Both are `UNBOUNDED` if there is no limit.
+    `behind`: the number of characters before a match that the pattern reads. `reach`: the number of characters, from
+    the first of a match on, that decide whether there is a match. Both are `UNBOUNDED` if there is no limit.
     """
 
     body: str
@@ -112,7 +112,8 @@ def cover(pattern: str, flags: int) -> Cover:
 
 
 def parsed(pattern: str, flags: int) -> tuple[Any, int]:
-    """Parses a pattern with Python's own parser. Also returns the flags that hold for all of it. Raises `UncoveredError`."""
+    """Parses a pattern with Python's own parser. Also returns the flags that hold for all of it. Raises
+    `UncoveredError`."""
     if flags & ~_FLAGS:
         raise UncoveredError("its flags may only be those for case, lines, dots, and comments")
     plain, flags = _plain(pattern, flags)
@@ -203,8 +204,8 @@ def _many(part: _PatternPart, least: int, most: int | None) -> _PatternPart:
 class _CoverReader:
     """Reads a parsed pattern. `groups`: the groups read so far, each as its tree with its flags.
 
-    `again`: the pattern is a group that a back-reference repeats. A reference takes the characters that the group took, and
-    does not test the group's assertions again: they need not hold here. `folds`: letters match in any case.
+    `again`: the pattern is a group that a back-reference repeats. A reference takes the characters that the group
+    took, and does not test the group's assertions again: they need not hold here. `folds`: letters match in any case.
     """
 
     def __init__(

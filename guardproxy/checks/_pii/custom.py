@@ -1,12 +1,13 @@
 """A user's own recognizers: files in Presidio's format, and classes.
 
-Names from a policy come in; recognizers for a language, and a digest, go out. Nothing is kept. The loader of policies reads
-the files; Presidio's own code makes recognizers of them. A pattern that could take too long is refused here:
+In: names from a policy. Out: recognizers for a language, and a digest. Kept: nothing. The loader of policies reads the
+files; Presidio's own code builds recognizers from them. A pattern that could take too long is refused here:
 
-Each place where a pattern repeats a part without a bound is tested with a text: characters that lead up to the place, the
-repeated part up to `LONG` characters in a row, and a character that matches nowhere. `LONG` is more than a search ever reads
-at once. A pattern that needs more than `LIMIT_S` for one of these texts is refused. This finds nested repeats, and adjacent
-repeats that share characters. It does not prove that no slower text exists, so each search has a time limit of its own.
+Each place where a pattern repeats a part without a bound is tested with a text: characters that lead up to the place,
+the repeated part up to `LONG` characters in a row, and a character that matches nowhere. `LONG` is more than a search
+ever reads at once. A pattern that needs more than `LIMIT_S` for one of these texts is refused. This finds nested
+repeats, and adjacent repeats that share characters. It does not prove that no slower text exists, so each search has a
+time limit of its own.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 
 class CustomRecognizers:
-    """The recognizers that the option `recognizers` names. `made(language)` returns them, `digest` identifies them. `code`:
+    """The recognizers in the option `recognizers`. `build(language)` returns them, `digest` identifies them. `code`:
     whether a class may be imported."""
 
     def __init__(self, entries: list[str], read: Callable[[str], bytes] | None, code: bool = False) -> None:
@@ -100,8 +101,8 @@ def _file(path: str, content: bytes) -> Callable[[str], list[Any]]:
 
 
 def _refuse_models(path: str, entries: list[Any]) -> None:
-    """Refuses Presidio's classes that load a model or call a service. They are never instantiated: that runs code and may
-    fetch files."""
+    """Refuses Presidio's classes that load a model or call a service. They are never instantiated: that runs code and
+    may fetch files."""
     presidio()
     from presidio_analyzer.recognizer_registry.recognizers_loader_utils import RecognizerListLoader  # noqa: PLC0415
 

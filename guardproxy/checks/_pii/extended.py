@@ -1,20 +1,22 @@
-"""Recognizers beside Presidio's, for identifiers that its patterns miss.
+"""Recognizers in addition to Presidio's, for identifiers that its patterns miss.
 
-Words of a language and thresholds come in; the engine's sources go out. Nothing is kept.
+In: words of a language and thresholds. Out: the engine's sources. Kept: nothing.
 
-- EMAIL_ADDRESS: the text after the last separator before `@`, at any host: a name without a dot, a private domain, an address
-  in brackets, an internationalized name. Not versions of packages (`react@18.2.0`).
-- CREDIT_CARD: groups of digits with any characters except letters and digits between them (line ends, markdown, quotes and
-  commas), and numbers with a decimal point or an exponent. The checksum and the issuer's first digits must be right.
+- EMAIL_ADDRESS: the text after the last separator before `@`, at any host: a name without a dot, a private domain, an
+  address in brackets, an internationalized name. Not versions of packages (`react@18.2.0`).
+- CREDIT_CARD: groups of digits with any characters except letters and digits between them (line ends, markdown, quotes
+  and commas), and numbers with a decimal point or an exponent. The checksum and the issuer's first digits must be
+  right.
 - US_SSN, US_ITIN: three groups with the same signs between them.
 - IBAN_CODE: groups of four with any characters between them, the country's length and the right check digits.
 
-Presidio's patterns begin and end at `\\b`, so an identifier that touches `_` or a letter of a script without spaces between
-words (`_203.0.113.7_`) is missed. Here only ASCII letters and digits continue an identifier, and only digits continue a card.
-For that reason cards without separators, IP_ADDRESS (version 4) and MAC_ADDRESS have a pattern here as well.
+Presidio's patterns begin and end at `\\b`, so an identifier that touches `_` or a letter of a script without spaces
+between words (`_203.0.113.7_`) is missed. Here only ASCII letters and digits continue an identifier, and only digits
+continue a card. For that reason cards without separators, IP_ADDRESS (version 4) and MAC_ADDRESS have a pattern here
+as well.
 
-A finding at a place depends only on the characters from the one before it up to the longest match of the pattern, so a search
-may begin anywhere.
+A finding at a place depends only on the characters from the one before it up to the longest match of the pattern, so a
+search may begin anywhere.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
 """Telephone numbers, as `phonenumbers.PhoneNumberMatcher` finds them, for many regions at once.
 
-A text comes in; the numbers of all regions go out. Nothing is kept between texts.
+In: a text. Out: the numbers of all regions. Kept: nothing between texts.
 
-The matcher reads a text once for each region: it takes the next candidate (digits with signs between them), tests whether the
-whole candidate is a valid number, then tests parts of it in a fixed order. It continues after the number that it found, or
-after the candidate. The candidates and parts do not depend on the region. So this module makes them once, and tests a region
-only for those whose digits can be a number of it. For that it has a pattern for each region's national numbers and their
-dialling prefixes, made of the metadata that the matcher uses. The test itself is the matcher's own.
+The matcher reads a text once for each region: it takes the next candidate (digits with signs between them), tests
+whether the whole candidate is a valid number, then tests parts of it in a fixed order. It continues after the number
+that it found, or after the candidate. The candidates and parts do not depend on the region. So this module makes them
+once, and tests a region only for those whose digits can be a number of it. For that it has a pattern for each region's
+national numbers and their dialling prefixes, made of the metadata that the matcher uses. The test itself is the
+matcher's own.
 
-Two things differ from Presidio. The matcher gives up on a text after 65,535 invalid parts; this search continues. And a
-region is not tested for parts of a candidate that another region accepted as a whole: Presidio drops such findings, as they
-lie in another finding of the same entity.
+Two things differ from Presidio. The matcher gives up on a text after 65,535 invalid parts; this search continues. And
+a region is not tested for parts of a candidate that another region accepted as a whole: Presidio drops such findings,
+as they lie in another finding of the same entity.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class Number:
 class Phones:
     """Finds the numbers of some regions.
 
-    `body`: an RE2 pattern for a text that every candidate with enough digits contains. `begin`: a pattern for the beginnings
-    of candidates, over traces (see `cover.py`).
+    `body`: an RE2 pattern for a text that every candidate with enough digits contains. `begin`: a pattern for the
+    beginnings of candidates, over traces (see `cover.py`).
     """
 
     def __init__(self, regions: Sequence[str], leniency: int, every: bool) -> None:
@@ -157,8 +158,8 @@ class Phones:
         return part[: unwanted.start()] if unwanted else part
 
     def _possible(self, part: str, traced: bytes, regions: Sequence[str]) -> tuple[Sequence[str], bool]:
-        """Returns the regions in which `part` must be tested, never too few, and whether the result of the first holds for
-        all."""
+        """Returns the regions in which `part` must be tested, never too few, and whether the result of the first holds
+        for all."""
         if not self._exact:
             return regions, False
         if _ODD.search(part):
@@ -209,10 +210,10 @@ def _shortest(region: str) -> int:
 
 
 class _Sieve:
-    """Tells in which regions digits can be a number.
+    """Finds the regions in which digits can be a number.
 
-    It holds one set of patterns, two for each region: numbers as they are dialled there with a prefix, and without. A number
-    without its prefix is invalid to the matcher if the region always writes the prefix.
+    It holds one set of patterns, two for each region: numbers as they are dialled there with a prefix, and without. A
+    number without its prefix is invalid to the matcher if the region always writes the prefix.
     """
 
     def __init__(self, regions: Sequence[str]) -> None:

@@ -1,8 +1,9 @@
 """Presidio's recognizers, and the properties of each that the engine needs.
 
-Names of entities or of recognizer classes, and a user's recognizers (`custom.py`), come in; recognizers and the engine's
-`Source`s go out. All properties are read from the recognizers themselves, so that a new version of Presidio needs no change
-here. Presidio (and spaCy with it) is imported when the first check is built, and never uses the network.
+In: names of entities or of recognizer classes, and a user's recognizers (`custom.py`). Out: recognizers and the
+engine's `Source`s. Kept: nothing. All properties are read from the recognizers themselves, so that a new version of
+Presidio needs no change here. Presidio (and spaCy with it) is imported when the first check is built, and never uses
+the network.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def recognizers() -> dict[str, list[type]]:
 
 @cache
 def configured(language: str) -> tuple[Any, ...]:
-    """Returns the recognizers that Presidio's own configuration loads for a language, without those that need a model."""
+    """Returns the recognizers that Presidio's own configuration loads for a language, without those that need a
+    model."""
     presidio()
     from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider  # noqa: PLC0415
 
@@ -85,9 +87,9 @@ def configured(language: str) -> tuple[Any, ...]:
 
 
 def defaults(language: str) -> list[str]:
-    """Returns the entities that a policy without `entities` searches for in a language. For English these are `DEFAULTS`; for
-    other languages those of `DEFAULTS` that belong to no country, and Presidio's entities for the language or for the country
-    with its code."""
+    """Returns the entities that a policy without `entities` searches for in a language. For English these are
+    `DEFAULTS`; for other languages those of `DEFAULTS` that belong to no country, and Presidio's entities for the
+    language or for the country with its code."""
     if language == "en":
         return [entity for entity in DEFAULTS if entity in recognizers()]
     local = [recognizer for recognizer in configured(language) if recognizer.country_code() is not None]
@@ -110,8 +112,8 @@ def defaults(language: str) -> list[str]:
 
 
 def named(name: str, language: str) -> list[Any]:
-    """Returns the recognizers for an entity or a class name. If Presidio configures them for `language`, its configuration is
-    used."""
+    """Returns the recognizers for an entity or a class name. If Presidio configures them for `language`, its
+    configuration is used."""
     kinds = [classes()[name]] if name in classes() else recognizers()[name]
     found = []
     for kind in kinds:
@@ -132,7 +134,8 @@ def boost() -> Boost:
 
 
 def versions(detected: bool = False) -> str:
-    """Returns the versions that the findings depend on, beside the options. `detected`: includes the language detector."""
+    """Returns the versions that the findings depend on, beside the options. `detected`: includes the language
+    detector."""
     from importlib.metadata import version  # noqa: PLC0415
 
     names = (*_DISTRIBUTIONS, "py3langid") if detected else _DISTRIBUTIONS
@@ -140,7 +143,8 @@ def versions(detected: bool = False) -> str:
 
 
 def least(recognizer: Any, entity: str, threshold: float | None, otherwise: float) -> float:
-    """Returns the score from which findings count: the policy's, otherwise the recognizer's own, otherwise the engine's."""
+    """Returns the score from which findings count: the policy's, otherwise the recognizer's own, otherwise the
+    engine's."""
     if threshold is not None:
         return threshold
     own = recognizer.score_thresholds
@@ -215,8 +219,8 @@ def _judge(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, i
 
 
 def _judge_iban(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, int, float, bool] | None:
-    """Judges a match as Presidio's `IbanRecognizer` does: takes the longest sequence of its groups that has the right check
-    digits."""
+    """Judges a match as Presidio's `IbanRecognizer` does: takes the longest sequence of its groups that has the right
+    check digits."""
     start, end = match.span()
     for group in range(len(match.groups()), 0, -1):
         last = match.span(group)[1]

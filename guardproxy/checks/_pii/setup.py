@@ -1,7 +1,7 @@
 """Reads the options of the check `pii`.
 
-Options and the check's resources come in; an engine, the recognizers that must see whole texts, the finder of names, and a
-digest go out.
+In: options and the check's resources. Out: an engine, the recognizers that must see whole texts, the finder of names,
+and a digest.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from guardproxy.errors import ConfigError, OptionError
 VERSION = 4
 THRESHOLD = 0.4
 NAMED = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
-"""What only a model finds."""
+"""The entities that only a model finds."""
 MODEL = "names"
 PARITY = ("strict", "extended")
 _NAMES = {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}
@@ -76,9 +76,9 @@ OPTIONS: Options = {
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The parts of a check `pii`. `digest`: identifies everything that the findings depend on. `names`: `None` if the policy
-    names no entity that is a name. `by_header`: the languages that a request's header may choose. `labels`: all labels of
-    findings."""
+    """The parts of a check `pii`. `digest`: identifies everything that the findings depend on. `names`: `None` if the
+    policy names no entity that is a name. `by_header`: the languages that a request's header may choose. `labels`: all
+    labels of findings."""
 
     digest: str
     engine: Engine
@@ -170,7 +170,8 @@ def _names(
 
 
 def _languages(value: Any) -> tuple[list[str], str]:
-    """Returns the languages, and how one of them is chosen: by the text (`auto`), by a header (`header`), or not at all."""
+    """Returns the languages, and how one of them is chosen: by the text (`auto`), by a header (`header`), or not at
+    all."""
     if value in ("auto", "header"):
         return list(LANGUAGES), value
     names = [value] if isinstance(value, str) else value

@@ -1,16 +1,17 @@
 """The words around a match, as Presidio's context enhancer sees them: spaCy's tokens, without spaCy's memory.
 
-A text, a place in it, and the words that would support a finding there come in; whether one of them is near goes out. Kept:
-the tokens of plain chunks.
+In: a text, a place in it, and the words that would support a finding there. Out: whether one of these words is near.
+Kept: the tokens of plain chunks.
 
-Presidio cuts the whole text into spaCy tokens. A token counts if it is neither a stop word nor punctuation. From the token at
-the match backwards Presidio takes the first `WORDS` tokens that count. If the token at the match does not count, it also
-takes the first token after it that does. spaCy cuts at white space first and then each chunk by itself, by rules of the
-language. So only the few chunks around a match need to be cut. This module uses the same rules without a `Vocab`, which would
-keep every token that it has ever seen. Only chunks that lie whole within `LOOK` characters before and after the place count.
+Presidio cuts the whole text into spaCy tokens. A token counts if it is neither a stop word nor punctuation. From the
+token at the match backwards Presidio takes the first `WORDS` tokens that count. If the token at the match does not
+count, it also takes the first token after it that does. spaCy cuts at white space first and then each chunk by itself,
+by rules of the language. So only the few chunks around a match need to be cut. This module uses the same rules without
+a `Vocab`, which would keep every token that it has ever seen. Only chunks that lie whole within `LOOK` characters
+before and after the place count.
 
-One thing differs from Presidio: it joins all tokens of a text to one list of keywords and splits those with a colon, so that
-`to:5` anywhere, even later, makes every `to` a word that counts. Here a stop word never counts.
+One thing differs from Presidio: it joins all tokens of a text to one list of keywords and splits those with a colon,
+so that `to:5` anywhere, even later, makes every `to` a word that counts. Here a stop word never counts.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ class Words:
         return [token for token in (*found, chunk[at:]) if token]
 
     def _joined(self, tokens: list[str]) -> list[str]:
-        """Returns `tokens`, in which exceptions that were cut are joined again as their rule demands; the longest first."""
+        """Returns `tokens`, in which exceptions that were cut are joined again as their rule demands; the longest
+        first."""
         spans = [
             (at, at + len(cut), rule)
             for at, pair in enumerate(zip(tokens, [*tokens[1:], ""], strict=True))
@@ -156,7 +158,8 @@ class Words:
 
 @dataclass(slots=True)
 class _WordPlace:
-    """The facts known of a place: the end of its chunk, the text before it in lower case, and words once they are cut."""
+    """The facts known of a place: the end of its chunk, the text before it in lower case, and words once they are
+    cut."""
 
     end: int
     low: int
@@ -179,7 +182,8 @@ class Surroundings:
         self._pieces: list[list[Piece] | None] = [None] * len(self._chunks)
 
     def support(self, start: int, context: Sequence[str]) -> bool | None:
-        """Whether one of the `context` words, in lower case, is part of a word around `start`; `None`: not decided yet."""
+        """Whether one of the `context` words, in lower case, is part of a word around `start`; `None`: not decided
+        yet."""
         place = self._places.get(start)
         if place is None:
             low, end = max(0, start - LOOK), closes(self.text, start)
@@ -204,7 +208,8 @@ class Surroundings:
         return behind if behind is None else any(wanted in behind for wanted in context)
 
     def _far(self, between: str) -> bool:
-        """Whether a word at the start of `between` is surely too far from its end. Chunks that may be cut do not count."""
+        """Whether a word at the start of `between` is surely too far from its end. Chunks that may be cut do not
+        count."""
         chunks = between.split()[1 : None if between[-1:].isspace() else -1]
         if len(chunks) < WORDS:
             return False
@@ -216,7 +221,8 @@ class Surroundings:
         return False
 
     def _close(self, near: int, start: int, context: Sequence[str]) -> bool:
-        """Whether a word at `near` is surely among those that count for `start`, by the largest possible number of tokens."""
+        """Whether a word at `near` is surely among those that count for `start`, by the largest possible number of
+        tokens."""
         first, last = bisect_right(self._starts, near) - 1, bisect_right(self._starts, start) - 1
         if first < 0 or first >= last or _PERSONAL.search(self._chunks[first]):
             return False
@@ -263,7 +269,8 @@ class Surroundings:
         return place.before
 
     def _behind(self, start: int, place: _WordPlace) -> str | None:
-        """Returns the first word after the token at `start` that counts, or an empty string; `None`: not decided yet."""
+        """Returns the first word after the token at `start` that counts, or an empty string; `None`: not decided
+        yet."""
         at, count = self._token(start)
         high = start + LOOK
         while at < len(self._chunks):
@@ -313,15 +320,15 @@ def _length(rule: Any, chunk: str) -> int:
 
 
 def closes(text: str, start: int) -> int:
-    """Returns the end of the chunk in which a match at `start` begins. The words before the match are known only when it is
-    whole."""
+    """Returns the end of the chunk in which a match at `start` begins. The words before the match are known only when
+    it is whole."""
     return _CLOSED.match(text, start).end()  # type: ignore[union-attr]  # it matches the empty text
 
 
 @cache
 def words(language: str) -> Words:
-    """Returns the words of a language. Raises `ValueError` for a language that spaCy does not know, or does not cut by
-    rules."""
+    """Returns the words of a language. Raises `ValueError` for a language that spaCy does not support, or does not
+    split by rules."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import spacy  # noqa: PLC0415
