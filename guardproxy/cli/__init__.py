@@ -1,4 +1,4 @@
-"""The command line, with one file for each command group. Commands import their code when they run, so `--help` is quick."""
+"""The command line. Each command group has a file. Commands import their code when they run, so `--help` is fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prints one entry of the audit log for people: texts with their findings marked, decisions, attempts, timings, digests."""
+"""Prints an entry of the audit log for people: texts with marked findings, decisions, attempts, timings, digests."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def print_entry(entry: AnyEntry) -> None:
 
 
 def lines_of(entry: AnyEntry) -> Iterator[Text]:
-    """The entry as lines. Nothing in it reaches the terminal as a control character."""
+    """Returns the entry as lines. Control characters are escaped for the terminal."""
     match entry:
         case Record():
             yield from _record(entry)
@@ -144,7 +144,8 @@ def _text(text: RecordedText) -> Iterator[Text]:
 
 
 def _marked(shown: str, text: RecordedText) -> Iterator[tuple[str, str] | str]:
-    """A text with its findings in brackets, cut far from them. `shown`: the text that checks read."""
+    """Yields a text with its findings in brackets; text far from findings is omitted. `shown`: the text that checks
+    read."""
     if not text.findings:
         yield plain(shown[:LIMIT_CHARS]) + (" ..." if len(shown) > LIMIT_CHARS else "")
         return

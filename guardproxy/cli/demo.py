@@ -1,7 +1,7 @@
 """`guardproxy demo`: runs an upstream and the proxy in one process, and prints commands to paste.
 
-The upstream is the scripted model, and the real tiny model if its packages are installed. The demo prints what reaches the
-upstream, so the user sees what the proxy removed. Ctrl-C ends everything.
+The upstream is the scripted model, and the real tiny model if its packages are installed. The demo prints what reaches
+the upstream, so the user sees what the proxy removed. Ctrl-C stops both.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def demo(
     audit: Annotated[Path | None, typer.Option(help="Folder of the audit log; a new one by default.")] = None,
     model: Annotated[bool, typer.Option(help="Also serve the real tiny model, where it is installed.")] = True,
 ) -> None:
-    """An embedded upstream and the proxy, ready to curl."""
+    """Run the proxy with an embedded upstream, and print commands to try."""
     from guardproxy.config import Config  # noqa: PLC0415
 
     folder = audit or Path(tempfile.mkdtemp(prefix="guardproxy-demo-"))
@@ -96,7 +96,7 @@ def _show(received: ReceivedRequest) -> None:
 
 
 def welcome(url: str, admin_url: str, audit: Path, models: list[str]) -> str:
-    """The text that the demo prints when both ports listen: the addresses, and three commands to paste."""
+    """Returns the text that the demo prints when both ports listen: the addresses, and three commands to paste."""
     talk = {
         "model": models[-1],
         "stream": True,

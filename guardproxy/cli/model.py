@@ -1,7 +1,7 @@
-"""`guardproxy model`: measure a model on your own texts, choose its thresholds, bring your own.
+"""`guardproxy model`: measures a model on your own texts, chooses its thresholds, exports your own model.
 
-Results go to stdout, as a table or as JSON; progress and notes go to stderr. Exit code 0: done; 1: a threshold could not be
-chosen, or an export differs from its checkpoint; 2: wrong use.
+Results go to stdout, as a table or as JSON; progress and notes go to stderr. Exit code 0: done; 1: a threshold could
+not be chosen, or an export differs from its checkpoint; 2: wrong use.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Where to save the figures and the plots.")] = Path("evaluation"),
     as_json: AsJson = False,
 ) -> None:
-    """Judge labelled texts as the proxy would, and report the share that is found for each source.
+    """Judge labelled texts as the proxy would, and report the share of attacks found in each source.
 
     Prints a table, and saves evaluation.json, roc.png and calibration.png.
     """
@@ -124,10 +124,11 @@ def calibrate(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Choose thresholds for stated shares of false positives on your own traffic.
+    """Choose thresholds for given shares of false positives on your own traffic.
 
-    With labelled texts of one output, its bias and temperature are fitted too: a score of 0.8 then means that 80 % of such
-    texts are attacks. Prints the lines for a policy, or writes a model folder in which `threshold: 1%` means this.
+    With labelled texts of a single output, its bias and temperature are fitted too: a score of 0.8 then means that 80
+    % of such texts are attacks. Prints the lines for a policy, or writes a model folder in which `threshold: 1%` uses
+    this result.
     """
     from guardproxy.lab import Judge, configure, copy, find, listed, load_judge  # noqa: PLC0415
     from guardproxy.lab import calibrate as run  # noqa: PLC0415
@@ -190,9 +191,9 @@ def export(
     version: Annotated[str, typer.Option(help="The version of the model in records.")] = "1",
     as_json: AsJson = False,
 ) -> None:
-    """Turn a sequence or token classification checkpoint of transformers into a folder that policies can name.
+    """Convert a transformers checkpoint for sequence or token classification into a model folder for policies.
 
-    Nothing is downloaded. The folder is written only if its network gives the same results as the checkpoint.
+    Nothing is downloaded. The folder is written only if its network gives the checkpoint's results.
     """
     from dataclasses import asdict  # noqa: PLC0415
 
@@ -237,7 +238,7 @@ def export(
 def _own_texts(
     data: Sequence[Path], harmless: Sequence[Path], log: Path | None, kind: Kind, keys: RowKeys
 ) -> tuple[list[LabelledRow], list[LabelledRow]]:
-    """The harmless texts and the attacks. Given traffic replaces rows that are labelled harmless."""
+    """Returns the harmless texts and the attacks. Given traffic replaces rows that are labelled harmless."""
     from dataclasses import replace  # noqa: PLC0415
 
     from guardproxy.lab import labelled, logged  # noqa: PLC0415
@@ -313,7 +314,7 @@ def _kind(name: str) -> Kind:
 
 
 def _threshold(text: str) -> float | str:
-    """A score, or the name of an operating point."""
+    """Returns a score, or the name of an operating point."""
     try:
         return float(text)
     except ValueError:
@@ -332,7 +333,7 @@ def _shares(texts: Sequence[str]) -> list[float]:
 
 
 def _judged(judge: Judge, rows: Sequence[LabelledRow], doing: str) -> Iterator[Judgement]:
-    """The verdicts. Shows a progress bar on a terminal."""
+    """Yields the verdicts. Shows a progress bar on a terminal."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import track  # noqa: PLC0415
 
@@ -342,7 +343,7 @@ def _judged(judge: Judge, rows: Sequence[LabelledRow], doing: str) -> Iterator[J
 
 
 def _saved(out: Path, result: dict[str, Any], judged: Sequence[JudgedRow], called: str) -> list[Path]:
-    """Writes figures and plots. Reports an error if matplotlib is missing."""
+    """Writes figures and plots, and returns their paths. Reports an error if matplotlib is missing."""
     from guardproxy.lab import (  # noqa: PLC0415
         curves,
         draw_reliability,

@@ -1,4 +1,4 @@
-"""`guardproxy replay`: runs recorded exchanges through the same code, under the same or other policies."""
+"""`guardproxy replay`: replays recorded exchanges under the same or other policies."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a record.")] = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Run recorded exchanges again and list what would be different.
+    """Replay recorded exchanges and list the differences.
 
     The findings of an unchanged check come from the record. A new or changed check scans the recorded text, in which
-    sensitive values are placeholders. A placeholder counts as a finding if the check looks for the same entities; otherwise
-    the result "cannot be told". Exit code 0: no difference; 1: differences, or some cannot be told; 2: wrong use.
+    placeholders replace sensitive values. A placeholder counts as a finding if the check looks for the same entities;
+    otherwise the result "cannot be told". Exit code 0: no difference; 1: differences, or results that cannot be told;
+    2: wrong use.
     """
     from guardproxy.audit import Closing, Record, entries_of  # noqa: PLC0415
     from guardproxy.library import load  # noqa: PLC0415
@@ -65,7 +66,7 @@ def replay(
 
 
 def _read(entries: Iterator[AnyEntry]) -> Iterator[AnyEntry]:
-    """The entries. Ends the command at an entry that cannot be read."""
+    """Yields the entries. Ends the command at an unreadable entry."""
     try:
         yield from entries
     except GuardproxyError as error:

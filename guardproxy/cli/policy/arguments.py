@@ -1,4 +1,4 @@
-"""The arguments that several commands of `guardproxy policy` take."""
+"""Arguments that several commands of `guardproxy policy` share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`guardproxy policy diff`: policies before and after, in words and on recorded traffic."""
+"""`guardproxy policy diff`: compares policies by their text and on recorded traffic."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ def diff(
     as_json: AsJson = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Report the differences of policies B from policies A, and with --log which recorded exchanges they would change.
+    """Report how policies B differ from policies A, and with --log which recorded exchanges would change.
 
-    Policies, rules and lists are compared by name, whatever their order. Exit code 0: the same; 1: differences; 2: wrong use.
+    Policies, rules and items of lists are compared by name; their order is irrelevant. Exit code 0: no differences; 1:
+    differences; 2: wrong use.
     """
     from guardproxy.library import read_policies  # noqa: PLC0415
     from guardproxy.policydiff import changes  # noqa: PLC0415
@@ -90,7 +91,7 @@ def _traffic(old: Path, new: Path, log: Path, examples: int, code: bool) -> Traf
 
 
 def _records(file: Path) -> Iterator[tuple[int, Record | Closing | None]]:
-    """The length of each line in bytes, with its record, or `None` for other lines. Raises `RecordError`."""
+    """Yields the length of each line in bytes, with its record, or `None` for other lines. Raises `RecordError`."""
     from guardproxy.audit import Closing, Record, read_entry  # noqa: PLC0415
 
     with file.open("rb") as lines:

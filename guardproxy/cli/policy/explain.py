@@ -41,9 +41,10 @@ def explain(
     as_json: AsJson = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Say what each check finds in a text, which rules hold, which decides, why the others do not, and what each check costs.
+    """Explain the decision on a text: the findings, the rules that hold, the rule that decides, and the time of each
+    check.
 
-    Exit code 0: nothing was found; 1: something was; 2: wrong use.
+    Exit code 0: no findings; 1: findings; 2: wrong use.
     """
     from guardproxy.inference import Models, Settings  # noqa: PLC0415
     from guardproxy.library import DISTANT, judges_alone, leaving_out, loader, using  # noqa: PLC0415
@@ -114,7 +115,7 @@ def _with_model(codec: Codec, route: str, body: dict[str, Any], model: str) -> t
 
 
 def _body(text: str, author: Author) -> dict[str, Any] | None:
-    """The JSON of a request; `None` if the text is not a request."""
+    """Returns the JSON of a request; `None` if the text is not a request."""
     if not text.lstrip().startswith("{"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""`guardproxy policy lint`: the errors of a folder of policies, and notes for its reviewers."""
+"""`guardproxy policy lint`: reports the errors of a folder of policies, and notes for its reviewers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lint(
 ) -> None:
     """Load a folder as the proxy would, and report errors with file, line and column.
 
-    Warnings are likely to be mistakes, notes are costs and gaps. Exit code 0: no error; 1: errors (with --strict: also
+    Warnings are probable errors; notes are costs and gaps. Exit code 0: no error; 1: errors (with --strict: also
     warnings and notes); 2: wrong use.
     """
     from guardproxy.library import load  # noqa: PLC0415
@@ -78,7 +78,7 @@ def lint(
 
 
 def _tenants(file: Path | None, named: list[str]) -> tuple[str, ...]:
-    """The names of the tenants that the settings give."""
+    """Returns the names of the tenants in the settings."""
     from guardproxy import config as settings  # noqa: PLC0415
 
     try:

@@ -1,4 +1,4 @@
-"""`guardproxy policy test`: the `tests:` of policy files."""
+"""`guardproxy policy test`: runs the `tests:` of policy files."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def run(
 ) -> None:
     """Run the `tests:` of every policy file, each against its own policy alone. Needs no network.
 
-    An answer is played whole, streamed, and streamed in random pieces; all must give the same result. A check that asks a
-    service (`http`) is left out, and tests that need it are skipped. Exit code 0: all passed; 1: something failed; 2: wrong
-    use.
+    An answer is played whole, streamed, and streamed in random pieces; all must give the same result. Checks that use
+    a service (`http`) are left out, and tests that need them are skipped. Exit code 0: all tests passed; 1: a test
+    failed; 2: wrong use.
     """
     from guardproxy.policytest import junit as as_junit  # noqa: PLC0415
     from guardproxy.policytest import untested  # noqa: PLC0415
