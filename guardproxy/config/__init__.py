@@ -1,9 +1,9 @@
 """Settings of a process: declared once, read once, frozen.
 
-| module | what it holds |
+| module | content |
 |---|---|
 | `settings` | `Config`: each field is one setting |
-| `declaration` | the declaration of a setting, from which the flag, the variable and the key are derived |
+| `declaration` | the declaration of a setting, which defines its flag, variable and key |
 | `loading` | reads flags, the environment and the TOML file |
 """
 

@@ -13,9 +13,9 @@ from guardproxy.errors import ConfigError
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path | None = None) -> Config:
-    """Reads the settings. A flag wins over the environment, the environment over the file, the file over the default. `flags`
-    with the value `None` were not given. Raises `ConfigError`, which names the place of a wrong value and the allowed
-    values."""
+    """Reads the settings. A flag overrides the environment, the environment the file, the file the default. `flags`:
+    values by name; `None` means that the flag is absent. Raises `ConfigError` with the source of a wrong value and the
+    allowed values."""
     values: dict[str, Any] = {}
     for name, value in (_read(file) if file else {}).items():
         if name not in SETTINGS:
@@ -57,7 +57,7 @@ def _check(config: Config) -> None:
 
 
 def _places(name: str) -> str:
-    """The names of a setting, for a message."""
+    """Returns the names of a setting, for a message."""
     return f"`{name}` ({SETTINGS[name].flag}, {SETTINGS[name].variable})"
 
 
@@ -77,7 +77,7 @@ def _check_tenants(config: Config) -> None:
 
 
 def shipped(name: str) -> Path:
-    """A folder that ships with the package: `policies`, `models`."""
+    """Returns a folder that ships with the package: `policies`, `models`."""
     package = Path(__file__).parents[1]
     inside = package / "_data" / name
     return inside if inside.exists() else package.parent / name

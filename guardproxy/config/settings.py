@@ -1,4 +1,4 @@
-"""All settings of a server: each field of `Config` is one."""
+"""All settings of a server: each field of `Config` is a setting."""
 
 # ruff: noqa: RUF009 - `setting` gives a field of the dataclass
 
@@ -75,7 +75,7 @@ TENANT = AllowedValues(
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The settings of a server. Sizes in bytes, times in seconds."""
+    """The settings of a server. Sizes are in bytes, times in seconds."""
 
     host: str = setting("Network", "127.0.0.1", "The address to listen on.")
     port: int = setting("Network", 8080, "The port for clients. 0 picks a free port.", PORT)
@@ -287,20 +287,20 @@ class Config:
 
     @property
     def named(self) -> dict[str, str]:
-        """The URLs of named upstreams, by name."""
+        """Returns the URLs of named upstreams, by name."""
         return dict(entry.split("=", 1) for entry in self.upstream if has_name(entry))
 
     @property
     def tenant_names(self) -> tuple[str, ...]:
-        """The names of the tenants."""
+        """Returns the names of the tenants."""
         return tuple(dict.fromkeys(entry.partition("=")[0] for entry in self.tenants))
 
     def key_for(self, name: str) -> str:
-        """The key for a named upstream; empty if it has no key."""
+        """Returns the key for a named upstream; empty if it has no key."""
         return dict(entry.split("=", 1) for entry in self.upstream_key).get(name, "")
 
     def upstream_for(self, provider: str) -> str:
-        """The base URL of a provider, without a final slash or `/v1`."""
+        """Returns the base URL of a provider, without a final slash or `/v1`."""
         named = self.named
         plain = [entry for entry in self.upstream if not has_name(entry)]
         url = named.get(provider) or (plain[0] if plain else next(iter(named.values())))
