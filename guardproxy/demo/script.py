@@ -1,8 +1,8 @@
 """The scripted model: takes the last message of a conversation and returns a reply.
 
-Pure: no I/O, no clock, no randomness, so that the same conversation gets the same reply with and without a proxy in between.
-Phrases in the last message make the model misbehave on request (`PHRASES` lists them). The module knows no wire format; the
-author of the format turns a reply into bytes.
+Pure: no I/O, no clock, no randomness, so that equal conversations get equal replies with and without a proxy in
+between. Phrases in the last message make the model misbehave on request (`PHRASES` lists them). The module does not
+depend on a wire format; the author of the format turns a reply into bytes.
 """
 
 from __future__ import annotations
@@ -62,14 +62,16 @@ _FAULTS = ("error midstream", "cut stream", "reset stream", "hang early", "hang"
 
 @dataclass(frozen=True, slots=True)
 class ScriptedReply(Reply):
-    """The reply of the model. `status`: the HTTP error to send instead. `fault`: the phrase that says how sending fails."""
+    """The reply of the model. `status`: the HTTP error to send instead. `fault`: the phrase that selects how sending
+    fails."""
 
     status: int = 0
     fault: str = ""
 
 
 def reply_to(prompt: Prompt, times_seen: int = 0) -> ScriptedReply:
-    """The reply to a prompt. `times_seen`: the number of earlier prompts with the same text (for `bad json once`)."""
+    """Returns the reply to a prompt. `times_seen`: number of earlier prompts with the same text (for `bad json
+    once`)."""
     lowered = prompt.text.lower()
     if prompt.text.startswith("echo: "):
         return _limited(ScriptedReply(text=prompt.text.removeprefix("echo: ")), prompt)
@@ -119,7 +121,7 @@ def pieces(text: str, size: int | None = None) -> list[str]:
 
 
 def example(schema: Mapping[str, Any]) -> Any:
-    """A small value that fits a plain JSON schema (types, properties, items, enum, const; no references)."""
+    """Returns a small value that fits a plain JSON schema (types, properties, items, enum, const; no references)."""
     for key in ("const", "default"):
         if key in schema:
             return schema[key]
