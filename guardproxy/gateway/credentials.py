@@ -1,8 +1,8 @@
-"""Credentials of a request: one list of the headers that carry them, one normal form, and the headers to send in their place.
+"""Credentials of a request: the headers that carry them, their normal form, and the headers to send upstream.
 
-In: the headers of a request. Out: the secret that a client authenticates with and the headers that say it upstream, rebuilt, so
-that guardproxy and the upstream read the same. What could be read in two ways is refused. Kept: nothing. `digest` is what
-settings call a credential by.
+In: the headers of a request. Out: the client's secret and the headers that carry it upstream, rebuilt so that
+guardproxy and the upstream read the same credential. An ambiguous credential is refused. Kept: nothing. Settings refer
+to a credential by its `digest`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,30})(?: +(.*))?", re.ASCII)
 
 
 class Credential(msgspec.Struct, frozen=True):
-    """`secret`: empty where a request has none. `headers`: what to send upstream, in normal form."""
+    """A credential. `secret`: empty if the request has none. `headers`: the headers to send upstream, in normal
+    form."""
 
     secret: str
     headers: Mapping[str, str]
@@ -38,8 +39,8 @@ NO_CREDENTIAL = Credential("", {})
 
 
 def read_credential(headers: Mapping[str, str]) -> Credential:
-    """What the client authenticates with. An empty header counts as absent. Raises `DownstreamError` (400) for a credential
-    that is repeated, contradictory or in a form that the upstream could read otherwise."""
+    """Returns the client's credential. An empty header counts as absent. Raises `DownstreamError` (400) for a
+    credential that is repeated, contradictory or in a form that the upstream could read differently."""
     every = headers if isinstance(headers, (CIMultiDict, CIMultiDictProxy)) else CIMultiDict(headers)
     sent: dict[str, str] = {}
     secrets: set[str] = set()
@@ -65,7 +66,7 @@ def read_credential(headers: Mapping[str, str]) -> Credential:
 
 
 def _authorization(value: str) -> tuple[str, str]:
-    """The secret and the normal form of an `Authorization` header."""
+    """Returns the secret and the normal form of an `Authorization` header."""
     if not value:
         return "", ""
     found = _SCHEME.fullmatch(value)
@@ -80,7 +81,7 @@ def _authorization(value: str) -> tuple[str, str]:
 
 
 def _basic(value: str) -> str:
-    """User and password in the one way to write them in base64."""
+    """Returns user and password in canonical base64."""
     try:
         plain = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
@@ -99,8 +100,8 @@ def _checked(value: str, name: str) -> str:
 
 
 def refuse_in_query(query: str) -> None:
-    """Raises `DownstreamError` (400) where a query holds a credential: addresses end up in logs, and it would choose an account
-    that no policy knows of."""
+    """Raises `DownstreamError` (400) if a query holds a credential: URLs end up in logs, and the credential would
+    select an account that policies do not know."""
     for part in query.split("&"):
         name = unquote(part.partition("=")[0]).strip().lower()
         if name in _QUERY:
@@ -110,12 +111,12 @@ def refuse_in_query(query: str) -> None:
 
 
 def digest(secret: str) -> str:
-    """What settings call a credential by: `sha256:` and the digest of its characters."""
+    """Returns the name of a credential in settings: `sha256:` and the digest of its characters."""
     return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
 
 
 def read_secret(text: str) -> str:
-    """The secret that somebody hands to a command: a bare key, or the whole value of an `Authorization` header. Raises
-    `DownstreamError` as above."""
+    """Parses a secret from a command's input: a bare key, or the whole value of an `Authorization` header. Raises
+    `DownstreamError` like `read_credential`."""
     value = text.strip()
     return _authorization(value)[0] if " " in value else _checked(value, "authorization")

@@ -1,7 +1,8 @@
 """A store in the memory of one process.
 
-In: calls. Out: answers. Kept: values with the time at which each expires; expired ones are removed when they are met, and a few
-others with every list of calls, so that memory follows what is in use. Several workers have a store each.
+In: calls. Out: answers. Kept: values with their expiry times. An expired value is removed when a call meets it, and a
+few others are removed with every list of calls, so that memory follows the values in use. Several workers have
+separate stores.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ _SWEPT = 4  # keys looked at with every call: more than a call can add
 
 
 class MemoryStore:
-    """`clock`: seconds, never going back."""
+    """A store in memory. `clock`: returns seconds and never goes back."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._values: dict[str, tuple[int | str, float]] = {}  # in the order of their last write
 
     def __len__(self) -> int:
-        """How many values are held, expired ones included."""
+        """Returns the number of stored values, with expired values that were not removed yet."""
         return len(self._values)
 
     async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
-        """See `Store.perform`. Never waits, so nothing comes between the calls."""
+        """See `Store.perform`. It never awaits, so no other call runs between these."""
         now_s = self._clock()
         self._sweep(now_s, _SWEPT * len(calls))
         return tuple(self._perform(call, now_s) for call in calls)
@@ -55,7 +56,7 @@ class MemoryStore:
                 return held is not None
 
     def _sweep(self, now_s: float, amount: int) -> None:
-        """Looks at the `amount` keys that were looked at least recently: removes the expired, puts the others last."""
+        """Visits the `amount` least recently visited keys: removes expired keys and moves the others to the end."""
         for _ in range(min(amount, len(self._values))):
             key = next(iter(self._values))
             value = self._values.pop(key)
