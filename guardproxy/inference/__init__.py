@@ -1,7 +1,7 @@
-"""The runtime of models: sessions, batching, the cache of verdicts, taggers, and services that judge elsewhere.
+"""Runs models: ONNX sessions, batching, the verdict cache, taggers, and clients of remote scoring services.
 
-`ModelScorer` and `Serving` need numpy and tokenizers. They are loaded at their first use, so that commands without a model
-start fast.
+`ModelScorer` and `Serving` need numpy and tokenizers. They are loaded at their first use, so that commands without a
+model start fast.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _HEAVY = {"ModelScorer": "guardproxy.inference.scorer", "Serving": "guardproxy.i
 
 
 def __getattr__(name: str) -> Any:
-    """A name of `_HEAVY`, whose module is imported now."""
+    """Imports the module of a name of `_HEAVY` at its first use."""
     if name not in _HEAVY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HEAVY[name]), name)

@@ -1,7 +1,7 @@
 """Finds a model folder, checks it against its SHA256SUMS and reads its `config.json`.
 
 In: the name of a model, or its folder. Out: the folder's digest and its configuration. Kept: nothing. A folder that was
-changed, or is incomplete, is refused with `ConfigError`, whose message says what is expected, what is there and what to do.
+changed or is incomplete raises `ConfigError`; the message says what was expected, what was found and what to do.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ AGAIN = "copy or install the model again, or, where it is your own, export it an
 
 
 def find(name: str = "supervisor", folders: tuple[Path, ...] = ()) -> Path:
-    """The folder of the model `name`: in `folders`, in the installed package, or in the source tree, in this order.
+    """Returns the folder of the model `name`: searches `folders`, the installed package and the source tree, in this
+    order.
 
-    Raises `ConfigError` when there is none, or when `name` is not a plain name.
+    Raises `ConfigError` when there is no such folder, or when `name` is not a plain name.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ConfigError("the name of a model must be the plain name of a folder")
@@ -33,10 +34,10 @@ def find(name: str = "supervisor", folders: tuple[Path, ...] = ()) -> Path:
 
 
 def verified(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> tuple[str, frozenset[str]]:
-    """The digest of a folder and which of `optional` it has: each file is checked against SHA256SUMS.
+    """Checks each file against SHA256SUMS; returns the digest of the folder and the names of `optional` that exist.
 
-    The digest is that of the names and hashes. An optional file that exists but is not listed is refused, because nothing
-    vouches for it. Raises `ConfigError`.
+    The digest covers the names and hashes of the files. An optional file that exists but is not listed is refused,
+    because no hash vouches for it. Raises `ConfigError`.
     """
     sums = folder / "SHA256SUMS"
     try:
@@ -63,7 +64,8 @@ def verified(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) 
 
 
 def configuration(folder: Path, kind: str, form: int) -> dict[str, Any]:
-    """The content of `config.json`, which must be of this kind and of the format `form`. Raises `ConfigError`."""
+    """Returns the content of `config.json`, which must have this kind and the format version `form`. Raises
+    `ConfigError`."""
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text("utf-8"))
@@ -79,12 +81,12 @@ def configuration(folder: Path, kind: str, form: int) -> dict[str, Any]:
 
 
 def number(value: Any, low: float, high: float) -> bool:
-    """Whether a value of a configuration is a number of the range."""
+    """Whether a value of a configuration is a number from `low` to `high`."""
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 def tokens_at_most(path: Path, config: Mapping[str, Any]) -> int:
-    """`max_tokens`: the most tokens of one forward pass, the two special ones included. Raises `ConfigError`."""
+    """Returns `max_tokens`: the most tokens of one forward pass, with the two special tokens. Raises `ConfigError`."""
     found = config.get("max_tokens")
     if isinstance(found, bool) or not isinstance(found, int) or not 16 <= found <= 512:
         raise ConfigError(f"{path}: `max_tokens` must be a whole number from 16 to 512")

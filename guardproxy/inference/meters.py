@@ -1,6 +1,6 @@
-"""Prometheus metrics of the runtime of models.
+"""Prometheus metrics of the models.
 
-In: events. Kept: counters, in a given registry (that of the admin port) or unregistered. Their label is the name of the
+In: events. Kept: counters, in a given registry (the admin port's) or unregistered. Their only label is the name of the
 model, so their number is bounded.
 """
 
@@ -38,7 +38,7 @@ class Registry:
         self._dropped = counter("dropped", "Requests nobody waited for any more when their turn came.")
 
     def meters(self, model: str) -> ModelMeters:
-        """The metrics of one model."""
+        """Returns the metrics of one model."""
         return ModelMeters(
             waiting=self._waiting.labels(model),
             waited=self._waited.labels(model),

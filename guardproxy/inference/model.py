@@ -1,9 +1,9 @@
 """Reads and checks the folder of a model that scores texts.
 
-In: a folder with `model.onnx`, `tokenizer.json`, `config.json` (format 2) and `SHA256SUMS`; `model.fp16.onnx` for a GPU
-and `first_stage.npz` where it has them. Out: a `Model`. Kept: nothing. What is incomplete or unknown is refused with
-`ConfigError`. The network takes `input_ids` and `attention_mask` (int64, rows x tokens) and gives `logits` (float32,
-rows x outputs).
+In: a folder with `model.onnx`, `tokenizer.json`, `config.json` (format 2) and `SHA256SUMS`, and optionally
+`model.fp16.onnx` for a GPU and `first_stage.npz`. Out: a `Model`. Kept: nothing. An incomplete folder or an unknown
+value raises `ConfigError`. The network takes `input_ids` and `attention_mask` (int64, rows x tokens) and gives
+`logits` (float32, rows x outputs).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ANY = "any"
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """The tokens that begin and end a row, and the one that fills it up, as the tokenizer writes them."""
+    """The tokens that begin, end and pad a row, as the tokenizer spells them."""
 
     first: str = "[CLS]"
     last: str = "[SEP]"
@@ -49,11 +49,11 @@ class Calibration:
 class Model:
     """A checked model folder.
 
-    `digest`: of all its files. `outputs`: the network's columns, in order. `labels`: for each label the outputs behind
-    it, by the kind of channel (`any`: every kind without an entry); each output is a label of its own. `points`: for
-    each output the score at each operating point, `default_point` among them; none where it was never calibrated.
-    `max_tokens`, `overlap_tokens`: the most tokens of one row, the two special ones included, and how many of them two
-    neighbouring rows of a long text share.
+    `digest`: of all its files. `outputs`: the network's columns, in order. `labels`: for each label the outputs that
+    it stands for, by kind of channel (`any`: every kind without its own entry); each output is also a label. `points`:
+    for each output the score at each operating point, `default_point` among them; an output that was never calibrated
+    has no points. `max_tokens`: the most tokens of one row, with the two special tokens. `overlap_tokens`: the tokens
+    that two neighbouring rows of a long text share.
     """
 
     folder: Path
@@ -72,7 +72,7 @@ class Model:
 
 
 class Described:
-    """The description of a model that every `guardproxy.checks.Scorer` gives, wherever the model runs."""
+    """The properties by which every `guardproxy.checks.Scorer` describes its model, wherever the model runs."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -101,7 +101,7 @@ class Described:
 def read(folder: Path, remote: bool = False) -> Model:
     """Checks and reads the folder of a model that gives scores. Raises `ConfigError`.
 
-    `remote`: another machine runs the network, so the folder need not hold it.
+    `remote`: whether another machine runs the network; the folder may then lack it.
     """
     needed = FILES[1:] if remote else FILES
     digest, files = folders.verified(folder, needed, (*(FILES[:1] if remote else ()), GPU_FILE, FIRST_STAGE))
@@ -128,7 +128,7 @@ def read(folder: Path, remote: bool = False) -> Model:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """Reads one key of a configuration at a time."""
+    """Reads a configuration key by key. Every method raises `ConfigError`."""
 
     path: Path
     config: Mapping[str, Any]
@@ -149,7 +149,7 @@ class _Reading:
         return found  # type: ignore[no-any-return]
 
     def groups(self, outputs: tuple[str, ...]) -> dict[str, dict[str, tuple[str, ...]]]:
-        """The labels that stand for several outputs, or for other outputs in other kinds of channel."""
+        """Returns the labels that stand for several outputs, or for different outputs in different kinds of channel."""
         found = self.config.get("labels", {})
         if not isinstance(found, dict):
             raise self.refuse("`labels` must map the name of a group to its outputs by kind of channel")
@@ -202,7 +202,7 @@ class _Reading:
         return found
 
     def points(self, outputs: tuple[str, ...]) -> dict[str, dict[str, float]]:
-        """The operating points of each output; none for an output that was never calibrated."""
+        """Returns the operating points of each output; empty for an output that was never calibrated."""
         found = self.config.get("operating_points", {})
         if not isinstance(found, dict) or not set(found) <= set(outputs):
             raise self.refuse("`operating_points` must map outputs to their operating points")
@@ -219,5 +219,5 @@ def _word(value: Any) -> bool:
 
 
 def _words(value: Any) -> bool:
-    """Whether a value is a list of different words, at least one."""
+    """Whether a value is a list of distinct non-empty words, at least one."""
     return isinstance(value, list) and bool(value) and all(map(_word, value)) and len(set(value)) == len(value)

@@ -1,7 +1,8 @@
-"""A spaCy pipeline as a tagger, for users who have a pipeline that they trust.
+"""Uses a spaCy pipeline as a tagger, for users who already have a pipeline that they trust.
 
 In: the name or path of an installed pipeline. Out: its entities under Presidio's labels, all with Presidio's score for
-them. Kept: the pipeline, of which only what the entities need is run. It has no list of plain words: every text is tagged.
+them. Kept: the pipeline, of which only the parts that find entities run. It has no list of plain words: every text is
+tagged.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from guardproxy.checks import Tag
 from guardproxy.errors import ConfigError
 
 SCORE = 0.85
-"""What Presidio gives to each entity of a pipeline, which has no score of its own."""
+"""The score that Presidio gives to each entity of a pipeline, because spaCy reports no score."""
 
 LABELS = {
     "PER": "PERSON", "PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCATION",
     "ORG": "ORGANIZATION", "NORP": "NRP", "DATE": "DATE_TIME", "TIME": "DATE_TIME",
 }  # fmt: skip
-"""spaCy's labels and Presidio's, those of the pipelines for English and for other languages."""
+"""Maps labels of spaCy's pipelines, English and other, to Presidio's."""
 
 
 class SpacyTagger:
@@ -66,7 +67,7 @@ class SpacyTagger:
         return frozenset()
 
     def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
-        """The names of each text; see `guardproxy.checks.Tagger.tag`."""
+        """Returns the names of each text; see `guardproxy.checks.Tagger.tag`."""
         with self._lock:
             found = []
             for text in texts:  # one by one: the tags of a text do not depend on those beside it

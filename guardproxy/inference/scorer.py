@@ -1,8 +1,8 @@
-"""Scores texts for many requests at once: remembered verdicts, first stage, and the queue to the network.
+"""Scores texts of many requests at once: cached verdicts, the first stage, and the queue of the network.
 
-In: queries. Out: for each the pieces of its text, with the score of each output asked for. Kept: verdicts of earlier
-texts, the queue and its workers. The scores of a text depend on the text and the query, never on other texts, on what was
-remembered, or on load.
+In: queries. Out: for each query the pieces of its text, with the score of each output that it asks for. Kept: cached
+verdicts, the queue and its workers. The scores of a text depend on the text and the query alone, never on other texts,
+on the cache or on load.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _WARM_UP = ("", *("warm up " * count for count in (1, 12, 24, 48, 96, 192)))
 class ModelScorer(Described):
     """Implements `guardproxy.checks.Scorer`.
 
-    `connect(pad, rows)`: the network, warmed up with these rows; `pad` is the token that fills a row up. `queue`: how many
-    requests may wait for it, for about `wait_s` each. `remembered`: of how many pieces the verdicts are kept. `provider`:
-    what runs it, for a status page.
+    `connect(pad, rows)` returns the network, warmed up with these rows; `pad` is the padding token. `queue`: number of
+    requests that may wait for the network, for about `wait_s` seconds each. `remembered`: number of pieces whose
+    verdicts are cached. `provider`: the execution provider, shown on the status page.
     """
 
     def __init__(
@@ -45,7 +45,8 @@ class ModelScorer(Described):
         digits: int = 6,
         wait_s: float = WAIT_S,
     ) -> None:
-        """Loads and warms up. Raises `ConfigError` when the tokenizer, the first stage or the network cannot be used."""
+        """Loads and warms up the model. Raises `ConfigError` when the tokenizer, first stage or network cannot be
+        used."""
         self.reader = ModelReader(model, digits)
         rows = [self.reader.row(piece.ids) for text in _WARM_UP for piece in self.reader.pieces(text)]
         network = connect(self.reader.pad, rows)
@@ -62,16 +63,16 @@ class ModelScorer(Described):
         self.close = weakref.finalize(self, self._batcher.close)
 
     def score(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        """For each text the highest score of each output, whatever a first stage would say."""
+        """Returns for each text the highest score of each output, without the first stage."""
         judged = self.judge([Query(text, self.outputs, first_stage=False) for text in texts])
         return [{output: max(piece.scores[output] for piece in pieces) for output in self.outputs} for pieces in judged]
 
     def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
-        """The pieces of each text, scored; see `guardproxy.checks.Scorer.judge`."""
+        """Returns the scored pieces of each text; see `guardproxy.checks.Scorer.judge`."""
         return self.submit(queries).result()
 
     def submit(self, queries: Sequence[Query]) -> Answer:
-        """The same, to be waited for; what is cancelled is not run. Raises `QueueFull`."""
+        """Returns a future of the result of `judge`; if it is cancelled, its rows do not run. Raises `QueueFull`."""
         job = _Job(self, queries)
         if job.ready:
             job.end()
@@ -80,7 +81,7 @@ class ModelScorer(Described):
         return job.answer
 
     def wait_s(self, chars: int) -> float:
-        """How long a new text of so many characters would wait for its turn, in seconds."""
+        """Returns the seconds that a new text of `chars` characters would wait for its turn."""
         return self._batcher.wait_s(chars)
 
 
@@ -105,14 +106,15 @@ class _Job:
 
     @property
     def ready(self) -> bool:
-        """Whether all its texts were read."""
+        """Whether all texts were read."""
         return not self._unread
 
     def dropped(self) -> bool:
         return self.answer.done()
 
     def prepare(self) -> deque[Row]:
-        """The rows of the next text; each text is read by itself, so that one of many does not keep others waiting."""
+        """Returns the rows of the next text. It reads one text at a time, so that many texts do not delay other
+        jobs."""
         query, verdicts = self._unread.popleft()
         scorer, reader = self._scorer, self._scorer.reader
         if verdicts.spans and not reader.open(verdicts, query):

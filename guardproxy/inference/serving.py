@@ -1,12 +1,12 @@
-"""One process that runs the models for several workers, over a unix socket.
+"""Runs the models for several workers in one process, over a unix socket.
 
-In: a socket's path. Out, on the one side, `Serving`, which answers; on the other `SharedScorer`, which asks and is a scorer
-like any other. Kept: on the serving side each model that an open connection named, with its verdicts, so that one worker
-of the proxy profits from what another asked; on the asking side one connection.
+In: the path of a socket. Out: `Serving`, the server, and `SharedScorer`, the client, which is a scorer like any other.
+Kept: the server keeps each model that an open connection named, with its cached verdicts, so that the workers share
+them; the client keeps one connection.
 
-A message is JSON behind four bytes with its length. First the model's name and digest are said, and confirmed; then
-queries come under numbers and are answered in any order, with pieces or with the name of an error. Who hangs up or no
-longer waits for a number has its work dropped.
+A message is JSON after four bytes with its length. The client first sends the model's name and digest, and the server
+confirms them. Queries carry numbers and are answered in any order, with pieces or with the name of an error. When a
+client hangs up or cancels a number, the server drops its work.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SharedCapacityError(NoCapacityError, SharedError):
 
 
 async def _read(reader: asyncio.StreamReader) -> Any:
-    """The next message. Raises `EOFError` where there is none."""
+    """Returns the next message. Raises `EOFError` at the end of the connection."""
     size = int.from_bytes(await reader.readexactly(4))
     if size > LIMIT_BYTES:
         raise EOFError("a message is too long")
@@ -57,13 +57,13 @@ def _written(value: Any) -> bytes:
 
 
 class Serving:
-    """Answers on a socket. `scorer(name)` loads or finds a model; it may take its time and raise `ConfigError`."""
+    """Answers queries on a socket. `scorer(name)` loads or finds a model; it may block and may raise `ConfigError`."""
 
     def __init__(self, scorer: Callable[[str], ModelScorer]) -> None:
         self._scorer = scorer
 
     async def start(self, path: Path) -> asyncio.AbstractServer:
-        """Listens. The permissions of the folder decide who can reach the socket."""
+        """Starts to listen. The permissions of the socket's folder decide who can reach it."""
         return await asyncio.start_unix_server(self._answer, path)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -119,12 +119,13 @@ async def _judge(scorer: ModelScorer, number: int, asked: Any, writer: asyncio.S
 
 
 class SharedScorer(Described):
-    """Implements `guardproxy.checks.Scorer` by asking the process behind a socket. `model`: as its folder here says."""
+    """Implements `guardproxy.checks.Scorer` by queries to the process behind a socket. `model`: read from the local
+    folder."""
 
     provider = "a process of its own"
 
     def __init__(self, model: Model, path: Path) -> None:
-        """Raises `ConfigError` when the process does not answer, or serves another model under that name."""
+        """Raises `ConfigError` when the process does not answer, or serves another model under this name."""
         super().__init__(model)
         self._loop = asyncio.new_event_loop()
         self._line = _Line(model, path)
@@ -144,19 +145,19 @@ class SharedScorer(Described):
         return self.submit(queries).result()
 
     def submit(self, queries: Sequence[Query]) -> Answer:
-        """The same, to be waited for; what is cancelled is not run."""
+        """Returns a future of the result of `judge`; if it is cancelled, its rows do not run."""
         return asyncio.run_coroutine_threadsafe(self._line.ask(queries), self._loop)
 
 
 def _live(loop: asyncio.AbstractEventLoop, line: _Line) -> None:
-    """A line's thread: it knows no scorer, so it ends with the one that uses it."""
+    """Runs the thread of a connection. It references no scorer, so that it ends when the scorer is collected."""
     loop.run_forever()
     loop.run_until_complete(line.close())
     loop.close()
 
 
 class _Line:
-    """The connection, and who waits for what; used on one loop alone."""
+    """The connection and its pending queries; used on one loop alone."""
 
     def __init__(self, model: Model, path: Path) -> None:
         self._model = model
@@ -168,7 +169,7 @@ class _Line:
         self._numbers = itertools.count()
 
     async def open(self) -> asyncio.StreamWriter:
-        """The open connection, a new one where there is none. Raises `SharedError`."""
+        """Returns the open connection, and opens one if necessary. Raises `SharedError`."""
         async with self._opening:
             if self._writer:
                 return self._writer

@@ -1,12 +1,12 @@
-"""Runs rows through an ONNX Runtime session: on a GPU if the session proves that it has one, otherwise on a CPU.
+"""Runs rows through an ONNX Runtime session: on a GPU if the session reports one, otherwise on a CPU.
 
-In: rows of token numbers. Out: the logits of each. Kept: the session, which any thread may use at the same time, and on
-a GPU the buffers of each thread.
+In: rows of token numbers. Out: the logits of each row. Kept: the session, which any thread may use at the same time,
+and on a GPU the buffers of each thread.
 
-The logits of a row depend on that row alone, whatever is run beside it: findings must not depend on who else asks, or on
-how a stream was cut. An int8 network scales its activations over a whole batch, so each row runs alone, without
-padding; on a CPU a batch of them is no faster anyway. On a GPU rows are run in batches of a few fixed shapes, and at the
-start the session proves that neighbours change no bit; where they do, each row runs alone there too.
+The logits of a row depend on that row alone, whatever runs beside it: findings must not depend on other requests, or
+on how a stream was cut. An int8 network scales its activations over a whole batch, so on a CPU each row runs alone,
+without padding; batches are no faster there anyway. On a GPU rows run in batches of a few fixed shapes. A test at the
+start proves that the other rows of a batch change no bit; if they do, each row runs alone there too.
 
 Decision: docs/decisions/0021-on-a-cpu-rows-of-the-model-run-one-by-one.md
 """
@@ -33,10 +33,10 @@ CUDA = "CUDAExecutionProvider"
 
 
 class Session:
-    """Runs the network. `provider`: the execution provider that was really given."""
+    """Runs the network. `provider`: the execution provider that the session reports."""
 
     def __init__(self, path: Path, threads: int, wanted: Sequence[str] = (CUDA, CPU)) -> None:
-        """Raises `ConfigError` when the file is no network or `threads` is below 1."""
+        """Raises `ConfigError` when the file is not a network or `threads` is below 1."""
         if threads < 1:
             raise ConfigError("the supervisor needs at least one thread")
         options = onnxruntime.SessionOptions()
@@ -54,13 +54,13 @@ class Session:
         self.provider: str = self.session.get_providers()[0]
 
     def rows(self, output: str, **inputs: Sequence[int]) -> Any:
-        """The array `output` for one row of each input."""
+        """Returns the array `output` for one row of each input."""
         feed = {name: np.array([row], dtype=np.int64) for name, row in inputs.items()}
         return self.session.run([output], feed)[0][0]
 
 
 class Alone:
-    """A network that runs row by row: on a CPU. Implements `guardproxy.inference.batching.Network`."""
+    """A network that runs each row alone, on a CPU. Implements `guardproxy.inference.batching.Network`."""
 
     budget = 1
 
@@ -73,22 +73,22 @@ class Alone:
         return [self._session.rows("logits", input_ids=row, attention_mask=[1] * len(row)).tolist() for row in rows]
 
     def close(self) -> None:
-        """Does nothing: there is nothing to close."""
+        """Does nothing: the session needs no close."""
 
 
 class Batched:
-    """A network that runs batches of fixed shapes through bound buffers: on a GPU. Implements `Network`.
+    """A network that runs batches of fixed shapes through bound buffers, on a GPU. Implements `Network`.
 
-    A batch has one of the lengths below and always as many rows as make `TOKENS`; what is not needed is padding. So the
-    same kernels run whatever waits, and a row's numbers are the same in any company. Price: a row by itself costs what
-    a full batch does, which on a GPU is little more than starting it.
+    A batch has one of the lengths below and always `TOKENS` tokens; unused rows are padding. So the same kernels run
+    for every batch, and a row's numbers do not depend on the other rows. Cost: a single row takes as long as a full
+    batch, which on a GPU is little more than the start of a batch.
     """
 
     LENGTHS: tuple[int, ...] = (32, 64, 128, 256, 512)
     TOKENS = 8192
     budget = TOKENS
     workers = 2
-    """While one waits for the device the other prepares what comes next."""
+    """While one worker waits for the device, the other prepares the next batch."""
 
     def __init__(self, session: Session, pad: int, device: str = "cuda") -> None:
         self._session = session.session
@@ -105,11 +105,11 @@ class Batched:
         return logits
 
     def close(self) -> None:
-        """Does nothing: there is nothing to close."""
+        """Does nothing: the session needs no close."""
 
     @classmethod
     def batches(cls, rows: Sequence[Row]) -> list[tuple[int, list[int]]]:
-        """Which rows run together: the length of their batch, and their numbers."""
+        """Groups rows into batches: returns the length of each batch and the indexes of its rows."""
         by_length: dict[int, list[int]] = {}
         for number, row in enumerate(rows):
             by_length.setdefault(next(length for length in cls.LENGTHS if len(row) <= length), []).append(number)
@@ -135,7 +135,7 @@ class Batched:
         return found
 
     def _bound(self, length: int) -> tuple[Any, tuple[Any, Any]]:
-        """This thread's buffers on the device for batches of a length."""
+        """Returns this thread's buffers on the device for batches of a length."""
         if not hasattr(self._buffers, "known"):
             self._buffers.known = {}
         known: dict[int, tuple[Any, tuple[Any, Any]]] = self._buffers.known
@@ -153,7 +153,8 @@ class Batched:
 
 
 def exact(network: Network, rows: Sequence[Row]) -> bool:
-    """Whether the network shows that a row's logits are the same, to the bit, alone, beside others and in any place."""
+    """Whether a row's logits are equal to the bit when it runs alone, beside other rows, and at any index of a
+    batch."""
     alone = [network.run([row])[0] for row in rows]
     back = list(reversed(rows))
     beside = network.run([*rows, *back, *back])
@@ -161,9 +162,10 @@ def exact(network: Network, rows: Sequence[Row]) -> bool:
 
 
 def local(model: Model, pad: int, rows: Sequence[Row], threads: int, workers: int) -> Network:
-    """The network of a model folder on this machine. `rows`: some to warm up and to prove with. Raises `ConfigError`.
+    """Returns the network of a model folder on this machine. Raises `ConfigError`.
 
-    On a CPU `workers` forward passes of `threads` threads may run at the same time.
+    `rows`: sample rows, to warm up and to test `exact`. On a CPU `workers` forward passes of `threads` threads may run
+    at the same time.
     """
     if GPU_FILE in model.files and CUDA in onnxruntime.get_available_providers():
         session = Session(model.folder / GPU_FILE, threads, (CUDA, CPU))

@@ -1,7 +1,7 @@
 """Reads and checks the folder of a model that tags words.
 
 In: a folder with `model.onnx`, `tokenizer.json`, `words.json`, `config.json` (format 1) and `SHA256SUMS`. Out: a
-`TagModel`. Kept: nothing. What is incomplete or unknown is refused with `ConfigError`.
+`TagModel`. Kept: nothing. An incomplete folder or an unknown value raises `ConfigError`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from guardproxy.inference.folder import number
 FORMAT = 1
 """The version of `config.json` that this code reads."""
 INPUTS = ("input_ids", "attention_mask", "case_ids")
-"""The tokens of a row, 1 for each, and how the word of each is written."""
+"""For each token of a row: its number, the attention mask (1), and the case of its word."""
 FILES = ("model.onnx", "tokenizer.json", "config.json", "words.json")
 
 
@@ -26,9 +26,9 @@ FILES = ("model.onnx", "tokenizer.json", "config.json", "words.json")
 class TagModel:
     """A checked model folder.
 
-    `digest`: of all its files. `labels`: in the order of the network's outputs. `thresholds`: the score from which a
-    label counts. `max_tokens`: the most tokens of one forward pass, the two special ones included. `special`: the two.
-    `inputs`: those of the network, some of `INPUTS`.
+    `digest`: of all its files. `labels`: in the order of the network's outputs. `thresholds`: the lowest score at
+    which a label is reported. `max_tokens`: the most tokens of one forward pass, with the two special tokens.
+    `special`: the first and last token of a row. `inputs`: the network's inputs, a part of `INPUTS`.
     """
 
     folder: Path
@@ -74,7 +74,7 @@ def _special(path: Path, config: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _inputs(path: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The inputs of the network; by default those of the shipped model."""
+    """Returns the inputs of the network; by default those of the shipped model."""
     found = config.get("inputs", ["input_ids", "case_ids"])
     if not isinstance(found, list) or "input_ids" not in found or not all(name in INPUTS for name in found):
         raise ConfigError(f"{path}: `inputs` must list those of the network: {', '.join(INPUTS)}")

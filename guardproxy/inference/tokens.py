@@ -1,6 +1,7 @@
 """Loads the tokenizer of a model folder.
 
-In: the folder. Out: the tokenizer, cutting and padding nothing, and the numbers of the special tokens asked for.
+In: the folder. Out: the tokenizer, with truncation and padding switched off, and the numbers of the requested special
+tokens.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from guardproxy.errors import ConfigError
 
 
 def load(folder: Path, *special: str) -> tuple[Tokenizer, list[int]]:
-    """The tokenizer and the numbers of `special`. Raises `ConfigError` when the file is no tokenizer or lacks one of these
-    tokens."""
+    """Returns the tokenizer and the numbers of `special`. Raises `ConfigError` when the file is not a tokenizer or
+    lacks a token of `special`."""
     path = folder / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(path))
