@@ -1,7 +1,7 @@
 """Turns judgements of a user's own texts into the settings of a model folder.
 
-In: a folder's `config.json`, the texts and the verdicts on them. Out: what was chosen for each output, and the
-configuration with it. Kept: nothing.
+In: a folder's `config.json`, texts and the verdicts on them. Out: the choice for each output, and the configuration
+with it. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ from guardproxy.lab.rows import LabelledRow
 from guardproxy.lab.shares import Share, proportion
 
 HIGHEST = 5
-"""How many of the harmless texts that score highest are named."""
+"""Number of highest-scoring harmless texts that the result names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """`together`: for each point, the share of the harmless texts that any output finds; `highest`: the indices of
-    the harmless texts with the highest scores; `kept`: the points that stay as they were; `notes`: remarks for the user."""
+    """The result of a calibration.
+
+    `chosen`: the choice for each output. `together`: for each point, the share of the harmless texts that any output
+    finds. `highest`: the places of the harmless texts with the highest scores. `kept`: the points that do not change.
+    `complete`: whether every requested threshold could be chosen. `notes`: remarks for the user. `config`: the new
+    configuration.
+    """
 
     chosen: tuple[Chosen, ...]
     together: Mapping[str, Share]
@@ -44,7 +49,7 @@ class Calibrated:
         }
 
     def written(self) -> Mapping[str, Any]:
-        """The configuration to write. Raises `ConfigError` when it would not be whole."""
+        """Returns the configuration to write. Raises `ConfigError` if it is incomplete."""
         if not self.complete:
             raise ConfigError("nothing is written, since not every threshold could be chosen")
         default = self.config["default_point"]
@@ -61,9 +66,12 @@ def calibrate(
     shares: Sequence[float],
     rescale: bool,
 ) -> Calibrated:
-    """`verdicts`: on the harmless texts `fine`, then on the attacks, of all outputs that are to be calibrated. `shares`: of
-    false positives. `rescale`: whether thresholds are scores on the scale that is fitted, or on the scale in use, for a
-    policy that names the model unchanged."""
+    """Chooses thresholds and, if possible, the scaling of each output.
+
+    `fine`: the harmless texts. `verdicts`: on the harmless texts, then on the attacks, of all outputs to calibrate.
+    `shares`: the shares of false positives. `rescale`: whether thresholds are scores on the new scale; otherwise they
+    are on the scale in use, for a policy that uses the model unchanged.
+    """
     outputs = list(verdicts[0].scores)
     count = len(fine)
     scale = can_scale(config) and len(outputs) == 1

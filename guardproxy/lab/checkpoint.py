@@ -1,7 +1,7 @@
-"""A checkpoint of transformers as a network with the inputs and outputs of a model folder.
+"""Loads a checkpoint of transformers as a network with the inputs and outputs of a model folder.
 
-In: a folder with `config.json`, weights and a fast tokenizer. Out: a `Checkpoint`. Nothing is downloaded and no code of
-the checkpoint is run. torch and transformers are imported when a checkpoint is loaded.
+In: a folder with `config.json`, weights and a fast tokenizer. Out: a `Checkpoint`. Nothing is downloaded, and no code
+of the checkpoint runs. torch and transformers are imported when a checkpoint is loaded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from guardproxy.errors import ConfigError
 Kind = Literal["scores", "tags"]
 MISSING = "an export needs torch and transformers: pip install 'guardproxy[train]'"
 MOST_TOKENS, LEAST_TOKENS = 512, 16
-"""What a model folder may ask for."""
+"""Limits of a model folder."""
 NEVER = -1e4
-"""The logit of a tag that the checkpoint does not know: small, and within the range of 16 bits."""
+"""The logit of a tag that the checkpoint lacks: small, and within the range of float16."""
 PRESIDIO: Mapping[str, str] = {
     **dict.fromkeys(("PER", "PERSON", "B-PERSON"), "PERSON"),
     **dict.fromkeys(("LOC", "LOCATION", "GPE", "FAC"), "LOCATION"),
@@ -26,15 +26,19 @@ PRESIDIO: Mapping[str, str] = {
     **dict.fromkeys(("DATE", "TIME", "DATE_TIME"), "DATE_TIME"),
     **dict.fromkeys(("NORP", "NRP"), "NRP"),
 }
-"""Presidio's names for what checkpoints call things. What is not here, as MISC, is no name unless the user says so."""
+"""Maps labels of checkpoints to Presidio's. A label that is not listed, such as MISC, is ignored unless the user
+renames it."""
 _BEGINS, _GOES_ON = "BSU", "IELM"  # of BIO, BIOES and BILOU
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`network(input_ids, attention_mask) -> logits`, ready to be run. `outputs`: its columns as the folder calls them: the
-    outputs of a classifier, or the labels of a tagger (two columns each, after the column for no label). `special`: first,
-    last and pad."""
+    """A loaded checkpoint.
+
+    `network(input_ids, attention_mask)` returns logits. `outputs`: its columns, named as in the model folder: the
+    outputs of a classifier, or the labels of a tagger (two columns each, after the column for no label). `special`:
+    the first, last and padding token.
+    """
 
     kind: Kind
     network: Any
@@ -47,8 +51,11 @@ class Checkpoint:
 
 
 def load(folder: Path, kind: Kind | None, named: Sequence[str], renamed: Mapping[str, str]) -> Checkpoint:
-    """`kind`: `None` for what the checkpoint is. `named`: names of a classifier's outputs, in order, or none for its own;
-    `renamed`: names for a tagger's labels, empty for those to leave out. Raises `ConfigError`."""
+    """Loads a checkpoint. Raises `ConfigError`.
+
+    `kind`: `None` takes the checkpoint's own kind. `new_names`: names of a classifier's outputs, in order; empty keeps its
+    own. `renamed`: new names of a tagger's labels; an empty name leaves the label out.
+    """
     try:
         import torch  # noqa: F401, PLC0415
         import transformers  # noqa: PLC0415
@@ -100,7 +107,8 @@ def load(folder: Path, kind: Kind | None, named: Sequence[str], renamed: Mapping
 
 
 def naming(text: str) -> tuple[list[str], dict[str, str]]:
-    """`safe,injection` names outputs in order, `MISC=NRP,LOC=` renames labels. Raises `ConfigError`."""
+    """Parses `--labels`: `safe,injection` names outputs in order, `MISC=NRP,LOC=` renames labels. Raises
+    `ConfigError`."""
     parts = [part.strip() for part in text.split(",")] if text else []
     pairs = [part.split("=", 1) for part in parts if "=" in part]
     if pairs and len(pairs) != len(parts):
@@ -134,7 +142,7 @@ def _outputs(named: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
 
 
 def _tags(own: Sequence[str], renamed: Mapping[str, str]) -> tuple[tuple[str, ...], list[list[int]]]:
-    """The labels, and for the tag of none and the two of each label the columns of the checkpoint that mean it."""
+    """Returns the labels, and for the tag for no name and the two tags of each label the matching columns."""
     names = {**PRESIDIO, **renamed}
     known = {tag.partition("-")[2] or tag for tag in own}
     if unknown := [label for label in renamed if label not in known]:
@@ -156,7 +164,7 @@ def _tags(own: Sequence[str], renamed: Mapping[str, str]) -> tuple[tuple[str, ..
 
 
 def _network(model: Any, columns: list[list[int]] | None) -> Any:
-    """The model with the two inputs that every folder has: a third, the sentence of a pair, is always the first one's."""
+    """Returns the model with two inputs. The third input of some models, the number of the sentence, is always 0."""
     import torch  # noqa: PLC0415
 
     typed = getattr(model.config, "type_vocab_size", 0) > 0 and "token_type_ids" in model.forward.__code__.co_varnames
@@ -172,7 +180,7 @@ def _network(model: Any, columns: list[list[int]] | None) -> Any:
             return logits if columns is None else torch.stack([_joined(logits, part) for part in columns], -1)
 
     def _joined(logits: Any, part: list[int]) -> Any:
-        """The logit of any of the columns: their probabilities add up."""
+        """Returns the logit of the union of the columns: their probabilities add up."""
         if not part:
             return torch.full_like(logits[..., 0], NEVER)
         return logits[..., part[0]] if len(part) == 1 else torch.logsumexp(logits[..., part], -1)
@@ -192,7 +200,7 @@ def _special(folder: Path, tokenizer: Any) -> tuple[str, str, str]:
 
 
 def _room(folder: Path, model: Any, tokenizer: Any) -> int:
-    """The most tokens of a row. RoBERTa counts places from behind that of its padding."""
+    """Returns the most tokens of a row. RoBERTa's positions start after the index of its padding."""
     places = [
         module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
         for name, module in model.named_modules()

@@ -1,8 +1,9 @@
-"""Chooses operating points, bias and temperature of an output from a user's own texts, and writes them into a configuration.
+"""Chooses operating points, bias and temperature of an output from a user's own texts, and puts them into a
+configuration.
 
-In: the logits of one output for harmless texts, and for attacks where there are some: of the scores that the model gives
-today. Out: `Chosen`, and the `config.json` of a model with it. The scaling of an output is fitted first, so that its points
-are scores on the new scale.
+In: the logits of an output for harmless texts, and for attacks if there are some; they come from the scores that the
+model gives today. Out: `Choice`, and the `config.json` of a model with it. The scaling of an output is fitted first,
+so that its points are scores on the new scale.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from guardproxy.lab.shares import Share, allowed, proportion, threshold
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A threshold for a share of false positives, with its bootstrap interval, and the share of texts that it finds.
-    `attacks`: `None` if there are none."""
+    """An operating point: the threshold for a share of false positives with its bootstrap interval, and the shares of
+    texts that it finds. `attacks`: `None` if there are no attacks."""
 
     threshold: Share
     harmless: Share
@@ -28,8 +29,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A scaling on top of the one in use. The expected calibration error and the log loss, before it and after it, are
-    those of texts that a fit to the other half of the texts has not seen."""
+    """A scaling on top of the scaling in use. `error`: the expected calibration error, `loss`: the log loss, each
+    before and after. They are measured by two-fold cross-validation."""
 
     scaling: Scaling
     error: tuple[float, float]
@@ -38,7 +39,7 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """`points`: by name (`1%`); `notes`: which point could not be chosen, and why."""
+    """The choice for an output. `points`: by name (`1%`). `notes`: which points could not be chosen, and why."""
 
     output: str
     points: Mapping[str, Point]
@@ -50,12 +51,12 @@ class Chosen:
 
 
 def name(share: float) -> str:
-    """The name of an operating point: `0.1%`."""
+    """Returns the name of an operating point: `0.1%`."""
     return percent(share).replace(" ", "")
 
 
 def share(text: str) -> float | None:
-    """The share that a text such as `1%` means; `None` if it is not between 0 and 100 %."""
+    """Parses a share such as `1%`; `None` if it is not between 0 and 100 %."""
     try:
         value = float(text.removesuffix("%")) / 100
     except ValueError:
@@ -66,7 +67,7 @@ def share(text: str) -> float | None:
 def choose(
     output: str, harmless: Sequence[float], attacks: Sequence[float], shares: Iterable[float], scale: bool
 ) -> Chosen:
-    """The thresholds for the shares of false positives; with `scale` and attacks the scaling as well."""
+    """Chooses the thresholds for the shares of false positives and, with `scale` and attacks, the scaling."""
     notes: list[str] = []
     fitted = _fitted(harmless, attacks) if scale and attacks else None
     if fitted and not fitted.scaling.storable:
@@ -93,10 +94,11 @@ def choose(
 
 
 def configured(config: Mapping[str, Any], chosen: Iterable[Chosen]) -> dict[str, Any]:
-    """`config.json` (format 2) with what was chosen. Old points of an output whose scale has moved have moved with it.
+    """Returns `config.json` (format 2) with the choices. Existing points are converted to the new scale of their
+    output.
 
-    A softmax shares its scale among its two outputs, so the other's points move too. `default_point` is the old one, or, in
-    a model that had none, the first that was chosen.
+    The two outputs of a softmax share a scale, so the points of the other output are converted too. `default_point`
+    stays, or is the first chosen point if the model had none.
     """
     found = {**config, "calibration": {**config.get("calibration", {})}}
     points = {output: dict(own) for output, own in config.get("operating_points", {}).items()}
@@ -109,7 +111,7 @@ def configured(config: Mapping[str, Any], chosen: Iterable[Chosen]) -> dict[str,
 
 
 def can_scale(config: Mapping[str, Any]) -> bool:
-    """Whether an output has a scale of its own: the columns of a softmax over more than two share theirs."""
+    """Whether an output has its own scale: the columns of a softmax over more than two outputs share a scale."""
     return config.get("activation", "sigmoid") == "sigmoid" or len(config["outputs"]) == 2
 
 
@@ -144,7 +146,7 @@ def _fitted(harmless: Sequence[float], attacks: Sequence[float]) -> Fitted | Non
 
 
 def _scores(logits: Iterable[float], scaling: Scaling) -> list[float]:
-    """As a model gives them: to six digits."""
+    """Returns scores with six digits, as a model gives them."""
     return [round(sigmoid((value - scaling.bias) / scaling.temperature), 6) for value in logits]
 
 

@@ -1,8 +1,8 @@
 """Turns judged rows into figures for each source, and into a table.
 
 In: for each row its source, its label, its score and whether it was found at the threshold in use. Out: an
-`EvaluationReport`. The false positives that a recall is given at are counted over the harmless texts of all sources together,
-so a source without harmless texts of its own is measured as well.
+`EvaluationReport`. Recall is given at shares of false positives over the harmless texts of all sources together, so
+that a source without harmless texts is measured too.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from guardproxy.lab.calibration import Bin, expected_error, reliability
 from guardproxy.lab.shares import Array, Share, allowed, auc, proportion, recall_at, roc
 
 SHARES = (0.01, 0.001)
-"""The shares of false positives that recall is given at."""
+"""The shares of false positives at which recall is given."""
 ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedRow:
-    """A row after the check. `score`: the highest of its segments; `found`: at the threshold in use."""
+    """A row after the check. `score`: the highest of its segments. `found`: whether it was found at the threshold in
+    use."""
 
     source: str
     attack: bool
@@ -33,7 +34,8 @@ class JudgedRow:
 
 @dataclass(frozen=True, slots=True)
 class Attacks:
-    """The attacks of a source. `recall_at`: for each of `SHARES`; `None` where there are too few harmless texts."""
+    """Figures for the attacks of a source. `recall_at`: for each of `SHARES`; `None` if there are too few harmless
+    texts."""
 
     texts: int
     found: Share
@@ -43,7 +45,7 @@ class Attacks:
 
 @dataclass(frozen=True, slots=True)
 class Harmless:
-    """The harmless texts of a source."""
+    """Figures for the harmless texts of a source."""
 
     texts: int
     found: Share
@@ -51,7 +53,7 @@ class Harmless:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """`attacks` and `harmless`: by source in order of name, `ALL` last where there are several."""
+    """`attacks` and `harmless`: by source in alphabetical order, with `ALL` last if there are several."""
 
     attacks: dict[str, Attacks]
     harmless: dict[str, Harmless]
@@ -82,7 +84,7 @@ class EvaluationReport:
 
 
 def report(rows: Sequence[JudgedRow]) -> EvaluationReport:
-    """The figures of at least one row."""
+    """Returns the figures of at least one row."""
     fine = _scores(row for row in rows if not row.attack)
     attacks: dict[str, Attacks] = {}
     harmless: dict[str, Harmless] = {}
@@ -101,7 +103,7 @@ def report(rows: Sequence[JudgedRow]) -> EvaluationReport:
 
 
 def curves(rows: Sequence[JudgedRow]) -> dict[str, tuple[Array, Array]]:
-    """The ROC of each source of attacks, against the harmless texts of all; empty when one of the two is missing."""
+    """Returns the ROC of each source of attacks against all harmless texts; empty without attacks or harmless texts."""
     fine = _scores(row for row in rows if not row.attack)
     if not len(fine):
         return {}
@@ -109,7 +111,7 @@ def curves(rows: Sequence[JudgedRow]) -> dict[str, tuple[Array, Array]]:
 
 
 def table(found: EvaluationReport, threshold: str) -> list[list[list[str]]]:
-    """Two tables, attacks and harmless texts, as rows of cells, the first of each is its head."""
+    """Returns two tables, attacks and harmless texts, as rows of cells; the first row is the head."""
     at = [f"at {percent(share)} false pos." for share in SHARES]
     upper = [["attacks", "texts", f"found at {threshold}", *at, "AUC"]]
     for name, attacks in found.attacks.items():
@@ -133,7 +135,7 @@ def percent(share: float) -> str:
 
 
 def interval(share: Share | None, digits: int = 1) -> str:
-    """A share as `93.1 % (90.2 to 95.0)`."""
+    """Formats a share as `93.1 % (90.2 to 95.0)`."""
     if share is None:
         return "-"
     value, low, high = (f"{100 * part:.{digits}f}" for part in (share.value, share.low, share.high))
@@ -141,7 +143,7 @@ def interval(share: Share | None, digits: int = 1) -> str:
 
 
 def _notes(attacks: int, fine: int) -> tuple[str, ...]:
-    """Notes on what the figures do not show."""
+    """Returns notes on what the figures cannot show."""
     if not attacks:
         return ("no row is labelled an attack, so nothing is said of recall",)
     return tuple(
@@ -161,7 +163,7 @@ def _found(rows: Sequence[JudgedRow]) -> Share:
 
 
 def _parts(rows: Sequence[JudgedRow]) -> list[tuple[str, Sequence[JudgedRow]]]:
-    """The rows of each source, and of all where there are several."""
+    """Returns the rows of each source, and all rows if there are several sources."""
     names = sorted({row.source for row in rows})
     parts: list[tuple[str, Sequence[JudgedRow]]] = [
         (name, [row for row in rows if row.source == name]) for name in names
