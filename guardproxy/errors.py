@@ -1,6 +1,6 @@
-"""The codes of all errors that a client can get, and the few exceptions that cross a folder.
+"""The codes of all errors that a client can get, and the exceptions that several packages use.
 
-Messages are lower case, without a full stop, and never hold text of a request or an answer: they name the field.
+Messages are lower case, without a full stop, and never quote text of a request or an answer: they name the field.
 `docs/reference/errors.md` is generated from `ErrorCode`.
 """
 
@@ -13,7 +13,7 @@ _RETRYABLE = frozenset((429, 500, 502, 503, 504))
 
 
 class _Spec(NamedTuple):
-    """What `ErrorCode.__new__` takes: an enum passes the items of a tuple by position."""
+    """The arguments of `ErrorCode.__new__`: an enum passes the items of a tuple by position."""
 
     code: str
     status: int
@@ -25,15 +25,15 @@ class _Spec(NamedTuple):
 
 
 class ErrorCode(StrEnum):
-    """Every error that a client can get. The value is the stable word in the body, in the record and in metrics.
+    """Every error that a client can get. The value is the stable code in the body, in the record and in metrics.
 
-    `status`: the HTTP status when nothing of an answer was sent. `sentence`: the message, where the place that raises has
-    no better one. `meaning`: what an operator should know. `settings`, `policy_key`: the settings and the key of a policy
-    that change when this error occurs. `names_switch`: whether the message names them.
+    `status`: the HTTP status if no part of an answer was sent. `sentence`: the default message. `meaning`: an
+    explanation for operators. `settings`, `policy_key`: the settings and the policy key that control when this error
+    occurs. `names_switch`: whether the message names them.
 
-    A message names its switch where an honest client runs into a limit of size or of time on an answer: the name tells
-    nothing that sending a larger request would not. It names none where the error is about capacity, the audit log,
-    credentials or an upstream's health: there the name would tell which resource to exhaust or how access is configured.
+    A message names its switch if an honest client exceeds a limit of size, or of time for an answer: the name reveals
+    nothing that a larger request would not. It does not name it for errors about capacity, the audit log, credentials
+    or an upstream's health: the name would reveal which resource to exhaust or how access is configured.
     """
 
     status: int
@@ -252,12 +252,12 @@ class ErrorCode(StrEnum):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same request may succeed a moment later. False: the answer says `x-should-retry: false`."""
+        """Whether the same request may succeed a moment later. If not, the answer has `x-should-retry: false`."""
         return self.status in _RETRYABLE
 
     def message(self, detail: str = "") -> str:
-        """The message for the client: `detail` or the sentence, with the switch where the code names it and `detail` does
-        not. Adds the switch once, however often it is applied."""
+        """Returns the message for the client: `detail` or the sentence, with the settings if `names_switch`. It adds
+        them only once, however often it is applied."""
         text = detail or self.sentence
         if not self.names_switch or self.settings[0] in text:
             return text
@@ -265,17 +265,16 @@ class ErrorCode(StrEnum):
 
 
 class GuardproxyError(Exception):
-    """Any error that guardproxy raises on purpose. `status` is the HTTP status that it maps to."""
+    """Base of all errors that guardproxy raises on purpose. `status`: the HTTP status that it maps to."""
 
     status = 500
 
 
 class DownstreamError(GuardproxyError):
-    """The client's fault, or a shortage here: nothing is sent upstream.
+    """An error of the client, or a shortage of the proxy: nothing is sent upstream.
 
-    `status`: the HTTP status of the refusal. `field`: what is wrong, as a JSON path or a header name, or `None`. `retry_s`:
-    after how many seconds the client may ask again, where that is known. The message is the code's sentence where none is
-    given.
+    `status`: the HTTP status of the refusal. `field`: the JSON path or header at fault, or `None`. `retry_s`: the
+    seconds after which the client may try again, if known. Without a message, it is the code's sentence.
     """
 
     def __init__(
@@ -289,10 +288,10 @@ class DownstreamError(GuardproxyError):
 
 
 class UpstreamError(GuardproxyError):
-    """The model's fault: a typed error in the client's dialect.
+    """An error of the upstream, which the client gets in its wire format.
 
-    `status`: the HTTP status when nothing was sent yet. `retry_s`: after how many seconds the client may ask again, where
-    that is known (503). The message is the code's sentence where none is given.
+    `status`: the HTTP status if nothing was sent yet. `retry_s`: the seconds after which the client may try again, if
+    known (503). Without a message, it is the code's sentence.
     """
 
     def __init__(self, code: ErrorCode, message: str = "", retry_s: int | None = None) -> None:
@@ -314,8 +313,8 @@ class PolicyError(GuardproxyError):
 
 
 class OptionError(GuardproxyError):
-    """An option that a check or an action cannot take. `key` is the option's name, for the loader to find its line, `item`
-    the number of the entry that is wrong where it is a list, from 0."""
+    """A value that an option of a check or an action does not accept. `key`: the option's name, by which the loader
+    finds the line. `item`: for a list, the index of the wrong entry."""
 
     def __init__(self, key: str, message: str, item: int | None = None) -> None:
         super().__init__(message)
@@ -325,15 +324,15 @@ class OptionError(GuardproxyError):
 
 
 class ConfigError(GuardproxyError):
-    """Process settings that cannot be used (exit code 2)."""
+    """Invalid settings of the process (exit code 2)."""
 
 
 class PluginError(ConfigError):
-    """A part that another package brings and that cannot be used; the message names the package."""
+    """A plug-in that cannot be used; the message names its package."""
 
 
 class Shortage(StrEnum):
-    """Why a check gave no verdict although nothing is wrong with it."""
+    """Why a check without an error of its own gave no verdict."""
 
     FULL = "queue_full"  # so much work waits that more would only be late
     SHARE = "tenant_share"  # the same, and most of what waits is this tenant's
@@ -342,8 +341,8 @@ class Shortage(StrEnum):
 
 
 class NoCapacityError(GuardproxyError):
-    """A check could not be asked, or did not answer in time. That is no verdict and no fault of the check: the request is
-    refused so that the client sends it again, whatever `on_error` says."""
+    """A check could not run, or not in time. There is no verdict and no error of the check: the request is refused
+    with a status that clients retry, whatever `on_error` says."""
 
     status = 503
 
@@ -353,24 +352,24 @@ class NoCapacityError(GuardproxyError):
 
 
 class RemoteError(GuardproxyError):
-    """A service that a check asks, and that gave a wrong answer. The check has failed; `on_error` decides."""
+    """A service of a check gave a wrong answer. The check has failed; `on_error` decides."""
 
 
 class RemoteCapacityError(NoCapacityError, RemoteError):
-    """A service that a check asks, and that gave no answer: it is overloaded, late or cannot be reached."""
+    """A service of a check gave no answer: it is overloaded, late or cannot be reached."""
 
 
 class StoreError(GuardproxyError):
-    """A store of the gateway that cannot be reached."""
+    """A store of the gateway cannot be reached."""
 
     status = 503
 
 
 class AuditError(GuardproxyError):
-    """A record that could not be kept, or a log that cannot be read. Traffic is refused while it lasts."""
+    """A record could not be kept, or a log cannot be read. Traffic is refused while this lasts."""
 
     status = 503
 
 
 class RecordError(AuditError):
-    """An entry of the audit log that this version cannot read."""
+    """An entry of the audit log cannot be read by this version."""

@@ -1,4 +1,4 @@
-"""Sets of policies by folder, file or shipped name, with their checks built."""
+"""Loads sets of policies by folder, file or shipped name, and builds their checks."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ Remote = Callable[[str, float], Any]
 
 
 def folder_of(named: Path | None) -> Path:
-    """The folder of policies that a user names: a path, or a shipped policy (`strict`); `None` is the shipped `default`.
+    """Returns the folder of policies for a path or for the name of a shipped policy (`strict`); `None` means `default`.
 
-    Raises `PolicyError` for a name that is neither.
+    Raises `PolicyError` if it is neither an existing path nor a shipped name.
     """
     if named is None:
         return shipped("policies")
@@ -41,7 +41,8 @@ def folder_of(named: Path | None) -> Path:
 
 
 def shipped_folder(name: str) -> Path:
-    """The folder of a shipped policy. Each policy except `default` has its own folder, so that only one applies at a time."""
+    """Returns the folder of a shipped policy. Each policy except `default` has its own folder, so that it applies
+    alone."""
     known = shipped_names()
     if name not in known:
         message = f"there is no folder `{name}`, and no shipped policy of that name"
@@ -50,15 +51,14 @@ def shipped_folder(name: str) -> Path:
 
 
 def shipped_names() -> list[str]:
-    """The names of the shipped policies."""
+    """Returns the names of the shipped policies."""
     return ["default", *sorted(path.name for path in shipped("policies").iterdir() if path.is_dir())]
 
 
 def read_policies(named: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
-    """Reads the policies of a folder, of a file, or of a shipped name: the policies, their digest, the files that they name.
-    Builds no checks.
+    """Reads the policies of a folder, a file or a shipped name, without building checks.
 
-    Raises `PolicyError`.
+    Returns the policies, their digest, and the files that they name. Raises `PolicyError`.
     """
     place = folder_of(named)
     files = Files(place.parent if place.is_file() else place)
@@ -70,11 +70,11 @@ JUDGES = ("supervisor",)  # checks that ask a model for a judgement
 DISTANT = ("http",)  # checks that ask a service
 
 CheckSelection = Callable[[Policy], Policy]
-"""Returns a policy with only those of its checks that should be built."""
+"""Returns a copy of a policy with only the checks that should be built."""
 
 
 def using(policy: Policy, uses: Sequence[str]) -> frozenset[str]:
-    """The names of the checks of a policy whose `use` is in `uses`."""
+    """Returns the names of a policy's checks whose `use` is in `uses`."""
     return frozenset(name for name, spec in policy.checks.items() if spec.use in uses)
 
 
@@ -84,7 +84,7 @@ def whole(policy: Policy) -> Policy:
 
 
 def leaving_out(uses: Sequence[str]) -> CheckSelection:
-    """Selects all checks whose `use` is not in `uses`."""
+    """Returns a selection of all checks whose `use` is not in `uses`."""
 
     def selected(policy: Policy) -> Policy:
         gone = using(policy, uses)
@@ -94,7 +94,7 @@ def leaving_out(uses: Sequence[str]) -> CheckSelection:
 
 
 def judges_alone(policy: Policy) -> Policy:
-    """Selects the checks that ask a model for a judgement. Every score becomes a finding, so that low scores are visible
+    """Selects the checks that use a model's judgement, and lowers their thresholds to 0 so that low scores are visible
     too."""
     every = {"threshold": 0.0, "first_stage": False}
     specs = {
@@ -106,7 +106,7 @@ def judges_alone(policy: Policy) -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class SilentCheck:
-    """Replaces a check that is left out. It finds nothing."""
+    """Replaces a check that is not selected. It finds nothing."""
 
     name: str
     digest: str = ""
@@ -125,9 +125,11 @@ def loader(
     asked: CheckSelection = whole,
     code: bool = False,
 ) -> Callable[[Path | None], PolicySet]:
-    """Returns a function that loads policies as `load` does, with models that are loaded once for all policies. Checks that
-    `asked` leaves out find nothing. `code`: whether policies may name classes to import; otherwise loading a policy runs no
-    code of it."""
+    """Returns a function that loads policies as `load` does; models are loaded once for all its calls.
+
+    `selection`: selects the checks to build; the others find nothing. `code`: whether policies may name classes to import;
+    otherwise loading a policy runs none of its code.
+    """
     runtime = runtime or Models((models,) if models else ())
 
     def load_set(named: Path | None) -> PolicySet:
@@ -151,11 +153,12 @@ def load(
     *,
     code: bool = False,
 ) -> PolicySet:
-    """Loads the policies of a folder or of a shipped name (`None`: `default`) and builds their checks. Raises `PolicyError`.
+    """Loads the policies of a folder or a shipped name (`None`: `default`) and builds their checks. Raises
+    `PolicyError`.
 
-    `models`: a folder of models that take precedence over the shipped models. `runtime`: the runtime of models, if the
-    process has one. `remote`: the services that checks may ask; without it, a check that asks a service fails. `code`:
-    whether policies may name classes to import.
+    `models`: a folder of models that take precedence over the shipped models. `runtime`: the models of the process, if
+    they are loaded already. `remote`: returns the services that checks may query; without it, such a check fails.
+    `code`: whether policies may name classes to import.
     """
     return loader(models, runtime, remote, code=code)(folder)
 

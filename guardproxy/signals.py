@@ -1,11 +1,12 @@
-"""Handles SIGTERM, SIGINT and SIGHUP from the first moment of the process to its last.
+"""Handles SIGTERM, SIGINT and SIGHUP from the start of the process to its end.
 
-`install` comes before every import that takes time, so this module imports nothing that does. Until a server serves, SIGTERM
-and SIGINT end the process at once with exit code 0: no exchange is under way. SIGHUP is remembered; the server reloads once
-it serves. While a server serves, `serving` decides. Afterwards the signals do nothing, because the process is ending.
+`install` runs before every slow import, so this module imports nothing slow. Until the server serves, SIGTERM and
+SIGINT end the process at once with exit code 0, because no exchange is open. SIGHUP is remembered; the server reloads
+once it serves. While the server serves, the functions given to `serving` are called. Afterwards the signals do
+nothing, because the process is ending.
 
-The handlers stay the same for the whole life of the process. An event loop that installs its own restores the default, which
-kills, when it closes.
+The handlers never change. If an event loop installed its own, it would restore the default, which kills the process,
+when it closes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class _State:
 
 
 def install() -> None:
-    """Takes over the signals. May be called again, as after a fork."""
+    """Installs the handlers. May be called again, for example after a fork."""
     _State.stop = _State.reload = None
     _State.reload_asked = False
     for number in ALL:
@@ -46,8 +47,8 @@ def _received(number: int, _: object) -> None:
 
 @contextmanager
 def serving(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
-    """Calls `stop` and `reload` for the signals, in the main thread and between any two instructions of it. A SIGHUP that
-    came before is caught up with."""
+    """Opens a context in which signals call `stop` and `reload`, in the main thread between any two instructions. A
+    SIGHUP that came before is handled first."""
     for number in ALL:
         if signal.getsignal(number) is not _received:
             signal.signal(number, _received)
