@@ -1,12 +1,12 @@
-"""The `when` of a `match`: an expression of CEL over the facts of a request.
+"""The `when` of a `match`: a CEL expression over the facts of a request.
 
-In: its text, then the `About` of each request, for every reading of which it is evaluated (`about.py`). Out: a compiled
-expression, which says whether it holds; `CelError`s with the column of each mistake. The library (`cel-expr-python`, the C++
-implementation by the authors of the language) is imported only if a policy has an expression. It knows the types of all
-names, so an expression that cannot be evaluated is refused when policies are loaded.
+In: its text, then the `About` of each request, for whose readings it is evaluated (`about.py`). Out: a compiled
+expression, which says whether it holds; a `CelError` with the column of each error. The library (`cel-expr-python`,
+the C++ implementation by the authors of the language) is imported only if a policy has an expression. It knows the
+types of all names, so an expression that cannot be evaluated is refused when policies are loaded.
 
 An expression is refused if it could be slow or could differ for equal requests: patterns that are not literals, nested
-quantifiers, headers that are not named, `dyn`. The language has no clock, no randomness and no loops.
+quantifiers, headers without a literal name, `dyn`. The language has no clock, no randomness and no loops.
 
 Decision: docs/decisions/0023-cel-is-evaluated-by-its-c-library.md
 """
@@ -71,7 +71,7 @@ _INSTEAD = {"and": "&&", "or": "||", "not": "!", "=": "==", "&": "&&", "|": "||"
 
 
 class CelError(Exception):
-    """A mistake in an expression. `line` and `column`: its place in the text, from 1."""
+    """An error in an expression. `line` and `column`: its place in the text, from 1."""
 
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
         super().__init__(message)
@@ -87,8 +87,8 @@ def is_credential(header: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cel:
-    """A compiled expression. `headers`: the names of the headers that it reads. `names`: the members of `NAMES` that it uses.
-    `_normal`: the same expression with its string literals in lower case, for values in normal form."""
+    """A compiled expression. `headers`: the names of the headers that it reads. `names`: the members of `NAMES` that
+    it uses. `_normal`: the same expression with lower-case string literals, for values in normal form."""
 
     text: str
     headers: tuple[str, ...] = ()
@@ -97,8 +97,8 @@ class Cel:
     _normal: Any = field(default=None, compare=False, repr=False)
 
     def holds(self, about: About) -> bool | None:
-        """Whether the expression holds for some reading of the request; `None` if it does not, and cannot be evaluated for
-        some reading (a header is missing)."""
+        """Whether the expression holds for some reading of the request; `None` if it holds for none and cannot be
+        evaluated for some reading (a header is missing)."""
         unsure = False
         for normal, values in about.readings(self.names, self.headers):
             try:
@@ -123,7 +123,7 @@ def _environment() -> Any:
 
 
 def compile_cel(text: str) -> Cel:
-    """Compiles `text`. Raises an `ExceptionGroup` of `CelError` with every mistake."""
+    """Compiles `text`. Raises an `ExceptionGroup` of `CelError` with every error."""
     if len(text) > LIMIT_CHARS:
         raise _all([CelError(f"longer than {LIMIT_CHARS} characters; write several policies")])
     tokens = list(tokens_of(text))
@@ -145,15 +145,15 @@ def compile_cel(text: str) -> Cel:
 
 
 def _names(tokens: list[Token]) -> Iterator[str]:
-    """The members of `NAMES` that an expression uses."""
+    """Yields the members of `NAMES` that an expression uses."""
     for first, dot, last in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if dot.text == "." and f"{first.text}.{last.text}" in NAMES:
             yield f"{first.text}.{last.text}"
 
 
 def _in_lower_case(text: str, tokens: list[Token]) -> str:
-    """The expression with its string literals in the normal form of names and its patterns ignoring case. A literal with an
-    escape stays unchanged."""
+    """Returns the expression with string literals in the normal form of names and with patterns that ignore case. A
+    literal with an escape stays unchanged."""
     out, at = "", 0
     for number, token in enumerate(tokens):
         if token.kind != "text" or token.text[0] in "bB":
@@ -186,7 +186,7 @@ class Token:
 
 
 def tokens_of(text: str) -> Iterator[Token]:
-    """The tokens of an expression, without white space and comments."""
+    """Yields the tokens of an expression, without white space and comments."""
     at = 0
     while at < len(text):
         # a comment goes to the end of its line
@@ -202,7 +202,7 @@ def _place(text: str, at: int) -> tuple[int, int]:
 
 
 def literal(token: Token) -> str:
-    """The value of a string literal. Of its escapes, only the backslash is removed."""
+    """Returns the value of a string literal. Of its escapes, only the backslash is removed."""
     raw = token.text.lstrip("bBrR")
     size = 3 if raw.startswith(("'''", '"""')) else 1
     inner = raw[size:-size]
@@ -314,7 +314,8 @@ def _pattern(token: Token) -> str:
 
 
 def _headers(tokens: list[Token], found: dict[str, None]) -> Iterator[tuple[str, int]]:
-    """Adds each header that the expression reads to `found`. A header must be named, so that no other header is ever read."""
+    """Yields errors in the use of headers, and adds each header that the expression reads to `names`. Headers must be
+    named, so that no other header is ever read."""
     words = [token.text for token in tokens]
     for number in range(len(tokens) - 2):
         if words[number : number + 3] != ["request", ".", "headers"]:

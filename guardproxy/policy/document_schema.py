@@ -1,10 +1,10 @@
-"""A policy file as JSON Schema (draft 2020-12), for completion and inline errors in editors.
+"""The JSON Schema (draft 2020-12) of a policy file, for completion and inline errors in editors.
 
-In: the tables that the reader uses too (`keys.py`, and `OPTIONS` of each check). Out: a document of plain values. `policy
-lint` reports what a schema cannot express: names of checks in `when`, options that exclude each other, overrides that are not
-stricter.
+In: the tables that the reader uses too (`keys.py`, and `OPTIONS` of each check). Out: a document of plain values. A
+schema cannot express everything; `policy lint` reports the rest: names of checks in `when`, options that exclude each
+other, overrides that are not stricter.
 
-`# yaml-language-server: $schema=PATH` as a file's first line, or an editor's own settings, bind it to policies.
+`# yaml-language-server: $schema=PATH` as a file's first line, or an editor's settings, bind it to policies.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _VARIABLE: Schema = {"type": "string", "pattern": r"\$\{" + tables.VARIABLE + r"
 
 
 def schema() -> Schema:
-    """The schema of a policy file, with all checks that are installed."""
+    """Returns the schema of a policy file, with all installed checks."""
     entries = {"propertyNames": {"pattern": f"^{tables.CHECK_NAME}$", "not": {"enum": list(RESERVED)}}}
     schemas: dict[str, Schema] = {
         "checks": {"type": "object", **entries, "additionalProperties": {"$ref": "#/$defs/check"}},
@@ -62,7 +62,8 @@ def schema() -> Schema:
 
 
 def _mapping(table: Table, schemas: Mapping[str, Schema] | None = None) -> Schema:
-    """A mapping with the keys of a table. `schemas`: the schemas of keys that hold more than a value."""
+    """Returns the schema of a mapping with the keys of a table. `schemas`: the schemas of keys that hold mappings or
+    lists."""
     schemas = schemas or {}
     properties = {}
     for name, key in table.items():
@@ -119,7 +120,7 @@ def _option(option: checks.Option) -> Schema:
 
 
 def with_variables(form: Mapping[str, Any]) -> Schema:
-    """The schema, extended so that `${name}` may stand for any value."""
+    """Returns the schema, extended so that `${name}` is allowed in place of any value."""
     if form.get("type") == "object":
         inner = dict(form)
         for key in ("properties", "patternProperties"):

@@ -1,11 +1,11 @@
-"""Lays the tree of a policy over the tree that it extends, and checks that nothing has become looser.
+"""Merges a policy with the policy that it extends, and checks that the result is at least as strict.
 
-In: the entries of two trees; then the two policies that were read from them. Out: the merged entries; every place where the
-second policy is weaker than the first, or is not provably at least as strict. Kept: nothing.
+In: the entries of two trees; then the two policies that were read from them. Out: the merged entries; every place
+where the second policy is weaker than the first, or is not provably at least as strict. Kept: nothing.
 
 `strictness.py` defines which value of a key is weaker; the table of each check defines it for the options. `message`,
-`template` and the budget of a retry may change freely. `audit.keep` and the fallback of a retry may not change. Nothing can
-be removed.
+`template` and the budget of a retry may change freely. `audit.keep` and the fallback of a retry may not change.
+Nothing can be removed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Entries = Mapping[str, YamlNode]
 
 
 def overlaid(under: Entries, over: Entries) -> Entries:
-    """The entries that are inherited from `under`, with those of `over` laid over them."""
+    """Returns the entries of `under` that are inherited, overridden by the entries of `over`."""
     merged = {**{key: node for key, node in under.items() if key in INHERITED}, **over}
     if "checks" in under and "checks" in over:
         merged["checks"] = _mappings(under["checks"], over["checks"])
@@ -103,7 +103,8 @@ Weakness = tuple[FilePlace, str]
 
 
 def loosened(before: Policy, after: Policy) -> Iterator[Weakness]:
-    """The places where `after` is weaker than `before`. `after` has at least the checks and rules of `before`."""
+    """Yields the places where `after` is weaker than `before`. `after` has at least the checks and rules of
+    `before`."""
     tenant = f"tenant {after.tenant}: " if after.tenant else ""
     for place, message in (
         *_policy_loosened(before, after),
@@ -132,7 +133,7 @@ def _weakened(old: Any, new: Any) -> str:
 
 
 def _word_loosened(key: str, old: Any, new: Any) -> str:
-    """The reason why the new value of a key in `SCALES` may be weaker; empty if it is at least as strict."""
+    """Returns why the new value of a key in `SCALES` may be weaker; empty if it is at least as strict."""
     return _weakened(old, new) if _is_weaker(compare(key, old, new)) else ""
 
 
@@ -170,7 +171,7 @@ def _check_loosened(before: Policy, after: Policy, name: str) -> Iterator[Weakne
 
 
 def _option_loosened(option: checks.Option | None, before: CheckSpec, after: CheckSpec, key: str) -> str:
-    """The reason why the new value of an option may be weaker; empty if it is at least as strict."""
+    """Returns why the new value of an option may be weaker; empty if it is at least as strict."""
     old, new = before.options.get(key), after.options.get(key)
     if not _is_weaker(compare_options(option, old, new)):
         return ""
@@ -189,7 +190,7 @@ def _option_loosened(option: checks.Option | None, before: CheckSpec, after: Che
 
 
 def _missing(old: Any, new: Any) -> list[Any]:
-    """The items of one list that another list lacks."""
+    """Returns the items of one list that another list lacks."""
     remaining = set(map(canonical, items(new)))
     return [item for item in items(old) if canonical(item) not in remaining]
 
@@ -227,7 +228,7 @@ def _action_loosened(old: Rule, new: Rule) -> str:
 
 
 def _parts_loosened(old: Rule, new: Rule) -> dict[str, str]:
-    """The weaknesses of a rule whose action stays: the reason for each key."""
+    """Returns the weaknesses of a rule whose action is the same: the reason for each key."""
     weak: dict[str, str] = {}
     if _is_weaker(compare("restore", old.restore, new.restore)):
         weak["restore"] = "may not be switched on"

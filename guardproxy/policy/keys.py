@@ -1,7 +1,8 @@
-"""The keys of a policy file: one table for the reader, which uses their names, and for the JSON Schema, which uses forms and
-words.
+"""The keys of a policy file: one table for the reader, which uses the names, and for the JSON Schema, which uses the
+forms and descriptions.
 
-A table maps a key to its description (`doc`), its form as JSON Schema, whether it is required, and the actions it belongs to.
+A table maps a key to its description (`doc`), its form as JSON Schema, whether it is required, and the actions it
+belongs to.
 
 Decision: docs/decisions/0022-policies-name-operating-points.md
 """

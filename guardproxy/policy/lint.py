@@ -1,7 +1,7 @@
 """Notes for reviewers on valid policies. `policy lint` prints them beside the errors.
 
-In: a set of policies with their checks. Out: notes with file, line and column. Kept: nothing. A `warning` is likely to be a
-mistake; a `note` is a cost or a gap that may be intended.
+In: a set of policies with their checks. Out: notes with file, line and column. Kept: nothing. A `warning` is probably
+an error; a `note` is a cost or a gap that may be intended.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Code = Literal[
 
 @dataclass(frozen=True, slots=True, order=True)
 class Note:
-    """A note at a place in a file. `code`: a stable word for programs."""
+    """A note at a place in a file. `code`: a stable identifier for programs."""
 
     path: str
     line: int
@@ -54,7 +54,7 @@ class Note:
 
 
 def notes(policies: PolicySet) -> list[Note]:
-    """All notes, sorted by file and line, each once."""
+    """Returns all notes, sorted by file and line, without duplicates."""
     notes_of_policies = {note for policy in policies.policies for note in _of(policies, policy)}
     return sorted((*notes_of_policies, *_not_scanned(policies)))
 
@@ -95,7 +95,7 @@ def _match(policy: Policy) -> Iterator[Note]:
 
 
 def _chosen(policy: Policy) -> Iterator[Note]:
-    """A note on the parts of `match` whose values the client writes itself, so that it can avoid the policy."""
+    """Yields a note on the parts of `match` whose values the client writes, so that it can avoid the policy."""
     match = policy.match
     names = sorted(match.when.names if match.when else ())
     is_used = {"models": match.models is not None, "headers": bool(match.headers)}
@@ -142,7 +142,7 @@ def _options(policies: PolicySet, policy: Policy) -> Iterator[Note]:
 
 
 def _not_scanned(policies: PolicySet) -> Iterator[Note]:
-    """A note for each direction on the kinds of texts that no check inspects."""
+    """Yields a note for each direction on the kinds of texts that no check inspects."""
     rows = [row for row in coverage(policies) if not row.checks]
     if rows and policies.policies:
         first = policies.policies[0]

@@ -1,8 +1,8 @@
 """Normal forms of the names that a client writes: models, tools, values of headers.
 
-In: a name as it stands in a request. Out: its readings, the spellings that a condition is compared with. A condition holds if
-it holds for some reading. `None` is a name that cannot be read. Every condition on it is taken to hold, because the proxy
-cannot know how the upstream reads it. Kept: a cache of pure results.
+In: a name in a request. Out: its readings, the spellings that a condition is compared with; a condition holds if it
+holds for some reading. `None` is a name that cannot be read: every condition on it holds, because the proxy cannot
+know how the upstream reads it. Kept: a cache of pure results.
 """
 
 from __future__ import annotations
@@ -27,23 +27,25 @@ _SPACES = re.compile(r"\s+")
 
 
 def small(text: str) -> str:
-    """The text in lower case and compatibility form (NFKC)."""
+    """Returns the text in lower case and compatibility form (NFKC)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def folded(text: str) -> str:
-    """The text in lower case and compatibility form (NFKC), without white space, control and format characters."""
+    """Returns the text in lower case and compatibility form (NFKC), without white space, control and format
+    characters."""
     return "".join(char for char in small(text) if unicodedata.category(char) not in ("Cc", "Cf", "Zs", "Zl", "Zp"))
 
 
 def folded_value(text: str) -> str:
-    """The value of a header in lower case, with single spaces and no spaces at its ends."""
+    """Returns the value of a header in lower case, with single spaces and no spaces at its ends."""
     return _SPACES.sub(" ", small(text)).strip()
 
 
 @lru_cache(maxsize=4096)
 def model_readings(name: str) -> tuple[str, ...] | None:
-    """The name in normal form, the parts after each separator, each also without its variant and its version."""
+    """Returns the name in normal form and the parts after each separator, each also without its variant and its
+    version."""
     if not name or len(name) > LIMIT_CHARS:
         return None
     plain = folded(name)
@@ -70,7 +72,8 @@ def _shortened(part: str) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def tool_readings(name: str) -> tuple[str, ...] | None:
-    """The name of a tool in normal form, and the parts after each separator (`server__shell`, `functions.shell`)."""
+    """Returns the name of a tool in normal form, and the parts after each separator (`server__shell`,
+    `functions.shell`)."""
     if not name or len(name) > LIMIT_CHARS:
         return None
     plain = folded(name)
@@ -82,6 +85,6 @@ def tool_readings(name: str) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=4096)
 def value_readings(value: str) -> tuple[str, ...]:
-    """The value of a header in normal form, and each of its comma-separated parts."""
+    """Returns the value of a header in normal form, and each of its comma-separated parts."""
     parts = [folded_value(part) for part in value.split(",")[:LIMIT_PARTS]]
     return tuple(dict.fromkeys((folded_value(value), *parts)))

@@ -1,6 +1,6 @@
 """Reads `operators:` of a rule: `{CREDIT_CARD: {type: mask, chars_to_mask: 12}, DEFAULT: redact}`.
 
-In: the node. Out: frozen `Operators`; mistakes are noted in the `FileReading` like all others of the file.
+In: the node. Out: frozen `Operators`; errors are added to the `FileReading` like all others of the file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WANTED = "an operator, like `hash` or `{type: mask, chars_to_mask: 12}`"
 
 
 def read_operators(reading: FileReading, node: YamlNode | None) -> Operators:
-    """The operators of a rule; placeholders if the rule has no `operators`."""
+    """Returns the operators of a rule; placeholders if the rule has no `operators`."""
     if node is None:
         return PLACEHOLDERS
     entries = reading.mapping(node, "a mapping from labels to operators, like `{CREDIT_CARD: mask, DEFAULT: hash}`")
@@ -51,7 +51,7 @@ def read_operators(reading: FileReading, node: YamlNode | None) -> Operators:
 
 
 def unrestorable(operators: Operators) -> str:
-    """The first operator whose replacement cannot be turned back into the value; empty if all can."""
+    """Returns the first operator whose replacement cannot be restored to the value, or an empty text."""
     of = {**operators.by_label, DEFAULT: operators.default}
     return next(
         (f"`{operator.type}` for {label}" for label, operator in of.items() if operator.type != "placeholder"), ""

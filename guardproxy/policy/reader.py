@@ -1,10 +1,12 @@
 """Reads the files of a folder into policies.
 
-In: the contents of the files. Out: frozen `Policy` values, those with the overrides of tenants after the policy of their
-file, and all errors, with file, line and column. Kept: nothing. The options of checks are examined when the checks are built.
+In: the contents of the files. Out: frozen `Policy` values, policies with a tenant's overrides after the policy of
+their file, and all errors with file, line and column. Kept: nothing. The options of checks are examined when the
+checks are built.
 
-A policy that extends another is read as a single tree: its own tree laid over the tree of its baseline (`extending.py`).
-Variables are replaced before that (`variables.py`). A policy may set a variable of its baseline again.
+A policy that extends another is read as a single tree: its own tree merged into the tree of its baseline
+(`extending.py`). Variables are replaced before the merge (`variables.py`). A policy may set a variable of its baseline
+again.
 """
 
 from __future__ import annotations
@@ -43,7 +45,10 @@ _WANTED = "a mapping that begins with `policy: some-name`"
 
 @dataclass(slots=True)
 class _File:
-    """A file. `reading`: its errors; `keys`: its entries; `scope`: its variables; `extends`: the name of its baseline."""
+    """A file. `reading`: its errors; `keys`: its entries; `scope`: its variables; `extends`: the name of its baseline.
+
+    `policies`: by tenant, with an empty name for the file itself; empty after an error.
+    """
 
     path: str
     root: YamlNode
@@ -58,7 +63,7 @@ class _File:
     done: bool = False
 
     def tenants(self) -> Mapping[str, YamlNode]:
-        """The overrides of each tenant, which are mappings."""
+        """Returns the overrides of each tenant, as mappings."""
         node = self.keys.get("tenants")
         tenants = node.value if node and isinstance(node.value, Mapping) else {}
         return {name: tenant for name, tenant in tenants.items() if isinstance(tenant.value, Mapping)}
@@ -67,8 +72,8 @@ class _File:
 def read_policies(
     files: Iterable[tuple[str, bytes | str]], beside: SiblingFiles | None = None
 ) -> list[Policy | PolicyError]:
-    """The policies and the errors of some files (path, content), in the order of the files. `beside`: the files that they
-    name."""
+    """Returns the policies and the errors of files (path, content), in the order of the files. `beside`: the files
+    that they name."""
     read: list[_File | PolicyError] = [_opened(path, content, beside) for path, content in files]
     named: dict[str, _File] = {}
     for file in read:
@@ -116,7 +121,7 @@ def _check_tenants(reading: FileReading, node: YamlNode | None) -> None:
 
 
 def _chain(file: _File, named: Mapping[str, _File]) -> list[_File]:
-    """The file, preceded by those that it extends; empty if a file is unknown or extends itself."""
+    """Returns the file, preceded by the files that it extends; empty if a file is unknown or extends itself."""
     chain, names = [file], [file.name]
     while chain[0].extends:
         other = named.get(chain[0].extends)
@@ -175,7 +180,7 @@ def _read(chain: list[_File]) -> None:
 
 
 def _policy(chain: list[_File], tenant: str) -> Policy:
-    """The policy of the last file, with its baselines and the overrides of a tenant."""
+    """Returns the policy of the last file, with its baselines and the overrides of a tenant."""
     file, reading = chain[-1], chain[-1].reading
     scope: Scope = {}
     for link in chain:
@@ -229,12 +234,12 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
 
 
 def _exactly(text: str) -> str:
-    """A glob that only this text matches."""
+    """Returns a glob that matches only this text."""
     return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", text)
 
 
 def _checks(reading: FileReading, node: YamlNode | None) -> dict[str, CheckSpec | None]:
-    """All checks of the file, by name; `None` for a check that could not be read, so that rules may still name it."""
+    """Returns all checks of the file, by name; `None` for a check that could not be read, so that rules may name it."""
     if node is None:
         return {}
     entries = reading.mapping(node, "a mapping of check names, like `pii: {use: pii}`") or {}
@@ -263,7 +268,7 @@ def _check(reading: FileReading, name: str, node: YamlNode) -> CheckSpec | None:
 
 
 def _opaque(reading: FileReading, node: YamlNode | None) -> frozenset[str]:
-    """The kinds of content that are refused."""
+    """Returns the kinds of content that are refused."""
     if node is None:
         return frozenset()
     if not isinstance(node.value, Mapping):

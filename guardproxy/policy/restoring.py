@@ -1,6 +1,7 @@
-"""Reads `restore` of a rule: `true`, `false`, or where values come back (`{in: [assistant], urls: [api.example.com]}`).
+"""Reads `restore` of a rule: `true`, `false`, or where values are restored (`{in: [assistant], urls:
+[api.example.com]}`).
 
-In: the node. Out: whether values come back (`None` if the rule does not say), and in which places.
+In: the node. Out: whether values are restored (`None` if the rule does not say), and in which places.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _KEYS = ("in", "urls")
 
 
 def read_restore(reading: FileReading, node: YamlNode | None) -> tuple[bool | None, Restoration]:
-    """Whether values come back, and in which places. Errors are noted."""
+    """Returns whether values are restored, and in which places. Adds errors to `reading`."""
     if node is None or not isinstance(node.value, Mapping):
         return reading.boolean(node), EVERYWHERE
     keys = reading.entries(node, "true, false or a mapping like `{in: [assistant]}`", _KEYS)

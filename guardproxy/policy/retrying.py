@@ -1,4 +1,4 @@
-"""Reads the keys of a rule with `action: retry`: its budget, its template, and what follows when no attempt is left."""
+"""Reads the keys of a rule with `action: retry`: its budget, its template, and what happens when no attempt is left."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _PLAIN = Retry("")
 
 
 def read_retry(reading: FileReading, keys: Mapping[str, YamlNode], rule: str, message: str) -> Retry:
-    """The retry that the keys of a rule describe."""
+    """Returns the retry that the keys of a rule describe."""
     attempts = reading.number(keys.get("attempts"), 1, LIMIT_ATTEMPTS, whole=True)
     total_s = reading.number(keys.get("total_s"), *LIMIT_S)
     tokens = reading.number(keys.get("total_tokens"), 1, LIMIT_TOKENS, whole=True)

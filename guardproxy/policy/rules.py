@@ -1,6 +1,7 @@
 """Reads the `rules:` of a policy file.
 
-In: the node of the list, and the names of the file's checks. Out: frozen `Rule`s; mistakes are noted in the `FileReading`.
+In: the node of the list, and the names of the file's checks. Out: frozen `Rule`s; errors are added to the
+`FileReading`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from guardproxy.policy.tree import FilePlace, YamlNode
 
 
 def read_rules(reading: FileReading, node: YamlNode | None, checks: tuple[str, ...]) -> dict[str, Rule | None]:
-    """All rules of the file, by id; `None` for a rule that could not be read, so that tests may still name it."""
+    """Returns all rules of the file, by id; `None` for a rule that could not be read, so that tests may name it."""
     if node is None:
         return {}
     rules: dict[str, Rule | None] = {}

@@ -1,7 +1,7 @@
 """Checks the names of tenants in policies: the settings must give each name to a credential.
 
-In: policies and the names of tenants. Out: `PolicyErrors` with the place of each name that no credential has. A policy for
-such a name would pass its tests and never apply. Kept: nothing.
+In: policies and the names of tenants. Out: `PolicyErrors` with the place of each name without a credential. A policy
+for such a name would pass its tests and never apply. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _METHODS: dict[str, Callable[[str, str], bool]] = {
 
 
 def refuse_strangers(policies: PolicySet, names: Sequence[str]) -> None:
-    """Raises `PolicyErrors` for names of tenants in policies that are not among `names`. A glob must match a name, or the
-    empty name of a client without a name."""
+    """Raises `PolicyErrors` for names of tenants in policies that are not among `names`. A glob must match a name, or
+    the empty name of a client without a name."""
     errors: dict[tuple[FilePlace, str], PolicyError] = {}
     for policy in policies.policies:
         for place, text, fits in _named(policy):
@@ -52,7 +52,7 @@ Named = tuple[FilePlace, str, Callable[[str], bool]]
 
 
 def _named(policy: Policy) -> Iterator[Named]:
-    """Each name in a policy with its place, and a test whether the lower-case name of a tenant fits it."""
+    """Yields each name in a policy with its place, and a test whether a tenant's lower-case name fits it."""
     match = policy.match
     for number, glob in enumerate(match.tenants or ()):
         place = match.places.get(f"tenants[{number}]", match.places.get("tenants[0]", policy.place))
@@ -69,7 +69,7 @@ def _named(policy: Policy) -> Iterator[Named]:
 
 
 def _compared(tokens: Sequence[Token], at: int) -> Iterator[tuple[Token, Callable[[str], bool]]]:
-    """The texts that an expression compares with the `tenant.name` at token `at`, each with its test."""
+    """Yields the texts that an expression compares with the `tenant.name` at token `at`, each with its test."""
     before, after = tokens[max(0, at - 2) : at], tokens[at + 3 :]
     words = [token.text for token in after[:3]]
     if len(before) == 2 and before[1].text in ("==", "!=") and before[0].kind == "text":

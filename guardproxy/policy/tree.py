@@ -1,9 +1,9 @@
 """Parses the text of a policy file into a tree of values with their places.
 
-In: the bytes or the text of a file. Out: a `YamlNode`, or a `PolicyError` with line and column. Kept: nothing. The format is
-YAML 1.2 with its core scalars, without the features that make a file mean something different from what it seems to say:
-anchors and aliases, tags, directives, tabs, characters that change the reading direction or are invisible, duplicate keys,
-keys that are not words, a second document.
+In: the bytes or the text of a file. Out: a `YamlNode`, or a `PolicyError` with line and column. Kept: nothing. The
+format is YAML 1.2 with its core scalars, without features that can make a file mean something different from what a
+reader sees: anchors and aliases, tags, directives, tabs, characters that are invisible or change the reading
+direction, duplicate keys, keys that are not words, a second document.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class _Mark(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FilePlace:
-    """A position in a file. Lines and columns start at 1; columns count characters. `path`: the path of another file (a list,
-    a policy that is extended); empty for the file itself."""
+    """A position in a file. Lines and columns start at 1; columns count characters. `path`: the path of another file
+    (a list, a baseline); empty for the file itself."""
 
     line: int = 1
     column: int = 1
@@ -53,9 +53,9 @@ class FilePlace:
 class YamlNode:
     """A value and its place.
 
-    `key`: the place of the key of a value in a mapping; otherwise the place of the value. `lead`: the number of characters
-    between the place of a text and its first character (1 for a quote), or `None` if the text is not written as it reads
-    (escapes, several lines).
+    `key`: the place of the key of a value in a mapping; otherwise the place of the value. `lead`: the number of
+    characters between the place of a text and its first character (1 for a quote); `None` if the source differs from
+    the text (escapes, several lines).
     """
 
     value: Scalar | tuple[YamlNode, ...] | Mapping[str, YamlNode]
@@ -64,7 +64,7 @@ class YamlNode:
     lead: int | None = None
 
     def plain(self) -> Any:
-        """The value without places: strings, numbers, booleans, `None`, lists and dicts of them."""
+        """Returns the value without places: strings, numbers, booleans, `None`, lists and dicts of them."""
         if isinstance(self.value, Mapping):
             return {key: node.plain() for key, node in self.value.items()}
         if isinstance(self.value, tuple):
@@ -72,7 +72,7 @@ class YamlNode:
         return self.value
 
     def located(self, path: str) -> YamlNode:
-        """The node with `path` at every place without a path."""
+        """Returns the node with `path` at every place without a path."""
         value = self.value
         if isinstance(value, Mapping):
             value = {key: node.located(path) for key, node in value.items()}
@@ -82,7 +82,7 @@ class YamlNode:
         return replace(self, value=value, place=place, key=key)
 
     def found(self) -> str:
-        """A description of the value, for messages."""
+        """Describes the value for messages."""
         match self.value:
             case None:
                 return "nothing"
@@ -99,12 +99,12 @@ class YamlNode:
 
 
 def entries(node: YamlNode) -> Mapping[str, YamlNode]:
-    """The entries of a mapping; empty for any other node."""
+    """Returns the entries of a mapping; empty for any other node."""
     return node.value if isinstance(node.value, Mapping) else {}
 
 
 def read_tree(content: bytes | str, path: str) -> YamlNode:
-    """The only document of a file. Raises `PolicyError` at the first thing that cannot be read."""
+    """Returns the only document of a file. Raises `PolicyError` for the first error."""
     text = _decoded(content, path)
     _refuse_unseen(text, path)
     try:
@@ -142,7 +142,7 @@ def _refuse_unseen(text: str, path: str) -> None:
 
 
 def unseen(text: str, start: int = 0) -> int | None:
-    """The offset of the first character that is invisible or changes the reading direction."""
+    """Returns the offset of the first character that is invisible or changes the reading direction."""
     match = _UNSEEN.search(text, start)
     return match.start() if match else None
 
@@ -215,7 +215,8 @@ def _lead(event: yaml.ScalarEvent) -> int | None:
 
 
 def core_scalar(text: str) -> Scalar:
-    """The value of an unquoted scalar by the core schema of YAML 1.2. Raises `ValueError` for an integer that is too long."""
+    """Returns the value of an unquoted scalar in YAML 1.2's core schema. Raises `ValueError` for an integer that is
+    too long."""
     if _NULL.fullmatch(text):
         return None
     if _BOOL.fullmatch(text):

@@ -1,11 +1,11 @@
 """Variables and lists of a policy file: `vars: {limit: 0.8}`, `lists: {projects: lists/projects.txt}`, and `${limit}`.
 
-In: the nodes of a file, and the lists' bytes. Out: a `Scope`, and nodes in which every `${name}` has its value. Kept:
-nothing.
+In: the nodes of a file, and the bytes of the lists. Out: a `Scope`, and nodes in which every `${name}` is replaced.
+Kept: nothing.
 
-`${name}` alone is the value itself: a number stays a number. Within a longer text it is the text of the value. A list inside
-a list is spliced into it. `$${` is a plain `${`. Variables are replaced in `match`, `checks`, `rules`, `on_error`,
-`unmapped`, `opaque`, `token_ids` and `audit`.
+A text that is only `${name}` becomes the value itself: a number stays a number. Within a longer text `${name}` becomes
+the text of the value. A list inside a list is spliced into it. `$${` gives a plain `${`. Variables are replaced in
+`match`, `checks`, `rules`, `on_error`, `unmapped`, `opaque`, `token_ids`, `enforce` and `audit`.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class SiblingFiles(Protocol):
     """Reads the files that policies name, such as lists."""
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file, by its path below the folder. Raises `OSError`."""
+        """Returns the bytes of a file, by its path below the folder. Raises `OSError`."""
         ...
 
     def shown(self, path: str) -> str:
-        """The path as messages show it."""
+        """Returns the path as messages show it."""
         ...
 
 
 def read_scope(reading: FileReading, keys: Mapping[str, YamlNode], beside: SiblingFiles | None) -> Scope:
-    """The variables and lists that `keys` declare."""
+    """Returns the variables and lists that `keys` declare."""
     scope: Scope = {}
     for name, node in _entries(reading, keys.get("vars"), "a mapping from names to values, like `{limit: 0.8}`"):
         if _is_value(reading, node):
@@ -120,8 +120,9 @@ def _entry_wrong(entry: str, before: Mapping[str, YamlNode]) -> str:
 def substituted(
     reading: FileReading, keys: Mapping[str, YamlNode], scope: Scope, own: Scope, used: set[str]
 ) -> dict[str, YamlNode]:
-    """`keys` with the values of variables. `own`: the variables of the same file; an error in the value of a variable of
-    another file is reported at its place in that file. `used`: receives the names of the used variables."""
+    """Returns `keys` with variables replaced by their values. `own`: the variables of the same file; an error in the
+    value of a variable of another file is reported at its place in that file. `used`: receives the names of the used
+    variables."""
     substitution = _Substitution(reading, scope, own, used)
     return {key: substitution.node(node) if key in PLACES else node for key, node in keys.items()}
 
