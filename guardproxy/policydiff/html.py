@@ -1,8 +1,8 @@
-"""Writes a comparison as one HTML page without scripts and external content, readable on paper.
+"""Writes a comparison as a single HTML page without scripts and external content, for screen and paper.
 
-In: changes of policies and their effects on traffic. Out: the page. All text is escaped, and characters that could reorder or
-hide other characters are written as escapes. The content security policy of the page allows its style sheet only, so a text
-from a log cannot become markup.
+In: changes of policies and their effects on traffic. Out: the page. All text is escaped, and characters that could
+reorder or hide other characters are written as escapes. The content security policy of the page allows only its style
+sheet, so a text from a log cannot become markup.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SIGNS = {"loosens": "loosens", "tightens": "tightens", "either": "loosens or ti
 
 
 def page(old: str, new: str, changed: Sequence[Change], traffic: Traffic | None) -> str:
-    """The page. `old`, `new`: the names of the two sets."""
+    """Returns the page. `old`, `new`: the names of the two sets."""
     sheet = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{sheet}'; base-uri 'none'; form-action 'none'"
     title = f"Policies: {old} and {new}"
@@ -132,7 +132,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence
 
 
 def _text(text: str) -> str:
-    """`text` as HTML, with invisible characters written as escapes."""
+    """Returns `text` as HTML, with invisible characters written as escapes."""
     plain_breaks: Mapping[str, str] = {"\n": "\n", "\t": "\t"}
     plain = "".join(
         char if char.isprintable() else plain_breaks.get(char) or char.encode("unicode_escape").decode()

@@ -1,6 +1,7 @@
-"""Compares the options of two checks of the same name and describes the differences in words.
+"""Compares the options of two checks with the same name and describes the differences in words.
 
-In: `CheckSpec`s. Out: differences. The options table of the check defines which value finds more (`checks.Option.tighter`).
+In: `CheckSpec`s. Out: differences. The options table of the check defines which value finds more
+(`checks.Option.tighter`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Difference(NamedTuple):
 
 
 def options(name: str, old: CheckSpec, new: CheckSpec) -> Iterator[Difference]:
-    """The differences between two checks called `name`."""
+    """Yields the differences between two checks with the name `name`."""
     if old.use != new.use:
         yield Difference(f"`{name}` uses {old.use} -> {new.use}", "either")
         return
@@ -56,7 +57,7 @@ def _option(subject: str, option: checks.Option | None, old: Any, new: Any) -> I
 
 
 def _items(subject: str, option: checks.Option | None, old: Any, new: Any) -> Iterator[Difference]:
-    """The items that a list gained, and those that it lost."""
+    """Yields the items that a list gained, and the items that it lost."""
     before, after = ({canonical(item): item for item in value} for value in (old, new))
     gained = [after[mark] for mark in after if mark not in before]
     lost = [before[mark] for mark in before if mark not in after]
@@ -70,7 +71,7 @@ def _items(subject: str, option: checks.Option | None, old: Any, new: Any) -> It
 
 
 def shown(value: Any) -> str:
-    """The value of an option as a file writes it."""
+    """Returns the value of an option as a file writes it."""
     if value is None or value == "":
         return "(nothing)" if value == "" else "(default)"
     if isinstance(value, (list, tuple)):

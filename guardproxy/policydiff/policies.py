@@ -1,10 +1,11 @@
 """Compares two sets of policies: the changes in words, and the effect of each change on protection.
 
-In: policies, in any order. Out: changes, sorted by the name of the policy. Policies, checks, rules and items of lists are
-matched by name, so moving them is no change. Kept: nothing.
+In: policies, in any order. Out: changes, sorted by the name of the policy. Policies, checks, rules and items of lists
+are matched by name, so their order is irrelevant. Kept: nothing.
 
-The files alone determine the effect of a change: `tightens` (checks find more, or rules do more), `loosens`, `either` (it
-depends on the texts), `neutral` (only records, messages and costs change). `policy/strictness.py` holds the order.
+The effect of a change follows from the files alone: `tightens` (checks find more, or rules do more), `loosens`,
+`either` (it depends on the texts), `neutral` (only records, messages and costs change). `policy/strictness.py` defines
+the order.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Change:
 
 
 def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
-    """All changes between two sets."""
+    """Returns all changes between two sets."""
     before, after = ({policy.name: policy for policy in policies} for policies in (old, new))
     gone, fresh = (
         {name: policy for name, policy in these.items() if name not in those and not policy.tenant}
@@ -88,7 +89,7 @@ def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
 
 
 def _tenants(before: Mapping[str, Policy], after: Mapping[str, Policy]) -> Iterator[Change]:
-    """The changes that affect a single tenant, whose overrides can only be stricter than the file."""
+    """Yields the changes that affect a single tenant, whose overrides can only be stricter than the file."""
     for name in sorted(before.keys() | after.keys()):
         policy = after.get(name) or before[name]
         if not policy.tenant or not (policy.file in before and policy.file in after):
@@ -105,7 +106,7 @@ def _tenants(before: Mapping[str, Policy], after: Mapping[str, Policy]) -> Itera
 
 
 def _bare(policy: Policy) -> Policy:
-    """A policy without the fields that do not change its decisions."""
+    """Returns a policy without the fields that do not affect its decisions."""
     rules = tuple(replace(rule, place=FilePlace()) for rule in sorted(policy.rules, key=lambda rule: rule.id))
     return replace(policy, name="", source="", root="", place=FilePlace(), rules=rules, tests=(), description="")
 
@@ -115,12 +116,12 @@ def _count(rules: Sequence[Rule]) -> str:
 
 
 def _least(policy: Policy, effect: Effect) -> Effect:
-    """The effect of adding or removing a whole policy: neutral if all its rules only record."""
+    """Returns the effect of adding or removing a whole policy: neutral if all its rules only record."""
     return effect if any(map(_bites, policy.rules)) else "neutral"
 
 
 def _bites(rule: Rule) -> bool:
-    """Whether a rule changes anything but the record."""
+    """Whether a rule changes more than the record."""
     return rule.mode == "enforce" and rule.action != "flag"
 
 
@@ -147,7 +148,8 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
 
 
 def _scope(old: Match, new: Match) -> str:
-    """The tenants, models and routes that both policies are limited to, in words; empty if there is no common limit."""
+    """Describes the tenants, models and routes to which both policies are limited; empty if there is no common
+    limit."""
     both = (("tenant", old.tenants, new.tenants), ("model", old.models, new.models), ("route", old.routes, new.routes))
     parts = [f"{word} {' or '.join(before)}" for word, before, after in both if before and before == after]
     return f" for {', '.join(parts)}" if parts else ""
@@ -182,7 +184,7 @@ def _listed(items: Sequence[Any]) -> str:
 
 
 def _on_error(name: str, old: Policy, new: Policy) -> Iterator[Difference]:
-    """The difference of `on_error` of a check, if one of the policies sets it for this check."""
+    """Yields the difference of `on_error` of a check, if a policy sets it for this check."""
     own = old.checks[name].on_error, new.checks[name].on_error
     before, after = own[0] or old.on_error, own[1] or new.on_error
     if any(own) and before != after:
@@ -190,7 +192,7 @@ def _on_error(name: str, old: Policy, new: Policy) -> Iterator[Difference]:
 
 
 def _named_checks(old: Policy, new: Policy) -> Iterator[Difference]:
-    """Checks that are new or gone. Their effect appears in the changes of the rules that name them."""
+    """Yields added and removed checks. Their effect appears in the changes of the rules that use them."""
     for name in sorted({*new.checks} - {*old.checks}):
         yield Difference(f"the check `{name}` is new ({new.checks[name].use})", "neutral")
     for name in sorted({*old.checks} - {*new.checks}):
@@ -251,7 +253,7 @@ def _rule(old: Rule, new: Rule) -> Iterator[Difference]:
 
 
 def _of_action(old: Rule, new: Rule) -> Iterator[Difference]:
-    """The differences of the fields that belong to the action of a rule."""
+    """Yields the differences of the fields that belong to the action of a rule."""
     for label in sorted({"DEFAULT", *old.operators.by_label, *new.operators.by_label}):
         before, after = old.operators.of(label), new.operators.of(label)
         if before != after:
@@ -274,7 +276,7 @@ def _of_action(old: Rule, new: Rule) -> Iterator[Difference]:
 def _fields(
     old: Policy | Rule | Retry, new: Policy | Rule | Retry, prefix: str, skipped: Sequence[str] = ()
 ) -> Iterator[Difference]:
-    """The differences of all fields that hold a single plain value."""
+    """Yields the differences of all fields with a single plain value."""
     for field in fields(old):
         name = field.name
         if name in _BY_HAND or name in _NOT_SHOWN or name in skipped:
@@ -287,7 +289,7 @@ def _fields(
 
 
 def _opaque(old: Policy, new: Policy) -> Iterator[Difference]:
-    """The differences of `opaque`, by kind of content."""
+    """Yields the differences of `opaque`, by kind of content."""
     for kind in sorted(old.opaque ^ new.opaque):
         fresh = kind in new.opaque
         was, now = ("pass", "refuse") if fresh else ("refuse", "pass")
@@ -301,7 +303,7 @@ def _ranked(name: str, old: Any, new: Any) -> Effect:
 
 
 def _places(on: frozenset[Any]) -> str:
-    """Directions and kinds, in the shortest form that a file can use."""
+    """Returns directions and kinds in the shortest form that a file can use."""
     left = set(on)
     words: list[str] = []
     for direction, kinds in KINDS_OF.items():
@@ -317,7 +319,7 @@ def _places(on: frozenset[Any]) -> str:
 
 
 def expression_text(when: Expression, inside: bool = False) -> str:
-    """An expression as a file writes it."""
+    """Returns an expression as a file writes it."""
     if isinstance(when, Name):
         return when.name
     words = " and " if isinstance(when, And) else " or "
