@@ -1,6 +1,6 @@
 """Compares the result of a scene with the expectations of its test, and with its result at other cuts.
 
-In: `Expectation` and `SceneResult`. Out: mismatches, in words, with both texts where texts differ. Kept: nothing.
+In: `Expectation` and `SceneResult`. Out: mismatches in words, with both texts if texts differ. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from guardproxy.policytest.playing import Delivery, RuleHit, SceneResult, TextFi
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """An expectation that was not met. `wanted`, `got`: the texts to compare, where texts differ."""
+    """An expectation that the result does not meet. `wanted`, `got`: the texts to compare, if texts differ."""
 
     message: str
     wanted: str | None = None
@@ -22,7 +22,7 @@ class Mismatch:
 
 
 def mismatches(expected: Expectation, result: SceneResult) -> Iterator[Mismatch]:
-    """All expectations that the result does not meet."""
+    """Yields all expectations that the result does not meet."""
     yield from _rules(expected, result)
     if expected.decision is not None and expected.decision != result.decision:
         why = f" ({result.trouble})" if result.trouble else ""
@@ -35,16 +35,18 @@ def mismatches(expected: Expectation, result: SceneResult) -> Iterator[Mismatch]
 
 
 def unmet(facts: RequestFacts) -> str:
-    """The message for a test whose request the policy does not match."""
+    """Returns the message for a test whose request the policy does not match."""
     parts = [f"route {facts.route}", f"model `{facts.model}`", f"tenant `{facts.tenant}`"]
     parts += [f"{name}: {value}" for name, value in sorted(facts.headers.items())]
     return f"the policy's `match` does not hold for {', '.join(parts)}"
 
 
 def disagreement(first: SceneResult, other: SceneResult, how: str, *, alike: bool) -> Iterator[Mismatch]:
-    """Compares the results of one scene at two cuts. They must have the same decision, rules, findings and client's text.
-    `how`: describes the cuts of `other`. `alike`: both answers were streamed, or both were whole. If not, the client may get
-    more or less of an answer that was ended early."""
+    """Compares the results of a scene at two cuts: decision, rules, findings and the client's text must be equal.
+
+    `how`: describes the cuts of `other`. `alike`: whether both answers were streamed or both were whole. If not, the
+    client may get more or less of an answer that was ended early.
+    """
     if first.decision != other.decision:
         yield Mismatch(f"{how}, the decision is {other.decision}, not {first.decision}")
     for hit in sorted(set(first.hits) - set(other.hits)):

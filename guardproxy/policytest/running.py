@@ -1,6 +1,6 @@
-"""Runs the tests of all policies, each against its own policy only, and lists the rules that no test exercises.
+"""Runs the tests of all policies, each against its own policy only, and lists the rules that no test covers.
 
-In: policies, a function that reads a file beside them, a clock. Out: a result for each test. Kept: nothing.
+In: policies, a function that reads a file from their folder, a clock. Out: a result for each test. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from guardproxy.replay import rerun
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """The result of a test. `mismatches`: the expectations that were not met; `rules`: the rules that held, shadow rules
-    included; `plays`: how often the scene was played; `skipped`: why the test did not run, empty if it ran."""
+    """The result of a test. `mismatches`: the expectations that the result does not meet. `rules`: the rules that
+    held, with shadow rules. `plays`: how often the scene was played. `skipped`: why the test did not run, or empty."""
 
     policy: Policy
     test: PolicyTest
@@ -45,8 +45,8 @@ def run_tests(
     *,
     left_out: Sequence[str] = (),
 ) -> Iterator[CaseResult]:
-    """Runs the tests whose name, or `policy: name`, matches the pattern `only`. `left_out`: kinds of checks that are not
-    available; a test is skipped if it expects a finding of such a check."""
+    """Yields results of the tests whose name, or `policy: name`, matches the pattern `only`. `left_out`: types of
+    checks that are not available; a test that expects a finding of such a check is skipped."""
     for policy in policies.policies:
         for test in policy.tests:
             if fnmatchcase(test.name, only) or fnmatchcase(f"{policy.name}: {test.name}", only):
@@ -59,7 +59,7 @@ def run_tests(
 
 
 def untested(policies: Iterable[Policy], results: Sequence[CaseResult]) -> list[tuple[Policy, str]]:
-    """The rules that hold in no test, tests of the policies that a policy extends included."""
+    """Returns the rules that hold in no test, including the tests of policies that the policy extends."""
     exercised = {(result.policy.name, rule) for result in results for rule in result.rules}
     return [
         (policy, rule.id)
@@ -71,7 +71,7 @@ def untested(policies: Iterable[Policy], results: Sequence[CaseResult]) -> list[
 
 
 def _needs(policy: Policy, test: PolicyTest, left_out: Sequence[str]) -> str:
-    """The name of a check that the test needs and that is not available; empty if the test can run."""
+    """Returns the name of an unavailable check that the test needs; empty if the test can run."""
     expected = test.expected
     rules = {expected.rule, *(expected.rules or ()), *(expected.shadow or ())}
     names = {name for rule in policy.rules if rule.id in rules for name in rule.when.names()}
