@@ -1,4 +1,5 @@
-"""Redaction: operators, placeholders, stand-ins for values of a fixed shape, and where values come back."""
+"""Redaction: operators, placeholders, stand-ins for values of a fixed shape, and the places where values are
+restored."""
 
 from __future__ import annotations
 

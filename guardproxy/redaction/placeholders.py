@@ -1,9 +1,10 @@
-"""Placeholders: texts that replace redacted values, and how the values come back.
+"""Placeholders: texts that replace redacted values, and the check that restores the values.
 
-`[EMAIL_ADDRESS_kqvmzrtbnxwp]`: a label and twelve letters of an HMAC over tenant, label and value. Nothing is stored: the
-same value gives the same placeholder on every replica, after every restart, in every turn, and since a client sends its
-conversation again with each request, the values to restore are always at hand. It has letters only, so that no check takes
-it for a number, and no quote or backslash, so that JSON stays JSON. A placeholder that this exchange did not make stays text.
+`[EMAIL_ADDRESS_kqvmzrtbnxwp]`: a label and twelve letters of an HMAC over tenant, label and value. Nothing is stored:
+the same value gives the same placeholder on every replica, after every restart and in every turn. A client sends its
+conversation again with each request, so the values to restore are always at hand. A placeholder has letters only, so
+that no check takes it for a number, and no quote or backslash, so that JSON stays valid. A placeholder that this
+exchange did not make is not restored.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ _BEGUN = re.compile(rf"\[(?:[A-Z][A-Z0-9_]{{0,{LABEL_LIMIT}}}(?:_[{LETTERS}]{{0,
 IN_URL = "PLACEHOLDER_IN_URL"
 IN_OTHER_TEXT = "PLACEHOLDER_IN_OTHER_TEXT"
 WITHHELD = frozenset((IN_URL, IN_OTHER_TEXT))
-"""Labels of placeholders that stay: it would be part of a URL, or it stands in a kind of text that the policy leaves out."""
+"""Labels of placeholders that are not restored: inside a URL, or in a kind of text that the policy leaves out."""
 
 
 def mint(key: bytes, tenant: str, label: str, value: str) -> str:
-    """The placeholder of `value`. `key`: at least 16 secret bytes, the same on every replica."""
+    """Returns the placeholder of `value`. `key`: at least 16 secret bytes, the same on every replica."""
     plain = f"{len(tenant)}:{tenant}{len(label)}:{label}{value}".encode()
     digest = hmac.digest(key, plain, hashlib.sha256)
     bits = int.from_bytes(digest[:8], "big")
@@ -58,13 +59,16 @@ def mint(key: bytes, tenant: str, label: str, value: str) -> str:
 
 
 def hashed(key: bytes, tenant: str, hash_type: str, value: str) -> str:
-    """The keyed hash of `value` in hexadecimal digits: `hash_type` is `sha256` or `sha512`."""
+    """Returns the keyed hash of `value` in hexadecimal digits. `hash_type`: `sha256` or `sha512`."""
     return hmac.new(key, f"hash {len(tenant)}:{tenant}{value}".encode(), hash_type).hexdigest()
 
 
 def alternation(texts: Sequence[str], depth: int = 6) -> str:
-    """The regular expression of any of `texts`, of which the longest that is there matches. Texts with a common beginning
-    are tried together, `depth` times at most: a place of a text costs the logarithm of their number, not the number."""
+    """Returns a regular expression that matches any of `texts`, the longest first.
+
+    Texts with a common beginning are grouped, at most `depth` levels deep, so that the cost at each place of a text
+    grows with the logarithm of the number of `texts` and not with the number.
+    """
     if depth == 0 or len(texts) <= _FEW:
         return "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))
     if shared := commonprefix(texts):  # noqa: RUF071 - of characters is meant
@@ -79,7 +83,7 @@ def alternation(texts: Sequence[str], depth: int = 6) -> str:
 
 @dataclass(slots=True)
 class _Reader:
-    """The state of a text that was read up to `at`."""
+    """The URL reading of a text, which was read up to the index `at`."""
 
     reading: Reading
     at: int
@@ -87,10 +91,10 @@ class _Reader:
 
 @dataclass(slots=True)
 class Restoring:
-    """A check that finds this exchange's own placeholders and stand-ins, so that they are put back like any other edit.
+    """A check that finds this exchange's own placeholders and stand-ins, so that they are restored like any other edit.
 
-    `values`: what stands for a value -> the value. `restorations`: where it may come back; everywhere but in URLs by default. A
-    placeholder that stays is a finding too, with a label of `WITHHELD`.
+    `values`: maps placeholders and stand-ins to the values behind them. `restorations`: where each may be restored;
+    everywhere but in URLs by default. A placeholder that is not restored is a finding too, with a label of `WITHHELD`.
     """
 
     values: Mapping[str, str]
@@ -151,9 +155,9 @@ class Restoring:
         return Scan(tuple(found), settled, settled, state=state)
 
     def _label(self, window: Window, match: re.Match[str], state: _Reader, end: int) -> str | None:
-        """The label of a placeholder, which says whether its value comes back; `None` where more text is needed.
+        """Returns the label of a placeholder, which says whether its value is restored; `None` if more text is needed.
 
-        `end`: where the string that holds it ends.
+        `end`: the end of the JSON string that contains the placeholder.
         """
         state.reading.feed(window.text[state.at : match.start()])
         state.at = match.start()
@@ -169,7 +173,8 @@ class Restoring:
         return None if follows is None else IN_URL if follows else "PLACEHOLDER"
 
     def _unfinished(self, text: str, found: Sequence[tuple[int, int]]) -> int:
-        """The offset from which more text could complete or lengthen a placeholder; the end of the text where it could not."""
+        """Returns the offset from which more text could complete or lengthen a placeholder; otherwise the end of the
+        text."""
         begun = text.rfind("[")  # a placeholder holds no other placeholder, so only the last can still be open
         end = begun if begun >= 0 and _BEGUN.match(text, begun) else len(text)
         for at in range(max(0, len(text) - self._longest), end):

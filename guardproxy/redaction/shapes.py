@@ -1,7 +1,7 @@
-"""Shapes: what a JSON schema of the request demands of one place in a JSON text (tool arguments, a JSON answer).
+"""Shapes: the demands of a request's JSON schema on one place in a JSON text (tool arguments, a JSON answer).
 
-In: a schema and a path. Out: the constraints on the string that stands there. Only local `$ref`s are followed.
-Where a schema leaves several ways open (`anyOf`, an optional field), each is a constraint of its own.
+In: a schema and a path. Out: the constraints on the string at that path. Only local `$ref`s are followed. Where a
+schema allows alternatives (`anyOf`, an optional field), each alternative gives its own constraint.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SHORT_CHARS = 80  # a place for fewer characters may be too short for a placehol
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """What one way through a schema asks of a string or a number. `fixed`: it is one of some given values."""
+    """What one alternative of a schema demands of a string or a number. `fixed`: only listed values are allowed."""
 
     fixed: bool = False
     formats: tuple[str, ...] = ()
@@ -47,28 +47,30 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """A schema, `where` in the request it stands, and the place in what it describes where a text stands (`at`)."""
+    """A schema, the place of the schema in the request (`where`), and the path of a text in the described value
+    (`at`)."""
 
     where: str
     schema: Any
     at: Path = ()
 
     def constraints(self, path: Path = (), *kinds: str) -> tuple[Constraint, ...]:
-        """The constraints on the value at `path`, one for each way that takes one of `kinds` (`string`, if none is named)."""
+        """Returns the constraints on the value at `path`, one for each alternative that allows one of `kinds` (default:
+        `string`)."""
         ways = [
             way for way in self._ways((*self.at, *path)) if any(_may_be(way, kind) for kind in kinds or ("string",))
         ]
         return tuple(dict.fromkeys(map(_constraint, ways))) or (Constraint(),)
 
     def declares(self, path: Path) -> bool:
-        """Whether the last step of the path is a property that the schema names."""
+        """Whether the last step of the path is a property that is listed in the schema."""
         *before, last = (*self.at, *path)
         ways = self._ways(before)
         return any(last in _object(schema.get("properties")) for way in ways for schema in way)
 
     @property
     def said(self) -> Path:
-        """`at` as a record may show it: a key that the schema does not name comes from a text and becomes `*`."""
+        """Returns `at` as a record may show it: a key that is not in the schema comes from a text and becomes `*`."""
         steps = enumerate(self.at, 1)
         return tuple(
             step if isinstance(step, int) or Shape("", self.schema, self.at[:end]).declares(()) else "*"
@@ -84,8 +86,11 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """What a request says of its answer: the arguments of each tool by its name, the whole text if it is JSON, and the
-    documents that it may cite, by the paths of their texts (empty: not a plain text)."""
+    """The schemas of a request for its answer.
+
+    `tools`: the arguments of each tool by its name. `answer`: the whole text, if it is JSON. `documents`: the texts
+    that the answer may cite, by the paths of their documents; empty for a document that is not plain text.
+    """
 
     tools: Mapping[str, Shape] = field(default_factory=dict)
     answer: Shape | None = None
@@ -96,7 +101,7 @@ class Shapes:
         return Shape(found.where, found.schema, at) if found and at else found
 
     def named(self, where: str, at: Iterable[str | int]) -> Shape | None:
-        """The shape that a record names."""
+        """Returns the shape with this place in the request, which a record holds, and this path."""
         every = (*self.tools.values(), *((self.answer,) if self.answer else ()), NAME)
         return next((Shape(shape.where, shape.schema, tuple(at)) for shape in every if shape.where == where), None)
 
@@ -114,8 +119,11 @@ def _list(value: Any) -> list[Any]:
 
 
 def _spread(root: Any, schema: Any, done: dict[int, list[Way]] | None = None) -> list[Way]:
-    """The ways of a schema, its references and combinations resolved. `done`: what is known, or under way: a schema that
-    leads back to itself asks nothing more, and one that many refer to is read once."""
+    """Returns the alternatives of a schema with references and combinations resolved.
+
+    `done`: the results so far. A schema that leads back to itself adds no demand, and a schema with many references to
+    it is read once.
+    """
     if not isinstance(schema, dict):
         return [()]
     done = {} if done is None else done
@@ -134,7 +142,7 @@ def _spread(root: Any, schema: Any, done: dict[int, list[Way]] | None = None) ->
 
 
 def _both(parts: Iterable[list[Way]]) -> list[Way]:
-    """Every combination of the ways of all parts; a schema that several parts name appears once."""
+    """Returns every combination of the alternatives of all parts; a schema that several parts name appears once."""
     start: list[Way] = [()]
     return reduce(
         lambda done, more: [_joined(first, second) for first in done for second in more][:WAYS_LIMIT], parts, start
@@ -156,7 +164,8 @@ def _resolved(root: Any, reference: str) -> Any:
 
 
 def _step(root: Any, ways: list[Way], step: str | int) -> list[Way]:
-    """The ways of the child at `step`. Ways that name the child win over those that only do not forbid it."""
+    """Returns the alternatives of the child at `step`. Alternatives that name the child win over those that only allow
+    it."""
     kind = "array" if isinstance(step, int) else "object"
     named: list[Way] = []
     for way in ways:
