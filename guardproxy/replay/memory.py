@@ -1,4 +1,4 @@
-"""Reads from a record what a replayed exchange takes from it: the findings of its checks, tokens and conditions."""
+"""Provides a replayed exchange with the results in a record: findings of checks, tokens and conditions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CATALOGUES = frozenset(("pii", "secrets"))
 
 
 class Memory:
-    """The recorded findings, by attempt, place and text. `attempt`: the number of the answer under way."""
+    """The recorded findings, by attempt, place and text. `attempt`: the number of the current answer."""
 
     def __init__(self, record: Record, policies: PolicySet) -> None:
         self._specs = {
@@ -53,7 +53,7 @@ class Memory:
                         self._values[finding.check, value] = (finding.label, finding.score)
 
     def perform(self, command: RunScans) -> Scanned:
-        """The scans that the record has for these jobs."""
+        """Returns the recorded scans for these jobs."""
         return Scanned(tuple(map(self.scan, command.jobs)), self.at_s)
 
     def scan(self, job: Job) -> Scan:
@@ -75,7 +75,8 @@ class Memory:
         return self._recorded(window, scan, check)
 
     def _recorded(self, window: Window, scan: Scan, check: Check) -> Scan:
-        """The scan of a new or changed check, with the recorded findings of masked values that the check looks for."""
+        """Returns the scan of a new or changed check, with the recorded findings of masked values that it would
+        find."""
         found, done, wanted = list(scan.findings), scan.settled, check.traits.labels
         for finding in self._masks_in(window):
             where = (window.channel.direction, window.channel.path, finding.label)
@@ -98,7 +99,7 @@ class Memory:
         return not isinstance(least, int | float) or finding.score >= least
 
     def _masks_in(self, window: Window) -> Iterator[Finding]:
-        """The recorded findings whose values are masked in the window's text."""
+        """Yields the recorded findings whose values are masked in the window's text."""
         for shown, text in self._at(window):
             seen = view(shown).text if text.encoded else shown
             if not seen.startswith(window.text, window.start):
@@ -110,7 +111,7 @@ class Memory:
             return
 
     def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
-        """The masked values that this check found in another text, as it would find them here too."""
+        """Yields masked values that this check found in another text, so that it would find them here too."""
         restored = {
             finding.start for finding in self.findings(window, RESTORE) or ()
         }  # placeholders of the wire, not masked values
@@ -127,8 +128,8 @@ class Memory:
         return found or self._elsewhere.get((attempt, channel.direction, channel.path), [])
 
     def findings(self, window: Window, name: str) -> tuple[Finding, ...] | None:
-        """The recorded findings of a check in the window's text, which may be the beginning of a recorded text; `None` if
-        the check did not read the text."""
+        """Returns the recorded findings of a check in the window's text, which may be the beginning of a recorded
+        text; `None` if the check did not read the text."""
         candidates = self._at(window)
         same = [text for shown, text in candidates if _reads(shown, text, window.text, str.__eq__)] or [
             text for shown, text in candidates if _reads(shown, text, window.text, str.startswith)
@@ -144,25 +145,28 @@ class Memory:
         )
 
     def _mended(self, window: Window, finding: RecordedFinding) -> str | None:
-        """The text that replaced this text. It is recorded with the next answer."""
+        """Returns the text that replaced this text. It is recorded with the next answer."""
         return next((shown for shown, _ in self._at(window, later=1)), "") if finding.repair else None
 
 
 def _reads(shown: str, text: RecordedText, window: str, same: Callable[[str, str], bool]) -> bool:
-    """Whether a window is of a recorded text. The window may hold the raw text of JSON, or the decoded text."""
+    """Whether a window belongs to a recorded text. The window may hold the raw text of JSON, or the decoded text."""
     return same(shown, window) or (text.encoded and same(view(shown).text, window))
 
 
 def settled(window: Window, found: tuple[Finding, ...]) -> Scan:
-    """A scan that settles all of a window."""
+    """Returns a scan that settles a whole window."""
     return Scan(found, window.start + len(window.text), window.start)
 
 
 @dataclass(frozen=True, slots=True)
 class _RestoredValues:
-    """Finds only placeholders that the live run found. Masks in the record have the same syntax, but were never restored. The
-    recorded labels hold again, unless the policies restore values in other places than the record's `places` (`None`: the
-    record is of a version without such places)."""
+    """Finds only placeholders that the live run found: masks in the record have the same syntax, but were never
+    restored.
+
+    The recorded labels are used again, unless the policies restore values in other places than the record's `places`
+    (`None`: the record's version has no such places).
+    """
 
     values: Mapping[str, str]
     restorations: Mapping[str, Restoration]
@@ -199,7 +203,7 @@ def _kinds(kinds: Sequence[str] | None) -> frozenset[Kind] | None:
 class RecordedHistory:
     """The `History` of a recorded exchange. `counted_tokens`: the tokens of each attempt.
 
-    Answers are neither quoted nor repaired again, as the next answer is in the record.
+    Answers are neither quoted nor repaired again, because the next answer is in the record.
     """
 
     record: Record
