@@ -1,8 +1,8 @@
-"""Compiles a schema so that values can be judged by it, or says why it is refused.
+"""Compiles a JSON schema for judging values, or refuses it with a reason.
 
-Refused: schemas above the limits of size or depth, schemas that the meta-schema of their draft rejects, custom dialects,
-references that lead out of the given documents or in a circle, patterns without a bound on their time. The work is
-linear in the size of the schema, so its limits are also the cap on the time that compiling takes.
+Refused are schemas above the limits of size or depth, schemas that the meta-schema of their draft rejects, custom
+dialects, references that lead out of the given documents or in a circle, and patterns without a bound on their time.
+The work is linear in the size of the schema, so the limits on size also bound the compile time.
 """
 
 from __future__ import annotations
@@ -37,16 +37,17 @@ _BY_KEY = ("dependentSchemas", "dependencies")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 Read = Callable[[str], Any]
-"""A document by its path below the folder of the schema's own file. Raises `SchemaError`."""
+"""Returns a document by its path below the folder of the schema's own file. Raises `SchemaError`."""
 
 
 class SchemaError(ValueError):
-    """A schema that cannot be used. The message gives the reason and the place in the schema, and quotes no text of it."""
+    """A schema that cannot be used. The message gives the reason and the place in the schema, without quoting its
+    text."""
 
 
 @dataclass(slots=True, eq=False)
 class Compiled:
-    """A schema that can be used. `errors` judges complete values; `Prefix` walks `schema` with `resolver`."""
+    """A schema that is ready for use. `errors` judges complete values; `Prefix` walks `schema` with `resolver`."""
 
     schema: Any
     draft: Draft
@@ -63,25 +64,28 @@ class Compiled:
         self._base = self.draft.validator({}, registry=Registry())
 
     def validator(self, schema: Any, resolver: Any) -> Any:
-        """The library's validator for a part of the schema. Use inside `counted`."""
+        """Returns the library's validator for a part of the schema. Use inside `limit_steps`."""
         return self._base.evolve(schema=schema, _resolver=resolver)
 
     def errors(self, value: Any) -> Iterator[Any]:
-        """The errors of a complete value. Use inside `counted`."""
+        """Yields the errors of a complete value. Use inside `limit_steps`."""
         if self._whole is None:
             self._whole = self.validator(self.schema, self.resolver)
         errors: Iterator[Any] = self._whole.iter_errors(value)
         return errors
 
     def judge(self, value: Any, chars: int = 0) -> list[Any]:
-        """All errors of a complete value that was written in `chars` characters. Raises `CostError`."""
+        """Returns all errors of a complete value whose text has `chars` characters. Raises `CostError`."""
         with counted(allowed(chars)):
             return list(self.errors(value))
 
 
 def compile_schema(schema: Any, *, default: str = LATEST, path: str = "", read: Read | None = None) -> Compiled:
-    """The schema, ready for use. `default`: the draft where `$schema` names none. `path`: the file that it stands in,
-    whose neighbours `read` gives. Raises `SchemaError`."""
+    """Compiles a schema.
+
+    `default`: the draft if `$schema` names none. `path`: the schema's own file. `read`: returns other documents from
+    that file's folder. Raises `SchemaError`.
+    """
     try:
         return _compile(schema, default, path, read)
     except (CostError, RecursionError):
@@ -129,7 +133,7 @@ def _draft(schema: Any, default: str) -> Draft:
 
 
 def _own(schema: Any, chosen: Draft) -> Any:
-    """A copy that is ours, without `$schema`: the library would take its own validator class for one that names it."""
+    """Returns a copy without `$schema`: the library would use its own validator class for a schema that names it."""
     try:
         text = json.dumps(schema)
     except (TypeError, ValueError, RecursionError):
@@ -159,7 +163,7 @@ def _copy(node: Any, chosen: Draft, *, plain: bool, depth: int) -> Any:
 
 
 def _check_shape(schema: Any, chosen: Draft) -> None:
-    """Holds a schema to its draft's meta-schema. Formats are not looked at: a pattern is ours to compile."""
+    """Checks a schema against its draft's meta-schema, except for formats: `searcher` checks the patterns."""
     from referencing import Registry  # noqa: PLC0415
 
     meta = chosen.validator(chosen.validator.META_SCHEMA, registry=Registry())
@@ -245,7 +249,7 @@ def _check_patterns(schema: dict[str, Any]) -> None:
 
 
 def _in_place(schema: dict[str, Any]) -> Iterator[Any]:
-    """The schemas below that judge the same value."""
+    """Yields the subschemas that judge the same value."""
     for word in _INSIDE:
         yield from schema.get(word, ())
     for word in _SAME:
@@ -256,7 +260,7 @@ def _in_place(schema: dict[str, Any]) -> Iterator[Any]:
 
 
 def _refuse_circles(edges: dict[int, list[int]]) -> None:
-    """A schema that comes back to itself without a step into the value can never be answered."""
+    """Refuses a schema that refers to itself without a step into the value: its judgement would never end."""
     done: set[int] = set()
     for start, inside in edges.items():
         path: dict[int, Iterator[int]] = {} if start in done else {start: iter(inside)}

@@ -1,9 +1,9 @@
 """The drafts of JSON Schema: for each a validator class of `jsonschema` that counts its steps.
 
 The keywords are those of the library, with four exceptions: `pattern`, `patternProperties` and `additionalProperties`
-search by RE2, and `uniqueItems` looks at each item once instead of comparing all pairs. Every keyword that is evaluated is
-a step; a validation that takes more steps than its `Budget` has is given up (`CostError`), so that no schema and no value
-keeps a thread busy for long.
+search with RE2, and `uniqueItems` hashes each item instead of comparing all pairs. Each evaluation of a keyword is a
+step. A validation that exceeds the steps of its `Budget` raises `CostError`, so that no schema and no value keeps a
+thread busy for long.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ LATEST = DRAFTS[0]
 
 
 def allowed(chars: int) -> int:
-    """The number of steps that judging a value of `chars` characters may take."""
+    """Returns the number of steps that judging a value of `chars` characters may take."""
     return min(STEPS + STEPS_A_CHAR * chars, MOST_STEPS)
 
 
 class CostError(Exception):
-    """Judging the value by its schema takes more steps than allowed."""
+    """Judging the value by its schema takes too many steps."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """The number of steps that a validation may still take."""
+    """The number of steps that are left for a validation."""
 
     steps: int
 
@@ -56,7 +56,7 @@ _budget: ContextVar[Budget] = ContextVar("budget")
 
 @contextmanager
 def counting(budget: Budget) -> Iterator[None]:
-    """Context in which validations take their steps from `budget`. Raises `CostError` when it is used up."""
+    """Opens a context in which validations take their steps from `budget`. Raises `CostError` when it is used up."""
     token = _budget.set(budget)
     try:
         yield
@@ -67,12 +67,12 @@ def counting(budget: Budget) -> Iterator[None]:
 
 
 def counted(steps: int) -> AbstractContextManager[None]:
-    """Context in which all validations together take at most `steps` steps. Raises `CostError`."""
+    """Opens a context in which all validations together take at most `steps` steps. Raises `CostError`."""
     return counting(Budget(steps))
 
 
 def spend(steps: int) -> None:
-    """Takes steps from the budget of the context. Raises `CostError` when it is used up."""
+    """Takes steps from the budget of the current context. Raises `CostError` when it is used up."""
     budget = _budget.get()
     budget.steps -= steps
     if budget.steps < 0:
@@ -81,7 +81,7 @@ def spend(steps: int) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
-    """One draft. `validator`: the class; `ref_alone`: keywords beside `$ref` are ignored."""
+    """A draft. `validator`: the library's class. `ref_alone`: whether keywords beside `$ref` are ignored."""
 
     name: str
     validator: Any
@@ -93,13 +93,13 @@ class Draft:
 
 
 def named(uri: str) -> str | None:
-    """The draft that a `$schema` names, or `None`."""
+    """Returns the name of the draft in a `$schema`, or `None`."""
     return _NAMES.get(uri.removesuffix("#"))
 
 
 @cache
 def draft(name: str) -> Draft:
-    """The draft of this name, one of `DRAFTS`."""
+    """Returns the draft with this name of `DRAFTS`."""
     import jsonschema  # noqa: PLC0415 - loaded only where there is a schema
     from referencing import jsonschema as specifications  # noqa: PLC0415
 
@@ -173,7 +173,7 @@ def _unique(validator: Any, unique: bool, instance: Any, schema: Mapping[str, An
 
 
 def hashable(value: Any) -> Any:
-    """A key that is equal for equal JSON values: `1` and `1.0` are equal, `1` and `true` are not."""
+    """Returns a key that is equal for equal JSON values: `1` equals `1.0`, but not `true`."""
     spend(1)
     match value:
         case dict():
@@ -191,6 +191,6 @@ _UNBOUNDED = re.compile(r"(?<!\\)(?:[*+]|\{\d+,\})")
 
 
 def is_tame(pattern: str) -> bool:
-    """Whether a search by backtracking takes at most squared time: `unevaluatedProperties` searches that way."""
+    """Whether a backtracking search, as `unevaluatedProperties` uses it, takes at most quadratic time."""
     few = len(_UNBOUNDED.findall(pattern)) <= (2 if pattern.startswith("^") else 1)
     return few and not _REPEATED_GROUP.search(pattern)

@@ -1,9 +1,9 @@
-"""What a schema demands of a value that is not complete yet.
+"""The demands of a schema on a value that is not complete yet.
 
-A value must fit several schemas at once: its own, what `$ref` and `allOf` lead to, what `properties`, `items` and the like
-of the value around it ask. Each is a `Node`; a fault by one of them makes the whole text wrong, whatever follows. What
-only the level above can decide (`anyOf`, `not`, `if`, ...) is left to the library's validator, which judges the complete
-value by what is not asked structurally (`Node.rest`).
+A value must fit several schemas at once: its own, the targets of its `$ref` and `allOf`, and the schemas that
+`properties`, `items` and similar keywords of the enclosing value apply to it. Each of these is a `Node`. If one of
+them fails, the whole text is wrong, whatever follows. Other keywords (`anyOf`, `not`, `if`, ...) are left to the
+library's validator, which judges the complete value without the structural keywords (`Node.rest`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _KINDS: dict[str, Kind] = {
 
 
 def kind_of(value: Any) -> Kind:
-    """The kind of a JSON value."""
+    """Returns the kind of a JSON value."""
     match value:
         case None:
             return "null"
@@ -65,8 +65,11 @@ def kind_of(value: Any) -> Kind:
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One schema that a value must fit. `rest` judges a complete object or array by what its parts did not show, `whole` any
-    other value; they are `None` where nothing is left to be judged."""
+    """A schema that a value must fit.
+
+    `rest` judges a complete object or array without the demands that its parts have shown already; `whole` judges any
+    other value. They are `None` if nothing is left to be judged.
+    """
 
     compiled: Compiled
     schema: Any
@@ -114,13 +117,13 @@ class Node:
             self.whole = self.compiled.validator(schema, self.resolver)
 
     def errors(self, value: Any, *, container: bool) -> Iterator[Any]:
-        """The errors that the validator finds in a complete value."""
+        """Yields the errors that the validator finds in a complete value."""
         validator = self.rest if container else self.whole
         if validator is not None:
             yield from validator.iter_errors(value)
 
     def for_key(self, key: str) -> tuple[Node, ...] | None:
-        """The nodes that the value of this key must fit; `None` when the key is not allowed."""
+        """Returns the nodes that the value of this key must fit; `None` when the key is not allowed."""
         if key in self._keys:
             return self._keys[key]
         schema = self.schema
@@ -141,7 +144,7 @@ class Node:
         return nodes
 
     def for_item(self, index: int) -> tuple[Node, ...]:
-        """The nodes that the item at `index` must fit."""
+        """Returns the nodes that the item at `index` must fit."""
         schema = self.schema
         if self.compiled.draft.knows("prefixItems"):
             listed, others = schema.get("prefixItems", ()), schema.get("items")
@@ -167,12 +170,12 @@ class Node:
 
 
 def roots(compiled: Compiled) -> tuple[Node, ...]:
-    """The nodes that a whole text must fit."""
+    """Returns the nodes that a whole text must fit."""
     return tuple(expanded(compiled, compiled.schema, compiled.resolver))
 
 
 def expanded(compiled: Compiled, schema: Any, resolver: Any) -> list[Node]:
-    """The nodes of one schema: itself, and what it leads to by `$ref` and `allOf`."""
+    """Returns the nodes of a schema: its own and those of its `$ref` and `allOf`."""
     if schema is True or schema == {}:
         return []
     if not compiled.dynamic and id(schema) in compiled.nodes and schema is not False:

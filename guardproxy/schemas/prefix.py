@@ -1,9 +1,9 @@
-"""Judges a growing JSON text by a schema: it is wrong from the first character that no continuation can repair.
+"""Judges a growing JSON text by a schema: reports the first character from which no continuation fits.
 
-A text is wrong at the character that breaks JSON; at the first character of a value of another type, or of an item or key
-above the limit; where a string leaves every allowed word or its greatest length; where a key ends, or leaves every
-allowed key; and where a value ends that the library's validator refuses. It is never wrong where the validator would
-accept it, and when the whole text was read the verdict is the validator's own.
+A text is wrong at the character that breaks JSON; at the first character of a value of the wrong type, or of an item
+or key above the limit; where a string leaves every allowed word or exceeds its length; where a key ends that is not
+allowed, or leaves every allowed key; and where a value ends that the library's validator refuses. A text that the
+validator would accept is never wrong, and the verdict on a complete text is the validator's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ INVALID = "invalid"
 
 
 class Prefix(Reader):
-    """Reads one text and judges it by `compiled`."""
+    """Reads a text and judges it by `compiled`."""
 
     def __init__(self, compiled: Compiled) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Prefix(Reader):
         self._begun = ""
 
     def feed(self, text: str) -> None:
-        """Takes the next characters. Raises `CostError`."""
+        """Reads the next characters. Raises `CostError`."""
         self._budget.steps += allowed(self.at + len(text)) - allowed(self.at)
         with counting(self._budget):
             super().feed(text)

@@ -1,6 +1,6 @@
-"""The wording of a fault: place, expectation and finding, in words that a model can act on.
+"""Words the errors of a value: its place, the expectation and the finding, so that a model can correct it.
 
-Nothing here repeats a value of the text, which may be anybody's data; what was expected comes from the schema.
+Nothing here repeats a value of the text, which may be personal data; the expectation comes from the schema.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ _PLAIN = {
 
 
 def kinds(words: Iterable[str]) -> str:
-    """`an object or null`."""
+    """Returns names of kinds with their articles: `an object or null`."""
     return " or ".join(_WITH_ARTICLE[word] for word in words)
 
 
 def found(value: Any) -> str:
-    """A description of a value that does not quote it."""
+    """Describes a value without quoting it."""
     kind = kind_of(value)
     match kind:
         case "string":
@@ -72,7 +72,7 @@ def found(value: Any) -> str:
 
 
 def words(values: Sequence[Any], none: str = "one of the values in the schema") -> str:
-    """The values that the schema allows, as far as they are short and plain; else `none`."""
+    """Returns the values that the schema allows, without long or escaped ones; `none` if no value is left."""
     written = [json.dumps(value, ensure_ascii=False) for value in values[:_LIMIT_WORDS]]
     short = [word for word in written if len(word) <= _LIMIT_WORD and "\\" not in word]
     if not short:
@@ -82,14 +82,16 @@ def words(values: Sequence[Any], none: str = "one of the values in the schema") 
 
 
 def keys(names: Iterable[str]) -> str:
-    """Which keys an object may have."""
+    """Describes the keys that an object may have."""
     listed = sorted(names)
     return f"no keys but {words(listed, 'those in the schema')}" if listed else "no keys"
 
 
 def details(errors: Iterable[Any], place: tuple[str, str], known: Collection[str]) -> tuple[Detail, ...]:
-    """The first few errors of the validator, in the order of their places. `place`: where the value stands; `known`: the
-    keys that the schema names."""
+    """Returns the first few errors of the validator, ordered by place.
+
+    `place`: where the value is in the text. `known`: the keys that are in the schema.
+    """
     out: dict[Detail, None] = {}
     for error in sorted(errors, key=lambda error: [str(step) for step in error.absolute_path]):
         path = shown = ""
@@ -105,7 +107,7 @@ def details(errors: Iterable[Any], place: tuple[str, str], known: Collection[str
 
 
 def _expected(error: Any) -> tuple[str, str]:
-    """What stands there and what the schema expects."""
+    """Returns a description of the value and of what the schema expects."""
     word, wanted, value = error.validator, error.validator_value, error.instance
     match word:
         case "type":
