@@ -1,8 +1,8 @@
 """Tests whether a wire format keeps its contract. Every format, shipped or from a plug-in, must pass this suite.
 
 `codec(CODEC)` runs the promises that apply to a format, each a function of a codec. The author of the codec writes the
-material. `PROMISES` lists all promises. Those of `OF_MODELS` are about a model's answer: they do not apply to a format
-whose contract says that a model answers on no route.
+test material. `PROMISES` lists all promises. Those of `OF_MODELS` are about a model's answer: they do not apply to a
+format whose contract says that a model answers on no route.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _is_answered(codec: Codec) -> bool:
 
 
 def declares(codec: Codec) -> None:
-    """Every member is there, every route is a pattern, and no two routes overlap."""
+    """Tests that every member exists, that every route is a pattern, and that no two routes overlap."""
     missing = missing_members(codec)
     assert not missing, f"the codec has no {', '.join(missing)}"
     assert isinstance(codec.contract, Contract), "`contract` is no guardproxy.wire.Contract"
@@ -67,7 +67,8 @@ def declares(codec: Codec) -> None:
 
 
 def reads_requests(codec: Codec) -> None:
-    """A text of every kind that requests carry is read as that kind, no other kinds occur, and an edit replaces it."""
+    """Tests that a text of every kind in requests is read as this kind, that no other kinds occur, and that edits
+    work."""
     carries = codec.contract.carries["request"]
     for kind in sorted(carries):
         tree = codec.author.request_with(kind, WORD)
@@ -92,7 +93,8 @@ def reads_requests(codec: Codec) -> None:
 
 
 def reads_new_fields_of_requests(codec: Codec) -> None:
-    """The value of an unknown field is read as text, wherever the field is, or the request is refused."""
+    """Tests that the value of an unknown field is read as text, wherever the field is, or that the request is
+    refused."""
     trees = [codec.author.request(PROMPT)]
     trees += [codec.author.request_with(kind, "some text") for kind in sorted(codec.contract.carries["request"])]
     for tree in trees:
@@ -102,7 +104,7 @@ def reads_new_fields_of_requests(codec: Codec) -> None:
 
 
 def reads_other_models(codec: Codec) -> None:
-    """A request for another model names that model, and keeps its route and its text."""
+    """Tests that a request for another model names that model, and keeps its route and its text."""
     path, tree = codec.turns.with_model(path_of(codec), codec.author.request(PROMPT), OTHER_MODEL)
     assert any(Route(text).match(f"POST {path}") is not None for text in codec.routes), f"no route matches `{path}`"
     decoded = codec.read_request(path, "", codec.write_body(tree))
@@ -111,7 +113,7 @@ def reads_other_models(codec: Codec) -> None:
 
 
 def reads_answers(codec: Codec) -> None:
-    """A text of every kind that answers carry is read as that kind, from plain answers and from streams."""
+    """Tests that a text of every kind in answers is read as this kind, from plain answers and from streams."""
     for kind in sorted(codec.contract.carries["response"]):
         tree, frames = codec.author.answer_with(kind, WORD), codec.author.frames_with(kind, [WORD])
         assert tree is not None or frames is not None, f"the author writes no text of the kind {kind}"
@@ -128,7 +130,7 @@ def reads_answers(codec: Codec) -> None:
 
 
 def is_invariant(codec: Codec) -> None:
-    """Texts, ends and faults do not depend on how bytes or texts are cut."""
+    """Tests that texts, ends and faults do not depend on how bytes or texts are cut."""
     for kind in sorted(codec.contract.carries["response"]):
         if (tree := codec.author.answer_with(kind, WORD)) is not None:
             data, failed = write(tree), kind == "error"
@@ -154,7 +156,7 @@ def is_invariant(codec: Codec) -> None:
 
 
 def reads_new_frames(codec: Codec) -> None:
-    """An unknown event, and an unknown field in any event, is read as text or is a fault."""
+    """Tests that an unknown event, and an unknown field in any event, is read as text or is a fault."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", lambda text: [text]))
     new = codec.author.event({"type": "x_new_event", "x_new_field": NEW})
     for at in range(len(frames)):
@@ -169,7 +171,7 @@ def reads_new_frames(codec: Codec) -> None:
 
 
 def reads_new_fields_of_answers(codec: Codec) -> None:
-    """The value of an unknown field of a plain answer is read as text, or is a fault."""
+    """Tests that the value of an unknown field of a plain answer is read as text, or is a fault."""
     answer = codec.author.answer(PROMPT, Reply("some text"), "1")
     for changed in with_new_fields(answer, NEW):
         decoded = read_answer(codec, [write(changed)], streamed=False)
@@ -177,7 +179,7 @@ def reads_new_fields_of_answers(codec: Codec) -> None:
 
 
 def notices_truncation(codec: Codec) -> None:
-    """A stream that is cut off before the end of its text is a fault."""
+    """Tests that a stream that is cut off before the end of its text is a fault."""
     frames = list(codec.author.frames(PROMPT, Reply(WORD), "1", list))
     texts = [at for at in range(len(frames)) if WORD not in "".join(_upto(codec, frames[:at]).of("assistant"))]
     for at in texts:
@@ -186,7 +188,7 @@ def notices_truncation(codec: Codec) -> None:
 
 
 def notices_truncated_bodies(codec: Codec) -> None:
-    """A plain answer that is cut off is a fault."""
+    """Tests that a plain answer that is cut off is a fault."""
     answer = write(codec.author.answer(PROMPT, Reply(WORD), "1"))
     for at in range(len(answer)):
         assert read_answer(codec, [answer[:at]], streamed=False).fault, (
@@ -195,7 +197,8 @@ def notices_truncated_bodies(codec: Codec) -> None:
 
 
 def ends_once(codec: Codec) -> None:
-    """A terminal event ends a stream: its frame is marked, every text is closed, and later events are not read."""
+    """Tests that a terminal event ends a stream: its frame is marked, every text is closed, later events are not
+    read."""
     frames = list(codec.author.frames(PROMPT, Reply(WORD), "1", list))
     for terminal in codec.contract.terminal:
         stream = [*frames[:-1], terminal]
@@ -209,7 +212,7 @@ def ends_once(codec: Codec) -> None:
 
 
 def writes_errors(codec: Codec) -> None:
-    """Errors that guardproxy writes are errors of the format."""
+    """Tests that errors of guardproxy are errors of the format."""
     for status in (400, 404, 413, 429, 500, 503):
         tree = read(codec.error(status, "a_code", WORD, "a.field"))
         message = reach(tree, codec.contract.error_path)
@@ -219,7 +222,7 @@ def writes_errors(codec: Codec) -> None:
 
 
 def writes_errors_in_streams(codec: Codec) -> None:
-    """Errors that guardproxy writes in the middle of a stream are errors of the format."""
+    """Tests that errors of guardproxy within a stream are errors of the format."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
     for at in range(len(frames)):
         decoder = decoder_of(codec, streamed=True)
@@ -232,7 +235,8 @@ def writes_errors_in_streams(codec: Codec) -> None:
 
 
 def writes_endings(codec: Codec) -> None:
-    """Clients can read the ending of an answer that a rule stopped, wherever it comes, and the keep-alives."""
+    """Tests that clients can read the end of an answer that a rule stopped, wherever it was stopped, and
+    keep-alives."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
     for at in range(len(frames) + 1):
         decoder, reading = decoder_of(codec, streamed=True), DecodedTexts()
@@ -269,7 +273,7 @@ def _complete(codec: Codec, reading: DecodedTexts, what: str) -> None:
 
 
 def _declared(codec: Codec, reading: DecodedTexts, direction: str) -> None:
-    """The reading contains only what the contract declares."""
+    """Tests that the reading contains only what the contract declares."""
     carries = codec.contract.carries["request" if direction == "request" else "response"]
     for channel in reading.texts:
         assert channel.direction == direction, f"the text {channel} has the wrong direction"
@@ -295,7 +299,7 @@ PROMISES: tuple[Promise, ...] = (
     writes_endings,
     *guarding.PROMISES,
 )
-"""Each raises `AssertionError` if a codec breaks it."""
+"""Each function raises `AssertionError` if a codec breaks its promise."""
 
 OF_MODELS: frozenset[Promise] = frozenset(
     (
