@@ -1,4 +1,4 @@
-"""Finds a URL that stands in a growing text as it is, outside of the markup that the other readings know.
+"""Finds bare URLs in a growing text: URLs outside of the markup that the other readings cover.
 
 In: the text in pieces, in order. Out: `BareUrl.url`, the URL so far, or `None`. Kept: a few hundred characters.
 """
@@ -65,7 +65,7 @@ _BEFORE_QUOTE = "=:([{,;>\\"
 
 
 def _sign(run: str, end: int) -> tuple[str, int]:
-    """Which sign of a URL ends at `end`, in any spelling (empty: none), and where it begins."""
+    """Returns the sign of a URL that ends at `end`, in any spelling (empty if there is no sign), and its start."""
     char = run[end - 1]
     if sign := _SIGNS.get(char):
         return sign, end - 1
@@ -80,8 +80,11 @@ def _sign(run: str, end: int) -> tuple[str, int]:
 
 @dataclass(slots=True)
 class BareUrl:
-    """A URL that stands in the text as it is: it begins with a scheme, two slashes, `www.` or a host name, and ends at white
-    space; where a quote or a bracket stands before it, where that is closed."""
+    """A URL without markup.
+
+    It begins with a scheme, two slashes, `www.` or a host name, and ends at white space. After an opening quote or
+    bracket it ends where that is closed.
+    """
 
     run: str = ""  # what stands since the last white space
     seen: int = 0  # how much of it was looked at
@@ -125,7 +128,7 @@ class BareUrl:
         return end
 
     def _begin(self, end: int) -> int | None:
-        """Where a URL begins that is certain at `end`."""
+        """Returns the start of a URL that becomes certain at `end`, or `None`."""
         sign, at = _sign(self.run, end)
         if not sign:
             return None
@@ -163,7 +166,7 @@ class BareUrl:
         self.doubtful = False
 
     def _follow(self, text: str, at: int) -> int:
-        """Follows the URL to its end."""
+        """Follows the URL to its end or to the end of the text."""
         begun = at
         while special := _SPECIAL.search(text, at):
             if special.start() > at:

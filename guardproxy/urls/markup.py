@@ -1,6 +1,6 @@
-"""The tags of HTML in a growing text: whether a place lies in the value of an attribute that may hold a URL.
+"""Reads the HTML tags of a growing text: whether a place is in the value of an attribute that may hold a URL.
 
-In: the text in pieces, in order. Out: `TagReading.url`, the value so far, or `None`. Kept: the tag that is open.
+In: the text in pieces, in order. Out: `TagReading.url`, the value so far, or `None`. Kept: the open tag.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ _IN_VALUE = {'"': re.compile(r"[\"<]"), "'": re.compile(r"['<]"), "": re.compile
 
 @dataclass(slots=True)
 class TagReading:
-    """`restarts`: a `<` with a letter begins a tag wherever it stands, as for a renderer that did not take what is around it
-    for a tag."""
+    """Reads tags.
+
+    `restarts`: whether `<` and a letter begin a tag inside another tag too. A renderer reads it so if it did not
+    accept the outer text as a tag.
+    """
 
     restarts: bool = False
     mode: str = "text"  # text, open, name, between, attribute, equals, value, raw
@@ -43,7 +46,7 @@ class TagReading:
 
     @property
     def url(self) -> str | None:
-        """The attribute's value so far; empty where a script stands or the value has not begun."""
+        """Returns the attribute's value so far; empty inside a script or before the value begins; `None` elsewhere."""
         mode = self.back if self.mode == "open" else self.mode
         if mode == "raw" or (mode == "name" and ":" in self.tag):
             return ""
@@ -66,7 +69,7 @@ class TagReading:
         return found + 1
 
     def _open(self, text: str, at: int) -> int:
-        """Reads on after a `<`."""
+        """Reads the character after `<`."""
         char = text[at]
         if char.isascii() and char.isalpha():
             self.mode, self.tag, self.attribute, self.value, self.is_doubtful = "name", char.lower(), "", "", False
