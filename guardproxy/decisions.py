@@ -95,7 +95,7 @@ class Plan:
 UNPLANNED = Plan()
 
 
-def merged(plans: Iterable[Plan]) -> Plan:
+def merge_plans(plans: Iterable[Plan]) -> Plan:
     """Merges plans: each member comes from the plan with the highest priority that sets it, or the first of equal
     ones."""
     ranked = sorted((plan for plan in plans if not plan.is_empty), key=lambda plan: -plan.priority)

@@ -45,49 +45,49 @@ class ErrorCode(StrEnum):
 
     # The request as HTTP.
     MALFORMED_HTTP = _Spec("malformed_http", 400, "the request is not well-formed HTTP")
-    HTTP_VERSION = _Spec("http_version", 505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    HTTP_VERSION = _Spec("http_version", 505, "only HTTP/1.0 and HTTP/1.1 are supported")
     INVALID_PATH = _Spec("invalid_path", 400, "the path or query has characters that are not accepted")
-    INVALID_QUERY = _Spec("invalid_query", 400, "a guarded route does not take this query")
+    INVALID_QUERY = _Spec("invalid_query", 400, "a guarded route does not accept this query")
     INVALID_HOST = _Spec("invalid_host", 400, "the header `host` must be a name or an address, and a port")
     INVALID_HEADER = _Spec(
         "invalid_header", 400, "a header has characters that are not accepted", settings=("request_header",)
     )
-    REPEATED_HEADER = _Spec("repeated_header", 400, "a header that a policy reads stands in the request twice")
+    REPEATED_HEADER = _Spec("repeated_header", 400, "the request repeats a header that a policy reads")
     INVALID_TRANSFER_ENCODING = _Spec("invalid_transfer_encoding", 400, "only chunked transfer encoding is accepted")
     UPGRADE_REFUSED = _Spec("upgrade_refused", 400, "protocol upgrades are not accepted")
-    UNKNOWN_EXPECTATION = _Spec("unknown_expectation", 417, "only 100-continue may be expected")
+    UNKNOWN_EXPECTATION = _Spec("unknown_expectation", 417, "only the expectation 100-continue is supported")
     UNSUPPORTED_MEDIA_TYPE = _Spec("unsupported_media_type", 415, "the content type must be application/json, in UTF-8")
     UNSUPPORTED_ENCODING = _Spec("unsupported_encoding", 415, "the content encoding must be identity, gzip or deflate")
     UNKNOWN_ROUTE = _Spec(
         "unknown_route",
         404,
         "this route is not guarded",
-        "No wire format reads the route and no setting lets it through. The message names the flag.",
+        "No wire format reads the route and no setting passes it through. The message names the flag.",
         ("pass_through",),
     )
-    METHOD_NOT_ALLOWED = _Spec("method_not_allowed", 405, "this path does not take this method")
+    METHOD_NOT_ALLOWED = _Spec("method_not_allowed", 405, "this path does not allow this method")
 
     # Credentials.
-    REPEATED_CREDENTIAL = _Spec("repeated_credential", 400, "a header with a credential stands in the request twice")
+    REPEATED_CREDENTIAL = _Spec("repeated_credential", 400, "the request repeats a header with a credential")
     TWO_CREDENTIALS = _Spec("two_credentials", 400, "the request has two different credentials")
     INVALID_CREDENTIAL = _Spec("invalid_credential", 400, "the credential has a form that is not accepted")
-    CREDENTIAL_IN_QUERY = _Spec("credential_in_query", 400, "a credential belongs into a header, not into the query")
+    CREDENTIAL_IN_QUERY = _Spec("credential_in_query", 400, "a credential belongs in a header, not in the query")
     UNKNOWN_CREDENTIAL = _Spec(
         "unknown_credential",
         401,
-        "the credential of the request is not known here",
+        "the credential of the request is not known",
         "The credential has no name in `tenants`, and `unknown_tenant` is `refuse`.",
         ("tenants", "unknown_tenant"),
     )
 
     RATE_LIMIT_EXCEEDED = _Spec(
-        "rate_limit_exceeded", 429, "too many requests in a short time", "A duty refuses, such as that of a plug-in."
+        "rate_limit_exceeded", 429, "too many requests in a short time", "A duty refused the request."
     )
     STORE_UNAVAILABLE = _Spec(
         "store_unavailable",
         503,
         "the store of the gateway cannot be reached",
-        "A duty needs the store, so nothing is admitted without its answer.",
+        "A duty needs the store's answer, so no request is admitted without it.",
     )
 
     # The body.
@@ -106,20 +106,20 @@ class ErrorCode(StrEnum):
     COMPRESSION_RATIO = _Spec(
         "compression_ratio",
         413,
-        "the request body is compressed too much: send it less or not compressed",
+        "the compression ratio of the request body is too high: compress it less or not at all",
         settings=("limit_body_ratio",),
         names_switch=True,
     )
-    INVALID_BODY = _Spec("invalid_body", 400, "the request body is cut off or not encoded as it says")
+    INVALID_BODY = _Spec("invalid_body", 400, "the request body is cut off or does not match its content encoding")
     INVALID_ENCODING = _Spec("invalid_encoding", 400, "the body is not UTF-8")
     INVALID_JSON = _Spec("invalid_json", 400, "not JSON")
     DUPLICATE_KEY = _Spec(
-        "duplicate_key", 400, "a key appears twice in one object", "Two parsers could read the object differently."
+        "duplicate_key", 400, "a key appears twice in an object", "Two parsers could read the object differently."
     )
     INVALID_NUMBER = _Spec("invalid_number", 400, "a number cannot be read exactly")
-    INVALID_TYPE = _Spec("invalid_type", 400, "a field has another type than the format asks for")
+    INVALID_TYPE = _Spec("invalid_type", 400, "a field has a type that the format does not allow")
     INVALID_VALUE = _Spec("invalid_value", 400, "a field has a value that the format does not allow")
-    TOO_DEEP = _Spec("too_deep", 400, "the body is nested too deep", settings=("limit_depth",))
+    TOO_DEEP = _Spec("too_deep", 400, "the body is nested too deeply", settings=("limit_depth",))
     TOO_MANY_TEXTS = _Spec("too_many_texts", 413, "too many strings", "", ("limit_texts",), names_switch=True)
     TOO_MANY_VALUES = _Spec("too_many_values", 413, "too many values", "", ("limit_values",), names_switch=True)
     TOO_MANY_MESSAGES = _Spec("too_many_messages", 413, "too many messages", "", ("limit_messages",), names_switch=True)
@@ -133,8 +133,8 @@ class ErrorCode(StrEnum):
     INVALID_ANSWER = _Spec(
         "invalid_answer",
         400,
-        "the answer does not meet its schema",
-        "A rule ended an answer that had begun, as `action: retry` had no attempt left. Occurs as an error event only.",
+        "the answer does not fit its schema",
+        "A rule ended an answer that had begun: `action: retry` had no attempt left. Occurs only as an error event.",
         policy_key="attempts",
     )
     UNMAPPED_FIELD = _Spec(
@@ -147,26 +147,24 @@ class ErrorCode(StrEnum):
     OPAQUE_CONTENT = _Spec(
         "opaque_content",
         400,
-        "the content cannot be read by any check, and the policy refuses it",
+        "no check can read the content, and the policy refuses it",
         "For example an image. In an answer: 502.",
         policy_key="opaque",
     )
-    TOKEN_IDS = _Spec(
-        "token_ids", 400, "integers that stand for a text cannot be read by any check", policy_key="token_ids"
-    )
+    TOKEN_IDS = _Spec("token_ids", 400, "no check can read integers that stand for a text", policy_key="token_ids")
     SCHEMA_REFUSED = _Spec(
         "schema_refused",
         400,
         "the request's schema cannot be used",
-        "A rule judges answers by it, so nothing is sent.",
+        "A rule judges answers by the schema, so the request is not sent.",
     )
 
-    # No capacity: nothing was decided.
+    # No capacity: there is no decision.
     NO_CAPACITY = _Spec(
         "no_capacity",
         503,
-        "too many requests are under way",
-        "A check could not be asked, or not in time; or slots, connections or memory are used up. 429 where the tenant's own "
+        "too many requests are in progress",
+        "A check could not run, or not in time; or slots, connections or memory are used up. 429 if the tenant's own "
         "share is used up.",
         (
             *("limit_scan_wait_s", "timeout_scan_s", "timeout_scan_s_per_million", "scan_threads"),
@@ -177,18 +175,18 @@ class ErrorCode(StrEnum):
         "audit_unavailable",
         503,
         "the audit log cannot be written",
-        "Nothing is answered without its record. The log recovers by itself once its folder can be written.",
+        "No answer is sent without its record. The log recovers by itself once its folder can be written.",
         ("audit",),
     )
     SHUTTING_DOWN = _Spec("shutting_down", 503, "the proxy is shutting down", settings=("drain_s",))
-    INTERNAL_ERROR = _Spec("internal_error", 500, "the proxy met a fault of its own")
+    INTERNAL_ERROR = _Spec("internal_error", 500, "the proxy has an internal error")
     TIMEOUT = _Spec("timeout", 504, "the exchange took too long", "", ("timeout_total_s",), names_switch=True)
 
     # The upstream.
     UPSTREAM_UNAVAILABLE = _Spec(
         "upstream_unavailable",
         503,
-        "the upstream failed several times in a row and is not asked for a while",
+        "the upstream failed several times in a row and gets no requests for a while",
         "The circuit breaker of the upstream is open.",
         ("breaker_failures", "breaker_share", "breaker_window_s", "breaker_open_s"),
     )
@@ -202,7 +200,7 @@ class ErrorCode(StrEnum):
         settings=("timeout_first_byte_s", "timeout_idle_s"),
         names_switch=True,
     )
-    UPSTREAM_FAILED = _Spec("upstream_failed", 502, "the upstream closed the connection or spoke no HTTP")
+    UPSTREAM_FAILED = _Spec("upstream_failed", 502, "the upstream closed the connection or did not answer in HTTP")
     UPSTREAM_TRUNCATED = _Spec("upstream_truncated", 502, "the upstream closed the connection in the middle")
     UPSTREAM_ERROR = _Spec(
         "upstream_error",
@@ -210,10 +208,10 @@ class ErrorCode(StrEnum):
         "the upstream answered with an error that cannot be read",
         "The status is the upstream's.",
     )
-    UPSTREAM_ENCODING = _Spec("upstream_encoding", 502, "the upstream compressed its answer without being asked")
+    UPSTREAM_ENCODING = _Spec("upstream_encoding", 502, "the upstream compressed its answer without a request for it")
     UPSTREAM_REDIRECT = _Spec("upstream_redirect", 502, "the upstream answered with a redirect")
     UPSTREAM_CONTENT_TYPE = _Spec(
-        "upstream_content_type", 502, "the upstream answered with another content type than JSON or an event stream"
+        "upstream_content_type", 502, "the upstream's content type is neither JSON nor an event stream"
     )
     UPSTREAM_INVALID_JSON = _Spec("upstream_invalid_json", 502, "the answer is not JSON that can be read safely")
     UPSTREAM_TOO_LARGE = _Spec(
@@ -229,7 +227,7 @@ class ErrorCode(StrEnum):
     HOLD_LIMIT = _Spec(
         "hold_limit",
         502,
-        "more text had to be held back than the limit allows",
+        "more text must be held back than the limit allows",
         settings=("limit_held_chars",),
         names_switch=True,
     )
@@ -334,10 +332,10 @@ class PluginError(ConfigError):
 class Shortage(StrEnum):
     """Why a check without an error of its own gave no verdict."""
 
-    FULL = "queue_full"  # so much work waits that more would only be late
-    SHARE = "tenant_share"  # the same, and most of what waits is this tenant's
-    LATE = "late"  # no verdict within the time allowed
-    GONE = "unreachable"  # the process or the service that gives verdicts cannot be reached
+    FULL = "queue_full"  # so much work is queued that more would be late
+    SHARE = "tenant_share"  # as above, and most of the queued work is this tenant's
+    LATE = "late"  # no verdict within the allowed time
+    GONE = "unreachable"  # the process or service that gives verdicts cannot be reached
 
 
 class NoCapacityError(GuardproxyError):

@@ -254,7 +254,7 @@ class Check(Protocol):
         ...
 
 
-def failed(window: Window, error: Exception) -> Scan:
+def failed_scan(window: Window, error: Exception) -> Scan:
     """Returns the scan of a window whose check raised `error`. It keeps only the class name: a message may quote the
     text."""
     shortage = error.shortage if isinstance(error, NoCapacityError) else None
@@ -267,8 +267,8 @@ def give_way(weak: Sequence[Finding], strong: Sequence[Finding], text_of: Callab
 
     `text_of(start, end)`: returns a part of the scanned text.
     """
-    left: list[Finding] = []
-    covered = {check: _joined(strong, check) for check in {finding.check for finding in weak}} if strong else {}
+    remaining: list[Finding] = []
+    covered = {check: _merged_spans(strong, check) for check in {finding.check for finding in weak}} if strong else {}
     for finding in weak:
         at = finding.start
         starts, ends = covered.get(finding.check, ((), ()))
@@ -277,12 +277,12 @@ def give_way(weak: Sequence[Finding], strong: Sequence[Finding], text_of: Callab
             rest = text_of(at, start) if start > at else ""
             if any(map(str.isalnum, rest)):
                 low, high = start - len(rest.lstrip()), at + len(rest.rstrip())
-                left.append(replace(finding, start=low, end=high))
+                remaining.append(replace(finding, start=low, end=high))
             at = max(at, end)
-    return left
+    return remaining
 
 
-def _joined(findings: Sequence[Finding], check: str) -> tuple[list[int], list[int]]:
+def _merged_spans(findings: Sequence[Finding], check: str) -> tuple[list[int], list[int]]:
     """Returns the starts and the ends of the merged spans of a check's findings, in order."""
     starts: list[int] = []
     ends: list[int] = []

@@ -9,7 +9,7 @@ from typing import Any
 
 from guardproxy import plugins
 from guardproxy.checks import QUICK, Resources, Traits, own_names
-from guardproxy.config import shipped
+from guardproxy.config import package_folder
 from guardproxy.errors import PluginError, PolicyError
 from guardproxy.findings import Scan, Window
 from guardproxy.inference import Models
@@ -30,14 +30,14 @@ from guardproxy.wire import codecs
 Remote = Callable[[str, float], Any]
 
 
-def folder_of(named: Path | None) -> Path:
+def folder_of(name_or_path: Path | None) -> Path:
     """Returns the folder of policies for a path or for the name of a shipped policy (`strict`); `None` means `default`.
 
     Raises `PolicyError` if it is neither an existing path nor a shipped name.
     """
-    if named is None:
-        return shipped("policies")
-    return named if named.exists() or len(named.parts) != 1 else shipped_folder(str(named))
+    if name_or_path is None:
+        return package_folder("policies")
+    return name_or_path if name_or_path.exists() or len(name_or_path.parts) != 1 else shipped_folder(str(name_or_path))
 
 
 def shipped_folder(name: str) -> Path:
@@ -45,29 +45,29 @@ def shipped_folder(name: str) -> Path:
     alone."""
     known = shipped_names()
     if name not in known:
-        message = f"there is no folder `{name}`, and no shipped policy of that name"
+        message = f"there is no folder and no shipped policy `{name}`"
         raise PolicyError(f"{message}{did_you_mean(name, known)} (shipped: {join(known)})", name, 1, 1)
-    return shipped("policies") / ("" if name == "default" else name)
+    return package_folder("policies") / ("" if name == "default" else name)
 
 
 def shipped_names() -> list[str]:
     """Returns the names of the shipped policies."""
-    return ["default", *sorted(path.name for path in shipped("policies").iterdir() if path.is_dir())]
+    return ["default", *sorted(path.name for path in package_folder("policies").iterdir() if path.is_dir())]
 
 
-def read_policies(named: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
+def read_policies(name_or_path: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
     """Reads the policies of a folder, a file or a shipped name, without building checks.
 
     Returns the policies, their digest, and the files that they name. Raises `PolicyError`.
     """
-    place = folder_of(named)
+    place = folder_of(name_or_path)
     files = Files(place.parent if place.is_file() else place)
     policies, digest = load_file(place, files) if place.is_file() else load_folder(place, files)
     return policies, digest, files
 
 
-JUDGES = ("supervisor",)  # checks that ask a model for a judgement
-DISTANT = ("http",)  # checks that ask a service
+JUDGES = ("supervisor",)  # checks that use a model's judgement
+DISTANT = ("http",)  # checks that use a service
 
 CheckSelection = Callable[[Policy], Policy]
 """Returns a copy of a policy with only the checks that should be built."""
@@ -83,17 +83,17 @@ def whole(policy: Policy) -> Policy:
     return policy
 
 
-def leaving_out(uses: Sequence[str]) -> CheckSelection:
+def all_but(uses: Sequence[str]) -> CheckSelection:
     """Returns a selection of all checks whose `use` is not in `uses`."""
 
-    def selected(policy: Policy) -> Policy:
+    def select(policy: Policy) -> Policy:
         gone = using(policy, uses)
         return replace(policy, checks={name: spec for name, spec in policy.checks.items() if name not in gone})
 
-    return selected
+    return select
 
 
-def judges_alone(policy: Policy) -> Policy:
+def only_judges(policy: Policy) -> Policy:
     """Selects the checks that use a model's judgement, and lowers their thresholds to 0 so that low scores are visible
     too."""
     every = {"threshold": 0.0, "first_stage": False}
@@ -122,7 +122,7 @@ def loader(
     models: Path | None = None,
     runtime: Models | None = None,
     remote: Remote | None = None,
-    asked: CheckSelection = whole,
+    selection: CheckSelection = whole,
     code: bool = False,
 ) -> Callable[[Path | None], PolicySet]:
     """Returns a function that loads policies as `load` does; models are loaded once for all its calls.
@@ -132,11 +132,11 @@ def loader(
     """
     runtime = runtime or Models((models,) if models else ())
 
-    def load_set(named: Path | None) -> PolicySet:
+    def load_set(name_or_path: Path | None) -> PolicySet:
         _refuse_clashes()
-        policies, digest, files = read_policies(named)
+        policies, digest, files = read_policies(name_or_path)
         resources = Resources(runtime.scorer, runtime.tagger, files.read, remote, code)
-        checks = dict(build_checks(tuple(map(asked, policies)), resources))
+        checks = dict(build_checks(tuple(map(selection, policies)), resources))
         for policy in policies:
             for name in policy.checks:
                 checks.setdefault((policy.name, name), SilentCheck(name))

@@ -43,44 +43,44 @@ class Plugin:
 
 
 @cache
-def installed(group: str) -> tuple[Plugin, ...]:
+def installed_plugins(group: str) -> tuple[Plugin, ...]:
     """Returns the plug-ins of a group, by name."""
-    found = [
+    plugins = [
         Plugin(
             group, point.name, f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown package", point
         )
         for point in entry_points(group=group)
     ]
-    return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.of)))
+    return tuple(sorted(plugins, key=lambda plugin: (plugin.name, plugin.of)))
 
 
 def names(group: str) -> list[str]:
     """Returns the names of the plug-ins of a group."""
-    return [plugin.name for plugin in installed(group)]
+    return [plugin.name for plugin in installed_plugins(group)]
 
 
 def refuse_clashes(group: str, own: Collection[str]) -> None:
     """Raises `PluginError` if a name of the group is used twice. `own`: guardproxy's own names."""
     first: dict[str, Plugin] = {}
-    for plugin in installed(group):
+    for plugin in installed_plugins(group):
         if plugin.name in own:
-            raise PluginError(f"the plug-in {plugin} has a name of guardproxy's own; uninstall it")
+            raise PluginError(f"the plug-in {plugin} has one of guardproxy's own names; uninstall it")
         if (other := first.setdefault(plugin.name, plugin)) is not plugin:
             raise PluginError(f"the plug-ins {other} and {plugin} have the same name; uninstall one of them")
 
 
 def load(group: str, name: str, own: Collection[str] = ()) -> Any:
     """Returns the object of a plug-in; `None` if no plug-in has this name. Raises `PluginError`."""
-    found = [plugin for plugin in installed(group) if plugin.name == name]
-    if not found:
+    matching = [plugin for plugin in installed_plugins(group) if plugin.name == name]
+    if not matching:
         return None
     refuse_clashes(group, own)
     try:
-        return found[0].point.load()
+        return matching[0].point.load()
     except Exception as error:
-        raise PluginError(f"the plug-in {found[0]} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise PluginError(f"the plug-in {matching[0]} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def whose(group: str, name: str) -> str:
     """Returns the name of the plug-in and its package, for messages."""
-    return next((str(plugin) for plugin in installed(group) if plugin.name == name), f"`{name}` ({group})")
+    return next((str(plugin) for plugin in installed_plugins(group) if plugin.name == name), f"`{name}` ({group})")

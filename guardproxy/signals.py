@@ -23,24 +23,24 @@ ALL = (*ENDING, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
 class _State:
     stop: Callable[[], None] | None = None
     reload: Callable[[], None] | None = None
-    reload_asked = False
+    is_reload_pending = False
 
 
 def install() -> None:
     """Installs the handlers. May be called again, for example after a fork."""
     _State.stop = _State.reload = None
-    _State.reload_asked = False
+    _State.is_reload_pending = False
     for number in ALL:
-        signal.signal(number, _received)
+        signal.signal(number, _handle)
 
 
-def _received(number: int, _: object) -> None:
+def _handle(number: int, _: object) -> None:
     if number in ENDING:
         if _State.stop is None:
             os._exit(0)
         _State.stop()
     elif _State.reload is None:
-        _State.reload_asked = True
+        _State.is_reload_pending = True
     else:
         _State.reload()
 
@@ -50,11 +50,11 @@ def serving(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[No
     """Opens a context in which signals call `stop` and `reload`, in the main thread between any two instructions. A
     SIGHUP that came before is handled first."""
     for number in ALL:
-        if signal.getsignal(number) is not _received:
-            signal.signal(number, _received)
+        if signal.getsignal(number) is not _handle:
+            signal.signal(number, _handle)
     _State.reload, _State.stop = reload, stop
-    if _State.reload_asked:
-        _State.reload_asked = False
+    if _State.is_reload_pending:
+        _State.is_reload_pending = False
         reload()
     try:
         yield

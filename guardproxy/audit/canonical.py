@@ -22,13 +22,13 @@ from guardproxy.errors import AuditError
 PIECE_WEIGHT = 1 << 16
 """The weight of a piece, about its size in bytes. The encoder takes less than half a millisecond for it (measured)."""
 NODE_WEIGHT = 8
-GROUP = 32  # container members that are weighed together
+GROUP = 32  # number of members of a container that are weighed together
 MOST_DEPTH = 256  # the encoder refuses values that are nested deeper, whole or in pieces
 
 _MARK = secrets.token_hex(16)
 Encode = Callable[[Any, int], bytes]
 _UTF_16 = "utf-16-le", "surrogatepass"
-# The plain encoder gets the types whose JSON would not read back as the same JSON; it refuses them.
+# The plain encoder receives the types whose JSON would not read back as the same JSON, and refuses them.
 _OPTIONS = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_PASSTHROUGH_DATACLASS
@@ -112,7 +112,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
         raise TypeError("not a plain value")
     if kind is dict:
         if not all(type(key) is str for key in value):
-            raise TypeError("a key that is no text")
+            raise TypeError("a key that is not a text")
         return {_plain(key): _plain(child, depth + 1) for key, child in value.items()}
     return [_plain(child, depth + 1) for child in value]
 

@@ -83,14 +83,14 @@ def begin(header: Mapping[str, Any]) -> tuple[bytes, ChainHead]:
     if not isinstance(header.get("log"), str) or not header["log"]:
         raise AuditError("a header needs `log`, the origin of the log")
     _refuse(header, ("format", "seq", "prev", "hash"))
-    return _sealed({**header, "format": FORMAT}, -1)
+    return _seal({**header, "format": FORMAT}, -1)
 
 
 def seal(record: Mapping[str, Any], before: ChainHead, *, is_small: bool = False) -> tuple[bytes, ChainHead]:
     """Returns the line that follows `before`, with newline, and its head. `is_small`: whether the record may be
     encoded in one call. Raises `AuditError` if the record is not JSON."""
     _refuse(record, ("seq", "prev", "hash"))
-    return _sealed({**record, "seq": before.seq + 1, "prev": before.hash}, before.seq + 1, is_small=is_small)
+    return _seal({**record, "seq": before.seq + 1, "prev": before.hash}, before.seq + 1, is_small=is_small)
 
 
 def _refuse(record: Mapping[str, Any], keys: tuple[str, ...]) -> None:
@@ -99,7 +99,7 @@ def _refuse(record: Mapping[str, Any], keys: tuple[str, ...]) -> None:
             raise AuditError(f"a record cannot set `{key}` itself")
 
 
-def _sealed(record: dict[str, Any], seq: int, *, is_small: bool = False) -> tuple[bytes, ChainHead]:
+def _seal(record: dict[str, Any], seq: int, *, is_small: bool = False) -> tuple[bytes, ChainHead]:
     """Seals a record. The record is encoded once: its hash is put between the keys that sort before and after
     `hash`."""
     try:
@@ -127,9 +127,9 @@ def open_line(line: bytes) -> dict[str, Any] | None:
     # `json` reads values that orjson refuses (lone surrogates) or reads differently (integers above 64 bits).
     for read in (orjson.loads, json.loads):
         try:
-            found = read(body)
-            if isinstance(found, dict) and canonical(found) == body:
-                return found
+            value = read(body)
+            if isinstance(value, dict) and canonical(value) == body:
+                return value
         except (ValueError, RecursionError, AuditError):
             continue
     return None
@@ -147,10 +147,10 @@ def read_head(data: bytes) -> ChainHead:
 
 def read_named_head(data: bytes) -> tuple[str, ChainHead]:
     """Reads a head that `write_head` wrote, and the id of its log. Raises `AuditError`."""
-    found = open_line(data)
-    if found is None or not isinstance(found.get("log"), str) or (head := head_of(found)) is None:
+    entry = open_line(data)
+    if entry is None or not isinstance(entry.get("log"), str) or (head := head_of(entry)) is None:
         raise AuditError("not the head of a log")
-    return found["log"], head
+    return entry["log"], head
 
 
 def head_of(entry: Mapping[str, Any]) -> ChainHead | None:
@@ -214,7 +214,7 @@ class _Verifier:
 
     def take(self, number: int, line: bytes) -> None:
         if self.unfinished:
-            self.note(self.last, "unreadable", "a line without an end, in the middle of the log")
+            self.note(self.last, "unreadable", "a line without a newline, in the middle of the log")
         self.last = number
         self.unfinished = not line.endswith(b"\n")
         if self.unfinished:
@@ -236,7 +236,7 @@ class _Verifier:
         claim = entry.pop("hash", None)
         real = _hash(entry)
         if claim != real:
-            self.note(1, "altered", f"the header was changed: its hash is {real}, not the one it states")
+            self.note(1, "altered", f"the header was changed: its hash is {real}, not the hash that it states")
         self.log = str(entry["log"])
         self.arrived(ChainHead(-1, real), claim)
 
@@ -251,8 +251,8 @@ class _Verifier:
         self.records += 1
         real = _hash(entry)
         if claim != real:
-            self.note(number, "altered", f"the record was changed: its hash is {real}, not the one it states")
-            # an altered line may lie about its place; the lines around it still prove theirs
+            self.note(number, "altered", f"the record was changed: its hash is {real}, not the hash that it states")
+            # an altered line may state a wrong `seq`; the lines around it still prove theirs
             seq = seq if self.next_seq is None else self.next_seq
         else:
             self.check_place(number, seq, entry["prev"])
@@ -261,14 +261,14 @@ class _Verifier:
     def check_place(self, number: int, seq: int, prev: str) -> None:
         wanted = seq if self.next_seq is None else self.next_seq
         if seq > wanted:
-            self.note(number, "missing", f"expected record {wanted}, found record {seq}: what was between is gone")
+            self.note(number, "missing", f"expected record {wanted}, found record {seq}: records between were removed")
         elif seq < wanted:
-            self.note(number, "order", f"expected record {wanted}, found record {seq}: put in, repeated or moved")
+            self.note(number, "order", f"expected record {wanted}, found record {seq}: inserted, repeated or moved")
         elif self.links is not None and prev not in self.links:
             self.note(
                 number,
                 "link",
-                f"expected prev {self.links[0]}, found {prev}: the line before was replaced, or this one is foreign",
+                f"expected prev {self.links[0]}, found {prev}: the previous line was replaced, or this line is foreign",
             )
 
     def arrived(self, head: ChainHead, claim: object) -> None:
@@ -280,7 +280,7 @@ class _Verifier:
 
     def finish(self) -> None:
         if self.unfinished:
-            self.note(self.last, "torn", "the last line is not finished: a crash, or a write that is going on")
+            self.note(self.last, "torn", "the last line is incomplete: a crash, or a write in progress")
         elif self.last == 0:
             self.note(1, "header", "expected the header of a log, found an empty file")
         for expected in self.expected:
@@ -289,12 +289,12 @@ class _Verifier:
     def miss(self, expected: ChainHead) -> None:
         """Reports why the expected record was not reached. It may precede the first line of a partial log."""
         if self.head is None or self.head.seq < expected.seq:
-            found = (
-                "nothing" if self.head is None else f"record {self.head.seq}" if self.head.seq >= 0 else "the header"
-            )
-            message = f"expected record {expected.seq}, found {found} at the end: the tail was cut off"
+            end = "nothing" if self.head is None else f"record {self.head.seq}" if self.head.seq >= 0 else "the header"
+            message = f"expected record {expected.seq}, found {end} as the last: the end was cut off"
             self.note(self.last + 1, "cut", message)
         elif self.first is not None and expected.seq >= self.first:
             self.note(
-                self.last, "rewritten", f"expected record {expected.seq} with hash {expected.hash}, found another"
+                self.last,
+                "rewritten",
+                f"expected record {expected.seq} with hash {expected.hash}, found another record",
             )

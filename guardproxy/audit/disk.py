@@ -37,8 +37,8 @@ class Disk:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def stat(self, where: Path | str | int) -> Stat:
-        found = os.stat(where)
-        return Stat(found.st_dev, found.st_ino, found.st_size)
+        status = os.stat(where)
+        return Stat(status.st_dev, status.st_ino, status.st_size)
 
     def read(self, fd: int, size_bytes: int, offset: int) -> bytes:
         return os.pread(fd, size_bytes, offset)
@@ -74,10 +74,10 @@ def put(disk: Disk, fd: int, data: bytes) -> None:
     """Writes all of `data`, in as many calls as the system needs."""
     rest = memoryview(data)
     while rest:
-        written = disk.write(fd, rest)
-        if written <= 0:
+        size_bytes = disk.write(fd, rest)
+        if size_bytes <= 0:
             raise OSError("nothing was written")
-        rest = rest[written:]
+        rest = rest[size_bytes:]
 
 
 def write_file(disk: Disk, path: Path, data: bytes, how: int) -> None:

@@ -21,20 +21,20 @@ from guardproxy.findings import Direction
 
 ENTRY_VERSION = 2
 
-# Above this number of findings a text is converted in steps: a call of msgspec holds the interpreter while it runs.
+# A text with more findings than this is converted in steps: a call of msgspec holds the interpreter lock while it runs.
 _STEP_FINDINGS = 256
-_STEP_BYTES = 1 << 14  # the same limit for a record, counted in bytes of its bodies
+_STEP_BYTES = 1 << 14  # the corresponding limit for a record, in bytes of its bodies
 
 Span = tuple[int, int]
 MatchedCondition = Literal["yes", "no", "failed", "unknown"]
 Offset = Annotated[int, Meta(description="An offset in the text as the record shows it, in code points.")]
 UnixTime = Annotated[float, Meta(description="Unix time in seconds.")]
 Version = Annotated[int, Meta(description="The version of the entry's format.")]
-ExchangeId = Annotated[str, Meta(description="The exchange. Clients get it in the header `x-guardproxy-id`.")]
+ExchangeId = Annotated[str, Meta(description="The id of the exchange, which clients get in `x-guardproxy-id`.")]
 Engine = Annotated[str, Meta(description="The name and version of the program that wrote the entry.")]
 Tenant = Annotated[str, Meta(description="The tenant: a digest of the credential. Empty without a credential.")]
 Route = Annotated[str, Meta(description="Method and path of the request.")]
-Policies = Annotated[str, Meta(description="The digest of the policies that were in force.")]
+Policies = Annotated[str, Meta(description="The digest of the active policies.")]
 Seals = Annotated[
     Mapping[str, str], Meta(description="Keyed digests of the bodies: `request`, `upstream` (as sent), `client`.")
 ]
@@ -88,30 +88,28 @@ class RecordedFinding(RecordLeaf, frozen=True, kw_only=True):
     start: Offset
     end: Offset
     score: float
-    repair: Annotated[bool, Meta(description="The whole text was replaced by a repaired one.")] = False
+    repair: Annotated[bool, Meta(description="The whole text was replaced by a repaired text.")] = False
 
 
 class RecordedText(RecordLeaf, frozen=True, kw_only=True):
     """A text of a request or of an answer."""
 
-    path: Annotated[str, Meta(description="Where the text stands in the body. `#key` at the end: an object's key.")]
-    kind: Annotated[str, Meta(description="What the text is: `user`, `system`, `assistant`, `tool_arguments`, ...")]
+    path: Annotated[str, Meta(description="The path of the text in the body. `#key` at the end: an object's key.")]
+    kind: Annotated[str, Meta(description="The kind of text: `user`, `system`, `assistant`, `tool_arguments`, ...")]
     chars: Annotated[int, Meta(description="The length of the original text in code points.")]
-    text: Annotated[str | None, Meta(description="The text, sensitive values masked. `null`: not kept.")]
+    text: Annotated[str | None, Meta(description="The text with masked sensitive values. `null`: not kept.")]
     checks: Annotated[tuple[str, ...], Meta(description="The checks that read the text.")]
     findings: tuple[RecordedFinding, ...]
     edits: Annotated[tuple[Span, ...], Meta(description="The spans that rules replaced: start and end.")]
-    released: Annotated[int, Meta(description="How far the text was sent on, in code points.")]
-    open: Annotated[bool, Meta(description="The text did not come to its end.")] = False
+    released: Annotated[int, Meta(description="The number of code points that were sent on.")]
+    open: Annotated[bool, Meta(description="The text is incomplete.")] = False
     encoded: Annotated[bool, Meta(description="JSON in a string. Checks read it decoded.")] = False
     number: Annotated[bool, Meta(description="A JSON number.")] = False
-    unmapped: Annotated[bool, Meta(description="The text stands in a field that the wire format does not have.")] = (
-        False
-    )
+    unmapped: Annotated[bool, Meta(description="The text is in a field that the wire format does not have.")] = False
     fixed: Annotated[bool, Meta(description="A word of the protocol.")] = False
     judged: Annotated[bool, Meta(description="The text is judged as a whole and is not kept.")] = False
     shape: Annotated[
-        tuple[str, tuple[Any, ...]] | None, Meta(description="What a schema of the request demands of the text.")
+        tuple[str, tuple[Any, ...]] | None, Meta(description="The part of the request's schema for this text.")
     ] = None
 
     def document(self) -> dict[str, Any]:
@@ -126,7 +124,7 @@ class RecordedSide(RecordPart, frozen=True, kw_only=True):
     texts: tuple[RecordedText, ...]
     uninspected: Annotated[tuple[str, ...], Meta(description="Places that no check can read. `*`: all.")]
     uninspected_kinds: Annotated[
-        tuple[str, ...] | None, Meta(description="The kind of each such place. Missing in old records.")
+        tuple[str, ...] | None, Meta(description="The kind of each of these places. Missing in old records.")
     ] = None
     unmapped: Annotated[tuple[str, ...], Meta(description="Places of texts that the wire format does not have.")]
 
@@ -134,7 +132,7 @@ class RecordedSide(RecordPart, frozen=True, kw_only=True):
 class RecordedRequest(RecordedSide, frozen=True, kw_only=True):
     """The request."""
 
-    body: Annotated[Any, Meta(description="The body, sensitive values masked. `null`: not kept.")]
+    body: Annotated[Any, Meta(description="The body with masked sensitive values. `null`: not kept.")]
 
 
 class RecordedAnswer(RecordedSide, frozen=True, kw_only=True):
@@ -142,13 +140,13 @@ class RecordedAnswer(RecordedSide, frozen=True, kw_only=True):
 
     status: Annotated[int | None, Meta(description="The HTTP status of the upstream. `null`: no answer.")]
     streamed: bool
-    model: Annotated[str, Meta(description="The model that the answer names.")]
-    finish: Annotated[tuple[str, ...], Meta(description="Why the answer ended, in the words of the upstream.")]
+    model: Annotated[str, Meta(description="The model in the answer.")]
+    finish: Annotated[tuple[str, ...], Meta(description="Why the answer ended, in the upstream's words.")]
     runs: Annotated[
         tuple[tuple[int, int], ...],
         Meta(description="The order of the texts: index in `texts` and length of each run. Index -1: no text."),
     ]
-    withheld: Annotated[tuple[str, ...], Meta(description="Fields that were left out of the answer.")]
+    withheld: Annotated[tuple[str, ...], Meta(description="Fields that were removed from the answer.")]
 
 
 class RecordedDecision(RecordLeaf, frozen=True, kw_only=True):
@@ -178,10 +176,10 @@ class RecordedFault(RecordLeaf, frozen=True, kw_only=True):
 class RecordedAttempt(RecordPart, frozen=True, kw_only=True):
     """An answer of the model, if there are several."""
 
-    decision: Annotated[str, Meta(description="What became of the answer; of the last one, the outcome.")]
+    decision: Annotated[str, Meta(description="The decision about the answer; for the last answer the outcome.")]
     rule: Annotated[str, Meta(description="The rule that discarded the answer.")]
     errors: tuple[RecordedFault, ...]
-    cut: Annotated[bool, Meta(description="The answer was ended before its end.")]
+    cut: Annotated[bool, Meta(description="The answer was stopped before its end.")]
     tokens: Annotated[int, Meta(description="Tokens of the request and of the answer.")]
     output_tokens: int
     counted: Annotated[bool, Meta(description="The upstream counted the tokens. Otherwise they are estimated.")]
@@ -211,7 +209,7 @@ class RecordedError(RecordLeaf, frozen=True, kw_only=True):
 
     code: str
     message: str = ""
-    field: Annotated[str | None, Meta(description="The field of the request that is wrong.")] = None
+    field: Annotated[str | None, Meta(description="The field of the request at fault.")] = None
 
 
 class RecordedDuty(RecordLeaf, frozen=True, kw_only=True):
@@ -227,7 +225,7 @@ class RecordedPlan(RecordPart, frozen=True, kw_only=True):
     upstream: Annotated[str, Meta(description="The name of the upstream.")] = ""
     model: Annotated[str, Meta(description="The model.")] = ""
     parameters: Annotated[Mapping[str, Any], Meta(description="Members of the request that were set.")] = {}
-    reason: Annotated[str, Meta(description="Why, in words.")] = ""
+    reason: Annotated[str, Meta(description="The reason, in words.")] = ""
 
 
 class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
@@ -271,17 +269,17 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     tenant: Tenant
     route: Route
     policies: Policies
-    codec: Annotated[str, Meta(description="The wire format. Empty: the route was passed through, no check read it.")]
+    codec: Annotated[str, Meta(description="The wire format. Empty: the route was passed through and not checked.")]
     outcome: Annotated[
         str,
         Meta(
-            description="How the exchange ended: `answered`, `passed`, `refused`, `blocked_request`, `blocked_response`, "
-            "`client_closed`, or the code of an error."
+            description="The end of the exchange: `answered`, `passed`, `refused`, `blocked_request`, "
+            "`blocked_response`, `client_closed`, or the code of an error."
         ),
     ]
-    status: Annotated[int, Meta(description="The HTTP status that the client got. 0: none.")]
+    status: Annotated[int, Meta(description="The HTTP status for the client. 0: no status.")]
     rules: Annotated[tuple[str, ...], Meta(description="The enforced rules that held.")]
-    decisions: Annotated[tuple[RecordedDecision, ...], Meta(description="Every rule that held, once a finding.")]
+    decisions: Annotated[tuple[RecordedDecision, ...], Meta(description="Every rule that held, for each finding.")]
     request: RecordedRequest
     response: Annotated[RecordedAnswer, Meta(description="The last answer.")]
     sizes: Annotated[
@@ -294,33 +292,33 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
             "`first_byte` (to the client), `finished`."
         ),
     ]
-    model: Annotated[str, Meta(description="The model that the request names.")]
-    stream: Annotated[bool, Meta(description="The request asks for a stream.")]
+    model: Annotated[str, Meta(description="The model in the request.")]
+    stream: Annotated[bool, Meta(description="Whether the request asks for a stream.")]
     checks: Annotated[Mapping[str, str], Meta(description="The digest of every check that applied.")]
     shadow: Annotated[tuple[str, ...], Meta(description="The rules in shadow mode that held.")]
-    usage: Annotated[Mapping[str, Any], Meta(description="Tokens, in the words of the upstream.")]
+    usage: Annotated[Mapping[str, Any], Meta(description="Token counts, in the upstream's words.")]
     seals: Seals
-    scans: Annotated[int, Meta(description="How many scans were asked for.")]
-    path: Annotated[str, Meta(description="The path of the request, where `route` has parameters.")] = ""
-    tenant_name: Annotated[str | None, Meta(description="The name of the tenant, where it has one.")] = None
+    scans: Annotated[int, Meta(description="The number of scans.")]
+    path: Annotated[str, Meta(description="The path of the request, if `route` has parameters.")] = ""
+    tenant_name: Annotated[str | None, Meta(description="The name of the tenant, if it has a name.")] = None
     matched: Annotated[
-        Mapping[str, MatchedCondition], Meta(description="What each condition of `match: when` gave.")
+        Mapping[str, MatchedCondition], Meta(description="The result of each condition of `match: when`.")
     ] = {}
-    language: Annotated[str, Meta(description="The language that the request declares.")] = ""
+    language: Annotated[str, Meta(description="The language in the request's header.")] = ""
     conversation: Annotated[str, Meta(description="The pseudonym of the conversation.")] = ""
-    signs: Annotated[int, Meta(description="Signs of life that were sent while the answer was held back.")] = 0
+    signs: Annotated[int, Meta(description="The number of keep-alives while the answer was held back.")] = 0
     attempts: Annotated[
-        tuple[RecordedAttempt, ...], Meta(description="All answers of the model, where it gave more than one.")
+        tuple[RecordedAttempt, ...], Meta(description="All answers of the model, if there are several.")
     ] = ()
     saved: RecordedSaving | None = None
     duties: Annotated[
-        tuple[RecordedDuty, ...], Meta(description="What the store of the gateway answered to duties, in order.")
+        tuple[RecordedDuty, ...], Meta(description="The gateway store's answers to duties, in order.")
     ] = ()
     plan: RecordedPlan | None = None
     no_capacity: RecordedShortage | None = None
     error: RecordedError | None = None
     restore: Annotated[
-        tuple[RecordedPlaces, ...] | None, Meta(description="Where values may come back. Missing in old records.")
+        tuple[RecordedPlaces, ...] | None, Meta(description="Where values may be restored. Missing in old records.")
     ] = None
 
     @property

@@ -52,7 +52,7 @@ def closing(intent: Intent, at: float, engine: str, why: str) -> Closing:
 
 
 @contextmanager
-def abandoned(folder: Path, own: Path) -> Iterator[list[Intent]]:
+def abandoned_intents(folder: Path, own: Path) -> Iterator[list[Intent]]:
     """Yields the intents in logs without a live process that no record closes. `own`: the log that this process
     continues. During the block no other process opens these logs."""
     with folder_lock(folder) as locked:
@@ -61,16 +61,16 @@ def abandoned(folder: Path, own: Path) -> Iterator[list[Intent]]:
         live = {path for path in paths if path != own and _is_live(path)} if locked else {*paths} - {own}
         grown = True
         while grown:  # a log that a live log follows belongs to the same process
-            follows = {_followed(headers[path]) for path in live}
+            follows = {_origin_before(headers[path]) for path in live}
             more = {
                 path for path in paths if path != own and path not in live and headers[path].get("log", 0) in follows
             }
             live |= more
             grown = bool(more)
-        yield unclosed([path for path in paths if path not in live], paths)
+        yield open_intents_of([path for path in paths if path not in live], paths)
 
 
-def unclosed(paths: Iterable[Path], every: Iterable[Path]) -> list[Intent]:
+def open_intents_of(paths: Iterable[Path], every: Iterable[Path]) -> list[Intent]:
     """Returns the intents in `paths` that no record in `every` log closes, sorted by time, without intents that this
     version cannot read."""
     intents: dict[str, Intent] = {}
@@ -87,11 +87,11 @@ def _scan(path: Path, intents: dict[str, Intent], *, add: bool) -> None:
     try:
         with path.open("rb") as lines:
             for line in lines:
-                # A line is parsed only if its bytes may matter, so that a long log does not delay the start.
+                # A line is parsed only if its bytes may be relevant, so that a long log does not delay the start.
                 is_marked = add and _MARK in line
                 if not is_marked and not (intents and _names(line, intents)):
                     continue
-                members = _parsed(line)
+                members = _parse(line)
                 name = members.get("id")
                 if not isinstance(name, str) or "seq" not in members:
                     continue
@@ -116,8 +116,8 @@ def _names(line: bytes, ids: Container[str]) -> bool:
     return any(name.decode("utf-8", "replace") in ids for name in _ID.findall(line))
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
-    # `json` reads lone surrogates, which orjson refuses.
+def _parse(line: bytes) -> dict[str, Any]:
+    # `json` reads lone surrogates, which orjson does not accept.
     for read in (orjson.loads, json.loads):
         try:
             record = read(line)
@@ -134,7 +134,7 @@ def _header(path: Path) -> Mapping[str, Any]:
         return {}
 
 
-def _followed(header: Mapping[str, Any]) -> object:
+def _origin_before(header: Mapping[str, Any]) -> object:
     follows = header.get("follows")
     return follows.get("log") if isinstance(follows, Mapping) else None
 

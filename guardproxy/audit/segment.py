@@ -42,12 +42,12 @@ def path_of(folder: Path, name: str, number: int) -> Path:
 
 def numbers(folder: Path, name: str) -> list[int]:
     """Returns the sorted numbers of the files of a log, also of files of which only the head exists."""
-    found = set()
+    file_numbers = set()
     for path in folder.glob(f"{name}*"):
         middle = path.name.removeprefix(name).removesuffix(path.suffix)
         if path.suffix in (".jsonl", ".head") and (not middle or _NUMBER.fullmatch(middle)):
-            found.add(int(middle[1:] or 0))
-    return sorted(found)
+            file_numbers.add(int(middle[1:] or 0))
+    return sorted(file_numbers)
 
 
 def open_last(disk: Disk, folder: Path, name: str, header: Mapping[str, Any]) -> Segment:
@@ -62,7 +62,7 @@ def open_last(disk: Disk, folder: Path, name: str, header: Mapping[str, Any]) ->
             segment = Segment(disk, path_of(folder, name, number), number)
             try:
                 segment.lock()
-                if segment.begun() or number == 0:
+                if segment.has_begun() or number == 0:
                     segment.recover(header)
                     return segment
                 disk.remove(segment.path)
@@ -125,25 +125,25 @@ class Segment:
         if not here:
             raise AuditError(f"{self.path}: in use by another process")
 
-    def begun(self) -> bool:
+    def has_begun(self) -> bool:
         """Whether the file has a line, or its head states that it had a line."""
         return self._whole_lines(self.disk.stat(self.fd).size_bytes) > 0 or self._expected() is not None
 
-    def in_place(self) -> bool:
+    def is_in_place(self) -> bool:
         """Whether the path still leads to this file, and no other program wrote to it or truncated it. Raises
         `OSError`."""
         try:
-            found = self.disk.stat(self._path)
+            now = self.disk.stat(self._path)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        return found[:2] == self._identity and (self.torn or found.size_bytes == self.end)
+        return now[:2] == self._identity and (self.torn or now.size_bytes == self.end)
 
     def start(self, header: Mapping[str, Any]) -> None:
         """Writes the header of a new file."""
         line, head = begin(header)
         self.append(line, head)
         self.disk.sync_folder(self.path.parent)
-        self.header = _opened(line)
+        self.header = _read_header(line)
 
     def append(self, data: bytes, head: ChainHead) -> None:
         """Returns when `data`, which ends with the record `head`, is durable. Raises `OSError`; `torn` and `lost` then
@@ -161,14 +161,14 @@ class Segment:
         if the file does not end with this record."""
         if self.disk.stat(self.fd).size_bytes < self.end:
             self.lost = True
-            raise AuditError("the log was cut by something else")
+            raise AuditError("another program truncated the log")
         self.disk.truncate(self.fd, self.end)
         self.lost = True
         self.disk.sync(self.fd)
         start, tail = self._tail(self.end)
         report = verify(tail.splitlines(keepends=True), self.head, whole=start == 0)
         if report.problems or report.head != self.head:
-            raise AuditError("the log was changed by something else")
+            raise AuditError("another program changed the log")
         self.torn = self.lost = False
 
     def keep_head(self) -> None:
@@ -203,14 +203,14 @@ class Segment:
         start, tail = self._tail(self.end)
         report = verify(tail.splitlines(keepends=True) if tail else (), expected, whole=start == 0)
         if report.problems or report.head is None:
-            found = report.problems[0].message if report.problems else "no records"
+            problem = report.problems[0].message if report.problems else "no records"
             raise AuditError(
-                f"{self.path}: {found}; see `guardproxy audit verify`, then move the log to another folder"
+                f"{self.path}: {problem}; see `guardproxy audit verify`, then move the log to another folder"
             )
         self._set_aside(size)
-        # Bytes that an earlier process failed to sync may be read from memory, not from the disk.
+        # Bytes that an earlier process could not sync may come from memory and not from the disk.
         self.disk.sync(self.fd)
-        self.header, self.head = _opened(self._first_line()), report.head
+        self.header, self.head = _read_header(self._first_line()), report.head
         self.head_kept = self.head.seq
 
     def _expected(self) -> ChainHead | None:
@@ -259,7 +259,7 @@ class Segment:
         self.disk.sync(self.fd)
 
 
-def _opened(line: bytes) -> Mapping[str, Any]:
+def _read_header(line: bytes) -> Mapping[str, Any]:
     header = open_line(line)
     if header is None or not isinstance(header.get("log"), str):
         raise AuditError("the log has no header")

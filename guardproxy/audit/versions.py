@@ -72,10 +72,11 @@ def entry_of(members: Mapping[str, Any]) -> AnyEntry:
     """Returns the entry with these members. Raises `RecordError`."""
     version = members.get("v")
     if type(version) is not int or version < 1:
-        raise RecordError("the entry names no version")
+        raise RecordError("the entry has no version")
     if version > ENTRY_VERSION:
         raise RecordError(
-            f"the entry has version {version}, and this guardproxy reads up to version {ENTRY_VERSION}: use a newer one"
+            f"the entry has version {version}, and this guardproxy reads versions up to {ENTRY_VERSION}: "
+            "use a newer release"
         )
     read: Members = {name: value for name, value in members.items() if name not in _CHAIN}
     for older in range(version, ENTRY_VERSION):

@@ -139,7 +139,7 @@ def with_partner(check: Check) -> tuple[Check, ...]:
 Builder = Callable[[str, Mapping[str, Any], Resources], Check]
 
 
-def known() -> list[str]:
+def check_names() -> list[str]:
     """Returns the names that `use:` accepts: the files of this folder and the entry points."""
     return sorted({*own_names(), *plugins.names(plugins.CHECKS)})
 
@@ -174,8 +174,8 @@ def build(use: str, name: str, options: Mapping[str, Any], resources: Resources)
     else:
         builder = plugins.load(plugins.CHECKS, use, own_names())
         if builder is None:
-            near = get_close_matches(use, known(), 1)
-            hint = f"; did you mean `{near[0]}`?" if near else f"; known checks: {', '.join(known())}"
+            near = get_close_matches(use, check_names(), 1)
+            hint = f"; did you mean `{near[0]}`?" if near else f"; known checks: {', '.join(check_names())}"
             raise OptionError("use", f"unknown check `{use}`{hint}")
         return _foreign(use, cast(Builder, builder), name, options, resources)
     return cast(Builder, builder)(name, options, resources)
@@ -191,7 +191,7 @@ def _foreign(use: str, builder: Builder, name: str, options: Mapping[str, Any], 
     except Exception as error:
         raise PluginError(f"the plug-in {whose} failed: {type(error).__name__}: {error}") from error
     if fault := _fault(check, name):
-        raise PluginError(f"the plug-in {whose} must give a check that has {fault}")
+        raise PluginError(f"the plug-in {whose} must return a check that has {fault}")
     return check
 
 

@@ -60,17 +60,17 @@ OPTIONS: Options = {
         },
     ),
     "draft": Option(
-        "The draft of a schema that does not name its draft, between quotes.", {"enum": list(DRAFTS)}, default=LATEST
+        "The draft of a schema that does not name its draft, in quotes.", {"enum": list(DRAFTS)}, default=LATEST
     ),
     "repair": Option("Whether broken JSON is repaired where possible.", {"type": "boolean"}, default=False),
     "invented": Option(
-        "Whether arguments of a tool call that its schema does not name are faults: `refuse` or `allow`.",
+        "Whether tool arguments that the schema does not list are errors: `refuse`, or `allow` them.",
         {"enum": ["refuse", "allow"]},
         default="refuse",
         tighter=("allow", "refuse"),
     ),
 }
-# A schema with one of these keywords decides by itself, or leaves to other schemas, which keys are allowed.
+# A schema with one of these keywords defines by itself, or through other schemas, which keys are allowed.
 _OPEN = (
     *("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames", "$ref", "$dynamicRef"),
     *("allOf", "anyOf", "oneOf", "if", "dependentSchemas", "dependencies"),
@@ -103,11 +103,11 @@ class JsonSchema:
     def _scan(self, window: Window) -> Scan:
         form, end = window.facts.form, window.start + len(window.text)
         if window.start and window.state is None:
-            raise ValueError("the state of the window before is missing")
+            raise ValueError("the state of the previous window is missing")
         if form is None:
             return Scan((), end, end, state=_NOTHING)
         if window.channel.direction == "request":
-            return Scan(self._refused(form), end, end)
+            return Scan(self._refusal(form), end, end)
         if form.words is not None:
             return self._word(window, form.words)
         judging = window.state or CheckedText(Prefix(self.compiled(form)), [])
@@ -119,24 +119,24 @@ class JsonSchema:
         if window.last:
             prefix.close()
         settled = end if window.last or prefix.complete else max(window.settled, end - 1)
-        found: tuple[Finding, ...] = ()
+        findings: tuple[Finding, ...] = ()
         if prefix.wrong is not None and prefix.wrong.at >= window.settled:
             if self.traits.offers_repairs and prefix.wrong.label in (MALFORMED, INCOMPLETE) and not window.last:
                 settled = prefix.wrong.at
             else:
-                found, settled = (self._finding(window, judging, form),), end
-        return Scan(found, settled, settled, state=judging)
+                findings, settled = (self._finding(window, judging, form),), end
+        return Scan(findings, settled, settled, state=judging)
 
     def _finding(self, window: Window, judging: CheckedText, form: Form) -> Finding:
         wrong = judging.prefix.wrong
-        assert wrong is not None  # noqa: S101 - it was asked for
-        found = Finding(wrong.at, wrong.at + 1, self.name, wrong.label, 1.0, wrong.details)
+        assert wrong is not None  # noqa: S101 - the caller has checked it
+        finding = Finding(wrong.at, wrong.at + 1, self.name, wrong.label, 1.0, wrong.details)
         if wrong.label in (MALFORMED, INCOMPLETE):
-            mended = self._mended("".join(judging.parts), form) if self.traits.offers_repairs else None
-            return replace(found, repair=mended)
+            repaired = self._repair("".join(judging.parts), form) if self.traits.offers_repairs else None
+            return replace(finding, repair=repaired)
         if window.last and not window.facts.streamed and window.start == 0:
-            return replace(found, details=self._all(window.text, form) or wrong.details)
-        return found
+            return replace(finding, details=self._all(window.text, form) or wrong.details)
+        return finding
 
     def _all(self, text: str, form: Form) -> tuple[Detail, ...]:
         """Returns all errors of a whole answer, so that a retry can report all of them to the model."""
@@ -147,7 +147,7 @@ class JsonSchema:
         compiled = self.compiled(form)
         return details(compiled.judge(value, len(text)), ("", ""), compiled.names)
 
-    def _mended(self, text: str, form: Form) -> str | None:
+    def _repair(self, text: str, form: Form) -> str | None:
         """Returns the text that `json-repair` makes of it, if that fits the schema."""
         from json_repair import repair_json  # noqa: PLC0415 - loaded only where a policy asks for it
 
@@ -174,7 +174,7 @@ class JsonSchema:
         detail = Detail("", "", f"the name of a tool: {listed}", "another name", text[: at + 1])
         return Scan((Finding(at, at + 1, self.name, UNKNOWN_TOOL, 1.0, (detail,)),), end, end, state=text)
 
-    def _refused(self, form: Form) -> tuple[Finding, ...]:
+    def _refusal(self, form: Form) -> tuple[Finding, ...]:
         """Returns a finding if the form's schema cannot be used."""
         try:
             if form.words is None:
@@ -186,24 +186,24 @@ class JsonSchema:
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> JsonSchema:
     """Builds the check `name`. Raises `OptionError` for an invalid option, including a schema that is refused."""
-    given = with_defaults(options, OPTIONS)
-    draft, repair = str(given["draft"]), given["repair"]
+    values = with_defaults(options, OPTIONS)
+    draft, repair = str(values["draft"]), values["repair"]
     if draft not in DRAFTS:
-        raise OptionError("draft", f"`draft` must be one of {', '.join(DRAFTS)}, between quotes")
+        raise OptionError("draft", f"`draft` must be one of {', '.join(DRAFTS)}, in quotes")
     if not isinstance(repair, bool):
         raise OptionError("repair", "`repair` must be true or false")
     own: Form | None = None
     documents: dict[str, Any] = {}
-    if (chosen := given["schema"]) != "from_request":
+    if (chosen := values["schema"]) != "from_request":
         own, documents, ready = _own(chosen, draft, resources)
-    if (invented := given["invented"]) not in ("refuse", "allow"):
+    if (invented := values["invented"]) not in ("refuse", "allow"):
         raise OptionError("invented", "`invented` must be refuse or allow")
 
     @lru_cache(maxsize=_CACHE)
     def compiled(form: Form) -> Compiled:
         if form is own:
             return ready
-        schema = closed(form.schema) if form.call and invented == "refuse" else form.schema
+        schema = close_schema(form.schema) if form.call and invented == "refuse" else form.schema
         return compile_schema(schema, default=draft)
 
     plain = {"schema": documents if own else chosen, "draft": draft, "repair": repair, "invented": invented}
@@ -225,7 +225,7 @@ def _traits(own: Form | None, *, repair: bool) -> Traits:
     )
 
 
-def closed(schema: Any) -> Any:
+def close_schema(schema: Any) -> Any:
     """Returns the schema of a tool without further arguments, if it is a plain schema."""
     plain = isinstance(schema, dict) and isinstance(schema.get("properties"), dict)
     return {**schema, "additionalProperties": False} if plain and not any(word in schema for word in _OPEN) else schema

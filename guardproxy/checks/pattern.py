@@ -31,11 +31,11 @@ SLOW = 100_000
 long."""
 OPTIONS: Options = {
     "patterns": Option("Patterns in RE2 syntax.", TEXTS, default=[], tighter="longer"),
-    "words": Option("Words in any case, where no letter or digit touches them.", TEXTS, default=[], tighter="longer"),
+    "words": Option("Words in any case, not inside longer words.", TEXTS, default=[], tighter="longer"),
     "label": Option("The label of the findings.", {"type": "string", "minLength": 1}, default="MATCH"),
     "score": Option("The score of the findings.", SCORE, default=1.0),
     "cap": Option(
-        "The most characters of a match that has no bound of its own.",
+        "The most characters of a match if the pattern sets no bound.",
         {"type": "integer", "minimum": 1, "maximum": CAP_LIMIT},
         default=CAP,
     ),
@@ -46,9 +46,9 @@ _LETTER = r"\pL\pM\pN_"
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an option that is unknown, missing or invalid."""
-    given = with_defaults(options, OPTIONS)
-    patterns, words = _strings(given, "patterns"), _strings(given, "words")
-    label, score, cap = given["label"], given["score"], given["cap"]
+    values = with_defaults(options, OPTIONS)
+    patterns, words = _strings(values, "patterns"), _strings(values, "words")
+    label, score, cap = values["label"], values["score"], values["cap"]
     if not patterns and not words:
         raise OptionError("patterns", "give at least one of `patterns` and `words`")
     if not isinstance(label, str) or not label:
@@ -70,7 +70,7 @@ def _advice(at: int, search_rule: SearchRule) -> Iterator[Advice]:
     """Yields advice on a pattern that holds back much of a stream, or that is slow."""
     if not search_rule.bounded:
         held = f"up to {search_rule.reach} characters of a stream are held from where it may begin"
-        message = f"pattern {at + 1} has no bound of its own, so {held}; bound it, as in `.{{0,40}}`, or lower `cap`"
+        message = f"pattern {at + 1} sets no bound, so {held}; bound it, as in `.{{0,40}}`, or lower `cap`"
         yield Advice("patterns", message, at)
     elif search_rule.reach > CAP:
         yield Advice("patterns", f"pattern {at + 1} may hold up to {search_rule.reach} characters of a stream back", at)
@@ -94,7 +94,7 @@ def _pattern_rule(at: int, pattern: str, label: str, score: float, cap: int) -> 
     try:
         return rule(label, pattern, cap=cap, score=score)
     except UnicodeEncodeError:
-        raise OptionError("patterns", f"{where} holds half of a surrogate pair", at) from None
+        raise OptionError("patterns", f"{where} holds a lone surrogate", at) from None
     except re2.error as error:
         raise OptionError("patterns", f"{where}: {_reason(error)}", at) from None
     except UnreadableError as error:
@@ -125,4 +125,4 @@ def _words_rule(words: Sequence[str], label: str, score: float) -> SearchRule:
         pattern = rf"(?:\A|[^{_LETTER}])((?i:{parts}))(?:[^{_LETTER}]|\z)"
         return rule(label, pattern, cap=CAP, score=score, group=1)
     except (re2.error, UnicodeEncodeError) as error:
-        raise OptionError("words", "the words are too many or too long for one pattern") from error
+        raise OptionError("words", "the words are too many or too long for a single pattern") from error

@@ -75,7 +75,7 @@ class PiiCheck:
     def search(self, window: Window, language: str = "") -> tuple[list[Span], int]:
         """Returns Presidio's findings in the window, and the settled offset; both count in the window's text."""
         text, at = window.text, window.settled - window.start
-        found: list[Span] = []
+        all_spans: list[Span] = []
         while True:
             stop_point()
             end = min(at + MOST, len(text))
@@ -84,10 +84,10 @@ class PiiCheck:
             spans, settled = self.engine.step(text[low:end], at - low, last, language)
             if low + settled == at and end == at + MOST:
                 spans, settled = self.engine.step(text[low:end], at - low, True, language)
-            found += (span._replace(start=low + span.start, end=low + span.end) for span in spans)
+            all_spans += (span._replace(start=low + span.start, end=low + span.end) for span in spans)
             at = low + settled
             if end == len(text):
-                return found, at
+                return all_spans, at
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +106,21 @@ class NamesCheck:
 
     def _scan(self, window: Window) -> Scan:
         start = window.start
-        found = self.names.find(window.text, window.settled - start, window.channel.direction, window.last)
+        names = self.names.find(window.text, window.settled - start, window.channel.direction, window.last)
         findings = tuple(
-            Finding(start + low, start + high, self.name, label, score) for low, high, label, score in found.spans
+            Finding(start + low, start + high, self.name, label, score) for low, high, label, score in names.spans
         )
-        return Scan(findings, start + found.settled, start + found.keep(found.settled))
+        return Scan(findings, start + names.settled, start + names.keep(names.settled))
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an option that is unknown or invalid."""
-    made = setup(options, resources)
-    traits = Traits(is_slow=False, labels=made.labels)
-    check = unfolding(PiiCheck(name, made.digest, made.engine, made.whole, made.by_header, traits), options)
-    if made.names is None:
+    parts = setup(options, resources)
+    traits = Traits(is_slow=False, labels=parts.labels)
+    check = unfolding(PiiCheck(name, parts.digest, parts.engine, parts.whole, parts.by_header, traits), options)
+    if parts.names is None:
         return check
-    partner = NamesCheck(name, f"{check.digest} names", made.names, Traits(partner_of=check.digest))
+    partner = NamesCheck(name, f"{check.digest} names", parts.names, Traits(partner_of=check.digest))
     return replace(check, traits=replace(check.traits, partner=partner))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from guardproxy.checks._contract import Query, Resources, ScoredPiece, Scorer
 from guardproxy.checks._evasions.readings import PROFILES, other_views
-from guardproxy.checks._evasions.unfolding import EVASIONS, merged
+from guardproxy.checks._evasions.unfolding import EVASIONS, merge_views
 from guardproxy.checks._evasions.views import TextView
 from guardproxy.checks._options import SCORE, TEXTS, Option, Options, options_digest, with_defaults
 from guardproxy.errors import ConfigError, OptionError
@@ -139,7 +139,7 @@ class LabelThresholds:
     label: str
     thresholds: Mapping[str, float]
 
-    def found(self, scores: Mapping[str, float]) -> float | None:
+    def highest(self, scores: Mapping[str, float]) -> float | None:
         """Returns the highest score that reaches its threshold; `None` if no score does."""
         return max(
             (scores[output] for output, least in self.thresholds.items() if scores[output] >= least), default=None
@@ -238,23 +238,23 @@ class Supervisor:
         for segment in segments:
             if segment.query is None:
                 continue
-            found = []
+            by_view = []
             for view in (None, *segment.views):
                 spans = [(span, piece) for piece in next(answers) if (span := segment.span(piece, view))]
-                found.append(self._found(spans, self.wanted[window.channel.kind]))
-            findings += merged(found)
+                by_view.append(self._findings(spans, self.wanted[window.channel.kind]))
+            findings += merge_views(by_view)
         settled = segments[-1].end if segments else window.settled
         keep = max(window.start, settled - self.cut[window.channel.direction].context_chars)
         return Scan(tuple(findings), settled, keep)
 
-    def _found(
+    def _findings(
         self, spans: Sequence[tuple[tuple[int, int], ScoredPiece]], labels: Sequence[LabelThresholds]
     ) -> list[Finding]:
         return [
             Finding(*span, self.name, label.label, score)
             for label in labels
             for span, piece in spans
-            if (score := label.found(piece.scores)) is not None
+            if (score := label.highest(piece.scores)) is not None
         ]
 
 
@@ -267,26 +267,26 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     text is judged, and the highest score counts); `window_chars` of an answer judged together. Raises `OptionError`
     for any other option.
     """
-    given = with_defaults(options, OPTIONS)
+    values = with_defaults(options, OPTIONS)
     if resources.scorer is None:
         raise OptionError("use", "this process was started without a model, so `supervisor` cannot be used here")
-    model = given["model"]
+    model = values["model"]
     if not isinstance(model, str) or not model:
         raise OptionError("model", "must be the name of a model")
     try:
         scorer = resources.scorer(model)
     except ConfigError as error:
         raise OptionError("model", str(error)) from error
-    first_stage = given["first_stage"]
+    first_stage = values["first_stage"]
     if not isinstance(first_stage, bool):
         raise OptionError("first_stage", "must be true or false")
-    evasions = given["evasions"]
+    evasions = values["evasions"]
     if evasions not in PROFILES:
         raise OptionError("evasions", f"must be one of {', '.join(PROFILES)}")
     labels = _labels(options, scorer)
     thresholds = _thresholds(options, labels)
     wanted = {kind: tuple(_wanted(label, thresholds[label], scorer, kind) for label in labels) for kind in KINDS}
-    cut: Mapping[Direction, Segments] = {"request": REQUESTS, "response": answers(_window_chars(given))}
+    cut: Mapping[Direction, Segments] = {"request": REQUESTS, "response": answers(_window_chars(values))}
     digest = options_digest("supervisor", VERSION, dict(options), scorer.digest, unicodedata.unidata_version)
     traits = Traits(
         is_sensitive=False,  # its findings judge a text; they are not values
@@ -301,8 +301,8 @@ def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:
     if "label" in options and "labels" in options:
         raise OptionError("label", "give `label` or `labels`, not both")
     key = "labels" if "labels" in options else "label"
-    given = options.get(key, OPTIONS["label"].default)
-    labels = [given] if key == "label" else given
+    value = options.get(key, OPTIONS["label"].default)
+    labels = [value] if key == "label" else value
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise OptionError(key, "must be a label" if key == "label" else "must be a list of at least one label")
     known = sorted(scorer.labels)
@@ -314,13 +314,13 @@ def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:
 
 def _thresholds(options: Mapping[str, Any], labels: Sequence[str]) -> dict[str, float | str | None]:
     """Returns the policy's threshold for each label: a score, an operating point, or `None`."""
-    given = options.get("threshold")
-    if not isinstance(given, Mapping):
-        return dict.fromkeys(labels, _threshold(given) if "threshold" in options else None)
-    for label in given:
+    value = options.get("threshold")
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(labels, _threshold(value) if "threshold" in options else None)
+    for label in value:
         if label not in labels:
-            raise OptionError("threshold", f"`{label}` is no label of this check{_near(str(label), labels)}")
-    return {label: _threshold(given[label]) if label in given else None for label in labels}
+            raise OptionError("threshold", f"`{label}` is not a label of this check{_near(str(label), labels)}")
+    return {label: _threshold(value[label]) if label in value else None for label in labels}
 
 
 def _threshold(value: Any) -> float | str:
@@ -354,8 +354,8 @@ def _advice(wanted: Mapping[Kind, tuple[LabelThresholds, ...]], scorer: Scorer) 
         points = scorer.points.get(output, {})
         if points and not min(points.values()) <= least <= max(points.values()):
             measured = ", ".join(f"{point} at {score:g}" for point, score in points.items())
-            message = f"{least:g} lies outside of the model's operating points for `{output}` ({measured})"
-            yield Advice("threshold", f"{message}: nobody has measured what is found there", serious=True)
+            message = f"{least:g} is outside of the model's operating points for `{output}` ({measured})"
+            yield Advice("threshold", f"{message}: its false positives were not measured", serious=True)
 
 
 def _window_chars(options: Mapping[str, Any]) -> int:

@@ -26,7 +26,7 @@ def _version(wanted: bool) -> None:
 
         typer.echo(version("guardproxy"))
         for group in plugins.GROUPS:
-            for plugin in plugins.installed(group):
+            for plugin in plugins.installed_plugins(group):
                 typer.echo(f"plug-in {plugin}")
         raise typer.Exit
 

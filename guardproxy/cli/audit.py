@@ -27,8 +27,8 @@ from guardproxy.audit import (
     Record,
     entry_of,
     logs_of,
+    open_intents_of,
     open_line,
-    unclosed,
     verify_folder,
 )
 from guardproxy.cli.printing import plain
@@ -46,7 +46,7 @@ _COLUMNS = ("time", "id", "route", "model", "tenant", "outcome", "rules", "findi
 def verify_command(
     folder: Folder,
     heads: Annotated[
-        Path | None, typer.Option(help="A folder with copies of *.head files, kept where the proxy cannot write.")
+        Path | None, typer.Option(help="A folder with copies of *.head files, where the proxy cannot write.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -68,7 +68,7 @@ def verify_command(
         _wrong_use(f"{error.filename or folder}: {error.strerror}")
     if not findings:
         _wrong_use(f"{folder}: no *.jsonl logs here")
-    open_intents = len(unclosed(logs_of(folder), logs_of(folder)))
+    open_intents = len(open_intents_of(logs_of(folder), logs_of(folder)))
     ok = not any(finding.report.problems for finding in findings)
     if as_json:
         reports = [
@@ -89,7 +89,7 @@ def verify_command(
                 typer.echo(line)
         if open_intents:
             typer.echo(
-                f"{open_intents} exchanges have no end yet: under way, or cut off until the next start closes them"
+                f"{open_intents} exchanges have no end yet: in progress, or cut off until the next start closes them"
             )
         typer.echo(NO_KEY, err=True)
     raise typer.Exit(0 if ok else 1)
@@ -98,8 +98,8 @@ def verify_command(
 @app.command("show")
 def show_command(
     folder: Folder,
-    last: Annotated[int, typer.Option(min=1, help="How many entries, counted from the newest.")] = 20,
-    exchange_id: Annotated[str | None, typer.Option("--id", help="One exchange, with its texts.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="The number of entries, newest first.")] = 20,
+    exchange_id: Annotated[str | None, typer.Option("--id", help="Print this exchange with its texts.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List exchanges, oldest first, or print an exchange.
@@ -146,7 +146,7 @@ def _newest(folder: Path, last: int, exchange_id: str | None) -> tuple[list[tupl
     unread: Counter[str] = Counter()
     entries: list[tuple[bytes, AnyEntry]] = []
     logs = logs_of(folder) if exchange_id is None else []
-    still_open = {intent.id for intent in unclosed(logs, logs)}
+    still_open = {intent.id for intent in open_intents_of(logs, logs)}
     for path in _logs(folder):
         newest: deque[tuple[bytes, AnyEntry]] = deque(maxlen=last)
         try:

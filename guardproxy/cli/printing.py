@@ -31,7 +31,7 @@ def styled(*parts: tuple[str, str] | str | Text) -> Text:
     return Text.assemble(*parts)
 
 
-def contrasted(sign: str, parts: Iterable[Fragment], style: str) -> Iterable[Text]:
+def contrast_lines(sign: str, parts: Iterable[Fragment], style: str) -> Iterable[Text]:
     """Yields a text with its differences marked: by colour, and by carets below it for output without colours."""
     plain_parts = [(plain(part.text), part.differs) for part in parts]
     yield styled((f"{sign} ", style), *((text, f"bold {style}" if differs else "") for text, differs in plain_parts))

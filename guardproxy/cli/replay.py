@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def replay(
     log: Annotated[Path, typer.Argument(metavar="LOG", help="A log file, or the folder that `serve --audit` wrote.")],
     policies: Annotated[
-        Path | None, typer.Option(help="A folder of policies, or one that is shipped: strict, ...")
+        Path | None, typer.Option(help="A folder of policies, or the name of a shipped policy such as `strict`.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a record.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each record.")] = False,
     allow_code: AllowCode = False,
 ) -> None:
     """Replay recorded exchanges and list the differences.
@@ -59,7 +59,7 @@ def replay(
                 for difference in result.differences:
                     typer.echo(f"    {difference}")
                 for policy in result.assumed:
-                    typer.echo(f"    (`{policy}` is taken to apply: it asks for headers, and a record holds none)")
+                    typer.echo(f"    (`{policy}` is assumed to apply: it reads headers, which records do not hold)")
     if not as_json:
         typer.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     raise typer.Exit(1 if counts["different"] or counts["cannot be told"] else 0)

@@ -15,7 +15,7 @@ from guardproxy.errors import PolicyError
 
 def scan(
     policies: Annotated[
-        Path | None, typer.Option(help="A folder of policies, or one that is shipped: strict, ...")
+        Path | None, typer.Option(help="A folder of policies, or the name of a shipped policy such as `strict`.")
     ] = None,
     on: Annotated[str, typer.Option(help="request: as a user's message; response: as a model's answer.")] = "request",
     allow_code: AllowCode = False,

@@ -8,7 +8,7 @@
 """
 
 from guardproxy.config.declaration import Declaration
-from guardproxy.config.loading import load, shipped
+from guardproxy.config.loading import load, package_folder
 from guardproxy.config.settings import SETTINGS, Config
 
-__all__ = ["SETTINGS", "Config", "Declaration", "load", "shipped"]
+__all__ = ["SETTINGS", "Config", "Declaration", "load", "package_folder"]

@@ -42,18 +42,18 @@ class Journal:
         self._notice = notice
         self._changed = threading.Condition()
 
-    def add(self, received: ReceivedRequest) -> None:
+    def add(self, request: ReceivedRequest) -> None:
         """Adds a request."""
         with self._changed:
-            self._entries.append(received)
+            self._entries.append(request)
             self._changed.notify_all()
         if self._notice:
-            self._notice(received)
+            self._notice(request)
 
-    def end(self, received: ReceivedRequest, how: Literal["answered", "gone"]) -> None:
+    def end(self, request: ReceivedRequest, how: Literal["answered", "gone"]) -> None:
         """Records that the request was answered, or that its peer left."""
         with self._changed:
-            received.ended, received.ended_s = how, monotonic()
+            request.ended, request.ended_s = how, monotonic()
             self._changed.notify_all()
 
     def all(self) -> list[ReceivedRequest]:

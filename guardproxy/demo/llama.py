@@ -46,7 +46,7 @@ def available() -> str | None:
     if path is None:
         return f"package `{WEIGHTS_PACKAGE}` is not installed ({INSTALL})"
     if _digest(path) != WEIGHTS_SHA256:
-        return f"the weights of `{WEIGHTS_PACKAGE}` are not the ones this version was tried with"
+        return f"the weights of `{WEIGHTS_PACKAGE}` differ from those that this version supports"
     return None
 
 
@@ -86,7 +86,7 @@ def start(port: int = 0, threads: int = 2) -> LlamaServer:
     params.port = port
     for threading in (params.cpuparams, params.cpuparams_batch):
         threading.n_threads = threads
-        threading.poll = 0  # waiting threads sleep, because spinning would starve the proxy on a small machine
+        threading.poll = 0  # waiting threads sleep: spinning threads would starve the proxy on a small machine
     params.verbosity = -1  # its log would hide the output of the demo
     server = xllamacpp.Server(params)
     running = LlamaServer(server.listening_address, server)

@@ -13,7 +13,7 @@ class Slots(Protocol):
 
     draining: bool
 
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether no slot is free."""
         ...
 
@@ -33,7 +33,7 @@ class Capacity(Duty):
 
     def admit(self, head: Head) -> Head:
         """Returns the head unchanged. Raises `DownstreamError` (503)."""
-        if self._slots.full():
+        if self._slots.is_full():
             raise _full()
         return head
 

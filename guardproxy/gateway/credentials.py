@@ -50,13 +50,13 @@ def read_credential(headers: Mapping[str, str]) -> Credential:
         values = every.getall(name)
         if len(values) > 1:
             raise DownstreamError(
-                ErrorCode.REPEATED_CREDENTIAL, f"the header `{name}` stands in the request twice", name
+                ErrorCode.REPEATED_CREDENTIAL, f"the request has the header `{name}` more than once", name
             )
         value = values[0].strip(" \t")
         if name == "authorization":
             secret, value = _authorization(value)
         else:
-            secret = _checked(value, name) if value else ""
+            secret = _check_secret(value, name) if value else ""
         if secret:
             secrets.add(secret)
             sent[name] = value
@@ -69,14 +69,14 @@ def _authorization(value: str) -> tuple[str, str]:
     """Returns the secret and the normal form of an `Authorization` header."""
     if not value:
         return "", ""
-    found = _SCHEME.fullmatch(value)
-    scheme, rest = (found[1].lower(), found[2] or "") if found else ("", "")
+    match = _SCHEME.fullmatch(value)
+    scheme, rest = (match[1].lower(), match[2] or "") if match else ("", "")
     if scheme == "bearer":
-        return (token := _checked(rest, "authorization") if rest else ""), f"Bearer {token}"
+        return (token := _check_secret(rest, "authorization") if rest else ""), f"Bearer {token}"
     if scheme == "basic" and rest:
         pair = _basic(rest)
         return f"Basic {pair}", f"Basic {pair}"
-    message = "the header `authorization` must be `Bearer KEY` or `Basic PAIR`, with spaces between the two words"
+    message = "the header `authorization` must be `Bearer KEY` or `Basic PAIR`, with spaces between the words"
     raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, "authorization")
 
 
@@ -86,13 +86,13 @@ def _basic(value: str) -> str:
         plain = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         plain = b""
-    if not plain or (written := base64.b64encode(plain).decode()) != value:
-        message = "the header `authorization` does not hold base64 of a user and a password"
+    if not plain or (canonical := base64.b64encode(plain).decode()) != value:
+        message = "the header `authorization` does not hold canonical base64 of a user and a password"
         raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, "authorization")
-    return written
+    return canonical
 
 
-def _checked(value: str, name: str) -> str:
+def _check_secret(value: str, name: str) -> str:
     if not _SECRET.fullmatch(value):
         message = f"the header `{name}` must hold one key, without spaces, tabs, commas, quotes or brackets"
         raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, name)
@@ -106,7 +106,7 @@ def refuse_in_query(query: str) -> None:
         name = unquote(part.partition("=")[0]).strip().lower()
         if name in _QUERY:
             names = ", ".join(known_headers().credentials)
-            message = f"a credential belongs into a header (one of {names}), not into the query"
+            message = f"a credential belongs in a header (one of {names}), not in the query"
             raise DownstreamError(ErrorCode.CREDENTIAL_IN_QUERY, message, "query")
 
 
@@ -119,4 +119,4 @@ def read_secret(text: str) -> str:
     """Parses a secret from a command's input: a bare key, or the whole value of an `Authorization` header. Raises
     `DownstreamError` like `read_credential`."""
     value = text.strip()
-    return _authorization(value)[0] if " " in value else _checked(value, "authorization")
+    return _authorization(value)[0] if " " in value else _check_secret(value, "authorization")

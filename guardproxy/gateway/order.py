@@ -70,19 +70,19 @@ class Duties:
                 await self._run(duty.name, steps, [])
 
     async def _run(self, name: str, steps: Steps[Result], answers: list[StoreAnswered]) -> Result:
-        given: tuple[Answer, ...] | None = None
+        received: tuple[Answer, ...] | None = None
         while True:
             try:
-                calls = next(steps) if given is None else steps.send(given)
+                calls = next(steps) if received is None else steps.send(received)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]  # the result of a generator has no type here
             try:
-                given = await self._store.perform(calls)
+                received = await self._store.perform(calls)
             except StoreError:
                 steps.close()
                 message = f"the store of the duty `{name}` cannot be reached"
                 raise DownstreamError(ErrorCode.STORE_UNAVAILABLE, message) from None
-            answers.append(StoreAnswered(name, given))
+            answers.append(StoreAnswered(name, received))
 
 
 def rerun(duties: Iterable[Duty], head: Head, answers: Iterable[StoreAnswered]) -> Head:
@@ -90,22 +90,22 @@ def rerun(duties: Iterable[Duty], head: Head, answers: Iterable[StoreAnswered]) 
 
     Raises `DownstreamError` for their refusal, and `ValueError` if they make more calls than there are answers.
     """
-    left = list(answers)
+    recorded = list(answers)
     for duty in duties:
-        own = iter([answered.answers for answered in left if answered.duty == duty.name])
+        own = iter([answered.answers for answered in recorded if answered.duty == duty.name])
         steps = duty.admit(head)
         if isinstance(steps, Head):
             head = steps
             continue
-        given: tuple[Answer, ...] | None = None
+        received: tuple[Answer, ...] | None = None
         while True:
             try:
-                _ = next(steps) if given is None else steps.send(given)
+                _ = next(steps) if received is None else steps.send(received)
             except StopIteration as end:
                 head = end.value
                 break
-            given = next(own, None)
-            if given is None:
+            received = next(own, None)
+            if received is None:
                 raise ValueError(f"the record has no further answer of the store to the duty `{duty.name}`")
     return head
 
@@ -118,13 +118,13 @@ def load_duties(names: Sequence[str]) -> tuple[Duty, ...]:
         build = plugins.load(plugins.DUTIES, name)
         if build is None:
             known = ", ".join(plugins.names(plugins.DUTIES)) or "none is installed"
-            raise ConfigError(f"--duty {name}: no installed package brings this duty (known: {known})")
+            raise ConfigError(f"--duty {name}: no installed package provides this duty (known: {known})")
         whose = plugins.whose(plugins.DUTIES, name)
         try:
             duty = build()
         except Exception as error:
             raise PluginError(f"the plug-in {whose} failed: {type(error).__name__}: {error}") from error
         if not isinstance(duty, Duty) or not duty.name:
-            raise PluginError(f"the plug-in {whose} is no duty: it must build a `guardproxy.gateway.Duty` with a name")
+            raise PluginError(f"the plug-in {whose} is not a duty: it must build a named `guardproxy.gateway.Duty`")
         loaded.append(duty)
     return tuple(loaded)

@@ -8,7 +8,7 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head
 from guardproxy.wire import codecs, served
 
-UNKNOWN = "unknown"  # what records and metrics call a route that is not listed: clients must not make up labels
+UNKNOWN = "unknown"  # the route in records and metrics if it is not listed: clients must not create labels
 
 
 class Routes(Duty):
@@ -46,6 +46,6 @@ class Routes(Duty):
                     return DownstreamError(ErrorCode.UNKNOWN_ROUTE, refused.advice)
         return DownstreamError(
             ErrorCode.UNKNOWN_ROUTE,
-            f"this route is not guarded: guardproxy reads {', '.join(guarded)}. To let a route through unread, start it "
-            f"with --pass-through '{head.method} {head.path}'",
+            f"this route is not guarded: guardproxy reads {', '.join(guarded)}. To pass a route through unread, "
+            f"start it with --pass-through '{head.method} {head.path}'",
         )

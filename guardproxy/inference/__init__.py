@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from guardproxy.inference.meters import Registry
 from guardproxy.inference.models import Models, Settings, cores, find, load
-from guardproxy.inference.pace import Ratio, before
+from guardproxy.inference.pace import Ratio, work_ahead
 from guardproxy.inference.services import Remotes
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ __all__ = [
     "Remotes",
     "Serving",
     "Settings",
-    "before",
     "cores",
     "find",
     "load",
+    "work_ahead",
 ]
 _HEAVY = {"ModelScorer": "guardproxy.inference.scorer", "Serving": "guardproxy.inference.serving"}
 

@@ -45,22 +45,22 @@ class Cache:
             return Verdicts()
         key = self._hash(text)
         with self._lock:
-            found = self._known.get(key)
-            if found is None:
-                self._known[key] = found = Verdicts(), 1
+            entry = self._known.get(key)
+            if entry is None:
+                self._known[key] = entry = Verdicts(), 1
                 self._grow(1)
             else:
                 self._known.move_to_end(key)
-        return found[0]
+        return entry[0]
 
-    def cut(self, text: str, verdicts: Verdicts) -> None:
+    def count_pieces(self, text: str, verdicts: Verdicts) -> None:
         """Counts the pieces of a text after it was cut."""
         key = self._hash(text)
         with self._lock:
-            found = self._known.get(key)
-            if found and found[0] is verdicts:
+            entry = self._known.get(key)
+            if entry and entry[0] is verdicts:
                 self._known[key] = verdicts, len(verdicts.spans)
-                self._grow(len(verdicts.spans) - found[1])
+                self._grow(len(verdicts.spans) - entry[1])
 
     def _grow(self, pieces: int) -> None:
         self.pieces += pieces

@@ -56,12 +56,12 @@ class FirstStage:
         """Returns the highest score of each output over the spans of a piece, shape (outputs,)."""
         tokens = np.asarray(ids, np.int64)
         single, pairs = features(tokens, self.unigrams, len(self.weights))
-        found = self.weights[single]
-        found[1:] += self.weights[pairs]
+        sums_by_token = self.weights[single]
+        sums_by_token[1:] += self.weights[pairs]
         sums = np.zeros((len(tokens) + 1, len(self.bias)))
-        np.cumsum(found, 0, np.float64, sums[1:])
+        np.cumsum(sums_by_token, 0, np.float64, sums[1:])
         cuts = np.array(spans(len(tokens), self.span))
-        # All spans of a piece have one length.
+        # All spans of a piece have the same length.
         scale = math.sqrt(max(1, cuts[0, 1] - cuts[0, 0]))
         highest: NDArray[np.float64] = (sums[cuts[:, 1]] - sums[cuts[:, 0]]).max(0) / scale + self.bias
         return highest
@@ -76,7 +76,7 @@ def load(path: Path, outputs: int) -> FirstStage:
                 raise ConfigError(f"{path} lacks {', '.join(missing)}")
             weights, bias, thresholds, span, unigrams = (file[name] for name in _NAMES)
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{path} is no file of numpy arrays") from error
+        raise ConfigError(f"{path} is not a file of numpy arrays") from error
     if weights.dtype not in (np.float16, np.float32) or weights.ndim != 2 or weights.shape[1] != outputs:
         raise ConfigError(f"{path}: `weights` must be float16 or float32, of shape (rows, {outputs})")
     for name, array in (("bias", bias), ("thresholds", thresholds)):

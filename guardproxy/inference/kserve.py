@@ -67,7 +67,7 @@ class KServe:
         self.batched = False
 
     @classmethod
-    def connected(cls, url: str, model: Model, pad: int, rows: Sequence[Row], timeout_s: float) -> KServe:
+    def connect(cls, url: str, model: Model, pad: int, rows: Sequence[Row], timeout_s: float) -> KServe:
         """Returns a network after it checked the model's inputs and outputs on the server.
 
         Runs `rows` alone and together to find out whether rows may share a call. Raises `ConfigError`.
@@ -94,8 +94,8 @@ class KServe:
     def run(self, rows: Sequence[Row]) -> list[list[float]]:
         logits: list[list[float]] = [[]] * len(rows)
         for numbers in self._calls(rows):
-            for number, found in zip(numbers, self._infer([rows[at] for at in numbers]), strict=True):
-                logits[number] = found
+            for number, row_logits in zip(numbers, self._infer([rows[at] for at in numbers]), strict=True):
+                logits[number] = row_logits
         return logits
 
     def _calls(self, rows: Sequence[Row]) -> list[list[int]]:
@@ -124,10 +124,10 @@ class KServe:
         ]
         answer = self._call("POST", "/infer", orjson.dumps({"inputs": inputs, "outputs": [{"name": "logits"}]}))
         try:
-            found = [tensor["data"] for tensor in answer.get("outputs", ()) if tensor["name"] == "logits"]
+            tensors = [tensor["data"] for tensor in answer.get("outputs", ()) if tensor["name"] == "logits"]
         except (AttributeError, KeyError, TypeError) as error:
-            raise KServeError("the server's answer is no answer of KServe v2") from error
-        flat = _flat(found[0]) if found else []
+            raise KServeError("the server's answer is not valid in KServe v2") from error
+        flat = _flat(tensors[0]) if tensors else []
         if len(flat) != len(rows) * self._outputs:
             raise KServeError(f"the model gave {len(flat)} logits for {len(rows)} rows of {self._outputs}")
         return [flat[at : at + self._outputs] for at in range(0, len(flat), self._outputs)]
@@ -135,7 +135,7 @@ class KServe:
     def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
         """Returns the JSON of the server's answer. Raises `KServeError` or `OSError`."""
         while True:
-            # A connection that was kept may have been closed by the other side; nothing is lost by asking again.
+            # The server may have closed an idle connection; sending the request again loses nothing.
             kept = bool(self._idle)
             connection = self._idle.pop() if kept else self._make(self._host, timeout=self._timeout_s)
             try:
@@ -160,7 +160,7 @@ class KServe:
             try:
                 return orjson.loads(content)
             except ValueError as error:
-                raise KServeError("the server's answer is no JSON") from error
+                raise KServeError("the server's answer is not JSON") from error
 
     def close(self) -> None:
         """Closes the connections."""
@@ -171,11 +171,11 @@ class KServe:
 def _flat(data: Any) -> list[float]:
     """Returns a tensor's numbers as a flat list; a server may nest them by shape."""
     if not isinstance(data, list):
-        raise KServeError("the logits are no list of numbers")
-    found: list[float] = []
+        raise KServeError("the logits are not a list of numbers")
+    numbers: list[float] = []
     for item in data:
         if isinstance(item, int | float) and not isinstance(item, bool):
-            found.append(float(item))
+            numbers.append(float(item))
         else:
-            found += _flat(item)
-    return found
+            numbers += _flat(item)
+    return numbers

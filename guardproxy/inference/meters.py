@@ -35,7 +35,7 @@ class Registry:
         self._texts = counter("texts", "Texts by where their verdict came from.", "cache")
         self._pieces = counter("pieces", "Pieces of texts by what judged them.", "by")
         self._refused = counter("refused", "Requests refused because the queue was full.")
-        self._dropped = counter("dropped", "Requests nobody waited for any more when their turn came.")
+        self._dropped = counter("dropped", "Requests that were given up before their turn came.")
 
     def meters(self, model: str) -> ModelMeters:
         """Returns the metrics of one model."""
@@ -68,7 +68,7 @@ class ModelMeters:
     refused: Counter
     dropped: Counter
 
-    def ran(self, rows: int, seconds: float) -> None:
+    def observe_batch(self, rows: int, seconds: float) -> None:
         self.rows.observe(rows)
         self.took.observe(seconds)
         self.judged.inc(rows)

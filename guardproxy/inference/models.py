@@ -35,7 +35,7 @@ __all__ = [
     "load_tagger",
     "read",
     "read_tags",
-    "shared",
+    "shared_scorer",
 ]
 
 
@@ -78,20 +78,20 @@ def load(
 
     settings = settings or Settings(threads=threads, workers=1)
     model = read(folder, remote=bool(settings.url))
-    counted = (registry or meters.Registry()).meters(folder.name)
+    meters_of_model = (registry or meters.Registry()).meters(folder.name)
     if settings.url:
         from guardproxy.inference.kserve import DIGITS, KServe  # noqa: PLC0415 - as above
 
-        served = lambda pad, rows: KServe.connected(settings.url, model, pad, rows, settings.timeout_s)  # noqa: E731
+        served = lambda pad, rows: KServe.connect(settings.url, model, pad, rows, settings.timeout_s)  # noqa: E731
         digits = min(digits, DIGITS)
-        return ModelScorer(model, served, counted, settings.queue, settings.remembered, digits, settings.wait_s)
+        return ModelScorer(model, served, meters_of_model, settings.queue, settings.remembered, digits, settings.wait_s)
     from guardproxy.inference import session  # noqa: PLC0415 - as above
 
-    own = lambda pad, rows: session.local(model, pad, rows, settings.threads or 1, settings.workers or cores())  # noqa: E731
-    return ModelScorer(model, own, counted, settings.queue, settings.remembered, digits, settings.wait_s)
+    own = lambda pad, rows: session.local_network(model, pad, rows, settings.threads or 1, settings.workers or cores())  # noqa: E731
+    return ModelScorer(model, own, meters_of_model, settings.queue, settings.remembered, digits, settings.wait_s)
 
 
-def shared(folder: Path, socket: Path) -> SharedScorer:
+def shared_scorer(folder: Path, socket: Path) -> SharedScorer:
     """Returns a scorer of the model in `folder` that another process runs, behind `socket`. Raises `ConfigError`."""
     from guardproxy.inference.serving import SharedScorer  # noqa: PLC0415 - as above
 
@@ -117,22 +117,22 @@ class Models:
         folder = find(name, self._folders)
         key = f"{folder} {read(folder, remote=bool(self._settings.url)).digest}"
         with self._loading:
-            if (found := self._scorers.get(key)) is None:
-                found = self._scorers[key] = self._loaded(folder)
-            return found
+            if (scorer := self._scorers.get(key)) is None:
+                scorer = self._scorers[key] = self._load_scorer(folder)
+            return scorer
 
-    def _loaded(self, folder: Path) -> Scorer:
+    def _load_scorer(self, folder: Path) -> Scorer:
         if self._settings.socket:
-            return shared(folder, self._settings.socket)
+            return shared_scorer(folder, self._settings.socket)
         return load(folder, settings=self._settings, registry=self._registry)
 
     def tagger(self, name: str) -> Tagger:
         """Returns the tagger `name`; see `load_tagger`. Raises `ConfigError`."""
         key = name if name.startswith(SPACY) else f"{name} {read_tags(find(name, self._folders)).digest}"
         with self._loading:
-            if (found := self._taggers.get(key)) is None:
-                found = self._taggers[key] = load_tagger(name, self._folders)
-            return found
+            if (tagger := self._taggers.get(key)) is None:
+                tagger = self._taggers[key] = load_tagger(name, self._folders)
+            return tagger
 
 
 def cores() -> int:

@@ -21,7 +21,7 @@ class Ratio:
         self._amount = weight
         self._result = guess * weight
 
-    def measured(self, amount: float, result: float) -> None:
+    def add(self, amount: float, result: float) -> None:
         """Adds a measurement: `amount` led to `result`."""
         if amount > 0:
             self._amount = _KEEP * self._amount + amount
@@ -32,7 +32,7 @@ class Ratio:
         return amount * self._result / self._amount
 
 
-def before(amount: float, others: Iterable[float], turn: float) -> float:
+def work_ahead(amount: float, others: Iterable[float], turn: float) -> float:
     """Returns the amount of the work `others` that is done before new work of `amount` is done.
 
     Work is taken in turns of `turn`, so other work delays the new work by at most the new work's own amount or one

@@ -44,7 +44,7 @@ class SpacyTagger:
             ) from error
         if "ner" not in self._pipeline.pipe_names:
             raise ConfigError(f"the spaCy pipeline `{name}` finds no entities: it has no `ner`")
-        self._lock = Lock()  # a pipeline adds to its vocabulary as it reads
+        self._lock = Lock()  # a pipeline changes its vocabulary while it reads
         plain = json.dumps([library.__version__, self._pipeline.meta], sort_keys=True, default=str)
         self._digest = "sha256:" + hashlib.sha256(plain.encode()).hexdigest()
         known = self._pipeline.get_pipe("ner").labels
@@ -69,9 +69,9 @@ class SpacyTagger:
     def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
         """Returns the names of each text; see `guardproxy.checks.Tagger.tag`."""
         with self._lock:
-            found = []
-            for text in texts:  # one by one: the tags of a text do not depend on those beside it
+            tags_by_text = []
+            for text in texts:  # separately: the tags of a text must not depend on other texts
                 entities = self._pipeline(text).ents
                 tags = [(entity.start_char, entity.end_char, LABELS.get(entity.label_)) for entity in entities]
-                found.append([Tag(start, end, label, SCORE) for start, end, label in tags if label])
-            return found
+                tags_by_text.append([Tag(start, end, label, SCORE) for start, end, label in tags if label])
+            return tags_by_text

@@ -47,7 +47,7 @@ class ModelReader:
 
     def pieces(self, text: str) -> list[TokenPiece]:
         """Returns the pieces of a text, at least one. Neighbours overlap, and every token is in a piece."""
-        # A lone surrogate, legal in JSON, is no text for the tokenizer. What stands for it is one character too.
+        # The tokenizer refuses a lone surrogate, which JSON allows. Its replacement is one character too.
         encoding = self._tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"), add_special_tokens=False)
         return list(self._pieces(len(text), encoding.ids, encoding.offsets))
 
@@ -84,41 +84,41 @@ class ModelReader:
             for logit, calibration in zip(logits, self._calibration, strict=True)
         ]
         if self._model.activation == "sigmoid":
-            found = [1.0 / (1.0 + math.exp(-value)) for value in scaled]
+            scores = [1.0 / (1.0 + math.exp(-value)) for value in scaled]
         else:
             powers = [math.exp(value - max(scaled)) for value in scaled]
-            found = [power / sum(powers) for power in powers]
-        return tuple(round(score, self._digits) for score in found)
+            scores = [power / sum(powers) for power in powers]
+        return tuple(round(score, self._digits) for score in scores)
 
-    def cleared(self, first: Sequence[float], query: Query) -> bool:
+    def is_cleared(self, first: Sequence[float], query: Query) -> bool:
         """Whether the first stage clears a piece for this query; `first`: its numbers for the piece."""
         if not first or not query.first_stage:
             return False
         return all(first[number] < self._least[number] for number in map(self._numbers.__getitem__, query.outputs))
 
-    def open(self, verdicts: Verdicts, query: Query) -> list[int]:
+    def open_pieces(self, verdicts: Verdicts, query: Query) -> list[int]:
         """Returns the indexes of the pieces that the encoder must still judge for this query."""
         return [
             at
             for at, (first, scores) in enumerate(zip(verdicts.first, verdicts.scores, strict=True))
-            if scores is None and not self.cleared(first, query)
+            if scores is None and not self.is_cleared(first, query)
         ]
 
-    def judged(self, verdicts: Verdicts, query: Query) -> tuple[ScoredPiece, ...]:
+    def answer(self, verdicts: Verdicts, query: Query) -> tuple[ScoredPiece, ...]:
         """Returns the answer to a query of which no piece is open.
 
         A cleared piece scores 0.0 even if the encoder judged it for another query: an answer depends on its query
         alone. Raises `ValueError` if a piece is open.
         """
-        found = []
+        scored = []
         if not verdicts.spans:
             raise ValueError("a text was not judged; this is a bug")
         for (start, end), first, scores in zip(verdicts.spans, verdicts.first, verdicts.scores, strict=True):
-            if self.cleared(first, query):
+            if self.is_cleared(first, query):
                 by_output = dict.fromkeys(query.outputs, 0.0)
             elif scores is None:
                 raise ValueError("a piece of the text was not judged; this is a bug")
             else:
                 by_output = {output: scores[self._numbers[output]] for output in query.outputs}
-            found.append(ScoredPiece(start, end, by_output))
-        return tuple(found)
+            scored.append(ScoredPiece(start, end, by_output))
+        return tuple(scored)

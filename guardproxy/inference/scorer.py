@@ -19,7 +19,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.inference.batching import WAIT_S, Batcher, Network, Row
 from guardproxy.inference.cache import Cache, Verdicts
 from guardproxy.inference.meters import ModelMeters
-from guardproxy.inference.model import Described, Model
+from guardproxy.inference.model import Model, ModelDescription
 from guardproxy.inference.reader import ModelReader
 
 Answer = Future[list[tuple[ScoredPiece, ...]]]
@@ -27,7 +27,7 @@ Answer = Future[list[tuple[ScoredPiece, ...]]]
 _WARM_UP = ("", *("warm up " * count for count in (1, 12, 24, 48, 96, 192)))
 
 
-class ModelScorer(Described):
+class ModelScorer(ModelDescription):
     """Implements `guardproxy.checks.Scorer`.
 
     `connect(pad, rows)` returns the network, warmed up with these rows; `pad` is the padding token. `queue`: number of
@@ -51,15 +51,17 @@ class ModelScorer(Described):
         rows = [self.reader.row(piece.ids) for text in _WARM_UP for piece in self.reader.pieces(text)]
         network = connect(self.reader.pad, rows)
         if len(network.run(rows[:1])[0]) != len(model.outputs):
-            raise ConfigError(f"{model.folder}: the network has not as many outputs as `outputs` in config.json")
+            raise ConfigError(
+                f"{model.folder}: the number of the network's outputs differs from `outputs` in config.json"
+            )
         super().__init__(model)
         self.meters = meters
         self.provider = network.provider
         self.cache = Cache(remembered)
         self.filling = Lock()
-        # Requests wait for `wait_s` at the most (see `wait_s` below); what is asked of answers that have begun comes on top.
+        # A new request waits for at most `wait_s` (see the method). Queries of answers that have begun come on top.
         self._batcher = Batcher(network, queue, meters, 2 * wait_s)
-        # The workers' threads know the queue alone, so a scorer that nobody uses any more goes, and they with it.
+        # The workers reference only the queue, so an unused scorer is collected, and its finalizer ends them.
         self.close = weakref.finalize(self, self._batcher.close)
 
     def score(self, texts: Sequence[str]) -> list[dict[str, float]]:
@@ -95,10 +97,10 @@ class _Job:
         self._unread = deque(
             (query, verdicts)
             for query, verdicts in self._verdicts
-            if not verdicts.spans or reader.open(verdicts, query)
+            if not verdicts.spans or reader.open_pieces(verdicts, query)
         )
-        self.chars = sum(len(query.text) for query, _ in self._unread)  # that are to be judged
-        self._places: dict[Row, list[tuple[Verdicts, int]]] = {}  # what a row that was not run yet will answer
+        self.chars = sum(len(query.text) for query, _ in self._unread)  # characters to be judged
+        self._places: dict[Row, list[tuple[Verdicts, int]]] = {}  # where the scores of a pending row go
         self._placing = Lock()
         self.answer: Answer = Future()
         scorer.meters.hits.inc(len(queries) - len(self._unread))
@@ -109,7 +111,7 @@ class _Job:
         """Whether all texts were read."""
         return not self._unread
 
-    def dropped(self) -> bool:
+    def is_dropped(self) -> bool:
         return self.answer.done()
 
     def prepare(self) -> deque[Row]:
@@ -117,29 +119,29 @@ class _Job:
         jobs."""
         query, verdicts = self._unread.popleft()
         scorer, reader = self._scorer, self._scorer.reader
-        if verdicts.spans and not reader.open(verdicts, query):
-            return deque()  # judged meanwhile, for another check or another request
+        if verdicts.spans and not reader.open_pieces(verdicts, query):
+            return deque()  # another check or request had the text judged meanwhile
         pieces = reader.pieces(query.text)
-        with scorer.filling:  # the same text may be read for somebody else at the same time
+        with scorer.filling:  # another job may read the same text at the same time
             if not verdicts.spans:
                 verdicts.first = [reader.first(piece.ids) for piece in pieces]
                 verdicts.scores = [None] * len(pieces)
                 verdicts.spans = [(piece.start, piece.end) for piece in pieces]
-                scorer.cache.cut(query.text, verdicts)
+                scorer.cache.count_pieces(query.text, verdicts)
         rows: deque[Row] = deque()
         with self._placing:
-            for at in reader.open(verdicts, query):
+            for at in reader.open_pieces(verdicts, query):
                 row = reader.row(pieces[at].ids)
                 if row not in self._places:
                     rows.append(row)
                 self._places.setdefault(row, []).append((verdicts, at))
-        scorer.meters.cleared.inc(sum(reader.cleared(first, query) for first in verdicts.first))
+        scorer.meters.cleared.inc(sum(reader.is_cleared(first, query) for first in verdicts.first))
         return rows
 
-    def known(self, row: Row) -> bool:
+    def has_scores(self, row: Row) -> bool:
         return all(verdicts.scores[at] is not None for verdicts, at in self._places[row])
 
-    def done(self, row: Row, logits: Sequence[float]) -> None:
+    def set_logits(self, row: Row, logits: Sequence[float]) -> None:
         scores = self._scorer.reader.scores(logits)
         with self._placing:
             places = self._places.pop(row)
@@ -150,7 +152,7 @@ class _Job:
         if self.answer.done():
             return
         try:
-            judged = [self._scorer.reader.judged(verdicts, query) for query, verdicts in self._verdicts]
+            judged = [self._scorer.reader.answer(verdicts, query) for query, verdicts in self._verdicts]
         except ValueError as error:
             self.fail(error)
             return

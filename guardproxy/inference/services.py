@@ -66,7 +66,7 @@ class Remotes:
         if where not in self._allowed:
             shown = parts.netloc if parts.scheme == "https" else f"http://{parts.netloc}"
             raise OptionError(
-                "url", f"this host may not be asked: the operator allows it with --remote-check-host {shown}"
+                "url", f"this host is not allowed; the operator allows it with --remote-check-host {shown}"
             )
         return Remote(self, url, timeout_s, self._keys.get(where, ""))
 
@@ -108,7 +108,7 @@ class Remotes:
             raise
         except (aiohttp.ClientError, OSError) as error:  # a timeout is an `OSError`
             _log.warning("a remote check failed", extra={"host": urlsplit(url).netloc, "error": type(error).__name__})
-            message = f"the service cannot be asked: {type(error).__name__}"
+            message = f"the request to the service failed: {type(error).__name__}"
             if (shortage := _shortage(error)) is not None:
                 raise RemoteCapacityError(shortage, message) from None
             raise RemoteError(message) from None
@@ -138,8 +138,8 @@ class Remote:
     def submit(self, queries: Sequence[Mapping[str, Any]]) -> Future[Any]:
         """Returns a future of the service's results, one for each query."""
         texts = [{name: value for name, value in query.items() if name != "check"} for query in queries]
-        asked = {"version": VERSION, "check": queries[0]["check"], "texts": texts}
-        return self.remotes.submit(self.url, self.timeout_s, self.key, json.dumps(asked).encode())
+        request = {"version": VERSION, "check": queries[0]["check"], "texts": texts}
+        return self.remotes.submit(self.url, self.timeout_s, self.key, json.dumps(request).encode())
 
 
 def _shortage(error: Exception) -> Shortage | None:

@@ -26,13 +26,13 @@ import orjson
 
 from guardproxy.checks import Query, ScoredPiece
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError, Shortage
-from guardproxy.inference.model import Described, Model
+from guardproxy.inference.model import Model, ModelDescription
 from guardproxy.inference.scorer import Answer, ModelScorer
 
 _log = logging.getLogger(__name__)
 
 LIMIT_BYTES = 256 * 1024 * 1024
-CONNECT_S = 60.0  # the first who asks for a model waits until it is loaded
+CONNECT_S = 60.0  # the first client of a model waits until the model is loaded
 
 
 class SharedError(GuardproxyError):
@@ -51,7 +51,7 @@ async def _read(reader: asyncio.StreamReader) -> Any:
     return orjson.loads(await reader.readexactly(size))
 
 
-def _written(value: Any) -> bytes:
+def _encode(value: Any) -> bytes:
     content = orjson.dumps(value)
     return len(content).to_bytes(4) + content
 
@@ -69,7 +69,7 @@ class Serving:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks: dict[int, asyncio.Task[None]] = {}
         try:
-            scorer = await self._greeted(await _read(reader), writer)
+            scorer = await self._greet(await _read(reader), writer)
             while scorer:
                 message = await _read(reader)
                 if (number := message.get("cancel")) is not None:
@@ -86,7 +86,7 @@ class Serving:
                 task.cancel()
             writer.close()
 
-    async def _greeted(self, hello: Any, writer: asyncio.StreamWriter) -> ModelScorer | None:
+    async def _greet(self, hello: Any, writer: asyncio.StreamWriter) -> ModelScorer | None:
         try:
             scorer = await asyncio.to_thread(self._scorer, hello["model"])
             error = ""
@@ -94,7 +94,7 @@ class Serving:
                 error = f"the model `{hello['model']}` changed while it was loaded"
         except ConfigError as refused:
             error = str(refused)
-        writer.write(_written({"error": error}))
+        writer.write(_encode({"error": error}))
         return None if error else scorer
 
 
@@ -102,9 +102,9 @@ def _forget(tasks: dict[int, asyncio.Task[None]], number: int, _: object) -> Non
     tasks.pop(number, None)
 
 
-async def _judge(scorer: ModelScorer, number: int, asked: Any, writer: asyncio.StreamWriter) -> None:
+async def _judge(scorer: ModelScorer, number: int, query_rows: Any, writer: asyncio.StreamWriter) -> None:
     try:
-        queries = [Query(text, tuple(outputs), first_stage) for text, outputs, first_stage in asked]
+        queries = [Query(text, tuple(outputs), first_stage) for text, outputs, first_stage in query_rows]
         judged = await asyncio.wrap_future(scorer.submit(queries))
         pieces = [[(piece.start, piece.end, piece.scores) for piece in text] for text in judged]
         answer: dict[str, Any] = {"id": number, "judged": pieces}
@@ -114,11 +114,11 @@ async def _judge(scorer: ModelScorer, number: int, asked: Any, writer: asyncio.S
         answer = {"id": number, "error": type(error).__name__}  # never the message: it may quote the text
         _log.error("a model failed", extra={"error": answer["error"]})
     with suppress(ConnectionError):
-        writer.write(_written(answer))
+        writer.write(_encode(answer))
         await writer.drain()
 
 
-class SharedScorer(Described):
+class SharedScorer(ModelDescription):
     """Implements `guardproxy.checks.Scorer` by queries to the process behind a socket. `model`: read from the local
     folder."""
 
@@ -175,7 +175,7 @@ class _Line:
                 return self._writer
             try:
                 reader, writer = await asyncio.open_unix_connection(self._path)
-                writer.write(_written({"model": self._model.folder.name, "digest": self._model.digest}))
+                writer.write(_encode({"model": self._model.folder.name, "digest": self._model.digest}))
                 answer = await _read(reader)
             except (OSError, EOFError) as error:
                 raise SharedCapacityError(Shortage.GONE, type(error).__name__) from error
@@ -189,17 +189,17 @@ class _Line:
     async def ask(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
         writer = await self.open()
         number = next(self._numbers)
-        # A lone surrogate cannot be sent. The tokenizer would put the same in its place.
-        asked = [
+        # JSON cannot carry a lone surrogate. The tokenizer would get the same replacement.
+        query_rows = [
             (query.text.encode("utf-8", "replace").decode("utf-8"), query.outputs, query.first_stage)
             for query in queries
         ]
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
-            writer.write(_written({"id": number, "queries": asked}))
+            writer.write(_encode({"id": number, "queries": query_rows}))
             message = await answer
         except asyncio.CancelledError:
-            writer.write(_written({"cancel": number}))
+            writer.write(_encode({"cancel": number}))
             raise
         finally:
             del self._pending[number]

@@ -43,14 +43,14 @@ class Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        # Spinning threads would take the time of the event loop between two forward passes.
+        # Spinning threads would take CPU time from the event loop between two forward passes.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
         try:
             self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        except Exception as error:  # onnxruntime has no public base class for what it raises here
+        except Exception as error:  # onnxruntime has no public base class for its errors here
             raise ConfigError(f"{path} cannot be run: {type(error).__name__}") from error
-        # That a provider is available says nothing: only the session knows which one it got.
+        # An available provider may still be refused: only the session knows which provider it uses.
         self.provider: str = self.session.get_providers()[0]
 
     def rows(self, output: str, **inputs: Sequence[int]) -> Any:
@@ -59,7 +59,7 @@ class Session:
         return self.session.run([output], feed)[0][0]
 
 
-class Alone:
+class SingleRows:
     """A network that runs each row alone, on a CPU. Implements `guardproxy.inference.batching.Network`."""
 
     budget = 1
@@ -76,7 +76,7 @@ class Alone:
         """Does nothing: the session needs no close."""
 
 
-class Batched:
+class BatchedRows:
     """A network that runs batches of fixed shapes through bound buffers, on a GPU. Implements `Network`.
 
     A batch has one of the lengths below and always `TOKENS` tokens; unused rows are padding. So the same kernels run
@@ -100,8 +100,8 @@ class Batched:
     def run(self, rows: Sequence[Row]) -> list[list[float]]:
         logits: list[list[float]] = [[]] * len(rows)
         for length, numbers in self.batches(rows):
-            for number, found in zip(numbers, self._batch(length, [rows[at] for at in numbers]), strict=False):
-                logits[number] = found
+            for number, row_logits in zip(numbers, self._batch(length, [rows[at] for at in numbers]), strict=False):
+                logits[number] = row_logits
         return logits
 
     def close(self) -> None:
@@ -123,18 +123,18 @@ class Batched:
     def _batch(self, length: int, rows: Sequence[Row]) -> list[list[float]]:
         ids = np.full((self.TOKENS // length, length), self._pad, np.int64)
         mask = np.zeros_like(ids)
-        mask[:, 0] = 1  # a row of padding alone would divide by nothing
+        mask[:, 0] = 1  # a row that is padding alone would divide by zero
         for at, row in enumerate(rows):
             ids[at, : len(row)] = row
             mask[at, : len(row)] = 1
-        binding, inputs = self._bound(length)
+        binding, inputs = self._device_buffers(length)
         for value, array in zip(inputs, (ids, mask), strict=True):
             value.update_inplace(array)
         self._session.run_with_iobinding(binding)
-        found: list[list[float]] = binding.copy_outputs_to_cpu()[0].tolist()
-        return found
+        logits: list[list[float]] = binding.copy_outputs_to_cpu()[0].tolist()
+        return logits
 
-    def _bound(self, length: int) -> tuple[Any, tuple[Any, Any]]:
+    def _device_buffers(self, length: int) -> tuple[Any, tuple[Any, Any]]:
         """Returns this thread's buffers on the device for batches of a length."""
         if not hasattr(self._buffers, "known"):
             self._buffers.known = {}
@@ -152,7 +152,7 @@ class Batched:
         return known[length]
 
 
-def exact(network: Network, rows: Sequence[Row]) -> bool:
+def is_exact(network: Network, rows: Sequence[Row]) -> bool:
     """Whether a row's logits are equal to the bit when it runs alone, beside other rows, and at any index of a
     batch."""
     alone = [network.run([row])[0] for row in rows]
@@ -161,7 +161,7 @@ def exact(network: Network, rows: Sequence[Row]) -> bool:
     return beside[: len(rows)] == alone and beside[-len(rows) :] == alone[::-1]
 
 
-def local(model: Model, pad: int, rows: Sequence[Row], threads: int, workers: int) -> Network:
+def local_network(model: Model, pad: int, rows: Sequence[Row], threads: int, workers: int) -> Network:
     """Returns the network of a model folder on this machine. Raises `ConfigError`.
 
     `rows`: sample rows, to warm up and to test `exact`. On a CPU `workers` forward passes of `threads` threads may run
@@ -170,11 +170,11 @@ def local(model: Model, pad: int, rows: Sequence[Row], threads: int, workers: in
     if GPU_FILE in model.files and CUDA in onnxruntime.get_available_providers():
         session = Session(model.folder / GPU_FILE, threads, (CUDA, CPU))
         if session.provider == CUDA:
-            batched = Batched(session, pad)
-            if exact(batched, rows):
+            batched = BatchedRows(session, pad)
+            if is_exact(batched, rows):
                 return batched
             _log.warning("rows run one by one: on this GPU neighbours change a row's numbers")
-            return Alone(session, 1)
-    network = Alone(Session(model.folder / "model.onnx", threads, (CPU,)), workers)
+            return SingleRows(session, 1)
+    network = SingleRows(Session(model.folder / "model.onnx", threads, (CPU,)), workers)
     network.run(rows)
     return network

@@ -73,8 +73,10 @@ class OnnxTagger:
         self.provider = self._session.provider
         tags = self._logits([self._first, self._last], [0, 0]).shape[-1]
         if tags != 1 + 2 * len(model.labels):
-            raise ConfigError(f"{model.folder}: the network must have two tags for each of `labels`, and one for none")
-        # A tag is scored as its logit less the label's bias: that of no name is raised by the whole of it.
+            raise ConfigError(
+                f"{model.folder}: the network must have two tags for each of `labels` and a tag for no name"
+            )
+        # The bias of a label is subtracted from the logits of its tags, which raises the tag for no name by as much.
         self._bias = np.array([0.0, *(model.biases[label] for label in model.labels for _ in range(2))], np.float32)
         self.tag(_WARM_UP)
 
@@ -96,14 +98,14 @@ class OnnxTagger:
 
     def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
         """Returns the names of each text, in order, without overlaps; see `guardproxy.checks.Tagger.tag`."""
-        # A lone surrogate, legal in JSON, is no text for the tokenizer.
+        # The tokenizer refuses a lone surrogate, which JSON allows.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         encodings = self._tokenizer.encode_batch(clean, add_special_tokens=False)
-        found: list[list[Tag]] = []
+        tags: list[list[Tag]] = []
         for text, encoding in zip(clean, encodings, strict=True):
             stop_point()
-            found.append(self._tags(text, encoding))
-        return found
+            tags.append(self._tags(text, encoding))
+        return tags
 
     def _tags(self, text: str, encoding: Encoding) -> list[Tag]:
         words = words_of(text, encoding)
@@ -111,22 +113,22 @@ class OnnxTagger:
             return []
         shares = self._shares(text, encoding, words)
         best = shares.argmax(1).tolist()
-        found: list[tuple[int, int, int, list[float]]] = []  # label, characters, the share of each word
+        spans: list[tuple[int, int, int, list[float]]] = []  # label, start, end, the probability of each word
         before = -1
         for (_, _, start, end), tag, row in zip(words, best, shares, strict=True):
             label = (tag - 1) // 2 if tag else -1
             if label >= 0:
                 share = float(row[1 + 2 * label] + row[2 + 2 * label])
                 if label == before and tag % 2 == 0:
-                    kind, low, _, shared = found[-1]
-                    found[-1] = (kind, low, end, [*shared, share])
+                    kind, low, _, shared = spans[-1]
+                    spans[-1] = (kind, low, end, [*shared, share])
                 else:
-                    found.append((label, start, end, [share]))
+                    spans.append((label, start, end, [share]))
             before = label
         return [
             Tag(low, high, self._model.labels[label], round(sum(shared) / len(shared), 4))
-            for label, start, end, shared in found
-            for low, high in [_trimmed(text, start, end)]
+            for label, start, end, shared in spans
+            for low, high in [_trim(text, start, end)]
             if any(letter.isalnum() for letter in text[low:high])
         ]
 
@@ -156,15 +158,15 @@ class OnnxTagger:
             stop_point()
             low = min(max(0, done - half), max(0, len(ids) - room))
             high = min(len(ids), low + room)
-            found = self._logits([self._first, *ids[low:high], self._last], [0, *cases[low:high], 0])[1:-1]
+            logits = self._logits([self._first, *ids[low:high], self._last], [0, *cases[low:high], 0])[1:-1]
             until = high if high == len(ids) else high - half
-            parts.append(found[done - low : until - low])
+            parts.append(logits[done - low : until - low])
             done = until
         return np.concatenate(parts)
 
     def _logits(self, ids: list[int], cases: list[int]) -> NDArray[np.float32]:
-        known = {"input_ids": ids, "attention_mask": [1] * len(ids), "case_ids": cases}
-        inputs = {name: known[name] for name in self._model.inputs}
+        arrays = {"input_ids": ids, "attention_mask": [1] * len(ids), "case_ids": cases}
+        inputs = {name: arrays[name] for name in self._model.inputs}
         logits: NDArray[np.float32] = self._session.rows("logits", **inputs)
         return logits
 
@@ -179,7 +181,7 @@ def _word_lists(model: TagModel) -> tuple[frozenset[str], frozenset[str]]:
         raise ConfigError(f"{path} must hold the word lists `plain` and `timeless`") from error
 
 
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     """Returns a span without quotes, brackets and similar characters at its ends."""
     while start < end and text[start] in _EDGES:
         start += 1

@@ -13,7 +13,7 @@ from typing import Any
 
 from guardproxy.errors import ConfigError
 from guardproxy.inference import folder as folders
-from guardproxy.inference.folder import number
+from guardproxy.inference.folder import is_number
 
 FORMAT = 1
 """The version of `config.json` that this code reads."""
@@ -45,7 +45,7 @@ class TagModel:
 
 def read(folder: Path) -> TagModel:
     """Checks and reads the folder of a model that tags. Raises `ConfigError`."""
-    digest, _ = folders.verified(folder, FILES)
+    digest, _ = folders.verify(folder, FILES)
     config = folders.configuration(folder, "tags", FORMAT)
     path = folder / "config.json"
     labels = config.get("labels")
@@ -75,17 +75,17 @@ def _special(path: Path, config: Mapping[str, Any]) -> tuple[str, str]:
 
 def _inputs(path: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns the inputs of the network; by default those of the shipped model."""
-    found = config.get("inputs", ["input_ids", "case_ids"])
-    if not isinstance(found, list) or "input_ids" not in found or not all(name in INPUTS for name in found):
+    inputs = config.get("inputs", ["input_ids", "case_ids"])
+    if not isinstance(inputs, list) or "input_ids" not in inputs or not all(name in INPUTS for name in inputs):
         raise ConfigError(f"{path}: `inputs` must list those of the network: {', '.join(INPUTS)}")
-    return tuple(found)
+    return tuple(inputs)
 
 
 def _numbers(path: Path, config: Mapping[str, Any], key: str, low: float, high: float) -> dict[str, float]:
     labels = config["labels"]
-    given = config.get(key)
-    if not isinstance(given, dict) or set(given) != set(labels):
+    numbers = config.get(key)
+    if not isinstance(numbers, dict) or set(numbers) != set(labels):
         raise ConfigError(f"{path}: `{key}` must have one number for each label")
-    if not all(number(value, low, high) for value in given.values()):
+    if not all(is_number(value, low, high) for value in numbers.values()):
         raise ConfigError(f"{path}: each of `{key}` must be a number from {low} to {high}")
-    return {label: float(given[label]) for label in labels}
+    return {label: float(numbers[label]) for label in labels}

@@ -20,11 +20,11 @@ def load(folder: Path, *special: str) -> tuple[Tokenizer, list[int]]:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare `Exception`
-        raise ConfigError(f"{path} is no tokenizer") from error
+        raise ConfigError(f"{path} is not a tokenizer") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     numbers = [tokenizer.token_to_id(token) for token in special]
     if None in numbers:
-        lacking = [token for token, found in zip(special, numbers, strict=True) if found is None]
+        lacking = [token for token, number in zip(special, numbers, strict=True) if number is None]
         raise ConfigError(f"{path} lacks {', '.join(lacking)}")
-    return tokenizer, [found for found in numbers if found is not None]
+    return tokenizer, [number for number in numbers if number is not None]

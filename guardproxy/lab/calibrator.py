@@ -13,7 +13,7 @@ from typing import Any
 from guardproxy.errors import ConfigError
 from guardproxy.lab.calibration import logit
 from guardproxy.lab.judging import Judgement
-from guardproxy.lab.points import Chosen, can_scale, choose, configured, name
+from guardproxy.lab.points import Choice, can_scale, choose, name, with_choices
 from guardproxy.lab.rows import LabelledRow
 from guardproxy.lab.shares import Share, proportion
 
@@ -22,7 +22,7 @@ HIGHEST = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
+class CalibrationResult:
     """The result of a calibration.
 
     `chosen`: the choice for each output. `together`: for each point, the share of the harmless texts that any output
@@ -31,7 +31,7 @@ class Calibrated:
     configuration.
     """
 
-    chosen: tuple[Chosen, ...]
+    chosen: tuple[Choice, ...]
     together: Mapping[str, Share]
     highest: tuple[str, ...]
     kept: tuple[str, ...]
@@ -48,7 +48,7 @@ class Calibrated:
             "notes": list(self.notes),
         }
 
-    def written(self) -> Mapping[str, Any]:
+    def checked_config(self) -> Mapping[str, Any]:
         """Returns the configuration to write. Raises `ConfigError` if it is incomplete."""
         if not self.complete:
             raise ConfigError("nothing is written, since not every threshold could be chosen")
@@ -65,7 +65,7 @@ def calibrate(
     verdicts: Sequence[Judgement],
     shares: Sequence[float],
     rescale: bool,
-) -> Calibrated:
+) -> CalibrationResult:
     """Chooses thresholds and, if possible, the scaling of each output.
 
     `fine`: the harmless texts. `verdicts`: on the harmless texts, then on the attacks, of all outputs to calibrate.
@@ -82,24 +82,24 @@ def calibrate(
         if choice.fitted and not rescale:
             choice = replace(choice, points=choose(output, logits[:count], logits[count:], shares, False).points)
         chosen.append(choice)
-    asked = {name(share) for share in shares}
+    names = {name(share) for share in shares}
     own = {point for output in outputs for point in config.get("operating_points", {}).get(output, {})}
     ranked = sorted(range(count), key=lambda at: -verdicts[at].score)
     notes = [f"{choice.output}: {note}" for choice in chosen for note in choice.notes]
     if len(verdicts) > count and can_scale(config) and not scale:
-        notes.append("bias and temperature are fitted to one output at a time: name it with --label")
-    return Calibrated(
+        notes.append("bias and temperature are fitted to one output at a time: choose the output with --label")
+    return CalibrationResult(
         chosen=tuple(chosen),
         together=_together(chosen, verdicts[:count]) if len(outputs) > 1 else {},
         highest=tuple(fine[at].place for at in ranked[:HIGHEST]),
-        kept=tuple(sorted(own - asked)),
-        complete=all(len(choice.points) == len(asked) for choice in chosen),
+        kept=tuple(sorted(own - names)),
+        complete=all(len(choice.points) == len(names) for choice in chosen),
         notes=tuple(notes),
-        config=configured(config, chosen),
+        config=with_choices(config, chosen),
     )
 
 
-def _together(chosen: Sequence[Chosen], fine: Sequence[Judgement]) -> dict[str, Share]:
+def _together(chosen: Sequence[Choice], fine: Sequence[Judgement]) -> dict[str, Share]:
     shared = [point for point in chosen[0].points if all(point in choice.points for choice in chosen)]
     return {
         point: proportion(

@@ -28,7 +28,7 @@ PRESIDIO: Mapping[str, str] = {
 }
 """Maps labels of checkpoints to Presidio's. A label that is not listed, such as MISC, is ignored unless the user
 renames it."""
-_BEGINS, _GOES_ON = "BSU", "IELM"  # of BIO, BIOES and BILOU
+_BEGINS, _GOES_ON = "BSU", "IELM"  # prefixes of tags in the schemes BIO, BIOES and BILOU
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Checkpoint:
     architecture: str
 
 
-def load(folder: Path, kind: Kind | None, named: Sequence[str], renamed: Mapping[str, str]) -> Checkpoint:
+def load(folder: Path, kind: Kind | None, new_names: Sequence[str], renamed: Mapping[str, str]) -> Checkpoint:
     """Loads a checkpoint. Raises `ConfigError`.
 
     `kind`: `None` takes the checkpoint's own kind. `new_names`: names of a classifier's outputs, in order; empty keeps its
@@ -62,33 +62,34 @@ def load(folder: Path, kind: Kind | None, named: Sequence[str], renamed: Mapping
     except ImportError:
         raise ConfigError(MISSING) from None
     if not (folder / "config.json").is_file():
-        raise ConfigError(f"{folder} is no checkpoint: it has no config.json")
+        raise ConfigError(f"{folder} is not a checkpoint: it has no config.json")
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     here = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **here)
         kind = _kind(folder, config, kind)
-        found = transformers.AutoModelForSequenceClassification, transformers.AutoModelForTokenClassification
-        model, info = found[kind == "tags"].from_pretrained(
+        classes = transformers.AutoModelForSequenceClassification, transformers.AutoModelForTokenClassification
+        model, info = classes[kind == "tags"].from_pretrained(
             folder, config=config, attn_implementation="eager", output_loading_info=True, **here
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **here)
     except ConfigError:
         raise
-    except Exception as error:  # transformers and the libraries under it raise what they like
+    except Exception as error:  # transformers and its libraries raise many kinds of errors
         raise ConfigError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from error
     if info["missing_keys"]:
         raise ConfigError(f"{folder} lacks the weights {', '.join(sorted(info['missing_keys'])[:3])}")
     if not tokenizer.is_fast:
         raise ConfigError(f"{folder} needs a fast tokenizer (tokenizer.json)")
-    if (renamed and kind == "scores") or (named and kind == "tags"):
+    if (renamed and kind == "scores") or (new_names and kind == "tags"):
         raise ConfigError(
-            "--labels: a classifier's outputs are named in order (safe,injection), a tagger's renamed (MISC=NRP)"
+            "--labels: for a classifier list its outputs in order (safe,injection), "
+            "for a tagger rename labels (MISC=NRP)"
         )
     own = [str(config.id2label[number]) for number in range(config.num_labels)]
     if kind == "scores":
-        outputs = _outputs(named, own)
+        outputs = _outputs(new_names, own)
         columns: list[list[int]] | None = None
         many = config.problem_type == "multi_label_classification" or len(own) == 1
     else:
@@ -112,24 +113,22 @@ def naming(text: str) -> tuple[list[str], dict[str, str]]:
     parts = [part.strip() for part in text.split(",")] if text else []
     pairs = [part.split("=", 1) for part in parts if "=" in part]
     if pairs and len(pairs) != len(parts):
-        raise ConfigError("--labels is a list of names (safe,injection) or of changes (MISC=NRP), not both")
+        raise ConfigError("--labels is a list of names (safe,injection) or of new names (MISC=NRP), not both")
     return ([], dict(pairs)) if pairs else (parts, {})
 
 
-def _kind(folder: Path, config: Any, asked: Kind | None) -> Kind:
+def _kind(folder: Path, config: Any, kind: Kind | None) -> Kind:
     name = (config.architectures or ["no architecture"])[0]
     own: Kind | None = None
     if name.endswith("ForSequenceClassification"):
         own = "scores"
     elif name.endswith("ForTokenClassification"):
         own = "tags"
-    if own and asked in (None, own):
+    if own and kind in (None, own):
         return own
-    if own or not asked:
-        raise ConfigError(
-            f"{folder} holds `{name}`, which does not classify {'texts' if asked != 'tags' else 'tokens'}"
-        )
-    return asked
+    if own or not kind:
+        raise ConfigError(f"{folder} holds `{name}`, which does not classify {'texts' if kind != 'tags' else 'tokens'}")
+    return kind
 
 
 def _outputs(named: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
@@ -148,7 +147,7 @@ def _tags(own: Sequence[str], renamed: Mapping[str, str]) -> tuple[tuple[str, ..
     if unknown := [label for label in renamed if label not in known]:
         raise ConfigError(f"--labels: the checkpoint has no `{unknown[0]}`; it has: {', '.join(sorted(known - {'O'}))}")
     none: list[int] = []
-    found: dict[str, tuple[list[int], list[int]]] = {}
+    columns: dict[str, tuple[list[int], list[int]]] = {}
     for number, tag in enumerate(own):
         place, dash, entity = tag.partition("-")
         if not dash:
@@ -157,10 +156,10 @@ def _tags(own: Sequence[str], renamed: Mapping[str, str]) -> tuple[tuple[str, ..
         if not label or (dash and place not in _BEGINS + _GOES_ON):
             none.append(number)
         else:
-            found.setdefault(label, ([], []))[place in _GOES_ON].append(number)
-    if not none or not found:
-        raise ConfigError(f"the tags need one for none and one that is known; the checkpoint's: {', '.join(own)}")
-    return tuple(found), [none, *(columns for pair in found.values() for columns in pair)]
+            columns.setdefault(label, ([], []))[place in _GOES_ON].append(number)
+    if not none or not columns:
+        raise ConfigError(f"the tags must include O and a known label; the checkpoint's: {', '.join(own)}")
+    return tuple(columns), [none, *(part for pair in columns.values() for part in pair)]
 
 
 def _network(model: Any, columns: list[list[int]] | None) -> Any:
@@ -177,9 +176,9 @@ def _network(model: Any, columns: list[list[int]] | None) -> Any:
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
             more = {"token_type_ids": torch.zeros_like(input_ids)} if typed else {}
             logits = self.model(input_ids=input_ids, attention_mask=attention_mask, **more).logits.float()
-            return logits if columns is None else torch.stack([_joined(logits, part) for part in columns], -1)
+            return logits if columns is None else torch.stack([_union_logit(logits, part) for part in columns], -1)
 
-    def _joined(logits: Any, part: list[int]) -> Any:
+    def _union_logit(logits: Any, part: list[int]) -> Any:
         """Returns the logit of the union of the columns: their probabilities add up."""
         if not part:
             return torch.full_like(logits[..., 0], NEVER)
@@ -194,7 +193,7 @@ def _special(folder: Path, tokenizer: Any) -> tuple[str, str, str]:
     if len(whole) != len(bare) + 2 or whole[1:-1] != bare:
         raise ConfigError(f"{folder}: a row must be one special token, the text, and one special token")
     if tokenizer.pad_token is None:
-        raise ConfigError(f"{folder}: the tokenizer has no token to fill up rows with")
+        raise ConfigError(f"{folder}: the tokenizer has no padding token")
     first, last = tokenizer.convert_ids_to_tokens([whole[0], whole[-1]])
     return first, last, tokenizer.pad_token
 

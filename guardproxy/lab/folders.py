@@ -28,11 +28,11 @@ def new(folder: Path) -> Iterator[Path]:
     Raises `ConfigError` if `folder` exists or cannot be created.
     """
     if folder.exists():
-        raise ConfigError(f"{folder} is there already; name a folder that is not")
+        raise ConfigError(f"{folder} exists already; choose another folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as made:
-            inside = Path(made) / folder.name
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as parent:
+            inside = Path(parent) / folder.name
             inside.mkdir()
             yield inside
             inside.rename(folder)
@@ -46,7 +46,7 @@ def configure(folder: Path, config: Mapping[str, Any], names: Iterable[str]) -> 
     _put(folder / "SHA256SUMS", "".join(f"{_digest(folder / name)}  {name}\n" for name in sorted(names)))
 
 
-def listed(folder: Path) -> list[str]:
+def listed_files(folder: Path) -> list[str]:
     """Returns the files that the SHA256SUMS of a folder lists."""
     return [
         line.partition(" ")[2].strip().lstrip("*") for line in (folder / "SHA256SUMS").read_text("utf-8").splitlines()
@@ -56,7 +56,7 @@ def listed(folder: Path) -> list[str]:
 def copy(source: Path, target: Path, config: Mapping[str, Any]) -> None:
     """Copies a model folder with its cards, with another configuration. Raises `ConfigError`."""
     with new(target) as folder:
-        names = listed(source)
+        names = listed_files(source)
         for name in (*names, *(name for name in CARDS if (source / name).exists())):
             shutil.copyfile(source / name, folder / name)
         configure(folder, config, names)
@@ -69,6 +69,6 @@ def _digest(path: Path) -> str:
 
 def _put(path: Path, text: str) -> None:
     """Replaces a file atomically: a concurrent reader sees the old or the new content."""
-    written = path.with_name(f".{path.name}.new")
-    written.write_text(text, "utf-8")
-    os.replace(written, path)
+    new_path = path.with_name(f".{path.name}.new")
+    new_path.write_text(text, "utf-8")
+    os.replace(new_path, path)

@@ -54,18 +54,18 @@ class Judge:
         wanted = self.check.wanted[kind]
         self.outputs = tuple(dict.fromkeys(output for label in wanted for output in label.thresholds))
         if not self.outputs:
-            raise ConfigError(f"the model says nothing of these labels in a text of the kind `{kind}`")
+            raise ConfigError(f"the model has no output for these labels in a text of the kind `{kind}`")
 
     def judge(self, texts: Iterable[str]) -> Iterator[Judgement]:
         """Yields one verdict for each text, in order."""
         waiting = iter(texts)
         while part := list(islice(waiting, TOGETHER)):
             windows = [Window(self._channel, text) for text in part]
-            asked = self.check.ask(windows)
-            judged = self._scorer.judge(asked.queries) if asked.queries else []
-            scans = self.check.answer(windows, asked, judged)
-            answers = iter(judged)
-            for segments, scan in zip(asked.segments, scans, strict=True):
+            request = self.check.ask(windows)
+            pieces_by_query = self._scorer.judge(request.queries) if request.queries else []
+            scans = self.check.answer(windows, request, pieces_by_query)
+            answers = iter(pieces_by_query)
+            for segments, scan in zip(request.segments, scans, strict=True):
                 pairs = [(segment, piece) for segment in segments if segment.query for piece in next(answers)]
                 yield Judgement(
                     self._highest([piece for segment, piece in pairs if segment.span(piece)]), bool(scan.findings)

@@ -28,7 +28,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class ScalingFit:
     """A scaling on top of the scaling in use. `error`: the expected calibration error, `loss`: the log loss, each
     before and after. They are measured by two-fold cross-validation."""
 
@@ -38,12 +38,12 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Choice:
     """The choice for an output. `points`: by name (`1%`). `notes`: which points could not be chosen, and why."""
 
     output: str
     points: Mapping[str, Point]
-    fitted: Fitted | None
+    fitted: ScalingFit | None
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -66,48 +66,52 @@ def share(text: str) -> float | None:
 
 def choose(
     output: str, harmless: Sequence[float], attacks: Sequence[float], shares: Iterable[float], scale: bool
-) -> Chosen:
+) -> Choice:
     """Chooses the thresholds for the shares of false positives and, with `scale` and attacks, the scaling."""
     notes: list[str] = []
-    fitted = _fitted(harmless, attacks) if scale and attacks else None
+    fitted = _fit_scaling(harmless, attacks) if scale and attacks else None
     if fitted and not fitted.scaling.storable:
-        notes.append("the scaling that fits these texts is out of all bounds, so the old one is kept")
+        notes.append("the scaling that fits these texts is out of bounds, so the old scaling is kept")
         fitted = None
     elif scale and attacks and not fitted:
-        notes.append("higher scores do not go with attacks here, so the old scaling is kept")
+        notes.append("attacks do not score higher than harmless texts here, so the old scaling is kept")
     scaling = fitted.scaling if fitted else Scaling()
     fine, bad = (_scores(part, scaling) for part in (harmless, attacks))
     points = {}
     for wanted_share in shares:
         at = threshold(fine, wanted_share)
         if at:
-            points[name(wanted_share)] = Point(at, _found(fine, at.value), _found(bad, at.value) if bad else None)
+            points[name(wanted_share)] = Point(
+                at, _share_found(fine, at.value), _share_found(bad, at.value) if bad else None
+            )
         elif not allowed(wanted_share, len(fine)):
             notes.append(
-                f"{len(fine)} harmless texts are too few for {percent(wanted_share)}: give {round(1 / wanted_share):,} or more"
+                f"{len(fine)} harmless texts are too few for {percent(wanted_share)}: "
+                f"give {round(1 / wanted_share):,} or more"
             )
         else:
             notes.append(
-                f"more than {percent(wanted_share)} of the harmless texts score as high as can be: no threshold will do"
+                f"more than {percent(wanted_share)} of the harmless texts have the highest score: "
+                "no threshold is possible"
             )
-    return Chosen(output, points, fitted, tuple(notes))
+    return Choice(output, points, fitted, tuple(notes))
 
 
-def configured(config: Mapping[str, Any], chosen: Iterable[Chosen]) -> dict[str, Any]:
+def with_choices(config: Mapping[str, Any], chosen: Iterable[Choice]) -> dict[str, Any]:
     """Returns `config.json` (format 2) with the choices. Existing points are converted to the new scale of their
     output.
 
     The two outputs of a softmax share a scale, so the points of the other output are converted too. `default_point`
     stays, or is the first chosen point if the model had none.
     """
-    found = {**config, "calibration": {**config.get("calibration", {})}}
+    result = {**config, "calibration": {**config.get("calibration", {})}}
     points = {output: dict(own) for output, own in config.get("operating_points", {}).items()}
     for choice in chosen:
         if choice.fitted:
-            _scale(found, points, choice.output, choice.fitted.scaling)
+            _scale(result, points, choice.output, choice.fitted.scaling)
         points.setdefault(choice.output, {}).update({at: point.threshold.value for at, point in choice.points.items()})
-        found.setdefault("default_point", next(iter(choice.points), ""))
-    return found | {"operating_points": points}
+        result.setdefault("default_point", next(iter(choice.points), ""))
+    return result | {"operating_points": points}
 
 
 def can_scale(config: Mapping[str, Any]) -> bool:
@@ -127,7 +131,7 @@ def _scale(config: dict[str, Any], points: dict[str, dict[str, float]], output: 
             points[column][at] = round(moved, 6)
 
 
-def _fitted(harmless: Sequence[float], attacks: Sequence[float]) -> Fitted | None:
+def _fit_scaling(harmless: Sequence[float], attacks: Sequence[float]) -> ScalingFit | None:
     logits, labels = [*harmless, *attacks], [False] * len(harmless) + [True] * len(attacks)
     whole = fit(logits, labels)
     if whole is None:
@@ -135,14 +139,14 @@ def _fitted(harmless: Sequence[float], attacks: Sequence[float]) -> Fitted | Non
     before: list[float] = []
     after: list[float] = []
     wanted: list[bool] = []
-    # Each half, every other text, is scored by the fit to the other one; a half that fits nothing stays as it was.
+    # Each half, every second text, is scored by the fit to the other half; without a fit it keeps its scores.
     for unseen in (0, 1):
         seen = 1 - unseen
         after += _scores(logits[unseen::2], fit(logits[seen::2], labels[seen::2]) or Scaling())
         before += _scores(logits[unseen::2], Scaling())
         wanted += labels[unseen::2]
     error = expected_error(reliability(before, wanted)), expected_error(reliability(after, wanted))
-    return Fitted(whole, error, (log_loss(before, wanted), log_loss(after, wanted)))
+    return ScalingFit(whole, error, (log_loss(before, wanted), log_loss(after, wanted)))
 
 
 def _scores(logits: Iterable[float], scaling: Scaling) -> list[float]:
@@ -150,5 +154,5 @@ def _scores(logits: Iterable[float], scaling: Scaling) -> list[float]:
     return [round(sigmoid((value - scaling.bias) / scaling.temperature), 6) for value in logits]
 
 
-def _found(scores: Sequence[float], least: float) -> Share:
+def _share_found(scores: Sequence[float], least: float) -> Share:
     return proportion(sum(score >= least for score in scores), len(scores))

@@ -92,12 +92,12 @@ def report(rows: Sequence[JudgedRow]) -> EvaluationReport:
         scores = _scores(part)
         attacks[name] = Attacks(
             len(part),
-            _found(part),
+            _share_found(part),
             tuple(recall_at(scores, fine, share) for share in SHARES),
             auc(scores, fine) if len(fine) else None,
         )
     for name, part in _parts([row for row in rows if not row.attack]):
-        harmless[name] = Harmless(len(part), _found(part))
+        harmless[name] = Harmless(len(part), _share_found(part))
     bins = reliability([row.score for row in rows], [row.attack for row in rows])
     return EvaluationReport(attacks, harmless, bins, _notes(len(rows) - len(fine), len(fine)))
 
@@ -110,11 +110,11 @@ def curves(rows: Sequence[JudgedRow]) -> dict[str, tuple[Array, Array]]:
     return {name: roc(_scores(part), fine) for name, part in _parts([row for row in rows if row.attack])}
 
 
-def table(found: EvaluationReport, threshold: str) -> list[list[list[str]]]:
+def table(evaluation: EvaluationReport, threshold: str) -> list[list[list[str]]]:
     """Returns two tables, attacks and harmless texts, as rows of cells; the first row is the head."""
     at = [f"at {percent(share)} false pos." for share in SHARES]
     upper = [["attacks", "texts", f"found at {threshold}", *at, "AUC"]]
-    for name, attacks in found.attacks.items():
+    for name, attacks in evaluation.attacks.items():
         recalls = [interval(share) for share in attacks.recall_at]
         upper.append(
             [
@@ -126,7 +126,9 @@ def table(found: EvaluationReport, threshold: str) -> list[list[list[str]]]:
             ]
         )
     lower = [["harmless", "texts", f"found at {threshold}"]]
-    lower += [[name, str(harmless.texts), interval(harmless.found, 2)] for name, harmless in found.harmless.items()]
+    lower += [
+        [name, str(harmless.texts), interval(harmless.found, 2)] for name, harmless in evaluation.harmless.items()
+    ]
     return [part for part in (upper, lower) if len(part) > 1]
 
 
@@ -145,10 +147,10 @@ def interval(share: Share | None, digits: int = 1) -> str:
 def _notes(attacks: int, fine: int) -> tuple[str, ...]:
     """Returns notes on what the figures cannot show."""
     if not attacks:
-        return ("no row is labelled an attack, so nothing is said of recall",)
+        return ("no row is labelled as an attack, so there is no recall",)
     return tuple(
         f"{fine} harmless texts are too few for {percent(share)} false positives: "
-        f"not one of them might be found; give {round(1 / share):,} or more"
+        f"not a single text could be found; give {round(1 / share):,} or more"
         for share in SHARES
         if not allowed(share, fine)
     )
@@ -158,7 +160,7 @@ def _scores(rows: Any) -> Array:
     return np.array([row.score for row in rows], dtype=np.float64)
 
 
-def _found(rows: Sequence[JudgedRow]) -> Share:
+def _share_found(rows: Sequence[JudgedRow]) -> Share:
     return proportion(sum(row.found for row in rows), len(rows))
 
 

@@ -65,28 +65,30 @@ def _row(line: bytes, path: str, number: int, source: str, keys: RowKeys) -> Lab
     if keys.label:
         if keys.label not in row:
             raise DataError(f"there is no `{keys.label}` (--label-key names the key)", path, number)
-        means = _means(row[keys.label], keys.positive)
-        if means is None:
+        is_attack = _is_attack(row[keys.label], keys.positive)
+        if is_attack is None:
             wanted = (
                 "a name or a list of names" if keys.positive else "0 or 1, or --positive must say which names count"
             )
             raise DataError(f"`{keys.label}` must be {wanted}", path, number)
-        attack = means
-    named = row.get(keys.source, source)
-    return LabelledRow(text, attack, named if isinstance(named, str) and named else source, f"{path}:{number}")
+        attack = is_attack
+    own_source = row.get(keys.source, source)
+    return LabelledRow(
+        text, attack, own_source if isinstance(own_source, str) and own_source else source, f"{path}:{number}"
+    )
 
 
-def _means(label: Any, positive: frozenset[str]) -> bool | None:
+def _is_attack(label: Any, positive: frozenset[str]) -> bool | None:
     """Whether a label means an attack; `None` if its meaning is not known."""
     if positive:
         names = label if isinstance(label, list) else [label]
         if not all(isinstance(name, str | int | float) for name in names):
             return None
-        return any(_spelt(name) in positive for name in names)
-    return _WORDS.get(_spelt(label)) if isinstance(label, str | int | float) else None
+        return any(_spell(name) in positive for name in names)
+    return _WORDS.get(_spell(label)) if isinstance(label, str | int | float) else None
 
 
-def _spelt(name: str | float) -> str:
+def _spell(name: str | float) -> str:
     """Returns a label as it is written on a command line: 1.0 as 1, `True` as true."""
     if isinstance(name, bool):
         return str(name).lower()

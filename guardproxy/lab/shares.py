@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 ROUNDS = 2000
 SEED = 20_26
-_Z = 1.959964  # of a normal distribution, 95 % lie within so many standard deviations
+_Z = 1.959964  # 95 % of a normal distribution lie within this number of standard deviations
 _DIGITS = range(2, 17)
 
 
@@ -73,9 +73,9 @@ def recall_at(attacks: ArrayLike, harmless: ArrayLike, share: float) -> Share | 
     if above is None:
         return None
     rising = np.sort(_array(attacks))
-    # As many attacks drawn anew, of which each is found by itself: a binomial draw for each threshold drawn.
-    found = _over(rising, _cutoffs(_falling(harmless), share))
-    drawn = np.random.default_rng(SEED + 1).binomial(len(rising), found) / len(rising)
+    # Resampling the attacks, of which each is found independently, is a binomial draw for each resampled threshold.
+    recall = _over(rising, _cutoffs(_falling(harmless), share))
+    drawn = np.random.default_rng(SEED + 1).binomial(len(rising), recall) / len(rising)
     low, high = np.percentile(drawn, [2.5, 97.5])
     value = float(_over(rising, np.array([above]))[0])
     return Share(value, min(value, float(low)), max(value, float(high)))
@@ -125,7 +125,7 @@ def _cutoffs(falling: Array, share: float) -> Array:
 
 def _shortest(above: float, until: float) -> float:
     """Returns the number with the fewest digits that is more than `above` and at most `until`."""
-    exact = Decimal(repr(above))  # as it would stand in a file
+    exact = Decimal(repr(above))  # as it is written in a file
     for digits in _DIGITS:
         unit = Decimal(1).scaleb(-digits)
         value = float(exact.quantize(unit, ROUND_FLOOR) + unit)

@@ -20,15 +20,15 @@ ANSWER_KINDS: tuple[Kind, ...] = ("assistant", "reasoning", "refusal", "tool_arg
 """The kinds that a model writes. All other kinds are sent to a model."""
 
 
-def labelled(paths: Sequence[Path], keys: RowKeys) -> list[LabelledRow]:
+def labelled_rows(paths: Sequence[Path], keys: RowKeys) -> list[LabelledRow]:
     """Returns the rows of files, at least one. A row without a source gets its file's name."""
-    found = [row for path in paths for row in _read(path, keys)]
-    if not found:
-        raise ConfigError(f"{', '.join(map(str, paths))}: not one row")
-    return found
+    rows_read = [row for path in paths for row in _read(path, keys)]
+    if not rows_read:
+        raise ConfigError(f"{', '.join(map(str, paths))}: no rows")
+    return rows_read
 
 
-def logged(folder: Path, kind: Kind) -> list[LabelledRow]:
+def logged_rows(folder: Path, kind: Kind) -> list[LabelledRow]:
     """Returns the texts of a kind of channel in the audit logs of a folder, without duplicates: a chat repeats its
     history.
 
@@ -46,7 +46,7 @@ def logged(folder: Path, kind: Kind) -> list[LabelledRow]:
                     seen[text.text] = LabelledRow(text.text, False, folder.name, f"{path}:{number}")
     if not seen:
         raise ConfigError(
-            f"{folder}: no text of the kind `{kind}` was kept here (a policy's `audit: keep` says what is)"
+            f"{folder}: the logs keep no text of the kind `{kind}` (a policy's `audit: keep` decides what they keep)"
         )
     return list(seen.values())
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import msgspec
 
-from guardproxy.policy.naming import folded, model_readings, tool_readings, value_readings
+from guardproxy.policy.naming import fold, model_readings, tool_readings, value_readings
 from guardproxy.wire import LARGEST
 
 LIMIT_READINGS = 256
 _LANGUAGE = re.compile(r"\s*([A-Za-z]{2,3})(?=[\s,;-]|\Z)", re.ASCII)
-_ABSENT: Any = object()  # stands for a fact that is not known
+_ABSENT: Any = object()  # marks a fact that is not known
 
 
 def first_language(value: str) -> str:
@@ -102,7 +102,7 @@ class About(msgspec.Struct, frozen=True):
                 return [*(self.counts or (self.messages,)), *self._unsure("messages")]
             case "request.tools":
                 return self._tools(normal)
-        return [_ABSENT if self.tenant is None else folded(self.tenant) if normal else self.tenant]
+        return [_ABSENT if self.tenant is None else fold(self.tenant) if normal else self.tenant]
 
     def _tools(self, normal: bool) -> list[Any]:
         offered = self.offered or self.tools
@@ -111,7 +111,7 @@ class About(msgspec.Struct, frozen=True):
         if not normal:
             return [list(self.tools), *([list(offered)] if offered != self.tools else []), *unsure]
         every = list(dict.fromkeys(reading for _, readings in readings_by_name for reading in readings or ()))
-        own = [folded(name) for name in self.tools]
+        own = [fold(name) for name in self.tools]
         return [own, *([every] if every != own else []), *unsure]
 
     def _unsure(self, fact: str) -> list[Any]:

@@ -22,12 +22,12 @@ from guardproxy.policy.expression import has_and
 from guardproxy.policy.strictness import ACTIONS
 
 NO_AND = (
-    "`and` cannot stand in a redact rule: in a stream the first finding has left before the second is known; "
+    "`and` cannot be used in a redact rule: in a stream the first finding has left before the second is known; "
     "write `or`, or use the action block"
 )
 
 
-def known() -> tuple[str, ...]:
+def action_names() -> tuple[str, ...]:
     """Returns the names that `action` can take."""
     return (*ACTIONS, *plugins.names(plugins.ACTIONS))
 
@@ -63,11 +63,11 @@ def _fault(rule: Rule) -> tuple[str, str] | None:
     except Exception as error:  # the code belongs to another package
         return "action", f"the plug-in {whose} failed: {type(error).__name__}: {error}"
     if not isinstance(decision, get_args(Decision)) or decision.rule != rule.id:
-        return "action", f"the plug-in {whose} must give a decision that names the rule"
+        return "action", f"the plug-in {whose} must return a decision that names the rule"
     if isinstance(decision, Edit) and has_and(rule.when):
         return "when", NO_AND
     if isinstance(decision, Retry) and any(direction != "response" for direction, _ in rule.on):
-        return "on", "a retry asks for another answer, so it looks at answers: `on: response`"
+        return "on", "a retry requests another answer, so it inspects only answers: `on: response`"
     if isinstance(decision, Retry) and decision.upstream:
-        return "action", f"the plug-in {whose} asks for another upstream, which only the action retry can"
+        return "action", f"the plug-in {whose} requests another upstream, which only the action retry can do"
     return None

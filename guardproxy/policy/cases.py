@@ -135,7 +135,7 @@ def _test(reading: FileReading, node: YamlNode, rules: Sequence[str], checks: Se
     if isinstance(scene, LogLine):
         for key in (key for key in (*_FACTS, "chunkings") if key in keys):
             reading.fail(
-                keys[key].key, f"a record says its own `{key}`" if key in _FACTS else "a record is played whole"
+                keys[key].key, f"a record has its own `{key}`" if key in _FACTS else "a record is played unchanged"
             )
     if isinstance(scene, RawExchange):
         exchange = keys["exchange"].value
@@ -224,7 +224,7 @@ def _log_line(reading: FileReading, node: YamlNode) -> LogLine | None:
     return LogLine(path, int(line))
 
 
-# The facts of its request.
+# The facts of the request.
 
 
 def _facts(reading: FileReading, keys: Mapping[str, YamlNode]) -> RequestFacts:
@@ -247,7 +247,7 @@ def _facts_of_exchange(
     """Returns the facts of a whole exchange, which contains its route and model."""
     for key in (key for key in ("route", "model") if key in keys):
         where = "the exchange" if key == "route" else "the exchange's request"
-        reading.fail(keys[key].key, f"`{key}` stands in {where}")
+        reading.fail(keys[key].key, f"write `{key}` in {where}")
     route = _route(reading, exchange.get("route"))
     return RequestFacts(route, "", facts.tenant, facts.headers, applies=True)
 
@@ -262,7 +262,7 @@ def _route(reading: FileReading, node: YamlNode | None) -> str:
     return route
 
 
-# The result that it expects.
+# The expected result.
 
 
 def _expected(reading: FileReading, node: YamlNode | None, rules: Sequence[str], checks: Sequence[str]) -> Expectation:
@@ -272,7 +272,9 @@ def _expected(reading: FileReading, node: YamlNode | None, rules: Sequence[str],
     if node.value == {}:
         reading.fail(node.place, f"a test that expects nothing cannot fail; use one of {join(EXPECT_KEYS)}")
     if "rule" in keys and "rules" in keys:
-        reading.fail(keys["rule"].key, "`rule` is one that holds, `rules` are all that hold: write one of the two")
+        reading.fail(
+            keys["rule"].key, "`rule` names a rule that holds, `rules` lists all rules that hold: write only one"
+        )
     rule = reading.word(keys.get("rule"))
     if rule not in (None, NONE):
         _is_one_of(reading, keys["rule"], str(rule), rules, "rule")
@@ -327,14 +329,14 @@ def _finds(reading: FileReading, node: YamlNode | None, checks: Sequence[str]) -
         return ()
     items = node.value if isinstance(node.value, tuple) else (node,)
     if not items:
-        reading.fail(node.place, f"an empty list expects nothing; write `{NONE}` where nothing may be found")
+        reading.fail(node.place, f"an empty list expects nothing; write `{NONE}` if there must be no finding")
     return tuple(_find(reading, item, checks) for item in items)
 
 
 def _find(reading: FileReading, node: YamlNode, checks: Sequence[str]) -> ExpectedFinding:
     keys = reading.entries(node, "a finding, like `{check: pii, label: EMAIL_ADDRESS}`, or `none`", FIND_KEYS)
     if node.value == {}:
-        reading.fail(node.place, f"a finding has one of {join(FIND_KEYS)}")
+        reading.fail(node.place, f"a finding needs at least one of {join(FIND_KEYS)}")
     check = reading.word(keys.get("check"))
     if check is not None:
         _is_one_of(reading, keys["check"], check, checks, "check")

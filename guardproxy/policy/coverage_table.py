@@ -60,13 +60,13 @@ def _looking(policies: PolicySet, codec: Codec, direction: Direction, kind: Kind
         others = (policy.match.models, policy.match.tenants, policy.match.headers or None, policy.match.when)
         always = all(routes) and not any(others)
         rules = [rule for rule in policy.rules if (direction, kind) in rule.on]
-        for name in sorted({name for rule in rules for name in asked(policy, rule)}):
+        for name in sorted({name for rule in rules for name in checks_used(policy, rule)}):
             if (direction, kind) in policies.checks[policy.name, name].traits.looks_at:
-                enforced = any(rule.mode == "enforce" for rule in rules if name in asked(policy, rule))
+                enforced = any(rule.mode == "enforce" for rule in rules if name in checks_used(policy, rule))
                 yield CheckUse(policy.name, name, not enforced, always)
 
 
-def asked(policy: Policy, rule: Rule) -> frozenset[str]:
+def checks_used(policy: Policy, rule: Rule) -> frozenset[str]:
     """Returns the checks that a rule uses; `check_error` alone uses every check of the file."""
     names = rule.when.names() - {CHECK_ERROR}
     return names or frozenset(policy.checks)
@@ -80,4 +80,4 @@ def table(rows: list[CoverageRow]) -> list[str]:
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in cells
     ]
-    return [*lines, "(name): in shadow mode only; name*: only where the policy's `match` holds"]
+    return [*lines, "(name): in shadow mode only; name*: only if the policy's `match` holds"]

@@ -59,7 +59,8 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 # The kinds of content that no check can read.
 MEDIA = ("image", "audio", "video", "file", "signature", "encrypted", "secret")
 
-# An answer can echo every part of its request (some APIs do), so `response` leaves no kind out; a request is no error.
+# An answer can echo every part of its request (some APIs do), so `response` has every kind. A request has no error
+# text.
 KINDS_OF: Mapping[Direction, frozenset[Kind]] = {
     "request": frozenset(KINDS) - {"error"},
     "response": frozenset(KINDS),

@@ -24,7 +24,7 @@ Schema = dict[str, Any]
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _ON_ERROR: Schema = {
-    "description": "What it leads to that this check fails or takes too long, where that is not what the policy says.",
+    "description": "What happens when this check fails or takes too long, if it differs from the policy's `on_error`.",
     **tables.choice(ON_ERROR),
 }
 _VARIABLE: Schema = {"type": "string", "pattern": r"\$\{" + tables.VARIABLE + r"\}"}
@@ -42,7 +42,8 @@ def schema() -> Schema:
     tenant = {**_mapping(tables.TENANT, {key: schemas[key] for key in ("checks", "rules")}), "minProperties": 1}
     schemas["tenants"] = {"type": "object", "additionalProperties": tenant}
     document = _mapping(tables.POLICY, schemas)
-    # A policy that extends another states only the stricter parts of a check or rule; all others state the whole.
+    # A policy that extends another states only the stricter parts of a check or rule; any other policy states all of
+    # it.
     whole = {
         "required": ["rules"],
         "properties": {
@@ -87,7 +88,7 @@ def _rule() -> Schema:
         if key.actions
     ]
     rule = _mapping(tables.RULE)
-    rule["properties"]["action"] |= with_variables(tables.choice(acting.known()))
+    rule["properties"]["action"] |= with_variables(tables.choice(acting.action_names()))
     shadow = {
         "if": {"required": ["mode", "enforce"]},
         "then": {"properties": {"mode": {"not": {"const": "shadow"}}}},
@@ -96,8 +97,8 @@ def _rule() -> Schema:
 
 
 def _check() -> Schema:
-    names = checks.known()
-    use = {"description": "Which check it is.", "enum": names}
+    names = checks.check_names()
+    use = {"description": "The type of check.", "enum": names}
     return {
         "type": "object",
         "properties": {"use": with_variables(use), "on_error": with_variables(_ON_ERROR)},

@@ -26,7 +26,7 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.redaction import Operators, strictest
 
 ON_ERROR = "on_error"
-MOST_BOUND = 1000  # cached combinations of policies; many shares or headers make many combinations
+MOST_BOUND = 1000  # limit of cached combinations of policies; shares and headers make many combinations
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class BoundRule:
     rule: Rule
     names: Mapping[str, str]
     decision: Decision
-    asked: frozenset[str] = frozenset()  # the names in its `when`
+    names_in_when: frozenset[str] = frozenset()  # the names in its `when`
     enforced: bool = True
     key: tuple[str, str] = ("", "")  # policy and rule
 
@@ -93,7 +93,7 @@ class BoundRules:
             self._rules_for[place] = tuple(bound for bound in self.rules if place in bound.rule.on)
         return self._rules_for[place]
 
-    def concerned(self, channel: Channel, check: str) -> tuple[BoundRule, ...]:
+    def rules_using(self, channel: Channel, check: str) -> tuple[BoundRule, ...]:
         """Returns the rules that use a check in this channel. They are cached, because a finding concerns few of many
         rules."""
         place = (channel.direction, channel.kind, check)
@@ -125,8 +125,8 @@ class BoundRules:
         restores it in the fewest places."""
         edits = [
             bound.decision
-            for bound in self.concerned(channel, finding.check)
-            if isinstance(bound.decision, Edit) and bound.enforced and _name(bound, finding) in bound.asked
+            for bound in self.rules_using(channel, finding.check)
+            if isinstance(bound.decision, Edit) and bound.enforced and _name(bound, finding) in bound.names_in_when
         ]
         if len(edits) < 2:
             return edits[0] if edits else None
@@ -211,7 +211,7 @@ class Tally:
     outcomes: list[Outcome] = field(default_factory=list)
     attempt: int = 0
     _present: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-    _before: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # names found in the request alone
+    _before: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # names found in the request
 
     def begin_answers(self) -> None:
         """Marks the end of the request. Findings are counted for each answer separately from now on."""
@@ -226,13 +226,13 @@ class Tally:
         """Adds a finding. Returns the strongest decision that it leads to, or `None` if no rule stops or retries."""
         stop: Stop | None = None
         retry: Retry | None = None
-        for bound in self.bound.concerned(channel, finding.check):
+        for bound in self.bound.rules_using(channel, finding.check):
             name = _name(bound, finding)
             if name == CHECK_ERROR and bound.enforced:
-                stop = self._failed(bound, channel, finding) or stop
+                stop = self._apply_on_error(bound, channel, finding) or stop
             present = self._present.setdefault(bound.key, set())
             present.add(name)
-            if name in bound.asked and bound.rule.when.holds(present):
+            if name in bound.names_in_when and bound.rule.when.holds(present):
                 self._note(bound.rule.id, bound.rule.action, bound.decision, bound, channel, finding)
                 if isinstance(bound.decision, Stop) and bound.enforced:
                     stop = stop or bound.decision
@@ -249,7 +249,7 @@ class Tally:
                 order.setdefault(bound.decision, number)
         return min(decisions, key=lambda decision: order.get(decision, -1), default=None)
 
-    def _failed(self, bound: BoundRule, channel: Channel, finding: Finding) -> Stop | None:
+    def _apply_on_error(self, bound: BoundRule, channel: Channel, finding: Finding) -> Stop | None:
         """Applies a policy's `on_error` after a check that one of its rules uses has failed."""
         spec = bound.policy.checks.get(bound.names[finding.check])
         if ((spec and spec.on_error) or bound.policy.on_error) == "flag":
@@ -320,16 +320,16 @@ class PolicySet:
                 verdict = by_digest[digest] = policy.match.verdict(about)
             verdicts.append(verdict)
         key = tuple(
-            (verdict, -1 if verdict == "no" else rollout.reached(shares, policy.origin, conversation))
+            (verdict, -1 if verdict == "no" else rollout.excluding_share(shares, policy.origin, conversation))
             for policy, verdict, shares in zip(self.policies, verdicts, self._shares, strict=True)
         )
         if key not in self._bound:
             if len(self._bound) >= MOST_BOUND:
                 self._bound.clear()
-            self._bound[key] = self._combined(key)
+            self._bound[key] = self._combine(key)
         return self._bound[key]
 
-    def _combined(self, key: tuple[tuple[MatchVerdict, int], ...]) -> BoundRules:
+    def _combine(self, key: tuple[tuple[MatchVerdict, int], ...]) -> BoundRules:
         applying = [
             (policy, left_out)
             for policy, (verdict, left_out) in zip(self.policies, key, strict=True)
@@ -342,7 +342,8 @@ class PolicySet:
             for policy, left_out in remaining
             for rule in policy.rules
         )
-        # Of equally strong decisions the most severe counts. Names break ties, so the order of files and rules never matters.
+        # Of equally strong decisions the most severe wins. Names break ties, so that the order of files and rules is
+        # irrelevant.
         rules = tuple(sorted(rules, key=_precedence))
         verdicts = ((policy.match.digest, verdict) for policy, (verdict, _) in zip(self.policies, key, strict=True))
         matched = {digest: verdict for digest, verdict in verdicts if digest}

@@ -115,7 +115,7 @@ class _ExpressionReader:
     def term(self, depth: int) -> Expression:
         if self.current == "(":
             if depth >= _LIMIT_DEPTH:
-                raise self.error(f"more than {_LIMIT_DEPTH} parentheses inside each other")
+                raise self.error(f"parentheses are nested more than {_LIMIT_DEPTH} levels deep")
             self.advance()
             inner = self.any_of(depth + 1)
             if self.current != ")":

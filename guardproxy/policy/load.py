@@ -46,7 +46,7 @@ class Files:
             self._read[path] = content
         return self._read[path]
 
-    def shown(self, path: str) -> str:
+    def display_path(self, path: str) -> str:
         """Returns the path as messages show it."""
         return str(self.folder / path)
 
@@ -128,7 +128,8 @@ def _files(folder: Path) -> list[Path]:
     except OSError as error:
         message = f"cannot read the policy folder: {_reason(error)}"
         raise PolicyErrors([PolicyError(message, str(folder), 1, 1)]) from None
-    # A dangling link or a device with such a name is an error when it is read. Skipping it would drop its rules silently.
+    # A dangling link or a device with such a name is an error when it is read: ignoring it would drop its rules
+    # silently.
     files = [path for path in entries if _is_policy(path)]
     if not files:
         message = "no policy files; put a file like `my-rules.yaml` here, or start from policies/default.yaml"
@@ -190,7 +191,7 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
         try:
             check = checks.build(spec.use, called, spec.options, resources)
         except GuardproxyError as error:
-            errors += (_located(error, policy, spec) for _, policy, spec in group)
+            errors += (_at_option(error, policy, spec) for _, policy, spec in group)
             continue
         built.update(dict.fromkeys(keys, check))
     errors += _nothing_to_cut(policies, built)
@@ -222,7 +223,7 @@ def _same(spec: CheckSpec) -> str:
     return json.dumps([spec.use, spec.options], sort_keys=True)
 
 
-def _located(error: GuardproxyError, policy: Policy, spec: CheckSpec) -> PolicyError:
+def _at_option(error: GuardproxyError, policy: Policy, spec: CheckSpec) -> PolicyError:
     place = spec.place
     if isinstance(error, OptionError):
         place = spec.places.get(error.key, place)

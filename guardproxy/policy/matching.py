@@ -20,7 +20,7 @@ from typing import Literal
 from guardproxy.concurrency import lazy
 from guardproxy.policy.about import About
 from guardproxy.policy.cel import Cel, CelError, compile_cel, is_credential
-from guardproxy.policy.naming import small, value_readings
+from guardproxy.policy.naming import lower_case, value_readings
 from guardproxy.policy.reading import FileReading
 from guardproxy.policy.tree import FilePlace, YamlNode
 
@@ -114,13 +114,13 @@ def is_any(globs: tuple[str, ...] | None, value: str) -> bool:
 
 def _fits(globs: tuple[str, ...], spellings: Iterable[str]) -> bool:
     """Whether a glob matches a spelling, ignoring case."""
-    patterns = (_pattern(globs), _pattern(_small(globs)))
+    patterns = (_pattern(globs), _pattern(_lower_case(globs)))
     return any(pattern.match(text) for text in spellings for pattern in patterns)
 
 
 @lru_cache(maxsize=4096)
-def _small(globs: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(small, globs))
+def _lower_case(globs: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(lower_case, globs))
 
 
 @lru_cache(maxsize=4096)
@@ -157,7 +157,7 @@ def _headers(reading: FileReading, node: YamlNode | None) -> dict[str, tuple[str
         return {}
     entries = reading.mapping(node, 'a mapping from names of headers to values, like `{x-team: "red-*"}`') or {}
     if node.value == {}:
-        reading.fail(node.place, "an empty mapping asks for no header; leave `headers` out")
+        reading.fail(node.place, "an empty mapping names no header; leave `headers` out")
     headers: dict[str, tuple[str, ...]] = {}
     for name, value in entries.items():
         if not _HEADER.fullmatch(name):
@@ -165,7 +165,7 @@ def _headers(reading: FileReading, node: YamlNode | None) -> dict[str, tuple[str
         elif is_credential(name):
             reading.fail(value.key, f"`{name.lower()}` holds a credential; tell clients apart by `tenants`")
         elif name.lower() in headers:
-            reading.fail(value.key, f"`{name.lower()}` stands here twice: the names of headers ignore case")
+            reading.fail(value.key, f"duplicate header `{name.lower()}`: case is ignored in names of headers")
         globs = reading.word_or_words(value)
         if value.value == ():
             reading.fail(value.place, 'an empty list matches nothing; `"*"` matches any value')

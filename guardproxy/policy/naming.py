@@ -14,32 +14,34 @@ from functools import lru_cache
 
 LIMIT_CHARS = 200
 LIMIT_PARTS = 12
-# The upstream chooses the model behind such a name.
+# Names with which the upstream chooses the model.
 _CHOSEN_UPSTREAM = frozenset(("auto", "default", "router"))
 _MODEL = re.compile(r"[a-z0-9._:/@+~#-]+", re.ASCII)
 _TOOL = re.compile(r"[a-z0-9._:/-]+", re.ASCII)
-# The separators between a provider and its model: `openai/`, `models/`, `us.anthropic.`, `ft:`. A dot separates letters only:
-# `gpt-3.5` is a single name.
+# The separators between a provider and its model: `openai/`, `models/`, `us.anthropic.`, `ft:`. A dot separates only
+# letters: `gpt-3.5` is a single name.
 _BREAK = re.compile(r"--|__|[/:@~#+]|(?<=[a-z])\.(?=[a-z])", re.ASCII)
 _VARIANT = re.compile(r"[:@#~+]", re.ASCII)
 _VERSION = re.compile(r"(?:[-@]20\d\d-?\d\d-?\d\d|-\d{4}|-latest|-v\d{1,2})\Z", re.ASCII)
 _SPACES = re.compile(r"\s+")
 
 
-def small(text: str) -> str:
+def lower_case(text: str) -> str:
     """Returns the text in lower case and compatibility form (NFKC)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def folded(text: str) -> str:
+def fold(text: str) -> str:
     """Returns the text in lower case and compatibility form (NFKC), without white space, control and format
     characters."""
-    return "".join(char for char in small(text) if unicodedata.category(char) not in ("Cc", "Cf", "Zs", "Zl", "Zp"))
+    return "".join(
+        char for char in lower_case(text) if unicodedata.category(char) not in ("Cc", "Cf", "Zs", "Zl", "Zp")
+    )
 
 
-def folded_value(text: str) -> str:
+def fold_value(text: str) -> str:
     """Returns the value of a header in lower case, with single spaces and no spaces at its ends."""
-    return _SPACES.sub(" ", small(text)).strip()
+    return _SPACES.sub(" ", lower_case(text)).strip()
 
 
 @lru_cache(maxsize=4096)
@@ -48,17 +50,17 @@ def model_readings(name: str) -> tuple[str, ...] | None:
     version."""
     if not name or len(name) > LIMIT_CHARS:
         return None
-    plain = folded(name)
+    plain = fold(name)
     if not _MODEL.fullmatch(plain):
         return None
     breaks = list(_BREAK.finditer(plain))
     parts = [part for part in (plain, *(plain[match.end() :] for match in breaks)) if part]
     if len(breaks) > LIMIT_PARTS or not parts or plain.startswith("@") or parts[-1] in _CHOSEN_UPSTREAM:
         return None
-    return tuple(dict.fromkeys(reading for part in parts for reading in _shortened(part)))
+    return tuple(dict.fromkeys(reading for part in parts for reading in _shorten(part)))
 
 
-def _shortened(part: str) -> Iterator[str]:
+def _shorten(part: str) -> Iterator[str]:
     yield part
     for whole in (part, _VARIANT.split(part, maxsplit=1)[0]):
         short = whole
@@ -76,7 +78,7 @@ def tool_readings(name: str) -> tuple[str, ...] | None:
     `functions.shell`)."""
     if not name or len(name) > LIMIT_CHARS:
         return None
-    plain = folded(name)
+    plain = fold(name)
     breaks = list(_BREAK.finditer(plain))
     if not _TOOL.fullmatch(plain) or len(breaks) > LIMIT_PARTS:
         return None
@@ -86,5 +88,5 @@ def tool_readings(name: str) -> tuple[str, ...] | None:
 @lru_cache(maxsize=4096)
 def value_readings(value: str) -> tuple[str, ...]:
     """Returns the value of a header in normal form, and each of its comma-separated parts."""
-    parts = [folded_value(part) for part in value.split(",")[:LIMIT_PARTS]]
-    return tuple(dict.fromkeys((folded_value(value), *parts)))
+    parts = [fold_value(part) for part in value.split(",")[:LIMIT_PARTS]]
+    return tuple(dict.fromkeys((fold_value(value), *parts)))

@@ -39,12 +39,12 @@ def read_operators(reading: FileReading, node: YamlNode | None) -> Operators:
         return PLACEHOLDERS
     entries = reading.mapping(node, "a mapping from labels to operators, like `{CREDIT_CARD: mask, DEFAULT: hash}`")
     if node.value == {}:
-        reading.fail(node.place, f"an empty mapping says nothing; name a label, or `{DEFAULT}` for all of them")
+        reading.fail(node.place, f"an empty mapping has no effect; name a label, or `{DEFAULT}` for all labels")
     by_label: dict[str, Operator] = {}
     for label, value in (entries or {}).items():
         if not _LABEL.fullmatch(label):
             hint = f"; did you mean `{DEFAULT}`?" if label.upper() == DEFAULT else ""
-            reading.fail(value.key, f"`{label}` is no label: labels are written like CREDIT_CARD{hint}")
+            reading.fail(value.key, f"`{label}` is not a label: labels are written like CREDIT_CARD{hint}")
         if operator := _operator(reading, value):
             by_label[label] = operator
     return Operators(by_label.pop(DEFAULT, PLACEHOLDER_OPERATOR), by_label)
@@ -61,7 +61,7 @@ def unrestorable(operators: Operators) -> str:
 def _operator(reading: FileReading, node: YamlNode) -> Operator | None:
     if isinstance(node.value, str):
         kind = _kind(reading, node)
-        return _built(reading, kind, {}, node) if kind else None
+        return _build(reading, kind, {}, node) if kind else None
     entries = reading.mapping(node, _WANTED)
     if entries is None:
         return None
@@ -71,7 +71,7 @@ def _operator(reading: FileReading, node: YamlNode) -> Operator | None:
     kind = _kind(reading, entries["type"])
     if kind is None:
         return None
-    return _built(reading, kind, reading.entries(node, "a mapping", ("type", *_PARAMETERS[kind])), node)
+    return _build(reading, kind, reading.entries(node, "a mapping", ("type", *_PARAMETERS[kind])), node)
 
 
 def _kind(reading: FileReading, node: YamlNode) -> Kind | None:
@@ -81,9 +81,9 @@ def _kind(reading: FileReading, node: YamlNode) -> Kind | None:
     return reading.choice(node, KINDS)
 
 
-def _built(reading: FileReading, kind: Kind, keys: Mapping[str, YamlNode], node: YamlNode) -> Operator | None:
+def _build(reading: FileReading, kind: Kind, keys: Mapping[str, YamlNode], node: YamlNode) -> Operator | None:
     if kind == "replace" and "new_value" not in keys:
-        reading.fail(node.place, "`replace` needs the text to put there, like `{type: replace, new_value: REMOVED}`")
+        reading.fail(node.place, "`replace` needs a replacement, like `{type: replace, new_value: REMOVED}`")
         return None
     char = reading.word(keys.get("masking_char"), "one character") or "*"
     if len(char) != 1:
@@ -105,7 +105,7 @@ def _count(reading: FileReading, node: YamlNode | None) -> int | None:
         reading.unexpected(node, "a number of characters")
         return None
     if node.value < 1:
-        found = f"found {node.value}; leave it out to mask the whole value"
-        reading.fail(node.place, f"expected a number from 1 on, {found}")
+        hint = f"found {node.value}; leave it out to mask the whole value"
+        reading.fail(node.place, f"expected a number of at least 1, {hint}")
         return None
     return node.value

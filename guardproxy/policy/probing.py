@@ -106,13 +106,13 @@ def _requests(
         return None
     names = sorted(match.asks)
     return (
-        About(route, model, tenant, _named(names, chosen), stream, most, count, names_of_tools, limits=(most,))
+        About(route, model, tenant, _present(names, chosen), stream, most, count, names_of_tools, limits=(most,))
         for route, model, tenant, stream, most, count, names_of_tools in product(*choices)
         for chosen in product(*headers)
     )
 
 
-def _named(names: Sequence[str], values: Sequence[str | None]) -> dict[str, str]:
+def _present(names: Sequence[str], values: Sequence[str | None]) -> dict[str, str]:
     return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 

@@ -34,7 +34,7 @@ class FileReading:
     def unexpected(self, node: YamlNode, wanted: str) -> None:
         """Adds an error for a value of the wrong type. Unquoted numbers and booleans are the usual cause."""
         hint = "; quote it" if isinstance(node.value, bool | int | float) and "word" in wanted else ""
-        self.fail(node.place, f"expected {wanted}, found {node.found()}{hint}")
+        self.fail(node.place, f"expected {wanted}, found {node.describe()}{hint}")
 
     def entries(
         self, node: YamlNode, wanted: str, allowed: Sequence[str], needed: Sequence[str] = ()

@@ -25,7 +25,7 @@ def read_restore(reading: FileReading, node: YamlNode | None) -> tuple[bool | No
     keys = reading.entries(node, "true, false or a mapping like `{in: [assistant]}`", _KEYS)
     if not node.value:
         reading.fail(
-            node.place, "an empty mapping says nothing; write `restore: true` or name places with `in` or `urls`"
+            node.place, "an empty mapping has no effect; write `restore: true` or name places with `in` or `urls`"
         )
     return True, Restoration(_kinds(reading, keys.get("in")), _hosts(reading, keys.get("urls")))
 
@@ -39,9 +39,9 @@ def _kinds(reading: FileReading, node: YamlNode | None) -> frozenset[Kind] | Non
     chosen: set[Kind] = set()
     for item in reading.items(node, "a list of kinds of texts, like `[assistant, tool_arguments]`"):
         word = reading.word(item)
-        found = next((kind for kind in kinds if kind == word), None)
-        if found:
-            chosen.add(found)
+        kind = next((kind for kind in kinds if kind == word), None)
+        if kind:
+            chosen.add(kind)
         elif word is not None:
             reading.fail(
                 item.place, f"unknown word `{word}`{did_you_mean(word, kinds)} (expected any of {join(kinds)})"
@@ -58,7 +58,7 @@ def _hosts(reading: FileReading, node: YamlNode | None) -> frozenset[str]:
         if host and not HOST.fullmatch(host):
             reading.fail(
                 item.place,
-                f"`{host}` is no host name; write the host alone, like `api.example.com`, `api.example.com:8443` or "
+                f"`{host}` is not a host name; write the host alone, like `api.example.com`, `api.example.com:8443` or "
                 "`*.example.com`",
             )
         if host:

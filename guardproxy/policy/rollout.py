@@ -41,7 +41,7 @@ def read_share(reading: FileReading, node: YamlNode | None) -> int | None:
     return share
 
 
-def shared(rules: Sequence[Rule], share: int | None) -> tuple[Rule, ...]:
+def with_share(rules: Sequence[Rule], share: int | None) -> tuple[Rule, ...]:
     """Returns the rules of a policy; an enforced rule without a share gets the share of the policy."""
     if share is None:
         return tuple(rules)
@@ -55,7 +55,7 @@ def shares(rules: Sequence[Rule]) -> tuple[int, ...]:
     return tuple(sorted({rule.share for rule in rules if rule.share is not None}))
 
 
-def reached(policy_shares: Sequence[int], policy: str, conversation: str) -> int:
+def excluding_share(policy_shares: Sequence[int], policy: str, conversation: str) -> int:
     """Returns the largest share of the policy that excludes the conversation, or -1. No share excludes an unknown
     conversation, so that `policy test` and `scan` show what the rules do."""
     if not policy_shares or not conversation:

@@ -50,10 +50,10 @@ def _option(subject: str, option: checks.Option | None, old: Any, new: Any) -> I
         for label in sorted({*old, *new}):
             before, after = old.get(label), new.get(label)
             if not same(before, after):
-                words = f"{subject} of {label} {shown(before)} -> {shown(after)}"
+                words = f"{subject} of {label} {show(before)} -> {show(after)}"
                 yield Difference(words, EFFECTS[compare_options(option, before, after)])
     else:
-        yield Difference(f"{subject} {shown(old)} -> {shown(new)}", effect)
+        yield Difference(f"{subject} {show(old)} -> {show(new)}", effect)
 
 
 def _items(subject: str, option: checks.Option | None, old: Any, new: Any) -> Iterator[Difference]:
@@ -64,18 +64,18 @@ def _items(subject: str, option: checks.Option | None, old: Any, new: Any) -> It
     common = [before[mark] for mark in before if mark in after]
     if gained:
         effect = EFFECTS[compare_options(option, common, [*common, *gained])]
-        yield Difference(f"{subject} gained {', '.join(map(shown, gained))}", effect)
+        yield Difference(f"{subject} gained {', '.join(map(show, gained))}", effect)
     if lost:
         effect = EFFECTS[compare_options(option, [*common, *lost], common)]
-        yield Difference(f"{subject} lost {', '.join(map(shown, lost))}", effect)
+        yield Difference(f"{subject} lost {', '.join(map(show, lost))}", effect)
 
 
-def shown(value: Any) -> str:
+def show(value: Any) -> str:
     """Returns the value of an option as a file writes it."""
     if value is None or value == "":
         return "(nothing)" if value == "" else "(default)"
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(shown, value))}]"
+        return f"[{', '.join(map(show, value))}]"
     if isinstance(value, Mapping):
         return json.dumps(value, ensure_ascii=False, sort_keys=True)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -33,10 +33,10 @@ from guardproxy.policy import (
     compare_shares,
     reach,
 )
-from guardproxy.policydiff.options import EFFECTS, Difference, Effect, options, shown
+from guardproxy.policydiff.options import EFFECTS, Difference, Effect, options, show
 
-# Fields of a policy, a rule or a retry. The first group changes records, messages and costs only: `attempts` and the budgets
-# bound the number of answers of the model, never what reaches the client.
+# Fields of a policy, a rule or a retry. The first group changes only records, messages and costs: `attempts` and the
+# budgets limit the number of answers of the model, never the text that reaches the client.
 _NEUTRAL = ("keep", "message", "severity", "template", "price", "attempts", "total_s", "total_tokens")
 _BY_HAND = (
     *("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "restoration"),
@@ -67,24 +67,24 @@ def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
         for these, those in ((before, after), (after, before))
     )
     out: list[Change] = []
-    if len(gone) == len(fresh) == 1 and not before.keys() & after.keys():  # two versions of one policy
+    if len(gone) == len(fresh) == 1 and not before.keys() & after.keys():  # a renamed policy
         ((name, policy),), ((other, newer),) = gone.items(), fresh.items()
-        out += [Change(other, f"was called {name}", "neutral"), *_policy(policy, newer)]
+        out += [Change(other, f"was named {name}", "neutral"), *_policy(policy, newer)]
         gone, fresh = {}, {}
     for name, policy in sorted(gone.items()):
         same = next((new_name for new_name in fresh if _bare(fresh[new_name]) == _bare(policy)), None)
         if same is not None:
             del fresh[same]
-            out.append(Change(same, f"was called {name}", "neutral"))
+            out.append(Change(same, f"was named {name}", "neutral"))
         else:
-            out.append(Change(name, f"the policy is gone, with {_count(policy.rules)}", _least(policy, "loosens")))
+            out.append(Change(name, f"the policy was removed, with {_count(policy.rules)}", _least(policy, "loosens")))
     for name, policy in sorted(fresh.items()):
         out.append(Change(name, f"the policy is new, with {_count(policy.rules)}", _least(policy, "tightens")))
     for name in sorted({*before} & {*after}):
         if not after[name].tenant:
             out += _policy(before[name], after[name])
-    known = {(change.policy, change.words) for change in out}
-    out += (change for change in _tenants(before, after) if (change.policy, change.words) not in known)
+    reported = {(change.policy, change.words) for change in out}
+    out += (change for change in _tenants(before, after) if (change.policy, change.words) not in reported)
     return sorted(out, key=lambda change: change.policy)
 
 
@@ -97,7 +97,7 @@ def _tenants(before: Mapping[str, Policy], after: Mapping[str, Policy]) -> Itera
         if name not in before:
             yield Change(policy.file, f"has overrides for tenant {policy.tenant}", "tightens")
         elif name not in after:
-            yield Change(policy.file, f"has no overrides for tenant {policy.tenant} any more", "loosens")
+            yield Change(policy.file, f"no longer has overrides for tenant {policy.tenant}", "loosens")
         else:
             general = {change.words for change in _policy(before[policy.file], after[policy.file])}
             for change in _policy(before[name], after[name]):
@@ -128,23 +128,23 @@ def _bites(rule: Rule) -> bool:
 def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     scope = _scope(old.match, new.match)
 
-    def changed(differences: Iterable[Difference], bites: bool = True) -> Iterator[Change]:
+    def to_changes(differences: Iterable[Difference], bites: bool = True) -> Iterator[Change]:
         for words, effect in differences:
             yield Change(new.name, f"{words}{scope}", effect if bites else "neutral")
 
-    yield from changed(_match(old.match, new.match))
+    yield from to_changes(_match(old.match, new.match))
     for name in sorted({*old.checks} & {*new.checks}):
         users = [rule for policy in (old, new) for rule in policy.rules if name in rule.when.names()]
-        yield from changed(options(name, old.checks[name], new.checks[name]), any(map(_bites, users)))
-        yield from changed(_on_error(name, old, new))
-    yield from changed(_named_checks(old, new))
-    yield from changed(_rules(old, new))
-    yield from changed(_fields(old, new, ""))
-    yield from changed(_opaque(old, new))
+        yield from to_changes(options(name, old.checks[name], new.checks[name]), any(map(_bites, users)))
+        yield from to_changes(_on_error(name, old, new))
+    yield from to_changes(_named_checks(old, new))
+    yield from to_changes(_rules(old, new))
+    yield from to_changes(_fields(old, new, ""))
+    yield from to_changes(_opaque(old, new))
     if not new.tenant and old.stands_for != new.stands_for:
-        was, now = (_listed(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
-        yield from changed([Difference(f"extends {was} -> {now}", "neutral")])
-    yield from changed(_tests(old, new))
+        was, now = (_join(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
+        yield from to_changes([Difference(f"extends {was} -> {now}", "neutral")])
+    yield from to_changes(_tests(old, new))
 
 
 def _scope(old: Match, new: Match) -> str:
@@ -167,19 +167,19 @@ def _match(old: Match, new: Match) -> Iterator[Difference]:
             continue
         lists = [value for value in (before, after) if value is not None]
         if not all(isinstance(value, tuple) for value in lists):
-            yield Difference(f"match {field.name} {shown(before)} -> {shown(after)}", "either")
+            yield Difference(f"match {field.name} {show(before)} -> {show(after)}", "either")
         elif before is None:
-            yield Difference(f"only for {field.name} {_listed(after)}, was for all", "loosens")
+            yield Difference(f"applies only to {field.name} {_join(after)}, before to all", "loosens")
         elif after is None:
-            yield Difference(f"for all {field.name}, was only for {_listed(before)}", "tightens")
+            yield Difference(f"applies to all {field.name}, before only to {_join(before)}", "tightens")
         else:
             if more := [item for item in after if item not in before]:
-                yield Difference(f"also for {field.name} {_listed(more)}", "tightens")
+                yield Difference(f"also applies to {field.name} {_join(more)}", "tightens")
             if fewer := [item for item in before if item not in after]:
-                yield Difference(f"no longer for {field.name} {_listed(fewer)}", "loosens")
+                yield Difference(f"no longer applies to {field.name} {_join(fewer)}", "loosens")
 
 
-def _listed(items: Sequence[Any]) -> str:
+def _join(items: Sequence[Any]) -> str:
     return ", ".join(map(str, items))
 
 
@@ -196,7 +196,7 @@ def _named_checks(old: Policy, new: Policy) -> Iterator[Difference]:
     for name in sorted({*new.checks} - {*old.checks}):
         yield Difference(f"the check `{name}` is new ({new.checks[name].use})", "neutral")
     for name in sorted({*old.checks} - {*new.checks}):
-        yield Difference(f"the check `{name}` is gone", "neutral")
+        yield Difference(f"the check `{name}` was removed", "neutral")
 
 
 def _tests(old: Policy, new: Policy) -> Iterator[Difference]:
@@ -218,14 +218,16 @@ def _rules(old: Policy, new: Policy) -> Iterator[Difference]:
     for name in sorted(before.keys() | after.keys()):
         if name not in after:
             rule = before[name]
-            yield Difference(f"the rule `{name}` is gone ({_summary(rule)})", "loosens" if _bites(rule) else "neutral")
+            yield Difference(
+                f"the rule `{name}` was removed ({_summary(rule)})", "loosens" if _bites(rule) else "neutral"
+            )
         elif name not in before:
             rule = after[name]
             yield Difference(f"the rule `{name}` is new ({_summary(rule)})", "tightens" if _bites(rule) else "neutral")
         else:
             bit, bites = _bites(before[name]), _bites(after[name])
             for words, effect in _rule(before[name], after[name]):
-                # If the rule only recorded before, or only records now, its other changes do not affect protection.
+                # If the rule only recorded before, or only records now, its other changes have no effect on protection.
                 counts = (bit and bites) or ((bit or bites) and words.startswith(("mode ", "action ", "enforce ")))
                 yield Difference(f"rule `{name}`: {words}", effect if counts else "neutral")
 
@@ -240,9 +242,9 @@ def _rule(old: Rule, new: Rule) -> Iterator[Difference]:
         effect = EFFECTS[compare_conditions(old.when, new.when)]
         yield Difference(f"when {expression_text(old.when)} -> {expression_text(new.when)}", effect)
     if fewer := old.on - new.on:
-        yield Difference(f"no longer looks at {_places(fewer)}", "loosens")
+        yield Difference(f"no longer inspects {_places(fewer)}", "loosens")
     if more := new.on - old.on:
-        yield Difference(f"now looks at {_places(more)}", "tightens")
+        yield Difference(f"now inspects {_places(more)}", "tightens")
     stays = old.action == new.action
     for words, effect in _of_action(old, new):
         yield Difference(words, effect if stays else "neutral")
@@ -258,19 +260,19 @@ def _of_action(old: Rule, new: Rule) -> Iterator[Difference]:
         before, after = old.operators.of(label), new.operators.of(label)
         if before != after:
             effect = EFFECTS[compare_operators(before, after)]
-            yield Difference(f"what stands for {label}: {before.type} -> {after.type}", effect)
+            yield Difference(f"operator for {label}: {before.type} -> {after.type}", effect)
     if old.restore and new.restore and old.restoration != new.restoration:
         effect = EFFECTS[compare_restorations(old.restoration, new.restoration)]
-        yield Difference(f"values come back in {old.restoration} -> {new.restoration}", effect)
+        yield Difference(f"restores values in {old.restoration} -> {new.restoration}", effect)
     for name in _OF_THE_ACTION:
         if (before := getattr(old, name)) != (after := getattr(new, name)):
-            yield Difference(f"{name} {shown(before)} -> {shown(after)}", EFFECTS[compare(name, before, after)])
+            yield Difference(f"{name} {show(before)} -> {show(after)}", EFFECTS[compare(name, before, after)])
     if old.retry and new.retry:
         yield from _fields(old.retry, new.retry, "retry ")
         for name in ("model", "upstream"):
             if (before := getattr(old.retry, name)) != (after := getattr(new.retry, name)):
                 effect = "either" if new.retry.then == "fallback" else "neutral"
-                yield Difference(f"retry {name} {shown(before)} -> {shown(after)}", effect)
+                yield Difference(f"retry {name} {show(before)} -> {show(after)}", effect)
 
 
 def _fields(
@@ -285,7 +287,7 @@ def _fields(
         if name == "description" and before != after:
             yield Difference("the description changed", "neutral")
         elif before != after:
-            yield Difference(f"{prefix}{name} {shown(before)} -> {shown(after)}", _ranked(name, before, after))
+            yield Difference(f"{prefix}{name} {show(before)} -> {show(after)}", _effect(name, before, after))
 
 
 def _opaque(old: Policy, new: Policy) -> Iterator[Difference]:
@@ -296,7 +298,7 @@ def _opaque(old: Policy, new: Policy) -> Iterator[Difference]:
         yield Difference(f"opaque {kind} {was} -> {now}", "tightens" if fresh else "loosens")
 
 
-def _ranked(name: str, old: Any, new: Any) -> Effect:
+def _effect(name: str, old: Any, new: Any) -> Effect:
     if name in _NEUTRAL:
         return "neutral"
     return EFFECTS[compare(name, old, new)] if name in SCALES else "either"

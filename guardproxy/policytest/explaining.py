@@ -26,7 +26,7 @@ from guardproxy.policy import (
     verdict_of,
 )
 from guardproxy.policytest.playing import SceneResult, TextFinding, play_scene
-from guardproxy.policytest.scan import scanned
+from guardproxy.policytest.scan import scan_job
 from guardproxy.policytest.scenes import Cuts
 from guardproxy.wire import Author, Codec
 
@@ -103,7 +103,7 @@ def explain(
 
     def scan(job: Job) -> Scan:
         jobs.append(job)
-        return scanned(job)
+        return scan_job(job)
 
     result = play_scene(policies, scene, facts, Cuts(), scan)
     scores = _scores(lowest, play_scene(lowest, scene, facts, Cuts())) if lowest else {}
@@ -123,7 +123,7 @@ def _timings(jobs: Sequence[Job], clock: Callable[[], float], runs: int) -> list
         took = []
         for _ in range(runs):
             began = clock()
-            scanned(job)
+            scan_job(job)
             took.append((clock() - began) * 1000)
         times.setdefault(job.check.name, []).append(median(took))
     return [CheckTiming(name, sum(medians), len(medians)) for name, medians in sorted(times.items())]
@@ -147,7 +147,7 @@ def _rule_outcome(bound: BoundRule, result: SceneResult, scores: Scores) -> Rule
         return RuleOutcome(*about, "shadow", f"{why}; in shadow mode")
     stronger = max((hit for hit in result.hits if hit.enforced), key=lambda hit: VERDICTS.index(hit.verdict))
     if verdict_of(bound.decision) == stronger.verdict:
-        back = f"; values come back in {bound.rule.restoration}" if bound.rule.restore else ""
+        back = f"; restores values in {bound.rule.restoration}" if bound.rule.restore else ""
         return RuleOutcome(*about, "decided", why + back)
     return RuleOutcome(*about, "held", f"{why}; `{stronger.rule}` ({stronger.action}) is stronger")
 
@@ -157,16 +157,17 @@ def _why_not(bound: BoundRule, result: SceneResult, scores: Scores) -> str:
     texts = [text for text in result.texts if text.text]
     if not any((text.direction, text.kind) in rule.on for text in texts):
         kinds = ", ".join(dict.fromkeys(f"{text.kind} of the {text.direction}" for text in texts)) or "none"
-        return f"it does not look at such texts ({kinds})"
+        return f"it does not inspect these texts ({kinds})"
     if rule.when.names() == {CHECK_ERROR}:
         return "no check failed"
-    found = _names_with_findings(bound, result.findings)
-    missing = sorted(rule.when.names() - found - {CHECK_ERROR})
-    if isinstance(rule.when, Name) or not found & rule.when.names():
+    names_found = _names_with_findings(bound, result.findings)
+    missing = sorted(rule.when.names() - names_found - {CHECK_ERROR})
+    if isinstance(rule.when, Name) or not names_found & rule.when.names():
         names = ", ".join(f"`{name}`" for name in missing)
         near = [f"{scores[bound.policy.name, name]:.2f}" for name in missing if (bound.policy.name, name) in scores]
         return f"{names} found nothing" + (f" (highest score {', '.join(near)})" if near else "")
-    return f"found {', '.join(f'`{name}`' for name in sorted(found))}, but not {', '.join(f'`{name}`' for name in missing)}"
+    present, absent = (", ".join(f"`{name}`" for name in names) for names in (sorted(names_found), missing))
+    return f"found {present}, but not {absent}"
 
 
 def _names_with_findings(bound: BoundRule, findings: Sequence[TextFinding]) -> set[str]:

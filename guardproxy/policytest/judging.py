@@ -34,7 +34,7 @@ def mismatches(expected: Expectation, result: SceneResult) -> Iterator[Mismatch]
     yield from _finds(expected.finds, result.findings)
 
 
-def unmet(facts: RequestFacts) -> str:
+def no_match_message(facts: RequestFacts) -> str:
     """Returns the message for a test whose request the policy does not match."""
     parts = [f"route {facts.route}", f"model `{facts.model}`", f"tenant `{facts.tenant}`"]
     parts += [f"{name}: {value}" for name, value in sorted(facts.headers.items())]
@@ -57,7 +57,7 @@ def disagreement(first: SceneResult, other: SceneResult, how: str, *, alike: boo
     if (alike or not ended) and (before := _all(first.client)) != (after := _all(other.client)):
         yield Mismatch(f"{how}, the client gets another text", before, after)
     if not ended and set(first.findings) != set(other.findings):  # findings after an early end depend on the cuts
-        yield Mismatch(f"{how}, other things are found", _listed(first.findings), _listed(other.findings))
+        yield Mismatch(f"{how}, the findings differ", _list(first.findings), _list(other.findings))
 
 
 def _place(hit: RuleHit) -> str:
@@ -68,12 +68,12 @@ def _rules(expected: Expectation, result: SceneResult) -> Iterator[Mismatch]:
     held = _names(result.rules)
     if expected.rule is not None and expected.rule not in result.rules:
         quietly = ", as it is in shadow mode" if expected.rule in result.shadow else ""
-        yield Mismatch(f"expected the rule `{expected.rule}` to hold{quietly}; those that did: {held}")
+        yield Mismatch(f"expected the rule `{expected.rule}` to hold{quietly}; rules that hold: {held}")
     if expected.rules is not None and expected.rules != result.rules:
-        yield Mismatch(f"expected these rules to hold: {_names(expected.rules)}; those that did: {held}")
+        yield Mismatch(f"expected these rules to hold: {_names(expected.rules)}; rules that hold: {held}")
     if expected.shadow is not None and expected.shadow != result.shadow:
         wanted, got = _names(expected.shadow), _names(result.shadow)
-        yield Mismatch(f"expected these shadow rules to hold: {wanted}; those that did: {got}")
+        yield Mismatch(f"expected these shadow rules to hold: {wanted}; shadow rules that hold: {got}")
 
 
 def _names(names: Sequence[str]) -> str:
@@ -92,7 +92,7 @@ def _words(who: str, shown: Delivery | None, has: Sequence[str], lacks: Sequence
 def _what_did(who: str, shown: Delivery | None) -> str:
     if shown is not None:
         return ""
-    return ": nothing was sent to it" if who == "model" else ": the test has no answer that could be sent"
+    return ": nothing was sent to it" if who == "model" else ": the test has no answer that could be sent to it"
 
 
 def _all(shown: Delivery | None) -> str | None:
@@ -109,7 +109,7 @@ def _exact(who: str, shown: Delivery | None, wanted: str | Mapping[str, str] | N
         return
     for path, text in wanted.items():
         if path not in texts:
-            paths = f"; texts that it gets: {', '.join(texts)}" if texts else _what_did(who, shown)
+            paths = f"; it gets texts at: {', '.join(texts)}" if texts else _what_did(who, shown)
             yield Mismatch(f"the {who} gets no text at `{path}`{paths}")
         elif texts[path] != text:
             yield Mismatch(f"the {who} gets another text at `{path}`", text, texts[path])
@@ -119,20 +119,18 @@ def _finds(wanted: tuple[ExpectedFinding, ...] | None, findings: Sequence[TextFi
     if wanted is None:
         return
     if not wanted and findings:
-        yield Mismatch("expected that nothing is found", got=_listed(findings))
+        yield Mismatch("expected no findings", got=_list(findings))
     for find in wanted:
         if not any(_is(find, finding) for finding in findings):
             members = [f"{key} `{value}`" for key in ExpectedFinding.__slots__ if (value := getattr(find, key))]
-            yield Mismatch(
-                f"expected a finding with {', '.join(members)}", got=_listed(findings) or "nothing was found"
-            )
+            yield Mismatch(f"expected a finding with {', '.join(members)}", got=_list(findings) or "no findings")
 
 
 def _is(find: ExpectedFinding, finding: TextFinding) -> bool:
     return all(getattr(find, key) in ("", getattr(finding, key)) for key in ExpectedFinding.__slots__)
 
 
-def _listed(findings: Sequence[TextFinding]) -> str:
+def _list(findings: Sequence[TextFinding]) -> str:
     return "\n".join(
         f"{finding.check} {finding.label} `{finding.text}` at {finding.start} to {finding.end} of {finding.path}"
         for finding in findings

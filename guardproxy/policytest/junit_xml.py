@@ -38,11 +38,11 @@ def junit(results: Sequence[CaseResult]) -> bytes:
 
 
 def _counts(results: Sequence[CaseResult]) -> dict[str, str]:
-    failed = sum(bool(result.mismatches) for result in results)
+    failures = sum(bool(result.mismatches) for result in results)
     seconds = sum(result.seconds for result in results)
     counts = {
         "tests": len(results),
-        "failures": failed,
+        "failures": failures,
         "errors": 0,
         "skipped": sum(bool(result.skipped) for result in results),
     }

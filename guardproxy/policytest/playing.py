@@ -47,7 +47,7 @@ from guardproxy.policy import (
     first_language,
     verdict_of,
 )
-from guardproxy.policytest.scan import outcome_of, scanned
+from guardproxy.policytest.scan import outcome_of, scan_job
 from guardproxy.policytest.scenes import Cuts, answer_of, codec_of, request_of
 from guardproxy.redaction import PLACEHOLDER, RESTORE
 from guardproxy.replay import Rerun
@@ -177,7 +177,7 @@ def play_scene(
     scene: Texts | RawExchange,
     facts: RequestFacts,
     cuts: Cuts,
-    scan: Callable[[Job], Scan] = scanned,
+    scan: Callable[[Job], Scan] = scan_job,
 ) -> SceneResult:
     """Plays a scene once. `scan`: runs a check on a window."""
     exchange, codec = _exchange(policies, facts)
@@ -193,10 +193,10 @@ def play_scene(
         done += play(exchange, [*inputs, ResponseEnded()], each(scan), late=(False, *answer.late))
     upstream = _upstream(exchange, done, numbers)
     client = _client(codec, done, numbers)
-    return _played(exchange, done, upstream, client, numbers)
+    return _result(exchange, done, upstream, client, numbers)
 
 
-def replayed(rerun: Rerun) -> SceneResult:
+def replay_result(rerun: Rerun) -> SceneResult:
     """Returns the result of a recorded exchange that was run again."""
     exchange, numbers = rerun.exchange, Numbers()
     upstream = _upstream(exchange, rerun.done, numbers)
@@ -206,7 +206,7 @@ def replayed(rerun: Rerun) -> SceneResult:
         if not lane.judged and lane.rewrite.released
     )
     client = Delivery(texts) if exchange.is_over else None
-    return _played(exchange, rerun.done, upstream, client, numbers)
+    return _result(exchange, rerun.done, upstream, client, numbers)
 
 
 def _exchange(policies: PolicySet, facts: RequestFacts) -> tuple[Exchange, Codec]:
@@ -229,7 +229,7 @@ def _upstream(exchange: Exchange, done: Iterable[Command], numbers: Numbers) -> 
     if not bodies:
         return None
     setting = exchange.setting
-    return _shown(setting.codec.read_request(*setting.address.sent, bodies[-1]).events(), bodies[-1], numbers)
+    return _delivery(setting.codec.read_request(*setting.address.sent, bodies[-1]).events(), bodies[-1], numbers)
 
 
 def _client(codec: Codec, done: Iterable[Command], numbers: Numbers) -> Delivery | None:
@@ -239,10 +239,10 @@ def _client(codec: Codec, done: Iterable[Command], numbers: Numbers) -> Delivery
         return None
     data = b"".join(command.data for command in done if isinstance(command, (SendData, Finish)))
     decoder = codec.decoder(streamed=head.streamed, failed=head.status >= 400, limit_bytes=_LIMIT_BYTES)
-    return _shown([*decoder.feed(data), *decoder.end()], data, numbers)
+    return _delivery([*decoder.feed(data), *decoder.end()], data, numbers)
 
 
-def _shown(events: Iterable[Event], data: bytes, numbers: Numbers) -> Delivery:
+def _delivery(events: Iterable[Event], data: bytes, numbers: Numbers) -> Delivery:
     texts: dict[str, str] = {}
     for event in events:
         if isinstance(event, Text) and not event.again:
@@ -262,7 +262,7 @@ def _released(lane: Lane) -> str:
     return out + whole[at : lane.rewrite.released]
 
 
-def _played(
+def _result(
     exchange: Exchange, done: Sequence[Command], upstream: Delivery | None, client: Delivery | None, numbers: Numbers
 ) -> SceneResult:
     hits = tuple(

@@ -32,7 +32,7 @@ from guardproxy.exchange import (
     play,
     unsealed,
 )
-from guardproxy.findings import Channel, Finding, Scan, failed
+from guardproxy.findings import Channel, Finding, Scan, failed_scan
 from guardproxy.policy import PolicySet, Verdict, strongest
 from guardproxy.wire import codecs
 from guardproxy.wire.json import dotted, reach, read, write
@@ -60,12 +60,12 @@ def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
     return lane.learn(windows, [lane.progress.checks[number].scan([window])[0] for number, window in windows])
 
 
-def scanned(job: Job) -> Scan:
+def scan_job(job: Job) -> Scan:
     """Scans a window with its check. If the check raises an error, the scan names its class, as in the proxy."""
     try:
         return job.check.scan([job.window])[0]
     except Exception as error:
-        return failed(job.window, error)
+        return failed_scan(job.window, error)
 
 
 def outcome_of(exchange: Exchange, done: Sequence[Command]) -> Verdict:
@@ -73,7 +73,7 @@ def outcome_of(exchange: Exchange, done: Sequence[Command]) -> Verdict:
     if any(isinstance(command, Finish) and command.outcome != "answered" for command in done):
         return "block"
     decisions = [outcome.decision for outcome in exchange.outcomes if outcome.enforced]
-    if not _has_asked_again(done):  # a retry that was not made lets the answer through
+    if not _has_asked_again(done):  # without a further attempt, a retry lets the answer through
         decisions = [Pass(decision.rule) if isinstance(decision, Retry) else decision for decision in decisions]
     return strongest(decisions)
 
@@ -101,7 +101,7 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
     if direction == "response":
         data = write(author.answer_with("assistant", text))
         inputs += [ResponseStarted(200, contract.media.whole), DataReceived(data), ResponseEnded()]
-    done = play(exchange, inputs, each(scanned))
+    done = play(exchange, inputs, each(scan_job))
     shown = ""
     again = _has_asked_again(done)
     match done[-1]:

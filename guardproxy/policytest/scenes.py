@@ -64,7 +64,7 @@ def answer_of(
 ) -> SceneAnswer | None:
     """Returns the answer for an attempt, counted from 0; `None` if the scene has no answer for it."""
     if isinstance(scene, RawExchange):
-        return _written(scene, facts, cuts, number, fill)
+        return _raw_answer(scene, facts, cuts, number, fill)
     if number >= len(scene.answers):
         return None
     text, codec = fill(scene.answers[number]), codec_of(facts)
@@ -82,24 +82,24 @@ def plays(scene: Texts | RawExchange, chunkings: int) -> list[Cuts]:
         return [Cuts(), *streams]
     if scene.stream is not None:
         return [Cuts(True, seed) for seed in range(chunkings + 1)]
-    # A JSON body is decoded only when it is complete, so a single seed stands for all cuts.
+    # A JSON body is decoded only when it is complete, so a single seed represents all cuts.
     return [Cuts(False, seed) for seed in range(2 if scene.answers and chunkings else 1)]
 
 
 def codec_of(facts: RequestFacts) -> Codec:
     """Returns the format of a scene's route."""
     codec = codec_for(facts.route)
-    assert codec is not None  # noqa: S101 - the reader of the file has seen to it
+    assert codec is not None  # noqa: S101 - the reader of the file has checked the route
     return codec
 
 
-def _written(scene: RawExchange, facts: RequestFacts, cuts: Cuts, number: int, fill: Fill) -> SceneAnswer | None:
+def _raw_answer(scene: RawExchange, facts: RequestFacts, cuts: Cuts, number: int, fill: Fill) -> SceneAnswer | None:
     codec = codec_of(facts)
     author, media = codec.author, codec.contract.media
     if scene.stream is not None:
         if number:
             return None
-        # A scene may leave out the closing events of its stream, as tests are about texts.
+        # A scene may omit the closing events of its stream, as tests are about texts.
         items = [*scene.stream, *author.ending(scene.stream)]
         return _cut([_event(item, author, fill) for item in items], scene.status, media.streamed, cuts.seed)
     if number >= len(scene.answers):

@@ -15,7 +15,7 @@ from guardproxy.redaction.operators import (
     Operators,
     strictest,
 )
-from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, WITHHELD, Restoring, hashed, mint
+from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, WITHHELD, Restoring, keyed_hash, mint
 from guardproxy.redaction.restoration import EVERYWHERE, Restoration
 from guardproxy.redaction.shapes import NAME, NO_SHAPES, Shape, Shapes
 from guardproxy.redaction.stand_ins import stand_in
@@ -40,7 +40,7 @@ __all__ = [
     "Restoring",
     "Shape",
     "Shapes",
-    "hashed",
+    "keyed_hash",
     "mint",
     "stand_in",
     "strictest",

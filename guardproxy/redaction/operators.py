@@ -14,9 +14,9 @@ from typing import Literal, get_args
 Kind = Literal["redact", "replace", "hash", "placeholder", "mask"]
 HashType = Literal["sha256", "sha512"]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)  # in the order of how much of a value they show, least first
+KINDS: tuple[Kind, ...] = get_args(Kind)  # ordered by how much of a value they show, least first
 HASH_TYPES: tuple[HashType, ...] = get_args(HashType)
-DEFAULT = "DEFAULT"  # the key in a policy for every label that has no key of its own
+DEFAULT = "DEFAULT"  # the key in a policy for every label without its own key
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Operator:
         """Whether the replacement may hold characters of the value."""
         return self.type == "mask" and self.chars_to_mask is not None
 
-    def apply(self, value: str, placeholder: str, hashed: Callable[[str, str], str]) -> str:
+    def apply(self, value: str, placeholder: str, keyed_hash: Callable[[str, str], str]) -> str:
         """Returns the replacement of `value`. `keyed_hash(hash_type, value)` returns its keyed hash in hexadecimal
         digits."""
         match self.type:
@@ -44,7 +44,7 @@ class Operator:
             case "replace":
                 return self.new_value
             case "hash":
-                return hashed(self.hash_type, value)
+                return keyed_hash(self.hash_type, value)
             case "placeholder":
                 return placeholder
         count = len(value) if self.chars_to_mask is None else min(self.chars_to_mask, len(value))

@@ -15,7 +15,7 @@ from typing import Any
 Path = tuple[str | int, ...]
 Way = tuple[Mapping[str, Any], ...]  # schemas that all apply to the same value
 WAYS_LIMIT = 64
-SHORT_CHARS = 80  # a place for fewer characters may be too short for a placeholder, which has at most 56
+SHORT_CHARS = 80  # a place with a lower limit may be too short for a placeholder, which has at most 56 characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Shape:
         return any(last in _object(schema.get("properties")) for way in ways for schema in way)
 
     @property
-    def said(self) -> Path:
+    def shown_path(self) -> Path:
         """Returns `at` as a record may show it: a key that is not in the schema comes from a text and becomes `*`."""
         steps = enumerate(self.at, 1)
         return tuple(
@@ -97,10 +97,10 @@ class Shapes:
     documents: tuple[str, ...] = ()
 
     def tool(self, name: Any, at: Path = ()) -> Shape | None:
-        found = self.tools.get(name) if isinstance(name, str) else None
-        return Shape(found.where, found.schema, at) if found and at else found
+        shape = self.tools.get(name) if isinstance(name, str) else None
+        return Shape(shape.where, shape.schema, at) if shape and at else shape
 
-    def named(self, where: str, at: Iterable[str | int]) -> Shape | None:
+    def shape_at(self, where: str, at: Iterable[str | int]) -> Shape | None:
         """Returns the shape with this place in the request, which a record holds, and this path."""
         every = (*self.tools.values(), *((self.answer,) if self.answer else ()), NAME)
         return next((Shape(shape.where, shape.schema, tuple(at)) for shape in every if shape.where == where), None)
@@ -132,7 +132,7 @@ def _spread(root: Any, schema: Any, done: dict[int, list[Way]] | None = None) ->
     done[id(schema)] = [()]
     parts: list[list[Way]] = [[(schema,)]]
     if isinstance(schema.get("$ref"), str):
-        parts.append(_spread(root, _resolved(root, schema["$ref"]), done))
+        parts.append(_spread(root, _resolve(root, schema["$ref"]), done))
     parts += (_spread(root, subschema, done) for subschema in _list(schema.get("allOf")))
     for key in ("anyOf", "oneOf"):
         if options := _list(schema.get(key)):
@@ -145,15 +145,15 @@ def _both(parts: Iterable[list[Way]]) -> list[Way]:
     """Returns every combination of the alternatives of all parts; a schema that several parts name appears once."""
     start: list[Way] = [()]
     return reduce(
-        lambda done, more: [_joined(first, second) for first in done for second in more][:WAYS_LIMIT], parts, start
+        lambda done, more: [_join_ways(first, second) for first in done for second in more][:WAYS_LIMIT], parts, start
     )
 
 
-def _joined(first: Way, second: Way) -> Way:
+def _join_ways(first: Way, second: Way) -> Way:
     return tuple({id(schema): schema for schema in (*first, *second)}.values())[:WAYS_LIMIT]
 
 
-def _resolved(root: Any, reference: str) -> Any:
+def _resolve(root: Any, reference: str) -> Any:
     if not reference.startswith("#"):
         return None
     node = root
@@ -167,12 +167,12 @@ def _step(root: Any, ways: list[Way], step: str | int) -> list[Way]:
     """Returns the alternatives of the child at `step`. Alternatives that name the child win over those that only allow
     it."""
     kind = "array" if isinstance(step, int) else "object"
-    named: list[Way] = []
+    children_by_way: list[Way] = []
     for way in ways:
         children = [child for schema in way for child in _children(schema, step)]
         if children and _may_be(way, kind):
-            named += _both(_spread(root, child) for child in children)
-    return named[:WAYS_LIMIT] or [()]
+            children_by_way += _both(_spread(root, child) for child in children)
+    return children_by_way[:WAYS_LIMIT] or [()]
 
 
 def _children(schema: Mapping[str, Any], step: str | int) -> list[Any]:
@@ -211,7 +211,7 @@ def _constraint(way: Way) -> Constraint:
     )
 
 
-# Names of formats -> what they ask for. A format that is not here is not checked by validators either.
+# Maps names of formats to the format whose stand-in fits. Validators do not check other formats either.
 FORMATS: Mapping[str, str] = {
     **dict.fromkeys(("email", "idn-email"), "email"),
     **dict.fromkeys(("uri", "url", "uri-reference", "iri", "iri-reference", "uri-template"), "uri"),

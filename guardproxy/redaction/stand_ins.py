@@ -40,8 +40,8 @@ def _ipv6(code: str) -> str:
     return f"2001:db8::{digits[:4]}:{digits[4:8]}:{digits[8:]}"
 
 
-# Domains and addresses are those set aside for documentation (RFC 2606, 3849, 5737): nobody lives there. `.invalid` would
-# say it better, but the validators of addresses refuse it.
+# Domains and addresses are those reserved for documentation (RFC 2606, 3849, 5737). `.invalid` would be clearer, but
+# address validators refuse it.
 _OWN: Mapping[str, Callable[[str], str]] = {
     "email": lambda code: f"{code}@redacted.example",
     "uri": lambda code: f"https://redacted.example/{code}",
@@ -114,13 +114,13 @@ def _matches(pattern: str, text: str) -> bool:
 def sample(pattern: str) -> str:
     """Returns a short text that most likely matches, or an empty text."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # syntax that a later Python may read in another way
-            return "".join(_sampled(patterns.parse(pattern)))[: SAMPLE_LIMIT + 1]
+        with warnings.catch_warnings(action="ignore"):  # syntax that a later Python may read differently
+            return "".join(_samples(patterns.parse(pattern)))[: SAMPLE_LIMIT + 1]
     except (re.error, OverflowError, RecursionError, ValueError):
         return ""
 
 
-def _sampled(tree: Any) -> Iterator[str]:
+def _samples(tree: Any) -> Iterator[str]:
     for kind, about in tree:
         match kind:
             case kinds.LITERAL:
@@ -132,11 +132,11 @@ def _sampled(tree: Any) -> Iterator[str]:
             case kinds.MAX_REPEAT | kinds.MIN_REPEAT | kinds.POSSESSIVE_REPEAT:
                 if about[0] > SAMPLE_LIMIT:
                     raise ValueError("too long")
-                yield "".join(_sampled(about[2])) * about[0]
+                yield "".join(_samples(about[2])) * about[0]
             case kinds.SUBPATTERN:
-                yield from _sampled(about[3])
+                yield from _samples(about[3])
             case kinds.BRANCH:
-                yield from _sampled(about[1][0])
+                yield from _samples(about[1][0])
             case kinds.AT:
                 pass
             case _:

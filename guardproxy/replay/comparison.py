@@ -40,7 +40,7 @@ def differences(old: Record, new: Record) -> list[str]:
     ):
         out += [f"{word} `{rule}` no longer holds" for rule in before_rules if rule not in after_rules]
         out += [f"{word} `{rule}` now holds" for rule in after_rules if rule not in before_rules]
-    if _counted(old.decisions) != _counted(new.decisions) and not out:
+    if _without_checks(old.decisions) != _without_checks(new.decisions) and not out:
         out.append(f"decisions: {len(old.decisions)} -> {len(new.decisions)}")
     cut_off = old.outcome not in UNTOUCHED
     sides: tuple[tuple[str, RecordedSide, RecordedSide], ...] = (
@@ -77,7 +77,7 @@ def _edits(text: RecordedText, cut_off: bool) -> list[list[int]]:
     return [list(edit) for edit in text.edits if not cut_off or edit[0] < text.released]
 
 
-def _counted(decisions: Sequence[RecordedDecision]) -> list[tuple[str, ...]]:
+def _without_checks(decisions: Sequence[RecordedDecision]) -> list[tuple[str, ...]]:
     """Returns the decisions without the names of their checks, which may have changed."""
     return sorted(
         tuple(str(value) for name, value in sorted(decision.document().items()) if name != "check")
@@ -91,11 +91,11 @@ def moved_decisions(
     """Yields the decisions that are in only one of two records. Masks may move offsets, so decisions are equal if they
     have the same label in the same text, in the same order. `blind`: masked values that a new or changed check would
     have to read."""
-    old, new = (_numbered(record.decisions) for record in (before, after))
+    old, new = (_by_key(record.decisions) for record in (before, after))
     for key, decision in old.items():
         if key not in new:
-            named = (decision.direction, decision.path, decision.label) in blind
-            yield decision, "cannot be told" if named and _is_masked(before, decision) else "holds no longer"
+            is_blind = (decision.direction, decision.path, decision.label) in blind
+            yield decision, "cannot be told" if is_blind and _is_masked(before, decision) else "holds no longer"
     for key, decision in new.items():
         if key not in old:
             yield decision, "holds now"
@@ -107,7 +107,7 @@ def _is_masked(record: Record, decision: RecordedDecision) -> bool:
     return PLACEHOLDER.fullmatch(text[decision.start : decision.end]) is not None
 
 
-def _numbered(decisions: Sequence[RecordedDecision]) -> dict[tuple[str | int, ...], RecordedDecision]:
+def _by_key(decisions: Sequence[RecordedDecision]) -> dict[tuple[str | int, ...], RecordedDecision]:
     """Returns decisions by a key without the name of their policy, which may have changed."""
     counts: Counter[tuple[str | int, ...]] = Counter()
     out = {}

@@ -16,7 +16,7 @@ from guardproxy.redaction import PLACEHOLDER, RESTORE, Restoration, Restoring
 from guardproxy.replay.comparison import MaskedValue
 from guardproxy.wire.json import view
 
-# Checks whose labels mean the same in every policy: each of them finds the values of a label that another check found.
+# Checks whose labels mean the same in every policy: each finds the values that another check found under the label.
 _CATALOGUES = frozenset(("pii", "secrets"))
 
 
@@ -33,12 +33,12 @@ class Memory:
         self.blind: set[MaskedValue] = set()
         self._digests = record.checks
         self._texts: dict[tuple[int, str, str, str], list[tuple[str, RecordedText]]] = {}
-        self._elsewhere: dict[tuple[int, str, str], list[tuple[str, RecordedText]]] = {}  # the same, for any kind
+        self._elsewhere: dict[tuple[int, str, str], list[tuple[str, RecordedText]]] = {}  # as above, for any kind
         self._values: dict[tuple[str, str], tuple[str, float]] = {}
         self.attempt = 0
         self.at_s = 0.0  # the time at which the attempt ended
         self.rescanned: set[str] = set()
-        self.unreadable = ""  # the name of a check that needs text that was not kept
+        self.unreadable = ""  # the name of a check that needs a text that was not kept
         sides: tuple[RecordedSide, ...] = (record.request, *record.answers)
         for number, side in enumerate(sides):
             for text in side.texts:
@@ -58,26 +58,26 @@ class Memory:
 
     def scan(self, job: Job) -> Scan:
         window, check = job.window, job.check
-        first = check.traits.partner_of  # the record has a partner's findings under the check that it belongs to
+        first = check.traits.partner_of  # the record has a partner's findings under its check
         same = self._digests.get(check.name) == (first or check.digest)
         if same and window.facts.form and window.channel.direction == "request":
-            return settled(window, ())  # the schema of a request that was sent
-        if same and (found := self.findings(window, check.name)) is not None:
-            return settled(window, () if first else found)
+            return settle_all(window, ())  # the schema of a request that was sent
+        if same and (recorded := self.findings(window, check.name)) is not None:
+            return settle_all(window, () if first else recorded)
         if any(text.judged for _, text in self._at(window)):
             self.unreadable = check.name
-            return settled(window, ())
+            return settle_all(window, ())
         self.rescanned.add(check.name)
         scan = check.scan([window])[0]
         if same:
-            more = () if first else tuple(self._masked(window, scan, check.name))
+            more = () if first else tuple(self._masked_elsewhere(window, scan, check.name))
             return replace(scan, findings=tuple(sorted((*scan.findings, *more))))
-        return self._recorded(window, scan, check)
+        return self._with_recorded_masks(window, scan, check)
 
-    def _recorded(self, window: Window, scan: Scan, check: Check) -> Scan:
+    def _with_recorded_masks(self, window: Window, scan: Scan, check: Check) -> Scan:
         """Returns the scan of a new or changed check, with the recorded findings of masked values that it would
         find."""
-        found, done, wanted = list(scan.findings), scan.settled, check.traits.labels
+        findings, done, wanted = list(scan.findings), scan.settled, check.traits.labels
         for finding in self._masks_in(window):
             where = (window.channel.direction, window.channel.path, finding.label)
             if wanted is not None and finding.label not in wanted:
@@ -85,11 +85,11 @@ class Memory:
             if not self._surely_finds(check.name, wanted, finding):
                 self.blind.add(where)
             elif finding.end <= done:
-                found.append(replace(finding, check=check.name))
+                findings.append(replace(finding, check=check.name))
             elif finding.start < done:
                 done = finding.start
-        found = [finding for finding in found if finding.end <= done]
-        return replace(scan, findings=tuple(sorted(found)), settled=done, keep=min(scan.keep, done))
+        findings = [finding for finding in findings if finding.end <= done]
+        return replace(scan, findings=tuple(sorted(findings)), settled=done, keep=min(scan.keep, done))
 
     def _surely_finds(self, name: str, wanted: frozenset[str] | None, finding: Finding) -> bool:
         spec = self._specs.get(name)
@@ -110,11 +110,11 @@ class Memory:
                     yield Finding(start, end, finding.check, finding.label, finding.score)
             return
 
-    def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
+    def _masked_elsewhere(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
         """Yields masked values that this check found in another text, so that it would find them here too."""
         restored = {
             finding.start for finding in self.findings(window, RESTORE) or ()
-        }  # placeholders of the wire, not masked values
+        }  # placeholders in the live text, not masked values
         for match in PLACEHOLDER.finditer(window.text):
             if match.end() <= scan.settled and match.start() not in restored and (name, match[0]) in self._values:
                 label, score = self._values[name, match[0]]
@@ -123,9 +123,9 @@ class Memory:
     def _at(self, window: Window, later: int = 0) -> list[tuple[str, RecordedText]]:
         channel = window.channel
         attempt = self.attempt + later if channel.direction == "response" else 0
-        found = self._texts.get((attempt, channel.direction, channel.kind, channel.path))
+        texts = self._texts.get((attempt, channel.direction, channel.kind, channel.path))
         # An older record may name the kind of a place differently.
-        return found or self._elsewhere.get((attempt, channel.direction, channel.path), [])
+        return texts or self._elsewhere.get((attempt, channel.direction, channel.path), [])
 
     def findings(self, window: Window, name: str) -> tuple[Finding, ...] | None:
         """Returns the recorded findings of a check in the window's text, which may be the beginning of a recorded
@@ -138,13 +138,13 @@ class Memory:
             return None
         return tuple(
             Finding(
-                finding.start, finding.end, name, finding.label, finding.score, repair=self._mended(window, finding)
+                finding.start, finding.end, name, finding.label, finding.score, repair=self._repair(window, finding)
             )
             for finding in same[0].findings
             if finding.check == name and finding.end <= len(window.text)
         )
 
-    def _mended(self, window: Window, finding: RecordedFinding) -> str | None:
+    def _repair(self, window: Window, finding: RecordedFinding) -> str | None:
         """Returns the text that replaced this text. It is recorded with the next answer."""
         return next((shown for shown, _ in self._at(window, later=1)), "") if finding.repair else None
 
@@ -154,9 +154,9 @@ def _reads(shown: str, text: RecordedText, window: str, same: Callable[[str, str
     return same(shown, window) or (text.encoded and same(view(shown).text, window))
 
 
-def settled(window: Window, found: tuple[Finding, ...]) -> Scan:
+def settle_all(window: Window, findings: tuple[Finding, ...]) -> Scan:
     """Returns a scan that settles a whole window."""
-    return Scan(found, window.start + len(window.text), window.start)
+    return Scan(findings, window.start + len(window.text), window.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,15 +180,15 @@ class _RestoredValues:
         return [self._scan(window) for window in windows]
 
     def _scan(self, window: Window) -> Scan:
-        found = self.memory.findings(window, self.name)
-        if found is None:
+        recorded = self.memory.findings(window, self.name)
+        if recorded is None:
             return Restoring(self.values, self.restorations).scan([window])[0]
         if self.places is not None and self._differs():
             again = Restoring(self.values, self.restorations).scan([replace(window, last=True, state=None)])[0]
             labels = {finding.start: finding.label for finding in again.findings}
-            found = tuple(replace(finding, label=labels.get(finding.start, finding.label)) for finding in found)
-        own = (finding for finding in found if window.text[finding.start : finding.end] in self.values)
-        return settled(window, tuple(own))
+            recorded = tuple(replace(finding, label=labels.get(finding.start, finding.label)) for finding in recorded)
+        own = (finding for finding in recorded if window.text[finding.start : finding.end] in self.values)
+        return settle_all(window, tuple(own))
 
     def _differs(self) -> bool:
         where = {Restoration(_kinds(place.kinds), frozenset(place.urls)) for place in self.places or ()}

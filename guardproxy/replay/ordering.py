@@ -20,18 +20,18 @@ def in_order(tree: Any, paths: Iterable[str]) -> Any:
     ranks: dict[str, int] = {}
     for rank, path in enumerate(paths):
         ranks.setdefault(path, rank)
-    return _ordered(tree, (), ranks, len(ranks))[0]
+    return _order(tree, (), ranks, len(ranks))[0]
 
 
-def _ordered(node: Any, path: tuple[str | int, ...], ranks: dict[str, int], last: int) -> tuple[Any, int]:
+def _order(node: Any, path: tuple[str | int, ...], ranks: dict[str, int], last: int) -> tuple[Any, int]:
     """Returns the node in order, and the rank of its first text."""
     name = dotted(path)
     first = min(ranks.get(name, last), ranks.get(name + _KEY, last))
     if isinstance(node, dict):
-        members = {key: _ordered(child, (*path, key), ranks, last) for key, child in node.items()}
+        members = {key: _order(child, (*path, key), ranks, last) for key, child in node.items()}
         ranked = sorted(members.items(), key=lambda member: member[1][1])
         return {key: child for key, (child, _) in ranked}, min([first, *(rank for _, (_, rank) in ranked)])
     if isinstance(node, list):
-        items = [_ordered(child, (*path, index), ranks, last) for index, child in enumerate(node)]
+        items = [_order(child, (*path, index), ranks, last) for index, child in enumerate(node)]
         return [child for child, _ in items], min([first, *(rank for _, rank in items)])
     return node, first

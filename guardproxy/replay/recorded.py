@@ -124,7 +124,7 @@ class RecordedUpstream:
             part = shown[at[number] : at[number] + size]
             if part:
                 at[number] += len(part)
-                key, shape = text.path.endswith("#key"), self.shapes.named(*(text.shape or ("", ())))
+                key, shape = text.path.endswith("#key"), self.shapes.shape_at(*(text.shape or ("", ())))
                 flags = (text.encoded, key, text.number)
                 events.append(
                     Text(channel, part, frame, (), *flags, shape=shape, fixed=text.fixed, unmapped=text.unmapped)

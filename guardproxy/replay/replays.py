@@ -50,7 +50,7 @@ from guardproxy.wire import UNBOUNDED, codec_for
 
 ReplayVerdict = Literal["identical", "different", "cannot be told", "not replayable"]
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()
-_WHY = "the value stands masked in the record, and the check that found it is another one now"
+_WHY = "the value is masked in the record, and the check that found it has changed"
 _KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
 
 
@@ -84,7 +84,7 @@ def replay(record: Record | Closing, policies: PolicySet) -> ReplayResult:
     again = rerun(record, policies)
     if isinstance(again, str) or isinstance(record, Closing):
         return ReplayResult("not replayable", (str(again),))
-    found = tuple(differences(record, again.record))
+    reported = tuple(differences(record, again.record))
     moved = list(moved_decisions(record, again.record, again.blind))
     unclear = {decision.rule for decision, way in moved if way == "cannot be told"}
     unclear -= {decision.rule for decision, way in moved if way != "cannot be told"}
@@ -94,18 +94,18 @@ def replay(record: Record | Closing, policies: PolicySet) -> ReplayResult:
     if unclear:
         lines = (f"rule `{rule}`: whether it still holds cannot be told; {_WHY}" for rule in sorted(unclear))
         gone = {f"{word} `{rule}` no longer holds" for rule in unclear for word in ("rule", "shadow rule")}
-        found = (*lines, *(line for line in found if certain and line not in gone))
-    verdict: ReplayVerdict = "different" if found else "identical"
+        reported = (*lines, *(line for line in reported if certain and line not in gone))
+    verdict: ReplayVerdict = "different" if reported else "identical"
     if unclear and not certain:
         verdict = "cannot be told"
-    return ReplayResult(verdict, found, again.rescanned, tuple(sorted(assumed)))
+    return ReplayResult(verdict, reported, again.rescanned, tuple(sorted(assumed)))
 
 
 def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
     """Runs the recorded exchange again under `policies`. Returns the reason as text if that is not possible."""
     if isinstance(record, Closing):
         return "the end of the exchange is unknown: the process ended before its record was kept"
-    if reason := _missing(record, policies):
+    if reason := _why_not(record, policies):
         return reason
     codec = codec_for(record.route)
     if codec is None:
@@ -218,9 +218,9 @@ def _next(attempt: RecordedAttempt) -> Input:
     return ResponseEnded(at_s) if decision in _KNOWN else UpstreamFailed(_code(decision), "", at_s=at_s)
 
 
-def _missing(record: Record, policies: PolicySet) -> str:
+def _why_not(record: Record, policies: PolicySet) -> str:
     if not is_seen(record):
-        return f"the exchange was {'refused' if record.outcome == 'refused' else 'passed'}: no check saw it"
+        return f"the exchange was {'refused' if record.outcome == 'refused' else 'passed'}: no check inspected it"
     if record.request.body is None:
         if record.outcome == ErrorCode.NO_CAPACITY and record.policies == policies.digest:
             return ""  # a check had no capacity, so nothing was decided

@@ -17,11 +17,11 @@ from guardproxy.schemas.drafts import (
     STEPS,
     CostError,
     Draft,
-    allowed,
-    counted,
+    allowed_steps,
     draft,
+    draft_name,
     is_tame,
-    named,
+    limit_steps,
     spend,
 )
 from guardproxy.schemas.patterns import PatternError, searcher
@@ -32,7 +32,7 @@ LIMIT_OBJECTS = 3000
 FILES = "file:///"
 _PLAIN = frozenset(("const", "enum", "default", "examples"))  # their members are values, not schemas
 _INSIDE = ("allOf", "anyOf", "oneOf")  # keywords whose schemas judge the same value
-_SAME = ("not", "if", "then", "else")
+_SAME = ("not", "if", "then", "else")  # as `_INSIDE`, but with a single schema
 _BY_KEY = ("dependentSchemas", "dependencies")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
@@ -53,7 +53,7 @@ class Compiled:
     draft: Draft
     resolver: Any
     nodes: dict[int, Any] = field(default_factory=dict)  # see node.py
-    dynamic: bool = False  # the target of some reference depends on the path to it
+    dynamic: bool = False  # whether the target of a reference depends on the path to it
     names: set[str] = field(default_factory=set)  # every key that the schema names
     _base: Any = None
     _whole: Any = None
@@ -76,7 +76,7 @@ class Compiled:
 
     def judge(self, value: Any, chars: int = 0) -> list[Any]:
         """Returns all errors of a complete value whose text has `chars` characters. Raises `CostError`."""
-        with counted(allowed(chars)):
+        with limit_steps(allowed_steps(chars)):
             return list(self.errors(value))
 
 
@@ -103,14 +103,14 @@ def _compile(schema: Any, default: str, path: str, read: Read | None) -> Compile
     def retrieve(uri: str) -> Any:
         if uri not in documents:
             if not closed and (meta := REGISTRY.get(uri)) is not None:
-                documents[uri] = _own(meta.contents, chosen)
+                documents[uri] = _own_copy(meta.contents, chosen)
             elif closed or read is None or not uri.startswith(FILES):
                 raise LookupError(uri)
             else:
-                documents[uri] = _own(read(uri.removeprefix(FILES)), chosen)
+                documents[uri] = _own_copy(read(uri.removeprefix(FILES)), chosen)
         return chosen.specification.create_resource(documents[uri])
 
-    own = _own(schema, chosen)
+    own = _own_copy(schema, chosen)
     documents[FILES + path] = own
     registry: Any = Registry(retrieve=retrieve)  # type: ignore[call-arg]
     resource = chosen.specification.create_resource(own)
@@ -126,13 +126,13 @@ def _draft(schema: Any, default: str) -> Draft:
     if not isinstance(schema, (dict, bool)):
         raise SchemaError("a schema must be an object, or true or false")
     uri = schema.get("$schema") if isinstance(schema, dict) else None
-    name = default if uri is None else named(uri) if isinstance(uri, str) else None
+    name = default if uri is None else draft_name(uri) if isinstance(uri, str) else None
     if name is None:
         raise SchemaError("`$schema` names no known draft (2020-12, 2019-09, 7, 6, 4)")
     return draft(name)
 
 
-def _own(schema: Any, chosen: Draft) -> Any:
+def _own_copy(schema: Any, chosen: Draft) -> Any:
     """Returns a copy without `$schema`: the library would use its own validator class for a schema that names it."""
     try:
         text = json.dumps(schema)
@@ -152,8 +152,8 @@ def _copy(node: Any, chosen: Draft, *, plain: bool, depth: int) -> Any:
         out = {}
         for key, child in node.items():
             if key == "$schema" and isinstance(child, str) and not plain:
-                if named(child) not in (None, chosen.name):
-                    raise SchemaError("a part of the schema is of another draft")
+                if draft_name(child) not in (None, chosen.name):
+                    raise SchemaError("a part of the schema names another draft")
                 continue
             out[key] = _copy(child, chosen, plain=plain or key in _PLAIN, depth=depth + 1)
         return out
@@ -167,7 +167,7 @@ def _check_shape(schema: Any, chosen: Draft) -> None:
     from referencing import Registry  # noqa: PLC0415
 
     meta = chosen.validator(chosen.validator.META_SCHEMA, registry=Registry())
-    with counted(STEPS):
+    with limit_steps(STEPS):
         spend(1)
         error = next(meta.iter_errors(schema), None)
     if error is not None:
@@ -193,16 +193,16 @@ def _walk(compiled: Compiled, documents: dict[str, Any]) -> None:
         for word in _REFERENCES:
             if isinstance(ref := schema.get(word), str) and compiled.draft.knows(word):
                 compiled.dynamic |= word != "$ref"
-                found = _resolved(resolver, ref)
-                if isinstance(found.contents, (dict, bool)) and id(found.contents) not in checked:
-                    checked.add(id(found.contents))
-                    if any(found.contents is document for document in documents.values()) or word == "$ref":
-                        _check_shape(found.contents, compiled.draft)
-                elif not isinstance(found.contents, (dict, bool)):
-                    raise SchemaError(f"a `{word}` leads to something that is no schema")
-                waiting.append((found.contents, found.resolver))
+                target = _resolve(resolver, ref)
+                if isinstance(target.contents, (dict, bool)) and id(target.contents) not in checked:
+                    checked.add(id(target.contents))
+                    if any(target.contents is document for document in documents.values()) or word == "$ref":
+                        _check_shape(target.contents, compiled.draft)
+                elif not isinstance(target.contents, (dict, bool)):
+                    raise SchemaError(f"a `{word}` leads to something that is not a schema")
+                waiting.append((target.contents, target.resolver))
                 if word == "$ref":
-                    inside.append(id(found.contents))
+                    inside.append(id(target.contents))
         if "$ref" in schema and compiled.draft.ref_alone:
             continue
         compiled.names.update(schema.get("properties", ()))
@@ -217,7 +217,7 @@ def _walk(compiled: Compiled, documents: dict[str, Any]) -> None:
     _refuse_circles(edges)
 
 
-def _resolved(resolver: Any, ref: str) -> Any:
+def _resolve(resolver: Any, ref: str) -> Any:
     from referencing import exceptions  # noqa: PLC0415
 
     try:
@@ -232,16 +232,15 @@ def _resolved(resolver: Any, ref: str) -> Any:
     ) as error:
         cause: BaseException | None = error
         while cause is not None:
-            if isinstance(cause, SchemaError):  # of a file that could not be read
+            if isinstance(cause, SchemaError):  # `read` failed
                 raise cause from None
             cause = cause.__cause__
-        message = "a reference leads to something that is not here; references stay in the schema and its local files"
-        raise SchemaError(f"{message}, nothing is fetched") from None
+        raise SchemaError("a reference has no target in the schema or its local files; nothing is fetched") from None
 
 
 def _check_patterns(schema: dict[str, Any]) -> None:
-    found = [schema["pattern"]] if isinstance(schema.get("pattern"), str) else []
-    for pattern in (*found, *schema.get("patternProperties", ())):
+    own = [schema["pattern"]] if isinstance(schema.get("pattern"), str) else []
+    for pattern in (*own, *schema.get("patternProperties", ())):
         try:
             searcher(pattern)
         except PatternError as error:

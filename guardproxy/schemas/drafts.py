@@ -21,7 +21,7 @@ from guardproxy.schemas.patterns import searcher
 STEPS = 100_000
 STEPS_A_CHAR = 40
 MOST_STEPS = 2_000_000
-# A step is about five microseconds; some keywords take many.
+# A step takes about five microseconds; these keywords cost several steps.
 _WEIGHTS = {"$ref": 25, "$dynamicRef": 25, "$recursiveRef": 25, "not": 5, "if": 5}
 _BRANCHES = frozenset(("anyOf", "oneOf", "allOf"))
 _NAMES = {
@@ -35,7 +35,7 @@ DRAFTS = tuple(_NAMES.values())
 LATEST = DRAFTS[0]
 
 
-def allowed(chars: int) -> int:
+def allowed_steps(chars: int) -> int:
     """Returns the number of steps that judging a value of `chars` characters may take."""
     return min(STEPS + STEPS_A_CHAR * chars, MOST_STEPS)
 
@@ -55,7 +55,7 @@ _budget: ContextVar[Budget] = ContextVar("budget")
 
 
 @contextmanager
-def counting(budget: Budget) -> Iterator[None]:
+def spending_from(budget: Budget) -> Iterator[None]:
     """Opens a context in which validations take their steps from `budget`. Raises `CostError` when it is used up."""
     token = _budget.set(budget)
     try:
@@ -66,9 +66,9 @@ def counting(budget: Budget) -> Iterator[None]:
         _budget.reset(token)
 
 
-def counted(steps: int) -> AbstractContextManager[None]:
+def limit_steps(steps: int) -> AbstractContextManager[None]:
     """Opens a context in which all validations together take at most `steps` steps. Raises `CostError`."""
-    return counting(Budget(steps))
+    return spending_from(Budget(steps))
 
 
 def spend(steps: int) -> None:
@@ -76,7 +76,7 @@ def spend(steps: int) -> None:
     budget = _budget.get()
     budget.steps -= steps
     if budget.steps < 0:
-        raise CostError("the value takes too many steps to validate by this schema")
+        raise CostError("judging the value by this schema takes too many steps")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +92,7 @@ class Draft:
         return keyword in self.validator.VALIDATORS
 
 
-def named(uri: str) -> str | None:
+def draft_name(uri: str) -> str | None:
     """Returns the name of the draft in a `$schema`, or `None`."""
     return _NAMES.get(uri.removesuffix("#"))
 
@@ -111,7 +111,7 @@ def draft(name: str) -> Draft:
         "additionalProperties": _additional,
         "uniqueItems": _unique,
     }
-    keywords = {word: _counted(word, own.get(word, function)) for word, function in base.VALIDATORS.items()}
+    keywords = {word: _count_steps(word, own.get(word, function)) for word, function in base.VALIDATORS.items()}
     validator = jsonschema.validators.extend(base, keywords)  # type: ignore[no-untyped-call]
     return Draft(name, validator, getattr(specifications, f"DRAFT{number}"), name in ("4", "6", "7"))
 
@@ -119,7 +119,7 @@ def draft(name: str) -> Draft:
 Keyword = Callable[[Any, Any, Any, Mapping[str, Any]], Any]
 
 
-def _counted(word: str, keyword: Keyword) -> Keyword:
+def _count_steps(word: str, keyword: Keyword) -> Keyword:
     def count(validator: Any, value: Any, instance: Any, schema: Mapping[str, Any]) -> Any:
         steps = _WEIGHTS.get(word, 1)
         if isinstance(instance, (str, list, dict)):
@@ -127,7 +127,7 @@ def _counted(word: str, keyword: Keyword) -> Keyword:
         if isinstance(value, (list, dict)):
             steps += len(value) << 1 if word in _BRANCHES else len(value) >> 2
         if word == "unevaluatedProperties" and isinstance(instance, dict):
-            steps += sum(len(key) ** 2 for key in instance) >> 6  # the library searches patterns there by backtracking
+            steps += sum(len(key) ** 2 for key in instance) >> 6  # here the library backtracks to search patterns
         spend(steps)
         return keyword(validator, value, instance, schema)
 

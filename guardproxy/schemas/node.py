@@ -111,7 +111,7 @@ class Node:
         if "unevaluatedProperties" not in schema and "unevaluatedItems" not in schema:
             rest = {word: value for word, value in schema.items() if word not in _STRUCTURE}
         known = frozenset(filter(self.compiled.draft.knows, rest))
-        if known - {"type", "maxItems", "maxProperties"}:  # those were judged on the way
+        if known - {"type", "maxItems", "maxProperties"}:  # these are checked while the text grows
             self.rest = self.compiled.validator(rest, self.resolver)
         if known - {"type", "maxLength"} or "integer" in listed:
             self.whole = self.compiled.validator(schema, self.resolver)
@@ -127,13 +127,13 @@ class Node:
         if key in self._keys:
             return self._keys[key]
         schema = self.schema
-        inner = [found] if (found := schema.get("properties", {}).get(key)) is not None else []
-        named = key in schema.get("properties", {})
+        inner = [subschema] if (subschema := schema.get("properties", {}).get(key)) is not None else []
+        is_named = key in schema.get("properties", {})
         for pattern, subschema in schema.get("patternProperties", {}).items():
             if searcher(pattern)(key):
-                named = True
+                is_named = True
                 inner.append(subschema)
-        if not named and "additionalProperties" in schema:
+        if not is_named and "additionalProperties" in schema:
             more = schema["additionalProperties"]
             if more is False:
                 return None
@@ -159,40 +159,40 @@ class Node:
         return self._items[at]
 
     def _nodes(self, schemas: list[Any]) -> tuple[Node, ...]:
-        found: list[Node] = []
+        nodes: list[Node] = []
         for schema in schemas:
             specification = self.compiled.draft.specification
             inner = self.resolver
             if isinstance(schema, dict):
                 inner = inner.in_subresource(specification.create_resource(schema))
-            found += expanded(self.compiled, schema, inner)
-        return tuple(found)
+            nodes += expand(self.compiled, schema, inner)
+        return tuple(nodes)
 
 
 def roots(compiled: Compiled) -> tuple[Node, ...]:
     """Returns the nodes that a whole text must fit."""
-    return tuple(expanded(compiled, compiled.schema, compiled.resolver))
+    return tuple(expand(compiled, compiled.schema, compiled.resolver))
 
 
-def expanded(compiled: Compiled, schema: Any, resolver: Any) -> list[Node]:
+def expand(compiled: Compiled, schema: Any, resolver: Any) -> list[Node]:
     """Returns the nodes of a schema: its own and those of its `$ref` and `allOf`."""
     if schema is True or schema == {}:
         return []
     if not compiled.dynamic and id(schema) in compiled.nodes and schema is not False:
-        found: list[Node] = compiled.nodes[id(schema)]
-        return found
+        cached: list[Node] = compiled.nodes[id(schema)]
+        return cached
     nodes: list[Node] = []
     if schema is False:
         return [Node(compiled, False, resolver)]
     if isinstance(ref := schema.get("$ref"), str):
         target = resolver.lookup(ref)
-        nodes += expanded(compiled, target.contents, target.resolver)
+        nodes += expand(compiled, target.contents, target.resolver)
     if ref is None or not compiled.draft.ref_alone:
         for inner in schema.get("allOf", ()):
             its = resolver
             if isinstance(inner, dict):
                 its = resolver.in_subresource(compiled.draft.specification.create_resource(inner))
-            nodes += expanded(compiled, inner, its)
+            nodes += expand(compiled, inner, its)
         nodes.insert(0, Node(compiled, schema, resolver))
     if not compiled.dynamic:
         compiled.nodes[id(schema)] = nodes

@@ -29,20 +29,20 @@ def searcher(pattern: str) -> Callable[[str], bool]:
     """Returns a function that says whether the pattern matches anywhere in a text. Raises `PatternError`."""
     if len(pattern) > LIMIT_CHARS:
         raise PatternError(f"a pattern has more than {LIMIT_CHARS} characters")
-    wanted, unwanted, rest = _apart(pattern)
-    good = [_compiled(part) for part in (*wanted, rest)]
-    bad = [_compiled(part) for part in unwanted]
+    wanted, unwanted, rest = _split_lookaheads(pattern)
+    good = [_compile(part) for part in (*wanted, rest)]
+    bad = [_compile(part) for part in unwanted]
 
     def search(text: str) -> bool:
         try:
             return all(part.search(text) for part in good) and not any(part.search(text) for part in bad)
-        except UnicodeEncodeError:  # half of a surrogate pair, which no pattern means
+        except UnicodeEncodeError:  # a lone surrogate, which no pattern means
             return False
 
     return search
 
 
-def _apart(pattern: str) -> tuple[list[str], list[str], str]:
+def _split_lookaheads(pattern: str) -> tuple[list[str], list[str], str]:
     """Splits a pattern: returns the positive and the negative look-aheads at its beginning, and the rest, all
     anchored."""
     wanted: list[str] = []
@@ -77,7 +77,7 @@ def _closing(group: str) -> int:
     raise PatternError("a pattern has a parenthesis that is not closed")
 
 
-def _compiled(pattern: str) -> Any:
+def _compile(pattern: str) -> Any:
     import re2  # noqa: PLC0415 - loaded only where a schema has a pattern
 
     options = re2.Options()
@@ -89,7 +89,5 @@ def _compiled(pattern: str) -> Any:
     try:
         return re2.compile(pattern, options)
     except (re2.error, UnicodeEncodeError):
-        message = (
-            "a pattern cannot be searched for in linear time (no look-around after its beginning, no back-references)"
-        )
+        message = "a pattern cannot be searched in linear time (no look-around after its beginning, no back-references)"
         raise PatternError(message) from None

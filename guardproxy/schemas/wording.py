@@ -57,7 +57,7 @@ def kinds(words: Iterable[str]) -> str:
     return " or ".join(_WITH_ARTICLE[word] for word in words)
 
 
-def found(value: Any) -> str:
+def describe(value: Any) -> str:
     """Describes a value without quoting it."""
     kind = kind_of(value)
     match kind:
@@ -73,8 +73,8 @@ def found(value: Any) -> str:
 
 def words(values: Sequence[Any], none: str = "one of the values in the schema") -> str:
     """Returns the values that the schema allows, without long or escaped ones; `none` if no value is left."""
-    written = [json.dumps(value, ensure_ascii=False) for value in values[:_LIMIT_WORDS]]
-    short = [word for word in written if len(word) <= _LIMIT_WORD and "\\" not in word]
+    quoted = [json.dumps(value, ensure_ascii=False) for value in values[:_LIMIT_WORDS]]
+    short = [word for word in quoted if len(word) <= _LIMIT_WORD and "\\" not in word]
     if not short:
         return none
     more = " or another value in the schema" if len(short) < len(values) else ""
@@ -98,8 +98,8 @@ def details(errors: Iterable[Any], place: tuple[str, str], known: Collection[str
         for step in error.absolute_path:
             path += f"[{step}]" if isinstance(step, int) else f".{step}"
             shown += f"[{step}]" if isinstance(step, int) else f".{step}" if step in known else ".*"
-        said, expected = _expected(error)
-        detail = Detail((place[0] + path).lstrip("."), (place[1] + shown).lstrip("."), expected, said)
+        found, expected = _expected(error)
+        detail = Detail((place[0] + path).lstrip("."), (place[1] + shown).lstrip("."), expected, found)
         out[detail] = None
         if len(out) == LIMIT_DETAILS:
             break
@@ -111,26 +111,26 @@ def _expected(error: Any) -> tuple[str, str]:
     word, wanted, value = error.validator, error.validator_value, error.instance
     match word:
         case "type":
-            return found(value), kinds(wanted if isinstance(wanted, list) else [wanted])
+            return describe(value), kinds(wanted if isinstance(wanted, list) else [wanted])
         case "enum":
             return "another value", f"one of {words(wanted)}"
         case "const":
             return "another value", words([wanted])
         case "required" | "dependentRequired" | "dependencies":
-            lacks = _lacking(word, wanted, value)
-            return "it is missing" if lacks else found(value), f"the key {lacks}" if lacks else _general(word)
+            missing = _missing_key(word, wanted, value)
+            return "it is missing" if missing else describe(value), f"the key {missing}" if missing else _general(word)
         case None:
-            return found(value), "nothing here"
+            return describe(value), "nothing here"
         case _ if word in _AT_LEAST:
-            return found(value), _AT_LEAST[word].format(wanted)
-    return found(value), _PLAIN.get(word) or _general(word)
+            return describe(value), _AT_LEAST[word].format(wanted)
+    return describe(value), _PLAIN.get(word) or _general(word)
 
 
 def _general(word: str) -> str:
     return f"a value that fits `{word}` of the schema"
 
 
-def _lacking(word: str, wanted: Any, value: Any) -> str:
-    asked = [wanted] if isinstance(wanted, list) else [keys for key, keys in wanted.items() if key in value]
-    lacks = [key for keys in asked if isinstance(keys, list) for key in keys if key not in value]
-    return words(lacks[:1]) if lacks else ""
+def _missing_key(word: str, wanted: Any, value: Any) -> str:
+    groups = [wanted] if isinstance(wanted, list) else [keys for key, keys in wanted.items() if key in value]
+    missing = [key for keys in groups if isinstance(keys, list) for key in keys if key not in value]
+    return words(missing[:1]) if missing else ""

@@ -20,8 +20,8 @@ def assert_traits(check: Check, findings: Sequence[Finding] = ()) -> None:
     """Tests that the check declares consistent traits, and that they declare the label of every finding."""
     traits = check.traits
     assert isinstance(traits, Traits), f"`{check.name}` must have `traits`, a `guardproxy.checks.Traits`"
-    assert traits.looks_at, f"`{check.name}` looks at no text"
-    assert traits.needs_form or not traits.own_form, "only a check that needs a form can have its own"
+    assert traits.looks_at, f"`{check.name}` inspects no text"
+    assert traits.needs_form or not traits.own_form, "only a check that needs a schema can have its own"
     if traits.labels is not None:
         unknown = sorted({finding.label for finding in findings} - traits.labels)
         assert not unknown, f"the traits do not declare the labels {unknown}"
@@ -55,10 +55,10 @@ def scan_in_chunks(
         window = Window(CHANNEL, text[keep:end], keep, settled, last, facts, state)
         (scan,) = check.scan([window])
         assert not scan.error, scan.error
-        assert settled <= scan.settled <= end, "settled shrank or ran ahead of the text"
-        assert keep <= scan.keep <= scan.settled, "keep went back or beyond settled"
+        assert settled <= scan.settled <= end, "`settled` went back or beyond the text"
+        assert keep <= scan.keep <= scan.settled, "`keep` went back or beyond `settled`"
         for finding in scan.findings:
-            assert settled <= finding.start < finding.end <= scan.settled, "a finding outside of what it settled"
+            assert settled <= finding.start < finding.end <= scan.settled, "a finding lies outside of the settled text"
         if last:
             assert scan.settled == end, "the end settles everything"
         elif held is not None:

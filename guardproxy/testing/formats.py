@@ -51,18 +51,18 @@ def declares(codec: Codec) -> None:
     """Tests that every member exists, that every route is a pattern, and that no two routes overlap."""
     missing = missing_members(codec)
     assert not missing, f"the codec has no {', '.join(missing)}"
-    assert isinstance(codec.contract, Contract), "`contract` is no guardproxy.wire.Contract"
+    assert isinstance(codec.contract, Contract), "`contract` is not a guardproxy.wire.Contract"
     routes = [Route(text) for text in codec.routes]
-    assert routes, "`routes` are empty"
+    assert routes, "`routes` is empty"
     for at, route in enumerate(routes):
         for other in routes[:at]:
             assert not route.overlaps(other), f"the routes `{other.text}` and `{route.text}` overlap"
     unknown = codec.contract.unanswered.difference(codec.routes)
-    assert not unknown, f"`contract.unanswered` names what is no route: {unknown}"
+    assert not unknown, f"`contract.unanswered` names an unknown route: {unknown}"
     ours = [route for route in routes if route.match(codec.author.ROUTE) is not None]
     assert ours, f"no route matches the author's `{codec.author.ROUTE}`"
     if _is_answered(codec):
-        assert codec.contract.is_answered(ours[0].text), "the author's route is one that no model answers"
+        assert codec.contract.is_answered(ours[0].text), "no model answers the author's route"
         assert codec.contract.parts["answer"], "without `parts['answer']` no json_schema rule could apply to an answer"
 
 
@@ -88,8 +88,8 @@ def reads_requests(codec: Codec) -> None:
         _declared(codec, result[0], "request")
     assert reach(request, codec.author.PROMPT_PATH) == WORD, "the prompt is not at the author's PROMPT_PATH"
     decoded = codec.read_request(path_of(codec), "", codec.write_body(request))
-    assert decoded.stream == _is_answered(codec), "a request for a stream is not read as one, or needs a model"
-    assert codec.turns.first_words(decoded.frame.tree) == WORD, "`turns.first_words` does not give the user's words"
+    assert decoded.stream == _is_answered(codec), "a request for a stream is not read as such, or needs a model"
+    assert codec.turns.first_words(decoded.frame.tree) == WORD, "`turns.first_words` does not return the user's words"
 
 
 def reads_new_fields_of_requests(codec: Codec) -> None:
@@ -100,7 +100,7 @@ def reads_new_fields_of_requests(codec: Codec) -> None:
     for tree in trees:
         for changed in with_new_fields(tree, NEW):
             result = read_request(codec, changed)
-            assert result is None or result[0].holds(NEW), f"a new field goes on unread: {changed}"
+            assert result is None or result[0].holds(NEW), f"a new field is forwarded unread: {changed}"
 
 
 def reads_other_models(codec: Codec) -> None:
@@ -108,7 +108,7 @@ def reads_other_models(codec: Codec) -> None:
     path, tree = codec.turns.with_model(path_of(codec), codec.author.request(PROMPT), OTHER_MODEL)
     assert any(Route(text).match(f"POST {path}") is not None for text in codec.routes), f"no route matches `{path}`"
     decoded = codec.read_request(path, "", codec.write_body(tree))
-    assert decoded.model == OTHER_MODEL, f"a request for another model is read as one for `{decoded.model}`"
+    assert decoded.model == OTHER_MODEL, f"a request for another model is read as a request for `{decoded.model}`"
     assert codec.turns.first_words(decoded.frame.tree) == WORD, "a request for another model lost its text"
 
 
@@ -161,13 +161,13 @@ def reads_new_frames(codec: Codec) -> None:
     new = codec.author.event({"type": "x_new_event", "x_new_field": NEW})
     for at in range(len(frames)):
         reading = read_answer(codec, [*frames[:at], new, *frames[at:]], streamed=True)
-        assert reading.fault or reading.holds(NEW), f"a new event goes on unread at place {at} of a stream"
+        assert reading.fault or reading.holds(NEW), f"a new event is forwarded unread at index {at} of a stream"
     reading = read_answer(codec, frames, streamed=True)
     for at, frame in enumerate(reading.frames):
         for changed in with_new_fields(frame.tree, NEW) if isinstance(frame.tree, dict) else ():
             stream = [*frames[:at], codec.author.event(changed), *frames[at + 1 :]]
             decoded = read_answer(codec, stream, streamed=True)
-            assert decoded.fault or decoded.holds(NEW), f"a new field of an event goes on unread: {changed}"
+            assert decoded.fault or decoded.holds(NEW), f"a new field of an event is forwarded unread: {changed}"
 
 
 def reads_new_fields_of_answers(codec: Codec) -> None:
@@ -175,7 +175,7 @@ def reads_new_fields_of_answers(codec: Codec) -> None:
     answer = codec.author.answer(PROMPT, Reply("some text"), "1")
     for changed in with_new_fields(answer, NEW):
         decoded = read_answer(codec, [write(changed)], streamed=False)
-        assert decoded.fault or decoded.holds(NEW), f"a new field of an answer goes on unread: {changed}"
+        assert decoded.fault or decoded.holds(NEW), f"a new field of an answer is forwarded unread: {changed}"
 
 
 def notices_truncation(codec: Codec) -> None:
@@ -184,7 +184,7 @@ def notices_truncation(codec: Codec) -> None:
     texts = [at for at in range(len(frames)) if WORD not in "".join(_upto(codec, frames[:at]).of("assistant"))]
     for at in texts:
         decoded = read_answer(codec, frames[:at], streamed=True)
-        assert decoded.fault, f"a stream that ends after {at} events passes for a complete one"
+        assert decoded.fault, f"a stream that ends after {at} events is read as complete"
 
 
 def notices_truncated_bodies(codec: Codec) -> None:
@@ -192,7 +192,7 @@ def notices_truncated_bodies(codec: Codec) -> None:
     answer = write(codec.author.answer(PROMPT, Reply(WORD), "1"))
     for at in range(len(answer)):
         assert read_answer(codec, [answer[:at]], streamed=False).fault, (
-            f"a plain answer of {at} bytes passes for complete"
+            f"a plain answer cut after {at} bytes is read as complete"
         )
 
 
@@ -208,7 +208,7 @@ def ends_once(codec: Codec) -> None:
         more = [*stream, codec.author.event({"x_new_field": NEW}), *frames, terminal]
         for parts in (more, [b"".join(more)]):
             again = read_answer(codec, parts, streamed=True)
-            assert again.summary == decoded.summary, f"what follows {terminal!r} is read"
+            assert again.summary == decoded.summary, f"events after {terminal!r} are read"
 
 
 def writes_errors(codec: Codec) -> None:
@@ -218,7 +218,7 @@ def writes_errors(codec: Codec) -> None:
         message = reach(tree, codec.contract.error_path)
         assert WORD in message, f"the error at `{dotted(codec.contract.error_path)}` lacks its message: {tree}"
         decoded = read_answer(codec, [write(tree)], streamed=False, failed=True)
-        assert any(WORD in text for text in decoded.of("error")), f"an own error is not read as an error: {tree}"
+        assert any(WORD in text for text in decoded.of("error")), f"guardproxy's error is not read as an error: {tree}"
 
 
 def writes_errors_in_streams(codec: Codec) -> None:
@@ -255,7 +255,7 @@ def writes_endings(codec: Codec) -> None:
     for quiet in (codec.keep_alive(), codec.comment("a: b")):
         for at in range(len(whole)):
             decoded = read_answer(codec, [*whole[:at], quiet, *whole[at:]], streamed=True).summary
-            assert decoded == plain, f"{quiet!r} changes what a stream says"
+            assert decoded == plain, f"{quiet!r} changes the content of a stream"
 
 
 def _upto(codec: Codec, frames: list[bytes]) -> DecodedTexts:

@@ -146,9 +146,7 @@ def edits_requests(codec: Codec) -> None:
         )
         if redacted.upstream:
             texts = texts_of(codec, codec.read_body(redacted.upstream[0]))
-            assert any(PLACEHOLDER in text.text for text in texts), (
-                f"no placeholder stands for a redacted text ({kind})"
-            )
+            assert any(PLACEHOLDER in text.text for text in texts), f"no placeholder replaces a redacted text ({kind})"
         blocked = run(codec, "{id: b, on: request, when: name, action: block}", tree)
         assert (blocked.upstream, blocked.outcome) == ([], "blocked_request"), f"a blocked request ({kind}) is sent"
         decoded = read_answer(codec, [blocked.client], streamed=False, failed=True)
@@ -192,7 +190,7 @@ def edits_answers(codec: Codec) -> None:
                 )
                 _readable(started, streamed=True)
                 decoded = read_answer(codec, [started.client], streamed=True)
-                assert not decoded.holds(VALUE), f"{action}: a text ({kind}) in {pieces} is put together by the client"
+                assert not decoded.holds(VALUE), f"{action}: the client can assemble a text ({kind}) from {pieces}"
 
 
 def applies_schemas(codec: Codec) -> None:
@@ -239,11 +237,11 @@ def asks_again(codec: Codec) -> None:
     for streamed in (False, True):
         started = run(codec, rule, _request(codec, streamed=streamed))
         started.answer(_said(codec, Reply(WRONG), streamed=streamed), streamed=streamed)
-        assert len(started.upstream) == 2, "the model is not asked again"
+        assert len(started.upstream) == 2, "the model does not get a second request"
         texts = [text.text for text in texts_of(codec, codec.read_body(started.upstream[1]))]
-        quoted = WRONG[: len('{"age": "')] if streamed else WRONG  # a stream stops at the fault
-        assert any(quoted in text for text in texts), f"the model is not told its own answer: {texts}"
-        assert any("`age`" in text for text in texts), f"the model is not told what is wrong: {texts}"
+        quoted = WRONG[: len('{"age": "')] if streamed else WRONG  # a stream stops at the error
+        assert any(quoted in text for text in texts), f"the second request lacks the model's own answer: {texts}"
+        assert any("`age`" in text for text in texts), f"the second request lacks the errors: {texts}"
         started.answer(_said(codec, Reply(RIGHT), streamed=streamed), streamed=streamed)
         decoded = read_answer(codec, [started.client], streamed=streamed)
         assert (started.outcome, decoded.of("assistant")) == ("answered", [RIGHT]), (
@@ -261,7 +259,7 @@ def limits_lists(codec: Codec) -> None:
         for name in names:
             many = {**tree, name: [*tree.get(name, [{}])] * 2}
             started = run(codec, "{id: r, on: request, when: name, action: flag}", many, Limits(bounds=bounds))
-            assert not started.upstream, f"two items of `{name}` go on where the limit of {limit} is one"
+            assert not started.upstream, f"two items of `{name}` are forwarded although the limit of {limit} is 1"
 
 
 def _readable(started: Run, *, streamed: bool) -> None:
@@ -269,7 +267,7 @@ def _readable(started: Run, *, streamed: bool) -> None:
     head = started.head
     decoded = read_answer(started.codec, [started.client], streamed=head.streamed, failed=head.status >= 400)
     assert not decoded.fault, f"the client gets an answer that it cannot read ({decoded.fault}): {started.client!r}"
-    assert head.streamed == streamed or head.own, "the client gets an answer of another kind than it asked for"
+    assert head.streamed == streamed or head.own, "the client gets a stream instead of a plain answer, or the reverse"
 
 
 Promise = Callable[[Codec], None]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-LIMIT_URL = 4096  # characters of a URL that are kept to compare its host; a longer URL counts as not allowed
-_LIMIT_AFTER = 256  # characters behind a value that can still be a part of its host name
+LIMIT_URL = 4096  # characters kept of a URL, to compare its host; a longer URL counts as not allowed
+_LIMIT_AFTER = 256  # characters after a value that can still be part of its host name
 
 _PLAIN = re.compile(
     r"https?://(?P<host>[a-z0-9.\-]+(?::\d{1,5})?)(?:[/?#](?:(?!//)[a-z0-9\-._~!$*+,;=:/?#&%\[\]|])*)", re.IGNORECASE
@@ -25,7 +25,7 @@ _HOST_AFTER = re.compile(r"@[^\s@]|(?<![.。．｡])(?:[.。．｡]|%2e)[\w\[%]"
 _BRACKETED = re.compile(r"\[\w+\]")
 _UNCLOSED = re.compile(r"\[\w*\Z")
 _ADDRESS = re.compile(r"[\w.+\-]{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,8}")
-_MASK, _ADDRESS_MASK = "*", "\0"  # characters that are a part of no host name
+_MASK, _ADDRESS_MASK = "*", "\0"  # characters that no host name contains
 _PATH_AFTER = re.compile(rf"{_ADDRESS_MASK}(?:[/\\?#]|:\S)")
 
 
@@ -74,16 +74,16 @@ def _makes_host(run: str, behind: str) -> bool:
 def _readings(run: str, behind: str, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yields readings of the run, each with the character after it: with masked placeholders, and, if there are any,
     with their values, up to the first character of a value that cannot be part of a host name."""
-    masked = _BRACKETED.sub(lambda found: _MASK if found[0] in values else found[0], run)
+    masked = _BRACKETED.sub(lambda match: _MASK if match[0] in values else match[0], run)
     yield masked, behind
     if masked == run:
         return
     shown, at = "", 0
-    for found in _BRACKETED.finditer(run):
-        value = values.get(found[0])
+    for bracketed in _BRACKETED.finditer(run):
+        value = values.get(bracketed[0])
         if value is None:
             continue
-        shown, at = shown + run[at : found.start()], found.end()
+        shown, at = shown + run[at : bracketed.start()], bracketed.end()
         if _BRACKETED.fullmatch(value) or _ADDRESS.fullmatch(value):
             shown += _ADDRESS_MASK
             continue

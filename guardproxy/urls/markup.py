@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 _LIMIT = 4096
 _LIMIT_NAME = 32
-# Attributes whose values no browser loads. Every other attribute counts as one that may hold a URL or a script.
+# Attributes whose values browsers never load. Every other attribute counts as an attribute with a URL or a script.
 _HARMLESS = frozenset(
     (
         *("abbr", "align", "alt", "autocomplete", "checked", "class", "color", "colspan", "cols", "datetime", "dir"),
@@ -20,7 +20,7 @@ _HARMLESS = frozenset(
     )
 )
 _RAW = ("script", "style")  # elements whose content is code
-_WHITE = " \t\n\f\r"  # as HTML has it; other white space is a part of names and values
+_WHITE = " \t\n\f\r"  # white space in HTML; other white space is part of names and values
 _IN_NAME = re.compile(rf"[{_WHITE}/>]")
 _IN_ATTRIBUTE = re.compile(rf"[{_WHITE}/>=]")
 _IN_VALUE = {'"': re.compile(r"[\"<]"), "'": re.compile(r"['<]"), "": re.compile(rf"[{_WHITE}><]")}
@@ -41,8 +41,8 @@ class TagReading:
     attribute: str = ""
     quote: str = ""
     value: str = ""
-    is_doubtful: bool = False  # a `<` stands in the value
-    tail: str = ""  # of what a script or style holds
+    is_doubtful: bool = False  # whether `<` is in the value
+    tail: str = ""  # the end of the content of a script or style
 
     @property
     def url(self) -> str | None:
@@ -62,11 +62,11 @@ class TagReading:
             at = getattr(self, f"_{self.mode}")(text, at)
 
     def _text(self, text: str, at: int) -> int:
-        found = text.find("<", at)
-        if found < 0:
+        start = text.find("<", at)
+        if start < 0:
             return len(text)
         self.mode, self.back = "open", "text"
-        return found + 1
+        return start + 1
 
     def _open(self, text: str, at: int) -> int:
         """Reads the character after `<`."""
@@ -118,10 +118,10 @@ class TagReading:
         return self._to("value", at + 1 if self.quote else at)
 
     def _value(self, text: str, at: int) -> int:
-        found = _IN_VALUE[self.quote].search(text, at)
-        end = found.start() if found else len(text)
+        stop = _IN_VALUE[self.quote].search(text, at)
+        end = stop.start() if stop else len(text)
         self._add(text[at:end])
-        if found is None:
+        if stop is None:
             return end
         if text[end] == "<":
             self.is_doubtful = True
@@ -135,11 +135,11 @@ class TagReading:
     def _raw(self, text: str, at: int) -> int:
         """Reads the content of a script or style up to its end tag."""
         joined = self.tail + text[at:]
-        found = re.search(f"</{self.tag}", joined, re.IGNORECASE)
-        if found is None:
+        end_tag = re.search(f"</{self.tag}", joined, re.IGNORECASE)
+        if end_tag is None:
             self.tail = joined[-len(self.tag) - 1 :]
             return len(text)
-        end = at + found.end() - len(self.tail)
+        end = at + end_tag.end() - len(self.tail)
         self.tail = ""
         return self._to("text", end)
 
@@ -160,5 +160,5 @@ class TagReading:
         return at + 1
 
     def _until(self, pattern: re.Pattern[str], text: str, at: int) -> int:
-        found = pattern.search(text, at)
-        return found.start() if found else len(text)
+        match = pattern.search(text, at)
+        return match.start() if match else len(text)

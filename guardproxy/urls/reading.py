@@ -127,11 +127,11 @@ class _Definition:
 
     def _search(self, text: str, at: int) -> int:
         joined = self.last + text[at:]
-        found = joined.find("]:")
-        if found < 0:
+        colon = joined.find("]:")
+        if colon < 0:
             self.last = joined[-1:]
             return len(text)
-        end = at + found + 2 - len(self.last)
+        end = at + colon + 2 - len(self.last)
         self.last, self.wait, self.lines = "", True, 0
         return end
 
@@ -179,7 +179,7 @@ class Reading:
 
     def feed(self, text: str) -> None:
         """Reads the next piece of the text."""
-        for at in range(0, len(text), _LIMIT_PIECE):  # each reading copies what is left of a piece, at every beginning
+        for at in range(0, len(text), _LIMIT_PIECE):  # a reading copies the rest of a piece at each URL
             self._feed(text[at : at + _LIMIT_PIECE])
 
     def _feed(self, text: str) -> None:

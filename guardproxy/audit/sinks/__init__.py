@@ -33,18 +33,18 @@ Opener = Callable[[str], Sink]
 """Opens a sink for a log. In: the name of the log (`audit-0`), which differs between the workers of a server."""
 
 
-def opened(name: str, log: str) -> Sink:
+def open_sink(name: str, log: str) -> Sink:
     """Opens the sink of this name. Raises `ConfigError` for an unknown name, and `PluginError` for a broken plug-in."""
-    found = plugins.load(plugins.SINKS, name, ())
-    if found is None:
+    opener = plugins.load(plugins.SINKS, name, ())
+    if opener is None:
         known = ", ".join(plugins.names(plugins.SINKS)) or "none is installed"
         raise ConfigError(f"there is no audit sink `{name}` (known: {known})")
     whose = plugins.whose(plugins.SINKS, name)
     try:
-        sink = cast(Opener, found)(log)
+        sink = cast(Opener, opener)(log)
     except Exception as error:
         raise PluginError(f"the plug-in {whose} cannot be opened: {type(error).__name__}: {error}") from error
     missing = [method for method in ("take", "close") if not hasattr(sink, method)]
     if missing:
-        raise PluginError(f"the plug-in {whose} is no sink: it has no {', '.join(missing)}")
+        raise PluginError(f"the plug-in {whose} is not a sink: it lacks {', '.join(missing)}")
     return sink

@@ -44,10 +44,10 @@ HEAD_EVERY = 1000
 WATCH_S = 1.0
 RETRY_S = 0.1
 RETRY_MOST_S = 5.0
-GONE = "the log was removed, renamed, replaced or changed by something else"
+GONE = "another program removed, renamed, replaced or changed the log"
 LIMIT_REMARKS = 5
 
-_LIMIT_ROLLS = 3  # how often a file may vanish during one batch
+_LIMIT_ROLLS = 3  # how often a file may be replaced during a batch
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _log = logging.getLogger(__name__)
 
@@ -213,7 +213,7 @@ class FileSink:
                 if entry.receive is not None:
                     entry.settle(self._refusal())
         with suppress(Exception):
-            if self._segment.in_place():
+            if self._segment.is_in_place():
                 self._segment.keep_head()
         self._segment.close()
 
@@ -231,12 +231,12 @@ class FileSink:
     def _commit(self, batch: list[_Entry]) -> None:
         """Returns when the batch is durable in a file to which the path leads."""
         for _ in range(_LIMIT_ROLLS):
-            if not self._segment.in_place():
+            if not self._segment.is_in_place():
                 self._roll(GONE)
             kept = self._write(batch)
             if not kept:
                 return
-            if self._segment.in_place():
+            if self._segment.is_in_place():
                 break
         else:
             raise AuditError(GONE)
@@ -284,7 +284,7 @@ class FileSink:
         """Makes the log writable again and appends an entry about the gap. Raises an error if that fails."""
         segment, why = self._segment, self._why
         try:
-            if not segment.in_place():
+            if not segment.is_in_place():
                 why = GONE
                 raise AuditError(GONE)
             if segment.lost:
@@ -296,7 +296,7 @@ class FileSink:
             self._durable([line])
         except (OSError, AuditError):
             with suppress(OSError, AuditError):
-                if segment.torn and not segment.lost and segment.in_place():
+                if segment.torn and not segment.lost and segment.is_in_place():
                     segment.cut()
             self._roll(why)
         self.recoveries += 1
@@ -309,10 +309,10 @@ class FileSink:
         old = self._segment
         self._segment = open_next(self._disk, old, self._name, {**self._new, "log": secrets.token_hex(8)}, why)
         self._durable([canonical(self.header) + b"\n"])
-        remark = f"audit log {old.path.name} ended ({why}); records go on in {self._segment.path.name}"
+        remark = f"audit log {old.path.name} ended ({why}); records continue in {self._segment.path.name}"
         _log.warning(remark)
         self.remarks = (*self.remarks, remark)[-LIMIT_REMARKS:]
         with suppress(OSError):
-            if old.in_place():
+            if old.is_in_place():
                 old.keep_head()
         old.close()

@@ -107,7 +107,8 @@ class Table:
     look_alikes: dict[int, str]
 
 
-# Matches up to 256 units from the end of a text backwards. In this direction a unit has a single reading: the cost is linear.
+# Matches up to 256 units from the end of a text backwards. In this direction a unit has a single reading: the cost is
+# linear.
 _UNITS_BACKWARDS = re.compile(
     r"(?>[^0-9A-Za-z\n]{0,5}+(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{2}|[0-9A-Za-z])(?:x0)?(?![0-9A-Za-z])){1,256}+"
 )
@@ -203,8 +204,8 @@ def fold(text: str, using: Table, other: bool = False) -> tuple[str, list[Edit]]
         erased: list[Edit] = []
         text = text.translate(using.same)
         if other:
-            text = using.tags.sub(_untagged, text.translate(using.blanks))
-            erased = _erased(text, using) if "\b" in text else []
+            text = using.tags.sub(_untag, text.translate(using.blanks))
+            erased = _erase(text, using) if "\b" in text else []
         if using.words:
             text = using.words.sub(lambda word: word[0].translate(using.look_alikes), text)
         edits = [
@@ -212,12 +213,12 @@ def fold(text: str, using: Table, other: bool = False) -> tuple[str, list[Edit]]
             for match in using.edits.finditer(text)
         ]
         if erased:
-            edits = _apart(edits, erased)
+            edits = _without_erased(edits, erased)
         return using.between.sub(lambda sign: sign[0].translate(using.signs), text), edits
     return text, []
 
 
-def _erased(text: str, using: Table) -> list[Edit]:
+def _erase(text: str, using: Table) -> list[Edit]:
     """Returns edits that remove backspaces, and for each of them the last remaining character of the same word."""
     kept: list[int] = []
     for at, letter in enumerate(text):
@@ -229,7 +230,7 @@ def _erased(text: str, using: Table) -> list[Edit]:
     return [(low + 1, high, "") for low, high in pairwise(bounds) if high > low + 1]
 
 
-def _apart(edits: list[Edit], erased: list[Edit]) -> list[Edit]:
+def _without_erased(edits: list[Edit], erased: list[Edit]) -> list[Edit]:
     """Returns all edits in order, without those that touch erased text."""
     starts = [start for start, _, _ in erased]
     ends = [end for _, end, _ in erased]
@@ -239,7 +240,7 @@ def _apart(edits: list[Edit], erased: list[Edit]) -> list[Edit]:
 
 def squeeze(text: str) -> list[Edit]:
     """Returns edits that remove the separators between letters and digits that stand one by one."""
-    return [(match.start(), match.end(), _squeezed(match)) for match in _one_by_one().finditer(text)]
+    return [(match.start(), match.end(), _squeeze(match)) for match in _one_by_one().finditer(text)]
 
 
 def spaced_open(text: str) -> int:
@@ -268,7 +269,7 @@ def _one_by_one() -> re.Pattern[str]:
     return re.compile(_SPACED)
 
 
-def _squeezed(match: re.Match[str]) -> str:
+def _squeeze(match: re.Match[str]) -> str:
     """Returns the match without its spaces or signs. If it mixes digits and other characters, its longer numbers
     follow once more."""
     by = match["by"]
@@ -277,7 +278,7 @@ def _squeezed(match: re.Match[str]) -> str:
     return " ".join([together, *numbers])
 
 
-def _untagged(match: re.Match[str]) -> str:
+def _untag(match: re.Match[str]) -> str:
     run = match[0]
     return run if run[0] == _FLAG else "".join(chr(ord(char) - 0xE0000) for char in run)
 

@@ -24,11 +24,11 @@ def other_views(text: str, profile: str) -> list[TextView]:
     if plain(text, using):
         return []
     views = read(text, using, more=False).views
-    found: list[TextView] = []
+    distinct: list[TextView] = []
     for view in (views[DEPTH + 1], views[-1]):
-        if view.text != text and all(view.text != known.text for known in found):
-            found.append(view)
-    return found
+        if view.text != text and all(view.text != known.text for known in distinct):
+            distinct.append(view)
+    return distinct
 
 
 @cache

@@ -70,7 +70,7 @@ class SearchMatch:
 Chain = tuple[int, int, int, int]  # start of all needed text, front, back, rank
 
 
-def compiled(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> Any:
     """Compiles `pattern` with RE2. Raises `re2.error` if RE2 refuses it."""
     options = re2.Options()
     options.log_errors = False
@@ -92,22 +92,31 @@ def rule(
     Raises `re2.error` for a pattern that RE2 refuses and `UnreadableError` for a pattern that also matches the empty
     text, that can never match within `cap` characters, or whose matches have no length in characters.
     """
-    find = compiled(pattern)
-    found = shape(pattern)
-    if found.least == 0:
-        raise UnreadableError("it also matches the empty text; write `+` for `*` where something must be there")
-    if found.most is None and found.least > cap:
+    find = compile_pattern(pattern)
+    pattern_shape = shape(pattern)
+    if pattern_shape.least == 0:
+        raise UnreadableError("it also matches the empty text; write `+` instead of `*` where text is required")
+    if pattern_shape.most is None and pattern_shape.least > cap:
         raise UnreadableError(
-            f"its matches have at least {found.least} characters, more than `cap` ({cap}); raise `cap`"
+            f"its matches have at least {pattern_shape.least} characters, more than `cap` ({cap}); raise `cap`"
         )
-    begin_source: str | None = found.prefix
+    begin_source: str | None = pattern_shape.prefix
     try:
-        begin = compiled(f"(?:{begin_source})\\z")
+        begin = compile_pattern(f"(?:{begin_source})\\z")
     except re2.error:  # the program is too large; every place within reach of the end then stays undecided
         begin_source = begin = None
-    reach = cap if found.most is None else found.most
+    reach = cap if pattern_shape.most is None else pattern_shape.most
     return SearchRule(
-        label, score, found.source, find, begin_source, begin, reach, found.most is not None, group, accept
+        label,
+        score,
+        pattern_shape.source,
+        find,
+        begin_source,
+        begin,
+        reach,
+        pattern_shape.most is not None,
+        group,
+        accept,
     )
 
 
@@ -128,8 +137,8 @@ class Reach:
             return None, None
         try:
             return (
-                compiled("|".join(f"(?:{rule.source})" for rule in self.rules)),
-                compiled(f"(?:{'|'.join(begins)})\\z"),
+                compile_pattern("|".join(f"(?:{rule.source})" for rule in self.rules)),
+                compile_pattern(f"(?:{'|'.join(begins)})\\z"),
             )
         except re2.error:
             return None, None
@@ -137,7 +146,7 @@ class Reach:
     def scan(self, name: str, window: Window) -> Scan:
         """Finds the rules' matches in `window`. `name`: the name of the check."""
         text, size = window.text, _BLOCK
-        # Half of a surrogate pair cannot be encoded. No rule matches it, so any other character can replace it.
+        # A lone surrogate cannot be encoded. No rule matches it, so any other character can replace it.
         if not text.isascii() and _SURROGATE.search(text):
             text = _SURROGATE.sub("\ufffd", text)
         at = window.settled - window.start
@@ -168,7 +177,7 @@ class Reach:
             undecided = begin.start() if begin else len(text)
             if len(text) - undecided <= self._shortest:
                 return [], undecided
-        found: list[tuple[int, int, int]] = []
+        findings: list[tuple[int, int, int]] = []
         while True:
             matches: list[SearchMatch] = []
             undecided = len(text)
@@ -179,13 +188,14 @@ class Reach:
                 undecided = min(undecided, open_at)
             chains, cut = _chains(matches, undecided, last)
             if cut:
-                found += [(front, back, rank) for _, front, back, rank in chains]
+                findings += [(front, back, rank) for _, front, back, rank in chains]
                 at = chains[-1][2]
                 continue
-            # Chains are ordered by their fronts, but the text that they need may begin earlier and overlap other chains.
+            # Chains are ordered by their fronts, but the text that they need may begin earlier and overlap other
+            # chains.
             settled = untorn([(start, back) for start, _, back, _ in chains], undecided)
-            found += [(front, back, rank) for _, front, back, rank in chains if back <= settled]
-            return found, max(settled, at)
+            findings += [(front, back, rank) for _, front, back, rank in chains if back <= settled]
+            return findings, max(settled, at)
 
 
 def _walk(rule: SearchRule, rank: int, text: str, at: int, last: bool) -> tuple[list[SearchMatch], int]:

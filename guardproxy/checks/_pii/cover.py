@@ -106,12 +106,12 @@ _word = regex.compile(r"\w").match
 @cache
 def cover(pattern: str, flags: int) -> Cover:
     """Returns the cover of `pattern` compiled with `flags`. Raises `UncoveredError`."""
-    tree, flags = parsed(pattern, flags)
+    tree, flags = parse(pattern, flags)
     whole = _CoverReader().sequence(tree, flags)
     return Cover(whole.body or "(?:)", whole.begin, whole.behind, min(UNBOUNDED, whole.wide + whole.ahead))
 
 
-def parsed(pattern: str, flags: int) -> tuple[Any, int]:
+def parse(pattern: str, flags: int) -> tuple[Any, int]:
     """Parses a pattern with Python's own parser. Also returns the flags that hold for all of it. Raises
     `UncoveredError`."""
     if flags & ~_FLAGS:
@@ -138,7 +138,7 @@ def _plain(pattern: str, flags: int) -> tuple[str, int]:
             for letter in scope[1]:
                 flags |= _LETTERS[letter]
         elif not inside and _FUZZY.match(pattern, at):
-            raise UncoveredError("fuzzy matching has no place in growing text; list what may match")
+            raise UncoveredError("fuzzy matching is not possible in growing text; list the texts to match")
         else:
             out.append(pattern[at])
             inside = pattern[at] == "[" or (inside and (pattern[at] != "]" or pattern[at - 1] == "["))
@@ -222,7 +222,7 @@ class _CoverReader:
     def part(self, kind: str, value: Any, flags: int) -> _PatternPart:
         if kind in ("LITERAL", "NOT_LITERAL", "ANY", "IN"):
             bits = _set(kind, value, flags)
-            source = _class(_folded(bits) if self.folds else bits)
+            source = _class(_fold_case(bits) if self.folds else bits)
             return _PatternPart(source, source, "", False, 1)
         if kind == "BRANCH":
             return _either([self.sequence(branch, flags) for branch in value[1]])
@@ -240,7 +240,7 @@ class _CoverReader:
             return self.sequence(value, flags)
         if kind == "GROUPREF":
             if value not in self.groups:
-                raise UncoveredError("a back-reference must stand behind its group")
+                raise UncoveredError("a back-reference must come after its group")
             inside, within = self.groups[value]
             folds = self.folds or bool(flags & regex.IGNORECASE)
             return _CoverReader(self.groups, again=True, folds=folds).sequence(inside, within)
@@ -260,7 +260,7 @@ class _CoverReader:
             )
         if kind == "AT":
             return _PatternPart("\\b" if str(value) == "AT_BOUNDARY" else "", "", "", True, 0, 1, 1)
-        raise UncoveredError(f"`{kind}` is not known here")
+        raise UncoveredError(f"`{kind}` is not supported here")
 
 
 def _set(kind: str, value: Any, flags: int) -> int:
@@ -278,7 +278,7 @@ def _set(kind: str, value: Any, flags: int) -> int:
     return bits
 
 
-def _folded(bits: int) -> int:
+def _fold_case(bits: int) -> int:
     """Returns `bits` and the bytes of all other cases of their letters. It may return more, never fewer."""
     found = bits
     for code in range(128):

@@ -101,37 +101,37 @@ class Engine:
         self._any = "|".join(dict.fromkeys(bodies))
         self._begin = f"(?:{'|'.join(dict.fromkeys(begins))})\\z"
         for pattern in (self._any, self._begin):  # here, so that the first text need not wait
-            compiled(pattern)
+            compile_pattern(pattern)
 
-    def step(self, text: str, at: int, last: bool, told: str = "") -> tuple[list[Span], int]:
+    def step(self, text: str, at: int, last: bool, text_language: str = "") -> tuple[list[Span], int]:
         """Returns the final findings from `at` on, sorted, and the settled offset. `text`: all text so far.
         `text_language`: its language, if it is known."""
         traced = trace(text)
         undecided = len(text)
-        if not last and (open_at := compiled(self._begin).search(traced, at)):
+        if not last and (open_at := compile_pattern(self._begin).search(traced, at)):
             undecided = open_at.start()
-        first = compiled(self._any).search(traced, at)
+        first = compile_pattern(self._any).search(traced, at)
         if first is None:
             return [], undecided
-        found: list[Span] = []
-        taken: Spans = []
+        final: list[Span] = []
+        whole_spans: Spans = []
         settled = undecided
         around: dict[str, Surroundings] = {}
         for source in self.sources:
             stop_point()
             spans, torn = source.look(text, traced, at, first.start(), undecided)
-            taken += torn
+            whole_spans += torn
             for span in without_contained(spans) if source.single else spans:
-                language = told or (self.detect(text, span.start) if self.detect else None)
+                language = text_language or (self.detect(text, span.start) if self.detect else None)
                 if language and source.words.language not in ("", language):
                     continue
                 score = self._score(text, source, span, last, around)
                 if score is None:
                     settled = min(settled, span.start)
                 elif score >= source.least:
-                    found.append(span._replace(score=score))
-        settled = untorn(taken, settled)
-        return sorted(without_contained([span for span in found if span.end <= settled])), settled
+                    final.append(span._replace(score=score))
+        settled = untorn(whole_spans, settled)
+        return sorted(without_contained([span for span in final if span.end <= settled])), settled
 
     def _score(
         self, text: str, source: Source, span: Span, last: bool, around: dict[str, Surroundings]
@@ -180,7 +180,7 @@ class Pattern:
         """Yields the matches of `finditer` from `at` on that begin before `undecided`."""
         limits = {} if self.timeout_s is None else {"timeout": self.timeout_s}
         reach = self.cover.reach
-        body = compiled(self.cover.body)
+        body = compile_pattern(self.cover.body)
         if self.empty:
             yield from (match for match in self.exact.finditer(text, at, **limits) if match.start() < undecided)
             return
@@ -286,7 +286,7 @@ class PhoneSource:
         return [self.phones.begin]
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
-        body = compiled(self.phones.body)
+        body = compile_pattern(self.phones.body)
 
         def next_body(index: int) -> int:
             place = body.search(traced, index)
@@ -329,7 +329,7 @@ def _set(patterns: tuple[str, ...]) -> Any:
 
 
 @lru_cache(maxsize=1024)  # bounded, as policies come and go
-def compiled(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> Any:
     """Compiles an RE2 pattern over traces."""
     return re2.compile(pattern.encode(), options())
 

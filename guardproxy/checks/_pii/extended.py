@@ -30,7 +30,7 @@ from typing import Any
 import regex
 
 from guardproxy.checks._pii.cover import Cover, cover
-from guardproxy.checks._pii.engine import Source, Span, Spans, compiled, exact
+from guardproxy.checks._pii.engine import Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
 
 SEPARATOR = r"[\W_]{1,16}"
@@ -101,7 +101,7 @@ class OwnSource:
         return found, [span[:2] for span in found]
 
     def _matches(self, text: str, traced: bytes, at: int, undecided: int) -> Iterator[Any]:
-        body = compiled(self.cover.body)
+        body = compile_pattern(self.cover.body)
         while at < undecided and (place := body.search(traced, at)) and place.start() < undecided:
             at = place.start()
             match = self.pattern.match(text, at)
@@ -115,14 +115,14 @@ def own(entities: frozenset[str], words: Words, threshold: float | None, otherwi
     used."""
     least = otherwise if threshold is None else threshold
     return [
-        OwnSource(entity, exact(pattern, 0), _covered(pattern), judge, words, least, entity == "EMAIL_ADDRESS")
+        OwnSource(entity, exact(pattern, 0), _cover(pattern), judge, words, least, entity == "EMAIL_ADDRESS")
         for entity, pattern, judge in _RECOGNIZERS
         if entity in entities
     ]
 
 
 @cache
-def _covered(pattern: str) -> Cover:
+def _cover(pattern: str) -> Cover:
     return cover(
         pattern.replace("(?<local>", "(?P<local>").replace("(?<host>", "(?P<host>").replace("(?<by>", "(?P<by>"), 0
     )

@@ -81,7 +81,7 @@ class Phones:
 
         `next_body(i)`: returns the next match of `body` from `i` on, or -1.
         """
-        found: list[Number] = []
+        numbers_found: list[Number] = []
         spans: list[tuple[int, int]] = []
         waiting = {at: self.regions}
         while waiting:
@@ -98,12 +98,12 @@ class Phones:
             if second := self._m._SECOND_NUMBER_START_PATTERN.search(inside):
                 inside = inside[: second.start()]
             end = start + len(inside)
-            if enough >= end:  # too few digits: no number is in it, and in parts it gives the same
+            if enough >= end:  # too few digits for a number, in the candidate and in its parts
                 waiting[end] = (*waiting.get(end, ()), *regions)
                 continue
             spans.append((start, end))
             numbers = self._ask(text, traced, inside, start, regions)
-            found += numbers
+            numbers_found += numbers
             if not numbers or (not self.every and numbers[0].end == end and not _LONG.search(inside)):
                 waiting[end] = (*waiting.get(end, ()), *regions)
                 continue
@@ -111,10 +111,10 @@ class Phones:
             for region in regions:
                 behind = there.get(region, end)
                 waiting[behind] = (*waiting.get(behind, ()), region)
-        return found, spans
+        return numbers_found, spans
 
     def _ask(self, text: str, traced: bytes, candidate: str, start: int, regions: Sequence[str]) -> list[Number]:
-        found: list[Number] = []
+        numbers: list[Number] = []
         tried = set()
         for part, at in self._parts(text, candidate, start):
             if len(part) < self.digits or (part, at) in tried:
@@ -127,13 +127,13 @@ class Phones:
                 if match is None:
                     continue
                 taken = regions if alike else [region]
-                found += [Number(match.start, match.end, owner, match.number) for owner in taken]
+                numbers += [Number(match.start, match.end, owner, match.number) for owner in taken]
                 if not self.every and at == start and part == candidate and not _LONG.search(candidate):
-                    return found
+                    return numbers
                 regions = [region for region in regions if region not in taken]
             if not regions:
                 break
-        return found
+        return numbers
 
     def _parts(self, text: str, candidate: str, start: int) -> Iterator[tuple[str, int]]:
         """Yields the parts that the matcher tests, in its order."""
@@ -148,12 +148,12 @@ class Phones:
         for inner in rules._INNER_MATCHES:
             group = inner.search(candidate)
             if group:
-                yield self._trimmed(candidate[: group.start()]), start
+                yield self._trim(candidate[: group.start()]), start
             while group:
-                yield self._trimmed(group[1]), start + group.start(1)
+                yield self._trim(group[1]), start + group.start(1)
                 group = inner.search(candidate, group.start() + 1)
 
-    def _trimmed(self, part: str) -> str:
+    def _trim(self, part: str) -> str:
         unwanted = self._m._UNWANTED_END_CHAR_PATTERN.search(part)
         return part[: unwanted.start()] if unwanted else part
 

@@ -17,7 +17,7 @@ from typing import Any
 import regex
 
 from guardproxy.checks._pii.cover import UncoveredError, cover
-from guardproxy.checks._pii.engine import Boost, Pattern, PatternSource, PhoneSource, Source, compiled, exact
+from guardproxy.checks._pii.engine import Boost, Pattern, PatternSource, PhoneSource, Source, compile_pattern, exact
 from guardproxy.checks._pii.phone import Phones
 from guardproxy.checks._pii.words import Words
 
@@ -51,24 +51,24 @@ def classes() -> dict[str, type]:
     from presidio_analyzer import PatternRecognizer, predefined_recognizers  # noqa: PLC0415
     from presidio_analyzer.predefined_recognizers import PhoneRecognizer  # noqa: PLC0415
 
-    found = {name: kind for name, kind in sorted(vars(predefined_recognizers).items()) if isinstance(kind, type)}
-    return {name: kind for name, kind in found.items() if issubclass(kind, (PatternRecognizer, PhoneRecognizer))}
+    kinds = {name: kind for name, kind in sorted(vars(predefined_recognizers).items()) if isinstance(kind, type)}
+    return {name: kind for name, kind in kinds.items() if issubclass(kind, (PatternRecognizer, PhoneRecognizer))}
 
 
 @cache
 def recognizers() -> dict[str, list[type]]:
     """Returns every entity that a pattern recognizer of Presidio finds, with the recognizer's classes."""
     presidio()
-    found: dict[str, list[type]] = {}
+    by_entity: dict[str, list[type]] = {}
     for kind in classes().values():
         maker: Any = kind
         for entity in maker(supported_language="en").supported_entities:
-            found.setdefault(entity, []).append(kind)
-    return found
+            by_entity.setdefault(entity, []).append(kind)
+    return by_entity
 
 
 @cache
-def configured(language: str) -> tuple[Any, ...]:
+def configured_recognizers(language: str) -> tuple[Any, ...]:
     """Returns the recognizers that Presidio's own configuration loads for a language, without those that need a
     model."""
     presidio()
@@ -92,35 +92,35 @@ def defaults(language: str) -> list[str]:
     language or for the country with its code."""
     if language == "en":
         return [entity for entity in DEFAULTS if entity in recognizers()]
-    local = [recognizer for recognizer in configured(language) if recognizer.country_code() is not None]
-    named = [kind for kind in classes().values() if getattr(kind, "COUNTRY_CODE", None) == language]
-    found = {
+    local = [recognizer for recognizer in configured_recognizers(language) if recognizer.country_code() is not None]
+    of_country = [kind for kind in classes().values() if getattr(kind, "COUNTRY_CODE", None) == language]
+    local_entities = {
         entity
         for recognizer in local
         if recognizer.country_code() == language
         for entity in recognizer.supported_entities
     }
-    for kind in named:
+    for kind in of_country:
         maker: Any = kind
-        found.update(maker(supported_language=language).supported_entities)
+        local_entities.update(maker(supported_language=language).supported_entities)
     neutral = [
         entity
         for entity in DEFAULTS
         if all(getattr(kind, "COUNTRY_CODE", None) is None for kind in recognizers()[entity])
     ]
-    return sorted({*neutral, *found})
+    return sorted({*neutral, *local_entities})
 
 
-def named(name: str, language: str) -> list[Any]:
+def recognizers_for(name: str, language: str) -> list[Any]:
     """Returns the recognizers for an entity or a class name. If Presidio configures them for `language`, its
     configuration is used."""
     kinds = [classes()[name]] if name in classes() else recognizers()[name]
-    found = []
+    matching = []
     for kind in kinds:
         maker: Any = kind
-        ready = [recognizer for recognizer in configured(language) if type(recognizer) is kind]
-        found += ready or [maker(supported_language=language)]
-    return found
+        ready = [recognizer for recognizer in configured_recognizers(language) if type(recognizer) is kind]
+        matching += ready or [maker(supported_language=language)]
+    return matching
 
 
 @cache
@@ -191,12 +191,12 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
 
 def _pattern(pattern: Any, flags: int, trusted: bool) -> Pattern:
     try:
-        found = cover(pattern.regex, flags)
-        compiled(found.body)  # here, so that the first text need not wait
+        covering = cover(pattern.regex, flags)
+        compile_pattern(covering.body)  # here, so that the first text need not wait
         return Pattern(
             exact(pattern.regex, flags),
-            found,
-            compiled(found.body).fullmatch(b"") is not None,
+            covering,
+            compile_pattern(covering.body).fullmatch(b"") is not None,
             float(pattern.score),
             None if trusted else _TIMEOUT_S,
         )
@@ -247,15 +247,15 @@ def _is_local(recognizer: Any, number: Any) -> bool:
 
 
 def sources(
-    found: Sequence[Any], words: Words, threshold: float | None, otherwise: float
+    recognizers: Sequence[Any], words: Words, threshold: float | None, otherwise: float
 ) -> tuple[list[Source], list[Any]]:
     """Returns the engine's sources, and the recognizers that must see the whole text."""
-    made: list[Source] = []
+    in_growing_text: list[Source] = []
     whole = []
-    for recognizer in found:
-        known = source(recognizer, words, threshold, otherwise)
-        if known is None:
+    for recognizer in recognizers:
+        converted = source(recognizer, words, threshold, otherwise)
+        if converted is None:
             whole.append(recognizer)
-        elif known.bodies:  # without bodies, no score can be high enough
-            made.append(known)
-    return made, whole
+        elif converted.bodies:  # without bodies, no score can be high enough
+            in_growing_text.append(converted)
+    return in_growing_text, whole

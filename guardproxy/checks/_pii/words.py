@@ -70,13 +70,13 @@ class Words:
 
     def tokens(self, chunk: str) -> list[Piece]:
         """Returns the tokens of a chunk without white space."""
-        if found := self.known.get(chunk):
-            return found
+        if cached := self.known.get(chunk):
+            return cached
         if chunk.isdigit() and chunk.isascii() and chunk not in self.special:
             return [(len(chunk), chunk)]
         pieces: list[Piece] = []
         at = 0
-        for token in self._joined(self._split(chunk, self.special)):
+        for token in self._join(self._split(chunk, self.special)):
             at += len(token)
             counts = not (
                 self.is_stop(token) or self.is_punctuation(token) or ":" in token or token in ("be", "-PRON-")
@@ -121,16 +121,16 @@ class Words:
             return special[chunk]
         if not chunk or _matches(rules.token_match, chunk) or _matches(rules.url_match, chunk):
             return [chunk] if chunk else []
-        found: list[str] = []
+        tokens: list[str] = []
         at = 0
         for infix in rules.infix_finditer(chunk) if rules.infix_finditer else ():
             if at == 0 and infix.start() == 0:
                 continue
-            found += [chunk[at : infix.start()], infix[0]]
+            tokens += [chunk[at : infix.start()], infix[0]]
             at = infix.end()
-        return [token for token in (*found, chunk[at:]) if token]
+        return [token for token in (*tokens, chunk[at:]) if token]
 
-    def _joined(self, tokens: list[str]) -> list[str]:
+    def _join(self, tokens: list[str]) -> list[str]:
         """Returns `tokens`, in which exceptions that were cut are joined again as their rule demands; the longest
         first."""
         spans = [
@@ -255,17 +255,17 @@ class Surroundings:
         """Returns the token at `start` and the tokens before it that count, at most `WORDS`."""
         if place.before is None:
             at, count = self._token(start)
-            found: list[str] = []
+            counted: list[str] = []
             left = WORDS
             while left and 0 <= at < len(self._chunks) and (self._starts[at] > place.low or not place.low):
                 for _, word in reversed(self._cut(at)[:count]):
-                    if word or not found:
-                        found.append(word)
+                    if word or not counted:
+                        counted.append(word)
                         left -= bool(word)
                         if not left:
                             break
                 at, count = at - 1, len(self.text)  # all of its tokens
-            place.before = found or [""]
+            place.before = counted or [""]
         return place.before
 
     def _behind(self, start: int, place: _WordPlace) -> str | None:
@@ -298,16 +298,16 @@ class Surroundings:
 
     def _cut(self, at: int) -> list[Piece]:
         """Returns the tokens of a chunk."""
-        found = self._pieces[at]
-        if found is None:
+        pieces = self._pieces[at]
+        if pieces is None:
             chunk = self._chunks[at]
             if chunk[0].isspace():
                 # One space after a token belongs to that token. The rest is a token, and it counts as a word.
-                found = [(len(chunk), chunk[1:] if chunk[0] == " " and self._starts[at] else chunk)]
+                pieces = [(len(chunk), chunk[1:] if chunk[0] == " " and self._starts[at] else chunk)]
             else:
-                found = self.words.tokens(chunk)
-            self._pieces[at] = found
-        return found
+                pieces = self.words.tokens(chunk)
+            self._pieces[at] = pieces
+        return pieces
 
 
 def _matches(rule: Any, chunk: str) -> bool:
@@ -315,8 +315,8 @@ def _matches(rule: Any, chunk: str) -> bool:
 
 
 def _length(rule: Any, chunk: str) -> int:
-    found = rule(chunk) if rule is not None else None
-    return found.end() - found.start() if found else 0
+    match = rule(chunk) if rule is not None else None
+    return match.end() - match.start() if match else 0
 
 
 def closes(text: str, start: int) -> int:
@@ -347,12 +347,12 @@ def words(language: str) -> Words:
     special = {text: [str(token[ORTH]) for token in cut] for text, cut in rules.rules.items()}
     built = Words(language, rules, special, {}, lambda word: word.lower() in stops, is_punct)
     for text in special:
-        if any(_found(rule, text) for rule in (rules.prefix_search, rules.infix_finditer, rules.suffix_search)):
+        if any(_has_match(rule, text) for rule in (rules.prefix_search, rules.infix_finditer, rules.suffix_search)):
             cut = built._split(text, {})
             built.sequences.setdefault((cut[0], cut[1] if len(cut) > 1 else ""), []).append((cut, text))
     return built
 
 
-def _found(rule: Any, text: str) -> bool:
+def _has_match(rule: Any, text: str) -> bool:
     """Whether an affix is inside of an exception, which may then be cut before it is recognized."""
     return rule is not None and bool(next(iter(found), None) if hasattr(found := rule(text), "__next__") else found)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put
 
-_SWEPT = 4  # keys looked at with every call: more than a call can add
+_SWEPT = 4  # keys visited with every call: more than a call can add
 
 
 class MemoryStore:
@@ -33,27 +33,27 @@ class MemoryStore:
         return tuple(self._perform(call, now_s) for call in calls)
 
     def _perform(self, call: Call, now_s: float) -> Answer:
-        held = self._values.get(call.key)
-        if held is not None and held[1] <= now_s:
+        stored = self._values.get(call.key)
+        if stored is not None and stored[1] <= now_s:
             del self._values[call.key]
-            held = None
+            stored = None
         match call:
             case Add():
-                value, expires_s = held or (0, now_s + call.ttl_s)
+                value, expires_s = stored or (0, now_s + call.ttl_s)
                 if isinstance(value, str):
                     raise TypeError(f"the key `{call.key}` holds a text, to which nothing can be added")
                 self._values[call.key] = (value + call.amount, expires_s)
                 return value + call.amount
             case Get():
-                return held[0] if held else None
+                return stored[0] if stored else None
             case Put():
-                if held and call.if_absent:
+                if stored and call.if_absent:
                     return False
                 self._values[call.key] = (call.value, now_s + call.ttl_s)
                 return True
             case Drop():  # pragma: no branch - a call is one of these four
                 self._values.pop(call.key, None)
-                return held is not None
+                return stored is not None
 
     def _sweep(self, now_s: float, amount: int) -> None:
         """Visits the `amount` least recently visited keys: removes expired keys and moves the others to the end."""
