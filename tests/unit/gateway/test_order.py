@@ -125,10 +125,11 @@ def test_duties_of_other_packages(install: Install) -> None:
     (counted,) = load_duties(["counted"])
     assert isinstance(counted, Counted)
     with pytest.raises(
-        ConfigError, match=r"--duty quota: no installed package brings this duty \(known: counted, failing, nameless\)"
+        ConfigError,
+        match=r"--duty quota: no installed package provides this duty \(known: counted, failing, nameless\)",
     ):
         load_duties(["quota"])
-    with pytest.raises(PluginError, match=r"`nameless` \(guardproxy.duties\) of acme 1.0 is no duty"):
+    with pytest.raises(PluginError, match=r"`nameless` \(guardproxy.duties\) of acme 1.0 is not a duty"):
         load_duties(["nameless"])
     with pytest.raises(PluginError, match=r"`failing` \(guardproxy.duties\) of acme 1.0 failed: ZeroDivisionError"):
         load_duties(["failing"])

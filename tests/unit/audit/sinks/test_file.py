@@ -160,8 +160,8 @@ def cut(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (cut, "expected record 2, found record 1 at the end: the tail was cut off"),
-        (lambda data: data[:-1], "expected record 2, found record 1 at the end: the tail was cut off"),
+        (cut, "expected record 2, found record 1 as the last: the end was cut off"),
+        (lambda data: data[:-1], "expected record 2, found record 1 as the last: the end was cut off"),
         (lambda data: b"", "found an empty file"),
         (lambda data: data.replace(b"x2", b"y2"), "the record was changed"),
         (lambda data: data.replace(b"x0", b"y0"), "the record was changed"),
@@ -394,7 +394,7 @@ def test_a_log_that_is_taken_away_is_noticed_and_named(tmp_path: Path, how: str,
         assert sink._thread.is_alive()
     assert sink.append({"id": "after"}).result(WAIT_S)[0] == 0
     assert sink.healthy
-    assert sink.remarks == (f"audit log worker-0.jsonl ended ({GONE}); records go on in worker-0.1.jsonl",)
+    assert sink.remarks == (f"audit log worker-0.jsonl ended ({GONE}); records continue in worker-0.1.jsonl",)
     sink.close()
     header, after = entries(folder / "worker-0.1.jsonl")
     assert header["follows"] == {"file": "worker-0.jsonl", "log": "0123abcd", "seq": seq, "hash": digest, "why": GONE}
@@ -491,12 +491,12 @@ async def test_a_record_is_kept_when_nobody_waits_for_it_any_more(tmp_path: Path
     disk = Scripted()
     sink = on_disk(tmp_path, disk)
     disk.go.clear()
-    waiter = asyncio.wrap_future(sink.append({"id": "abandoned"}))
+    waiter = asyncio.wrap_future(sink.append({"id": "abandoned_intents"}))
     waiter.cancel()
     disk.go.set()
     assert (await asyncio.wrap_future(sink.append({"id": "next"})))[0] == 1
     sink.close()
-    assert ids(tmp_path) == ["abandoned", "next"]
+    assert ids(tmp_path) == ["abandoned_intents", "next"]
 
 
 def test_the_head_is_written_every_so_many_records(tmp_path: Path) -> None:
