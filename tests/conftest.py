@@ -6,6 +6,7 @@ as many as the promises name. `HYPOTHESIS_PROFILE` chooses one.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -21,6 +22,17 @@ settings.register_profile("fixed", max_examples=150, deadline=None, suppress_hea
 settings.register_profile("quick", settings.get_profile("fixed"), max_examples=10)
 settings.register_profile("long", max_examples=20_000, deadline=None, suppress_health_check=_QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+def pytest_collection() -> None:
+    """Collecting tests makes hundreds of thousands of objects, and no garbage worth looking for."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What was made stays to the end, so no collection of garbage looks at it again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

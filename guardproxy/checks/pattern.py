@@ -11,7 +11,6 @@ Overlapping matches are one finding (see `_patterns/reach.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import re2
@@ -19,10 +18,10 @@ import re2
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
 from guardproxy.checks._options import SCORE, TEXTS, Option, Options, options_digest, with_defaults
-from guardproxy.checks._patterns.reach import Reach, SearchRule, rule
+from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule
 from guardproxy.checks._patterns.shape import UnreadableError
 from guardproxy.errors import OptionError
-from guardproxy.findings import Advice, Check, Scan, Traits, Window
+from guardproxy.findings import Advice, Check, Traits
 
 VERSION = 1
 CAP = 256
@@ -44,20 +43,6 @@ OPTIONS: Options = {
 _LETTER = r"\pL\pM\pN_"
 
 
-@dataclass(frozen=True, slots=True)
-class PatternCheck:
-    """A `Check` over the rules of `reach`."""
-
-    name: str
-    digest: str
-    reach: Reach
-    traits: Traits
-
-    def scan(self, windows: Sequence[Window]) -> list[Scan]:
-        """See `Check.scan`."""
-        return [self.reach.scan(self.name, window) for window in windows]
-
-
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an option that is unknown, missing or invalid."""
     given = with_defaults(options, OPTIONS)
@@ -77,7 +62,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     plain = {"patterns": patterns, "words": words, "label": label, "score": score, "cap": cap}
     advice = tuple(advice for at, rule in enumerate(rules[: len(patterns)]) for advice in _advice(at, rule))
     traits = Traits(is_slow=False, labels=frozenset((label,)), advice=advice)
-    return unfolding(PatternCheck(name, options_digest("pattern", VERSION, plain), Reach(rules), traits), options)
+    return unfolding(ReachCheck(name, options_digest("pattern", VERSION, plain), Reach(rules), traits), options)
 
 
 def _advice(at: int, search_rule: SearchRule) -> Iterator[Advice]:

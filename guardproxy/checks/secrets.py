@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cache, partial
 from importlib.resources import files
@@ -23,9 +22,9 @@ import yaml
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
 from guardproxy.checks._options import Option, Options, options_digest, with_defaults
-from guardproxy.checks._patterns.reach import Reach, SearchRule, rule
+from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule
 from guardproxy.errors import OptionError
-from guardproxy.findings import Check, Scan, Traits, Window
+from guardproxy.findings import Check, Traits
 
 VERSION = 2
 CAP = 512
@@ -41,20 +40,6 @@ OPTIONS: Options = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SecretsCheck:
-    """A `Check` over the rules of `reach`."""
-
-    name: str
-    digest: str
-    reach: Reach
-    traits: Traits
-
-    def scan(self, windows: Sequence[Window]) -> list[Scan]:
-        """See `Check.scan`."""
-        return [self.reach.scan(self.name, window) for window in windows]
-
-
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an unknown option or rule, or if no rule is left."""
     with_defaults(options, OPTIONS)
@@ -63,7 +48,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         raise OptionError("skip", "no rule is left")
     rows = [row for row in _rows() if row["id"] in chosen]
     return unfolding(
-        SecretsCheck(
+        ReachCheck(
             name,
             options_digest("secrets", VERSION, {}, *map(str, rows)),
             _reach(frozenset(chosen)),

@@ -11,7 +11,7 @@ from guardproxy.exchange.ledger import Size
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.player import each, play
 from guardproxy.exchange.receipt import HEADER
-from guardproxy.exchange.setting import Keys, Limits, Setting, unsealed
+from guardproxy.exchange.setting import Address, Keys, Limits, Setting, unsealed
 from guardproxy.exchange.transcript import (
     Aborted,
     CancelUpstream,
@@ -38,6 +38,7 @@ from guardproxy.exchange.transcript import (
 __all__ = [
     "HEADER",
     "Aborted",
+    "Address",
     "CancelUpstream",
     "Command",
     "DataReceived",

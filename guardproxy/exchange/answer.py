@@ -41,7 +41,7 @@ from guardproxy.exchange.transcript import (
     UpstreamFailed,
 )
 from guardproxy.findings import Finding
-from guardproxy.policy import Bound
+from guardproxy.policy import BoundRules
 from guardproxy.wire import Decoder, uninspected, unmapped
 
 Findings = Iterable[tuple[QueuedFrame, Piece, int, Finding]]
@@ -92,7 +92,7 @@ class AnswerPhase:
         if bound and not failed:
             answer.held.extent = extent(bound, self.guard.forms, streamed=streamed)
         self.guard.forms.facts = replace(self.guard.forms.facts, streamed=streamed)
-        answer.decoder = decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
+        answer.decoder = new_decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
         return []
 
     def received(self, happened: DataReceived) -> list[Command]:
@@ -307,10 +307,10 @@ def new_answer(setting: Setting, guard: Guard, at_s: float) -> Answer:
     return Answer(guard.side(), setting.codec.decoder(streamed=False, failed=True, limit_bytes=0), at_s)
 
 
-def decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decoder:
+def new_decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decoder:
     """The decoder of an answer that begins. `failed`: its status is an error; `read`: some rule reads its texts."""
     setting, bound = guard.setting, guard.bound
-    made: Any = setting.codec.decoder(
+    decoder: Any = setting.codec.decoder(
         streamed=streamed,
         failed=failed,
         limit_bytes=setting.limits.answer_bytes,
@@ -318,13 +318,13 @@ def decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decode
         guarded=bool(bound and bound.guards),
         shapes=guard.shapes,
     )
-    if hasattr(made, "bounds"):  # a `Bounded`; a check by `isinstance` costs ten times as much
-        made.bounds = setting.limits.bounds
-    decoder: Decoder = made
-    return decoder
+    if hasattr(decoder, "bounds"):  # a `Bounded`; a check by `isinstance` costs ten times as much
+        decoder.bounds = setting.limits.bounds
+    bounded: Decoder = decoder
+    return bounded
 
 
-def extent(bound: Bound, forms: Forms, *, streamed: bool) -> Extent:
+def extent(bound: BoundRules, forms: Forms, *, streamed: bool) -> Extent:
     """How much of an answer is held until its end."""
     if bound.holds_back(forms.judges) or (bound.retries and not streamed):
         return "all"
@@ -337,7 +337,7 @@ def judged(forms: Forms, answer: Answer, events: Sequence[Event], judging: Seque
     last = next((event.frame for event in events if isinstance(event, (Text, Opaque)) and event.frame.terminal), None)
     if (last or answer.ended) and not answer.over and forms.expects(judging):
         answer.over = True
-        out += forms.missing(answer.side.gate.lanes, out, last or Frame(b"", streamed=True))
+        out += forms.missing(answer.side.gate.lanes.every, out, last or Frame(b"", streamed=True))
     return out
 
 

@@ -93,7 +93,7 @@ class Answer:
     def chars(self, finding: Finding | None = None, faulty: Lane | None = None) -> int:
         """Counts the characters of the answer. In a stream that a finding ended, only those up to the fault in
         `faulty` count."""
-        lanes = [lane for lane in self.side.gate.lanes if not lane.judged]
+        lanes = [lane for lane in self.side.gate.lanes.every if not lane.judged]
         if not self.streamed:
             return sum(lane.text.total for lane in lanes)
         before_fault = 0 if faulty is None or finding is None else faulty.end_of(finding)
@@ -173,14 +173,14 @@ class Attempts:
         at_s: float,
         *,
         rule: str = "",
-        found: Finding | None = None,
+        finding: Finding | None = None,
         lane: Lane | None = None,
         cut: bool = False,
     ) -> Attempt:
         """The notes of an attempt, for the record."""
         # In the middle of a stream the upstream's token count depends on the chunks.
         estimated = decision != "answered" and answer.streamed
-        tokens = self._count(answer, answer.chars(found, lane), estimated)
+        tokens = self._count(answer, answer.chars(finding, lane), estimated)
         return Attempt(
             answer.side,
             answer.decoder.seen,
@@ -188,7 +188,7 @@ class Attempts:
             answer.streamed,
             decision=decision,
             rule=rule,
-            details=found.details if found else (),
+            details=finding.details if finding else (),
             began_s=answer.began_s,
             ended_s=at_s,
             cut=cut,
@@ -213,7 +213,7 @@ class Attempts:
         is_cut: bool = False,
     ) -> None:
         """Notes that the answer was discarded. The tokens of a repaired answer count once."""
-        attempt = self.note(answer, decision, at_s, rule=rule, found=finding, lane=lane, cut=is_cut)
+        attempt = self.note(answer, decision, at_s, rule=rule, finding=finding, lane=lane, cut=is_cut)
         self.earlier.append(attempt)
         if decision != "repair":
             self._tokens += attempt.tokens.total
@@ -254,9 +254,9 @@ class Attempts:
 def tokens_of(contract: Contract, usage: dict[str, Any], chars: int, asked_chars: int, cut: bool) -> TokenCount:
     """The tokens of an attempt, estimated from characters if the upstream did not count them, as in an answer that was cut
     off (`cut`)."""
-    asked, output = contract.tokens(usage)
-    if not cut and isinstance(output, int) and isinstance(asked, int):
-        return TokenCount(asked + output, output, True)
+    prompt, output = contract.tokens(usage)
+    if not cut and isinstance(output, int) and isinstance(prompt, int):
+        return TokenCount(prompt + output, output, True)
     output = -(-chars // CHARS_A_TOKEN)
     return TokenCount(output + -(-asked_chars // CHARS_A_TOKEN), output, False)
 
@@ -286,7 +286,7 @@ def turn_of(contract: Contract, answer: Answer, lane: Lane, finding: Finding) ->
     names: dict[str, str] = {}
     arguments: dict[str, str] = {}
     choice = contract.choice_of(lane.channel.path)
-    for other in answer.side.gate.lanes:
+    for other in answer.side.gate.lanes.every:
         if contract.choice_of(other.channel.path) != choice:
             continue
         end = other.text.total
@@ -311,8 +311,8 @@ def shown(lane: Lane, end: int) -> str:
         lane, end = quote, quote.text.total
     elif lane.judged:
         return "".join(lane.text.parts)
-    asked = {check.name for check in lane.progress.checks if not is_raw(check)}
-    if any(finding.label == CHECK_ERROR and finding.check in asked for finding in lane.progress.findings):
+    reading = {check.name for check in lane.progress.checks if not is_raw(check)}
+    if any(finding.label == CHECK_ERROR and finding.check in reading for finding in lane.progress.findings):
         return NOT_REPEATED
     whole = "".join(lane.text.parts)
     masks = rewrite(lane.text.view, lane.rewrite.masks) if lane.text.view is not None else lane.rewrite.masks

@@ -68,7 +68,7 @@ class Client:
 
     def refuse(self, error: DownstreamError, at_s: float) -> list[Command]:
         """Ends an exchange whose request cannot be taken."""
-        self.ledger.notes.refusal = error
+        self.ledger.notes.failure = error
         body = self.setting.codec.error(error.status, error.code, str(error), error.field)
         soon = RETRY_SOON if error.retry_s is None else ("Retry-After", str(error.retry_s))
         return self._own(error.status, body, "refused", at_s, soon if error.code.is_retryable else NO_RETRY)
@@ -100,7 +100,7 @@ class Client:
     def fail(self, fault: Fault, at_s: float, status: int = 502, *, cancels: bool = False) -> list[Command]:
         """Ends an exchange because of a fault. `status`: the HTTP status, if no head was sent yet; `cancels`: whether the
         upstream is still answering and must be cancelled."""
-        self.ledger.notes.fault = fault
+        self.ledger.notes.failure = fault
         codec = self.setting.codec
         if self.has_head:
             return self._last(fault.code, self.trailer(fault.code) + codec.error_event(fault.code, fault.message), at_s)

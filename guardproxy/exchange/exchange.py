@@ -81,7 +81,7 @@ from guardproxy.exchange.transcript import (
     Waited,
 )
 from guardproxy.findings import Direction
-from guardproxy.policy import Bound, Outcome
+from guardproxy.policy import BoundRules, Outcome
 
 
 class State(StrEnum):
@@ -254,7 +254,7 @@ class Exchange:
         return self._guard.attempt
 
     @property
-    def bound(self) -> Bound | None:
+    def bound(self) -> BoundRules | None:
         """The rules for this request; `None` until it was read."""
         return self._guard.bound
 
@@ -264,7 +264,7 @@ class Exchange:
         return self._guard.outcomes
 
     @property
-    def found(self) -> list[str]:
+    def sensitive_values(self) -> list[str]:
         """All sensitive values that checks found so far."""
         return list(self._guard.editor.tokens)
 

@@ -74,7 +74,7 @@ class Forms:
         if part == "tool":
             return replace(self.facts, form=self.demand.tool_names)
         tools = self.demand.tools or {}
-        name = gate.lane_at(self.contract.name_path(lane.channel.path))
+        name = gate.lanes.at(self.contract.name_path(lane.channel.path))
         # Only the first piece of a name is independent of how the stream is cut.
         if name is None or name.text.parts[0] not in tools:
             if not lane.text.ended:

@@ -53,22 +53,22 @@ class Ledger:
     def begin(self, happened: RequestReceived | Refused) -> None:
         """Notes the time of the request, and the answers of the gateway's store."""
         self.time("received", happened.at_s)
-        self.notes.unix_s = happened.unix_s
+        self.notes.measures.unix_s = happened.unix_s
         self.notes.answers = happened.answers
 
     def time(self, name: str, at_s: float) -> None:
         """Notes the first time of something that happened."""
-        self.notes.times.setdefault(name, at_s)
+        self.notes.measures.times.setdefault(name, at_s)
 
     def spent_s(self, at_s: float) -> float:
         """Seconds since the request came."""
-        return at_s - self.notes.times.get("received", at_s)
+        return at_s - self.notes.measures.times.get("received", at_s)
 
     def sent(self, data: bytes, *, sealed: bool = True) -> None:
         """Notes bytes that go to the client. `sealed`: whether they belong to an answer of the model."""
         if sealed:
             self._sent.update(data)
-        sizes = self.notes.sizes
+        sizes = self.notes.measures.sizes
         sizes["client"] = sizes.get("client", 0) + len(data)
 
     @property
@@ -83,10 +83,10 @@ class Ledger:
 
     def size(self, *, begun: bool) -> Size:
         """The size of the exchange. `begun`: whether the head of the answer was sent."""
-        answer, editor, sizes = self.answer, self.guard.editor, self.notes.sizes
+        answer, editor, sizes = self.answer, self.guard.editor, self.notes.measures.sizes
         return Size(
-            len(self.request.gate.lanes),
-            len(answer.side.gate.lanes),
+            len(self.request.gate.lanes.every),
+            len(answer.side.gate.lanes.every),
             len(editor.tokens),
             sizes.get("request", 0),
             answer.size_bytes,
@@ -101,7 +101,7 @@ class Ledger:
         off."""
         if self.guard.bound is not None and not self.guard.bound.intent:
             return None
-        return intent(self._identity(), self.notes.unix_s, self.notes.seals)
+        return intent(self._identity(), self.notes.measures.unix_s, self.notes.measures.seals)
 
     def _identity(self) -> Origin:
         """The identity of the exchange, which its log entries share."""
@@ -112,7 +112,7 @@ class Ledger:
     def record(self, outcome: str) -> Record:
         """The record so far."""
         notes, guard, answer = self.notes, self.guard, self.answer
-        notes.seals["client"] = self.setting.keys.seal(self._sent.digest())
+        notes.measures.seals["client"] = self.setting.keys.seal(self._sent.digest())
         return compose(
             self._identity(),
             outcome,
@@ -123,6 +123,6 @@ class Ledger:
             self.entry,
             guard.editor.tokens,
             answer.decoder.seen,
-            self.attempts.every(answer, outcome, notes.times.get("finished", 0.0)),
+            self.attempts.every(answer, outcome, notes.measures.times.get("finished", 0.0)),
             guard.editor.restored_places(),
         )

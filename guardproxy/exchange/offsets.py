@@ -21,7 +21,7 @@ def moved(frame: Frame, answer: Gate, request: Gate) -> list[tuple[Text, str]]:
     out: list[tuple[Text, str]] = []
     for count in frame.counts:
         gate = request if count.of_request else answer
-        lane = gate.lane_at(count.text)
+        lane = gate.lanes.at(count.text)
         if lane is not None and lane.rewrite.edits:
             out += _changes(frame, count, lane)
     return out

@@ -221,13 +221,13 @@ def line(value: Input | Command) -> str:
             )
             return f"{name} {', '.join(places)}"
         case Scanned():
-            found = [
+            descriptions = [
                 f"{finding.check} {finding.label} {finding.start}..{finding.end} {finding.score:.2f}"
                 for scan in value.scans
                 for finding in scan.findings
             ]
             failed = [f"{scan.error}" for scan in value.scans if scan.error]
-            return " ".join([name, ", ".join(found + failed) or "nothing"])
+            return " ".join([name, ", ".join(descriptions + failed) or "nothing"])
         case RequestReceived():
             return f"{name} {len(value.body)} bytes"
         case SendUpstream():

@@ -37,7 +37,8 @@ class BodyHeaders(Duty):
         is_parted = media.startswith("multipart/") and _BOUNDARY.fullmatch(parameter) is not None
         charset = parameter.lower().removeprefix("charset=").strip('"')
         if media not in accepted or not (is_parted or charset in ("", "utf-8", "utf8")):
-            raise DownstreamError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, field="content-type")
+            message = f"the content type must be {' or '.join(accepted)}, in UTF-8"
+            raise DownstreamError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message, "content-type")
         getall = getattr(head.headers, "getall", None)
         codings = getall("Content-Encoding", []) if getall else [head.headers.get("Content-Encoding", "")]
         if ",".join(codings).strip().lower() not in _CODINGS:

@@ -107,7 +107,7 @@ class PolicyTest:
     name: str
     scene: Texts | RawExchange | LogLine
     expected: Expectation
-    told: RequestFacts = RequestFacts()
+    facts: RequestFacts = RequestFacts()
     chunkings: int = CHUNKINGS
     place: FilePlace = field(default=FilePlace(), compare=False)
 
@@ -147,7 +147,7 @@ def _test(reading: FileReading, node: YamlNode, rules: Sequence[str], checks: Se
         name=name,
         scene=scene,
         expected=expected,
-        told=facts,
+        facts=facts,
         chunkings=CHUNKINGS if chunkings is None else int(chunkings),
         place=node.place,
     )

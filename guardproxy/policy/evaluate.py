@@ -62,7 +62,7 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Bound:
+class BoundRules:
     """The rules for one request. `matched`: the verdict of each condition, by `Match.digest`, for the record."""
 
     policies: tuple[Policy, ...]
@@ -200,7 +200,7 @@ def _name(bound: BoundRule, finding: Finding) -> str:
 class Tally:
     """Counts the findings of one exchange. `outcomes`: every rule that held, in order."""
 
-    bound: Bound
+    bound: BoundRules
     outcomes: list[Outcome] = field(default_factory=list)
     attempt: int = 0
     _present: dict[tuple[str, str], set[str]] = field(default_factory=dict)
@@ -267,7 +267,7 @@ class PolicySet:
     policies: tuple[Policy, ...]
     checks: Mapping[tuple[str, str], Check]
     digest: str
-    _bound: dict[tuple[tuple[MatchVerdict, int], ...], Bound] = field(default_factory=dict)
+    _bound: dict[tuple[tuple[MatchVerdict, int], ...], BoundRules] = field(default_factory=dict)
 
     @lazy
     def headers(self) -> frozenset[str]:
@@ -297,7 +297,7 @@ class PolicySet:
         conversation: str = "",
         about: About | None = None,
         known: Mapping[str, MatchVerdict] | None = None,
-    ) -> Bound:
+    ) -> BoundRules:
         """The rules of the policies whose `match` holds or cannot be evaluated, because one more policy can only make a
         decision stronger. A policy that extends others replaces them. A rule whose share leaves the conversation out is in
         shadow mode.
@@ -322,7 +322,7 @@ class PolicySet:
             self._bound[key] = self._combined(key)
         return self._bound[key]
 
-    def _combined(self, key: tuple[tuple[MatchVerdict, int], ...]) -> Bound:
+    def _combined(self, key: tuple[tuple[MatchVerdict, int], ...]) -> BoundRules:
         applying = [
             (policy, left_out)
             for policy, (verdict, left_out) in zip(self.policies, key, strict=True)
@@ -339,7 +339,7 @@ class PolicySet:
         rules = tuple(sorted(rules, key=_precedence))
         verdicts = ((policy.match.digest, verdict) for policy, (verdict, _) in zip(self.policies, key, strict=True))
         matched = {digest: verdict for digest, verdict in verdicts if digest}
-        return Bound(tuple(policy for policy, _ in remaining), rules, self.checks, matched)
+        return BoundRules(tuple(policy for policy, _ in remaining), rules, self.checks, matched)
 
     def _rule(self, policy: Policy, rule: Rule) -> BoundRule:
         # a rule that names `check_error` alone uses every check of the file

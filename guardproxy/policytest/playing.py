@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from guardproxy.audit import Record
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
+    Address,
     Command,
     DataReceived,
     Exchange,
@@ -200,7 +201,7 @@ def replayed(rerun: Rerun) -> SceneResult:
     upstream = _upstream(exchange, rerun.done, numbers)
     texts = tuple(
         (lane.channel.path, numbers.show(_released(lane)))
-        for lane in exchange.answers[-1].gate.lanes
+        for lane in exchange.answers[-1].gate.lanes.every
         if not lane.judged and lane.rewrite.released
     )
     client = Delivery(texts) if exchange.is_over else None
@@ -211,8 +212,7 @@ def _exchange(policies: PolicySet, facts: RequestFacts) -> tuple[Exchange, Codec
     codec, read_by = codec_of(facts), served(facts.route)
     setting = Setting(
         id="test",
-        route=read_by.route.text if read_by else facts.route,
-        path=facts.route.partition(" ")[2] if read_by else "",
+        address=Address(read_by.route.text, facts.route.partition(" ")[2]) if read_by else Address(facts.route),
         tenant=facts.tenant,
         tenant_name=facts.tenant,
         codec=codec,
@@ -228,7 +228,7 @@ def _upstream(exchange: Exchange, done: Iterable[Command], numbers: Numbers) -> 
     if not bodies:
         return None
     setting = exchange.setting
-    return _shown(setting.codec.read_request(*setting.target, bodies[-1]).events(), bodies[-1], numbers)
+    return _shown(setting.codec.read_request(*setting.address.sent, bodies[-1]).events(), bodies[-1], numbers)
 
 
 def _client(codec: Codec, done: Iterable[Command], numbers: Numbers) -> Delivery | None:
@@ -313,7 +313,7 @@ def _sides(exchange: Exchange) -> Iterator[tuple[int, Lane]]:
     """Every text, with the number of its attempt."""
     sides: list[tuple[int, Side]] = [(0, exchange.sides["request"]), *enumerate(exchange.answers)]
     for attempt, side in sides:
-        for lane in side.gate.lanes:
+        for lane in side.gate.lanes.every:
             yield attempt, lane
 
 

@@ -80,7 +80,7 @@ def _needs(policy: Policy, test: PolicyTest, left_out: Sequence[str]) -> str:
 
 
 def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[str], bytes]) -> CaseResult:
-    scene, facts = test.scene, test.told
+    scene, facts = test.scene, test.facts
     own = tuple(other for other in policies.policies if other.file == policy.file)  # with its tenants' overrides
     alone = replace(policies, policies=own if facts.applies else (replace(policy, match=Match()),), _bound={})
     if isinstance(scene, LogLine):
@@ -107,7 +107,7 @@ def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[
 
 def _judged(test: PolicyTest, result: SceneResult) -> tuple[Mismatch, ...]:
     found = tuple(mismatches(test.expected, result))
-    return (Mismatch(unmet(test.told)), *found) if found and not result.applies else found
+    return (Mismatch(unmet(test.facts)), *found) if found and not result.applies else found
 
 
 def _rules(results: Iterable[SceneResult]) -> frozenset[str]:

@@ -14,6 +14,7 @@ from typing import Literal
 from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Pass, Retry
 from guardproxy.exchange import (
+    Address,
     Command,
     DataReceived,
     Exchange,
@@ -88,7 +89,7 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
     exchange = Exchange(
         Setting(
             id="scan",
-            route=author.ROUTE,
+            address=Address(author.ROUTE),
             tenant="",
             codec=codec,
             policies=policies,
@@ -110,6 +111,6 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
             shown = reach(read(done[-1].data), contract.answer_path)
     gate = exchange.answers[0].gate if again else exchange.sides[direction].gate
     path = dotted(author.PROMPT_PATH if direction == "request" else contract.answer_path)
-    lane = next((lane for lane in gate.lanes if lane.channel.path == path), None)
+    lane = next((lane for lane in gate.lanes.every if lane.channel.path == path), None)
     rules = tuple(sorted({outcome.rule for outcome in exchange.outcomes if outcome.enforced}))
     return Result(outcome_of(exchange, done), rules, tuple(lane.progress.findings) if lane else (), shown)

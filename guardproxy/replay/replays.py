@@ -20,6 +20,7 @@ from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import (
     Aborted,
+    Address,
     Command,
     DataReceived,
     DownstreamGone,
@@ -116,8 +117,7 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
     exchange = Exchange(
         Setting(
             id=record.id,
-            route=record.route,
-            path=record.path,
+            address=Address(record.route, record.path),
             tenant=record.tenant,
             codec=recorded,
             policies=policies,

@@ -21,7 +21,7 @@ from multidict import CIMultiDict
 from guardproxy.config import Config
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.exchange import Exchange, Keys, Limits, PassThrough, Refused, RequestReceived, Setting
+from guardproxy.exchange import Address, Exchange, Keys, Limits, PassThrough, Refused, RequestReceived, Setting
 from guardproxy.gateway import (
     BodyHeaders,
     Capacity,
@@ -40,7 +40,7 @@ from guardproxy.gateway import (
 )
 from guardproxy.policy import PolicySet
 from guardproxy.server.body import Bodies, BodyAccount
-from guardproxy.server.headers import asked_for, check_head, check_query, is_trusted, named
+from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
 from guardproxy.wire import Bounds, Codec, codec_for, codec_of_client
@@ -117,7 +117,7 @@ class Admission:
             await self.duties.admit(trail)
             about = request.headers.items(), ",".join(request.headers.getall("Connection", []))
             headers = upstream_headers(*about, trail.head.credential.headers, self._seal, self._more)
-            asked = asked_for(request.headers, policies.headers)
+            header_values = condition_headers(request.headers, policies.headers)
             await request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
@@ -125,7 +125,9 @@ class Admission:
             plans = await self._plans(trail, codec, body) if codec and self.duties.is_planning else ()
             named = self._named(request)
             unix_s = trail.head.unix_s
-            first = RequestReceived(body, time.perf_counter(), unix_s, *named, asked, tuple(trail.answers), plans)
+            first = RequestReceived(
+                body, time.perf_counter(), unix_s, *named, header_values, tuple(trail.answers), plans
+            )
         except DownstreamError as error:
             request.closing |= error.status in (408, 413, 505) or not request.content.is_eof() or self._slots.draining
             first = Refused(
@@ -141,9 +143,7 @@ class Admission:
         chosen = codec or codec_of_client(head.path, request.headers)
         setting = Setting(
             id=head.id,
-            route=head.route,
-            path=head.path,
-            query=head.query,
+            address=Address(head.route, head.path, head.query),
             tenant=head.tenant,
             tenant_name=head.tenant_name,
             codec=chosen,

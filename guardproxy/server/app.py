@@ -203,7 +203,7 @@ class Server:
         held = self._admission.bodies.hold(request.owner)
         try:
             admitted = await self._admission.admit(request, held)
-            route = admitted.exchange.setting.route
+            route = admitted.exchange.setting.address.route
             driver = self._driver(request, admitted)
             self._open[task] = driver
             return await driver.run(admitted.first)

@@ -340,7 +340,7 @@ def answer_headers(
         if head is None or head.status == 503:  # no capacity, no upstream or no audit log: all are temporary
             headers["Retry-After"] = str(max(retry_s, int(headers.get("Retry-After", "1"))))
     else:
-        headers = downstream_headers(upstream.headers, exchange.found, more)
+        headers = downstream_headers(upstream.headers, exchange.sensitive_values, more)
         if head.streamed:
             headers["Cache-Control"] = "no-cache, no-transform"
             headers["X-Accel-Buffering"] = "no"
@@ -351,5 +351,5 @@ def answer_headers(
 
 def _with_path(url: str, setting: Setting, path: str) -> str:
     """Returns the URL of the request with another path and the same query."""
-    query = f"?{setting.query}" if setting.query else ""
-    return url.removesuffix(setting.path + query) + path + query
+    query = f"?{setting.address.query}" if setting.address.query else ""
+    return url.removesuffix(setting.address.path + query) + path + query

@@ -83,7 +83,7 @@ def downstream_headers(
             _has_shape(low, value) or (low in more and low not in NEVER_DOWNSTREAM and _is_plain(value))
         ):
             continue
-        if any(found in unquote(value).lower() for found in values):
+        if any(known_value in unquote(value).lower() for known_value in values):
             continue
         if low in ("retry-after", "retry-after-ms") and not _sane_delay(value, 1000 if low.endswith("ms") else 1):
             continue
@@ -198,15 +198,15 @@ def check_query(query: str, allowed: QuerySyntax) -> None:
         raise DownstreamError(ErrorCode.INVALID_QUERY, message, "query")
 
 
-def asked_for(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+def condition_headers(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """The headers with these names, by lower-case name. Raises `DownstreamError` (400) for a header that is sent twice,
     because it is ambiguous."""
     every = CIMultiDict(headers)
-    found: dict[str, str] = {}
+    values_by_name: dict[str, str] = {}
     for name in names:
         if len(values := every.getall(name, [])) > 1:
             message = f"the header `{name}`, which a policy asks for, stands in the request twice"
             raise DownstreamError(ErrorCode.REPEATED_HEADER, message, name)
         if values:
-            found[name] = values[0]
-    return found
+            values_by_name[name] = values[0]
+    return values_by_name

@@ -3,7 +3,7 @@
 - A few small windows are scanned on the event loop, in slices of `INLINE_CHARS` with a pause after each slice, because a thread
   would cost more than the scan. All others are scanned in threads (`threads.py`).
 - The scanner waits for a model without a thread. Checks that ask the same model share a single question.
-- Scans of whole texts are cached (`remembered.py`).
+- Scans of whole texts are cached (`scan_cache.py`).
 - A check that raises an error or breaks its contract gives a `Scan` with an error, for which `on_error` of the policy decides.
   A check that could not run, or not in time, gives a `Scan` with `no_capacity`: the exchange ends with 503 under any policy.
 - The time limit of a command grows with its text. Work without a waiter is dropped or stopped.
@@ -27,7 +27,7 @@ from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.exchange import Job
 from guardproxy.findings import Scan, Window, failed
 from guardproxy.server.calls import broken, checked, report, run, run_slices
-from guardproxy.server.remembered import ScanCache
+from guardproxy.server.scan_cache import ScanCache
 from guardproxy.server.threads import Load, ScanThreads
 
 _Result = TypeVar("_Result")
@@ -65,7 +65,7 @@ class _ModelCheck(Protocol):
 
     def ask(self, windows: Sequence[Window]) -> Any: ...
 
-    def answer(self, windows: Sequence[Window], asked: Any, judged: Any) -> list[Scan]: ...
+    def answer(self, windows: Sequence[Window], questions: Any, judged: Any) -> list[Scan]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,22 +259,22 @@ class Scanner:
         """The scans of checks that ask the same model. The model is asked once, so checks of the same texts share its answer.
         Works as `calls.run`, but awaits the answer."""
         queries: list[Query] = []
-        asked: list[Any] = []
+        questions: list[Any] = []
         checks: list[Any] = [batch.check for batch in same]
         for check, batch in zip(checks, same, strict=True):
             try:
                 own = await self._beside(partial(check.ask, batch.windows), [batch], tenant)
                 queries += own.queries
-                asked.append(own)
+                questions.append(own)
             except Exception as error:
-                asked.append(error)
+                questions.append(error)
         judged: Any = []
         try:
             if queries:
                 judged = await self._judgement(checks[0].scorer, queries, same, tenant)
         except Exception as error:
             judged = error
-        return await self._beside(partial(_answers, same, asked, judged), same, tenant)
+        return await self._beside(partial(_answers, same, questions, judged), same, tenant)
 
     async def _judgement(self, scorer: Any, queries: Sequence[Query], same: Sequence[_Batch], tenant: str) -> Any:
         """The answer of a model. Raises the errors of the model, and `NoCapacityError`."""
@@ -347,11 +347,11 @@ def _result(work: asyncio.Future[list[Scan]], same: Sequence[_Batch]) -> Iterabl
         return map(_late, _windows(same))
 
 
-def _answers(same: Sequence[_Batch], asked: Sequence[Any], judged: Any) -> list[Scan]:
+def _answers(same: Sequence[_Batch], questions: Sequence[Any], judged: Any) -> list[Scan]:
     """The scans that checks make of the shared answer of a model. An error stands in place of a question or of the answer."""
     scans: list[Scan] = []
     at = 0
-    for batch, own in zip(same, asked, strict=True):
+    for batch, own in zip(same, questions, strict=True):
         check: Any = batch.check
         try:
             for part in (own, judged):

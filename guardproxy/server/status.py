@@ -198,8 +198,8 @@ def admin_app(
 
     async def readyz(_: web.Request) -> web.Response:
         trouble = state.trouble()
-        said = [*(trouble or ["ready"]), *(reloading.remarks() if reloading else ())]
-        return web.Response(text="".join(f"{reason}\n" for reason in said), status=503 if trouble else 200)
+        lines = [*(trouble or ["ready"]), *(reloading.remarks() if reloading else ())]
+        return web.Response(text="".join(f"{reason}\n" for reason in lines), status=503 if trouble else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(state.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -12,6 +12,7 @@ from typing import Any
 
 from guardproxy.checks import Resources
 from guardproxy.exchange import (
+    Address,
     Command,
     DataReceived,
     Exchange,
@@ -106,8 +107,7 @@ def run(codec: Codec, rule: str, tree: Any, limits: Limits | None = None) -> Run
     exchange = Exchange(
         Setting(
             id="conformance",
-            route=codec.author.ROUTE,
-            path=path_of(codec),
+            address=Address(codec.author.ROUTE, path_of(codec)),
             tenant="",
             codec=codec,
             policies=_policies(rule),

@@ -18,14 +18,14 @@ from guardproxy.wire.json import dotted, is_plain_key
 def unmapped(events: Sequence[Event]) -> str | None:
     """Returns the place of the first text that the format does not know. For a key that is text it is the place of the
     object."""
-    found = (
+    unknown = (
         event
         for event in events
         if isinstance(event, Text)
         and (event.unmapped or event.channel.kind == "unmapped")
         and not (event.key and is_plain_key(event.text))
     )
-    return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in found), None)
+    return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in unknown), None)
 
 
 UNINSPECTED = {

@@ -71,11 +71,11 @@ def is_identifier(text: str) -> bool:
     return match is not None and _TELLING.search(text.replace("-", "")) is None
 
 
-def is_chance(identifier: str, found: str) -> bool:
-    """Whether a finding in an identifier of random bits is there by chance. Too few digits for a number that matters, with
-    the hexadecimal letters beside them, look like a licence or an account in 1 % of identifiers."""
+def is_chance(identifier: str, value: str) -> bool:
+    """Whether the value of a finding in an identifier of random bits is there by chance. Too few digits for a number that
+    matters, with the hexadecimal letters beside them, look like a licence or an account in 1 % of identifiers."""
     is_random = _RANDOM.fullmatch(identifier) is not None
-    return is_random and len(found) < _CHANCE_CHARS and sum(map(str.isdigit, found)) < _CHANCE_DIGITS
+    return is_random and len(value) < _CHANCE_CHARS and sum(map(str.isdigit, value)) < _CHANCE_DIGITS
 
 
 def is_short(text: str) -> bool:

@@ -137,8 +137,8 @@ def served(route: str) -> ServedRoute | None:
 def codec_for(route: str) -> Codec | None:
     """Returns the format of a route: a method and a path, or the pattern itself; `None` if no format reads it."""
     formats = _installed()
-    found = formats.by_text.get(route) or _matched(formats.table, route)
-    return found.codec if found else None
+    known = formats.by_text.get(route) or _matched(formats.table, route)
+    return known.codec if known else None
 
 
 def codec_of_client(path: str, headers: Mapping[str, str]) -> Codec:

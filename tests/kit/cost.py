@@ -1,9 +1,9 @@
-"""Shapes of bodies that repeat one part, and how much work an exchange does for each: what the cost tests and the benchmark
-of growth share.
+"""Bodies that repeat one part many times, and the work of an exchange for each of them. The tests of cost and the benchmark of
+growth use them.
 
-Work is counted, not timed: `calls` are calls of functions in Python and C, `chars` the characters that pass through the
-functions whose work is inside the interpreter (windows, slices of texts, masks, paths, JSON). Both are the same in
-every run. A format or field joins by standing in its codec's map; a shape of another kind joins `REQUESTS` or `ANSWERS`.
+Work is counted, not timed: `calls` are calls of functions in Python and C. `chars` are the characters that pass through
+functions whose work is inside of the interpreter (windows, slices of texts, masks, paths, JSON). Both are the same in every
+run. A field of a format joins by its map; a body of another kind joins `REQUESTS` or `ANSWERS`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ Answer = tuple[str, list[bytes]]
 
 @dataclass
 class Work:
-    """What an exchange cost. `on_loop`: the calls of the longest step that the server runs on its loop."""
+    """The work of an exchange. `on_loop`: the calls of the longest step that the server runs on its event loop."""
 
     calls: int = 0
     chars: int = 0
@@ -87,7 +87,7 @@ class _Counter:
 
 @contextmanager
 def _counted(counter: _Counter) -> Iterator[None]:
-    """Counts the characters that pass through functions whose work calls do not show."""
+    """Counts the characters that pass through functions whose work is not visible as calls."""
 
     def counting(function: Callable[..., Any], size: Callable[..., int]) -> Callable[..., Any]:
         def call(*args: Any, **named: Any) -> Any:
@@ -554,7 +554,7 @@ def _restored(n: int) -> bytes:
 
 
 def restoring(n: int, *, counted: bool = True) -> Work:
-    """An answer that repeats all that stands for the addresses of the request."""
+    """An answer that repeats every placeholder for the addresses of the request."""
     meter = Meter(counted=counted)
     stand = Play(POLICIES)
     stand.ask(_restored(n))

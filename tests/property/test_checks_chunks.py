@@ -1,4 +1,4 @@
-"""The promise of every text check: however the text is cut, the findings are those of the whole text."""
+"""Every check of texts reports the findings of the whole text, however the text is cut into chunks."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_words_are_found_the_same_however_the_text_is_cut(words: list[str], text
 
 
 def _parts(values: list[str]) -> st.SearchStrategy[str]:
-    """Pieces of the values, and what stands between and around them in texts."""
+    """Pieces of the values, and text that stands between and around them."""
     piece = st.tuples(st.sampled_from(values), st.integers(0, 40), st.integers(1, 60)).map(
         lambda each: each[0][each[1] % len(each[0]) :][: each[2]]
     )

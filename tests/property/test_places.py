@@ -1,7 +1,7 @@
-"""Every place of every format: what stands there is found, recorded as not inspected, withheld or refused.
+"""Tests every place of every format: a value there is found, recorded as not inspected, withheld, or refused.
 
-The places come from the maps themselves, so a field that is added to a map is tested without another line here. At each
-place stand values that a check knows, in several shapes: as text, as a key, as numbers, in objects and arrays.
+The places come from the maps of the formats, so a new field of a map is tested without a change here. Each place gets values
+that a check knows, in several shapes: as text, as a key, as numbers, in objects and arrays.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ Case = tuple[str, Build, Any]
 
 
 def probes() -> list[Any]:
-    """Values by which maps choose what stands below them."""
+    """Values by which maps choose the map of the places below them."""
     return ["x", [{"type": "text"}], {}, *({"role": role} for role in ROLES), *({"type": kind} for kind in TYPES)]
 
 
@@ -108,7 +108,7 @@ def cases(how: Any, build: Build, at: str = "", depth: int = 0) -> Iterator[Case
 
 
 def shape(how: Any) -> str:
-    """Tells maps apart without following the functions in them."""
+    """An identity of a map that does not call the functions in it."""
     if isinstance(how, dict):
         return "{" + ",".join(f"{key}:{shape(child)}" for key, child in how.items()) + "}"
     return f"[{shape(how[0])}]" if isinstance(how, list) else "()" if callable(how) else repr(how)
@@ -134,7 +134,7 @@ def below(how: Any, frame: dict[str, Any], build: Build, at: str, depth: int) ->
 
 
 def some(found: Iterator[Any], name: str) -> Iterator[Any]:
-    """Every fifth place, another fifth for each shape: all of them take minutes."""
+    """Every fifth place, with another start for each shape, because all places would take minutes."""
     first = list(SHAPES).index(name)
     return (case for number, case in enumerate(found) if (number + first) % EVERY == 0)
 
@@ -145,7 +145,7 @@ def rules() -> PolicySet:
 
 
 def says(data: str) -> bool:
-    """Whether a text says one of the values, in one piece or in parts."""
+    """Whether a text holds one of the values, in one piece or in parts."""
     bare = re.sub(r"[^0-9a-zA-Z@+.-]", "", data)
     digits = re.sub(r"[^0-9]", "", data)
     return str(CARD) in digits or str(IDS)[1:-1].replace(" ", "") in data or any(text in bare for text in TEXTS[1:])
@@ -181,7 +181,7 @@ def test_every_place_of_a_request(route: str, name: str) -> None:
 
 
 def listed(side: dict[str, Any]) -> bool:
-    """Whether the record lists something that was not inspected."""
+    """Whether the record lists a place as not inspected."""
     assert len(side["uninspected"]) == len(side["uninspected_kinds"])
     return bool(side["uninspected"]) and "" not in side["uninspected_kinds"]
 
@@ -221,7 +221,7 @@ LAST_CHOICES: dict[str, dict[str, Any]] = {CHAT: {"delta": {}}, completions.ROUT
 
 
 def event_cases() -> Iterator[tuple[str, str, Build]]:
-    """Places of streams: the frames around which end them."""
+    """The places of streams, each between the frames that begin and end it."""
     for route in LAST_CHOICES:
         for at, build, _ in cases(ANSWERS[route][0], lambda value: {"id": "c", **value}):
             if "message" not in at:
@@ -251,7 +251,7 @@ def test_every_place_of_a_stream(name: str) -> None:
 
 
 def test_the_maps_are_walked() -> None:
-    """The list is long, and holds what reading of a format must not forget."""
+    """The list of places is long and holds known examples."""
     for route, least in ((CHAT, 200), (MESSAGES, 200)):
         names = [at for at, _, _ in cases(REQUESTS[route][0], lambda value: value)]
         assert len(names) > least

@@ -1,6 +1,6 @@
-"""Two readers of one order: `extends` accepts a change exactly where `policy diff` does not call it looser.
+"""`extends` and `policy diff` agree: `extends` accepts a change exactly if `policy diff` does not call it looser.
 
-Both compare the same pairs of policies: a policy, and the same policy with a few values changed.
+Both compare the same pairs of policies: a policy, and the same policy with a few changed values.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Records: no value that a check reported as sensitive stands in one, and each can be replayed exactly.
+"""No value that a check reported as sensitive stands in a record, and each record replays exactly.
 
-Random requests and answers of both formats, whole and streamed, cut anywhere, ended anyhow, scanned late; under policies
-that redact, flag, block, restore and only watch. The record goes through a log before it is read."""
+Random requests and answers of both formats, whole and streamed, are cut anywhere, end in every way, and are scanned late, under
+policies that redact, flag, block, restore and only watch. The record goes through a log before it is read.
+"""
 
 from __future__ import annotations
 
@@ -242,7 +243,7 @@ def message_answers(draw: st.DrawFn, streamed: bool) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Case:
-    """One exchange as it may happen. `end`: how it ends; `after`: after how many chunks."""
+    """One possible exchange. `end`: how it ends; `after`: the number of chunks before that."""
 
     route: str
     sets: tuple[str, ...]
@@ -311,11 +312,11 @@ def perform(case: Case) -> Play:
 
 
 def sensitive(exchange: Exchange) -> set[str]:
-    """Every value that some check found."""
+    """Every value that a check found."""
     return {
         lane.text.view.text[one.start : one.end] if lane.text.view else "".join(lane.text.parts)[one.start : one.end]
         for side in exchange.sides.values()
-        for lane in side.gate.lanes
+        for lane in side.gate.lanes.every
         for one in lane.progress.findings
         if one.label != CHECK_ERROR and one.check != RESTORE
     }
@@ -349,7 +350,7 @@ def test_no_value_that_a_check_found_stands_in_the_record(case: Case) -> None:
 
 @given(case=cases())
 def test_what_was_not_scanned_to_the_end_stands_in_no_record(case: Case) -> None:
-    """The record of a client that left while its request was scanned, and of one whose text is not to be kept."""
+    """Tests the record of a client that left while its request was scanned, and of a client whose text must not be kept."""
     play = Play(policies(*case.sets), case.route)
     play.tell(RequestReceived(json.dumps(case.request).encode()))
     if play.pending:
@@ -374,7 +375,7 @@ def test_a_record_replays_identically(case: Case) -> None:
 
 
 def test_a_key_that_holds_two_values_replays() -> None:
-    """Where operators put constants, a key gets a placeholder of its own; that is of the key, not of a value."""
+    """Operators replace values with constants, but a key gets a placeholder of its own, which belongs to the key."""
     key = MAIL + MAIL
     call = {"index": 0, "function": {"name": "send", "arguments": json.dumps({key: 1})}}
     request = {"model": "m", "messages": [{"role": "user", "content": ""}], "metadata": {key: None}}
@@ -384,7 +385,7 @@ def test_a_key_that_holds_two_values_replays() -> None:
 
 @pytest.mark.parametrize("end", ["whole", "truncated", "gone", "failed", "aborted", "html", "never"])
 def test_every_ending_replays(end: str) -> None:
-    """The strategies above do reach each ending with a record that can be replayed."""
+    """The strategies reach each ending with a record that can be replayed."""
     frames = chat_frames([{"content": f"to {mint('MAIL', MAIL)} and {CODE}."}, {"content": " More."}])
     request = {"model": "m", "messages": [{"role": "user", "content": f"I am {MAIL}, card {CARD}"}]}
     play = perform(Case(CHAT, ("usual",), request, frames, True, [], end, 3))

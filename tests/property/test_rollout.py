@@ -1,4 +1,4 @@
-"""A rollout's promise: all turns of a conversation are treated alike, on every replica, and in the replay of their records."""
+"""All turns of a conversation are treated alike: on every replica, and in the replay of their records."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ texts = st.text(max_size=30) | st.sampled_from(["falcon", "mail mara" + "@" + "e
 
 
 def seal(data: bytes) -> str:
-    """As the server does: keyed, so every replica with the same key says the same."""
+    """A keyed digest, as in the server: every replica with the same key computes the same digest."""
     return hashlib.blake2b(data, digest_size=16, key=KEY).hexdigest()
 
 

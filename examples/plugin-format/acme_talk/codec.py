@@ -59,8 +59,8 @@ def _shapes_of(tree: Any) -> Shapes:
     return NO_SHAPES if schema is None else Shapes({}, Shape("answer_schema", schema))
 
 
-def _shape_of(shapes: Shapes, tree: Any, found: TreeLeaf) -> Shape | None:
-    return shapes.answer if found.leaf.how == "json" else None
+def _shape_of(shapes: Shapes, tree: Any, leaf: TreeLeaf) -> Shape | None:
+    return shapes.answer if leaf.leaf.how == "json" else None
 
 
 class TalkDecoder(StreamDecoder):
@@ -71,11 +71,11 @@ class TalkDecoder(StreamDecoder):
     def how(self, tree: Any) -> Map:
         return JSON_RESPONSE if self.shapes.answer else RESPONSE
 
-    def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
-        return LeafPlace(found.leaf.kind, dotted(found.path), "answer", flows=True)
+    def place(self, tree: Any, leaf: TreeLeaf) -> LeafPlace:
+        return LeafPlace(leaf.leaf.kind, dotted(leaf.path), "answer", flows=True)
 
-    def shape_of(self, tree: Any, found: TreeLeaf, place: LeafPlace) -> Shape | None:
-        return _shape_of(self.shapes, tree, found)
+    def shape_of(self, tree: Any, leaf: TreeLeaf, place: LeafPlace) -> Shape | None:
+        return _shape_of(self.shapes, tree, leaf)
 
     def ends(self, tree: Any) -> bool:
         return bool(tree.get("end") or tree.get("error"))

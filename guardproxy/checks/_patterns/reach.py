@@ -26,7 +26,7 @@ import re2
 from guardproxy.checks._patterns.shape import UnreadableError, shape
 from guardproxy.checks._patterns.spans import untorn
 from guardproxy.concurrency import stop_point
-from guardproxy.findings import Finding, Scan, Window
+from guardproxy.findings import Finding, Scan, Traits, Window
 
 CHAIN = 4096  # characters that a finding made of overlapping matches may have before it is cut
 CONTEXT = 4  # characters kept before `settled`: rules look back one character
@@ -251,3 +251,17 @@ def _chains(matches: list[SearchMatch], undecided: int, last: bool) -> tuple[lis
         if not waits and chains[-1][2] - chains[-1][1] >= CHAIN:
             return chains, True
     return chains, False
+
+
+@dataclass(frozen=True, slots=True)
+class ReachCheck:
+    """A `Check` over the rules of `reach`."""
+
+    name: str
+    digest: str
+    reach: Reach
+    traits: Traits
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        """See `Check.scan`."""
+        return [self.reach.scan(self.name, window) for window in windows]

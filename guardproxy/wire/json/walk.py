@@ -123,7 +123,7 @@ def walk(value: Any, how: Map, path: Path = (), words: Vocabulary = SHARED) -> I
     row = _Row(out, words)
     _walk(value, how, path, out, row)
     row.end()
-    return (found for found in out if found is not None)
+    return (leaf for leaf in out if leaf is not None)
 
 
 def _walk(value: Any, how: Map, path: Path, out: list[TreeLeaf | None], row: _Row) -> None:

@@ -155,8 +155,8 @@ def test_a_request_is_redacted_and_its_answer_restored() -> None:
 
 def test_what_was_found_is_known_to_whoever_sends_headers() -> None:
     play = Play(rules()).ask(ask(f"I am {MAIL}"))
-    assert play.exchange.found == [MAIL]
-    assert Play(rules()).ask(ask()).exchange.found == []
+    assert play.exchange.sensitive_values == [MAIL]
+    assert Play(rules()).ask(ask()).exchange.sensitive_values == []
 
 
 def test_what_is_not_edited_goes_on_byte_for_byte() -> None:
@@ -903,7 +903,7 @@ def test_a_finding_that_another_check_cut_into_is_held_whole() -> None:
     settled = {"card": 8, "code": 5, "bad": 11}
     found = {"card": (Finding(3, 7, "card", "CARD", 1.0),), "code": (), "bad": ()}
     play.answer_scan(*(Scan(found[job.check.name], settled[job.check.name], 3) for job in play.pending.jobs))
-    lane = play.exchange.sides["response"].gate.lanes[0]
+    lane = play.exchange.sides["response"].gate.lanes.every[0]
     assert (lane.progress.settled, lane.progress.findings) == (3, [])
 
 

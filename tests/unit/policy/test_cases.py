@@ -221,7 +221,7 @@ def test_texts_and_all_that_can_be_expected() -> None:
         " client_has: v, client_lacks: w, upstream: u, client: {a.b: c}, finds: {check: pii, label: L, text: t}}}"
     )
     assert test.scene == Texts("a", ("b", "c"))
-    assert test.told == RequestFacts("POST /v1/messages", "m", "acme", {"x-a": "b"}, applies=True)
+    assert test.facts == RequestFacts("POST /v1/messages", "m", "acme", {"x-a": "b"}, applies=True)
     assert test.expected == Expectation(
         rules=("r",),
         shadow=(),
@@ -239,8 +239,8 @@ def test_texts_and_all_that_can_be_expected() -> None:
 
 def test_what_is_left_out() -> None:
     test = read("{name: t, request: a, expect: {rule: r}}")
-    assert (test.scene, test.told, test.chunkings) == (Texts("a"), RequestFacts(), 3)
-    assert not test.told.applies
+    assert (test.scene, test.facts, test.chunkings) == (Texts("a"), RequestFacts(), 3)
+    assert not test.facts.applies
     assert test.expected == Expectation(rule="r")
     assert read("{name: t, response: b, expect: {rule: r}}").scene == Texts(None, ("b",))
 
@@ -256,7 +256,7 @@ def test_a_whole_exchange() -> None:
         " expect: {rule: r}}"
     )
     assert test.scene == RawExchange({"a": 1}, ({"b": [None]},), None, 429)
-    assert test.told == RequestFacts("POST /v1/messages", "", "acme", {}, applies=True)
+    assert test.facts == RequestFacts("POST /v1/messages", "", "acme", {}, applies=True)
     several = read("{name: t, exchange: {request: {}, response: [{a: 1}, {b: 2}]}, expect: {rule: r}}")
     assert several.scene == RawExchange({}, ({"a": 1}, {"b": 2}))
     stream = read("{name: t, exchange: {request: {}, stream: [{a: 1}, x]}, expect: {rule: r}}")

@@ -63,13 +63,13 @@ class MessagesDecoder(StreamDecoder):
         events = JSON_EVENTS if self.shapes.answer else TEXT_EVENTS
         return events.get(_type(tree), {"type": STRUCTURE})
 
-    def shape_of(self, tree: Any, found: TreeLeaf, place: LeafPlace) -> Shape | None:
-        if place.kind == "tool_arguments" and found.path[0] == "content_block":
+    def shape_of(self, tree: Any, leaf: TreeLeaf, place: LeafPlace) -> Shape | None:
+        if place.kind == "tool_arguments" and leaf.path[0] == "content_block":
             self.called[index_of(tree)] = tree["content_block"].get("name")
-            return shape_of_block(self.shapes, tree["content_block"], found.path[1:])
-        if found.path == ("delta", "partial_json"):
+            return shape_of_block(self.shapes, tree["content_block"], leaf.path[1:])
+        if leaf.path == ("delta", "partial_json"):
             return self.shapes.tool(self.called.get(index_of(tree)))
-        return self.shapes.answer if found.leaf.how == "json" else None
+        return self.shapes.answer if leaf.leaf.how == "json" else None
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
         # Any other value is text, and may be edited.
@@ -81,9 +81,9 @@ class MessagesDecoder(StreamDecoder):
     def counts_of(self, tree: Any) -> tuple[Count, ...]:
         return cited(self.shapes, tree)
 
-    def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
-        kind, name = found.leaf.kind, _type(tree)
-        path = indexed(tree, found.path)
+    def place(self, tree: Any, leaf: TreeLeaf) -> LeafPlace:
+        kind, name = leaf.leaf.kind, _type(tree)
+        path = indexed(tree, leaf.path)
         if name in ("content_block_start", "content_block_delta"):
             block = f"content[{index_of(tree)}]"
             if len(path) == 2 and path[1] in _FLOWING:

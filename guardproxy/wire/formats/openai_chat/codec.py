@@ -50,23 +50,23 @@ class ChatDecoder(ChoicesDecoder):
     def how(self, tree: Any) -> Map:
         return JSON_RESPONSE if self.shapes.answer else RESPONSE
 
-    def shape_of(self, tree: Any, found: TreeLeaf, place: LeafPlace) -> Shape | None:
+    def shape_of(self, tree: Any, leaf: TreeLeaf, place: LeafPlace) -> Shape | None:
         if place.kind == "tool_arguments":
             call, _, last = place.path.rpartition(".")
             if last == "name":
-                self._calls[call] = found.text
+                self._calls[call] = leaf.text
             elif last == "arguments" and call in self._calls:  # its name came in an earlier frame
                 return self.shapes.tool(self._calls[call])
-        return shape_of(self.shapes, tree, found)
+        return shape_of(self.shapes, tree, leaf)
 
     def counts_of(self, tree: Any) -> tuple[Count, ...]:
         return _counts_of(self.shapes, tree)
 
-    def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
-        path = indexed(tree, found.path)
+    def place(self, tree: Any, leaf: TreeLeaf) -> LeafPlace:
+        path = indexed(tree, leaf.path)
         run = dotted(path[:2]) if path[0] == "choices" else str(path[0])
         named = tuple("message" if step == "delta" else step for step in path)
-        return LeafPlace(found.leaf.kind, dotted(named), run, is_delta(path, ""))
+        return LeafPlace(leaf.leaf.kind, dotted(named), run, is_delta(path, ""))
 
 
 class OpenAIChat(JsonCodec[ChatDecoder]):
