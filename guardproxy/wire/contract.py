@@ -111,6 +111,15 @@ class Signs:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedRoutes:
+    """Routes of the format's API that are refused, as no check can read what they carry. `pattern`: matches a method and a
+    path; `advice`: the message of the refusal, which says what a client can do."""
+
+    pattern: re.Pattern[str]
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyHeader:
     """How the format's API takes a key: the name of a header, and the prefix of the key in its value."""
 
@@ -145,7 +154,8 @@ class Contract:
     message of an error. `media`: the content types. `unanswered`: the routes whose answer does not come from a model.
 
     Requests. `limits`: the fields whose lengths are limited. `statements`: the fields that conditions of policies read.
-    `query`: the queries that pass. `signs`: shows that a client speaks the format. `key_header`: how the API takes a key.
+    `query`: the queries that pass. `signs`: shows that a client speaks the format. `refused`: routes of the API that need a
+    message of their own when they are refused. `key_header`: how the API takes a key.
     `headers`: the headers of the format, and the shapes of their values.
     """
 
@@ -168,6 +178,7 @@ class Contract:
     statements: Fields
     query: QuerySyntax
     signs: Signs
+    refused: tuple[RefusedRoutes, ...]
     key_header: KeyHeader
     headers: FormatHeaders
 

@@ -24,7 +24,7 @@ from guardproxy.wire.framing import Cutter, Framing, StreamEvent, sse
 from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, JsonFault, Map, TreeLeaf, dotted, read, skim, walk, write
 from guardproxy.wire.words import SHARED, Vocabulary
 
-_OPAQUE = frozenset(("opaque", "tokens", "token_ids"))
+_OPAQUE = frozenset(("opaque", "tokens", "token_ids", "secret"))
 ShapeOf = Callable[[Any, TreeLeaf], Shape | None]
 
 
@@ -164,12 +164,9 @@ class WholeDecoder:
         whole = Frame(body, tree, terminal=True, counts=self.counts_of(tree) if self.reads else ())
         if not self.reads:
             return [Opaque(whole)]
-        leaves = (
-            found_leaf
-            for found_leaf in walk(tree, self.how, words=self.words)
-            if found_leaf.leaf.how != "tokens" or self.withhold is nothing
-        )
-        return events_of(leaves, whole, "response", self.shape_of)
+        leaves = walk(tree, self.how, words=self.words)
+        read = (leaf for leaf in leaves if leaf.leaf.how != "tokens" or self.withhold is nothing)
+        return events_of(read, whole, "response", self.shape_of)
 
     def sent(self, frame: Frame) -> None:
         """Does nothing: after a whole body there is nothing to close."""
@@ -216,9 +213,10 @@ def index_of(node: dict[str, Any]) -> int:
 @dataclass(slots=True)
 class StreamDecoder:
     """Decodes a stream of JSON events. A format's decoder derives from it and interprets its frames. `words`: the vocabulary
-    of the format."""
+    of the format. `repeats`: whether later events repeat texts that come in parts."""
 
     framing: ClassVar[Framing] = sse
+    repeats: ClassVar[bool] = False
     limit_bytes: int
     reads: bool = True
     shapes: Shapes = NO_SHAPES
@@ -231,6 +229,7 @@ class StreamDecoder:
     _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> its flowing channels, in order
     _soft: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> channels that end when it moves on
     _constant: dict[Channel, str] = field(default_factory=dict)  # the last text that does not flow
+    _flowed: dict[Channel, list[str]] = field(default_factory=dict)  # the parts of texts that can be repeated
     _over: bool = False
     complete: bool = False
 
@@ -343,9 +342,8 @@ class StreamDecoder:
         data = event.data if b"\n" not in event.data and not gone else write(tree)
         name = self.name_of(tree, event.event)
         counts = self.counts_of(tree) if self.reads else ()
-        whole = Frame(
-            self.framing.frame(data, name), tree, name, streamed=True, terminal=self.ends(tree), counts=counts
-        )
+        framed = self.framing.frame(data, name)
+        whole = Frame(framed, tree, name, streamed=True, terminal=self.ends(tree), counts=counts)
         return (self._texts(tree, whole) if self.reads else [Opaque(whole)]) + self.after(tree)
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
@@ -366,9 +364,14 @@ class StreamDecoder:
             place = self.place(tree, leaf)
             channel = Channel("response", place.kind, place.path + _suffix(leaf))
             flows = place.flows and not (leaf.key or leaf.number or leaf.leaf.fixed or leaf.encode)
+            if not flows and channel in self._flowed:
+                self._constant[channel] = "".join(self._flowed.pop(channel))
             again = not flows and self._constant.get(channel) == leaf.text
             if flows:
                 self._constant.pop(channel, None)
+                if self.repeats and channel not in self._open:  # the text before, if any, has ended
+                    self._flowed[channel] = []
+                self._flowed.get(channel, []).append(leaf.text)
             else:
                 self._constant[channel] = leaf.text
                 if channel in self._open:

@@ -104,5 +104,5 @@ def merged_headers(*declared: FormatHeaders) -> FormatHeaders:
         client={name: shape for headers in backwards for name, shape in headers.client.items()},
         account={name: shape for headers in backwards for name, shape in headers.account.items()},
         answer={name: shape for headers in backwards for name, shape in headers.answer.items()},
-        families=tuple(family for headers in declared for family in headers.families),
+        families=tuple(dict.fromkeys(family for headers in declared for family in headers.families)),
     )

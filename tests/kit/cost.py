@@ -43,9 +43,11 @@ from guardproxy.wire.formats.openai_completions import places as openai_completi
 from guardproxy.wire.formats.openai_inputs import author as openai_inputs
 from guardproxy.wire.formats.openai_inputs import places as openai_inputs_map
 from guardproxy.wire.formats.openai_inputs.contract import EMBEDDINGS, MODERATIONS
+from guardproxy.wire.formats.openai_responses import places as openai_responses_map
 from guardproxy.wire.json import dotted, read, replacing
 from guardproxy.wire.json.walk import reach
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, policy_set, sse
+from tests.kit.responses import RESPONSES, growing, response_frames, stream
 
 POLICY = """
 policy: cost
@@ -191,6 +193,7 @@ def _vectors(count: int, **more: Any) -> bytes:
 PLAIN: Mapping[str, Answer] = {
     CHAT: (STREAM, chat_frames([{"content": "Fine."}])),
     MESSAGES: (STREAM, message_frames([("text", ["Fine."])])),
+    RESPONSES: (STREAM, response_frames("response.output_text", ["Fine."])),
     COMPLETIONS: (STREAM, openai_completions.chunks([{"text": "Fine."}], {})),
     EMBEDDINGS: (JSON, [_vectors(1)]),
 }
@@ -204,6 +207,10 @@ def chat(**more: Any) -> dict[str, Any]:
 
 def messages(**more: Any) -> dict[str, Any]:
     return {"model": "m", "max_tokens": 9, "messages": [USER], **more}
+
+
+def responses(**more: Any) -> dict[str, Any]:
+    return {"model": "m", "input": [USER], **more}
 
 
 def strings(n: int) -> list[str]:
@@ -377,6 +384,16 @@ REQUESTS: dict[str, tuple[str, Body]] = {
             ]
         ),
     ),
+    "items of responses": (RESPONSES, lambda n: responses(input=[USER] * n)),
+    "calls of responses": (
+        RESPONSES,
+        lambda n: responses(
+            input=[
+                {"type": "function_call", "call_id": f"{CALL_ID}{at:05}", "name": "send", "arguments": '{"to": "you"}'}
+                for at in range(n)
+            ]
+        ),
+    ),
     "prompts of addresses": (COMPLETIONS, lambda n: completion(prompt=mails(n))),
     "inputs of addresses": (EMBEDDINGS, lambda n: embedding(input=mails(n))),
     "parts of inputs": (EMBEDDINGS, lambda n: embedding(input=[{"type": "text", "text": text} for text in mails(n)])),
@@ -396,15 +413,18 @@ def _fields() -> Iterator[tuple[str, tuple[str, Body]]]:
         (anthropic_messages_map, MESSAGES, messages),
         (openai_completions_map, COMPLETIONS, completion),
         (openai_inputs_map, EMBEDDINGS, embedding),
+        (openai_responses_map, RESPONSES, responses),
     ):
         for name in module.REQUEST:
-            if name not in ("model", "stream", "n", "max_tokens", "messages"):
+            if name not in ("model", "stream", "n", "max_tokens", "messages", "background", "store"):
                 yield f"{module.__name__.split('.')[-2]} {name}", (route, _field(whole, str(name)))
 
 
 def _field(whole: Callable[..., Any], name: str) -> Body:
     if name in ("tools", "functions"):
         return lambda n: whole(**{name: [{"type": "function", "name": text} for text in strings(n)]})
+    if name == "instructions":
+        return lambda n: whole(**{name: [{"role": "developer", "content": text} for text in strings(n)]})
     if name == "system":
         return lambda n: whole(**{name: [{"type": "text", "text": text} for text in strings(n)]})
     return lambda n: whole(**{name: strings(n)})
@@ -546,6 +566,19 @@ ANSWERS: dict[str, tuple[str, Callable[[int], Answer]]] = {
     "blocks": (MESSAGES, lambda n: (STREAM, message_frames([("text", ["some words"])] * n))),
     "parts of a block": (MESSAGES, lambda n: (STREAM, message_frames([("text", [LINE] * n)]))),
     "calls of blocks": (MESSAGES, lambda n: (STREAM, message_frames([("tool", ['{"a": "jo@ab.io"}'])] * n))),
+    "events of a text": (RESPONSES, lambda n: (STREAM, response_frames("response.output_text", [LINE] * n))),
+    "events of a text to edit": (
+        RESPONSES,
+        lambda n: (STREAM, response_frames("response.output_text", [f"{LINE}{mail} " for mail in mails(n)])),
+    ),
+    "events of arguments": (
+        RESPONSES,
+        lambda n: (STREAM, response_frames("response.function_call_arguments", ['"', *(["jo@ab.io "] * n), '"'])),
+    ),
+    "items": (
+        RESPONSES,
+        lambda n: (STREAM, stream(*(growing("response.output_text", ["to jo@ab.io"], at) for at in range(n)))),
+    ),
 }
 
 
@@ -569,9 +602,12 @@ def _request(route: str, body: Body, n: int, *, counted: bool = True) -> Work:
 
 
 def _answer(route: str, answer: Callable[[int], Answer], n: int, *, counted: bool = True) -> Work:
-    asked = {CHAT: chat(stream=True), MESSAGES: messages(stream=True), COMPLETIONS: completion(stream=True)}.get(
-        route, embedding()
-    )
+    asked = {
+        CHAT: chat(stream=True),
+        MESSAGES: messages(stream=True),
+        COMPLETIONS: completion(stream=True),
+        RESPONSES: responses(stream=True),
+    }.get(route, embedding())
     return Meter(route, counted).run(json.dumps(asked).encode(), answer(n))
 
 

@@ -1,5 +1,5 @@
 """Tests chunk invariance: for every way of cutting the same upstream text the client gets the same text, the same findings are
-reported, and the same decisions are made. Covers both formats; text, reasoning and tool arguments; redaction, restoring and
+reported, and the same decisions are made. Covers all formats; text, reasoning and tool arguments; redaction, restoring and
 blocking; cuts of the bytes, cuts of the text into frames, and scans that come late."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 from typing import Any
 
@@ -31,6 +31,7 @@ from tests.kit.play import (
     pieces,
     policy_set,
 )
+from tests.kit.responses import RESPONSES, growing, response_frames, response_texts, stream
 
 MAIL = "jo@ab.io"
 TOKEN = mint("MAIL", MAIL)
@@ -57,6 +58,8 @@ def ask(route: str) -> dict[str, Any]:
     if route == COMPLETIONS:
         return {"model": "m", "stream": True, "prompt": f"I am {MAIL}."}
     body: dict[str, Any] = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"I am {MAIL}."}]}
+    if route == RESPONSES:
+        return {"model": "m", "stream": True, "input": f"I am {MAIL}."}
     return {**body, "max_tokens": 9} if route == MESSAGES else body
 
 
@@ -97,11 +100,33 @@ SHAPES: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = 
         message_texts,
         "block0",
     ),
+    **{
+        f"responses {base.removeprefix('response.')}": (RESPONSES, partial(response_frames, base), response_texts, base)
+        for base in ("response.output_text", "response.custom_tool_call_input")
+    },
+    "responses reasoning": (
+        RESPONSES,
+        lambda parts: stream(
+            growing("response.reasoning_summary_text", parts), growing("response.output_text", ["So."], 1)
+        ),
+        response_texts,
+        "response.reasoning_summary_text",
+    ),
 }
 TOOLS: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = {
     "chat tool": (CHAT, tool, chat_texts, "tool"),
     "messages tool": (MESSAGES, lambda parts: message_frames([("tool", parts)], "tool_use"), message_texts, "block0"),
+    "responses tool": (
+        RESPONSES,
+        partial(response_frames, "response.function_call_arguments"),
+        response_texts,
+        "response.function_call_arguments",
+    ),
 }
+
+
+# A stream of Responses has four times the bytes, as it repeats each text. `guardproxy.testing` cuts it at every byte.
+STEP = {RESPONSES: 7}
 
 
 def unknown_texts(data: bytes) -> dict[str, str]:
@@ -154,7 +179,7 @@ def test_every_single_cut_of_the_text_and_of_the_bytes(shape: str, text: str) ->
     # What comes before the text is the same for every text, so it is cut for the first alone.
     other = b"".join(frames(["~"]))
     before = next(at for at in range(len(other)) if data[at] != other[at]) if text != TEXTS[0] else 1
-    for place in range(before, len(data)):
+    for place in range(before, len(data), STEP.get(route, 1)):
         assert play(route, cut(data, [place])).client == whole.client, place
 
 
@@ -170,11 +195,11 @@ def test_every_single_cut_of_tool_arguments(shape: str) -> None:
         assert read(split.client)[name] == read(whole.client)[name], place
         assert split.record["decisions"] == whole.record["decisions"]
     data = b"".join(frames(pieces(text, [7, 20])))
-    for place in range(1, len(data)):
+    for place in range(1, len(data), STEP.get(route, 1)):
         assert read(play(route, cut(data, [place])).client)[name] == read(whole.client)[name], place
 
 
-@pytest.mark.parametrize("shape", ["chat text", "messages text"])
+@pytest.mark.parametrize("shape", ["chat text", "messages text", "responses output_text"])
 def test_every_pair_of_cuts_of_a_short_secret(shape: str) -> None:
     route, frames, read, name = SHAPES[shape]
     text = "is K-12345."
@@ -244,7 +269,7 @@ def test_what_stays_in_a_url_is_the_same_however_it_is_cut(
             assert other.record["response"]["texts"] == whole.record["response"]["texts"]
 
 
-@pytest.mark.parametrize("shape", ["chat text", "messages text"])
+@pytest.mark.parametrize("shape", ["chat text", "messages text", "responses output_text"])
 @pytest.mark.parametrize(
     ("text", "stays"),
     [
@@ -321,7 +346,7 @@ OPERATORS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
-@pytest.mark.parametrize("shape", ["chat text", "messages thinking"])
+@pytest.mark.parametrize("shape", ["chat text", "messages thinking", "responses output_text"])
 @given(parts=st.lists(FRAGMENTS, min_size=1, max_size=8), cuts=CUTS, waits=st.lists(st.booleans(), max_size=9))
 def test_every_operator_puts_the_same_there_however_it_is_cut(
     operator: str, shape: str, parts: list[str], cuts: list[int], waits: list[bool]

@@ -20,12 +20,14 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.wire.authoring import Prompt, Reply
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
 from guardproxy.wire.formats.openai_completions import author as completions
+from guardproxy.wire.formats.openai_responses import events as openai_responses_events
 from guardproxy.wire.json.walk import MapLeaf
 from guardproxy.wire.json_codec import JsonCodec
 from guardproxy.wire.registry import codecs
 from tests.kit.media import SIGNATURE
 from tests.kit.play import CHAT, MESSAGES, Play, policy_set, sse
 from tests.kit.records import members
+from tests.kit.responses import RESPONSES
 
 POLICY = """
 policy: places
@@ -77,6 +79,8 @@ TYPES = (
         "url",
     ),
     *("citations_delta", "content"),
+    *("input_text", "input_file", "summary_text", "reasoning", "function_call", "function_call_output", "mcp_call"),
+    *("function", "mcp", "code_interpreter", "namespace"),
 )
 DEEPEST = 4
 EVERY = 5
@@ -139,6 +143,12 @@ def some(found: Iterator[Any], name: str) -> Iterator[Any]:
     return (case for number, case in enumerate(found) if (number + first) % EVERY == 0)
 
 
+def below_top(route: str, how: Any, plain: dict[str, Any]) -> Iterator[Case]:
+    """The places of a whole request or answer. `plain`: the fields that it needs."""
+    build: Build = lambda value: {**plain, **value} if isinstance(value, dict) else value  # noqa: E731
+    return cases(how, build, depth=FIRST_DEPTH.get(route, 0))
+
+
 @cache
 def rules() -> PolicySet:
     return policy_set(POLICY)
@@ -151,9 +161,16 @@ def says(data: str) -> bool:
     return str(CARD) in digits or str(IDS)[1:-1].replace(" ", "") in data or any(text in bare for text in TEXTS[1:])
 
 
+def without_items(how: Any) -> Any:
+    """A map of Responses without `instructions`, whose items are those of `input` and `output`."""
+    return {key: child for key, child in how.items() if key != "instructions"} if isinstance(how, dict) else how
+
+
+FIRST_DEPTH = {RESPONSES: -1}  # items are one step deeper than messages
 FORMATS = [codec for codec in codecs() if isinstance(codec, JsonCodec)]
 REQUESTS: dict[str, tuple[Any, dict[str, Any]]] = {
-    codec.author.ROUTE: (codec.grammar.request, codec.author.request(Prompt("m", "hi"))) for codec in FORMATS
+    codec.author.ROUTE: (without_items(codec.grammar.request), codec.author.request(Prompt("m", "hi")))
+    for codec in FORMATS
 }
 
 
@@ -162,7 +179,7 @@ REQUESTS: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_every_place_of_a_request(route: str, name: str) -> None:
     how, plain = REQUESTS[route]
     passed = []
-    for at, build, _ in some(cases(how, lambda value: {**plain, **value} if isinstance(value, dict) else value), name):
+    for at, build, _ in some(below_top(route, how, plain), name):
         tree = build(deepcopy(SHAPES[name]))
         if not isinstance(tree, dict):
             continue
@@ -187,7 +204,7 @@ def listed(side: dict[str, Any]) -> bool:
 
 
 ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
-    codec.author.ROUTE: (codec.grammar.answer, codec.author.answer(Prompt("m", "hi"), Reply("hi"), "1"))
+    codec.author.ROUTE: (without_items(codec.grammar.answer), codec.author.answer(Prompt("m", "hi"), Reply("hi"), "1"))
     for codec in FORMATS
 }
 
@@ -197,7 +214,7 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_every_place_of_an_answer(route: str, name: str) -> None:
     how, plain = ANSWERS[route]
     passed = []
-    for at, build, _ in some(cases(how, lambda value: {**plain, **value} if isinstance(value, dict) else value), name):
+    for at, build, _ in some(below_top(route, how, plain), name):
         tree = build(deepcopy(SHAPES[name]))
         if isinstance(tree, dict):
             passed += said(route, at, json.dumps(tree).encode(), "application/json")
@@ -226,10 +243,16 @@ def event_cases() -> Iterator[tuple[str, str, Build]]:
         for at, build, _ in cases(ANSWERS[route][0], lambda value: {"id": "c", **value}):
             if "message" not in at:
                 yield route, at, build
-    for kind, how in anthropic_messages_map.TEXT_EVENTS.items():
-        frame = {"type": kind, "index": 0}
-        for at, build, _ in cases(how, lambda value, frame=frame: {**frame, **value}):  # type: ignore[misc]
-            yield MESSAGES, f"{kind}{at}", build
+    for route, maps in (
+        (MESSAGES, anthropic_messages_map.TEXT_EVENTS),
+        (RESPONSES, openai_responses_events.TEXT_EVENTS),
+    ):
+        for kind, how in maps.items():
+            if kind in openai_responses_events.WHOLE or kind == "response.output_item.added":
+                continue  # its places are those of an answer and of `response.output_item.done`
+            frame = {"type": kind, "index": 0}
+            for at, build, _ in cases(how, lambda value, frame=frame: {**frame, **value}):  # type: ignore[misc]
+                yield route, f"{kind}{at}", build
 
 
 @pytest.mark.parametrize("name", [name for name in SHAPES if name != "ids"])
@@ -244,16 +267,17 @@ def test_every_place_of_a_stream(name: str) -> None:
             last = {"id": "c", "choices": [{"index": 0, **LAST_CHOICES[route], "finish_reason": "stop"}]}
             data = sse(tree) + sse(last) + b"data: [DONE]\n\n"
         else:
+            end = "message_stop" if route == MESSAGES else "response.completed"
             kind = tree["type"] if isinstance(tree.get("type"), str) else "x"
-            data = sse(tree, kind) + sse({"type": "message_stop"}, "message_stop")
+            data = sse(tree, kind) + sse({"type": end}, end)
         passed += said(route, at, data, "text/event-stream")
     assert passed == []
 
 
 def test_the_maps_are_walked() -> None:
     """The list of places is long and holds known examples."""
-    for route, least in ((CHAT, 200), (MESSAGES, 200)):
-        names = [at for at, _, _ in cases(REQUESTS[route][0], lambda value: value)]
+    for route, least in ((CHAT, 200), (MESSAGES, 200), (RESPONSES, 400)):
+        names = [at for at, _, _ in below_top(route, REQUESTS[route][0], {})]
         assert len(names) > least
         assert any(at.endswith(".text") for at in names)
     hows = {leaf.how for how, _ in REQUESTS.values() for _, _, leaf in cases(how, lambda value: value) if leaf}

@@ -33,8 +33,9 @@ from guardproxy.exchange.transcript import (
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.wire.json.text import view
-from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, mint, policy_set, sse
+from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, cut, events, message_frames, mint, policy_set, sse
 from tests.kit.records import members, replay, through_log
+from tests.kit.responses import GROWING, RESPONSES, growing, stream
 
 MAIL = "jo@ab.io"
 OTHER = "al@cd.com"
@@ -241,6 +242,59 @@ def message_answers(draw: st.DrawFn, streamed: bool) -> list[bytes]:
     return frames
 
 
+@st.composite
+def response_requests(draw: st.DrawFn) -> dict[str, Any]:
+    items: list[dict[str, Any]] = [{"role": "user", "content": draw(TEXTS)}]
+    for kind in draw(st.lists(st.sampled_from(["parts", "call", "result", "reasoning", "new"]), max_size=3)):
+        match kind:
+            case "parts":
+                items.append({"role": "user", "content": [{"type": "input_text", "text": draw(TEXTS)}]})
+            case "call":
+                items.append({"type": "function_call", "call_id": "c", "name": "send", "arguments": draw(ARGUMENTS)})
+            case "result":
+                items.append({"type": "function_call_output", "call_id": "c", "output": draw(TEXTS)})
+            case "reasoning":
+                summary = {"type": "summary_text", "text": draw(TEXTS)}
+                items.append({"type": "reasoning", "summary": [summary], "encrypted_content": "AAAA"})
+            case "new":
+                items.append({"type": "new", "about": draw(DOCUMENTS)})
+    body: dict[str, Any] = {"model": "m", "input": draw(st.just(items) | TEXTS), "instructions": draw(TEXTS)}
+    if draw(st.booleans()):
+        tool = {"type": "function", "name": "send", "parameters": draw(st.sampled_from([SCHEMA, {}])), **draw(OBJECTS)}
+        remote = {"type": "mcp", "server_label": draw(TEXTS), "authorization": MAIL, "headers": {"x-key": draw(TEXTS)}}
+        body |= {"tools": [tool, remote], "metadata": draw(OBJECTS)}
+    if draw(st.booleans()):
+        body |= {"text": {"format": {"type": "json_schema", "name": "x", "schema": SCHEMA}}}
+    return body
+
+
+@st.composite
+def response_answers(draw: st.DrawFn, streamed: bool) -> list[bytes]:
+    echo = draw(st.just({}) | st.fixed_dictionaries({"instructions": TEXTS, "provider": TEXTS}))
+    bases = [base for base in GROWING if base != "response.shell_call_command"]
+    inner = []
+    for at, base in enumerate(draw(st.lists(st.sampled_from(bases), max_size=3))):
+        parts = [draw(ARGUMENTS)] if base.endswith("arguments") else draw(st.lists(TEXTS, max_size=3))
+        inner.append(list(growing(base, parts, at)))
+    frames = stream(*inner)
+    if not streamed:
+        (_, last) = list(events(b"".join(frames)))[-1]
+        return [json.dumps({**last["response"], **echo, "usage": draw(USAGE)}).encode()]
+    if echo:
+        (_, first) = next(events(frames[0]))
+        frames[0] = sse({**first, "response": {**first["response"], **echo}}, first["type"])
+    if draw(st.booleans()):
+        frames.insert(2, sse({"type": draw(st.sampled_from(["new_event", MAIL])), "about": draw(DOCUMENTS)}))
+    return frames
+
+
+MADE: dict[str, tuple[Any, Any]] = {
+    CHAT: (chat_requests, chat_answers),
+    MESSAGES: (message_requests, message_answers),
+    RESPONSES: (response_requests, response_answers),
+}
+
+
 @dataclass(frozen=True)
 class Case:
     """One possible exchange. `end`: how it ends; `after`: the number of chunks before that."""
@@ -260,16 +314,16 @@ class Case:
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    route = draw(st.sampled_from([CHAT, MESSAGES]))
+    route = draw(st.sampled_from(list(MADE)))
     streamed = draw(st.booleans())
-    answers = chat_answers if route == CHAT else message_answers
+    requests, answers = MADE[route]
     frames = draw(answers(streamed))
     data = b"".join(frames)
     chunks = cut(data, draw(st.lists(st.integers(0, len(data)), max_size=6)))
     return Case(
         route,
         draw(st.sampled_from(SETS)),
-        draw(chat_requests() if route == CHAT else message_requests()),
+        draw(requests()),
         chunks,
         streamed,
         draw(st.lists(st.booleans(), max_size=len(chunks) + 1)),

@@ -17,6 +17,7 @@ from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import (
     AnswerFacts,
     Author,
+    Decoder,
     Framing,
     Grammar,
     JsonCodec,
@@ -124,7 +125,7 @@ class Talk(JsonCodec[TalkDecoder]):
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         return write({"error": {"code": code, "message": message}})
 
-    def error_event(self, code: str, message: str) -> bytes:
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         return ndjson.frame(self.error(500, code, message))
 
     def ending(self, decoder: TalkDecoder, message: str) -> bytes:

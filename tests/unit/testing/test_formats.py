@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from guardproxy import testing
 from guardproxy.events import End, Event, Fault, Frame, Text
@@ -69,7 +70,7 @@ def reading(change: Callable[[list[Event]], list[Event]]) -> Any:
 
     def read_request(path: str, query: str, body: bytes) -> Request:
         request = CHAT.read_request(path, query, body)
-        return replace(request, events=lambda: change(request.events()))
+        return structs.replace(request, events=lambda: change(request.events()))
 
     return broken(read_request=read_request)
 
@@ -123,7 +124,7 @@ NOTHING = re.compile("(?!)")
         ("notices_truncated_bodies", decoding(faultless, at_end=True)),
         ("notices_truncation", decoding(faultless, at_end=True)),
         ("ends_once", declaring(terminal=(b"data: {}\n\n",))),
-        ("writes_errors_in_streams", broken(error_event=lambda code, message: b"")),
+        ("writes_errors_in_streams", broken(error_event=lambda code, message, decoder: b"")),
         ("writes_errors", broken(error=lambda *words: b'{"error": {"message": ""}}')),
         ("writes_endings", broken(filtered=lambda decoder, message: b"")),
         ("writes_endings", broken(keep_alive=lambda: b'data: {"x": "y"}\n\n')),

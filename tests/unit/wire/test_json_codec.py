@@ -75,7 +75,7 @@ class Notes(JsonCodec[NoteDecoder]):
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         return write({"error": message})
 
-    def error_event(self, code: str, message: str) -> bytes:
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         return sse({"error": message})
 
     def ending(self, decoder: NoteDecoder, message: str) -> bytes:

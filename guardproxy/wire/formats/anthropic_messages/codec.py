@@ -14,7 +14,7 @@ from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, Event, Frame
 from guardproxy.redaction import Shape
 from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import AnswerFacts
+from guardproxy.wire.codec import AnswerFacts, Decoder
 from guardproxy.wire.decoding import LeafPlace, StreamDecoder, counts, index_of, indexed, is_delta, nothing
 from guardproxy.wire.formats.anthropic_messages import author, turns
 from guardproxy.wire.formats.anthropic_messages.author import ERROR_TYPES
@@ -161,7 +161,7 @@ class AnthropicMessages(JsonCodec[MessagesDecoder]):
         detail = {"type": kind, "message": f"{message} ({code})"}
         return write({"type": "error", "error": detail})
 
-    def error_event(self, code: str, message: str) -> bytes:
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         return frame(self.error(500, code, message), "error")
 
     def ending(self, decoder: MessagesDecoder, message: str) -> bytes:

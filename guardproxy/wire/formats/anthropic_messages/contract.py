@@ -101,6 +101,7 @@ CONTRACT = Contract(
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/messages",), headers=("anthropic-version",)),
+    refused=(),
     key_header=KeyHeader("x-api-key", ""),
     headers=_HEADERS,
 )

@@ -81,6 +81,7 @@ CONTRACT = Contract(
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=(), headers=()),
+    refused=(),
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

@@ -15,6 +15,7 @@ from guardproxy.events import Count, Frame, Text
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import openai, prompts
 from guardproxy.wire.authoring import Author
+from guardproxy.wire.codec import Decoder
 from guardproxy.wire.decoding import LeafPlace, index_of, indexed, is_delta
 from guardproxy.wire.formats.openai_completions import author, turns
 from guardproxy.wire.formats.openai_completions.contract import CONTRACT
@@ -126,7 +127,7 @@ class OpenAICompletions(JsonCodec[CompletionDecoder]):
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         return openai.error(status, code, message, field)
 
-    def error_event(self, code: str, message: str) -> bytes:
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         return openai.error_event(code, message)
 
     def ending(self, decoder: CompletionDecoder, message: str) -> bytes:

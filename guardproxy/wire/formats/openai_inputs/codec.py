@@ -13,6 +13,7 @@ from guardproxy.events import Count, Frame
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire import openai, prompts
 from guardproxy.wire.authoring import Author
+from guardproxy.wire.codec import Decoder
 from guardproxy.wire.decoding import LeafPlace, nothing
 from guardproxy.wire.formats.openai_inputs import author, turns
 from guardproxy.wire.formats.openai_inputs.contract import CONTRACT, EMBEDDINGS, MODERATIONS
@@ -88,7 +89,7 @@ class OpenAIInputs(JsonCodec[InputDecoder]):
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         return openai.error(status, code, message, field)
 
-    def error_event(self, code: str, message: str) -> bytes:
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         return openai.error_event(code, message)
 
     def ending(self, decoder: InputDecoder, message: str) -> bytes:

@@ -3,7 +3,7 @@
 Vectors and scores are numbers that no check reads: they pass, and the record lists them as not inspected. A place for a
 vector that holds anything else is text. A place for scores passes numbers from 0 to 1 only.
 
-Decision: docs/decisions/0033-vectors-and-scores-are-not-read.md
+Decision: docs/decisions/0034-vectors-and-scores-are-not-read.md
 """
 
 from __future__ import annotations
