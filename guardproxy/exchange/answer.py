@@ -26,6 +26,7 @@ from guardproxy.exchange.forms import Forms
 from guardproxy.exchange.gate import Lane, Piece, QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.ledger import Ledger
+from guardproxy.exchange.notes import Side
 from guardproxy.exchange.offsets import moved
 from guardproxy.exchange.patience import Patience
 from guardproxy.exchange.scans import Scans
@@ -204,17 +205,9 @@ class AnswerPhase:
                 held.add(entry.frame, data, sum(len(text) for _, text in texts))
                 if held.chars > self.setting.limits.held_chars:
                     return self._holds_too_much(at_s)
-        if answer.side.gate.held and (ending := self._ending(self._ahead(), out, at_s)) is not None:
+        if answer.side.gate.held and (ending := self._ending(ahead(answer.side), out, at_s)) is not None:
             return ending
         return self.client.send(b"".join(out), at_s) if out else []
-
-    def _ahead(self) -> Iterator[tuple[QueuedFrame, Piece, int, Finding]]:
-        """The findings in the next frame, which is not settled yet. If one of them ends the answer, that frame is the
-        last."""
-        side = self.answer.side
-        for entry, piece, at, finding in side.gate.ahead():
-            side.note(entry)
-            yield entry, piece, at, finding
 
     def _let_go(self, out: list[bytes]) -> None:
         """Adds the frames that were held at the start of the answer to `out`."""
@@ -302,6 +295,13 @@ class AnswerPhase:
             self.setting, self.guard, self.ledger, self.client, self.attempts, self.patience, answer
         )
         return self.successor
+
+
+def ahead(side: Side) -> Iterator[tuple[QueuedFrame, Piece, int, Finding]]:
+    """The findings in the next frame, which is not settled yet. If one of them ends the answer, that frame is the last."""
+    for entry, piece, at, finding in side.gate.ahead():
+        side.note(entry)
+        yield entry, piece, at, finding
 
 
 def _as_sent(frame: Frame, data: bytes) -> Frame:

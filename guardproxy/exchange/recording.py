@@ -317,7 +317,7 @@ class Writer(msgspec.Struct, frozen=True):
         shown = self.masks.masked(lane)
         shape = None
         if lane.shape and shown.text is not None:
-            words = (self.masks.scrub(word) if isinstance(word, str) else word for word in lane.shape.said)
+            words = (self.masks.scrub(word) if isinstance(word, str) else word for word in lane.shape.shown_path)
             shape = lane.shape.where, tuple(words)
         return RecordedText(
             path=self.masks.path(lane.channel.path),

@@ -44,7 +44,7 @@ class Keys:
         """The functions for a tenant and a key. `seal` is a parameter, as it does not depend on the tenant."""
         return cls(
             mint=lambda label, value: redaction.mint(key, tenant, label, value),
-            hashed=lambda kind, value: redaction.hashed(key, tenant, kind, value),
+            hashed=lambda kind, value: redaction.keyed_hash(key, tenant, kind, value),
             seal=seal,
         )
 

@@ -26,7 +26,7 @@ class RequestReceived(msgspec.Struct, frozen=True):
     `unix_s`: the wall clock, for the record. `language`, `conversation`: the language of the texts and the conversation, if
     headers name them. `headers`: the headers that policies ask for, by lower-case name; `None` if they are not known.
     `answers`: the answers of the gateway's store to duties. `plans`: the plans of duties; the exchange merges them
-    (`decisions.merged`), applies the result to the body, and records it.
+    (`decisions.merge_plans`), applies the result to the body, and records it.
     """
 
     body: bytes

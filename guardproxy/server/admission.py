@@ -188,7 +188,7 @@ class Admission:
             return ()
         plans = await self.duties.plan(trail, decoded)
         for plan in plans:
-            if plan.upstream and plan.upstream not in self._config.named:
+            if plan.upstream and plan.upstream not in self._config.named_upstreams:
                 message = f"the upstream `{plan.upstream}`, which a duty chose, has no address"
                 raise DownstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, message)
         return plans

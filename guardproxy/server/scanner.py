@@ -25,7 +25,7 @@ from prometheus_client import Counter, Gauge
 from guardproxy.checks import Check, Query
 from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.exchange import Job
-from guardproxy.findings import Scan, Window, failed
+from guardproxy.findings import Scan, Window, failed_scan
 from guardproxy.server.calls import broken, checked, report, run, run_slices
 from guardproxy.server.scan_cache import ScanCache
 from guardproxy.server.threads import Load, ScanThreads
@@ -200,7 +200,7 @@ class Scanner:
             for work in far:
                 work.cancel()
         for batch, shortage in refused:
-            await _fill(scans, batch.numbers, map(failed, batch.windows, repeat(shortage)))
+            await _fill(scans, batch.numbers, map(failed_scan, batch.windows, repeat(shortage)))
         for work, same in far.items():
             answers = _result(work, same) if work in done else map(_late, _windows(same))
             await _fill(scans, chain.from_iterable(batch.numbers for batch in same), answers)
@@ -321,7 +321,7 @@ def _result(work: asyncio.Future[list[Scan]], same: Sequence[_Batch]) -> Iterabl
     except Exception as error:
         for batch in same:
             report(batch.check, error)
-        return map(failed, _windows(same), repeat(error))
+        return map(failed_scan, _windows(same), repeat(error))
     except asyncio.CancelledError:  # the threads are closed
         return map(_late, _windows(same))
 

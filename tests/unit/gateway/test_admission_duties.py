@@ -44,12 +44,12 @@ class Slots:
     def __init__(self, left: int) -> None:
         self.left = left
 
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         return self.left == 0
 
     def take(self) -> bool:
-        self.left -= not self.full()
-        return self.left >= 0 and not self.full()
+        self.left -= not self.is_full()
+        return self.left >= 0 and not self.is_full()
 
 
 def test_readiness() -> None:
@@ -116,7 +116,7 @@ def test_capacity() -> None:
     capacity.take()
     slots.left = 0
     assert refusal(capacity, HEAD) == (503, "no_capacity")
-    with pytest.raises(DownstreamError, match="too many requests are under way"):
+    with pytest.raises(DownstreamError, match="too many requests are in progress"):
         capacity.take()
 
 
